@@ -1,0 +1,55 @@
+"""A Bacalhau node that lives in your Jupyter server, driven from cells."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bacalhau_jupyter._version import __version__
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_LAZY = {
+    "Client": "bacalhau_jupyter.client.client",
+    "Job": "bacalhau_jupyter.client.job",
+    "JobFailed": "bacalhau_jupyter.client.job",
+    "JobResult": "bacalhau_jupyter.client.results",
+    "docker": "bacalhau_jupyter.client.build",
+    "process": "bacalhau_jupyter.client.build",
+    "inline": "bacalhau_jupyter.client.build",
+    "local": "bacalhau_jupyter.client.build",
+    "local_path": "bacalhau_jupyter.client.build",
+    "url": "bacalhau_jupyter.client.build",
+    "BacalhauError": "bacalhau_jupyter.models.errors",
+}
+"""Public names and their modules; imported on first use, so that ``%load_ext`` stays quick."""
+
+__all__ = ["__version__", *_LAZY]
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(module), name)
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Answer ``%load_ext bacalhau_jupyter``."""
+    from bacalhau_jupyter.notebook.extension import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Answer ``%unload_ext bacalhau_jupyter``."""
+    from bacalhau_jupyter.notebook.extension import unload
+
+    unload(shell)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    from bacalhau_jupyter.server.app import BacalhauApp
+
+    return [{"module": "bacalhau_jupyter", "app": BacalhauApp}]

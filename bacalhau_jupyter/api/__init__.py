@@ -1,0 +1,1 @@
+"""Bacalhau's HTTP API: thin handlers over the orchestrator service."""

@@ -1,0 +1,1 @@
+"""One command grammar behind ``bacalhau-jupyter …`` in shells and ``%bacalhau …`` in notebooks."""

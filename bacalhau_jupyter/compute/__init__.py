@@ -1,0 +1,1 @@
+"""Bids, capacity, the execution state machine, logs and host probes."""

@@ -1,0 +1,1 @@
+"""Every config key, its default and meaning, and the repo directory."""

@@ -1,0 +1,1 @@
+"""Engines: one module per type, found through entry points."""

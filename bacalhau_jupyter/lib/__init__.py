@@ -1,0 +1,1 @@
+"""Small helpers without any dependency of ours: clocks, ids, times, retry delays."""

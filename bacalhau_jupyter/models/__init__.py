@@ -1,0 +1,1 @@
+"""The wire: Bacalhau's own types, pure and without I/O."""

@@ -1,0 +1,1 @@
+"""A node: its roles wired together from one configuration."""

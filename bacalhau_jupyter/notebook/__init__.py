@@ -1,0 +1,1 @@
+"""What lives in a kernel: magics, live display, variables in and out."""

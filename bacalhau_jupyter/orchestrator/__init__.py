@@ -1,0 +1,1 @@
+"""Orchestrator: store, evaluation broker, schedulers, planner, node membership."""

@@ -1,0 +1,1 @@
+"""Publishers: where results go; one module per type, found through entry points."""

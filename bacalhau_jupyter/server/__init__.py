@@ -1,0 +1,1 @@
+"""The jupyter-server extension: gateway and node supervision."""

@@ -1,0 +1,1 @@
+"""Sources: where inputs come from; one module per type, found through entry points."""

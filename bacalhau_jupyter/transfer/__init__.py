@@ -1,0 +1,1 @@
+"""Async byte streams: progress, resume, checksums, safe unpacking."""

@@ -1,0 +1,1 @@
+"""How orchestrator and compute talk: the message contract and its carriers."""

@@ -1,0 +1,28 @@
+"""Fixtures for every room's tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.services.fixtures import (
+    SERVICE_TIMEOUT,
+    busybox_image,
+    docker_engine,
+    http_server,
+    no_leaks,
+    python_image,
+    registry,
+)
+
+__all__ = ["busybox_image", "docker_engine", "http_server", "no_leaks", "python_image", "registry"]
+
+SERVICES = {"docker_engine", "busybox_image", "python_image", "registry"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs an engine, and let the first such test wait for the services to be set up."""
+    for item in items:
+        if SERVICES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.docker)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(SERVICE_TIMEOUT))

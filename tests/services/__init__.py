@@ -1,0 +1,15 @@
+"""The only place that knows how the servers that tests talk to are obtained.
+
+==================  ==============================================================================================
+`docker_engine.py`  finds a Docker Engine, or starts one of our own and ends it by its pid
+`images.py`         the two test images, imported from local files where possible, pulled otherwise
+`registry.py`       an image registry on a loopback port
+`http_server.py`    an HTTP server that behaves badly on request
+`leaks.py`          threads, processes, sockets and containers that a test left behind
+`fixtures.py`       all of it as pytest fixtures
+`install.py`        the operating-system packages that the above need (Debian and Ubuntu, as root)
+`__main__.py`       ``python -m tests.services up|down|status``, for a whole run of `./run test`
+==================  ==============================================================================================
+
+A service that cannot be had skips the tests that need it and says why; with ``CI=true`` they fail instead.
+"""

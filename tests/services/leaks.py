@@ -1,0 +1,96 @@
+"""What a piece of code left behind: threads, child processes, sockets, containers.
+
+Take a `Snapshot` before, and `leftovers` after; the latter waits (bounded) for what is still on its way out.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from tests.services import docker_engine
+from tests.services.common import wait_until
+
+# How long something may take to go after the code that owns it said that it is closed.
+GRACE = 3.0
+# Containers of ours carry labels of this name space.
+LABEL_PREFIX = "bacalhau"
+# Started once per process by the standard library and kept on purpose.
+KEPT_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything alive at one instant, each thing under a key that is not reused."""
+
+    threads: dict[int, str]
+    processes: dict[tuple[int, float], str]
+    sockets: dict[tuple[int, str], str]
+    containers: dict[str, str]
+
+    @classmethod
+    def take(cls, engine_url: str | None = None) -> Snapshot:
+        """Look at this process and its children and, where `engine_url` is given, at our containers there."""
+        return cls(_threads(), _processes(), _sockets(), _containers(engine_url) if engine_url else {})
+
+    def newer_than(self, before: Snapshot) -> list[str]:
+        """Return a line for each thing that is here and was not there."""
+        return [
+            *(f"thread {name}" for key, name in self.threads.items() if key not in before.threads),
+            *(f"process {name}" for key, name in self.processes.items() if key not in before.processes),
+            *(f"socket {name}" for key, name in self.sockets.items() if key not in before.sockets),
+            *(f"container {name}" for key, name in self.containers.items() if key not in before.containers),
+        ]
+
+
+def leftovers(before: Snapshot, engine_url: str | None = None, grace: float = GRACE) -> list[str]:
+    """Return what is still there `grace` seconds after `before`'s successor should have gone; empty is good."""
+    left: list[str] = []
+
+    def clean() -> bool:
+        left[:] = Snapshot.take(engine_url).newer_than(before)
+        return not left
+
+    wait_until(clean, timeout=grace)
+    return left
+
+
+def _threads() -> dict[int, str]:
+    return {id(thread): thread.name for thread in threading.enumerate() if thread.is_alive()}
+
+
+def _processes() -> dict[tuple[int, float], str]:
+    found = {}
+    for child in psutil.Process().children(recursive=True):
+        try:
+            command = " ".join(child.cmdline()) or f"{child.name()} ({child.status()})"
+            if not any(kept in command for kept in KEPT_PROCESSES):
+                found[child.pid, child.create_time()] = f"{child.pid}: {command[:200]}"
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def _sockets() -> dict[tuple[int, str], str]:
+    found = {}
+    for connection in psutil.Process().net_connections(kind="inet"):
+        # A pooled client connection whose other side has closed is on its way out, but still ours: it counts.
+        local = ":".join(map(str, connection.laddr))
+        remote = ":".join(map(str, connection.raddr)) or "-"
+        found[connection.fd, local] = f"fd {connection.fd} {local} → {remote} {connection.status}"
+    return found
+
+
+def _containers(engine_url: str) -> dict[str, str]:
+    engine: Any = docker_engine.client(engine_url)
+    try:
+        return {
+            item["Id"]: f"{item['Id'][:12]} {item['Image']} {item['State']} {item['Labels']}"
+            for item in engine.api.containers(all=True)
+            if any(name.startswith(LABEL_PREFIX) for name in item["Labels"] or {})
+        }
+    finally:
+        engine.close()

@@ -1,0 +1,161 @@
+"""The services do what the tests that stand on them take for granted."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.services import docker_engine, leaks
+from tests.services.common import ServiceUnavailableError, process_start, run
+from tests.services.fixtures import service_or_skip
+from tests.services.http_server import BadHttpServer
+from tests.services.registry import Registry
+
+
+def fetch(url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    with urlopen(Request(url, headers=headers), timeout=10) as answer:
+        return answer.status, answer.read(), dict(answer.headers.items())
+
+
+def docker_engine_client(base_url: str) -> Any:
+    return docker_engine.client(base_url)
+
+
+def test_both_images_run_what_they_promise(docker_engine: str, busybox_image: str, python_image: str) -> None:
+    engine = docker_engine_client(docker_engine)
+    try:
+        out = engine.containers.run(busybox_image, ["sh", "-c", "echo $((6 * 7)) | cat"], remove=True)
+        assert out == b"42\n"
+        code = "import json, sqlite3, sys; print(sys.version_info[:2])"
+        assert engine.containers.run(python_image, ["python", "-c", code], remove=True) == b"(3, 11)\n"
+    finally:
+        engine.close()
+
+
+def test_a_pushed_image_is_pulled_again_by_its_digest(
+    docker_engine: str, busybox_image: str, registry: Registry
+) -> None:
+    pushed = registry.push(busybox_image, "tests/pulled-again:1")
+    engine = docker_engine_client(docker_engine)
+    try:
+        image = engine.images.pull(pushed.pinned)
+        assert pushed.digest.startswith("sha256:")
+        assert pushed.pinned in image.attrs["RepoDigests"]
+        engine.images.remove(pushed.pinned, noprune=True)
+    finally:
+        engine.close()
+
+
+def test_the_http_server_misbehaves_as_its_routes_say(http_server: BadHttpServer) -> None:
+    url, content = http_server.url, http_server.content
+    assert fetch(f"{url}/file")[1] == content
+    assert fetch(f"{url}/file", Range="bytes=1000-")[:2] == (206, content[1000:])
+    chunked = fetch(f"{url}/chunked")
+    assert chunked[1] == content
+    assert "Content-Length" not in chunked[2]
+    assert http_server.disposition_name in fetch(f"{url}/redirect")[2]["Content-Disposition"]
+    assert "../../evil" in fetch(f"{url}/hostile-name")[2]["Content-Disposition"]
+    for path, status in (("/missing", 404), ("/flaky/a", 503)):
+        with pytest.raises(HTTPError) as refused:
+            fetch(url + path)
+        assert refused.value.code == status
+        refused.value.close()
+    assert fetch(f"{url}/flaky/a")[1] == content
+    for path in ("/truncated", "/truncated", "/cut/b"):
+        with pytest.raises(http.client.IncompleteRead):
+            fetch(url + path)
+    assert fetch(f"{url}/cut/b")[1] == content
+    assert http_server.requests[1][2]["Range"] == "bytes=1000-"
+
+
+@pytest.mark.usefixtures("no_leaks")
+def test_closing_the_http_server_releases_a_client_that_waits() -> None:
+    server = BadHttpServer()
+    with urlopen(f"{server.url}/slow", timeout=10) as answer:
+        assert answer.read(1) == server.content[:1]
+        server.close()
+        with pytest.raises(http.client.IncompleteRead):
+            answer.read()
+
+
+def test_a_thread_a_process_and_a_socket_left_behind_are_all_named() -> None:
+    before = leaks.Snapshot.take()
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait, args=(30,), name="forgotten-thread")
+    thread.start()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    listener = socket.create_server(("127.0.0.1", 0))
+    try:
+        left = "\n".join(leaks.leftovers(before, grace=0))
+        assert "thread forgotten-thread" in left
+        assert f"process {child.pid}" in left
+        assert f"socket fd {listener.fileno()}" in left
+    finally:
+        release.set()
+        thread.join()
+        child.communicate(timeout=10)
+        listener.close()
+    assert leaks.leftovers(before) == []
+
+
+def test_a_container_with_our_label_is_named(docker_engine: str, busybox_image: str) -> None:
+    before = leaks.Snapshot.take(docker_engine)
+    engine = docker_engine_client(docker_engine)
+    try:
+        container = engine.containers.create(busybox_image, ["true"], labels={"bacalhau.test": "left"})
+        try:
+            assert any(container.id[:12] in line for line in leaks.leftovers(before, docker_engine, grace=0))
+        finally:
+            container.remove()
+    finally:
+        engine.close()
+
+
+def test_a_missing_service_skips_with_its_reason_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise ServiceUnavailableError("there is no such thing here")
+
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no such thing"):
+        service_or_skip(missing)
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no such thing"):
+        service_or_skip(missing)
+
+
+def test_a_command_that_fails_says_why_and_one_that_hangs_is_ended() -> None:
+    with pytest.raises(ServiceUnavailableError, match="failed with 3: out of cheese"):
+        run(["sh", "-c", "echo out of cheese; exit 3"], timeout=10)
+    with pytest.raises(ServiceUnavailableError, match="longer than"):
+        run(["sleep", "30"], timeout=0.1)
+    with pytest.raises(ServiceUnavailableError, match="is not installed"):
+        run(["no-such-command-here"], timeout=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux starts an engine of its own")
+def test_only_the_engine_that_we_recorded_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BACALHAU_JUPYTER_TEST_CACHE", str(tmp_path))
+    assert docker_engine.stop() is False
+    bystander = subprocess.Popen(["sleep", "30"])
+    try:
+        record = tmp_path / "dockerd.json"
+        record.write_text(
+            f'{{"pid": {bystander.pid}, "start": "1"}}'
+        )  # a reused pid: started at another time
+        assert docker_engine.stop() is False
+        assert not record.exists()
+        assert bystander.poll() is None
+        record.write_text(f'{{"pid": {bystander.pid}, "start": "{process_start(bystander.pid)}"}}')
+        assert docker_engine.stop() is True
+    finally:
+        bystander.kill()
+        bystander.wait()

@@ -1,0 +1,108 @@
+"""The house itself: what may import what, how light the package is, and that the set-up hangs together."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import bacalhau_jupyter
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+HEAVY = (
+    "aiohttp",
+    "bacalhau_jupyter.node",
+    "bacalhau_jupyter.orchestrator",
+    "boto3",
+    "docker",
+    "jupyter_server",
+    "pandas",
+    "pyarrow",
+    "tornado.web",
+)
+
+
+def python(code: str) -> str:
+    """Run `code` in a fresh interpreter and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_room_imports_only_what_the_room_table_allows() -> None:
+    pytest.importorskip("importlinter", reason="import-linter comes with the lint extra")
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_every_package_of_ours_is_a_room_with_import_rules() -> None:
+    rooms = {path.parent.name for path in (ROOT / "bacalhau_jupyter").glob("*/__init__.py")}
+    contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
+    ruled = {
+        source.removeprefix("bacalhau_jupyter.") for rule in contracts for source in rule["source_modules"]
+    }
+    assert rooms == ruled
+
+
+def test_importing_the_package_in_a_kernel_loads_nothing_heavy() -> None:
+    loaded = set(
+        json.loads(python("import bacalhau_jupyter, json, sys; print(json.dumps(sorted(sys.modules)))"))
+    )
+    assert not loaded.intersection(HEAVY)
+
+
+def test_the_version_is_stated_once() -> None:
+    assert importlib.metadata.version("bacalhau-jupyter") == bacalhau_jupyter.__version__
+    assert "version" in PYPROJECT["project"]["dynamic"]
+
+
+def test_every_entry_point_of_ours_loads() -> None:
+    for kind in ("engines", "sources", "publishers"):
+        for entry in importlib.metadata.entry_points(group=f"bacalhau_jupyter.{kind}"):
+            if entry.dist is not None and entry.dist.name == "bacalhau-jupyter":
+                assert callable(entry.load()), entry
+
+
+def test_installing_the_package_enables_the_server_extension() -> None:
+    installed = Path(sys.prefix) / "etc/jupyter/jupyter_server_config.d/bacalhau_jupyter.json"
+    assert json.loads(installed.read_text()) == {
+        "ServerApp": {"jpserver_extensions": {"bacalhau_jupyter": True}},
+    }
+
+
+@pytest.mark.parametrize("arguments", [["help"], []])
+def test_run_without_a_verb_lists_the_verbs_and_sets_nothing_up(arguments: list[str], tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "BACALHAU_JUPYTER_VENV": str(tmp_path / "venv")}
+    done = subprocess.run(
+        [ROOT / "run", *arguments], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0
+    assert {"demo", "lab", "test", "lint", "bench"} <= set(done.stdout.split())
+    assert not (tmp_path / "venv").exists()
+
+
+def test_run_with_an_unusable_python_says_so_in_one_sentence(tmp_path: Path) -> None:
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHON": str(old),
+        "BACALHAU_JUPYTER_VENV": str(tmp_path / "venv"),
+    }
+    done = subprocess.run(
+        [ROOT / "run", "setup"], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"run: PYTHON={old} is not a Python 3.11 or newer\n"
