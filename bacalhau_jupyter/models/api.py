@@ -1,0 +1,190 @@
+"""Bodies of API requests and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bacalhau_jupyter.models.codec import Wire, always
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.history import JobHistory
+from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.node import NodeState
+from bacalhau_jupyter.models.spec import SpecConfig
+
+
+class PutJobRequest(Wire):
+    """Submit or update a job. Only ``job`` matters; the rest is accepted for the official clients."""
+
+    job: Job | None = None
+    force: bool = False
+    namespace: str = ""
+
+
+class PutJobResponse(Wire):
+    """IDs of the accepted job and its first evaluation."""
+
+    job_id: str = always("")
+    evaluation_id: str = always("")
+    warnings: list[str] | None = always(None)
+
+
+class ListJobsResponse(Wire):
+    """A page of jobs; an empty token marks the last page."""
+
+    next_token: str = always("")
+    items: list[Job] = always([])
+
+
+class ListHistoryResponse(Wire):
+    """A page of history; the token stays set until the job is over and all is read."""
+
+    next_token: str = always("")
+    items: list[JobHistory] = always([])
+
+
+class ListExecutionsResponse(Wire):
+    """Executions of a job."""
+
+    next_token: str = always("")
+    items: list[Execution] = always([])
+
+
+class ListResultsResponse(Wire):
+    """Published results of a job."""
+
+    next_token: str = always("")
+    items: list[SpecConfig] = always([])
+
+
+class GetJobResponse(Wire):
+    """A job with what ``include`` asked for."""
+
+    job: Job = always(Job())
+    history: ListHistoryResponse | None = None
+    executions: ListExecutionsResponse | None = None
+
+
+class StopJobRequest(Wire):
+    """Why a job is stopped (lower-case on the wire)."""
+
+    reason: str = always("", name="reason")
+
+
+class StopJobResponse(Wire):
+    """The evaluation that stops the job; empty when it was stopped already."""
+
+    evaluation_id: str = always("")
+
+
+class DiffJobRequest(Wire):
+    """Compare a spec with the stored job of that name."""
+
+    job: Job | None = None
+
+
+class DiffJobResponse(Wire):
+    """What would change, for people."""
+
+    diff: str = always("")
+    warnings: list[str] | None = always(None)
+
+
+class RerunJobRequest(Wire):
+    """Run a version of a job again; 0 means the latest."""
+
+    job_version: int = 0
+    reason: str = ""
+    namespace: str = ""
+
+
+class RerunJobResponse(Wire):
+    """The new version."""
+
+    evaluation_id: str = always("")
+    job_id: str = always("")
+    job_version: int = always(0)
+    warnings: list[str] | None = always(None)
+
+
+class ListNodesResponse(Wire):
+    """Known nodes."""
+
+    next_token: str = always("")
+    nodes: list[NodeState] = always([])
+
+
+class GetNodeResponse(Wire):
+    """One node."""
+
+    node: NodeState = always(NodeState())
+
+
+class PutNodeRequest(Wire):
+    """Approve, reject or delete a node."""
+
+    action: str = ""
+    message: str = ""
+    node_id: str = ""
+
+
+class PutNodeResponse(Wire):
+    """Whether it was done."""
+
+    success: bool = always(True)
+
+
+class AuthMethod(Wire):
+    """How to authenticate (lower-case on the wire)."""
+
+    type: str = always("", name="type")
+    params: dict[str, Any] = always({}, name="params")
+
+
+class ListAuthMethodsResponse(Wire):
+    """Method name → how."""
+
+    next_token: str = always("")
+    methods: dict[str, AuthMethod] = always({})
+
+
+class AuthnRequest(Wire):
+    """Credentials: base64 of a JSON object whose members depend on the method."""
+
+    name: str = ""
+    method_data: str = ""
+
+
+class Authentication(Wire):
+    """The answer to credentials (lower-case on the wire)."""
+
+    success: bool = always(False, name="success")
+    token: str = msgspec.field(default="", name="token")
+    reason: str = msgspec.field(default="", name="reason")
+
+
+class AuthnResponse(Wire):
+    """Wrapper of `Authentication`."""
+
+    authentication: Authentication = always(Authentication())
+
+
+class LogLine(Wire):
+    """One chunk of output: ``type`` 1 = stdout, 2 = stderr; ``line`` keeps its newline."""
+
+    type: int = always(0)
+    line: str = always("")
+
+
+class LogFrame(Wire):
+    """One websocket text frame of a log stream (lower-case wrapper on the wire)."""
+
+    error: str = msgspec.field(default="", name="error")
+    value: LogLine = always(LogLine(), name="value")
+
+
+class AgentAliveResponse(Wire):
+    """Liveness."""
+
+    status: str = always("OK")

@@ -1,0 +1,180 @@
+"""JSON on the wire: exact names out, lenient names in.
+
+Bacalhau's peers are Go programs: they match member names case-insensitively, ignore unknown members and
+treat ``null`` as "not given". `decode` does the same for typed models; `encode` writes the exact names.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Hashable
+from typing import Any, TypeVar, cast, dataclass_transform
+
+import msgspec
+
+from bacalhau_jupyter.models.errors import BadRequest
+
+T = TypeVar("T")
+
+_ACRONYMS = {"id": "ID", "cpu": "CPU", "gpu": "GPU", "gpus": "GPUs", "url": "URL", "os": "OS", "pci": "PCI"}
+
+
+def wire_name(name: str) -> str:
+    """Turn ``job_id`` into ``JobID`` and ``create_time`` into ``CreateTime``."""
+    return "".join(_ACRONYMS.get(part, part.capitalize()) for part in name.split("_"))
+
+
+def always(default: T, name: str | None = None) -> T:
+    """Declare a default that is written to JSON even when the member still has it.
+
+    Lists and dicts are copied for each instance. ``name`` overrides the wire name.
+    """
+    # msgspec leaves out what the builtins list and dict make; what any other function makes is written.
+    factory: Any = default.copy if isinstance(default, (list, dict)) else lambda: default
+    field: T = msgspec.field(default_factory=factory, name=name)
+    return field
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=wire_name):
+    """Base of all wire models: immutable, keyword-only, empty members left out.
+
+    A member that must be written even when empty gets its default through `always`.
+    """
+
+
+def encode(value: object) -> bytes:
+    """Encode a model (or any plain data) as compact JSON."""
+    return msgspec.json.encode(value)
+
+
+def to_plain(value: object) -> Any:
+    """Turn a model into plain dicts and lists with wire names (for YAML and templates)."""
+    return msgspec.to_builtins(value)
+
+
+def decode(data: bytes | str, kind: type[T], what: str = "body") -> T:
+    """Decode JSON text into a model, leniently.
+
+    Parameters
+    ----------
+    data
+        JSON text.
+    kind
+        The model class (or any type msgspec knows).
+    what
+        What the text is, for the error's sentence.
+
+    Raises
+    ------
+    BadRequest
+        Not JSON, or a member has the wrong JSON type; the member's path is named.
+    """
+    try:
+        plain = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise BadRequest(f"the {what} is not valid JSON: {error}", component="Codec") from error
+    except RecursionError as error:
+        raise BadRequest(f"the {what} is nested too deeply", component="Codec") from error
+    return convert(plain, kind, what)
+
+
+def decode_exact(data: bytes | str, kind: type[T]) -> T:
+    """Decode JSON that this program wrote itself: exact names, several times faster than `decode`."""
+    value: T = _decoder(cast(Hashable, kind)).decode(data)
+    return value
+
+
+def convert(plain: object, kind: type[T], what: str = "body") -> T:
+    """Turn plain dicts and lists (from JSON or YAML) into a model, leniently.
+
+    Raises
+    ------
+    BadRequest
+        A member has the wrong type; the member's path is named.
+    """
+    try:
+        return msgspec.convert(_fold(plain, _plan(cast(Hashable, kind))), kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest(_type_error(str(error), what), component="Codec") from error
+    except RecursionError as error:
+        raise BadRequest(f"the {what} is nested too deeply", component="Codec") from error
+
+
+@functools.cache
+def _decoder(kind: Hashable) -> Any:
+    return msgspec.json.Decoder(kind)
+
+
+def _type_error(text: str, what: str) -> str:
+    """Rephrase msgspec's sentence: name the member the way Bacalhau does, without the ``$``."""
+    problem, _, path = text.partition(" - at `$")
+    field = path.rstrip("`").lstrip(".")
+    return f"{what} has a wrong type at {field}: {problem}" if field else f"{what}: {problem}"
+
+
+class _Plan:
+    """How to fold one type: member names (lower case → exact, plan, may be null) or the item's plan."""
+
+    __slots__ = ("item", "members")
+
+    def __init__(self) -> None:
+        self.members: dict[str, tuple[str, _Plan | None, bool]] | None = None
+        self.item: _Plan | None = None
+
+
+@functools.cache
+def _plan(kind: Hashable) -> _Plan | None:
+    return _plan_of(msgspec.inspect.type_info(kind), {})
+
+
+def _plan_of(info: msgspec.inspect.Type, seen: dict[type, _Plan]) -> _Plan | None:
+    if isinstance(info, msgspec.inspect.UnionType):
+        plans = [_plan_of(part, seen) for part in info.types]
+        return next((plan for plan in plans if plan is not None), None)
+    if isinstance(info, msgspec.inspect.StructType):
+        if info.cls in seen:
+            return seen[info.cls]
+        plan = seen[info.cls] = _Plan()
+        plan.members = {
+            field.encode_name.lower(): (field.encode_name, _plan_of(field.type, seen), _nullable(field.type))
+            for field in info.fields
+        }
+        return plan
+    if isinstance(info, (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)):
+        return _container(_plan_of(info.item_type, seen))
+    if isinstance(info, msgspec.inspect.DictType):
+        return _container(_plan_of(info.value_type, seen))
+    return None
+
+
+def _container(item: _Plan | None) -> _Plan | None:
+    if item is None:
+        return None
+    plan = _Plan()
+    plan.item = item
+    return plan
+
+
+def _nullable(info: msgspec.inspect.Type) -> bool:
+    if isinstance(info, (msgspec.inspect.AnyType, msgspec.inspect.NoneType, msgspec.inspect.RawType)):
+        return True
+    return isinstance(info, msgspec.inspect.UnionType) and any(_nullable(part) for part in info.types)
+
+
+def _fold(value: Any, plan: _Plan | None) -> Any:
+    if plan is None:
+        return value
+    if plan.members is not None and isinstance(value, dict):
+        folded = {}
+        for key, item in value.items():
+            known = plan.members.get(str(key).lower())
+            if known is not None and (item is not None or known[2]):
+                folded[known[0]] = _fold(item, known[1])
+        return folded
+    if plan.item is not None:
+        if isinstance(value, list):
+            return [_fold(item, plan.item) for item in value]
+        if isinstance(value, dict):
+            return {key: _fold(item, plan.item) for key, item in value.items()}
+    return value

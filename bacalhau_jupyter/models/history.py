@@ -1,0 +1,77 @@
+"""Events and the history rows made of them."""
+
+from __future__ import annotations
+
+import enum
+
+from bacalhau_jupyter.models.codec import Wire, always
+from bacalhau_jupyter.models.errors import BacalhauError
+
+
+class Topic(enum.StrEnum):
+    """Event topics, as the official CLI shows them."""
+
+    SUBMISSION = "Submission"
+    STATE_UPDATE = "State Update"
+    SCHEDULING = "Scheduling"
+    QUEUEING = "Queueing"
+    JOB_TIMEOUT = "Job Timeout"
+    EXECUTION_TIMEOUT = "Exec Timeout"
+    EXECUTION_SCANNING = "Exec Scanning"
+    EXECUTION = "Execution"
+    INPUTS = "Downloading Inputs"
+    ENVIRONMENT = "Preparing Environment"
+    RUNNING = "Running Execution"
+    PUBLISHING = "Publishing Results"
+    RESTART = "Restart"
+
+
+class Event(Wire):
+    """What happened, in words. ``timestamp`` is RFC 3339 with nanoseconds."""
+
+    message: str = always("")
+    topic: str = always("")
+    timestamp: str = always("")
+    details: dict[str, str] = {}
+
+
+class HistoryType(enum.Enum):
+    """Whether a row is about the job or one of its executions."""
+
+    JOB = "JobLevel"
+    EXECUTION = "ExecutionLevel"
+
+
+class JobHistory(Wire):
+    """One history row; ``seq_num`` counts per job from 1 across versions."""
+
+    seq_num: int = always(0)
+    type: HistoryType = always(HistoryType.JOB)
+    job_id: str = always("")
+    job_version: int = always(0)
+    execution_id: str = ""
+    event: Event = always(Event())
+    time: str = always("")
+
+
+class StreamEvent(Wire, rename=None):
+    """One row of the event stream (an addition of ours, so its names are ours: lower case).
+
+    ``seq`` counts over all jobs of a node; ``state`` is the job's state after the event.
+    """
+
+    seq: int = always(0)
+    time: str = always("")
+    topic: str = always("")
+    message: str = always("")
+    job: str = always("")
+    job_version: int = always(0)
+    execution: str = ""
+    node: str = ""
+    state: str = ""
+    details: dict[str, str] = {}
+
+
+def error_event(error: BacalhauError, topic: str, timestamp: str) -> Event:
+    """Describe an error as a history event."""
+    return Event(message=error.message, topic=topic, timestamp=timestamp, details=error.event_details())
