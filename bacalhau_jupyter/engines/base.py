@@ -1,0 +1,200 @@
+"""What an engine is: the seam between the compute node and whatever runs a task.
+
+An engine never decides *whether* an execution runs (bids, capacity and time belong to the compute node); it
+says whether it *can*, starts it, tells how it ended, and cleans up. Everything is keyed by execution ID and
+idempotent, so a restarted node asks the same questions again.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from bacalhau_jupyter.lib.clock import Clock, SystemClock
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.resources import Resources
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether an engine, source or publisher can work on this node.
+
+    ``runtime`` names what does the work ("Docker Engine 27.1", "bubblewrap 0.11.0"); ``problem`` is one
+    sentence saying why it can't (shown in node info and in bid rejections).
+    """
+
+    available: bool
+    runtime: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Bid:
+    """Whether this node would run an execution; a rejection's reason starts "this node …"."""
+
+    accepted: bool
+    reason: str = ""
+
+
+ACCEPTED = Bid(accepted=True)
+
+Progress = Callable[[str, int, int | None], None]
+"""Reports ``(phase, done, total)``: bytes, or 0/None when not countable. Callable from any thread; never blocks."""
+
+
+def no_progress(phase: str, done: int, total: int | None) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class InputMount:
+    """An input on this host's disk and where the task sees it (absolute ``target``)."""
+
+    path: Path
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
+class OutputMount:
+    """A result directory on this host's disk and where the task writes it (absolute ``target``)."""
+
+    name: str
+    path: Path
+    target: str
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Everything an engine needs to run one execution.
+
+    Attributes
+    ----------
+    execution
+        With its job; ``execution.job.task`` is what to run.
+    env
+        Resolved environment of the task (``BACALHAU_*`` and ``Task.Env``).
+    resources
+        What the capacity tracker granted; the engine enforces what it can.
+    directory
+        Private directory of this execution (0700) for the engine's own files.
+    log_path
+        Where stdout/stderr frames go (`engines.logfile`).
+    timeout_s
+        Seconds the task may run, or None. The compute node enforces it too; an engine whose work survives
+        the node (process) must enforce it itself.
+    grace_s
+        Seconds an execution may go on while no node looks after it.
+    """
+
+    execution: Execution
+    node_id: str
+    env: Mapping[str, str]
+    resources: Resources
+    inputs: Sequence[InputMount]
+    outputs: Sequence[OutputMount]
+    directory: Path
+    log_path: Path
+    timeout_s: float | None = None
+    grace_s: float = 600.0
+
+
+class EndReason(enum.Enum):
+    """Why a task ended."""
+
+    EXITED = "exited"
+    OOM = "out of memory"
+    TIMEOUT = "timed out"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended. ``error`` is set exactly when the execution failed (not for a non-zero exit code)."""
+
+    reason: EndReason
+    exit_code: int = 0
+    error: BacalhauError | None = None
+
+
+class Engine(Protocol):
+    """Runs tasks of one engine type. All methods are called on the event loop and never block it."""
+
+    type: str
+    """Engine type on the wire, lower case."""
+
+    async def probe(self) -> Availability:
+        """Find out, once at start, what runs this engine here."""
+        ...
+
+    async def bid(self, execution: Execution) -> Bid:
+        """Say whether this node can run the execution (image platform, tier, mount targets, network…).
+
+        Raises
+        ------
+        BacalhauError
+            The question can't be answered (image not found, daemon gone): the execution fails.
+        """
+        ...
+
+    async def start(self, request: RunRequest, progress: Progress = no_progress) -> str:
+        """Start the execution, or find it started already; return the runtime's name for the record.
+
+        Raises
+        ------
+        BacalhauError
+            It could not be started; nothing is left behind.
+        """
+        ...
+
+    async def attach(self, request: RunRequest) -> bool:
+        """After a node restart: whether the execution still exists (running or ended) and can be waited for."""
+        ...
+
+    async def wait(self, execution_id: str) -> Outcome:
+        """Wait until the task has ended and all its output is in the log file."""
+        ...
+
+    async def cancel(self, execution_id: str) -> None:
+        """Stop the task now (short grace, then kill); `wait` then returns. Unknown or ended: nothing."""
+        ...
+
+    async def clean(self, execution_id: str) -> None:
+        """Remove what the engine keeps of an ended execution (container, supervisor files)."""
+        ...
+
+    async def existing(self) -> list[str]:
+        """Execution IDs of this node that the engine still holds anything of (for the sweep at start)."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections and threads; running tasks stay alive."""
+        ...
+
+
+@dataclass(frozen=True)
+class PluginOptions:
+    """What the node hands to every engine, source and publisher it creates.
+
+    Attributes
+    ----------
+    node_id
+        This compute node.
+    data_dir
+        The compute node's directory (absolute).
+    settings
+        Looks up a configuration key by its official name (``"Compute.AllowListedLocalPaths"``).
+    hidden
+        Paths no job may ever see (repo directory, keys).
+    """
+
+    node_id: str
+    data_dir: Path
+    settings: Callable[[str], Any] = lambda key: None
+    hidden: tuple[Path, ...] = ()
+    clock: Clock = field(default_factory=SystemClock)

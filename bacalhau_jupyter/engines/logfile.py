@@ -1,0 +1,131 @@
+"""The one log path: a file per execution with timestamped frames of stdout and stderr.
+
+Frame: 1 byte stream (1 stdout, 2 stderr, 4 end), 8 bytes Unix nanoseconds, 4 bytes length, then the bytes;
+big endian. The end frame has length 0 and says that nothing will follow. A frame is written with one
+``write`` call, so a reader sees whole frames or a short tail that it reads again later.
+
+Only the standard library is used: the process engine's supervisor imports this module, too.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+STDOUT = 1
+STDERR = 2
+END = 4
+MAX_PAYLOAD = 64 * 1024
+STREAM_LIMIT = 1_000_000_000
+"""Bytes kept per stream; what a task prints beyond is dropped (as the official node does)."""
+
+_HEADER = struct.Struct(">BQI")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A chunk of output; ``next_offset`` is where the following frame starts in the file."""
+
+    stream: int
+    time_ns: int
+    data: bytes
+    next_offset: int
+
+
+class LogWriter:
+    """Appends frames to a log file; safe to call from several threads.
+
+    Parameters
+    ----------
+    path
+        The file; created 0600 when missing.
+    limit
+        Bytes kept per stream.
+    """
+
+    def __init__(
+        self, path: Path, limit: int = STREAM_LIMIT, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._lock = threading.Lock()
+        self._left = {STDOUT: limit, STDERR: limit}
+        self._now_ns = now_ns
+        self._closed = False
+
+    def write(self, stream: int, data: bytes, time_ns: int | None = None) -> None:
+        """Append ``data`` of ``stream``, split into frames.
+
+        Raises
+        ------
+        OSError
+            The disk is full or the file can't be written.
+        """
+        stamp = self._now_ns() if time_ns is None else time_ns
+        with self._lock:
+            data = data[: self._left[stream]]
+            self._left[stream] -= len(data)
+            for start in range(0, len(data), MAX_PAYLOAD):
+                self._append(stream, stamp, data[start : start + MAX_PAYLOAD])
+
+    def end(self) -> None:
+        """Write the end frame and close the file; doing it again does nothing."""
+        with self._lock:
+            if not self._closed:
+                self._append(END, self._now_ns(), b"")
+                self._close()
+
+    def close(self) -> None:
+        """Close the file without an end frame (the task goes on, somebody else will write)."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            os.close(self._fd)
+
+    def _append(self, stream: int, stamp: int, data: bytes) -> None:
+        frame = _HEADER.pack(stream, stamp, len(data)) + data
+        written = os.write(self._fd, frame)
+        if written < len(frame):
+            # A short write means a full disk; the rest must not leave a broken frame for readers.
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            raise OSError(28, "no space left for the execution's log")
+
+
+def read_frames(path: Path, offset: int = 0, limit: int = 1 << 20) -> Iterator[Frame]:
+    """Yield whole frames from ``offset``, reading at most about ``limit`` bytes.
+
+    A missing file and an incomplete last frame end the iteration; call again from the last
+    ``next_offset`` when the file has grown. The end frame is yielded too.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(limit + _HEADER.size + MAX_PAYLOAD)
+    except FileNotFoundError:
+        return
+    position = 0
+    while position + _HEADER.size <= len(data) and position < limit:
+        stream, stamp, length = _HEADER.unpack_from(data, position)
+        start = position + _HEADER.size
+        if start + length > len(data):
+            return
+        position = start + length
+        yield Frame(stream, stamp, data[start:position], offset + position)
+
+
+def last_time(path: Path) -> int:
+    """Return the latest frame's time in nanoseconds (0 for an empty or missing file)."""
+    latest, offset = 0, 0
+    while True:
+        frames = list(read_frames(path, offset))
+        if not frames:
+            return latest
+        latest = max(latest, *(frame.time_ns for frame in frames))
+        offset = frames[-1].next_offset

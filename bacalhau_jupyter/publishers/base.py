@@ -1,0 +1,51 @@
+"""What a publisher is: the seam between the compute node and wherever results go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bacalhau_jupyter.engines.base import Availability, Bid, Progress, no_progress
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.spec import SpecConfig
+
+__all__ = ["Availability", "Bid", "PublishRequest", "Publisher"]
+
+
+@dataclass(frozen=True)
+class PublishRequest:
+    """The finished result directory: ``stdout``, ``stderr``, ``exitCode`` and one directory per result path."""
+
+    execution: Execution
+    directory: Path
+    progress: Progress = no_progress
+
+
+class Publisher(Protocol):
+    """Publishes results. Methods never block the event loop."""
+
+    type: str
+    """Publisher type on the wire, lower case."""
+
+    async def probe(self) -> Availability:
+        """Find out, once at start, whether this publisher works here."""
+        ...
+
+    async def bid(self, execution: Execution, spec: SpecConfig) -> Bid:
+        """Say whether this node can publish there (parameters, credentials)."""
+        ...
+
+    async def publish(self, request: PublishRequest) -> SpecConfig:
+        """Publish the directory; doing it again for the same execution replaces the first try.
+
+        Raises
+        ------
+        BacalhauError
+            It can't be published; nothing half-written is left under the final name.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections and threads."""
+        ...

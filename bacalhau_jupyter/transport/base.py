@@ -1,0 +1,115 @@
+"""The message contract between orchestrator and compute, free of any carrier.
+
+Delivery is at least once and ordered per node and direction: a sender keeps a message in its outbox until
+`send` returns, the receiver's handler returns only after it has stored what the message changed, and handlers
+are idempotent per execution ID. Sequence numbers rise but may have gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bacalhau_jupyter.models.api import LogFrame
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.messages import (
+    ControlRequest,
+    ControlResponse,
+    ExecutionLogsRequest,
+    ToCompute,
+    ToOrchestrator,
+)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A data-plane message with the sender's sequence number and event time (Unix nanoseconds)."""
+
+    message: ToCompute | ToOrchestrator
+    seq: int
+    event_time_ns: int
+    source: str
+
+
+class DeliveryError(BacalhauError):
+    """The other side did not take a message (nobody listens, refused, no answer in time): send it again later."""
+
+    default_code = "NetworkFailure"
+
+
+ControlHandler = Callable[[str, ControlRequest], Awaitable[ControlResponse]]
+"""Answers a control request of a node; raises BacalhauError (`HandshakeRequired` among them) to refuse."""
+
+ComputeMessageHandler = Callable[[str, Envelope], Awaitable[None]]
+"""Takes a message of a node (node ID, envelope); returns after the change is stored."""
+
+NodeMessageHandler = Callable[[Envelope], Awaitable[None]]
+"""Takes a message of the orchestrator; returns after the change is stored."""
+
+LogHandler = Callable[[ExecutionLogsRequest], AsyncIterator[LogFrame]]
+"""Streams an execution's output; many at a time."""
+
+
+class OrchestratorTransport(Protocol):
+    """The orchestrator's end."""
+
+    async def serve(self, control: ControlHandler, messages: ComputeMessageHandler) -> None:
+        """Start to answer nodes."""
+        ...
+
+    async def send(self, node_id: str, envelope: Envelope) -> None:
+        """Deliver a message; returns once the node has stored it.
+
+        Raises
+        ------
+        DeliveryError
+            It was not taken.
+        """
+        ...
+
+    def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        """Stream an execution's output from its node; raises BacalhauError when the node is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Stop answering; nothing of it is left running."""
+        ...
+
+
+class ComputeTransport(Protocol):
+    """A compute node's end."""
+
+    async def connect(self, node_id: str, messages: NodeMessageHandler, logs: LogHandler) -> None:
+        """Start to receive; must be done before the handshake, since messages may arrive during it.
+
+        Raises
+        ------
+        DeliveryError
+            The orchestrator's carrier can't be reached.
+        """
+        ...
+
+    async def request(self, message: ControlRequest) -> ControlResponse:
+        """Ask the orchestrator.
+
+        Raises
+        ------
+        BacalhauError
+            The orchestrator refused (`HandshakeRequired` among others) or did not answer.
+        """
+        ...
+
+    async def send(self, envelope: Envelope) -> None:
+        """Deliver a message; returns once the orchestrator has stored it.
+
+        Raises
+        ------
+        DeliveryError
+            It was not taken.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop receiving."""
+        ...
