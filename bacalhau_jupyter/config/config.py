@@ -1,0 +1,245 @@
+"""The effective configuration: from where each value comes, and how it is shown.
+
+Later wins: defaults, config files in their order, environment, flags, ``-c Key=Value``.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bacalhau_jupyter.config.keys import EMPTY_SECTIONS, KEYS, SECTIONS, Key, Kind
+from bacalhau_jupyter.config.parsing import known_key, parse_value, read_file
+from bacalhau_jupyter.config.repo import NODE_MARKER
+from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.models.goduration import format_go_duration
+
+__all__ = ["FILE_NAME", "MARKED_KEYS", "MASK", "NODE_MARKER", "Config"]
+
+MARKED_KEYS = ("API.Host", "API.Port")
+MASK = "********"
+FILE_NAME = "config.yaml"
+_SECRET_MEMBERS = frozenset({"password", "apikey"})
+
+
+class Config:
+    """Effective configuration. ``config["API.Port"]`` is a Python value; keys ignore case.
+
+    Texts are `str`, flags `bool`, numbers and ports `int`, durations `float` seconds, sizes `int` bytes, lists
+    ``list[str]``, maps ``dict[str, str]``.
+
+    Parameters
+    ----------
+    values
+        Values by key name; what is missing has its default.
+    sources
+        Where each of them comes from, in words.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any] | None = None, sources: Mapping[str, str] | None = None
+    ) -> None:
+        self._values: dict[str, Any] = {}
+        self._sources: dict[str, str] = {}
+        for name, value in (values or {}).items():
+            key = known_key(name)
+            source = (sources or {}).get(name, "argument")
+            self._values[key.name] = parse_value(key, value, source)
+            self._sources[key.name] = source
+        self._values["DataDir"] = _absolute(self._values.get("DataDir", KEYS["DataDir"].default))
+
+    @classmethod
+    def from_sources(
+        cls,
+        *,
+        files: Iterable[str | Path] = (),
+        environ: Mapping[str, str] | None = None,
+        flags: Mapping[str, Any] | None = None,
+        overrides: Iterable[str] = (),
+        server: bool = False,
+    ) -> Config:
+        """Put a configuration together.
+
+        Parameters
+        ----------
+        files
+            Config files, the later ones winning. With none, ``config.yaml`` of the data directory is read if there.
+        environ
+            Environment; defaults to the process's own.
+        flags
+            Values of dedicated flags by key name; None means "not given".
+        overrides
+            What ``-c`` got: ``Key=Value``, the bare name of a true-or-false key, or the path of a config file.
+        server
+            Whether a node is being configured: API address variables that carry the mark of a Jupyter server
+            describe that server's node and are ignored.
+
+        Raises
+        ------
+        ConfigurationError
+            An unknown key, a value of the wrong kind, or an unreadable file; key and source are named.
+        """
+        set_by, more_files = _overrides(overrides)
+        layers = [
+            (name, value, source)
+            for layer in (
+                _environment(os.environ if environ is None else environ, server),
+                _flags(flags),
+                set_by,
+            )
+            for name, value, source in layer
+        ]
+        paths = [Path(path).expanduser() for path in [*files, *more_files]]
+        if not paths:
+            chosen = {name: value for name, value, _ in layers}.get("DataDir", KEYS["DataDir"].default)
+            standard = Path(_absolute(chosen)) / FILE_NAME
+            paths = [standard] if standard.is_file() else []
+        merged = [
+            (name, value, str(path)) for path in paths for name, value in read_file(path).items()
+        ] + layers
+        return cls({name: value for name, value, _ in merged}, {name: source for name, _, source in merged})
+
+    def __getitem__(self, name: str) -> Any:
+        key = known_key(name)
+        return copy.deepcopy(self._values.get(key.name, key.default))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a value, or ``default`` when nobody has set it."""
+        key = known_key(name)
+        return self[key.name] if default is None or key.name in self._sources else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(KEYS)
+
+    def source(self, name: str) -> str:
+        """Where a value comes from: ``default``, a file's path, a variable, a flag or ``-c``."""
+        return self._sources.get(known_key(name).name, "default")
+
+    def replace(self, values: Mapping[str, Any]) -> Config:
+        """Return a copy with other values."""
+        sources = {**self._sources, **{known_key(name).name: "argument" for name in values}}
+        new = {known_key(name).name: value for name, value in values.items()}
+        return Config({**self._values, **new}, sources)
+
+    @property
+    def data_dir(self) -> Path:
+        """The repo directory, absolute."""
+        return Path(self["DataDir"])
+
+    def section(self, name: str) -> dict[str, Any]:
+        """Return the values below a section as nested dicts with exact names.
+
+        Raises
+        ------
+        ConfigurationError
+            There is no such section.
+        """
+        prefix = name.lower() + "."
+        if name.lower() not in SECTIONS:
+            raise ConfigurationError(f"there is no config section {name}", component="Config")
+        tree: dict[str, Any] = {}
+        for key in KEYS.values():
+            if key.name.lower().startswith(prefix):
+                _plant(tree, key.name[len(prefix) :], self[key.name])
+        return tree
+
+    def job_defaults(self) -> dict[str, dict[str, Any]]:
+        """Return what a job that says nothing gets, by job type (lower case); time-outs in whole seconds."""
+        defaults = {}
+        for kind, tree in self.section("JobDefaults").items():
+            timeouts = tree["Task"].get("Timeouts", {})
+            tree["Task"]["Timeouts"] = {name: int(seconds) for name, seconds in timeouts.items()}
+            defaults[kind.lower()] = tree
+        return defaults
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the configuration in the API's form: empty leaves left out, Go durations, secrets masked."""
+        tree: dict[str, Any] = {}
+        for section in EMPTY_SECTIONS:
+            _plant(tree, section, {})
+        for key in KEYS.values():
+            *sections, _ = key.name.split(".")
+            if sections:
+                _plant(tree, ".".join(sections), {})
+            value = self[key.name]
+            if value or key.ours or key.name == "API.TLS.Insecure":
+                _plant(tree, key.name, _shown(key, value))
+        return tree
+
+
+def _environment(environ: Mapping[str, str], server: bool) -> Iterator[tuple[str, Any, str]]:
+    marked = server and bool(environ.get(NODE_MARKER))
+    for key in KEYS.values():
+        text = environ.get(key.variable)
+        if text and not (marked and key.name in MARKED_KEYS):
+            yield key.name, parse_value(key, text, key.variable), key.variable
+    if environ.get("BACALHAU_DIR"):
+        yield "DataDir", environ["BACALHAU_DIR"], "BACALHAU_DIR"
+
+
+def _flags(flags: Mapping[str, Any] | None) -> Iterator[tuple[str, Any, str]]:
+    for name, value in (flags or {}).items():
+        if value is not None:
+            key = known_key(name, "flag")
+            yield key.name, parse_value(key, value, "flag"), "flag"
+
+
+def _overrides(texts: Iterable[str]) -> tuple[list[tuple[str, Any, str]], list[str]]:
+    """Split what ``-c`` got into values and files."""
+    values, files = [], []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if equals:
+            key = known_key(name, "-c")
+            values.append((key.name, parse_value(key, value, "-c"), "-c"))
+        elif text.endswith((".yaml", ".yml", ".json")) or "/" in text:
+            files.append(text)
+        else:
+            key = known_key(text, "-c")
+            if key.kind is not Kind.FLAG:
+                raise ConfigurationError(f"-c {key.name} needs a value: -c {key.name}=…", component="Config")
+            values.append((key.name, True, "-c"))
+    return values, files
+
+
+def _absolute(path: str) -> str:
+    if not path.strip():
+        raise ConfigurationError(
+            "data dir path is empty", hint="Provide a valid path for the data directory", component="Config"
+        )
+    if "$" in path:
+        raise ConfigurationError(
+            f"data dir path \"{path}\" contains a '$' character",
+            hint="Environment variables in it are not expanded",
+            component="Config",
+        )
+    return str(Path(path).expanduser().absolute())
+
+
+def _plant(tree: dict[str, Any], name: str, value: Any) -> None:
+    *sections, leaf = name.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+    if value == {}:
+        tree.setdefault(leaf, {})
+    else:
+        tree[leaf] = value
+
+
+def _shown(key: Key, value: Any) -> Any:
+    if key.secret and value:
+        return MASK
+    if key.kind is Kind.DURATION:
+        return format_go_duration(value)
+    if key.kind is Kind.RECORDS:
+        return [
+            {
+                name: MASK if name.lower() in _SECRET_MEMBERS and item else item
+                for name, item in record.items()
+            }
+            for record in value
+        ]
+    return value

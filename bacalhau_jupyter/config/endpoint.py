@@ -1,0 +1,177 @@
+"""Which cluster a client talks to, and with which credential."""
+
+from __future__ import annotations
+
+import base64
+import os
+import ssl as tls
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from bacalhau_jupyter.config.election import NodeRecord, base_url, read_record
+from bacalhau_jupyter.config.keys import KEYS
+from bacalhau_jupyter.config.parsing import parse_value
+from bacalhau_jupyter.config.profiles import Profile, ProfileStore
+from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
+from bacalhau_jupyter.models.errors import ConfigurationError
+
+_PORT = 1234
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An API to talk to.
+
+    Attributes
+    ----------
+    url
+        Base URL without a trailing slash.
+    token
+        Bearer token or API key; None or empty means none.
+    basic
+        Base64 of ``user:password``; used when there is no token.
+    insecure
+        Whether the server's certificate is not checked.
+    source
+        Where this comes from, in words: ``profile prod``, ``environment``, ``local node``, ``argument``.
+    record
+        The local node behind it, when it is one.
+    timeout_s
+        Request time-out in seconds; None means the client's own.
+    """
+
+    url: str
+    token: str | None = None
+    basic: str = ""
+    insecure: bool = False
+    source: str = ""
+    record: NodeRecord | None = None
+    timeout_s: float | None = None
+
+    @classmethod
+    def of_record(cls, repo: Repo, record: NodeRecord) -> Endpoint:
+        """Return the endpoint of the node of a repo."""
+        return cls(url=record.url, token=repo.api_key(), source="local node", record=record)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this is the node of a repo directory on this host, which lives as long as somebody leases it."""
+        return self.record is not None
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that authenticate a request."""
+        if self.token:
+            return {"Authorization": f"Bearer {self.token}"}
+        return {"Authorization": f"Basic {self.basic}"} if self.basic else {}
+
+    def ssl(self) -> tls.SSLContext | bool:
+        """Return how to check the server's certificate: True for the system's way."""
+        if not (self.insecure and self.url.startswith("https:")):
+            return True
+        context = tls.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = tls.CERT_NONE
+        return context
+
+
+def resolve_endpoint(
+    repo: Repo, context: str | None = None, environ: Mapping[str, str] | None = None
+) -> Endpoint | None:
+    """Find the cluster to talk to.
+
+    In this order: the profile asked for (``context``, else ``BACALHAU_PROFILE``); ``BACALHAU_API_HOST/PORT`` set by
+    the user; the current profile; the running node of the repo.
+
+    Parameters
+    ----------
+    repo
+        Repo directory of the caller.
+    context
+        Name of a saved profile.
+    environ
+        Environment; defaults to the process's own.
+
+    Returns
+    -------
+    Endpoint or None
+        None when nothing is configured and no node runs.
+
+    Raises
+    ------
+    NotFound
+        The profile asked for does not exist.
+    ConfigurationError
+        A profile or a variable is unusable.
+    """
+    environ = os.environ if environ is None else environ
+    variables: Mapping[str, str] = {} if environ.get(NODE_MARKER) else environ
+    profiles = ProfileStore(repo.profiles_dir)
+    asked = context or environ.get("BACALHAU_PROFILE")
+    if asked:
+        return _of_profile(asked, profiles.load(asked), variables)
+    if variables.get("BACALHAU_API_HOST") or variables.get("BACALHAU_API_PORT"):
+        return _of_environment(repo, variables)
+    current = profiles.current()
+    if current:
+        return _of_profile(current, profiles.load(current), variables)
+    # Where the variables are a Jupyter server's (marked), the record is fresher: the node may have moved since.
+    record = read_record(repo)
+    return Endpoint.of_record(repo, record) if record is not None and record.port else None
+
+
+def _of_profile(name: str, profile: Profile, environ: Mapping[str, str]) -> Endpoint:
+    token, basic = _credentials(environ)
+    return Endpoint(
+        url=_url(profile.endpoint),
+        token=token or ("" if basic else profile.token),
+        basic=basic,
+        insecure=profile.insecure,
+        source=f"profile {name}",
+        timeout_s=profile.timeout_s,
+    )
+
+
+def _of_environment(repo: Repo, environ: Mapping[str, str]) -> Endpoint:
+    port_key = KEYS["API.Port"]
+    port = parse_value(port_key, environ.get(port_key.variable) or _PORT, port_key.variable)
+    secure = any(_flag(environ, name) for name in ("BACALHAU_API_TLS_USETLS", "BACALHAU_HTTPS"))
+    url = base_url(environ.get("BACALHAU_API_HOST", ""), port, "https" if secure else "http")
+    token, basic = _credentials(environ)
+    record = read_record(repo)
+    if record is not None and record.url == url and not basic:
+        return Endpoint(url=url, token=token or repo.api_key(), source="environment", record=record)
+    insecure = _flag(environ, "BACALHAU_API_TLS_INSECURE")
+    return Endpoint(url=url, token=token, basic=basic, insecure=insecure, source="environment")
+
+
+def _credentials(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return bearer token and basic credential; giving half of one, or both, is an error."""
+    key = environ.get("BACALHAU_API_KEY", "")
+    user, password = environ.get("BACALHAU_API_USERNAME", ""), environ.get("BACALHAU_API_PASSWORD", "")
+    if bool(user) != bool(password):
+        raise ConfigurationError(
+            "BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD must be set together", component="Endpoint"
+        )
+    if key and user:
+        raise ConfigurationError(
+            "BACALHAU_API_KEY and BACALHAU_API_USERNAME can't both be set", component="Endpoint"
+        )
+    return key, base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
+
+
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    return environ.get(name, "").strip().lower() in ("1", "t", "true")
+
+
+def _url(endpoint: str) -> str:
+    """Complete ``host:port`` or ``host`` to a URL; a URL keeps its path (a Jupyter server's gateway has one)."""
+    if "://" not in endpoint:
+        try:
+            parts = urlsplit(f"//{endpoint}")
+            endpoint = f"http://{endpoint}" if parts.port else f"http://{parts.netloc}:{_PORT}{parts.path}"
+        except ValueError as error:
+            raise ConfigurationError(f'"{endpoint}" is not an endpoint', component="Endpoint") from error
+    if not endpoint.startswith(("http://", "https://")):
+        raise ConfigurationError(f'"{endpoint}" is not an endpoint: http or https only', component="Endpoint")
+    return endpoint.rstrip("/")

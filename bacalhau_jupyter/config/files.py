@@ -1,0 +1,59 @@
+"""Small files that are whole or absent, never half written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from bacalhau_jupyter.models.errors import IOFailure
+
+
+@contextlib.contextmanager
+def told(what: str, path: Path) -> Iterator[None]:
+    """Turn an OS error into one sentence: ``what`` says what could not be done with ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise IOFailure(f"{what} {path}: {error.strerror or error}", component="Repo") from error
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace a file's content in one step, readable by its owner only."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with told("can't write", path):
+        try:
+            _write(draft, text)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def create_once(path: Path, text: str) -> str:
+    """Create a file unless it exists; return what it holds, whoever was first."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with told("can't create", path):
+        if not path.exists():
+            try:
+                _write(draft, text)
+                # Unlike a rename, a link never replaces what another process has just created.
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            except OSError:
+                # No hard links on this file system.
+                with contextlib.suppress(FileExistsError):
+                    _write(path, text)
+            finally:
+                draft.unlink(missing_ok=True)
+        return path.read_text()
+
+
+def _write(path: Path, text: str) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

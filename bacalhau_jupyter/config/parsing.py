@@ -1,0 +1,211 @@
+"""Config values: from text, YAML or flags to the Python value of their key's kind."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bacalhau_jupyter.config.keys import KEYS, SECTIONS, Key, Kind, find_key
+from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.models.goduration import parse_go_duration
+from bacalhau_jupyter.models.units import parse_bytes
+
+_TRUE = frozenset({"1", "t", "true"})
+_FALSE = frozenset({"0", "f", "false"})
+_LIST_HINT = "`bacalhau-jupyter config list` shows every key"
+
+
+def known_key(name: str, where: str = "") -> Key:
+    """Return the key of that name, ignoring case.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none; the closest one is named.
+    """
+    key = find_key(name.strip())
+    if key is not None:
+        return key
+    close = difflib.get_close_matches(name.lower(), [known.lower() for known in KEYS], 1, cutoff=0.6)
+    nearest = find_key(close[0]) if close else None
+    raise ConfigurationError(
+        f"{_at(where)}there is no config key {name.strip() or '(empty)'}",
+        hint=f"Did you mean {nearest.name}?" if nearest else _LIST_HINT,
+        component="Config",
+    )
+
+
+def parse_value(key: Key, value: object, where: str = "") -> Any:
+    """Return the Python value of a key.
+
+    Parameters
+    ----------
+    value
+        Text (from ``-c`` or the environment) or what YAML or a flag gave.
+    where
+        Where the value comes from, for the error's sentence.
+
+    Raises
+    ------
+    ConfigurationError
+        The value is not of the key's kind; key, value and source are named.
+    """
+    try:
+        parsed = _PARSERS[key.kind](value)
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        shown = "********" if key.secret else repr(value)
+        raise ConfigurationError(
+            f"{_at(where)}{key.name} must be a {key.kind.value}, not {shown}", component="Config"
+        ) from error
+    if key.choices and str(parsed).lower() not in key.choices:
+        raise ConfigurationError(
+            f"{_at(where)}{key.name} must be one of {', '.join(key.choices)}, not {parsed!r}",
+            component="Config",
+        )
+    return str(parsed).lower() if key.choices else parsed
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the values a YAML config file sets, by exact key name.
+
+    Raises
+    ------
+    ConfigurationError
+        The file can't be read, is not YAML, names an unknown key or has a wrong value.
+    """
+    try:
+        plain = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f'the specified configuration file "{path}" doesn\'t exist', component="Config"
+        ) from error
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigurationError(
+            f'config file "{path}" can\'t be read: {reason}', component="Config"
+        ) from error
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise ConfigurationError(
+            f'config file "{path}" is not YAML: {problem}', component="Config"
+        ) from error
+    if plain is None:
+        return {}
+    if not isinstance(plain, Mapping):
+        raise ConfigurationError(f'config file "{path}" must hold keys and values', component="Config")
+    return dict(_flat(plain, "", str(path)))
+
+
+def _flat(tree: Mapping[Any, Any], prefix: str, where: str) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        full = f"{prefix}{name}"
+        if full.lower() not in SECTIONS:
+            key = known_key(full, where)
+            if value is not None:
+                # A bare number in a file could be meant as seconds or, as in Go, nanoseconds: ask for a unit.
+                unclear = key.kind is Kind.DURATION and isinstance(value, (int, float))
+                yield key.name, parse_value(key, str(value) if unclear else value, where)
+        elif isinstance(value, Mapping):
+            yield from _flat(value, f"{full}.", where)
+        elif value is not None:
+            raise ConfigurationError(
+                f"{_at(where)}{full} is a section: it holds keys, not a value", component="Config"
+            )
+
+
+def _at(where: str) -> str:
+    return f"{where}: " if where else ""
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int, float, Path)):
+        return str(value)
+    raise TypeError(value)
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = _text(value).strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueError(value)
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, (bool, float)):
+        raise TypeError(value)
+    return int(_text(value))
+
+
+def _port(value: object) -> int:
+    port = _integer(value)
+    if not 0 <= port <= 65535:
+        raise ValueError(value)
+    return port
+
+
+def _duration(value: object) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return parse_go_duration(_text(value))
+
+
+def _size(value: object) -> int:
+    return parse_bytes(_text(value))
+
+
+def _list(value: object) -> list[str]:
+    if isinstance(value, str):
+        if value.lstrip().startswith("["):
+            value = yaml.safe_load(value)
+        else:
+            value = [item.strip() for item in value.split(",")] if value.strip() else []
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(value)
+    items = [_text(item) for item in value]
+    if not all(items):
+        raise ValueError(value)
+    return items
+
+
+def _map(value: object) -> dict[str, str]:
+    if isinstance(value, str):
+        if value.lstrip().startswith("{"):
+            value = yaml.safe_load(value)
+        else:
+            pairs = [pair.partition("=") for pair in _list(value)]
+            if not all(equals for _, equals, _ in pairs):
+                raise ValueError(value)
+            value = {name.strip(): text.strip() for name, _, text in pairs}
+    if not isinstance(value, Mapping) or not all(str(name) for name in value):
+        raise TypeError(value)
+    return {str(name): _text(item) for name, item in value.items()}
+
+
+def _tree(value: object) -> dict[str, Any]:
+    plain = yaml.safe_load(value) if isinstance(value, str) else value
+    if not isinstance(plain, Mapping):
+        raise TypeError(value)
+    return {str(name): item for name, item in plain.items()}
+
+
+def _records(value: object) -> list[dict[str, Any]]:
+    plain = yaml.safe_load(value) if isinstance(value, str) else value
+    if not isinstance(plain, list):
+        raise TypeError(value)
+    return [_tree(item) for item in plain]
+
+
+_PARSERS = {
+    Kind.TEXT: _text, Kind.FLAG: _flag, Kind.INTEGER: _integer, Kind.PORT: _port, Kind.DURATION: _duration,
+    Kind.SIZE: _size, Kind.LIST: _list, Kind.MAP: _map, Kind.TREE: _tree, Kind.RECORDS: _records,
+}  # fmt: skip

@@ -1,0 +1,186 @@
+"""Saved connections, in the official CLI's own files: ``profiles/NAME.yaml`` and the link ``current``."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bacalhau_jupyter.config.files import told, write_atomic
+from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
+from bacalhau_jupyter.models.goduration import parse_go_duration
+
+DEFAULT_TIMEOUT = "30s"
+_CURRENT = "current"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One saved connection.
+
+    Attributes
+    ----------
+    endpoint
+        ``host:port`` or a URL.
+    timeout
+        Request time-out as a Go duration; empty means `DEFAULT_TIMEOUT`.
+    insecure
+        Whether the server's certificate is not checked.
+    """
+
+    endpoint: str
+    token: str = ""
+    description: str = ""
+    timeout: str = ""
+    insecure: bool = False
+
+    @property
+    def timeout_s(self) -> float:
+        """Request time-out in seconds."""
+        return parse_go_duration(self.timeout or DEFAULT_TIMEOUT)
+
+
+class ProfileStore:
+    """The profiles of a directory.
+
+    Parameters
+    ----------
+    directory
+        ``profiles`` of the repo directory; created with the first profile.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def names(self) -> list[str]:
+        """Return the names of all profiles, sorted."""
+        return sorted(path.stem for path in self._directory.glob("*.yaml") if path.is_file())
+
+    def load(self, name: str) -> Profile:
+        """Return a profile.
+
+        Raises
+        ------
+        NotFound
+            There is none of that name.
+        ConfigurationError
+            Its file is damaged.
+        """
+        path = self._path(name)
+        try:
+            plain = yaml.safe_load(path.read_text())
+        except FileNotFoundError as error:
+            raise _unknown(name, self.names()) from error
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path} can't be read: {error.strerror}", component="Profiles"
+            ) from error
+        except (yaml.YAMLError, UnicodeError) as error:
+            raise ConfigurationError(
+                f"{path} is not a profile: it is not YAML", component="Profiles"
+            ) from error
+        return _profile(plain, path)
+
+    def save(self, name: str, profile: Profile) -> None:
+        """Write a profile (0600), replacing one of the same name.
+
+        Raises
+        ------
+        BadRequest
+            The name, endpoint or time-out is unusable.
+        """
+        path = self._path(name)
+        if not profile.endpoint.strip():
+            raise BadRequest("a profile needs an endpoint", component="Profiles")
+        try:
+            parse_go_duration(profile.timeout or DEFAULT_TIMEOUT)
+        except ValueError as error:
+            raise BadRequest(f'invalid timeout "{profile.timeout}"', component="Profiles") from error
+        tree: dict[str, Any] = {"endpoint": profile.endpoint.strip()}
+        if profile.description:
+            tree["description"] = profile.description
+        if profile.timeout:
+            tree["timeout"] = profile.timeout
+        if profile.token:
+            tree["auth"] = {"token": profile.token}
+        if profile.insecure:
+            tree["tls"] = {"insecure": True}
+        with told("can't create", self._directory):
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+    def delete(self, name: str) -> None:
+        """Remove a profile; if it was the current one, none is current any more.
+
+        Raises
+        ------
+        NotFound
+            There is none of that name.
+        """
+        path = self._path(name)
+        if self.current() == name:
+            (self._directory / _CURRENT).unlink(missing_ok=True)
+        with told("can't delete", path):
+            try:
+                path.unlink()
+            except FileNotFoundError as error:
+                raise _unknown(name, self.names()) from error
+
+    def select(self, name: str) -> None:
+        """Make a profile the current one."""
+        self.load(name)
+        link = self._directory / _CURRENT
+        draft = self._directory / f".{_CURRENT}.{uuid.uuid4().hex}"
+        with told("can't select", link):
+            draft.symlink_to(f"{name}.yaml")
+            draft.replace(link)
+
+    def current(self) -> str | None:
+        """Return the name of the current profile; None without one, or when its file is gone."""
+        try:
+            name = (self._directory / _CURRENT).readlink().name.removesuffix(".yaml")
+        except OSError:
+            return None
+        return name if name in self.names() else None
+
+    def _path(self, name: str) -> Path:
+        if not name.strip() or name != Path(name).name or name.startswith(".") or "\0" in name:
+            raise BadRequest(f"{name!r} is not a name for a profile", component="Profiles")
+        return self._directory / f"{name}.yaml"
+
+
+def _unknown(name: str, known: list[str]) -> NotFound:
+    hint = f"Known profiles: {', '.join(known)}." if known else "No profile is saved yet."
+    return NotFound(f'profile "{name}" not found', hint=hint, component="Profiles")
+
+
+def _profile(plain: object, path: Path) -> Profile:
+    tree = _mapping(plain, path)
+    auth = _mapping(tree.get("auth"), path)
+    tls = _mapping(tree.get("tls"), path)
+    profile = Profile(
+        endpoint=str(tree.get("endpoint") or "").strip(),
+        token=str(auth.get("token") or ""),
+        description=str(tree.get("description") or ""),
+        timeout=str(tree.get("timeout") or ""),
+        insecure=tls.get("insecure") is True,
+    )
+    if not profile.endpoint:
+        raise ConfigurationError(f"{path} has no endpoint", component="Profiles")
+    try:
+        _ = profile.timeout_s
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: {error}", component="Profiles") from error
+    return profile
+
+
+def _mapping(plain: object, path: Path) -> Mapping[str, Any]:
+    if plain is None:
+        return {}
+    if not isinstance(plain, Mapping):
+        raise ConfigurationError(f"{path} is not a profile", component="Profiles")
+    return plain

@@ -1,0 +1,166 @@
+"""Which cluster a client ends up with."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import Iterator
+
+import pytest
+
+from bacalhau_jupyter.config.election import NodeLock
+from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
+from bacalhau_jupyter.config.profiles import Profile, ProfileStore
+from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.models.errors import ConfigurationError, NotFound
+
+
+@pytest.fixture
+def running(repo: Repo) -> Iterator[Repo]:
+    """Return a repo whose node is this very process."""
+    with NodeLock.acquire(repo, "1.0") as lock:
+        lock.publish("127.0.0.1", 4321)
+        yield repo
+
+
+@pytest.fixture
+def profiles(repo: Repo) -> ProfileStore:
+    store = ProfileStore(repo.profiles_dir)
+    store.save("prod", Profile(endpoint="https://api.example.com:443/base/", token="t", timeout="5s"))
+    store.save("lab", Profile(endpoint="lab.example:7", insecure=True))
+    return store
+
+
+def found(repo: Repo, context: str | None = None, **environ: str) -> Endpoint:
+    endpoint = resolve_endpoint(repo, context, environ)
+    assert endpoint is not None
+    return endpoint
+
+
+def test_each_source_yields_to_the_one_before(running: Repo, profiles: ProfileStore) -> None:
+    assert found(running).source == "local node"
+    profiles.select("prod")
+    assert found(running).source == "profile prod"
+    variables = {"BACALHAU_API_PORT": "9"}
+    assert found(running, **variables).source == "environment"
+    variables["BACALHAU_PROFILE"] = "lab"
+    assert found(running, **variables).source == "profile lab"
+    assert found(running, "prod", **variables).source == "profile prod"
+
+
+def test_nothing_configured_and_no_node_gives_nothing(repo: Repo) -> None:
+    assert resolve_endpoint(repo, environ={}) is None
+
+
+def test_the_local_node_comes_with_the_repos_key(running: Repo) -> None:
+    endpoint = found(running)
+    assert endpoint.url == "http://127.0.0.1:4321"
+    assert endpoint.token == running.api_key()
+    assert endpoint.embedded
+    assert endpoint.headers() == {"Authorization": f"Bearer {running.api_key()}"}
+    assert endpoint.ssl() is True
+
+
+def test_a_node_that_is_still_starting_is_not_an_endpoint(repo: Repo) -> None:
+    with NodeLock.acquire(repo, "1.0"):
+        assert resolve_endpoint(repo, environ={}) is None
+
+
+def test_values_that_carry_the_mark_are_not_the_users(running: Repo, profiles: ProfileStore) -> None:
+    marked = {
+        "BACALHAU_JUPYTER_NODE": str(running.path),
+        "BACALHAU_API_HOST": "127.0.0.1",
+        "BACALHAU_API_PORT": "1",
+        "BACALHAU_API_KEY": "stale",
+    }
+    assert found(Repo.locate(None, marked), **marked).url == "http://127.0.0.1:4321"
+    profiles.select("prod")
+    assert found(running, **marked).token == "t"
+
+
+def test_profiles(repo: Repo, profiles: ProfileStore) -> None:
+    prod, lab = found(repo, "prod"), found(repo, "lab")
+    assert (prod.url, prod.token, prod.timeout_s) == ("https://api.example.com:443/base", "t", 5.0)
+    assert (lab.url, lab.headers(), lab.insecure, lab.embedded) == ("http://lab.example:7", {}, True, False)
+    with pytest.raises(NotFound, match='profile "nope" not found'):
+        resolve_endpoint(repo, "nope", {})
+
+
+def test_a_key_in_the_environment_outranks_a_profiles_token(repo: Repo, profiles: ProfileStore) -> None:
+    assert found(repo, "prod", BACALHAU_API_KEY="mine").token == "mine"
+    basic = found(repo, "prod", BACALHAU_API_USERNAME="u", BACALHAU_API_PASSWORD="p")
+    assert basic.headers() == {"Authorization": "Basic " + base64.b64encode(b"u:p").decode()}
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({"BACALHAU_API_HOST": "box"}, "http://box:1234"),
+        ({"BACALHAU_API_PORT": "5"}, "http://127.0.0.1:5"),
+        ({"BACALHAU_API_HOST": "0.0.0.0", "BACALHAU_API_PORT": "5"}, "http://127.0.0.1:5"),
+        ({"BACALHAU_API_HOST": "::1"}, "http://[::1]:1234"),
+        ({"BACALHAU_API_HOST": "box", "BACALHAU_HTTPS": "1"}, "https://box:1234"),
+        ({"BACALHAU_API_HOST": "box", "BACALHAU_API_TLS_USETLS": "true"}, "https://box:1234"),
+    ],
+)
+def test_addresses_in_the_environment(repo: Repo, environ: dict[str, str], url: str) -> None:
+    assert found(repo, **environ).url == url
+
+
+def test_the_environment_may_name_the_local_node_itself(running: Repo) -> None:
+    endpoint = found(running, BACALHAU_API_PORT="4321")
+    assert endpoint.embedded
+    assert endpoint.token == running.api_key()
+
+
+def test_an_insecure_endpoint_skips_the_certificate_only_over_https(repo: Repo) -> None:
+    environ = {"BACALHAU_API_HOST": "box", "BACALHAU_HTTPS": "1", "BACALHAU_API_TLS_INSECURE": "true"}
+    context = found(repo, **environ).ssl()
+    assert isinstance(context, ssl.SSLContext)
+    assert context.verify_mode is ssl.CERT_NONE
+    assert Endpoint(url="http://box:1", insecure=True).ssl() is True
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"BACALHAU_API_PORT": "x"}, "BACALHAU_API_PORT: API.Port must be a port number"),
+        ({"BACALHAU_API_HOST": "a", "BACALHAU_API_USERNAME": "u"}, "must be set together"),
+        (
+            {
+                "BACALHAU_API_PORT": "1",
+                "BACALHAU_API_KEY": "k",
+                "BACALHAU_API_USERNAME": "u",
+                "BACALHAU_API_PASSWORD": "p",
+            },
+            "can't both be set",
+        ),
+    ],
+)
+def test_half_a_credential_or_a_bad_port_is_refused(
+    repo: Repo, environ: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        resolve_endpoint(repo, environ=environ)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("box", "http://box:1234"),
+        ("box:7", "http://box:7"),
+        ("[::1]:7", "http://[::1]:7"),
+        ("http://box:7/", "http://box:7"),
+        ("https://hub.example/user/x/bacalhau/", "https://hub.example/user/x/bacalhau"),
+    ],
+)
+def test_endpoints_of_profiles_are_completed(repo: Repo, endpoint: str, url: str) -> None:
+    ProfileStore(repo.profiles_dir).save("p", Profile(endpoint=endpoint))
+    assert found(repo, "p").url == url
+
+
+@pytest.mark.parametrize("endpoint", ["ftp://box", "box:port"])
+def test_unusable_endpoints_are_refused(repo: Repo, endpoint: str) -> None:
+    ProfileStore(repo.profiles_dir).save("p", Profile(endpoint=endpoint))
+    with pytest.raises(ConfigurationError, match="is not an endpoint"):
+        found(repo, "p")

@@ -1,0 +1,109 @@
+"""Profiles in the official CLI's files."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bacalhau_jupyter.config.profiles import Profile, ProfileStore
+from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
+
+PROD = Profile(
+    endpoint="https://api.example.com:443", token="secret", description="Prod", timeout="1m", insecure=True
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ProfileStore:
+    return ProfileStore(tmp_path / "profiles")
+
+
+def test_a_profile_is_stored_under_the_official_names(store: ProfileStore, tmp_path: Path) -> None:
+    store.save("prod", PROD)
+    path = tmp_path / "profiles" / "prod.yaml"
+    assert yaml.safe_load(path.read_text()) == {
+        "endpoint": "https://api.example.com:443",
+        "description": "Prod",
+        "timeout": "1m",
+        "auth": {"token": "secret"},
+        "tls": {"insecure": True},
+    }
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert store.load("prod") == PROD
+    assert PROD.timeout_s == 60
+
+
+def test_a_profile_with_only_an_endpoint(store: ProfileStore, tmp_path: Path) -> None:
+    store.save("plain", Profile(endpoint="localhost:1234"))
+    assert (tmp_path / "profiles" / "plain.yaml").read_text() == "endpoint: localhost:1234\n"
+    assert store.load("plain").timeout_s == 30
+
+
+def test_selecting_deleting_and_listing(store: ProfileStore, tmp_path: Path) -> None:
+    assert (store.names(), store.current()) == ([], None)
+    store.save("b", PROD)
+    store.save("a", PROD)
+    store.select("a")
+    store.select("b")
+    assert (store.names(), store.current()) == (["a", "b"], "b")
+    assert (tmp_path / "profiles" / "current").readlink() == Path("b.yaml")
+    store.delete("b")
+    assert (store.names(), store.current()) == (["a"], None)
+    assert sorted(path.name for path in (tmp_path / "profiles").iterdir()) == ["a.yaml"]
+
+
+def test_a_link_to_a_profile_that_is_gone_selects_nothing(store: ProfileStore, tmp_path: Path) -> None:
+    store.save("a", PROD)
+    store.select("a")
+    (tmp_path / "profiles" / "a.yaml").unlink()
+    assert store.current() is None
+
+
+@pytest.mark.parametrize("action", ["load", "select", "delete"])
+def test_an_unknown_profile_is_not_found_and_the_known_ones_are_named(
+    store: ProfileStore, action: str
+) -> None:
+    store.save("known", PROD)
+    with pytest.raises(NotFound, match='profile "prod" not found') as caught:
+        getattr(store, action)("prod")
+    assert "known" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["", " ", "../x", "a/b", ".hidden", "..", "a\0b"])
+def test_a_name_never_leaves_the_directory(store: ProfileStore, name: str) -> None:
+    with pytest.raises(BadRequest, match="is not a name for a profile"):
+        store.save(name, PROD)
+    with pytest.raises(BadRequest):
+        store.load(name)
+
+
+def test_unusable_profiles_are_not_saved(store: ProfileStore) -> None:
+    with pytest.raises(BadRequest, match="needs an endpoint"):
+        store.save("a", Profile(endpoint=" "))
+    with pytest.raises(BadRequest, match='invalid timeout "soon"'):
+        store.save("a", Profile(endpoint="x", timeout="soon"))
+    assert store.names() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [", "not YAML"),
+        ("- 1", "is not a profile"),
+        ("auth: x\nendpoint: y", "is not a profile"),
+        ("description: x", "has no endpoint"),
+        ("endpoint: x\ntimeout: soon", "is not a duration"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_its_name(
+    store: ProfileStore, tmp_path: Path, text: str, sentence: str
+) -> None:
+    store.save("a", PROD)
+    (tmp_path / "profiles" / "a.yaml").write_text(text)
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        store.load("a")
+    assert "a.yaml" in caught.value.message
