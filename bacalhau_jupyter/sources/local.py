@@ -1,0 +1,200 @@
+"""Source ``localDirectory`` (alias ``local``): a path of this host that its owner allow-lists.
+
+What is compared with the allow-list is the real path, links and ``..`` resolved, and that same path is mounted;
+so neither a detour nor a link that is changed later leads anywhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, IOFailure
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.sources.allowlist import KEY, AllowedPath, parse_allow_list
+from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount
+from bacalhau_jupyter.transfer.files import io_failure
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.engines.base import PluginOptions
+
+_COMPONENT = "LocalSource"
+_CREATE = {"nocreate": "", "": "", "dir": "dir", "file": "file"}
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The parameters of an input: the path as written, access, and ``dir``, ``file`` or ``""`` to create."""
+
+    path: str
+    writable: bool
+    create: str
+
+
+class LocalDirectorySource:
+    """Mounts allow-listed paths; reads ``Compute.AllowListedLocalPaths``.
+
+    ``options.hidden`` and what holds them can't be mounted, whatever the list says.
+    """
+
+    types = ("localdirectory", "local")
+
+    def __init__(self, options: PluginOptions) -> None:
+        self._settings = options.settings
+        self._hidden = [Path(os.path.realpath(path)) for path in options.hidden]
+
+    async def probe(self) -> Availability:
+        # An empty allow-list leaves the source listed: a job that wants a path is then told which entry is missing
+        # and where to put it, instead of "does not support localDirectory".
+        try:
+            parse_allow_list(self._settings(KEY))
+        except ConfigurationError as error:
+            return Availability(available=False, problem=error.message)
+        return Availability(available=True)
+
+    async def bid(self, execution: Execution, input_source: InputSource) -> Bid:
+        try:
+            await asyncio.to_thread(self._resolve, input_source.source)
+        except BacalhauError as error:
+            reason = error.message if not error.hint else f"{error.message} ({error.hint})"
+            return Bid(accepted=False, reason=reason)
+        return Bid(accepted=True)
+
+    async def size(self, execution: Execution, input_source: InputSource) -> int:
+        """Return 0: the path is on this disk already."""
+        return 0
+
+    async def fetch(self, request: FetchRequest) -> InputMount:
+        path, wanted = await asyncio.to_thread(self._prepare, request.input.source)
+        return InputMount(path=path, target=request.input.target, read_only=not wanted.writable)
+
+    async def close(self) -> None:
+        return
+
+    def _prepare(self, spec: SpecConfig) -> tuple[Path, _Wanted]:
+        path, wanted = self._resolve(spec)
+        if not path.exists():
+            try:
+                _create(path, wanted.create)
+            except OSError as error:
+                raise io_failure(error, f"create the {wanted.create}", path, _COMPONENT) from error
+            # Somebody may have put a link where a directory was missing before.
+            path, wanted = self._resolve(spec)
+        return path, wanted
+
+    def _resolve(self, spec: SpecConfig) -> tuple[Path, _Wanted]:
+        """Return the real path to mount.
+
+        Raises
+        ------
+        BacalhauError
+            A sentence that starts "this node": it may not, or can't, mount the path.
+        """
+        wanted = _parameters(spec)
+        allowed = parse_allow_list(self._settings(KEY))
+        try:
+            path = Path(wanted.path).resolve()
+        except (OSError, RuntimeError) as error:
+            raise IOFailure(
+                f"this node can't follow the local path {wanted.path}: {error}", component=_COMPONENT
+            ) from error
+        # Whether a path exists is told only to those who may see it.
+        self._check_hidden(path)
+        _check_allowed(path, wanted, allowed)
+        if os.path.lexists(path):
+            _check_access(path, wanted)
+        elif not (wanted.writable and wanted.create):
+            raise IOFailure(
+                f"this node can't mount {path}: it does not exist and creation is not allowed",
+                hint="create it, or ask for ReadWrite with CreateAs dir or file",
+                component=_COMPONENT,
+            )
+        return path, wanted
+
+    def _check_hidden(self, path: Path) -> None:
+        for hidden in self._hidden:
+            if path == hidden or hidden in path.parents or path in hidden.parents:
+                raise ConfigurationError(
+                    f"this node never shows {path} to a job: the node's own files are there",
+                    hint="mount a directory beside them",
+                    component=_COMPONENT,
+                )
+
+
+def _parameters(spec: SpecConfig) -> _Wanted:
+    params = {name.lower(): value for name, value in spec.params.items()}
+    path = params.get("sourcepath")
+    if not isinstance(path, str) or not path.strip():
+        raise BadRequest("this node needs a SourcePath for a localDirectory input", component=_COMPONENT)
+    path = path.strip()
+    if not path.startswith("/") or "\0" in path:
+        raise BadRequest(
+            f"this node needs an absolute SourcePath for a localDirectory input, not {path!r}",
+            component=_COMPONENT,
+        )
+    create = params.get("createas") or ""
+    if not isinstance(create, str) or create.strip().lower() not in _CREATE:
+        raise BadRequest(
+            f"this node does not know CreateAs {create!r} of a localDirectory input",
+            hint="it is one of dir, file, noCreate",
+            component=_COMPONENT,
+        )
+    kind = _CREATE[create.strip().lower()]
+    if kind == "file" and path.endswith("/"):
+        raise BadRequest(
+            f"this node can't create {path} as a file: it ends with a slash", component=_COMPONENT
+        )
+    return _Wanted(path, _truth(params.get("readwrite")), kind)
+
+
+def _truth(value: object) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    text = str(value).strip().lower()
+    if text in ("true", "1", "t"):
+        return True
+    if text in ("false", "0", "f", ""):
+        return False
+    raise BadRequest(
+        f"this node reads ReadWrite of a localDirectory input as true or false, not {value!r}",
+        component=_COMPONENT,
+    )
+
+
+def _check_allowed(path: Path, wanted: _Wanted, allowed: list[AllowedPath]) -> None:
+    matching = [entry for entry in allowed if entry.matches(path)]
+    if not matching:
+        mode = "rw" if wanted.writable else "ro"
+        via = "" if str(path) == wanted.path else f" (that is {path})"
+        raise ConfigurationError(
+            f"this node does not share the local path {wanted.path}{via}: it is not allowlisted",
+            hint=f"the node's owner can add it: -c {KEY}={path}:{mode}",
+            component=_COMPONENT,
+        )
+    if wanted.writable and not any(entry.writable for entry in matching):
+        raise ConfigurationError(
+            f"this node shares {path} for reading only: the volume is not granted write access",
+            hint=f"the node's owner can change it: -c {KEY}={matching[0].glob}:rw",
+            component=_COMPONENT,
+        )
+
+
+def _check_access(path: Path, wanted: _Wanted) -> None:
+    needed = os.R_OK | (os.X_OK if path.is_dir() else 0)
+    if not os.access(path, needed):
+        raise IOFailure(f"this node may not read {path}: permission denied", component=_COMPONENT)
+    if wanted.writable and not os.access(path, os.W_OK):
+        raise IOFailure(f"this node may not write to {path}: permission denied", component=_COMPONENT)
+
+
+def _create(path: Path, kind: str) -> None:
+    if kind == "dir":
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    os.close(os.open(path, flags, 0o600))

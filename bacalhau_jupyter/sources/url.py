@@ -1,0 +1,131 @@
+"""Source ``urlDownload``: a file from an http or https server.
+
+The target is a *directory*; the file appears in it under the name that the server or the URL gives. A server
+that tells no size is fine (official nodes refuse it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount
+from bacalhau_jupyter.transfer.addresses import parse_http_url
+from bacalhau_jupyter.transfer.files import io_failure
+from bacalhau_jupyter.transfer.http import MAX_RETRIES, READ_TIMEOUT_S, content_length, download
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.engines.base import PluginOptions
+
+_COMPONENT = "URLSource"
+# A bid waits for it; a slow server's size is not worth more.
+_SIZE_TIMEOUT_S = 10.0
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+
+
+class UrlDownloadSource:
+    """Downloads inputs; reads ``InputSources.ReadTimeout`` and ``InputSources.MaxRetryCount``.
+
+    ReadTimeout bounds the time without a single byte, not the whole download: large inputs may take hours.
+    """
+
+    types = ("urldownload",)
+
+    def __init__(self, options: PluginOptions) -> None:
+        self._settings = options.settings
+
+    async def probe(self) -> Availability:
+        try:
+            self._limits()
+        except ConfigurationError as error:
+            return Availability(available=False, problem=error.message)
+        return Availability(available=True)
+
+    async def bid(self, execution: Execution, input_source: InputSource) -> Bid:
+        try:
+            _url(input_source)
+        except BacalhauError as error:
+            return Bid(accepted=False, reason=f"this node can't bring an input: {error}")
+        return Bid(accepted=True)
+
+    async def size(self, execution: Execution, input_source: InputSource) -> int:
+        """Return what HEAD says, 0 where it says nothing."""
+        read_timeout, _ = self._limits()
+        return await content_length(_url(input_source), timeout=min(_SIZE_TIMEOUT_S, read_timeout)) or 0
+
+    async def fetch(self, request: FetchRequest) -> InputMount:
+        read_timeout, max_retries = self._limits()
+        part = request.directory / "download.part"
+        result = await download(
+            _url(request.input),
+            part,
+            max_retries=max_retries,
+            read_timeout=read_timeout,
+            progress=request.progress,
+            component=_COMPONENT,
+        )
+        directory = request.directory / "content"
+        await asyncio.to_thread(_move_in, part, directory, result.filename)
+        return InputMount(path=directory, target=request.input.target, read_only=True)
+
+    async def close(self) -> None:
+        return
+
+    def _limits(self) -> tuple[float, int]:
+        """Return read time-out in seconds and number of retries."""
+        seconds = _seconds(self._settings("InputSources.ReadTimeout"))
+        retries = self._settings("InputSources.MaxRetryCount")
+        if retries is None:
+            retries = MAX_RETRIES
+        try:
+            count = int(retries)
+        except (TypeError, ValueError):
+            count = -1
+        if count < 0:
+            raise ConfigurationError(
+                f"InputSources.MaxRetryCount is not a count: {retries!r}", component=_COMPONENT
+            )
+        return seconds, count
+
+
+def _url(input_source: InputSource) -> str:
+    params = input_source.source.params
+    given = next((value for name, value in params.items() if name.lower() == "url"), None)
+    return parse_http_url(given, _COMPONENT)
+
+
+def _move_in(part: Path, directory: Path, filename: str) -> None:
+    # Whatever user the job runs as may read it; the directory around keeps others of this host out.
+    try:
+        directory.mkdir(mode=0o755)
+        part.chmod(0o644)
+        part.rename(directory / filename)
+    except OSError as error:
+        raise io_failure(error, "write", directory / filename, _COMPONENT) from error
+
+
+def _seconds(value: object) -> float:
+    """Read a duration as settings hold it: seconds, a timedelta, or Go's text (``5m0s``)."""
+    seconds = 0.0
+    if value is None:
+        return READ_TIMEOUT_S
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif isinstance(value, (int, float)):
+        seconds = float(value)
+    elif isinstance(value, str) and re.fullmatch(f"(?:{_DURATION.pattern})+", value.strip()):
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(value))
+    if seconds <= 0:
+        raise ConfigurationError(
+            f"InputSources.ReadTimeout is not a duration: {value!r}",
+            hint="write it like 5m or 90s",
+            component=_COMPONENT,
+        )
+    return seconds

@@ -1,0 +1,125 @@
+"""What every transfer shares: progress, disk errors in words, and long work in threads that can be called off."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from bacalhau_jupyter.models.errors import IOFailure
+
+T = TypeVar("T")
+
+Progress = Callable[[str, int, int | None], None]
+"""Reports ``(phase, done, total)`` in bytes, total None when unknown. Called from any thread; never blocks."""
+
+CHUNK = 1 << 20
+"""Bytes moved at a time: what a transfer holds in memory, and how often it reports and can be called off."""
+
+_STOP_TIMEOUT = 10.0
+_slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
+
+
+class Interrupted(Exception):
+    """Work in a thread noticed that nobody waits for it any more."""
+
+
+def no_progress(phase: str, done: int, total: int | None) -> None:
+    """Report nothing."""
+
+
+def format_bytes(count: float) -> str:
+    """Write a number of bytes for people: ``512 B``, ``1.5 MB`` (powers of 1000)."""
+    if abs(count) < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if abs(count) < 999.95:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} TB"
+
+
+def free_bytes(path: Path) -> int | None:
+    """Return the bytes free for us on the disk of ``path`` or its nearest existing parent; None when unknown."""
+    for place in (path, *path.parents):
+        try:
+            return shutil.disk_usage(place).free
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return None
+
+
+def disk_full(path: Path, component: str, needed: int | None = None) -> IOFailure:
+    """Return the error for a full disk; it names the path and what is free there."""
+    free = free_bytes(path)
+    facts = [] if needed is None else [f"{format_bytes(needed)} needed"]
+    facts += [] if free is None else [f"{format_bytes(free)} free"]
+    reason = f" ({', '.join(facts)})" if facts else ""
+    return IOFailure(
+        f"the disk is full: could not write {path}{reason}",
+        hint="free some space there, or move the directory to a larger disk",
+        component=component,
+    )
+
+
+def io_failure(error: OSError, action: str, path: Path, component: str) -> IOFailure:
+    """Turn an `OSError` into one sentence: what could not be done, with which path, and why.
+
+    Parameters
+    ----------
+    action
+        A verb with its preposition, such as ``write`` or ``unpack into``.
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return disk_full(path, component)
+    reason = error.strerror or str(error) or type(error).__name__
+    return IOFailure(f"could not {action} {path}: {reason[:1].lower()}{reason[1:]}", component=component)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file or directory of ours, however it is; what can't be removed stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        try:
+            path.unlink()
+        except OSError:
+            return
+
+
+async def run_interruptible(work: Callable[[threading.Event], T]) -> T:
+    """Run long blocking work in a thread; when the caller is cancelled, stop it and wait until it has stopped.
+
+    Parameters
+    ----------
+    work
+        Gets an event that is set when it shall stop; it looks at least once per `CHUNK`, cleans up and raises
+        `Interrupted`.
+    """
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
+    # Packing keeps a thread for long: a few at a time, so that short calls still find one.
+    slot = _slots.setdefault(loop, asyncio.Semaphore(max(2, os.cpu_count() or 1)))
+    async with slot:
+        future = loop.run_in_executor(None, work, stop)
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([future], timeout=_STOP_TIMEOUT)
+            raise
+
+
+def check_interrupted(stop: threading.Event | None) -> None:
+    """Raise `Interrupted` when the event is set."""
+    if stop is not None and stop.is_set():
+        raise Interrupted

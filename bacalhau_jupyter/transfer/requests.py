@@ -1,0 +1,119 @@
+"""One HTTP request through its redirects, each hop seen and checked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
+from bacalhau_jupyter.transfer.addresses import parse_http_url, proxy_for, refuse_inward, shown_url
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession, ClientTimeout
+    from yarl import URL
+
+_COMPONENT = "Download"
+_MAX_REDIRECTS = 10
+_CONNECT_TIMEOUT_S = 30.0
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+async def content_length(
+    url: str, *, session: ClientSession | None = None, timeout: float = 10.0
+) -> int | None:
+    """Ask with HEAD how long a file is; None when the server does not say so within ``timeout`` seconds.
+
+    Raises
+    ------
+    BadRequest
+        The URL is not an http or https URL with a path.
+    """
+    import aiohttp
+
+    url = parse_http_url(url, _COMPONENT)
+    try:
+        async with asyncio.timeout(timeout), AsyncExitStack() as stack:
+            if session is None:
+                session = await stack.enter_async_context(open_session())
+            headers = {"Accept-Encoding": "identity"}
+            async with request(session, "HEAD", url, headers, timeout) as (answer, _):
+                # aiohttp knows no length of a body that HEAD leaves out; the header is what counts.
+                length = answer.headers.get("Content-Length", "")
+                return int(length) if answer.status == 200 and length.isdecimal() else None
+    except (TimeoutError, aiohttp.ClientError, OSError, BacalhauError):
+        return None
+
+
+def open_session() -> ClientSession:
+    """Open a session that saves what is sent and knows no credentials; close it."""
+    import aiohttp
+
+    return aiohttp.ClientSession(auto_decompress=False)
+
+
+@asynccontextmanager
+async def request(
+    session: ClientSession, method: str, url: str, headers: Mapping[str, str], read_timeout: float
+) -> AsyncIterator[tuple[ClientResponse, int]]:
+    """Send a request and follow redirects; yield the last answer and the number of hops to it.
+
+    ``headers`` that are not ours go to the URL's own origin only.
+
+    Raises
+    ------
+    NetworkFailure
+        A redirect leads nowhere sensible, to this machine from elsewhere, or in circles.
+    """
+    from yarl import URL
+
+    origin = here = URL(url)
+    for hops in range(_MAX_REDIRECTS + 1):
+        sent = headers if here.origin() == origin.origin() else _without_secrets(headers)
+        async with session.request(
+            method,
+            here,
+            headers=sent,
+            allow_redirects=False,
+            auto_decompress=False,
+            proxy=proxy_for(here),
+            timeout=_timeout(read_timeout),
+        ) as answer:
+            location = answer.headers.get("Location", "") if answer.status in _REDIRECTS else ""
+            if not location:
+                yield answer, hops
+                return
+        here = await _next_hop(here, location)
+    raise NetworkFailure(
+        f"GET {shown_url(url)} was redirected more than {_MAX_REDIRECTS} times", component=_COMPONENT
+    )
+
+
+async def _next_hop(here: URL, location: str) -> URL:
+    from yarl import URL
+
+    try:
+        there = here.join(URL(location))
+        parse_http_url(str(there), _COMPONENT)
+    except (ValueError, BacalhauError):
+        raise NetworkFailure(
+            f"{shown_url(str(here))} redirects to something that is not an http or https URL",
+            component=_COMPONENT,
+        ) from None
+    await refuse_inward(here, there, _COMPONENT)
+    return there
+
+
+def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
+    """Keep only what this module itself sends: a caller's headers may hold credentials."""
+    ours = {"accept-encoding", "range", "if-range"}
+    return {name: value for name, value in headers.items() if name.lower() in ours}
+
+
+def _timeout(read_timeout: float) -> ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(
+        total=None, connect=min(_CONNECT_TIMEOUT_S, read_timeout), sock_read=read_timeout
+    )

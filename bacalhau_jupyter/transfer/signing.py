@@ -1,0 +1,96 @@
+"""Links to results that open for everybody who has one, for a while.
+
+Publisher `local` stores a reference that never goes stale (`SpecConfig` type ``local``). Whoever serves results
+turns it into a signed URL at the moment it is read, with the address under which the caller reached us.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from bacalhau_jupyter.lib.clock import SECOND
+from bacalhau_jupyter.lib.times import rfc3339
+from bacalhau_jupyter.models.errors import Forbidden
+from bacalhau_jupyter.models.spec import SpecConfig
+
+LOCAL = "local"
+"""Type of the stored reference: params ``ExecutionID`` and ``NodeID``."""
+
+RESULTS_PATH = "/api/v1/compute/results/"
+"""Where the API serves archives: this, the execution ID, and ``.tar.gz`` (official clients look at the ending)."""
+
+EXPIRY_S = 3600.0
+"""Seconds that a link lives unless somebody says otherwise."""
+
+_COMPONENT = "ResultSigner"
+# What is signed says what it is for, so that the key can sign other things later.
+_PURPOSE = "bacalhau result v1"
+_MIN_KEY_BYTES = 16
+
+
+def local_reference(execution_id: str, node_id: str) -> SpecConfig:
+    """Return the reference that is stored for a locally published result."""
+    return SpecConfig(type=LOCAL, params={"ExecutionID": execution_id, "NodeID": node_id})
+
+
+def sign(path: str, expires_at: int, key: bytes) -> str:
+    """Return the query string that opens ``path`` until ``expires_at`` (Unix seconds)."""
+    return urlencode({"expires": str(expires_at), "signature": _signature(path, str(expires_at), key)})
+
+
+def verify(path: str, query: Mapping[str, str], key: bytes, now_ns: int) -> None:
+    """Check the query string of a request for ``path`` (decoded, without host and query).
+
+    Raises
+    ------
+    Forbidden
+        The signature is missing or wrong, or its time is over.
+    """
+    expires = query.get("expires", "")
+    expected = _signature(path, expires, key)
+    given = query.get("signature", "")
+    if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogatepass")):
+        raise Forbidden(
+            "this result link is not signed by this node",
+            hint="ask for the results again to get a fresh link",
+            component=_COMPONENT,
+        )
+    # Only what we signed gets here, and we sign integers.
+    if now_ns >= int(expires) * SECOND:
+        raise Forbidden(
+            f"this result link expired at {rfc3339(int(expires) * SECOND)}",
+            hint="ask for the results again to get a fresh link",
+            component=_COMPONENT,
+        )
+
+
+def signed_reference(
+    spec: SpecConfig, base_url: str, key: bytes, now_ns: int, expiry_s: float = EXPIRY_S
+) -> SpecConfig:
+    """Turn a stored local reference into ``urlDownload`` with a signed URL; others come back as they are.
+
+    Parameters
+    ----------
+    base_url
+        Scheme, host and port (and prefix) under which the caller reaches the API, without a slash at the end.
+    now_ns
+        Unix time in nanoseconds.
+    expiry_s
+        Seconds the link lives.
+    """
+    if not spec.is_type(LOCAL):
+        return spec
+    params = {name.lower(): value for name, value in spec.params.items()}
+    path = f"{RESULTS_PATH}{params.get('executionid', '')}.tar.gz"
+    query = sign(path, now_ns // SECOND + int(expiry_s), key)
+    return SpecConfig(type="urlDownload", params={"URL": f"{base_url.rstrip('/')}{quote(path)}?{query}"})
+
+
+def _signature(path: str, expires: str, key: bytes) -> str:
+    if len(key) < _MIN_KEY_BYTES:
+        raise ValueError(f"a signing key has at least {_MIN_KEY_BYTES} bytes")
+    text = "\n".join((_PURPOSE, path, expires))
+    return hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()

@@ -1,0 +1,91 @@
+"""Inputs from web servers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.models.errors import BadRequest, NetworkFailure
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.sources.base import FetchRequest
+from bacalhau_jupyter.sources.url import UrlDownloadSource
+from tests.services.http_server import BadHttpServer
+from tests.transfer.helpers import names, tree
+
+
+def make(tmp_path: Path, **settings: Any) -> UrlDownloadSource:
+    keys = {f"InputSources.{name}": value for name, value in settings.items()}
+    return UrlDownloadSource(PluginOptions(node_id="n-1", data_dir=tmp_path, settings=keys.get))
+
+
+def source(url: object) -> InputSource:
+    return InputSource(source=SpecConfig(type="urlDownload", params={"URL": url}), target="/inputs")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/file/penguins.csv", "penguins.csv"), ("/redirect", "report 2026.csv"), ("/chunked", "chunked")],
+)
+async def test_the_target_is_a_directory_that_holds_the_file(
+    http_server: BadHttpServer, tmp_path: Path, path: str, name: str
+) -> None:
+    request = FetchRequest(Execution(), source(f"'{http_server.url}{path}' "), tmp_path)
+    mount = await make(tmp_path).fetch(request)
+    assert (mount.target, mount.read_only) == ("/inputs", True)
+    assert tree(mount.path) == {name: ("file", http_server.content, 0o644)}
+    assert mount.path.stat().st_mode & 0o777 == 0o755
+    assert names(tmp_path) == ["content"]
+
+
+async def test_the_size_is_what_head_says_and_0_where_it_says_nothing(
+    http_server: BadHttpServer, tmp_path: Path
+) -> None:
+    sizes = [
+        await make(tmp_path).size(Execution(), source(http_server.url + path))
+        for path in ("/file", "/chunked", "/missing")
+    ]
+    assert sizes == [len(http_server.content), 0, 0]
+
+
+async def test_retries_come_from_the_settings_and_the_error_says_how_often(
+    http_server: BadHttpServer, tmp_path: Path
+) -> None:
+    request = FetchRequest(Execution(), source(f"{http_server.url}/missing"), tmp_path)
+    with pytest.raises(NetworkFailure, match=r"/missing answered 404 Not Found \(tried 2 times\)") as caught:
+        await make(tmp_path, MaxRetryCount=1).fetch(request)
+    assert caught.value.details == {"HTTPStatus": "404"}
+    assert len(http_server.requests) == 2
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("url", ["http://host", "ftp://host/x", "", None, ["http://host/"]])
+async def test_urls_that_cannot_be_fetched_are_rejected_at_bid_time(url: object, tmp_path: Path) -> None:
+    bid = await make(tmp_path).bid(Execution(), source(url))
+    assert not bid.accepted
+    assert bid.reason.startswith("this node can't bring an input: the URL")
+    with pytest.raises(BadRequest):
+        await make(tmp_path).fetch(FetchRequest(Execution(), source(url), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("value", "available"),
+    [
+        (None, True), ("5m0s", True), ("1h2m3.5s", True), (300, True), (0.5, True), (timedelta(minutes=5), True),
+        ("5 minutes", False), (0, False), ("-5m", False), ([], False),
+    ],
+)  # fmt: skip
+async def test_a_wrong_time_out_makes_the_source_unavailable_with_a_reason(
+    value: object, available: bool, tmp_path: Path
+) -> None:
+    probe = await make(tmp_path, ReadTimeout=value).probe()
+    assert probe.available is available
+    assert ("InputSources.ReadTimeout is not a duration" in probe.problem) is not available
+
+
+async def test_a_negative_retry_count_makes_the_source_unavailable(tmp_path: Path) -> None:
+    assert "MaxRetryCount is not a count: -1" in (await make(tmp_path, MaxRetryCount=-1).probe()).problem
