@@ -1,0 +1,168 @@
+"""Messages leave the outbox: per node in order, again and again until the node has taken them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Iterable
+
+from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.orchestrator.store import outbox
+from bacalhau_jupyter.orchestrator.store.outbox import OutboxItem
+from bacalhau_jupyter.orchestrator.store.store import Store
+from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport
+
+_log = logging.getLogger(__name__)
+
+RETRY_FIRST = 0.1
+RETRY_LIMIT = 10.0
+"""Seconds between attempts to deliver a message."""
+
+FORGET_DELAY = 0.5
+"""Seconds that acknowledged messages may stay in the outbox, so that their removal shares a commit."""
+
+FORGET_LIMIT = 256
+"""Acknowledged messages that may stay there."""
+
+
+class _Lane:
+    """Messages to one node."""
+
+    def __init__(self) -> None:
+        self.items: deque[OutboxItem] = deque()
+        self.arrived = asyncio.Event()
+        self.retry = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self.last_sent = 0
+
+
+class Dispatcher:
+    """Sends stored messages to connected nodes.
+
+    Parameters
+    ----------
+    store
+        Where the outbox is.
+    transport
+        Carries the messages.
+    source
+        Who the envelopes say sent them.
+    """
+
+    def __init__(self, store: Store, transport: OrchestratorTransport, source: str) -> None:
+        self._store = store
+        self._transport = transport
+        self._source = source
+        self._lanes: dict[str, _Lane] = {}
+        self._acknowledged: list[int] = []
+        self._acks = asyncio.Event()
+        self._many = asyncio.Event()
+        self._forgetter: asyncio.Task[None] | None = None
+        self._last_seq = 0
+
+    async def start(self) -> None:
+        """Load what was not acknowledged before; nothing is sent until a node connects."""
+        items, self._last_seq = await self._store.read(
+            lambda connection: (outbox.pending(connection), outbox.last(connection))
+        )
+        self.add(items)
+        self._forgetter = asyncio.create_task(self._forget(), name="outbox forget")
+
+    async def stop(self) -> None:
+        """Stop sending; what is not acknowledged stays stored."""
+        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        if self._forgetter is not None:
+            tasks.append(self._forgetter)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        with contextlib.suppress(BacalhauError):
+            await self._remove()
+
+    def add(self, items: Iterable[OutboxItem]) -> None:
+        """Take over messages that have just been committed, in commit order."""
+        for item in items:
+            lane = self._lanes.setdefault(item.node_id, _Lane())
+            lane.items.append(item)
+            lane.arrived.set()
+            self._last_seq = max(self._last_seq, item.seq)
+
+    def connect(self, node_id: str) -> int:
+        """Start (or hurry) sending to a node; returns the sequence number after which messages will come."""
+        lane = self._lanes.setdefault(node_id, _Lane())
+        lane.retry.set()
+        if lane.task is None or lane.task.done():
+            lane.task = asyncio.create_task(self._send(node_id, lane), name=f"outbox {node_id}")
+        return lane.items[0].seq - 1 if lane.items else self._last_seq
+
+    def disconnect(self, node_id: str) -> None:
+        """Stop sending to a node; its messages are kept for when it comes back."""
+        lane = self._lanes.get(node_id)
+        if lane is not None and lane.task is not None:
+            lane.task.cancel()
+            lane.task = None
+
+    def forget_node(self, node_id: str) -> None:
+        """Drop a node with its messages (they must be removed from the store, too)."""
+        self.disconnect(node_id)
+        self._lanes.pop(node_id, None)
+
+    def last_sent(self, node_id: str) -> int:
+        """Return the sequence number of the last message that the node took."""
+        lane = self._lanes.get(node_id)
+        return lane.last_sent if lane is not None else 0
+
+    async def _send(self, node_id: str, lane: _Lane) -> None:
+        delays = backoff(RETRY_FIRST, RETRY_LIMIT)
+        while True:
+            while not lane.items:
+                lane.arrived.clear()
+                await lane.arrived.wait()
+            item = lane.items[0]
+            lane.retry.clear()
+            try:
+                await self._transport.send(
+                    node_id, Envelope(item.message, item.seq, item.time_ns, self._source)
+                )
+            except Exception as error:
+                # Whatever a carrier raises, the message was not taken.
+                _log.info("node %s did not take message %d: %s", node_id, item.seq, error)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(next(delays)):
+                        await lane.retry.wait()
+                continue
+            delays = backoff(RETRY_FIRST, RETRY_LIMIT)
+            # Only now is it out of the queue: a cancelled send is made again after a reconnect.
+            lane.items.popleft()
+            lane.last_sent = item.seq
+            self._acknowledged.append(item.seq)
+            self._acks.set()
+            if len(self._acknowledged) >= FORGET_LIMIT:
+                self._many.set()
+
+    async def _forget(self) -> None:
+        """Remove acknowledged messages a little later: a crash in between only sends them again."""
+        while True:
+            await self._acks.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FORGET_DELAY):
+                    await self._many.wait()
+            self._acks.clear()
+            self._many.clear()
+            try:
+                await self._remove()
+            except BacalhauError as error:
+                _log.warning("acknowledged messages can't be removed from the outbox: %s", error)
+
+    async def _remove(self) -> None:
+        seqs, self._acknowledged = self._acknowledged, []
+        if seqs:
+            try:
+                await self._store.transact(lambda transaction: outbox.remove(transaction.connection, seqs))
+            except BaseException:
+                self._acknowledged = seqs + self._acknowledged
+                raise

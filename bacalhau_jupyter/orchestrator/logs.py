@@ -1,0 +1,146 @@
+"""Log streams: wait for an execution rather than refuse, then pass on what its node sends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import cast
+
+from bacalhau_jupyter.models.api import LogFrame, LogLine
+from bacalhau_jupyter.models.errors import BacalhauError, NotFound
+from bacalhau_jupyter.models.execution import DesiredStateType, Execution
+from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.messages import ExecutionLogsRequest
+from bacalhau_jupyter.orchestrator.base import LogQuery
+from bacalhau_jupyter.orchestrator.queries import get_job, newest_execution
+from bacalhau_jupyter.orchestrator.store import executions
+from bacalhau_jupyter.orchestrator.store.store import Store
+from bacalhau_jupyter.transport.base import OrchestratorTransport
+
+PATIENCE = 30.0
+"""Seconds that a reader who does not follow waits for an execution."""
+
+
+class JobWatch:
+    """Wakes those who wait for something to happen to a job."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[str, set[asyncio.Event]] = {}
+
+    @contextlib.contextmanager
+    def watch(self, job_id: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set each time something is stored about the job."""
+        changed = asyncio.Event()
+        self._waiters.setdefault(job_id, set()).add(changed)
+        try:
+            yield changed
+        finally:
+            waiters = self._waiters[job_id]
+            waiters.discard(changed)
+            if not waiters:
+                del self._waiters[job_id]
+
+    def changed(self, job_id: str) -> None:
+        """Something was stored about the job."""
+        for waiter in self._waiters.get(job_id, ()):
+            waiter.set()
+
+
+class LogReader:
+    """Streams the output of jobs.
+
+    Parameters
+    ----------
+    store, transport
+        Where executions are, and the way to their nodes.
+    watch
+        Tells when a job changes.
+    """
+
+    def __init__(self, store: Store, transport: OrchestratorTransport, watch: JobWatch) -> None:
+        self._store = store
+        self._transport = transport
+        self._watch = watch
+
+    async def read(self, reference: str, query: LogQuery) -> AsyncIterator[LogFrame]:
+        """Yield log frames; an error is a last frame that says so."""
+        try:
+            execution = await self._execution(reference, query)
+            if execution is None:
+                return
+            async with contextlib.aclosing(self._frames(execution, query)) as frames:
+                async for frame in frames:
+                    yield frame
+        except BacalhauError as error:
+            yield LogFrame(error=error.message)
+
+    async def _execution(self, reference: str, query: LogQuery) -> Execution | None:
+        """Wait until there is an execution that writes or has written; None if the job ended without one."""
+        job = await self._store.read(lambda c: get_job(c, reference, query.namespace, query.version))
+        with self._watch.watch(job.id) as changed:
+            try:
+                async with asyncio.timeout(None if query.follow else PATIENCE):
+                    while True:
+                        changed.clear()
+                        over, execution = await self._store.read(lambda c: _look(c, job, query))
+                        if over or execution is not None:
+                            return execution
+                        await changed.wait()
+            except TimeoutError:
+                raise NotFound(
+                    f"failed to open log stream for job {job.id}: no executions found for job {job.name} with "
+                    f"ID {job.id}, and version {job.version}", component="LogStream",
+                ) from None  # fmt: skip
+
+    async def _frames(self, execution: Execution, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
+        request = ExecutionLogsRequest(
+            execution_id=execution.id, node_id=execution.node_id, tail=query.tail, follow=query.follow
+        )
+        told = False
+        stream = cast(AsyncGenerator[LogFrame, None], self._transport.logs(request))
+        try:
+            async for frame in stream:
+                if frame.error and not told and execution.is_terminal:
+                    break
+                told = True
+                yield frame
+            else:
+                return
+        except BacalhauError:
+            if told or not execution.is_terminal:
+                raise
+        finally:
+            closer = getattr(stream, "aclose", None)
+            if closer is not None:
+                await closer()
+        # The node or its log file is gone; the record still has the beginning of the output.
+        for frame in _recorded(execution, query):
+            yield frame
+
+
+def _look(connection: sqlite3.Connection, job: Job, query: LogQuery) -> tuple[bool, Execution | None]:
+    """Return whether to stop waiting, and the execution to read."""
+    current = get_job(connection, job.id, job.namespace, 0)
+    over = current.is_terminal or current.version != job.version
+    if query.execution_id:
+        identifier = executions.resolve(connection, job.id, query.execution_id)
+        chosen = executions.get(connection, identifier)
+    else:
+        chosen = newest_execution(executions.of_job(connection, job.id, job.version))
+        if chosen is not None and chosen.is_discarded and not over:
+            chosen = None  # another attempt is about to be made
+    if chosen is None:
+        return over, None
+    started = chosen.desired_state.state_type is DesiredStateType.RUNNING or chosen.is_terminal
+    return over, chosen if started else None
+
+
+def _recorded(execution: Execution, query: LogQuery) -> Iterator[LogFrame]:
+    output = execution.run_output
+    if output is None or query.tail:
+        return
+    for kind, text in ((1, output.stdout), (2, output.stderr)):
+        for line in text.splitlines(keepends=True):
+            yield LogFrame(value=LogLine(type=kind, line=line))

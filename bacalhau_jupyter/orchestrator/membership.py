@@ -1,0 +1,409 @@
+"""Who belongs to the cluster and who is heard: handshakes, heartbeats, goodbyes, approval, silence."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.lib.times import ZERO_TIME, rfc3339
+from bacalhau_jupyter.models.errors import (
+    BacalhauError,
+    BadRequest,
+    Conflict,
+    HandshakeRequired,
+    NotFound,
+    NotImplementedHere,
+)
+from bacalhau_jupyter.models.messages import (
+    ControlRequest,
+    ControlResponse,
+    HandshakeRequest,
+    HandshakeResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    PreSignURLRequest,
+    ShutdownNoticeRequest,
+    ShutdownNoticeResponse,
+    UpdateNodeInfoRequest,
+    UpdateNodeInfoResponse,
+)
+from bacalhau_jupyter.models.node import (
+    Connection,
+    ConnectionState,
+    Membership,
+    NodeInfo,
+    NodeState,
+    NodeType,
+)
+from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.spec import replace
+from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
+from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView
+from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
+from bacalhau_jupyter.orchestrator.store import nodes as rows
+from bacalhau_jupyter.orchestrator.store import outbox
+from bacalhau_jupyter.orchestrator.store.store import Store
+from bacalhau_jupyter.orchestrator.store.transaction import Transaction
+
+_log = logging.getLogger(__name__)
+
+COMPONENT = "NodesManager"
+
+
+@dataclass
+class _Member:
+    """A node, and until when it may be silent before it is disconnected or (if it is already) given up."""
+
+    state: NodeState
+    deadline_ns: int
+    lost: bool = False
+
+    @property
+    def connected(self) -> bool:
+        return self.state.connection is Connection.CONNECTED
+
+
+class Nodes:
+    """The nodes of this orchestrator.
+
+    Parameters
+    ----------
+    store, dispatcher
+        Where nodes are kept, and what sends to them.
+    clock
+        Wall time decides who is silent for too long.
+    settings
+        Approval and time-outs.
+    joined
+        Called when a node may take jobs now.
+    gone
+        Called with the ID of a node whose executions are to be given up.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        settings: OrchestratorSettings,
+        joined: Callable[[], None],
+        gone: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._settings = settings
+        self._joined = joined
+        self._gone = gone
+        self._members: dict[str, _Member] = {}
+        self._timer: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._views: list[NodeView] | None = None
+
+    # ---- life
+
+    async def start(self) -> None:
+        """Load known nodes; each has the disconnect time-out to come back before its executions are given up."""
+        deadline = self._deadline()
+        for state in await self._store.read(rows.every):
+            away = _disconnected(state, self._clock.now_ns(), "") if _is_connected(state) else state
+            self._members[state.info.node_id] = _Member(away, deadline)
+        self._views = None
+        self._timer = asyncio.create_task(self._watch(), name="node time-outs")
+
+    async def stop(self) -> None:
+        """Stop watching; connected nodes stay what they are, for the next start."""
+        if self._timer is not None:
+            self._timer.cancel()
+            await asyncio.wait([self._timer])
+        for member in list(self._members.values()):
+            with contextlib.suppress(BacalhauError):
+                await self._put(member)
+
+    def wake(self) -> None:
+        """Look at the clock again (after a test moved it)."""
+        self._changed.set()
+
+    # ---- views
+
+    def views(self) -> list[NodeView]:
+        """Return the nodes as schedulers see them."""
+        if self._views is None:
+            self._views = [
+                NodeView(
+                    info=member.state.info,
+                    ready=member.connected and member.state.membership is Membership.APPROVED,
+                    lost=member.lost,
+                    rejected=member.state.membership is Membership.REJECTED,
+                )
+                for member in self._members.values()
+            ]
+        return self._views
+
+    def capacity(self) -> dict[str, Resources]:
+        """Return what each node that takes jobs has in all."""
+        return {view.id: view.info.compute_node_info.max_capacity for view in self.views() if view.ready}
+
+    def states(self) -> list[NodeState]:
+        """Return every node by ID."""
+        return [self._members[node_id].state for node_id in sorted(self._members)]
+
+    def is_connected(self, node_id: str) -> bool:
+        """Whether the node is heard now."""
+        member = self._members.get(node_id)
+        return member is not None and member.connected
+
+    def resolve(self, reference: str) -> NodeState:
+        """Return a node by ID or unique prefix.
+
+        Raises
+        ------
+        NotFound, Conflict
+            There is none, or there are several.
+        """
+        if reference in self._members:
+            return self._members[reference].state
+        found = [node_id for node_id in sorted(self._members) if reference and node_id.startswith(reference)]
+        if not found:
+            raise NotFound(f"node not found: {reference}", component=COMPONENT)
+        if len(found) > 1:
+            raise Conflict(
+                f"multiple nodes found for prefix: {reference}, matching IDs: [{' '.join(found)}]",
+                hint="Use a more specific node ID prefix", code="MultipleNodesFound", component=COMPONENT,
+            )  # fmt: skip
+        return self._members[found[0]].state
+
+    # ---- requests of nodes
+
+    async def control(self, node_id: str, request: ControlRequest) -> ControlResponse:
+        """Answer a control request.
+
+        Raises
+        ------
+        BacalhauError
+            `HandshakeRequired` for a node that is not connected, `BadRequest` for nonsense.
+        """
+        match request:
+            case HandshakeRequest():
+                return await self._handshake(_same(node_id, request.node_info.node_id), request)
+            case HeartbeatRequest():
+                return self._heartbeat(_same(node_id, request.node_id), request)
+            case UpdateNodeInfoRequest():
+                return await self._update(_same(node_id, request.node_info.node_id), request.node_info)
+            case ShutdownNoticeRequest():
+                return await self._goodbye(_same(node_id, request.node_id), request)
+            case PreSignURLRequest():
+                raise NotImplementedHere(
+                    "S3 managed publisher is not available on this orchestrator", component="ManagedPublisher"
+                )
+
+    def processed(self, node_id: str, seq: int) -> None:
+        """Remember the last message of a node that has been stored."""
+        member = self._members.get(node_id)
+        if member is not None:
+            state = member.state.connection_state
+            if seq > state.last_compute_seq_num:
+                changed = replace(state, last_compute_seq_num=seq)
+                member.state = replace(member.state, connection_state=changed)
+
+    async def _handshake(self, node_id: str, request: HandshakeRequest) -> HandshakeResponse:
+        if request.node_info.node_type is not NodeType.COMPUTE:
+            return HandshakeResponse(accepted=False, reason="node is not a compute node")
+        member = self._members.get(node_id)
+        if member is not None and member.state.membership is Membership.REJECTED:
+            return HandshakeResponse(accepted=False, reason="node has been rejected")
+        known = member is not None
+        membership = Membership.PENDING if self._settings.manual_approval else Membership.APPROVED
+        before = member.state.connection_state if member is not None else ConnectionState()
+        if member is not None:
+            membership = member.state.membership
+        start = self._dispatcher.connect(node_id)
+        now = rfc3339(self._clock.now_ns())
+        state = NodeState(
+            info=request.node_info,
+            membership=membership,
+            connection=Connection.CONNECTED,
+            connection_state=replace(
+                before, status=Connection.CONNECTED, last_heartbeat=now, connected_since=now,
+                disconnected_since=ZERO_TIME, last_error="", last_orchestrator_seq_num=start,
+            ),
+        )  # fmt: skip
+        member = self._members[node_id] = _Member(state, self._deadline())
+        self._moved()
+        await self._put(member)
+        if membership is Membership.APPROVED:
+            self._joined()
+        return HandshakeResponse(
+            accepted=True,
+            reason="node reconnected" if known else "node registered",
+            last_compute_seq_num=before.last_compute_seq_num,
+            last_orchestrator_seq_num=start,
+        )
+
+    def _heartbeat(self, node_id: str, request: HeartbeatRequest) -> HeartbeatResponse:
+        member = self._connected(node_id)
+        info = member.state.info
+        compute = replace(
+            info.compute_node_info,
+            available_capacity=request.available_capacity,
+            queue_capacity=request.queue_used_capacity,
+        )
+        state = member.state.connection_state
+        # Heartbeats are not stored: a restart asks every node for a handshake anyway.
+        member.state = replace(
+            member.state,
+            info=replace(info, compute_node_info=compute),
+            connection_state=replace(
+                state,
+                last_heartbeat=rfc3339(self._clock.now_ns()),
+                last_orchestrator_seq_num=max(
+                    state.last_orchestrator_seq_num, request.last_orchestrator_seq_num
+                ),
+            ),
+        )
+        member.deadline_ns = self._deadline()
+        # The views stay as they are: schedulers go by what they placed, not by what a node says is free.
+        self._dispatcher.connect(node_id)
+        return HeartbeatResponse(last_compute_seq_num=state.last_compute_seq_num)
+
+    async def _update(self, node_id: str, info: NodeInfo) -> UpdateNodeInfoResponse:
+        member = self._connected(node_id)
+        if member.state.membership is Membership.REJECTED:
+            return UpdateNodeInfoResponse(accepted=False, reason="node registration rejected")
+        member.state = replace(member.state, info=info)
+        self._views = None
+        await self._put(member)
+        self._joined()
+        return UpdateNodeInfoResponse(accepted=True)
+
+    async def _goodbye(self, node_id: str, request: ShutdownNoticeRequest) -> ShutdownNoticeResponse:
+        member = self._connected(node_id)
+        member.state = _disconnected(member.state, self._clock.now_ns(), "graceful shutdown")
+        # It may be back in a moment (a restart), so its executions are not given up yet.
+        member.deadline_ns = self._deadline()
+        self._dispatcher.disconnect(node_id)
+        self._moved()
+        await self._put(member)
+        return ShutdownNoticeResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
+
+    def _connected(self, node_id: str) -> _Member:
+        member = self._members.get(node_id)
+        if member is None or not member.connected:
+            raise HandshakeRequired(
+                f"node {node_id} not connected - handshake required", retryable=True,
+                component="ConnectionManager",
+            )  # fmt: skip
+        return member
+
+    # ---- requests of people
+
+    async def change(self, reference: str, action: str, message: str) -> None:
+        """Approve, reject or delete a node.
+
+        Raises
+        ------
+        BacalhauError
+            No such node or action, or the node is in that state already.
+        """
+        node_id = self.resolve(reference).info.node_id
+        if action == "delete":
+            await self._delete(node_id)
+            return
+        wanted = {"approve": Membership.APPROVED, "reject": Membership.REJECTED}.get(action)
+        if wanted is None:
+            raise BadRequest(
+                f"unknown node action: {action!r}", hint="Use approve, reject or delete.", component=COMPONENT
+            )
+        member = self._members[node_id]
+        if member.state.membership is wanted:
+            words = "approved" if wanted is Membership.APPROVED else "rejected"
+            raise Conflict(f"node {node_id} already {words}", code="ConflictNodeState", component=COMPONENT)
+        member.state = replace(member.state, membership=wanted)
+        if wanted is Membership.REJECTED and message:
+            told = replace(member.state.connection_state, last_error=message)
+            member.state = replace(member.state, connection_state=told)
+        self._views = None
+        await self._put(member)
+        if wanted is Membership.APPROVED:
+            self._joined()
+        else:
+            self._gone(node_id)
+
+    async def _delete(self, node_id: str) -> None:
+        def delete(transaction: Transaction) -> None:
+            rows.delete(transaction.connection, node_id)
+            outbox.remove_node(transaction.connection, node_id)
+
+        del self._members[node_id]
+        self._dispatcher.forget_node(node_id)
+        self._moved()
+        await self._store.transact(delete)
+        self._gone(node_id)
+
+    # ---- silence
+
+    async def _watch(self) -> None:
+        """Sleep until the earliest deadline; no polling."""
+        while True:
+            self._changed.clear()
+            deadlines = [m.deadline_ns for m in self._members.values() if not m.lost]
+            now = self._clock.now_ns()
+            wait = None if not deadlines else max(0.0, (min(deadlines) - now) / SECOND)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            for node_id, member in list(self._members.items()):
+                if not member.lost and member.deadline_ns <= self._clock.now_ns():
+                    await self._silent(node_id, member)
+
+    async def _silent(self, node_id: str, member: _Member) -> None:
+        member.lost = True
+        if member.connected:
+            _log.warning("node %s was not heard for %gs", node_id, self._settings.disconnect_timeout)
+            member.state = _disconnected(member.state, self._clock.now_ns(), "heartbeat missed")
+            self._dispatcher.disconnect(node_id)
+        self._views = None
+        try:
+            await self._put(member)
+        except BacalhauError as error:
+            _log.warning("the state of node %s can't be stored: %s", node_id, error)
+        self._gone(node_id)
+
+    def _deadline(self) -> int:
+        return self._clock.now_ns() + int(self._settings.disconnect_timeout * SECOND)
+
+    def _moved(self) -> None:
+        self._views = None
+        self._changed.set()
+
+    async def _put(self, member: _Member) -> None:
+        state = member.state
+        await self._store.transact(lambda transaction: rows.put(transaction.connection, state))
+
+
+def _same(carrier: str, told: str) -> str:
+    """Return the node's ID; who the message says it is must be who the carrier says it is."""
+    if not told or (carrier and carrier != told):
+        raise BadRequest(f"node {carrier!r} says it is {told!r}", component="ConnectionManager")
+    return told
+
+
+def _is_connected(state: NodeState) -> bool:
+    return state.connection is Connection.CONNECTED
+
+
+def _disconnected(state: NodeState, now_ns: int, error: str) -> NodeState:
+    return replace(
+        state,
+        connection=Connection.DISCONNECTED,
+        connection_state=replace(
+            state.connection_state,
+            status=Connection.DISCONNECTED,
+            disconnected_since=rfc3339(now_ns),
+            last_error=error,
+        ),
+    )

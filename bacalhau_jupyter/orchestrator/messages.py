@@ -1,0 +1,32 @@
+"""Which message a transition of an execution sends to its node: derived from before and after, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bacalhau_jupyter.models.execution import DesiredStateType, Execution, ExecutionStateType
+from bacalhau_jupyter.models.history import Event
+from bacalhau_jupyter.models.messages import AskForBid, BidAccepted, BidRejected, CancelExecution, ToCompute
+
+_OPEN_BID = (ExecutionStateType.NEW, ExecutionStateType.ASK_FOR_BID_ACCEPTED)
+
+
+def message_of(before: Execution | None, after: Execution, events: Sequence[Event]) -> ToCompute | None:
+    """Return the message that tells the node about a transition that the orchestrator decided.
+
+    What a node reported itself needs no answer, so reports don't come here. ``after.job`` must be set for a new
+    execution.
+    """
+    told = list(events)
+    wanted = after.desired_state.state_type
+    if before is None:
+        return None if wanted is DesiredStateType.STOPPED else AskForBid(events=told, execution=after)
+    had = before.desired_state.state_type
+    if had is DesiredStateType.PENDING and wanted is DesiredStateType.RUNNING:
+        return BidAccepted(events=told, execution_id=after.id, accepted=True)
+    if wanted is not DesiredStateType.STOPPED or had is DesiredStateType.STOPPED or before.is_terminal:
+        return None
+    # An open bid is rejected rather than cancelled: the node has not started anything yet.
+    if had is DesiredStateType.PENDING and before.compute_state.state_type in _OPEN_BID:
+        return BidRejected(events=told, execution_id=after.id)
+    return CancelExecution(events=told, execution_id=after.id)

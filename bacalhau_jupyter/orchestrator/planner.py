@@ -1,0 +1,183 @@
+"""One evaluation: load what is stored, let the scheduler decide, store the decision — all in one transaction.
+
+The database runs one transaction at a time, so nothing changes between the look and the decision: two jobs can't be
+given the same capacity, and a plan never meets a job in another state than it was made for. The revision is
+checked all the same, so that a broken caller is told rather than obeyed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bacalhau_jupyter.lib.ids import IdSource, execution_id
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.execution import (
+    ComputeState,
+    DesiredState,
+    DesiredStateType,
+    Execution,
+    ExecutionStateType,
+)
+from bacalhau_jupyter.models.history import Event
+from bacalhau_jupyter.models.job import Job, JobState
+from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.spec import replace
+from bacalhau_jupyter.models.units import resources_of
+from bacalhau_jupyter.orchestrator.scheduler import scheduler_of
+from bacalhau_jupyter.orchestrator.scheduler.plan import (
+    Change,
+    JobChange,
+    NodeView,
+    Note,
+    Place,
+    Plan,
+    Situation,
+)
+from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
+from bacalhau_jupyter.orchestrator.store import executions, jobs
+from bacalhau_jupyter.orchestrator.store.transaction import Transaction
+from bacalhau_jupyter.orchestrator.waiting import Wish
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluation leaves to do.
+
+    Parameters
+    ----------
+    job
+        The job as it now is; None if it does not exist.
+    again
+        Evaluate once more at once.
+    wakeup_ns
+        Evaluate at this time though nothing happens.
+    wish
+        What the job waits for; None if it does not wait.
+    """
+
+    job: Job | None
+    again: bool = False
+    wakeup_ns: int | None = None
+    wish: Wish | None = None
+
+
+class Planner:
+    """Makes and applies plans.
+
+    Parameters
+    ----------
+    settings
+        Grace and queueing rules.
+    ids
+        Source of execution IDs.
+    seed
+        Seeds the choice between equally good nodes of each evaluation.
+    """
+
+    def __init__(
+        self, settings: OrchestratorSettings, ids: IdSource, seed: Callable[[], float] = random.random
+    ) -> None:
+        self._settings = settings
+        self._ids = ids
+        self._seed = seed
+
+    def evaluate(self, transaction: Transaction, job_id: str, nodes: Sequence[NodeView]) -> Outcome:
+        """Look at a job and do what its scheduler says; runs inside a transaction."""
+        connection = transaction.connection
+        job = jobs.get(connection, job_id)
+        if job is None:
+            return Outcome(None)
+        request = request_of(job)
+        plan = scheduler_of(job.type)(
+            Situation(
+                job=job,
+                executions=executions.relevant(connection, job_id, job.version),
+                nodes=nodes,
+                used=executions.used(connection),
+                request=request,
+                submitted_ns=jobs.submitted(connection, job_id),
+                now_ns=transaction.now_ns,
+                execution_grace=self._settings.execution_grace,
+                queue_unsuitable=self._settings.queue_unsuitable,
+                rng=random.Random(self._seed()),
+            )
+        )
+        job = self.apply(transaction, job, plan, request)
+        wish = None if plan.waits_for is None else Wish(request, plan.waits_for)
+        return Outcome(job, plan.again, plan.wakeup_ns, wish)
+
+    def apply(self, transaction: Transaction, job: Job, plan: Plan, request: Resources) -> Job:
+        """Store a plan made for this revision of the job.
+
+        Raises
+        ------
+        BacalhauError
+            The job has changed since; nothing is stored.
+        """
+        if plan.steps:
+            stored = jobs.get(transaction.connection, job.id)
+            if stored is None or stored.revision != job.revision:
+                raise BacalhauError(
+                    f"job {job.id} has changed since it was looked at", code="ConflictJobRevision", retryable=True,
+                    component="JobStore",
+                )  # fmt: skip
+        spec = None
+        for step in plan.steps:
+            if isinstance(step, JobChange):
+                job = _change_job(transaction, job, step)
+            elif isinstance(step, Change):
+                _change_execution(transaction, job, step)
+            else:
+                spec = spec or jobs.specs(transaction.connection, job.id, {job.version})[job.version]
+                self._place(transaction, job, spec, step, request)
+        return job
+
+    def _place(self, transaction: Transaction, job: Job, spec: Job, step: Place, request: Resources) -> None:
+        now = transaction.now_ns
+        execution = Execution(
+            id=execution_id(self._ids),
+            namespace=job.namespace,
+            node_id=step.node_id,
+            job_id=job.id,
+            job=spec,
+            job_version=job.version,
+            desired_state=DesiredState(state_type=DesiredStateType.PENDING),
+            compute_state=ComputeState(state_type=ExecutionStateType.NEW),
+            partition_index=step.partition,
+            revision=1,
+            create_time=now,
+            modify_time=now,
+        )
+        event = _event(transaction, step.note)
+        transaction.add_execution(execution, request, [event])
+        transaction.record(job, event, execution)
+
+
+def request_of(job: Job) -> Resources:
+    """Return what one execution of a job holds."""
+    return resources_of(job.task.resources)
+
+
+def _change_job(transaction: Transaction, job: Job, step: JobChange) -> Job:
+    changed = transaction.set_state(job, JobState(state_type=step.state, message=step.message))
+    if step.note is not None:
+        transaction.record(changed, _event(transaction, step.note))
+    return changed
+
+
+def _change_execution(transaction: Transaction, job: Job, step: Change) -> None:
+    before = step.execution
+    event = _event(transaction, step.note)
+    after = replace(
+        before,
+        desired_state=DesiredState(state_type=step.desired, message=step.message),
+        compute_state=ComputeState(state_type=step.observed, message=step.message),
+    )
+    after = transaction.change_execution(before, after, [event])
+    transaction.record(job, event, after)
+
+
+def _event(transaction: Transaction, note: Note) -> Event:
+    return transaction.event(note.topic, note.message, note.details)

@@ -1,0 +1,103 @@
+"""What compute nodes report: bids, results, errors. Idempotent per execution; stored before it is acknowledged."""
+
+from __future__ import annotations
+
+import logging
+
+from bacalhau_jupyter.lib.times import rfc3339
+from bacalhau_jupyter.models.execution import (
+    ComputeState,
+    DesiredState,
+    DesiredStateType,
+    Execution,
+    ExecutionStateType,
+)
+from bacalhau_jupyter.models.history import Event, Topic
+from bacalhau_jupyter.models.messages import BidResult, ComputeError, RunResult, ToOrchestrator
+from bacalhau_jupyter.models.spec import SpecConfig, replace
+from bacalhau_jupyter.orchestrator.store import executions, jobs
+from bacalhau_jupyter.orchestrator.store.transaction import Transaction
+
+_log = logging.getLogger(__name__)
+
+
+def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator) -> None:
+    """Store what a node reported and ask for an evaluation of the job.
+
+    Unknown executions, repeated reports and reports that come too late are taken and ignored: sending them again would
+    not make them better.
+    """
+    before = executions.get(transaction.connection, message.execution_id)
+    if before is None or before.node_id != node_id:
+        _log.info("node %s reports about execution %s, which it does not have", node_id, message.execution_id)
+        return
+    if isinstance(message, BidResult):
+        after, event = _bid(before, message, transaction.now_ns)
+    elif isinstance(message, RunResult):
+        after, event = _run(before, message, transaction.now_ns)
+    else:
+        after, event = _error(before, message, transaction.now_ns)
+    if after is None:
+        return
+    job = jobs.get(transaction.connection, before.job_id)
+    if job is None:
+        return
+    after = transaction.change_execution(before, after, reported=True)
+    for each in message.events or ([event] if event is not None else []):
+        shown = each if each.timestamp else replace(each, timestamp=rfc3339(transaction.now_ns))
+        # History rows carry the version that the execution belongs to.
+        transaction.record(replace(job, version=after.job_version), shown, after)
+    transaction.evaluate(job)
+
+
+def _bid(before: Execution, message: BidResult, now: int) -> tuple[Execution | None, Event | None]:
+    if before.compute_state.state_type is not ExecutionStateType.NEW:
+        return None, None
+    if message.accepted:
+        return replace(before, compute_state=_seen(ExecutionStateType.ASK_FOR_BID_ACCEPTED, message)), None
+    reason = Event(message="rejected bid", topic=Topic.EXECUTION_SCANNING, timestamp=rfc3339(now))
+    after = replace(
+        before,
+        compute_state=_seen(ExecutionStateType.ASK_FOR_BID_REJECTED, message),
+        desired_state=DesiredState(state_type=DesiredStateType.STOPPED, message="bid rejected"),
+    )
+    return after, reason
+
+
+def _run(before: Execution, message: RunResult, now: int) -> tuple[Execution | None, Event | None]:
+    # A node that restarted may report the end of what it was never told to start: the work is done all the same.
+    if before.is_terminal:
+        return None, None
+    done = Event(message="Completed successfully", topic=Topic.EXECUTION, timestamp=rfc3339(now))
+    after = replace(
+        before,
+        # The message stays what it was, as officially; the details name what ran it (the engine's runtime).
+        compute_state=ComputeState(
+            state_type=ExecutionStateType.COMPLETED,
+            message=before.compute_state.message,
+            details=(message.events or [Event()])[-1].details,
+        ),
+        desired_state=DesiredState(state_type=DesiredStateType.STOPPED, message="execution completed"),
+        published_result=message.publish_result or SpecConfig(),
+        run_output=message.run_command_result,
+    )
+    return after, done
+
+
+def _error(before: Execution, message: ComputeError, now: int) -> tuple[Execution | None, Event | None]:
+    if before.is_terminal:
+        return None, None
+    failed = Event(
+        message="execution failed", topic=Topic.EXECUTION, timestamp=rfc3339(now), details={"IsError": "true"}
+    )
+    after = replace(
+        before,
+        compute_state=_seen(ExecutionStateType.FAILED, message),
+        desired_state=DesiredState(state_type=DesiredStateType.STOPPED, message="execution failed"),
+    )
+    return after, failed
+
+
+def _seen(state: ExecutionStateType, message: BidResult | ComputeError) -> ComputeState:
+    told = (message.events or [Event()])[-1]
+    return ComputeState(state_type=state, message=told.message, details=told.details)

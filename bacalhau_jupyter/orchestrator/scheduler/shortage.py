@@ -1,0 +1,42 @@
+"""The words for "no node takes it", in the official form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from bacalhau_jupyter.lib.ids import short_id
+from bacalhau_jupyter.orchestrator.scheduler.placement import Refusal
+
+_NUMBERS = re.compile(r"\d[\d.]*( [kMGTPE]?B)?")
+
+
+def shortage_text(requested: int, available: int, suitable: int, refusals: Mapping[str, Refusal]) -> str:
+    """Say how many nodes were wanted and there, and each node's reason; equal reasons are told once."""
+    lines = [
+        f"not enough nodes to run job. requested: {requested}, available: {available}, suitable: {suitable}."
+    ]
+    by_reason: dict[str, list[str]] = {}
+    for node_id, refusal in refusals.items():
+        by_reason.setdefault(refusal.reason, []).append(node_id)
+    for reason, node_ids in by_reason.items():
+        if len(node_ids) == 1:
+            lines.append(f"• Node {short_id(node_ids[0])}: {reason}")
+        else:
+            lines.append(f"• {len(node_ids)} of {len(refusals)} nodes: {reason}")
+    return "\n".join(lines)
+
+
+def same_shortage(one: str, other: str) -> bool:
+    """Whether two such texts differ in their numbers only (so the news is not worth an event)."""
+    return _NUMBERS.sub("#", one) == _NUMBERS.sub("#", other)
+
+
+def shortage_details(requested: int, available: int, suitable: int) -> dict[str, str]:
+    """Return the details of the event that reports a shortage as an error."""
+    return {
+        "IsError": "true",
+        "NodesRequested": str(requested),
+        "NodesAvailable": str(available),
+        "NodesSuitable": str(suitable),
+    }

@@ -1,0 +1,336 @@
+"""The orchestrator: everything in this room wired together behind `base.OrchestratorService`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from typing import Any
+
+from bacalhau_jupyter.lib.clock import Clock, SystemClock
+from bacalhau_jupyter.lib.database import Database
+from bacalhau_jupyter.lib.ids import IdSource, uuid4
+from bacalhau_jupyter.models.api import (
+    ListExecutionsResponse,
+    ListHistoryResponse,
+    ListJobsResponse,
+    ListResultsResponse,
+    LogFrame,
+    PutJobResponse,
+    RerunJobResponse,
+    StopJobResponse,
+)
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.history import StreamEvent
+from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.messages import BidResult, ComputeError, RunResult
+from bacalhau_jupyter.models.node import NodeState
+from bacalhau_jupyter.orchestrator import queries, submission
+from bacalhau_jupyter.orchestrator.base import (
+    ExecutionQuery,
+    HistoryQuery,
+    JobQuery,
+    LogQuery,
+    NodeQuery,
+    ResultSigner,
+)
+from bacalhau_jupyter.orchestrator.broker import Broker, Evaluation
+from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
+from bacalhau_jupyter.orchestrator.logs import JobWatch, LogReader
+from bacalhau_jupyter.orchestrator.membership import Nodes
+from bacalhau_jupyter.orchestrator.planner import Outcome, Planner
+from bacalhau_jupyter.orchestrator.reports import store_report
+from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
+from bacalhau_jupyter.orchestrator.store import executions, jobs
+from bacalhau_jupyter.orchestrator.store.store import Store
+from bacalhau_jupyter.orchestrator.store.transaction import Changes
+from bacalhau_jupyter.orchestrator.stream import EventStream
+from bacalhau_jupyter.orchestrator.waiting import Waiting
+from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport
+
+_log = logging.getLogger(__name__)
+
+STOP_SECONDS = 10.0
+"""How long `Orchestrator.close` waits for what is in flight."""
+
+
+class Orchestrator:
+    """The orchestrator's service (`base.OrchestratorService`).
+
+    Parameters
+    ----------
+    settings
+        What can be set.
+    database
+        Opened with `store.schema.MIGRATIONS`; stays open at `close`.
+    transport
+        The orchestrator's end of a carrier; closed at `close`.
+    clock
+        Wall time.
+    ids
+        Source of IDs.
+    """
+
+    def __init__(
+        self,
+        settings: OrchestratorSettings,
+        database: Database,
+        transport: OrchestratorTransport,
+        clock: Clock | None = None,
+        ids: IdSource = uuid4,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._ids = ids
+        self._transport = transport
+        self._store = Store(database, self._clock, self._committed)
+        self._broker = Broker(self._clock)
+        self._waiting = Waiting()
+        self._watch = JobWatch()
+        self._stream = EventStream(self._store, settings.stream_queue)
+        self._dispatcher = Dispatcher(self._store, transport, f"orchestrator-{settings.node_id}")
+        self._nodes = Nodes(
+            self._store, self._dispatcher, self._clock, settings, self._node_joined, self._node_gone
+        )
+        self._planner = Planner(settings, ids)
+        self._logs = LogReader(self._store, transport, self._watch)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._walk_due = False
+        self._running = False
+
+    # ---- life
+
+    async def start(self) -> None:
+        """Pick up where the last process stopped, then answer nodes."""
+        active, held = await self._store.read(lambda c: (jobs.active(c), executions.held(c)))
+        for execution_id, node_id, resources in held:
+            self._waiting.hold(execution_id, node_id, resources)
+        await self._dispatcher.start()
+        await self._nodes.start()
+        for job_id, priority in active:
+            self._broker.enqueue(job_id, priority)
+        self._running = True
+        self._spawn(self._evaluate_all(), "evaluations")
+        await self._transport.serve(self._nodes.control, self._message)
+
+    async def close(self) -> None:
+        """Stop answering and evaluating; what is not finished goes on at the next start."""
+        self._running = False
+        self._stream.close()
+        await self._transport.close()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+        await self._dispatcher.stop()
+        await self._nodes.stop()
+
+    def wake(self) -> None:
+        """Look at the clock again (after a test moved it)."""
+        self._broker.wake()
+        self._nodes.wake()
+
+    # ---- jobs
+
+    async def submit(
+        self, job: Job | None, *, force: bool = False, client: Mapping[str, str] | None = None
+    ) -> PutJobResponse:
+        """Check and store a job; returns after the commit."""
+        prepared, warnings = submission.prepare(job, self._settings, client, self._ids)
+        stored = await self._store.transact(
+            lambda transaction: submission.submit(transaction, prepared, force)
+        )
+        return PutJobResponse(job_id=stored.id, evaluation_id=self._ids(), warnings=warnings or None)
+
+    async def get_job(self, job: str, namespace: str = "", version: int = 0) -> Job:
+        """Return a version of a job (0: the latest)."""
+        return await self._store.read(lambda c: queries.get_job(c, job, namespace, version))
+
+    async def list_jobs(self, query: JobQuery) -> ListJobsResponse:
+        """Return a page of jobs."""
+        return await self._store.read(queries.list_jobs(query))
+
+    async def versions(self, job: str, namespace: str = "") -> ListJobsResponse:
+        """Return every version of a job, oldest first."""
+        items = await self._store.read(lambda c: jobs.versions(c, jobs.resolve(c, job, namespace)))
+        return ListJobsResponse(items=items)
+
+    async def stop(self, job: str, namespace: str = "", reason: str = "") -> StopJobResponse:
+        """Stop a job."""
+        stopped = await self._store.transact(lambda t: submission.stop(t, job, namespace, reason))
+        return StopJobResponse(evaluation_id="" if stopped is None else self._ids())
+
+    async def rerun(
+        self, job: str, namespace: str = "", version: int = 0, reason: str = ""
+    ) -> RerunJobResponse:
+        """Run a version of a job again as its next version."""
+        again = await self._store.transact(lambda t: submission.rerun(t, job, namespace, version))
+        return RerunJobResponse(evaluation_id=self._ids(), job_id=again.id, job_version=again.version)
+
+    async def diff(self, job: Job) -> tuple[str, list[str]]:
+        """Compare a spec with the stored job of its name; returns diff and warnings."""
+        name, namespace = submission.stored_namesake(job)
+        prepared, warnings = submission.prepare(job, self._settings, None, self._ids)
+        old = await self._store.read(lambda c: jobs.by_name(c, namespace, name))
+        return submission.difference(old, prepared), warnings
+
+    async def history(self, job: str, query: HistoryQuery) -> ListHistoryResponse:
+        """Return a page of a job's history."""
+        return await self._store.read(queries.list_history(job, query))
+
+    async def executions(self, job: str, query: ExecutionQuery) -> ListExecutionsResponse:
+        """Return a job's executions."""
+        return await self._store.read(queries.list_executions(job, query))
+
+    async def results(self, job: str, namespace: str, sign: ResultSigner) -> ListResultsResponse:
+        """Return a job's published results, signed for the caller."""
+        published = await self._store.read(queries.list_results(job, namespace))
+        return ListResultsResponse(items=[sign(spec) for spec in published])
+
+    def logs(self, job: str, query: LogQuery) -> AsyncIterator[LogFrame]:
+        """Stream the output of an execution."""
+        return self._logs.read(job, query)
+
+    async def events(
+        self, since: int | None, job: str = "", topics: Sequence[str] = ()
+    ) -> AsyncIterator[StreamEvent]:
+        """Stream history rows of all jobs, or of one."""
+        job_id = await self._store.read(lambda c: jobs.resolve(c, job, "")) if job else ""
+        reader = self._stream.read(since, job_id, topics)
+        try:
+            async for event in reader:
+                yield event
+        finally:
+            await reader.aclose()  # type: ignore[attr-defined]
+
+    async def active_jobs(self) -> int:
+        """Return how many jobs are not over."""
+        return await self._store.read(jobs.count_active)
+
+    # ---- nodes
+
+    async def nodes(self, query: NodeQuery) -> Sequence[NodeState]:
+        """Return known nodes."""
+        return queries.list_nodes(self._nodes.states(), query)
+
+    async def node(self, node_id: str) -> NodeState:
+        """Return a node by ID or unique prefix."""
+        return self._nodes.resolve(node_id)
+
+    async def change_node(self, node_id: str, action: str, message: str = "") -> None:
+        """Approve, reject or delete a node."""
+        await self._nodes.change(node_id, action, message)
+
+    # ---- what happens inside
+
+    async def _message(self, node_id: str, envelope: Envelope) -> None:
+        message = envelope.message
+        if not isinstance(message, (BidResult, RunResult, ComputeError)):
+            _log.warning(
+                "node %s sent a %s, which is not for an orchestrator", node_id, type(message).__name__
+            )
+            return
+        await self._store.transact(lambda transaction: store_report(transaction, node_id, message))
+        self._nodes.processed(node_id, envelope.seq)
+
+    def _committed(self, changes: Changes) -> None:
+        """Tell everybody about a commit; called in commit order, must not raise."""
+        try:
+            self._stream.publish(changes.events)
+            for event in changes.events:
+                self._watch.changed(event.job)
+            self._dispatcher.add(changes.messages)
+            for held in changes.held:
+                self._waiting.hold(*held)
+            for job_id in changes.over:
+                self._waiting.discard(job_id)
+                self._broker.forget(job_id)
+            for job_id, priority in changes.evaluate:
+                self._broker.enqueue(job_id, priority)
+            if self._waiting.free(execution_id for execution_id, _ in changes.freed):
+                self._walk_soon()
+        except Exception:
+            _log.exception("a commit could not be told to everybody")
+
+    async def _evaluate_all(self) -> None:
+        slots = asyncio.Semaphore(self._settings.workers)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await slots.acquire()
+                evaluation = await self._broker.dequeue()
+                task = group.create_task(self._evaluate(evaluation), name=f"evaluate {evaluation.job_id}")
+                task.add_done_callback(lambda _: slots.release())
+
+    async def _evaluate(self, evaluation: Evaluation) -> None:
+        job_id, views = evaluation.job_id, self._nodes.views()
+        try:
+            outcome = await self._store.transact(
+                lambda transaction: self._planner.evaluate(transaction, job_id, views)
+            )
+        except Exception as error:
+            known = isinstance(error, BacalhauError)
+            _log.warning("job %s could not be evaluated: %s", job_id, error, exc_info=not known)
+            self._broker.nack(evaluation)
+            return
+        self._broker.ack(evaluation)
+        try:
+            self._follow_up(outcome)
+        except Exception:
+            _log.exception("the evaluation of job %s could not be followed up", job_id)
+        # A node that went away meanwhile was looked through before this placed something there.
+        if self._nodes.views() is not views and outcome.job is not None:
+            self._broker.enqueue(job_id, evaluation.priority)
+
+    def _follow_up(self, outcome: Outcome) -> None:
+        job = outcome.job
+        if job is None:
+            return
+        if outcome.again:
+            self._broker.enqueue(job.id, job.priority)
+        elif outcome.wakeup_ns is not None:
+            self._broker.enqueue(job.id, job.priority, outcome.wakeup_ns)
+        if outcome.wish is None:
+            self._waiting.discard(job.id)
+            return
+        self._waiting.add(job.id, job.priority, job.create_time, outcome.wish)
+        if self._waiting.worth_a_walk(job.id, self._nodes.capacity()):
+            self._walk_soon()
+
+    def _walk_soon(self) -> None:
+        """Wake waiting jobs once for all that is freed in this turn of the loop."""
+        if not self._walk_due and self._running:
+            self._walk_due = True
+            asyncio.get_running_loop().call_soon(self._walk)
+
+    def _walk(self) -> None:
+        self._walk_due = False
+        for job_id, priority in self._waiting.wake(self._nodes.capacity()):
+            self._broker.enqueue(job_id, priority)
+
+    def _node_joined(self) -> None:
+        self._waiting.again()
+        for job_id, priority in self._waiting.everyone():
+            self._broker.enqueue(job_id, priority)
+
+    def _node_gone(self, node_id: str) -> None:
+        self._spawn(self._give_up(node_id), f"give up {node_id}")
+
+    async def _give_up(self, node_id: str) -> None:
+        try:
+            affected = await self._store.read(lambda c: executions.live_jobs(c, node_id))
+        except BacalhauError as error:
+            _log.error("jobs on the lost node %s can't be read: %s", node_id, error)
+            return
+        for job_id in affected:
+            self._broker.enqueue(job_id)
+        self._node_joined()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s ended with an error", task.get_name(), exc_info=error)

@@ -1,0 +1,1 @@
+"""The orchestrator's database: schema, rows, and the transaction through which everything is written."""

@@ -1,0 +1,105 @@
+"""Rows of history: every transition of every job, in the order it was stored."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from bacalhau_jupyter.lib.times import rfc3339
+from bacalhau_jupyter.models.codec import decode_exact, encode
+from bacalhau_jupyter.models.history import Event, HistoryType, JobHistory, StreamEvent
+from bacalhau_jupyter.models.job import Job
+
+
+def append(
+    connection: sqlite3.Connection,
+    job: Job,
+    event: Event,
+    now_ns: int,
+    execution_id: str = "",
+    node_id: str = "",
+) -> StreamEvent:
+    """Store a row about a job in the state it now has, and return it as the event stream shows it."""
+    cursor = connection.execute(
+        "INSERT INTO history (job_id, job_seq, job_version, execution_id, node_id, state, time, event)"
+        " VALUES (?1, (SELECT coalesce(max(job_seq), 0) + 1 FROM history WHERE job_id = ?1), ?2,?3,?4,?5,?6,?7)",
+        (
+            job.id, job.version, execution_id, node_id, job.state.state_type.value, now_ns, encode(event),
+        ),
+    )  # fmt: skip
+    return StreamEvent(
+        seq=cursor.lastrowid or 0, time=rfc3339(now_ns), topic=event.topic, message=event.message, job=job.id,
+        job_version=job.version, execution=execution_id, node=node_id, state=job.state.state_type.value,
+        details=event.details,
+    )  # fmt: skip
+
+
+def of_job(
+    connection: sqlite3.Connection,
+    job_id: str,
+    after: int,
+    limit: int,
+    *,
+    version: int = 0,
+    level: HistoryType | None = None,
+    execution_id: str = "",
+    since_ns: int = 0,
+) -> list[JobHistory]:
+    """Return up to ``limit`` rows of a job with a sequence number above ``after``."""
+    where = ["job_id = ?", "job_seq > ?"]
+    values: list[Any] = [job_id, after]
+    if version:
+        where.append("job_version = ?")
+        values.append(version)
+    if level is not None:
+        where.append("execution_id = ''" if level is HistoryType.JOB else "execution_id <> ''")
+    if execution_id:
+        where.append("execution_id = ?")
+        values.append(execution_id)
+    if since_ns:
+        where.append("time >= ?")
+        values.append(since_ns)
+    rows = connection.execute(
+        "SELECT job_seq, job_version, execution_id, time, event FROM history"
+        f" WHERE {' AND '.join(where)} ORDER BY job_seq LIMIT ?",
+        (*values, limit),
+    )
+    return [
+        JobHistory(
+            seq_num=seq, type=HistoryType.EXECUTION if execution else HistoryType.JOB, job_id=job_id,
+            job_version=number, execution_id=execution, event=decode_exact(event, Event), time=rfc3339(time),
+        )
+        for seq, number, execution, time, event in rows
+    ]  # fmt: skip
+
+
+def since(
+    connection: sqlite3.Connection, seq: int, limit: int, job_id: str = "", topics: Sequence[str] = ()
+) -> tuple[list[StreamEvent], int, bool]:
+    """Return rows of the event stream after ``seq``, up to where has been looked, and whether there may be more."""
+    where, values = "seq > ?", [seq]
+    if job_id:
+        where += " AND job_id = ?"
+        values.append(job_id)  # type: ignore[arg-type]
+    rows = connection.execute(
+        "SELECT seq, time, job_id, job_version, execution_id, node_id, state, event FROM history"
+        f" WHERE {where} ORDER BY seq LIMIT ?",
+        (*values, limit),
+    ).fetchall()
+    events = []
+    for number, time, job, version, execution, node, state, body in rows:
+        event = decode_exact(body, Event)
+        if not topics or event.topic in topics:
+            events.append(
+                StreamEvent(
+                    seq=number, time=rfc3339(time), topic=event.topic, message=event.message, job=job,
+                    job_version=version, execution=execution, node=node, state=state, details=event.details,
+                )
+            )  # fmt: skip
+    return events, (rows[-1][0] if rows else seq), len(rows) == limit
+
+
+def last(connection: sqlite3.Connection) -> int:
+    """Return the position of the newest row."""
+    return int(connection.execute("SELECT coalesce(max(seq), 0) FROM history").fetchone()[0])

@@ -1,0 +1,212 @@
+"""Rows of jobs and their versions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from bacalhau_jupyter.models.codec import decode_exact, encode
+from bacalhau_jupyter.models.errors import BacalhauError, NotFound
+from bacalhau_jupyter.models.job import Job, JobState
+from bacalhau_jupyter.models.spec import replace
+
+_JOB = """
+SELECT v.spec, j.state, j.revision, j.modify_time
+FROM jobs j JOIN job_versions v ON v.job_id = j.id AND v.version = j.version
+"""
+
+
+def insert(connection: sqlite3.Connection, job: Job, submitted: int) -> None:
+    """Store a new job with its first version."""
+    connection.execute(
+        "INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            job.id, job.namespace, job.name, job.type, job.priority, job.version, job.revision, encode(job.state),
+            not job.is_terminal, _labels(job), job.create_time, job.modify_time, submitted,
+        ),
+    )  # fmt: skip
+    _insert_version(connection, job)
+
+
+def update_state(connection: sqlite3.Connection, job: Job) -> None:
+    """Store state, revision and time of change of a job."""
+    connection.execute(
+        "UPDATE jobs SET state=?, active=?, revision=?, modify_time=? WHERE id=?",
+        (encode(job.state), not job.is_terminal, job.revision, job.modify_time, job.id),
+    )
+
+
+def replace_version(connection: sqlite3.Connection, old: Job, new: Job, submitted: int) -> None:
+    """Store ``new`` as the current version; ``old`` keeps the state it ended with."""
+    connection.execute(
+        "UPDATE job_versions SET state=?, revision=?, modify_time=? WHERE job_id=? AND version=?",
+        (encode(old.state), old.revision, old.modify_time, old.id, old.version),
+    )
+    connection.execute(
+        "UPDATE jobs SET priority=?, version=?, revision=?, state=?, active=?, labels=?, modify_time=?,"
+        " submit_time=? WHERE id=?",
+        (
+            new.priority, new.version, new.revision, encode(new.state), not new.is_terminal, _labels(new),
+            new.modify_time, submitted, new.id,
+        ),
+    )  # fmt: skip
+    _insert_version(connection, new)
+
+
+def get(connection: sqlite3.Connection, job_id: str) -> Job | None:
+    """Return the current version of a job by its full ID."""
+    row = connection.execute(_JOB + "WHERE j.id = ?", (job_id,)).fetchone()
+    return None if row is None else _job(row)
+
+
+def submitted(connection: sqlite3.Connection, job_id: str) -> int:
+    """Return when the current version was submitted (Unix nanoseconds)."""
+    return int(connection.execute("SELECT submit_time FROM jobs WHERE id=?", (job_id,)).fetchone()[0])
+
+
+def by_name(connection: sqlite3.Connection, namespace: str, name: str) -> Job | None:
+    """Return the current version of the job with this name."""
+    row = connection.execute(_JOB + "WHERE j.namespace = ? AND j.name = ?", (namespace, name)).fetchone()
+    return None if row is None else _job(row)
+
+
+def resolve(connection: sqlite3.Connection, reference: str, namespace: str) -> str:
+    """Return the full ID of a job given by name (in the namespace), by ID or by unique ID prefix (in any).
+
+    Raises
+    ------
+    NotFound
+        There is none.
+    BacalhauError
+        Several IDs begin so.
+    """
+    row = connection.execute(
+        "SELECT id FROM jobs WHERE namespace = ? AND name = ?", (namespace or "default", reference)
+    ).fetchone()
+    if row is not None:
+        return str(row[0])
+    # IDs are ASCII, so every ID with the prefix sorts between it and it followed by the last character.
+    rows = connection.execute(
+        "SELECT id FROM jobs WHERE id >= ? AND id < ? ORDER BY id LIMIT 2",
+        (reference, reference + "\U0010ffff"),
+    ).fetchall()
+    if not rows or not reference:
+        raise NotFound(f"job not found: {reference}", component="JobStore")
+    if len(rows) > 1 and rows[0][0] != reference:
+        raise BacalhauError(
+            f"multiple jobs found for id {reference}", hint="Use full job ID", code="MultipleJobsFound",
+            component="JobStore",
+        )  # fmt: skip
+    return str(rows[0][0])
+
+
+def version(connection: sqlite3.Connection, job_id: str, number: int) -> Job:
+    """Return a version of a job; 0 means the current one.
+
+    Raises
+    ------
+    NotFound
+        There is no such job or version.
+    """
+    job = get(connection, job_id)
+    if job is None:
+        raise NotFound(f"job not found: {job_id}", component="JobStore")
+    if number in (0, job.version):
+        return job
+    row = connection.execute(
+        "SELECT spec, state, revision, modify_time FROM job_versions WHERE job_id=? AND version=?",
+        (job_id, number),
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"job version {number} not found for job {job_id}", component="JobStore")
+    return _job(row)
+
+
+def versions(connection: sqlite3.Connection, job_id: str) -> list[Job]:
+    """Return every version of a job, oldest first, each as it was left."""
+    job = get(connection, job_id)
+    if job is None:
+        raise NotFound(f"job not found: {job_id}", component="JobStore")
+    rows = connection.execute(
+        "SELECT spec, state, revision, modify_time FROM job_versions WHERE job_id=? AND version<? ORDER BY version",
+        (job_id, job.version),
+    )
+    return [*map(_job, rows), job]
+
+
+def specs(connection: sqlite3.Connection, job_id: str, numbers: set[int]) -> dict[int, Job]:
+    """Return the specs of some versions, each in the state it was submitted in."""
+    return {
+        number: decode_exact(row[0], Job)
+        for number in numbers
+        if (
+            row := connection.execute(
+                "SELECT spec FROM job_versions WHERE job_id=? AND version=?", (job_id, number)
+            ).fetchone()
+        )
+        is not None
+    }
+
+
+def active(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    """Return ID and priority of every job that is not over, oldest first."""
+    rows = connection.execute("SELECT id, priority FROM jobs WHERE active ORDER BY create_time, rowid")
+    return [(str(row[0]), int(row[1])) for row in rows]
+
+
+def count_active(connection: sqlite3.Connection) -> int:
+    """Return how many jobs are not over."""
+    return int(connection.execute("SELECT count(*) FROM jobs WHERE active").fetchone()[0])
+
+
+def page(
+    connection: sqlite3.Connection,
+    column: str,
+    reverse: bool,
+    after: tuple[int, str] | None,
+    namespace: str | None,
+) -> sqlite3.Cursor:
+    """Open a cursor over ``(id, labels, order value)`` in order, beginning after a position.
+
+    ``column`` is ``create_time`` or ``modify_time``; the caller stops reading when it has enough.
+    """
+    assert column in ("create_time", "modify_time")
+    where: list[str] = []
+    values: list[Any] = []
+    if after is not None:
+        where.append(f"({column}, id) {'<' if reverse else '>'} (?, ?)")
+        values += after
+    if namespace is not None:
+        where.append("namespace = ?")
+        values.append(namespace)
+    direction = "DESC" if reverse else "ASC"
+    condition = f"WHERE {' AND '.join(where)}" if where else ""
+    return connection.execute(
+        f"SELECT id, labels, {column} FROM jobs {condition} ORDER BY {column} {direction}, id {direction}",
+        values,
+    )
+
+
+def many(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Job]:
+    """Return the current versions of some jobs, in the order of their IDs given."""
+    jobs = (get(connection, job_id) for job_id in ids)
+    return [job for job in jobs if job is not None]
+
+
+def _insert_version(connection: sqlite3.Connection, job: Job) -> None:
+    connection.execute(
+        "INSERT INTO job_versions (job_id, version, spec) VALUES (?,?,?)", (job.id, job.version, encode(job))
+    )
+
+
+def _job(row: tuple[bytes, bytes | None, int, int]) -> Job:
+    spec, state, revision, modified = row
+    job = decode_exact(spec, Job)
+    if state is None:
+        return job
+    return replace(job, state=decode_exact(state, JobState), revision=revision, modify_time=modified)
+
+
+def _labels(job: Job) -> bytes | None:
+    return encode(job.labels) if job.labels else None

@@ -1,0 +1,25 @@
+"""Rows of nodes."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from bacalhau_jupyter.models.codec import decode_exact, encode
+from bacalhau_jupyter.models.node import NodeState
+
+
+def put(connection: sqlite3.Connection, node: NodeState) -> None:
+    """Store a node under its ID."""
+    connection.execute("INSERT OR REPLACE INTO nodes VALUES (?,?)", (node.info.node_id, encode(node)))
+
+
+def delete(connection: sqlite3.Connection, node_id: str) -> None:
+    """Forget a node."""
+    connection.execute("DELETE FROM nodes WHERE id=?", (node_id,))
+
+
+def every(connection: sqlite3.Connection) -> list[NodeState]:
+    """Return all nodes by ID."""
+    return [
+        decode_exact(row[0], NodeState) for row in connection.execute("SELECT state FROM nodes ORDER BY id")
+    ]

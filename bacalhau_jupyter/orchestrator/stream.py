@@ -1,0 +1,117 @@
+"""Live events: rows are published after their commit, in order, to bounded queues."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+
+from bacalhau_jupyter.models.errors import ResourceExhausted
+from bacalhau_jupyter.models.history import StreamEvent
+from bacalhau_jupyter.orchestrator.store import history
+from bacalhau_jupyter.orchestrator.store.store import Store
+
+PAGE = 500
+"""Rows read at a time when old events are replayed."""
+
+
+class _Subscriber:
+    """One reader: what it has not read yet, and whether something was dropped."""
+
+    def __init__(self, limit: int, job_id: str) -> None:
+        self.limit = limit
+        self.job_id = job_id
+        self.queue: deque[StreamEvent] = deque()
+        self.overflowed = False
+        self.closed = False
+        self.arrived = asyncio.Event()
+
+    def push(self, event: StreamEvent) -> None:
+        if self.job_id and event.job != self.job_id:
+            return
+        if len(self.queue) >= self.limit:
+            self.overflowed = True
+        else:
+            self.queue.append(event)
+        self.arrived.set()
+
+
+class EventStream:
+    """Hands committed events to readers.
+
+    Parameters
+    ----------
+    store
+        Where older events are.
+    limit
+        Events that may wait for one reader.
+    """
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self._store = store
+        self._limit = limit
+        self._subscribers: set[_Subscriber] = set()
+
+    def publish(self, events: Sequence[StreamEvent]) -> None:
+        """Hand out events; called in commit order."""
+        for subscriber in self._subscribers:
+            for event in events:
+                subscriber.push(event)
+
+    def close(self) -> None:
+        """End every reader."""
+        for subscriber in self._subscribers:
+            subscriber.closed = True
+            subscriber.arrived.set()
+
+    async def read(
+        self, since: int | None, job_id: str = "", topics: Sequence[str] = ()
+    ) -> AsyncIterator[StreamEvent]:
+        """Yield events after ``since`` (None: from now on), stored ones first, until `close`.
+
+        Raises
+        ------
+        ResourceExhausted
+            The reader is too slow; ``details["LastSeq"]`` is where to resume.
+        """
+        subscriber = _Subscriber(self._limit, job_id)
+        self._subscribers.add(subscriber)
+        try:
+            last = await self._store.read(history.last) if since is None else since
+            replay = since is not None
+            while True:
+                while replay:
+                    # What overflows meanwhile is in the database too.
+                    subscriber.overflowed = False
+                    subscriber.queue.clear()
+                    page, reached, more = await self._store.read(
+                        lambda connection, after=last: history.since(connection, after, PAGE, job_id, topics)  # type: ignore[misc]
+                    )
+                    for event in page:
+                        yield event
+                    replay = more or subscriber.overflowed
+                    last = max(last, reached)
+                while subscriber.queue:
+                    event = subscriber.queue.popleft()
+                    if event.seq > last:
+                        last = event.seq
+                        if not topics or event.topic in topics:
+                            yield event
+                if subscriber.overflowed:
+                    raise _overflow(last)
+                if subscriber.closed:
+                    return
+                subscriber.arrived.clear()
+                await subscriber.arrived.wait()
+        finally:
+            self._subscribers.discard(subscriber)
+
+
+def _overflow(last: int) -> ResourceExhausted:
+    return ResourceExhausted(
+        f"this reader of the event stream is too slow: events after {last} were dropped",
+        hint=f"Connect again with since={last}.",
+        component="EventStream",
+        retryable=True,
+        details={"LastSeq": str(last)},
+    )

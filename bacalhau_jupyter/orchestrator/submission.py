@@ -1,0 +1,272 @@
+"""What people do to jobs: submit, update, run again, stop, compare. Pure but for the transaction they are given."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from bacalhau_jupyter.lib.ids import IdSource, job_id
+from bacalhau_jupyter.models.codec import to_plain
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
+from bacalhau_jupyter.models.history import Topic
+from bacalhau_jupyter.models.job import (
+    META_ORCHESTRATOR_ID,
+    META_REQUESTER_ID,
+    META_SERVER_INSTALLATION,
+    META_SERVER_INSTANCE,
+    RESERVED_META_PREFIX,
+    Job,
+    JobState,
+    JobStateType,
+    JobType,
+)
+from bacalhau_jupyter.models.normalize import normalize_job, sanitize_submission
+from bacalhau_jupyter.models.spec import ResourcesConfig, SpecConfig, Task, replace
+from bacalhau_jupyter.models.units import clean
+from bacalhau_jupyter.models.validate import validate_stored, validate_submission
+from bacalhau_jupyter.orchestrator.scheduler import scheduler_of
+from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
+from bacalhau_jupyter.orchestrator.store import jobs
+from bacalhau_jupyter.orchestrator.store.transaction import Transaction
+
+
+def prepare(
+    job: Job | None, settings: OrchestratorSettings, client: Mapping[str, str] | None, ids: IdSource
+) -> tuple[Job, list[str]]:
+    """Bring a submitted job into the form that is stored.
+
+    Returns
+    -------
+    tuple
+        The job, with an ID, and the warnings for the client.
+
+    Raises
+    ------
+    BacalhauError
+        The job breaks a rule, or is of a type that is not run here yet.
+    """
+    validate_submission(job)
+    assert job is not None  # said by the line above
+    scheduler_of(job.type)
+    job, warnings = sanitize_submission(normalize_job(job))
+    identifier = job.id or job_id(ids)
+    meta = {
+        **job.meta,
+        META_ORCHESTRATOR_ID: settings.node_id,
+        META_REQUESTER_ID: settings.node_id,
+        **(client or {}),
+    }
+    if settings.installation_id:
+        meta[META_SERVER_INSTALLATION] = settings.installation_id
+    if settings.instance_id:
+        meta[META_SERVER_INSTANCE] = settings.instance_id
+    job = replace(
+        job,
+        id=identifier,
+        name=job.name or identifier,
+        meta=meta,
+        version=1,
+        revision=1,
+        state=JobState(state_type=JobStateType.PENDING),
+    )
+    job = _with_defaults(job, settings.job_defaults)
+    try:
+        validate_stored(job)
+    except BadRequest as error:
+        error.component = "JobStore"
+        raise
+    return job, warnings
+
+
+def submit(transaction: Transaction, job: Job, force: bool) -> Job:
+    """Store a prepared job: a new one, or the next version of the one that has its name."""
+    old = None
+    if job.name != job.id:
+        old = jobs.by_name(transaction.connection, job.namespace, job.name)
+    elif job.type not in (JobType.BATCH, JobType.OPS):
+        old = jobs.get(transaction.connection, job.id)
+    if old is not None:
+        return _update(transaction, old, job, force)
+    job = replace(job, create_time=transaction.now_ns, modify_time=transaction.now_ns)
+    transaction.add_job(job)
+    transaction.record(job, transaction.event(Topic.SUBMISSION, "Job submitted"))
+    transaction.evaluate(job)
+    return job
+
+
+def rerun(transaction: Transaction, reference: str, namespace: str, version: int) -> Job:
+    """Make the next version of a job, with the spec of one of its versions (0: the latest)."""
+    connection = transaction.connection
+    old = jobs.version(connection, jobs.resolve(connection, reference, namespace), 0)
+    spec = jobs.version(connection, old.id, version)
+    state = old.state.state_type
+    if state in (JobStateType.UNDEFINED, JobStateType.PENDING, JobStateType.QUEUED):
+        raise BacalhauError(
+            f"cannot rerun job in state {state.value}",
+            hint="try to use the job run command instead of the job rerun command", code="",
+        )  # fmt: skip
+    job = _next_version(transaction, old, spec, "job rerun")
+    event = transaction.event(Topic.SUBMISSION, "Job rerun requested", {"Reason": "job rerun"})
+    transaction.record(job, event)
+    return job
+
+
+def stop(transaction: Transaction, reference: str, namespace: str, reason: str) -> Job | None:
+    """Stop a job; None if it was stopped already."""
+    connection = transaction.connection
+    job = jobs.version(connection, jobs.resolve(connection, reference, namespace), 0)
+    match job.state.state_type:
+        case JobStateType.STOPPED:
+            return None
+        case JobStateType.COMPLETED:
+            raise BacalhauError("cannot stop job in state Completed", code="")
+        case JobStateType.FAILED:
+            raise BacalhauError(
+                f"job {job.id} is in terminal state Failed and cannot transition to Stopped",
+                code="ConflictJobState", component="JobStore",
+            )  # fmt: skip
+        case _:
+            job = transaction.set_state(job, JobState(state_type=JobStateType.STOPPED, message=reason))
+            details = {"Reason": reason} if reason else {}
+            event = transaction.event(Topic.SCHEDULING, "Job requested to stop before completion", details)
+            transaction.record(job, event)
+            transaction.evaluate(job)
+            return job
+
+
+def stored_namesake(job: Job) -> tuple[str, str]:
+    """Return name and namespace by which a job to compare is found.
+
+    Raises
+    ------
+    BadRequest
+        The job has no name.
+    """
+    if not job.name:
+        raise BadRequest(
+            "invalid job spec: name is missing", hint="Job name must be provided in the job spec for diff operations"
+        )  # fmt: skip
+    return job.name, job.namespace or "default"
+
+
+def difference(old: Job | None, new: Job) -> str:
+    """Return a unified diff of two specs as YAML; empty when they are equal.
+
+    Raises
+    ------
+    NotFound
+        There is no old job.
+    """
+    if old is None:
+        raise NotFound(f"job name index not found: {new.name}:{new.namespace}", component="JobStore")
+    if _comparable(old) == _comparable(new):
+        return ""
+    before, after = (_yaml(job).splitlines() for job in (old, new))
+    lines = difflib.unified_diff(before, after, f"version {old.version}", "new", lineterm="", n=3)
+    return "\n".join(lines) + "\n"
+
+
+def _update(transaction: Transaction, old: Job, job: Job, force: bool) -> Job:
+    if old.type != job.type:
+        raise BadRequest(
+            f"job {old.name!r} is a {old.type} job and can't become a {job.type} job",
+            hint="Use another name, or stop the job and use a new name.", component="JobStore",
+        )  # fmt: skip
+    if not force and _comparable(old) == _comparable(job):
+        raise BacalhauError(
+            f"no changes detected for new job spec. Job Name: '{old.name}', Job Id: '{old.id}'",
+            hint="Use the --force flag to override this warning", code="",
+        )  # fmt: skip
+    job = _next_version(transaction, old, job, "Job update requested by user")
+    transaction.record(job, transaction.event(Topic.SUBMISSION, "Job updated"))
+    return job
+
+
+def _next_version(transaction: Transaction, old: Job, spec: Job, message: str) -> Job:
+    job = replace(
+        old,
+        priority=spec.priority,
+        count=spec.count,
+        constraints=spec.constraints,
+        meta=spec.meta,
+        labels=spec.labels,
+        tasks=spec.tasks,
+        state=JobState(state_type=JobStateType.PENDING, message=message),
+        version=old.version + 1,
+        revision=old.revision + 1,
+        modify_time=transaction.now_ns,
+    )
+    jobs.replace_version(transaction.connection, old, job, transaction.now_ns)
+    transaction.evaluate(job)
+    return job
+
+
+def _comparable(job: Job) -> dict[str, Any]:
+    """Return what makes two specs different, with resources as they are compared."""
+    job = normalize_job(job)
+    meta = {key: value for key, value in job.meta.items() if not key.startswith(RESERVED_META_PREFIX)}
+    plain: dict[str, Any] = to_plain(replace(job, meta=meta))
+    for member in ("ID", "State", "Version", "Revision", "CreateTime", "ModifyTime", "Type"):
+        plain.pop(member, None)
+    return plain
+
+
+def _yaml(job: Job) -> str:
+    return str(yaml.safe_dump(_comparable(job), sort_keys=False, allow_unicode=True))
+
+
+# ---- defaults
+
+
+def _with_defaults(job: Job, defaults: Mapping[str, Mapping[str, Any]]) -> Job:
+    found = _member(defaults, job.type)
+    if not found:
+        return job
+    task = _member(found, "Task") or {}
+    return replace(
+        job,
+        priority=job.priority or int(_member(found, "Priority") or 0),
+        tasks=[_task_defaults(each, task, job.type) for each in job.tasks],
+    )
+
+
+def _task_defaults(task: Task, defaults: Mapping[str, Any], job_type: str) -> Task:
+    resources = _member(defaults, "Resources") or {}
+    given = task.resources
+    filled = ResourcesConfig(
+        cpu=given.cpu or clean(str(_member(resources, "CPU") or "")),
+        memory=given.memory or clean(str(_member(resources, "Memory") or "")),
+        disk=given.disk or clean(str(_member(resources, "Disk") or "")),
+        gpu=given.gpu or clean(str(_member(resources, "GPU") or "")),
+    )
+    if job_type not in (JobType.BATCH, JobType.OPS):
+        return replace(task, resources=filled)
+    publisher = _member(defaults, "Publisher") or {}
+    limits = _member(defaults, "Timeouts") or {}
+    chosen = task.publisher
+    if chosen.is_empty and _member(publisher, "Type"):
+        chosen = SpecConfig(
+            type=str(_member(publisher, "Type")), params=dict(_member(publisher, "Params") or {})
+        )
+    return replace(
+        task,
+        resources=filled,
+        publisher=chosen,
+        timeouts=replace(
+            task.timeouts,
+            execution_timeout=task.timeouts.execution_timeout
+            or int(_member(limits, "ExecutionTimeout") or 0),
+            queue_timeout=task.timeouts.queue_timeout or int(_member(limits, "QueueTimeout") or 0),
+            total_timeout=task.timeouts.total_timeout or int(_member(limits, "TotalTimeout") or 0),
+        ),
+    )
+
+
+def _member(mapping: Mapping[str, Any], name: str) -> Any:
+    """Return a member whatever the case of its key (config keys are case-insensitive)."""
+    if name in mapping:
+        return mapping[name]
+    return next((value for key, value in mapping.items() if key.lower() == name.lower()), None)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from bacalhau_jupyter.models.api import LogFrame
+from bacalhau_jupyter.models.errors import NetworkFailure
+from bacalhau_jupyter.models.messages import ExecutionLogsRequest
+from bacalhau_jupyter.models.spec import Timeouts
+from bacalhau_jupyter.orchestrator.base import ExecutionQuery, LogQuery
+from bacalhau_jupyter.orchestrator.service import Orchestrator
+from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
+
+
+async def read(service: Orchestrator, job: str, **query: object) -> list[LogFrame]:
+    async with asyncio.timeout(10):
+        return [frame async for frame in service.logs(job, LogQuery(**query))]  # type: ignore[arg-type]
+
+
+async def test_a_reader_right_after_submit_waits_for_the_execution() -> None:
+    async with orchestrator() as (service, transport):
+        job_id = (await service.submit(noop_job("a", timeouts=Timeouts(queue_timeout=1000)))).job_id
+        reader = asyncio.create_task(read(service, job_id, follow=True))
+        peer = Peer(transport, hold=True)
+        await peer.join()
+        frames = await reader
+        assert frames[0].value.line == f"log of {next(iter(peer.offered))}\n"
+
+
+async def test_an_unknown_job_or_execution_is_an_error_frame() -> None:
+    async with orchestrator() as (service, transport):
+        assert (await read(service, "nope"))[0].error == "job not found: nope"
+        await Peer(transport).join()
+        job_id = (await service.submit(noop_job("a"))).job_id
+        await ended(service, job_id)
+        assert (await read(service, job_id, execution_id="e-x"))[0].error == "execution not found: e-x"
+        execution = (await service.executions(job_id, ExecutionQuery())).items[0]
+        frames = await read(service, "a", execution_id=execution.id[:10])
+        assert frames[0].value.line == f"log of {execution.id}\n"
+
+
+async def test_a_job_that_ended_without_an_execution_just_ends() -> None:
+    async with orchestrator() as (service, _):
+        job_id = (await service.submit(noop_job("a"))).job_id
+        await ended(service, job_id)
+        assert await read(service, job_id, follow=True) == []
+
+
+async def test_a_waiting_reader_ends_when_the_job_is_stopped() -> None:
+    async with orchestrator() as (service, _):
+        job_id = (await service.submit(noop_job("a", timeouts=Timeouts(queue_timeout=1000)))).job_id
+        reader = asyncio.create_task(read(service, job_id, follow=True))
+        await asyncio.sleep(0)
+        await service.stop(job_id)
+        assert await reader == []
+
+
+async def test_when_the_node_is_gone_the_record_still_has_the_beginning_of_the_output() -> None:
+    async with orchestrator() as (service, transport):
+        peer = Peer(transport)
+        await peer.join()
+        job_id = (await service.submit(noop_job("a"))).job_id
+        await ended(service, job_id)
+        await peer.leave()
+        assert [frame.value.line for frame in await read(service, job_id)] == ["hi\n"]
+
+
+async def test_a_node_that_goes_away_in_the_middle_is_told() -> None:
+    async with orchestrator() as (service, transport):
+        peer = Peer(transport, hold=True)
+
+        async def logs(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+            yield LogFrame()
+            raise NetworkFailure("gone")
+
+        peer.logs = logs  # type: ignore[method-assign]
+        await peer.join()
+        job_id = (await service.submit(noop_job("a"))).job_id
+        await peer.until(lambda: bool(peer.running))
+        assert [frame.error for frame in await read(service, job_id, follow=True)] == ["", "gone"]

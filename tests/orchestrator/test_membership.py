@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bacalhau_jupyter.lib.clock import ManualClock
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, HandshakeRequired, NotFound
+from bacalhau_jupyter.models.job import JobStateType
+from bacalhau_jupyter.models.messages import (
+    HandshakeRequest,
+    HandshakeResponse,
+    HeartbeatRequest,
+    PreSignURLRequest,
+    ShutdownNoticeRequest,
+    UpdateNodeInfoRequest,
+    UpdateNodeInfoResponse,
+)
+from bacalhau_jupyter.models.node import Connection, Membership, NodeType
+from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.spec import Timeouts, replace
+from bacalhau_jupyter.orchestrator.base import NodeQuery
+from tests.orchestrator.support import (
+    Peer,
+    ended,
+    in_state,
+    node_info,
+    noop_job,
+    orchestrator,
+    reached,
+    topics,
+)
+
+WAIT = Timeouts(queue_timeout=100_000)
+
+
+async def test_a_handshake_registers_and_a_second_one_reconnects() -> None:
+    async with orchestrator() as (service, transport):
+        peer = Peer(transport)
+        first = await peer.join()
+        assert (first.accepted, first.reason, first.last_orchestrator_seq_num) == (True, "node registered", 0)
+        await ended(service, (await service.submit(noop_job("a"))).job_id)
+        again = await peer.join()
+        assert (again.reason, again.last_compute_seq_num, again.last_orchestrator_seq_num) == (
+            "node reconnected", 2, 2,
+        )  # fmt: skip
+        state = await service.node("n-1")
+        assert (state.membership, state.connection) == (Membership.APPROVED, Connection.CONNECTED)
+        assert state.connection_state.disconnected_since == "0001-01-01T00:00:00Z"
+
+
+async def test_who_did_not_shake_hands_is_asked_to() -> None:
+    async with orchestrator() as (_, transport):
+        end = transport.compute_end("n-9")
+        for request in (
+            HeartbeatRequest(node_id="n-9"),
+            UpdateNodeInfoRequest(node_info=node_info("n-9")),
+            ShutdownNoticeRequest(node_id="n-9"),
+        ):
+            with pytest.raises(HandshakeRequired, match="node n-9 not connected - handshake required"):
+                await end.request(request)
+        with pytest.raises(BadRequest, match="says it is"):
+            await end.request(HeartbeatRequest(node_id="n-8"))
+        with pytest.raises(BacalhauError, match="S3 managed publisher is not available"):
+            await end.request(PreSignURLRequest())
+
+
+async def test_a_requester_is_not_a_compute_node_and_a_rejected_node_stays_out() -> None:
+    async with orchestrator() as (service, transport):
+        end = transport.compute_end("n-1")
+        info = replace(node_info("n-1"), node_type=NodeType.REQUESTER)
+        refused = await end.request(HandshakeRequest(node_info=info))
+        assert isinstance(refused, HandshakeResponse)
+        assert (refused.accepted, refused.reason) == (False, "node is not a compute node")
+        peer = Peer(transport)
+        await peer.join()
+        await service.change_node("n-1", "reject", "too slow")
+        again = await peer.join()
+        assert (again.accepted, again.reason) == (False, "node has been rejected")
+        assert (await service.node("n-1")).connection_state.last_error == "too slow"
+
+
+async def test_a_new_node_waits_for_approval_if_so_configured_and_then_gets_the_waiting_jobs() -> None:
+    async with orchestrator(manual_approval=True) as (service, transport):
+        await Peer(transport).join()
+        job_id = (await service.submit(noop_job("a", timeouts=WAIT))).job_id
+        await reached(service, job_id, in_state(JobStateType.QUEUED))
+        assert [n.membership for n in await service.nodes(NodeQuery(approval="pending"))] == [
+            Membership.PENDING
+        ]
+        await service.change_node("n-", "approve")
+        await ended(service, job_id)
+        with pytest.raises(Conflict, match="node n-1 already approved") as caught:
+            await service.change_node("n-1", "approve")
+        assert caught.value.code == "ConflictNodeState"
+        with pytest.raises(BadRequest, match="unknown node action"):
+            await service.change_node("n-1", "promote")
+        await service.change_node("n-1", "delete")
+        with pytest.raises(NotFound, match="node not found: n-1"):
+            await service.node("n-1")
+
+
+async def test_a_node_that_joins_gets_the_queued_jobs() -> None:
+    async with orchestrator() as (service, transport):
+        ids = [(await service.submit(noop_job(f"j{n}", timeouts=WAIT))).job_id for n in range(3)]
+        for job_id in ids:
+            await reached(service, job_id, in_state(JobStateType.QUEUED))
+        await Peer(transport).join()
+        for job_id in ids:
+            assert (await ended(service, job_id)).state.state_type is JobStateType.COMPLETED
+
+
+async def test_an_update_of_a_nodes_description_is_used_for_waiting_jobs() -> None:
+    async with orchestrator(queue_unsuitable=True) as (service, transport):
+        peer = Peer(transport)
+        await peer.join()
+        job_id = (await service.submit(noop_job("a", cpu="4", timeouts=WAIT))).job_id
+        await reached(service, job_id, in_state(JobStateType.QUEUED))
+        bigger = node_info("n-1", Resources(cpu=8, memory=10**10, disk=10**12))
+        assert await peer.end.request(UpdateNodeInfoRequest(node_info=bigger)) == UpdateNodeInfoResponse(
+            accepted=True
+        )
+        await ended(service, job_id)
+
+
+async def test_a_silent_node_is_disconnected_at_its_deadline_and_its_work_goes_elsewhere() -> None:
+    clock = ManualClock()
+    async with orchestrator(clock=clock) as (service, transport):
+        silent, other = Peer(transport, "n-silent", hold=True), Peer(transport, "n-other", hold=True)
+        await silent.join()
+        job_id = (await service.submit(noop_job("a"))).job_id
+        await silent.until(lambda: bool(silent.running))
+        await other.join()
+        clock.advance(59)
+        await other.heartbeat()
+        service.wake()
+        assert (await service.node("n-silent")).connection is Connection.CONNECTED
+        clock.advance(1)
+        service.wake()
+        await other.until(lambda: bool(other.running))
+        state = await service.node("n-silent")
+        assert (state.connection, state.connection_state.last_error) == (
+            Connection.DISCONNECTED, "heartbeat missed",
+        )  # fmt: skip
+        assert (await service.node("n-other")).connection is Connection.CONNECTED
+        assert "Execution stop requested because node has disappeared" in [
+            message for _, _, message in await topics(service, job_id)
+        ]
+        # Back again, it is told to end what was given up.
+        await silent.join()
+        await silent.until(lambda: not silent.running)
+        await other.finish(next(iter(other.running)))
+        assert (await ended(service, job_id)).state.state_type is JobStateType.COMPLETED
+
+
+async def test_a_node_that_says_goodbye_keeps_its_executions_if_it_is_back_in_time() -> None:
+    clock = ManualClock()
+    async with orchestrator(clock=clock) as (service, transport):
+        peer = Peer(transport, hold=True)
+        await peer.join()
+        job_id = (await service.submit(noop_job("a"))).job_id
+        await peer.until(lambda: bool(peer.running))
+        await peer.end.request(ShutdownNoticeRequest(node_id="n-1"))
+        state = await service.node("n-1")
+        assert (state.connection, state.connection_state.last_error) == (
+            Connection.DISCONNECTED, "graceful shutdown",
+        )  # fmt: skip
+        clock.advance(30)
+        service.wake()
+        await peer.join()
+        clock.advance(45)
+        service.wake()
+        await peer.finish(next(iter(peer.running)))
+        await ended(service, job_id)
+        assert len(peer.offered) == 1
+
+
+async def test_after_a_restart_of_the_orchestrator_executions_go_on_and_waiting_jobs_wait(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "o.db"
+    async with orchestrator(path) as (service, transport):
+        peer = Peer(transport, hold=True)
+        await peer.join()
+        running = (await service.submit(noop_job("running"))).job_id
+        await peer.until(lambda: bool(peer.running))
+        version = (await service.submit(noop_job("no time-out", cpu="2", timeouts=WAIT))).job_id
+        await reached(service, version, in_state(JobStateType.QUEUED))
+    async with orchestrator(path) as (service, transport):
+        assert (await service.node("n-1")).connection is Connection.DISCONNECTED
+        # Accepted before any node is back: it must wait for the node rather than fail.
+        fresh = (await service.submit(noop_job("fresh"))).job_id
+        await asyncio.sleep(0)
+        peer.transport = transport
+        assert (await peer.join()).reason == "node reconnected"
+        await peer.until(lambda: len(peer.running) == 2)
+        while peer.running:
+            await peer.finish(next(iter(peer.running)))
+        await ended(service, running)
+        await ended(service, fresh)
+        await peer.until(lambda: len(peer.running) == 1)
+        await peer.finish(next(iter(peer.running)))
+        await ended(service, version)
+        assert len(peer.offered) == 3
