@@ -1,0 +1,132 @@
+"""Whether this node would run an execution: every rule is asked, every objection is told."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable
+
+from bacalhau_jupyter.compute import environment
+from bacalhau_jupyter.compute.capacity import Capacity, shortfall, with_defaults
+from bacalhau_jupyter.compute.events import BidMade, BidRefused
+from bacalhau_jupyter.compute.plugins import Plugins
+from bacalhau_jupyter.compute.probes import ask_probes
+from bacalhau_jupyter.compute.settings import ComputeSettings, Locality
+from bacalhau_jupyter.engines.base import Bid
+from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.spec import InputSource, NetworkType, Task
+from bacalhau_jupyter.models.units import format_resources, resources_of
+
+_LOCAL_TYPES = ("inline", "localdirectory", "local")
+_NETWORKED = (NetworkType.HOST, NetworkType.HTTP, NetworkType.BRIDGE)
+_RESULT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*")
+_OWN_RESULTS = ("stdout", "stderr", "exitcode")
+
+
+class Bidder:
+    """Answers offers.
+
+    Parameters
+    ----------
+    settings
+        What the node takes.
+    plugins
+        Probed engines, sources and publishers.
+    capacity
+        Where an accepted bid reserves.
+    """
+
+    def __init__(self, settings: ComputeSettings, plugins: Plugins, capacity: Capacity) -> None:
+        self._settings = settings
+        self._plugins = plugins
+        self._capacity = capacity
+
+    async def evaluate(self, execution: Execution) -> BidMade | BidRefused:
+        """Decide; capacity is held from here on when the answer is `BidMade`.
+
+        Raises
+        ------
+        BacalhauError
+            An engine or source can't say (image not found, daemon gone): the execution fails.
+        """
+        job = execution.job
+        if job is None or not job.tasks:
+            raise BadRequest(f"execution {execution.id} came without a job or task", component="Bidder")
+        reasons = self._semantic(job)
+        if not reasons:
+            reasons = await self._plugin_bids(execution, job.task)
+        if not reasons:
+            reasons = await ask_probes(self._settings.admission, job, execution)
+        if reasons:
+            return BidRefused("rejected bid: " + "; ".join(reasons))
+        return await self._reserve(execution, job.task)
+
+    def _semantic(self, job: Job) -> list[str]:
+        """Rules that only read the job and what this node has."""
+        task, admission = job.task, self._settings.admission
+        reasons = self._support(task)
+        if admission.reject_networked_jobs and task.network.type in _NETWORKED:
+            reasons.append("this node does not run jobs that require network access")
+        if admission.reject_stateless_jobs and not task.input_sources:
+            reasons.append("this node does not run jobs without inputs")
+        if admission.locality is Locality.LOCAL:
+            reasons += [
+                f"this node does not run jobs with remote inputs ({item.source.type})"
+                for item in task.input_sources
+                if not item.source.is_type(*_LOCAL_TYPES)
+            ]
+        reasons += environment.objections(task.env, self._settings.env_allow_list)
+        reasons += [
+            f"this node does not take {item.name!r} as the name of a result path"
+            for item in task.result_paths
+            if not _RESULT_NAME.fullmatch(item.name) or item.name.lower() in _OWN_RESULTS
+        ]
+        return reasons
+
+    def _support(self, task: Task) -> list[str]:
+        engines, sources, publishers = self._plugins.names()
+        found = [self._plugins.objection(self._plugins.engine(task.engine.type), task.engine.type, engines)]
+        found += [
+            self._plugins.objection(self._plugins.source(kind), kind, sources)
+            for kind in dict.fromkeys(item.source.type for item in task.input_sources)
+        ]
+        if not task.publisher.is_empty:
+            kind = task.publisher.type
+            found.append(self._plugins.objection(self._plugins.publisher(kind), kind, publishers))
+        return [reason for reason in found if reason]
+
+    async def _plugin_bids(self, execution: Execution, task: Task) -> list[str]:
+        asks: list[Awaitable[Bid]] = []
+        engine = self._plugins.engine(task.engine.type)
+        if engine is not None:
+            asks.append(engine.bid(execution))
+        for item in task.input_sources:
+            source = self._plugins.source(item.source.type)
+            if source is not None:
+                asks.append(source.bid(execution, item))
+        publisher = None if task.publisher.is_empty else self._plugins.publisher(task.publisher.type)
+        if publisher is not None:
+            asks.append(publisher.bid(execution, task.publisher))
+        bids = await asyncio.gather(*asks)
+        return [bid.reason or "this node does not want the job" for bid in bids if not bid.accepted]
+
+    async def _reserve(self, execution: Execution, task: Task) -> BidMade | BidRefused:
+        sizes = await asyncio.gather(*(self._size(execution, item) for item in task.input_sources))
+        wanted = with_defaults(resources_of(task.resources), sum(sizes))
+        limit = self._capacity.limit
+        if not wanted.fits(limit):
+            return BidRefused(
+                f"rejected bid: insufficient resources - requested: {format_resources(wanted)}, "
+                f"available: {format_resources(limit)}"
+            )
+        held = self._capacity.reserve(execution.id, wanted)
+        if held is None:
+            lacking = shortfall(wanted, self._capacity.available)
+            return BidRefused(f"rejected bid: this node is busy: not enough {lacking} free", busy=True)
+        return BidMade(held)
+
+    async def _size(self, execution: Execution, item: InputSource) -> int:
+        source = self._plugins.source(item.source.type)
+        return 0 if source is None else await source.size(execution, item)

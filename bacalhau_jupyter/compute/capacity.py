@@ -1,0 +1,228 @@
+"""Capacity: what this host has, how much of it may be used, what each execution holds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+
+from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.models.resources import GPU, Resources
+from bacalhau_jupyter.models.spec import ResourcesConfig, replace
+from bacalhau_jupyter.models.units import format_bytes, parse_bytes, parse_cpu, parse_gpu
+
+DEFAULT_CPU = 0.1
+"""Cores an execution gets when its job says nothing."""
+DEFAULT_MEMORY = 100 * 1024 * 1024
+"""Bytes of memory an execution gets when its job says nothing."""
+
+_PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
+_UNLIMITED = 1 << 60
+
+
+DEFAULT_ALLOCATION = ResourcesConfig(cpu="80%", memory="80%", disk="80%", gpu="100%")
+"""How much of the host may be used unless configured."""
+
+
+def host_resources(data_dir: Path, gpus: Sequence[GPU] = (), root: Path = Path("/")) -> Resources:
+    """Measure this host; blocks briefly.
+
+    CPU is what the scheduler lets this process use, memory what its control group may take, disk what is free
+    where ``data_dir`` lies. ``root`` replaces ``/`` in tests.
+    """
+    return Resources(
+        cpu=_cpu(root), memory=_memory(root), disk=_free_disk(data_dir), gpu=len(gpus), gpus=list(gpus)
+    )
+
+
+def allocated(settings: ResourcesConfig, host: Resources) -> Resources:
+    """Return how much of ``host`` may be used.
+
+    Each member of ``settings`` is a percentage of what there is or an amount ("500m", "1Gi"); empty means the
+    default. An amount above what there is is allowed: the person knows better.
+
+    Raises
+    ------
+    ConfigurationError
+        A member is neither a percentage nor an amount; its key is named.
+    """
+    default = DEFAULT_ALLOCATION
+    count = _gpu_share(settings.gpu or default.gpu, host.gpu)
+    return Resources(
+        cpu=_share("CPU", settings.cpu or default.cpu, host.cpu, parse_cpu),
+        memory=int(_share("Memory", settings.memory or default.memory, host.memory, parse_bytes)),
+        disk=int(_share("Disk", settings.disk or default.disk, host.disk, parse_bytes)),
+        gpu=count,
+        gpus=host.gpus[:count],
+    )
+
+
+def _share(key: str, setting: str, there: float, parse: Callable[[str], float]) -> float:
+    percent = _PERCENT.fullmatch(setting)
+    if percent is not None:
+        return round(there * float(percent[1]) / 100, 6)
+    try:
+        return parse(setting)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"Compute.AllocatedCapacity.{key} is neither a percentage nor an amount: {setting!r}",
+            hint='for example "80%", "500m" (CPU) or "4Gi"',
+            component="Capacity",
+        ) from error
+
+
+def _gpu_share(setting: str, there: int) -> int:
+    share = _share("GPU", setting, there, parse_gpu)
+    # A percentage must not take the only GPU away.
+    return min(there, max(int(share), 1 if share > 0 else 0))
+
+
+def with_defaults(wanted: Resources, inputs_bytes: int = 0) -> Resources:
+    """Fill in what a job left out; ``inputs_bytes`` is the disk its inputs are known to need."""
+    return replace(
+        wanted,
+        cpu=wanted.cpu or DEFAULT_CPU,
+        memory=wanted.memory or DEFAULT_MEMORY,
+        disk=max(wanted.disk, inputs_bytes),
+    )
+
+
+def shortfall(wanted: Resources, there: Resources) -> str:
+    """Name each resource of which there is too little: ``CPU (2 > 1.6)``; empty when all fits."""
+    parts = []
+    if wanted.cpu > there.cpu + 1e-9:
+        parts.append(f"CPU ({wanted.cpu:g} > {there.cpu:g})")
+    if wanted.memory > there.memory:
+        parts.append(f"Memory ({format_bytes(wanted.memory)} > {format_bytes(there.memory)})")
+    if wanted.disk > there.disk:
+        parts.append(f"Disk ({format_bytes(wanted.disk)} > {format_bytes(there.disk)})")
+    if wanted.gpu > there.gpu:
+        parts.append(f"GPU ({wanted.gpu} > {there.gpu})")
+    return " and ".join(parts)
+
+
+class Capacity:
+    """Keeps account of who holds what; not thread-safe, used on the event loop only.
+
+    Parameters
+    ----------
+    limit
+        What may be used in all, GPUs one by one.
+    """
+
+    def __init__(self, limit: Resources) -> None:
+        self.limit = limit
+        self._held: dict[str, Resources] = {}
+
+    @property
+    def available(self) -> Resources:
+        """What is free now."""
+        free = self.limit
+        for held in self._held.values():
+            free = free.minus(held)
+        return free
+
+    @property
+    def holders(self) -> Collection[str]:
+        """Execution IDs that hold something."""
+        return self._held.keys()
+
+    def reserve(self, execution_id: str, wanted: Resources) -> Resources | None:
+        """Reserve and return what was given (with GPU indices), or None when it does not fit now.
+
+        Asking again for the same execution returns what it holds already.
+        """
+        if execution_id in self._held:
+            return self._held[execution_id]
+        free = self.available
+        if not wanted.fits(free) or wanted.gpu > len(free.gpus):
+            return None
+        given = replace(wanted, gpus=free.gpus[: wanted.gpu])
+        self._held[execution_id] = given
+        return given
+
+    def restore(self, execution_id: str, held: Resources) -> None:
+        """Take over what an execution held before a restart, even where the limit has shrunk since."""
+        self._held[execution_id] = held
+
+    def release(self, execution_id: str) -> bool:
+        """Give back what an execution holds; False when it holds nothing."""
+        return self._held.pop(execution_id, None) is not None
+
+
+def _cpu(root: Path) -> float:
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = float(len(affinity(0)) if affinity is not None else os.cpu_count() or 1)
+    for directory in _group_directories(root, "cpu"):
+        quota = _cpu_quota(directory)
+        if quota is not None:
+            cores = min(cores, quota)
+    return round(cores, 3)
+
+
+def _cpu_quota(directory: Path) -> float | None:
+    """Cores a control group may use, or None: v2 ``cpu.max``, v1 ``cpu.cfs_*``."""
+    words = _words(directory / "cpu.max")
+    if not words:
+        words = _words(directory / "cpu.cfs_quota_us") + _words(directory / "cpu.cfs_period_us")
+    if len(words) != 2 or not words[0].isdigit() or not words[1].isdigit() or int(words[1]) == 0:
+        return None
+    return int(words[0]) / int(words[1])
+
+
+def _memory(root: Path) -> int:
+    total = _total_memory(root)
+    for directory in _group_directories(root, "memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            words = _words(directory / name)
+            if words and words[0].isdigit() and int(words[0]) < _UNLIMITED:
+                total = min(total, int(words[0]))
+    return total
+
+
+def _total_memory(root: Path) -> int:
+    words = _words(root / "proc/meminfo")
+    if len(words) > 1 and words[0] == "MemTotal:":
+        return int(words[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _free_disk(directory: Path) -> int:
+    for place in (directory, *directory.parents):
+        if place.exists():
+            return shutil.disk_usage(place).free
+    return 0
+
+
+def _group_directories(root: Path, controller: str) -> Iterator[Path]:
+    """Yield the control groups this process is in, from its own up to the root, for v2 and v1 alike."""
+    mount = root / "sys/fs/cgroup"
+    for line in _lines(root / "proc/self/cgroup"):
+        number, controllers, name = [*line.split(":", 2), "", ""][:3]
+        if number == "0" and not controllers:
+            bases = [mount, mount / "unified"]
+        elif controller in controllers.split(","):
+            bases = [mount / controllers, mount / controller]
+        else:
+            continue
+        for base in bases:
+            group = base / name.strip("/")
+            while True:
+                yield group
+                if group in (base, group.parent):
+                    break
+                group = group.parent
+
+
+def _words(path: Path) -> list[str]:
+    lines = _lines(path)
+    return lines[0].split() if lines else []
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []

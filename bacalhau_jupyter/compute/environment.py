@@ -1,0 +1,72 @@
+"""The environment a task is given."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+
+from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.execution import Execution
+
+_HOST_PREFIX = "env:"
+
+
+def objections(env: Mapping[str, str], allow_list: Sequence[str]) -> list[str]:
+    """Say which variables of a task this node would not resolve.
+
+    Patterns are globs that must match the whole name (upstream takes them as regular expressions that may match
+    anywhere, so ``AWS_*`` would let ``MY_AWS_X`` through).
+    """
+    return [
+        f"this node does not resolve environment variable {name}: "
+        f"environment variable '{wanted}' is not in allowed patterns"
+        for name, value in env.items()
+        if (wanted := _host_name(value)) is not None and not _allowed(wanted, allow_list)
+    ]
+
+
+def task_environment(
+    execution: Execution, allow_list: Sequence[str], host: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the task's variables; ours win over the job's.
+
+    Raises
+    ------
+    EngineError
+        The job asks for a variable of the host that is not allowed or not set.
+    """
+    job = execution.job
+    if job is None:
+        return {}
+    env = {name: _resolve(name, value, allow_list, host) for name, value in job.task.env.items()}
+    env["BACALHAU_EXECUTION_ID"] = execution.id
+    env["BACALHAU_JOB_ID"] = execution.job_id or job.id
+    env["BACALHAU_JOB_TYPE"] = job.type
+    env["BACALHAU_PARTITION_INDEX"] = str(execution.partition_index)
+    env["BACALHAU_PARTITION_COUNT"] = str(job.count or 0)
+    return env
+
+
+def _resolve(name: str, value: str, allow_list: Sequence[str], host: Mapping[str, str]) -> str:
+    wanted = _host_name(value)
+    if wanted is None:
+        return value
+    if not _allowed(wanted, allow_list):
+        problem = f"environment variable '{wanted}' is not in allowed patterns"
+    elif wanted not in host:
+        problem = f"required environment variable '{wanted}' not found"
+    else:
+        return host[wanted]
+    raise EngineError(
+        f"environment variable {name} can't be resolved: {problem}",
+        hint="Set the variable where the node runs, and allow it in Compute.Env.AllowList",
+        component="EnvResolver",
+    )
+
+
+def _host_name(value: str) -> str | None:
+    return value.removeprefix(_HOST_PREFIX) if value.startswith(_HOST_PREFIX) else None
+
+
+def _allowed(name: str, allow_list: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in allow_list)

@@ -1,0 +1,322 @@
+"""A compute node: plug-ins, capacity, executions and the link to the orchestrator, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+from collections.abc import AsyncIterator, Mapping
+
+from bacalhau_jupyter.compute.bidder import Bidder
+from bacalhau_jupyter.compute.capacity import Capacity, allocated, host_resources
+from bacalhau_jupyter.compute.connection import Connection
+from bacalhau_jupyter.compute.events import Accepted, Cancel, Rejected
+from bacalhau_jupyter.compute.executions import Executions
+from bacalhau_jupyter.compute.files import Places, is_safe_id
+from bacalhau_jupyter.compute.gpus import find_gpus, gpu_labels
+from bacalhau_jupyter.compute.logs import LogFollower
+from bacalhau_jupyter.compute.plugins import Plugins
+from bacalhau_jupyter.compute.progress import ProgressBoard, ProgressListener, Reading
+from bacalhau_jupyter.compute.record import Phase, Record
+from bacalhau_jupyter.compute.runner import Runner
+from bacalhau_jupyter.compute.settings import ComputeSettings
+from bacalhau_jupyter.compute.store import Store
+from bacalhau_jupyter.engines.base import Engine
+from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.lib.database import Database, DatabaseError
+from bacalhau_jupyter.models.api import LogFrame
+from bacalhau_jupyter.models.errors import ServiceUnavailable
+from bacalhau_jupyter.models.execution import DesiredStateType, Execution
+from bacalhau_jupyter.models.messages import (
+    AskForBid,
+    BidAccepted,
+    BidRejected,
+    CancelExecution,
+    ExecutionLogsRequest,
+)
+from bacalhau_jupyter.models.node import ComputeNodeInfo, NodeInfo, NodeType
+from bacalhau_jupyter.models.resources import GPU, Resources
+from bacalhau_jupyter.publishers.base import Publisher
+from bacalhau_jupyter.sources.base import Source
+from bacalhau_jupyter.transport.base import ComputeTransport, Envelope
+
+_log = logging.getLogger(__name__)
+
+PROTOCOLS = ("ncl/v1",)
+
+
+class ComputeNode:
+    """Runs what the orchestrator asks for.
+
+    Parameters
+    ----------
+    settings
+        What the node is told.
+    transport
+        The compute node's end of a carrier; closed by `stop`.
+    database
+        Opened with `compute.store.MIGRATIONS`; stays open, whoever opened it closes it after `stop`.
+    engines, sources, publishers
+        Instances by wire type; closed by `stop`.
+    clock
+        For every time stamp.
+    on_progress
+        Called on the loop with (execution ID, phase, bytes done, total or None) while executions are at work.
+        Local wiring only: it is neither stored nor sent.
+    engine_problems
+        Engines that could not be loaded: type → one sentence, shown in node info and in refused bids.
+    host_env
+        The host variables that ``env:NAME`` may refer to; defaults to this process's.
+    """
+
+    def __init__(
+        self,
+        settings: ComputeSettings,
+        transport: ComputeTransport,
+        database: Database,
+        engines: Mapping[str, Engine],
+        sources: Mapping[str, Source],
+        publishers: Mapping[str, Publisher],
+        clock: Clock,
+        on_progress: ProgressListener | None = None,
+        engine_problems: Mapping[str, str] | None = None,
+        host_env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._transport = transport
+        self._store = Store(database)
+        self._places = Places(settings.data_dir)
+        self._plugins = Plugins(engines, sources, publishers, engine_problems)
+        self._on_progress = on_progress
+        self._host_env = os.environ if host_env is None else host_env
+        self._tasks: list[asyncio.Task[None]] = []
+        self._parts: _Parts | None = None
+
+    async def start(self, join_timeout: float = 10.0) -> bool:
+        """Take up what was there before, then join the orchestrator.
+
+        Returns
+        -------
+        bool
+            Whether the node has joined; if not in time, it goes on trying.
+
+        Raises
+        ------
+        ConfigurationError
+            A capacity setting is wrong.
+        DatabaseError
+            The database can't be read.
+        """
+        await asyncio.to_thread(self._places.prepare)
+        gpus_asked = asyncio.create_task(find_gpus() if self.settings.probe_gpus else _none())
+        await self._plugins.probe(self.settings.probe_timeout)
+        host = await asyncio.to_thread(host_resources, self.settings.data_dir, await gpus_asked)
+        parts = self._parts = _Parts(self, Capacity(allocated(self.settings.allocated, host)))
+        parts.board.listener = self._on_progress
+        await parts.executions.restore(await self._store.load())
+        parts.connection.start(self._on_message, self.logs)
+        self._tasks = [
+            asyncio.create_task(self._housekeeping(), name="compute housekeeping"),
+        ]
+        return await parts.connection.wait_joined(join_timeout)
+
+    async def stop(self) -> None:
+        """Leave the orchestrator and stop looking after executions; engines keep what outlives a node. Bounded."""
+        parts, self._parts = self._parts, None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if parts is not None:
+            await parts.connection.stop()
+            await parts.executions.close()
+            parts.logs.close()
+        await self._plugins.close(self.settings.stop_timeout)
+
+    # ---- for people and for the node's own wiring
+
+    @property
+    def joined(self) -> bool:
+        """Whether the orchestrator knows this node."""
+        return self._parts is not None and self._parts.connection.joined
+
+    @property
+    def problem(self) -> str:
+        """Why the node has not joined; empty while it has."""
+        return "" if self._parts is None else self._parts.connection.problem
+
+    @property
+    def capacity(self) -> Capacity:
+        """What may be used and what is free."""
+        return self._ready().capacity
+
+    def live(self) -> list[Record]:
+        """Return the executions that are not over."""
+        return [] if self._parts is None else self._parts.executions.live()
+
+    async def idle(self) -> None:
+        """Wait until no execution is live or being cleaned up."""
+        await self._ready().executions.idle()
+
+    def progress(self, execution_id: str) -> Reading | None:
+        """Return the latest progress of a live execution."""
+        return None if self._parts is None else self._parts.board.reading(execution_id)
+
+    async def lookup(self, execution_id: str) -> Record | None:
+        """Return an execution, live or ended; None when it is unknown or forgotten."""
+        record = None if self._parts is None else self._parts.executions.record(execution_id)
+        return record or await self._store.get(execution_id)
+
+    def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        """Stream an execution's output."""
+        return self._ready().logs.follow(request)
+
+    def info(self) -> NodeInfo:
+        """Describe this node as it is now."""
+        parts, settings = self._ready(), self.settings
+        engines, sources, publishers = self._plugins.names()
+        runtimes, problems = self._plugins.runtimes()
+        limit = parts.capacity.limit
+        phases = [record.phase for record in parts.executions.live()]
+        compute = ComputeNodeInfo(
+            execution_engines=engines,
+            publishers=publishers,
+            storage_sources=sources,
+            max_capacity=limit,
+            available_capacity=parts.capacity.available,
+            max_job_requirements=limit,
+            running_executions=sum(phase is Phase.RUNNING for phase in phases),
+            address=settings.address,
+            engine_runtimes=runtimes,
+            engine_problems=problems,
+        )
+        return NodeInfo(
+            node_id=settings.node_id,
+            node_type=NodeType.COMPUTE,
+            labels=self._labels(limit),
+            supported_protocols=list(PROTOCOLS),
+            compute_node_info=compute,
+            bacalhau_version=settings.version,
+            features=list(settings.features),
+            jupyter_version=settings.jupyter_version,
+        )
+
+    # ---- messages of the orchestrator
+
+    async def _on_message(self, envelope: Envelope) -> None:
+        """Handle a message; returns after what it changed is stored. What does not fit is ignored, as upstream does."""
+        executions = self._ready().executions
+        match envelope.message:
+            case AskForBid(execution=execution):
+                await self._offered(execution)
+            case BidAccepted(execution_id=identifier):
+                await executions.feed(identifier, Accepted())
+            case BidRejected(execution_id=identifier):
+                await executions.feed(identifier, Rejected())
+            case CancelExecution(execution_id=identifier):
+                await executions.feed(identifier, Cancel())
+            case other:
+                _log.warning("ignored a %s from %s", type(other).__name__, envelope.source)
+        if envelope.seq:
+            self._store.incoming = envelope.seq
+
+    async def _offered(self, execution: Execution) -> None:
+        if not is_safe_id(execution.id):
+            # Sending it again would not make it better, so it is taken.
+            _log.error("ignored an offer: execution ID %r can't be used", execution.id)
+            return
+        direct = execution.desired_state.state_type is DesiredStateType.RUNNING
+        if not await self._ready().executions.admit(execution, direct):
+            _log.debug("execution %s is known already", execution.id)
+
+    # ---- housekeeping
+
+    async def sweep(self) -> None:
+        """Remove what engines still hold of executions that are over or unknown."""
+        executions = self._ready().executions
+        for engine in self._plugins.working_engines().values():
+            try:
+                async with asyncio.timeout(self.settings.probe_timeout):
+                    leftovers = await engine.existing()
+            except Exception as error:
+                _log.warning("the rests of %s can't be listed: %s", engine.type, error)
+                continue
+            for identifier in leftovers:
+                if identifier not in executions:
+                    await self._sweep_one(engine, identifier)
+
+    async def _sweep_one(self, engine: Engine, identifier: str) -> None:
+        _log.info("removing what %s still holds of execution %s", engine.type, identifier)
+        try:
+            async with asyncio.timeout(self.settings.cancel_timeout):
+                await engine.cancel(identifier)
+                await engine.clean(identifier)
+        except Exception as error:
+            _log.warning("execution %s can't be swept: %s", identifier, error)
+
+    async def _housekeeping(self) -> None:
+        await self._ready().executions.settled()
+        while True:
+            await self.sweep()
+            with contextlib.suppress(DatabaseError):
+                await self.tidy()
+            await asyncio.sleep(self.settings.housekeeping_interval)
+
+    async def tidy(self) -> None:
+        """Remove directories and logs that were kept long enough."""
+        now, settings = self._clock.now_ns(), self.settings
+        while ended := await self._store.to_clean(now - int(settings.directory_retention * SECOND)):
+            for identifier in ended:
+                await asyncio.to_thread(self._places.remove, identifier)
+            await self._store.cleaned(ended)
+        before = now - int(settings.log_retention * SECOND)
+        while forgotten := await self._store.forget(before, settings.log_count):
+            for identifier in forgotten:
+                await asyncio.to_thread(self._places.remove_log, identifier)
+
+    def _labels(self, limit: Resources) -> dict[str, str]:
+        settings = self.settings
+        machine = platform.machine().lower()
+        own = {
+            "name": settings.name or settings.node_id,
+            "os_type": platform.system().lower(),
+            "os_arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine),
+        }
+        return own | gpu_labels(limit.gpus) | dict(settings.labels)
+
+    def _ready(self) -> _Parts:
+        if self._parts is None:
+            raise ServiceUnavailable("the compute node is not running", component="Compute", retryable=True)
+        return self._parts
+
+
+class _Parts:
+    """What exists while the node runs."""
+
+    def __init__(self, node: ComputeNode, capacity: Capacity) -> None:
+        settings, clock = node.settings, node._clock
+        self.capacity = capacity
+        self.board = ProgressBoard(clock)
+        self.logs = LogFollower(node._places, node.lookup)
+        self.connection = Connection(
+            settings, node._transport, node._store, clock, node.info, lambda: capacity.available
+        )
+        bidder = Bidder(settings, node._plugins, capacity)
+        runner = Runner(settings, node._plugins, node._places, bidder, self.board, clock, node._host_env)
+        self.executions = Executions(
+            settings,
+            node._store,
+            runner,
+            capacity,
+            self.board,
+            clock,
+            on_report=self.connection.wake_outbox,
+            on_release=self.connection.capacity_freed,
+            on_end=self.logs.wake,
+        )
+
+
+async def _none() -> list[GPU]:
+    return []

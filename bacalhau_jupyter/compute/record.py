@@ -1,0 +1,134 @@
+"""What a compute node knows of one execution: plain, storable data."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from bacalhau_jupyter.models.codec import Wire
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.execution import Execution, ExecutionStateType, RunCommandResult
+from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.spec import SpecConfig
+
+
+class Phase(enum.StrEnum):
+    """Where an execution is on this node."""
+
+    NEW = "new"
+    OFFERED = "offered"
+    FETCHING = "fetching"
+    STARTING = "starting"
+    RUNNING = "running"
+    PUBLISHING = "publishing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    BID_REFUSED = "bid refused"
+    BID_REJECTED = "bid rejected"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in _TERMINAL
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an activity is at work and will end with an event."""
+        return self in _BUSY
+
+    @property
+    def wire(self) -> ExecutionStateType:
+        """The state as Bacalhau names it."""
+        return _WIRE[self]
+
+
+_TERMINAL = frozenset(
+    {Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED, Phase.BID_REFUSED, Phase.BID_REJECTED},
+)
+_BUSY = frozenset({Phase.NEW, Phase.FETCHING, Phase.STARTING, Phase.RUNNING, Phase.PUBLISHING})
+_WIRE = {
+    Phase.NEW: ExecutionStateType.NEW,
+    Phase.OFFERED: ExecutionStateType.ASK_FOR_BID_ACCEPTED,
+    Phase.FETCHING: ExecutionStateType.BID_ACCEPTED,
+    Phase.STARTING: ExecutionStateType.BID_ACCEPTED,
+    Phase.RUNNING: ExecutionStateType.RUNNING,
+    Phase.PUBLISHING: ExecutionStateType.PUBLISHING,
+    Phase.COMPLETED: ExecutionStateType.COMPLETED,
+    Phase.FAILED: ExecutionStateType.FAILED,
+    Phase.CANCELLED: ExecutionStateType.CANCELLED,
+    Phase.BID_REFUSED: ExecutionStateType.ASK_FOR_BID_REJECTED,
+    Phase.BID_REJECTED: ExecutionStateType.BID_REJECTED,
+}
+
+
+class Verdict(enum.StrEnum):
+    """What is to become of an execution whose activity is being interrupted."""
+
+    NONE = ""
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed out"
+
+
+class Fault(Wire):
+    """Why an execution failed; plain data, so that it can be stored."""
+
+    message: str = ""
+    topic: str = ""
+    details: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, error: BacalhauError, topic: str) -> Fault:
+        """Describe an exception."""
+        return cls(message=error.message, topic=topic, details=error.event_details())
+
+
+class StoredInput(Wire):
+    """An input on disk, as the engine was (or will be) given it."""
+
+    path: str = ""
+    target: str = ""
+    read_only: bool = True
+
+
+class Record(Wire):
+    """What this node knows of an execution. Times are Unix nanoseconds, 0 when it has not happened.
+
+    Attributes
+    ----------
+    direct
+        Wanted running at once: an accepted bid is not reported, the execution just starts.
+    held
+        Resources reserved; ``reserved`` says whether they still are.
+    accepted_ns
+        When work began; time limits count from here.
+    """
+
+    execution: Execution = Execution()
+    phase: Phase = Phase.NEW
+    direct: bool = False
+    verdict: Verdict = Verdict.NONE
+    reserved: bool = False
+    held: Resources = Resources()
+    inputs: list[StoredInput] = msgspec.field(default_factory=list)
+    runtime: str = ""
+    output: RunCommandResult | None = None
+    published: SpecConfig | None = None
+    fault: Fault | None = None
+    created_ns: int = 0
+    accepted_ns: int = 0
+    ended_ns: int = 0
+
+    @property
+    def id(self) -> str:
+        """Execution ID."""
+        return self.execution.id
+
+    @property
+    def timeout_s(self) -> int:
+        """Seconds the execution may take, 0 for no limit (its own time-out, else the job's total)."""
+        if self.execution.job is None or not self.execution.job.tasks:
+            return 0
+        limits = self.execution.job.task.timeouts
+        return limits.execution_timeout or limits.total_timeout

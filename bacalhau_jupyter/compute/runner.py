@@ -1,0 +1,271 @@
+"""The activities of an execution: each does the I/O of one phase and returns the event that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from bacalhau_jupyter.compute.bidder import Bidder
+from bacalhau_jupyter.compute.environment import task_environment
+from bacalhau_jupyter.compute.events import Act, Ended, Event, Faulted, Fetched, Published, Started
+from bacalhau_jupyter.compute.files import Places, as_bacalhau_error, read_output, write_results
+from bacalhau_jupyter.compute.plugins import Plugins
+from bacalhau_jupyter.compute.progress import ProgressBoard
+from bacalhau_jupyter.compute.record import Fault, Phase, Record, StoredInput
+from bacalhau_jupyter.compute.settings import ComputeSettings
+from bacalhau_jupyter.engines.base import Engine, InputMount, OutputMount, Progress, RunRequest
+from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.history import Topic
+from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.publishers.base import PublishRequest
+from bacalhau_jupyter.sources.base import FetchRequest
+
+_log = logging.getLogger(__name__)
+
+_TOPICS = {
+    Act.EVALUATE: Topic.EXECUTION_SCANNING,
+    Act.FETCH: Topic.INPUTS,
+    Act.START: Topic.ENVIRONMENT,
+    Act.WAIT: Topic.RUNNING,
+    Act.PUBLISH: Topic.PUBLISHING,
+}
+_DOING = {
+    Act.EVALUATE: "looking at the offer",
+    Act.FETCH: "fetching inputs",
+    Act.START: "starting the task",
+    Act.WAIT: "running the task",
+    Act.PUBLISH: "publishing results",
+}
+
+
+class Runner:
+    """Does what the state machine instructs.
+
+    Parameters
+    ----------
+    host_env
+        The node's own environment, for ``env:NAME``.
+    """
+
+    def __init__(
+        self,
+        settings: ComputeSettings,
+        plugins: Plugins,
+        places: Places,
+        bidder: Bidder,
+        board: ProgressBoard,
+        clock: Clock,
+        host_env: Mapping[str, str],
+    ) -> None:
+        self._settings = settings
+        self._plugins = plugins
+        self._places = places
+        self._bidder = bidder
+        self._board = board
+        self._clock = clock
+        self._host_env = host_env
+
+    async def run(self, act: Act, record: Record) -> Event:
+        """Run an activity to its end; whatever goes wrong becomes a `Faulted` event."""
+        try:
+            match act:
+                case Act.EVALUATE:
+                    return await self._bidder.evaluate(record.execution)
+                case Act.FETCH:
+                    return await self._fetch(record)
+                case Act.START:
+                    return await self._start(record)
+                case Act.WAIT:
+                    return await self._wait(record)
+                case _:
+                    return await self._publish(record)
+        except Exception as error:
+            told = as_bacalhau_error(error, _DOING[act])
+            if told is not error:
+                _log.warning("execution %s: %s", record.id, told, exc_info=error)
+            if act is Act.WAIT:
+                await self.halt(record)
+            if act is Act.FETCH:
+                # At once: where the disk is full, nothing can be stored before there is room again.
+                await asyncio.to_thread(self._places.remove_inputs, record.id)
+            return Faulted(Fault.of(told, _TOPICS[act]))
+
+    def interrupted(self, act: Act) -> Faulted:
+        """Return the event of an activity that was interrupted."""
+        return Faulted(Fault(message=f"{_DOING[act]} was interrupted", topic=_TOPICS[act]))
+
+    async def attached(self, record: Record) -> bool:
+        """After a restart: whether the engine still has the task.
+
+        Raises
+        ------
+        BacalhauError
+            The engine can't say (yet).
+        """
+        # Its environment was resolved when it was started; the host's may have changed since.
+        return await self._engine(record).attach(self._request(record, {}))
+
+    def runtime(self, record: Record) -> str:
+        """Return what runs the engine of an execution here."""
+        return self._plugins.availability(self._engine(record)).runtime
+
+    async def make_room(self, record: Record, event: Event) -> Event:
+        """On a full disk: remove what the execution has there, and return what that makes of its event.
+
+        Nothing can be stored any more, not even that the disk is full, until somebody gives way; it is the
+        execution that was at work.
+        """
+        act = {Fetched: Act.FETCH, Ended: Act.WAIT, Published: Act.PUBLISH}.get(type(event))
+        if act is None and not (isinstance(event, Faulted) and record.phase.is_busy):
+            return event
+        await asyncio.to_thread(self._places.remove, record.id)
+        if act is None or act is Act.PUBLISH:
+            return event
+        full = as_bacalhau_error(OSError(errno.ENOSPC, "full"), _DOING[act])
+        return Faulted(Fault.of(full, _TOPICS[act]))
+
+    async def halt(self, record: Record) -> None:
+        """Make the engine stop the task; bounded, and never raises."""
+        try:
+            async with asyncio.timeout(self._settings.cancel_timeout):
+                await self._engine(record).cancel(record.id)
+        except Exception as error:
+            _log.warning("execution %s could not be stopped: %s", record.id, error)
+
+    async def clean(self, record: Record) -> bool:
+        """Remove what is left of an ended execution; True when its directory is gone, too."""
+        if record.accepted_ns:
+            try:
+                async with asyncio.timeout(self._settings.cancel_timeout):
+                    await self._engine(record).clean(record.id)
+            except Exception as error:
+                _log.warning("the engine's rest of execution %s could not be removed: %s", record.id, error)
+        delivered = record.phase is Phase.COMPLETED and record.published is not None
+        if delivered or not record.accepted_ns:
+            return await asyncio.to_thread(self._places.remove, record.id)
+        await asyncio.to_thread(self._places.remove_inputs, record.id)
+        return False
+
+    async def _fetch(self, record: Record) -> Fetched:
+        inputs = _job(record).task.input_sources
+        directories = await asyncio.to_thread(self._places.fresh_inputs, record.id, len(inputs))
+        self._board.phase(record.id, "fetching inputs")
+        totals = _Totals(self._board.reporter(record.id), len(inputs))
+        tasks = [
+            asyncio.create_task(
+                self._fetch_one(FetchRequest(record.execution, item, directory, totals.part(index)))
+            )
+            for index, (item, directory) in enumerate(zip(inputs, directories, strict=True))
+        ]
+        try:
+            mounts = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return Fetched(
+            tuple(StoredInput(path=str(it.path), target=it.target, read_only=it.read_only) for it in mounts)
+        )
+
+    async def _fetch_one(self, request: FetchRequest) -> InputMount:
+        source = self._plugins.source(request.input.source.type)
+        if source is None:
+            raise EngineError(f"this node does not support {request.input.source.type}", component="Compute")
+        try:
+            return await source.fetch(request)
+        except OSError as error:
+            raise as_bacalhau_error(error, f"fetching input {_name(request.input)}") from error
+
+    async def _start(self, record: Record) -> Started:
+        names = [item.name for item in _job(record).task.result_paths]
+        await asyncio.to_thread(self._places.ready_to_run, record.id, names)
+        self._board.phase(record.id, "starting")
+        env = task_environment(record.execution, self._settings.env_allow_list, self._host_env)
+        request = self._request(record, env)
+        return Started(await self._engine(record).start(request, self._board.reporter(record.id)))
+
+    async def _wait(self, record: Record) -> Ended:
+        self._board.phase(record.id, "running")
+        outcome = await self._engine(record).wait(record.id)
+        error = "" if outcome.error is None else outcome.error.message
+        log = self._places.log(record.id)
+        return Ended(outcome, await asyncio.to_thread(read_output, log, outcome.exit_code, error))
+
+    async def _publish(self, record: Record) -> Published:
+        self._board.phase(record.id, "publishing")
+        kind = _job(record).task.publisher.type
+        publisher = self._plugins.publisher(kind)
+        if publisher is None:
+            raise EngineError(f"this node does not support {kind}", component="Compute")
+        directory = self._places.results(record.id)
+        exit_code = record.output.exit_code if record.output else 0
+        await asyncio.to_thread(write_results, self._places.log(record.id), directory, exit_code)
+        request = PublishRequest(record.execution, directory, self._board.reporter(record.id))
+        return Published(await publisher.publish(request))
+
+    def _engine(self, record: Record) -> Engine:
+        kind = _job(record).task.engine.type
+        engine = self._plugins.engine(kind)
+        if engine is None:
+            raise EngineError(f"this node does not support {kind}", component="Compute")
+        return engine
+
+    def _request(self, record: Record, env: Mapping[str, str]) -> RunRequest:
+        task = _job(record).task
+        results = self._places.results(record.id)
+        return RunRequest(
+            execution=record.execution,
+            node_id=self._settings.node_id,
+            env=env,
+            resources=record.held,
+            inputs=[_mount(item) for item in record.inputs],
+            outputs=[OutputMount(item.name, results / item.name, item.path) for item in task.result_paths],
+            directory=self._places.engine(record.id),
+            log_path=self._places.log(record.id),
+            timeout_s=self.remaining(record),
+            grace_s=self._settings.grace,
+        )
+
+    def remaining(self, record: Record) -> float | None:
+        """Seconds until the time limit (never below a moment), or None without one."""
+        if not record.timeout_s or not record.accepted_ns:
+            return None
+        spent = (self._clock.now_ns() - record.accepted_ns) / SECOND
+        return max(0.001, record.timeout_s - spent)
+
+
+class _Totals:
+    """Adds up the progress of inputs that are fetched at the same time."""
+
+    def __init__(self, report: Progress, count: int) -> None:
+        self._report = report
+        self._done = [0] * count
+        self._total: list[int | None] = [None] * count
+
+    def part(self, index: int) -> Progress:
+        def report(_phase: str, done: int, total: int | None) -> None:
+            self._done[index], self._total[index] = done, total
+            known = [it for it in self._total if it is not None]
+            total = sum(known) if len(known) == len(self._total) else None
+            self._report("fetching inputs", sum(self._done), total)
+
+        return report
+
+
+def _job(record: Record) -> Job:
+    if record.execution.job is None:
+        raise EngineError(f"execution {record.id} came without its job", component="Compute")
+    return record.execution.job
+
+
+def _mount(item: StoredInput) -> InputMount:
+    return InputMount(Path(item.path), item.target, item.read_only)
+
+
+def _name(item: InputSource) -> str:
+    return item.alias or item.target or item.source.type

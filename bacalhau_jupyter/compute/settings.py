@@ -1,0 +1,96 @@
+"""What the compute role can be told; the node fills this in from its configuration."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bacalhau_jupyter.compute.capacity import DEFAULT_ALLOCATION
+from bacalhau_jupyter.models.node import BuildVersionInfo
+from bacalhau_jupyter.models.spec import ResourcesConfig
+
+HOUR = 3600.0
+
+
+class Locality(enum.Enum):
+    """Where the inputs of an accepted job may lie."""
+
+    ANYWHERE = "anywhere"
+    LOCAL = "local"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Locality | None:
+        text = str(value).lower()
+        return next((member for member in cls if member.value == text), None)
+
+
+@dataclass(frozen=True)
+class AdmissionSettings:
+    """Which jobs the node takes (``JobAdmissionControl.*``).
+
+    Attributes
+    ----------
+    probe_exec
+        Shell command that decides: the job's JSON on stdin, exit 0 accepts, stderr is the reason.
+    probe_http
+        URL that decides: the same JSON is posted, an answer below 400 accepts.
+    """
+
+    reject_networked_jobs: bool = False
+    reject_stateless_jobs: bool = False
+    locality: Locality = Locality.ANYWHERE
+    probe_exec: str = ""
+    probe_http: str = ""
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """Settings of a compute node. Times are in seconds.
+
+    Attributes
+    ----------
+    data_dir
+        Absolute directory of this role; private to it.
+    labels
+        Configured labels; ``name``, ``os_type`` and ``os_arch`` are added.
+    env_allow_list
+        Anchored globs of host variables that a job may ask for with ``env:NAME``.
+    offer_timeout
+        How long a bid stays open.
+    grace
+        How long an engine may keep an execution going that no node looks after.
+    cancel_timeout
+        How long an engine may take to stop a task before it is given up.
+    directory_retention
+        How long the directory of an ended execution that did not publish is kept.
+    log_retention, log_count
+        How long, and of how many executions, logs are kept after the end.
+    """
+
+    node_id: str
+    data_dir: Path
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    allocated: ResourcesConfig = DEFAULT_ALLOCATION
+    admission: AdmissionSettings = AdmissionSettings()
+    env_allow_list: tuple[str, ...] = ()
+    version: BuildVersionInfo = field(default_factory=BuildVersionInfo)
+    jupyter_version: str = ""
+    features: tuple[str, ...] = ()
+    address: str = ""
+    heartbeat_interval: float = 15.0
+    info_interval: float = 60.0
+    housekeeping_interval: float = 600.0
+    reconnect_first: float = 0.2
+    reconnect_limit: float = 30.0
+    probe_timeout: float = 30.0
+    offer_timeout: float = 600.0
+    grace: float = 600.0
+    cancel_timeout: float = 60.0
+    stop_timeout: float = 10.0
+    directory_retention: float = HOUR
+    log_retention: float = 7 * 24 * HOUR
+    log_count: int = 1000
+    probe_gpus: bool = True

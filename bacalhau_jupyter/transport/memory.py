@@ -1,0 +1,380 @@
+"""Both ends of the message contract inside one process.
+
+Each node and direction has a lane: a queue that one task drains in order, so a message is handled only when the
+one before it was answered, and a sender that gives up does not tear the receiver's handler apart. With
+``wire=True`` every message passes through the bytes that a remote carrier would send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+from bacalhau_jupyter.models.api import LogFrame
+from bacalhau_jupyter.models.codec import decode, encode
+from bacalhau_jupyter.models.envelope import EVENT_TIME, SEQ_NUM, SOURCE, data_metadata
+from bacalhau_jupyter.models.envelope import decode as wire_decode
+from bacalhau_jupyter.models.envelope import encode as wire_encode
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, error_from_envelope
+from bacalhau_jupyter.models.messages import (
+    BacError,
+    ControlRequest,
+    ControlResponse,
+    ExecutionLogsRequest,
+    ToCompute,
+    ToOrchestrator,
+)
+from bacalhau_jupyter.transport.base import (
+    ComputeMessageHandler,
+    ControlHandler,
+    DeliveryError,
+    Envelope,
+    LogHandler,
+    NodeMessageHandler,
+)
+
+C = TypeVar("C", bound=ControlRequest | ControlResponse)
+
+_log = logging.getLogger(__name__)
+
+LOG_QUEUE = 64
+"""Frames that wait between a node's log handler and the reader; a full queue holds the handler back."""
+
+
+class MemoryTransport:
+    """A carrier without a network: one orchestrator, any number of nodes.
+
+    Parameters
+    ----------
+    wire
+        Encode and decode every message as a remote carrier does.
+    ack_timeout
+        Seconds a sender waits for the receiver's handler.
+    request_timeout
+        Seconds a control request waits for its answer.
+    log_queue
+        Log frames buffered per stream.
+    """
+
+    def __init__(
+        self,
+        *,
+        wire: bool = False,
+        ack_timeout: float = 30.0,
+        request_timeout: float = 10.0,
+        log_queue: int = LOG_QUEUE,
+    ) -> None:
+        self.wire = wire
+        self.ack_timeout = ack_timeout
+        self.request_timeout = request_timeout
+        self.log_queue = log_queue
+        self.orchestrator_end = OrchestratorEnd(self)
+        self.nodes: dict[str, ComputeEnd] = {}
+
+    def compute_end(self, node_id: str) -> ComputeEnd:
+        """Return a fresh end for the compute node ``node_id``."""
+        return ComputeEnd(self, node_id)
+
+    def carry(self, envelope: Envelope) -> Envelope:
+        """Return what the receiver gets of a data-plane message."""
+        if not self.wire:
+            return envelope
+        metadata = data_metadata(envelope.source, envelope.event_time_ns, envelope.seq)
+        told, message = wire_decode(wire_encode(envelope.message, metadata))
+        return Envelope(
+            message=cast("ToCompute | ToOrchestrator", message),
+            seq=int(told[SEQ_NUM]),
+            event_time_ns=int(told[EVENT_TIME]),
+            source=told[SOURCE],
+        )
+
+    def carry_control(self, message: C, source: str) -> C:
+        """Return what the receiver gets of a control message."""
+        if not self.wire:
+            return message
+        return cast("C", wire_decode(wire_encode(message, data_metadata(source, time.time_ns())))[1])
+
+    def carry_frame(self, frame: LogFrame) -> LogFrame:
+        """Return what the reader gets of a log frame."""
+        return decode(encode(frame), LogFrame) if self.wire else frame
+
+
+@dataclass
+class _Parcel:
+    envelope: Envelope
+    answer: asyncio.Future[None]
+
+
+class _Lane:
+    """One direction between the orchestrator and one node."""
+
+    def __init__(self, handler: Callable[[Envelope], Awaitable[None]], name: str) -> None:
+        self._handler = handler
+        self._queue: asyncio.Queue[_Parcel] = asyncio.Queue()
+        self._closed = False
+        self._task = asyncio.create_task(self._drain(), name=name)
+
+    async def send(self, envelope: Envelope, timeout: float) -> None:
+        if self._closed:
+            raise DeliveryError("the other side does not listen", component="Transport", retryable=True)
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(_Parcel(envelope, answer))
+        try:
+            async with asyncio.timeout(timeout):
+                await answer
+        except TimeoutError as error:
+            raise DeliveryError(
+                f"message {envelope.seq} was not acknowledged within {timeout:g}s",
+                component="Transport",
+                retryable=True,
+            ) from error
+
+    async def _drain(self) -> None:
+        while True:
+            parcel = await self._queue.get()
+            try:
+                await self._handler(parcel.envelope)
+            except asyncio.CancelledError:
+                _refuse(parcel, "the other side went away")
+                raise
+            except Exception as error:
+                _refuse(parcel, str(error) or type(error).__name__)
+            else:
+                if not parcel.answer.done():
+                    parcel.answer.set_result(None)
+
+    async def close(self) -> None:
+        self._closed = True
+        await _end(self._task)
+        while not self._queue.empty():
+            _refuse(self._queue.get_nowait(), "the other side went away")
+
+
+def _carry_error(error: BacalhauError) -> BacalhauError:
+    metadata = data_metadata("orchestrator-control", time.time_ns())
+    told = wire_decode(wire_encode(BacError.of(error), metadata))[1]
+    assert isinstance(told, BacError)
+    body = {
+        "Message": told.cause, "Hint": told.hint, "Code": told.code,
+        "Component": told.component, "Details": told.details,
+    }  # fmt: skip
+    return error_from_envelope(body, told.http_status_code)
+
+
+def _refuse(parcel: _Parcel, reason: str) -> None:
+    if not parcel.answer.done():
+        parcel.answer.set_exception(
+            DeliveryError(
+                f"message {parcel.envelope.seq} was refused: {reason}",
+                component="Transport",
+                retryable=True,
+            )
+        )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it is gone. A lane closed from inside its own handler ends later by itself."""
+    task.cancel()
+    if task is not asyncio.current_task():
+        await asyncio.wait([task])
+
+
+class OrchestratorEnd:
+    """The orchestrator's end (`transport.base.OrchestratorTransport`)."""
+
+    def __init__(self, carrier: MemoryTransport) -> None:
+        self._carrier = carrier
+        self._control: ControlHandler | None = None
+        self._messages: ComputeMessageHandler | None = None
+        self._lanes: dict[str, _Lane] = {}
+
+    async def serve(self, control: ControlHandler, messages: ComputeMessageHandler) -> None:
+        self._control = control
+        self._messages = messages
+
+    async def send(self, node_id: str, envelope: Envelope) -> None:
+        node = self._carrier.nodes.get(node_id)
+        if node is None:
+            raise DeliveryError(f"node {node_id} does not listen", component="Transport", retryable=True)
+        await node.take(self._carrier.carry(envelope))
+
+    def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        return self._logs(request)
+
+    async def _logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        node = self._carrier.nodes.get(request.node_id)
+        if node is None:
+            raise NetworkFailure(
+                f"node {request.node_id} is not connected, so its logs can't be read",
+                component="Transport",
+                retryable=True,
+            )
+        stream = node.open_stream(request)
+        try:
+            while (frame := await stream.next()) is not None:
+                yield self._carrier.carry_frame(frame)
+        finally:
+            await stream.close()
+
+    async def close(self) -> None:
+        self._control = self._messages = None
+        lanes, self._lanes = list(self._lanes.values()), {}
+        for lane in lanes:
+            await lane.close()
+
+    async def answer(self, node_id: str, message: ControlRequest) -> ControlResponse:
+        """Answer a node's control request (called by the node's end)."""
+        if self._control is None:
+            raise DeliveryError("the orchestrator does not listen", component="Transport", retryable=True)
+        return await self._control(node_id, message)
+
+    async def take(self, node_id: str, envelope: Envelope) -> None:
+        """Take a node's message (called by the node's end)."""
+        handler = self._messages
+        if handler is None:
+            raise DeliveryError("the orchestrator does not listen", component="Transport", retryable=True)
+        lane = self._lanes.get(node_id)
+        if lane is None:
+            lane = self._lanes[node_id] = _Lane(lambda it: handler(node_id, it), f"transport {node_id} out")
+        await lane.send(envelope, self._carrier.ack_timeout)
+
+    async def forget(self, node_id: str) -> None:
+        """End the lane of a node that went away."""
+        lane = self._lanes.pop(node_id, None)
+        if lane is not None:
+            await lane.close()
+
+
+class ComputeEnd:
+    """A compute node's end (`transport.base.ComputeTransport`)."""
+
+    def __init__(self, carrier: MemoryTransport, node_id: str) -> None:
+        self._carrier = carrier
+        self._node_id = node_id
+        self._lane: _Lane | None = None
+        self._logs: LogHandler | None = None
+        self._streams: set[_Stream] = set()
+
+    async def connect(self, node_id: str, messages: NodeMessageHandler, logs: LogHandler) -> None:
+        if node_id != self._node_id:
+            raise DeliveryError(
+                f"this end belongs to node {self._node_id}, not {node_id}", component="Transport"
+            )
+        await self.close()
+        # Whoever connects last is the node, as with a restarted process behind a network.
+        before = self._carrier.nodes.get(node_id)
+        if before is not None:
+            await before.close()
+        self._logs = logs
+        self._lane = _Lane(messages, f"transport {node_id} in")
+        self._carrier.nodes[node_id] = self
+
+    async def request(self, message: ControlRequest) -> ControlResponse:
+        end = self._carrier.orchestrator_end
+        message = self._carrier.carry_control(message, self._node_id)
+        try:
+            async with asyncio.timeout(self._carrier.request_timeout):
+                response = await end.answer(self._node_id, message)
+        except TimeoutError as error:
+            raise DeliveryError(
+                f"the orchestrator did not answer within {self._carrier.request_timeout:g}s",
+                component="Transport",
+                retryable=True,
+            ) from error
+        except BacalhauError as error:
+            if not self._carrier.wire or isinstance(error, DeliveryError):
+                raise
+            raise _carry_error(error) from error
+        return self._carrier.carry_control(response, "orchestrator-control")
+
+    async def send(self, envelope: Envelope) -> None:
+        await self._carrier.orchestrator_end.take(self._node_id, self._carrier.carry(envelope))
+
+    async def close(self) -> None:
+        if self._carrier.nodes.get(self._node_id) is self:
+            del self._carrier.nodes[self._node_id]
+            await self._carrier.orchestrator_end.forget(self._node_id)
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            await lane.close()
+        for stream in list(self._streams):
+            await stream.abandon()
+
+    async def take(self, envelope: Envelope) -> None:
+        """Take a message of the orchestrator (called by its end)."""
+        if self._lane is None:
+            raise DeliveryError(
+                f"node {self._node_id} does not listen", component="Transport", retryable=True
+            )
+        await self._lane.send(envelope, self._carrier.ack_timeout)
+
+    def open_stream(self, request: ExecutionLogsRequest) -> _Stream:
+        """Start a log stream (called by the orchestrator's end)."""
+        if self._logs is None:
+            raise NetworkFailure(f"node {self._node_id} is not connected", component="Transport")
+        stream = _Stream(self._logs(request), self._carrier.log_queue, self._streams)
+        self._streams.add(stream)
+        return stream
+
+
+@dataclass(eq=False)
+class _Stream:
+    """A log stream: a producer task on the node's side, a bounded queue, a reader."""
+
+    frames: AsyncIterator[LogFrame]
+    limit: int
+    owner: set[_Stream]
+    _queue: asyncio.Queue[LogFrame | BacalhauError | None] = field(init=False)
+    _task: asyncio.Task[None] = field(init=False)
+    _gone: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._queue = asyncio.Queue(self.limit)
+        self._task = asyncio.create_task(self._produce(), name="log stream")
+
+    async def next(self) -> LogFrame | None:
+        """Return the next frame, or None at the end; raises when the node went away."""
+        if self._gone.is_set() and self._queue.empty():
+            raise NetworkFailure(
+                "the node went away while its logs were read", component="Transport", retryable=True
+            )
+        item = await self._queue.get()
+        if isinstance(item, BacalhauError):
+            raise item
+        return item
+
+    async def close(self) -> None:
+        """Free the producer; the reader is done."""
+        self.owner.discard(self)
+        await _end(self._task)
+
+    async def abandon(self) -> None:
+        """End the stream from the node's side: the reader gets what is queued, then an error."""
+        await self.close()
+        self._gone.set()
+        if self._queue.empty():
+            self._queue.put_nowait(
+                NetworkFailure(
+                    "the node went away while its logs were read", component="Transport", retryable=True
+                )
+            )
+
+    async def _produce(self) -> None:
+        last: BacalhauError | None = None
+        try:
+            async for frame in self.frames:
+                await self._queue.put(frame)
+        except BacalhauError as error:
+            last = error
+        except Exception:
+            _log.exception("a log handler failed")
+            last = BacalhauError("the log stream failed on the node", component="LogStream")
+        finally:
+            closer = getattr(self.frames, "aclose", None)
+            if closer is not None:
+                await closer()
+        await self._queue.put(last)

@@ -1,0 +1,155 @@
+"""The compute node over engines that really run something; each test runs once per engine that works here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bacalhau_jupyter.engines.registry import load_engines
+from bacalhau_jupyter.models.messages import ComputeError, ExecutionLogsRequest, RunResult
+from bacalhau_jupyter.models.spec import SpecConfig, Task, Timeouts
+from tests.compute.makers import an_output, make_execution, make_task
+from tests.compute.peer import Bench
+from tests.services.common import in_ci
+
+STUB = SpecConfig(type="stub")
+LONG = 60.0
+
+
+@pytest.fixture(params=["process", "docker"])
+async def node(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> AsyncIterator[Bench]:
+    kind = request.param
+    if kind == "docker":
+        monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("docker_engine"))
+        image = request.getfixturevalue("busybox_image")
+    else:
+        image = ""
+    it = RealBench(tmp_path, kind, image)
+    await it.peer.serve()
+    await it.start()
+    problem = it.node.info().compute_node_info.engine_problems.get(kind)
+    if problem:
+        await it.stop()
+        if in_ci():
+            pytest.fail(f"{kind} does not work here: {problem}", pytrace=False)
+        pytest.skip(problem)
+    yield it
+    for record in it.node.live():
+        await it.peer.cancel(record.execution)
+    await it.idle()
+    await it.stop()
+
+
+class RealBench(Bench):
+    """A bench with one real engine, made anew at each start as a new process would."""
+
+    def __init__(self, directory: Path, kind: str, image: str) -> None:
+        super().__init__(directory, probe_timeout=30.0, cancel_timeout=30.0)
+        self.kind, self.image = kind, image
+
+    async def start(self) -> None:
+        others = {"docker", "noop", "process"} - {self.kind}
+        loaded = load_engines(self.options(), others, entries=())
+        assert not loaded.problems
+        self.extra_engines = loaded.plugins
+        await super().start()
+
+    def shell(self, script: str, **members: Any) -> Task:
+        if self.kind == "docker":
+            params = {"Image": self.image, "Entrypoint": ["/bin/sh", "-c", script], "WorkingDirectory": "/"}
+        else:
+            params = {"Command": ["/bin/sh", "-c", script]}
+        return make_task(self.kind, params, result_paths=[an_output()], publisher=STUB, **members)
+
+
+async def ends(node: Bench) -> RunResult | ComputeError:
+    async with asyncio.timeout(LONG):
+        message = await node.peer.inbox.get()
+    assert isinstance(message, (RunResult, ComputeError))
+    return message
+
+
+async def begin(node: Bench, task: Task) -> Any:
+    execution = make_execution(task)
+    bid = await node.peer.bid(execution)
+    assert bid.accepted, bid.events
+    await node.peer.accept(execution)
+    return execution
+
+
+async def test_a_program_runs_and_its_outputs_are_published(node: RealBench) -> None:
+    execution = await begin(node, node.shell("echo hi; echo oops >&2; echo 42 > outputs/answer; exit 3"))
+    result = await ends(node)
+    assert isinstance(result, RunResult), result
+    assert result.run_command_result is not None
+    assert (result.run_command_result.stdout, result.run_command_result.stderr) == ("hi\n", "oops\n")
+    assert result.run_command_result.exit_code == 3
+    assert result.events is not None
+    assert result.events[0].details["Runtime"]
+    assert node.publisher.published[execution.id] == {
+        "stdout": "hi\n", "stderr": "oops\n", "exitCode": "3", "outputs/answer": "42\n",
+    }  # fmt: skip
+    await node.idle()
+    assert not (node.settings.data_dir / "executions" / execution.id).exists()
+
+
+async def test_a_program_that_outlives_the_node_runs_once_and_is_collected(node: RealBench) -> None:
+    script = (
+        "echo begun >> outputs/count; echo started; while [ ! -e outputs/go ]; do sleep 0.05; done; echo done"
+    )
+    execution = await begin(node, node.shell(script))
+    stream = node.peer.end.logs(
+        ExecutionLogsRequest(execution_id=execution.id, node_id="n-test", follow=True)
+    )
+    async with asyncio.timeout(LONG):
+        assert (await anext(stream)).value.line == "started\n"
+    await node.crash()
+    await node.restart()
+    (node.settings.data_dir / "executions" / execution.id / "results/outputs/go").write_text("")
+    result = await ends(node)
+    assert isinstance(result, RunResult), result
+    assert node.publisher.published[execution.id]["outputs/count"] == "begun\n"
+    assert node.publisher.published[execution.id]["stdout"] == "started\ndone\n"
+
+
+async def test_a_time_out_ends_a_real_program(node: RealBench) -> None:
+    await begin(node, node.shell("sleep 600", timeouts=Timeouts(execution_timeout=1)))
+    result = await ends(node)
+    assert isinstance(result, ComputeError)
+    assert result.events is not None
+    assert result.events[0].message == "Execution timed out after 1s"
+
+
+async def test_cancelling_ends_a_real_program_and_leaves_nothing(node: RealBench) -> None:
+    execution = await begin(node, node.shell("echo up; sleep 600"))
+    stream = node.peer.end.logs(
+        ExecutionLogsRequest(execution_id=execution.id, node_id="n-test", follow=True)
+    )
+    async with asyncio.timeout(LONG):
+        assert (await anext(stream)).value.line == "up\n"
+        await node.peer.cancel(execution)
+        assert [frame async for frame in stream] == []
+        await node.node.idle()
+    engine = node.extra_engines[node.kind]
+    assert await engine.existing() == []
+    assert node.peer.inbox.empty()
+
+
+async def test_lines_reach_a_follower_while_the_program_runs(node: RealBench) -> None:
+    script = "i=0; while [ $i -lt 5 ]; do echo $i; i=$((i+1)); sleep 0.1; done"
+    execution = await begin(node, node.shell(script))
+    arrivals = []
+    stream = node.peer.end.logs(
+        ExecutionLogsRequest(execution_id=execution.id, node_id="n-test", follow=True)
+    )
+    async with asyncio.timeout(LONG):
+        async for frame in stream:
+            arrivals += [time.monotonic()] * frame.value.line.count("\n")
+    assert len(arrivals) == 5
+    assert arrivals[-1] - arrivals[0] > 0.3
+    assert isinstance(await ends(node), RunResult)

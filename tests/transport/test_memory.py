@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from bacalhau_jupyter.models.api import LogFrame, LogLine
+from bacalhau_jupyter.models.errors import BacalhauError, HandshakeRequired, NetworkFailure
+from bacalhau_jupyter.models.messages import (
+    BidResult,
+    CancelExecution,
+    ControlRequest,
+    ControlResponse,
+    ExecutionLogsRequest,
+    HeartbeatRequest,
+    HeartbeatResponse,
+)
+from bacalhau_jupyter.transport.base import DeliveryError, Envelope
+from bacalhau_jupyter.transport.memory import MemoryTransport
+
+WAIT = 5.0
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "wire"])
+def carrier(request: pytest.FixtureRequest) -> MemoryTransport:
+    return MemoryTransport(wire=request.param, ack_timeout=0.2, request_timeout=0.2, log_queue=8)
+
+
+async def nothing(envelope: Envelope) -> None:
+    return
+
+
+async def no_logs(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+    return
+    yield
+
+
+async def refuse_control(node_id: str, request: ControlRequest) -> ControlResponse:
+    raise HandshakeRequired(
+        f"node {node_id} not connected - handshake required", component="ConnectionManager"
+    )
+
+
+async def take_message(node_id: str, envelope: Envelope) -> None:
+    return
+
+
+def cancel(number: int) -> Envelope:
+    return Envelope(
+        CancelExecution(execution_id=f"e-{number}"), number, 1_700_000_000_000_000_000, "orchestrator-n"
+    )
+
+
+def bid(number: int) -> Envelope:
+    return Envelope(BidResult(execution_id=f"e-{number}", accepted=True), number, 5, "n")
+
+
+async def test_a_message_arrives_as_it_was_sent_and_is_acknowledged_after_its_handler(
+    carrier: MemoryTransport,
+) -> None:
+    seen: list[Envelope] = []
+
+    async def handler(envelope: Envelope) -> None:
+        await asyncio.sleep(0)
+        seen.append(envelope)
+
+    await carrier.compute_end("n").connect("n", handler, no_logs)
+    await carrier.orchestrator_end.send("n", cancel(7))
+    assert seen == [cancel(7)]
+
+
+async def test_messages_of_one_direction_are_handled_in_order_and_one_at_a_time(
+    carrier: MemoryTransport,
+) -> None:
+    seen: list[str] = []
+    at_once = 0
+
+    async def handler(node_id: str, envelope: Envelope) -> None:
+        nonlocal at_once
+        at_once += 1
+        assert at_once == 1
+        await asyncio.sleep(0)
+        at_once -= 1
+        seen.append(f"{node_id} {envelope.seq}")
+
+    await carrier.orchestrator_end.serve(refuse_control, handler)
+    node = carrier.compute_end("n")
+    await node.connect("n", nothing, no_logs)
+    await asyncio.gather(*(node.send(bid(number)) for number in range(50)))
+    assert seen == [f"n {number}" for number in range(50)]
+
+
+async def test_nodes_do_not_wait_for_each_other(carrier: MemoryTransport) -> None:
+    stuck = asyncio.Event()
+
+    async def slow(envelope: Envelope) -> None:
+        await stuck.wait()
+
+    await carrier.compute_end("slow").connect("slow", slow, no_logs)
+    await carrier.compute_end("fast").connect("fast", nothing, no_logs)
+    waiting = asyncio.create_task(carrier.orchestrator_end.send("slow", cancel(1)))
+    await carrier.orchestrator_end.send("fast", cancel(2))
+    assert not waiting.done()
+    stuck.set()
+    await waiting
+
+
+async def test_a_message_nobody_takes_is_a_delivery_error(carrier: MemoryTransport) -> None:
+    with pytest.raises(DeliveryError, match="node n does not listen"):
+        await carrier.orchestrator_end.send("n", cancel(1))
+    node = carrier.compute_end("n")
+    with pytest.raises(DeliveryError, match="the orchestrator does not listen"):
+        await node.send(bid(1))
+    with pytest.raises(DeliveryError, match="the orchestrator does not listen"):
+        await node.request(HeartbeatRequest(node_id="n"))
+
+
+async def test_a_handler_that_fails_refuses_only_that_message(carrier: MemoryTransport) -> None:
+    async def handler(envelope: Envelope) -> None:
+        if envelope.seq == 1:
+            raise RuntimeError("disk full")
+
+    await carrier.compute_end("n").connect("n", handler, no_logs)
+    with pytest.raises(DeliveryError, match="message 1 was refused: disk full"):
+        await carrier.orchestrator_end.send("n", cancel(1))
+    await carrier.orchestrator_end.send("n", cancel(2))
+
+
+async def test_a_sender_that_gives_up_does_not_tear_the_handler_apart(carrier: MemoryTransport) -> None:
+    go, finished = asyncio.Event(), asyncio.Event()
+
+    async def handler(envelope: Envelope) -> None:
+        await go.wait()
+        finished.set()
+
+    await carrier.compute_end("n").connect("n", handler, no_logs)
+    with pytest.raises(DeliveryError, match=r"not acknowledged within 0.2s"):
+        await carrier.orchestrator_end.send("n", cancel(1))
+    go.set()
+    await asyncio.wait_for(finished.wait(), WAIT)
+
+
+async def test_a_node_that_leaves_fails_what_was_on_its_way(carrier: MemoryTransport) -> None:
+    async def handler(envelope: Envelope) -> None:
+        await asyncio.Event().wait()
+
+    node = carrier.compute_end("n")
+    await node.connect("n", handler, no_logs)
+    sends = [asyncio.create_task(carrier.orchestrator_end.send("n", cancel(number))) for number in range(3)]
+    await asyncio.sleep(0)
+    await node.close()
+    for send in sends:
+        with pytest.raises(DeliveryError, match="went away"):
+            await send
+
+
+async def test_a_control_request_is_answered_or_refused_with_the_orchestrators_error(
+    carrier: MemoryTransport,
+) -> None:
+    node = carrier.compute_end("n")
+    await carrier.orchestrator_end.serve(refuse_control, take_message)
+    with pytest.raises(HandshakeRequired, match="node n not connected - handshake required"):
+        await node.request(HeartbeatRequest(node_id="n"))
+
+    async def answer(node_id: str, request: ControlRequest) -> ControlResponse:
+        assert request == HeartbeatRequest(node_id="n", last_orchestrator_seq_num=9)
+        return HeartbeatResponse(last_compute_seq_num=4)
+
+    await carrier.orchestrator_end.serve(answer, take_message)
+    request = HeartbeatRequest(node_id="n", last_orchestrator_seq_num=9)
+    assert await node.request(request) == HeartbeatResponse(last_compute_seq_num=4)
+
+
+async def test_an_orchestrator_that_does_not_answer_is_a_delivery_error(carrier: MemoryTransport) -> None:
+    async def never(node_id: str, request: ControlRequest) -> ControlResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    await carrier.orchestrator_end.serve(never, take_message)
+    with pytest.raises(DeliveryError, match="did not answer"):
+        await carrier.compute_end("n").request(HeartbeatRequest(node_id="n"))
+
+
+async def test_whoever_connects_last_is_the_node(carrier: MemoryTransport) -> None:
+    seen: list[int] = []
+
+    async def handler(envelope: Envelope) -> None:
+        seen.append(envelope.seq)
+
+    old, new = carrier.compute_end("n"), carrier.compute_end("n")
+    await old.connect("n", nothing, no_logs)
+    await new.connect("n", handler, no_logs)
+    await old.close()
+    await carrier.orchestrator_end.send("n", cancel(3))
+    assert seen == [3]
+
+
+# ---- log streams
+
+
+def counting(
+    made: list[int], ended: asyncio.Event
+) -> Callable[[ExecutionLogsRequest], AsyncIterator[LogFrame]]:
+    async def logs(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        try:
+            number = 0
+            while True:
+                made.append(number)
+                yield LogFrame(value=LogLine(type=1, line=f"{number}\n"))
+                number += 1
+                await asyncio.sleep(0)
+        finally:
+            ended.set()
+
+    return logs
+
+
+async def test_many_streams_run_at_the_same_time_and_end_with_the_log(carrier: MemoryTransport) -> None:
+    barrier = asyncio.Barrier(20)
+
+    async def logs(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        await barrier.wait()
+        for number in range(100):
+            yield LogFrame(value=LogLine(type=2, line=f"{request.execution_id} {number}\n"))
+
+    await carrier.compute_end("n").connect("n", nothing, logs)
+
+    async def read(name: str) -> None:
+        request = ExecutionLogsRequest(execution_id=name, node_id="n")
+        lines = [frame.value.line async for frame in carrier.orchestrator_end.logs(request)]
+        assert lines == [f"{name} {number}\n" for number in range(100)]
+
+    async with asyncio.timeout(WAIT):
+        await asyncio.gather(*(read(f"e-{number}") for number in range(20)))
+
+
+async def test_a_slow_reader_holds_the_producer_back(carrier: MemoryTransport) -> None:
+    made: list[int] = []
+    await carrier.compute_end("n").connect("n", nothing, counting(made, asyncio.Event()))
+    stream = carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n"))
+    await anext(stream)
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert len(made) <= 8 + 3
+    await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_closing_the_reader_frees_the_producer(carrier: MemoryTransport) -> None:
+    ended = asyncio.Event()
+    await carrier.compute_end("n").connect("n", nothing, counting([], ended))
+    stream = carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n"))
+    await anext(stream)
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert ended.is_set()
+
+
+async def test_an_abandoned_stream_frees_the_producer_too(carrier: MemoryTransport) -> None:
+    ended = asyncio.Event()
+    await carrier.compute_end("n").connect("n", nothing, counting([], ended))
+    stream = carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n"))
+    await anext(stream)
+    del stream
+    gc.collect()
+    await asyncio.wait_for(ended.wait(), WAIT)
+
+
+async def test_a_stream_ends_with_an_error_when_the_node_goes_away(carrier: MemoryTransport) -> None:
+    ended = asyncio.Event()
+    node = carrier.compute_end("n")
+    await node.connect("n", nothing, counting([], ended))
+    stream = carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n"))
+    await anext(stream)
+    await node.close()
+    assert ended.is_set()
+    with pytest.raises(NetworkFailure, match="went away"):
+        async for _ in stream:
+            pass
+
+
+async def test_a_waiting_reader_is_told_when_the_node_goes_away(carrier: MemoryTransport) -> None:
+    async def silent(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        await asyncio.Event().wait()
+        yield LogFrame()
+
+    node = carrier.compute_end("n")
+    await node.connect("n", nothing, silent)
+    reader = asyncio.ensure_future(
+        anext(carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n")))
+    )
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await node.close()
+    with pytest.raises(NetworkFailure, match="went away"):
+        await asyncio.wait_for(reader, WAIT)
+
+
+async def test_a_handler_that_breaks_ends_the_stream_with_an_error(carrier: MemoryTransport) -> None:
+    async def broken(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        yield LogFrame(value=LogLine(type=1, line="so far\n"))
+        raise OSError("disk gone")
+
+    await carrier.compute_end("n").connect("n", nothing, broken)
+    lines = []
+    with pytest.raises(BacalhauError, match="the log stream failed on the node"):
+        async for frame in carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n")):
+            lines.append(frame.value.line)  # noqa: PERF401 - what came before the error counts
+    assert lines == ["so far\n"]
+
+
+async def test_logs_of_a_node_that_is_not_there_are_an_error(carrier: MemoryTransport) -> None:
+    with pytest.raises(NetworkFailure, match="node n is not connected"):
+        await anext(carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n")))
+
+
+async def test_closing_both_ends_leaves_no_task(carrier: MemoryTransport) -> None:
+    node = carrier.compute_end("n")
+    await carrier.orchestrator_end.serve(refuse_control, take_message)
+    await node.connect("n", nothing, no_logs)
+    await node.send(bid(1))
+    await node.close()
+    await carrier.orchestrator_end.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
