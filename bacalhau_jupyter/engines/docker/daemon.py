@@ -1,0 +1,328 @@
+"""A connection to one Docker Engine, and the words for what may go wrong with it.
+
+Everything here blocks and is called from worker threads only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bacalhau_jupyter.engines.docker.endpoints import Endpoint
+from bacalhau_jupyter.engines.docker.params import COMPONENT
+from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure
+
+if TYPE_CHECKING:
+    import requests
+
+CALL_TIMEOUT = 120
+"""Seconds that one call to the engine may take (streams have no limit of their own)."""
+PROBE_TIMEOUT = 10
+CONNECTIONS = 64
+READ_SIZE = 1 << 16
+
+
+class NoEngine(Exception):
+    """No Docker Engine can be used; the message is one sentence for people."""
+
+
+class Daemon:
+    """An open connection; see `connect`.
+
+    Attributes
+    ----------
+    api
+        The SDK's low-level client (`docker.APIClient`; much of it carries no types).
+    platform
+        ``os/architecture`` that the engine runs, in Go's words.
+    runtime
+        Name and version for people.
+    """
+
+    def __init__(self, api: Any, endpoint: Endpoint, version: Mapping[str, Any]) -> None:
+        self.api: Any = api
+        self.endpoint = endpoint
+        self.platform = f"{version.get('Os', 'linux')}/{version.get('Arch', '')}"
+        self.runtime = f"Docker Engine {version.get('Version', '')}".strip()
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | int],
+        headers: Mapping[str, str] | None = None,
+    ) -> Stream:
+        """Start a request whose answer is read bit by bit, for as long as it takes.
+
+        The SDK's own streams drop the stream number of log frames and can't be interrupted from outside.
+        """
+        response = self.api.request(
+            method,
+            f"{self.api.base_url}/v{self.api.api_version}{path}",
+            params=dict(params),
+            headers=dict(headers or {}),
+            stream=True,
+            timeout=(PROBE_TIMEOUT, None),
+        )
+        self.api._raise_for_status(response)
+        return Stream(response)
+
+    def inspect(self, container: str) -> dict[str, Any] | None:
+        """Return what the engine knows of a container; None where there is none."""
+        from docker.errors import NotFound
+
+        try:
+            found: dict[str, Any] = self.api.inspect_container(container)
+        except NotFound:
+            return None
+        return found
+
+    def containers(self, label: str) -> list[dict[str, Any]]:
+        """Return short descriptions of all containers, in any state, that carry ``name=value``."""
+        found: list[dict[str, Any]] = self.api.containers(all=True, filters={"label": [label]})
+        return found
+
+    def check_reachable(self) -> None:
+        """Make sure that something listens, without a call of the SDK (which leaks a socket when nothing does).
+
+        Raises
+        ------
+        NetworkFailure
+            Nothing does.
+        """
+        try:
+            _check_socket(self.endpoint)
+        except NoEngine as error:
+            raise _no_answer(self.endpoint.url) from error
+
+    def limit_cpu(self, container: str, nano_cpus: int) -> None:
+        """Limit a running container; one that has ended meanwhile is fine."""
+        from docker.errors import APIError, NotFound
+
+        url = f"{self.api.base_url}/v{self.api.api_version}/containers/{container}/update"
+        try:
+            response = self.api.post(url, json={"NanoCpus": nano_cpus}, timeout=CALL_TIMEOUT)
+            self.api._raise_for_status(response)
+        except NotFound:
+            pass
+        except APIError:
+            found = self.inspect(container)
+            if found is not None and found["State"]["Running"]:
+                raise
+
+    def remove(self, container: str) -> None:
+        """Kill and remove a container; one that is gone, or on its way out, is fine."""
+        from docker.errors import APIError, NotFound
+
+        try:
+            self.api.remove_container(container, force=True, v=True)
+        except NotFound:
+            pass
+        except APIError as error:
+            if "in progress" not in str(error.explanation):
+                raise
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self.api.close()
+
+
+class Stream:
+    """The body of an answer, as it comes; `abort` may be called from any thread."""
+
+    def __init__(self, response: requests.Response) -> None:
+        self._response = response
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._response.close()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield what has arrived, at once, until the engine ends the answer."""
+        while data := self._response.raw.read1(READ_SIZE):
+            yield data
+
+    def abort(self) -> None:
+        """Make `chunks` end with an error, now."""
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            self._response.raw.shutdown()
+
+
+def connect(endpoints: Sequence[Endpoint]) -> Daemon:
+    """Connect to the first endpoint that answers.
+
+    Raises
+    ------
+    NoEngine
+        None does; the sentence says why.
+    """
+    try:
+        import docker  # noqa: F401  (only whether it is there)
+    except ImportError:
+        raise NoEngine('the Docker SDK is not installed: pip install "bacalhau-jupyter[docker]"') from None
+    reasons = []
+    for endpoint in endpoints:
+        try:
+            return _open(endpoint)
+        except NoEngine as reason:
+            reasons.append(reason)
+    # A socket that exists and refuses says more than one that is not there.
+    raise next((reason for reason in reasons if "permission" in str(reason)), reasons[0])
+
+
+def _open(endpoint: Endpoint) -> Daemon:
+    import docker
+    from docker.errors import DockerException
+    from docker.tls import TLSConfig
+
+    _check_socket(endpoint)
+    try:
+        tls = endpoint.tls and TLSConfig(
+            client_cert=(str(endpoint.tls.cert), str(endpoint.tls.key)),
+            ca_cert=str(endpoint.tls.ca),
+            verify=endpoint.tls.verify,
+        )
+        api = docker.APIClient(
+            base_url=endpoint.url,
+            version=endpoint.api_version or "auto",
+            timeout=PROBE_TIMEOUT,
+            tls=tls or False,
+            use_ssh_client=True,
+            max_pool_size=CONNECTIONS,
+        )
+        version = api.version()
+    except (DockerException, OSError) as error:
+        raise NoEngine(f"no Docker Engine answers at {endpoint.url} ({endpoint.origin}): {error}") from error
+    api.timeout = CALL_TIMEOUT
+    # A socket needs no proxy, and looking for one costs a good part of a call.
+    api.trust_env = endpoint.socket is None
+    if version.get("Os") != "linux":
+        api.close()
+        raise NoEngine(
+            f"the Docker Engine at {endpoint.url} runs {version.get('Os')} containers, not linux ones"
+        )
+    return Daemon(api, endpoint, version)
+
+
+def _check_socket(endpoint: Endpoint) -> None:
+    """Say the two usual reasons in plain words; the SDK's own are four exceptions deep."""
+    import socket
+
+    path = endpoint.socket
+    if path is None:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_TIMEOUT)
+        try:
+            probe.connect(str(path))
+        except PermissionError:
+            raise NoEngine(
+                f"permission denied on {path} ({endpoint.origin}): "
+                "this user may not use the Docker Engine (is it in the group `docker`?)"
+            ) from None
+        except FileNotFoundError:
+            raise NoEngine(f"there is no Docker Engine: {path} ({endpoint.origin}) does not exist") from None
+        except OSError as error:
+            raise NoEngine(
+                f"no Docker Engine answers at {path} ({endpoint.origin}): {error.strerror}"
+            ) from None
+
+
+def check_bind(daemon: Daemon, directory: Path) -> None:
+    """Make sure that the engine sees our directories: both of us must find the same fresh file.
+
+    The engine looks for the source of a mount before it looks for the image, so asking it for a container
+    of an image that can't exist tells where the source is, and never makes anything.
+    (Seen on Docker Engine 20.10; the same order in Moby's current sources.)
+
+    Raises
+    ------
+    NoEngine
+        It sees another file system, or can't be asked.
+    """
+    nonce = directory / f".bind-probe-{secrets.token_hex(16)}"
+    try:
+        nonce.touch(0o600)
+    except OSError as error:
+        raise NoEngine(f"the node can't write to its own directory {directory}: {error.strerror}") from None
+    try:
+        missing = _ask_bind(daemon, nonce.with_name(f"{nonce.name}-missing"))
+        answer = _ask_bind(daemon, nonce)
+    finally:
+        nonce.unlink(missing_ok=True)
+    if missing.status == 404:
+        raise NoEngine(f"the engine at {daemon.endpoint.url} does not say whether it sees {directory}")
+    if answer.status != 404:
+        raise NoEngine(
+            f"the Docker Engine at {daemon.endpoint.url} does not see this node's directory {directory}, so inputs "
+            f"and results could not reach a container (is the node itself in a container, or the engine on "
+            f"another host?): {answer.text}"
+        )
+
+
+class _Answer:
+    def __init__(self, status: int, text: str) -> None:
+        self.status, self.text = status, text
+
+
+def _ask_bind(daemon: Daemon, source: Path) -> _Answer:
+    from docker.errors import APIError
+
+    mount = {"Type": "bind", "Source": str(source), "Target": "/probe", "ReadOnly": True}
+    image = f"bacalhau-jupyter-probe:{secrets.token_hex(16)}"
+    try:
+        made = daemon.api.create_container_from_config({"Image": image, "HostConfig": {"Mounts": [mount]}})
+    except APIError as error:
+        return _Answer(error.response.status_code if error.response is not None else 0, explain(error))
+    daemon.remove(made["Id"])
+    return _Answer(201, "")
+
+
+def explain(error: Exception) -> str:
+    """Return the engine's own sentence of an SDK error."""
+    return str(getattr(error, "explanation", None) or error).strip()
+
+
+@contextlib.contextmanager
+def translated(endpoint: str) -> Iterator[None]:
+    """Turn what the SDK raises into our errors.
+
+    Raises
+    ------
+    BacalhauError
+        `NetworkFailure` when the engine does not answer, `EngineError` with its own sentence otherwise.
+    """
+    import requests
+    from docker.errors import APIError, DockerException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except BacalhauError:
+        raise
+    except (requests.RequestException, HTTPError, ConnectionError) as error:
+        if isinstance(error, APIError):
+            raise engine_error(explain(error)) from error
+        raise _no_answer(endpoint) from error
+    except DockerException as error:
+        raise engine_error(explain(error)) from error
+
+
+def _no_answer(endpoint: str) -> NetworkFailure:
+    return NetworkFailure(
+        f"the Docker Engine at {endpoint} does not answer",
+        hint="Check that Docker is running (`docker info`).",
+        component=COMPONENT,
+        retryable=True,
+        fails_execution=True,
+    )
+
+
+def engine_error(message: str, **kwargs: Any) -> EngineError:
+    """Return an error of this engine that fails its execution."""
+    return EngineError(message, component=COMPONENT, fails_execution=True, **kwargs)

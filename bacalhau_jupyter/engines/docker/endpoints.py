@@ -1,0 +1,125 @@
+"""Where a Docker Engine may be, in the order that Docker's own command line looks for it.
+
+``DOCKER_HOST`` (with its TLS variables), the current Docker context, ``/var/run/docker.sock``,
+``$XDG_RUNTIME_DIR/docker.sock``. What a person chose (a variable, a context) is binding: when it does not
+answer, another engine is not taken silently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bacalhau_jupyter.models.errors import ConfigurationError
+
+DEFAULT_SOCKET = Path("/var/run/docker.sock")
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files of a TLS connection; ``verify`` says whether the server must prove who it is."""
+
+    ca: Path
+    cert: Path
+    key: Path
+    verify: bool
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One place to try.
+
+    Attributes
+    ----------
+    url
+        As in ``DOCKER_HOST``: ``unix:///…``, ``tcp://host:port``, ``ssh://user@host``.
+    origin
+        Who named it, for people: ``DOCKER_HOST``, ``Docker context "lab"``, ``default socket``.
+    api_version
+        API version to speak; empty asks the engine for its own.
+    """
+
+    url: str
+    origin: str
+    tls: Tls | None = None
+    api_version: str = ""
+
+    @property
+    def socket(self) -> Path | None:
+        """The socket's path, for an endpoint on this host."""
+        path = self.url.removeprefix("unix://")
+        return Path("/", path) if path != self.url else None
+
+
+def endpoints(
+    env: Mapping[str, str], home: Path, default_socket: Path = DEFAULT_SOCKET
+) -> tuple[Endpoint, ...]:
+    """Return the endpoints to try, best first.
+
+    Parameters
+    ----------
+    env
+        The environment to read the variables from.
+    home
+        The person's home directory, which holds ``.docker``.
+
+    Raises
+    ------
+    ConfigurationError
+        The chosen Docker context does not exist or can't be read.
+    """
+    api_version = env.get("DOCKER_API_VERSION", "")
+    if host := env.get("DOCKER_HOST", ""):
+        return (Endpoint(host, "DOCKER_HOST", _tls_from(env, home), api_version),)
+    configuration = Path(env.get("DOCKER_CONFIG") or home / ".docker")
+    context = env.get("DOCKER_CONTEXT") or _current_context(configuration)
+    if context not in ("", "default"):
+        return (_from_context(context, configuration, api_version),)
+    sockets = [default_socket]
+    if runtime_dir := env.get("XDG_RUNTIME_DIR"):
+        sockets.append(Path(runtime_dir, "docker.sock"))
+    return tuple(Endpoint(f"unix://{socket}", "default socket", None, api_version) for socket in sockets)
+
+
+def _tls_from(env: Mapping[str, str], home: Path) -> Tls | None:
+    cert_path, verify = env.get("DOCKER_CERT_PATH", ""), env.get("DOCKER_TLS_VERIFY", "")
+    if not cert_path and not verify:
+        return None
+    folder = Path(cert_path) if cert_path else home / ".docker"
+    return Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem", verify=bool(verify))
+
+
+def _current_context(configuration: Path) -> str:
+    try:
+        return str(json.loads((configuration / "config.json").read_bytes()).get("currentContext") or "")
+    except (OSError, ValueError, AttributeError):
+        # No configuration, or one that Docker's own command line would ignore, too.
+        return ""
+
+
+def _from_context(name: str, configuration: Path, api_version: str) -> Endpoint:
+    identifier = hashlib.sha256(name.encode()).hexdigest()
+    path = configuration / "contexts" / "meta" / identifier / "meta.json"
+    try:
+        described: dict[str, Any] = json.loads(path.read_bytes())["Endpoints"]["docker"]
+        url = str(described["Host"])
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f'the Docker context "{name}" does not exist',
+            hint="`docker context ls` lists them; `docker context use default` goes back to the local engine.",
+            component="Docker",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f'the Docker context "{name}" can\'t be read: {error!r}', component="Docker"
+        ) from error
+    folder = configuration / "contexts" / "tls" / identifier / "docker"
+    tls = None
+    if (folder / "cert.pem").exists():
+        verify = not described.get("SkipTLSVerify", False)
+        tls = Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem", verify)
+    return Endpoint(url, f'Docker context "{name}"', tls, api_version)

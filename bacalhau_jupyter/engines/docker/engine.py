@@ -1,0 +1,280 @@
+"""The docker engine: bids, starts, follows, stops and removes containers.
+
+Calls to the Docker Engine block, so they run in a bounded pool of threads; each running container has one
+further thread that follows it (`follower`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bacalhau_jupyter.engines.base import (
+    Availability,
+    Bid,
+    Outcome,
+    PluginOptions,
+    Progress,
+    RunRequest,
+    no_progress,
+)
+from bacalhau_jupyter.engines.docker.daemon import (
+    Daemon,
+    NoEngine,
+    check_bind,
+    connect,
+    engine_error,
+    translated,
+)
+from bacalhau_jupyter.engines.docker.endpoints import endpoints
+from bacalhau_jupyter.engines.docker.follower import Follower
+from bacalhau_jupyter.engines.docker.images import Images
+from bacalhau_jupyter.engines.docker.launch import Launcher
+from bacalhau_jupyter.engines.docker.ownership import hand_over, unreadable, unremovable
+from bacalhau_jupyter.engines.docker.params import (
+    LABEL_EXECUTION,
+    LABEL_NODE,
+    container_name,
+    docker_params,
+    execution_label,
+    late_cpu_limit,
+    nano_cpus,
+    task_of,
+    unsupported,
+)
+from bacalhau_jupyter.engines.docker.pulls import Abort
+from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.spec import NetworkType
+
+CALLS = 16
+"""Calls to the Docker Engine at a time."""
+STOP_GRACE = 1
+"""Seconds between SIGTERM and SIGKILL when an execution is cancelled."""
+LAST_OUTPUT_TIMEOUT = 5.0
+REJECT_NETWORK_KEY = "JobAdmissionControl.RejectNetworkedJobs"
+
+T = TypeVar("T")
+
+
+class DockerEngine:
+    """Runs tasks of type ``docker``.
+
+    Parameters
+    ----------
+    options
+        The node's identity, directory and settings.
+    env, home
+        Where the Docker Engine's address and credentials are looked for.
+    """
+
+    type = "docker"
+
+    def __init__(
+        self, options: PluginOptions, env: Mapping[str, str] | None = None, home: Path | None = None
+    ) -> None:
+        self._options = options
+        self._env = os.environ if env is None else env
+        self._home = home
+        self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="docker-call")
+        self._followers: dict[str, Follower] = {}
+        self._starting: dict[str, tuple[Abort, asyncio.Future[str]]] = {}
+        self._daemon: Daemon | None = None
+        self._images: Images | None = None
+
+    async def probe(self) -> Availability:
+        loop = asyncio.get_running_loop()
+        try:
+            daemon = await loop.run_in_executor(self._pool, self._connect)
+        except (NoEngine, ConfigurationError) as problem:
+            return Availability(available=False, problem=str(problem))
+        if self._daemon is not None:
+            self._daemon.close()
+        self._daemon = daemon
+        self._images = Images(daemon, self._options.clock, self._env)
+        return Availability(available=True, runtime=daemon.runtime)
+
+    async def bid(self, execution: Execution) -> Bid:
+        task = task_of(execution)
+        params = docker_params(task)
+        if reason := unsupported(task):
+            return Bid(accepted=False, reason=reason)
+        images = self._known_images()
+        return await self._call(lambda: images.bid(params.image))
+
+    async def start(self, request: RunRequest, progress: Progress = no_progress) -> str:
+        identifier, daemon = request.execution.id, self._connected()
+        params = docker_params(task_of(request.execution))
+        launcher = Launcher(daemon, self._known_images(), request, params, self._default_network())
+        abort = Abort()
+        launch = asyncio.ensure_future(self._call(lambda: launcher.launch(progress, abort)))
+        self._starting[identifier] = (abort, launch)
+        try:
+            container = await asyncio.shield(launch)
+            if abort.wanted:
+                # The wish came after the launcher had last looked.
+                await self._remove(container)
+                abort.check()
+        except asyncio.CancelledError:
+            abort()
+            with contextlib.suppress(BacalhauError):
+                await self._remove(await launch)
+            raise
+        finally:
+            self._starting.pop(identifier, None)
+        self._follow(request, container)
+        return daemon.runtime
+
+    async def attach(self, request: RunRequest) -> bool:
+        if request.execution.id in self._followers:
+            return True
+        daemon = self._connected()
+        name = container_name(request.node_id, request.execution)
+        found = await self._call(lambda: daemon.inspect(name))
+        # A container that was made and never started has not run: `start` takes it over.
+        if found is None or found["State"]["Status"] in ("created", "removing", "dead"):
+            return False
+        if request.execution.id not in self._followers:
+            self._follow(request, str(found["Id"]))
+        return True
+
+    async def wait(self, execution_id: str) -> Outcome:
+        follower = self._followers.get(execution_id)
+        if follower is None:
+            raise engine_error(f"the docker engine does not run execution {execution_id}")
+        return await asyncio.shield(asyncio.wrap_future(follower.outcome))
+
+    async def cancel(self, execution_id: str) -> None:
+        if execution_id in self._starting:
+            abort, launch = self._starting[execution_id]
+            abort()
+            await asyncio.wait({launch}, timeout=LAST_OUTPUT_TIMEOUT)
+            return
+        follower = self._followers.get(execution_id)
+        if follower is not None:
+            if follower.outcome.done():
+                return
+            follower.cancelled = True
+        for container in await self._containers(execution_id):
+            await self._stop(container)
+        if follower is not None:
+            await asyncio.wait({asyncio.wrap_future(follower.outcome)}, timeout=LAST_OUTPUT_TIMEOUT)
+        for container in await self._containers(execution_id):
+            await self._remove(container)
+
+    async def clean(self, execution_id: str) -> None:
+        follower = self._followers.pop(execution_id, None)
+        known = [follower.container] if follower is not None else await self._containers(execution_id)
+        if follower is not None and not follower.outcome.done():
+            follower.stop()
+        for container in known:
+            if os.geteuid() != 0:
+                await self._hand_over(container)
+            await self._remove(container)
+
+    async def existing(self) -> list[str]:
+        daemon, node_id = self._connected(), self._options.node_id
+        found = await self._call(lambda: daemon.containers(f"{LABEL_NODE}={node_id}"))
+        labels = [str(container["Labels"].get(LABEL_EXECUTION, "")) for container in found]
+        return [label.removeprefix(node_id) for label in labels if label.startswith(node_id)]
+
+    async def close(self) -> None:
+        followers = list(self._followers.values())
+        self._followers.clear()
+        for abort, _ in self._starting.values():
+            abort()
+        await asyncio.to_thread(self._close, followers)
+
+    def _close(self, followers: list[Follower]) -> None:
+        for follower in followers:
+            follower.stop()
+        for follower in followers:
+            follower.join()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._daemon is not None:
+            self._daemon.close()
+
+    def _connect(self) -> Daemon:
+        daemon = connect(endpoints(self._env, self._home or Path.home()))
+        try:
+            check_bind(daemon, self._options.data_dir)
+        except BaseException:
+            daemon.close()
+            raise
+        return daemon
+
+    def _follow(self, request: RunRequest, container: str) -> None:
+        daemon, node_id = self._connected(), self._options.node_id
+
+        def on_ended(_state: dict[str, Any]) -> None:
+            if os.geteuid() != 0 and any(unreadable(output.path) for output in request.outputs):
+                hand_over(daemon, daemon.inspect(container) or {}, node_id, unreadable)
+
+        follower = Follower(daemon, container, request.log_path, request.resources.memory, on_ended)
+        self._followers[request.execution.id] = follower
+        follower.start()
+        if late_cpu_limit(request.resources):
+            self._pool.submit(_limit_cpu, daemon, follower, nano_cpus(request.resources))
+
+    async def _containers(self, execution_id: str) -> list[str]:
+        daemon, node_id = self._connected(), self._options.node_id
+        label = f"{LABEL_EXECUTION}={execution_label(node_id, execution_id)}"
+        return [str(found["Id"]) for found in await self._call(lambda: daemon.containers(label))]
+
+    async def _stop(self, container: str) -> None:
+        from docker.errors import NotFound
+
+        api = self._connected().api
+
+        def stop() -> None:
+            with contextlib.suppress(NotFound):
+                api.stop(container, timeout=STOP_GRACE)
+
+        await self._call(stop)
+
+    async def _remove(self, container: str) -> None:
+        daemon = self._connected()
+        await self._call(lambda: daemon.remove(container))
+
+    async def _hand_over(self, container: str) -> None:
+        daemon, node_id = self._connected(), self._options.node_id
+        # What can't be handed over stays behind as files of another user: no reason to keep the container.
+        with contextlib.suppress(BacalhauError):
+            await self._call(lambda: hand_over(daemon, daemon.inspect(container) or {}, node_id, unremovable))
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        url = self._connected().endpoint.url
+
+        def run() -> T:
+            with translated(url):
+                return function()
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, run)
+
+    def _connected(self) -> Daemon:
+        if self._daemon is None:
+            raise engine_error("no Docker Engine was found when this node started", retryable=True)
+        return self._daemon
+
+    def _known_images(self) -> Images:
+        self._connected()
+        assert self._images is not None
+        return self._images
+
+    def _default_network(self) -> NetworkType:
+        # As upstream: a node that rejects networked jobs runs those that say nothing without a network.
+        rejects = bool(self._options.settings(REJECT_NETWORK_KEY))
+        return NetworkType.NONE if rejects else NetworkType.BRIDGE
+
+
+def _limit_cpu(daemon: Daemon, follower: Follower, nano_cpus: int) -> None:
+    try:
+        with translated(daemon.endpoint.url):
+            daemon.limit_cpu(follower.container, nano_cpus)
+    except BacalhauError as error:
+        follower.condemn(engine_error(f"the CPU limit can't be set: {error}"))

@@ -1,0 +1,269 @@
+"""Follows one container to its end: copies its output, then says how it ended.
+
+One thread per running container, which ends with it. A daemon that goes away for a while (restart, upgrade)
+is waited for; what the container printed meanwhile is read from the daemon's own log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from bacalhau_jupyter.engines.base import EndReason, Outcome
+from bacalhau_jupyter.engines.docker.daemon import Daemon, Stream, engine_error, translated
+from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost, Position, position_of
+from bacalhau_jupyter.engines.docker.params import COMPONENT
+from bacalhau_jupyter.engines.logfile import LogWriter
+from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, ServiceUnavailable
+
+RETRY_FIRST, RETRY_LONGEST = 0.2, 5.0
+PATIENCE = 60.0
+"""Seconds to wait for a daemon that has gone, before the execution is given up."""
+SETTLE = 2
+"""Seconds between the end of a container's output and its state saying so, at most."""
+JOIN_TIMEOUT = 5.0
+
+
+class Follower:
+    """Watches one container from its own thread.
+
+    Parameters
+    ----------
+    container
+        ID or name.
+    log_path
+        The execution's log file; continued where an earlier follower stopped.
+    memory
+        The memory limit in bytes, for the hint of an out-of-memory error; 0 when there is none.
+    on_ended
+        Called once with the container's last state, before the outcome is known to anybody (blocking is fine).
+
+    Attributes
+    ----------
+    outcome
+        Done when the container has ended and all its output is in the log file.
+    """
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        container: str,
+        log_path: Path,
+        memory: int = 0,
+        on_ended: Callable[[dict[str, Any]], None] = lambda state: None,
+    ) -> None:
+        self.container = container
+        self.cancelled = False
+        self.outcome: Future[Outcome] = Future()
+        self._daemon = daemon
+        self._log_path = log_path
+        self._memory = memory
+        self._on_ended = on_ended
+        self._condemned: BacalhauError | None = None
+        self._stopped = threading.Event()
+        self._stream: Stream | None = None
+        self._guard = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"docker-{container[:12]}", daemon=True)
+
+    def start(self) -> None:
+        """Begin; to be called once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; the container goes on. `outcome` then holds `ServiceUnavailable`."""
+        with self._guard:
+            self._stopped.set()
+            if self._stream is not None:
+                self._stream.abort()
+
+    def condemn(self, error: BacalhauError) -> None:
+        """End the container because of ``error``, which becomes the outcome's; blocks."""
+        self._condemned = error
+        self._kill()
+
+    def join(self) -> None:
+        """Wait (bounded) until the thread has gone; blocks."""
+        self._thread.join(JOIN_TIMEOUT)
+
+    def _run(self) -> None:
+        try:
+            with translated(self._daemon.endpoint.url):
+                outcome = self._follow()
+        except (LogLost, OSError) as error:
+            self._kill()
+            self.outcome.set_result(_failed(_log_lost(error)))
+        except BacalhauError as error:
+            self.outcome.set_result(_failed(error))
+        except _StoppedError:
+            self.outcome.set_exception(
+                ServiceUnavailable("the docker engine is being closed", component=COMPONENT)
+            )
+        except Exception as error:
+            # Whoever waits must hear of it, whatever it is.
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(outcome)
+
+    def _follow(self) -> Outcome:
+        position = position_of(self._log_path)
+        if position.ended:
+            state = self._until_ended(None, position)
+        else:
+            state = self._write_until_ended(LogWriter(self._log_path), position)
+        if not self.cancelled:
+            self._on_ended(state)
+        return self._judge(state)
+
+    def _write_until_ended(self, writer: LogWriter, position: Position) -> dict[str, Any]:
+        try:
+            state = self._until_ended(LogCopier(writer, position), position)
+            _end(writer)
+            return state
+        except BacalhauError:
+            # The execution is over: whoever reads its log must not wait for more.
+            with contextlib.suppress(LogLost):
+                _end(writer)
+            raise
+        finally:
+            writer.close()
+
+    def _until_ended(self, copier: LogCopier | None, position: Position) -> dict[str, Any]:
+        waited, delays, seen = 0.0, backoff(RETRY_FIRST, RETRY_LONGEST), dict(position.written)
+        while True:
+            try:
+                if waited:
+                    self._daemon.check_reachable()
+                if copier is not None:
+                    self._copy(copier)
+                state = self._state_at_end()
+            except (NetworkFailure, BrokenStream) as error:
+                if seen != position.written:
+                    waited, delays, seen = 0.0, backoff(RETRY_FIRST, RETRY_LONGEST), dict(position.written)
+                delay = next(delays)
+                waited += delay
+                if waited > PATIENCE:
+                    raise _gone(error) from error
+                if self._stopped.wait(delay):
+                    raise _StoppedError from error
+            else:
+                if state is not None:
+                    return state
+                # The daemon answers, so patience begins anew; but it must not be asked without a pause.
+                waited = 0.0
+                if self._stopped.wait(next(delays)):
+                    raise _StoppedError
+
+    def _copy(self, copier: LogCopier) -> None:
+        from docker.errors import APIError
+
+        query = {"follow": 1, "stdout": 1, "stderr": 1, "timestamps": 1}
+        with translated(self._daemon.endpoint.url):
+            try:
+                opened = self._daemon.stream("GET", f"/containers/{self.container}/logs", query)
+            except APIError:
+                # The container is gone or going; its state says more than this refusal.
+                return
+        with translated(self._daemon.endpoint.url), opened as stream:
+            with self._guard:
+                self._stream = stream
+                if self._stopped.is_set():
+                    raise _StoppedError
+            try:
+                copier.copy(stream.chunks())
+            finally:
+                with self._guard:
+                    self._stream = None
+        if self._stopped.is_set():
+            raise _StoppedError
+
+    def _state_at_end(self) -> dict[str, Any] | None:
+        """Return the container's state once it has ended; None when it goes on (its log stream was cut)."""
+        from requests.exceptions import ConnectionError as RequestsConnectionError
+        from requests.exceptions import Timeout
+
+        with translated(self._daemon.endpoint.url):
+            state = self._inspect()
+            if state["Running"]:
+                try:
+                    self._daemon.api.wait(self.container, timeout=SETTLE)
+                except (Timeout, RequestsConnectionError):
+                    return None
+                state = self._inspect()
+            return None if state["Running"] else state
+
+    def _inspect(self) -> dict[str, Any]:
+        found = self._daemon.inspect(self.container)
+        if found is None:
+            if self.cancelled:
+                return {"Running": False, "ExitCode": 137, "OOMKilled": False}
+            if self._condemned is not None:
+                raise self._condemned
+            raise engine_error(
+                "the container was removed while it ran, by somebody else",
+                hint="Leave containers whose name starts with `bacalhau-` to the node.",
+                retryable=True,
+            )
+        state: dict[str, Any] = found["State"]
+        return state
+
+    def _judge(self, state: dict[str, Any]) -> Outcome:
+        code = int(state.get("ExitCode", 0))
+        if self.cancelled:
+            return Outcome(EndReason.CANCELLED, code)
+        if state.get("OOMKilled"):
+            limit = f" (it was {self._memory / 1e6:,.0f} MB)" if self._memory else ""
+            error = engine_error(
+                "memory limit exceeded", hint=f"Increase the task's memory limit{limit}.", code="OOM"
+            )
+            return Outcome(EndReason.OOM, code, error)
+        return Outcome(EndReason.EXITED, code)
+
+    def _kill(self) -> None:
+        try:
+            with translated(self._daemon.endpoint.url):
+                self._daemon.remove(self.container)
+        except BacalhauError:
+            # The sweep at the next start finds it by its label.
+            return
+
+
+class _StoppedError(Exception):
+    """The node is closing; the container is left alone."""
+
+
+def _end(writer: LogWriter) -> None:
+    try:
+        writer.end()
+    except OSError as error:
+        raise LogLost from error
+
+
+def _failed(error: BacalhauError) -> Outcome:
+    return Outcome(EndReason.ERROR, -1, error)
+
+
+def _log_lost(error: LogLost | OSError) -> IOFailure:
+    cause = error if isinstance(error, OSError) else error.__cause__
+    reason = cause.strerror if isinstance(cause, OSError) else str(cause)
+    return IOFailure(
+        f"the execution's log can't be written: {reason}",
+        hint="Free disk space under the node's data directory.",
+        component=COMPONENT,
+        retryable=True,
+        fails_execution=True,
+    )
+
+
+def _gone(error: Exception) -> BacalhauError:
+    return NetworkFailure(
+        f"the Docker Engine has not answered for {PATIENCE:.0f} s: {error}",
+        hint="Check that Docker is running (`docker info`).",
+        component=COMPONENT,
+        retryable=True,
+        fails_execution=True,
+    )

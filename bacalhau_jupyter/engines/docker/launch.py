@@ -1,0 +1,140 @@
+"""Starting one container: take over what is there, else pull, create, start. Everything blocks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from bacalhau_jupyter.engines.base import Progress, RunRequest
+from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
+from bacalhau_jupyter.engines.docker.images import Images
+from bacalhau_jupyter.engines.docker.ownership import open_outputs
+from bacalhau_jupyter.engines.docker.params import (
+    COMPONENT,
+    LABEL_EXECUTION,
+    DockerParams,
+    container_config,
+    container_name,
+)
+from bacalhau_jupyter.engines.docker.pulls import Abort
+from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
+from bacalhau_jupyter.models.spec import NetworkType
+
+_EXEC_PROBLEM = re.compile(r'exec: ("[^"]*": .*?)(?:: unknown)?$', re.DOTALL)
+_RUNTIME_PREFIX = re.compile(
+    r"^.*(?:OCI runtime create failed|failed to create (?:shim )?task)[^:]*: ", re.DOTALL
+)
+
+
+class Launcher:
+    """Starts the container of one run request.
+
+    The usual case costs two calls, create and start: the container's name is the execution's alone, so that
+    a container that exists already shows as a conflict, and a missing image as "not found".
+    """
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        images: Images,
+        request: RunRequest,
+        params: DockerParams,
+        default_network: NetworkType,
+    ) -> None:
+        self._daemon = daemon
+        self._images = images
+        self._params = params
+        self._name = container_name(request.node_id, request.execution)
+        self._request = request
+        self._config = container_config(request, params, default_network=default_network)
+
+    def launch(self, progress: Progress, abort: Abort) -> str:
+        """Return the ID of the execution's container, which runs or has ended.
+
+        Raises
+        ------
+        BacalhauError
+            It could not be started; no container is left.
+        """
+        from docker.errors import NotFound
+
+        self._open_outputs()
+        if self._images.must_pull(self._params.image):
+            self._images.pull(self._params.image, progress, abort)
+        abort.check()
+        try:
+            container, started = self._create()
+        except NotFound:
+            self._images.pull(self._params.image, progress, abort)
+            abort.check()
+            container, started = self._create()
+        if not started:
+            try:
+                abort.check()
+                self._start(container)
+                abort.check()
+            except BaseException:
+                self._daemon.remove(container)
+                raise
+        return container
+
+    def _open_outputs(self) -> None:
+        try:
+            open_outputs(self._request.outputs)
+        except OSError as error:
+            raise IOFailure(
+                f"the result directory {error.filename} can't be made: {error.strerror}",
+                component=COMPONENT,
+                fails_execution=True,
+            ) from error
+
+    def _create(self) -> tuple[str, bool]:
+        """Return a container's ID and whether it has been started before."""
+        from docker.errors import APIError, NotFound
+
+        for _ in range(2):
+            try:
+                made = self._daemon.api.create_container_from_config(self._config, name=self._name)
+                return str(made["Id"]), False
+            except NotFound:
+                raise
+            except APIError as error:
+                if error.status_code != 409:
+                    raise engine_error(f"the container can't be made: {explain(error)}") from error
+            if (found := self._take_over()) is not None:
+                return found
+        raise engine_error(f'the container name "{self._name}" is in use', retryable=True)
+
+    def _take_over(self) -> tuple[str, bool] | None:
+        found = self._daemon.inspect(self._name)
+        if found is None:
+            return None
+        labels: dict[str, Any] = found["Config"].get("Labels") or {}
+        if labels.get(LABEL_EXECUTION) != self._config["Labels"][LABEL_EXECUTION]:
+            raise engine_error(
+                f'the container name "{self._name}" is used by a container that is not this node\'s'
+            )
+        status = found["State"]["Status"]
+        if status in ("removing", "dead"):
+            self._daemon.remove(self._name)
+            return None
+        return str(found["Id"]), status != "created"
+
+    def _start(self, container: str) -> None:
+        from docker.errors import APIError
+
+        try:
+            self._daemon.api.start(container)
+        except APIError as error:
+            raise _start_error(explain(error)) from error
+
+
+def _start_error(message: str) -> EngineError | BacalhauError:
+    """Keep of a nested runtime message what the person can act on."""
+    problem = _EXEC_PROBLEM.search(message)
+    if problem:
+        return engine_error(
+            f"failed to start container: exec: {problem.group(1)}",
+            hint="Check Entrypoint and Parameters: the program must exist in the image and be executable.",
+        )
+    return engine_error(f"failed to start container: {_RUNTIME_PREFIX.sub('', message)}")

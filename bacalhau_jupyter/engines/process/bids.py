@@ -1,0 +1,146 @@
+"""Whether this node can run a process task: every reason completes "this node …"."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bacalhau_jupyter.engines.process import host, python_env
+from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Tier
+from bacalhau_jupyter.engines.process.params import ProcessParams, read_params
+from bacalhau_jupyter.engines.process.view import TooManyEntries, View
+from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.spec import NetworkType, Task
+
+_RESERVED = ("/bin", "/dev", "/etc", "/job", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
+
+
+class Refused(Exception):
+    """The task can't run here; the text completes "this node …"."""
+
+
+def check(execution: Execution, tier: Tier, hidden: tuple[Path, ...]) -> tuple[ProcessParams, View]:
+    """Return a task's params and what it may see.
+
+    Parameters
+    ----------
+    execution
+        With its job.
+    tier
+        What confines jobs here.
+    hidden
+        Paths that no job sees.
+
+    Raises
+    ------
+    Refused
+        With the reason.
+    """
+    if execution.job is None:
+        raise Refused("was not told the execution's job")
+    task = execution.job.task
+    params = _params(task)
+    _check_network(task, tier)
+    _check_gpu(task, execution)
+    secrets = host.secrets(hidden)
+    try:
+        python = python_env.visible_paths(params.python, secrets)
+    except python_env.NotShown as reason:
+        raise Refused(str(reason)) from None
+    _check_targets(task, tier, python)
+    view = View((*host.system_paths(), *python), secrets)
+    if host.is_root():
+        _check_readable(python, tier)
+    try:
+        view.without_hidden()
+    except TooManyEntries as reason:
+        raise Refused(f"can't hide what is private: {reason}") from None
+    return params, view
+
+
+def _params(task: Task) -> ProcessParams:
+    try:
+        params = read_params(task.engine)
+    except BadRequest as error:
+        raise Refused(f"can't read the task: {error.message}") from None
+    if not params.command or not params.command[0]:
+        raise Refused("was given nothing to run: Engine.Params.Command is empty")
+    texts = [
+        *params.command,
+        *params.environment_variables,
+        *task.env,
+        *task.env.values(),
+        params.working_directory,
+    ]
+    if any("\0" in text for text in texts):
+        raise Refused("can't pass a NUL character to a program (Engine.Params, Task.Env)")
+    for text in params.environment_variables:
+        if "=" not in text or text.startswith("="):
+            raise Refused(f"needs NAME=VALUE in Engine.Params.EnvironmentVariables, not {text!r}")
+    return params
+
+
+def _check_network(task: Task, tier: Tier) -> None:
+    kind = task.network.type
+    if kind in (NetworkType.BRIDGE, NetworkType.HTTP):
+        raise Refused(f"offers process jobs no {kind.value} network (None and Host are possible)")
+    if task.network.ports:
+        raise Refused("maps no ports for process jobs (Network.Ports)")
+    if kind is NetworkType.HOST and (problem := tier.network_problem()):
+        raise Refused(f"{problem} (Network.Type)")
+
+
+def _check_gpu(task: Task, execution: Execution) -> None:
+    asked = task.resources.gpu.strip()
+    allocated = execution.allocated_resources.tasks.values()
+    if asked not in ("", "0") or any(resources.gpu for resources in allocated):
+        raise Refused("gives process jobs no GPU (Resources.GPU); the docker engine can")
+
+
+def _check_targets(task: Task, tier: Tier, python: Iterable[Path]) -> None:
+    inputs = [source.target for source in task.input_sources]
+    outputs = [result.path for result in task.result_paths]
+    for target in (*inputs, *outputs):
+        if (
+            posixpath.normpath(target) != (target.rstrip("/") or "/")
+            or not target.startswith("/")
+            or target == "/"
+        ):
+            raise Refused(f"needs an absolute path without '..' for inputs and outputs, not {target!r}")
+    for target, root in [*((each, INPUTS) for each in inputs), *((each, OUTPUTS) for each in outputs)]:
+        if tier.mounts:
+            _check_mount_point(target, python)
+        elif not _within(target, root):
+            raise Refused(
+                f"can't mount, so {target} can't appear inside a job: use a path below {root} "
+                f"and open it as {root.lstrip('/')}/… ({tier.label})"
+            )
+    bare = sorted(output.rstrip("/") for output in outputs)
+    if len(set(bare)) < len(bare):
+        raise Refused("was given two result paths that are the same")
+    if not tier.mounts and any(_within(each, other) for each in bare for other in bare if each != other):
+        raise Refused(f"can't mount one result path inside another ({tier.label})")
+
+
+def _check_mount_point(target: str, python: Iterable[Path]) -> None:
+    for taken in (*_RESERVED, *(str(path) for path in python)):
+        if _within(target, taken) or _within(taken, target):
+            raise Refused(
+                f"needs {taken} for itself inside a job: {target} can't be an input's or output's place"
+            )
+
+
+def _check_readable(python: Sequence[Path], tier: Tier) -> None:
+    """As root: the job's user has no rights on anything that is not open to all."""
+    for path in python:
+        if not host.readable_by_others(path, parents=not tier.mounts):
+            raise Refused(
+                f"runs as root and its jobs as another user, who can't read {path} (Engine.Params.Python): "
+                f"open it, and the directories above it, to others"
+            )
+
+
+def _within(path: str, root: str) -> bool:
+    return path.rstrip("/") == root or path.startswith(f"{root}/")

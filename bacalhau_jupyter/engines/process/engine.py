@@ -1,0 +1,399 @@
+"""The engine: bids, starts supervisors, finds them again after a restart, and reads how they ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import sys
+import tempfile
+import threading
+import uuid
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from bacalhau_jupyter.engines import logfile
+from bacalhau_jupyter.engines.base import (
+    ACCEPTED,
+    Availability,
+    Bid,
+    EndReason,
+    Outcome,
+    OutputMount,
+    PluginOptions,
+    Progress,
+    RunRequest,
+    no_progress,
+)
+from bacalhau_jupyter.engines.process import bids, host, spawn, tree, watch
+from bacalhau_jupyter.engines.process.launch import STOP_GRACE_S, Launch, Tier, assemble
+from bacalhau_jupyter.engines.process.params import ENGINE_TYPE
+from bacalhau_jupyter.engines.process.state import About, State, existing, remove_tree
+from bacalhau_jupyter.engines.process.view import TooManyEntries
+from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, TimedOut
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.spec import SpecConfig, Task
+
+_PROBE_TIMEOUT_S = 20.0
+_PROBE = 'cat "$1" >/dev/null 2>&1 && exit 9; echo confined > "$BACALHAU_OUTPUTS/probe"'
+_CLEAN_TIMEOUT_S = STOP_GRACE_S + 10.0
+_END_FRAME = bytes([logfile.END])
+_END_SIZE = 13
+
+
+class ProcessEngine:
+    """Runs programs of this host, confined by the best tier that works here.
+
+    Parameters
+    ----------
+    options
+        The node's; state is kept in ``data_dir/process``.
+    tiers
+        The tiers to try, best first; all when None.
+    """
+
+    type = ENGINE_TYPE
+
+    def __init__(self, options: PluginOptions, *, tiers: Sequence[Tier] | None = None) -> None:
+        self._options = options
+        self._tiers = tiers
+        self._tier: Tier | None = None
+        self._root = options.data_dir / "process"
+        self._node_file = self._root / "node"
+        self._watches: dict[str, asyncio.Task[Outcome]] = {}
+        self._users: dict[str, int] = {}
+        self._users_lock = threading.Lock()
+
+    # --- what works here ------------------------------------------------------------------------------------------
+
+    async def probe(self) -> Availability:
+        """Find the best tier that really confines a program here."""
+        if not sys.platform.startswith("linux"):
+            return Availability(False, problem="the process engine needs Linux")
+        problems = []
+        try:
+            await asyncio.to_thread(self._prepare_root)
+            tiers = self._tiers if self._tiers is not None else await asyncio.to_thread(_all_tiers)
+        except OSError as error:
+            return Availability(False, problem=f"the process engine's directory can't be used: {error}")
+        for tier in tiers:
+            problem = tier.problem() or await self._try(tier)
+            if not problem:
+                self._tier = tier
+                return Availability(True, runtime=tier.label)
+            problems.append(f"{tier.label}: {problem}")
+        return Availability(False, problem="no way to confine a process works here: " + "; ".join(problems))
+
+    def _prepare_root(self) -> None:
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for leftover in self._root.glob(".probe-*"):
+            State(leftover / "process", "probe").remove()
+            remove_tree(leftover)
+        spawn.announce(self._node_file)
+
+    async def _try(self, tier: Tier) -> str:
+        """Run a program that must fail to read a file of ours, and must succeed in writing its output."""
+        place = self._root / f".probe-{uuid.uuid4().hex[:8]}"
+        probe = ProcessEngine(
+            PluginOptions(
+                self._options.node_id, place, hidden=self._options.hidden, clock=self._options.clock
+            ),
+            tiers=[],
+        )
+        probe._tier = tier
+        nonce, outputs, log = place / "nonce", place / "outputs", place / "log"
+        engine = SpecConfig(type=ENGINE_TYPE, params={"Command": ["/bin/sh", "-c", _PROBE, "sh", str(nonce)]})
+        execution = Execution(id="probe", job=Job(tasks=[Task(name="probe", engine=engine)]))
+        try:
+            await asyncio.to_thread(_probe_files, nonce, outputs)
+            await asyncio.to_thread(probe._prepare_root)
+            request = RunRequest(
+                execution=execution,
+                node_id=self._options.node_id,
+                env={},
+                resources=Resources(),
+                inputs=(),
+                outputs=(OutputMount("outputs", outputs, "/outputs"),),
+                directory=place,
+                log_path=log,
+                timeout_s=_PROBE_TIMEOUT_S,
+            )
+            await probe.start(request)
+            async with asyncio.timeout(_PROBE_TIMEOUT_S + 10):
+                outcome = await probe.wait("probe")
+            written = await asyncio.to_thread((outputs / "probe").exists)
+            return _verdict(outcome, written, await asyncio.to_thread(_tail, log))
+        except (BacalhauError, OSError, TimeoutError) as error:
+            return str(error) or type(error).__name__
+        finally:
+            await probe.clean("probe")
+            await probe.close()
+            await asyncio.to_thread(remove_tree, place)
+
+    async def bid(self, execution: Execution) -> Bid:
+        if self._tier is None:
+            return Bid(False, "this node can't confine processes, so its process engine is off")
+        try:
+            await asyncio.to_thread(bids.check, execution, self._tier, self._hidden)
+        except bids.Refused as reason:
+            return Bid(False, f"this node {reason}")
+        return ACCEPTED
+
+    @property
+    def _hidden(self) -> tuple[Path, ...]:
+        return (*self._options.hidden, self._options.data_dir)
+
+    # --- start and attach -----------------------------------------------------------------------------------------
+
+    async def start(self, request: RunRequest, progress: Progress = no_progress) -> str:
+        """Start the execution, or find it started already; return the tier's label.
+
+        Raises
+        ------
+        EngineError
+            The task can't run here, or the supervisor could not be started.
+        IOFailure
+            The disk is full or a directory can't be used.
+        """
+        tier = self._tier
+        if tier is None:
+            raise EngineError("this node can't confine processes", component="Process", fails_execution=True)
+        state = State(self._root, request.execution.id)
+        known = await asyncio.to_thread(self._known, state)
+        if known:
+            self._watch(state)
+            return known
+        try:
+            pid, start = await asyncio.to_thread(self._launch, tier, state, request)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise IOFailure(
+                "no space left on the disk for the execution's files" if full else f"can't start: {error}",
+                component="Process",
+                fails_execution=True,
+            ) from error
+        self._watch(state, (pid, start))
+        return tier.label
+
+    def _known(self, state: State) -> str:
+        """Return the label of an execution that was started before; what is no more than a beginning is removed."""
+        if not state.path.exists():
+            return ""
+        if state.is_alive() or state.was_started():
+            about = state.about()
+            return about.tier if about else ENGINE_TYPE
+        state.remove()
+        return ""
+
+    def _launch(self, tier: Tier, state: State, request: RunRequest) -> tuple[int, str]:
+        try:
+            params, view = bids.check(request.execution, tier, self._hidden)
+        except bids.Refused as reason:
+            raise EngineError(f"this node {reason}", component="Process", fails_execution=True) from None
+        lock = state.create()
+        try:
+            user = self._take_user(request.execution.id) if host.is_root() else -1
+            outside = user >= 0 and not tier.mounts
+            scratch = _scratch_outside() if outside else state.path / "scratch"
+            about = About(tier.label, user, str(request.log_path), str(scratch) if outside else "")
+            try:
+                state.note(about)
+                scratch.mkdir(exist_ok=True)
+                launch = Launch(
+                    request, params, view, state, self._node_file, scratch, self._options.data_dir, user
+                )
+                confined = tier.confine(launch)
+                owned = [each.path for each in request.outputs]
+                state.write(assemble(launch, confined, owned))
+                pid = spawn.spawn(state, lock)
+            except BaseException:
+                if outside:
+                    remove_tree(scratch)
+                raise
+        except TooManyEntries as error:
+            self._forget(state)
+            raise EngineError(f"the inputs can't be laid out: {error}", component="Process") from None
+        except BaseException:
+            self._forget(state)
+            raise
+        finally:
+            os.close(lock)
+        return pid, tree.start_time(pid)
+
+    def _forget(self, state: State) -> None:
+        remove_tree(state.path)
+        with self._users_lock:
+            self._users.pop(state.id, None)
+
+    def _take_user(self, execution_id: str) -> int:
+        """Give a job a uid that no other job here has, so that jobs can't touch each other."""
+        with self._users_lock:
+            for known in existing(self._root):
+                about = State(self._root, known).about()
+                if about and known not in self._users:
+                    self._users[known] = about.user
+            taken = set(self._users.values())
+            first = zlib.crc32(f"{self._options.node_id}/{execution_id}".encode())
+            for step in range(host.JOB_UIDS):
+                user = host.FIRST_JOB_UID + (first + step) % host.JOB_UIDS
+                if user not in taken and not host.is_known_user(user):
+                    self._users[execution_id] = user
+                    return user
+        raise EngineError("no uid is left for another process job", component="Process", retryable=True)
+
+    async def attach(self, request: RunRequest) -> bool:
+        state = State(self._root, request.execution.id)
+        if not await asyncio.to_thread(lambda: state.is_alive() or state.was_started()):
+            return False
+        self._watch(state)
+        return True
+
+    # --- wait, cancel, clean --------------------------------------------------------------------------------------
+
+    def _watch(self, state: State, supervisor: tuple[int, str] | None = None) -> asyncio.Task[Outcome]:
+        watch_task = self._watches.get(state.id)
+        if watch_task is None:
+            watch_task = asyncio.create_task(self._follow(state, supervisor), name=f"process-{state.id}")
+            self._watches[state.id] = watch_task
+        return watch_task
+
+    async def _follow(self, state: State, supervisor: tuple[int, str] | None) -> Outcome:
+        if supervisor is None:
+            supervisor = await asyncio.to_thread(state.supervisor)
+        if supervisor is not None:
+            await watch.until_ended(state, *supervisor)
+        # For a supervisor that ended, the lock is free; for one that is only just starting, it tells its end.
+        if await asyncio.to_thread(state.is_alive):
+            await watch.until_unlocked(state)
+        return await asyncio.to_thread(_outcome, state)
+
+    async def wait(self, execution_id: str) -> Outcome:
+        """Wait until the task has ended and all its output is in the log file.
+
+        Raises
+        ------
+        EngineError
+            The execution is unknown here.
+        """
+        if execution_id not in self._watches:
+            state = State(self._root, execution_id)
+            if not await asyncio.to_thread(state.path.exists):
+                raise EngineError(f"execution {execution_id} is unknown here", component="Process")
+            self._watch(state)
+        return await asyncio.shield(self._watches[execution_id])
+
+    async def cancel(self, execution_id: str) -> None:
+        await asyncio.to_thread(_cancel, State(self._root, execution_id))
+
+    async def clean(self, execution_id: str) -> None:
+        state = State(self._root, execution_id)
+        if await asyncio.to_thread(state.is_alive):
+            await asyncio.to_thread(_cancel, state)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLEAN_TIMEOUT_S):
+                    await asyncio.shield(self._watch(state))
+        task = self._watches.pop(execution_id, None)
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await asyncio.to_thread(state.remove)
+        with self._users_lock:
+            self._users.pop(execution_id, None)
+
+    async def existing(self) -> list[str]:
+        return await asyncio.to_thread(existing, self._root)
+
+    async def close(self) -> None:
+        watches, self._watches = list(self._watches.values()), {}
+        for task in watches:
+            task.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+
+
+def _all_tiers() -> list[Tier]:
+    from bacalhau_jupyter.engines.process.tiers import all_tiers
+
+    return all_tiers()
+
+
+def _scratch_outside() -> Path:
+    """Create a directory that another user can reach, where the node's own directories are closed."""
+    scratch = Path(tempfile.mkdtemp(prefix="bacalhau-job-"))
+    scratch.chmod(0o711)
+    return scratch
+
+
+def _probe_files(nonce: Path, outputs: Path) -> None:
+    outputs.mkdir(parents=True)
+    nonce.write_text("not for jobs")
+
+
+def _verdict(outcome: Outcome, written: bool, tail: str) -> str:
+    if outcome.error is not None:
+        return f"{outcome.error.message}{f' ({tail})' if tail else ''}"
+    if outcome.exit_code == 9:
+        return "a trial program could read the node's own files"
+    if outcome.exit_code or not written:
+        return f"a trial program failed with exit code {outcome.exit_code}{f' ({tail})' if tail else ''}"
+    return ""
+
+
+def _tail(log: Path) -> str:
+    """Return the last line that was printed, to say why a trial failed."""
+    printed = b"".join(frame.data for frame in logfile.read_frames(log))
+    lines = printed.decode(errors="replace").strip().splitlines()
+    return lines[-1][:300] if lines else ""
+
+
+def _cancel(state: State) -> None:
+    if not state.is_alive():
+        return
+    with contextlib.suppress(FileNotFoundError):
+        state.cancel_file.touch()
+    supervisor = state.supervisor()
+    if supervisor is not None:  # one that has not got so far yet looks for the marker
+        spawn.terminate(*supervisor)
+
+
+def _outcome(state: State) -> Outcome:
+    """Read how a dead supervisor's execution ended, and make up for a supervisor that was killed."""
+    about, record = state.about(), state.record()
+    if record is None:
+        spawn.sweep(state, about)
+    if about:
+        _end_log(Path(about.log))
+    if record is None:
+        if state.cancel_file.exists():
+            return Outcome(EndReason.CANCELLED)
+        return Outcome(EndReason.ERROR, 0, _failure("the execution's supervisor was killed"))
+    reason = EndReason(record.reason)
+    if reason in (EndReason.EXITED, EndReason.CANCELLED):
+        return Outcome(reason, record.exit_code)
+    if reason is EndReason.TIMEOUT:
+        message = "the execution ran longer than it may"
+        return Outcome(reason, record.exit_code, TimedOut(message, component="Process", fails_execution=True))
+    if reason is EndReason.OOM:
+        message = "the kernel killed the process for want of memory"
+        return Outcome(reason, record.exit_code, _failure(message))
+    return Outcome(reason, record.exit_code, _failure(record.error))
+
+
+def _failure(message: str) -> EngineError:
+    return EngineError(message, component="Process", fails_execution=True)
+
+
+def _end_log(path: Path) -> None:
+    """Write the end frame where the supervisor could not (it was killed, or the disk was full)."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _END_SIZE))
+            tail = file.read()
+        if not (tail[:1] == _END_FRAME and tail.endswith(b"\0\0\0\0")):
+            logfile.LogWriter(path).end()
+    except OSError:
+        return

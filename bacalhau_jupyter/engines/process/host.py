@@ -1,0 +1,124 @@
+"""What this host shows to jobs by default, and what it never shows."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pwd
+import stat
+from pathlib import Path
+
+FIRST_JOB_UID = 61500
+JOB_UIDS = 3900
+"""Jobs of a node that runs as root get uids from here: above people, below ``nobody`` and what containers map."""
+
+SYSTEM_DIRECTORIES = ("/usr", "/nix/store")
+SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+"""Directories of their own on old systems, links into /usr on new ones."""
+
+ETC = (
+    "alternatives", "bash.bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies", "debian_version",
+    "fonts", "gai.conf", "group", "host.conf", "hosts", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
+    "locale.alias", "localtime", "magic", "mime.types", "nsswitch.conf", "os-release", "passwd", "pki/ca-trust",
+    "pki/tls/certs", "profile", "profile.d", "protocols", "python3", "python3.11", "python3.12", "python3.13",
+    "resolv.conf", "services", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone",
+)  # fmt: skip
+"""Of /etc, only what programs need to start, to name users and zones, and to check certificates."""
+
+CPU_FACTS = "/sys/devices/system/cpu"
+
+_SECRET_DIRECTORIES = (
+    ".aws", ".azure", ".bacalhau", ".config/gcloud", ".config/gh", ".docker", ".gnupg", ".jupyter", ".kube",
+    ".local/share/jupyter/runtime", ".netrc", ".pypirc", ".ssh",
+)  # fmt: skip
+_OF_THE_SYSTEM = ("/", "/boot", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/var")
+
+
+def is_root() -> bool:
+    """Whether the node runs as root, so that jobs must become somebody else."""
+    return os.geteuid() == 0
+
+
+def is_known_user(uid: int) -> bool:
+    """Whether somebody of this machine has that uid."""
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+@functools.cache
+def system_paths() -> tuple[Path, ...]:
+    """Return the system directories and files that exist here and that every job may read."""
+    wanted = [*SYSTEM_DIRECTORIES, *SYSTEM_LINKS, *(f"/etc/{name}" for name in ETC), CPU_FACTS]
+    return tuple(Path(path) for path in wanted if Path(path).exists())
+
+
+def home() -> Path:
+    """Return our home directory; ``/nonexistent`` for a user that this machine does not know."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
+
+
+@functools.cache
+def homes() -> frozenset[Path]:
+    """Return the home directories of this machine's people, and ours."""
+    found = {home(), Path("/root")}
+    for entry in pwd.getpwall():
+        theirs = Path(entry.pw_dir)
+        if entry.pw_uid >= 1000 and theirs.is_absolute() and len(theirs.parts) > 1:
+            found.add(theirs)
+    return frozenset(found)
+
+
+@functools.lru_cache(maxsize=8)
+def secrets(hidden: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return what no job may see, even inside a directory that it may: ``hidden`` and well-known places."""
+    found = {path.resolve() for path in hidden}
+    found.update((home() / name).resolve() for name in _SECRET_DIRECTORIES)
+    for variable in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "XDG_RUNTIME_DIR", "BACALHAU_DIR"):
+        if value := os.environ.get(variable):
+            found.add(Path(value).resolve())
+    return tuple(sorted(found - {Path("/")}))
+
+
+def is_of_the_system(path: Path) -> bool:
+    """Whether ``path`` is so general (``/``, ``/home``, ``/etc``) that it shows other people's things."""
+    return str(path) in _OF_THE_SYSTEM or any(path in each.parents for each in homes())
+
+
+def readable_by_others(path: Path, *, parents: bool) -> bool:
+    """Whether a user without any relation to ``path`` may read it.
+
+    Parameters
+    ----------
+    path
+        A file or directory; of a directory only the directory itself is looked at.
+    parents
+        Whether that user would have to come through the directories above.
+    """
+    try:
+        above = path.resolve().parents if parents else ()
+        if any(not directory.stat().st_mode & stat.S_IXOTH for directory in above):
+            return False
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    needed = stat.S_IROTH | stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH
+    return mode & needed == needed
+
+
+def tree_readable_by_others(path: Path, *, parents: bool) -> bool:
+    """Like `readable_by_others`, for everything below ``path``, too."""
+    if not readable_by_others(path, parents=parents):
+        return False
+    if path.is_dir():
+        for directory, names, files in os.walk(path):
+            for name in [*names, *files]:
+                entry = Path(directory, name)
+                if not entry.is_symlink() and not readable_by_others(entry, parents=False):
+                    return False
+    return True

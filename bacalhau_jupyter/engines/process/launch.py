@@ -1,0 +1,226 @@
+"""What the two tiers have in common: the command, the environment, the limits of one execution."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import pwd
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from bacalhau_jupyter.engines.base import RunRequest
+from bacalhau_jupyter.engines.process import python_env
+from bacalhau_jupyter.engines.process.params import ProcessParams
+from bacalhau_jupyter.engines.process.plan import OutputMove, Plan
+from bacalhau_jupyter.engines.process.state import State
+from bacalhau_jupyter.engines.process.view import View
+from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.spec import NetworkType
+
+INPUTS, OUTPUTS = "/inputs", "/outputs"
+STOP_GRACE_S = 1.0
+SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_INHERITED = ("LANG", "LANGUAGE", "TZ")
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One execution to start: what was asked for and what this host shows.
+
+    ``user`` is the uid and gid the job becomes, -1 for the node's own; ``scratch`` is private to the execution and, for
+    a tier without mounts, reachable by ``user``; ``ours`` is the compute node's data directory.
+    """
+
+    request: RunRequest
+    params: ProcessParams
+    view: View
+    state: State
+    node_file: Path
+    scratch: Path
+    ours: Path
+    user: int = -1
+
+    @property
+    def host_network(self) -> bool:
+        """Whether the job shares this host's network."""
+        return self.request.execution.job is not None and (
+            self.request.execution.job.task.network.type is NetworkType.HOST
+        )
+
+
+@dataclass
+class Confined:
+    """A tier's part of the plan: how the job is started and confined."""
+
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    landlock_abi: int = 0
+    rules: list[tuple[str, int]] = field(default_factory=list)
+    filter: bytes = b""
+    user: int = -1
+    sandbox_files: list[str] = field(default_factory=list)
+    status: bool = False
+    moves: list[OutputMove] = field(default_factory=list)
+
+
+class Tier(Protocol):
+    """A way to confine a job."""
+
+    label: str
+    """What the record and the node's description say."""
+    mounts: bool
+    """Whether inputs and outputs can appear at any absolute path."""
+
+    def problem(self) -> str:
+        """Say why the tier can't work here as far as that is visible, or ""."""
+        ...
+
+    def network_problem(self) -> str:
+        """Say why a job can't share the host's network, or ""."""
+        ...
+
+    def confine(self, launch: Launch) -> Confined:
+        """Work out how to start an execution; creates what it needs in the scratch directory."""
+        ...
+
+
+def environment(launch: Launch, inputs: str, outputs: str, scratch: str) -> dict[str, str]:
+    """Return the job's environment: an allow-list of ours, then what the spec says.
+
+    Parameters
+    ----------
+    launch
+        The execution.
+    inputs, outputs, scratch
+        Where the job finds these directories.
+    """
+    found = {
+        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("LC_")
+    }
+    found.setdefault("LANG", "C.UTF-8")
+    user = _user_name(launch.user)
+    search = [*python_env.search_path(launch.params.python), *SYSTEM_PATH]
+    found |= {
+        "PATH": ":".join(dict.fromkeys(search)),
+        "HOME": scratch,
+        "TMPDIR": scratch,
+        "USER": user,
+        "LOGNAME": user,
+        "PYTHONUNBUFFERED": "1",  # lines appear when they are printed
+        "PYTHONDONTWRITEBYTECODE": "1",  # the view is read-only
+    }
+    if launch.request.resources.cpu > 0:
+        # A share of the processor can't be enforced here; well-behaved libraries keep to it when told.
+        threads = str(max(1, round(launch.request.resources.cpu)))
+        found |= dict.fromkeys(_THREADS, threads)
+    for text in launch.params.environment_variables:
+        name, _, value = text.partition("=")
+        found[name] = value
+    found |= launch.request.env
+    found |= {
+        "BACALHAU_EXECUTION_ID": launch.request.execution.id,
+        "BACALHAU_INPUTS": inputs,
+        "BACALHAU_OUTPUTS": outputs,
+    }
+    return found
+
+
+def _user_name(user: int) -> str:
+    if user >= 0:
+        return "job"
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return "job"
+
+
+def limits(request: RunRequest) -> list[tuple[int, int]]:
+    """Return the resource limits: memory per process (private writable pages), size per file, no core dumps."""
+    found = [(resource.RLIMIT_CORE, 0)]
+    if request.resources.memory > 0:
+        # RLIMIT_AS would also count what libraries merely reserve, and refuse programs that use little.
+        found.append((resource.RLIMIT_DATA, request.resources.memory))
+    if request.resources.disk > 0:
+        found.append((resource.RLIMIT_FSIZE, request.resources.disk))
+    return found
+
+
+def program(launch: Launch, env: dict[str, str]) -> list[str]:
+    """Return the command with its program resolved.
+
+    Raises
+    ------
+    EngineError
+        The program is not in the job's view.
+    """
+    name, *arguments = launch.params.command
+    if name.startswith("/"):
+        if not _inside_job(name) and not (_shown(name, launch.view) and os.access(name, os.X_OK)):
+            raise EngineError(
+                f"the command {name!r} does not exist in the job's view of this machine",
+                hint="give a program of /usr or of the Python environment, or bring it as an input",
+                component="Process",
+                fails_execution=True,
+            )
+        return [name, *arguments]
+    if "/" in name:
+        return [name, *arguments]
+    for directory in env["PATH"].split(":"):
+        candidate = posixpath.join(directory, name)
+        if _shown(candidate, launch.view) and os.access(candidate, os.X_OK) and not Path(candidate).is_dir():
+            return [candidate, *arguments]
+    raise EngineError(
+        f"the command {name!r} was not found on the job's PATH",
+        hint=f"the PATH is {env['PATH']}",
+        component="Process",
+        fails_execution=True,
+    )
+
+
+def _inside_job(path: str) -> bool:
+    return any(path.startswith(f"{root}/") for root in (INPUTS, OUTPUTS, "/job", "/tmp"))
+
+
+def _shown(path: str, view: View) -> bool:
+    parents = [Path(path), *Path(path).parents]
+    return any(shown in parents for shown in view.shown)
+
+
+def assemble(launch: Launch, confined: Confined, owned: Sequence[Path]) -> Plan:
+    """Join a tier's part with the execution's own."""
+    request = launch.request
+    return Plan(
+        execution=request.execution.id,
+        argv=confined.argv,
+        env=confined.env,
+        cwd=confined.cwd,
+        out=str(request.log_path),
+        record=str(launch.state.record_file),
+        pid_file=str(launch.state.pid_file),
+        cancel_file=str(launch.state.cancel_file),
+        node_file=str(launch.node_file),
+        timeout_s=float(request.timeout_s or 0.0),
+        grace_s=float(request.grace_s),
+        stop_grace_s=STOP_GRACE_S,
+        limits=limits(request),
+        user=confined.user,
+        landlock_abi=confined.landlock_abi,
+        rules=confined.rules,
+        network=launch.host_network,
+        filter=confined.filter,
+        sandbox_files=confined.sandbox_files,
+        status=confined.status,
+        moves=confined.moves,
+        owned=[str(path) for path in owned],
+    )

@@ -1,0 +1,115 @@
+"""Starting a supervisor, and cleaning up after one that was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import bacalhau_jupyter
+from bacalhau_jupyter.engines.process import supervisor, tree
+from bacalhau_jupyter.engines.process.state import About, State
+
+# Our packages are given as empty shells: what their own __init__ modules import would cost more than all the rest.
+_CODE = """
+import sys
+path, name = sys.argv[1], ""
+for part in ("bacalhau_jupyter", "engines", "process"):
+    path, name = path + "/" + part, (name + "." + part).lstrip(".")
+    sys.modules[name] = type(sys)(name)
+    sys.modules[name].__path__ = [path]
+from bacalhau_jupyter.engines.process.supervisor import main
+main()
+"""
+_SWEEP_TIMEOUT_S = 5.0
+
+
+def spawn(state: State, lock: int) -> int:
+    """Start the supervisor of a prepared execution in a session of its own; return its pid.
+
+    It holds ``lock`` from its first instant and nothing else of ours: no pipe, no terminal, no environment.
+    """
+    package = Path(bacalhau_jupyter.__file__).parents[1]
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    errors = os.open(
+        state.path / "supervisor.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+    )
+    environment = {"PATH": os.defpath}
+    environment |= {
+        name: value for name, value in os.environ.items() if name == "LANG" or name.startswith("LC_")
+    }
+    environment |= {name: os.environ[name] for name in ("LANGUAGE", "TZ") if name in os.environ}
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", "-c", _CODE, str(package), str(state.plan)],
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, null, 0),
+                (os.POSIX_SPAWN_DUP2, null, 1),
+                (os.POSIX_SPAWN_DUP2, errors, 2),
+                (os.POSIX_SPAWN_DUP2, lock, supervisor.LOCK_FD),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD],
+        )
+    finally:
+        os.close(null)
+        os.close(errors)
+
+
+def announce(node_file: Path) -> None:
+    """Write which process looks after the executions from now on."""
+    partial = node_file.with_suffix(".new")
+    partial.write_text(f"{os.getpid()} {tree.start_time(os.getpid())}\n")
+    partial.replace(node_file)
+
+
+def terminate(pid: int, start: str) -> None:
+    """Ask a supervisor to end its execution; one that has gone is no trouble."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    except OSError:
+        if tree.start_time(pid) == start:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        return
+    try:
+        if tree.start_time(pid) == start:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+    finally:
+        os.close(descriptor)
+
+
+def sweep(state: State, about: About | None) -> None:
+    """Kill what a supervisor left behind that was itself killed, found by its user or its environment."""
+    marker = b"BACALHAU_EXECUTION_ID=" + state.id.encode() + b"\0"
+    deadline = time.monotonic() + _SWEEP_TIMEOUT_S
+    while left := [pid for pid in _everybody() if _belongs(pid, marker, about.user if about else -1)]:
+        tree.signal_all(left, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.01)
+
+
+def _everybody() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _belongs(pid: int, marker: bytes, user: int) -> bool:
+    if pid == os.getpid() or not tree.start_time(pid):
+        return False
+    directory = Path(f"/proc/{pid}")
+    try:
+        if user >= 0:
+            return directory.stat().st_uid == user
+        return marker in directory.joinpath("environ").read_bytes() + b"\0"
+    except OSError:
+        return False

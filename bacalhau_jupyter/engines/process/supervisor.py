@@ -1,0 +1,405 @@
+"""The supervisor of one execution: a small process of ours that outlives the node.
+
+It starts the confined program, writes the log frames, holds the time-out, ends the whole tree, and leaves an exit
+record. It depends on nobody: the node may be killed and come back, and finds it by its lock file, pid and start time.
+Run as ``python -I -S -c … PLAN`` by `engine`; its modules are chosen for a start of about ten milliseconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import marshal
+import os
+import select
+import struct
+import sys
+import time
+
+from bacalhau_jupyter.engines.process import confine, tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+
+    from bacalhau_jupyter.engines.process.plan import Plan
+else:
+    import _signal  # `signal` itself imports enum: five milliseconds
+
+LOCK_FD = 3
+"""Where the node put the locked descriptor; as long as it is open, the execution counts as alive."""
+
+# The format of `engines.logfile`, whose imports would double the start (a test compares the two).
+STDOUT, STDERR, END = 1, 2, 4
+MAX_PAYLOAD = 64 * 1024
+STREAM_LIMIT = 1_000_000_000
+_HEADER = struct.Struct(">BQI")
+
+_F_SETPIPE_SZ = 1031
+_PIPE_SIZE = 256 * 1024
+_ENDING_STEP_S = 0.02
+"""How often the kill is repeated while the tree is going down."""
+_NODE_STEP_S = 2.0
+"""How often the node is looked at where the kernel has no pidfd."""
+_RECORD_SIZE = 4096
+
+
+class Log:
+    """Appends frames to the execution's log; what a stream prints beyond the limit is dropped."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._left = {STDOUT: STREAM_LIMIT, STDERR: STREAM_LIMIT}
+
+    def write(self, stream: int, data: bytes) -> None:
+        data = data[: self._left[stream]]
+        if data:
+            self._left[stream] -= len(data)
+            self._append(stream, data)
+
+    def end(self) -> None:
+        self._append(END, b"")
+
+    def _append(self, stream: int, data: bytes) -> None:
+        frame = _HEADER.pack(stream, time.time_ns(), len(data)) + data
+        written = os.write(self._fd, frame)
+        if written < len(frame):
+            # A short write means a full disk; the rest must not leave a broken frame for readers.
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Supervisor:
+    """One execution from its start to its exit record."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.log = Log(plan["out"])
+        self.reason = ""
+        self.error = ""
+        self.main = -1
+        self.status = 0
+        self.main_ended = False
+        self.ended = False
+        self.polite_until = 0.0
+        self.streams: dict[int, int] = {}
+        self.reported = -1
+        self.node: Node | None = None
+        self.wake, wake_write = os.pipe()
+        os.set_blocking(self.wake, False)
+        os.set_blocking(wake_write, False)
+        _signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGCHLD):
+            _signal.signal(number, lambda *_: None)
+        _signal.signal(_signal.SIGHUP, _signal.SIG_IGN)
+
+    # --- start ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the program; what can't be started is the execution's error."""
+        self.oom_kills = oom_kills()
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        failure_read, failure_write = os.pipe()
+        for pipe in (out_read, err_read):
+            os.set_blocking(pipe, False)
+            try:
+                fcntl.fcntl(pipe, _F_SETPIPE_SZ, _PIPE_SIZE)
+            except OSError:
+                continue  # this user's pipes are at their limit; a smaller one works, too
+        files = [os.open(path, os.O_RDONLY) for path in self.plan["sandbox_files"]]
+        if self.plan["status"]:
+            self.reported, status_write = os.pipe()
+            files.append(status_write)
+        started = time.monotonic()
+        self.main = os.fork()
+        if self.main == 0:
+            confine.execute(self.plan, out_write, err_write, files, failure_write)
+        for each in (out_write, err_write, failure_write, *files):
+            os.close(each)
+        self.streams = {out_read: STDOUT, err_read: STDERR}
+        self.timeout_at = started + self.plan["timeout_s"] if self.plan["timeout_s"] else 0.0
+        failed = os.read(failure_read, 4096)
+        os.close(failure_read)
+        if failed:
+            step, _, rest = failed.decode(errors="replace").partition("\n")
+            code, _, text = rest.partition("\n")
+            self._fail(start_error(self.plan, step, int(code), text))
+
+    # --- the loop -------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Relay output and hold the limits until nothing of the execution is left."""
+        self.node = Node(self.plan["node_file"], self.plan["grace_s"])
+        poll = select.poll()
+        poll.register(self.wake, select.POLLIN)
+        for stream in self.streams:
+            poll.register(stream, select.POLLIN)
+        watched = -1
+        if os.access(self.plan["cancel_file"], os.F_OK):
+            self.stop("cancelled")
+        self._reap()
+        while not (self.ended and not self.streams):
+            if self.node.watch != watched:
+                if watched >= 0:
+                    poll.unregister(watched)
+                watched = self.node.watch
+                if watched >= 0:
+                    poll.register(watched, select.POLLIN)
+            for ready, _ in poll.poll(self._wait_ms()):
+                if ready == self.wake:
+                    self._on_signal()
+                elif ready in self.streams:
+                    self._relay(ready, poll)
+                elif self.node.watch == ready:
+                    self.node.gone()
+            self._check_times()
+            if self.ended:  # no writer is left: what the pipes hold is all there is
+                for stream in list(self.streams):
+                    self._drain(stream, poll)
+
+    def _wait_ms(self) -> int:
+        times = [at for at in (self.timeout_at, self.polite_until) if at]
+        if self.node and (at := self.node.look_again_at):
+            times.append(at)
+        if self.main_ended and not self.ended:
+            times.append(time.monotonic() + _ENDING_STEP_S)
+        return -1 if not times else max(0, int((min(times) - time.monotonic()) * 1000) + 1)
+
+    def _on_signal(self) -> None:
+        numbers = os.read(self.wake, 512)
+        if _signal.SIGTERM in numbers or _signal.SIGINT in numbers:
+            self.stop("cancelled")
+        self._reap()
+
+    def _check_times(self) -> None:
+        now = time.monotonic()
+        if self.timeout_at and now >= self.timeout_at:
+            self.timeout_at = 0.0
+            self.stop("timed out")
+        if self.polite_until and now >= self.polite_until:
+            self.polite_until = 0.0
+            self._kill()
+        if self.node and self.node.look_again_at and now >= self.node.look_again_at and not self.node.look():
+            self.error = f"no node looked after the execution for {self.plan['grace_s']:g} s"
+            self.stop("error")
+        if self.main_ended and not self.ended:
+            self._reap()
+            if not self.ended:
+                self._kill()
+
+    def _relay(self, stream: int, poll: select.poll) -> bool:
+        """Pass on one chunk; False when the stream has ended or has nothing now."""
+        try:
+            data = os.read(stream, MAX_PAYLOAD)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._forget(stream, poll)
+            return False
+        try:
+            self.log.write(self.streams[stream], data)
+        except OSError as error:
+            self._log_failed(error)
+        return True
+
+    def _drain(self, stream: int, poll: select.poll) -> None:
+        while self._relay(stream, poll):
+            pass
+        if stream in self.streams:
+            self._forget(stream, poll)
+
+    def _forget(self, stream: int, poll: select.poll) -> None:
+        poll.unregister(stream)
+        os.close(stream)
+        del self.streams[stream]
+
+    def _log_failed(self, error: OSError) -> None:
+        if not self.error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            problem = "no space left on the disk that holds it" if full else (error.strerror or str(error))
+            self.error = f"the execution's log could not be written: {problem}"
+            self.reason = "error"
+            self._kill()
+
+    # --- ending ---------------------------------------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """Ask the job to end, and make it after the grace; the first reason counts."""
+        if not self.reason and not self.main_ended:
+            self.reason = reason
+            below = tree.descendants(os.getpid())
+            # bubblewrap's own process must not take the namespace down before the job had its chance.
+            tree.signal_all(below[1:] if self.plan["status"] else below, _signal.SIGTERM)
+            self.polite_until = time.monotonic() + self.plan["stop_grace_s"]
+
+    def _kill(self) -> None:
+        tree.kill_below(os.getpid())
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self.ended = self.main_ended = True
+                return
+            if pid == 0:
+                return
+            if pid == self.main:
+                self.main_ended, self.status = True, status
+
+    def _fail(self, error: str) -> None:
+        self.reason, self.error = "error", error
+
+    # --- the record -----------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Settle the results, write the exit record, end the log."""
+        code = os.waitstatus_to_exitcode(self.status)
+        code = 128 - code if code < 0 else code
+        if self.plan["status"] and not self.reason:
+            report = os.read(self.reported, 65536)
+            if b'"exit-code"' not in report:
+                self._fail("the sandbox could not be set up (its message is the end of stderr)")
+        if not self.reason:
+            killed = code == 137 and oom_kills() > self.oom_kills
+            self.reason = "out of memory" if killed else "exited"
+        if self.plan["moves"] or self.plan["owned"]:
+            from bacalhau_jupyter.engines.process import settle
+
+            try:
+                settle.settle(self.plan)
+            except OSError as error:
+                if self.reason == "exited":
+                    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                    problem = "no space left on the disk" if full else (error.strerror or str(error))
+                    self._fail(f"the results could not be stored: {problem}")
+        write_record(self.plan["record"], self.reason, code, self.error)
+        try:
+            self.log.end()
+        except OSError:
+            return  # the disk is full; the node ends the log when it reads the record
+
+
+class Node:
+    """Whether a node looks after the execution: a pidfd on the one whose name is in the node file."""
+
+    def __init__(self, path: str, grace_s: float) -> None:
+        self._path = path
+        self._grace = grace_s
+        self.watch = -1
+        self.look_again_at = 0.0
+        self._gone_since = time.time()
+        self.look()
+
+    def gone(self) -> None:
+        """Note that the node's process has ended: look again when its grace is over."""
+        self._close()
+        self._gone_since = time.time()
+        self.look_again_at = time.monotonic() + self._grace
+
+    def look(self) -> bool:
+        """Look for a living node; False when there has been none for longer than the grace."""
+        self._close()
+        try:
+            with open(self._path, "rb") as file:  # noqa: PTH123
+                pid, start = file.read().decode().split()
+                named = os.fstat(file.fileno()).st_mtime
+        except (OSError, ValueError):
+            pid, start, named = "0", "", 0.0
+        if start and self._watch(int(pid), start):
+            return True
+        waited = time.time() - max(self._gone_since, named)
+        self.look_again_at = time.monotonic() + max(0.05, self._grace - waited)
+        return waited < self._grace
+
+    def _watch(self, pid: int, start: str) -> bool:
+        try:
+            self.watch = os.pidfd_open(pid)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                return False
+            # No pidfd here: the only place that has to ask again and again.
+            self.look_again_at = time.monotonic() + min(_NODE_STEP_S, max(self._grace / 4, 0.05))
+            if tree.start_time(pid) == start:
+                self._gone_since = time.time()
+                return True
+            return False
+        if tree.start_time(pid) != start:
+            self._close()
+            return False
+        self.look_again_at = 0.0
+        return True
+
+    def _close(self) -> None:
+        if self.watch >= 0:
+            os.close(self.watch)
+            self.watch = -1
+
+
+def start_error(plan: Plan, step: str, code: int, text: str) -> str:
+    """Say in one sentence why the program did not start."""
+    what = os.strerror(code) if code else text
+    if step == "start":
+        return f"the command {plan['argv'][0]!r} could not be started: {what}"
+    if step == "change to the directory":
+        return f"the working directory {plan['cwd']!r} can't be entered: {what}"
+    return f"the job could not be confined ({step}): {what}"
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory since it booted (0: unknown)."""
+    try:
+        with open("/proc/vmstat", "rb") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith(b"oom_kill "):
+                    return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def write_record(path: str, reason: str, exit_code: int, error: str) -> None:
+    """Write the exit record in place of the space reserved for it, so that a full disk can't prevent it."""
+    text = "".join(
+        char if 31 < ord(char) < 127 and char not in '"\\' else _escape(char) for char in error[:600]
+    )
+    record = (
+        f'{{"reason": "{reason}", "exit_code": {exit_code}, "ended_ns": {time.time_ns()}, "error": "{text}"}}'
+    ).encode()
+    reserved = path + ".reserved"
+    descriptor = os.open(reserved, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.write(descriptor, record)
+    os.ftruncate(descriptor, len(record))
+    os.close(descriptor)
+    os.rename(reserved, path)  # noqa: PTH104
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be", errors="replace")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def main() -> None:
+    """Supervise the execution whose plan is the last argument."""
+    path = sys.argv[-1]
+    os.set_inheritable(LOCK_FD, False)
+    os.chdir("/")
+    with open(path, "rb") as file:  # noqa: PTH123
+        plan: Plan = marshal.load(file)
+    supervisor = Supervisor(plan)
+    with open(plan["pid_file"] + ".new", "wb") as file:  # noqa: PTH123
+        file.write(f"{os.getpid()} {tree.start_time(os.getpid())}\n".encode())
+    os.rename(plan["pid_file"] + ".new", plan["pid_file"])  # noqa: PTH104
+    confine.become_subreaper()
+    try:
+        supervisor.start()
+        supervisor.run()
+    except Exception as error:
+        tree.kill_below(os.getpid())
+        supervisor.reason, supervisor.error = (
+            "error",
+            f"the supervisor failed: {type(error).__name__}: {error}",
+        )
+    supervisor.finish()
+    os._exit(0)

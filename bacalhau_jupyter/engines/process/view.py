@@ -1,0 +1,126 @@
+"""The built-up view: which paths of this host a job reads, and nothing else.
+
+Both tiers start from nothing and add. Where a secret lies inside a directory that is shown, bubblewrap covers it and
+Landlock, which knows no exceptions, is given the directory's other entries instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_ENTRIES = 5000
+"""How many entries of a directory may be listed one by one."""
+
+
+class TooManyEntries(Exception):
+    """A directory would have to be taken apart entry by entry, and has too many."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Read-only paths of this host and what of them stays hidden; all absolute."""
+
+    shown: tuple[Path, ...]
+    hidden: tuple[Path, ...]
+
+    def outermost(self) -> list[Path]:
+        """Return the shown paths without those that lie inside another one, shortest first."""
+        kept: dict[str, Path] = {}
+        for path in sorted(set(self.shown), key=lambda each: (str(each).count("/"), str(each))):
+            if not any(above in kept for above in _above(str(path))):
+                kept[str(path)] = path
+        return list(kept.values())
+
+    def covered(self) -> list[Path]:
+        """Return the hidden paths that exist inside a shown one."""
+        roots = {os.path.realpath(path) for path in self.shown}
+        return [
+            hidden
+            for hidden in self.hidden
+            if (str(hidden) in roots or any(above in roots for above in _above(str(hidden))))
+            and hidden.exists()
+        ]
+
+    def without_hidden(self) -> list[Path]:
+        """Return shown paths, taken apart so that no hidden one is below any of them."""
+        covered = self.covered()
+        return [part for path in self.outermost() for part in _take_apart(path, covered)]
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the directories above an absolute path, the nearest first."""
+    while len(path) > 1:
+        path = path.rpartition("/")[0] or "/"
+        yield path
+
+
+def _take_apart(path: Path, hidden: Sequence[Path]) -> Iterator[Path]:
+    if not hidden:
+        yield path
+        return
+    resolved = path.resolve()
+    inside = [each for each in hidden if each == resolved or resolved in each.parents]
+    if not inside:
+        yield path
+    elif resolved not in inside:
+        for entry in entries(path):
+            if not entry.is_symlink():
+                yield from _take_apart(entry, inside)
+
+
+def entries(directory: Path) -> list[Path]:
+    """List a directory that has to be shown entry by entry.
+
+    Raises
+    ------
+    TooManyEntries
+        There are more than `MAX_ENTRIES`.
+    """
+    with os.scandir(directory) as found:
+        names = [entry.name for _, entry in zip(range(MAX_ENTRIES + 1), found, strict=False)]
+    if len(names) > MAX_ENTRIES:
+        raise TooManyEntries(f"{directory} has more than {MAX_ENTRIES} entries")
+    return [directory / name for name in sorted(names)]
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A host path at a place inside the job; no ``source`` means an empty directory."""
+
+    target: str
+    source: Path | None
+    writable: bool = False
+
+
+def lay_out(mounts: Sequence[Mount]) -> list[Mount]:
+    """Order mounts so that parents come first, and make room for one inside another.
+
+    A mount point can't be created in somebody else's directory (it would change the input), so a directory that has
+    other targets inside is replaced by an empty one with its entries mounted one by one.
+
+    Raises
+    ------
+    TooManyEntries
+        Such a directory has too many entries.
+    """
+    by_target = {mount.target: mount for mount in mounts}
+    result: list[Mount] = []
+
+    def place(mount: Mount, children: list[str]) -> None:
+        if not children or mount.writable or mount.source is None or not mount.source.is_dir():
+            result.append(mount)
+            return
+        result.append(Mount(mount.target, None))
+        for entry in entries(mount.source):
+            target = f"{mount.target.rstrip('/')}/{entry.name}"
+            if target not in by_target:
+                inner = [child for child in children if child.startswith(target + "/")]
+                place(Mount(target, entry, mount.writable), inner)
+
+    for target in sorted(by_target, key=lambda each: (each.count("/"), each)):
+        children = [other for other in by_target if other.startswith(target.rstrip("/") + "/")]
+        place(by_target[target], children)
+    return sorted(result, key=lambda each: each.target.count("/"))

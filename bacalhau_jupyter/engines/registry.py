@@ -1,0 +1,137 @@
+"""Finds engines, sources and publishers: one entry point per wire type, from us or from anybody.
+
+A plug-in is a callable that takes `PluginOptions` and returns an `Engine`, `Source` or `Publisher`. One that
+can't be loaded is reported with a sentence and does not keep the node from starting.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from bacalhau_jupyter.engines.base import Engine, PluginOptions
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.publishers.base import Publisher
+    from bacalhau_jupyter.sources.base import Source
+
+ENGINES = "bacalhau_jupyter.engines"
+SOURCES = "bacalhau_jupyter.sources"
+PUBLISHERS = "bacalhau_jupyter.publishers"
+
+# The same table as in pyproject.toml: an editable install keeps the metadata of the day it was made.
+BUILT_IN: dict[str, dict[str, str]] = {
+    ENGINES: {
+        "docker": "bacalhau_jupyter.engines.docker:DockerEngine",
+        "noop": "bacalhau_jupyter.engines.noop:NoopEngine",
+        "process": "bacalhau_jupyter.engines.process:ProcessEngine",
+    },
+    SOURCES: {
+        "inline": "bacalhau_jupyter.sources.inline:InlineSource",
+        "localDirectory": "bacalhau_jupyter.sources.local:LocalDirectorySource",
+        "urlDownload": "bacalhau_jupyter.sources.url:UrlDownloadSource",
+    },
+    PUBLISHERS: {
+        "local": "bacalhau_jupyter.publishers.local:LocalPublisher",
+        "noop": "bacalhau_jupyter.publishers.noop:NoopPublisher",
+    },
+}
+OWN_DISTRIBUTION = "bacalhau-jupyter"
+EXTRA_OF = {"docker": "docker"}
+"""Which extra of ours brings a package that may be missing."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[T]):
+    """Plug-ins by their wire type in lower case, and a sentence for each that can't be used.
+
+    A source that serves several types stands under each of them.
+    """
+
+    plugins: dict[str, T] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def load_engines(
+    options: PluginOptions, disabled: Collection[str] = (), entries: Iterable[EntryPoint] | None = None
+) -> Loaded[Engine]:
+    """Create every engine that is not in ``disabled`` (``Engines.Disabled``)."""
+    return _load(ENGINES, options, disabled, entries, lambda engine: (engine.type,))
+
+
+def load_sources(
+    options: PluginOptions, disabled: Collection[str] = (), entries: Iterable[EntryPoint] | None = None
+) -> Loaded[Source]:
+    """Create every source that is not in ``disabled`` (``InputSources.Disabled``)."""
+    return _load(SOURCES, options, disabled, entries, lambda source: source.types)
+
+
+def load_publishers(
+    options: PluginOptions, disabled: Collection[str] = (), entries: Iterable[EntryPoint] | None = None
+) -> Loaded[Publisher]:
+    """Create every publisher that is not in ``disabled`` (``Publishers.Disabled``)."""
+    return _load(PUBLISHERS, options, disabled, entries, lambda publisher: (publisher.type,))
+
+
+def _load(
+    group: str,
+    options: PluginOptions,
+    disabled: Collection[str],
+    entries: Iterable[EntryPoint] | None,
+    types_of: Callable[[Any], Iterable[str]],
+) -> Loaded[Any]:
+    """Create the plug-ins of ``group``; ``entries`` are the installed entry points unless given."""
+    off = {name.strip().lower() for name in disabled}
+    loaded: Loaded[Any] = Loaded()
+    for name, factory, owner in _factories(group, entry_points(group=group) if entries is None else entries):
+        kind = name.lower()
+        if kind in off:
+            continue
+        if kind in loaded.plugins:
+            loaded.problems[f"{kind} ({owner})"] = (
+                f'{owner} brings another "{name}", which is not used: the type is taken'
+            )
+            continue
+        try:
+            plugin = factory()(options)
+            types = {kind, *(text.lower() for text in types_of(plugin))} - off
+        except Exception as error:
+            # A third party's code may raise anything; the node starts without it.
+            loaded.problems[kind] = _problem(name, owner, error)
+            continue
+        for text in types:
+            loaded.plugins.setdefault(text, plugin)
+    return loaded
+
+
+def _factories(
+    group: str, entries: Iterable[EntryPoint]
+) -> list[tuple[str, Callable[[], Callable[[PluginOptions], Any]], str]]:
+    """Return ``(name, loader, owner)``: our own first, whatever the installed metadata says."""
+    own = BUILT_IN[group]
+    found = [(name, _loader(target), OWN_DISTRIBUTION) for name, target in own.items()]
+    for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
+        owner = entry.dist.name if entry.dist is not None else entry.module
+        stale = owner == OWN_DISTRIBUTION and entry.name in own
+        if not stale and entry.value not in own.values():
+            found.append((entry.name, entry.load, owner))
+    return found
+
+
+def _loader(target: str) -> Callable[[], Callable[[PluginOptions], Any]]:
+    module, _, attribute = target.partition(":")
+    return lambda: getattr(importlib.import_module(module), attribute)
+
+
+def _problem(name: str, owner: str, error: Exception) -> str:
+    missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if missing and (extra := EXTRA_OF.get(missing)):
+        return f'"{name}" needs the package {missing}: pip install "bacalhau-jupyter[{extra}]"'
+    if missing and missing != "bacalhau_jupyter":
+        return f'"{name}" of {owner} needs the package {missing}, which is not installed'
+    return f'"{name}" of {owner} can\'t be loaded: {type(error).__name__}: {error}'

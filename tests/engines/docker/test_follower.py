@@ -1,0 +1,307 @@
+"""Following containers live, and again after the node or its connection was cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bacalhau_jupyter.engines.base import EndReason
+from bacalhau_jupyter.engines.docker import DockerEngine
+from bacalhau_jupyter.engines.logfile import read_frames
+from bacalhau_jupyter.models.errors import EngineError, IOFailure, NetworkFailure, ServiceUnavailable
+from tests.engines.docker.conftest import Node, output_of
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+# Counts on both streams, as fast as it can, with a line that the daemon's log splits (over 16 KiB).
+COUNT = (
+    "i=0; while [ $i -lt 1500 ]; do echo out $i; echo err $i >&2; i=$((i+1)); if [ $i -eq 700 ]; then "
+    "head -c 40000 /dev/zero | tr '\\0' x; echo; sleep 1; fi; done"
+)
+OUT = "".join(f"out {i}\n" + ("x" * 40000 + "\n" if i == 699 else "") for i in range(1500))
+ERR = "".join(f"err {i}\n" for i in range(1500))
+
+
+async def until(path: Path, words: str, timeout: float = 20) -> None:
+    """Wait until ``words`` were printed."""
+    deadline = time.monotonic() + timeout
+    while words not in output_of(path)[0]:
+        assert time.monotonic() < deadline, f"{words!r} was not printed"
+        await asyncio.sleep(0.002)
+
+
+async def test_a_line_is_in_the_log_as_soon_as_it_is_printed(node: Node, python_image: str) -> None:
+    code = "import time\nfor _ in range(20):\n print(time.time_ns(), flush=True); time.sleep(0.02)"
+    request = node.request({"Image": python_image, "Parameters": ["python3", "-c", code]})
+    await node.engine.start(request)
+    arrived: list[float] = []
+    offset = 0
+    while len(arrived) < 20:
+        for frame in read_frames(request.log_path, offset):
+            arrived.append((time.time_ns() - int(frame.data)) / 1e6)
+            # Docker's own time, not ours.
+            assert int(frame.data) <= frame.time_ns <= time.time_ns()
+            offset = frame.next_offset
+        await asyncio.sleep(0.001)
+    await node.engine.wait(request.execution.id)
+    await node.engine.clean(request.execution.id)
+    # Half of them within 5 ms on an idle machine (1 ms is usual); a stream that waits for more would take 20.
+    assert sorted(arrived)[len(arrived) // 2] < 15
+
+
+async def test_a_task_that_ended_while_nobody_looked_is_collected(node: Node, busybox_image: str) -> None:
+    request = node.request(
+        {"Image": busybox_image, "Parameters": ["sh", "-c", "sleep 0.5; echo late; exit 3"]}
+    )
+    await node.engine.start(request)
+    await node.engine.close()
+    assert not output_of(request.log_path)[2]
+    restarted = node.another()
+    await restarted.probe()
+    assert await restarted.attach(request)
+    outcome = await restarted.wait(request.execution.id)
+    assert (outcome.reason, outcome.exit_code) == (EndReason.EXITED, 3)
+    assert output_of(request.log_path) == ("late\n", "", True)
+    await restarted.close()
+    # And once more: the log has its end frame, and must not get another.
+    again = node.another()
+    await again.probe()
+    assert await again.attach(request)
+    assert (await again.wait(request.execution.id)).exit_code == 3
+    assert output_of(request.log_path) == ("late\n", "", True)
+    await again.clean(request.execution.id)
+    assert not await again.attach(request)
+    await again.close()
+
+
+async def test_closing_leaves_the_task_alive_and_tells_who_waits(node: Node, busybox_image: str) -> None:
+    request = node.request({"Image": busybox_image, "Parameters": ["sleep", "60"]})
+    await node.engine.start(request)
+    waiting = asyncio.create_task(node.engine.wait(request.execution.id))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(node.engine.close(), 5)
+    with pytest.raises(ServiceUnavailable):
+        await waiting
+    (container,) = node.containers()
+    assert container["State"]["Running"]
+
+
+NODE_THAT_DIES = """
+import asyncio, msgspec, sys
+from pathlib import Path
+from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.engines.docker import DockerEngine
+from tests.engines.docker.conftest import Node
+
+async def main(directory, url, node_id, image, command, identifier):
+    options = PluginOptions(node_id=node_id, data_dir=Path(directory))
+    node = Node(DockerEngine(options, env={"DOCKER_HOST": url}), Path(directory), url, options)
+    await node.engine.probe()
+    request = node.request({"Image": image, "Parameters": ["sh", "-c", command]}, identifier=identifier)
+    await node.engine.start(request)
+    await node.engine.wait(identifier)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_node_that_is_killed_goes_on_with_its_log_without_loss_or_doubles(
+    node: Node, busybox_image: str, docker_engine: str
+) -> None:
+    identifier = "e-11111111-1111-1111-1111-111111111111"
+    arguments = [str(node.directory), docker_engine, node.options.node_id, busybox_image, COUNT, identifier]
+    child = subprocess.Popen(
+        [sys.executable, "-c", NODE_THAT_DIES, *arguments], cwd=Path(__file__).parents[3]
+    )
+    log = node.directory / identifier / "log"
+    try:
+        await until(log, "out 300\n")
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    assert not output_of(log)[2]
+    (node.directory / identifier).rename(node.directory / "kept")
+    request = node.request({"Image": busybox_image, "Parameters": ["sh", "-c", COUNT]}, identifier=identifier)
+    (node.directory / "kept" / "log").rename(request.log_path)
+    assert await node.engine.attach(request)
+    assert (await node.engine.wait(identifier)).exit_code == 0
+    stdout, stderr, ended = output_of_all(request.log_path)
+    assert stdout == OUT
+    assert stderr == ERR
+    assert ended
+    await node.engine.clean(identifier)
+
+
+def output_of_all(path: Path) -> tuple[str, str, bool]:
+    texts: dict[int, bytes] = {1: b"", 2: b"", 4: b""}
+    offset, ends = 0, 0
+    while frames := list(read_frames(path, offset)):
+        for frame in frames:
+            texts[frame.stream] += frame.data
+            ends += frame.stream == 4
+        offset = frames[-1].next_offset
+    return texts[1].decode(), texts[2].decode(), ends == 1
+
+
+class Proxy:
+    """Passes a Docker Engine's socket on, and cuts every connection when told to."""
+
+    def __init__(self, path: Path, upstream: str) -> None:
+        self.path, self._upstream = path, upstream
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.AbstractServer | None = None
+
+    async def up(self) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+
+    async def down(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        self.path.unlink(missing_ok=True)
+        await asyncio.sleep(0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(self._upstream)
+        self._writers |= {writer, back}
+        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        self._writers -= {writer, back}
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    with contextlib.suppress(ConnectionError, OSError):
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.fixture
+async def proxy(docker_engine: str, tmp_path: Path) -> AsyncIterator[Proxy]:
+    proxy = Proxy(tmp_path / "proxy.sock", docker_engine.removeprefix("unix://"))
+    await proxy.up()
+    yield proxy
+    await proxy.down()
+
+
+async def proxied(node: Node, proxy: Proxy) -> DockerEngine:
+    engine = node.another({"DOCKER_HOST": f"unix://{proxy.path}"})
+    assert (await engine.probe()).available
+    return engine
+
+
+async def test_a_connection_that_is_cut_is_made_again_without_loss_or_doubles(
+    node: Node, busybox_image: str, proxy: Proxy
+) -> None:
+    engine = await proxied(node, proxy)
+    request = node.request({"Image": busybox_image, "Parameters": ["sh", "-c", COUNT]})
+    await engine.start(request)
+    await until(request.log_path, "out 100\n")
+    await proxy.down()
+    await proxy.up()
+    await until(request.log_path, "out 699\n")
+    await proxy.down()
+    await proxy.up()
+    assert (await asyncio.wait_for(engine.wait(request.execution.id), 30)).exit_code == 0
+    assert output_of_all(request.log_path) == (OUT, ERR, True)
+    await engine.clean(request.execution.id)
+    await engine.close()
+
+
+async def test_an_engine_that_stays_away_ends_the_wait_with_a_reason(
+    node: Node, busybox_image: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bacalhau_jupyter.engines.docker.follower.PATIENCE", 1.0)
+    engine = await proxied(node, proxy)
+    request = node.request({"Image": busybox_image, "Parameters": ["sh", "-c", "echo up; sleep 60"]})
+    await engine.start(request)
+    await until(request.log_path, "up\n")
+    await proxy.down()
+    outcome = await asyncio.wait_for(engine.wait(request.execution.id), 20)
+    assert outcome.reason is EndReason.ERROR
+    assert isinstance(outcome.error, NetworkFailure)
+    assert outcome.error.retryable
+    assert output_of(request.log_path)[2], "a reader of the log would wait for ever"
+    with warnings.catch_warnings():
+        # The SDK forgets to close a socket that it could not connect.
+        warnings.simplefilter("ignore", ResourceWarning)
+        with pytest.raises(NetworkFailure, match="does not answer"):
+            await engine.existing()
+        gc.collect()
+    await proxy.up()
+    await engine.close()
+
+
+async def test_a_container_that_somebody_removes_is_an_error_that_says_so(
+    node: Node, api: Any, busybox_image: str, proxy: Proxy
+) -> None:
+    engine = await proxied(node, proxy)
+    request = node.request({"Image": busybox_image, "Parameters": ["sh", "-c", "echo up; sleep 60"]})
+    await engine.start(request)
+    await until(request.log_path, "up\n")
+    # Nobody looks while it goes, so that "it was killed" can't be seen in between.
+    await proxy.down()
+    (container,) = node.containers()
+    api.remove_container(container["Id"], force=True)
+    await proxy.up()
+    outcome = await asyncio.wait_for(engine.wait(request.execution.id), 20)
+    assert outcome.reason is EndReason.ERROR
+    assert isinstance(outcome.error, EngineError)
+    assert "removed while it ran" in outcome.error.message
+    assert output_of(request.log_path) == ("up\n", "", True)
+    await engine.close()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 KiB."""
+    path = tmp_path / "tiny"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", path], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"a small disk can't be mounted: {mounted.stderr.decode().strip()}")
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+async def test_a_disk_that_is_full_ends_the_task_and_not_the_node(
+    node: Node, busybox_image: str, tiny_disk: Path
+) -> None:
+    request = node.request({"Image": busybox_image, "Parameters": ["sh", "-c", "seq 100000; sleep 60"]})
+    request.log_path.symlink_to(tiny_disk / "log")
+    await node.engine.start(request)
+    outcome = await asyncio.wait_for(node.engine.wait(request.execution.id), 20)
+    assert outcome.reason is EndReason.ERROR
+    assert isinstance(outcome.error, IOFailure)
+    assert "no space left" in outcome.error.message.lower()
+    assert node.containers() == []
+    # What fitted is whole frames.
+    assert "".join(f"{number}\n" for number in range(1, 100001)).startswith(output_of(request.log_path)[0])
+    assert (await node.run({"Image": busybox_image, "Parameters": ["echo", "alive"]})).stdout == "alive\n"
+
+
+async def test_many_short_tasks_never_lose_their_last_line(node: Node, busybox_image: str) -> None:
+    async def one(number: int) -> str:
+        done = await node.run(
+            {"Image": busybox_image, "Parameters": ["sh", "-c", f"seq 200; echo last {number}"]}
+        )
+        return done.stdout.splitlines()[-1] + f" of {len(done.stdout.splitlines())}"
+
+    for batch in range(4):
+        numbers = range(batch * 8, batch * 8 + 8)
+        assert await asyncio.gather(*map(one, numbers)) == [f"last {number} of 201" for number in numbers]

@@ -1,0 +1,190 @@
+"""Images: local ones, missing ones, other platforms, and pulling from a registry on a loopback port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from docker.errors import ImageNotFound
+
+from bacalhau_jupyter.lib.clock import ManualClock
+from bacalhau_jupyter.models.errors import EngineError
+from tests.engines.docker.conftest import Node, derived_image, execution_of, load_image, output_of
+from tests.services.registry import Pushed, Registry
+
+
+@pytest.fixture
+def other_platform(api: Any) -> str:
+    return "linux/arm64" if api.version()["Arch"] == "amd64" else "linux/amd64"
+
+
+@pytest.fixture
+def foreign_image(api: Any, other_platform: str) -> Iterator[str]:
+    image = load_image(api, "bacalhau-jupyter-test/foreign", other_platform.removeprefix("linux/"))
+    yield image
+    remove(api, image)
+
+
+def remove(api: Any, image: str) -> None:
+    with contextlib.suppress(ImageNotFound):
+        api.remove_image(image, force=True)
+
+
+@pytest.fixture
+def pushed(api: Any, busybox_image: str, registry: Registry) -> Iterator[Pushed]:
+    """An image that only the registry has (its layers are not here either)."""
+    image = derived_image(api, busybox_image, "bacalhau-jupyter-test/pushed", ['CMD ["echo", "pulled"]'])
+    pushed = registry.push(image, "tests/pushed:1")
+    api.remove_image(image, force=True)
+    yield pushed
+    for name in (pushed.tagged, pushed.pinned):
+        remove(api, name)
+
+
+async def test_a_local_image_without_a_registry_digest_is_accepted(
+    node: Node, api: Any, busybox_image: str
+) -> None:
+    assert not api.inspect_image(busybox_image)["RepoDigests"]
+    assert (await node.engine.bid(execution_of({"Image": busybox_image}))).accepted
+
+
+async def test_an_image_can_be_named_by_its_id(node: Node, api: Any, busybox_image: str) -> None:
+    identifier = api.inspect_image(busybox_image)["Id"]
+    done = await node.run({"Image": identifier, "Parameters": ["echo", "by id"]})
+    assert done.stdout == "by id\n"
+
+
+async def test_a_local_image_for_another_platform_is_refused_with_both_platforms(
+    node: Node, foreign_image: str, other_platform: str, api: Any
+) -> None:
+    bid = await node.engine.bid(execution_of({"Image": foreign_image}))
+    mine = f"linux/{api.version()['Arch']}"
+    assert bid.reason == (
+        f"this node does not support the available image platforms [{other_platform}] (supports [{mine}])"
+    )
+    assert not bid.accepted
+
+
+async def test_a_registry_image_for_another_platform_is_refused_without_pulling_it(
+    node: Node, foreign_image: str, other_platform: str, registry: Registry, api: Any
+) -> None:
+    pushed = registry.push(foreign_image, "tests/foreign:1")
+    remove(api, foreign_image)
+    bid = await node.engine.bid(execution_of({"Image": pushed.tagged}))
+    assert not bid.accepted
+    assert f"[{other_platform}]" in bid.reason
+    assert not api.images(pushed.tagged)
+
+
+@pytest.mark.parametrize("image", ["127.0.0.1:9/nothing:1", "{registry}/nothing:1"])
+async def test_a_missing_image_is_named_and_the_hint_has_the_reason(
+    node: Node, registry: Registry, image: str
+) -> None:
+    image = image.format(registry=registry.address)
+    with pytest.raises(EngineError) as refused:
+        await node.engine.bid(execution_of({"Image": image}))
+    error = refused.value
+    assert error.message == f'image not available: "{image}"'
+    assert (error.code, error.component, error.details) == ("ImageNotFound", "Docker", {"Image": image})
+    assert "refused" in error.hint or "unknown" in error.hint
+    # A node whose bid was long ago finds the same at the start.
+    with pytest.raises(EngineError, match="image not available"):
+        await node.engine.start(node.request({"Image": image}))
+
+
+@pytest.mark.parametrize(
+    "image", ["", "@", "Foo", "a b", "../containers/x", "a?b=c", "x" * 2000, "a" + "-" * 900]
+)
+async def test_what_is_no_image_name_is_refused_as_such(node: Node, image: str) -> None:
+    with pytest.raises(EngineError) as refused:
+        await node.engine.bid(execution_of({"Image": image}))
+    assert refused.value.message.startswith("invalid image format: ")
+    assert refused.value.code == "ImageInvalid"
+
+
+async def test_an_image_is_pulled_by_its_digest_with_progress_in_bytes(
+    node: Node, pushed: Pushed, api: Any
+) -> None:
+    assert (await node.engine.bid(execution_of({"Image": pushed.pinned}))).accepted
+    reports: list[tuple[str, int, int | None]] = []
+    request = node.request({"Image": pushed.pinned})
+    await node.engine.start(request, lambda *report: reports.append(report))
+    assert (await node.engine.wait(request.execution.id)).exit_code == 0
+    assert output_of(request.log_path)[0] == "pulled\n"
+    await node.engine.clean(request.execution.id)
+    assert reports[0] == ("pulling image", 0, None)
+    assert {phase for phase, _, _ in reports} == {"pulling image"}
+    done = [count for _, count, _ in reports]
+    assert done == sorted(done)
+    assert reports[-1][1] == reports[-1][2] != 0
+    assert pushed.pinned in api.inspect_image(pushed.pinned)["RepoDigests"]
+
+
+async def test_a_tag_whose_local_copy_is_for_another_platform_is_pulled_again(
+    node: Node, pushed: Pushed, foreign_image: str, api: Any
+) -> None:
+    name, _, tag = pushed.tagged.rpartition(":")
+    api.tag(foreign_image, name, tag)
+    assert (await node.engine.bid(execution_of({"Image": pushed.tagged}))).accepted
+    assert (await node.run({"Image": pushed.tagged})).stdout == "pulled\n"
+
+
+async def test_cancelling_while_a_registry_does_not_answer_ends_the_wait(node: Node) -> None:
+    held: list[asyncio.StreamWriter] = []
+
+    async def hold(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    silent = await asyncio.start_server(hold, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    pulling = threading.Event()
+    request = node.request({"Image": f"127.0.0.1:{port}/slow:1"})
+    start = asyncio.create_task(node.engine.start(request, lambda *_: pulling.set()))
+    try:
+        assert await asyncio.to_thread(pulling.wait, 10)
+        await asyncio.wait_for(node.engine.cancel(request.execution.id), 2)
+        with pytest.raises(EngineError, match="cancelled"):
+            await asyncio.wait_for(start, 2)
+    finally:
+        silent.close()
+        for writer in held:
+            writer.close()
+
+
+async def test_executions_that_want_the_same_image_share_one_pull_and_one_may_leave(
+    node: Node, pushed: Pushed
+) -> None:
+    requests = [node.request({"Image": pushed.tagged}) for _ in range(3)]
+    starts = [asyncio.create_task(node.engine.start(request)) for request in requests]
+    await asyncio.sleep(0)
+    starts[0].cancel()
+    ended = await asyncio.gather(*starts, return_exceptions=True)
+    assert isinstance(ended[0], asyncio.CancelledError)
+    for request in requests[1:]:
+        assert (await node.engine.wait(request.execution.id)).exit_code == 0
+        await node.engine.clean(request.execution.id)
+    assert node.containers() == []
+
+
+async def test_the_registry_is_asked_once_an_hour(
+    node: Node, pushed: Pushed, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    images = node.engine._known_images()
+    monkeypatch.setattr(images, "_clock", clock)
+    asked: list[Any] = []
+    ask = images._daemon.api.inspect_distribution
+
+    def counted(image: str, **options: Any) -> Any:
+        asked.append(image)
+        return ask(image, **options)
+
+    monkeypatch.setattr(images._daemon.api, "inspect_distribution", counted)
+    for seconds in (0, 3599, 2):
+        clock.advance(seconds)
+        assert (await node.engine.bid(execution_of({"Image": pushed.tagged}))).accepted
+    assert len(asked) == 2

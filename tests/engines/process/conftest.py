@@ -1,0 +1,29 @@
+"""The tiers that work on this machine, each with a bench of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines.process.bench import SYSTEM_PYTHON, TIERS, Bench
+
+
+@pytest.fixture(params=sorted(TIERS))
+def tier(request: pytest.FixtureRequest) -> str:
+    """A tier's name."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def bench(tier: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    """A probed engine of one tier; skipped, with the engine's own sentence, where the tier does not work."""
+    if SYSTEM_PYTHON is None:
+        pytest.skip("no Python in the system directories")
+    bench = Bench(tmp_path, TIERS[tier]())
+    problem = await bench.open()
+    if problem:
+        pytest.skip(problem)
+    yield bench
+    await bench.close()

@@ -1,0 +1,166 @@
+"""Run this directory's tests where people really are: a strict container, a chroot, an ordinary user's shell.
+
+``python tests/engines/process/container_check.py docker chroot user`` runs pytest in each and prints its summary and
+which tier worked there. ``test_places.py`` does the same as tests.
+
+The image and the chroot hold Debian's ``python3`` and nothing of ours: the repository and the packages of the
+interpreter that runs this are mounted read-only, so that must be a CPython 3.11, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+if __package__ in {None, ""}:
+    sys.path.insert(0, str(ROOT))
+
+from tests.services import docker_engine, images
+from tests.services.common import ServiceUnavailableError, cache_dir, is_root
+
+UID = 1600
+TESTS = "tests/engines/process"
+TIMEOUT_S = 600.0
+DEBIAN_PYTHON = (3, 11)
+_PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
+_TIERS = """
+import asyncio, pathlib, sys, tempfile
+from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.engines.process import ProcessEngine
+
+async def main():
+    engine = ProcessEngine(PluginOptions("n-1", pathlib.Path(tempfile.mkdtemp())))
+    found = await engine.probe()
+    print("tier:", found.runtime or found.problem)
+
+asyncio.run(main())
+"""
+
+
+def in_docker(base_url: str, image: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run the tests in a container: Docker's default seccomp profile, uid 1600, no new privileges."""
+    packages = _packages()
+    command = [
+        "docker", "--host", base_url, "run", "--rm", "--init", "--network", "none",
+        "--user", f"{UID}:{UID}", "--security-opt", "no-new-privileges",
+        "--volume", f"{ROOT}:/source:ro", "--volume", f"{packages}:/packages:ro",
+        "--env", "PYTHONPATH=/source:/packages", "--env", "PYTHONDONTWRITEBYTECODE=1", "--env", "HOME=/tmp",
+        "--workdir", "/tmp", image,
+    ]  # fmt: skip
+    if shutil.which("docker") is None:
+        raise ServiceUnavailableError("the docker command is not installed")
+    return _both(command, "python3", "/source", arguments)
+
+
+def in_chroot(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run the tests as root in a chroot, where the kernel refuses user namespaces and pivot_root."""
+    packages = _packages()
+    with _chroot(packages) as root:
+        command = [
+            "chroot", str(root), "/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
+            "PYTHONPATH=/source:/packages", "PYTHONDONTWRITEBYTECODE=1",
+        ]  # fmt: skip
+        return _both(command, "python3", "/source", arguments)
+
+
+def as_user(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run the tests on this host as an ordinary user."""
+    packages = _packages()
+    python = "/usr/bin/python3"
+    if not is_root():
+        raise ServiceUnavailableError("only root can become another user")
+    probe = subprocess.run(
+        [python, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True
+    )
+    if str(DEBIAN_PYTHON) not in probe.stdout:
+        raise ServiceUnavailableError("no Python 3.11 in /usr/bin")
+    with tempfile.TemporaryDirectory() as home:
+        shutil.chown(home, UID, UID)
+        command = [
+            "setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all",
+            "--bounding-set=-all", "/usr/bin/env", "-i", "-C", home, "PATH=/usr/bin:/bin", f"HOME={home}",
+            f"TMPDIR={home}", f"PYTHONPATH={ROOT}:{packages}", "PYTHONDONTWRITEBYTECODE=1",
+        ]  # fmt: skip
+        return _both(command, python, str(ROOT), arguments)
+
+
+def _both(
+    command: list[str], python: str, source: str, arguments: list[str]
+) -> subprocess.CompletedProcess[str]:
+    """Print the tier that the engine picks, then run the tests."""
+    tier = _run([*command, python, "-c", _TIERS])
+    tests = _run(
+        [*command, python, *_PYTEST, "-c", f"{source}/pyproject.toml", f"{source}/{TESTS}", *arguments]
+    )
+    tests.stdout = tier.stdout + tier.stderr + tests.stdout
+    return tests
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
+def _packages() -> Path:
+    if sys.version_info[:2] != DEBIAN_PYTHON:
+        raise ServiceUnavailableError("the tests' packages are not for the Python 3.11 of the image")
+    return Path(sysconfig.get_path("purelib"))
+
+
+@contextmanager
+def _chroot(packages: Path) -> Iterator[Path]:
+    if not is_root():
+        raise ServiceUnavailableError("only root can enter a chroot")
+    archive = cache_dir() / f"python-{images.PYTHON_SUITE}.tar"
+    if not archive.exists():
+        raise ServiceUnavailableError("the tree of the Python image has not been made yet")
+    with tempfile.TemporaryDirectory(prefix="chroot-") as scratch:
+        root = Path(scratch) / "root"
+        with tarfile.open(archive) as tar:
+            tar.extractall(root, filter="fully_trusted")
+        mounts = [("/proc", "proc"), ("/dev", "dev"), (str(ROOT), "source"), (str(packages), "packages")]
+        mounted: list[Path] = []
+        try:
+            for source, name in mounts:
+                target = root / name
+                target.mkdir(exist_ok=True)
+                subprocess.run(["mount", "--bind", source, target], check=True, capture_output=True)
+                mounted.append(target)
+            yield root
+        except subprocess.CalledProcessError as error:
+            raise ServiceUnavailableError(f"can't mount here: {error.stderr!r}") from None
+        finally:
+            for target in reversed(mounted):
+                subprocess.run(["umount", target], check=True)
+            # Nothing that a test may have mounted is emptied with the tree.
+            subprocess.run(["rm", "-rf", "--one-file-system", root], check=True)
+
+
+def main() -> int:
+    """Run the tests in the named places; the exit status is 0 when all passed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("places", nargs="+", choices=["docker", "chroot", "user"])
+    parser.add_argument("--pytest", action="append", default=[], help="a further argument for pytest")
+    options = parser.parse_args()
+    failed = False
+    for place in options.places:
+        if place == "docker":
+            engine = docker_engine.obtain()
+            done = in_docker(engine.base_url, images.ensure_python(engine.base_url), options.pytest)
+        else:
+            done = (in_chroot if place == "chroot" else as_user)(options.pytest)
+        sys.stdout.write(f"--- {place}\n{done.stdout}{done.stderr}\n")
+        failed = failed or done.returncode != 0
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,522 @@
+"""What a job tries and must not get, per tier; each attack first succeeds without confinement.
+
+The attacker is a Python program that prints ``TRIED`` when it begins and ``REACHED`` when it got through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bacalhau_jupyter.engines.base import EndReason, InputMount
+from bacalhau_jupyter.models.resources import Resources
+from tests.engines.process.bench import SYSTEM_PYTHON, Bench, until
+
+PREFACE = """
+import ctypes, os, signal, socket, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+print("TRIED", flush=True)
+def attack(target):
+{body}
+try:
+    if attack(sys.argv[1]):
+        print("REACHED", flush=True)
+except (OSError, IOError) as error:
+    print("refused:", error, flush=True)
+"""
+
+
+def attacker(body: str) -> str:
+    return PREFACE.replace("{body}", textwrap.indent(textwrap.dedent(body).strip(), "    "))
+
+
+def unconfined(code: str, target: str, env: dict[str, str] | None = None) -> str:
+    """Run an attacker the way a bare subprocess engine would."""
+    assert SYSTEM_PYTHON is not None
+    done = subprocess.run(
+        [SYSTEM_PYTHON, "-c", code, target], capture_output=True, text=True, timeout=30, check=False, env=env
+    )
+    return done.stdout
+
+
+async def assert_only_unconfined(bench: Bench, body: str, target: str) -> None:
+    code = attacker(body)
+    assert "REACHED" in unconfined(code, target), "the attack itself does not work, so the test shows nothing"
+    result = await bench.python(code, target)
+    assert "TRIED" in result.stdout, result
+    assert "REACHED" not in result.stdout, result
+
+
+@pytest.fixture
+def victim() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the node's user, with a secret in its environment."""
+    process = subprocess.Popen(
+        [SYSTEM_PYTHON or "python3", "-c", "import sys; sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        env={"SECRET": "the-secret-of-a-process"},
+    )
+    yield process
+    process.kill()
+    process.communicate(timeout=10)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", ["api-key", "repo", "ssh", "data"])
+async def test_a_job_reads_no_secret_of_the_node_and_its_user(bench: Bench, secret: str) -> None:
+    target = {
+        "api-key": bench.api_key,
+        "repo": bench.repo,
+        "ssh": bench.home / ".ssh" / "id_ed25519",
+        "data": bench.data,
+    }[secret]
+    body = "return os.listdir(target) if os.path.isdir(target) else open(target).read()"
+    await assert_only_unconfined(bench, body, str(target))
+
+
+async def test_a_job_reads_no_home_directory(bench: Bench) -> None:
+    home = os.path.expanduser("~")
+    if home in ("/", "") or not os.access(home, os.R_OK) or not os.listdir(home):
+        pytest.skip("this user has no home directory with anything in it")
+    await assert_only_unconfined(bench, "return os.listdir(target)", home)
+
+
+async def test_a_secret_inside_a_directory_that_is_shown_stays_hidden(bench: Bench) -> None:
+    assert SYSTEM_PYTHON is not None
+    prefix = bench.place / "environment"
+    (prefix / "bin").mkdir(parents=True)
+    (prefix / "bin" / "python3").symlink_to(SYSTEM_PYTHON)
+    site = prefix / "lib" / "python3.11" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "shown.py").write_text("VALUE = 'shown'")
+    bench_hidden = prefix / "share" / "repo"
+    bench_hidden.mkdir(parents=True)
+    (bench_hidden / "key").write_text("hidden")
+    prefix_parents = [prefix, *prefix.parents]
+    if os.geteuid() == 0:
+        for directory in prefix_parents[: prefix_parents.index(Path("/"))]:
+            directory.chmod(directory.stat().st_mode | 0o055)
+    options = bench.options.__class__(
+        bench.options.node_id, bench.options.data_dir, hidden=(bench.repo, bench_hidden)
+    )
+    bench.engine._options = options
+    code = attacker("print(open(target.split('/share/')[0] + '/lib/python3.11/site-packages/shown.py').read())\n"
+                    "return open(target).read()")  # fmt: skip
+    target = str(bench_hidden / "key")
+    assert "REACHED" in unconfined(code, target)
+    assert SYSTEM_PYTHON is not None
+    result = await bench.run([SYSTEM_PYTHON, "-c", code, target], Python={"Prefixes": [str(prefix)]})
+    assert "VALUE = 'shown'" in result.stdout, result
+    assert "REACHED" not in result.stdout
+
+
+@pytest.mark.parametrize("path", ["/", "/etc", "/root", "/home"])
+async def test_a_job_can_not_have_the_whole_machine_shown_as_python_paths(bench: Bench, path: str) -> None:
+    for member in ("Prefixes", "Paths"):
+        request = bench.request(["true"], Python={member: [path]})
+        bid = await bench.engine.bid(request.execution)
+        assert not bid.accepted
+        assert bid.reason.startswith("this node ")
+        assert path in bid.reason
+
+
+async def test_a_job_sees_no_secret_of_the_node_s_environment(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("BACALHAU_API_KEY", "AWS_SECRET_ACCESS_KEY", "JUPYTER_TOKEN", "JPY_API_TOKEN", "MY_PASSWORD")
+    for name in names:
+        monkeypatch.setenv(name, "the-secret-value")
+    code = attacker("print(dict(os.environ))\nreturn 'the-secret-value' in os.environ.values()")
+    assert "REACHED" in unconfined(code, "")
+    result = await bench.python(code, "", env={"GIVEN": "yes"})
+    assert "'GIVEN': 'yes'" in result.stdout
+    assert "REACHED" not in result.stdout
+    assert not any(name in result.stdout for name in names)
+
+
+async def test_a_job_reads_no_other_process_s_environment(
+    bench: Bench, victim: subprocess.Popen[bytes]
+) -> None:
+    await assert_only_unconfined(
+        bench, "return b'the-secret' in open(f'/proc/{target}/environ', 'rb').read()", str(victim.pid)
+    )
+
+
+# --- sockets ----------------------------------------------------------------------------------------------------------
+
+CONNECT_UNIX = "s = socket.socket(socket.AF_UNIX); s.connect(target); return True"
+CONNECT_TCP = "socket.create_connection(('127.0.0.1', int(target)), timeout=5); return True"
+
+
+async def test_a_job_connects_to_no_docker_socket(bench: Bench) -> None:
+    path = str(bench.place / "docker.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        os.chmod(path, 0o777)
+        await assert_only_unconfined(bench, CONNECT_UNIX, path)
+    if os.access("/var/run/docker.sock", os.R_OK | os.W_OK):
+        await assert_only_unconfined(bench, CONNECT_UNIX, "/var/run/docker.sock")
+
+
+async def test_a_job_reaches_no_port_of_the_node(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await assert_only_unconfined(bench, CONNECT_TCP, str(listener.getsockname()[1]))
+
+
+@pytest.mark.parametrize("host_network", [False, True])
+async def test_a_job_reaches_no_abstract_socket(bench: Bench, tier: str, host_network: bool) -> None:
+    name = f"bacalhau-test-{os.getpid()}"
+    code = attacker("s = socket.socket(socket.AF_UNIX); s.connect(chr(0) + target); return True")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("\0" + name)
+        listener.listen()
+        assert "REACHED" in unconfined(code, name)
+        if host_network and tier == "restricted" and os.geteuid() != 0:
+            bid = await bench.engine.bid(bench.request(["true"], host_network=True).execution)
+            assert "Network.Type" in bid.reason
+            return
+        result = await bench.python(code, name, host_network=host_network)
+        assert "TRIED" in result.stdout
+        assert "REACHED" not in result.stdout
+
+
+async def test_a_job_that_asks_for_the_host_network_gets_it_where_that_is_safe(
+    bench: Bench, tier: str
+) -> None:
+    if tier == "restricted" and os.geteuid() != 0:
+        pytest.skip("refused there; see the test of abstract sockets")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        result = await bench.python(attacker(CONNECT_TCP), port, host_network=True)
+    assert "REACHED" in result.stdout, result
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_writes_nowhere_but_to_its_outputs(bench: Bench) -> None:
+    name = f"bacalhau-attack-{os.getpid()}-{time.monotonic_ns()}"
+    open_to_all = bench.place / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    existing = open_to_all / "existing"
+    existing.write_text("untouched")
+    existing.chmod(0o666)
+    places = [bench.repo, bench.data, bench.home, bench.place, open_to_all, "/dev/shm", "/tmp", "/var/tmp"]
+    targets = [str(Path(place) / name) for place in places]
+    body = f"""
+    for path in target.split(":"):
+        for act in (lambda: open(path, "w").write("x"), lambda: os.mkdir(path), lambda: os.symlink("/", path)):
+            try:
+                act()
+                print("made", path)
+            except OSError:
+                pass
+    for act in (lambda: open({str(existing)!r}, "w"), lambda: os.truncate({str(existing)!r}, 0),
+                lambda: os.unlink({str(existing)!r}), lambda: os.open({str(existing)!r}, os.O_RDONLY | os.O_TRUNC)):
+        try:
+            act()
+        except OSError:
+            pass
+    open("outputs/allowed", "w").write("yes")
+    return True
+    """
+    result = await bench.python(attacker(body), ":".join(targets))
+    assert result.outcome.exit_code == 0, result
+    assert result.text("allowed") == "yes"
+    assert [path for path in targets if os.path.lexists(path)] == []
+    assert existing.read_text() == "untouched"
+    # The same program, free to do it: every place was worth trying.
+    (bench.place / "outputs").mkdir()
+    subprocess.run(
+        [SYSTEM_PYTHON or "", "-c", attacker(body), ":".join(targets)],
+        cwd=bench.place,
+        check=True,
+        timeout=30,
+    )
+    assert all(os.path.lexists(path) for path in targets)
+    assert not existing.exists()
+    for path in targets:
+        Path(path).unlink()
+
+
+async def test_a_job_s_working_directory_is_not_writable(bench: Bench) -> None:
+    code = attacker("open('scratch', 'w'); return True")
+    result = await bench.python(code, "")
+    assert "REACHED" not in result.stdout
+    assert "REACHED" in (await bench.python(code, "", WorkingDirectory="outputs")).stdout
+
+
+async def test_a_job_changes_nothing_of_its_inputs(bench: Bench) -> None:
+    source = bench.place / "input"
+    (source / "sub").mkdir(parents=True)
+    files = [source / "data.csv", source / "sub" / "more.csv"]
+    for file in files:
+        file.write_text("a,b\n1,2\n")
+        file.chmod(0o666)
+    for directory in (source / "sub", source):
+        directory.chmod(0o777)
+    body = """
+    for path in target.split(":"):
+        for act in (lambda: open(path, "a").write("x"), lambda: os.truncate(path, 0), lambda: os.chmod(path, 0),
+                    lambda: os.utime(path, (1, 1)), lambda: os.rename(path, path + ".moved"), lambda: os.unlink(path),
+                    lambda: open(os.path.dirname(path) + "/new", "w"), lambda: os.setxattr(path, "user.x", b"y"),
+                    lambda: os.fchmod(os.open(path, os.O_RDONLY), 0), lambda: os.link(path, "outputs/linked")):
+            try:
+                act()
+            except OSError:
+                pass
+    print(sorted(os.listdir("inputs")), open("inputs/data.csv").read())
+    """
+
+    def facts() -> list[tuple[str, int, int, bytes]]:
+        found = [(str(path), path.stat()) for path in sorted([source, *source.rglob("*")])]
+        return [
+            (
+                name,
+                stat.st_mode,
+                stat.st_mtime_ns,
+                Path(name).read_bytes() if os.access(name, os.R_OK) and Path(name).is_file() else b"",
+            )
+            for name, stat in found
+        ]
+
+    before = facts()
+    places = ["inputs/data.csv", "inputs/sub/more.csv", *(str(file) for file in files)]
+    result = await bench.python(
+        attacker(body), ":".join(places), inputs=[InputMount(source, "/inputs")], timeout_s=30
+    )
+    assert "['data.csv', 'sub'] a,b\n1,2\n" in result.stdout, result
+    assert facts() == before
+    unconfined(attacker(body), ":".join(str(file) for file in files))
+    assert facts() != before
+
+
+async def test_a_job_changes_no_modes_and_times_of_the_node_s_files(bench: Bench) -> None:
+    file = bench.home / "mine"
+    file.write_text("x")
+    file.chmod(0o640)
+    body = """
+    for act in (lambda: os.chmod(target, 0o777), lambda: os.utime(target, (1, 1)), lambda: os.chown(target, 0, 0)):
+        try:
+            act()
+        except OSError:
+            pass
+    """
+    before = (file.stat().st_mode, file.stat().st_mtime_ns, file.stat().st_uid)
+    await bench.python(attacker(body), str(file))
+    assert (file.stat().st_mode, file.stat().st_mtime_ns, file.stat().st_uid) == before
+    unconfined(attacker(body), str(file))
+    assert file.stat().st_mode != before[0]
+
+
+# --- other processes and the kernel -------------------------------------------------------------------------------------
+
+
+async def test_a_job_signals_no_process_of_the_host(bench: Bench, victim: subprocess.Popen[bytes]) -> None:
+    body = """
+    pid = int(target)
+    for act in (lambda: os.kill(pid, 9), lambda: libc.syscall(234, pid, pid, 9), lambda: libc.syscall(200, pid, 9)):
+        try:
+            act()
+        except OSError:
+            pass
+    """
+    result = await bench.python(attacker(body), str(victim.pid))
+    assert "TRIED" in result.stdout
+    assert victim.poll() is None
+    unconfined(attacker(body), str(victim.pid))
+    assert victim.wait(timeout=10) == -signal.SIGKILL
+
+
+async def test_a_job_kills_neither_its_supervisor_nor_the_node(bench: Bench) -> None:
+    code = attacker("""
+    for pid in {os.getppid(), int(target)}:
+        if pid > 1:
+            try:
+                os.kill(pid, 9)
+            except OSError:
+                pass
+    return True
+    """)
+    result = await bench.python(code, str(os.getpid()))
+    # bubblewrap's own first process is a fair target: the job ends only itself with it.
+    assert result.outcome.reason is EndReason.EXITED, result
+
+
+PTRACE = "return libc.ptrace(16, int(target), 0, 0) == 0"
+VM_READ = """
+buffer = ctypes.create_string_buffer(8)
+local = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8)
+base = int(open(f"/proc/{target}/maps").readline().split("-")[0], 16)
+remote = (ctypes.c_size_t * 2)(base, 8)
+return libc.process_vm_readv(int(target), local, 1, remote, 1, 0) == 8
+"""
+PRLIMIT = """
+import resource
+resource.prlimit(int(target), resource.RLIMIT_CORE, (0, 0))
+return True
+"""
+
+
+@pytest.mark.parametrize("body", [PTRACE, VM_READ, PRLIMIT], ids=["ptrace", "process_vm_readv", "prlimit"])
+async def test_a_job_touches_no_other_process(
+    bench: Bench, victim: subprocess.Popen[bytes], body: str
+) -> None:
+    if "REACHED" not in unconfined(attacker(body), str(victim.pid)):
+        pytest.skip("this machine refuses it to everybody")
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(victim.pid).resume()
+    result = await bench.python(attacker(body), str(victim.pid))
+    assert "TRIED" in result.stdout
+    assert "REACHED" not in result.stdout
+
+
+async def test_a_job_gets_no_shared_memory_of_the_host(bench: Bench) -> None:
+    if shutil.which("ipcmk") is None:
+        pytest.skip("no ipcmk")
+    made = subprocess.run(["ipcmk", "-M", "4096", "-p", "0666"], capture_output=True, text=True, check=True)
+    identifier = made.stdout.split()[-1]
+    try:
+        await assert_only_unconfined(
+            bench,
+            "libc.shmat.restype = ctypes.c_ssize_t; return libc.shmat(int(target), None, 0) != -1",
+            identifier,
+        )
+    finally:
+        subprocess.run(["ipcrm", "-m", identifier], check=True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return libc.unshare(0x10000000) == 0",
+        # In a namespace of its own: the unconfined control runs as whoever runs the tests, perhaps as root.
+        "return libc.unshare(0x20000) == 0 and libc.mount(b'none', b'/', None, 1 << 14 | 1 << 18, None) == 0",
+        "return libc.syscall(250, 0, -3, 1) >= 0",  # keyctl
+        "return libc.syscall(425, 8, ctypes.create_string_buffer(120)) >= 0",  # io_uring_setup
+        "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM); return True",
+        "socket.socket(socket.AF_PACKET, socket.SOCK_RAW); return True",
+        "os.setuid(0); return os.getuid() == 0 and os.geteuid() == 0",
+    ],
+    ids=["new user namespace", "mount", "keyctl", "io_uring", "vsock", "packet", "setuid 0"],
+)
+async def test_a_job_gets_no_further_rights_from_the_kernel(bench: Bench, body: str) -> None:
+    code = attacker(body)
+    if "REACHED" not in unconfined(code, ""):
+        pytest.skip("this machine refuses it to everybody")
+    result = await bench.python(code, "")
+    assert "TRIED" in result.stdout
+    assert "REACHED" not in result.stdout
+
+
+async def test_a_job_runs_without_root_s_identity_and_rights(bench: Bench) -> None:
+    code = (
+        "import os, ctypes; print(os.getresuid(), os.getresgid(), os.getgroups());"
+        "print(ctypes.CDLL(None).prctl(39, 0, 0, 0, 0), ctypes.CDLL(None).prctl(21, 0, 0, 0, 0))"
+    )
+    result = await bench.python(code)
+    lines = result.stdout.splitlines()
+    assert lines[1] == "1 2", "no_new_privs and a seccomp filter"
+    if os.geteuid() == 0:
+        uid = int(lines[0].split(",")[0].strip("("))
+        assert 60000 < uid < 65534
+        assert lines[0] == f"({uid}, {uid}, {uid}) ({uid}, {uid}, {uid}) [{uid}]".replace(
+            f"[{uid}]", "[]"
+        ) or (lines[0].endswith(f"[{uid}]"))
+
+
+# --- time ---------------------------------------------------------------------------------------------------------------
+
+ESCAPE = """
+import os, sys, time
+for _ in range(2):
+    if os.fork():
+        time.sleep(100) if _ == 0 else os._exit(0)
+    os.setsid()
+while True:
+    with open(sys.argv[1], "a") as file:
+        file.write(".")
+    time.sleep(0.02)
+"""
+
+
+def marked(marker: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if marker in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+async def test_a_detached_process_does_not_outlive_the_time_out(bench: Bench) -> None:
+    assert SYSTEM_PYTHON is not None
+    marker = f"marker-{os.getpid()}-{time.monotonic_ns()}"
+    # Control: killing the first process and its group, as a simple engine does, leaves the detached one alive.
+    beats = bench.place / "beats"
+    naive = subprocess.Popen([SYSTEM_PYTHON, "-c", ESCAPE, str(beats), marker], start_new_session=True)
+    await until(lambda: beats.exists() and beats.stat().st_size > 3)
+    os.killpg(naive.pid, signal.SIGKILL)
+    naive.wait(timeout=10)
+    survivors = marked(marker)
+    assert survivors
+    for survivor in survivors:
+        survivor.kill()
+    await until(lambda: not marked(marker))
+
+    result = await bench.python(ESCAPE, "outputs/beats", marker, timeout_s=0.7)
+    assert result.outcome.reason is EndReason.TIMEOUT
+    assert result.outcome.error is not None
+    beats_then = len(result.text("beats"))
+    assert beats_then > 3
+    assert marked(marker) == []
+    assert len(result.text("beats")) == beats_then
+
+
+async def test_a_process_left_behind_ends_with_its_job(bench: Bench) -> None:
+    marker = f"marker-{os.getpid()}-{time.monotonic_ns()}"
+    code = ESCAPE.replace("time.sleep(100) if _ == 0 else os._exit(0)", "os._exit(0)")
+    result = await bench.python(code, "outputs/beats", marker)
+    assert result.outcome.exit_code == 0
+    assert marked(marker) == []
+
+
+async def test_a_job_that_ignores_polite_signals_ends_anyway(bench: Bench) -> None:
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(100)"
+    started = time.monotonic()
+    result = await bench.python(code, timeout_s=0.5)
+    assert result.outcome.reason is EndReason.TIMEOUT
+    assert 1.0 < time.monotonic() - started < 10.0
+
+
+async def test_a_fork_bomb_ends_with_its_time_out(bench: Bench) -> None:
+    marker = f"marker-{os.getpid()}-{time.monotonic_ns()}"
+    code = """
+import os, sys, time
+for _ in range(6):
+    if os.fork() == 0 and os.getpid() % 2:
+        os.setsid()
+while True:
+    if os.fork() == 0:
+        time.sleep(0.05); os._exit(0)
+    time.sleep(0.05)
+"""
+    result = await bench.python(code, marker, timeout_s=1.0, resources=Resources(memory=256 << 20))
+    assert result.outcome.reason is EndReason.TIMEOUT
+    assert marked(marker) == []
