@@ -1,0 +1,59 @@
+"""The API as an aiohttp application."""
+
+from __future__ import annotations
+
+from weakref import WeakSet
+
+from aiohttp import web
+
+from bacalhau_jupyter.api import websocket
+from bacalhau_jupyter.api.agent import AgentRoutes
+from bacalhau_jupyter.api.auth import AuthRoutes
+from bacalhau_jupyter.api.base import ApiServices
+from bacalhau_jupyter.api.binding import BODY_LIMIT
+from bacalhau_jupyter.api.events import EventRoutes
+from bacalhau_jupyter.api.jobs import JobRoutes
+from bacalhau_jupyter.api.lease import LeaseRoutes
+from bacalhau_jupyter.api.logs import LogRoutes
+from bacalhau_jupyter.api.middleware import guard
+from bacalhau_jupyter.api.nodes import NodeRoutes
+from bacalhau_jupyter.api.results import ResultFileRoutes, ResultListRoutes
+
+FEATURES = ["events", "lease", "signed-results"]
+"""What this API offers beyond the official one, as ``agent/node`` lists it."""
+
+KEEPALIVE_S = 75.0
+BACKLOG = 1024
+
+
+def build_app(services: ApiServices) -> web.Application:
+    """Return the application with the routes that this node's roles give it."""
+    app = web.Application(middlewares=[guard(services)], client_max_size=BODY_LIMIT)
+    app[websocket.OPEN_SOCKETS] = WeakSet()
+    app.on_shutdown.append(websocket.close_all)
+    app.add_routes(AgentRoutes(services).routes())
+    app.add_routes(LeaseRoutes(services).routes())
+    if services.results is not None:
+        app.add_routes(ResultFileRoutes(services.results).routes())
+    if services.orchestrator is not None:
+        app.add_routes(AuthRoutes(services).routes())
+        for group in (
+            JobRoutes(services.orchestrator),
+            LogRoutes(services.orchestrator),
+            ResultListRoutes(services.orchestrator, services.results),
+            NodeRoutes(services.orchestrator),
+            EventRoutes(services.orchestrator),
+        ):
+            app.add_routes(group.routes())
+    return app
+
+
+def build_runner(services: ApiServices, shutdown_timeout_s: float = 2.0) -> web.AppRunner:
+    """Return a runner for `build_app`; the caller sets it up, gives it sockets, and cleans it up."""
+    return web.AppRunner(
+        build_app(services),
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=shutdown_timeout_s,
+    )

@@ -1,0 +1,98 @@
+"""Query parameters and bodies, bound the way Bacalhau's server binds them.
+
+Names match case-insensitively, an empty value counts as absent, booleans are Go's words, integers are decimal.
+A GET ignores its body, a PUT or POST its query.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from aiohttp import web
+
+from bacalhau_jupyter.models.codec import decode
+from bacalhau_jupyter.models.errors import BadRequest
+
+T = TypeVar("T")
+
+BODY_LIMIT = 10 * 1024 * 1024
+"""Bytes of a request body; a larger one is answered with 413."""
+
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
+_UINT_LIMIT = 2**63
+
+
+class Query:
+    """The query string of a request."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in request.query.items():
+            if value:
+                self._values.setdefault(name.lower(), []).append(value)
+
+    def text(self, name: str) -> str:
+        """Return the first value, or an empty text."""
+        values = self._values.get(name)
+        return values[0] if values else ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return every value."""
+        return tuple(self._values.get(name, ()))
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean; absent is false. Raises BadRequest for other words than Go's."""
+        value = self.text(name)
+        if value in _FALSE:
+            return False
+        if value in _TRUE:
+            return True
+        raise _unparsable("ParseBool", value)
+
+    def uint(self, name: str) -> int:
+        """Return an unsigned integer; absent is 0. Raises BadRequest for anything else."""
+        value = self.text(name)
+        if not value:
+            return 0
+        if not (value.isascii() and value.isdigit()):
+            raise _unparsable("ParseUint", value)
+        number = int(value) if len(value) < 20 else _UINT_LIMIT
+        if number >= _UINT_LIMIT:
+            raise _unparsable("ParseUint", value, "value out of range")
+        return number
+
+
+async def body(request: web.BaseRequest, kind: type[T]) -> T:
+    """Read and decode the JSON body; without one every member has its default.
+
+    Raises
+    ------
+    BadRequest
+        The content type is not JSON, the text is not JSON, or a member has the wrong type.
+    aiohttp.web.HTTPRequestEntityTooLarge
+        The body is over the limit.
+    """
+    if not request.body_exists:
+        return kind()
+    if not request.content_type.startswith("application/json"):
+        raise BadRequest(
+            "code=415, message=Unsupported Media Type", component="APIServer", code="InternalError"
+        )
+    length = request.content_length or 0
+    if length > BODY_LIMIT:
+        raise web.HTTPRequestEntityTooLarge(max_size=BODY_LIMIT, actual_size=length)
+    raw = await request.read()
+    if not raw.strip():
+        return kind()
+    try:
+        return decode(raw, kind)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply", component="APIServer") from None
+
+
+def _unparsable(function: str, value: str, why: str = "invalid syntax") -> BadRequest:
+    problem = f'strconv.{function}: parsing "{value[:64]}": {why}'
+    return BadRequest(
+        f"code=400, message={problem}, internal={problem}", component="APIServer", code="InternalError"
+    )

@@ -1,0 +1,69 @@
+"""How long an embedded node lives: while somebody holds a lease, or a job runs, and a grace time after that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from bacalhau_jupyter.lib.clock import SECOND, Clock
+
+GRACE_S = 600.0
+"""Seconds that an idle node waits for somebody to come back."""
+
+FIRST_LEASE_S = 30.0
+"""Seconds that a fresh node waits for its starter's lease, however short the grace."""
+
+_LOOK_S = 1.0
+
+
+class Leases:
+    """Counts open leases and tells when the node has become superfluous."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self.count = 0
+        self.total = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold a lease for the duration."""
+        self.count += 1
+        self.total += 1
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self.count -= 1
+            self._changed.set()
+
+    async def until_superfluous(
+        self, active_jobs: Callable[[], Awaitable[int]], grace_s: float, first_lease_s: float = FIRST_LEASE_S
+    ) -> None:
+        """Return once no lease was held and no job ran for ``grace_s`` seconds in a row.
+
+        Before the first lease the node waits ``first_lease_s`` at least.
+        """
+        idle_since: int | None = None
+        while True:
+            self._changed.clear()
+            if self.count or await active_jobs():
+                idle_since = None
+                wait_s = _LOOK_S
+            else:
+                now = self._clock.monotonic_ns()
+                idle_since = now if idle_since is None else idle_since
+                needed_s = grace_s if self.total else max(grace_s, first_lease_s)
+                wait_s = needed_s - (now - idle_since) / SECOND
+                if wait_s <= 0:
+                    return
+            await self._wait(wait_s)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait for a change of the leases; the end of the last job is looked for, since it tells nobody here."""
+        try:
+            async with asyncio.timeout(max(0.01, min(seconds, _LOOK_S))):
+                await self._changed.wait()
+        except TimeoutError:
+            pass

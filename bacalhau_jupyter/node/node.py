@@ -1,0 +1,247 @@
+"""One node process: its roles, its API, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from bacalhau_jupyter._version import __version__
+from bacalhau_jupyter.api.app import FEATURES, build_runner
+from bacalhau_jupyter.api.base import ApiServices
+from bacalhau_jupyter.auth.access import Access, TrustedSockets
+from bacalhau_jupyter.auth.challenge import ChallengeMethod
+from bacalhau_jupyter.compute.node import ComputeNode
+from bacalhau_jupyter.compute.store import MIGRATIONS as COMPUTE_MIGRATIONS
+from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.election import NodeLock, NodeRecord
+from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.engines.registry import Loaded, load_engines, load_publishers, load_sources
+from bacalhau_jupyter.lib.clock import Clock, SystemClock
+from bacalhau_jupyter.lib.database import Database, DatabaseError
+from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.node import NodeInfo, NodeType
+from bacalhau_jupyter.node import ports, settings
+from bacalhau_jupyter.node.agent import NodeAgent
+from bacalhau_jupyter.node.leases import Leases
+from bacalhau_jupyter.node.results import LocalResults
+from bacalhau_jupyter.node.version import build_version
+from bacalhau_jupyter.orchestrator.service import Orchestrator
+from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS as ORCHESTRATOR_MIGRATIONS
+from bacalhau_jupyter.transport.memory import MemoryTransport
+
+log = logging.getLogger(__name__)
+
+JOIN_TIMEOUT_S = 20.0
+"""Seconds that the start waits for our own compute role; official clients fail jobs that find no node."""
+
+STOP_TIMEOUT_S = 15.0
+"""Seconds that each part may take to stop."""
+
+
+class Node:
+    """A running node. Made by `running_node`."""
+
+    def __init__(self, config: Config, repo: Repo, *, embedded: bool, name: str, clock: Clock) -> None:
+        self.config = config
+        self.repo = repo
+        self.node_id = settings.node_name(config, repo, name)
+        self.leases = Leases(clock)
+        self.record: NodeRecord
+        self.orchestrator: Orchestrator
+        self.compute: ComputeNode | None = None
+        self._embedded = embedded
+        self._clock = clock
+        self._problems: dict[str, str] = {}
+
+    @property
+    def url(self) -> str:
+        """Base URL of the API, as a client on this host dials it."""
+        return self.record.url
+
+    @property
+    def key(self) -> str:
+        """The API key."""
+        return self.repo.api_key()
+
+    async def until_superfluous(self) -> None:
+        """Return once an embedded node has nobody to serve and nothing to do."""
+        await self.leases.until_superfluous(self.orchestrator.active_jobs, self.config["Node.GracePeriod"])
+
+    def info(self) -> NodeInfo:
+        """Describe the node: as compute node where it is one."""
+        if self.compute is not None:
+            return self.compute.info()
+        return NodeInfo(
+            node_id=self.node_id,
+            node_type=NodeType.REQUESTER,
+            labels=self.config["Labels"],
+            bacalhau_version=build_version(),
+            features=list(FEATURES),
+            jupyter_version=__version__,
+        )
+
+    def debug(self) -> dict[str, Any]:
+        """Facts of the roles, by component."""
+        facts: dict[str, Any] = {"Plugins": self._problems}
+        if self.compute is not None:
+            facts["Compute"] = {
+                "Joined": self.compute.joined,
+                "Problem": self.compute.problem,
+                "LiveExecutions": [record.execution.id for record in self.compute.live()],
+            }
+        return facts
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Start everything; ``stack`` undoes it in reverse order.
+
+        Raises
+        ------
+        BacalhauError
+            The node can't start; what was started is undone by ``stack``.
+        """
+        # The lock comes before the first database, the port before the first job is taken up again.
+        lock = stack.enter_context(NodeLock.acquire(self.repo, __version__, str(uuid.uuid4())))
+        self.record = lock.record
+        listener = stack.enter_context(contextlib.closing(self._listen()))
+        carrier = MemoryTransport()
+        await self._start_orchestrator(stack, carrier)
+        if self.config["Compute.Enabled"]:
+            await self._start_compute(stack, carrier)
+        await self._start_api(stack, listener)
+        self.record = lock.publish(self.config["API.Host"], listener.getsockname()[1])
+        log.info("node %s listens on %s", self.node_id, self.record.url)
+
+    def _listen(self) -> socket.socket:
+        host, port = self.config["API.Host"], self.config["API.Port"]
+        if not self._embedded or self.config.source("API.Port") != "default":
+            return ports.listen(host, port)
+        listener = ports.listen_embedded(host, port, self.repo)
+        ports.remember_port(self.repo, listener.getsockname()[1])
+        return listener
+
+    async def _start_orchestrator(self, stack: AsyncExitStack, carrier: MemoryTransport) -> None:
+        database = await self._database(stack, self.repo.orchestrator_db, ORCHESTRATOR_MIGRATIONS)
+        self.orchestrator = Orchestrator(
+            settings.orchestrator_settings(self.config, self.repo, self.node_id),
+            database,
+            carrier.orchestrator_end,
+            self._clock,
+        )
+        stack.push_async_callback(bounded, "orchestrator", self.orchestrator.close)
+        await self.orchestrator.start()
+
+    async def _start_compute(self, stack: AsyncExitStack, carrier: MemoryTransport) -> None:
+        database = await self._database(stack, self.repo.compute_db, COMPUTE_MIGRATIONS)
+        told = settings.compute_settings(self.config, self.repo, self.node_id)
+        options = PluginOptions(
+            node_id=self.node_id,
+            data_dir=told.data_dir,
+            settings=self.config.get,
+            hidden=settings.hidden_paths(self.repo),
+            clock=self._clock,
+        )
+        engines = self._plugins("engine", load_engines(options, self._disabled_engines()))
+        sources = self._plugins("source", load_sources(options, self.config["InputSources.Disabled"]))
+        publishers = self._plugins("publisher", load_publishers(options, self.config["Publishers.Disabled"]))
+        self.compute = ComputeNode(
+            told, carrier.compute_end(self.node_id), database, engines, sources, publishers, self._clock
+        )
+        stack.push_async_callback(bounded, "compute", self.compute.stop)
+        if not await self.compute.start(JOIN_TIMEOUT_S):
+            log.warning("the compute role has not joined yet: %s", self.compute.problem)
+
+    async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:
+        trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"])
+        stack.callback(trusted.close)
+        names = (self.config["API.Host"], *self.config["API.Names"])
+        services = ApiServices(
+            agent=NodeAgent(self.config, self.record.instance_id, self.leases, self.info, self.debug),
+            access=Access(self.key, trusted, host_names=names),
+            challenge=ChallengeMethod(self.node_id),
+            orchestrator=self.orchestrator,
+            results=LocalResults(
+                settings.compute_dir(self.config, self.repo),
+                self.repo.signing_key(),
+                self.config["Results.URLExpiry"],
+                self._clock,
+            ),
+        )
+        runner = build_runner(services)
+        stack.push_async_callback(bounded, "API", runner.cleanup)
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+
+    def _disabled_engines(self) -> list[str]:
+        disabled: list[str] = self.config["Engines.Disabled"]
+        return disabled if self.config["Engines.Process.Enabled"] else [*disabled, "process"]
+
+    def _plugins(self, kind: str, loaded: Loaded[Any]) -> dict[str, Any]:
+        for name, problem in loaded.problems.items():
+            log.warning("%s %s is off: %s", kind, name, problem)
+            self._problems[f"{kind} {name}"] = problem
+        return loaded.plugins
+
+    async def _database(self, stack: AsyncExitStack, default: Any, migrations: Any) -> Database:
+        path = settings.database_path(self.config, default)
+        if path is not None:
+            self.repo.directory(path.parent)
+            # SQLite gives its journals the mode of the file.
+            path.touch(mode=0o600)
+        # SQLite's WAL needs shared memory, which network file systems don't have.
+        delete = path is not None and self.repo.on_network and not self.config["Node.StateDir"]
+        if delete:
+            log.warning("%s lies on a network file system: using a slower journal (see Node.StateDir)", path)
+        try:
+            database = await Database.open(path, migrations, "delete" if delete else "wal")
+        except DatabaseError as error:
+            raise IOFailure(str(error), component="Node") from error
+        stack.push_async_callback(bounded, "database", database.close)
+        return database
+
+
+@asynccontextmanager
+async def running_node(
+    config: Config, *, embedded: bool = False, name: str = "", clock: Clock | None = None
+) -> AsyncIterator[Node]:
+    """Run a node on the current event loop for the duration.
+
+    Parameters
+    ----------
+    config
+        Its ``DataDir`` is the repo.
+    embedded
+        Whether the port may be another than the configured one.
+    name
+        Name for the node, where the repo has not given it one yet.
+
+    Raises
+    ------
+    BacalhauError
+        The node can't start (another one runs, port in use, wrong setting); nothing is left running.
+    """
+    settings.check(config)
+    repo = Repo(config.data_dir).create()
+    async with AsyncExitStack() as stack:
+        node = Node(config, repo, embedded=embedded, name=name, clock=clock or SystemClock())
+        await node.start(stack)
+        yield node
+
+
+async def bounded(what: str, stop: Callable[[], Awaitable[None]]) -> None:
+    """Stop a part of the node within `STOP_TIMEOUT_S`; a part that fails does not keep the others from stopping."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await stop()
+    except TimeoutError:
+        log.error("the %s did not stop within %.0f s", what, STOP_TIMEOUT_S)
+    except Exception:
+        log.exception("the %s failed to stop", what)

@@ -1,0 +1,88 @@
+"""The node as a process: start, say so, wait for a reason to end, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.election import NodeRunning
+from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.node import logs
+from bacalhau_jupyter.node.node import Node, running_node
+
+log = logging.getLogger(__name__)
+
+_M_ARENA_MAX = -8
+
+
+def run_node(
+    config: Config, *, embedded: bool, name: str = "", on_ready: Callable[[Node], None] = lambda node: None
+) -> int:
+    """Run a node until a signal ends it or, embedded, until nobody needs it; return the exit status.
+
+    An embedded node that finds another one running for its repo has nothing to do: that is no failure.
+
+    Raises
+    ------
+    BacalhauError
+        The node can't start.
+    """
+    _few_arenas()
+    repo = Repo(config.data_dir).create()
+    # What the node writes is for its user only, whatever the shell's umask says.
+    os.umask(0o077)
+    logs.set_up(config["Logging.Level"], config["Logging.Mode"], repo.node_log if embedded else None)
+    try:
+        asyncio.run(_run(config, embedded, name, on_ready))
+    except NodeRunning as error:
+        if not embedded:
+            raise
+        log.info("%s", error)
+    return 0
+
+
+async def _run(config: Config, embedded: bool, name: str, on_ready: Callable[[Node], None]) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, number, ended)
+    async with running_node(config, embedded=embedded, name=name) as node:
+        # What lives now lives to the end; collecting it again and again would only cost time.
+        gc.collect()
+        gc.freeze()
+        on_ready(node)
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(ended.wait(), name="signal")]
+        if embedded:
+            waits.append(asyncio.create_task(node.until_superfluous(), name="leases"))
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in waits:
+                task.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        log.info("stopping: %s", "asked to" if ended.is_set() else "nobody needs this node any more")
+
+
+def _few_arenas() -> None:
+    """Let all threads allocate from the same places: each further arena of glibc's keeps megabytes for itself."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
+def _on_signal(number: int, ended: asyncio.Event) -> None:
+    if ended.is_set():
+        # Asked twice: whoever asks does not want to wait for a graceful end.
+        with contextlib.suppress(ProcessLookupError):
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+    ended.set()

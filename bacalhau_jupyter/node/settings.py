@@ -1,0 +1,127 @@
+"""From config keys to what each role is told, and what this version refuses to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bacalhau_jupyter._version import __version__
+from bacalhau_jupyter.api.app import FEATURES
+from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
+from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.models.spec import ResourcesConfig
+from bacalhau_jupyter.node.version import build_version
+from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
+
+# A security setting that would silently do nothing is worse than a node that does not start.
+_UNSUPPORTED = (
+    "API.TLS.CertFile",
+    "API.TLS.KeyFile",
+    "API.TLS.SelfSigned",
+    "API.TLS.AutoCert",
+    "API.Auth.AccessPolicyPath",
+    "API.Auth.Users",
+    "API.Auth.Oauth2.ProviderID",
+    "WebUI.Enabled",
+)
+
+
+def check(config: Config) -> None:
+    """Refuse a configuration that this version can't honour.
+
+    Raises
+    ------
+    ConfigurationError
+        A key is set that has no effect here, or the roles need a network between nodes.
+    """
+    for key in _UNSUPPORTED:
+        if config[key]:
+            raise ConfigurationError(
+                f"{key} is set, but this version does not support it", component="Config"
+            )
+    if not config["Orchestrator.Enabled"]:
+        raise ConfigurationError(
+            "joining a remote orchestrator needs the NATS link between nodes, which is not in this version",
+            hint="Start both roles in one process: bacalhau-jupyter serve --orchestrator --compute",
+            component="Config",
+        )
+
+
+def node_name(config: Config, repo: Repo, wanted: str = "") -> str:
+    """Return the node's name, which a repo keeps for good.
+
+    Raises
+    ------
+    ConfigurationError
+        ``wanted`` differs from the name that the repo's node has, or no name can be had.
+    """
+    name = repo.node_name("uuid", lambda: wanted) if wanted else repo.node_name(config["NameProvider"])
+    if wanted and name != wanted:
+        raise ConfigurationError(
+            f"the node of {repo.path} is called {name} already, so it can't become {wanted}",
+            hint="Leave out --name, or choose another data directory.",
+            component="Config",
+        )
+    return name
+
+
+def orchestrator_settings(config: Config, repo: Repo, node_id: str) -> OrchestratorSettings:
+    """Return what the orchestrator is told."""
+    return OrchestratorSettings(
+        node_id=node_id,
+        instance_id=repo.instance_id(),
+        manual_approval=config["Orchestrator.NodeManager.ManualApproval"],
+        disconnect_timeout=config["Orchestrator.NodeManager.DisconnectTimeout"],
+        execution_grace=config["Orchestrator.Scheduler.HousekeepingTimeout"],
+        job_defaults=config.job_defaults(),
+    )
+
+
+def compute_settings(config: Config, repo: Repo, node_id: str) -> ComputeSettings:
+    """Return what the compute node is told."""
+    capacity = {
+        name: config[f"Compute.AllocatedCapacity.{name}"] for name in ("CPU", "Memory", "Disk", "GPU")
+    }
+    return ComputeSettings(
+        node_id=node_id,
+        data_dir=compute_dir(config, repo),
+        labels=config["Labels"],
+        allocated=ResourcesConfig(
+            cpu=capacity["CPU"], memory=capacity["Memory"], disk=capacity["Disk"], gpu=capacity["GPU"]
+        ),
+        admission=AdmissionSettings(
+            reject_networked_jobs=config["JobAdmissionControl.RejectNetworkedJobs"],
+            reject_stateless_jobs=config["JobAdmissionControl.RejectStatelessJobs"],
+            locality=Locality(config["JobAdmissionControl.Locality"]),
+            probe_exec=config["JobAdmissionControl.ProbeExec"],
+            probe_http=config["JobAdmissionControl.ProbeHTTP"],
+        ),
+        env_allow_list=tuple(config["Compute.Env.AllowList"]),
+        version=build_version(),
+        jupyter_version=__version__,
+        features=tuple(FEATURES),
+        heartbeat_interval=config["Compute.Heartbeat.Interval"],
+        info_interval=config["Compute.Heartbeat.InfoUpdateInterval"],
+    )
+
+
+def compute_dir(config: Config, repo: Repo) -> Path:
+    """Return where executions and results lie."""
+    state = config["Node.StateDir"]
+    return Path(state).expanduser().absolute() / "compute" if state else repo.compute_dir
+
+
+def database_path(config: Config, default: Path) -> Path | None:
+    """Return where a role's database lies; None keeps it in memory."""
+    if config["Node.Ephemeral"]:
+        return None
+    state = config["Node.StateDir"]
+    return Path(state).expanduser().absolute() / default.parent.name / default.name if state else default
+
+
+def hidden_paths(repo: Repo) -> tuple[Path, ...]:
+    """Return what no job may ever see."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
+    return (repo.path, home / ".ssh", home / ".aws")

