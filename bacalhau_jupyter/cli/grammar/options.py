@@ -1,0 +1,139 @@
+"""Flags shared by several verbs, declared once; names and meanings are the official CLI's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+import click
+
+from bacalhau_jupyter.cli.grammar.output import FORMATS
+from bacalhau_jupyter.models.errors import BadRequest
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        wrapped: Any = function
+        for decorator in reversed(decorators):
+            wrapped = decorator(wrapped)
+        return cast(F, wrapped)
+
+    return apply
+
+
+def spec_options(*, output_flag: bool = True) -> Callable[[F], F]:
+    """Flags that shape a job: inputs, outputs, resources, placement, limits."""
+    decorators: list[Callable[[Any], Any]] = [
+        click.option(
+            "-i", "--input", "inputs", multiple=True, metavar="URI[:TARGET]", help="Mount an input."
+        ),
+        click.option(
+            "-p", "--publisher", default=None, metavar="WHERE", help="Where results go (default: local)."
+        ),
+        click.option("-e", "--env", multiple=True, metavar="K=V", help="Set an environment variable."),
+        click.option("-l", "--labels", multiple=True, metavar="K=V", help="Label the job."),
+        click.option("--cpu", default="", help="CPU cores (500m, 2)."),
+        click.option("--memory", default="", help="Memory (512mb, 4gb)."),
+        click.option("--disk", default="", help="Disk (10gb)."),
+        click.option("--gpu", default="", help="GPUs (1)."),
+        click.option("--network", default="", help="Default, None, Host, HTTP or Bridge."),
+        click.option("--domain", "domains", multiple=True, help="Domain the job may reach (HTTP network)."),
+        click.option("--constraints", default="", metavar="SELECTOR", help="Which nodes may run it."),
+        click.option("--count", default=1, help="How many partitions run."),
+        click.option(
+            "--target", type=click.Choice(["any", "all"]), default="any", help="any, or all matching nodes."
+        ),
+        click.option("--timeout", default=0, metavar="SECONDS", help="Total time the job may take."),
+        click.option(
+            "--queue-timeout", default=24 * 3600, metavar="SECONDS", help="How long it may wait for room."
+        ),
+        click.option("--name", default="", help="Job name; the same name again is an update."),
+        click.option("--namespace", default="", help="Namespace."),
+        click.option("--priority", default=0, help="Larger goes first."),
+        click.option("--task-name", default="main", help="Task name."),
+        click.option("-w", "--workdir", default="", help="Working directory inside the job."),
+    ]
+    if output_flag:
+        decorators.insert(
+            1,
+            click.option(
+                "-o",
+                "--output",
+                "outputs",
+                multiple=True,
+                metavar="NAME:PATH",
+                help="Bring a directory back.",
+            ),
+        )
+    return _stack(*decorators)
+
+
+def wait_options(function: F) -> F:
+    """Flags that say what happens after the submission."""
+    return _stack(
+        click.option("--wait/--no-wait", "wait", default=True, help="Wait for the job."),
+        click.option("-f", "--follow", is_flag=True, help="Show the job's output while it runs."),
+        click.option("--id-only", is_flag=True, help="Print the job ID and nothing else."),
+        click.option("--dry-run", is_flag=True, help="Show the job spec; submit nothing."),
+        click.option("--check/--no-check", default=None, help="Fail on a non-zero exit code."),
+    )(function)
+
+
+def print_options(function: F) -> F:
+    """Flags of verbs that list or describe."""
+    return _stack(
+        click.option("--output", "form", type=click.Choice(FORMATS), default="table", help="How to show it."),
+        click.option("--pretty/--no-pretty", default=True, help="Indent JSON."),
+        click.option("--hide-header", is_flag=True, help="No headings."),
+        click.option("--wide", is_flag=True, help="Full IDs."),
+    )(function)
+
+
+def namespace_option(function: F) -> F:
+    """``--namespace`` of verbs that name a job."""
+    return click.option("--namespace", default="", help="Namespace of the job.")(function)
+
+
+def pairs(values: Sequence[str], flag: str) -> dict[str, str]:
+    """Turn ``K=V`` texts into a dict; labels may come without a value.
+
+    Raises
+    ------
+    BadRequest
+        A text has no key (or, for ``--env``, no value).
+    """
+    found: dict[str, str] = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not key.strip() or (flag == "--env" and not equals):
+            raise BadRequest(f"{flag} wants KEY=VALUE, not {text!r}")
+        found[key.strip()] = value
+    return found
+
+
+def without_dashes(command: Sequence[str]) -> list[str]:
+    """Drop the ``--`` between an image and its command (click keeps it once arguments have begun)."""
+    return list(command[1:] if command and command[0] == "--" else command)
+
+
+def job_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the values of `spec_options` into the keywords of `client.build.job_of`."""
+    from bacalhau_jupyter.client.build import OUTPUTS
+    from bacalhau_jupyter.client.uri import parse_output
+
+    outputs = [parse_output(text) for text in values.get("outputs", ())]
+    if not any(item.name == OUTPUTS.name or item.path == OUTPUTS.path for item in outputs):
+        outputs.insert(0, OUTPUTS)
+    same = (
+        "cpu", "memory", "disk", "gpu", "network", "domains", "constraints", "count", "target", "timeout",
+        "queue_timeout", "name", "namespace", "priority", "task_name", "publisher",
+    )  # fmt: skip
+    return {
+        **{key: values[key] for key in same},
+        "inputs": list(values["inputs"]),
+        "outputs": outputs,
+        "env": pairs(values["env"], "--env"),
+        "labels": pairs(values["labels"], "--labels"),
+    }

@@ -1,0 +1,170 @@
+"""What a command returns: plain data that a shell prints and a notebook shows."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("table", "json", "yaml", "csv")
+
+
+@dataclass
+class Table:
+    """Rows under headings, with the full records behind them for JSON and YAML."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    records: Any = None
+    note: str = ""
+
+    def df(self) -> pd.DataFrame:
+        """Return the rows as a DataFrame."""
+        from bacalhau_jupyter.client.tables import require_pandas
+
+        frame: pd.DataFrame = require_pandas().DataFrame(self.rows, columns=list(self.columns))
+        return frame
+
+    def text(self, *, hide_header: bool = False) -> str:
+        """Return aligned columns."""
+        lines = [] if hide_header else [[str(column).upper() for column in self.columns]]
+        lines += [[_cell(value) for value in row] for row in self.rows]
+        widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(self.columns))]
+        body = "\n".join(
+            "  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+        return f"{body}\n{self.note}" if self.note else body
+
+    def render(self, form: str, *, hide_header: bool = False, pretty: bool = True) -> str:
+        """Return the table in one of `FORMATS`."""
+        if form == "csv":
+            out = io.StringIO()
+            writer = csv.writer(out, lineterminator="\n")
+            if not hide_header:
+                writer.writerow(self.columns)
+            writer.writerows([_cell(value) for value in row] for row in self.rows)
+            return out.getvalue().rstrip("\n")
+        if form == "table":
+            return self.text(hide_header=hide_header)
+        return _dump(self.records if self.records is not None else self._plain(), form, pretty=pretty)
+
+    def _plain(self) -> list[dict[str, object]]:
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(str(column))}</th>" for column in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row) + "</tr>"
+            for row in self.rows
+        )
+        note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+
+    def __repr__(self) -> str:
+        return self.text()
+
+
+@dataclass
+class Record:
+    """One described thing: sections of text for people, the full record for JSON and YAML."""
+
+    record: Any
+    sections: Sequence[tuple[str, Mapping[str, object] | Table | str]] = field(default_factory=list)
+
+    def text(self) -> str:
+        """Return the sections as text; without sections, YAML."""
+        if not self.sections:
+            return _dump(self.record, "yaml")
+        parts = []
+        for title, content in self.sections:
+            if isinstance(content, Table):
+                body = content.text()
+            elif isinstance(content, str):
+                body = content.rstrip("\n")
+            else:
+                width = max((len(key) for key in content), default=0)
+                body = "\n".join(f"{key.ljust(width)} = {_cell(value)}" for key, value in content.items())
+            parts.append(f"{title}\n{body}" if title else body)
+        return "\n\n".join(parts)
+
+    def render(self, form: str, *, hide_header: bool = False, pretty: bool = True) -> str:
+        """Return the record in one of `FORMATS` (csv falls back to JSON)."""
+        del hide_header
+        if form == "table":
+            return self.text()
+        return _dump(self.record, "yaml" if form == "yaml" else "json", pretty=pretty)
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for title, content in self.sections or [("", self.text())]:
+            parts.append(f"<h4>{html.escape(title)}</h4>" if title else "")
+            if isinstance(content, Table):
+                parts.append(content._repr_html_())
+            elif isinstance(content, str):
+                parts.append(f"<pre>{html.escape(content)}</pre>")
+            else:
+                rows = [(key, _cell(value)) for key, value in content.items()]
+                parts.append(Table(("Field", "Value"), rows)._repr_html_())
+        return "".join(parts)
+
+    def __repr__(self) -> str:
+        return self.text()
+
+
+@dataclass
+class Text:
+    """A line or two that are the whole answer."""
+
+    text: str
+
+    def render(self, form: str, *, hide_header: bool = False, pretty: bool = True) -> str:
+        """Return the text."""
+        del form, hide_header, pretty
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+Result = Table | Record | Text
+
+
+def output_form(arguments: list[str]) -> tuple[str, bool, bool]:
+    """Read the print flags of a verb that lists or describes; ``-o NAME:PATH`` of ``docker run`` is no form."""
+    form = "table"
+    for position, word in enumerate(arguments):
+        if word == "--":
+            break
+        if word == "--output" and position + 1 < len(arguments):
+            form = arguments[position + 1]
+        elif word.startswith("--output="):
+            form = word.partition("=")[2]
+    known = form if form in FORMATS else "table"
+    return known, "--hide-header" in arguments, "--no-pretty" not in arguments
+
+
+def _cell(value: object) -> str:
+    """One table cell: control characters of a hostile name must not reach a terminal."""
+    text = "" if value is None else str(value)
+    return "".join(
+        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
+
+
+def _dump(value: Any, form: str, *, pretty: bool = True) -> str:
+    from bacalhau_jupyter.models.codec import to_plain
+
+    plain = to_plain(value)
+    if form == "yaml":
+        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip("\n")
+    return json.dumps(plain, indent=2 if pretty else None, ensure_ascii=False)

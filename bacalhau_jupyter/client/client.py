@@ -1,0 +1,218 @@
+"""`Client`: a connection to one cluster, found the same way from cells, scripts and shells."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bacalhau_jupyter.client.api import AsyncAPI
+from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.client.portal import Portal, shared_portal
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
+from bacalhau_jupyter.models.job import Job as JobModel
+from bacalhau_jupyter.models.node import NodeInfo, NodeState
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from bacalhau_jupyter.config.endpoint import Endpoint
+    from bacalhau_jupyter.config.repo import Repo
+
+T = TypeVar("T")
+
+
+class Client:
+    """Talks to a Bacalhau cluster.
+
+    Without arguments it finds the cluster as everything of ours does: the environment's
+    ``BACALHAU_API_HOST/PORT/KEY``, the selected profile, else this user's own node, which is started when it
+    is not running.
+
+    Parameters
+    ----------
+    url
+        Address of an API, for example ``http://127.0.0.1:1234``.
+    api_key
+        Credential for that address.
+    context
+        Name of a saved profile.
+    data_dir
+        Repo directory instead of ``BACALHAU_DIR`` or ``~/.bacalhau``.
+    start
+        Whether to start the node of the repo directory when nothing else is configured.
+    portal
+        Event loop thread to use instead of the process's shared one.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        context: str | None = None,
+        data_dir: str | None = None,
+        start: bool = True,
+        portal: Portal | None = None,
+    ) -> None:
+        from bacalhau_jupyter.config.repo import Repo
+
+        self._repo: Repo = Repo.open(data_dir)
+        self._data_dir_given = data_dir is not None
+        self._url = url
+        self._api_key = api_key
+        self._context = context
+        self._start = start
+        self.portal = portal or shared_portal()
+        self._api: AsyncAPI | None = None
+        self._lease: Future[None] | None = None
+        self._info: NodeInfo | None = None
+
+    # ---- connection
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where this client is connected to (found, and the node started, on first use)."""
+        return self.api().endpoint
+
+    @property
+    def info(self) -> NodeInfo:
+        """What the connected node says of itself (asked once)."""
+        if self._info is None:
+            self._info = self.call(lambda api: api.agent_node())
+        return self._info
+
+    def api(self) -> AsyncAPI:
+        """Return the raw API, connecting on first use."""
+        if self._api is None:
+            self._api = AsyncAPI(self._find())
+            if self._api.endpoint.embedded:
+                self._lease = self.portal.start(self._hold_lease())
+        return self._api
+
+    def _find(self) -> Endpoint:
+        from bacalhau_jupyter.client.launcher import ensure_node
+        from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
+        from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
+
+        if self._url is not None:
+            return Endpoint(url=self._url.rstrip("/"), token=self._api_key, source="argument")
+        found = resolve_endpoint(self._repo, context=self._context)
+        if found is not None:
+            return found
+        if not self._start:
+            raise NetworkFailure(
+                f"no node is running for {self._repo.path}",
+                hint="`bacalhau-jupyter serve --orchestrator --compute` starts one",
+                component="Client",
+            )
+        # A kernel started by Jupyter uses the node of that server's repo, even after that node went away.
+        marker = os.environ.get(NODE_MARKER, "")
+        repo = Repo(marker) if marker and not self._data_dir_given else self._repo
+        return Endpoint.of_record(repo, ensure_node(repo))
+
+    async def reconnect(self) -> AsyncAPI:
+        """Look the cluster up again after the connection was lost (the node may have a new port)."""
+        old, self._api = self._api, None
+        if old is not None:
+            await old.close()
+        endpoint = await asyncio.to_thread(self._find)
+        self._api = AsyncAPI(endpoint)
+        return self._api
+
+    async def _hold_lease(self) -> None:
+        """Keep the embedded node alive as long as this client lives; come back after a node restart."""
+        while True:
+            api = self._api
+            if api is None:
+                return
+            with contextlib.suppress(BacalhauError):
+                await api.hold_lease()
+            await asyncio.sleep(1)
+
+    def call(self, work: Callable[[AsyncAPI], Awaitable[T]]) -> T:
+        """Make one API call from blocking code; a lost connection is looked up again once."""
+
+        async def run() -> T:
+            try:
+                return await work(self.api_now())
+            except NetworkFailure:
+                if self._url is not None:
+                    raise
+                return await work(await self.reconnect())
+
+        self.api()
+        return self.portal.run(run())
+
+    def api_now(self) -> AsyncAPI:
+        """Return the connected API.
+
+        Raises
+        ------
+        NetworkFailure
+            The client is closed.
+        """
+        if self._api is None:
+            raise NetworkFailure("this client is closed", component="Client")
+        return self._api
+
+    def close(self) -> None:
+        """Give the lease back and close the connections."""
+        if self._lease is not None:
+            self._lease.cancel()
+        api, self._api = self._api, None
+        if api is not None:
+            self.portal.run(api.close())
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # ---- jobs
+
+    def submit(self, job: JobModel | Mapping[str, Any], *, force: bool = False) -> Job:
+        """Submit a job (a model, or a spec as plain dicts); return its handle at once.
+
+        Raises
+        ------
+        ValidationError
+            The spec breaks rules; all of them are in the message.
+        """
+        return self.submit_with_warnings(job, force=force)[0]
+
+    def submit_with_warnings(
+        self, job: JobModel | Mapping[str, Any], *, force: bool = False
+    ) -> tuple[Job, Sequence[str]]:
+        """Submit a job; return its handle and the server's warnings."""
+        from bacalhau_jupyter.models.codec import convert
+
+        model = job if isinstance(job, JobModel) else convert(dict(job), JobModel, "job spec")
+        answer = self.call(lambda api: api.submit(model, force=force))
+        return Job(self, answer.job_id), answer.warnings or []
+
+    def job(self, job_id: str, *, namespace: str = "") -> Job:
+        """Return the handle of an existing job by name, ID or unique ID prefix.
+
+        Raises
+        ------
+        NotFound
+            There is no such job.
+        """
+        found = self.call(lambda api: api.get_job(job_id, namespace=namespace)).job
+        return Job(self, found.id)
+
+    def jobs(self, *, limit: int = 10, labels: Sequence[str] = (), reverse: bool = True) -> list[JobModel]:
+        """Return jobs, newest first."""
+        page = self.call(lambda api: api.list_jobs(limit=limit, labels=labels, reverse=reverse))
+        return page.items
+
+    def nodes(self) -> list[NodeState]:
+        """Return the cluster's nodes."""
+        return self.call(lambda api: api.nodes()).nodes
+
+    def __repr__(self) -> str:
+        return f"<Client {self._api.endpoint.url if self._api else 'not connected yet'}>"

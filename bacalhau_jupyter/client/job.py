@@ -1,0 +1,206 @@
+"""A handle on one job: state, output, stop, wait, result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bacalhau_jupyter.client.results import JobResult, download_results, fresh_directory
+from bacalhau_jupyter.client.watch import Output, Transition, Update, watch
+from bacalhau_jupyter.lib.ids import short_id
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.history import JobHistory
+from bacalhau_jupyter.models.job import Job as JobModel
+from bacalhau_jupyter.models.job import JobState, JobStateType
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.client.client import Client
+
+STOP_REASON = "Stopped at user request"
+
+
+class JobFailed(BacalhauError):
+    """The job ended, but not well.
+
+    Attributes
+    ----------
+    result
+        What it left behind; None when nothing ran.
+    """
+
+    default_code = "JobFailed"
+
+    def __init__(self, message: str, *, result: JobResult | None = None, **kwargs: Any) -> None:
+        super().__init__(message, component="Job", **kwargs)
+        self.result = result
+
+
+class Job:
+    """A submitted job. Blocking methods for cells and scripts; ``await job`` waits without blocking.
+
+    Attributes
+    ----------
+    id
+        Full job ID.
+    """
+
+    def __init__(self, client: Client, job_id: str) -> None:
+        self._client = client
+        self.id = job_id
+
+    @property
+    def short_id(self) -> str:
+        """The ID as people see it."""
+        return short_id(self.id)
+
+    @property
+    def client(self) -> Client:
+        """The client that knows this job's cluster."""
+        return self._client
+
+    # ---- what it is
+
+    def describe(self) -> JobModel:
+        """Return the job's record as the cluster has it now."""
+        return self._client.call(lambda api: api.get_job(self.id)).job
+
+    @property
+    def state(self) -> JobStateType:
+        """The job's state now."""
+        return self.describe().state.state_type
+
+    def executions(self) -> list[Execution]:
+        """Return the job's executions."""
+        return self._client.call(lambda api: api.executions(self.id)).items
+
+    def history(self) -> list[JobHistory]:
+        """Return everything that happened to the job so far."""
+        return self._client.call(lambda api: api.full_history(self.id))
+
+    # ---- what it prints
+
+    def logs(self, *, follow: bool = False, tail: bool = False, execution_id: str = "") -> Iterator[str]:
+        """Iterate over the job's output (stdout and stderr), chunk by chunk."""
+        api = self._client.api()
+        stream = api.logs(self.id, follow=follow, tail=tail, execution_id=execution_id)
+        return (frame.value.line for frame in self._client.portal.iterate(stream))
+
+    def updates(self, *, logs: bool = True) -> Iterator[Update]:
+        """Iterate over transitions and output until the job is over."""
+        return (update for update in self.updates_or_idle(logs=logs) if update is not None)
+
+    def updates_or_idle(self, *, logs: bool = True) -> Iterator[Update | None]:
+        """Do what `updates` does, and yield None several times a second while nothing happens."""
+        source = watch(self._client.api(), self.id, logs=logs, reconnect=self._client.reconnect)
+        return self._client.portal.iterate_or_idle(source)
+
+    # ---- what one can do with it
+
+    def stop(self, reason: str = STOP_REASON) -> None:
+        """Stop the job and wait until it is gone; a job that is over stays as it is."""
+        if self.state.is_terminal:
+            return
+        self._client.call(lambda api: api.stop(self.id, reason=reason))
+        self.wait()
+
+    def wait(self) -> JobState:
+        """Wait until the job is over; return its final state."""
+        for _ in self.updates(logs=False):
+            pass
+        return self.describe().state
+
+    def result(self, *, check: bool = True) -> JobResult:
+        """Wait until the job is over and return its result.
+
+        Raises
+        ------
+        JobFailed
+            The job failed or was stopped or, with ``check``, ended with a non-zero exit code.
+        """
+        for _ in self.updates(logs=False):
+            pass
+        return self.outcome(check=check)
+
+    def outcome(self, *, check: bool = True) -> JobResult:
+        """Return the result of a job that is over; see `result`."""
+        answer = self._client.call(lambda api: api.get_job(self.id, include="executions"))
+        executions = answer.executions.items if answer.executions else []
+        result = JobResult(self, answer.job, executions)
+        raise_for_state(result, check=check)
+        return result
+
+    def get(self, directory: str | Path | None = None) -> Path:
+        """Download all results into a directory (default ``./job-…``); return it."""
+        target = Path(directory) if directory is not None else Path.cwd() / f"job-{self.short_id}"
+        with fresh_directory(target):
+            self.download(target)
+        return target
+
+    def download(self, directory: Path) -> None:
+        """Download all results into an existing directory."""
+        items = self._client.call(lambda api: api.results(self.id)).items
+        download_results(self, items, directory)
+
+    def fetch(self, url: str, write: Callable[[bytes], Any]) -> int:
+        """Download one signed URL; return the byte count."""
+        return self._client.call(lambda api: api.download(url, write))
+
+    def __await__(self) -> Generator[Any, None, JobResult]:
+        return asyncio.to_thread(self.result).__await__()
+
+    def __repr__(self) -> str:
+        return f"<Job {self.short_id}>"
+
+
+def raise_for_state(result: JobResult, *, check: bool) -> None:
+    """Raise `JobFailed` when the job did not end well.
+
+    Parameters
+    ----------
+    result
+        The result of a job that is over.
+    check
+        Whether a non-zero exit code counts as failure.
+    """
+    state = result.job.state
+    name = short_id(result.job.id)
+    if state.state_type is JobStateType.COMPLETED:
+        code = result.exit_code
+        if check and code:
+            raise JobFailed(
+                f"job {name} ended with exit code {code}",
+                hint=f"%bacalhau job logs {name} shows all it printed; --no-check lets the notebook go on",
+                result=result,
+            )
+        return
+    if state.state_type is JobStateType.STOPPED:
+        raise JobFailed(f"job {name} was stopped: {state.message or 'no reason given'}", result=result)
+    raise JobFailed(
+        f"job {name} failed: {_cause(result)}",
+        hint=_hint(result) or f"%bacalhau job history {name} shows every step",
+        result=result,
+    )
+
+
+def _cause(result: JobResult) -> str:
+    """The most telling sentence: an execution's own error before "not enough nodes"."""
+    for execution in reversed(result.executions):
+        if execution.is_discarded and execution.compute_state.message:
+            text = execution.compute_state.message
+            if text not in ("bid rejected", "execution failed", "Running"):
+                return text
+    return result.job.state.message or "no reason given"
+
+
+def _hint(result: JobResult) -> str:
+    for execution in reversed(result.executions):
+        hint = execution.compute_state.details.get("Hint", "")
+        if hint:
+            return hint
+    return result.job.state.details.get("Hint", "")
+
+
+__all__ = ["Job", "JobFailed", "JobResult", "Output", "Transition"]

@@ -1,0 +1,134 @@
+"""One background thread with its own event loop, so that blocking code can use the async client.
+
+A cell blocks the kernel's main thread, and a kernel's own loop is already running there; an interrupt must
+arrive promptly. So everything async happens on this thread, and the caller waits in short slices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+_SLICE = 0.2
+"""Seconds a blocked caller waits at a time; an interrupt is noticed at the latest after one slice."""
+
+
+class Portal:
+    """A background event loop and the ways to use it from other threads."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="bacalhau-client", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop itself; use it only through thread-safe calls."""
+        return self._loop
+
+    def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Run a coroutine on the loop without waiting."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and wait for its result; an interrupt cancels it."""
+        future = self.start(work)
+        try:
+            while True:
+                done, _ = concurrent.futures.wait([future], timeout=_SLICE)
+                if done:
+                    return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def iterate(self, source: AsyncIterator[T], size: int = 256) -> Iterator[T]:
+        """Iterate over an async iterator from blocking code; at most ``size`` items wait in between.
+
+        Closing the returned generator (or an exception in the caller) closes the source.
+        """
+        for item in self.iterate_or_idle(source, size=size):
+            if item is not None:
+                yield item
+
+    def iterate_or_idle(self, source: AsyncIterator[T], size: int = 256) -> Iterator[T | None]:
+        """Do what `iterate` does, and yield None whenever nothing came for a short slice of time."""
+        items: queue.SimpleQueue[tuple[bool, T | BaseException | None]] = queue.SimpleQueue()
+        room = asyncio.Semaphore(size)
+
+        async def pump() -> None:
+            try:
+                async for item in source:
+                    await room.acquire()
+                    items.put((True, item))
+                items.put((False, None))
+            except BaseException as error:
+                items.put((False, error))
+                raise
+            finally:
+                close = getattr(source, "aclose", None)
+                if close is not None:
+                    with contextlib.suppress(Exception):
+                        await close()
+
+        future = self.start(pump())
+        try:
+            while True:
+                try:
+                    more, item = items.get(timeout=_SLICE)
+                except queue.Empty:
+                    yield None
+                    continue
+                if not more:
+                    if isinstance(item, BaseException):
+                        raise item
+                    return
+                self._loop.call_soon_threadsafe(room.release)
+                yield cast(T, item)
+        finally:
+            future.cancel()
+
+    def close(self) -> None:
+        """Stop the loop; what still runs on it is cancelled."""
+        if self._loop.is_closed():
+            return
+        with contextlib.suppress(Exception):
+            asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(timeout=2)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=2)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+
+async def _cancel_all() -> None:
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_shared: tuple[int, Portal] | None = None
+_lock = threading.Lock()
+
+
+def shared_portal() -> Portal:
+    """Return this process's portal, made on first use (and again after a fork)."""
+    global _shared
+    with _lock:
+        if _shared is None or _shared[0] != os.getpid():
+            _shared = (os.getpid(), Portal())
+            atexit.register(_shared[1].close)
+        return _shared[1]

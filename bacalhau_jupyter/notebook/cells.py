@@ -1,0 +1,204 @@
+"""A cell becomes a job: which program runs the body, on which engine, with what beside it."""
+
+from __future__ import annotations
+
+import site
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from bacalhau_jupyter.client import build
+from bacalhau_jupyter.client.inline import inline_files
+from bacalhau_jupyter.models.codec import encode
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.node import NodeInfo
+from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.notebook.values import pack
+
+KIT = {"process": "/inputs/.bacalhau", "docker": "/.bacalhau"}
+"""Where a job finds the body and the variables. A container can't mount inside a read-only ``/inputs``."""
+
+DEFAULT_SHELL_IMAGE = "debian:stable-slim"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the person typed.
+
+    Attributes
+    ----------
+    language
+        ``sh``, ``bash``, ``python`` or ``docker``.
+    body
+        The cell's text below the first line.
+    image, command
+        For ``docker``; an image also moves the other languages into a container.
+    engine
+        ``docker`` or ``process`` when asked for.
+    variables
+        Variables of ``--in``, by name.
+    wanted
+        Names of ``--out``.
+    workdir
+        Working directory inside the job.
+    options
+        Keywords of `client.build.job_of`.
+    """
+
+    language: str
+    body: str
+    image: str = ""
+    command: Sequence[str] = ()
+    entrypoint: Sequence[str] = ()
+    engine: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    wanted: Sequence[str] = ()
+    workdir: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> Job:
+    """Build the job of a cell.
+
+    Parameters
+    ----------
+    cell
+        The cell.
+    node
+        The connected node, whose engines decide where a body can run.
+    shares_machine
+        Whether that node runs on this kernel's machine, so that the kernel's own Python is there.
+
+    Raises
+    ------
+    BacalhauError
+        No engine of the node can run it; the reason of each is named.
+    """
+    body = cell.body.strip("\n")
+    if cell.language == "docker" and not body.strip():
+        _no_variables(cell)
+        return build.docker(
+            cell.image, cell.command, entrypoint=cell.entrypoint, workdir=cell.workdir, **cell.options
+        )
+    if not body.strip():
+        raise BadRequest(f"the cell has no body for {cell.language} to run")
+    engine = choose_engine(cell, node, shares_machine=shares_machine)
+    kit, extra = _kit(cell, body, KIT[engine])
+    options = dict(cell.options)
+    options["inputs"] = [*options.get("inputs", ()), kit, *extra]
+    if engine == "process":
+        return build.job_of(_process(cell), **options)
+    return build.job_of(_container(cell, body), **options)
+
+
+def choose_engine(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> str:
+    """Say which engine runs a body: the kernel's own environment when it can, else a container."""
+    info = node.compute_node_info
+    offered = {name.lower() for name in info.execution_engines or []}
+    wanted = cell.engine or ("docker" if cell.language == "docker" or cell.image or _asks_gpu(cell) else "")
+    if wanted:
+        return wanted
+    if shares_machine and "process" in offered:
+        return "process"
+    if "docker" in offered or not shares_machine:
+        return "docker"
+    reasons = (
+        "; ".join(f"{name}: {why}" for name, why in info.engine_problems.items()) or "no engine is set up"
+    )
+    raise BacalhauError(
+        f"this node has no engine for a {cell.language} cell: {reasons}", component="Notebook"
+    )
+
+
+def _asks_gpu(cell: Cell) -> bool:
+    return bool(cell.options.get("gpu")) and str(cell.options["gpu"]) != "0"
+
+
+def _process(cell: Cell) -> SpecConfig:
+    commands = {
+        "python": [sys.executable, "-u", "inputs/.bacalhau/job_runner.py"],
+        "sh": ["sh", "inputs/.bacalhau/cell.sh"],
+        "bash": ["bash", "inputs/.bacalhau/cell.sh"],
+    }
+    if cell.language not in commands:
+        raise BadRequest("--engine process runs sh, bash and python cells, not images")
+    python = kernel_python()
+    params: dict[str, Any] = {"Command": commands[cell.language], "Python": python}
+    if python["Paths"]:
+        params["EnvironmentVariables"] = ["PYTHONPATH=" + ":".join(python["Paths"])]
+    if cell.workdir:
+        params["WorkingDirectory"] = cell.workdir
+    return SpecConfig(type="process", params=params)
+
+
+def kernel_python() -> dict[str, Any]:
+    """Describe this kernel's Python: executable, prefixes, and the paths it imports from beyond them."""
+    prefixes = _unique(
+        [sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(sys.executable).resolve().parents[1])]
+    )
+    here = str(Path.cwd())
+    usable = [path for path in sys.path if path and path != here and Path(path).is_dir()]
+    outside = [path for path in usable if not any(Path(path).is_relative_to(prefix) for prefix in prefixes)]
+    user_site = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
+    if user_site and Path(user_site).is_dir() and user_site not in outside:
+        outside.append(user_site)
+    return {"Executable": sys.executable, "Prefixes": prefixes, "Paths": _unique(outside)}
+
+
+def _unique(paths: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(paths))
+
+
+def _container(cell: Cell, body: str) -> SpecConfig:
+    if cell.language == "python":
+        image = cell.image or f"python:{sys.version_info.major}.{sys.version_info.minor}"
+        entrypoint = ["python", "-u", f"{KIT['docker']}/job_runner.py"]
+    elif cell.language == "docker":
+        image, entrypoint = cell.image, [*interpreter(body), f"{KIT['docker']}/cell.sh"]
+    else:
+        image = cell.image or DEFAULT_SHELL_IMAGE
+        entrypoint = [cell.language, f"{KIT['docker']}/cell.sh"]
+    params: dict[str, Any] = {
+        "Image": image,
+        "Entrypoint": entrypoint,
+        "WorkingDirectory": cell.workdir or "/",
+    }
+    if cell.command:
+        params["Parameters"] = list(cell.command)
+    return SpecConfig(type="docker", params=params)
+
+
+def interpreter(body: str) -> list[str]:
+    """Return the program of the body's ``#!`` line, else ``sh``."""
+    first = body.split("\n", 1)[0]
+    words = first[2:].strip().split(None, 1) if first.startswith("#!") else []
+    return words or ["sh"]
+
+
+def _kit(cell: Cell, body: str, target: str) -> tuple[InputSource, list[InputSource]]:
+    """Pack the body, the runner and the variables; return that input and the variables a shell body reads."""
+    files: dict[str, bytes] = {}
+    extra: list[InputSource] = []
+    if cell.language == "python":
+        packed = {name: pack(name, value, python_body=True) for name, value in cell.variables.items()}
+        files["job_runner.py"] = resources.files(__package__).joinpath("job_runner.py").read_bytes()
+        files["cell.py"] = body.encode() + b"\n"
+        files["cell.json"] = encode(
+            {"in": {name: item[0] for name, item in packed.items()}, "out": list(cell.wanted)}
+        )
+        files |= {f"in/{file}": data for file, data in packed.values()}
+    else:
+        files["cell.sh"] = body.encode() + b"\n"
+        for name, value in cell.variables.items():
+            file, data = pack(name, value, python_body=False)
+            extra.append(build.inline(data, f"/inputs/{file}"))
+    return inline_files(files, target, what="the cell with its variables"), extra
+
+
+def _no_variables(cell: Cell) -> None:
+    if cell.variables:
+        raise BadRequest("--in needs a cell body that reads the variables")

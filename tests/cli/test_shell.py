@@ -1,0 +1,218 @@
+"""``bacalhau-jupyter …`` in a shell, as a process, against a real node process."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.services.node import ServedNode, start_node
+
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+SPEC = """
+Type: batch
+Tasks:
+- Name: main
+  Engine: {Type: process, Params: {Command: [sh, -c, "echo out; echo err >&2; echo file > outputs/f.txt"]}}
+  Publisher: {Type: local}
+  ResultPaths: [{Name: outputs, Path: /outputs}]
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
+    started = start_node(tmp_path_factory.mktemp("cli") / "repo")
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def shell(served: ServedNode, tmp_path: Path) -> Shell:
+    """Run a command line; the node is found through the repo directory."""
+    drop = ("BACALHAU_", "JPY_")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(drop)}
+    env |= {"BACALHAU_DIR": str(served.repo.path)}
+
+    def run(*words: str, stdin: str = "", **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bacalhau_jupyter", *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**env, **extra},
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def finished(shell: Shell) -> str:
+    """ID of a job that ran."""
+    done = shell("job", "run", "-", "--wait", stdin=SPEC)
+    assert done.returncode == 0, done.stderr
+    return shell("job", "list", "--limit", "1", "--wide", "--hide-header").stdout.split()[2]
+
+
+def test_a_spec_runs_and_its_output_follows(shell: Shell) -> None:
+    done = shell("job", "run", "-", "--follow", stdin=SPEC)
+    assert (done.returncode, done.stdout) == (0, "out\n"), done.stderr
+    assert "err\n" in done.stderr
+    assert "Job ID: j-" in done.stderr
+
+
+def test_id_only_prints_nothing_else(shell: Shell) -> None:
+    done = shell("job", "run", "-", "--id-only", stdin=SPEC)
+    assert done.returncode == 0
+    assert done.stdout.startswith("j-")
+    assert len(done.stdout.split()) == 1
+    assert done.stderr == ""
+
+
+def test_results_land_in_a_directory_as_the_official_cli_lays_them_out(
+    shell: Shell, finished: str, tmp_path: Path
+) -> None:
+    done = shell("job", "get", finished)
+    assert done.returncode == 0, done.stderr
+    target = Path(done.stdout.splitlines()[-1])
+    assert target.parent == tmp_path
+    names = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
+    assert names == ["exitCode", "outputs/f.txt", "stderr", "stdout"]
+    assert (target / "exitCode").read_text() == "0"
+    missing = shell("job", "get", finished, "--output-dir", "no/such/place")
+    assert missing.returncode == 1
+    assert "no/such/place does not exist" in missing.stderr
+
+
+@pytest.mark.parametrize("verb", [("job", "list"), ("node", "list"), ("agent", "version")])
+def test_every_listing_speaks_all_formats(shell: Shell, finished: str, verb: tuple[str, ...]) -> None:
+    assert json.loads(shell(*verb, "--output", "json").stdout)
+    assert yaml.safe_load(shell(*verb, "--output", "yaml").stdout)
+    rows = list(csv.reader(io.StringIO(shell(*verb, "--output", "csv").stdout)))
+    assert len(rows) >= 2
+    assert len({len(row) for row in rows}) == 1
+    assert len(shell(*verb, "--hide-header").stdout.splitlines()) == len(rows) - 1
+
+
+def test_a_job_is_described_with_history_executions_and_output(shell: Shell, finished: str) -> None:
+    text = shell("job", "describe", finished).stdout
+    for part in (finished, "Completed", "Job submitted", "Completed successfully", "out\n", "err"):
+        assert part in text
+    assert "Requested execution" in shell("job", "history", finished).stdout
+    assert "Completed" in shell("job", "executions", finished[:10]).stdout
+    assert shell("job", "logs", finished).stdout == "out\n"
+
+
+def test_a_running_job_is_stopped_once(shell: Shell) -> None:
+    spec = SPEC.replace("echo out;", "sleep 60;")
+    job = shell("job", "run", "-", "--id-only", stdin=spec).stdout.strip()
+    assert shell("job", "stop", job).returncode == 0
+    assert "Stopped" in shell("job", "describe", job).stdout
+    again = shell("job", "stop", job)
+    assert again.returncode == 1
+    assert "is over already (Stopped)" in again.stderr
+
+
+def test_docker_run_takes_the_official_flags(shell: Shell, busybox_image: str) -> None:
+    words = (
+        "docker",
+        "run",
+        "-f",
+        "-e",
+        "GREETING=hi",
+        "--memory",
+        "64mb",
+        "--network",
+        "none",
+        "-w",
+        "/tmp",
+    )
+    done = shell(*words, busybox_image, "--", "sh", "-c", "echo $GREETING from $(pwd)")
+    assert (done.returncode, done.stdout) == (0, "hi from /tmp\n"), done.stderr
+    dry = yaml.safe_load(shell(*words, "--dry-run", busybox_image, "--", "true").stdout)
+    task = dry["Tasks"][0]
+    assert task["Engine"]["Params"] == {
+        "Image": busybox_image,
+        "Parameters": ["true"],
+        "WorkingDirectory": "/tmp",
+    }
+    assert task["Env"] == {"GREETING": "hi"}
+    assert task["Network"] == {"Type": "None"}
+
+
+def test_a_total_time_caps_the_queue_time(shell: Shell, busybox_image: str) -> None:
+    done = shell("docker", "run", "--timeout", "30", busybox_image, "--", "true")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_spec_is_validated_without_a_node(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "ok.yaml").write_text(SPEC)
+    (tmp_path / "bad.yaml").write_text(SPEC.replace("batch", "bunch").replace("/outputs}", "outputs}"))
+    assert "is a valid job spec" in shell("job", "validate", "ok.yaml").stdout
+    bad = shell("job", "validate", "bad.yaml")
+    assert bad.returncode == 1
+    assert 'invalid job type: "bunch"' in bad.stderr
+    assert "must be absolute" in bad.stderr
+    assert "Traceback" not in bad.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence", "status"),
+    [
+        (("job", "lsit"), "No such command", 2),
+        (("job", "list", "--limt", "1"), "No such option", 2),
+        (("job", "describe", "j-nope"), "job not found: j-nope", 1),
+        (("job", "run", "missing.yaml"), "missing.yaml can't be read", 1),
+        (("node", "describe", "n-nope"), "node not found: n-nope", 1),
+        (("--context", "nowhere", "job", "list"), "nowhere", 1),
+    ],
+)
+def test_a_wrong_word_is_two_lines_and_a_status(
+    shell: Shell, words: tuple[str, ...], sentence: str, status: int
+) -> None:
+    done = shell(*words)
+    assert done.returncode == status
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_where_nothing_listens_says_so(shell: Shell) -> None:
+    done = shell("job", "list", BACALHAU_API_HOST="127.0.0.1", BACALHAU_API_PORT="9")
+    assert done.returncode == 1
+    assert "http://127.0.0.1:9 can't be reached" in done.stderr
+    assert "Hint:" in done.stderr
+
+
+def test_without_a_node_the_first_verb_starts_one_and_it_leaves_with_its_last_user(tmp_path: Path) -> None:
+    from bacalhau_jupyter.config.election import read_record
+    from bacalhau_jupyter.config.repo import Repo
+
+    repo = Repo.open(tmp_path / "fresh")
+    repo.config_file.write_text("Node:\n  GracePeriod: 0s\n")
+    env = {key: value for key, value in os.environ.items() if not key.startswith("BACALHAU_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "bacalhau_jupyter", "job", "list"],
+        env={**env, "BACALHAU_DIR": str(repo.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "CREATED" in done.stdout
+    deadline = time.monotonic() + 20
+    while read_record(repo) is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert read_record(repo) is None

@@ -1,0 +1,123 @@
+"""A real kernel with a repo directory of its own; the first magic starts its node."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.manager import KernelManager
+
+from bacalhau_jupyter.config.election import read_record
+from bacalhau_jupyter.config.repo import Repo
+
+
+@dataclass
+class Ran:
+    """What one cell did."""
+
+    status: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    displays: list[dict[str, Any]] = field(default_factory=list)
+    result: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] = field(default_factory=dict)
+    times: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def traceback(self) -> str:
+        """The traceback as the notebook shows it, without colours."""
+        import re
+
+        return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(self.error.get("traceback", [])))
+
+
+class Kernel:
+    """Runs cells and collects what they show."""
+
+    def __init__(self, repo: Repo, directory: Path) -> None:
+        self.repo = repo
+        self.manager = KernelManager()
+        drop = ("BACALHAU_", "AWS_", "JUPYTER", "JPY_")
+        env = {key: value for key, value in os.environ.items() if not key.startswith(drop)}
+        self.manager.start_kernel(env={**env, "BACALHAU_DIR": str(repo.path)}, cwd=str(directory))
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+
+    def run(self, code: str, *, timeout: float = 90, on_output: Any = None) -> Ran:
+        """Run a cell; ``on_output(ran)`` is called after every output."""
+        ran = Ran()
+        message = self.client.execute(code, allow_stdin=False)
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                reply = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"the cell did not end in {timeout} s: {ran}") from None
+            if reply["parent_header"].get("msg_id") != message:
+                continue
+            if self._take(ran, reply["header"]["msg_type"], reply["content"]):
+                break
+            if on_output is not None:
+                on_output(ran)
+        ran.status = self.reply(message)["status"]
+        return ran
+
+    def reply(self, message: str) -> dict[str, Any]:
+        """Return the answer to a request."""
+        while True:
+            answer = self.client.get_shell_msg(timeout=30)
+            if answer["parent_header"].get("msg_id") == message:
+                return answer["content"]
+
+    @staticmethod
+    def _take(ran: Ran, kind: str, content: dict[str, Any]) -> bool:
+        if kind == "stream":
+            setattr(ran, content["name"], getattr(ran, content["name"]) + content["text"])
+            ran.times.append((time.monotonic(), content["text"]))
+        elif kind in ("display_data", "update_display_data"):
+            ran.displays.append(content["data"])
+        elif kind == "execute_result":
+            ran.result = content["data"]
+        elif kind == "error":
+            ran.error = content
+        return kind == "status" and content["execution_state"] == "idle"
+
+    def value(self, expression: str) -> Any:
+        """Evaluate an expression in the kernel and return it (literals only)."""
+        import ast
+
+        ran = self.run(f"print(repr({expression}))")
+        assert ran.status == "ok", ran.traceback
+        return ast.literal_eval(ran.stdout.strip())
+
+    def close(self) -> None:
+        """End the kernel, then the node its magics started."""
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        record = read_record(self.repo)
+        if record is not None:
+            os.kill(record.pid, signal.SIGTERM)
+            deadline = time.monotonic() + 15
+            while read_record(self.repo) is not None and time.monotonic() < deadline:
+                time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """A kernel with the extension loaded; no Jupyter server around it."""
+    directory = tmp_path_factory.mktemp("notebook")
+    made = Kernel(Repo.open(tmp_path_factory.mktemp("repo") / "repo"), directory)
+    try:
+        ran = made.run("%load_ext bacalhau_jupyter")
+        assert ran.status == "ok", ran.traceback
+        yield made
+    finally:
+        made.close()

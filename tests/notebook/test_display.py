@@ -1,0 +1,76 @@
+"""State lines and bounded output."""
+
+from __future__ import annotations
+
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bacalhau_jupyter.models.history import StreamEvent
+from bacalhau_jupyter.notebook.display import HEAD_BYTES, MIME, TAIL_BYTES, OutputPane, Status, phase_of
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 2]), st.text(max_size=50)), max_size=40))
+def test_output_that_fits_is_shown_as_it_came(chunks: list[tuple[int, str]]) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    pane = OutputPane(out, err)
+    for stream, text in chunks:
+        pane.write(stream, text)
+    pane.finish("j-1")
+    assert out.getvalue() == "".join(text for stream, text in chunks if stream == 1)
+    assert err.getvalue() == "".join(text for stream, text in chunks if stream == 2)
+
+
+def test_long_output_keeps_head_and_tail_and_says_where_the_rest_is() -> None:
+    out = io.StringIO()
+    pane = OutputPane(out, out)
+    for number in range(200_000):
+        pane.write(1, f"line {number}\n")
+    pane.finish("j-00000000-0000-4000-8000-000000000000")
+    text = out.getvalue()
+    assert len(text) < HEAD_BYTES + TAIL_BYTES + 1000
+    assert text.startswith("line 0\nline 1\n")
+    assert text.endswith("line 199999\n")
+    assert f"{pane.dropped:,} characters left out; %bacalhau job logs j-00000000" in text
+
+
+def test_the_state_line_follows_the_events() -> None:
+    status = Status("j-1", "http://127.0.0.1:1234")
+    seen = []
+    for event in (
+        StreamEvent(topic="Submission", message="Job submitted", state="Pending"),
+        StreamEvent(
+            topic="Scheduling",
+            message="Requested execution on n-1",
+            execution="e-1",
+            node="n-1",
+            state="Pending",
+        ),
+        StreamEvent(
+            topic="Progress",
+            details={"Phase": "pulling image", "Done": "450", "Total": "1000"},
+            state="Pending",
+        ),
+        StreamEvent(topic="Execution", message="Running", execution="e-1", state="Running"),
+    ):
+        status.saw(event)
+        seen.append(status.phase)
+    assert seen == ["submitted", "asking for bids", "pulling image 450 B/1 kB (45 %)", "running"]
+    assert "running 00:00 · on n-1" in status.line()
+
+
+def test_a_queued_job_says_why() -> None:
+    event = StreamEvent(
+        topic="Queueing", message="Job queued. not enough nodes to run job. requested: 1\n• Node n: busy"
+    )
+    assert phase_of(event) == "queued: not enough nodes to run job. requested: 1"
+
+
+def test_the_bundle_is_a_record_with_static_forms_and_no_live_html() -> None:
+    status = Status("j-1", "http://127.0.0.1:1234", phase="<script>alert(1)</script>")
+    bundle = status.bundle(status.line())
+    assert bundle[MIME]["job_id"] == "j-1"
+    assert bundle[MIME]["endpoint"] == "http://127.0.0.1:1234"
+    assert "<script>" not in bundle["text/html"]
+    assert "job j-1" in bundle["text/plain"]

@@ -1,0 +1,214 @@
+"""The magics in a real kernel against a real node."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from bacalhau_jupyter.notebook.display import MIME
+from tests.notebook.conftest import Kernel, Ran
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_a_python_cell_runs_elsewhere_and_brings_a_frame_back(kernel: Kernel) -> None:
+    kernel.run(
+        "import pandas as pd\nsales = pd.DataFrame({'region': ['n', 's', 'n'], 'revenue': [1.0, 2.0, 3.5]})"
+    )
+    ran = kernel.run(
+        "%%bacalhau python --in sales --out top --out where\n"
+        "import os\n"
+        "print('rows', len(sales), {'braces': '$stay'})\n"
+        "top = sales.groupby('region').revenue.sum().reset_index()\n"
+        "where = os.getpid()"
+    )
+    assert ran.status == "ok", ran.traceback
+    assert "rows 3 {'braces': '$stay'}" in ran.stdout
+    assert kernel.value("top.to_dict('list')") == {"region": ["n", "s"], "revenue": [4.5, 2.0]}
+    assert kernel.value("where != __import__('os').getpid()")
+    assert "JobResult" in ran.result["text/plain"]
+
+
+def test_the_output_is_a_record_with_static_forms(kernel: Kernel) -> None:
+    ran = kernel.run("%%bacalhau sh\necho hello")
+    record = ran.displays[-1]
+    assert record[MIME]["state"] == "Completed"
+    assert record[MIME]["exit_code"] == 0
+    assert record[MIME]["job_id"].startswith("j-")
+    assert record[MIME]["runtime"].startswith("process (")
+    assert "completed" in record["text/html"]
+    assert "exit code 0" in record["text/plain"]
+
+
+def test_output_arrives_while_the_job_runs(kernel: Kernel) -> None:
+    ran = kernel.run("%%bacalhau sh\necho first; sleep 1.5; echo last")
+    assert ran.stdout == "first\nlast\n"
+    (early, _), (late, _) = ran.times[0], ran.times[-1]
+    assert late - early > 1.0
+    phases = [display[MIME]["phase"] for display in ran.displays]
+    assert "running" in phases[:-1], phases
+
+
+def test_a_container_runs_its_command_or_the_body(kernel: Kernel, busybox_image: str) -> None:
+    ran = kernel.run(f"%%bacalhau docker {busybox_image} -- echo hi from a container")
+    assert ran.stdout == "hi from a container\n", ran.traceback
+    ran = kernel.run(
+        f"%%bacalhau docker {busybox_image}\n#!/bin/sh -e\necho body in $(pwd)\necho made > outputs/x.txt"
+    )
+    assert ran.stdout == "body in /\n", ran.traceback
+    assert kernel.value("_.text('x.txt')") == "made\n"
+
+
+def test_variables_travel_into_a_container(kernel: Kernel, python_image: str) -> None:
+    kernel.run("numbers = [1, 2, 3]")
+    ran = kernel.run(
+        f"%%bacalhau python --image {python_image} --in numbers --out total -e WHERE=inside\n"
+        "import os\ntotal = {'sum': sum(numbers), 'where': os.environ['WHERE']}"
+    )
+    assert ran.status == "ok", ran.traceback
+    assert kernel.value("total") == {"sum": 6, "where": "inside"}
+    missing = kernel.run(f"%%bacalhau python --image {python_image}\nimport pandas")
+    assert "no module 'pandas'" in missing.traceback
+    assert "--image" in missing.traceback
+
+
+def test_a_missing_image_names_itself_and_a_way_out(kernel: Kernel, docker_engine: str) -> None:
+    ran = kernel.run("%%bacalhau docker no-such-registry.invalid/image:1 -- true")
+    assert "no-such-registry.invalid/image:1" in ran.traceback
+    assert "Hint:" in ran.traceback
+
+
+def test_stdout_and_stderr_keep_apart_and_unterminated_lines_come(kernel: Kernel) -> None:
+    ran = kernel.run("%%bacalhau bash\necho out; echo err >&2; printf tail")
+    assert ran.stdout.endswith("tail")
+    assert "out\n" in ran.stdout
+    assert ran.stderr == "err\n"
+
+
+def test_a_failing_body_is_a_short_real_error(kernel: Kernel) -> None:
+    ran = kernel.run("%%bacalhau sh\necho 'the disk is on fire' >&2\nexit 3")
+    assert ran.status == "error"
+    assert ran.error["ename"] == "CellFailed"
+    assert "exit code 3" in ran.traceback
+    assert "the disk is on fire" in ran.traceback
+    assert "Traceback" not in ran.traceback
+    assert len(ran.traceback.splitlines()) <= 4
+
+
+def test_no_check_lets_the_notebook_go_on(kernel: Kernel) -> None:
+    ran = kernel.run("%%bacalhau sh --no-check\nexit 3")
+    assert ran.status == "ok"
+    assert kernel.value("_.exit_code") == 3
+
+
+def test_files_come_back_and_chain_into_python(kernel: Kernel) -> None:
+    ran = kernel.run(
+        "%%bacalhau sh\nprintf 'a,b\\n1,2\\n' > outputs/t.csv; mkdir outputs/d; echo '{\"k\": [1]}' > outputs/d/x.json"
+    )
+    assert ran.status == "ok", ran.traceback
+    kernel.run("result = _")
+    assert kernel.value("result.ls('outputs/*')") == ["outputs/d/x.json", "outputs/t.csv"]
+    assert kernel.value("result.json('d/x.json')") == {"k": [1]}
+    assert kernel.value("result.df().to_dict('list')") == {"a": [1], "b": [2]}
+    missing = kernel.run("result.text('nope.txt')")
+    assert "hold no nope.txt" in missing.traceback
+
+
+def test_detach_returns_a_job_that_can_be_awaited_and_attached(kernel: Kernel) -> None:
+    ran = kernel.run("%%bacalhau sh --detach\necho later")
+    assert "submitted" in ran.result["text/plain"]
+    assert MIME in ran.result
+    kernel.run("job = _")
+    assert kernel.run("(await job).stdout").result["text/plain"] == "'later\\n'"
+    again = kernel.run("get_ipython().run_line_magic('bacalhau', f'attach {job.short_id}')")
+    assert "later\n" in again.stdout
+
+
+def test_an_interrupt_stops_the_job(kernel: Kernel) -> None:
+    interrupted = threading.Event()
+
+    def interrupt(ran: Ran) -> None:
+        if "started" in ran.stdout and not interrupted.is_set():
+            interrupted.set()
+            kernel.manager.interrupt_kernel()
+
+    begun = time.monotonic()
+    ran = kernel.run("%%bacalhau sh\necho started; sleep 60", on_output=interrupt)
+    assert ran.status == "error"
+    assert ran.error["ename"] == "CellInterrupted"
+    assert "is stopped; %bacalhau attach j-" in ran.traceback
+    assert time.monotonic() - begun < 30
+    job = ran.displays[-1][MIME]["job_id"]
+    assert kernel.value(f"__import__('bacalhau_jupyter').Client().job('{job}').state.value") == "Stopped"
+
+
+def test_long_output_is_bounded_in_the_notebook(kernel: Kernel) -> None:
+    noise = "noise " * 10
+    ran = kernel.run(f"%%bacalhau sh\ni=0; while [ $i -lt 40000 ]; do echo '{noise}'$i; i=$((i+1)); done")
+    assert ran.status == "ok", ran.traceback
+    assert len(ran.stdout) < 1_000_000
+    assert "characters left out" in ran.stdout
+    assert ran.stdout.rstrip().endswith("noise 39999")
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        ("%%bacalhau sh --memroy 1gb\ntrue", "No such option"),
+        ("%%bacalhau sh --memory minus\ntrue", "memory"),
+        ("%%bacalhau sh --cpu -1\ntrue", "CPU"),
+        ("%%bacalhau sh --in nothing_there\ntrue", "--in nothing_there"),
+        ("%%bacalhau sh -i ./no/such.csv\ntrue", "no/such.csv"),
+        ("%%bacalhau sh -i file:///etc/passwd:/inputs/p\ntrue", "/etc/passwd"),
+        ("%%bacalhau python", "no body"),
+        ("%%bacalhau job\nType: [", "not valid YAML at line"),
+        ("%%bacalhau job\nType: batch\nCount: many\nTasks: []", "Count"),
+        ("%%bacalhau job\nType: batch\nTasks:\n- Name: main\n  Engine: {Type: teleport}", "teleport"),
+        ("%%bacalhau job\n- a list", "must be a mapping"),
+        ("%%bacalhau sh --cpu 4000\ntrue", "more CPU"),
+        ("%%bacalhau cobol\ntrue", "No such command 'cobol'"),
+        ("%%bacalhau sh 'open quote\ntrue", "No closing quotation"),
+        ("%bacalhau job describe j-nope", "job not found: j-nope"),
+        ("%bacalhau job lsit", "No such command"),
+        ("%bacalhau job run /no/such.yaml", "/no/such.yaml"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_a_real_error(kernel: Kernel, cell: str, sentence: str) -> None:
+    before = len(kernel.value("[j.id for j in __import__('bacalhau_jupyter').Client().jobs(limit=0)]"))
+    if "--cpu 4000" in cell or "teleport" in cell or "/etc/passwd" in cell:
+        cell = cell.replace("sh ", "sh --queue-timeout 0 ")
+    ran = kernel.run(cell)
+    assert ran.status == "error"
+    assert sentence.lower() in ran.traceback.lower()
+    assert "Traceback" not in ran.traceback
+    assert len(ran.traceback.splitlines()) <= 8
+    stored = (
+        len(kernel.value("[j.id for j in __import__('bacalhau_jupyter').Client().jobs(limit=0)]")) - before
+    )
+    assert stored == (1 if any(word in cell for word in ("4000", "teleport", "/etc/passwd")) else 0)
+
+
+def test_verbs_return_rich_tables(kernel: Kernel) -> None:
+    listed = kernel.run("%bacalhau job list --limit 3")
+    assert "<table>" in listed.result["text/html"]
+    assert kernel.value("list(_.df().columns)") == ["created", "id", "name", "engine", "type", "state"]
+    as_json = kernel.run("%bacalhau node list --output json")
+    assert '"NodeID"' in as_json.stdout
+    assert "CLIENT" in kernel.run("%bacalhau version").result["text/plain"]
+
+
+def test_tab_completes_verbs_flags_and_jobs(kernel: Kernel) -> None:
+    def complete(line: str) -> list[str]:
+        return kernel.reply(kernel.client.complete(line, len(line)))["matches"]
+
+    assert "describe" in complete("%bacalhau job d")
+    assert "--follow" in complete("%bacalhau job logs --fo")
+    assert any(match.startswith("j-") for match in complete("%bacalhau job describe j"))
+    assert "python" in complete("%%bacalhau py")
+
+
+def test_the_extension_reloads_and_unloads(kernel: Kernel) -> None:
+    assert kernel.run("%reload_ext bacalhau_jupyter").status == "ok"
+    assert kernel.run("%%bacalhau sh\necho again").stdout == "again\n"

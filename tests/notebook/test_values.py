@@ -1,0 +1,140 @@
+"""Variables into a job and back, through the runner that really runs there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bacalhau_jupyter.notebook.job_runner as runner
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+from bacalhau_jupyter.notebook.values import pack, unpack_values
+
+
+def run_cell(
+    tmp_path: Path, body: str, variables: dict, outs: list[str]
+) -> tuple[subprocess.CompletedProcess, Path]:
+    """Run the shipped runner in a process of its own, as a job does."""
+    kit = tmp_path / "kit"
+    (kit / "in").mkdir(parents=True)
+    files = {name: pack(name, value, python_body=True) for name, value in variables.items()}
+    for file, data in files.values():
+        (kit / "in" / file).write_bytes(data)
+    (kit / "cell.py").write_text(body)
+    (kit / "cell.json").write_text(json.dumps({"in": {n: f for n, (f, _) in files.items()}, "out": outs}))
+    (kit / "job_runner.py").write_bytes(Path(runner.__file__).read_bytes())
+    outputs = tmp_path / "outputs"
+    done = subprocess.run(
+        [sys.executable, kit / "job_runner.py"],
+        cwd=tmp_path,
+        env={**os.environ, "BACALHAU_OUTPUTS": str(outputs)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done, outputs / ".bacalhau"
+
+
+FRAME = pd.DataFrame(
+    {
+        "when": pd.to_datetime(["2026-01-01", "2026-01-02"]),
+        "kind": pd.Categorical(["a", "b"]),
+        "count": pd.array([1, None], dtype="Int64"),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1, "text with {braces} and $dollars", [1, {"a": None}], b"\x00\xff", (1, 2), {1: "int key"}, {1, 2}],
+    ids=repr,
+)
+def test_a_value_arrives_in_the_job_as_it_was(tmp_path: Path, value: object) -> None:
+    done, _ = run_cell(
+        tmp_path,
+        f"assert value == {value!r}, value\nassert type(value) is {type(value).__name__}",
+        {"value": value},
+        [],
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_frame_keeps_its_dtypes_both_ways(tmp_path: Path) -> None:
+    done, out = run_cell(tmp_path, "back = frame", {"frame": FRAME}, ["back"])
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(unpack_values(out, ["back"])["back"], FRAME)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [("{'a': [1]}", {"a": [1]}), ("'text'", "text"), ("b'raw'", b"raw"), ("7", 7), ("None", None)],
+)
+def test_a_value_comes_back(tmp_path: Path, expression: str, expected: object) -> None:
+    done, out = run_cell(tmp_path, f"back = {expression}", {}, ["back"])
+    assert done.returncode == 0, done.stderr
+    assert unpack_values(out, ["back"])["back"] == expected
+
+
+def test_an_array_comes_back_and_one_of_objects_is_refused(tmp_path: Path) -> None:
+    done, out = run_cell(tmp_path, "import numpy as np\nback = np.arange(6).reshape(2, 3)", {}, ["back"])
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(unpack_values(out, ["back"])["back"], np.arange(6).reshape(2, 3))
+    (tmp_path / "b").mkdir()
+    done, _ = run_cell(tmp_path / "b", "import numpy as np\nback = np.array([object()])", {}, ["back"])
+    assert done.returncode == 1
+    assert "--out back" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_can_not_come_back_is_named_with_its_type(tmp_path: Path) -> None:
+    done, _ = run_cell(tmp_path, "class Thing: pass\nback = Thing()", {}, ["back"])
+    assert done.returncode == 1
+    assert "--out back: a __main__.Thing can't be brought back" in done.stderr
+    done, _ = (
+        run_cell(tmp_path / "x", "pass", {}, ["missing"])
+        if (tmp_path / "x").mkdir() is None
+        else (done, None)
+    )
+    assert "--out missing: the cell did not define it" in done.stderr
+
+
+def test_a_pickle_among_the_results_is_never_loaded(tmp_path: Path) -> None:
+    (tmp_path / "evil.pickle").write_bytes(b"cos\nsystem\n(S'touch /tmp/never'\ntR.")
+    with pytest.raises(BacalhauError, match="brought nothing back"):
+        unpack_values(tmp_path, ["evil"])
+    (tmp_path / "evil.npy").write_bytes(b"cos\nsystem\n(S'touch /tmp/never'\ntR.")
+    with pytest.raises(BacalhauError, match="can't be read"):
+        unpack_values(tmp_path, ["evil"])
+
+
+def test_a_traceback_shows_the_body_only(tmp_path: Path) -> None:
+    done, _ = run_cell(tmp_path, "x = 1\nraise ValueError('mine')", {}, [])
+    assert done.returncode == 1
+    assert 'File "cell.py", line 2' in done.stderr
+    assert "raise ValueError('mine')" in done.stderr
+    assert "job_runner" not in done.stderr
+
+
+def test_a_missing_module_says_the_way_out(tmp_path: Path) -> None:
+    done, _ = run_cell(tmp_path, "import no_such_module_at_all", {}, [])
+    assert "Hint: the job's Python has no module 'no_such_module_at_all'" in done.stderr
+
+
+def test_an_exit_code_of_the_body_is_kept(tmp_path: Path) -> None:
+    done, _ = run_cell(tmp_path, "raise SystemExit(7)", {}, [])
+    assert done.returncode == 7
+
+
+def test_a_shell_body_gets_files_and_no_pickles() -> None:
+    assert pack("t", "text", python_body=False) == ("t.txt", b"text")
+    with pytest.raises(BadRequest, match="--in t: a object can't become a file"):
+        pack("t", object(), python_body=False)
+    with pytest.raises(BadRequest, match="--in f: a function can't be sent"):
+        pack("f", lambda: 0, python_body=True)
