@@ -1,0 +1,149 @@
+"""The connected cluster: found once, looked up again when it is lost, started when it is ours and not there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
+from bacalhau_jupyter.models.errors import BacalhauError, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.config.endpoint import Endpoint
+
+FIRST_DELAY_S = 1.0
+LONGEST_DELAY_S = 30.0
+
+
+class Connection:
+    """Which API the gateway, the lease and the activity report talk to.
+
+    Parameters
+    ----------
+    find
+        Returns the endpoint, starting the node if it must; blocking, and it may raise `BacalhauError`.
+    found
+        Told of each endpoint that is new.
+    clock
+        Time between attempts to start a node that does not start.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[], Endpoint],
+        *,
+        found: Callable[[Endpoint], None] = lambda _: None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._find = find
+        self._found = found
+        self._clock = clock or SystemClock()
+        # One attempt at a time; the state has a lock of its own, because an event loop must never wait for the first.
+        self._attempts = threading.Lock()
+        self._state = threading.Lock()
+        self._attempt: asyncio.Future[Endpoint] | None = None
+        self._endpoint: Endpoint | None = None
+        self._problem: BacalhauError | None = None
+        self._delays = self._fresh_delays()
+        self._not_before_ns = 0
+
+    @property
+    def current(self) -> Endpoint | None:
+        """The endpoint, while it is believed to be there."""
+        return self._endpoint
+
+    @property
+    def problem(self) -> str:
+        """Why there is none, in one sentence; empty while there is one."""
+        return self._problem.message if self._problem is not None else ""
+
+    def connect(self) -> Endpoint:
+        """Return the endpoint; blocks until it is found.
+
+        Raises
+        ------
+        ServiceUnavailable
+            It could not be found or started. For a growing while after that, callers get the same error at once.
+        """
+        with self._attempts:
+            known, problem = self._endpoint, self._problem
+            if known is not None:
+                return known
+            if problem is not None and self._clock.monotonic_ns() < self._not_before_ns:
+                raise problem
+            try:
+                endpoint = self._find()
+            except BacalhauError as error:
+                raise self._remember(error.message, error.hint) from error
+            except OSError as error:
+                raise self._remember(f"the node can't be started: {error.strerror or error}") from error
+            with self._state:
+                self._endpoint, self._problem = endpoint, None
+            self._delays = self._fresh_delays()
+            self._found(endpoint)
+            return endpoint
+
+    async def endpoint(self) -> Endpoint:
+        """Return the endpoint without blocking the event loop; raises as `connect` does.
+
+        Callers at the same time share one attempt.
+        """
+        known = self._endpoint
+        if known is not None:
+            return known
+        if self._attempt is None or self._attempt.done():
+            self._attempt = _in_thread(self.connect)
+        return await asyncio.shield(self._attempt)
+
+    async def renew(self, lost: Endpoint) -> Endpoint:
+        """Look again because ``lost`` does not answer; raises as `connect` does."""
+        self.drop(lost)
+        return await self.endpoint()
+
+    def drop(self, lost: Endpoint) -> None:
+        """Forget ``lost``, unless another endpoint has taken its place already."""
+        with self._state:
+            if self._endpoint is lost:
+                self._endpoint = None
+
+    def _remember(self, message: str, hint: str = "") -> BacalhauError:
+        problem = ServiceUnavailable(message, hint=hint, component="Gateway", retryable=True)
+        self._problem = problem
+        self._not_before_ns = self._clock.monotonic_ns() + int(next(self._delays) * SECOND)
+        return problem
+
+    @staticmethod
+    def _fresh_delays() -> Iterator[float]:
+        return backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
+
+
+def _in_thread(work: Callable[[], Endpoint]) -> asyncio.Future[Endpoint]:
+    """Run blocking work in a thread of its own: the interpreter waits for a pool's threads before it ends."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Endpoint] = loop.create_future()
+    # Those who asked may have gone by the time it fails.
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def deliver(result: Endpoint | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        elif result is not None:
+            future.set_result(result)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except BaseException as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(deliver, result, failure)
+
+    threading.Thread(target=run, name="bacalhau-connect", daemon=True).start()
+    return future

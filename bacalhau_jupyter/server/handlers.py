@@ -1,0 +1,18 @@
+"""The routes of the extension, below Jupyter's base URL."""
+
+from __future__ import annotations
+
+from tornado.web import RequestHandler
+
+from bacalhau_jupyter.server.base import PREFIX
+from bacalhau_jupyter.server.gateway import GatewayHandler
+from bacalhau_jupyter.server.status import StatusHandler
+from bacalhau_jupyter.server.streams import GatewayStreamHandler
+
+default_handlers: list[tuple[str, type[RequestHandler]]] = [
+    (rf"/{PREFIX}/status", StatusHandler),
+    (rf"/{PREFIX}/api/v1/orchestrator/events", GatewayStreamHandler),
+    (rf"/{PREFIX}/api/v1/orchestrator/jobs/[^/]+/logs", GatewayStreamHandler),
+    # Also what does not belong to the API: it gets its refusal from the gateway, in the official envelope.
+    (rf"/{PREFIX}/.*", GatewayHandler),
+]

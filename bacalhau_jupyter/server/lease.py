@@ -1,0 +1,73 @@
+"""The lease on the embedded node: held while Jupyter runs, taken again when the node comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from bacalhau_jupyter.client.api import AsyncAPI
+from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.server.connection import FIRST_DELAY_S, LONGEST_DELAY_S, Connection
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.config.endpoint import Endpoint
+
+log = logging.getLogger(__name__)
+
+STEADY_S = 60.0
+"""A lease that lasted this long shows a node in order; the next loss is answered at once."""
+
+
+class LeaseKeeper:
+    """Supervises the embedded node: an open lease keeps it alive, a lost one has it looked up or started again.
+
+    Parameters
+    ----------
+    connection
+        Which node; looking it up starts it.
+    clock
+        Measures how long a lease lasted.
+    """
+
+    def __init__(self, connection: Connection, clock: Clock | None = None) -> None:
+        self._connection = connection
+        self._clock = clock or SystemClock()
+        self.losses = 0
+        """How often a held lease was lost."""
+
+    async def keep(self) -> None:
+        """Hold the lease until cancelled. A cluster that is not ours needs none: then there is nothing to do."""
+        delays = backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
+        told = ""
+        while True:
+            try:
+                endpoint = await self._connection.endpoint()
+            except BacalhauError as error:
+                if error.message != told:
+                    told = error.message
+                    log.warning("bacalhau: %s", told)
+                await asyncio.sleep(next(delays))
+                continue
+            told = ""
+            if not endpoint.embedded:
+                return
+            since = self._clock.monotonic_ns()
+            await self._hold(endpoint)
+            self._connection.drop(endpoint)
+            self.losses += 1
+            if self._clock.monotonic_ns() - since >= STEADY_S * SECOND:
+                delays = backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
+                continue
+            await asyncio.sleep(next(delays))
+
+    async def _hold(self, endpoint: Endpoint) -> None:
+        api = AsyncAPI(endpoint)
+        try:
+            await api.hold_lease()
+        except BacalhauError as error:
+            log.warning("bacalhau: the node of this Jupyter server was lost: %s", error.message)
+        finally:
+            await api.close()

@@ -1,0 +1,134 @@
+"""Which requests pass the gateway, under which spelling, and what Jupyter's authorizer is asked for them.
+
+Everything here is pure: text in, text out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
+
+from bacalhau_jupyter.models.errors import BadRequest, NotFound
+
+API = ("api", "v1")
+RESULTS = ("compute", "results")
+"""Below `API`: the archives of the ``local`` publisher."""
+
+_JOBS = ("orchestrator", "jobs")
+# What RFC 3986 allows in a segment, apart from letters and digits.
+_SAFE = "-._~!$&'()*+,;=:@"
+_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Jupyter's own parameters: a login token must never reach the cluster.
+_JUPYTER_PARAMETERS = frozenset({"token", "_xsrf", "no_track_activity", "session_id"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """One route of the cluster.
+
+    Attributes
+    ----------
+    segments
+        The decoded segments after ``/api/v1``.
+    query
+        The query to send, encoded, without what belongs to Jupyter.
+    """
+
+    segments: tuple[str, ...]
+    query: str = ""
+
+    @property
+    def path(self) -> str:
+        """The one spelling of this path, percent-encoded, from ``/api/v1`` on."""
+        return "/" + "/".join(quote(part, safe=_SAFE) for part in (*API, *self.segments))
+
+    @property
+    def path_and_query(self) -> str:
+        """`path`, and the query where there is one."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def is_results_list(self) -> bool:
+        """Whether the answer lists published results."""
+        return len(self.segments) == 4 and self.segments[:2] == _JOBS and self.segments[3] == "results"
+
+    @property
+    def is_result_file(self) -> bool:
+        """Whether the answer is an archive."""
+        return len(self.segments) == 3 and self.segments[:2] == RESULTS
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether this is one of the websockets the gateway passes: logs of a job, events."""
+        return self.segments == ("orchestrator", "events") or (
+            len(self.segments) == 4 and self.segments[:2] == _JOBS and self.segments[3] == "logs"
+        )
+
+    def action(self, method: str) -> str:
+        """Return what Jupyter's authorizer is asked: ``read``, ``write`` or ``execute``.
+
+        Whatever starts work on the cluster is ``execute``: submitting a job and running one again.
+        """
+        if method in ("GET", "HEAD"):
+            return "read"
+        starts = self.segments == _JOBS or (
+            len(self.segments) == 4 and self.segments[:2] == _JOBS and self.segments[3] == "rerun"
+        )
+        return "execute" if starts and method in ("PUT", "POST") else "write"
+
+
+def parse(raw_path: str, raw_query: str = "") -> Target:
+    """Read the path of a request, from ``/api/v1`` on, as it came: still percent-encoded.
+
+    A path has one meaning only: what could be read in two ways is refused instead of tidied up.
+
+    Raises
+    ------
+    BadRequest
+        The path has dot segments, empty segments, encoded separators, control characters, a second layer of
+        encoding, or is not UTF-8.
+    NotFound
+        The path does not lie under ``/api/v1/``.
+    """
+    parts = raw_path.split("/")
+    if parts[0] != "" or len(parts) < 2:
+        raise _outside()
+    segments = tuple(_segment(part) for part in _without_trailing_slash(parts[1:]))
+    if segments[:2] != API or len(segments) < 3:
+        raise _outside()
+    return Target(segments[2:], _query(raw_query))
+
+
+def _without_trailing_slash(parts: list[str]) -> list[str]:
+    return parts[:-1] if parts[-1] == "" else parts
+
+
+def _segment(raw: str) -> str:
+    if not raw.isascii() or "%" in _ESCAPE.sub("", raw):
+        raise _refused("it is not properly percent-encoded")
+    try:
+        text = unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise _refused("it is not UTF-8") from None
+    if text in ("", ".", ".."):
+        raise _refused("it has an empty or a dot segment")
+    if "/" in text or "\\" in text or _CONTROL.search(text):
+        raise _refused("a segment holds a separator or a control character")
+    if _ESCAPE.search(text):
+        raise _refused("it is encoded twice")
+    return text
+
+
+def _query(raw: str) -> str:
+    pairs = parse_qsl(raw, keep_blank_values=True)
+    return urlencode([(name, value) for name, value in pairs if name.lower() not in _JUPYTER_PARAMETERS])
+
+
+def _refused(why: str) -> BadRequest:
+    return BadRequest(f"the gateway does not pass this path: {why}", component="Gateway")
+
+
+def _outside() -> NotFound:
+    return NotFound("the gateway passes only paths under /api/v1/", component="Gateway")
