@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakKeyDictionary
 
 from bacalhau_jupyter.auth.peers import ProcessTable
-from bacalhau_jupyter.auth.sockdiag import (
+from bacalhau_jupyter.lib.sockdiag import (
     ESTABLISHED,
     Lookup,
     LookupUnavailable,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from bacalhau_jupyter.client.listener import check_listener
 from bacalhau_jupyter.models import api as wire
 from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, Unauthorized, error_from_envelope
@@ -47,6 +48,8 @@ class AsyncAPI:
         import aiohttp
 
         if self._session is None or self._session.closed:
+            if self.endpoint.embedded:
+                check_listener(self.endpoint.url)
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s),
                 headers=self.endpoint.headers(),

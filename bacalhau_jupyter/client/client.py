@@ -88,6 +88,7 @@ class Client:
         """Return the raw API, connecting on first use."""
         if self._api is None:
             self._api = AsyncAPI(self._find())
+            self.portal.own(self._api)
             if self._api.endpoint.embedded:
                 self._lease = self.portal.start(self._hold_lease())
         return self._api
@@ -120,6 +121,7 @@ class Client:
             await old.close()
         endpoint = await asyncio.to_thread(self._find)
         self._api = AsyncAPI(endpoint)
+        self.portal.own(self._api)
         return self._api
 
     async def _hold_lease(self) -> None:

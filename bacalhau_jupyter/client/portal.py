@@ -13,8 +13,9 @@ import contextlib
 import os
 import queue
 import threading
+import weakref
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -22,11 +23,20 @@ _SLICE = 0.2
 """Seconds a blocked caller waits at a time; an interrupt is noticed at the latest after one slice."""
 
 
+class Closing(Protocol):
+    """Something with connections to close."""
+
+    async def close(self) -> None:
+        """Close them."""
+        ...
+
+
 class Portal:
     """A background event loop and the ways to use it from other threads."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._owned: weakref.WeakSet[Closing] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._serve, name="bacalhau-client", daemon=True)
         self._thread.start()
 
@@ -38,6 +48,10 @@ class Portal:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop itself; use it only through thread-safe calls."""
         return self._loop
+
+    def own(self, thing: Closing) -> None:
+        """Close ``thing`` with this portal, if nobody has done it before."""
+        self._owned.add(thing)
 
     def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Run a coroutine on the loop without waiting."""
@@ -106,18 +120,19 @@ class Portal:
         if self._loop.is_closed():
             return
         with contextlib.suppress(Exception):
-            asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(timeout=2)
+            asyncio.run_coroutine_threadsafe(_end(list(self._owned)), self._loop).result(timeout=2)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=2)
         if not self._thread.is_alive():
             self._loop.close()
 
 
-async def _cancel_all() -> None:
+async def _end(owned: list[Closing]) -> None:
     tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*(thing.close() for thing in owned), return_exceptions=True)
 
 
 _shared: tuple[int, Portal] | None = None

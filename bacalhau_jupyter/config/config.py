@@ -96,7 +96,7 @@ class Config:
         if not paths:
             chosen = {name: value for name, value, _ in layers}.get("DataDir", KEYS["DataDir"].default)
             standard = Path(_absolute(chosen)) / FILE_NAME
-            paths = [standard] if standard.is_file() else []
+            paths = [standard] if _is_there(standard) else []
         merged = [
             (name, value, str(path)) for path in paths for name, value in read_file(path).items()
         ] + layers
@@ -203,6 +203,14 @@ def _overrides(texts: Iterable[str]) -> tuple[list[tuple[str, Any, str]], list[s
                 raise ConfigurationError(f"-c {key.name} needs a value: -c {key.name}=…", component="Config")
             values.append((key.name, True, "-c"))
     return values, files
+
+
+def _is_there(path: Path) -> bool:
+    """Whether the file exists; one that can't even be looked at counts, so that reading it says why."""
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 def _absolute(path: str) -> str:

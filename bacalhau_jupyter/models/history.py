@@ -24,6 +24,8 @@ class Topic(enum.StrEnum):
     RUNNING = "Running Execution"
     PUBLISHING = "Publishing Results"
     RESTART = "Restart"
+    # An addition of ours, on the event stream only: how far a phase of an execution is.
+    PROGRESS = "Progress"
 
 
 class Event(Wire):

@@ -149,15 +149,34 @@ class Node:
             hidden=settings.hidden_paths(self.repo),
             clock=self._clock,
         )
-        engines = self._plugins("engine", load_engines(options, self._disabled_engines()))
+        found = load_engines(options, self._disabled_engines())
+        engines = self._plugins("engine", found)
         sources = self._plugins("source", load_sources(options, self.config["InputSources.Disabled"]))
         publishers = self._plugins("publisher", load_publishers(options, self.config["Publishers.Disabled"]))
         self.compute = ComputeNode(
-            told, carrier.compute_end(self.node_id), database, engines, sources, publishers, self._clock
+            told,
+            carrier.compute_end(self.node_id),
+            database,
+            engines,
+            sources,
+            publishers,
+            self._clock,
+            on_progress=self._progress,
+            engine_problems=found.problems,
         )
         stack.push_async_callback(bounded, "compute", self.compute.stop)
         if not await self.compute.start(JOIN_TIMEOUT_S):
             log.warning("the compute role has not joined yet: %s", self.compute.problem)
+
+    def _progress(self, execution_id: str, phase: str, done: int, total: int | None) -> None:
+        """Show watchers how far an execution is; the messages between the roles have no word for it."""
+        if self.compute is None or self.orchestrator is None:
+            return
+        record = next((each for each in self.compute.live() if each.execution.id == execution_id), None)
+        if record is not None:
+            self.orchestrator.progress(
+                record.execution.job_id, execution_id, self.node_id, phase, done, total
+            )
 
     async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:
         trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"])

@@ -140,8 +140,10 @@ def kernel_python() -> dict[str, Any]:
     prefixes = _unique(
         [sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(sys.executable).resolve().parents[1])]
     )
-    here = str(Path.cwd())
-    usable = [path for path in sys.path if path and path != here and Path(path).is_dir()]
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    # Where the notebook or a script lies is an import path by accident: its files travel with -i.
+    own = {str(Path.cwd()), str(Path(script).resolve().parent) if script else ""}
+    usable = [path for path in sys.path if path and path not in own and Path(path).is_dir()]
     outside = [path for path in usable if not any(Path(path).is_relative_to(prefix) for prefix in prefixes)]
     user_site = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
     if user_site and Path(user_site).is_dir() and user_site not in outside:

@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
-from bacalhau_jupyter.lib.times import ZERO_TIME, rfc3339
 from bacalhau_jupyter.models.errors import (
     BacalhauError,
     BadRequest,
@@ -42,6 +40,7 @@ from bacalhau_jupyter.models.node import (
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import replace
 from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
+from bacalhau_jupyter.orchestrator.members import Member, disconnected, joined, same_node
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import nodes as rows
@@ -52,19 +51,6 @@ from bacalhau_jupyter.orchestrator.store.transaction import Transaction
 _log = logging.getLogger(__name__)
 
 COMPONENT = "NodesManager"
-
-
-@dataclass
-class _Member:
-    """A node, and until when it may be silent before it is disconnected or (if it is already) given up."""
-
-    state: NodeState
-    deadline_ns: int
-    lost: bool = False
-
-    @property
-    def connected(self) -> bool:
-        return self.state.connection is Connection.CONNECTED
 
 
 class Nodes:
@@ -80,6 +66,8 @@ class Nodes:
         Approval and time-outs.
     joined
         Called when a node may take jobs now.
+    freed
+        Called when a node told of capacity that became free.
     gone
         Called with the ID of a node whose executions are to be given up.
     """
@@ -91,6 +79,7 @@ class Nodes:
         clock: Clock,
         settings: OrchestratorSettings,
         joined: Callable[[], None],
+        freed: Callable[[], None],
         gone: Callable[[str], None],
     ) -> None:
         self._store = store
@@ -98,8 +87,10 @@ class Nodes:
         self._clock = clock
         self._settings = settings
         self._joined = joined
+        self._freed = freed
         self._gone = gone
-        self._members: dict[str, _Member] = {}
+        self.generation = 0
+        self._members: dict[str, Member] = {}
         self._timer: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._views: list[NodeView] | None = None
@@ -110,8 +101,12 @@ class Nodes:
         """Load known nodes; each has the disconnect time-out to come back before its executions are given up."""
         deadline = self._deadline()
         for state in await self._store.read(rows.every):
-            away = _disconnected(state, self._clock.now_ns(), "") if _is_connected(state) else state
-            self._members[state.info.node_id] = _Member(away, deadline)
+            away = (
+                disconnected(state, self._clock.now_ns(), "")
+                if state.connection is Connection.CONNECTED
+                else state
+            )
+            self._members[state.info.node_id] = Member(away, deadline)
         self._views = None
         self._timer = asyncio.create_task(self._watch(), name="node time-outs")
 
@@ -139,6 +134,7 @@ class Nodes:
                     ready=member.connected and member.state.membership is Membership.APPROVED,
                     lost=member.lost,
                     rejected=member.state.membership is Membership.REJECTED,
+                    freed_ns=member.freed_ns,
                 )
                 for member in self._members.values()
             ]
@@ -189,13 +185,13 @@ class Nodes:
         """
         match request:
             case HandshakeRequest():
-                return await self._handshake(_same(node_id, request.node_info.node_id), request)
+                return await self._handshake(same_node(node_id, request.node_info.node_id), request)
             case HeartbeatRequest():
-                return self._heartbeat(_same(node_id, request.node_id), request)
+                return self._heartbeat(same_node(node_id, request.node_id), request)
             case UpdateNodeInfoRequest():
-                return await self._update(_same(node_id, request.node_info.node_id), request.node_info)
+                return await self._update(same_node(node_id, request.node_info.node_id), request.node_info)
             case ShutdownNoticeRequest():
-                return await self._goodbye(_same(node_id, request.node_id), request)
+                return await self._goodbye(same_node(node_id, request.node_id), request)
             case PreSignURLRequest():
                 raise NotImplementedHere(
                     "S3 managed publisher is not available on this orchestrator", component="ManagedPublisher"
@@ -205,10 +201,7 @@ class Nodes:
         """Remember the last message of a node that has been stored."""
         member = self._members.get(node_id)
         if member is not None:
-            state = member.state.connection_state
-            if seq > state.last_compute_seq_num:
-                changed = replace(state, last_compute_seq_num=seq)
-                member.state = replace(member.state, connection_state=changed)
+            member.processed(seq)
 
     async def _handshake(self, node_id: str, request: HandshakeRequest) -> HandshakeResponse:
         if request.node_info.node_type is not NodeType.COMPUTE:
@@ -222,17 +215,9 @@ class Nodes:
         if member is not None:
             membership = member.state.membership
         start = self._dispatcher.connect(node_id)
-        now = rfc3339(self._clock.now_ns())
-        state = NodeState(
-            info=request.node_info,
-            membership=membership,
-            connection=Connection.CONNECTED,
-            connection_state=replace(
-                before, status=Connection.CONNECTED, last_heartbeat=now, connected_since=now,
-                disconnected_since=ZERO_TIME, last_error="", last_orchestrator_seq_num=start,
-            ),
-        )  # fmt: skip
-        member = self._members[node_id] = _Member(state, self._deadline())
+        member = self._members[node_id] = Member(
+            joined(request.node_info, membership, before, self._clock.now_ns(), start), self._deadline()
+        )
         self._moved()
         await self._put(member)
         if membership is Membership.APPROVED:
@@ -246,29 +231,15 @@ class Nodes:
 
     def _heartbeat(self, node_id: str, request: HeartbeatRequest) -> HeartbeatResponse:
         member = self._connected(node_id)
-        info = member.state.info
-        compute = replace(
-            info.compute_node_info,
-            available_capacity=request.available_capacity,
-            queue_capacity=request.queue_used_capacity,
-        )
-        state = member.state.connection_state
-        # Heartbeats are not stored: a restart asks every node for a handshake anyway.
-        member.state = replace(
-            member.state,
-            info=replace(info, compute_node_info=compute),
-            connection_state=replace(
-                state,
-                last_heartbeat=rfc3339(self._clock.now_ns()),
-                last_orchestrator_seq_num=max(
-                    state.last_orchestrator_seq_num, request.last_orchestrator_seq_num
-                ),
-            ),
-        )
+        now = self._clock.now_ns()
+        more = member.heard(request, now)
         member.deadline_ns = self._deadline()
-        # The views stay as they are: schedulers go by what they placed, not by what a node says is free.
         self._dispatcher.connect(node_id)
-        return HeartbeatResponse(last_compute_seq_num=state.last_compute_seq_num)
+        if more:
+            member.freed_ns = now
+            self._views = None
+            self._freed()
+        return HeartbeatResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
 
     async def _update(self, node_id: str, info: NodeInfo) -> UpdateNodeInfoResponse:
         member = self._connected(node_id)
@@ -282,7 +253,7 @@ class Nodes:
 
     async def _goodbye(self, node_id: str, request: ShutdownNoticeRequest) -> ShutdownNoticeResponse:
         member = self._connected(node_id)
-        member.state = _disconnected(member.state, self._clock.now_ns(), "graceful shutdown")
+        member.state = disconnected(member.state, self._clock.now_ns(), "graceful shutdown")
         # It may be back in a moment (a restart), so its executions are not given up yet.
         member.deadline_ns = self._deadline()
         self._dispatcher.disconnect(node_id)
@@ -290,7 +261,7 @@ class Nodes:
         await self._put(member)
         return ShutdownNoticeResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
 
-    def _connected(self, node_id: str) -> _Member:
+    def _connected(self, node_id: str) -> Member:
         member = self._members.get(node_id)
         if member is None or not member.connected:
             raise HandshakeRequired(
@@ -326,7 +297,7 @@ class Nodes:
         if wanted is Membership.REJECTED and message:
             told = replace(member.state.connection_state, last_error=message)
             member.state = replace(member.state, connection_state=told)
-        self._views = None
+        self._moved()
         await self._put(member)
         if wanted is Membership.APPROVED:
             self._joined()
@@ -360,13 +331,14 @@ class Nodes:
                 if not member.lost and member.deadline_ns <= self._clock.now_ns():
                     await self._silent(node_id, member)
 
-    async def _silent(self, node_id: str, member: _Member) -> None:
+    async def _silent(self, node_id: str, member: Member) -> None:
         member.lost = True
         if member.connected:
             _log.warning("node %s was not heard for %gs", node_id, self._settings.disconnect_timeout)
-            member.state = _disconnected(member.state, self._clock.now_ns(), "heartbeat missed")
+            member.state = disconnected(member.state, self._clock.now_ns(), "heartbeat missed")
             self._dispatcher.disconnect(node_id)
         self._views = None
+        self.generation += 1
         try:
             await self._put(member)
         except BacalhauError as error:
@@ -378,32 +350,9 @@ class Nodes:
 
     def _moved(self) -> None:
         self._views = None
+        self.generation += 1
         self._changed.set()
 
-    async def _put(self, member: _Member) -> None:
+    async def _put(self, member: Member) -> None:
         state = member.state
         await self._store.transact(lambda transaction: rows.put(transaction.connection, state))
-
-
-def _same(carrier: str, told: str) -> str:
-    """Return the node's ID; who the message says it is must be who the carrier says it is."""
-    if not told or (carrier and carrier != told):
-        raise BadRequest(f"node {carrier!r} says it is {told!r}", component="ConnectionManager")
-    return told
-
-
-def _is_connected(state: NodeState) -> bool:
-    return state.connection is Connection.CONNECTED
-
-
-def _disconnected(state: NodeState, now_ns: int, error: str) -> NodeState:
-    return replace(
-        state,
-        connection=Connection.DISCONNECTED,
-        connection_state=replace(
-            state.connection_state,
-            status=Connection.DISCONNECTED,
-            disconnected_since=rfc3339(now_ns),
-            last_error=error,
-        ),
-    )

@@ -10,6 +10,7 @@ from typing import Any
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.lib.ids import IdSource, uuid4
+from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.api import (
     ListExecutionsResponse,
     ListHistoryResponse,
@@ -21,7 +22,7 @@ from bacalhau_jupyter.models.api import (
     StopJobResponse,
 )
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.history import StreamEvent
+from bacalhau_jupyter.models.history import StreamEvent, Topic
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.messages import BidResult, ComputeError, RunResult
 from bacalhau_jupyter.models.node import NodeState
@@ -44,7 +45,7 @@ from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import executions, jobs
 from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.orchestrator.store.transaction import Changes
-from bacalhau_jupyter.orchestrator.stream import EventStream
+from bacalhau_jupyter.orchestrator.stream import PASSING, EventStream
 from bacalhau_jupyter.orchestrator.waiting import Waiting
 from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport
 
@@ -90,7 +91,13 @@ class Orchestrator:
         self._stream = EventStream(self._store, settings.stream_queue)
         self._dispatcher = Dispatcher(self._store, transport, f"orchestrator-{settings.node_id}")
         self._nodes = Nodes(
-            self._store, self._dispatcher, self._clock, settings, self._node_joined, self._node_gone
+            self._store,
+            self._dispatcher,
+            self._clock,
+            settings,
+            joined=self._node_joined,
+            freed=self._node_freed,
+            gone=self._node_gone,
         )
         self._planner = Planner(settings, ids)
         self._logs = LogReader(self._store, transport, self._watch)
@@ -203,6 +210,23 @@ class Orchestrator:
         finally:
             await reader.aclose()  # type: ignore[attr-defined]
 
+    def progress(
+        self, job_id: str, execution_id: str, node_id: str, phase: str, done: int, total: int | None
+    ) -> None:
+        """Tell readers of the event stream how far a phase of an execution is (bytes); nothing is stored."""
+        details = {"Phase": phase, "Done": str(done)} | ({} if total is None else {"Total": str(total)})
+        event = StreamEvent(
+            seq=PASSING,
+            time=rfc3339(self._clock.now_ns()),
+            topic=Topic.PROGRESS,
+            message=phase,
+            job=job_id,
+            execution=execution_id,
+            node=node_id,
+            details=details,
+        )
+        self._stream.publish([event])
+
     async def active_jobs(self) -> int:
         """Return how many jobs are not over."""
         return await self._store.read(jobs.count_active)
@@ -262,7 +286,7 @@ class Orchestrator:
                 task.add_done_callback(lambda _: slots.release())
 
     async def _evaluate(self, evaluation: Evaluation) -> None:
-        job_id, views = evaluation.job_id, self._nodes.views()
+        job_id, views, generation = evaluation.job_id, self._nodes.views(), self._nodes.generation
         try:
             outcome = await self._store.transact(
                 lambda transaction: self._planner.evaluate(transaction, job_id, views)
@@ -278,7 +302,7 @@ class Orchestrator:
         except Exception:
             _log.exception("the evaluation of job %s could not be followed up", job_id)
         # A node that went away meanwhile was looked through before this placed something there.
-        if self._nodes.views() is not views and outcome.job is not None:
+        if self._nodes.generation != generation and outcome.job is not None:
             self._broker.enqueue(job_id, evaluation.priority)
 
     def _follow_up(self, outcome: Outcome) -> None:
@@ -311,6 +335,10 @@ class Orchestrator:
         self._waiting.again()
         for job_id, priority in self._waiting.everyone():
             self._broker.enqueue(job_id, priority)
+
+    def _node_freed(self) -> None:
+        self._waiting.again()
+        self._walk_soon()
 
     def _node_gone(self, node_id: str) -> None:
         self._spawn(self._give_up(node_id), f"give up {node_id}")

@@ -11,6 +11,9 @@ from bacalhau_jupyter.models.history import StreamEvent
 from bacalhau_jupyter.orchestrator.store import history
 from bacalhau_jupyter.orchestrator.store.store import Store
 
+PASSING = 0
+"""``seq`` of events that are not stored: progress within a phase. They are never replayed."""
+
 PAGE = 500
 """Rows read at a time when old events are replayed."""
 
@@ -29,6 +32,8 @@ class _Subscriber:
     def push(self, event: StreamEvent) -> None:
         if self.job_id and event.job != self.job_id:
             return
+        if event.seq == PASSING and len(self.queue) >= self.limit // 2:
+            return  # the next reading tells the same
         if len(self.queue) >= self.limit:
             self.overflowed = True
         else:
@@ -93,8 +98,8 @@ class EventStream:
                     last = max(last, reached)
                 while subscriber.queue:
                     event = subscriber.queue.popleft()
-                    if event.seq > last:
-                        last = event.seq
+                    if event.seq > last or event.seq == PASSING:
+                        last = max(last, event.seq)
                         if not topics or event.topic in topics:
                             yield event
                 if subscriber.overflowed:

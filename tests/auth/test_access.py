@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bacalhau_jupyter.auth.access import NOBODY_UID, Access, TrustedSockets
-from bacalhau_jupyter.auth.sockdiag import ESTABLISHED, Endpoint, LookupUnavailable, PeerSocket
+from bacalhau_jupyter.lib.sockdiag import ESTABLISHED, Endpoint, LookupUnavailable, PeerSocket
 
 KEY = "k" * 40
 LOCAL = {"Host": "127.0.0.1:1234"}

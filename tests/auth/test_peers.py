@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.auth.peers import ProcessTable
-from bacalhau_jupyter.auth.sockdiag import NetlinkLookup, ProcLookup, endpoint
+from bacalhau_jupyter.lib.sockdiag import NetlinkLookup, ProcLookup, endpoint
 from tests.auth.callers import FILTERED, HOLD, can_unshare, holding
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

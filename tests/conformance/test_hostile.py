@@ -13,9 +13,6 @@ import pytest
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.node.node import running_node
-from tests.services.node_fixtures import node_config
-
-__all__ = ["node_config"]
 
 JOBS = "/api/v1/orchestrator/jobs"
 JSON = "application/json"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.database import Database
@@ -100,8 +101,8 @@ class Peer:
         assert isinstance(response, HandshakeResponse)
         return response
 
-    async def heartbeat(self) -> None:
-        await self.end.request(HeartbeatRequest(node_id=self.node_id))
+    async def heartbeat(self, available: Resources = CORES) -> None:
+        await self.end.request(HeartbeatRequest(node_id=self.node_id, available_capacity=available))
 
     async def leave(self) -> None:
         for task in list(self._tasks):
@@ -151,7 +152,7 @@ class Peer:
             await self.report(RunResult(**who, run_command_result=RunCommandResult(stdout="hi\n")))  # type: ignore[arg-type]
         else:
             event = Event(message=reason, topic="Running Execution", details={"IsError": "true"})
-            await self.report(ComputeError(**who, events=[event]))  # type: ignore[arg-type]
+            await self.report(ComputeError(**who, events=[event]))
 
     async def report(self, message: ToOrchestrator) -> None:
         self.seq += 1
@@ -167,8 +168,8 @@ class Peer:
                 self.arrived.clear()
                 await self.arrived.wait()
 
-    def _spawn(self, coroutine: object) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)  # type: ignore[arg-type]
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

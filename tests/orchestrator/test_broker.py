@@ -77,7 +77,11 @@ async def test_dequeue_wakes_for_what_is_enqueued_and_for_what_falls_due() -> No
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from("enqueue take ack nack later wait".split()), st.sampled_from("abc")))
+    st.lists(
+        st.tuples(
+            st.sampled_from(["enqueue", "take", "ack", "nack", "later", "wait"]), st.sampled_from("abc")
+        )
+    )
 )
 def test_a_job_is_in_flight_once_and_no_wish_is_lost(steps: list[tuple[str, str]]) -> None:
     async def run() -> None:

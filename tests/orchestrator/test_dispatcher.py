@@ -8,7 +8,7 @@ from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.models.api import LogFrame
 from bacalhau_jupyter.models.job import JobStateType
-from bacalhau_jupyter.models.messages import BidAccepted, CancelExecution, ExecutionLogsRequest
+from bacalhau_jupyter.models.messages import BidAccepted, CancelExecution, ExecutionLogsRequest, ToCompute
 from bacalhau_jupyter.models.spec import Timeouts
 from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
 from bacalhau_jupyter.orchestrator.store import outbox
@@ -58,7 +58,7 @@ async def test_messages_go_in_order_and_again_until_they_are_acknowledged(tmp_pa
     assert dispatcher.connect("n") == 0
 
     def put(transaction: Transaction) -> list[outbox.OutboxItem]:
-        messages = [BidAccepted(execution_id="e-1"), CancelExecution(execution_id="e-1")]
+        messages: list[ToCompute] = [BidAccepted(execution_id="e-1"), CancelExecution(execution_id="e-1")]
         return [outbox.append(transaction.connection, "n", "e-1", message, 1) for message in messages]
 
     dispatcher.add(await store.transact(put))

@@ -75,7 +75,7 @@ async def test_the_same_name_is_an_update_and_nothing_changed_is_refused_unless_
         first = await service.submit(noop_job("a"))
         before = await ended(service, first.job_id)
         with pytest.raises(
-            BacalhauError, match="no changes detected for new job spec. Job Name: 'a'"
+            BacalhauError, match=r"no changes detected for new job spec\. Job Name: 'a'"
         ) as caught:
             await service.submit(noop_job("a", cpu="500M"))
         assert (caught.value.code, caught.value.status) == ("", 500)

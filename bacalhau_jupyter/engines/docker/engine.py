@@ -121,9 +121,11 @@ class DockerEngine:
                 await self._remove(container)
                 abort.check()
         except asyncio.CancelledError:
+            # A program that has begun goes on: `cancel` ends it, and a node that is being stopped must find it again,
+            # or the job would run twice.
             abort()
             with contextlib.suppress(BacalhauError):
-                await self._remove(await launch)
+                await launch
             raise
         finally:
             self._starting.pop(identifier, None)
@@ -153,8 +155,8 @@ class DockerEngine:
         if execution_id in self._starting:
             abort, launch = self._starting[execution_id]
             abort()
+            # Whether a start that was interrupted as well has begun the program shows only now.
             await asyncio.wait({launch}, timeout=LAST_OUTPUT_TIMEOUT)
-            return
         follower = self._followers.get(execution_id)
         if follower is not None:
             if follower.outcome.done():

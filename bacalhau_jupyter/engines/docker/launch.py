@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -51,6 +52,8 @@ class Launcher:
     def launch(self, progress: Progress, abort: Abort) -> str:
         """Return the ID of the execution's container, which runs or has ended.
 
+        A wish to abort is heard until the program begins; from then on it is `DockerEngine.cancel`'s business.
+
         Raises
         ------
         BacalhauError
@@ -72,9 +75,10 @@ class Launcher:
             try:
                 abort.check()
                 self._start(container)
-                abort.check()
             except BaseException:
-                self._daemon.remove(container)
+                # Where even this fails, `clean` and the sweep at the next start find it by its label.
+                with contextlib.suppress(Exception):
+                    self._daemon.remove(container)
                 raise
         return container
 

@@ -262,7 +262,10 @@ class _Batch:
                 if refusal.until_ns is not None:
                     self.plan.wake_at(refusal.until_ns)
         self.plan.waits_for = frozenset(
-            node_id for each in short.values() for node_id, refusal in each.items() if refusal.full
+            node_id
+            for each in short.values()
+            for node_id, refusal in each.items()
+            if refusal.full or refusal.until_ns
         )
         if in_time and not progress:
             self._queue(text)

@@ -126,7 +126,7 @@ class Placement:
         if not node.ready:
             return Refusal("node is not connected", away=True)
         busy = f"node busy with available capacity {format_resources(self._free[node.id])}"
-        if past is not None and past.full:
+        if past is not None and past.full and past.full_at >= node.freed_ns:
             pause = int(min(30.0, REJECTION_PAUSE * 2 ** min(past.full - 1, 10)) * SECOND)
             until = past.full_at + pause
             if self._situation.now_ns < until:

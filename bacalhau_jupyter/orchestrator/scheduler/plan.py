@@ -29,12 +29,15 @@ class NodeView:
         Its executions are given up. A node that is neither ready nor lost may come back.
     rejected
         It was rejected by a person.
+    freed_ns
+        When (Unix nanoseconds) it last told of capacity that became free.
     """
 
     info: NodeInfo
     ready: bool = True
     lost: bool = False
     rejected: bool = False
+    freed_ns: int = 0
 
     @property
     def id(self) -> str:
@@ -133,7 +136,7 @@ class Plan:
     wakeup_ns
         When to look again though nothing happens; None: never.
     waits_for
-        Nodes that would do for a waiting partition if they were not full; None: nothing waits.
+        Nodes that would do for a waiting partition if they had room; None: nothing waits.
     """
 
     steps: list[Place | Change | JobChange] = field(default_factory=list)

@@ -150,8 +150,16 @@ def specs(connection: sqlite3.Connection, job_id: str, numbers: set[int]) -> dic
 
 
 def active(connection: sqlite3.Connection) -> list[tuple[str, int]]:
-    """Return ID and priority of every job that is not over, oldest first."""
-    rows = connection.execute("SELECT id, priority FROM jobs WHERE active ORDER BY create_time, rowid")
+    """Return ID and priority of every job that is to be looked at, oldest first.
+
+    These are the jobs that are not over, and those that are while an execution lives: the process may have ended
+    after it stored a stop and before it could stop the execution.
+    """
+    rows = connection.execute(
+        "SELECT id, priority FROM jobs WHERE id IN"
+        " (SELECT id FROM jobs WHERE active UNION SELECT job_id FROM executions WHERE live)"
+        " ORDER BY create_time, rowid"
+    )
     return [(str(row[0]), int(row[1])) for row in rows]
 
 

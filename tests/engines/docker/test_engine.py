@@ -307,7 +307,9 @@ async def test_cancelling_what_is_unknown_or_ended_does_nothing(node: Node, busy
     await node.engine.clean(request.execution.id)
 
 
-async def test_a_start_that_is_interrupted_leaves_nothing(node: Node, busybox_image: str) -> None:
+async def test_a_start_that_is_interrupted_leaves_nothing_but_a_program_that_has_begun(
+    node: Node, busybox_image: str
+) -> None:
     requests = [node.request({"Image": busybox_image, "Parameters": ["sleep", "60"]}) for _ in range(4)]
     for delay, request in zip((0.0, 0.005, 0.05, 0.12), requests, strict=True):
         starting = asyncio.create_task(node.engine.start(request))
@@ -315,6 +317,22 @@ async def test_a_start_that_is_interrupted_leaves_nothing(node: Node, busybox_im
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
+        # A node that is being stopped finds it again; whoever wants it gone says so.
+        assert all(container["State"]["Status"] == "running" for container in node.containers())
+        await node.engine.cancel(request.execution.id)
+        assert node.containers() == []
+
+
+async def test_cancelling_together_with_an_interrupted_start_leaves_nothing(
+    node: Node, busybox_image: str
+) -> None:
+    # What a compute node does when a job is stopped while its container is being made.
+    for delay in (0.0, 0.01, 0.05, 0.1):
+        request = node.request({"Image": busybox_image, "Parameters": ["sleep", "60"]})
+        starting = asyncio.create_task(node.engine.start(request))
+        await asyncio.wait({starting}, timeout=delay)
+        starting.cancel()
+        await asyncio.gather(node.engine.cancel(request.execution.id), starting, return_exceptions=True)
         assert node.containers() == []
 
 

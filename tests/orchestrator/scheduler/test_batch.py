@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bacalhau_jupyter.models.execution import DesiredStateType, ExecutionStateType
@@ -131,7 +133,7 @@ def test_a_full_node_fails_a_job_without_queue_time_out_as_upstream_does() -> No
 
 
 @pytest.mark.parametrize("limits", [{}, {"queue_timeout": 1000}])
-def test_a_job_that_no_node_fits_names_the_reason_per_node(limits: dict[str, int]) -> None:
+def test_a_job_that_no_node_fits_names_the_reason_per_node(limits: dict[str, Any]) -> None:
     world = World(nodes=2)
     job = world.submit(cpu="8", **limits)
     world.settle(job.id)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bacalhau_jupyter.models.execution import ComputeState, Execution, ExecutionStateType
@@ -11,7 +13,7 @@ from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView, Situation
 from tests.orchestrator.support import node_info, noop_job
 
 
-def situation(*nodes: NodeView, used: dict[str, Resources] | None = None, **changes: object) -> Situation:
+def situation(*nodes: NodeView, used: dict[str, Resources] | None = None, **changes: Any) -> Situation:
     job = replace(noop_job("a"), version=1, **changes)
     return Situation(
         job=job,
@@ -30,7 +32,7 @@ def reason(at: Situation) -> str:
     return next(iter(choice.values())).reason
 
 
-def task(**changes: object) -> dict[str, object]:
+def task(**changes: object) -> dict[str, Any]:
     return {"tasks": [replace(noop_job().task, **changes)]}
 
 
@@ -45,7 +47,7 @@ def task(**changes: object) -> dict[str, object]:
         ),
     ],
 )
-def test_a_node_names_what_it_lacks(changes: dict[str, object], words: str) -> None:
+def test_a_node_names_what_it_lacks(changes: dict[str, Any], words: str) -> None:
     assert reason(situation(NodeView(node_info("n-1")), **changes)) == words
 
 

@@ -106,7 +106,7 @@ class World:
         )
 
     def node(self, node_id: str, **changes: bool) -> None:
-        self.nodes[node_id] = with_changes(self.nodes[node_id], **changes)
+        self.nodes[node_id] = with_changes(self.nodes[node_id], **changes)  # type: ignore[arg-type]
 
     def job(self, job_id: str) -> Job:
         job = jobs.get(self.connection, job_id)

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ESTABLISHED = 1
-"""The kernel's number for the TCP state."""
+LISTEN = 10
+"""The kernel's numbers for TCP states."""
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Endpoint = tuple[IpAddress, int]
@@ -97,14 +98,30 @@ class NetlinkLookup:
         """
         # The IPv4 query also finds an IPv6 socket that talks IPv4 (``::ffff:127.0.0.1``).
         family = socket.AF_INET if local[0].version == 4 else socket.AF_INET6
-        peer = self._ask(family, local, remote)
-        return [] if peer is None else [peer]
+        found = self._ask(family, local, remote)
+        # Without an established match the kernel falls back to a listener on the same port: not the peer.
+        return [found[0]] if found is not None and found[1:] == (local, remote) else []
+
+    def listener(self, local: Endpoint) -> PeerSocket | None:
+        """Return the socket that listens where a connection to ``local`` would arrive; None when nothing does.
+
+        Raises
+        ------
+        LookupUnavailable
+            The kernel did not answer, or refused.
+        """
+        family = socket.AF_INET if local[0].version == 4 else socket.AF_INET6
+        # Port 0 is nobody's, so no established connection can match.
+        found = self._ask(family, local, (local[0], 0))
+        return found[0] if found is not None and found[0].state == LISTEN else None
 
     def close(self) -> None:
         """Close the netlink socket."""
         self._socket.close()
 
-    def _ask(self, family: int, local: Endpoint, remote: Endpoint) -> PeerSocket | None:
+    def _ask(
+        self, family: int, local: Endpoint, remote: Endpoint
+    ) -> tuple[PeerSocket, Endpoint | None, Endpoint | None] | None:
         self._sequence = (self._sequence + 1) & 0x7FFFFFFF
         payload = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF) + _SOCKET_ID.pack(
             local[1], remote[1], _packed(local[0]), _packed(remote[0]), 0, _NO_COOKIE, _NO_COOKIE
@@ -119,7 +136,7 @@ class NetlinkLookup:
                 _, kind, _, sequence, _ = _HEADER.unpack_from(reply)
                 # An answer to a request that timed out earlier must not be taken for this one's.
                 if sequence == self._sequence:
-                    return _parse(kind, reply, local, remote)
+                    return _parse(kind, reply)
         except (OSError, struct.error) as error:
             raise LookupUnavailable(f"the kernel did not answer a socket look-up: {error}") from error
 
@@ -156,7 +173,8 @@ def _packed(ip: IpAddress) -> bytes:
     return ip.packed.ljust(16, b"\0")
 
 
-def _parse(kind: int, reply: bytes, local: Endpoint, remote: Endpoint) -> PeerSocket | None:
+def _parse(kind: int, reply: bytes) -> tuple[PeerSocket, Endpoint | None, Endpoint | None] | None:
+    """Return the socket of an answer with its two ends; None when there is none."""
     offset = _HEADER.size
     if kind == _NLMSG_ERROR:
         (code,) = struct.unpack_from("=i", reply, offset)
@@ -169,14 +187,11 @@ def _parse(kind: int, reply: bytes, local: Endpoint, remote: Endpoint) -> PeerSo
     offset += _SOCKET_ID.size
     _, _, _, uid, inode = _REPLY_TAIL.unpack_from(reply, offset)
     size = 4 if family == socket.AF_INET else 16
-    ends = (
+    return (
+        PeerSocket(uid=uid, inode=inode, state=state),
         endpoint((ipaddress.ip_address(near[:size]), near_port)),
         endpoint((ipaddress.ip_address(far[:size]), far_port)),
     )
-    # Without an established match the kernel falls back to a listener on the same port: not the peer.
-    if ends != (local, remote):
-        return None
-    return PeerSocket(uid=uid, inode=inode, state=state)
 
 
 def _rows(text: str) -> Iterator[tuple[Endpoint, Endpoint, PeerSocket]]:

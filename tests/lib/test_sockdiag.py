@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from bacalhau_jupyter.auth.sockdiag import (
+from bacalhau_jupyter.lib.sockdiag import (
     ESTABLISHED,
     Endpoint,
     Lookup,

@@ -1,0 +1,41 @@
+"""Is it really our node that listens there? The key goes to nobody else."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit
+
+from bacalhau_jupyter.lib.sockdiag import LookupUnavailable, NetlinkLookup, endpoint
+from bacalhau_jupyter.models.errors import Forbidden
+
+
+def check_listener(url: str) -> None:
+    """Make sure that a process of our own user listens at a loopback URL, where the kernel can tell.
+
+    A node that died leaves its port to whoever takes it next; a stranger there would be handed the key.
+
+    Raises
+    ------
+    Forbidden
+        Somebody else listens there.
+    """
+    parts = urlsplit(url)
+    local = endpoint((parts.hostname or "", parts.port or 0))
+    if local is None or not local[0].is_loopback:
+        return
+    try:
+        lookup = NetlinkLookup()
+    except LookupUnavailable:
+        return
+    try:
+        found = lookup.listener(local)
+    except LookupUnavailable:
+        return
+    finally:
+        lookup.close()
+    if found is not None and found.uid != os.getuid():
+        raise Forbidden(
+            f"a process of another user (uid {found.uid}) listens at {url}; the node's key is not sent there",
+            hint="start your own node on another port: bacalhau-jupyter serve --orchestrator --compute --api-port 0",
+            component="Client",
+        )

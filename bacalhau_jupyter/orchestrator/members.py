@@ -1,0 +1,96 @@
+"""One node as the orchestrator keeps it, and how it changes: plain data, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bacalhau_jupyter.lib.times import ZERO_TIME, rfc3339
+from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.messages import HeartbeatRequest
+from bacalhau_jupyter.models.node import Connection, ConnectionState, Membership, NodeInfo, NodeState
+from bacalhau_jupyter.models.spec import replace
+
+
+@dataclass
+class Member:
+    """A node; times in Unix nanoseconds.
+
+    Parameters
+    ----------
+    state
+        What is told about it.
+    deadline_ns
+        Until when it may be silent before it is disconnected or (if it is already) given up.
+    lost
+        Whether it has been given up.
+    freed_ns
+        When it last told of capacity that became free.
+    """
+
+    state: NodeState
+    deadline_ns: int
+    lost: bool = False
+    freed_ns: int = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is heard."""
+        return self.state.connection is Connection.CONNECTED
+
+    def heard(self, request: HeartbeatRequest, now_ns: int) -> bool:
+        """Take over a heartbeat; tells whether more is free than at the one before.
+
+        Heartbeats are not stored: a restart asks every node for a handshake anyway.
+        """
+        info, told = self.state.info, self.state.connection_state
+        before, now = info.compute_node_info.available_capacity, request.available_capacity
+        compute = replace(
+            info.compute_node_info, available_capacity=now, queue_capacity=request.queue_used_capacity
+        )
+        told = replace(
+            told,
+            last_heartbeat=rfc3339(now_ns),
+            last_orchestrator_seq_num=max(told.last_orchestrator_seq_num, request.last_orchestrator_seq_num),
+        )
+        self.state = replace(self.state, info=replace(info, compute_node_info=compute), connection_state=told)
+        # Free disk moves all the time by itself, so it does not count as news.
+        return now.cpu > before.cpu or now.memory > before.memory or now.gpu > before.gpu
+
+    def processed(self, seq: int) -> None:
+        """Remember the last of its messages that has been stored."""
+        told = self.state.connection_state
+        if seq > told.last_compute_seq_num:
+            self.state = replace(self.state, connection_state=replace(told, last_compute_seq_num=seq))
+
+
+def joined(
+    info: NodeInfo, membership: Membership, before: ConnectionState, now_ns: int, start: int
+) -> NodeState:
+    """Return a node after its handshake; messages to it begin after ``start``."""
+    now = rfc3339(now_ns)
+    told = replace(
+        before, status=Connection.CONNECTED, last_heartbeat=now, connected_since=now, disconnected_since=ZERO_TIME,
+        last_error="", last_orchestrator_seq_num=start,
+    )  # fmt: skip
+    return NodeState(info=info, membership=membership, connection=Connection.CONNECTED, connection_state=told)
+
+
+def disconnected(state: NodeState, now_ns: int, error: str) -> NodeState:
+    """Return a node that is not heard any more, and why."""
+    told = replace(
+        state.connection_state, status=Connection.DISCONNECTED, disconnected_since=rfc3339(now_ns), last_error=error
+    )  # fmt: skip
+    return replace(state, connection=Connection.DISCONNECTED, connection_state=told)
+
+
+def same_node(carrier: str, told: str) -> str:
+    """Return the node's ID; who the message says it is must be who the carrier says it is.
+
+    Raises
+    ------
+    BadRequest
+        They differ, or the message names nobody.
+    """
+    if not told or (carrier and carrier != told):
+        raise BadRequest(f"node {carrier!r} says it is {told!r}", component="ConnectionManager")
+    return told

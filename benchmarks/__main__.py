@@ -1,0 +1,58 @@
+"""``python -m benchmarks [--quick] [NAME…]``: measure, print one table; exit 1 when a target is missed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+
+from benchmarks import access, api, cells, engines, logs, memory
+from benchmarks.harness import Row, Unavailable, show
+
+MEASUREMENTS = {
+    "api": api.measure,
+    "logs": logs.measure,
+    "docker": engines.measure_docker,
+    "process": engines.measure_process,
+    "cells": cells.measure,
+    "memory": memory.measure,
+    "access": access.measure,
+}
+
+
+def main() -> int:
+    """Run the measurements that were named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which: {', '.join(MEASUREMENTS)} (default: all)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rounds: to see that they work, not for figures"
+    )
+    chosen = parser.parse_args()
+    unknown = set(chosen.names) - set(MEASUREMENTS)
+    if unknown:
+        parser.error(
+            f"no such measurement: {', '.join(sorted(unknown))} (there are {', '.join(MEASUREMENTS)})"
+        )
+    print(
+        f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.2f}, Python {sys.version.split()[0]}", flush=True
+    )
+    rows: list[Row] = []
+    failed = False
+    for name in chosen.names or MEASUREMENTS:
+        try:
+            rows += MEASUREMENTS[name](chosen.quick)
+        except Unavailable as error:
+            print(f"{name}: not measured: {error}", flush=True)
+        except Exception:
+            failed = True
+            print(f"{name}: failed", flush=True)
+            traceback.print_exc()
+    show(rows)
+    return int(failed or any(row.met is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""What the measurements share: the node, the yardstick, the load generator, the table."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+
+from benchmarks.load import Load
+from tests.services.node import ServedNode, start_node
+
+JOBS = "/api/v1/orchestrator/jobs"
+TERMINAL = ("Completed", "Failed", "Stopped")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: ours beside the raw thing, and what was promised.
+
+    ``better`` says in which direction: "less" or "more". A row without a target informs only.
+    """
+
+    name: str
+    ours: float
+    unit: str
+    raw: float | None = None
+    raw_name: str = ""
+    target: float | None = None
+    better: str = "less"
+    target_is_ratio: bool = False
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours divided by the raw thing."""
+        return self.ours / self.raw if self.raw else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None where there is none."""
+        value = self.ratio if self.target_is_ratio else self.ours
+        if self.target is None or value is None:
+            return None
+        return value <= self.target if self.better == "less" else value >= self.target
+
+
+class Unavailable(Exception):
+    """A measurement can't be made here; the message says why."""
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the table."""
+    print(f"{'measurement':<58} {'ours':>12} {'raw':>12} {'ratio':>6}  {'target':>12}")
+    for row in rows:
+        raw = f"{row.raw:.2f}" if row.raw is not None else "-"
+        ratio = f"{row.ratio:.2f}" if row.ratio is not None else "-"
+        sign = "≤" if row.better == "less" else "≥"
+        unit = "×" if row.target_is_ratio else row.unit
+        target = f"{sign} {row.target:g} {unit}" if row.target is not None else "-"
+        verdict = {True: "met", False: "MISSED", None: ""}[row.met]
+        ours = f"{row.ours:.2f} {row.unit}"
+        print(f"{row.name:<58} {ours:>12} {raw:>12} {ratio:>6}  {target:>12} {verdict} {row.raw_name}")
+
+
+@contextmanager
+def node(*options: str, roles: Sequence[str] = ("--orchestrator", "--compute")) -> Iterator[ServedNode]:
+    """A node process for the duration."""
+    with tempfile.TemporaryDirectory(prefix="bacalhau-bench-") as directory:
+        served = start_node(Path(directory) / "node", "-c", "Logging.Level=warn", *options, roles=roles)
+        try:
+            yield served
+        finally:
+            served.stop()
+
+
+@contextmanager
+def bare() -> Iterator[int]:
+    """The yardstick server for the duration; gives its port."""
+    with tempfile.TemporaryDirectory(prefix="bacalhau-bench-") as directory:
+        port_file = Path(directory) / "port"
+        command = [sys.executable, "-m", "benchmarks.bare", str(port_file), str(Path(directory) / "db")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+            deadline = time.monotonic() + 20
+            while not (port_file.exists() and port_file.read_text()) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            yield int(port_file.read_text())
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(20)
+
+
+def load(port: int, method: str, path: str, clients: int, requests: int, body: str = "") -> dict[str, Any]:
+    """Drive a server from a process of its own; raises RuntimeError when answers were not 200."""
+    plan = Load(port, method, path, clients, requests, body)
+    command = [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(plan))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    if found["failures"]:
+        raise RuntimeError(f"{method} {path}: {found['failures']} failures: {found['first_failure']}")
+    return found
+
+
+def settle(served: ServedNode, timeout_s: float = 60) -> None:
+    """Wait until the node has nothing left to do, so that one figure does not pay for the one before it."""
+    process = psutil.Process(served.process.pid)
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and process.cpu_percent(0.3) > 3:
+        pass
+
+
+def job(engine: str, params: dict[str, Any], **task: Any) -> dict[str, Any]:
+    """Return the body of a submission."""
+    spec = {"Name": "main", "Engine": {"Type": engine, "Params": params}, **task}
+    return {"Job": {"Type": "batch", "Count": 1, "Tasks": [spec]}}
+
+
+class Session:
+    """A client on the API that learns of the end of its jobs by the event stream."""
+
+    def __init__(self, http: aiohttp.ClientSession, events: aiohttp.ClientWebSocketResponse) -> None:
+        self.http = http
+        self._events = events
+
+    async def submit(self, body: dict[str, Any]) -> str:
+        """Submit; return the job's ID."""
+        async with self.http.put(JOBS, json=body) as answer:
+            found = await answer.json()
+            if answer.status != 200:
+                raise RuntimeError(f"refused: {found}")
+            return str(found["JobID"])
+
+    async def ended(self, job_id: str, timeout_s: float = 120) -> str:
+        """Wait until the job is over; return its state."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                event = json.loads(await self._events.receive_str())
+                if event["job"] == job_id and event.get("state") in TERMINAL:
+                    return str(event["state"])
+
+    async def run(self, body: dict[str, Any]) -> float:
+        """Submit and wait for the end; return the seconds. Raises RuntimeError when the job did not complete."""
+        started = time.perf_counter()
+        job_id = await self.submit(body)
+        state = await self.ended(job_id)
+        took = time.perf_counter() - started
+        if state != "Completed":
+            async with self.http.get(f"{JOBS}/{job_id}") as answer:
+                raise RuntimeError(f"the job ended as {state}: {(await answer.json())['Job']['State']}")
+        return took
+
+
+@asynccontextmanager
+async def session(served: ServedNode) -> AsyncIterator[Session]:
+    """A `Session` with a node."""
+    async with (
+        aiohttp.ClientSession(served.url) as http,
+        http.ws_connect("/api/v1/orchestrator/events") as events,
+    ):
+        # The stream starts a moment after the upgrade; a first job shows that it does.
+        opened = Session(http, events)
+        await asyncio.sleep(0.1)
+        yield opened

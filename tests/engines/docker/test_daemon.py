@@ -1,0 +1,208 @@
+"""Finding a Docker Engine: what is said when it may not be used, is not there, or sees another disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.engines.docker import DockerEngine
+from bacalhau_jupyter.models.errors import EngineError
+from tests.engines.docker.conftest import Node
+
+ROOT = Path(__file__).parents[3]
+PROBE = """
+import asyncio, json, os, sys
+from pathlib import Path
+from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.engines.docker import DockerEngine
+
+async def main(directory, uid, groups):
+    from docker import APIClient  # as long as its files can be read
+    if int(uid):
+        os.setgroups([int(group) for group in groups.split(",") if group])
+        os.setgid(int(uid))
+        os.setuid(int(uid))
+    options = PluginOptions(node_id="n-probe", data_dir=Path(directory))
+    engine = DockerEngine(options, env=dict(os.environ), home=Path("/nowhere"))
+    found = await engine.probe()
+    await engine.close()
+    print(json.dumps([found.available, found.runtime, found.problem]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or mount")
+
+
+def probe(
+    directory: Path, env: Mapping[str, str], *, uid: int = 0, groups: str = "", prefix: tuple[str, ...] = ()
+) -> tuple[bool, str, str]:
+    """Probe in a process of its own."""
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", PROBE, str(directory), str(uid), groups],
+        cwd=ROOT, env={"PATH": os.environ["PATH"], **env}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    available, runtime, problem = json.loads(done.stdout)
+    return available, runtime, problem
+
+
+def test_an_engine_that_sees_our_directory_is_named_with_its_version(
+    docker_engine: str, tmp_path: Path
+) -> None:
+    available, runtime, problem = probe(tmp_path, {"DOCKER_HOST": docker_engine})
+    assert available
+    assert runtime.startswith("Docker Engine ")
+    assert runtime.split()[-1][0].isdigit()
+    assert problem == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_root
+@pytest.mark.root
+def test_another_user_is_told_that_permission_is_denied(docker_engine: str, tmp_path: Path) -> None:
+    available, _, problem = probe(tmp_path, {"DOCKER_HOST": docker_engine}, uid=65533)
+    assert not available
+    assert problem.startswith(f"permission denied on {docker_engine.removeprefix('unix://')} (DOCKER_HOST)")
+    assert "group `docker`" in problem
+
+
+@needs_root
+@pytest.mark.root
+def test_an_engine_that_sees_another_disk_is_refused(docker_engine: str, tmp_path: Path) -> None:
+    # A private mount name space with a fresh disk at our directory: what a container with the engine's socket
+    # mounted into it looks like to the engine.
+    inside = tmp_path / "data"
+    inside.mkdir()
+    script = f'mount -t tmpfs tmpfs "{inside}" && exec "$@"'
+    available, _, problem = probe(
+        inside, {"DOCKER_HOST": docker_engine}, prefix=("unshare", "-m", "sh", "-c", script, "sh")
+    )
+    assert not available
+    assert "does not see this node's directory" in problem
+    assert "\n" not in problem
+
+
+def test_a_socket_that_nobody_listens_on_is_told(tmp_path: Path) -> None:
+    import socket
+
+    path = tmp_path / "dead.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    _, _, problem = probe(tmp_path, {"DOCKER_HOST": f"unix://{path}"})
+    assert problem == f"no Docker Engine answers at {path} (DOCKER_HOST): Connection refused"
+
+
+def test_an_address_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    for address in ("nonsense://x", "tcp://127.0.0.1:9"):
+        available, _, problem = probe(tmp_path, {"DOCKER_HOST": address})
+        assert not available
+        assert problem.startswith(f"no Docker Engine answers at {address} (DOCKER_HOST): ")
+        assert "Traceback" not in problem
+
+
+async def test_a_missing_sdk_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "docker", None)
+    engine = DockerEngine(PluginOptions(node_id="n", data_dir=tmp_path), env={}, home=tmp_path)
+    found = await engine.probe()
+    assert not found.available
+    assert 'pip install "bacalhau-jupyter[docker]"' in found.problem
+    await engine.close()
+
+
+def test_the_sdk_is_not_imported_before_the_engine_is_probed() -> None:
+    code = (
+        "import sys; import bacalhau_jupyter.engines.docker as d; from pathlib import Path;"
+        "from bacalhau_jupyter.engines.base import PluginOptions;"
+        "d.DockerEngine(PluginOptions(node_id='n', data_dir=Path('/tmp')));"
+        "print(sorted({'docker', 'requests', 'urllib3'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+async def test_a_data_directory_that_can_not_be_written_is_told(docker_engine: str, tmp_path: Path) -> None:
+    options = PluginOptions(node_id="n", data_dir=tmp_path / "missing")
+    engine = DockerEngine(options, env={"DOCKER_HOST": docker_engine})
+    found = await engine.probe()
+    assert "can't write to its own directory" in found.problem
+    await engine.close()
+
+
+# --- results of a node that is not root ---------------------------------------------------------------------
+
+RUN_AS_USER = """
+import asyncio, os, shutil, sys
+from pathlib import Path
+from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.engines.docker import DockerEngine
+from tests.engines.docker.conftest import Node
+
+async def main(directory, url, node_id, image, uid, group):
+    import docker, docker.types
+    os.setgroups([int(group)])
+    os.setgid(int(uid))
+    os.setuid(int(uid))
+    options = PluginOptions(node_id=node_id, data_dir=Path(directory))
+    node = Node(DockerEngine(options, env={"DOCKER_HOST": url}), Path(directory), url, options)
+    found = await node.engine.probe()
+    assert found.available, found
+    write = "cd /outputs; echo secret > s; chmod 600 s; mkdir d; echo x > d/f; echo done"
+    request = node.request({"Image": image, "Parameters": ["sh", "-c", write]}, outputs={"outputs": "/outputs"})
+    await node.engine.start(request)
+    outcome = await node.engine.wait(request.execution.id)
+    assert outcome.exit_code == 0, outcome
+    results = request.outputs[0].path
+    print((results / "s").read_text(), end="")
+    await node.engine.clean(request.execution.id)
+    shutil.rmtree(request.directory)
+    await node.engine.close()
+    print(request.directory.exists())
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@needs_root
+@pytest.mark.root
+def test_a_node_that_is_not_root_can_read_and_remove_what_a_root_task_wrote(
+    node: Node, docker_engine: str, busybox_image: str, tmp_path: Path
+) -> None:
+    socket = Path(docker_engine.removeprefix("unix://")).stat()
+    uid = 1600
+    if not socket.st_mode & 0o020 or socket.st_gid == 0:
+        pytest.skip("the engine's socket has no group of its own")
+    # pytest's own directories are closed to other users.
+    directory = Path("/tmp", f"bacalhau-jupyter-test-{node.options.node_id}")
+    directory.mkdir()
+    os.chown(directory, uid, uid)
+    arguments = [
+        str(directory),
+        docker_engine,
+        node.options.node_id,
+        busybox_image,
+        str(uid),
+        str(socket.st_gid),
+    ]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN_AS_USER, *arguments],
+            cwd=ROOT, env={"PATH": os.environ["PATH"], "HOME": str(directory)},
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.stdout == "secret\nFalse\n", done.stderr
+    finally:
+        subprocess.run(["rm", "-rf", directory], check=True)
+
+
+async def test_questions_before_the_probe_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    engine = DockerEngine(PluginOptions(node_id="n", data_dir=tmp_path), env={})
+    with pytest.raises(EngineError, match="no Docker Engine was found"):
+        await engine.existing()
+    await engine.close()
