@@ -11,6 +11,28 @@ import time
 from typing import Any
 
 PYTHON_CELL = "%%bacalhau python\nprint(1)"
+LINES_CELL = """%%bacalhau python
+import time
+for _ in range(40):
+    print("AT", time.time_ns(), flush=True)
+    time.sleep(0.02)
+"""
+
+
+class Arrivals(io.StringIO):
+    """Notes how long after it was printed each line of `LINES_CELL` is written into the cell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delays: list[float] = []
+
+    def write(self, text: str) -> int:
+        """Take a chunk of output."""
+        now = time.time_ns()
+        self.delays += [
+            (now - int(line.removeprefix("AT "))) / 1e9 for line in text.splitlines() if line.startswith("AT ")
+        ]
+        return super().write(text)
 
 
 def main(rounds: int, image: str) -> dict[str, Any]:
@@ -18,7 +40,7 @@ def main(rounds: int, image: str) -> dict[str, Any]:
     from IPython.core.interactiveshell import InteractiveShell
 
     shell = InteractiveShell.instance()
-    printed = io.StringIO()
+    printed = Arrivals()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         started = time.perf_counter()
         shell.run_line_magic("load_ext", "bacalhau_jupyter")
@@ -30,12 +52,14 @@ def main(rounds: int, image: str) -> dict[str, Any]:
         }
         for _ in range(rounds + 1):
             found["process"].append(cell(shell, PYTHON_CELL, printed))
+        cell(shell, LINES_CELL, printed)
         for _ in range(rounds + 1 if image else 0):
             found["docker"].append(cell(shell, f"%%bacalhau docker {image} -- true", printed))
             started = time.perf_counter()
             subprocess.run(["docker", "run", "--rm", image, "true"], check=True, timeout=60)
             found["raw"].append(time.perf_counter() - started)
-    return {key: value[1:] if isinstance(value, list) else value for key, value in found.items()}
+    found = {key: value[1:] if isinstance(value, list) else value for key, value in found.items()}
+    return found | {"lines": printed.delays}
 
 
 def cell(shell: Any, text: str, printed: io.StringIO) -> float:

@@ -1,48 +1,65 @@
 """Runs the body of a ``%%bacalhau python`` cell inside the job. Standard library only.
 
 This file is shipped with the job, next to ``cell.py`` (the body) and ``cell.json`` (which variables go in and
-out). It must run on any Python from 3.8 on, so it imports nothing of this package.
+out). It must run on any Python from 3.8 on, so it imports nothing of this package. Each import is paid for by
+every cell: what only some cells need is imported where they need it.
 """
 
+# ruff: noqa: PTH100, PTH103, PTH109, PTH118, PTH120, PTH122, PTH123
+# pathlib alone would add a tenth to the start of every cell.
 import json
-import linecache
 import os
-import pathlib
 import sys
-import traceback
-import types
-import typing
 
-HERE = pathlib.Path(__file__).resolve().parent
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 JSON_LIMIT = 64 * 1024 * 1024
 
 
-def load(path: pathlib.Path) -> object:
+def load(path: str) -> object:
     """Read a variable that the notebook sent."""
-    if path.suffix == ".parquet":
+    suffix = os.path.splitext(path)[1]
+    if suffix == ".parquet":
         import pandas
 
         return pandas.read_parquet(path)
-    if path.suffix == ".json":
-        return json.loads(path.read_text())
-    if path.suffix == ".frame":
+    if suffix == ".json":
+        return json.loads(read(path))
+    if suffix == ".frame":
         import pandas
 
-        plain = json.loads(path.read_text())
+        plain = json.loads(read(path))
         frame = pandas.DataFrame(plain["data"], columns=plain["columns"], index=plain["index"])
         return frame.astype(plain["dtypes"])
-    if path.suffix == ".pickle":
+    if suffix == ".pickle":
         import pickle
 
-        return pickle.loads(path.read_bytes())
-    if path.suffix == ".bytes":
-        return path.read_bytes()
-    return path
+        return pickle.loads(read(path))
+    if suffix == ".bytes":
+        return read(path)
+    import pathlib
+
+    return pathlib.Path(path)
 
 
-def save(name: str, value: typing.Any, directory: pathlib.Path) -> None:
+def read(path: str) -> bytes:
+    """Return a file's content."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write(directory: str, name: str, data: bytes) -> None:
+    """Write a variable's file."""
+    with open(os.path.join(directory, name), "wb") as file:
+        file.write(data)
+
+
+def save(name: str, value: "Any", directory: str) -> None:
     """Write a variable for the notebook; nothing that would have to be unpickled there."""
-    directory.mkdir(parents=True, exist_ok=True)
+    os.makedirs(directory, exist_ok=True)
     module, kind = type(value).__module__.split(".")[0], type(value).__name__
     if module == "pandas" and kind == "Series":
         save_frame(name, value.to_frame(name if value.name is None else value.name), directory)
@@ -53,19 +70,19 @@ def save(name: str, value: typing.Any, directory: pathlib.Path) -> None:
 
         if value.dtype.hasobject:
             raise TypeError("an array of Python objects")
-        numpy.save(directory / (name + ".npy"), value, allow_pickle=False)
+        numpy.save(os.path.join(directory, name + ".npy"), value, allow_pickle=False)
     elif isinstance(value, (bytes, bytearray)):
-        (directory / (name + ".bytes")).write_bytes(bytes(value))
+        write(directory, name + ".bytes", bytes(value))
     elif isinstance(value, str):
-        (directory / (name + ".txt")).write_text(value)
+        write(directory, name + ".txt", value.encode())
     else:
         text = json.dumps(value.item() if module == "numpy" and hasattr(value, "item") else value)
         if len(text) > JSON_LIMIT:
             raise TypeError("more than 64 MB of JSON")
-        (directory / (name + ".json")).write_text(text)
+        write(directory, name + ".json", text.encode())
 
 
-def save_frame(name: str, frame: typing.Any, directory: pathlib.Path) -> None:
+def save_frame(name: str, frame: "Any", directory: str) -> None:
     """Write a frame as Parquet, or as JSON with its dtypes where pyarrow is missing."""
     try:
         import pyarrow  # noqa: F401
@@ -77,9 +94,9 @@ def save_frame(name: str, frame: typing.Any, directory: pathlib.Path) -> None:
             raise TypeError(
                 "more than 64 MB of JSON (with pyarrow in the job it would travel as Parquet)"
             ) from None
-        (directory / (name + ".frame")).write_text(text)
+        write(directory, name + ".frame", text.encode())
     else:
-        frame.to_parquet(directory / (name + ".parquet"))
+        frame.to_parquet(os.path.join(directory, name + ".parquet"))
 
 
 def complain(text: str) -> None:
@@ -87,8 +104,12 @@ def complain(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def show_error() -> None:
+def show_error(source: str) -> None:
     """Print the traceback of the body only, without this file's own frames."""
+    import linecache
+    import traceback
+
+    linecache.cache["cell.py"] = (len(source), None, source.splitlines(True), "cell.py")
     kind, error, trace = sys.exc_info()
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
@@ -102,28 +123,27 @@ def show_error() -> None:
 
 def main() -> int:
     """Load the variables, run the body, save the variables."""
-    spec = json.loads((HERE / "cell.json").read_text())
-    source = (HERE / "cell.py").read_text()
-    module = types.ModuleType("__main__")
+    spec = json.loads(read(os.path.join(HERE, "cell.json")))
+    source = read(os.path.join(HERE, "cell.py")).decode()
+    module = type(sys)("__main__")
     module.__dict__["__file__"] = "cell.py"
     sys.modules["__main__"] = module
     sys.argv = ["cell.py"]
-    sys.path[0] = str(pathlib.Path.cwd())
-    linecache.cache["cell.py"] = (len(source), None, source.splitlines(True), "cell.py")
+    sys.path[0] = os.getcwd()
     try:
         for name, file in spec["in"].items():
-            module.__dict__[name] = load(HERE / "in" / file)
+            module.__dict__[name] = load(os.path.join(HERE, "in", file))
         exec(compile(source, "cell.py", "exec"), module.__dict__)
     except Exception:
-        show_error()
+        show_error(source)
         return 1
-    outputs = pathlib.Path(os.environ.get("BACALHAU_OUTPUTS", "outputs"))
+    outputs = os.path.join(os.environ.get("BACALHAU_OUTPUTS", "outputs"), ".bacalhau")
     for name in spec["out"]:
         if name not in module.__dict__:
             complain(f"--out {name}: the cell did not define it")
             return 1
         try:
-            save(name, module.__dict__[name], outputs / ".bacalhau")
+            save(name, module.__dict__[name], outputs)
         except Exception as error:
             kind = type(module.__dict__[name])
             complain(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 
@@ -12,7 +12,7 @@ from bacalhau_jupyter.client.portal import Portal
 
 
 @pytest.fixture
-def portal() -> Portal:
+def portal() -> Iterator[Portal]:
     made = Portal()
     yield made
     made.close()
@@ -44,6 +44,7 @@ def test_a_slow_reader_holds_the_source_back_and_leaving_closes_it(portal: Porta
             closed.set()
 
     stream = portal.iterate(numbers(), size=8)
+    assert isinstance(stream, Generator)
     assert [next(stream) for _ in range(3)] == [0, 1, 2]
     assert len(made) < 20
     stream.close()

@@ -31,7 +31,8 @@ def kit_of(job: Job) -> dict[str, str]:
     source = next(item for item in job.task.input_sources if item.target.endswith("/.bacalhau"))
     data = base64.b64decode(source.source.params["URL"].partition("base64,")[2])
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        return {item.name: archive.extractfile(item).read().decode() for item in archive if item.isfile()}
+        files = {item.name: archive.extractfile(item) for item in archive if item.isfile()}
+        return {name: file.read().decode() for name, file in files.items() if file is not None}
 
 
 def test_a_python_cell_runs_in_the_kernels_own_environment_when_it_can() -> None:
