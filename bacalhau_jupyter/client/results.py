@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import json
+import os
 import shutil
 import tempfile
 import weakref
@@ -101,7 +102,7 @@ class JobResult:
     def path(self) -> Path:
         """Local directory with the unpacked results (fetched on first use, removed with this object)."""
         if self._directory is None:
-            directory = Path(tempfile.mkdtemp(prefix="bacalhau-result-"))
+            directory = scratch_directory()
             weakref.finalize(self, shutil.rmtree, directory, True)
             try:
                 self._handle.download(directory)
@@ -192,6 +193,29 @@ class JobResult:
         state = self.job.state.state_type.value
         code = "" if self.exit_code is None else f", exit code {self.exit_code}"
         return f"<JobResult {self._handle.short_id}: {state}{code}, {self.runtime}>"
+
+
+_PREFIX = "bacalhau-result-"
+
+
+def scratch_directory() -> Path:
+    """Create a directory for one result; what killed processes of ours left behind is removed on the way."""
+    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = old.name.removeprefix(_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if pid.isdigit() and old.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
+                shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def download_results(handle: Job, items: list[SpecConfig], directory: Path) -> None:

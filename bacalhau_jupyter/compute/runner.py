@@ -120,9 +120,13 @@ class Runner:
         Nothing can be stored any more, not even that the disk is full, until somebody gives way; it is the
         execution that was at work.
         """
-        act = {Fetched: Act.FETCH, Ended: Act.WAIT, Published: Act.PUBLISH}.get(type(event))
+        acts = {Fetched: Act.FETCH, Started: Act.START, Ended: Act.WAIT, Published: Act.PUBLISH}
+        act = acts.get(type(event))
         if act is None and not (isinstance(event, Faulted) and record.phase.is_busy):
             return event
+        if act is Act.START:
+            # The task runs already, and may be what fills the disk.
+            await self.halt(record)
         await asyncio.to_thread(self._places.remove, record.id)
         if act is None or act is Act.PUBLISH:
             return event

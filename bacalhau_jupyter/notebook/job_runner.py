@@ -115,9 +115,11 @@ def show_error(source: str) -> None:
         trace = trace.tb_next
     traceback.print_exception(kind, error, trace)
     if isinstance(error, ModuleNotFoundError):
+        hidden = os.environ.get("BACALHAU_PATHS_NOT_SHOWN")
         complain(
             f"Hint: the job's Python has no module {error.name!r}; "
-            "use an image that holds it (--image …) or install it for this kernel",
+            "use an image that holds it (--image …) or install it for this kernel"
+            + (f"; import paths the job may not see: {hidden}" if hidden else "")
         )
 
 

@@ -42,15 +42,15 @@ def check(execution: Execution, tier: Tier, hidden: tuple[Path, ...]) -> tuple[P
         raise Refused("was not told the execution's job")
     task = execution.job.task
     params = _params(task)
-    _check_network(task, tier)
+    _check_network(task)
     _check_gpu(task, execution)
     secrets = host.secrets(hidden)
     try:
-        python = python_env.visible_paths(params.python, secrets)
+        python, left_out = python_env.visible_paths(params.python, secrets)
     except python_env.NotShown as reason:
         raise Refused(str(reason)) from None
     _check_targets(task, tier, python)
-    view = View((*host.system_paths(), *python), secrets)
+    view = View((*host.system_paths(), *python), secrets, tuple(left_out))
     if host.is_root():
         _check_readable(python, tier)
     try:
@@ -82,14 +82,12 @@ def _params(task: Task) -> ProcessParams:
     return params
 
 
-def _check_network(task: Task, tier: Tier) -> None:
+def _check_network(task: Task) -> None:
     kind = task.network.type
     if kind in (NetworkType.BRIDGE, NetworkType.HTTP):
         raise Refused(f"offers process jobs no {kind.value} network (None and Host are possible)")
     if task.network.ports:
         raise Refused("maps no ports for process jobs (Network.Ports)")
-    if kind is NetworkType.HOST and (problem := tier.network_problem()):
-        raise Refused(f"{problem} (Network.Type)")
 
 
 def _check_gpu(task: Task, execution: Execution) -> None:
@@ -111,21 +109,22 @@ def _check_targets(task: Task, tier: Tier, python: Iterable[Path]) -> None:
             raise Refused(f"needs an absolute path without '..' for inputs and outputs, not {target!r}")
     for target, root in [*((each, INPUTS) for each in inputs), *((each, OUTPUTS) for each in outputs)]:
         if tier.mounts:
-            _check_mount_point(target, python)
+            _check_mount_point(target, python, OUTPUTS if root == INPUTS else INPUTS)
         elif not _within(target, root):
             raise Refused(
                 f"can't mount, so {target} can't appear inside a job: use a path below {root} "
                 f"and open it as {root.lstrip('/')}/… ({tier.label})"
             )
+    for what, targets in (("inputs", inputs), ("result paths", outputs)):
+        if len({target.rstrip("/") for target in targets}) < len(targets):
+            raise Refused(f"was given two {what} with the same place inside the job")
     bare = sorted(output.rstrip("/") for output in outputs)
-    if len(set(bare)) < len(bare):
-        raise Refused("was given two result paths that are the same")
     if not tier.mounts and any(_within(each, other) for each in bare for other in bare if each != other):
         raise Refused(f"can't mount one result path inside another ({tier.label})")
 
 
-def _check_mount_point(target: str, python: Iterable[Path]) -> None:
-    for taken in (*_RESERVED, *(str(path) for path in python)):
+def _check_mount_point(target: str, python: Iterable[Path], other: str) -> None:
+    for taken in (other, *_RESERVED, *(str(path) for path in python)):
         if _within(target, taken) or _within(taken, target):
             raise Refused(
                 f"needs {taken} for itself inside a job: {target} can't be an input's or output's place"

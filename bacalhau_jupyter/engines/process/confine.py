@@ -23,6 +23,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_MODE_FILTER = 2
 
+POLITE = (_signal.SIGTERM, _signal.SIGINT)
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -65,6 +67,7 @@ def execute(plan: Plan, out: int, err: int, files: list[int], failure: int) -> N
         os.setsid()
         for each in (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
             _signal.signal(each, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, POLITE)
         failure = _place(out, err, files, failure)
         os.umask(0o022)
         for number, value in plan["limits"]:

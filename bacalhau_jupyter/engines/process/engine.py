@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import os
 import sys
@@ -14,35 +15,25 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from bacalhau_jupyter.engines import logfile
 from bacalhau_jupyter.engines.base import (
     ACCEPTED,
     Availability,
     Bid,
-    EndReason,
     Outcome,
-    OutputMount,
     PluginOptions,
     Progress,
     RunRequest,
     no_progress,
 )
-from bacalhau_jupyter.engines.process import bids, host, spawn, tree, watch
+from bacalhau_jupyter.engines.process import bids, ending, host, spawn, tree, trial, watch
 from bacalhau_jupyter.engines.process.launch import STOP_GRACE_S, Launch, Tier, assemble
 from bacalhau_jupyter.engines.process.params import ENGINE_TYPE
 from bacalhau_jupyter.engines.process.state import About, State, existing, remove_tree
 from bacalhau_jupyter.engines.process.view import TooManyEntries
-from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, TimedOut
+from bacalhau_jupyter.models.errors import ConfigurationError, EngineError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import SpecConfig, Task
 
-_PROBE_TIMEOUT_S = 20.0
-_PROBE = 'cat "$1" >/dev/null 2>&1 && exit 9; echo confined > "$BACALHAU_OUTPUTS/probe"'
 _CLEAN_TIMEOUT_S = STOP_GRACE_S + 10.0
-_END_FRAME = bytes([logfile.END])
-_END_SIZE = 13
 
 
 class ProcessEngine:
@@ -77,9 +68,13 @@ class ProcessEngine:
         problems = []
         try:
             await asyncio.to_thread(self._prepare_root)
-            tiers = self._tiers if self._tiers is not None else await asyncio.to_thread(_all_tiers)
+            tiers = (
+                self._tiers if self._tiers is not None else await asyncio.to_thread(self._configured_tiers)
+            )
         except OSError as error:
             return Availability(False, problem=f"the process engine's directory can't be used: {error}")
+        except ConfigurationError as error:
+            return Availability(False, problem=f"{error.message} ({error.hint})")
         for tier in tiers:
             problem = tier.problem() or await self._try(tier)
             if not problem:
@@ -88,50 +83,28 @@ class ProcessEngine:
             problems.append(f"{tier.label}: {problem}")
         return Availability(False, problem="no way to confine a process works here: " + "; ".join(problems))
 
+    def _configured_tiers(self) -> list[Tier]:
+        from bacalhau_jupyter.engines.process.tiers import chosen_tiers
+
+        return chosen_tiers(self._options.settings("Engines.Process.Tiers"))
+
     def _prepare_root(self) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self._root.glob(".probe-*"):
-            State(leftover / "process", "probe").remove()
+            State(leftover / "process", trial.EXECUTION_ID).remove()
             remove_tree(leftover)
         spawn.announce(self._node_file)
 
     async def _try(self, tier: Tier) -> str:
-        """Run a program that must fail to read a file of ours, and must succeed in writing its output."""
+        """Say why a tier is no good here, or ""."""
         place = self._root / f".probe-{uuid.uuid4().hex[:8]}"
-        probe = ProcessEngine(
-            PluginOptions(
-                self._options.node_id, place, hidden=self._options.hidden, clock=self._options.clock
-            ),
-            tiers=[],
-        )
-        probe._tier = tier
-        nonce, outputs, log = place / "nonce", place / "outputs", place / "log"
-        engine = SpecConfig(type=ENGINE_TYPE, params={"Command": ["/bin/sh", "-c", _PROBE, "sh", str(nonce)]})
-        execution = Execution(id="probe", job=Job(tasks=[Task(name="probe", engine=engine)]))
+        candidate = ProcessEngine(dataclasses.replace(self._options, data_dir=place), tiers=[])
+        candidate._tier = tier
         try:
-            await asyncio.to_thread(_probe_files, nonce, outputs)
-            await asyncio.to_thread(probe._prepare_root)
-            request = RunRequest(
-                execution=execution,
-                node_id=self._options.node_id,
-                env={},
-                resources=Resources(),
-                inputs=(),
-                outputs=(OutputMount("outputs", outputs, "/outputs"),),
-                directory=place,
-                log_path=log,
-                timeout_s=_PROBE_TIMEOUT_S,
-            )
-            await probe.start(request)
-            async with asyncio.timeout(_PROBE_TIMEOUT_S + 10):
-                outcome = await probe.wait("probe")
-            written = await asyncio.to_thread((outputs / "probe").exists)
-            return _verdict(outcome, written, await asyncio.to_thread(_tail, log))
-        except (BacalhauError, OSError, TimeoutError) as error:
-            return str(error) or type(error).__name__
+            await asyncio.to_thread(candidate._prepare_root)
+            return await trial.problem(candidate, place, self._options.node_id)
         finally:
-            await probe.clean("probe")
-            await probe.close()
+            await candidate.close()
             await asyncio.to_thread(remove_tree, place)
 
     async def bid(self, execution: Execution) -> Bid:
@@ -167,8 +140,13 @@ class ProcessEngine:
         if known:
             self._watch(state)
             return known
+        launching = asyncio.ensure_future(asyncio.to_thread(self._launch, tier, state, request))
         try:
-            pid, start = await asyncio.to_thread(self._launch, tier, state, request)
+            pid, start = await asyncio.shield(launching)
+        except asyncio.CancelledError:
+            # The thread can't be interrupted: whoever cancels next must find what it has started.
+            await asyncio.gather(launching, return_exceptions=True)
+            raise
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise IOFailure(
@@ -269,7 +247,7 @@ class ProcessEngine:
         # For a supervisor that ended, the lock is free; for one that is only just starting, it tells its end.
         if await asyncio.to_thread(state.is_alive):
             await watch.until_unlocked(state)
-        return await asyncio.to_thread(_outcome, state)
+        return await asyncio.to_thread(ending.read_outcome, state)
 
     async def wait(self, execution_id: str) -> Outcome:
         """Wait until the task has ended and all its output is in the log file.
@@ -287,15 +265,16 @@ class ProcessEngine:
         return await asyncio.shield(self._watches[execution_id])
 
     async def cancel(self, execution_id: str) -> None:
-        await asyncio.to_thread(_cancel, State(self._root, execution_id))
+        await asyncio.to_thread(ending.cancel, State(self._root, execution_id))
 
     async def clean(self, execution_id: str) -> None:
         state = State(self._root, execution_id)
         if await asyncio.to_thread(state.is_alive):
-            await asyncio.to_thread(_cancel, state)
+            await asyncio.to_thread(ending.cancel, state)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLEAN_TIMEOUT_S):
                     await asyncio.shield(self._watch(state))
+            await asyncio.to_thread(ending.kill, state)
         task = self._watches.pop(execution_id, None)
         if task is not None and not task.done():
             task.cancel()
@@ -314,86 +293,8 @@ class ProcessEngine:
         await asyncio.gather(*watches, return_exceptions=True)
 
 
-def _all_tiers() -> list[Tier]:
-    from bacalhau_jupyter.engines.process.tiers import all_tiers
-
-    return all_tiers()
-
-
 def _scratch_outside() -> Path:
     """Create a directory that another user can reach, where the node's own directories are closed."""
     scratch = Path(tempfile.mkdtemp(prefix="bacalhau-job-"))
     scratch.chmod(0o711)
     return scratch
-
-
-def _probe_files(nonce: Path, outputs: Path) -> None:
-    outputs.mkdir(parents=True)
-    nonce.write_text("not for jobs")
-
-
-def _verdict(outcome: Outcome, written: bool, tail: str) -> str:
-    if outcome.error is not None:
-        return f"{outcome.error.message}{f' ({tail})' if tail else ''}"
-    if outcome.exit_code == 9:
-        return "a trial program could read the node's own files"
-    if outcome.exit_code or not written:
-        return f"a trial program failed with exit code {outcome.exit_code}{f' ({tail})' if tail else ''}"
-    return ""
-
-
-def _tail(log: Path) -> str:
-    """Return the last line that was printed, to say why a trial failed."""
-    printed = b"".join(frame.data for frame in logfile.read_frames(log))
-    lines = printed.decode(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else ""
-
-
-def _cancel(state: State) -> None:
-    if not state.is_alive():
-        return
-    with contextlib.suppress(FileNotFoundError):
-        state.cancel_file.touch()
-    supervisor = state.supervisor()
-    if supervisor is not None:  # one that has not got so far yet looks for the marker
-        spawn.terminate(*supervisor)
-
-
-def _outcome(state: State) -> Outcome:
-    """Read how a dead supervisor's execution ended, and make up for a supervisor that was killed."""
-    about, record = state.about(), state.record()
-    if record is None:
-        spawn.sweep(state, about)
-    if about:
-        _end_log(Path(about.log))
-    if record is None:
-        if state.cancel_file.exists():
-            return Outcome(EndReason.CANCELLED)
-        return Outcome(EndReason.ERROR, 0, _failure("the execution's supervisor was killed"))
-    reason = EndReason(record.reason)
-    if reason in (EndReason.EXITED, EndReason.CANCELLED):
-        return Outcome(reason, record.exit_code)
-    if reason is EndReason.TIMEOUT:
-        message = "the execution ran longer than it may"
-        return Outcome(reason, record.exit_code, TimedOut(message, component="Process", fails_execution=True))
-    if reason is EndReason.OOM:
-        message = "the kernel killed the process for want of memory"
-        return Outcome(reason, record.exit_code, _failure(message))
-    return Outcome(reason, record.exit_code, _failure(record.error))
-
-
-def _failure(message: str) -> EngineError:
-    return EngineError(message, component="Process", fails_execution=True)
-
-
-def _end_log(path: Path) -> None:
-    """Write the end frame where the supervisor could not (it was killed, or the disk was full)."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _END_SIZE))
-            tail = file.read()
-        if not (tail[:1] == _END_FRAME and tail.endswith(b"\0\0\0\0")):
-            logfile.LogWriter(path).end()
-    except OSError:
-        return

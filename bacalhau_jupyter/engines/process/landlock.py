@@ -82,7 +82,7 @@ def ruleset(version: int, rules: list[tuple[str, int]], network: bool) -> int:
     version
         The kernel's ABI.
     rules
-        Pairs of path and rights; a path that does not exist is skipped.
+        Pairs of path and rights; a path that is not there, or closed to the node itself, is skipped.
     network
         Whether TCP may be used.
 
@@ -101,7 +101,7 @@ def ruleset(version: int, rules: list[tuple[str, int]], network: bool) -> int:
     for path, rights in rules:
         try:
             target = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             continue
         try:
             if not _is_directory(target):

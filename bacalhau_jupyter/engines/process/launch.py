@@ -86,10 +86,6 @@ class Tier(Protocol):
         """Say why the tier can't work here as far as that is visible, or ""."""
         ...
 
-    def network_problem(self) -> str:
-        """Say why a job can't share the host's network, or ""."""
-        ...
-
     def confine(self, launch: Launch) -> Confined:
         """Work out how to start an execution; creates what it needs in the scratch directory."""
         ...
@@ -128,6 +124,8 @@ def environment(launch: Launch, inputs: str, outputs: str, scratch: str) -> dict
         name, _, value = text.partition("=")
         found[name] = value
     found |= launch.request.env
+    if launch.view.left_out:
+        found["BACALHAU_PATHS_NOT_SHOWN"] = ":".join(launch.view.left_out)
     found |= {
         "BACALHAU_EXECUTION_ID": launch.request.execution.id,
         "BACALHAU_INPUTS": inputs,

@@ -24,8 +24,8 @@ class NotShown(Exception):
     """A path can't be shown; the text completes "this node …"."""
 
 
-def visible_paths(environment: PythonEnvironment, secrets: Iterable[Path]) -> list[Path]:
-    """Return what to show of a Python environment, beyond the system directories.
+def visible_paths(environment: PythonEnvironment, secrets: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """Return what to show of a Python environment beyond the system directories, and the import paths left out.
 
     Parameters
     ----------
@@ -45,26 +45,30 @@ def visible_paths(environment: PythonEnvironment, secrets: Iterable[Path]) -> li
         raise NotShown(f"can't see {error.filename}: {error.strerror} (Engine.Params.Python)") from None
 
 
-def _visible(environment: PythonEnvironment, hidden: list[Path]) -> list[Path]:
+def _visible(environment: PythonEnvironment, hidden: list[Path]) -> tuple[list[Path], list[str]]:
     prefixes = [_existing(text, "Prefixes") for text in environment.prefixes]
     shown: list[Path] = []
     for prefix in prefixes:
         if not _in_system(prefix):
             _check_prefix(prefix)
             shown.append(prefix)
+    left_out: list[str] = []
     named: set[Path] | None = None
     for text in environment.paths:
+        if not text.startswith("/"):
+            left_out.append(text)
+            continue
         path = _existing(text, "Paths")
         if _in_system(path) or any(_within(path, prefix) for prefix in shown):
             continue
         if not _is_site_directory(path):
             named = named if named is not None else set(_named_paths(environment, prefixes))
             if path not in named and path.resolve() not in named:
-                raise NotShown(
-                    f"does not show {path} to jobs: no Python environment of the job refers to it "
-                    "(Engine.Params.Python.Paths)"
-                )
-        shown += _import_path(path)
+                left_out.append(text)
+                continue
+        visible = _import_path(path, hidden)
+        shown += visible
+        left_out += [] if visible else [text]
     if environment.executable:
         executable = _existing(environment.executable, "Executable")
         if not _in_system(executable) and not any(_within(executable, path) for path in shown):
@@ -72,10 +76,10 @@ def _visible(environment: PythonEnvironment, hidden: list[Path]) -> list[Path]:
                 f"can't run {executable}: it lies in none of the job's Python prefixes "
                 "(Engine.Params.Python.Executable)"
             )
-    for path in shown:
-        if inside := next((secret for secret in hidden if _within(path.resolve(), secret)), None):
-            raise NotShown(f"does not show {path} to jobs: it lies inside {inside}, which is never shown")
-    return _with_targets(shown)
+    for prefix in prefixes:
+        if inside := next((secret for secret in hidden if _within(prefix.resolve(), secret)), None):
+            raise NotShown(f"does not show {prefix} to jobs: it lies inside {inside}, which is never shown")
+    return _with_targets(shown), left_out
 
 
 def search_path(environment: PythonEnvironment) -> list[str]:
@@ -148,13 +152,11 @@ def _pth_targets(site: Path, file: Path) -> Iterator[Path]:
             yield Path(os.path.normpath(site / entry))
 
 
-def _import_path(path: Path) -> list[Path]:
-    """Show an import path; of a home directory, only what does not begin with a dot."""
+def _import_path(path: Path, hidden: list[Path]) -> list[Path]:
+    """Show an import path, if it is nothing else besides; of a home directory, only what begins with no dot."""
     resolved = path.resolve()
-    if host.is_of_the_system(resolved):
-        raise NotShown(
-            f"does not show {path} to jobs: it holds more than Python modules (Engine.Params.Python.Paths)"
-        )
+    if host.is_of_the_system(resolved) or any(_within(resolved, secret) for secret in hidden):
+        return []
     if resolved in {home.resolve() for home in host.homes()}:
         return [child for child in path.iterdir() if not child.name.startswith(".")]
     return [path]

@@ -69,8 +69,8 @@ def announce(node_file: Path) -> None:
     partial.replace(node_file)
 
 
-def terminate(pid: int, start: str) -> None:
-    """Ask a supervisor to end its execution; one that has gone is no trouble."""
+def terminate(pid: int, start: str, number: int = signal.SIGTERM) -> None:
+    """Ask a supervisor to end its execution (or kill it); one that has gone is no trouble."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -78,12 +78,12 @@ def terminate(pid: int, start: str) -> None:
     except OSError:
         if tree.start_time(pid) == start:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, number)
         return
     try:
         if tree.start_time(pid) == start:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+                signal.pidfd_send_signal(descriptor, number)
     finally:
         os.close(descriptor)
 

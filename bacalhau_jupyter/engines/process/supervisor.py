@@ -12,11 +12,12 @@ import fcntl
 import marshal
 import os
 import select
-import struct
 import sys
 import time
 
-from bacalhau_jupyter.engines.process import confine, tree
+from bacalhau_jupyter.engines.process import confine, record, tree
+from bacalhau_jupyter.engines.process.frames import MAX_PAYLOAD, STDERR, STDOUT, Log
+from bacalhau_jupyter.engines.process.presence import Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,44 +30,10 @@ else:
 LOCK_FD = 3
 """Where the node put the locked descriptor; as long as it is open, the execution counts as alive."""
 
-# The format of `engines.logfile`, whose imports would double the start (a test compares the two).
-STDOUT, STDERR, END = 1, 2, 4
-MAX_PAYLOAD = 64 * 1024
-STREAM_LIMIT = 1_000_000_000
-_HEADER = struct.Struct(">BQI")
-
 _F_SETPIPE_SZ = 1031
 _PIPE_SIZE = 256 * 1024
 _ENDING_STEP_S = 0.02
-"""How often the kill is repeated while the tree is going down."""
-_NODE_STEP_S = 2.0
-"""How often the node is looked at where the kernel has no pidfd."""
-_RECORD_SIZE = 4096
-
-
-class Log:
-    """Appends frames to the execution's log; what a stream prints beyond the limit is dropped."""
-
-    def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._left = {STDOUT: STREAM_LIMIT, STDERR: STREAM_LIMIT}
-
-    def write(self, stream: int, data: bytes) -> None:
-        data = data[: self._left[stream]]
-        if data:
-            self._left[stream] -= len(data)
-            self._append(stream, data)
-
-    def end(self) -> None:
-        self._append(END, b"")
-
-    def _append(self, stream: int, data: bytes) -> None:
-        frame = _HEADER.pack(stream, time.time_ns(), len(data)) + data
-        written = os.write(self._fd, frame)
-        if written < len(frame):
-            # A short write means a full disk; the rest must not leave a broken frame for readers.
-            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+"""How often the signals are repeated while the tree is going down."""
 
 
 class Supervisor:
@@ -82,6 +49,7 @@ class Supervisor:
         self.main_ended = False
         self.ended = False
         self.polite_until = 0.0
+        self.asked: set[int] = set()
         self.streams: dict[int, int] = {}
         self.reported = -1
         self.node: Node | None = None
@@ -97,7 +65,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the program; what can't be started is the execution's error."""
-        self.oom_kills = oom_kills()
+        self.oom_kills = record.oom_kills()
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         failure_read, failure_write = os.pipe()
@@ -112,9 +80,12 @@ class Supervisor:
             self.reported, status_write = os.pipe()
             files.append(status_write)
         started = time.monotonic()
+        # A signal to the child before it has its own handling would end up in our wake-up pipe.
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, confine.POLITE)
         self.main = os.fork()
         if self.main == 0:
             confine.execute(self.plan, out_write, err_write, files, failure_write)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, confine.POLITE)
         for each in (out_write, err_write, failure_write, *files):
             os.close(each)
         self.streams = {out_read: STDOUT, err_read: STDERR}
@@ -124,7 +95,7 @@ class Supervisor:
         if failed:
             step, _, rest = failed.decode(errors="replace").partition("\n")
             code, _, text = rest.partition("\n")
-            self._fail(start_error(self.plan, step, int(code), text))
+            self._fail(record.start_error(self.plan, step, int(code), text))
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
@@ -162,7 +133,7 @@ class Supervisor:
         times = [at for at in (self.timeout_at, self.polite_until) if at]
         if self.node and (at := self.node.look_again_at):
             times.append(at)
-        if self.main_ended and not self.ended:
+        if (self.main_ended and not self.ended) or self.polite_until:
             times.append(time.monotonic() + _ENDING_STEP_S)
         return -1 if not times else max(0, int((min(times) - time.monotonic()) * 1000) + 1)
 
@@ -180,6 +151,8 @@ class Supervisor:
         if self.polite_until and now >= self.polite_until:
             self.polite_until = 0.0
             self._kill()
+        elif self.polite_until and not self.main_ended:
+            self._ask()
         if self.node and self.node.look_again_at and now >= self.node.look_again_at and not self.node.look():
             self.error = f"no node looked after the execution for {self.plan['grace_s']:g} s"
             self.stop("error")
@@ -228,10 +201,21 @@ class Supervisor:
         """Ask the job to end, and make it after the grace; the first reason counts."""
         if not self.reason and not self.main_ended:
             self.reason = reason
-            below = tree.descendants(os.getpid())
             # bubblewrap's own process must not take the namespace down before the job had its chance.
-            tree.signal_all(below[1:] if self.plan["status"] else below, _signal.SIGTERM)
+            self.asked = {self.main} if self.plan["status"] else set()
             self.polite_until = time.monotonic() + self.plan["stop_grace_s"]
+            self._ask()
+
+    def _ask(self) -> None:
+        """Send the polite signal to everybody, once: children that the job makes to tidy up are left alone.
+
+        bubblewrap may still be on its way to the job; its own two processes don't count.
+        """
+        if len(self.asked) > (2 if self.plan["status"] else 0):
+            return
+        fresh = [pid for pid in tree.descendants(os.getpid()) if pid not in self.asked]
+        self.asked.update(fresh)
+        tree.signal_all(fresh, _signal.SIGTERM)
 
     def _kill(self) -> None:
         tree.kill_below(os.getpid())
@@ -262,7 +246,7 @@ class Supervisor:
             if b'"exit-code"' not in report:
                 self._fail("the sandbox could not be set up (its message is the end of stderr)")
         if not self.reason:
-            killed = code == 137 and oom_kills() > self.oom_kills
+            killed = code == 137 and record.oom_kills() > self.oom_kills
             self.reason = "out of memory" if killed else "exited"
         if self.plan["moves"] or self.plan["owned"]:
             from bacalhau_jupyter.engines.process import settle
@@ -274,116 +258,18 @@ class Supervisor:
                     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
                     problem = "no space left on the disk" if full else (error.strerror or str(error))
                     self._fail(f"the results could not be stored: {problem}")
-        write_record(self.plan["record"], self.reason, code, self.error)
+        record.write_record(self.plan["record"], self.reason, code, self.error)
         try:
             self.log.end()
         except OSError:
             return  # the disk is full; the node ends the log when it reads the record
 
 
-class Node:
-    """Whether a node looks after the execution: a pidfd on the one whose name is in the node file."""
-
-    def __init__(self, path: str, grace_s: float) -> None:
-        self._path = path
-        self._grace = grace_s
-        self.watch = -1
-        self.look_again_at = 0.0
-        self._gone_since = time.time()
-        self.look()
-
-    def gone(self) -> None:
-        """Note that the node's process has ended: look again when its grace is over."""
-        self._close()
-        self._gone_since = time.time()
-        self.look_again_at = time.monotonic() + self._grace
-
-    def look(self) -> bool:
-        """Look for a living node; False when there has been none for longer than the grace."""
-        self._close()
-        try:
-            with open(self._path, "rb") as file:  # noqa: PTH123
-                pid, start = file.read().decode().split()
-                named = os.fstat(file.fileno()).st_mtime
-        except (OSError, ValueError):
-            pid, start, named = "0", "", 0.0
-        if start and self._watch(int(pid), start):
-            return True
-        waited = time.time() - max(self._gone_since, named)
-        self.look_again_at = time.monotonic() + max(0.05, self._grace - waited)
-        return waited < self._grace
-
-    def _watch(self, pid: int, start: str) -> bool:
-        try:
-            self.watch = os.pidfd_open(pid)
-        except OSError as error:
-            if error.errno == errno.ESRCH:
-                return False
-            # No pidfd here: the only place that has to ask again and again.
-            self.look_again_at = time.monotonic() + min(_NODE_STEP_S, max(self._grace / 4, 0.05))
-            if tree.start_time(pid) == start:
-                self._gone_since = time.time()
-                return True
-            return False
-        if tree.start_time(pid) != start:
-            self._close()
-            return False
-        self.look_again_at = 0.0
-        return True
-
-    def _close(self) -> None:
-        if self.watch >= 0:
-            os.close(self.watch)
-            self.watch = -1
-
-
-def start_error(plan: Plan, step: str, code: int, text: str) -> str:
-    """Say in one sentence why the program did not start."""
-    what = os.strerror(code) if code else text
-    if step == "start":
-        return f"the command {plan['argv'][0]!r} could not be started: {what}"
-    if step == "change to the directory":
-        return f"the working directory {plan['cwd']!r} can't be entered: {what}"
-    return f"the job could not be confined ({step}): {what}"
-
-
-def oom_kills() -> int:
-    """Return how many processes the kernel has killed for want of memory since it booted (0: unknown)."""
-    try:
-        with open("/proc/vmstat", "rb") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith(b"oom_kill "):
-                    return int(line.split()[1])
-    except OSError:
-        pass
-    return 0
-
-
-def write_record(path: str, reason: str, exit_code: int, error: str) -> None:
-    """Write the exit record in place of the space reserved for it, so that a full disk can't prevent it."""
-    text = "".join(
-        char if 31 < ord(char) < 127 and char not in '"\\' else _escape(char) for char in error[:600]
-    )
-    record = (
-        f'{{"reason": "{reason}", "exit_code": {exit_code}, "ended_ns": {time.time_ns()}, "error": "{text}"}}'
-    ).encode()
-    reserved = path + ".reserved"
-    descriptor = os.open(reserved, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.write(descriptor, record)
-    os.ftruncate(descriptor, len(record))
-    os.close(descriptor)
-    os.rename(reserved, path)  # noqa: PTH104
-
-
-def _escape(char: str) -> str:
-    units = char.encode("utf-16-be", errors="replace")
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
-
-
 def main() -> None:
     """Supervise the execution whose plan is the last argument."""
     path = sys.argv[-1]
     os.set_inheritable(LOCK_FD, False)
+    os.closerange(LOCK_FD + 1, 4096)  # whatever a library of the node forgot to mark
     os.chdir("/")
     with open(path, "rb") as file:  # noqa: PTH123
         plan: Plan = marshal.load(file)

@@ -21,10 +21,11 @@ class TooManyEntries(Exception):
 
 @dataclass(frozen=True)
 class View:
-    """Read-only paths of this host and what of them stays hidden; all absolute."""
+    """Read-only paths of this host, what of them stays hidden, and import paths that were asked for in vain."""
 
     shown: tuple[Path, ...]
     hidden: tuple[Path, ...]
+    left_out: tuple[str, ...] = ()
 
     def outermost(self) -> list[Path]:
         """Return the shown paths without those that lie inside another one, shortest first."""

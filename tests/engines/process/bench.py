@@ -187,5 +187,5 @@ def all_frames(path: Path) -> list[logfile.Frame]:
 async def until(ready: Any, timeout: float = 20.0) -> None:
     """Wait until ``ready()`` is true: for things outside of ours that tell nobody."""
     async with asyncio.timeout(timeout):
-        while not ready():
+        while not ready():  # noqa: ASYNC110 - what is waited for is outside of this process
             await asyncio.sleep(0.01)

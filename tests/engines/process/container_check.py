@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[3]
 if __package__ in {None, ""}:
     sys.path.insert(0, str(ROOT))
 
-from tests.services import docker_engine, images
-from tests.services.common import ServiceUnavailableError, cache_dir, is_root
+from tests.services import docker_engine, images  # noqa: E402 - a script finds them by the line above
+from tests.services.common import ServiceUnavailableError, cache_dir, is_root  # noqa: E402
 
 UID = 1600
 TESTS = "tests/engines/process"

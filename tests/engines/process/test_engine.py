@@ -1,4 +1,4 @@
-"""How the process engine behaves: output, ends, limits, restarts, bids. Real processes in every tier that works here."""
+"""How the process engine behaves: output, ends, limits, restarts, bids; real processes in every tier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 from bacalhau_jupyter.engines import logfile
 from bacalhau_jupyter.engines.base import EndReason, InputMount
-from bacalhau_jupyter.engines.process import ProcessEngine, host, supervisor
+from bacalhau_jupyter.engines.process import ProcessEngine, frames, host
 from bacalhau_jupyter.engines.process.tiers import Restricted
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.resources import Resources
@@ -92,18 +92,18 @@ async def test_a_hundred_megabytes_pass_through_in_constant_memory(bench: Bench)
 
 
 def test_the_supervisor_writes_the_format_of_the_one_log_path(tmp_path: Path) -> None:
-    log = supervisor.Log(str(tmp_path / "log"))
-    log.write(supervisor.STDOUT, b"out")
-    log.write(supervisor.STDERR, b"err")
+    log = frames.Log(str(tmp_path / "log"))
+    log.write(frames.STDOUT, b"out")
+    log.write(frames.STDERR, b"err")
     log.end()
     assert [(frame.stream, frame.data) for frame in all_frames(tmp_path / "log")] == [
         (logfile.STDOUT, b"out"),
         (logfile.STDERR, b"err"),
         (logfile.END, b""),
     ]
-    assert supervisor.MAX_PAYLOAD == logfile.MAX_PAYLOAD
-    assert supervisor.STREAM_LIMIT == logfile.STREAM_LIMIT
-    assert supervisor._HEADER.format == logfile._HEADER.format
+    assert frames.MAX_PAYLOAD == logfile.MAX_PAYLOAD
+    assert frames.STREAM_LIMIT == logfile.STREAM_LIMIT
+    assert frames._HEADER.format == logfile._HEADER.format
 
 
 # --- the working directory and the environment ------------------------------------------------------------------------
@@ -185,7 +185,8 @@ async def test_several_outputs_land_each_in_its_own_directory(bench: Bench) -> N
 async def test_results_are_the_node_s_own_whatever_the_job_did_to_them(bench: Bench) -> None:
     command = (
         "mkdir outputs/closed && echo x > outputs/closed/x && chmod 000 outputs/closed/x outputs/closed;"
-        "echo '#!/bin/sh' > outputs/setuid && chmod 4755 outputs/setuid; mkfifo outputs/fifo; ln -s /etc/shadow outputs/l"
+        "echo '#!/bin/sh' > outputs/setuid && chmod 4755 outputs/setuid; mkfifo outputs/fifo;"
+        "ln -s /etc/shadow outputs/l"
     )
     result = await bench.run(["sh", "-c", command])
     assert result.text("closed/x") == "x\n"
@@ -514,7 +515,7 @@ async def test_closing_the_engine_leaves_running_tasks_alone(bench: Bench) -> No
     assert (await bench.finish(request)).stdout == "end\n"
 
 
-# --- bids ---------------------------------------------------------------------------------------------------------------
+# --- bids ------------------------------------------------------------------------------------------------------
 
 
 async def test_a_task_that_fits_is_accepted(bench: Bench) -> None:
@@ -533,15 +534,16 @@ async def test_every_refusal_names_its_reason(bench: Bench, tier: str) -> None:
         "/no/such/python": make_execution(["true"], Python={"Executable": "/no/such/python"}),
         "/no/such/prefix": make_execution(["true"], Python={"Prefixes": ["/no/such/prefix"]}),
         "/no/such/path": make_execution(["true"], Python={"Paths": ["/no/such/path"]}),
-        "'relative'": make_execution(["true"], Python={"Paths": ["relative"]}),
+        "'relative'": make_execution(["true"], Python={"Executable": "relative"}),
         "no Python prefix": make_execution(["true"], Python={"Prefixes": [str(bench.home)]}),
-        "no Python environment": make_execution(["true"], Python={"Paths": [str(bench.home)]}),
+        "in none of the job's": make_execution(["true"], Python={"Executable": str(bench.api_key)}),
         "'../x'": make_execution(["true"], inputs=["../x"]),
         "'/inputs/../etc'": make_execution(["true"], inputs=["/inputs/../etc"]),
         "NAME=VALUE": make_execution(["true"], EnvironmentVariables=["=x"]),
         "at Python.Prefixes": make_execution(["true"], Python={"Prefixes": 7}),
         "NUL": make_execution(["a\0b"]),
-        "the same": make_execution(["true"], outputs=[("a", "/outputs"), ("b", "/outputs/")]),
+        "two result paths": make_execution(["true"], outputs=[("a", "/outputs"), ("b", "/outputs/")]),
+        "two inputs": make_execution(["true"], inputs=["/inputs", "/inputs/"]),
     }
     if tier == "restricted":
         cases["can't mount, so /data"] = make_execution(["true"], inputs=["/data"])
@@ -549,6 +551,7 @@ async def test_every_refusal_names_its_reason(bench: Bench, tier: str) -> None:
         cases["inside another"] = make_execution(["true"], outputs=[("a", "/outputs"), ("b", "/outputs/b")])
     else:
         cases["/usr for itself"] = make_execution(["true"], inputs=["/usr/share/x"])
+        cases["/outputs for itself"] = make_execution(["true"], inputs=["/outputs/x"])
         cases["/etc for itself"] = make_execution(["true"], outputs=[("a", "/etc")])
         assert (await bench.engine.bid(make_execution(["true"], inputs=["/data"]))).accepted
     for part, execution in cases.items():
@@ -577,7 +580,7 @@ async def test_inputs_and_outputs_appear_at_other_targets_where_the_tier_mounts(
     assert not (data / "z").exists()
 
 
-# --- probing --------------------------------------------------------------------------------------------------------------
+# --- probing ---------------------------------------------------------------------------------------------------
 
 
 async def test_the_probe_names_the_tier(bench: Bench, tier: str) -> None:
@@ -590,7 +593,7 @@ async def test_a_tier_that_confines_nothing_does_not_pass_the_probe(tmp_path: Pa
     class Loose(Restricted):
         label = "loose"
 
-        def confine(self, launch):  # type: ignore[no-untyped-def]
+        def confine(self, launch):
             confined = super().confine(launch)
             confined.landlock_abi, confined.user = 0, -1
             return confined

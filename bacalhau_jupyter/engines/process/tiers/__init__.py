@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from bacalhau_jupyter.engines.process.launch import Tier
 from bacalhau_jupyter.engines.process.tiers.bubblewrap import Bubblewrap
 from bacalhau_jupyter.engines.process.tiers.restricted import Restricted
+from bacalhau_jupyter.models.errors import ConfigurationError
 
-__all__ = ["Bubblewrap", "Restricted", "all_tiers"]
+__all__ = ["TIERS", "Bubblewrap", "Restricted", "chosen_tiers"]
+
+TIERS: dict[str, Callable[[], Tier]] = {"bubblewrap": Bubblewrap, "landlock": Restricted}
+"""What `Engines.Process.Tiers` may name, best first."""
 
 
-def all_tiers() -> list[Tier]:
-    """Return every tier, in order of preference."""
-    return [Bubblewrap(), Restricted()]
+def chosen_tiers(names: Sequence[str] | None) -> list[Tier]:
+    """Return the tiers named, in that order; all of them, best first, when none is.
+
+    Raises
+    ------
+    ConfigurationError
+        A name is unknown.
+    """
+    wanted = [name.strip().lower() for name in names or TIERS]
+    if unknown := [name for name in wanted if name not in TIERS]:
+        raise ConfigurationError(
+            f"Engines.Process.Tiers does not know {unknown[0]!r}",
+            hint="known: " + ", ".join(TIERS),
+            component="Process",
+        )
+    return [TIERS[name]() for name in wanted]

@@ -49,9 +49,6 @@ class Bubblewrap:
             return "setpriv (util-linux), which bubblewrap needs on a node of root, is not installed"
         return ""
 
-    def network_problem(self) -> str:
-        return ""
-
     def confine(self, launch: Launch) -> Confined:
         env = environment(launch, INPUTS, OUTPUTS, "/tmp")
         command = program(launch, env)

@@ -2,15 +2,16 @@
 
 The job sees this host's file tree as it is (names and sizes of files show), but opens only what rules allow. Nothing
 is mounted: inputs and outputs are found in its working directory. As the node's own user, without namespaces, some
-things have to be refused whole: sockets (unless the job has another uid and asked for the network), System V IPC,
-shared memory by name, changes of modes and times, and with Landlock below ABI 6 sending signals.
+things have to be refused whole: sockets (but for internet ones of a job that asked for the network; the node's API
+tells such a job by its filters), System V IPC, shared memory by name, changes of modes and times, and with Landlock
+below ABI 6 sending signals.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import host, landlock, seccomp, staging
+from bacalhau_jupyter.engines.process import landlock, seccomp, staging
 from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Confined, Launch, environment, program
 from bacalhau_jupyter.engines.process.plan import OutputMove
 from bacalhau_jupyter.models.errors import EngineError
@@ -35,13 +36,6 @@ class Restricted:
         if not seccomp.supported():
             return "no system call table for this machine's processor"
         return ""
-
-    def network_problem(self) -> str:
-        if host.is_root():
-            return ""
-        return (
-            "can't give a job the network without namespaces: it could reach the node's own API as its owner"
-        )
 
     def confine(self, launch: Launch) -> Confined:
         work = launch.scratch / "work"

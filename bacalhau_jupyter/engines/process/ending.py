@@ -1,0 +1,76 @@
+"""The ends of an execution as the node sees them: asking for one, and reading how it came."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+from bacalhau_jupyter.engines import logfile
+from bacalhau_jupyter.engines.base import EndReason, Outcome
+from bacalhau_jupyter.engines.process import spawn
+from bacalhau_jupyter.engines.process.state import State
+from bacalhau_jupyter.models.errors import EngineError, TimedOut
+
+_END_FRAME = bytes([logfile.END])
+_END_SIZE = 13
+
+
+def cancel(state: State) -> None:
+    """Ask an execution's supervisor to end it; for one that is not alive there is nothing to do."""
+    if not state.is_alive():
+        return
+    with contextlib.suppress(FileNotFoundError):
+        state.cancel_file.touch()
+    supervisor = state.supervisor()
+    if supervisor is not None:  # one that has not got so far yet looks for the marker
+        spawn.terminate(*supervisor)
+
+
+def kill(state: State) -> None:
+    """Kill a supervisor that did not end when it was asked to, and all of its execution."""
+    supervisor = state.supervisor() if state.is_alive() else None
+    if supervisor is not None:
+        spawn.terminate(*supervisor, number=signal.SIGKILL)
+        spawn.sweep(state, state.about())
+
+
+def read_outcome(state: State) -> Outcome:
+    """Read how a dead supervisor's execution ended, and make up for a supervisor that was killed."""
+    about, record = state.about(), state.record()
+    if record is None:
+        spawn.sweep(state, about)
+    if about:
+        _end_log(Path(about.log))
+    if record is None:
+        if state.cancel_file.exists():
+            return Outcome(EndReason.CANCELLED)
+        return Outcome(EndReason.ERROR, 0, _failure("the execution's supervisor was killed"))
+    reason = EndReason(record.reason)
+    if reason in (EndReason.EXITED, EndReason.CANCELLED):
+        return Outcome(reason, record.exit_code)
+    if reason is EndReason.TIMEOUT:
+        message = "the execution ran longer than it may"
+        return Outcome(reason, record.exit_code, TimedOut(message, component="Process", fails_execution=True))
+    if reason is EndReason.OOM:
+        message = "the kernel killed the process for want of memory"
+        return Outcome(reason, record.exit_code, _failure(message))
+    return Outcome(reason, record.exit_code, _failure(record.error))
+
+
+def _failure(message: str) -> EngineError:
+    return EngineError(message, component="Process", fails_execution=True)
+
+
+def _end_log(path: Path) -> None:
+    """Write the end frame where the supervisor could not (it was killed, or the disk was full)."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _END_SIZE))
+            tail = file.read()
+        if not (tail[:1] == _END_FRAME and tail.endswith(b"\0\0\0\0")):
+            logfile.LogWriter(path).end()
+    except OSError:
+        return

@@ -1,0 +1,47 @@
+"""The attacks once more where people really are: a strict container, a chroot, an ordinary user's shell."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.engines.process import container_check
+from tests.services.common import ServiceUnavailableError
+
+ONLY = ["-k", "test_attacks or restarted or probe or body"]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def possible_or_skip(
+    check: Callable[[], subprocess.CompletedProcess[str]],
+) -> subprocess.CompletedProcess[str]:
+    """Run a check; skip where it takes root or another Python, which no service can bring."""
+    try:
+        return check()
+    except ServiceUnavailableError as reason:
+        pytest.skip(str(reason))
+
+
+def assert_passed(done: subprocess.CompletedProcess[str], tier: str) -> None:
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert f"tier: {tier}" in done.stdout
+    assert " passed" in done.stdout
+
+
+def test_a_strict_container_gets_the_restricted_tier(docker_engine: str, python_image: str) -> None:
+    done = possible_or_skip(lambda: container_check.in_docker(docker_engine, python_image, ONLY))
+    assert_passed(done, "restricted process (Landlock+seccomp)")
+
+
+@pytest.mark.root
+def test_a_chroot_gets_the_restricted_tier(python_image: str) -> None:
+    done = possible_or_skip(lambda: container_check.in_chroot(ONLY))
+    assert_passed(done, "restricted process (Landlock+seccomp)")
+
+
+@pytest.mark.root
+def test_an_ordinary_user_gets_bubblewrap() -> None:
+    done = possible_or_skip(lambda: container_check.as_user(ONLY))
+    assert_passed(done, "bubblewrap")
