@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-from benchmarks import access, api, cells, engines, logs, memory
+from benchmarks import access, api, cells, engines, logs, memory, s3
 from benchmarks.harness import Row, Unavailable, show
 
 MEASUREMENTS = {
@@ -18,6 +18,7 @@ MEASUREMENTS = {
     "cells": cells.measure,
     "memory": memory.measure,
     "access": access.measure,
+    "s3": s3.measure,
 }
 
 

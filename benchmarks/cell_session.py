@@ -30,7 +30,9 @@ class Arrivals(io.StringIO):
         """Take a chunk of output."""
         now = time.time_ns()
         self.delays += [
-            (now - int(line.removeprefix("AT "))) / 1e9 for line in text.splitlines() if line.startswith("AT ")
+            (now - int(line.removeprefix("AT "))) / 1e9
+            for line in text.splitlines()
+            if line.startswith("AT ")
         ]
         return super().write(text)
 

@@ -49,7 +49,9 @@ def measure(quick: bool) -> list[Row]:
             target=150,
         ),
     ]
-    rows.append(Row("line printed → in the cell, p50", statistics.median(found["lines"]) * 1e3, "ms", target=100))
+    rows.append(
+        Row("line printed → in the cell, p50", statistics.median(found["lines"]) * 1e3, "ms", target=100)
+    )
     if found["docker"]:
         ours, raw = statistics.median(found["docker"]) * 1e3, statistics.median(found["raw"]) * 1e3
         rows.append(

@@ -13,8 +13,18 @@ from tests.services.fixtures import (
     python_image,
     registry,
 )
+from tests.services.s3 import s3_credentials, s3_server
 
-__all__ = ["busybox_image", "docker_engine", "http_server", "no_leaks", "python_image", "registry"]
+__all__ = [
+    "busybox_image",
+    "docker_engine",
+    "http_server",
+    "no_leaks",
+    "python_image",
+    "registry",
+    "s3_credentials",
+    "s3_server",
+]
 
 SERVICES = {"docker_engine", "busybox_image", "python_image", "registry"}
 
@@ -22,7 +32,10 @@ SERVICES = {"docker_engine", "busybox_image", "python_image", "registry"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs an engine, and let the first such test wait for the services to be set up."""
     for item in items:
-        if SERVICES.intersection(getattr(item, "fixturenames", ())):
+        names = getattr(item, "fixturenames", ())
+        if "s3_server" in names and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SERVICE_TIMEOUT))
+        if SERVICES.intersection(names):
             item.add_marker(pytest.mark.docker)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(SERVICE_TIMEOUT))

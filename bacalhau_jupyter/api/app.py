@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from weakref import WeakSet
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from bacalhau_jupyter.api import websocket
 from bacalhau_jupyter.api.agent import AgentRoutes
@@ -24,6 +26,10 @@ FEATURES = ["events", "lease", "signed-results"]
 
 KEEPALIVE_S = 75.0
 BACKLOG = 1024
+LINE_LIMIT = 64 * 1024
+"""Bytes of a request line or header; label selectors and tokens are longer than a browser's addresses."""
+
+log = logging.getLogger(__name__)
 
 
 def build_app(services: ApiServices) -> web.Application:
@@ -55,5 +61,23 @@ def build_runner(services: ApiServices, shutdown_timeout_s: float = 2.0) -> web.
         access_log=None,
         handle_signals=False,
         keepalive_timeout=KEEPALIVE_S,
+        max_line_size=LINE_LIMIT,
+        max_field_size=LINE_LIMIT,
+        logger=_server_log(),
         shutdown_timeout=shutdown_timeout_s,
     )
+
+
+def _server_log() -> logging.Logger:
+    """Return a log in which what is not HTTP leaves one line rather than a stack trace: anybody can send it."""
+    server = log.getChild("server")
+    server.filters = [_without_trace]
+    return server
+
+
+def _without_trace(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, (HttpProcessingError, web.RequestPayloadError)):
+        problem = " ".join(str(error).split())
+        record.msg, record.args, record.exc_info = "a request that is not HTTP: %.120s", (problem,), None
+    return True

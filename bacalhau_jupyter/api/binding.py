@@ -6,17 +6,21 @@ A GET ignores its body, a PUT or POST its query.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
-from bacalhau_jupyter.models.codec import decode
+from bacalhau_jupyter.models.codec import convert, decode
 from bacalhau_jupyter.models.errors import BadRequest
 
 T = TypeVar("T")
 
 BODY_LIMIT = 10 * 1024 * 1024
 """Bytes of a request body; a larger one is answered with 413."""
+
+CONTAINER_LIMIT = 500_000
+MEMBER_LIMIT = 100_000
+"""Objects and lists, and what is in them, that a body may hold: far more than any job."""
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
@@ -82,13 +86,40 @@ async def body(request: web.BaseRequest, kind: type[T]) -> T:
     length = request.content_length or 0
     if length > BODY_LIMIT:
         raise web.HTTPRequestEntityTooLarge(max_size=BODY_LIMIT, actual_size=length)
-    raw = await request.read()
+    try:
+        raw = await request.read()
+    except web.RequestPayloadError as error:
+        raise BadRequest(
+            "the body can't be read: it is not encoded as its headers say", component="APIServer"
+        ) from error
     if not raw.strip():
         return kind()
+    # Ten megabytes of text may stand for gigabytes of objects: looked at before they are made, and before their use.
+    if raw.count(b"{") + raw.count(b"[") > CONTAINER_LIMIT:
+        raise BadRequest(
+            f"the body holds more than {CONTAINER_LIMIT} objects and lists", component="APIServer"
+        )
     try:
-        return decode(raw, kind)
+        plain: Any = decode(raw, object)
+        if _members(plain) > MEMBER_LIMIT:
+            raise BadRequest(f"the body holds more than {MEMBER_LIMIT} members", component="APIServer")
+        return convert(plain, kind)
     except RecursionError:
         raise BadRequest("the body is nested too deeply", component="APIServer") from None
+
+
+def _members(plain: Any) -> int:
+    """Count members of objects and items of lists, until there are too many."""
+    count, pending = 0, [plain]
+    while pending and count <= MEMBER_LIMIT:
+        value = pending.pop()
+        if isinstance(value, dict):
+            count += len(value)
+            pending += [item for item in value.values() if isinstance(item, (dict, list))]
+        elif isinstance(value, list):
+            count += len(value)
+            pending += [item for item in value if isinstance(item, (dict, list))]
+    return count
 
 
 def _unparsable(function: str, value: str, why: str = "invalid syntax") -> BadRequest:

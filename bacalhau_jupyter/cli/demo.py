@@ -44,7 +44,7 @@ def demo(notebook: str | None) -> int:
         click.echo(f"Jupyter server with the bacalhau_jupyter extension at {server['url']}")
         failed = asyncio.run(_run(server, path, Path(runtime), cells))
     if failed:
-        click.echo("The demo failed.", err=True)
+        click.echo(f"The demo failed in the cell that starts with: {failed}", err=True)
         return 1
     click.echo("\nEvery cell ran. To open the notebook yourself: ./run lab")
     return 0
@@ -91,8 +91,8 @@ def _wait_for_server(child: subprocess.Popen[bytes], runtime: Path, log: Path) -
     raise ServiceUnavailable(f"the Jupyter server did not start: {last}", component="Demo")
 
 
-async def _run(server: dict[str, Any], path: Path, runtime: Path, cells: list[dict[str, Any]]) -> bool:
-    """Start a kernel through the server and run the cells in it; return whether one failed."""
+async def _run(server: dict[str, Any], path: Path, runtime: Path, cells: list[dict[str, Any]]) -> str:
+    """Start a kernel through the server and run the cells in it; return the first line of the one that failed."""
     import aiohttp
     from jupyter_client.asynchronous.client import AsyncKernelClient
 
@@ -111,11 +111,15 @@ async def _run(server: dict[str, Any], path: Path, runtime: Path, cells: list[di
         # Without a heartbeat: a busy machine may start the kernel later than its patience lasts.
         client.start_channels(hb=False)
         try:
-            await client.wait_for_ready(timeout=START_TIMEOUT_S)
+            try:
+                await client.wait_for_ready(timeout=START_TIMEOUT_S)
+            except RuntimeError as error:
+                raise ServiceUnavailable(f"the kernel did not start: {error}", component="Demo") from error
             for cell in cells:
-                if await _run_cell(client, "".join(cell["source"])):
-                    return True
-            return False
+                source = "".join(cell["source"])
+                if await _run_cell(client, source):
+                    return source.splitlines()[0] if source else "(nothing)"
+            return ""
         finally:
             client.stop_channels()
             async with session.delete(server["url"] + f"api/sessions/{started['id']}"):
@@ -125,9 +129,13 @@ async def _run(server: dict[str, Any], path: Path, runtime: Path, cells: list[di
 async def _run_cell(client: Any, source: str) -> bool:
     shown = "\n".join(f"    {line}" for line in source.splitlines())
     click.echo(f"\n{click.style('In:', fg='blue')}\n{shown}")
-    reply = await client.execute_interactive(
-        source, output_hook=_show, allow_stdin=False, stop_on_error=True, timeout=CELL_TIMEOUT_S
-    )
+    try:
+        reply = await client.execute_interactive(
+            source, output_hook=_show, allow_stdin=False, stop_on_error=True, timeout=CELL_TIMEOUT_S
+        )
+    except TimeoutError:
+        click.echo(f"the cell did not end within {CELL_TIMEOUT_S:.0f} s", err=True)
+        return True
     return bool(reply["content"]["status"] != "ok")
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bacalhau_jupyter.cli.grammar import bacalhau
-from bacalhau_jupyter.cli.grammar.output import Record, Table, Text, output_form
+from bacalhau_jupyter.cli.grammar.output import Record, Table, Text
 from bacalhau_jupyter.models.errors import BacalhauError
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
     from bacalhau_jupyter.client.job import Job
+    from bacalhau_jupyter.models.job import Job as JobModel
 
 
 class ShellSession:
@@ -30,17 +33,26 @@ class ShellSession:
             self._clients[context] = Client(context=context)
         return self._clients[context]
 
-    def follow(self, job: Job, *, logs: bool, check: bool) -> Any:
-        """Print what happens until the job is over."""
+    def submit(self, client: Client, model: JobModel, *, force: bool, on_interrupt: str) -> Job:
+        """Submit a job; warnings of the cluster go to stderr."""
+        del on_interrupt
+        job, warnings = client.submit_with_warnings(model, force=force)
+        for warning in warnings:
+            click.echo(f"Warning: {warning}", err=True)
+        return job
+
+    def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str = "stop") -> Any:
+        """Print what happens until the job is over; an interrupt leaves it running, as the official CLI does."""
         from bacalhau_jupyter.client.job import JobFailed
         from bacalhau_jupyter.client.watch import Output
 
-        click.echo(f"Job successfully submitted. Job ID: {job.id}", err=True)
+        done = "attached" if on_interrupt == "detach" else "submitted"
+        click.echo(f"Job successfully {done}. Job ID: {job.id}", err=True)
         try:
             for update in job.updates(logs=logs):
                 if isinstance(update, Output):
                     click.echo(update.text, nl=False, err=update.stream == 2)
-                elif not logs:
+                elif not logs and update.event.message:
                     click.echo(f"{update.event.topic:<16} {update.event.message}", err=True)
         except KeyboardInterrupt:
             click.echo(
@@ -71,7 +83,18 @@ def _next(job: Job) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that can't show a character shows another; it is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    status = run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Who read has gone (`| head`): Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = status or 1
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:
@@ -79,7 +102,7 @@ def run(arguments: list[str]) -> int:
     session = ShellSession()
     try:
         value = bacalhau.main(arguments, prog_name="bacalhau-jupyter", standalone_mode=False, obj=session)
-        return _show(value, arguments)
+        return _show(value)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
@@ -95,16 +118,18 @@ def run(arguments: list[str]) -> int:
         return 1
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        click.echo(f"Error: {error.strerror or error}", err=True)
+        return 1
     finally:
         session.close()
 
 
-def _show(value: object, arguments: list[str]) -> int:
+def _show(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, (Table, Record, Text)):
-        form, hide_header, pretty = output_form(arguments)
-        click.echo(value.render(form, hide_header=hide_header, pretty=pretty))
+        click.echo(value.render(value.show))
     return 0
 
 

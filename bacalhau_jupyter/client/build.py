@@ -19,6 +19,7 @@ from bacalhau_jupyter.models.spec import (
     SpecConfig,
     Task,
     Timeouts,
+    replace,
 )
 
 QUEUE_TIMEOUT_S = 24 * 3600
@@ -157,6 +158,19 @@ def job_of(
         constraints=parse_selector(constraints) if constraints else [],
         labels=dict(labels or {}),
         tasks=[task],
+    )
+
+
+def without_default_queue_timeout(job: Job) -> Job:
+    """Return the job with the server's own queue time-out where nobody asked for another than our default."""
+    return replace(
+        job,
+        tasks=[
+            replace(task, timeouts=replace(task.timeouts, queue_timeout=0))
+            if task.timeouts.queue_timeout == QUEUE_TIMEOUT_S
+            else task
+            for task in job.tasks
+        ],
     )
 
 

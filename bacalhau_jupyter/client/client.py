@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bacalhau_jupyter.client.api import AsyncAPI
 from bacalhau_jupyter.client.job import Job
 from bacalhau_jupyter.client.portal import Portal, shared_portal
+from bacalhau_jupyter.models.api import PutJobResponse
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.node import NodeInfo, NodeState
+from bacalhau_jupyter.models.spec import replace
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -23,9 +27,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SUBMISSION = "jupyter.org/bacalhau-submission"
+"""Meta key with which a submission whose answer was lost is found again, instead of being made twice."""
+
+_SEARCHED = 100
+
+EVENTS = "events"
+"""The feature by which a node of ours is told from an official one."""
+
 
 class Client:
-    """Talks to a Bacalhau cluster.
+    """Talks to a Bacalhau cluster. Threads may share it; after a fork the child connects anew.
 
     Without arguments it finds the cluster as everything of ours does: the environment's
     ``BACALHAU_API_HOST/PORT/KEY``, the selected profile, else this user's own node, which is started when it
@@ -65,12 +77,29 @@ class Client:
         self._api_key = api_key
         self._context = context
         self._start = start
-        self.portal = portal or shared_portal()
+        self._portal = portal or shared_portal()
+        self._opening = threading.Lock()
+        self._reconnecting = asyncio.Lock()
         self._api: AsyncAPI | None = None
         self._lease: Future[None] | None = None
         self._info: NodeInfo | None = None
 
     # ---- connection
+
+    @property
+    def portal(self) -> Portal:
+        """The event loop thread this client uses."""
+        if not self._portal.is_usable:
+            # After a fork neither the thread nor the connections are ours, and a lock may be held for ever.
+            self._portal = shared_portal()
+            self._opening, self._reconnecting = threading.Lock(), asyncio.Lock()
+            self._api = self._lease = None
+        return self._portal
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a cluster was found already (it may have gone since)."""
+        return self._portal.is_usable and self._api is not None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -86,14 +115,16 @@ class Client:
 
     def api(self) -> AsyncAPI:
         """Return the raw API, connecting on first use."""
-        if self._api is None:
-            self._api = AsyncAPI(self._find())
-            self.portal.own(self._api)
-            if self._api.endpoint.embedded:
-                self._lease = self.portal.start(self._hold_lease())
-        return self._api
+        portal = self.portal
+        with self._opening:
+            if self._api is None:
+                self._api = AsyncAPI(self._find())
+                portal.own(self._api)
+                if self._api.endpoint.embedded:
+                    self._lease = portal.start(self._hold_lease())
+            return self._api
 
-    def _find(self) -> Endpoint:
+    def _find(self, *, start: bool = True) -> Endpoint:
         from bacalhau_jupyter.client.launcher import ensure_node
         from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
         from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
@@ -103,7 +134,7 @@ class Client:
         found = resolve_endpoint(self._repo, context=self._context)
         if found is not None:
             return found
-        if not self._start:
+        if not (self._start and start):
             raise NetworkFailure(
                 f"no node is running for {self._repo.path}",
                 hint="`bacalhau-jupyter serve --orchestrator --compute` starts one",
@@ -114,15 +145,28 @@ class Client:
         repo = Repo(marker) if marker and not self._data_dir_given else self._repo
         return Endpoint.of_record(repo, ensure_node(repo))
 
-    async def reconnect(self) -> AsyncAPI:
-        """Look the cluster up again after the connection was lost (the node may have a new port)."""
-        old, self._api = self._api, None
-        if old is not None:
-            await old.close()
-        endpoint = await asyncio.to_thread(self._find)
-        self._api = AsyncAPI(endpoint)
-        self.portal.own(self._api)
-        return self._api
+    async def reconnect(self, failed: AsyncAPI | None = None, *, start: bool = True) -> AsyncAPI:
+        """Look the cluster up again after the connection was lost (the node may have a new port).
+
+        Parameters
+        ----------
+        failed
+            The API that lost its connection; when somebody has replaced it already, the new one is returned.
+        start
+            Whether a node that is gone may be started again.
+        """
+        async with self._reconnecting:
+            old = self._api
+            if old is not None and failed is not None and old is not failed:
+                return old
+            endpoint = await asyncio.to_thread(self._find, start=start)
+            if old is not None and (old.endpoint.url, old.endpoint.token) == (endpoint.url, endpoint.token):
+                return old
+            self._api = AsyncAPI(endpoint)
+            self._portal.own(self._api)
+            if old is not None:
+                await old.close()
+            return self._api
 
     async def _hold_lease(self) -> None:
         """Keep the embedded node alive as long as this client lives; come back after a node restart."""
@@ -133,20 +177,24 @@ class Client:
             with contextlib.suppress(BacalhauError):
                 await api.hold_lease()
             await asyncio.sleep(1)
+            # An idle client starts no node; but one that somebody else started gets its lease.
+            with contextlib.suppress(BacalhauError):
+                await self.reconnect(api, start=False)
 
     def call(self, work: Callable[[AsyncAPI], Awaitable[T]]) -> T:
         """Make one API call from blocking code; a lost connection is looked up again once."""
-
-        async def run() -> T:
-            try:
-                return await work(self.api_now())
-            except NetworkFailure:
-                if self._url is not None:
-                    raise
-                return await work(await self.reconnect())
-
         self.api()
-        return self.portal.run(run())
+        return self.portal.run(self.acall(work))
+
+    async def acall(self, work: Callable[[AsyncAPI], Awaitable[T]]) -> T:
+        """Do what `call` does, on the portal's loop; ``work`` may run twice."""
+        api = self.api_now()
+        try:
+            return await work(api)
+        except NetworkFailure:
+            if self._url is not None:
+                raise
+            return await work(await self.reconnect(api))
 
     def api_now(self) -> AsyncAPI:
         """Return the connected API.
@@ -161,12 +209,14 @@ class Client:
         return self._api
 
     def close(self) -> None:
-        """Give the lease back and close the connections."""
+        """Give the lease back and close the connections; the next use opens them again."""
+        if not self._portal.is_usable:
+            return
         if self._lease is not None:
             self._lease.cancel()
         api, self._api = self._api, None
         if api is not None:
-            self.portal.run(api.close())
+            self._portal.run(api.close())
 
     def __enter__(self) -> Client:
         return self
@@ -193,8 +243,50 @@ class Client:
         from bacalhau_jupyter.models.codec import convert
 
         model = job if isinstance(job, JobModel) else convert(dict(job), JobModel, "job spec")
-        answer = self.call(lambda api: api.submit(model, force=force))
+        answer = self.portal.wait(self.begin_submit(model, force=force))
         return Job(self, answer.job_id), answer.warnings or []
+
+    def begin_submit(self, model: JobModel, *, force: bool = False) -> Future[PutJobResponse]:
+        """Submit a job without waiting for the answer (who is interrupted may want to hear it all the same)."""
+        self.api()
+        return self.portal.start(self.asubmit(model, force=force))
+
+    async def asubmit(self, model: JobModel, *, force: bool = False) -> PutJobResponse:
+        """Submit a job on the portal's loop, once, whatever happens to the connection.
+
+        The same *name* submitted twice is one job. Without a name a lost answer leaves open whether the node
+        has taken the job: it is looked for under its submission mark before it is sent again.
+        """
+        model = await self._suited(model)
+        if model.name:
+            return await self.acall(lambda api: api.submit(model, force=force))
+        mark = str(uuid.uuid4())
+        marked = replace(model, meta={**model.meta, SUBMISSION: mark})
+        api = self.api_now()
+        try:
+            return await api.submit(marked, force=force)
+        except NetworkFailure:
+            if self._url is not None:
+                raise
+            api = await self.reconnect(api)
+        recent = await api.list_jobs(
+            namespace=model.namespace, limit=_SEARCHED, order_by="created_at", reverse=True
+        )
+        found = next((job for job in recent.items if job.meta.get(SUBMISSION) == mark), None)
+        return PutJobResponse(job_id=found.id) if found else await api.submit(marked, force=force)
+
+    async def _suited(self, model: JobModel) -> JobModel:
+        """Leave our default queue time-out out of what goes to an official cluster.
+
+        There a job that failed on every node waits for another node until that time has passed.
+        """
+        from bacalhau_jupyter.client.build import without_default_queue_timeout
+
+        if self.api_now().endpoint.embedded:
+            return model
+        if self._info is None:
+            self._info = await self.acall(lambda api: api.agent_node())
+        return model if EVENTS in self._info.features else without_default_queue_timeout(model)
 
     def job(self, job_id: str, *, namespace: str = "") -> Job:
         """Return the handle of an existing job by name, ID or unique ID prefix.

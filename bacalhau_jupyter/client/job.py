@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,17 @@ from bacalhau_jupyter.client.results import JobResult, download_results, fresh_d
 from bacalhau_jupyter.client.watch import Output, Transition, Update, watch
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
 from bacalhau_jupyter.models.history import JobHistory
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.job import JobState, JobStateType
+from bacalhau_jupyter.models.spec import SpecConfig
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
+    from bacalhau_jupyter.models.api import GetJobResponse
+
+_SLICE_S = 0.2
 
 STOP_REASON = "Stopped at user request"
 
@@ -88,6 +93,19 @@ class Job:
         stream = api.logs(self.id, follow=follow, tail=tail, execution_id=execution_id)
         return (frame.value.line for frame in self._client.portal.iterate(stream))
 
+    def printed(self, stream: str) -> str:
+        """Return all that the job's executions have printed to ``stdout`` or ``stderr`` so far."""
+        wanted = {"stdout": 1, "stderr": 2}[stream]
+        parts = []
+        for execution in self.executions():
+            frames = self._client.api().logs(self.id, execution_id=execution.id)
+            parts += [
+                frame.value.line
+                for frame in self._client.portal.iterate(frames)
+                if frame.value.type == wanted
+            ]
+        return "".join(parts)
+
     def updates(self, *, logs: bool = True) -> Iterator[Update]:
         """Iterate over transitions and output until the job is over."""
         return (update for update in self.updates_or_idle(logs=logs) if update is not None)
@@ -103,7 +121,12 @@ class Job:
         """Stop the job and wait until it is gone; a job that is over stays as it is."""
         if self.state.is_terminal:
             return
-        self._client.call(lambda api: api.stop(self.id, reason=reason))
+        try:
+            self._client.call(lambda api: api.stop(self.id, reason=reason))
+        except BacalhauError:
+            # It may have ended between the two requests.
+            if not self.state.is_terminal:
+                raise
         self.wait()
 
     def wait(self) -> JobState:
@@ -127,6 +150,9 @@ class Job:
     def outcome(self, *, check: bool = True) -> JobResult:
         """Return the result of a job that is over; see `result`."""
         answer = self._client.call(lambda api: api.get_job(self.id, include="executions"))
+        return self._outcome(answer, check=check)
+
+    def _outcome(self, answer: GetJobResponse, *, check: bool) -> JobResult:
         executions = answer.executions.items if answer.executions else []
         result = JobResult(self, answer.job, executions)
         raise_for_state(result, check=check)
@@ -141,15 +167,40 @@ class Job:
 
     def download(self, directory: Path) -> None:
         """Download all results into an existing directory."""
-        items = self._client.call(lambda api: api.results(self.id)).items
-        download_results(self, items, directory)
+        download_results(self, directory)
+
+    def results(self) -> list[SpecConfig]:
+        """Return where the results are, with URLs that are valid now."""
+        return self._client.call(lambda api: api.results(self.id)).items
 
     def fetch(self, url: str, write: Callable[[bytes], Any]) -> int:
-        """Download one signed URL; return the byte count."""
-        return self._client.call(lambda api: api.download(url, write))
+        """Download one signed URL; return the byte count. A broken download is not begun again."""
+        return self._client.portal.run(self._client.api().download(url, write))
 
     def __await__(self) -> Generator[Any, None, JobResult]:
-        return asyncio.to_thread(self.result).__await__()
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> JobResult:
+        """Wait on the caller's loop without a thread: cancelling ends the waiting at once, not the job."""
+        client = self._client
+        if not client.is_connected:
+            await asyncio.to_thread(client.api)
+        over = asyncio.ensure_future(asyncio.wrap_future(client.portal.start(self._over())))
+        try:
+            # In slices: a kernel notices an interrupt of its loop only when the loop has something to do.
+            while not over.done():
+                await asyncio.wait([over], timeout=_SLICE_S)
+            return over.result()
+        finally:
+            over.cancel()
+
+    async def _over(self) -> JobResult:
+        source = watch(self._client.api_now(), self.id, logs=False, reconnect=self._client.reconnect)
+        async with contextlib.aclosing(source):
+            async for _ in source:
+                pass
+        answer = await self._client.acall(lambda api: api.get_job(self.id, include="executions"))
+        return self._outcome(answer, check=True)
 
     def __repr__(self) -> str:
         return f"<Job {self.short_id}>"
@@ -188,6 +239,9 @@ def raise_for_state(result: JobResult, *, check: bool) -> None:
 def _cause(result: JobResult) -> str:
     """The most telling sentence: an execution's own error before "not enough nodes"."""
     for execution in reversed(result.executions):
+        # What was cancelled tells of the failure's consequence, not of its cause.
+        if execution.compute_state.state_type is ExecutionStateType.CANCELLED:
+            continue
         if execution.is_discarded and execution.compute_state.message:
             text = execution.compute_state.message
             if text not in ("bid rejected", "execution failed", "Running"):

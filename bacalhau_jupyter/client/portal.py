@@ -35,6 +35,7 @@ class Portal:
     """A background event loop and the ways to use it from other threads."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._owned: weakref.WeakSet[Closing] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._serve, name="bacalhau-client", daemon=True)
@@ -49,25 +50,44 @@ class Portal:
         """The loop itself; use it only through thread-safe calls."""
         return self._loop
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the loop's thread runs; after a fork only the parent has it."""
+        return self._pid == os.getpid() and self._thread.is_alive()
+
     def own(self, thing: Closing) -> None:
         """Close ``thing`` with this portal, if nobody has done it before."""
         self._owned.add(thing)
 
     def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Run a coroutine on the loop without waiting."""
+        """Run a coroutine on the loop without waiting.
+
+        Raises
+        ------
+        RuntimeError
+            The loop's thread is gone: the portal is closed, or belongs to the process this one was forked from.
+        """
+        if not self.is_usable:
+            work.close()
+            raise RuntimeError("this event loop thread is gone")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for its result; an interrupt cancels it."""
         future = self.start(work)
         try:
-            while True:
-                done, _ = concurrent.futures.wait([future], timeout=_SLICE)
-                if done:
-                    return future.result()
+            return self.wait(future)
         except BaseException:
             future.cancel()
             raise
+
+    @staticmethod
+    def wait(future: concurrent.futures.Future[T]) -> T:
+        """Wait for what `start` returned in short slices; an interrupt leaves it running."""
+        while True:
+            done, _ = concurrent.futures.wait([future], timeout=_SLICE)
+            if done:
+                return future.result()
 
     def iterate(self, source: AsyncIterator[T], size: int = 256) -> Iterator[T]:
         """Iterate over an async iterator from blocking code; at most ``size`` items wait in between.
@@ -117,7 +137,8 @@ class Portal:
 
     def close(self) -> None:
         """Stop the loop; what still runs on it is cancelled."""
-        if self._loop.is_closed():
+        # A forked child shares the loop's epoll set and wake-up socket with its parent: closing would deafen it.
+        if self._loop.is_closed() or self._pid != os.getpid():
             return
         with contextlib.suppress(Exception):
             asyncio.run_coroutine_threadsafe(_end(list(self._owned)), self._loop).result(timeout=2)
@@ -135,7 +156,7 @@ async def _end(owned: list[Closing]) -> None:
     await asyncio.gather(*(thing.close() for thing in owned), return_exceptions=True)
 
 
-_shared: tuple[int, Portal] | None = None
+_shared: Portal | None = None
 _lock = threading.Lock()
 
 
@@ -143,7 +164,7 @@ def shared_portal() -> Portal:
     """Return this process's portal, made on first use (and again after a fork)."""
     global _shared
     with _lock:
-        if _shared is None or _shared[0] != os.getpid():
-            _shared = (os.getpid(), Portal())
-            atexit.register(_shared[1].close)
-        return _shared[1]
+        if _shared is None or not _shared.is_usable:
+            _shared = Portal()
+            atexit.register(_shared.close)
+        return _shared

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bacalhau_jupyter.client.tables import is_table, read_tables, table_rank
-from bacalhau_jupyter.models.errors import BacalhauError, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound
 from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.spec import SpecConfig
@@ -58,7 +58,13 @@ class JobResult:
     @property
     def exit_code(self) -> int | None:
         """The first non-zero exit code of the completed executions, else 0; None when nothing ran."""
-        codes = [item.run_output.exit_code for item in self.executions if item.run_output is not None]
+        # An official node reports a zero for executions that never got so far.
+        codes = [
+            item.run_output.exit_code
+            for item in self.executions
+            if item.run_output is not None
+            and (item.run_output.exit_code or item.compute_state.state_type is ExecutionStateType.COMPLETED)
+        ]
         return next((code for code in codes if code), 0) if codes else None
 
     @property
@@ -84,17 +90,19 @@ class JobResult:
         return self._stream("stderr")
 
     def _stream(self, name: str) -> str:
-        last = self._last
-        if last is None or last.run_output is None:
-            return ""
-        excerpt: str = getattr(last.run_output, name)
-        truncated: bool = getattr(last.run_output, f"{name}_truncated")
-        published = any(not item.published_result.is_empty for item in self.executions)
-        if not published:
-            return excerpt
-        if not truncated and len(self.executions) == 1:
-            return excerpt
-        return self.text(name)
+        """Return one stream: from the published file (of all executions), else what the records and logs hold."""
+        outputs = [item.run_output for item in self.executions if item.run_output is not None]
+        cut = any(getattr(output, f"{name}_truncated") for output in outputs)
+        if len(outputs) == 1 and not cut:
+            return str(getattr(outputs[0], name))
+        if any(not item.published_result.is_empty for item in self.executions):
+            file = self.path / name
+            if file.is_file():
+                return file.read_text(errors="replace")
+        if cut:
+            with contextlib.suppress(BacalhauError):
+                return self._handle.printed(name)
+        return "".join(getattr(output, name) for output in outputs)
 
     # ---- files
 
@@ -103,7 +111,7 @@ class JobResult:
         """Local directory with the unpacked results (fetched on first use, removed with this object)."""
         if self._directory is None:
             directory = scratch_directory()
-            weakref.finalize(self, shutil.rmtree, directory, True)
+            weakref.finalize(self, _remove, directory, os.getpid())
             try:
                 self._handle.download(directory)
             except BaseException:
@@ -140,7 +148,9 @@ class JobResult:
         return Path(shutil.copytree(source, target) if source.is_dir() else shutil.copy2(source, target))
 
     def text(self, name: str = "stdout") -> str:
-        """Return one result file as text."""
+        """Return one result file as text; ``stdout`` and ``stderr`` are there without a publisher, too."""
+        if name in _STREAMS and name not in self.files:
+            return self._stream(name)
         return self._file(name).read_text(errors="replace")
 
     def json(self, name: str = "stdout") -> Any:
@@ -152,7 +162,7 @@ class JobResult:
             It is not JSON.
         """
         try:
-            return json.loads(self._file(name).read_text())
+            return json.loads(self.text(name))
         except ValueError as error:
             raise BacalhauError(f"{name} is not JSON: {error}", component="Results") from error
 
@@ -196,6 +206,13 @@ class JobResult:
 
 
 _PREFIX = "bacalhau-result-"
+_STREAMS = ("stdout", "stderr")
+
+
+def _remove(directory: Path, owner: int) -> None:
+    """Remove a result's directory; a forked child leaves its parent's alone."""
+    if os.getpid() == owner:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def scratch_directory() -> Path:
@@ -218,7 +235,7 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def download_results(handle: Job, items: list[SpecConfig], directory: Path) -> None:
+def download_results(handle: Job, directory: Path) -> None:
     """Fetch and unpack all published results of a job into ``directory``, merged as the official CLI does.
 
     Raises
@@ -229,17 +246,30 @@ def download_results(handle: Job, items: list[SpecConfig], directory: Path) -> N
     from bacalhau_jupyter.transfer.archives import unpack_blocking
     from bacalhau_jupyter.transfer.results import merge_results
 
-    with tempfile.TemporaryDirectory(prefix="bacalhau-get-") as scratch:
+    # Inside the target: the merge renames, so both must be on one disk.
+    with tempfile.TemporaryDirectory(prefix=".bacalhau-get-", dir=directory) as scratch:
         parts = []
-        for number, item in enumerate(items):
+        for number in range(len(handle.results())):
             archive = Path(scratch) / f"{number}.tar.gz"
-            with archive.open("wb") as file:
-                handle.fetch(_download_url(item), file.write)
+            _fetch(handle, number, archive)
             part = Path(scratch) / str(number)
             unpack_blocking(archive, part)
             archive.unlink()
             parts.append(part)
         merge_results(parts, directory)
+
+
+def _fetch(handle: Job, number: int, archive: Path) -> None:
+    """Download one result; after a broken connection from the start, under the address it has then."""
+    for last in (False, False, True):
+        url = _download_url(handle.results()[number])
+        try:
+            with archive.open("wb") as file:
+                handle.fetch(url, file.write)
+            return
+        except NetworkFailure:
+            if last:
+                raise
 
 
 def _download_url(item: SpecConfig) -> str:

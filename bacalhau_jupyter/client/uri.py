@@ -153,10 +153,33 @@ def _s3_params(uri: str, bucket: str, path: str, options: Mapping[str, str]) -> 
     key = uri.split("://", 1)[1][len(bucket) :].lstrip("/")
     params: dict[str, Any] = {"Bucket": bucket, "Key": key}
     for name, value in options.items():
+        if name.lower() == "partition":
+            params["Partition"] = _partition(value)
+            continue
         known = _S3_OPTIONS.get(name.lower())
         if known is None:
             raise BadRequest(
-                f"-i/--input s3 has no option {name!r}", hint="known: " + ", ".join(sorted(_S3_OPTIONS))
+                f"-i/--input s3 has no option {name!r}",
+                hint="known: " + ", ".join(sorted([*_S3_OPTIONS, "partition"])),
             )
         params[known] = value
     return params
+
+
+def _partition(text: str) -> dict[str, Any]:
+    """Parse ``object``, ``regex:PATTERN``, ``substring:START-END`` or ``date:LAYOUT`` (an addition of ours)."""
+    kind, _, setting = text.partition(":")
+    kind = kind.strip().lower()
+    if kind in ("none", "object") and not setting:
+        return {"Type": kind}
+    if kind == "regex" and setting:
+        return {"Type": kind, "Pattern": setting}
+    if kind == "date" and setting:
+        return {"Type": kind, "DateFormat": setting}
+    start, dash, end = setting.partition("-")
+    if kind == "substring" and dash and start.strip().isdecimal() and end.strip().isdecimal():
+        return {"Type": kind, "StartIndex": int(start), "EndIndex": int(end)}
+    raise BadRequest(
+        f"-i/--input s3 does not know opt=partition={text}",
+        hint="use object, regex:PATTERN, substring:START-END or date:2006-01-02",
+    )

@@ -23,6 +23,7 @@ _LOCAL_TYPES = ("inline", "localdirectory", "local")
 _NETWORKED = (NetworkType.HOST, NetworkType.HTTP, NetworkType.BRIDGE)
 _RESULT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*")
 _OWN_RESULTS = ("stdout", "stderr", "exitcode")
+_NAME_BYTES = 255  # what a directory entry may have on every file system
 
 
 class Bidder:
@@ -79,9 +80,11 @@ class Bidder:
             ]
         reasons += environment.objections(task.env, self._settings.env_allow_list)
         reasons += [
-            f"this node does not take {item.name!r} as the name of a result path"
+            f"this node does not take {item.name[:80]!r} as the name of a result path"
             for item in task.result_paths
-            if not _RESULT_NAME.fullmatch(item.name) or item.name.lower() in _OWN_RESULTS
+            if not _RESULT_NAME.fullmatch(item.name)
+            or item.name.lower() in _OWN_RESULTS
+            or len(item.name.encode()) > _NAME_BYTES
         ]
         return reasons
 

@@ -10,6 +10,9 @@ from bacalhau_jupyter.models.execution import Execution
 
 _HOST_PREFIX = "env:"
 
+INPUTS, OUTPUTS = "/inputs", "/outputs"
+"""What ``BACALHAU_INPUTS`` and ``BACALHAU_OUTPUTS`` say where the engine mounts; others replace them by real paths."""
+
 
 def objections(env: Mapping[str, str], allow_list: Sequence[str]) -> list[str]:
     """Say which variables of a task this node would not resolve.
@@ -44,6 +47,7 @@ def task_environment(
     env["BACALHAU_JOB_TYPE"] = job.type
     env["BACALHAU_PARTITION_INDEX"] = str(execution.partition_index)
     env["BACALHAU_PARTITION_COUNT"] = str(job.count or 0)
+    env["BACALHAU_INPUTS"], env["BACALHAU_OUTPUTS"] = INPUTS, OUTPUTS
     return env
 
 

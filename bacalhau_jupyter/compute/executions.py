@@ -298,8 +298,10 @@ class Executions:
                 async with asyncio.timeout(self._settings.probe_timeout):
                     alive = await self._runner.attached(record)
                 break
-            except (BacalhauError, TimeoutError, OSError) as error:
-                _log.warning("execution %s can't be attached yet: %s", record.id, error)
+            except Exception as error:
+                # Whatever a plug-in raises: an execution that nobody attaches would live for ever.
+                known = isinstance(error, (BacalhauError, TimeoutError, OSError))
+                _log.warning("execution %s can't be attached yet: %s", record.id, error, exc_info=not known)
             if self._clock.monotonic_ns() > deadline:
                 break
             await asyncio.sleep(delay)
@@ -307,6 +309,7 @@ class Executions:
 
     async def _insist(self, execution_id: str, event: Event) -> None:
         """Apply an event of our own; a full disk delays it but must not lose it."""
+        desperate = False
         for delay in backoff(*STORE_RETRY):
             try:
                 await self.feed(execution_id, event)
@@ -315,6 +318,12 @@ class Executions:
                 _log.warning("execution %s can't be stored, trying again: %s", execution_id, error)
                 if error.full and (record := self.record(execution_id)) is not None:
                     event = await self._runner.make_room(record, event)
+            except Exception as error:
+                # A mistake of ours or of a plug-in's; the execution must end all the same.
+                _log.exception("execution %s: %s can't be recorded", execution_id, type(event).__name__)
+                if desperate:
+                    return
+                event, desperate = self._runner.unrecordable(error), True
             await asyncio.sleep(delay)
 
     def _set_alarm(self, actor: _Actor) -> None:

@@ -71,7 +71,7 @@ async def _amd(path: str | None) -> list[GPU]:
         await _ask(path, "rocm-smi", "--showproductname", "--showbus", "--showmeminfo", "vram", "--json")
     )
     gpus = []
-    for key, card in sorted(cards.items()):
+    for key, card in sorted(cards.items(), key=lambda item: (len(item[0]), item[0])):  # card2 before card10
         if not key.startswith("card") or not isinstance(card, Mapping):
             continue
         gpus.append(

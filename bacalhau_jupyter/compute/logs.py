@@ -12,7 +12,7 @@ from typing import TypeVar
 from bacalhau_jupyter.compute.files import Places, is_safe_id
 from bacalhau_jupyter.compute.record import Record
 from bacalhau_jupyter.compute.watch import DirectoryWatch
-from bacalhau_jupyter.engines.logfile import END, STDERR, STDOUT, Frame, read_frames
+from bacalhau_jupyter.engines.logfile import END, STDERR, STDOUT, Frame, read_frames, survey
 from bacalhau_jupyter.models.api import LogFrame, LogLine
 from bacalhau_jupyter.models.messages import ExecutionLogsRequest
 
@@ -72,7 +72,7 @@ class LogFollower:
             yield LogFrame(error=f"execution not found: {identifier}")
             return
         path = self._places.log(identifier)
-        offset = await self._call(_size, path, 0) if request.tail else 0
+        offset = await self._call(_whole, path, 0) if request.tail else 0
         text = _Text()
         with self._watch.following(path.name) as changed:
             while True:
@@ -145,8 +145,6 @@ def _read(path: Path, offset: int) -> list[Frame]:
     return list(read_frames(path, offset, _READ_LIMIT))
 
 
-def _size(path: Path, _offset: int) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+def _whole(path: Path, _offset: int) -> int:
+    # Not the file's size: while a frame is being written, that lies in its middle.
+    return survey(path).size

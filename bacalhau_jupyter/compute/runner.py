@@ -18,7 +18,7 @@ from bacalhau_jupyter.compute.record import Fault, Phase, Record, StoredInput
 from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.engines.base import Engine, InputMount, OutputMount, Progress, RunRequest
 from bacalhau_jupyter.lib.clock import SECOND, Clock
-from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.history import Topic
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import InputSource
@@ -99,6 +99,13 @@ class Runner:
         """Return the event of an activity that was interrupted."""
         return Faulted(Fault(message=f"{_DOING[act]} was interrupted", topic=_TOPICS[act]))
 
+    def unrecordable(self, error: Exception) -> Faulted:
+        """Return the event that takes the place of one that could not be recorded."""
+        words = f"the node could not record how the execution went on: {type(error).__name__}"
+        return Faulted(
+            Fault.of(BacalhauError(words, component="Compute", fails_execution=True), Topic.EXECUTION)
+        )
+
     async def attached(self, record: Record) -> bool:
         """After a restart: whether the engine still has the task.
 
@@ -150,7 +157,8 @@ class Runner:
             except Exception as error:
                 _log.warning("the engine's rest of execution %s could not be removed: %s", record.id, error)
         delivered = record.phase is Phase.COMPLETED and record.published is not None
-        if delivered or not record.accepted_ns:
+        # What failed can be looked at for a while; what was cancelled nobody asks for again.
+        if delivered or record.phase is Phase.CANCELLED or not record.accepted_ns:
             return await asyncio.to_thread(self._places.remove, record.id)
         await asyncio.to_thread(self._places.remove_inputs, record.id)
         return False

@@ -221,7 +221,12 @@ _add(
 _add(
     "Engines",
     ("Process.Enabled", F, True, "Whether jobs may run as confined processes of this host"),
-    ("Process.Tiers", L, None, "Confinements to try, best first (bubblewrap, landlock); empty means all of them"),
+    (
+        "Process.Tiers",
+        L,
+        None,
+        "Confinements to try, best first (bubblewrap, landlock); empty means all of them",
+    ),
     ours=True,
 )
 _add(

@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 STDOUT = 1
@@ -37,8 +37,41 @@ class Frame:
     next_offset: int
 
 
+@dataclass
+class Survey:
+    """What a log file holds: bytes per stream, whether it has its end frame, and where its last whole frame ends."""
+
+    written: dict[int, int] = field(default_factory=lambda: {STDOUT: 0, STDERR: 0})
+    ended: bool = False
+    size: int = 0
+
+
+def survey(path: Path) -> Survey:
+    """Go through a log file from its start; what is missing or torn at its end is left out.
+
+    Raises
+    ------
+    OSError
+        The file can't be read.
+    """
+    found = Survey()
+    while frames := list(read_frames(path, found.size)):
+        for frame in frames:
+            if frame.stream == END:
+                found.ended = True
+            elif frame.stream in found.written:
+                found.written[frame.stream] += len(frame.data)
+            else:
+                return found
+            found.size = frame.next_offset
+    return found
+
+
 class LogWriter:
     """Appends frames to a log file; safe to call from several threads.
+
+    A file of before is continued: a frame that a killed writer left torn is cut off, and what the streams have
+    had of their limit counts. So nobody else may be writing it.
 
     Parameters
     ----------
@@ -46,6 +79,11 @@ class LogWriter:
         The file; created 0600 when missing.
     limit
         Bytes kept per stream.
+
+    Raises
+    ------
+    OSError
+        The file can't be opened, read or shortened.
     """
 
     def __init__(
@@ -53,9 +91,14 @@ class LogWriter:
     ) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._lock = threading.Lock()
-        self._left = {STDOUT: limit, STDERR: limit}
         self._now_ns = now_ns
         self._closed = False
+        try:
+            before = self._recover(path)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self._left = {stream: max(0, limit - written) for stream, written in before.written.items()}
 
     def write(self, stream: int, data: bytes, time_ns: int | None = None) -> None:
         """Append ``data`` of ``stream``, split into frames.
@@ -83,6 +126,13 @@ class LogWriter:
         """Close the file without an end frame (the task goes on, somebody else will write)."""
         with self._lock:
             self._close()
+
+    def _recover(self, path: Path) -> Survey:
+        size = os.fstat(self._fd).st_size
+        before = survey(path) if size else Survey()
+        if before.size < size:
+            os.ftruncate(self._fd, before.size)
+        return before
 
     def _close(self) -> None:
         if not self._closed:

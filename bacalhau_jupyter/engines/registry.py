@@ -32,15 +32,17 @@ BUILT_IN: dict[str, dict[str, str]] = {
     SOURCES: {
         "inline": "bacalhau_jupyter.sources.inline:InlineSource",
         "localDirectory": "bacalhau_jupyter.sources.local:LocalDirectorySource",
+        "s3": "bacalhau_jupyter.sources.s3:S3Source",
         "urlDownload": "bacalhau_jupyter.sources.url:UrlDownloadSource",
     },
     PUBLISHERS: {
         "local": "bacalhau_jupyter.publishers.local:LocalPublisher",
         "noop": "bacalhau_jupyter.publishers.noop:NoopPublisher",
+        "s3": "bacalhau_jupyter.publishers.s3:S3Publisher",
     },
 }
 OWN_DISTRIBUTION = "bacalhau-jupyter"
-EXTRA_OF = {"docker": "docker"}
+EXTRA_OF = {"docker": "docker", "boto3": "s3"}
 """Which extra of ours brings a package that may be missing."""
 
 T = TypeVar("T")

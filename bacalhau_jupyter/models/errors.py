@@ -30,6 +30,11 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def _tellable(text: str) -> str:
+    """Replace what no JSON can carry: file names may hold bytes that are no UTF-8 (Python makes them surrogates)."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class BacalhauError(Exception):
     """Base of every error a person or client may see.
 
@@ -68,14 +73,15 @@ class BacalhauError(Exception):
         details: Mapping[str, str] | None = None,
         status: int | None = None,
     ) -> None:
+        message = _tellable(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = _tellable(hint)
         self.code = self.default_code if code is None else code
         self.component = component
         self.retryable = retryable
         self.fails_execution = fails_execution
-        self.details: dict[str, str] = dict(details or {})
+        self.details = {name: _tellable(text) for name, text in (details or {}).items()}
         self.status = self.default_status if status is None else status
 
     def __str__(self) -> str:

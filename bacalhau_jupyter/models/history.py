@@ -59,7 +59,8 @@ class JobHistory(Wire):
 class StreamEvent(Wire, rename=None):
     """One row of the event stream (an addition of ours, so its names are ours: lower case).
 
-    ``seq`` counts over all jobs of a node; ``state`` is the job's state after the event.
+    ``seq`` counts over all jobs of a node (0: a passing event that is not stored); ``state`` is the job's state
+    after the event, empty where it is not known.
     """
 
     seq: int = always(0)
@@ -70,7 +71,7 @@ class StreamEvent(Wire, rename=None):
     job_version: int = always(0)
     execution: str = ""
     node: str = ""
-    state: str = ""
+    state: str = always("")
     details: dict[str, str] = {}
 
 

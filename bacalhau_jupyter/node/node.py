@@ -192,6 +192,7 @@ class Node:
                 self.repo.signing_key(),
                 self.config["Results.URLExpiry"],
                 self._clock,
+                settings.s3_presigner(self.config, self._clock),
             ),
         )
         runner = build_runner(services)

@@ -1,4 +1,4 @@
-"""Results of the ``local`` publisher as links that open for a while."""
+"""Results of the publishers ``local`` and ``s3`` as links that open for a while."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import BadRequest, NotFound
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.publishers.local import result_path
+from bacalhau_jupyter.transfer.s3_presign import S3Presigner
 from bacalhau_jupyter.transfer.signing import RESULTS_PATH, signed_reference, verify
 
 SUFFIX = ".tar.gz"
@@ -24,16 +25,23 @@ class LocalResults:
         The repo's signing key.
     expiry_s
         Seconds that a link lives.
+    s3
+        Signs results in buckets; None leaves them as they are.
     """
 
-    def __init__(self, data_dir: Path, key: bytes, expiry_s: float, clock: Clock) -> None:
+    def __init__(
+        self, data_dir: Path, key: bytes, expiry_s: float, clock: Clock, s3: S3Presigner | None = None
+    ) -> None:
         self._data_dir = data_dir
         self._key = key
         self._expiry_s = expiry_s
         self._clock = clock
+        self._s3 = s3
 
     def sign(self, reference: SpecConfig, base_url: str) -> SpecConfig:
-        """Turn a stored local reference into a signed URL; other types come back as they are."""
+        """Turn a stored reference into a signed URL; types that can't be signed come back as they are. May block."""
+        if self._s3 is not None and reference.is_type("s3"):
+            return self._s3.sign(reference)
         return signed_reference(reference, base_url, self._key, self._clock.now_ns(), self._expiry_s)
 
     def resolve(self, name: str, expires: str, signature: str) -> Path:

@@ -10,10 +10,12 @@ from bacalhau_jupyter.api.app import FEATURES
 from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.spec import ResourcesConfig
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
+from bacalhau_jupyter.transfer.s3_presign import S3Presigner
 
 # A security setting that would silently do nothing is worse than a node that does not start.
 _UNSUPPORTED = (
@@ -125,3 +127,10 @@ def hidden_paths(repo: Repo) -> tuple[Path, ...]:
     """Return what no job may ever see."""
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
     return (repo.path, home / ".ssh", home / ".aws")
+
+
+def s3_presigner(config: Config, clock: Clock) -> S3Presigner | None:
+    """Return what signs links to results in buckets; None where that is disabled."""
+    if config["Publishers.Types.S3.PreSignedURLDisabled"]:
+        return None
+    return S3Presigner(config["Publishers.Types.S3.PreSignedURLExpiration"], clock)

@@ -72,13 +72,13 @@ _language("sh", "Run the body with sh.")
 _language("bash", "Run the body with bash.")
 
 
-@cell.command("docker", context_settings={"allow_interspersed_args": False})
+@cell.command("docker")
 @spec_options()
 @wait_options
 @cell_options
 @click.option("--entrypoint", multiple=True, help="Override the image's entrypoint.")
 @click.argument("image")
-@click.argument("command", nargs=-1)
+@click.argument("command", nargs=-1, metavar="[-- COMMAND...]")
 def docker(**values: Any) -> dict[str, Any]:
     """Run the body (by its #! line, else sh) in a container of IMAGE; without a body, COMMAND."""
     return _collect("docker", **values)

@@ -190,14 +190,14 @@ def _kit(cell: Cell, body: str, target: str) -> tuple[InputSource, list[InputSou
         files["job_runner.py"] = resources.files(__package__).joinpath("job_runner.py").read_bytes()
         files["cell.py"] = body.encode() + b"\n"
         files["cell.json"] = encode(
-            {"in": {name: item[0] for name, item in packed.items()}, "out": list(cell.wanted)}
+            {"in": {name: [item.file, item.kind] for name, item in packed.items()}, "out": list(cell.wanted)}
         )
-        files |= {f"in/{file}": data for file, data in packed.values()}
+        files |= {f"in/{item.file}": item.data for item in packed.values()}
     else:
         files["cell.sh"] = body.encode() + b"\n"
         for name, value in cell.variables.items():
-            file, data = pack(name, value, python_body=False)
-            extra.append(build.inline(data, f"/inputs/{file}"))
+            item = pack(name, value, python_body=False)
+            extra.append(build.inline(item.data, f"/inputs/{item.file}"))
     return inline_files(files, target, what="the cell with its variables"), extra
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ import click
 from bacalhau_jupyter.models.errors import BacalhauError
 
 JOB_LIMIT = 20
+ANSWER_S = 0.3
+"""Seconds a person waits for TAB at most."""
 
 
 def complete(
@@ -90,10 +93,15 @@ def complete_line(magic: str, line: str, session: Any) -> list[str]:
 
 
 def recent_job_ids(session: Any) -> list[str]:
-    """Return short IDs of recent jobs; nothing when the cluster can't be asked quickly."""
+    """Return short IDs of recent jobs; nothing when the cluster can't be asked quickly. Starts no node."""
     from bacalhau_jupyter.lib.ids import short_id
 
-    try:
-        return [short_id(job.id) for job in session.client().jobs(limit=JOB_LIMIT)]
-    except BacalhauError:
+    client = session.peek()
+    if client is None:
         return []
+    asked = client.api().list_jobs(limit=JOB_LIMIT, order_by="created_at", reverse=True)
+    try:
+        page = client.portal.run(asyncio.wait_for(asked, ANSWER_S))
+    except (BacalhauError, TimeoutError):
+        return []
+    return [short_id(job.id) for job in page.items]

@@ -75,11 +75,12 @@ class Status:
             "results": self.results,
             "error": self.error,
         }
-        colour = _COLOURS.get(self.state, "gray")
+        title = html.escape(self.job_id)
+        colour = "red" if self.exit_code else _COLOURS.get(self.state, "gray")
         badge = f'<span style="color:{colour}">●</span>'
         return {
             MIME: record,
-            "text/html": f'<div class="bacalhau-job" title="{self.job_id}">{badge} {html.escape(line)}</div>',
+            "text/html": f'<div class="bacalhau-job" title="{title}">{badge} {html.escape(line)}</div>',
             "text/plain": line,
         }
 
@@ -124,6 +125,22 @@ def _size(count: float) -> str:
     return ""
 
 
+def _size_of(text: str) -> int:
+    """Return the bytes a notebook file needs for a text: it is JSON, where a colour code takes six."""
+    return len(text.encode("utf-8", "replace")) + 5 * text.count("\x1b")
+
+
+def _first_bytes(text: str, limit: int) -> str:
+    """Return as much of a text as fits, in whole characters."""
+    if _size_of(text) <= limit:
+        return text
+    low, high = 0, min(len(text), limit)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _size_of(text[:middle]) <= limit else (low, middle - 1)
+    return text[:low]
+
+
 class OutputPane:
     """Writes a job's output into the cell, head and tail, never more than about a megabyte."""
 
@@ -137,15 +154,16 @@ class OutputPane:
     def write(self, stream: int, text: str) -> None:
         """Show or keep a chunk."""
         if self._head > 0:
-            shown, text = text[: self._head], text[self._head :]
-            self._head -= len(shown)
+            shown = _first_bytes(text, self._head)
+            text = text[len(shown) :]
+            self._head = 0 if text else self._head - _size_of(shown)
             self._write(stream, shown)
         if text:
             self._tail.append((stream, text))
-            self._tail_size += len(text)
+            self._tail_size += _size_of(text)
             while self._tail_size > TAIL_BYTES and len(self._tail) > 1:
                 _, old = self._tail.popleft()
-                self._tail_size -= len(old)
+                self._tail_size -= _size_of(old)
                 self.dropped += len(old)
 
     def finish(self, job: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -36,6 +36,7 @@ class Extension:
 
 
 _loaded: WeakKeyDictionary[InteractiveShell, Extension] = WeakKeyDictionary()
+_completed: WeakSet[InteractiveShell] = WeakSet()
 
 
 def load(shell: InteractiveShell) -> None:
@@ -43,8 +44,10 @@ def load(shell: InteractiveShell) -> None:
     unload(shell)
     extension = _loaded[shell] = Extension(shell)
     shell.magics_manager.register_function(_magic(extension), magic_kind="line_cell", magic_name=_NAME)
-    for name in (f"%{_NAME}", f"%%{_NAME}"):
-        shell.set_hook("complete_command", _completer(extension, name), str_key=name)  # type: ignore[no-untyped-call]
+    # IPython can't take a completer back: it is set once per shell, and asks whichever extension is loaded.
+    for name in () if shell in _completed else (f"%{_NAME}", f"%%{_NAME}"):
+        shell.set_hook("complete_command", _completer(name), str_key=name)  # type: ignore[no-untyped-call]
+    _completed.add(shell)
     if shell.display_formatter is not None:
         bundles = shell.display_formatter.mimebundle_formatter
         bundles.for_type_by_name("bacalhau_jupyter.client.job", "Job", _job_bundle)
@@ -65,7 +68,7 @@ def unload(shell: InteractiveShell) -> None:
 
 def give_body(lines: list[str]) -> list[str]:
     """Let a ``%%bacalhau`` cell have no body: IPython itself would refuse ``%%bacalhau docker IMAGE -- cmd``."""
-    if lines and lines[0].startswith(f"%%{_NAME}") and not "".join(lines[1:]).strip():
+    if lines and lines[0].split()[:1] == [f"%%{_NAME}"] and not "".join(lines[1:]).strip():
         return [lines[0].rstrip("\n") + "\n", " \n"]
     return lines
 
@@ -85,11 +88,12 @@ def _magic(extension: Extension) -> Callable[..., Any]:
     return bacalhau
 
 
-def _completer(extension: Extension, name: str) -> Callable[[Any, Any], list[str]]:
-    def hook(_shell: Any, event: Any) -> list[str]:
+def _completer(name: str) -> Callable[[Any, Any], list[str]]:
+    def hook(shell: Any, event: Any) -> list[str]:
         from bacalhau_jupyter.notebook.completion import complete_line
 
-        return complete_line(name, str(event.line), extension.magics().session)
+        extension = _loaded.get(shell)
+        return complete_line(name, str(event.line), extension.magics().session) if extension else []
 
     return hook
 

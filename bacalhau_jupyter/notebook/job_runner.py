@@ -5,7 +5,7 @@ out). It must run on any Python from 3.8 on, so it imports nothing of this packa
 every cell: what only some cells need is imported where they need it.
 """
 
-# ruff: noqa: PTH100, PTH103, PTH109, PTH118, PTH120, PTH122, PTH123
+# ruff: noqa: PTH100, PTH103, PTH109, PTH118, PTH120, PTH123
 # pathlib alone would add a tenth to the start of every cell.
 import json
 import os
@@ -19,26 +19,19 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 JSON_LIMIT = 64 * 1024 * 1024
 
 
-def load(path: str) -> object:
-    """Read a variable that the notebook sent."""
-    suffix = os.path.splitext(path)[1]
-    if suffix == ".parquet":
+def load(path: str, kind: str) -> object:
+    """Read a variable that the notebook sent as ``kind``."""
+    if kind == "parquet":
         import pandas
 
         return pandas.read_parquet(path)
-    if suffix == ".json":
+    if kind == "json":
         return json.loads(read(path))
-    if suffix == ".frame":
-        import pandas
-
-        plain = json.loads(read(path))
-        frame = pandas.DataFrame(plain["data"], columns=plain["columns"], index=plain["index"])
-        return frame.astype(plain["dtypes"])
-    if suffix == ".pickle":
+    if kind == "pickle":
         import pickle
 
         return pickle.loads(read(path))
-    if suffix == ".bytes":
+    if kind == "bytes":
         return read(path)
     import pathlib
 
@@ -62,7 +55,7 @@ def save(name: str, value: "Any", directory: str) -> None:
     os.makedirs(directory, exist_ok=True)
     module, kind = type(value).__module__.split(".")[0], type(value).__name__
     if module == "pandas" and kind == "Series":
-        save_frame(name, value.to_frame(name if value.name is None else value.name), directory)
+        save_frame(name + ".series", value.to_frame(name if value.name is None else value.name), directory)
     elif module == "pandas" and hasattr(value, "columns"):
         save_frame(name, value, directory)
     elif module == "numpy" and kind == "ndarray":
@@ -76,10 +69,30 @@ def save(name: str, value: "Any", directory: str) -> None:
     elif isinstance(value, str):
         write(directory, name + ".txt", value.encode())
     else:
-        text = json.dumps(value.item() if module == "numpy" and hasattr(value, "item") else value)
+        check_keys(value)
+        text = json.dumps(value, default=plain_scalar)
         if len(text) > JSON_LIMIT:
             raise TypeError("more than 64 MB of JSON")
         write(directory, name + ".json", text.encode())
+
+
+def plain_scalar(value: "Any") -> object:
+    """Turn a number of NumPy into Python's."""
+    if type(value).__module__.split(".")[0] == "numpy" and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    raise TypeError("it holds a " + type(value).__qualname__)
+
+
+def check_keys(value: object) -> None:
+    """Refuse keys that JSON would turn into text without a word."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise TypeError("it has keys that are not text, such as " + repr(key)[:40])
+            check_keys(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            check_keys(inner)
 
 
 def save_frame(name: str, frame: "Any", directory: str) -> None:
@@ -87,8 +100,15 @@ def save_frame(name: str, frame: "Any", directory: str) -> None:
     try:
         import pyarrow  # noqa: F401
     except ImportError:
-        plain = json.loads(frame.to_json(orient="split", date_format="iso"))
-        plain["dtypes"] = {str(key): str(value) for key, value in frame.dtypes.items()}
+        if frame.columns.nlevels > 1 or frame.index.nlevels > 1:
+            raise TypeError(
+                "several levels of labels travel with pyarrow only, which this job lacks"
+            ) from None
+        plain = json.loads(
+            frame.to_json(orient="split", date_format="iso", date_unit="ns", double_precision=15)
+        )
+        plain["dtypes"] = [str(value) for value in frame.dtypes]
+        plain["index_dtype"], plain["index_name"] = str(frame.index.dtype), frame.index.name
         text = json.dumps(plain)
         if len(text) > JSON_LIMIT:
             raise TypeError(
@@ -133,8 +153,8 @@ def main() -> int:
     sys.argv = ["cell.py"]
     sys.path[0] = os.getcwd()
     try:
-        for name, file in spec["in"].items():
-            module.__dict__[name] = load(os.path.join(HERE, "in", file))
+        for name, (file, kind) in spec["in"].items():
+            module.__dict__[name] = load(os.path.join(HERE, "in", file), kind)
         exec(compile(source, "cell.py", "exec"), module.__dict__)
     except Exception:
         show_error(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 import shlex
 from typing import TYPE_CHECKING, Any
@@ -9,19 +10,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bacalhau_jupyter.cli.grammar import bacalhau, read_spec, spec_of
-from bacalhau_jupyter.cli.grammar.options import job_options, without_dashes
-from bacalhau_jupyter.cli.grammar.output import Record, Result, Table, Text, output_form
+from bacalhau_jupyter.cli.grammar.options import job_options
+from bacalhau_jupyter.cli.grammar.output import Record, Table, Text
 from bacalhau_jupyter.client.job import JobResult
 from bacalhau_jupyter.client.results import HIDDEN
+from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.notebook.cell_grammar import cell as cell_group
 from bacalhau_jupyter.notebook.cells import Cell, job_of_cell
+from bacalhau_jupyter.notebook.errors import CellInterrupted
 from bacalhau_jupyter.notebook.session import NotebookSession
 from bacalhau_jupyter.notebook.values import unpack_values
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from bacalhau_jupyter.client.client import Client
+
+_OWN_PROCESS = ("serve", "demo")
+"""Verbs that are processes of their own: a node inside a kernel would die with it."""
 
 
 class BacalhauMagics:
@@ -34,15 +42,23 @@ class BacalhauMagics:
     def run(self, line: str, cell: str | None = None) -> Any:
         """Run a line's verb, or a cell's body as a job."""
         words = split(line)
-        if cell is None:
-            return self._line(words)
-        return self._cell(words, cell)
+        try:
+            return self._line(words) if cell is None else self._cell(words, cell)
+        except CellInterrupted:
+            raise
+        except KeyboardInterrupt:
+            raise CellInterrupted("no job was changed by it; %bacalhau job list shows what runs") from None
 
     def _line(self, words: list[str]) -> Any:
-        form = _form(words)
+        if words[:1] and words[0] in _OWN_PROCESS:
+            raise BadRequest(
+                f"%bacalhau {words[0]} does not run inside a kernel",
+                hint=f"in a shell: bacalhau-jupyter {words[0]}",
+            )
         value = invoke(bacalhau, words or ["--help"], "%bacalhau", self.session)
-        if isinstance(value, (Table, Record, Text)):
-            return _shown(value, form, words)
+        if isinstance(value, (Table, Record, Text)) and value.show.form != "table":
+            click.echo(value.render(value.show))
+            return None
         return value
 
     def _cell(self, words: list[str], body: str) -> Any:
@@ -52,15 +68,19 @@ class BacalhauMagics:
         language = values.pop("language")
         client = self.session.client(values.pop("context"))
         detach, on_interrupt = values.pop("detach"), values.pop("on_interrupt")
-        outs = list(values.get("outs", ()))
-        model = read_spec(body, "the job spec") if language == "job" else self._model(language, values, body)
+        outs = list(dict.fromkeys(values.get("outs", ())))
+        if language != "python" and len(outs) > 1:
+            raise BadRequest(f"--out takes one name in a {language} cell: the first table the job wrote")
+        for name in outs:
+            _check_identifier(name)
+        is_spec = language == "job"
+        model = read_spec(body, "the job spec") if is_spec else self._model(client, language, values, body)
         if values["dry_run"]:
-            return Record(_dry(model))
-        handle, warnings = client.submit_with_warnings(model, force=values.get("force", False))
-        for warning in warnings:
-            click.echo(f"Warning: {warning}", err=True)
+            return Record(spec_of(model))
+        force = values.get("force", False)
+        handle = self.session.submit(client, model, force=force, on_interrupt=on_interrupt)
         if values["id_only"]:
-            print(handle.id)  # noqa: T201 - the cell's output is what was asked for
+            click.echo(handle.id)
             return None
         if detach or not values["wait"]:
             return handle
@@ -68,21 +88,25 @@ class BacalhauMagics:
         result = self.session.follow(handle, logs=True, check=check, on_interrupt=on_interrupt)
         return self._bring_back(result, language, outs)
 
-    def _model(self, language: str, values: dict[str, Any], body: str) -> JobModel:
-        client = self.session.client()
+    def _model(self, client: Client, language: str, values: dict[str, Any], body: str) -> JobModel:
         spec = Cell(
             language=language,
             body=body,
             image=values["image"],
-            command=without_dashes(values.get("command", ())),
+            command=values.get("command", ()),
             entrypoint=list(values.get("entrypoint", ())),
             engine=values["engine"] or "",
             variables={name: self._variable(name) for name in values["ins"]},
-            wanted=[name for name in values["outs"] if _identifier(name)] if language == "python" else (),
+            wanted=list(dict.fromkeys(values["outs"])) if language == "python" else (),
             workdir=values["workdir"],
             options={**job_options(values), "task_name": values["task_name"]},
         )
         model = job_of_cell(spec, client.info, shares_machine=client.endpoint.embedded)
+        problem = client.info.compute_node_info.engine_problems.get("process", "")
+        fell_back = not (spec.engine or spec.image) and model.task.engine.type == "docker"
+        if fell_back and client.endpoint.embedded and problem:
+            image = model.task.engine.params.get("Image")
+            click.echo(f"Note: runs in {image}, because the process engine is off: {problem}", err=True)
         return _with_origin(model)
 
     def _variable(self, name: str) -> Any:
@@ -94,14 +118,20 @@ class BacalhauMagics:
     def _bring_back(self, result: JobResult, language: str, outs: list[str]) -> JobResult:
         if not outs:
             return result
-        if language == "python":
-            found = dict(unpack_values(result.path / "outputs" / HIDDEN, outs))
-        elif len(outs) > 1:
-            raise BadRequest(f"--out takes one name in a {language} cell: the first table the job wrote")
-        else:
-            found = {outs[0]: result.df()}
-        self._shell.user_ns.update(found)
+        try:
+            self._shell.user_ns.update(self._values(result, language, outs))
+        except KeyboardInterrupt:
+            raise CellInterrupted(
+                "the job is over, its results were not fetched; "
+                f"%bacalhau attach {short_id(result.job.id)} returns them again"
+            ) from None
         return result
+
+    @staticmethod
+    def _values(result: JobResult, language: str, outs: list[str]) -> dict[str, Any]:
+        if language == "python":
+            return dict(unpack_values(result.path / "outputs" / HIDDEN, outs))
+        return {outs[0]: result.df()}
 
 
 def split(line: str) -> list[str]:
@@ -115,38 +145,24 @@ def split(line: str) -> list[str]:
 def invoke(command: click.Command, words: list[str], name: str, session: NotebookSession) -> Any:
     """Run a click command in the notebook; its usage errors become real exceptions."""
     try:
-        return command.main(list(words), prog_name=name, standalone_mode=False, obj=session)
+        # Not main(): that would turn an interrupt, and what it says of the job, into an empty Abort.
+        with command.make_context(name, list(words), obj=session) as context:
+            return command.invoke(context)
     except click.exceptions.Exit:
+        return None
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
         return None
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else name
         raise BadRequest(error.format_message(), hint=f"{path} --help lists what it takes") from None
     except click.ClickException as error:
         raise BadRequest(error.format_message()) from None
-    except click.Abort:
-        raise KeyboardInterrupt from None
 
 
-def _form(words: list[str]) -> str:
-    return output_form(words)[0]
-
-
-def _shown(value: Result, form: str, words: list[str]) -> Result | None:
-    """Print JSON, YAML and CSV as text; anything else is the cell's (rich) value."""
-    if form == "table":
-        return value
-    print(value.render(form, hide_header="--hide-header" in words))  # noqa: T201 - the verb's own output
-    return None
-
-
-def _identifier(name: str) -> bool:
-    if not name.isidentifier():
+def _check_identifier(name: str) -> None:
+    if not name.isidentifier() or keyword.iskeyword(name):
         raise BadRequest(f"--out {name!r} is not a variable name")
-    return True
-
-
-def _dry(model: JobModel) -> dict[str, Any]:
-    return spec_of(model)
 
 
 def _with_origin(model: JobModel) -> JobModel:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.client.job import Job
 from bacalhau_jupyter.client.results import JobResult
-from bacalhau_jupyter.client.tables import is_table
+from bacalhau_jupyter.client.tables import is_table, read_table, table_rank
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.notebook.display import MIME, Status
+from bacalhau_jupyter.notebook.errors import CellInterrupted
 
 PREVIEW_ROWS = 20
 PREVIEW_FILES = 50
+PREVIEW_BYTES = 50_000_000
+"""Larger tables are listed like other files: nobody asked to have them read."""
 
 
 def job_bundle(job: Job, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -28,22 +33,30 @@ def result_bundle(result: JobResult, include: Any = None, exclude: Any = None) -
     plain = repr(result)
     try:
         files = {name: path for name, path in result.files.items() if name.startswith("outputs/")}
-        tables = [path for path in files.values() if is_table(path)]
-        body = _table(result) if tables else _files(files)
+        body = _table(files) or _files(files)
     except BacalhauError as error:
         body = f"<p>{html.escape(error.message)}</p>"
+    except KeyboardInterrupt:
+        raise CellInterrupted("the job is over; its results were not fetched for the preview") from None
     return {"text/plain": plain, "text/html": body} if body else {"text/plain": plain}
 
 
-def _table(result: JobResult) -> str:
-    frame = result.df()
+def _table(files: Mapping[str, Path]) -> str:
+    """Show the first table's head; empty where there is none (not every JSON file is one)."""
+    tables = sorted((table_rank(path), name) for name, path in files.items() if is_table(path))
+    if not tables or files[tables[0][1]].stat().st_size > PREVIEW_BYTES:
+        return ""
+    try:
+        frame = read_table(files[tables[0][1]])
+    except BacalhauError:
+        return ""
     shown = frame.head(PREVIEW_ROWS)
     note = f"<p>showing {len(shown):,} of {len(frame):,} rows</p>" if len(shown) < len(frame) else ""
     text: str = shown.to_html()
     return text + note
 
 
-def _files(files: dict[str, Any]) -> str:
+def _files(files: Mapping[str, Path]) -> str:
     if not files:
         return ""
     rows = [

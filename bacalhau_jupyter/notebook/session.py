@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
 
 from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.job import Job, JobFailed, JobResult
 from bacalhau_jupyter.client.watch import Output
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.job import JobStateType
 from bacalhau_jupyter.notebook.display import OutputPane, StateLine, Status
 from bacalhau_jupyter.notebook.errors import CellInterrupted, cell_failed
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from IPython.core.interactiveshell import InteractiveShell
+
+    from bacalhau_jupyter.models.api import PutJobResponse
+    from bacalhau_jupyter.models.job import Job as JobModel
+
+_LATE_ANSWER_S = 5.0
+"""Seconds an interrupted submission may take to say which job it made."""
 
 
 class NotebookSession:
@@ -43,6 +54,38 @@ class NotebookSession:
         """Whether outputs can be updated in place (a kernel's front end, not a terminal)."""
         return hasattr(self._shell, "kernel")
 
+    def peek(self, context: str | None = None) -> Client | None:
+        """Return a client only where that takes no time: connected already, or to a cluster that is there."""
+        key = context or self._environment()
+        client = self._clients.get(key) or Client(context=context, start=False)
+        try:
+            client.api()
+        except BacalhauError:
+            return None
+        return self._clients.setdefault(key, client)
+
+    def submit(self, client: Client, model: JobModel, *, force: bool, on_interrupt: str) -> Job:
+        """Submit a job; warnings of the cluster go to stderr.
+
+        Raises
+        ------
+        CellInterrupted
+            The person interrupted; a job that the node took all the same was stopped (or left running).
+        """
+        future = client.begin_submit(model, force=force)
+        try:
+            answer = client.portal.wait(future)
+        except KeyboardInterrupt:
+            job = _late_job(client, future)
+            if job is None:
+                raise CellInterrupted(
+                    "the node did not say whether it took the job; %bacalhau job list shows it"
+                ) from None
+            raise CellInterrupted(self._end(job, on_interrupt)) from None
+        for warning in answer.warnings or []:
+            click.echo(f"Warning: {warning}", err=True)
+        return Job(client, answer.job_id)
+
     def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str = "stop") -> JobResult:
         """Show a job until it is over; return its result.
 
@@ -70,8 +113,13 @@ class NotebookSession:
             status.error = error.message
             line.finish(f"{status.line()} · connection lost: %bacalhau attach {job.short_id}")
             raise
-        pane.finish(job.id)
-        return self._finish(job, status, line, check=check)
+        try:
+            pane.finish(job.id)
+            return self._finish(job, status, line, check=check)
+        except KeyboardInterrupt:
+            raise CellInterrupted(
+                f"job {job.short_id} is over; %bacalhau attach {job.short_id} shows it"
+            ) from None
 
     def _finish(self, job: Job, status: Status, line: StateLine, *, check: bool) -> JobResult:
         failure: JobFailed | None = None
@@ -94,22 +142,31 @@ class NotebookSession:
             raise cell_failed(failure) from None
         return result
 
-    def _interrupted(self, job: Job, status: Status, line: StateLine, on_interrupt: str) -> None:
+    def _interrupted(self, job: Job, status: Status, line: StateLine, on_interrupt: str) -> NoReturn:
+        if on_interrupt == "stop":
+            line.finish(f"{status.line()} · stopping")
+        told = self._end(job, on_interrupt, status)
+        line.finish(f"{status.line()} · {told}" if status.phase != "stopped" else status.line())
+        raise CellInterrupted(told) from None
+
+    @staticmethod
+    def _end(job: Job, on_interrupt: str, status: Status | None = None) -> str:
+        """Stop an interrupted job, or leave it; return what became of it, and how to see it again."""
         again = f"%bacalhau attach {job.short_id}"
         if on_interrupt == "detach":
-            line.finish(f"{status.line()} · goes on: {again}")
-            raise CellInterrupted(f"the job goes on; {again} shows it") from None
-        line.finish(f"{status.line()} · stopping")
+            return f"job {job.short_id} goes on; {again} shows it"
         try:
             job.stop("interrupted in the notebook")
+            state = job.state
         except KeyboardInterrupt:
-            line.finish(f"{status.line()} · goes on: {again}")
-            raise CellInterrupted(f"detached while stopping; {again} shows what became of the job") from None
+            return f"detached while stopping; {again} shows what became of the job"
         except BacalhauError as error:
-            raise CellInterrupted(f"the job may still run ({error.message}); {again} shows it") from None
-        status.state, status.phase = "Stopped", "stopped"
-        line.finish(status.line())
-        raise CellInterrupted(f"job {job.short_id} is stopped; {again} shows what it did") from None
+            return f"the job may still run ({error.message}); {again} shows it"
+        if status is not None:
+            status.state, status.phase = state.value, state.value.lower()
+        if state is JobStateType.STOPPED:
+            return f"job {job.short_id} is stopped; {again} shows what it did"
+        return f"job {job.short_id} was over already ({state.value}); {again} shows it"
 
     def _show(self, bundle: dict[str, Any], display_id: str, update: bool) -> None:
         from IPython.display import publish_display_data
@@ -123,6 +180,15 @@ class NotebookSession:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+
+
+def _late_job(client: Client, future: Future[PutJobResponse]) -> Job | None:
+    """Return the job of an interrupted submission, if the node answers soon."""
+    try:
+        return Job(client, future.result(timeout=_LATE_ANSWER_S).job_id)
+    except (KeyboardInterrupt, Exception):
+        future.cancel()
+        return None
 
 
 def _summary(status: Status, result: JobResult) -> str:

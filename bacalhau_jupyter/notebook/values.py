@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 
 
-def pack(name: str, value: Any, *, python_body: bool) -> tuple[str, bytes]:
+@dataclass(frozen=True)
+class Packed:
+    """A variable as a file; ``kind`` says how a Python body turns it back."""
+
+    file: str
+    kind: str
+    data: bytes
+
+
+def pack(name: str, value: Any, *, python_body: bool) -> Packed:
     """Turn a variable into a file for the job.
 
     Parameters
@@ -23,56 +35,76 @@ def pack(name: str, value: Any, *, python_body: bool) -> tuple[str, bytes]:
     python_body
         Whether a Python body receives it: only then may other objects go along, pickled.
 
-    Returns
-    -------
-    tuple
-        File name and content.
-
     Raises
     ------
     BadRequest
         The value can't travel.
     """
     kind = type(value)
-    if kind.__module__.startswith("pandas") and hasattr(value, "to_parquet"):
-        return _frame(name, value)
     if isinstance(value, Path):
-        return _file(name, value)
+        return Packed(f"{name}{value.suffix}", "path", _content(name, value))
     if isinstance(value, (bytes, bytearray)):
-        return f"{name}.bytes" if python_body else name, bytes(value)
+        return Packed(f"{name}.bytes" if python_body else name, "bytes", bytes(value))
     if isinstance(value, str) and not python_body:
-        return f"{name}.txt", value.encode()
+        return Packed(f"{name}.txt", "text", value.encode())
+    is_frame = kind.__module__.startswith("pandas") and hasattr(value, "to_parquet")
     try:
-        text = json.dumps(value)
-        # A round trip proves that nothing is lost: tuples, int keys and NaN do not survive JSON.
-        if not python_body or json.loads(text) == value:
-            return f"{name}.json", text.encode()
-    except (TypeError, ValueError):
-        pass
+        if is_frame:
+            return Packed(f"{name}.parquet", "parquet", value.to_parquet())
+        if not python_body or _is_plain(value):
+            # NaN is JSON for Python only.
+            return Packed(f"{name}.json", "json", json.dumps(value, allow_nan=python_body).encode())
+    except (ImportError, TypeError, ValueError, NotImplementedError, RecursionError) as error:
+        # No pyarrow, or labels and values that Parquet can't hold: a Python body takes the object itself.
+        problem = f": {error}"
+    else:
+        problem = ""
     if python_body:
-        try:
-            return f"{name}.pickle", pickle.dumps(value, protocol=4)
-        except Exception as error:
-            raise BadRequest(f"--in {name}: a {kind.__qualname__} can't be sent to a job: {error}") from error
+        return Packed(f"{name}.pickle", "pickle", _pickled(name, value))
     raise BadRequest(
-        f"--in {name}: a {kind.__qualname__} can't become a file for the job",
+        f"--in {name}: a {kind.__qualname__} can't become a file for the job{problem}",
         hint="send a DataFrame, JSON-able data, text, bytes or a pathlib.Path",
     )
 
 
-def _frame(name: str, value: Any) -> tuple[str, bytes]:
-    try:
-        data: bytes = value.to_parquet()
-        return f"{name}.parquet", data
-    except ImportError:
-        plain = json.loads(value.to_json(orient="split", date_format="iso"))
-        plain["dtypes"] = {str(key): str(dtype) for key, dtype in value.dtypes.items()}
-        return f"{name}.frame", json.dumps(plain).encode()
+def _is_plain(value: Any) -> bool:
+    """Whether JSON gives back just this: exact types only, since a subclass would come back as its base."""
+    if type(value) is list:
+        return all(_is_plain(item) for item in value)
+    if type(value) is dict:
+        return all(type(key) is str and _is_plain(item) for key, item in value.items())
+    return value is None or type(value) in (str, int, float, bool)
 
 
-def _file(name: str, path: Path) -> tuple[str, bytes]:
+def _pickled(name: str, value: Any) -> bytes:
+    out = io.BytesIO()
     try:
-        return f"{name}{path.suffix}" if path.suffix else name, path.read_bytes()
+        _Pickler(out, protocol=4).dump(value)
+    except _NotebookOwn as error:
+        raise BadRequest(
+            f"--in {name}: {error} is defined in this notebook, where the job can't import it",
+            hint="define it in the cell's body, or in a module that is installed",
+        ) from None
+    except Exception as error:
+        raise BadRequest(
+            f"--in {name}: a {type(value).__qualname__} can't be sent to a job: {error}"
+        ) from error
+    return out.getvalue()
+
+
+class _NotebookOwn(Exception):
+    """A class or function of ``__main__``; pickle would only note its name."""
+
+
+class _Pickler(pickle.Pickler):
+    def persistent_id(self, obj: Any) -> None:
+        if isinstance(obj, (type, FunctionType)) and obj.__module__ == "__main__":
+            raise _NotebookOwn(obj.__qualname__)
+
+
+def _content(name: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise BadRequest(f"--in {name}: {path} can't be read: {error.strerror}") from error
 
@@ -106,11 +138,22 @@ def _read_parquet(path: Path) -> Any:
 
 
 def _read_frame(path: Path) -> Any:
+    """Read a frame that came as JSON: dtypes by position, since labels need not be unique or text."""
     from bacalhau_jupyter.client.tables import require_pandas
 
+    pandas = require_pandas()
     plain = json.loads(path.read_text())
-    frame = require_pandas().DataFrame(plain["data"], columns=plain["columns"], index=plain["index"])
-    return frame.astype(plain["dtypes"])
+    columns = range(len(plain["columns"]))
+    frame = pandas.DataFrame(plain["data"], columns=columns, index=plain["index"])
+    frame = frame.astype(dict(zip(columns, plain["dtypes"], strict=True)))
+    frame.columns = plain["columns"]
+    frame.index = frame.index.astype(plain["index_dtype"])
+    frame.index.name = plain["index_name"]
+    return frame
+
+
+def _series(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    return lambda path: read(path).iloc[:, 0]
 
 
 def _read_array(path: Path) -> Any:
@@ -119,7 +162,9 @@ def _read_array(path: Path) -> Any:
     return numpy.load(path, allow_pickle=False)
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".series.parquet": _series(_read_parquet),
+    ".series.frame": _series(_read_frame),
     ".parquet": _read_parquet,
     ".frame": _read_frame,
     ".npy": _read_array,

@@ -20,6 +20,9 @@ NACK_DELAYS = (5.0, 30.0)
 LONGEST_WAIT = 60.0
 """Seconds after which the clock is read again whatever is due, since wall clocks are set."""
 
+SLACK = 64
+"""Overtaken entries of delayed evaluations that are not worth removing."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -129,6 +132,12 @@ class Broker:
     def _delay(self, job_id: str, priority: int, at_ns: int) -> None:
         if job_id in self._due and self._due[job_id][0] <= at_ns:
             return
+        if len(self._delayed) > 2 * len(self._due) + SLACK:
+            # Entries that were overtaken surface only at their time, which may be tomorrow.
+            self._delayed = [
+                entry for entry in self._delayed if self._due.get(entry[2], (None,))[0] == entry[0]
+            ]
+            heapq.heapify(self._delayed)
         self._due[job_id] = (at_ns, priority)
         heapq.heappush(self._delayed, (at_ns, next(self._count), job_id))
         self._changed.set()

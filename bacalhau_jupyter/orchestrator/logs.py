@@ -125,7 +125,13 @@ def _look(connection: sqlite3.Connection, job: Job, query: LogQuery) -> tuple[bo
     current = get_job(connection, job.id, job.namespace, 0)
     over = current.is_terminal or current.version != job.version
     if query.execution_id:
-        identifier = executions.resolve(connection, job.id, query.execution_id)
+        try:
+            identifier = executions.resolve(connection, job.id, query.execution_id)
+        except NotFound as error:
+            raise NotFound(
+                f"failed to open log stream for job {job.id}: unable to find execution {query.execution_id} in job "
+                f"{job.id} and job version {job.version}", component="LogStream",
+            ) from error  # fmt: skip
         chosen = executions.get(connection, identifier)
     else:
         chosen = newest_execution(executions.of_job(connection, job.id, job.version))

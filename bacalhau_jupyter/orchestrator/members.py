@@ -13,18 +13,18 @@ from bacalhau_jupyter.models.spec import replace
 
 @dataclass
 class Member:
-    """A node; times in Unix nanoseconds.
+    """A node.
 
     Parameters
     ----------
     state
         What is told about it.
     deadline_ns
-        Until when it may be silent before it is disconnected or (if it is already) given up.
+        Until when (monotonic nanoseconds) it may be silent before it is disconnected or (if it is already) given up.
     lost
         Whether it has been given up.
     freed_ns
-        When it last told of capacity that became free.
+        When (Unix nanoseconds) it last told of capacity that became free.
     """
 
     state: NodeState

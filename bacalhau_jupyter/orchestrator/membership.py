@@ -52,6 +52,9 @@ _log = logging.getLogger(__name__)
 
 COMPONENT = "NodesManager"
 
+STALL = 5.0
+"""Seconds after a deadline at which it can only be noticed when this process itself stood still."""
+
 
 class Nodes:
     """The nodes of this orchestrator.
@@ -61,7 +64,7 @@ class Nodes:
     store, dispatcher
         Where nodes are kept, and what sends to them.
     clock
-        Wall time decides who is silent for too long.
+        Monotonic time decides who is silent for too long.
     settings
         Approval and time-outs.
     joined
@@ -322,14 +325,23 @@ class Nodes:
         while True:
             self._changed.clear()
             deadlines = [m.deadline_ns for m in self._members.values() if not m.lost]
-            now = self._clock.now_ns()
+            now = self._clock.monotonic_ns()
             wait = None if not deadlines else max(0.0, (min(deadlines) - now) / SECOND)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._changed.wait()
+            if deadlines and self._clock.monotonic_ns() - min(deadlines) > STALL * SECOND:
+                self._forgive()
             for node_id, member in list(self._members.items()):
-                if not member.lost and member.deadline_ns <= self._clock.now_ns():
+                if not member.lost and member.deadline_ns <= self._clock.monotonic_ns():
                     await self._silent(node_id, member)
+
+    def _forgive(self) -> None:
+        """It was us who did not listen (a stopped process): everybody gets the time to be heard."""
+        _log.warning("this process stood still; nodes get time to be heard again")
+        for member in self._members.values():
+            if not member.lost:
+                member.deadline_ns = max(member.deadline_ns, self._deadline())
 
     async def _silent(self, node_id: str, member: Member) -> None:
         member.lost = True
@@ -346,7 +358,8 @@ class Nodes:
         self._gone(node_id)
 
     def _deadline(self) -> int:
-        return self._clock.now_ns() + int(self._settings.disconnect_timeout * SECOND)
+        # A computer that slept, or whose clock was set, has not missed any heartbeat.
+        return self._clock.monotonic_ns() + int(self._settings.disconnect_timeout * SECOND)
 
     def _moved(self) -> None:
         self._views = None

@@ -24,6 +24,9 @@ from bacalhau_jupyter.orchestrator.base import ExecutionQuery, HistoryQuery, Job
 from bacalhau_jupyter.orchestrator.pages import HistoryToken, JobToken, read_token, write_token
 from bacalhau_jupyter.orchestrator.store import executions, history, jobs
 
+LATEST_NS = (1 << 63) - 1
+"""The last moment that the database can hold."""
+
 HISTORY_LIMIT = 100
 """History rows on a page unless asked otherwise."""
 
@@ -118,7 +121,7 @@ def list_history(reference: str, query: HistoryQuery) -> Callable[[sqlite3.Conne
             over = execution is None or execution.is_terminal
         rows = history.of_job(
             connection, job.id, after, limit + 1, version=version, level=_LEVELS[kind], execution_id=execution_id,
-            since_ns=query.since * SECOND,
+            since_ns=min(query.since * SECOND, LATEST_NS),
         )  # fmt: skip
         items = rows[:limit]
         if over and len(rows) <= limit:

@@ -192,7 +192,9 @@ class Orchestrator:
     async def results(self, job: str, namespace: str, sign: ResultSigner) -> ListResultsResponse:
         """Return a job's published results, signed for the caller."""
         published = await self._store.read(queries.list_results(job, namespace))
-        return ListResultsResponse(items=[sign(spec) for spec in published])
+        # Credentials that sign may have to be renewed first.
+        items = await asyncio.to_thread(lambda: [sign(spec) for spec in published])
+        return ListResultsResponse(items=items)
 
     def logs(self, job: str, query: LogQuery) -> AsyncIterator[LogFrame]:
         """Stream the output of an execution."""

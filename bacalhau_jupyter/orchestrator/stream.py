@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
@@ -34,7 +35,8 @@ class _Subscriber:
             return
         if event.seq == PASSING and len(self.queue) >= self.limit // 2:
             return  # the next reading tells the same
-        if len(self.queue) >= self.limit:
+        # After the first event dropped none may be queued: the reader would step over the hole.
+        if self.overflowed or len(self.queue) >= self.limit:
             self.overflowed = True
         else:
             self.queue.append(event)
@@ -82,7 +84,9 @@ class EventStream:
         subscriber = _Subscriber(self._limit, job_id)
         self._subscribers.add(subscriber)
         try:
-            last = await self._store.read(history.last) if since is None else since
+            # Without replay all that was pushed since the line above is new; asking the store for its last row now
+            # would drop what was committed in between.
+            last = 0 if since is None else since
             replay = since is not None
             while True:
                 while replay:
@@ -90,12 +94,12 @@ class EventStream:
                     subscriber.overflowed = False
                     subscriber.queue.clear()
                     page, reached, more = await self._store.read(
-                        lambda connection, after=last: history.since(connection, after, PAGE, job_id, topics)  # type: ignore[misc]
+                        lambda connection, after=last: _page(connection, after, job_id, topics)  # type: ignore[misc]
                     )
                     for event in page:
                         yield event
                     replay = more or subscriber.overflowed
-                    last = max(last, reached)
+                    last = reached
                 while subscriber.queue:
                     event = subscriber.queue.popleft()
                     if event.seq > last or event.seq == PASSING:
@@ -110,6 +114,14 @@ class EventStream:
                 await subscriber.arrived.wait()
         finally:
             self._subscribers.discard(subscriber)
+
+
+def _page(
+    connection: sqlite3.Connection, after: int, job_id: str, topics: Sequence[str]
+) -> tuple[list[StreamEvent], int, bool]:
+    page, reached, more = history.since(connection, after, PAGE, job_id, topics)
+    # A position of another database (this one is younger) must not silence what comes.
+    return page, min(reached, history.last(connection)), more
 
 
 def _overflow(last: int) -> ResourceExhausted:

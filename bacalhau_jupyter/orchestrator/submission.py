@@ -10,7 +10,7 @@ import yaml
 
 from bacalhau_jupyter.lib.ids import IdSource, job_id
 from bacalhau_jupyter.models.codec import to_plain
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound, ValidationError
 from bacalhau_jupyter.models.history import Topic
 from bacalhau_jupyter.models.job import (
     META_ORCHESTRATOR_ID,
@@ -32,6 +32,9 @@ from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import jobs
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
 
+COUNT_LIMIT = 10_000
+"""Most partitions of a job: each evaluation looks at all of them."""
+
 
 def prepare(
     job: Job | None, settings: OrchestratorSettings, client: Mapping[str, str] | None, ids: IdSource
@@ -51,6 +54,11 @@ def prepare(
     validate_submission(job)
     assert job is not None  # said by the line above
     scheduler_of(job.type)
+    if (job.count or 0) > COUNT_LIMIT:
+        raise ValidationError(
+            f"job count must be <= {COUNT_LIMIT} on this node", code="InternalError", component="APIServer",
+            hint="Split the work into several jobs, or give each partition more to do.",
+        )  # fmt: skip
     job, warnings = sanitize_submission(normalize_job(job))
     identifier = job.id or job_id(ids)
     meta = {

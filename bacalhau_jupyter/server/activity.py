@@ -120,7 +120,8 @@ class ActivityWatch:
         return True
 
     def _apply(self, event: StreamEvent) -> None:
-        if not event.job:
+        # Passing events (progress) say nothing of the job's state, and may trail behind its end.
+        if not event.job or not event.state:
             return
         if event.state in OVER:
             self._jobs.discard(event.job)

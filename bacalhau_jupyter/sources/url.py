@@ -104,7 +104,9 @@ def _url(input_source: InputSource) -> str:
 def _move_in(part: Path, directory: Path, filename: str) -> None:
     # Whatever user the job runs as may read it; the directory around keeps others of this host out.
     try:
-        directory.mkdir(mode=0o755)
+        directory.mkdir()
+        # `mkdir` would let the node's umask take it back.
+        directory.chmod(0o755)
         part.chmod(0o644)
         part.rename(directory / filename)
     except OSError as error:

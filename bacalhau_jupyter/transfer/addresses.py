@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bacalhau_jupyter.models.errors import BadRequest, NetworkFailure
+from bacalhau_jupyter.transfer.names import Names
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -97,9 +97,7 @@ async def refuse_inward(origin: URL, target: URL, component: str) -> None:
 
 async def _is_inward(url: URL) -> bool:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            url.host or "", url.port, type=socket.SOCK_STREAM
-        )
+        found = await Names().getaddrinfo(url.host or "", url.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return False
     return any(_inward_address(str(entry[4][0])) for entry in found)

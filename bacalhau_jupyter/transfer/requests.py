@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
 from bacalhau_jupyter.transfer.addresses import parse_http_url, proxy_for, refuse_inward, shown_url
+from bacalhau_jupyter.transfer.names import resolver
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientTimeout
@@ -50,7 +51,8 @@ def open_session() -> ClientSession:
     """Open a session that saves what is sent and knows no credentials; close it."""
     import aiohttp
 
-    return aiohttp.ClientSession(auto_decompress=False)
+    connector = aiohttp.TCPConnector(resolver=resolver())
+    return aiohttp.ClientSession(connector=connector, auto_decompress=False)
 
 
 @asynccontextmanager

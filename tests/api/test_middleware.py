@@ -52,6 +52,18 @@ async def test_what_is_not_routed_gets_the_404_envelope_never_405(api: Api, meth
         (b"[]", "application/json", 400, ""),
         (b"[" * 100_000, "application/json", 400, ""),
         (b'{"Job":{"Tasks":[{"Engine":{"Params":' + b'{"a":' * 50_000, "application/json", 400, ""),
+        (
+            b'{"Job":{"Tasks":[' + b"{}," * 600_000 + b"{}]}}",
+            "application/json",
+            400,
+            "more than 500000 objects",
+        ),
+        (
+            b'{"Job":{"Tasks":[' + b"{}," * 120_000 + b"{}]}}",
+            "application/json",
+            400,
+            "more than 100000 members",
+        ),
         (b"", "application/json", 400, "empty/nil job"),
         (b"null", "application/json", 400, ""),
         (b"{}", "application/json", 400, "empty/nil job"),

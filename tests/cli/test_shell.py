@@ -125,6 +125,15 @@ def test_a_running_job_is_stopped_once(shell: Shell) -> None:
     assert "is over already (Stopped)" in again.stderr
 
 
+def test_flags_may_follow_the_image_and_two_dashes_end_them(shell: Shell) -> None:
+    dry = shell(
+        "docker", "run", "--dry-run", "img", "--cpu", "1", "--timeout", "9", "--", "echo", "--cpu", "-n"
+    )
+    task = yaml.safe_load(dry.stdout)["Tasks"][0]
+    assert task["Engine"]["Params"]["Parameters"] == ["echo", "--cpu", "-n"]
+    assert (task["Resources"]["CPU"], task["Timeouts"]["TotalTimeout"]) == ("1", 9)
+
+
 def test_docker_run_takes_the_official_flags(shell: Shell, busybox_image: str) -> None:
     words = (
         "docker",
@@ -186,6 +195,28 @@ def test_a_wrong_word_is_two_lines_and_a_status(
     assert done.returncode == status
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_or_a_full_disk_is_no_stack_trace(served: ServedNode, finished: str) -> None:
+    command = [sys.executable, "-m", "bacalhau_jupyter", "job", "describe", finished, "--output", "json"]
+    env = {**os.environ, "BACALHAU_DIR": str(served.repo.path)}
+    reading, writing = os.pipe()
+    os.close(reading)
+    for target in (writing, os.open("/dev/full", os.O_WRONLY)):
+        done = subprocess.run(
+            command, stdout=target, stderr=subprocess.PIPE, text=True, env=env, timeout=60, check=False
+        )
+        os.close(target)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr
+
+
+def test_a_poor_locale_is_no_stack_trace(shell: Shell) -> None:
+    words = ("docker", "run", "--dry-run", "busybox", "--", "echo", "\u65e5\u672c")
+    done = shell(*words, PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
+    assert done.returncode == 0, done.stderr
+    assert "- ??" in done.stdout
 
 
 def test_an_address_where_nothing_listens_says_so(shell: Shell) -> None:

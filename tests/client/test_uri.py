@@ -36,6 +36,30 @@ INPUTS = [
         {"Bucket": "b", "Key": "k/", "Region": "eu-west-1", "Filter": r"\.csv$"},
         "/inputs",
     ),
+    (
+        "s3://b/k/*,opt=partition=object",
+        "s3",
+        {"Bucket": "b", "Key": "k/*", "Partition": {"Type": "object"}},
+        "/inputs",
+    ),
+    (
+        r"s3://b/k/,opt=partition=regex:user(\d+):x",
+        "s3",
+        {"Bucket": "b", "Key": "k/", "Partition": {"Type": "regex", "Pattern": r"user(\d+):x"}},
+        "/inputs",
+    ),
+    (
+        "s3://b/k/,opt=partition=Substring:0-4",
+        "s3",
+        {"Bucket": "b", "Key": "k/", "Partition": {"Type": "substring", "StartIndex": 0, "EndIndex": 4}},
+        "/inputs",
+    ),
+    (
+        "s3://b/k/,opt=partition=date:2006-01-02",
+        "s3",
+        {"Bucket": "b", "Key": "k/", "Partition": {"Type": "date", "DateFormat": "2006-01-02"}},
+        "/inputs",
+    ),
     ('"src=s3://b/a,b.csv",dst=/d', "s3", {"Bucket": "b", "Key": "a,b.csv"}, "/d"),
 ]
 
@@ -55,6 +79,8 @@ def test_an_input_is_read_as_the_official_cli_reads_it(
         ("src=s3://b/k,nope", "does not know 'nope'"),
         ("dst=/d", "names no URI"),
         ("s3://b/k,opt=colour=red", "no option 'colour'"),
+        ("s3://b/k,opt=partition=regex", "does not know opt=partition=regex"),
+        ("s3://b/k,opt=partition=substring:x-2", "does not know opt=partition=substring:x-2"),
         ("s3://b/k,opt=broken", "opt=KEY=VALUE"),
         ('"src=s3://b', "unbalanced quotes"),
         ("s3:///key", "names no bucket"),

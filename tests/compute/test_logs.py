@@ -87,6 +87,26 @@ async def test_without_follow_a_running_log_gives_what_is_there(room: Room) -> N
     writer.end()
 
 
+async def test_tail_never_begins_inside_a_frame_that_is_being_written(room: Room) -> None:
+    writer = room.writer()
+    writer.write(STDOUT, b"before\n")
+    size = room.path.stat().st_size
+    writer.write(STDOUT, b"after " + b"x" * 500 + b"\n")
+    last = room.path.read_bytes()[size:]
+    with room.path.open("r+b") as file:
+        file.truncate(size + 100)  # a reader may see as much of a write that goes on
+    stream = room.stream(tail=True)
+    reading = asyncio.ensure_future(anext(stream))
+    await asyncio.wait([reading], timeout=0.1)
+    with room.path.open("ab") as file:
+        file.write(last[100:])
+    async with asyncio.timeout(WAIT):
+        frame = await reading
+    assert frame.value.line.startswith("after x")
+    writer.end()
+    assert [each async for each in stream] == []
+
+
 async def test_a_follower_that_comes_before_the_start_gets_the_first_byte(room: Room) -> None:
     reading = asyncio.create_task(room.read())
     await asyncio.sleep(0.02)

@@ -17,8 +17,8 @@ from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.compute.events import Accepted
 from bacalhau_jupyter.compute.settings import AdmissionSettings, Locality
-from bacalhau_jupyter.engines.base import EndReason, Outcome
-from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.engines.base import EndReason, Outcome, RunRequest
+from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.execution import ExecutionStateType
 from bacalhau_jupyter.models.messages import (
     BidRejected,
@@ -38,8 +38,9 @@ from bacalhau_jupyter.models.spec import (
     Timeouts,
     replace,
 )
+from bacalhau_jupyter.publishers.base import PublishRequest
 from tests.compute.makers import an_input, an_output, make_execution, make_task
-from tests.compute.peer import WAIT, Bench, bench
+from tests.compute.peer import WAIT, Bench, WorldEngine, bench
 
 
 @pytest.fixture
@@ -127,6 +128,8 @@ async def test_a_task_gets_its_environment_and_ours_wins(tmp_path: Path) -> None
             "BACALHAU_JOB_TYPE": "batch",
             "BACALHAU_PARTITION_INDEX": "0",
             "BACALHAU_PARTITION_COUNT": "1",
+            "BACALHAU_INPUTS": "/inputs",
+            "BACALHAU_OUTPUTS": "/outputs",
         }
 
 
@@ -408,6 +411,54 @@ async def test_a_full_disk_fails_that_execution_and_the_node_lives(node: Bench, 
     assert isinstance(await node.peer.run(make_execution()), RunResult)
 
 
+async def test_a_reason_that_no_json_can_carry_still_fails_the_execution(node: Bench) -> None:
+    # File names are bytes; Python shows those that are no UTF-8 as lone surrogates.
+    node.publisher.error = IOFailure(
+        "the link \udcffx points outside", hint="\udcff", details={"Name": "\udcff"}
+    )
+    answer = await node.peer.run(make_execution(make_task(publisher=STUB)))
+    assert isinstance(answer, ComputeError)
+    assert answer.events is not None
+    assert answer.events[0].message == r"the link \udcffx points outside"
+    await node.idle()
+
+
+async def test_what_a_plugin_returns_and_nobody_can_store_fails_the_execution(
+    node: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def publish(request: PublishRequest) -> SpecConfig:
+        return SpecConfig(type="stub", params={"Client": object()})
+
+    monkeypatch.setattr(node.publisher, "publish", publish)
+    answer = await node.peer.run(make_execution(make_task(publisher=STUB)))
+    assert isinstance(answer, ComputeError)
+    assert answer.events is not None
+    assert answer.events[0].message == "the node could not record how the execution went on: TypeError"
+    await node.idle()
+    assert node.free() == node.node.capacity.limit
+
+
+async def test_an_engine_that_breaks_when_asked_for_its_tasks_does_not_keep_them_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path, probe_timeout=0.3) as node:
+        execution = make_execution(make_task("world"))
+        await node.peer.bid(execution)
+        await node.peer.accept(execution)
+        await asyncio.wait_for(node.world.running.wait(), WAIT)
+        await node.reaches(execution, "running")
+        await node.crash()
+
+        async def attach(engine: WorldEngine, request: RunRequest) -> bool:
+            raise KeyError("State")
+
+        monkeypatch.setattr(WorldEngine, "attach", attach)
+        await node.restart()
+        answer = await node.peer.next()
+        assert isinstance(answer, ComputeError)
+        await node.idle()
+
+
 async def test_a_plugin_that_breaks_fails_only_its_execution(node: Bench) -> None:
     node.world.start_error = KeyError("what")
     answer = await node.peer.run(make_execution(make_task("world")))
@@ -522,6 +573,7 @@ async def test_cancelling_in_each_phase_ends_it_and_frees_everything(node: Bench
         assert record.phase.wire is ExecutionStateType.CANCELLED
     assert node.free() == node.node.capacity.limit
     assert node.peer.inbox.empty()
+    assert not list((node.settings.data_dir / "executions").iterdir())
     assert {starting.id, running.id} <= set(node.world.cancelled)
     assert node.world.outcomes == {}
 

@@ -98,6 +98,11 @@ class Kernel:
         assert ran.status == "ok", ran.traceback
         return ast.literal_eval(ran.stdout.strip())
 
+    def interrupt(self) -> None:
+        """Do what ■ does, from any thread (the manager would leave an event loop behind in each)."""
+        provisioner: Any = self.manager.provisioner
+        os.kill(provisioner.process.pid, signal.SIGINT)
+
     def close(self) -> None:
         """End the kernel, then the node its magics started."""
         self.client.stop_channels()

@@ -44,7 +44,7 @@ def test_a_python_cell_runs_in_the_kernels_own_environment_when_it_can() -> None
     assert sys.prefix in job.task.engine.params["Python"]["Prefixes"]
     kit = kit_of(job)
     assert kit["cell.py"] == "x = {1}\n"
-    assert json.loads(kit["cell.json"]) == {"in": {"n": "n.json"}, "out": ["x"]}
+    assert json.loads(kit["cell.json"]) == {"in": {"n": ["n.json", "json"]}, "out": ["x"]}
     assert kit["in/n.json"] == "1"
 
 

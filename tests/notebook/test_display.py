@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,3 +75,14 @@ def test_the_bundle_is_a_record_with_static_forms_and_no_live_html() -> None:
     assert bundle[MIME]["endpoint"] == "http://127.0.0.1:1234"
     assert "<script>" not in bundle["text/html"]
     assert "job j-1" in bundle["text/plain"]
+
+
+def test_the_limit_is_counted_in_bytes_of_the_file() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    pane = OutputPane(out, err)
+    for _ in range(400):
+        pane.write(1, "日本\x1b[31m" * 500)
+    pane.finish("j-1")
+    assert len(json.dumps(out.getvalue(), ensure_ascii=False).encode()) < 1_000_000
+    assert out.getvalue().startswith("日本\x1b[31m日本")
+    assert "characters left out" in out.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import enum
 import json
 import os
 import subprocess
@@ -14,7 +16,7 @@ import pytest
 
 import bacalhau_jupyter.notebook.job_runner as runner
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.notebook.values import pack, unpack_values
+from bacalhau_jupyter.notebook.values import Packed, pack, unpack_values
 
 
 def run_cell(
@@ -24,10 +26,11 @@ def run_cell(
     kit = tmp_path / "kit"
     (kit / "in").mkdir(parents=True)
     files = {name: pack(name, value, python_body=True) for name, value in variables.items()}
-    for file, data in files.values():
-        (kit / "in" / file).write_bytes(data)
+    for item in files.values():
+        (kit / "in" / item.file).write_bytes(item.data)
     (kit / "cell.py").write_text(body)
-    (kit / "cell.json").write_text(json.dumps({"in": {n: f for n, (f, _) in files.items()}, "out": outs}))
+    sent = {name: [item.file, item.kind] for name, item in files.items()}
+    (kit / "cell.json").write_text(json.dumps({"in": sent, "out": outs}))
     (kit / "job_runner.py").write_bytes(Path(runner.__file__).read_bytes())
     outputs = tmp_path / "outputs"
     done = subprocess.run(
@@ -130,8 +133,120 @@ def test_an_exit_code_of_the_body_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_shell_body_gets_files_and_no_pickles() -> None:
-    assert pack("t", "text", python_body=False) == ("t.txt", b"text")
+    assert pack("t", "text", python_body=False) == Packed("t.txt", "text", b"text")
     with pytest.raises(BadRequest, match="--in t: a object can't become a file"):
         pack("t", object(), python_body=False)
     with pytest.raises(BadRequest, match="--in f: a function can't be sent"):
         pack("f", lambda: 0, python_body=True)
+    with pytest.raises(BadRequest, match="--in n: a list can't become a file"):
+        pack("n", [float("nan")], python_body=False)
+
+
+class Level(enum.IntEnum):
+    """A subclass of int that JSON would flatten."""
+
+    HIGH = 3
+
+
+NAMED = collections.OrderedDict(b=1, a=2)
+
+
+@pytest.mark.parametrize(
+    ("value", "check"),
+    [
+        (float("nan"), "value != value"),
+        ([float("inf")], "value == [float('inf')]"),
+        (10**5000, "value == 10**5000"),
+        ({(1, 2): 3}, "value == {(1, 2): 3}"),
+        (NAMED, "type(value).__name__ == 'OrderedDict'"),
+        (np.int64(5), "type(value).__name__ == 'int64' and value == 5"),
+        (np.float64(2.5), "type(value).__name__ == 'float64'"),
+        (pd.Series([1, 2], name="s"), "list(value) == [1, 2] and value.name == 's'"),
+        (pd.DataFrame(), "value.empty"),
+        (pd.DataFrame({0: [1], 1: [2]}), "list(value.columns) == [0, 1]"),
+        (pd.DataFrame([[1, 2]], columns=["x", "x"]), "list(value.columns) == ['x', 'x']"),
+        (pd.DataFrame([[1, 2]], columns=[["a", "a"], ["b", "c"]]), "value[('a', 'c')][0] == 2"),
+        (pd.DataFrame({"m": [1, "text", None]}), "list(value.m)[:2] == [1, 'text']"),
+        (
+            pd.DataFrame({"t": [pd.NaT, pd.Timestamp("2026-01-01")]}),
+            "value.t.isna().tolist() == [True, False]",
+        ),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else type(value).__name__,
+)
+def test_an_odd_value_arrives_in_the_job_as_it_was(tmp_path: Path, value: object, check: str) -> None:
+    done, _ = run_cell(tmp_path, f"assert {check}, repr(value)[:200]", {"value": value}, [])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.pickle", "x.parquet", "x.bytes", "x"])
+def test_a_path_arrives_as_a_path_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('{"not": "parsed"}')
+    body = 'import pathlib\nassert isinstance(value, pathlib.Path)\nassert value.read_text() == \'{"not": "parsed"}\''
+    done, _ = run_cell(tmp_path, body, {"value": tmp_path / name}, [])
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_directory_is_refused_and_so_is_what_only_the_notebook_knows(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="can't be read: Is a directory"):
+        pack("d", tmp_path, python_body=True)
+    own = type("Own", (), {"__module__": "__main__"})
+    with pytest.raises(BadRequest, match="Own is defined in this notebook"):
+        pack("o", [own()], python_body=True)
+
+
+ODD = {
+    "numbers": "pd.DataFrame({0: [1], 1: [2]})",
+    "doubled": "pd.DataFrame([[1, 2.5]], columns=['x', 'x'])",
+    "empty": "pd.DataFrame({'a': pd.Series(dtype='int64')})",
+    "dates": (
+        "pd.DataFrame({'t': [pd.NaT, pd.Timestamp('2026-01-01')]},"
+        " index=pd.to_datetime(['2026-01-01', '2026-01-02']))"
+    ),
+    "kinds": "pd.DataFrame({'k': pd.Categorical(['b', 'a'])}, index=pd.Index(['p', 'q'], name='who'))",
+    "levels": "pd.DataFrame([[1, 2]], columns=[['a', 'a'], ['b', 'c']])",
+    "series": "pd.Series([1.5, 2.5], name='s')",
+}
+
+
+@pytest.mark.parametrize("without_pyarrow", [False, True], ids=["parquet", "json"])
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_frame_comes_back_whole_or_is_refused(
+    tmp_path: Path, name: str, without_pyarrow: bool
+) -> None:
+    hide = "import sys; sys.modules['pyarrow'] = None\n" if without_pyarrow else ""
+    done, out = run_cell(tmp_path, f"import pandas as pd\nback = {ODD[name]}\n{hide}", {}, ["back"])
+    expected = eval(ODD[name], {"pd": pd})
+    if done.returncode:
+        assert name in (("levels", "doubled") if without_pyarrow else ("doubled",)), done.stderr
+        assert "--out back: a pandas" in done.stderr
+        assert "Traceback" not in done.stderr
+        return
+    back = unpack_values(out, ["back"])["back"]
+    if name == "series":
+        pd.testing.assert_series_equal(back, expected, check_index_type=False)
+    else:
+        pd.testing.assert_frame_equal(
+            back, expected, check_column_type=False, check_freq=False, check_index_type=False
+        )
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("{'n': np.int64(3), 'f': np.float32(0.5)}", {"n": 3, "f": 0.5}),
+        ("np.bool_(True)", True),
+        ("[float('inf')]", [float("inf")]),
+    ],
+)
+def test_numbers_of_numpy_come_back_as_numbers(tmp_path: Path, expression: str, expected: object) -> None:
+    done, out = run_cell(tmp_path, f"import numpy as np\nback = {expression}", {}, ["back"])
+    assert done.returncode == 0, done.stderr
+    assert unpack_values(out, ["back"])["back"] == expected
+
+
+@pytest.mark.parametrize("expression", ["{1: 'a'}", "[{(1, 2): 3}]"])
+def test_keys_that_json_would_change_are_refused(tmp_path: Path, expression: str) -> None:
+    done, _ = run_cell(tmp_path, f"back = {expression}", {}, ["back"])
+    assert done.returncode == 1
+    assert "keys that are not text" in done.stderr

@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.lib.clock import ManualClock
+from bacalhau_jupyter.lib.clock import SECOND, ManualClock
 from bacalhau_jupyter.orchestrator.broker import Broker, Evaluation
 
 
@@ -60,6 +60,23 @@ async def test_of_several_times_the_earliest_counts_and_now_beats_later() -> Non
     broker.ack(evaluation)
     clock.advance(10)
     assert broker.take() is None
+
+
+async def test_evaluations_put_off_until_tomorrow_leave_nothing_behind_when_their_jobs_end() -> None:
+    clock = ManualClock()
+    broker = Broker(clock)
+    broker.enqueue("waits", 0, clock.now_ns() + 24 * 3600 * SECOND)
+    for number in range(10_000):
+        broker.enqueue(f"j-{number}", 0, clock.now_ns() + 24 * 3600 * SECOND)
+        broker.enqueue(f"j-{number}")
+        evaluation = broker.take()
+        assert evaluation is not None
+        broker.ack(evaluation)
+        broker.forget(f"j-{number}")
+    assert len(broker) == 1
+    assert len(broker._delayed) < 200
+    clock.advance(24 * 3600)
+    assert broker.take() == Evaluation("waits", 0)
 
 
 async def test_dequeue_wakes_for_what_is_enqueued_and_for_what_falls_due() -> None:

@@ -33,7 +33,10 @@ async def test_an_unknown_job_or_execution_is_an_error_frame() -> None:
         await Peer(transport).join()
         job_id = (await service.submit(noop_job("a"))).job_id
         await ended(service, job_id)
-        assert (await read(service, job_id, execution_id="e-x"))[0].error == "execution not found: e-x"
+        assert (await read(service, job_id, execution_id="e-x"))[0].error == (
+            f"failed to open log stream for job {job_id}: unable to find execution e-x in job {job_id} "
+            "and job version 1"
+        )
         execution = (await service.executions(job_id, ExecutionQuery())).items[0]
         frames = await read(service, "a", execution_id=execution.id[:10])
         assert frames[0].value.line == f"log of {execution.id}\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,37 @@ async def test_a_silent_node_is_disconnected_at_its_deadline_and_its_work_goes_e
         await silent.until(lambda: not silent.running)
         await other.finish(next(iter(other.running)))
         assert (await ended(service, job_id)).state.state_type is JobStateType.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("happens", "later"),
+    [
+        (lambda clock: clock.jump(9 * 3600), 59),
+        (lambda clock: clock.jump(-9 * 3600), 59),
+        (lambda clock: clock.advance(3600), 0),
+    ],
+    ids=["the computer slept", "the clock was set back", "this process was stopped"],
+)
+async def test_a_node_is_not_blamed_for_time_in_which_nobody_could_hear_it(
+    happens: Callable[[ManualClock], None], later: float
+) -> None:
+    clock = ManualClock()
+    async with orchestrator(clock=clock) as (service, transport):
+        peer = Peer(transport, hold=True)
+        await peer.join()
+        job_id = (await service.submit(noop_job("a"))).job_id
+        await peer.until(lambda: bool(peer.running))
+        happens(clock)
+        service.wake()
+        await asyncio.sleep(0)
+        await peer.heartbeat()
+        clock.advance(later)
+        service.wake()
+        await asyncio.sleep(0)
+        assert (await service.node("n-1")).connection is Connection.CONNECTED
+        await peer.finish(next(iter(peer.running)))
+        await ended(service, job_id)
+        assert len(peer.offered) == 1
 
 
 async def test_a_node_that_says_goodbye_keeps_its_executions_if_it_is_back_in_time() -> None:

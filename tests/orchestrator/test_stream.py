@@ -9,6 +9,7 @@ from bacalhau_jupyter.models.errors import ResourceExhausted
 from bacalhau_jupyter.models.history import StreamEvent
 from bacalhau_jupyter.models.spec import Timeouts
 from bacalhau_jupyter.orchestrator.store import history
+from bacalhau_jupyter.orchestrator.stream import EventStream
 from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
 
 WAIT = Timeouts(queue_timeout=1000)
@@ -53,6 +54,16 @@ async def test_only_the_jobs_and_topics_asked_for() -> None:
         assert got == ["Job submitted", "Running", "Completed"]
 
 
+async def test_a_position_of_another_database_does_not_silence_the_stream() -> None:
+    async with orchestrator() as (service, _):
+        stream = service.events(10_000)
+        first = asyncio.create_task(following(stream))
+        await asyncio.sleep(0)
+        await service.active_jobs()  # reads come one after another, and the stream began with one
+        await service.submit(noop_job("new", count=0))
+        assert (await first).message == "Job submitted"
+
+
 async def test_a_reader_from_now_on_sees_nothing_old() -> None:
     async with orchestrator() as (service, _):
         await ended(service, (await service.submit(noop_job("old", count=0))).job_id)
@@ -89,3 +100,18 @@ async def test_a_reader_that_is_too_slow_is_told_where_to_resume() -> None:
         last = int(caught.value.details["LastSeq"])
         assert got == list(range(1, last + 1))
         assert (await following(service.events(last))).seq == last + 1
+
+
+async def test_what_comes_after_a_dropped_event_is_dropped_too_so_that_resuming_misses_nothing() -> None:
+    async with orchestrator() as (service, _):
+        events = EventStream(service._store, limit=2)
+        reader = events.read(None)
+        first = asyncio.create_task(following(reader))
+        await asyncio.sleep(0)
+        events.publish([StreamEvent(seq=number) for number in (1, 2, 3)])
+        assert (await first).seq == 1
+        events.publish([StreamEvent(seq=4)])  # there is room again, but 3 is gone
+        assert (await following(reader)).seq == 2
+        with pytest.raises(ResourceExhausted) as caught:
+            await following(reader)
+        assert caught.value.details["LastSeq"] == "2"

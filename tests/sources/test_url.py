@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,19 @@ async def test_the_target_is_a_directory_that_holds_the_file(
     assert tree(mount.path) == {name: ("file", http_server.content, 0o644)}
     assert mount.path.stat().st_mode & 0o777 == 0o755
     assert names(tmp_path) == ["content"]
+
+
+async def test_every_user_of_a_container_can_read_it_whatever_the_nodes_umask_is(
+    http_server: BadHttpServer, tmp_path: Path
+) -> None:
+    before = os.umask(0o077)  # as a node has it
+    try:
+        request = FetchRequest(Execution(), source(http_server.url + "/file"), tmp_path)
+        mount = await make(tmp_path).fetch(request)
+    finally:
+        os.umask(before)
+    assert mount.path.stat().st_mode & 0o777 == 0o755
+    assert (mount.path / "file").stat().st_mode & 0o777 == 0o644
 
 
 async def test_the_size_is_what_head_says_and_0_where_it_says_nothing(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import aiohttp
@@ -346,3 +348,27 @@ def test_a_kernel_that_imports_transfers_loads_no_network_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stdout == "False\n"
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+
+    def hang(*_args: object, **_options: object) -> list[object]:
+        answered.wait(30)
+        raise socket.gaierror("nobody says")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    waiting = [
+        asyncio.create_task(download("http://hangs.test/x", tmp_path / str(number), max_retries=0))
+        for number in range(50)
+    ]
+    try:
+        await asyncio.wait(waiting, timeout=0.5)
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(lambda: "free") == "free"
+    finally:
+        answered.set()
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(each, NetworkFailure) for each in ended)

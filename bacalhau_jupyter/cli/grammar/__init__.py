@@ -1,7 +1,13 @@
-"""The command grammar: verbs, flags and what they return. Shell and notebook are its two front ends."""
+"""The command grammar: the official verbs and flags, used by the shell and by ``%bacalhau``.
+
+Commands return `Table`, `Record`, `Text` or what the session returns for a finished job; the front end shows it.
+"""
 
 from __future__ import annotations
 
-from bacalhau_jupyter.cli.grammar.verbs import Group, bacalhau, read_spec, spec_of, submit
+# Each of these modules adds its verbs to the root when it is imported.
+from bacalhau_jupyter.cli.grammar import docker, jobs, nodes
+from bacalhau_jupyter.cli.grammar.root import Group, bacalhau
+from bacalhau_jupyter.cli.grammar.specs import read_spec, spec_of, submit
 
-__all__ = ["Group", "bacalhau", "read_spec", "spec_of", "submit"]
+__all__ = ["Group", "bacalhau", "docker", "jobs", "nodes", "read_spec", "spec_of", "submit"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import click
 
-from bacalhau_jupyter.cli.grammar.output import FORMATS
+from bacalhau_jupyter.cli.grammar.output import FORMATS, Show
 from bacalhau_jupyter.models.errors import BadRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -82,13 +83,25 @@ def wait_options(function: F) -> F:
 
 
 def print_options(function: F) -> F:
-    """Flags of verbs that list or describe."""
-    return _stack(
-        click.option("--output", "form", type=click.Choice(FORMATS), default="table", help="How to show it."),
-        click.option("--pretty/--no-pretty", default=True, help="Indent JSON."),
-        click.option("--hide-header", is_flag=True, help="No headings."),
-        click.option("--wide", is_flag=True, help="Full IDs."),
-    )(function)
+    """Flags of verbs that list or describe; the verb gets ``wide``, its result takes the others along."""
+
+    @functools.wraps(function)
+    def shown(*, form: str, hide_header: bool, pretty: bool, **values: Any) -> Any:
+        result = function(**values)
+        result.show = Show(form, hide_header=hide_header, pretty=pretty)
+        return result
+
+    return cast(
+        F,
+        _stack(
+            click.option(
+                "--output", "form", type=click.Choice(FORMATS), default="table", help="How to show it."
+            ),
+            click.option("--pretty/--no-pretty", default=True, help="Indent JSON."),
+            click.option("--hide-header", is_flag=True, help="No headings."),
+            click.option("--wide", is_flag=True, help="Full IDs."),
+        )(shown),
+    )
 
 
 def namespace_option(function: F) -> F:
@@ -111,11 +124,6 @@ def pairs(values: Sequence[str], flag: str) -> dict[str, str]:
             raise BadRequest(f"{flag} wants KEY=VALUE, not {text!r}")
         found[key.strip()] = value
     return found
-
-
-def without_dashes(command: Sequence[str]) -> list[str]:
-    """Drop the ``--`` between an image and its command (click keeps it once arguments have begun)."""
-    return list(command[1:] if command and command[0] == "--" else command)
 
 
 def job_options(values: Mapping[str, Any]) -> dict[str, Any]:

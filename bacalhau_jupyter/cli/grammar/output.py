@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 FORMATS = ("table", "json", "yaml", "csv")
 
 
+@dataclass(frozen=True)
+class Show:
+    """How a value is to be shown: the print flags of the verb that returned it."""
+
+    form: str = "table"
+    hide_header: bool = False
+    pretty: bool = True
+
+
 @dataclass
 class Table:
     """Rows under headings, with the full records behind them for JSON and YAML."""
@@ -26,6 +35,7 @@ class Table:
     rows: Sequence[Sequence[object]]
     records: Any = None
     note: str = ""
+    show: Show = Show()
 
     def df(self) -> pd.DataFrame:
         """Return the rows as a DataFrame."""
@@ -45,18 +55,20 @@ class Table:
         )
         return f"{body}\n{self.note}" if self.note else body
 
-    def render(self, form: str, *, hide_header: bool = False, pretty: bool = True) -> str:
+    def render(self, show: Show) -> str:
         """Return the table in one of `FORMATS`."""
-        if form == "csv":
+        if show.form == "csv":
             out = io.StringIO()
             writer = csv.writer(out, lineterminator="\n")
-            if not hide_header:
+            if not show.hide_header:
                 writer.writerow(self.columns)
             writer.writerows([_cell(value) for value in row] for row in self.rows)
             return out.getvalue().rstrip("\n")
-        if form == "table":
-            return self.text(hide_header=hide_header)
-        return _dump(self.records if self.records is not None else self._plain(), form, pretty=pretty)
+        if show.form == "table":
+            return self.text(hide_header=show.hide_header)
+        return _dump(
+            self.records if self.records is not None else self._plain(), show.form, pretty=show.pretty
+        )
 
     def _plain(self) -> list[dict[str, object]]:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
@@ -80,6 +92,7 @@ class Record:
 
     record: Any
     sections: Sequence[tuple[str, Mapping[str, object] | Table | str]] = field(default_factory=list)
+    show: Show = Show()
 
     def text(self) -> str:
         """Return the sections as text; without sections, YAML."""
@@ -97,12 +110,11 @@ class Record:
             parts.append(f"{title}\n{body}" if title else body)
         return "\n\n".join(parts)
 
-    def render(self, form: str, *, hide_header: bool = False, pretty: bool = True) -> str:
+    def render(self, show: Show) -> str:
         """Return the record in one of `FORMATS` (csv falls back to JSON)."""
-        del hide_header
-        if form == "table":
+        if show.form == "table":
             return self.text()
-        return _dump(self.record, "yaml" if form == "yaml" else "json", pretty=pretty)
+        return _dump(self.record, "yaml" if show.form == "yaml" else "json", pretty=show.pretty)
 
     def _repr_html_(self) -> str:
         parts = []
@@ -126,10 +138,11 @@ class Text:
     """A line or two that are the whole answer."""
 
     text: str
+    show: Show = Show()
 
-    def render(self, form: str, *, hide_header: bool = False, pretty: bool = True) -> str:
+    def render(self, show: Show) -> str:
         """Return the text."""
-        del form, hide_header, pretty
+        del show
         return self.text
 
     def __repr__(self) -> str:
@@ -137,20 +150,6 @@ class Text:
 
 
 Result = Table | Record | Text
-
-
-def output_form(arguments: list[str]) -> tuple[str, bool, bool]:
-    """Read the print flags of a verb that lists or describes; ``-o NAME:PATH`` of ``docker run`` is no form."""
-    form = "table"
-    for position, word in enumerate(arguments):
-        if word == "--":
-            break
-        if word == "--output" and position + 1 < len(arguments):
-            form = arguments[position + 1]
-        elif word.startswith("--output="):
-            form = word.partition("=")[2]
-    known = form if form in FORMATS else "table"
-    return known, "--hide-header" in arguments, "--no-pretty" not in arguments
 
 
 def _cell(value: object) -> str:

@@ -9,6 +9,7 @@ import click
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
     from bacalhau_jupyter.client.job import Job
+    from bacalhau_jupyter.models.job import Job as JobModel
 
 
 class Session(Protocol):
@@ -18,7 +19,11 @@ class Session(Protocol):
         """Return the connected client (of a saved profile when ``context`` is given)."""
         ...
 
-    def follow(self, job: Job, *, logs: bool, check: bool) -> Any:
+    def submit(self, client: Client, model: JobModel, *, force: bool, on_interrupt: str) -> Job:
+        """Submit a job and tell the cluster's warnings."""
+        ...
+
+    def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str = "stop") -> Any:
         """Show a job until it is over; return what the front end returns for a finished job."""
         ...
 

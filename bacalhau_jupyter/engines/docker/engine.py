@@ -1,7 +1,8 @@
 """The docker engine: bids, starts, follows, stops and removes containers.
 
-Calls to the Docker Engine block, so they run in a bounded pool of threads; each running container has one
-further thread that follows it (`follower`).
+Calls to the Docker Engine block, so they run in threads, bounded in number: a pool for what is quick, one for
+starts, which may wait for an image, and one thread for each question to a registry, which may never be answered.
+Each running container has one further thread that follows it (`follower`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bacalhau_jupyter.engines.base import (
+    ACCEPTED,
     Availability,
     Bid,
     Outcome,
@@ -53,7 +56,9 @@ from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import NetworkType
 
 CALLS = 16
-"""Calls to the Docker Engine at a time."""
+"""Quick calls to the Docker Engine, and starts, at a time."""
+QUESTIONS = 8
+"""Registries that are asked at a time."""
 STOP_GRACE = 1
 """Seconds between SIGTERM and SIGKILL when an execution is cancelled."""
 LAST_OUTPUT_TIMEOUT = 5.0
@@ -82,6 +87,8 @@ class DockerEngine:
         self._env = os.environ if env is None else env
         self._home = home
         self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="docker-call")
+        self._starts = ThreadPoolExecutor(CALLS, thread_name_prefix="docker-start")
+        self._questions = asyncio.Semaphore(QUESTIONS)
         self._followers: dict[str, Follower] = {}
         self._starting: dict[str, tuple[Abort, asyncio.Future[str]]] = {}
         self._daemon: Daemon | None = None
@@ -105,14 +112,17 @@ class DockerEngine:
         if reason := unsupported(task):
             return Bid(accepted=False, reason=reason)
         images = self._known_images()
-        return await self._call(lambda: images.bid(params.image))
+        if await self._call(lambda: images.fits_here(params.image)):
+            return ACCEPTED
+        async with self._questions:
+            return await self._ask(lambda: images.bid(params.image))
 
     async def start(self, request: RunRequest, progress: Progress = no_progress) -> str:
         identifier, daemon = request.execution.id, self._connected()
         params = docker_params(task_of(request.execution))
         launcher = Launcher(daemon, self._known_images(), request, params, self._default_network())
         abort = Abort()
-        launch = asyncio.ensure_future(self._call(lambda: launcher.launch(progress, abort)))
+        launch = asyncio.ensure_future(self._call(lambda: launcher.launch(progress, abort), self._starts))
         self._starting[identifier] = (abort, launch)
         try:
             container = await asyncio.shield(launch)
@@ -197,7 +207,8 @@ class DockerEngine:
             follower.stop()
         for follower in followers:
             follower.join()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._pool, self._starts):
+            pool.shutdown(wait=True, cancel_futures=True)
         if self._daemon is not None:
             self._daemon.close()
 
@@ -249,14 +260,28 @@ class DockerEngine:
         with contextlib.suppress(BacalhauError):
             await self._call(lambda: hand_over(daemon, daemon.inspect(container) or {}, node_id, unremovable))
 
-    async def _call(self, function: Callable[[], T]) -> T:
+    async def _call(self, function: Callable[[], T], pool: ThreadPoolExecutor | None = None) -> T:
         url = self._connected().endpoint.url
 
         def run() -> T:
             with translated(url):
                 return function()
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, run)
+        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, run)
+
+    async def _ask(self, function: Callable[[], T]) -> T:
+        """Call what may never answer: whoever waits can be cancelled, and neither a stop nor an exit waits for it."""
+        url, answer = self._connected().endpoint.url, Future[T]()
+
+        def run() -> None:
+            try:
+                with translated(url):
+                    answer.set_result(function())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=run, name="docker-registry", daemon=True).start()
+        return await asyncio.shield(asyncio.wrap_future(answer))
 
     def _connected(self) -> Daemon:
         if self._daemon is None:

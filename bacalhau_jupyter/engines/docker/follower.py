@@ -15,9 +15,9 @@ from typing import Any
 
 from bacalhau_jupyter.engines.base import EndReason, Outcome
 from bacalhau_jupyter.engines.docker.daemon import Daemon, Stream, engine_error, translated
-from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost, Position, position_of
+from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost
 from bacalhau_jupyter.engines.docker.params import COMPONENT
-from bacalhau_jupyter.engines.logfile import LogWriter
+from bacalhau_jupyter.engines.logfile import LogWriter, Survey, survey
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, ServiceUnavailable
 
@@ -27,6 +27,8 @@ PATIENCE = 60.0
 SETTLE = 2
 """Seconds between the end of a container's output and its state saying so, at most."""
 JOIN_TIMEOUT = 5.0
+KILLED = 137
+"""Exit code of a program that was killed."""
 
 
 class Follower:
@@ -110,7 +112,7 @@ class Follower:
             self.outcome.set_result(outcome)
 
     def _follow(self) -> Outcome:
-        position = position_of(self._log_path)
+        position = survey(self._log_path)
         if position.ended:
             state = self._until_ended(None, position)
         else:
@@ -119,7 +121,7 @@ class Follower:
             self._on_ended(state)
         return self._judge(state)
 
-    def _write_until_ended(self, writer: LogWriter, position: Position) -> dict[str, Any]:
+    def _write_until_ended(self, writer: LogWriter, position: Survey) -> dict[str, Any]:
         try:
             state = self._until_ended(LogCopier(writer, position), position)
             _end(writer)
@@ -132,7 +134,7 @@ class Follower:
         finally:
             writer.close()
 
-    def _until_ended(self, copier: LogCopier | None, position: Position) -> dict[str, Any]:
+    def _until_ended(self, copier: LogCopier | None, position: Survey) -> dict[str, Any]:
         waited, delays, seen = 0.0, backoff(RETRY_FIRST, RETRY_LONGEST), dict(position.written)
         while True:
             try:
@@ -215,13 +217,20 @@ class Follower:
         code = int(state.get("ExitCode", 0))
         if self.cancelled:
             return Outcome(EndReason.CANCELLED, code)
-        if state.get("OOMKilled"):
+        if state.get("OOMKilled") or (code == KILLED and self._memory and self._out_of_memory(state)):
             limit = f" (it was {self._memory / 1e6:,.0f} MB)" if self._memory else ""
             error = engine_error(
                 "memory limit exceeded", hint=f"Increase the task's memory limit{limit}.", code="OOM"
             )
             return Outcome(EndReason.OOM, code, error)
         return Outcome(EndReason.EXITED, code)
+
+    def _out_of_memory(self, state: dict[str, Any]) -> bool:
+        try:
+            with translated(self._daemon.endpoint.url):
+                return self._daemon.ran_out_of_memory(self.container, str(state.get("StartedAt", "")))
+        except (BacalhauError, ValueError):
+            return False
 
     def _kill(self) -> None:
         try:

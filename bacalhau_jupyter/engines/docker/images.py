@@ -43,6 +43,16 @@ class Images:
         self._platforms: dict[str, tuple[int, list[str]]] = {}
         self._wrong_here: set[str] = set()
 
+    def fits_here(self, image: str) -> bool:
+        """Whether a copy that lies here runs on this engine's platform; asks no registry.
+
+        Raises
+        ------
+        EngineError
+            ``ImageInvalid``.
+        """
+        return self._local_platform(image) == self._daemon.platform
+
     def bid(self, image: str) -> Bid:
         """Say whether the image runs on this engine's platform.
 

@@ -141,4 +141,9 @@ def _start_error(message: str) -> EngineError | BacalhauError:
             f"failed to start container: exec: {problem.group(1)}",
             hint="Check Entrypoint and Parameters: the program must exist in the image and be executable.",
         )
+    if "could not select device driver" in message and "[[gpu]]" in message:
+        return engine_error(
+            "the Docker Engine can't hand GPUs to containers: it has no GPU runtime",
+            hint="Install the NVIDIA Container Toolkit on this node, or set Compute.AllocatedCapacity.GPU=0.",
+        )
     return engine_error(f"failed to start container: {_RUNTIME_PREFIX.sub('', message)}")

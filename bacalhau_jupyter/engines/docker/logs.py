@@ -6,18 +6,16 @@ daemon's log is read again from its start: nothing is lost or doubled, whatever 
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
-from bacalhau_jupyter.engines.logfile import END, STDERR, STDOUT, STREAM_LIMIT, LogWriter, read_frames
+from bacalhau_jupyter.engines.logfile import MAX_PAYLOAD, STDERR, STDOUT, STREAM_LIMIT, LogWriter, Survey
 
 _HEADER = struct.Struct(">BxxxI")
 _DAEMON_ERROR = 3
 _SECONDS = len("2026-11-21T21:23:10")
+_MILLISECONDS = len("2026-11-21T21:23:10.494")
 
 
 class BrokenStream(Exception):
@@ -26,37 +24,6 @@ class BrokenStream(Exception):
 
 class LogLost(Exception):
     """The execution's own log can't be written; ``__cause__`` is the `OSError`."""
-
-
-@dataclass
-class Position:
-    """How much of each stream the log file holds, and whether it has its end frame."""
-
-    written: dict[int, int] = field(default_factory=lambda: {STDOUT: 0, STDERR: 0})
-    ended: bool = False
-
-
-def position_of(path: Path) -> Position:
-    """Count what an execution's log file holds; a frame torn by a crash is cut off.
-
-    Raises
-    ------
-    OSError
-        The file can't be read or shortened.
-    """
-    position, offset, whole = Position(), 0, True
-    while whole and (frames := list(read_frames(path, offset))):
-        for frame in frames:
-            whole = frame.stream in (STDOUT, STDERR, END)
-            if not whole:
-                break
-            offset = frame.next_offset
-            position.ended = position.ended or frame.stream == END
-            if frame.stream != END:
-                position.written[frame.stream] += len(frame.data)
-    if path.exists() and path.stat().st_size > offset:
-        os.truncate(path, offset)
-    return position
 
 
 class LogCopier:
@@ -70,7 +37,7 @@ class LogCopier:
         What that log holds; kept up to date, so that `copy` can begin anew after a broken stream.
     """
 
-    def __init__(self, writer: LogWriter, position: Position) -> None:
+    def __init__(self, writer: LogWriter, position: Survey) -> None:
         self._writer = writer
         self._position = position
         self._clock = _StampReader()
@@ -86,31 +53,56 @@ class LogCopier:
             The log can't be written, because the disk is full for example.
         """
         skip = dict(self._position.written)
-        for stream, payload in _frames(chunks):
-            stamp, _, data = payload.partition(b" ")
-            if skip[stream]:
-                skipped = min(skip[stream], len(data))
-                skip[stream] -= skipped
-                data = data[skipped:]
-            # A node that restarts must not grant the stream its limit a second time.
-            data = data[: STREAM_LIMIT - self._position.written[stream]]
-            if data:
-                self._write(stream, data, self._clock.read(stamp))
+        for frames in _frames(chunks):
+            run = _Run()
+            for stream, payload in frames:
+                stamp, _, data = payload.partition(b" ")
+                if skip[stream]:
+                    skipped = min(skip[stream], len(data))
+                    skip[stream] -= skipped
+                    data = data[skipped:]
+                if not run.takes(stream, stamp, data):
+                    self._write(run)
+                    run = _Run(stream, stamp)
+                run.parts.append(data)
+                run.size += len(data)
+            self._write(run)
 
-    def _write(self, stream: int, data: bytes, stamp: int) -> None:
+    def _write(self, run: _Run) -> None:
+        # A node that restarts must not grant the stream its limit a second time.
+        data = b"".join(run.parts)[: STREAM_LIMIT - self._position.written[run.stream]]
+        if not data:
+            return
         try:
-            self._writer.write(stream, data, stamp)
+            self._writer.write(run.stream, data, self._clock.read(run.stamp))
         except OSError as error:
             raise LogLost from error
-        self._position.written[stream] += len(data)
+        self._position.written[run.stream] += len(data)
 
 
-def _frames(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield ``(stream, payload)`` for each frame, as soon as it is whole."""
+class _Run:
+    """Lines of one stream and millisecond that came together become one frame: each costs a write."""
+
+    def __init__(self, stream: int = STDOUT, stamp: bytes = b"") -> None:
+        self.stream = stream
+        self.stamp = stamp
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def takes(self, stream: int, stamp: bytes, data: bytes) -> bool:
+        return (
+            stream == self.stream
+            and self.stamp[:_MILLISECONDS] == stamp[:_MILLISECONDS]
+            and self.size + len(data) <= MAX_PAYLOAD
+        )
+
+
+def _frames(chunks: Iterator[bytes]) -> Iterator[list[tuple[int, bytes]]]:
+    """Yield the frames ``(stream, payload)`` that each chunk makes whole, as soon as they are."""
     buffer = bytearray()
     for chunk in chunks:
         buffer += chunk
-        start = 0
+        start, found = 0, list[tuple[int, bytes]]()
         while start + _HEADER.size <= len(buffer):
             stream, length = _HEADER.unpack_from(buffer, start)
             end = start + _HEADER.size + length
@@ -119,9 +111,11 @@ def _frames(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
             payload = bytes(buffer[start + _HEADER.size : end])
             start = end
             if stream == _DAEMON_ERROR:
+                yield found
                 raise BrokenStream(payload.decode(errors="replace").strip())
-            yield (STDERR if stream == STDERR else STDOUT), payload
+            found.append((STDERR if stream == STDERR else STDOUT, payload))
         del buffer[:start]
+        yield found
     if buffer:
         raise BrokenStream("the daemon's log stream ended inside a frame")
 

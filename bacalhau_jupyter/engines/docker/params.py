@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from bacalhau_jupyter.engines.base import RunRequest
+from bacalhau_jupyter.engines.docker.devices import gpu_options
 from bacalhau_jupyter.models.codec import Wire, convert
 from bacalhau_jupyter.models.errors import EngineError, ValidationError
 from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.resources import GPU, Resources
+from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import NetworkType, Task
 
 COMPONENT = "Docker"
@@ -134,7 +135,7 @@ def container_config(
     Raises
     ------
     EngineError
-        A GPU of a vendor that is not supported was granted.
+        A GPU was granted that can't be handed to a container.
     """
     execution = request.execution
     host: dict[str, Any] = {
@@ -191,9 +192,7 @@ def _limits(request: RunRequest) -> dict[str, Any]:
         limits |= {"Memory": granted.memory, "MemorySwap": granted.memory}
     if granted.cpu and not late_cpu_limit(granted):
         limits["NanoCpus"] = nano_cpus(granted)
-    if granted.gpus:
-        limits["DeviceRequests"] = [_gpus(granted.gpus)]
-    return limits
+    return limits | gpu_options(granted.gpus)
 
 
 def nano_cpus(granted: Resources) -> int:
@@ -208,14 +207,3 @@ def late_cpu_limit(granted: Resources) -> bool:
     container took 50 ms (of 300) longer to start.
     """
     return 0 < granted.cpu < 1
-
-
-def _gpus(gpus: list[GPU]) -> dict[str, Any]:
-    for gpu in gpus:
-        if gpu.vendor.upper() != "NVIDIA":
-            raise EngineError(
-                f"the docker engine can't hand a GPU of vendor {gpu.vendor or 'unknown'} to a container",
-                component=COMPONENT,
-                fails_execution=True,
-            )
-    return {"DeviceIDs": [str(gpu.index) for gpu in gpus], "Capabilities": [["gpu"]]}

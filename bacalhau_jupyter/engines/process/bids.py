@@ -115,12 +115,21 @@ def _check_targets(task: Task, tier: Tier, python: Iterable[Path]) -> None:
                 f"can't mount, so {target} can't appear inside a job: use a path below {root} "
                 f"and open it as {root.lstrip('/')}/… ({tier.label})"
             )
+    if not tier.mounts:
+        _check_read_only(task, tier)
     for what, targets in (("inputs", inputs), ("result paths", outputs)):
         if len({target.rstrip("/") for target in targets}) < len(targets):
             raise Refused(f"was given two {what} with the same place inside the job")
     bare = sorted(output.rstrip("/") for output in outputs)
     if not tier.mounts and any(_within(each, other) for each in bare for other in bare if each != other):
         raise Refused(f"can't mount one result path inside another ({tier.label})")
+
+
+def _check_read_only(task: Task, tier: Tier) -> None:
+    for source in task.input_sources:
+        wanted = {key.lower(): value for key, value in source.source.params.items()}.get("readwrite")
+        if wanted is True or str(wanted).strip().lower() == "true":
+            raise Refused(f"can't mount, so the input {source.target} can't be writable ({tier.label})")
 
 
 def _check_mount_point(target: str, python: Iterable[Path], other: str) -> None:

@@ -67,11 +67,11 @@ class _Batch:
         }
         self._one_per_partition(completed)
         wanted = range(self.job.count or 0)
-        if completed.issuperset(wanted):
+        if sum(partition in wanted for partition in completed) == len(wanted):
             self._complete()
             return self.plan
         taken = completed | {e.partition_index for e in self.live if e.job_version == self.job.version}
-        self._place([partition for partition in wanted if partition not in taken])
+        self._place(wanted, taken)
         return self.plan
 
     # ---- ending executions
@@ -202,7 +202,8 @@ class _Batch:
 
     # ---- placing
 
-    def _place(self, missing: list[int]) -> None:
+    def _place(self, wanted: range, taken: set[int]) -> None:
+        missing = len(wanted) - sum(partition in wanted for partition in taken)
         if not missing:
             return
         if any(step.execution.id in self.failed_here for step in self.plan.steps if isinstance(step, Change)):
@@ -212,8 +213,11 @@ class _Batch:
         placement = Placement(self.situation)
         placed = 0
         short: dict[int, dict[str, Refusal]] = {}
-        refused_before: dict[str, Refusal] | None = None
-        for partition in missing:
+        refused_from: int | None = None
+        # A count may be in the millions: it is walked, never listed.
+        for partition in wanted:
+            if partition in taken:
+                continue
             if placed >= NEW_EXECUTIONS_LIMIT:
                 self.plan.again = True
                 break
@@ -224,24 +228,29 @@ class _Batch:
                     Topic.SCHEDULING, f"Requested execution on {short_id(choice.id)}", {"NodeID": choice.id}
                 )
                 self.plan.steps.append(Place(choice.id, partition, note))
-            else:
-                short[partition] = choice
-                # A thousand partitions refused alike need not be asked a thousand times.
-                if choice == refused_before and all(refusal.full for refusal in choice.values()):
-                    break
-                refused_before = choice
+                continue
+            short[partition] = choice
+            if partition not in placement.tried:
+                # What no node takes though it never failed anywhere speaks for all the others like it.
+                refused_from = partition
+                break
+        if refused_from is not None:
+            for partition in sorted(placement.tried - taken):
+                refusals = placement.best(partition) if partition > refused_from else None
+                if isinstance(refusals, dict):
+                    short[partition] = refusals
         if short:
             self._wait_or_fail(missing, short, placed, placement)
 
     def _wait_or_fail(
-        self, missing: list[int], short: dict[int, dict[str, Refusal]], placed: int, placement: Placement
+        self, missing: int, short: dict[int, dict[str, Refusal]], placed: int, placement: Placement
     ) -> None:
         # The partition in the worst position speaks for the job.
         refusals = min(short.values(), key=lambda each: sum(refusal.temporary for refusal in each.values()))
         hopeless = not any(refusal.temporary for refusal in refusals.values())
         available = sum(node.ready for node in placement.nodes)
-        text = shortage_text(len(missing), available, placed, refusals)
-        details = shortage_details(len(missing), available, placed)
+        text = shortage_text(missing, available, placed, refusals)
+        details = shortage_details(missing, available, placed)
         tried = any(execution.job_version == self.job.version for execution in self.situation.executions)
         progress = placed > 0 or any(e.job_version == self.job.version for e in self.live)
         deadline = self.situation.submitted_ns + self.job.task.timeouts.queue_timeout * SECOND

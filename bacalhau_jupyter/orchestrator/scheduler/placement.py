@@ -22,6 +22,9 @@ ATTEMPTS_PER_NODE = 2
 REJECTION_PAUSE = 0.25
 """Seconds a node is left alone after it turned a bid down for want of capacity; doubles with each, to 30 s."""
 
+REASON_LENGTH = 300
+"""Characters of a node's own reason that a refusal repeats."""
+
 PATIENCE = 6
 """Capacity rejections in a row after which a node counts as full rather than as about to have room."""
 
@@ -66,10 +69,12 @@ def is_capacity_rejection(execution: Execution) -> bool:
 
 @dataclass
 class _Past:
-    """What happened on one node: failures per partition, turned down, rejections for capacity."""
+    """What happened on one node: failures per partition, turned down, rejections for capacity, the last reasons."""
 
     failures: Counter[int] = field(default_factory=Counter)
+    failed: dict[int, str] = field(default_factory=dict)
     barred: bool = False
+    objection: str = ""
     full: int = 0
     full_at: int = 0
 
@@ -81,12 +86,18 @@ class Placement:
     ----------
     situation
         What there is.
+
+    Attributes
+    ----------
+    tried
+        Partitions that failed somewhere: nodes may answer differently for them than for the others.
     """
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
         required, self._favoured = split_favoured(situation.job.constraints)
         self._past = _past(situation)
+        self.tried = {partition for past in self._past.values() for partition in past.failures}
         self._free: dict[str, Resources] = {}
         self._static: dict[str, str | None] = {}
         for node in situation.nodes:
@@ -120,9 +131,10 @@ class Placement:
         past = self._past.get(node.id)
         if past is not None:
             if past.barred:
-                return Refusal("job rejected")
-            if past.failures[partition] >= ATTEMPTS_PER_NODE:
-                return Refusal("job already executed on this node more than once")
+                return Refusal(_because("job rejected", past.objection))
+            if past.failures.get(partition, 0) >= ATTEMPTS_PER_NODE:
+                words = "job already executed on this node more than once"
+                return Refusal(_because(words, past.failed.get(partition, "")))
         if not node.ready:
             return Refusal("node is not connected", away=True)
         busy = f"node busy with available capacity {format_resources(self._free[node.id])}"
@@ -146,10 +158,18 @@ class Placement:
         ]
         return (
             10.0 * sum(matches([wish], node.info.labels) for wish in self._favoured)
-            + (30.0 if past is None or not past.failures[partition] else 0.0)
+            + (30.0 if past is None or not past.failures.get(partition) else 0.0)
             + 100.0 * (min(shares) if shares else 0.0)
             + self._situation.rng.randrange(5)
         )
+
+
+def _because(words: str, reason: str) -> str:
+    """Add a node's own reason to the official words, which alone would tell nobody what to change."""
+    reason = " ".join(reason.split())
+    if len(reason) > REASON_LENGTH:
+        reason = f"{reason[:REASON_LENGTH]}…"
+    return f"{words}: {reason}" if reason else words
 
 
 def _past(situation: Situation) -> dict[str, _Past]:
@@ -161,11 +181,13 @@ def _past(situation: Situation) -> dict[str, _Past]:
         state = execution.compute_state.state_type
         if state is ExecutionStateType.FAILED:
             entry.failures[execution.partition_index] += 1
+            entry.failed[execution.partition_index] = execution.compute_state.message
         elif is_capacity_rejection(execution):
             entry.full += 1
             entry.full_at = max(entry.full_at, execution.modify_time)
         elif state is ExecutionStateType.ASK_FOR_BID_REJECTED:
             entry.barred = True
+            entry.objection = execution.compute_state.message.removeprefix("rejected bid: ")
         elif state is ExecutionStateType.COMPLETED:
             entry.full = 0
     return past

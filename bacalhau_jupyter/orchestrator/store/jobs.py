@@ -114,10 +114,13 @@ def version(connection: sqlite3.Connection, job_id: str, number: int) -> Job:
         raise NotFound(f"job not found: {job_id}", component="JobStore")
     if number in (0, job.version):
         return job
-    row = connection.execute(
-        "SELECT spec, state, revision, modify_time FROM job_versions WHERE job_id=? AND version=?",
-        (job_id, number),
-    ).fetchone()
+    row = None
+    # A number from outside may be too large for the database.
+    if 0 < number < job.version:
+        row = connection.execute(
+            "SELECT spec, state, revision, modify_time FROM job_versions WHERE job_id=? AND version=?",
+            (job_id, number),
+        ).fetchone()
     if row is None:
         raise NotFound(f"job version {number} not found for job {job_id}", component="JobStore")
     return _job(row)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.engines.docker import DockerEngine
+from bacalhau_jupyter.engines.docker.daemon import _unchunked
 from bacalhau_jupyter.models.errors import EngineError
 from tests.engines.docker.conftest import Node
 
@@ -206,3 +212,63 @@ async def test_questions_before_the_probe_are_refused_in_one_sentence(tmp_path: 
     with pytest.raises(EngineError, match="no Docker Engine was found"):
         await engine.existing()
     await engine.close()
+
+
+class Pieces(io.RawIOBase):
+    """A socket that gives a few bytes at a time."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self.rest, self.size = data, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece, self.rest = self.rest[: self.size], self.rest[self.size :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def chunked(parts: list[bytes]) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+@settings(max_examples=100, deadline=None)
+@given(parts=st.lists(st.binary(min_size=1, max_size=30)), size=st.integers(1, 40), cut=st.floats(0, 0.99))
+def test_chunks_of_an_answer_are_joined_wherever_they_are_cut(
+    parts: list[bytes], size: int, cut: float
+) -> None:
+    whole = chunked(parts)
+    assert b"".join(_unchunked(io.BufferedReader(Pieces(whole, size)))) == b"".join(parts)
+    end = whole[: int(cut * (len(whole) - 4))]  # a few bytes of the last chunk's head must be missing
+    got: list[bytes] = []
+    with pytest.raises(ConnectionError, match="ended early"):
+        got.extend(_unchunked(io.BufferedReader(Pieces(end, size))))
+    assert b"".join(parts).startswith(b"".join(got))
+
+
+def test_what_is_not_chunked_is_refused() -> None:
+    with pytest.raises(ConnectionError, match="not chunked properly"):
+        list(_unchunked(io.BufferedReader(Pieces(b"hello\r\n", 99))))
+
+
+@pytest.mark.parametrize(
+    ("command", "told"), [(["tail", "/dev/zero"], True), (["sh", "-c", "kill -9 $$; exit 137"], False)]
+)
+async def test_an_out_of_memory_kill_is_known_from_the_engines_events(
+    node: Node, api: Any, busybox_image: str, command: list[str], told: bool
+) -> None:
+    # Under load a container's state misses one such kill in ten.
+    limit = 16 << 20
+    config = {
+        "Image": busybox_image, "Cmd": command, "HostConfig": {"Memory": limit, "MemorySwap": limit},
+    }  # fmt: skip
+    container = api.create_container_from_config(config)["Id"]
+    try:
+        api.start(container)
+        assert api.wait(container, timeout=30)["StatusCode"] == 137
+        daemon = node.engine._connected()
+        started = api.inspect_container(container)["State"]["StartedAt"]
+        assert await asyncio.to_thread(daemon.ran_out_of_memory, container, started) is told
+    finally:
+        api.remove_container(container, force=True)

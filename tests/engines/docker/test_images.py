@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from docker.errors import ImageNotFound
 
+from bacalhau_jupyter.engines.docker.engine import CALLS
 from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import EngineError
 from tests.engines.docker.conftest import Node, derived_image, execution_of, load_image, output_of
@@ -48,8 +49,15 @@ def pushed(api: Any, busybox_image: str, registry: Registry) -> Iterator[Pushed]
 async def test_a_local_image_without_a_registry_digest_is_accepted(
     node: Node, api: Any, busybox_image: str
 ) -> None:
-    assert not api.inspect_image(busybox_image)["RepoDigests"]
-    assert (await node.engine.bid(execution_of({"Image": busybox_image}))).accepted
+    # Of its own, since somebody may have pushed the shared one from here.
+    image = derived_image(
+        api, busybox_image, "bacalhau-jupyter-test/never-pushed", ['LABEL "pushed"="never"']
+    )
+    try:
+        assert not api.inspect_image(image)["RepoDigests"]
+        assert (await node.engine.bid(execution_of({"Image": image}))).accepted
+    finally:
+        remove(api, image)
 
 
 async def test_an_image_can_be_named_by_its_id(node: Node, api: Any, busybox_image: str) -> None:
@@ -188,3 +196,30 @@ async def test_the_registry_is_asked_once_an_hour(
         clock.advance(seconds)
         assert (await node.engine.bid(execution_of({"Image": pushed.tagged}))).accepted
     assert len(asked) == 2
+
+
+async def test_registries_that_do_not_answer_hold_up_no_other_task(node: Node, busybox_image: str) -> None:
+    held: list[asyncio.StreamWriter] = []
+    asked = asyncio.Event()
+
+    async def hold(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+        asked.set()
+
+    silent = await asyncio.start_server(hold, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    images = [f"127.0.0.1:{port}/never:{number}" for number in range(2 * CALLS)]
+    bids = [asyncio.create_task(node.engine.bid(execution_of({"Image": image}))) for image in images]
+    try:
+        await asyncio.wait_for(asked.wait(), 10)
+        async with asyncio.timeout(20):
+            assert (await node.run({"Image": busybox_image, "Parameters": ["echo", "on"]})).stdout == "on\n"
+        assert not any(bid.done() for bid in bids)
+    finally:
+        for bid in bids:
+            bid.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*bids, return_exceptions=True)
+        silent.close()
+        for writer in held:
+            writer.close()

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost, position_of
-from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, LogWriter, read_frames
+from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost
+from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, LogWriter, read_frames, survey
 from bacalhau_jupyter.lib.times import parse_rfc3339
 
 STAMP = "2026-11-21T21:23:10.494587496Z"
@@ -31,7 +31,7 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
 def copy(path: Path, chunks: Iterator[bytes]) -> None:
     writer = LogWriter(path)
     try:
-        LogCopier(writer, position_of(path)).copy(chunks)
+        LogCopier(writer, survey(path)).copy(chunks)
     finally:
         writer.close()
 
@@ -79,6 +79,14 @@ def test_frames_carry_the_daemons_own_times(tmp_path: Path) -> None:
     ]
 
 
+def test_lines_of_one_millisecond_that_come_together_share_a_frame(tmp_path: Path) -> None:
+    stamps = [f"2026-11-21T21:23:10.{number // 10:03}{number % 10}00000Z" for number in range(40)]
+    copy(tmp_path / "log", iter([b"".join(frame(STDOUT, b"line\n", stamp) for stamp in stamps)]))
+    frames = list(read_frames(tmp_path / "log"))
+    assert [item.data for item in frames] == [b"line\n" * 10] * 4
+    assert frames[1].time_ns == parse_rfc3339(stamps[10])
+
+
 def test_a_frame_is_written_as_soon_as_it_is_whole(tmp_path: Path) -> None:
     first, second = frame(STDOUT, b"first\n"), frame(STDERR, b"second\n")
 
@@ -114,7 +122,7 @@ def test_a_full_disk_is_told_apart_from_a_broken_stream() -> None:
     writer = LogWriter(Path("/dev/full"))
     try:
         with pytest.raises(LogLost) as lost:
-            LogCopier(writer, position_of(Path("/nowhere"))).copy(iter([frame(STDOUT, b"x")]))
+            LogCopier(writer, survey(Path("/nowhere"))).copy(iter([frame(STDOUT, b"x")]))
         assert isinstance(lost.value.__cause__, OSError)
     finally:
         writer.close()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.engines.base import RunRequest
+from bacalhau_jupyter.engines.docker.devices import gpu_options
 from bacalhau_jupyter.engines.docker.params import container_config, container_name, docker_params, task_of
 from bacalhau_jupyter.models.errors import BadRequest, EngineError
 from bacalhau_jupyter.models.execution import Execution
@@ -67,13 +68,46 @@ def test_a_member_of_a_wrong_type_is_named() -> None:
         config_of({"Image": "a", "Entrypoint": "sh -c"})
 
 
-def test_gpus_are_asked_for_by_index_and_other_vendors_are_refused() -> None:
+def test_nvidia_gpus_are_asked_for_by_index() -> None:
     two = Resources(gpu=2, gpus=[GPU(index=0, vendor="NVIDIA"), GPU(index=3, vendor="NVIDIA")])
-    assert config_of({"Image": "a"}, two)["HostConfig"]["DeviceRequests"] == [
-        {"DeviceIDs": ["0", "3"], "Capabilities": [["gpu"]]}
-    ]
-    with pytest.raises(EngineError, match="vendor Intel"):
-        config_of({"Image": "a"}, Resources(gpu=1, gpus=[GPU(vendor="Intel")]))
+    host = config_of({"Image": "a"}, two)["HostConfig"]
+    assert host["DeviceRequests"] == [{"DeviceIDs": ["0", "3"], "Capabilities": [["gpu"]]}]
+    assert "Devices" not in host
+
+
+def test_gpus_of_other_vendors_are_handed_over_as_device_files(tmp_path: Path) -> None:
+    links = tmp_path / "dri" / "by-path"
+    links.mkdir(parents=True)
+    for address, number in (("0000:63:00.0", 1), ("0000:4d:00.0", 0)):
+        for kind, name in (("card", f"card{number}"), ("render", f"renderD{128 + number}")):
+            (tmp_path / "dri" / name).touch()
+            (links / f"pci-{address}-{kind}").symlink_to(f"../{name}")
+    amd = GPU(index=0, vendor="AMD/ATI", pci_address="0000:63:00.0")
+    intel = GPU(index=1, vendor="Intel", pci_address="0000:4D:00.0")
+    devices = gpu_options([amd, intel], tmp_path)["Devices"]
+    assert [Path(each["PathOnHost"]).relative_to(tmp_path).as_posix() for each in devices] == [
+        "kfd", "dri/card1", "dri/renderD129", "dri/card0", "dri/renderD128",
+    ]  # fmt: skip
+    assert all(each["PathInContainer"] == each["PathOnHost"] for each in devices)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "reason"),
+    [
+        (GPU(vendor="Matrox"), "vendor Matrox"),
+        (GPU(), "vendor unknown"),
+        (
+            GPU(index=2, vendor="Intel", name="Flex 170", pci_address="0000:4d:00.0"),
+            "GPU 2 .Flex 170. are not",
+        ),
+        (GPU(vendor="AMD/ATI"), "device files of GPU 0"),
+    ],
+)
+def test_a_gpu_that_can_not_be_handed_over_is_an_error_that_names_it(
+    gpu: GPU, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(EngineError, match=reason):
+        gpu_options([gpu], tmp_path)
 
 
 def test_a_node_without_networked_jobs_runs_silent_ones_without_a_network() -> None:

@@ -21,8 +21,16 @@ from bacalhau_jupyter.engines.base import EndReason, InputMount
 from bacalhau_jupyter.engines.process import ProcessEngine, frames, host
 from bacalhau_jupyter.engines.process.tiers import Restricted
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
+from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import NetworkConfig, NetworkType, Port, ResourcesConfig
+from bacalhau_jupyter.models.spec import (
+    NetworkConfig,
+    NetworkType,
+    Port,
+    ResourcesConfig,
+    SpecConfig,
+    replace,
+)
 from tests.engines.process.bench import SYSTEM_PYTHON, Bench, all_frames, make_execution, own_python, until
 
 ROOT = os.geteuid() == 0
@@ -515,6 +523,17 @@ async def test_closing_the_engine_leaves_running_tasks_alone(bench: Bench) -> No
     assert (await bench.finish(request)).stdout == "end\n"
 
 
+def writable(execution: Execution) -> Execution:
+    """Ask for the right to write to an execution's one input."""
+    assert execution.job is not None
+    task = execution.job.task
+    given = replace(
+        task.input_sources[0], source=SpecConfig(type="localDirectory", params={"readwrite": "true"})
+    )
+    job = replace(execution.job, tasks=[replace(task, input_sources=[given])])
+    return replace(execution, job=job)
+
+
 # --- bids ------------------------------------------------------------------------------------------------------
 
 
@@ -548,6 +567,7 @@ async def test_every_refusal_names_its_reason(bench: Bench, tier: str) -> None:
     if tier == "restricted":
         cases["can't mount, so /data"] = make_execution(["true"], inputs=["/data"])
         cases["can't mount, so /results"] = make_execution(["true"], outputs=[("a", "/results")])
+        cases["can't be writable"] = writable(make_execution(["true"], inputs=["/inputs/a"]))
         cases["inside another"] = make_execution(["true"], outputs=[("a", "/outputs"), ("b", "/outputs/b")])
     else:
         cases["/usr for itself"] = make_execution(["true"], inputs=["/usr/share/x"])

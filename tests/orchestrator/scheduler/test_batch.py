@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -8,7 +9,11 @@ from bacalhau_jupyter.models.execution import DesiredStateType, ExecutionStateTy
 from bacalhau_jupyter.models.job import JobStateType
 from bacalhau_jupyter.models.messages import AskForBid, BidAccepted, BidRejected, CancelExecution
 from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.spec import Constraint
+from bacalhau_jupyter.orchestrator.scheduler.batch import schedule_batch
+from bacalhau_jupyter.orchestrator.scheduler.plan import JobChange, NodeView, Place, Situation
 from tests.orchestrator.scheduler.world import World
+from tests.orchestrator.support import CORES, node_info, noop_job
 
 
 def kinds(world: World) -> list[type]:
@@ -56,6 +61,28 @@ def test_twenty_new_executions_per_evaluation_then_it_goes_on() -> None:
     assert len(world.live()) == 50
 
 
+@pytest.mark.parametrize(("zone", "placed"), [("", 4), ("nowhere", 0)])
+def test_a_vast_count_is_walked_not_listed(zone: str, placed: int) -> None:
+    constraints = [Constraint(key="zone", operator="=", values=[zone])] if zone else []
+    situation = Situation(
+        job=noop_job("vast", count=2**31 - 1, constraints=constraints),
+        executions=[],
+        nodes=[NodeView(node_info("n-1", CORES))],
+        used={},
+        request=Resources(cpu=0.5),
+        submitted_ns=0,
+        now_ns=1,
+    )
+    start = time.monotonic()
+    plan = schedule_batch(situation)
+    assert time.monotonic() - start < 1
+    assert sum(isinstance(step, Place) for step in plan.steps) == placed
+    if not placed:
+        (failure,) = plan.steps
+        assert isinstance(failure, JobChange)
+        assert "requested: 2147483647, available: 1, suitable: 0" in failure.message
+
+
 def test_count_zero_completes_at_once() -> None:
     world = World(nodes=0)
     job = world.submit(count=0)
@@ -76,7 +103,7 @@ def test_a_failing_job_is_tried_twice_per_node_then_fails_with_the_official_word
     assert state.state_type is JobStateType.FAILED
     assert state.message == (
         "not enough nodes to run job. requested: 1, available: 1, suitable: 0.\n"
-        "• Node n-1: job already executed on this node more than once"
+        "• Node n-1: job already executed on this node more than once: boom"
     )
     assert len(world.executions(job.id)) == 2
 
@@ -89,7 +116,9 @@ def test_a_bid_rejected_for_a_reason_bars_the_node() -> None:
         world.bid(world.live()[0], "this node does not run jobs that require network access")
     world.settle(job.id)
     assert {e.node_id for e in world.executions(job.id)} == {"n-1", "n-2"}
-    assert world.job(job.id).state.message.endswith("• 2 of 2 nodes: job rejected")
+    assert world.job(job.id).state.message.endswith(
+        "• 2 of 2 nodes: job rejected: this node does not run jobs that require network access"
+    )
 
 
 def test_a_bid_rejected_for_capacity_does_not_bar_the_node() -> None:

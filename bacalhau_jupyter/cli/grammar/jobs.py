@@ -1,0 +1,169 @@
+"""``job …`` and ``attach``: submit, look at, fetch and stop jobs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bacalhau_jupyter.cli.grammar.options import namespace_option, print_options, wait_options
+from bacalhau_jupyter.cli.grammar.output import Result, Text
+from bacalhau_jupyter.cli.grammar.root import bacalhau, client
+from bacalhau_jupyter.cli.grammar.session import current
+from bacalhau_jupyter.cli.grammar.specs import read_file, read_spec, submit
+from bacalhau_jupyter.cli.grammar.views import executions_table, history_table, job_record, jobs_table
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+
+
+@bacalhau.group()
+def job() -> None:
+    """Submit, look at and stop jobs."""
+
+
+@job.command("run")
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option("--force", is_flag=True, help="Submit even an unchanged spec.")
+@wait_options
+def job_run(file: str, force: bool, **flags: Any) -> Any:
+    """Submit the job spec in FILE (YAML or JSON, - for standard input)."""
+    text = sys.stdin.read() if file == "-" else read_file(file)
+    model = read_spec(text, "the job spec" if file == "-" else file)
+    if flags["dry_run"]:
+        answer = client().call(lambda api: api.diff(model))
+        return Text(answer.diff or "no changes")
+    return submit(model, force=force, **flags)
+
+
+@job.command("validate")
+@click.argument("file", type=click.Path(dir_okay=False))
+def job_validate(file: str) -> Result:
+    """Check a job spec without submitting it."""
+    from bacalhau_jupyter.models.normalize import normalize_job
+    from bacalhau_jupyter.models.validate import validate_submission
+
+    model = read_spec(read_file(file), file)
+    validate_submission(normalize_job(model))
+    return Text(f"{file} is a valid job spec")
+
+
+@job.command("list")
+@click.option("--labels", multiple=True, metavar="SELECTOR", help="Only jobs whose labels match.")
+@click.option("--limit", default=10, help="How many.")
+@click.option("--next-token", default="", help="Go on after an earlier page.")
+@click.option("--order-by", type=click.Choice(["id", "created_at"]), default="created_at", help="Order.")
+@click.option("--order-reversed/--order-forward", default=True, help="Newest first.")
+@print_options
+def job_list(
+    labels: Sequence[str], limit: int, next_token: str, order_by: str, order_reversed: bool, **show: Any
+) -> Result:
+    """List jobs."""
+    order = "" if order_by == "id" else order_by
+    page = client().call(
+        lambda api: api.list_jobs(
+            labels=labels, limit=limit, next_token=next_token, order_by=order, reverse=order_reversed
+        )
+    )
+    table = jobs_table(page.items, wide=show["wide"])
+    table.note = f"more: --next-token {page.next_token}" if page.next_token else ""
+    return table
+
+
+@job.command("describe")
+@click.argument("job_id")
+@namespace_option
+@print_options
+def job_describe(job_id: str, namespace: str, **show: Any) -> Result:
+    """Show everything about a job."""
+    answer = client().call(lambda api: api.get_job(job_id, namespace=namespace, include="executions,history"))
+    executions = answer.executions.items if answer.executions else []
+    history = answer.history.items if answer.history else []
+    return job_record(answer.job, executions, history)
+
+
+@job.command("executions")
+@click.argument("job_id")
+@click.option("--all-versions", is_flag=True, help="Executions of earlier versions, too.")
+@click.option("--limit", default=20, help="How many.")
+@namespace_option
+@print_options
+def job_executions(job_id: str, all_versions: bool, limit: int, namespace: str, **show: Any) -> Result:
+    """List a job's executions."""
+    page = client().call(
+        lambda api: api.executions(job_id, namespace=namespace, all_versions=all_versions, limit=limit)
+    )
+    return executions_table(page.items, wide=show["wide"])
+
+
+@job.command("history")
+@click.argument("job_id")
+@click.option(
+    "--event-type", type=click.Choice(["all", "job", "execution"]), default="all", help="Which rows."
+)
+@click.option("--execution-id", default="", help="Rows of one execution.")
+@click.option("--all-versions", is_flag=True, help="Rows of earlier versions, too.")
+@click.option("--limit", default=0, help="How many.")
+@namespace_option
+@print_options
+def job_history(job_id: str, limit: int, **values: Any) -> Result:
+    """List what happened to a job."""
+    filters = {key: values[key] for key in ("event_type", "execution_id", "all_versions", "namespace")}
+    rows = client().call(lambda api: api.full_history(job_id, limit=limit, **filters))
+    return history_table(rows, wide=values["wide"])
+
+
+@job.command("logs")
+@click.argument("job_id")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+@click.option("-t", "--tail", is_flag=True, help="Only what is printed from now on.")
+@click.option("-e", "--execution-id", default="", help="Output of one execution.")
+@namespace_option
+def job_logs(job_id: str, follow: bool, tail: bool, execution_id: str, namespace: str) -> None:
+    """Print a job's output."""
+    connected = client()
+    stream = connected.api().logs(
+        job_id, namespace=namespace, follow=follow, tail=tail, execution_id=execution_id
+    )
+    for frame in connected.portal.iterate(stream):
+        click.echo(frame.value.line, nl=False, err=frame.value.type == 2)
+
+
+@job.command("get")
+@click.argument("job_id")
+@click.option(
+    "--output-dir", default=None, type=click.Path(file_okay=False), help="Where to (default ./job-ID)."
+)
+@namespace_option
+def job_get(job_id: str, output_dir: str | None, namespace: str) -> Result:
+    """Download a job's results."""
+    handle = client().job(job_id, namespace=namespace)
+    if output_dir is not None and not Path(output_dir).is_dir():
+        raise BadRequest(f"--output-dir {output_dir} does not exist")
+    if not handle.client.call(lambda api: api.results(handle.id)).items:
+        return Text(f"No results found. `job logs {handle.short_id}` shows what the job printed.")
+    target = handle.get(output_dir)
+    return Text(f"Results for job '{job_id}' have been written to...\n{target}")
+
+
+@job.command("stop")
+@click.argument("job_id")
+@click.option("--quiet", is_flag=True, help="Print nothing.")
+@namespace_option
+def job_stop(job_id: str, quiet: bool, namespace: str) -> Result | None:
+    """Stop a job and wait until it is gone."""
+    handle = client().job(job_id, namespace=namespace)
+    state = handle.state
+    if state.is_terminal:
+        raise BacalhauError(f"job {handle.short_id} is over already ({state.value})", component="Job")
+    handle.stop()
+    return None if quiet else Text(f"Job {handle.id} stopped.")
+
+
+@bacalhau.command()
+@click.argument("job_id")
+@click.option("--check/--no-check", default=True, help="Fail on a non-zero exit code.")
+def attach(job_id: str, check: bool) -> Any:
+    """Show a job again, with its output so far, until it is over; an interrupt leaves it running."""
+    return current().follow(client().job(job_id), logs=True, check=check, on_interrupt="detach")

@@ -1,0 +1,82 @@
+"""Job specs as text, and what happens to a job once it is described."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bacalhau_jupyter.cli.grammar.output import Record, Text
+from bacalhau_jupyter.cli.grammar.root import client
+from bacalhau_jupyter.cli.grammar.session import current
+from bacalhau_jupyter.models.codec import convert, to_plain
+from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.job import Job as JobModel
+
+
+def submit(
+    job: JobModel,
+    *,
+    wait: bool,
+    follow: bool,
+    id_only: bool,
+    dry_run: bool,
+    check: bool | None,
+    force: bool = False,
+) -> Any:
+    """Submit a job and do what the wait flags say."""
+    if dry_run:
+        return Record(spec_of(job))
+    session = current()
+    handle = session.submit(client(), job, force=force, on_interrupt="stop")
+    if id_only:
+        return Text(handle.id)
+    if not wait:
+        return Text(f"Job {handle.id} submitted. %bacalhau attach {handle.short_id} shows it again.")
+    return session.follow(handle, logs=follow, check=bool(check))
+
+
+def spec_of(job: JobModel) -> dict[str, Any]:
+    """Return what a person would write: the spec without state, IDs and times."""
+    hidden = {"ID", "State", "Version", "Revision", "CreateTime", "ModifyTime"}
+    return {
+        key: value for key, value in to_plain(job).items() if key not in hidden and value not in ("", {}, [])
+    }
+
+
+def read_spec(text: str, what: str) -> JobModel:
+    """Parse a YAML or JSON job spec.
+
+    Raises
+    ------
+    BadRequest
+        It is neither, or not a mapping, or a member has the wrong type.
+    """
+    try:
+        plain = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or "not YAML"
+        raise BadRequest(f"{what} is not valid YAML{where}: {reason}") from error
+    if not isinstance(plain, dict):
+        raise BadRequest(f"{what} must be a mapping with Type and Tasks, not {type(plain).__name__}")
+    inner = next((value for key, value in plain.items() if str(key).lower() == "job"), None)
+    return convert(inner if isinstance(inner, dict) else plain, JobModel, what)
+
+
+def read_file(file: str) -> str:
+    """Read a text file.
+
+    Raises
+    ------
+    BadRequest
+        It can't be read.
+    """
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadRequest(f"{file} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"{file} can't be read: it is not UTF-8 text") from error

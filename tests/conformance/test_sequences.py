@@ -1,0 +1,196 @@
+"""What a job's history, states and pages look like over the wire, event by event as an official node tells them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.node.node import running_node
+
+JOBS = "/api/v1/orchestrator/jobs"
+JOB, EXECUTION = "JobLevel", "ExecutionLevel"
+TERMINAL = ("Completed", "Failed", "Stopped")
+
+
+class Caller:
+    """Plain HTTP calls to one node; history is read the way the official CLI does."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def call(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        async with self._session.request(method, path, json=body) as answer:
+            found = await answer.json()
+        assert answer.status == status, found
+        return found
+
+    async def submit(self, params: dict[str, Any] | None = None, force: bool = False, **changes: Any) -> str:
+        engine = changes.pop("Engine", {"Type": "noop", "Params": params or {}})
+        task = {"Name": "main", "Engine": engine, **changes.pop("task", {})}
+        job = {"Type": "batch", "Count": 1, "Tasks": [task], **changes}
+        return str((await self.call("PUT", JOBS, {"Job": job, "Force": force}))["JobID"])
+
+    async def history(self, job: str, version: int = 0) -> list[dict[str, Any]]:
+        """Poll until the token is empty: that is when an official client stops watching."""
+        token, events = "", []
+        async with asyncio.timeout(30):
+            while True:
+                page = await self.call(
+                    "GET", f"{JOBS}/{job}/history?limit=2&job_version={version}&next_token={token}"
+                )
+                events += page["Items"]
+                token = page["NextToken"]
+                if not token:
+                    return events
+
+    async def state(self, job: str, wanted: str = "") -> dict[str, Any]:
+        async with asyncio.timeout(30):
+            while True:
+                found: dict[str, Any] = (await self.call("GET", f"{JOBS}/{job}"))["Job"]["State"]
+                if found["StateType"] == wanted or (not wanted and found["StateType"] in TERMINAL):
+                    return found
+
+
+@pytest.fixture
+async def caller(node_config: Callable[..., Config]) -> AsyncIterator[Caller]:
+    async with running_node(node_config()) as node:
+        headers = {"Authorization": f"Bearer {node.key}"}
+        async with aiohttp.ClientSession(node.url, headers=headers) as session:
+            yield Caller(session)
+
+
+def told(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Level, topic and first line of each event; node IDs are left out."""
+    return [
+        (item["Type"], item["Event"]["Topic"], item["Event"]["Message"].split("\n")[0].split(" on n-")[0])
+        for item in events
+    ]
+
+
+SUBMITTED = (JOB, "Submission", "Job submitted")
+REQUESTED = (EXECUTION, "Scheduling", "Requested execution")
+RUNNING = [(JOB, "State Update", "Running"), (EXECUTION, "Execution", "Running")]
+COMPLETED = [(EXECUTION, "Execution", "Completed successfully"), (JOB, "State Update", "Completed")]
+SHORT = (JOB, "Scheduling", "not enough nodes to run job. requested: 1, available: 1, suitable: 0.")
+
+
+@pytest.mark.parametrize("code", [0, 3])
+async def test_a_job_that_runs_completes_whatever_its_exit_code(caller: Caller, code: int) -> None:
+    job = await caller.submit({"ExitCode": code})
+    events = await caller.history(job)
+    assert told(events) == [SUBMITTED, REQUESTED, *RUNNING, *COMPLETED]
+    assert [item["SeqNum"] for item in events] == [1, 2, 3, 4, 5, 6]
+    assert (await caller.state(job))["StateType"] == "Completed"
+    (execution,) = (await caller.call("GET", f"{JOBS}/{job}/executions"))["Items"]
+    assert (execution["ComputeState"]["StateType"], execution["DesiredState"]["StateType"]) == (9, 2)
+    assert (execution["RunOutput"]["ExitCode"], execution["Revision"]) == (code, 4)
+
+
+async def test_a_job_for_an_engine_that_nobody_has_fails_with_the_text_of_the_event(caller: Caller) -> None:
+    job = await caller.submit(Engine={"Type": "wasm"})
+    events = await caller.history(job)
+    assert told(events) == [SUBMITTED, SHORT]
+    assert events[1]["Event"]["Details"] == {
+        "IsError": "true",
+        "NodesRequested": "1",
+        "NodesAvailable": "1",
+        "NodesSuitable": "0",
+    }
+    state = await caller.state(job)
+    assert state["StateType"] == "Failed"
+    assert state["Message"] == events[1]["Event"]["Message"]
+    assert "does not support wasm, only" in state["Message"]
+
+
+async def test_a_bid_that_is_rejected_is_told_with_its_reason_then_the_job_fails(caller: Caller) -> None:
+    job = await caller.submit(task={"Env": {"A": "env:HOME"}})
+    events = await caller.history(job)
+    assert [topic for _, topic, _ in told(events)] == [
+        "Submission",
+        "Scheduling",
+        "Exec Scanning",
+        "Scheduling",
+    ]
+    assert events[2]["Event"]["Message"] == (
+        "rejected bid: this node does not resolve environment variable A: "
+        "environment variable 'HOME' is not in allowed patterns"
+    )
+    assert "job rejected" in events[3]["Event"]["Message"]
+
+
+async def test_an_engine_failure_is_tried_twice_then_the_job_fails(caller: Caller) -> None:
+    job = await caller.submit({"Fail": "it broke"})
+    events = told(await caller.history(job))
+    failures = [number for number, event in enumerate(events) if event[2] == "it broke"]
+    assert len(failures) == 2
+    assert events.count(REQUESTED) == 2
+    assert events[-1] == SHORT
+    state = await caller.state(job)
+    assert "job already executed on this node more than once" in state["Message"]
+
+
+async def test_stop_ends_the_execution_and_says_who_asked(caller: Caller) -> None:
+    job = await caller.submit({"Sleep": 600}, Name="sleeper")
+    await caller.state(job, "Running")
+    assert (await caller.call("DELETE", f"{JOBS}/sleeper", {"reason": "enough"}))["EvaluationID"]
+    assert (await caller.call("DELETE", f"{JOBS}/sleeper", {"reason": "again"}))["EvaluationID"] == ""
+    assert await caller.state(job) == {"StateType": "Stopped", "Message": "enough"}
+    asked = (JOB, "Scheduling", "Job requested to stop before completion")
+    ended = (EXECUTION, "Scheduling", "Execution stop requested because job has been stopped")
+    async with asyncio.timeout(30):
+        while (events := told(await caller.history(job)))[-1] != ended:
+            pass
+    assert events == [SUBMITTED, REQUESTED, *RUNNING, asked, ended]
+
+
+async def test_updates_and_reruns_are_versions_with_histories_of_their_own(caller: Caller) -> None:
+    job = await caller.submit(Name="named")
+    await caller.state(job)
+    task = {"Name": "main", "Engine": {"Type": "noop"}}
+    unchanged = {"Name": "named", "Type": "batch", "Count": 1, "Tasks": [task]}
+    refused = await caller.call("PUT", JOBS, {"Job": unchanged}, status=500)
+    assert refused["Message"].startswith("no changes detected for new job spec. Job Name: 'named'")
+    assert refused["Hint"] == "Use the --force flag to override this warning"
+    assert await caller.submit(Name="named", force=True) == job
+    assert told(await caller.history(job, 2))[0] == (JOB, "Submission", "Job updated")
+    await caller.state(job)
+    again = await caller.call("PUT", f"{JOBS}/named/rerun", {"JobVersion": 1})
+    assert (again["JobID"], again["JobVersion"]) == (job, 3)
+    assert told(await caller.history(job, 3))[0] == (JOB, "Submission", "Job rerun requested")
+    versions = (await caller.call("GET", f"{JOBS}/named/versions"))["Items"]
+    assert [item["Version"] for item in versions] == [1, 2, 3]
+    assert len({item["CreateTime"] for item in versions}) == 1
+
+
+async def test_other_job_types_are_refused_in_one_sentence_and_nothing_is_stored(caller: Caller) -> None:
+    for kind in ("service", "daemon", "ops"):
+        task = {"Name": "main", "Engine": {"Type": "noop"}}
+        refused = await caller.call("PUT", JOBS, {"Job": {"Type": kind, "Tasks": [task]}}, status=501)
+        assert refused["Message"] == f"jobs of type '{kind}' are not implemented yet, only batch"
+    assert (await caller.call("GET", JOBS))["Items"] == []
+
+
+async def test_pages_carry_their_order_and_end_with_an_empty_token(caller: Caller) -> None:
+    names = [f"job-{number}" for number in range(5)]
+    for number, name in enumerate(names):
+        await caller.submit(Name=name, Labels={"grp": "x", "n": str(number)})
+    for reverse, wanted in (("false", names), ("True", names[::-1])):
+        found: list[str] = []
+        token = ""
+        while True:
+            page = await caller.call(
+                "GET",
+                f"{JOBS}?labels=grp%3Dx&order_by=created_at&limit=2&reverse={reverse}&next_token={token}",
+            )
+            found += [item["Name"] for item in page["Items"]]
+            token, reverse = page["NextToken"], "false"
+            if not token:
+                break
+        assert found == wanted
+    picked = await caller.call("GET", f"{JOBS}?labels=grp%3Dx&labels=n%20in%20(1,3)")
+    assert [item["Name"] for item in picked["Items"]] == ["job-1", "job-3"]

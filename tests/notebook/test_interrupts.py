@@ -1,0 +1,211 @@
+"""■ at every phase of a cell: the job's fate is told, and the kernel goes on."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from bacalhau_jupyter.notebook.display import MIME
+from tests.notebook.conftest import Kernel, Ran
+
+pytestmark = pytest.mark.timeout(300)
+
+TASKS = (
+    "import asyncio\n"
+    "from bacalhau_jupyter.client.portal import shared_portal\n"
+    "async def names():\n"
+    "    return [t.get_coro().__qualname__ for t in asyncio.all_tasks() if t is not asyncio.current_task()]\n"
+    "def left():\n"
+    "    import time\n"
+    "    for _ in range(50):\n"
+    "        found = [n for n in shared_portal().run(names()) if 'lease' not in n and 'websocket' not in n.lower()]\n"
+    "        if not found:\n"
+    "            return found\n"
+    "        time.sleep(0.1)\n"
+    "    return found\n"
+)
+
+
+def once(kernel: Kernel, when: Callable[[Ran], bool], times: int = 1) -> Callable[[Ran], None]:
+    """Interrupt the kernel as soon as ``when(ran)`` holds; the second time half a second later."""
+    done = threading.Event()
+
+    def watch(ran: Ran) -> None:
+        if done.is_set() or not when(ran):
+            return
+        done.set()
+        kernel.interrupt()
+        for number in range(1, times):
+            threading.Timer(0.5 * number, kernel.interrupt).start()
+
+    return watch
+
+
+def state_of(kernel: Kernel, job: str) -> str:
+    return str(kernel.value(f"__import__('bacalhau_jupyter').Client().job('{job}').state.value"))
+
+
+def job_in(text: str) -> str:
+    found = re.search(r"j-[0-9a-f]+", text)
+    assert found is not None, text
+    return found.group()
+
+
+def short_and_clean(kernel: Kernel, ran: Ran) -> None:
+    assert ran.status == "error"
+    assert "Interrupted" in ran.traceback
+    assert len(ran.traceback.splitlines()) <= 3, ran.traceback
+    kernel.run(TASKS)
+    assert kernel.value("left()") == []
+    assert kernel.run("%%bacalhau sh\necho still here").stdout == "still here\n"
+
+
+def test_a_cell_told_to_detach_leaves_its_job_running(kernel: Kernel) -> None:
+    ran = kernel.run(
+        "%%bacalhau sh --on-interrupt detach\necho started; sleep 30",
+        on_output=once(kernel, lambda ran: "started" in ran.stdout),
+    )
+    job = job_in(ran.traceback)
+    assert "goes on" in ran.traceback
+    assert state_of(kernel, job) == "Running"
+    short_and_clean(kernel, ran)
+    kernel.run(f"%bacalhau job stop {job}")
+
+
+def test_a_queued_job_is_stopped(kernel: Kernel) -> None:
+    kernel.run("most = __import__('bacalhau_jupyter').Client().info.compute_node_info.max_capacity.cpu")
+    most = kernel.value("most")
+    kernel.run(f"%%bacalhau sh --detach --cpu {most}\nsleep 60")
+    kernel.run("first = _")
+    ran = kernel.run(
+        f"%%bacalhau sh --cpu {most}\ntrue", on_output=once(kernel, lambda ran: bool(ran.displays))
+    )
+    kernel.run("first.stop()")
+    assert "queued" in ran.displays[0][MIME]["phase"], ran
+    assert "is stopped" in ran.traceback
+    assert state_of(kernel, job_in(ran.traceback)) == "Stopped"
+    short_and_clean(kernel, ran)
+
+
+def test_a_job_whose_image_is_being_pulled_is_stopped(kernel: Kernel, docker_engine: str) -> None:
+    # A registry that takes the connection and never says a word.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        image = f"127.0.0.1:{silent.getsockname()[1]}/slow/image:1"
+        ran = kernel.run(
+            f"%%bacalhau docker {image} -- true", on_output=once(kernel, lambda ran: bool(ran.displays))
+        )
+    assert "is stopped" in ran.traceback
+    assert state_of(kernel, job_in(ran.traceback)) == "Stopped"
+    short_and_clean(kernel, ran)
+
+
+def test_an_interrupted_attach_tells_what_became_of_the_job(kernel: Kernel) -> None:
+    kernel.run("%%bacalhau sh --detach\necho started; sleep 30")
+    job = kernel.value("_.short_id")
+    ran = kernel.run(f"%bacalhau attach {job}", on_output=once(kernel, lambda ran: "started" in ran.stdout))
+    assert job in ran.traceback
+    assert state_of(kernel, job) == "Running"
+    short_and_clean(kernel, ran)
+    kernel.run(f"%bacalhau job stop {job}")
+
+
+def test_interrupted_logs_are_a_short_line(kernel: Kernel) -> None:
+    kernel.run("%%bacalhau sh --detach\necho started; sleep 30")
+    job = kernel.value("_.short_id")
+    ran = kernel.run(
+        f"%bacalhau job logs -f {job}", on_output=once(kernel, lambda ran: "started" in ran.stdout)
+    )
+    assert state_of(kernel, job) == "Running"
+    short_and_clean(kernel, ran)
+    kernel.run(f"%bacalhau job stop {job}")
+
+
+def test_an_interrupt_while_results_are_fetched_is_short(kernel: Kernel) -> None:
+    begun = time.monotonic()
+    ran = kernel.run(
+        "%%bacalhau python --disk 2gb --out n\n"
+        "import os\n"
+        "for number in range(30):\n"
+        "    with open(f'outputs/{number}', 'wb') as file: file.write(os.urandom(10 << 20))\n"
+        "n = 1",
+        timeout=200,
+        on_output=once(
+            kernel, lambda ran: bool(ran.displays) and ran.displays[-1][MIME]["state"] == "Completed"
+        ),
+    )
+    assert time.monotonic() - begun < 120
+    assert re.search("results|is over", ran.traceback), ran.traceback
+    short_and_clean(kernel, ran)
+
+
+def test_an_interrupted_await_ends_at_once_and_leaves_no_thread(kernel: Kernel) -> None:
+    kernel.run("%%bacalhau sh --detach\nsleep 30")
+    kernel.run("job = _")
+    timer = threading.Timer(1.0, kernel.interrupt)
+    timer.start()
+    begun = time.monotonic()
+    ran = kernel.run("await job")
+    assert ran.status == "error"
+    assert time.monotonic() - begun < 10
+    kernel.run(TASKS)
+    assert kernel.value("left()") == []
+    kernel.run("job.stop()")
+
+
+def test_a_second_interrupt_detaches(kernel: Kernel) -> None:
+    # The node is held still, so that the stop can't come through.
+    import os
+    import signal
+
+    from bacalhau_jupyter.config.election import read_record
+
+    record = read_record(kernel.repo)
+    assert record is not None
+    fired = threading.Event()
+
+    def watch(ran: Ran) -> None:
+        if "started" in ran.stdout and not fired.is_set():
+            fired.set()
+            os.kill(record.pid, signal.SIGSTOP)
+            kernel.interrupt()
+            threading.Timer(1.0, kernel.interrupt).start()
+
+    try:
+        ran = kernel.run("%%bacalhau sh\necho started; sleep 30", on_output=watch)
+    finally:
+        os.kill(record.pid, signal.SIGCONT)
+    assert "detached" in ran.traceback
+    short_and_clean(kernel, ran)
+    kernel.run(f"%bacalhau job stop {job_in(ran.traceback)}")
+
+
+def test_an_interrupt_while_submitting_leaves_no_job_behind(kernel: Kernel) -> None:
+    import os
+    import signal
+
+    from bacalhau_jupyter.config.election import read_record
+
+    record = read_record(kernel.repo)
+    assert record is not None
+    kernel.run("%bacalhau version")
+    timer = threading.Timer(1.0, kernel.interrupt)
+    later = threading.Timer(2.0, os.kill, (record.pid, signal.SIGCONT))
+    os.kill(record.pid, signal.SIGSTOP)
+    timer.start()
+    later.start()
+    try:
+        ran = kernel.run("%%bacalhau sh --name half-submitted\nsleep 30")
+    finally:
+        later.cancel()
+        os.kill(record.pid, signal.SIGCONT)
+    short_and_clean(kernel, ran)
+    listed = kernel.value(
+        "[j.state.state_type.value for j in __import__('bacalhau_jupyter').Client().jobs(limit=0)"
+        " if j.name == 'half-submitted']"
+    )
+    assert listed in ([], ["Stopped"])
