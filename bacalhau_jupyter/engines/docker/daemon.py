@@ -10,18 +10,15 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
 from bacalhau_jupyter.engines.docker.params import COMPONENT
+from bacalhau_jupyter.engines.docker.streams import Stream
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure
-
-if TYPE_CHECKING:
-    import requests
 
 CALL_TIMEOUT = 120
 """Seconds that one call to the engine may take (streams have no limit of their own)."""
@@ -29,7 +26,6 @@ PROBE_TIMEOUT = 10
 OOM_WAIT = 1.0
 """Seconds that the news of an out-of-memory kill may come after the end of its container."""
 CONNECTIONS = 64
-READ_SIZE = 1 << 16
 
 
 class NoEngine(Exception):
@@ -148,67 +144,6 @@ class Daemon:
     def close(self) -> None:
         """Close idle connections."""
         self.api.close()
-
-
-class Stream:
-    """The body of an answer, as it comes; `abort` may be called from any thread."""
-
-    def __init__(self, response: requests.Response) -> None:
-        self._response = response
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._response.close()
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield what has arrived, at once, until the engine ends the answer."""
-        raw: Any = self._response.raw
-        source: Any = getattr(raw, "_fp", None)
-        if getattr(source, "chunked", False) and getattr(source, "fp", None) is not None:
-            yield from _unchunked(source.fp)
-            return
-        while data := raw.read1(READ_SIZE):
-            yield data
-
-    def abort(self) -> None:
-        """Make `chunks` end with an error, now."""
-        with contextlib.suppress(OSError, ValueError, RuntimeError):
-            self._response.raw.shutdown()
-
-
-def _unchunked(file: BufferedReader) -> Iterator[bytes]:
-    """Undo HTTP's chunked encoding, as many chunks at a time as have arrived.
-
-    The engine sends each line of a log as a chunk of its own, and `http.client` takes 40 µs for each.
-
-    Raises
-    ------
-    ConnectionError
-        The answer ended early, or is not chunked properly.
-    """
-    buffer = bytearray()
-    while data := file.read1(READ_SIZE):
-        buffer += data
-        start, found = 0, list[bytes]()
-        while (line := buffer.find(b"\r\n", start)) >= 0:
-            try:
-                size = int(buffer[start:line].partition(b";")[0], 16)
-            except ValueError:
-                raise ConnectionError("the Docker Engine's answer is not chunked properly") from None
-            if size == 0:
-                yield b"".join(found)
-                return
-            end = line + 2 + size
-            if end + 2 > len(buffer):
-                break
-            found.append(bytes(buffer[line + 2 : end]))
-            start = end + 2
-        del buffer[:start]
-        if found:
-            yield b"".join(found)
-    raise ConnectionError("the Docker Engine's answer ended early")
 
 
 def _seconds(time_ns: int) -> str:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.base import EndReason, Outcome
-from bacalhau_jupyter.engines.docker.daemon import Daemon, Stream, engine_error, translated
+from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, translated
 from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost
 from bacalhau_jupyter.engines.docker.params import COMPONENT
+from bacalhau_jupyter.engines.docker.streams import Stream
 from bacalhau_jupyter.engines.logfile import LogWriter, Survey, survey
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, ServiceUnavailable

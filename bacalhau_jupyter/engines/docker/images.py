@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bacalhau_jupyter.engines.base import ACCEPTED, Bid, Progress
-from bacalhau_jupyter.engines.docker.daemon import Daemon, Stream, engine_error, explain
+from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
 from bacalhau_jupyter.engines.docker.params import image_invalid
 from bacalhau_jupyter.engines.docker.pulls import Abort, Pull, Pulls
+from bacalhau_jupyter.engines.docker.streams import Stream
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import EngineError
 

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable
 
 from bacalhau_jupyter.engines.base import Progress
-from bacalhau_jupyter.engines.docker.daemon import Stream, engine_error
+from bacalhau_jupyter.engines.docker.daemon import engine_error
+from bacalhau_jupyter.engines.docker.streams import Stream
 
 Report = Callable[[int, int], None]
 Work = Callable[["Pull"], None]

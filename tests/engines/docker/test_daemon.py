@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.engines.docker import DockerEngine
-from bacalhau_jupyter.engines.docker.daemon import _unchunked
+from bacalhau_jupyter.engines.docker.streams import _unchunked
 from bacalhau_jupyter.models.errors import EngineError
 from tests.engines.docker.conftest import Node
 

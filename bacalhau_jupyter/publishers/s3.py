@@ -1,0 +1,226 @@
+"""Publisher ``s3``: results go to a bucket, as one archive (``gzip``) or file by file (``plain``).
+
+The archive is packed into the upload itself: no second copy of the results lies on the disk. Encryption, storage class
+and life time are the bucket's own business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from bacalhau_jupyter.lib.clock import SECOND
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, IOFailure
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
+from bacalhau_jupyter.transfer.files import CHUNK, check_interrupted, io_failure, run_interruptible
+from bacalhau_jupyter.transfer.packing import pack_into
+from bacalhau_jupyter.transfer.s3 import (
+    S3Clients,
+    S3Location,
+    folded,
+    is_installed,
+    parse_location,
+    text_param,
+)
+from bacalhau_jupyter.transfer.s3_upload import ObjectWriter, Uploaded
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.engines.base import PluginOptions
+
+COMPONENT = "S3Publisher"
+ARCHIVE = ".tar.gz"
+
+
+@dataclass(frozen=True)
+class S3Target:
+    """A decoded ``s3`` publisher: where to, and whether as one archive."""
+
+    location: S3Location
+    archive: bool = True
+
+
+def parse_target(spec: SpecConfig) -> S3Target:
+    """Read the parameters of an ``s3`` publisher; names in any case.
+
+    Raises
+    ------
+    BadRequest
+        A parameter is missing or wrong; it is named.
+    """
+    given = folded(spec.params)
+    location = parse_location(spec.params, COMPONENT)
+    if not location.key.strip("/ "):
+        raise BadRequest("Key of the S3 publisher is missing", component=COMPONENT)
+    encoding = text_param(given, "Encoding", COMPONENT).strip().lower() or "gzip"
+    if encoding not in ("gzip", "plain"):
+        raise BadRequest(f"Encoding {encoding!r} is not gzip or plain", component=COMPONENT)
+    return S3Target(replace(location, version_id=""), encoding == "gzip")
+
+
+def published_key(
+    key: str, execution: Execution, node_id: str, now: datetime.datetime, *, archive: bool
+) -> str:
+    """Return the key with its placeholders filled in and the ending that its encoding wants.
+
+    Parameters
+    ----------
+    now
+        In the node's own time zone.
+    """
+    if archive and not key.endswith(ARCHIVE):
+        key += ARCHIVE
+    elif not archive and not key.endswith("/"):
+        key += "/"
+    values = {
+        "{nodeID}": node_id,
+        "{executionID}": execution.id,
+        "{jobID}": execution.job_id,
+        "{date}": f"{now:%Y%m%d}",
+        "{time}": f"{now:%H%M%S}",
+    }
+    for placeholder, value in values.items():
+        key = key.replace(placeholder, value)
+    return key
+
+
+class S3Publisher:
+    """Uploads results with the credentials of the node."""
+
+    type = "s3"
+
+    def __init__(self, options: PluginOptions) -> None:
+        self._node_id = options.node_id
+        self._clock = options.clock
+        self._clients = S3Clients(COMPONENT, options.clock)
+
+    async def probe(self) -> Availability:
+        """Need boto3 only: credentials may come later, and the bid looks for them."""
+        if not await asyncio.to_thread(is_installed):
+            return Availability(
+                available=False, problem='S3 needs the package boto3: pip install "bacalhau-jupyter[s3]"'
+            )
+        return Availability(available=True)
+
+    async def bid(self, execution: Execution, spec: SpecConfig) -> Bid:
+        try:
+            parse_target(spec)
+            await asyncio.to_thread(self._need_credentials)
+        except BacalhauError as error:
+            return Bid(accepted=False, reason=f"this node can't publish to S3: {error}")
+        return Bid(accepted=True)
+
+    async def publish(self, request: PublishRequest) -> SpecConfig:
+        job = request.execution.job
+        if job is None or not job.tasks:
+            raise BadRequest(f"execution {request.execution.id} came without its job", component=COMPONENT)
+        target = parse_target(job.task.publisher)
+        now = datetime.datetime.fromtimestamp(self._clock.now_ns() / SECOND).astimezone()
+        key = published_key(
+            target.location.key, request.execution, self._node_id, now, archive=target.archive
+        )
+        location = replace(target.location, key=key)
+        work = self._archive if target.archive else self._files
+        try:
+            uploaded = await run_interruptible(lambda stop: work(request, location, stop))
+        except IOFailure as error:
+            raise IOFailure(
+                f"the results could not be published: {error.message}", hint=error.hint, component=COMPONENT
+            ) from error
+        return _reference(location, uploaded)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._clients.close)
+
+    def _need_credentials(self) -> None:
+        if self._clients.credentials() is None:
+            raise Forbidden("it has no AWS credentials", component=COMPONENT)
+
+    def _archive(self, request: PublishRequest, location: S3Location, stop: threading.Event) -> Uploaded:
+        self._need_credentials()
+        # Other servers often refuse the newer checksums.
+        with ObjectWriter(
+            self._clients,
+            location,
+            checksum=not location.endpoint,
+            content_type="application/gzip",
+            progress=request.progress,
+            stop=stop,
+        ) as writer:
+            pack_into(
+                request.directory, cast("BinaryIO", writer), aliases=_aliases(request.execution), stop=stop
+            )
+        return writer.result
+
+    def _files(self, request: PublishRequest, location: S3Location, stop: threading.Event) -> Uploaded:
+        self._need_credentials()
+        done = 0
+
+        def progress(_phase: str, sent: int, _total: int | None) -> None:
+            request.progress("publishing", done + sent, None)
+
+        for path in _every_file(request.directory):
+            name = path.relative_to(request.directory).as_posix()
+            place = replace(location, key=location.key + name)
+            with ObjectWriter(self._clients, place, progress=progress, stop=stop) as writer:
+                done += _copy(path, request.directory, writer, stop)
+        return Uploaded()
+
+
+def _reference(location: S3Location, uploaded: Uploaded) -> SpecConfig:
+    params: dict[str, Any] = {
+        "Bucket": location.bucket,
+        "Key": location.key,
+        "Region": location.region,
+        "Endpoint": location.endpoint,
+        "ChecksumSHA256": uploaded.sha256,
+        "VersionID": uploaded.version_id,
+    }
+    return SpecConfig(type="s3", params={name: value for name, value in params.items() if value})
+
+
+def _aliases(execution: Execution) -> dict[str, str]:
+    """Return where the job saw its result directories, so that its absolute links between results stay whole."""
+    if execution.job is None or not execution.job.tasks:
+        return {}
+    return {
+        result.path: result.name
+        for result in execution.job.tasks[0].result_paths
+        if result.path.startswith("/") and result.name
+    }
+
+
+def _every_file(directory: Path) -> list[Path]:
+    """Return what is a file or a link, sorted; directories are entered, links to them are not."""
+    found: list[Path] = []
+    for here, names, files in os.walk(directory):
+        links = [name for name in names if (Path(here) / name).is_symlink()]
+        found += [Path(here) / name for name in (*files, *links)]
+    return sorted(found)
+
+
+def _copy(path: Path, root: Path, writer: ObjectWriter, stop: threading.Event) -> int:
+    """Send one file; a link counts as the file that it means, among the results."""
+    real = Path(os.path.realpath(path))
+    if path.is_symlink() and not (real.is_relative_to(os.path.realpath(root)) and real.is_file()):
+        raise IOFailure(
+            f"the link {path.relative_to(root)} in the results means no file among them",
+            hint="copy the file there instead, or publish with Encoding gzip",
+            component=COMPONENT,
+        )
+    size = 0
+    try:
+        descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            while chunk := file.read(CHUNK):
+                check_interrupted(stop)
+                size += writer.write(chunk)
+    except OSError as error:
+        raise io_failure(error, "read", path, COMPONENT) from error
+    return size

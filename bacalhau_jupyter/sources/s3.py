@@ -1,0 +1,165 @@
+"""Source ``s3``: objects of a bucket, of AWS or of any server that speaks its language.
+
+The target is a *directory*. An object, a prefix (``…/``) or a wildcard (``…*``) becomes files in it; with
+``Partition`` each execution of the job gets its share of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount
+from bacalhau_jupyter.sources.partitions import (
+    COMPONENT,
+    Partition,
+    compile_pattern,
+    parse_partition,
+    selector,
+)
+from bacalhau_jupyter.transfer.files import io_failure, run_interruptible
+from bacalhau_jupyter.transfer.s3 import (
+    S3Clients,
+    S3Location,
+    folded,
+    is_installed,
+    parse_location,
+    text_param,
+)
+from bacalhau_jupyter.transfer.s3_download import MAX_RETRIES, download_objects
+from bacalhau_jupyter.transfer.s3_errors import READ_TIMEOUT_S
+from bacalhau_jupyter.transfer.s3_listing import S3Object, find_objects, local_names, prefix_of
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.engines.base import PluginOptions
+
+
+@dataclass(frozen=True)
+class S3Input:
+    """A decoded ``s3`` source."""
+
+    location: S3Location
+    filter: str = ""
+    sha256: str = ""
+    partition: Partition = field(default_factory=Partition)
+
+    def matches(self) -> Callable[[str], bool] | None:
+        """Return the filter as a function of the key after the prefix; None for no filter."""
+        if not self.filter:
+            return None
+        compiled = compile_pattern(self.filter, "Filter")
+        return lambda text: compiled.search(text) is not None
+
+
+def parse_input(source: InputSource) -> S3Input:
+    """Read the parameters of an ``s3`` source; names in any case.
+
+    Raises
+    ------
+    BacalhauError
+        A parameter is missing or wrong; it is named.
+    """
+    params = source.source.params
+    given = folded(params)
+    found = S3Input(
+        location=parse_location(params, COMPONENT),
+        filter=text_param(given, "Filter", COMPONENT),
+        sha256=text_param(given, "ChecksumSHA256", COMPONENT).strip(),
+        partition=parse_partition(given.get("partition")),
+    )
+    found.matches()
+    return found
+
+
+class S3Source:
+    """Brings objects; reads ``InputSources.ReadTimeout`` and ``InputSources.MaxRetryCount``."""
+
+    types = ("s3",)
+
+    def __init__(self, options: PluginOptions) -> None:
+        self._settings = options.settings
+        self._clients = S3Clients(COMPONENT, options.clock)
+
+    async def probe(self) -> Availability:
+        """Need boto3 only: without credentials there are still public buckets."""
+        if not await asyncio.to_thread(is_installed):
+            return Availability(
+                available=False, problem='S3 needs the package boto3: pip install "bacalhau-jupyter[s3]"'
+            )
+        return Availability(available=True)
+
+    async def bid(self, execution: Execution, input_source: InputSource) -> Bid:
+        try:
+            wanted = parse_input(input_source)
+            _selects(execution, wanted)
+        except BacalhauError as error:
+            return Bid(accepted=False, reason=f"this node can't bring an input: {error}")
+        return Bid(accepted=True)
+
+    async def size(self, execution: Execution, input_source: InputSource) -> int:
+        """Return the bytes of the objects that this execution gets."""
+        objects = await run_interruptible(lambda stop: self._find(execution, parse_input(input_source), stop))
+        return sum(item.size for item in objects)
+
+    async def fetch(self, request: FetchRequest) -> InputMount:
+        wanted = parse_input(request.input)
+        directory = request.directory / "content"
+        await run_interruptible(lambda stop: self._fetch(request, wanted, directory, stop))
+        return InputMount(path=directory, target=request.input.target, read_only=True)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._clients.close)
+
+    def _find(self, execution: Execution, wanted: S3Input, stop: threading.Event) -> list[S3Object]:
+        """Return the objects of an execution's partition."""
+        selects = _selects(execution, wanted)
+        objects = find_objects(
+            self._clients, wanted.location, sha256=wanted.sha256, matches=wanted.matches(), stop=stop
+        )
+        return [item for item in objects if selects(item.key)]
+
+    def _fetch(self, request: FetchRequest, wanted: S3Input, directory: Path, stop: threading.Event) -> None:
+        objects = self._find(request.execution, wanted, stop)
+        names = local_names(wanted.location, (item.key for item in objects), COMPONENT)
+        try:
+            # Whatever user the job runs as may read it; the directory around keeps others of this host out.
+            directory.mkdir(mode=0o755)
+        except OSError as error:
+            raise io_failure(error, "write", directory, COMPONENT) from error
+        read_timeout, max_retries = self._limits()
+        download_objects(
+            self._clients,
+            wanted.location,
+            objects,
+            names,
+            directory,
+            progress=request.progress,
+            stop=stop,
+            max_retries=max_retries,
+            read_timeout=read_timeout,
+        )
+
+    def _limits(self) -> tuple[float, int]:
+        """Return read time-out in seconds and number of retries; odd settings are `urlDownload`'s to complain about."""
+        timeout = self._settings("InputSources.ReadTimeout")
+        retries = self._settings("InputSources.MaxRetryCount")
+        if not isinstance(timeout, int | float) or timeout <= 0:
+            timeout = READ_TIMEOUT_S
+        if not isinstance(retries, int) or retries < 0:
+            retries = MAX_RETRIES
+        # A person's patience with a whole page is too long for one of many connections.
+        return min(timeout, READ_TIMEOUT_S), retries
+
+
+def _selects(execution: Execution, wanted: S3Input) -> Callable[[str], bool]:
+    """Return which keys an execution gets, by its partition index and its job's count."""
+    count = execution.job.count if execution.job is not None else None
+    total = 1 if count is None else count
+    return selector(wanted.partition, prefix_of(wanted.location.key), total, execution.partition_index)
