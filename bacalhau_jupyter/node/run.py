@@ -58,6 +58,7 @@ async def _run(config: Config, embedded: bool, name: str, on_ready: Callable[[No
         # What lives now lives to the end; collecting it again and again would only cost time.
         gc.collect()
         gc.freeze()
+        _give_back()
         on_ready(node)
         waits: list[asyncio.Task[Any]] = [asyncio.create_task(ended.wait(), name="signal")]
         if embedded:
@@ -77,6 +78,12 @@ def _few_arenas() -> None:
     """Let all threads allocate from the same places: each further arena of glibc's keeps megabytes for itself."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
+def _give_back() -> None:
+    """Return what starting needed and running does not to the system (glibc keeps it otherwise)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _on_signal(number: int, ended: asyncio.Event) -> None:
