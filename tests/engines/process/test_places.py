@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.engines.process import ProcessEngine
 from tests.engines.process import container_check
 from tests.services.common import ServiceUnavailableError
 
@@ -42,6 +46,11 @@ def test_a_chroot_gets_the_restricted_tier(python_image: str) -> None:
 
 
 @pytest.mark.root
-def test_an_ordinary_user_gets_bubblewrap() -> None:
+def test_an_ordinary_user_gets_bubblewrap(tmp_path: Path) -> None:
+    settings = {"Engines.Process.Tiers": ["bubblewrap"]}
+    engine = ProcessEngine(PluginOptions(node_id="n-1", data_dir=tmp_path, settings=settings.get))
+    found = asyncio.run(engine.probe())
+    if not found.available:
+        pytest.skip(f"bubblewrap does not work on this machine: {found.problem}")
     done = possible_or_skip(lambda: container_check.as_user(ONLY))
     assert_passed(done, "bubblewrap")
