@@ -91,6 +91,16 @@ def test_a_connection_that_was_written_and_closed_has_no_inode_whoever_held_it(l
 
 
 def test_a_listener_on_the_callers_old_port_is_not_taken_for_the_caller(lookup: Lookup) -> None:
+    # The port is free for a moment: on a busy machine somebody else may take it first.
+    found = next(
+        (answer for answer in (_ask_behind_an_impostor(lookup) for _ in range(20)) if answer is not None),
+        None,
+    )
+    assert found == []
+
+
+def _ask_behind_an_impostor(lookup: Lookup) -> list[PeerSocket] | None:
+    """Look up a connection whose caller's port belongs to a listener by now; None when we did not get the port."""
     with connection(socket.AF_INET, "127.0.0.1", "127.0.0.1") as (client, server):
         theirs, ours = ends(server)
         # Closing with a reset frees the port at once, and the kernel falls back to listeners in its look-up.
@@ -98,9 +108,12 @@ def test_a_listener_on_the_callers_old_port_is_not_taken_for_the_caller(lookup: 
         client.close()
         with closing(socket.socket()) as impostor:
             impostor.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            impostor.bind(("127.0.0.1", theirs[1]))
+            try:
+                impostor.bind(("127.0.0.1", theirs[1]))
+            except OSError:
+                return None
             impostor.listen()
-            assert lookup(theirs, ours) == []
+            return lookup(theirs, ours)
 
 
 def test_a_tuple_without_a_connection_finds_nothing(lookup: Lookup) -> None:
