@@ -32,7 +32,9 @@ from tests.services.common import (
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 # From what we would like to what works nearly everywhere (no overlay file system, no netfilter in the kernel).
+# The first way gets a second chance: what a killed daemon left behind may be gone by then.
 ATTEMPTS: tuple[tuple[str, ...], ...] = (
+    (),
     (),
     ("--iptables=false",),
     ("--storage-driver=vfs",),
@@ -166,7 +168,10 @@ def _attempt(extra: tuple[str, ...]) -> str | None:
     home = cache_dir() / "dockerd"
     home.mkdir(parents=True, exist_ok=True)
     # A killed daemon's pid file names a pid that may by now be anybody's, and dockerd would refuse to start.
+    # The same goes for its containerd, which dockerd would wait for in vain.
     (home / "dockerd.pid").unlink(missing_ok=True)
+    for name in ("containerd.pid", "containerd.sock", "containerd.sock.ttrpc", "containerd-debug.sock"):
+        (home / "exec" / "containerd" / name).unlink(missing_ok=True)
     command = [
         "dockerd",
         f"--host=unix://{DEFAULT_SOCKET}",
