@@ -21,6 +21,17 @@ class PublishRequest:
     directory: Path
     progress: Progress = no_progress
 
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Where the job saw its result directories, so that its absolute links between results stay whole."""
+        if self.execution.job is None or not self.execution.job.tasks:
+            return {}
+        return {
+            result.path: result.name
+            for result in self.execution.job.task.result_paths
+            if result.path.startswith("/") and result.name
+        }
+
 
 class Publisher(Protocol):
     """Publishes results. Methods never block the event loop."""

@@ -52,9 +52,7 @@ class LocalPublisher:
         target = result_path(self._data_dir, execution.id)
         try:
             await asyncio.to_thread(target.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
-            await pack_tar_gz(
-                request.directory, target, aliases=_aliases(execution), progress=request.progress
-            )
+            await pack_tar_gz(request.directory, target, aliases=request.aliases, progress=request.progress)
         except OSError as error:
             raise io_failure(error, "write", target, _COMPONENT) from error
         except IOFailure as error:
@@ -83,17 +81,6 @@ def result_path(data_dir: Path, execution_id: str) -> Path:
     if not _EXECUTION_ID.fullmatch(execution_id):
         raise BadRequest(f"{execution_id[:80]!r} is not an execution ID", component=_COMPONENT)
     return results_directory(data_dir) / f"{execution_id}.tar.gz"
-
-
-def _aliases(execution: Execution) -> dict[str, str]:
-    """Return where the job saw its result directories, so that its absolute links between results stay whole."""
-    if execution.job is None or not execution.job.tasks:
-        return {}
-    return {
-        result.path: result.name
-        for result in execution.job.tasks[0].result_paths
-        if result.path.startswith("/") and result.name
-    }
 
 
 def _open_directory(directory: Path) -> None:

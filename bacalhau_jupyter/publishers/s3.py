@@ -25,7 +25,7 @@ from bacalhau_jupyter.transfer.s3 import (
     S3Clients,
     S3Location,
     folded,
-    is_installed,
+    missing_package,
     parse_location,
     text_param,
 )
@@ -102,11 +102,8 @@ class S3Publisher:
 
     async def probe(self) -> Availability:
         """Need boto3 only: credentials may come later, and the bid looks for them."""
-        if not await asyncio.to_thread(is_installed):
-            return Availability(
-                available=False, problem='S3 needs the package boto3: pip install "bacalhau-jupyter[s3]"'
-            )
-        return Availability(available=True)
+        problem = await asyncio.to_thread(missing_package)
+        return Availability(available=not problem, problem=problem)
 
     async def bid(self, execution: Execution, spec: SpecConfig) -> Bid:
         try:
@@ -153,9 +150,7 @@ class S3Publisher:
             progress=request.progress,
             stop=stop,
         ) as writer:
-            pack_into(
-                request.directory, cast("BinaryIO", writer), aliases=_aliases(request.execution), stop=stop
-            )
+            pack_into(request.directory, cast("BinaryIO", writer), aliases=request.aliases, stop=stop)
         return writer.result
 
     def _files(self, request: PublishRequest, location: S3Location, stop: threading.Event) -> Uploaded:
@@ -183,17 +178,6 @@ def _reference(location: S3Location, uploaded: Uploaded) -> SpecConfig:
         "VersionID": uploaded.version_id,
     }
     return SpecConfig(type="s3", params={name: value for name, value in params.items() if value})
-
-
-def _aliases(execution: Execution) -> dict[str, str]:
-    """Return where the job saw its result directories, so that its absolute links between results stay whole."""
-    if execution.job is None or not execution.job.tasks:
-        return {}
-    return {
-        result.path: result.name
-        for result in execution.job.tasks[0].result_paths
-        if result.path.startswith("/") and result.name
-    }
 
 
 def _every_file(directory: Path) -> list[Path]:

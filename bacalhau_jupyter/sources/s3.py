@@ -29,7 +29,7 @@ from bacalhau_jupyter.transfer.s3 import (
     S3Clients,
     S3Location,
     folded,
-    is_installed,
+    missing_package,
     parse_location,
     text_param,
 )
@@ -89,11 +89,8 @@ class S3Source:
 
     async def probe(self) -> Availability:
         """Need boto3 only: without credentials there are still public buckets."""
-        if not await asyncio.to_thread(is_installed):
-            return Availability(
-                available=False, problem='S3 needs the package boto3: pip install "bacalhau-jupyter[s3]"'
-            )
-        return Availability(available=True)
+        problem = await asyncio.to_thread(missing_package)
+        return Availability(available=not problem, problem=problem)
 
     async def bid(self, execution: Execution, input_source: InputSource) -> Bid:
         try:

@@ -96,11 +96,13 @@ def parse_location(params: Mapping[str, Any], component: str) -> S3Location:
     )
 
 
-def is_installed() -> bool:
-    """Whether boto3 can be imported."""
+def missing_package() -> str:
+    """Return what S3 lacks here, as one sentence; empty when boto3 can be imported."""
     from importlib.util import find_spec
 
-    return find_spec("boto3") is not None
+    if find_spec("boto3") is None:
+        return 'S3 needs the package boto3: pip install "bacalhau-jupyter[s3]"'
+    return ""
 
 
 class S3Clients:
