@@ -13,19 +13,24 @@ from tests.services.fixtures import (
     python_image,
     registry,
 )
+from tests.services.kubo import kubo, own_kubo, private_kubo
 from tests.services.s3 import s3_credentials, s3_server
 
 __all__ = [
     "busybox_image",
     "docker_engine",
     "http_server",
+    "kubo",
     "no_leaks",
+    "own_kubo",
+    "private_kubo",
     "python_image",
     "registry",
     "s3_credentials",
     "s3_server",
 ]
 
+BUILT = {"s3_server", "kubo", "own_kubo", "private_kubo"}
 SERVICES = {"docker_engine", "busybox_image", "python_image", "registry"}
 
 
@@ -33,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs an engine, and let the first such test wait for the services to be set up."""
     for item in items:
         names = getattr(item, "fixturenames", ())
-        if "s3_server" in names and item.get_closest_marker("timeout") is None:
+        if BUILT.intersection(names) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SERVICE_TIMEOUT))
         if SERVICES.intersection(names):
             item.add_marker(pytest.mark.docker)

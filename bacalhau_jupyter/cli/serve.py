@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 @click.option("--data-dir", default=None, metavar="DIR", help="Directory of all state (BACALHAU_DIR).")
 @click.option("--api-host", default=None, metavar="HOST", help="Address the API listens on.")
 @click.option("--api-port", default=None, metavar="PORT", help="Port the API listens on; 0 takes any.")
+@click.option(
+    "--ipfs-connect",
+    default=None,
+    metavar="MULTIADDR",
+    help="RPC API of the IPFS node for inputs and results, such as /ip4/127.0.0.1/tcp/5001.",
+)
 @click.option("--embedded", is_flag=True, hidden=True, help="End when nobody holds a lease.")
 def serve(
     orchestrator: bool,
@@ -34,6 +40,7 @@ def serve(
     data_dir: str | None,
     api_host: str | None,
     api_port: str | None,
+    ipfs_connect: str | None,
     embedded: bool,
 ) -> int:
     """Start a Bacalhau node and keep it running until Ctrl-C.
@@ -43,7 +50,11 @@ def serve(
     """
     from bacalhau_jupyter.config.config import Config
     from bacalhau_jupyter.node.run import run_node
+    from bacalhau_jupyter.transfer.multiaddr import rpc_url
 
+    if ipfs_connect:
+        # A typing error shall not just leave IPFS out.
+        rpc_url(ipfs_connect)
     settings = Config.from_sources(
         flags={
             "Orchestrator.Enabled": True if orchestrator else None,
@@ -51,6 +62,10 @@ def serve(
             "DataDir": data_dir,
             "API.Host": api_host,
             "API.Port": api_port,
+            # One flag for three keys, as in the official command.
+            "InputSources.Types.IPFS.Endpoint": ipfs_connect,
+            "Publishers.Types.IPFS.Endpoint": ipfs_connect,
+            "ResultDownloaders.Types.IPFS.Endpoint": ipfs_connect,
         },
         overrides=config,
         server=True,
@@ -61,10 +76,12 @@ def serve(
             "Neither --orchestrator nor --compute was given: this node places jobs and runs none.", err=True
         )
         click.echo("Hint: bacalhau-jupyter serve --orchestrator --compute does both.", err=True)
-    return run_node(settings, embedded=embedded, name=name, on_ready=lambda node: _greet(node, embedded))
+    return run_node(
+        settings, embedded=embedded, name=name, on_ready=lambda node: _greet(node, embedded, ipfs_connect)
+    )
 
 
-def _greet(node: Node, embedded: bool) -> None:
+def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
     if embedded:
         return
     click.echo(f"Node {node.node_id} is ready at {node.url}")
@@ -74,6 +91,14 @@ def _greet(node: Node, embedded: bool) -> None:
             click.echo(f"  engine {engine}: {runtime}")
         for engine, problem in sorted(information.engine_problems.items()):
             click.echo(f"  engine {engine} is off: {problem}")
+        if ipfs and "ipfs" not in (information.storage_sources or ()):
+            click.echo(f"  ipfs is off until the IPFS node at {ipfs} answers")
     click.echo("To use it from another terminal of this user, with any Bacalhau client:")
     click.echo(f"  export BACALHAU_API_HOST={node.record.api_host} BACALHAU_API_PORT={node.record.port}")
     click.echo(f"Other users and browsers need the key in {node.repo.api_key_file} (BACALHAU_API_KEY).")
+    if node.page is not None:
+        click.echo(f"The web page, logged in (once, within the hour): {node.page.login_link()}")
+        if node.page.is_open_to_others:
+            click.echo(
+                "The web page is open to other machines, unencrypted: put a TLS proxy before it.", err=True
+            )

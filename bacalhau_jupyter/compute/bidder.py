@@ -13,11 +13,12 @@ from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.probes import ask_probes
 from bacalhau_jupyter.compute.settings import ComputeSettings, Locality
 from bacalhau_jupyter.engines.base import Bid
-from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import InputSource, NetworkType, Task
 from bacalhau_jupyter.models.units import format_resources, resources_of
+from bacalhau_jupyter.sources.base import LocatingSource
 
 _LOCAL_TYPES = ("inline", "localdirectory", "local")
 _NETWORKED = (NetworkType.HOST, NetworkType.HTTP, NetworkType.BRIDGE)
@@ -56,6 +57,8 @@ class Bidder:
         if job is None or not job.tasks:
             raise BadRequest(f"execution {execution.id} came without a job or task", component="Bidder")
         reasons = self._semantic(job)
+        if not reasons and self._settings.admission.locality is Locality.LOCAL:
+            reasons = await self._remote(execution, job.task)
         if not reasons:
             reasons = await self._plugin_bids(execution, job.task)
         if not reasons:
@@ -72,12 +75,6 @@ class Bidder:
             reasons.append("this node does not run jobs that require network access")
         if admission.reject_stateless_jobs and not task.input_sources:
             reasons.append("this node does not run jobs without inputs")
-        if admission.locality is Locality.LOCAL:
-            reasons += [
-                f"this node does not run jobs with remote inputs ({item.source.type})"
-                for item in task.input_sources
-                if not item.source.is_type(*_LOCAL_TYPES)
-            ]
         reasons += environment.objections(task.env, self._settings.env_allow_list)
         reasons += [
             f"this node does not take {item.name[:80]!r} as the name of a result path"
@@ -99,6 +96,22 @@ class Bidder:
             kind = task.publisher.type
             found.append(self._plugins.objection(self._plugins.publisher(kind), kind, publishers))
         return [reason for reason in found if reason]
+
+    async def _remote(self, execution: Execution, task: Task) -> list[str]:
+        """Objections to inputs that do not lie here."""
+        reasons = []
+        for item in task.input_sources:
+            source = self._plugins.source(item.source.type)
+            local = item.source.is_type(*_LOCAL_TYPES)
+            if not local and isinstance(source, LocatingSource):
+                try:
+                    local = await source.is_local(execution, item)
+                except BacalhauError as error:
+                    reasons.append(f"this node can't tell whether an input is local: {error}")
+                    continue
+            if not local:
+                reasons.append(f"this node does not run jobs with remote inputs ({item.source.type})")
+        return reasons
 
     async def _plugin_bids(self, execution: Execution, task: Task) -> list[str]:
         asks: list[Awaitable[Bid]] = []

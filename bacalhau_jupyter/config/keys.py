@@ -183,11 +183,22 @@ _add("Compute", ("Auth.Token", T, None, "Secret presented to the orchestrator"),
 _add(
     "Compute", ("LogLimit", S, 1_000_000_000, "Bytes of stdout and of stderr kept per execution"), ours=True
 )  # fmt: skip
+_add(
+    "Compute",
+    (
+        "InputCache.Size",
+        S,
+        10_000_000_000,
+        "Bytes of inputs kept for the next job that wants the same; 0: none",
+    ),
+    ("InputCache.MinFree", S, 2_000_000_000, "Bytes of disk that kept inputs leave free"),
+    ours=True,
+)
 _add("", ("Labels", M, None, "Labels of this node: key=value"))
 _add(
     "WebUI",
     ("Enabled", F, False, "Whether the stand-alone web page is served"),
-    ("Listen", T, "0.0.0.0:8438", "Address and port of the web page"),
+    ("Listen", T, "127.0.0.1:8438", "Address and port of the web page (upstream: 0.0.0.0:8438)"),
     ("Backend", T, None, "API the web page talks to; empty means this node's"),
 )
 _add(
@@ -208,8 +219,20 @@ _add(
     ("Types.S3Managed.Region", T, None, "Region of the bucket"),
     ("Types.S3Managed.Endpoint", T, None, "S3 endpoint other than AWS"),
     ("Types.S3Managed.PreSignedURLExpiration", D, _HOUR, "How long a signed URL is good"),
-    ("Types.Local.Address", T, "127.0.0.1", "Accepted and ignored: results are served by the API"),
-    ("Types.Local.Port", P, 6001, "Accepted and ignored: results are served by the API"),
+    (
+        "Types.Local.Address",
+        T,
+        "127.0.0.1",
+        "Host (or https://host) that links to local results name; 127.0.0.1: as the caller addressed the API",
+    ),
+    ("Types.Local.Port", P, 6001, "Port that these links name; 6001: the API's, which serves them"),
+)
+_add(
+    "Publishers",
+    ("Types.Local.Quota", S, 50_000_000_000, "Bytes of local results kept, the oldest go first; 0: no limit"),
+    ("Types.Local.MaxAge", D, 0.0, "How long local results are kept; 0: for ever"),
+    ("Types.Local.MinAge", D, _HOUR, "How long a local result stays in any case, and after it was last read"),
+    ours=True,
 )
 _add(
     "Engines",
@@ -234,6 +257,12 @@ _add(
     ("Disabled", L, None, "Download types that are off"),
     ("Timeout", D, 0.0, "Longest download; 0 means no limit"),
     ("Types.IPFS.Endpoint", T, None, "IPFS node to download from (multiaddress)"),
+)
+_add(
+    "ResultDownloaders",
+    ("Types.IPFS.SwarmAddresses", L, None, "IPFS nodes to connect to first (multiaddresses with /p2p/…)"),
+    ("Types.IPFS.SwarmKey", T, None, "File with the key of a private IPFS swarm"),
+    ours=True,
 )
 _add("Results", ("URLExpiry", D, _HOUR, "How long the signed URL of a local result is good"), ours=True)
 for _type in ("Batch", "Ops", "Daemon", "Service"):

@@ -8,7 +8,7 @@ idempotent, so a restarted node asks the same questions again.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,12 +24,14 @@ class Availability:
     """Whether an engine, source or publisher can work on this node.
 
     ``runtime`` names what does the work ("Docker Engine 27.1", "bubblewrap 0.11.0"); ``problem`` is one
-    sentence saying why it can't (shown in node info and in bid rejections).
+    sentence saying why it can't (shown in node info and in bid rejections); ``may_change`` says that asking again
+    may help.
     """
 
     available: bool
     runtime: str = ""
     problem: str = ""
+    may_change: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,49 @@ class Bid:
 
 ACCEPTED = Bid(accepted=True)
 
-Progress = Callable[[str, int, int | None], None]
-"""Reports ``(phase, done, total)``: bytes, or 0/None when not countable. Callable from any thread; never blocks."""
+
+class Progress(Protocol):
+    """Reports how far something is. Callable from any thread; never blocks.
+
+    Parameters
+    ----------
+    phase
+        What is being done, in words.
+    done, total
+        Bytes, or 0/None when not countable.
+    files_done, files_total
+        Files finished and in all, or None when not countable.
+    """
+
+    def __call__(
+        self,
+        phase: str,
+        done: int,
+        total: int | None,
+        files_done: int | None = None,
+        files_total: int | None = None,
+        /,
+    ) -> None: ...
 
 
-def no_progress(phase: str, done: int, total: int | None) -> None:
+def no_progress(
+    phase: str, done: int, total: int | None, files_done: int | None = None, files_total: int | None = None, /
+) -> None:
     """Report nothing."""
 
 
 @dataclass(frozen=True)
 class InputMount:
-    """An input on this host's disk and where the task sees it (absolute ``target``)."""
+    """An input on this host's disk and where the task sees it (absolute ``target``).
+
+    ``identity``: which bytes these are (`sources.base.IdentifyingSource`), where the source knows better than when
+    it was asked.
+    """
 
     path: Path
     target: str
     read_only: bool = True
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,7 +159,7 @@ class Engine(Protocol):
     """Engine type on the wire, lower case."""
 
     async def probe(self) -> Availability:
-        """Find out, once at start, what runs this engine here."""
+        """Find out what runs this engine here: at start, and again while it is missing and that may change."""
         ...
 
     async def bid(self, execution: Execution) -> Bid:
@@ -177,6 +207,28 @@ class Engine(Protocol):
         ...
 
 
+class UploadLinks(Protocol):
+    """Where a publisher without credentials of its own may upload to; the orchestrator signs."""
+
+    async def problem(self) -> str:
+        """Say, in one sentence, why the orchestrator signs nothing; empty when it does, or nobody can tell yet."""
+        ...
+
+    async def link(self, job_id: str, execution_id: str) -> str:
+        """Return a link that takes the archive of an execution by PUT.
+
+        Raises
+        ------
+        BacalhauError
+            The orchestrator refuses, or can't be reached.
+        """
+        ...
+
+
+async def _none_known() -> Collection[str]:
+    return ()
+
+
 @dataclass(frozen=True)
 class PluginOptions:
     """What the node hands to every engine, source and publisher it creates.
@@ -191,6 +243,10 @@ class PluginOptions:
         Looks up a configuration key by its official name (``"Compute.AllowListedLocalPaths"``).
     hidden
         Paths no job may ever see (repo directory, keys).
+    upload_links
+        The orchestrator's managed bucket; None where there is no asking for it.
+    unfinished
+        Tells the IDs of executions whose job is not over, as far as this node can know.
     """
 
     node_id: str
@@ -198,3 +254,5 @@ class PluginOptions:
     settings: Callable[[str], Any] = lambda key: None
     hidden: tuple[Path, ...] = ()
     clock: Clock = field(default_factory=SystemClock)
+    upload_links: UploadLinks | None = None
+    unfinished: Callable[[], Awaitable[Collection[str]]] = _none_known

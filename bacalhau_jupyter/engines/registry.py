@@ -31,14 +31,17 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     SOURCES: {
         "inline": "bacalhau_jupyter.sources.inline:InlineSource",
+        "ipfs": "bacalhau_jupyter.sources.ipfs:IpfsSource",
         "localDirectory": "bacalhau_jupyter.sources.local:LocalDirectorySource",
         "s3": "bacalhau_jupyter.sources.s3:S3Source",
         "urlDownload": "bacalhau_jupyter.sources.url:UrlDownloadSource",
     },
     PUBLISHERS: {
+        "ipfs": "bacalhau_jupyter.publishers.ipfs:IpfsPublisher",
         "local": "bacalhau_jupyter.publishers.local:LocalPublisher",
         "noop": "bacalhau_jupyter.publishers.noop:NoopPublisher",
         "s3": "bacalhau_jupyter.publishers.s3:S3Publisher",
+        "s3managed": "bacalhau_jupyter.publishers.s3managed:S3ManagedPublisher",
     },
 }
 OWN_DISTRIBUTION = "bacalhau-jupyter"

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bacalhau_jupyter.engines.base import Availability, Bid, InputMount, Progress, no_progress
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
 
-__all__ = ["Availability", "Bid", "FetchRequest", "InputMount", "Source"]
+__all__ = [
+    "Availability",
+    "Bid",
+    "FetchRequest",
+    "IdentifyingSource",
+    "InputMount",
+    "LocatingSource",
+    "Source",
+    "identity_of",
+]
 
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """One input of one execution. ``directory`` is empty, private (0700) and removed with the execution."""
+    """One input of one execution. ``directory`` is empty and private (0700); what is in it is the compute node's."""
 
     execution: Execution
     input: InputSource
@@ -54,3 +63,51 @@ class Source(Protocol):
     async def close(self) -> None:
         """Release connections and threads."""
         ...
+
+
+@runtime_checkable
+class IdentifyingSource(Protocol):
+    """A source that can tell which bytes it would bring; what it brings is shared between executions.
+
+    Implemented beside `Source`, by sources for which asking is much cheaper than fetching.
+    """
+
+    async def identity(self, execution: Execution, input_source: InputSource) -> str | None:
+        """Name the bytes that `Source.fetch` would bring now, or None when they can't be named.
+
+        Two inputs with the same identity hold the same bytes in the same layout, whoever asks and whenever: it is
+        made of checksums, versions, ETags or CIDs with their names, and of the source's type, never of a
+        place alone. What differs by credentials belongs into it. Fetching goes on to be right when the bytes change
+        meanwhile: a source that notices says in `InputMount.identity` what it brought instead.
+
+        Raises
+        ------
+        BacalhauError
+            It can't be told; the fetch is tried all the same.
+        """
+        ...
+
+
+@runtime_checkable
+class LocatingSource(Protocol):
+    """A source whose inputs may lie on this node already (``JobAdmissionControl.Locality``).
+
+    Implemented beside `Source`; a source without it brings its inputs from elsewhere.
+    """
+
+    async def is_local(self, execution: Execution, input_source: InputSource) -> bool:
+        """Say whether the input can be had without the network.
+
+        Raises
+        ------
+        BacalhauError
+            It can't be told.
+        """
+        ...
+
+
+async def identity_of(source: Source, execution: Execution, input_source: InputSource) -> str | None:
+    """Return a source's `IdentifyingSource.identity`; None for sources without one."""
+    if not isinstance(source, IdentifyingSource):
+        return None
+    return await source.identity(execution, input_source)

@@ -10,14 +10,30 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from bacalhau_jupyter.models.errors import IOFailure
 
 T = TypeVar("T")
 
-Progress = Callable[[str, int, int | None], None]
-"""Reports ``(phase, done, total)`` in bytes, total None when unknown. Called from any thread; never blocks."""
+
+class Progress(Protocol):
+    """Reports how far a transfer is. Called from any thread; never blocks.
+
+    ``done`` and ``total`` are bytes, ``total`` None when unknown; ``files_done`` and ``files_total`` are left out by
+    what moves a single file, and None when not countable.
+    """
+
+    def __call__(
+        self,
+        phase: str,
+        done: int,
+        total: int | None,
+        files_done: int | None = None,
+        files_total: int | None = None,
+        /,
+    ) -> None: ...
+
 
 CHUNK = 1 << 20
 """Bytes moved at a time: what a transfer holds in memory, and how often it reports and can be called off."""
@@ -30,7 +46,9 @@ class Interrupted(Exception):
     """Work in a thread noticed that nobody waits for it any more."""
 
 
-def no_progress(phase: str, done: int, total: int | None) -> None:
+def no_progress(
+    phase: str, done: int, total: int | None, files_done: int | None = None, files_total: int | None = None, /
+) -> None:
     """Report nothing."""
 
 

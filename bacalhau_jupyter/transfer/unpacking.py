@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.transfer.archive_names import COMPONENT, refused, safe_name, sane_mode
 from bacalhau_jupyter.transfer.files import Progress, check_interrupted, format_bytes, no_progress
-from bacalhau_jupyter.transfer.packing import is_plain_link
+from bacalhau_jupyter.transfer.links import is_plain_link
 from bacalhau_jupyter.transfer.tarstream import TarStream
 
-COMPONENT = "Archive"
-
 _MAX_NAMES = 256 << 20
-_MAX_PATH = 4096
 _RATIO_GRACE = 1 << 20
 _BROKEN = (
     tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, IndexError, OverflowError, RecursionError,
@@ -71,6 +69,7 @@ class _Unpacker:
         progress: Progress,
         total: int | None,
         stop: threading.Event | None,
+        as_is: bool = False,
     ) -> None:
         self.reader = reader
         self.root = root
@@ -79,6 +78,7 @@ class _Unpacker:
         self.progress = progress
         self.total = total
         self.stop = stop
+        self.as_is = as_is
         self.report = UnpackReport()
         self.kinds: dict[str, bytes] = {"": tarfile.DIRTYPE}
         self.directories: list[tuple[str, int, int]] = []
@@ -105,36 +105,36 @@ class _Unpacker:
     def _add(self, member: tarfile.TarInfo) -> None:
         self.report.members += 1
         if self.report.members > self.limits.max_members:
-            raise _refused(f"it holds more than {self.limits.max_members} members")
+            raise refused(f"it holds more than {self.limits.max_members} members")
         self.name_bytes += len(member.name) + len(member.linkname)
         if self.name_bytes > _MAX_NAMES:
-            raise _refused(f"its names take more than {format_bytes(_MAX_NAMES)}")
-        name = _safe_name(member.name)
+            raise refused(f"its names take more than {format_bytes(_MAX_NAMES)}")
+        name = safe_name(member.name)
         if member.isdir():
             self._directory(name, member)
             return
         if not name:
-            raise _refused(f"a member is called {member.name!r}")
+            raise refused(f"a member is called {member.name!r}")
         self._parents(name)
         if name in self.kinds:
-            raise _refused(f"it holds {name!r} twice")
+            raise refused(f"it holds {name!r} twice")
         self.kinds[name] = member.type
         if member.isreg() and not member.issparse():
             self._file(name, member)
         elif member.issym():
             here = name.rpartition("/")[0]
-            if not is_plain_link(here, member.linkname):
-                raise _refused(f"the link {name!r} points outside, to {member.linkname!r}")
+            if not self.as_is and not is_plain_link(here, member.linkname):
+                raise refused(f"the link {name!r} points outside, to {member.linkname!r}")
             self.links.append((name, member.linkname))
         elif member.islnk():
             self._hard_link(name, member.linkname)
-        else:
-            raise _refused(f"{name!r} is neither a file, a directory nor a link")
+        elif not self.as_is or member.issparse():
+            raise refused(f"{name!r} is neither a file, a directory nor a link")
 
     def _directory(self, name: str, member: tarfile.TarInfo) -> None:
         self._parents(name)
         if self.kinds.setdefault(name, tarfile.DIRTYPE) != tarfile.DIRTYPE:
-            raise _refused(f"it holds {name!r} twice")
+            raise refused(f"it holds {name!r} twice")
         if name:
             (self.root / name).mkdir(mode=0o700, exist_ok=True)
         self.directories.append((name, member.mode, _seconds(member.mtime)))
@@ -145,7 +145,7 @@ class _Unpacker:
         if self.kinds.get(parent) == tarfile.DIRTYPE:
             return
         if parent in self.kinds:
-            raise _refused(f"{name!r} would be written through {parent!r}, which is not a directory")
+            raise refused(f"{name!r} would be written through {parent!r}, which is not a directory")
         self._parents(parent)
         (self.root / parent).mkdir(mode=0o700)
         self.kinds[parent] = tarfile.DIRTYPE
@@ -153,7 +153,7 @@ class _Unpacker:
 
     def _file(self, name: str, member: tarfile.TarInfo) -> None:
         if self.report.size + member.size > self.limits.max_bytes:
-            raise _refused(f"it unpacks to more than {format_bytes(self.limits.max_bytes)}")
+            raise refused(f"it unpacks to more than {format_bytes(self.limits.max_bytes)}")
         path = self.root / name
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -172,24 +172,28 @@ class _Unpacker:
         packed = self.reader.packed_bytes
         ratio = self.limits.max_ratio
         if ratio is not None and self.report.size > _RATIO_GRACE and self.report.size > ratio * packed:
-            raise _refused(f"it unpacks to more than {ratio:g} times its size")
+            raise refused(f"it unpacks to more than {ratio:g} times its size")
         self.progress("unpacking", packed if self.total is not None else self.report.size, self.total)
 
     def _hard_link(self, name: str, target: str) -> None:
-        source = _safe_name(target)
-        if self.kinds.get(source) not in tarfile.REGULAR_TYPES:
-            raise _refused(
+        source = safe_name(target)
+        kind = self.kinds.get(source)
+        if self.as_is and kind is not None and kind not in (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE):
+            # A second name of a link; one of a pipe or device is left out as the first one was.
+            self.kinds[name] = kind
+            self.links += [(name, leads) for link, leads in self.links if link == source]
+            return
+        if kind not in tarfile.REGULAR_TYPES:
+            raise refused(
                 f"the link {name!r} points to {target!r}, which is not a file before it in the archive"
             )
         os.link(self.root / source, self.root / name, follow_symlinks=False)
         self.kinds[name] = tarfile.REGTYPE
 
     def _mode(self, mode: int, *, directory: bool) -> int:
-        """Return sane permissions: no set-uid, ours to write, others never; readable by the job if asked for."""
-        mode = mode & 0o755 | (0o700 if directory else 0o600)
-        if self.readable:
-            mode |= 0o055 if directory else 0o044 | (mode & 0o100) >> 3 | (mode & 0o100) >> 6
-        return mode
+        if self.as_is:
+            return mode & 0o777 | (0o700 if directory else 0o600)
+        return sane_mode(mode, directory=directory, readable=self.readable)
 
     def _finish(self) -> None:
         for name, target in self.links:
@@ -201,24 +205,6 @@ class _Unpacker:
                 _set_time(path, mtime)
 
 
-def _safe_name(name: str) -> str:
-    """Return a member's name without ``./`` and double slashes; ``""`` is the root.
-
-    Raises
-    ------
-    IOFailure
-        It is absolute, or climbs, or no file can have it.
-    """
-    if name.startswith("/") or "\0" in name or (os.name == "nt" and ("\\" in name or ":" in name)):
-        raise _refused(f"{name!r} is not a relative path")
-    if len(name) > _MAX_PATH:
-        raise _refused(f"{name[:40]!r}… is a name of {len(name)} characters")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise _refused(f"{name!r} leads outside")
-    return "/".join(parts)
-
-
 def _seconds(mtime: float) -> int:
     return min(max(0, int(mtime)), 1 << 40)
 
@@ -227,20 +213,13 @@ def _set_time(path: Path, mtime: int) -> None:
     os.utime(path, (mtime, mtime), follow_symlinks=False)
 
 
-def _refused(reason: str) -> IOFailure:
-    return IOFailure(
-        f"the archive is refused: {reason}",
-        hint="nothing of it was kept; make it again with relative names only, such as `tar czf x.tar.gz -C DIR .`",
-        component=COMPONENT,
-    )
-
-
 def unpack_into(
     source: BinaryIO,
     root: Path,
     *,
     limits: Limits,
     readable: bool = False,
+    as_is: bool = False,
     progress: Progress = no_progress,
     stop: threading.Event | None = None,
 ) -> UnpackReport:
@@ -254,6 +233,9 @@ def unpack_into(
         Private and empty; after an error it holds a part, and the caller removes it.
     readable
         Whether every user may read what is unpacked (a job may run as somebody else).
+    as_is
+        Whether it is to look as a task left it: modes are kept (but set-uid), links lead wherever they did (they
+        are still made last), and pipes and devices are left out. Whoever reads it must not follow its links.
     progress
         Gets phase ``unpacking`` and packed bytes of the packed size.
 
@@ -269,7 +251,7 @@ def unpack_into(
     try:
         reader = TarStream(source)
         total = os.fstat(source.fileno()).st_size if _is_file(source) else None
-        return _Unpacker(reader, root, limits, readable, progress, total, stop).unpack()
+        return _Unpacker(reader, root, limits, readable, progress, total, stop, as_is).unpack()
     except _BROKEN as error:
         raise IOFailure(
             f"the archive is broken: {str(error) or type(error).__name__}",

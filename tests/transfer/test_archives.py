@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.transfer.archives import Limits, pack_tar_gz, unpack, unpack_blocking
-from bacalhau_jupyter.transfer.packing import is_plain_link, pack_into
+from bacalhau_jupyter.transfer.links import is_plain_link
+from bacalhau_jupyter.transfer.packing import pack_into
 from tests.transfer.helpers import member, names, small_disk, tar_gz, tree
 from tests.transfer.test_http import resident
 
@@ -334,7 +335,7 @@ async def test_packing_200_mb_keeps_memory_small_and_can_be_called_off(tmp_path:
     before, peak = resident(), 0
     loop, half = asyncio.get_running_loop(), asyncio.Event()
 
-    def progress(phase: str, done: int, total: int | None) -> None:
+    def progress(phase: str, done: int, total: int | None, *files: int | None) -> None:
         nonlocal peak
         peak = max(peak, resident())
         if done > 20_000_000:

@@ -1,0 +1,71 @@
+"""Which names and links an archive may hold: the same rules for packing, unpacking and reading by index."""
+
+from __future__ import annotations
+
+import os
+
+from bacalhau_jupyter.models.errors import IOFailure
+
+COMPONENT = "Archive"
+
+_MAX_PATH = 4096
+
+
+def refused(reason: str) -> IOFailure:
+    """Return the error for an archive that breaks a rule."""
+    return IOFailure(
+        f"the archive is refused: {reason}",
+        hint="nothing of it was kept; make it again with relative names only, such as `tar czf x.tar.gz -C DIR .`",
+        component=COMPONENT,
+    )
+
+
+def safe_name(name: str) -> str:
+    """Return a member's name without ``./`` and double slashes; ``""`` is the root.
+
+    Raises
+    ------
+    IOFailure
+        It is absolute, or climbs, or no file can have it.
+    """
+    if name.startswith("/") or "\0" in name or (os.name == "nt" and ("\\" in name or ":" in name)):
+        raise refused(f"{name!r} is not a relative path")
+    if len(name) > _MAX_PATH:
+        raise refused(f"{name[:40]!r}… is a name of {len(name)} characters")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise refused(f"{name!r} leads outside")
+    return "/".join(parts)
+
+
+def is_plain_link(directory: str, target: str) -> bool:
+    """Whether a relative link target stays inside the tree, whatever other such links it passes through.
+
+    That holds when it climbs first, no higher than the root, and only then descends: ``..`` after a name could
+    climb from wherever a link of that name leads.
+
+    Parameters
+    ----------
+    directory
+        Where the link is, relative to the root; ``""`` or ``"."`` for the root itself.
+    """
+    if not target or target.startswith("/") or "\0" in target:
+        return False
+    depth = len([part for part in directory.split("/") if part not in ("", ".")])
+    climbing = True
+    for part in target.split("/"):
+        if part == "..":
+            depth -= 1
+            if not climbing or depth < 0:
+                return False
+        elif part not in ("", "."):
+            climbing = False
+    return True
+
+
+def sane_mode(mode: int, *, directory: bool, readable: bool = False) -> int:
+    """Return permissions to write with: no set-uid, ours to write, others never; all may read if asked for."""
+    mode = mode & 0o755 | (0o700 if directory else 0o600)
+    if readable:
+        mode |= 0o055 if directory else 0o044 | (mode & 0o100) >> 3 | (mode & 0o100) >> 6
+    return mode

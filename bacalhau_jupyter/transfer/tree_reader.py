@@ -1,0 +1,105 @@
+"""Reading a result that lies unpacked in a directory of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from bacalhau_jupyter.models.errors import NotFound
+from bacalhau_jupyter.transfer.archive_ranges import read_file
+from bacalhau_jupyter.transfer.files import Progress, io_failure, no_progress, remove_tree
+from bacalhau_jupyter.transfer.readers import EntryKind, ResultEntry
+from bacalhau_jupyter.transfer.results import merge_results
+
+_COMPONENT = "Results"
+
+
+class TreeReader:
+    """A `readers.ResultReader` over a directory whose names and links were checked when it was made.
+
+    Parameters
+    ----------
+    name
+        What to call the result in messages.
+    remove
+        Goes when the reader is closed.
+    """
+
+    def __init__(self, root: Path, *, name: str, remove: Path | None = None) -> None:
+        self._root = root
+        self._name = name
+        self._remove = remove
+
+    async def entries(self) -> Sequence[ResultEntry]:
+        """Return what is there."""
+        return await asyncio.to_thread(_entries, self._root)
+
+    async def read(self, path: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """Yield a part of one file."""
+        try:
+            # Links are entries of their own: nothing is read through one.
+            descriptor = await asyncio.to_thread(os.open, self._root / path, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            raise missing(self._name, path) from None
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            info = os.fstat(file.fileno())
+            if not stat.S_ISREG(info.st_mode):
+                raise missing(self._name, path)
+            async for chunk in read_file(file, start, info.st_size if stop is None else stop):
+                yield chunk
+
+    async def save(self, target: Path, path: str = "", progress: Progress = no_progress) -> None:
+        """Copy everything, or one file or subtree, below ``target``."""
+        try:
+            await asyncio.to_thread(self._copy, target, path)
+        except OSError as error:
+            raise io_failure(error, "write to", target, _COMPONENT) from error
+        progress("copying results", 0, None)
+
+    def _copy(self, target: Path, path: str) -> None:
+        source = self._root / path
+        if path and not os.path.lexists(source):
+            raise missing(self._name, path)
+        part = Path(tempfile.mkdtemp(prefix=".bacalhau-get-", dir=target))
+        try:
+            place = part / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir() and not source.is_symlink():
+                shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
+            else:
+                shutil.copy2(source, place, follow_symlinks=False)
+            merge_results([part], target)
+        finally:
+            remove_tree(part)
+
+    async def close(self) -> None:
+        """Remove the directory."""
+        if self._remove is not None:
+            await asyncio.to_thread(remove_tree, self._remove)
+
+
+def missing(name: str, path: str) -> NotFound:
+    """Return the error for a file that a result does not hold."""
+    return NotFound(f"{name} holds no file {path!r}", component=_COMPONENT)
+
+
+def _entries(root: Path) -> list[ResultEntry]:
+    found: list[ResultEntry] = []
+    pending = [""]
+    while pending:
+        name = pending.pop()
+        for entry in os.scandir(root / name):
+            path = f"{name}/{entry.name}".lstrip("/")
+            if entry.is_symlink():
+                found.append(ResultEntry(path, 0, EntryKind.LINK, os.readlink(root / path)))  # noqa: PTH115
+            elif entry.is_dir(follow_symlinks=False):
+                found.append(ResultEntry(path, 0, EntryKind.DIRECTORY))
+                pending.append(path)
+            else:
+                found.append(ResultEntry(path, entry.stat(follow_symlinks=False).st_size))
+    return sorted(found, key=lambda item: item.path.split("/"))
