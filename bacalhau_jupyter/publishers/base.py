@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bacalhau_jupyter.engines.base import Availability, Bid, Progress, no_progress
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.node import DiskUsage
 from bacalhau_jupyter.models.spec import SpecConfig
 
-__all__ = ["Availability", "Bid", "PublishRequest", "Publisher"]
+__all__ = ["Availability", "Bid", "KeepingPublisher", "PublishRequest", "Publisher"]
 
 
 @dataclass(frozen=True)
@@ -59,4 +60,21 @@ class Publisher(Protocol):
 
     async def close(self) -> None:
         """Release connections and threads."""
+        ...
+
+
+@runtime_checkable
+class KeepingPublisher(Protocol):
+    """A publisher that keeps results on this node's own disk; implemented beside `Publisher`."""
+
+    def usage(self) -> DiskUsage:
+        """Say how much is kept. Answers from memory."""
+        ...
+
+    async def tidy(self) -> None:
+        """Remove what was kept long enough; called from time to time."""
+        ...
+
+    async def clear(self, older_than_s: float) -> DiskUsage:
+        """Remove results of finished jobs that were published so many seconds ago; return what is gone."""
         ...

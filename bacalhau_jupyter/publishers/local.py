@@ -2,43 +2,70 @@
 
 What is stored with the execution is a reference that never goes stale; the results route turns it into a signed
 URL when it is read (`transfer.signing`), so a restart on another port a day later changes nothing.
+
+Results are kept by age and by the disk they take together (`publishers.retention`). What was removed is remembered, so
+that a link to it is answered with the reason.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
 from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.node import DiskUsage
+from bacalhau_jupyter.models.spec import SpecConfig, replace
+from bacalhau_jupyter.publishers import removals
 from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
+from bacalhau_jupyter.publishers.removals import Removal
+from bacalhau_jupyter.publishers.retention import Kept, Rules
 from bacalhau_jupyter.transfer.archives import pack_tar_gz
-from bacalhau_jupyter.transfer.files import io_failure
+from bacalhau_jupyter.transfer.files import format_bytes, io_failure
 from bacalhau_jupyter.transfer.signing import LOCAL, local_reference
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.base import PluginOptions
 
+QUOTA, MAX_AGE, MIN_AGE = (f"Publishers.Types.Local.{name}" for name in ("Quota", "MaxAge", "MinAge"))
+DEFAULTS = {QUOTA: 50_000_000_000, MAX_AGE: 0.0, MIN_AGE: 3600.0}
+
+_log = logging.getLogger(__name__)
 _COMPONENT = "LocalPublisher"
+_SUFFIX = ".tar.gz"
 _EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 
 
 class LocalPublisher:
-    """Packs results to ``<data_dir>/results/local-publisher/<execution ID>.tar.gz`` (0600 in 0700)."""
+    """Packs results to ``<data_dir>/results/local-publisher/<execution ID>.tar.gz`` (0600 in 0700).
+
+    Reads ``Publishers.Types.Local.Quota``, ``MaxAge`` and ``MinAge``. Results of jobs that are not over, as far as
+    ``options.unfinished`` knows, are never removed.
+    """
 
     type = LOCAL
 
     def __init__(self, options: PluginOptions) -> None:
         self._data_dir = options.data_dir
         self._node_id = options.node_id
+        self._clock = options.clock
+        self._unfinished = options.unfinished
+        self._rules = _rules(options.settings)
+        self._usage = DiskUsage(limit=self._rules.quota)
+        # Whoever counts must not be counting while others publish or remove.
+        self._counting = asyncio.Lock()
 
     async def probe(self) -> Availability:
         """Make the directory, and remove what a crash left half written in it."""
         try:
             await asyncio.to_thread(_open_directory, results_directory(self._data_dir))
+            await self.tidy()
         except OSError as error:
             failure = io_failure(error, "write to", results_directory(self._data_dir), _COMPONENT)
             return Availability(available=False, problem=failure.message)
@@ -52,7 +79,9 @@ class LocalPublisher:
         target = result_path(self._data_dir, execution.id)
         try:
             await asyncio.to_thread(target.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
+            before = await asyncio.to_thread(_size, target)
             await pack_tar_gz(request.directory, target, aliases=request.aliases, progress=request.progress)
+            await self._settle(target, execution.id, before)
         except OSError as error:
             raise io_failure(error, "write", target, _COMPONENT) from error
         except IOFailure as error:
@@ -61,8 +90,118 @@ class LocalPublisher:
             ) from error
         return local_reference(execution.id, self._node_id)
 
+    def usage(self) -> DiskUsage:
+        """Say how much is kept, and how much may be."""
+        return self._usage
+
+    async def tidy(self) -> None:
+        """Remove what is too old, and the oldest of what is too much."""
+        await self._clean()
+
+    async def clear(self, older_than_s: float) -> DiskUsage:
+        """Remove results of finished jobs that were published so many seconds ago; return what is gone."""
+        directory = results_directory(self._data_dir)
+        unfinished = set(await self._unfinished())
+        async with self._counting:
+            now_ns = self._clock.now_ns()
+            kept = await asyncio.to_thread(_kept, directory)
+            gone = self._rules.chosen(kept, now_ns, older_than_s, unfinished)
+            await asyncio.to_thread(self._discard, directory, gone, "the node's owner cleaned up", now_ns)
+            size = sum(each.size for each in gone)
+            self._usage = DiskUsage(
+                bytes=sum(each.size for each in kept) - size,
+                count=len(kept) - len(gone),
+                limit=self._rules.quota,
+            )
+        return DiskUsage(bytes=size, count=len(gone))
+
     async def close(self) -> None:
         return
+
+    async def _settle(self, target: Path, execution_id: str, before: int | None) -> None:
+        """Count what was just published (in place of ``before`` bytes), and make room for it.
+
+        Raises
+        ------
+        IOFailure
+            All that could be removed does not make room enough; the new result is gone, nothing else is.
+        """
+        now_ns = self._clock.now_ns()
+        await asyncio.to_thread(os.utime, target, ns=(now_ns, now_ns))
+        size = await asyncio.to_thread(_size, target) or 0
+        # Adding up will do as long as there is room: looking at thousands of results each time would not.
+        usage = replace(
+            self._usage,
+            bytes=self._usage.bytes + size - (before or 0),
+            count=self._usage.count + (before is None),
+        )
+        if not self._rules.quota or usage.bytes <= self._rules.quota:
+            self._usage = usage
+            return
+        if await self._clean(execution_id):
+            return
+        await asyncio.to_thread(target.unlink, missing_ok=True)
+        await self._clean()
+        left = self._usage
+        raise IOFailure(
+            f"{format_bytes(size)} do not fit into the quota of {format_bytes(self._rules.quota)} for local results: "
+            f"those of {left.count} other executions take {format_bytes(left.bytes)} and can't be removed yet",
+            hint=f"the node's owner can raise it: -c {QUOTA}=…; or publish to s3 or ipfs",
+            component=_COMPONENT,
+        )
+
+    async def _clean(self, newest: str = "") -> bool:
+        """Remove what has to go; False, and nothing is removed for it, when ``newest`` does not fit all the same."""
+        directory = results_directory(self._data_dir)
+        unfinished = set(await self._unfinished()) | {newest}
+        async with self._counting:
+            now_ns = self._clock.now_ns()
+            kept = await asyncio.to_thread(_kept, directory)
+            old = self._rules.expired(kept, now_ns, unfinished)
+            left = [each for each in kept if each not in old]
+            surplus = self._rules.surplus(left, now_ns, unfinished)
+            stays = sum(each.size for each in left) - sum(each.size for each in surplus)
+            fits = not self._rules.quota or stays <= self._rules.quota
+            if newest and not fits:
+                surplus = []
+            await asyncio.to_thread(self._remove, directory, old, surplus, now_ns)
+            gone = {*old, *surplus}
+            still = [each for each in kept if each not in gone]
+            self._usage = DiskUsage(
+                bytes=sum(each.size for each in still), count=len(still), limit=self._rules.quota
+            )
+        return fits
+
+    def _remove(self, directory: Path, old: list[Kept], surplus: list[Kept], now_ns: int) -> None:
+        rules = self._rules
+        reasons = [
+            (old, f"local results are kept for {rules.max_age_s / 86400:g} days ({MAX_AGE})"),
+            (surplus, f"local results may take {format_bytes(rules.quota)} ({QUOTA})"),
+        ]
+        for chosen, reason in reasons:
+            self._discard(directory, chosen, reason, now_ns)
+
+    def _discard(self, directory: Path, chosen: list[Kept], reason: str, now_ns: int) -> None:
+        # Told first: a result that vanished without a word is worse than one that is told to be gone.
+        if chosen:
+            gone = [Removal(each.execution_id, rfc3339(now_ns), reason, each.size) for each in chosen]
+            removals.note(directory, gone)
+        for each in chosen:
+            _log.info("removing the results of execution %s: %s", each.execution_id, reason)
+            (directory / f"{each.execution_id}{_SUFFIX}").unlink(missing_ok=True)
+
+
+def removal(data_dir: Path, execution_id: str) -> Removal | None:
+    """Return how the result of an execution was removed; None when it was not, as far as is known. Blocks."""
+    return removals.find(results_directory(data_dir), execution_id)
+
+
+def mark_read(path: Path, now_ns: int) -> None:
+    """Note that an archive is being read, so that it stays for a while; one that can't be marked is read anyway."""
+    try:
+        os.utime(path, ns=(now_ns, path.stat().st_mtime_ns))
+    except OSError:
+        _log.debug("%s can't be marked as read", path.name)
 
 
 def results_directory(data_dir: Path) -> Path:
@@ -80,7 +219,34 @@ def result_path(data_dir: Path, execution_id: str) -> Path:
     """
     if not _EXECUTION_ID.fullmatch(execution_id):
         raise BadRequest(f"{execution_id[:80]!r} is not an execution ID", component=_COMPONENT)
-    return results_directory(data_dir) / f"{execution_id}.tar.gz"
+    return results_directory(data_dir) / f"{execution_id}{_SUFFIX}"
+
+
+def _rules(settings: Callable[[str], object]) -> Rules:
+    quota, max_age, min_age = (_number(settings(key), DEFAULTS[key]) for key in (QUOTA, MAX_AGE, MIN_AGE))
+    return Rules(int(quota), max_age, min_age)
+
+
+def _number(value: object, default: float) -> float:
+    return float(value) if isinstance(value, int | float) and value >= 0 else default
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _kept(directory: Path) -> list[Kept]:
+    found = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(_SUFFIX) and not entry.name.startswith("."):
+                about = entry.stat(follow_symlinks=False)
+                name = entry.name.removesuffix(_SUFFIX)
+                found.append(Kept(name, about.st_size, about.st_mtime_ns, about.st_atime_ns))
+    return found
 
 
 def _open_directory(directory: Path) -> None:

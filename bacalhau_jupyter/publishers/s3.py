@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import os
 import threading
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from bacalhau_jupyter.lib.clock import SECOND
@@ -19,7 +17,7 @@ from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden,
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
-from bacalhau_jupyter.transfer.files import CHUNK, check_interrupted, io_failure, run_interruptible
+from bacalhau_jupyter.transfer.files import Progress, run_interruptible
 from bacalhau_jupyter.transfer.packing import pack_into
 from bacalhau_jupyter.transfer.s3 import (
     S3Clients,
@@ -30,6 +28,7 @@ from bacalhau_jupyter.transfer.s3 import (
     text_param,
 )
 from bacalhau_jupyter.transfer.s3_upload import ObjectWriter, Uploaded
+from bacalhau_jupyter.transfer.s3_upload_files import upload_files
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.base import PluginOptions
@@ -141,31 +140,47 @@ class S3Publisher:
 
     def _archive(self, request: PublishRequest, location: S3Location, stop: threading.Event) -> Uploaded:
         self._need_credentials()
+        told = _Told(request.progress)
         # Other servers often refuse the newer checksums.
         with ObjectWriter(
             self._clients,
             location,
             checksum=not location.endpoint,
             content_type="application/gzip",
-            progress=request.progress,
+            progress=told.sent,
             stop=stop,
         ) as writer:
-            pack_into(request.directory, cast("BinaryIO", writer), aliases=request.aliases, stop=stop)
+            pack_into(
+                request.directory,
+                cast("BinaryIO", writer),
+                aliases=request.aliases,
+                progress=told.packed,
+                stop=stop,
+            )
         return writer.result
 
     def _files(self, request: PublishRequest, location: S3Location, stop: threading.Event) -> Uploaded:
         self._need_credentials()
-        done = 0
-
-        def progress(_phase: str, sent: int, _total: int | None) -> None:
-            request.progress("publishing", done + sent, None)
-
-        for path in _every_file(request.directory):
-            name = path.relative_to(request.directory).as_posix()
-            place = replace(location, key=location.key + name)
-            with ObjectWriter(self._clients, place, progress=progress, stop=stop) as writer:
-                done += _copy(path, request.directory, writer, stop)
+        upload_files(self._clients, location, request.directory, progress=request.progress, stop=stop)
         return Uploaded()
+
+
+class _Told:
+    """Bytes as they are sent, with the files that went into them."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._files: int | None = None
+
+    def packed(
+        self, _phase: str, _done: int, _total: int | None, files: int | None = None, _of: int | None = None, /
+    ) -> None:
+        self._files = files
+
+    def sent(
+        self, phase: str, done: int, total: int | None, _files: int | None = None, _of: int | None = None, /
+    ) -> None:
+        self._progress(phase, done, total, self._files, None)
 
 
 def _reference(location: S3Location, uploaded: Uploaded) -> SpecConfig:
@@ -178,33 +193,3 @@ def _reference(location: S3Location, uploaded: Uploaded) -> SpecConfig:
         "VersionID": uploaded.version_id,
     }
     return SpecConfig(type="s3", params={name: value for name, value in params.items() if value})
-
-
-def _every_file(directory: Path) -> list[Path]:
-    """Return what is a file or a link, sorted; directories are entered, links to them are not."""
-    found: list[Path] = []
-    for here, names, files in os.walk(directory):
-        links = [name for name in names if (Path(here) / name).is_symlink()]
-        found += [Path(here) / name for name in (*files, *links)]
-    return sorted(found)
-
-
-def _copy(path: Path, root: Path, writer: ObjectWriter, stop: threading.Event) -> int:
-    """Send one file; a link counts as the file that it means, among the results."""
-    real = Path(os.path.realpath(path))
-    if path.is_symlink() and not (real.is_relative_to(os.path.realpath(root)) and real.is_file()):
-        raise IOFailure(
-            f"the link {path.relative_to(root)} in the results means no file among them",
-            hint="copy the file there instead, or publish with Encoding gzip",
-            component=COMPONENT,
-        )
-    size = 0
-    try:
-        descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            while chunk := file.read(CHUNK):
-                check_interrupted(stop)
-                size += writer.write(chunk)
-    except OSError as error:
-        raise io_failure(error, "read", path, COMPONENT) from error
-    return size

@@ -33,7 +33,7 @@ class AllowedPath:
         Links in the entry's fixed part are followed first, so that an entry under a linked directory means what
         its owner thinks it means.
         """
-        fixed, rest = _split_glob(self.glob)
+        fixed, rest = split_glob(self.glob)
         real = os.path.realpath(fixed)
         pattern = f"{real.rstrip('/')}/{rest}" if rest else real
         return re.fullmatch(_regex(pattern, len(pattern) - len(rest)), str(path), re.DOTALL) is not None
@@ -82,7 +82,7 @@ def _parse_entry(text: str) -> AllowedPath:
     return AllowedPath(glob, mode.lower() == "rw")
 
 
-def _split_glob(glob: str) -> tuple[str, str]:
+def split_glob(glob: str) -> tuple[str, str]:
     """Split off the leading components that hold no glob characters."""
     parts = glob.split("/")
     plain = next((index for index, part in enumerate(parts) if _GLOB.search(part)), len(parts))

@@ -42,7 +42,7 @@ class InlineSource:
         What an archive may unpack to.
     """
 
-    types = ("inline",)
+    types: tuple[str, ...] = ("inline",)
 
     def __init__(self, options: PluginOptions | None = None, *, limits: Limits = LIMITS) -> None:
         self._limits = limits
@@ -90,7 +90,7 @@ class InlineSource:
             path.chmod(0o755)
         except OSError as error:
             raise io_failure(error, "write", path, _COMPONENT) from error
-        request.progress("writing", len(content.data), len(content.data))
+        request.progress("writing", len(content.data), len(content.data), 1, 1)
         return path
 
 

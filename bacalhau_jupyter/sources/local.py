@@ -41,7 +41,7 @@ class LocalDirectorySource:
     ``options.hidden`` and what holds them can't be mounted, whatever the list says.
     """
 
-    types = ("localdirectory", "local")
+    types: tuple[str, ...] = ("localdirectory", "local")
 
     def __init__(self, options: PluginOptions) -> None:
         self._settings = options.settings

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from bacalhau_jupyter.sources.partitions import (
     parse_partition,
     selector,
 )
-from bacalhau_jupyter.transfer.files import io_failure, run_interruptible
+from bacalhau_jupyter.transfer.files import io_failure, remove_tree, run_interruptible
 from bacalhau_jupyter.transfer.s3 import (
     S3Clients,
     S3Location,
@@ -34,8 +34,9 @@ from bacalhau_jupyter.transfer.s3 import (
     text_param,
 )
 from bacalhau_jupyter.transfer.s3_download import MAX_RETRIES, download_objects
-from bacalhau_jupyter.transfer.s3_errors import READ_TIMEOUT_S
+from bacalhau_jupyter.transfer.s3_errors import CHANGED, READ_TIMEOUT_S
 from bacalhau_jupyter.transfer.s3_listing import S3Object, find_objects, local_names, prefix_of
+from bacalhau_jupyter.transfer.s3_memo import ListingMemo, listing_identity
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.base import PluginOptions
@@ -86,6 +87,7 @@ class S3Source:
     def __init__(self, options: PluginOptions) -> None:
         self._settings = options.settings
         self._clients = S3Clients(COMPONENT, options.clock)
+        self._memo = ListingMemo(options.clock)
 
     async def probe(self) -> Availability:
         """Need boto3 only: without credentials there are still public buckets."""
@@ -102,17 +104,34 @@ class S3Source:
 
     async def size(self, execution: Execution, input_source: InputSource) -> int:
         """Return the bytes of the objects that this execution gets."""
-        objects = await run_interruptible(lambda stop: self._find(execution, parse_input(input_source), stop))
+        wanted = parse_input(input_source)
+        objects = await run_interruptible(lambda stop: self._known(execution, wanted, stop))
         return sum(item.size for item in objects)
+
+    async def identity(self, execution: Execution, input_source: InputSource) -> str | None:
+        """Name the bytes that this execution gets; None when the server tells no ETags."""
+        wanted = parse_input(input_source)
+        return await run_interruptible(lambda stop: _identity(wanted, self._known(execution, wanted, stop)))
 
     async def fetch(self, request: FetchRequest) -> InputMount:
         wanted = parse_input(request.input)
         directory = request.directory / "content"
-        await run_interruptible(lambda stop: self._fetch(request, wanted, directory, stop))
-        return InputMount(path=directory, target=request.input.target, read_only=True)
+        identity = await run_interruptible(lambda stop: self._fetch(request, wanted, directory, stop))
+        return InputMount(
+            path=directory, target=request.input.target, read_only=True, identity=identity or ""
+        )
 
     async def close(self) -> None:
         await asyncio.to_thread(self._clients.close)
+
+    def _known(self, execution: Execution, wanted: S3Input, stop: threading.Event) -> Sequence[S3Object]:
+        """Return what was found a moment ago, or look now."""
+        name = _name(execution, wanted)
+        found = self._memo.get(name)
+        if found is None:
+            found = self._find(execution, wanted, stop)
+            self._memo.put(name, found)
+        return found
 
     def _find(self, execution: Execution, wanted: S3Input, stop: threading.Event) -> list[S3Object]:
         """Return the objects of an execution's partition."""
@@ -122,8 +141,29 @@ class S3Source:
         )
         return [item for item in objects if selects(item.key)]
 
-    def _fetch(self, request: FetchRequest, wanted: S3Input, directory: Path, stop: threading.Event) -> None:
-        objects = self._find(request.execution, wanted, stop)
+    def _fetch(
+        self, request: FetchRequest, wanted: S3Input, directory: Path, stop: threading.Event
+    ) -> str | None:
+        """Download, and return the identity of what came."""
+        known = self._memo.take(_name(request.execution, wanted))
+        if known is not None:
+            try:
+                return self._download(request, wanted, known, directory, stop)
+            except BacalhauError as error:
+                if error.details.get("ErrorCode") not in CHANGED:
+                    raise
+                # Something changed since the bid: that is no reason to fail, if it holds still now.
+                remove_tree(directory)
+        return self._download(request, wanted, self._find(request.execution, wanted, stop), directory, stop)
+
+    def _download(
+        self,
+        request: FetchRequest,
+        wanted: S3Input,
+        objects: Sequence[S3Object],
+        directory: Path,
+        stop: threading.Event,
+    ) -> str | None:
         names = local_names(wanted.location, (item.key for item in objects), COMPONENT)
         try:
             # Whatever user the job runs as may read it; the directory around keeps others of this host out.
@@ -142,6 +182,7 @@ class S3Source:
             max_retries=max_retries,
             read_timeout=read_timeout,
         )
+        return listing_identity(wanted.location, objects, names)
 
     def _limits(self) -> tuple[float, int]:
         """Return read time-out in seconds and number of retries; odd settings are `urlDownload`'s to complain about."""
@@ -155,8 +196,21 @@ class S3Source:
         return min(timeout, READ_TIMEOUT_S), retries
 
 
+def _name(execution: Execution, wanted: S3Input) -> Hashable:
+    return execution.id, execution.partition_index, _count(execution), wanted
+
+
+def _identity(wanted: S3Input, objects: Sequence[S3Object]) -> str | None:
+    names = local_names(wanted.location, (item.key for item in objects), COMPONENT)
+    return listing_identity(wanted.location, objects, names)
+
+
+def _count(execution: Execution) -> int:
+    count = execution.job.count if execution.job is not None else None
+    return 1 if count is None else count
+
+
 def _selects(execution: Execution, wanted: S3Input) -> Callable[[str], bool]:
     """Return which keys an execution gets, by its partition index and its job's count."""
-    count = execution.job.count if execution.job is not None else None
-    total = 1 if count is None else count
-    return selector(wanted.partition, prefix_of(wanted.location.key), total, execution.partition_index)
+    prefix = prefix_of(wanted.location.key)
+    return selector(wanted.partition, prefix, _count(execution), execution.partition_index)

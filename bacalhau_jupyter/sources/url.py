@@ -19,9 +19,10 @@ from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, Input
 from bacalhau_jupyter.transfer.addresses import parse_http_url
 from bacalhau_jupyter.transfer.files import io_failure
 from bacalhau_jupyter.transfer.http import MAX_RETRIES, READ_TIMEOUT_S, content_length, download
+from bacalhau_jupyter.transfer.requests import content_tag, is_strong
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.base import PluginOptions
+    from bacalhau_jupyter.engines.base import PluginOptions, Progress
 
 _COMPONENT = "URLSource"
 # A bid waits for it; a slow server's size is not worth more.
@@ -36,7 +37,7 @@ class UrlDownloadSource:
     ReadTimeout bounds the time without a single byte, not the whole download: large inputs may take hours.
     """
 
-    types = ("urldownload",)
+    types: tuple[str, ...] = ("urldownload",)
 
     def __init__(self, options: PluginOptions) -> None:
         self._settings = options.settings
@@ -60,20 +61,29 @@ class UrlDownloadSource:
         read_timeout, _ = self._limits()
         return await content_length(_url(input_source), timeout=min(_SIZE_TIMEOUT_S, read_timeout)) or 0
 
+    async def identity(self, execution: Execution, input_source: InputSource) -> str | None:
+        """Return the URL with the strong ETag that the server gives it; None without one."""
+        read_timeout, _ = self._limits()
+        url = _url(input_source)
+        return _identity(url, await content_tag(url, timeout=min(_SIZE_TIMEOUT_S, read_timeout)))
+
     async def fetch(self, request: FetchRequest) -> InputMount:
         read_timeout, max_retries = self._limits()
+        url = _url(request.input)
         part = request.directory / "download.part"
         result = await download(
-            _url(request.input),
+            url,
             part,
             max_retries=max_retries,
             read_timeout=read_timeout,
-            progress=request.progress,
+            progress=_counting(request.progress),
             component=_COMPONENT,
         )
         directory = request.directory / "content"
         await asyncio.to_thread(_move_in, part, directory, result.filename)
-        return InputMount(path=directory, target=request.input.target, read_only=True)
+        request.progress("downloading", result.bytes, result.bytes, 1, 1)
+        brought = _identity(url, result.etag) or f"urldownload\n{url}\n"
+        return InputMount(directory, request.input.target, read_only=True, identity=brought)
 
     async def close(self) -> None:
         return
@@ -93,6 +103,19 @@ class UrlDownloadSource:
                 f"InputSources.MaxRetryCount is not a count: {retries!r}", component=_COMPONENT
             )
         return seconds, count
+
+
+def _counting(progress: Progress) -> Progress:
+    def report(
+        phase: str, done: int, total: int | None, files: int | None = 0, files_total: int | None = 1, /
+    ) -> None:
+        progress(phase, done, total, files, files_total)
+
+    return report
+
+
+def _identity(url: str, tag: str) -> str | None:
+    return f"urldownload\n{url}\n{tag}" if is_strong(tag) else None
 
 
 def _url(input_source: InputSource) -> str:

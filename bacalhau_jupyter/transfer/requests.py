@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ _COMPONENT = "Download"
 _MAX_REDIRECTS = 10
 _CONNECT_TIMEOUT_S = 30.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
 
 async def content_length(
@@ -45,6 +47,39 @@ async def content_length(
                 return int(length) if answer.status == 200 and length.isdecimal() else None
     except (TimeoutError, aiohttp.ClientError, OSError, BacalhauError):
         return None
+
+
+async def content_tag(url: str, *, session: ClientSession | None = None, timeout: float = 10.0) -> str:
+    """Ask with HEAD for a strong ETag, which stands for one content of this URL; empty when there is none to be had.
+
+    A weak one may stand for bytes that differ, and what is ``no-store`` is not to be kept.
+
+    Raises
+    ------
+    BadRequest
+        The URL is not an http or https URL with a path.
+    """
+    import aiohttp
+
+    url = parse_http_url(url, _COMPONENT)
+    try:
+        async with asyncio.timeout(timeout), AsyncExitStack() as stack:
+            if session is None:
+                session = await stack.enter_async_context(open_session())
+            headers = {"Accept-Encoding": "identity"}
+            async with request(session, "HEAD", url, headers, timeout) as (answer, _):
+                keep = (
+                    answer.status == 200 and "no-store" not in answer.headers.get("Cache-Control", "").lower()
+                )
+                tag = answer.headers.get("ETag", "")
+                return tag if keep and is_strong(tag) else ""
+    except (TimeoutError, aiohttp.ClientError, OSError, BacalhauError):
+        return ""
+
+
+def is_strong(tag: str) -> bool:
+    """Whether an ETag stands for the same bytes always."""
+    return _STRONG_ETAG.fullmatch(tag) is not None
 
 
 def open_session() -> ClientSession:

@@ -120,6 +120,8 @@ class S3Clients:
         self._lock = threading.Lock()
         self._session: Any = None
         self._kept: dict[tuple[str, str, bool], Any] = {}
+        self.regions: dict[str, str] = {}
+        """Where AWS says that buckets are."""
         self._none_until = 0
 
     @property

@@ -6,16 +6,14 @@ request names the ETag that the listing saw, so no file is ever made of two vers
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
-import queue
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure
@@ -32,68 +30,38 @@ from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location
 from bacalhau_jupyter.transfer.s3_errors import READ_TIMEOUT_S
 from bacalhau_jupyter.transfer.s3_get import Getter
 from bacalhau_jupyter.transfer.s3_listing import S3Object
+from bacalhau_jupyter.transfer.s3_pieces import Meter, Piece, Pieces, prepare
+from bacalhau_jupyter.transfer.s3_verify import EtagCheck, verify_sha256
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 WORKERS = 8
-PART_BYTES = 32 * CHUNK
 MAX_RETRIES = 5
-
-_REPORTS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Bytes ``first`` to ``last`` (inclusive) of an object."""
-
-    item: S3Object
-    path: Path
-    first: int
-    last: int
-
-
-class _Meter:
-    """Adds up bytes of all threads; reports now and then."""
-
-    def __init__(self, total: int, progress: Progress) -> None:
-        self._total = total
-        self._progress = progress
-        self._done = 0
-        self._told = 0
-        self._lock = threading.Lock()
-
-    def add(self, count: int) -> None:
-        with self._lock:
-            self._done += count
-            if self._done - self._told < self._total // _REPORTS and self._done < self._total:
-                return
-            self._told = done = self._done
-        self._progress("downloading", done, self._total)
 
 
 class _Downloader:
     def __init__(
-        self, getter: Getter, component: str, meter: _Meter, max_retries: int, stop: threading.Event
+        self, getter: Getter, component: str, meter: Meter, max_retries: int, stop: threading.Event
     ) -> None:
         self._getter = getter
         self._component = component
         self._meter = meter
         self._max_retries = max_retries
+        self._check_etag = EtagCheck()
         self._caller = stop
         # Set when another thread failed: its error is the one to tell.
         self.failed = threading.Event()
 
-    def drain(self, pieces: queue.SimpleQueue[_Piece]) -> None:
+    def drain(self, pieces: Pieces) -> None:
         """Fetch pieces until none is left; raises what went wrong."""
         try:
-            while True:
-                try:
-                    piece = pieces.get_nowait()
-                except queue.Empty:
-                    return
+            while (piece := pieces.next()) is not None:
                 self._check()
                 try:
                     self._fetch(piece)
                 except OSError as error:
-                    raise io_failure(error, "write", piece.path, self._component) from error
+                    raise io_failure(error, "write", Path(piece.path), self._component) from error
         except BaseException:
             self.failed.set()
             raise
@@ -102,44 +70,61 @@ class _Downloader:
         if self._caller.is_set() or self.failed.is_set():
             raise Interrupted
 
-    def _fetch(self, piece: _Piece) -> None:
+    def _fetch(self, piece: Piece) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(piece.path, flags, 0o644)
         try:
-            position, tries = piece.first, 0
-            delays = backoff(0.2, 5.0)
-            while True:
-                start = position
-                failure: BacalhauError | None = None
-                try:
-                    position = self._stream(piece, position, descriptor)
-                except BacalhauError as error:
-                    if not error.retryable:
-                        raise
-                    failure = error
-                if position > piece.last:
+            if not piece.is_whole or not self._check_etag.applies(piece.item):
+                self._bring(piece, descriptor, None)
+                return
+            for _ in range(self._max_retries + 1):
+                digest = hashlib.md5(usedforsecurity=False)
+                self._bring(piece, descriptor, digest)
+                if self._check_etag.accepts(piece.item, digest.hexdigest()):
                     return
-                # Whatever came is progress: only tries that bring nothing use up the patience.
-                if position > start:
-                    tries, delays = 0, backoff(0.2, 5.0)
-                tries += position == start
-                if tries > self._max_retries:
-                    raise failure or self._cut(piece, position)
-                if self._caller.wait(next(delays)):
-                    raise Interrupted
+                self._meter.take_back(piece.item.size)
+            raise EngineError(
+                f"could not read {piece.item.key}: its bytes came out differently each time, and never as stored",
+                hint="something between this node and the server changes them; https would notice",
+                component=self._component,
+            )
         finally:
             os.close(descriptor)
 
-    def _cut(self, piece: _Piece, position: int) -> BacalhauError:
+    def _bring(self, piece: Piece, descriptor: int, digest: Hash | None) -> None:
+        """Write a piece, by as many connections as it takes."""
+        position, tries = piece.first, 0
+        delays = backoff(0.2, 5.0)
+        while True:
+            start = position
+            failure: BacalhauError | None = None
+            try:
+                position = self._stream(piece, position, descriptor, digest)
+            except BacalhauError as error:
+                if not error.retryable:
+                    raise
+                failure = error
+            if position > piece.last:
+                return
+            # Whatever came is progress: only tries that bring nothing use up the patience.
+            if position > start:
+                tries, delays = 0, backoff(0.2, 5.0)
+            tries += position == start
+            if tries > self._max_retries:
+                raise failure or self._cut(piece, position)
+            if self._caller.wait(next(delays)):
+                raise Interrupted
+
+    def _cut(self, piece: Piece, position: int) -> BacalhauError:
         return NetworkFailure(
             f"could not read {piece.item.key}: the server hung up at byte {position} of {piece.item.size}",
             component=self._component,
             retryable=True,
         )
 
-    def _stream(self, piece: _Piece, position: int, descriptor: int) -> int:
+    def _stream(self, piece: Piece, position: int, descriptor: int, digest: Hash | None) -> int:
         """Write what one connection brings; return the position after it."""
-        whole = position == 0 and piece.last + 1 == piece.item.size
+        whole = position == 0 and piece.is_whole
         bounds = (0, None) if whole else (position, piece.last)
         with self._getter.open(piece.item, *bounds) as body:
             while position <= piece.last:
@@ -152,7 +137,9 @@ class _Downloader:
                 if not chunk:
                     break
                 position += _write(descriptor, chunk, position)
-                self._meter.add(len(chunk))
+                if digest is not None:
+                    digest.update(chunk)
+                self._meter.add(len(chunk), piece.item.key if position > piece.last else "")
         return position
 
 
@@ -184,7 +171,7 @@ def download_objects(
     directory
         Exists and is empty; removed by the caller when this fails.
     progress
-        Gets phase ``downloading`` and bytes of all objects.
+        Gets phase ``downloading``, bytes and files of all objects.
     max_retries
         Connections in a row that bring nothing before a download is given up.
     read_timeout
@@ -202,20 +189,17 @@ def download_objects(
     free = free_bytes(directory)
     if free is not None and total > free:
         raise disk_full(directory, component, total)
-    pieces: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
-    count = 0
     try:
-        for piece in _plan(items, names, directory):
-            pieces.put(piece)
-            count += 1
+        prepare(items, names, directory)
     except OSError as error:
         raise io_failure(error, "write", directory, component) from error
+    pieces = Pieces(items, names, directory)
     getter = Getter(clients, location, read_timeout)
     try:
         worker = _Downloader(
-            getter, component, _Meter(total, progress), max_retries, stop or threading.Event()
+            getter, component, Meter(items, progress), max_retries, stop or threading.Event()
         )
-        _run(worker, pieces, min(WORKERS, max(1, count)))
+        _run(worker, pieces, min(WORKERS, max(1, pieces.count)))
     finally:
         getter.close()
     for item in items:
@@ -225,25 +209,7 @@ def download_objects(
             )
 
 
-def _plan(items: Sequence[S3Object], names: Mapping[str, str], directory: Path) -> list[_Piece]:
-    """Make directories and empty files; return what is to be fetched, large objects first."""
-    made = {directory}
-    pieces: list[_Piece] = []
-    for item in sorted(items, key=lambda item: -item.size):
-        path = directory / names[item.key]
-        if path.parent not in made:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            made.add(path.parent)
-        if not item.size:
-            path.touch(0o644)
-        pieces.extend(
-            _Piece(item, path, first, min(first + PART_BYTES, item.size) - 1)
-            for first in range(0, item.size, PART_BYTES)
-        )
-    return pieces
-
-
-def _run(worker: _Downloader, pieces: queue.SimpleQueue[_Piece], threads: int) -> None:
+def _run(worker: _Downloader, pieces: Pieces, threads: int) -> None:
     with ThreadPoolExecutor(threads, thread_name_prefix="s3-download") as pool:
         futures = [pool.submit(worker.drain, pieces) for _ in range(threads)]
         wait(futures, return_when=FIRST_EXCEPTION)
@@ -251,29 +217,3 @@ def _run(worker: _Downloader, pieces: queue.SimpleQueue[_Piece], threads: int) -
     if errors:
         # The others only noticed that one had failed.
         raise next((error for error in errors if not isinstance(error, Interrupted)), errors[0])
-
-
-def verify_sha256(path: Path, wanted: str, name: str, component: str) -> None:
-    """Compare a file with a base64 SHA-256.
-
-    Raises
-    ------
-    EngineError
-        They differ. The checksum of a multipart upload (``…-3``) is none of its bytes, and is not compared.
-    IOFailure
-        The file can't be read.
-    """
-    if "-" in wanted:
-        return
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise io_failure(error, "read", path, component) from error
-    found = base64.b64encode(digest).decode()
-    if found != wanted:
-        raise EngineError(
-            f"the checksum of {name} differs: the job wants {wanted}, its bytes have {found}",
-            hint="correct ChecksumSHA256 (base64), or leave it out",
-            component=component,
-        )

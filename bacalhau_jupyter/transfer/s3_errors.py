@@ -24,8 +24,15 @@ _UNKNOWN_KEY = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "
 _DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 _NO_BUCKET = {"NoSuchBucket"}
 _NO_KEY = {"NoSuchKey", "404", "NotFound"}
+_ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "301", "307"}
 _NO_VERSION = {"NoSuchVersion"}
 _CHANGED = {"PreconditionFailed", "412"}
+_OWNERS = {
+    "S3Downloader": "your AWS credentials",
+    "S3ManagedPublisher": "the orchestrator's AWS credentials",
+}
+CHANGED = frozenset(_CHANGED | _NO_KEY)
+"""Codes of an object that is not any more what a listing saw."""
 
 
 def s3_failure(
@@ -52,7 +59,17 @@ def s3_failure(
         details["ErrorCode"] = code
         said = str((response.get("Error") or {}).get("Message") or "")
         return _refused(code, said, action, component, signed, details)
+    if isinstance(error, RuntimeError) and "expired" in str(error):
+        return expired(action, component)
     return _unreached(error, action, component, details)
+
+
+def boto_errors() -> tuple[type[Exception], ...]:
+    """Return what boto3's calls raise, for `s3_failure`."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    # A RuntimeError is botocore's way to say that renewed credentials are over already.
+    return BotoCoreError, ClientError, RuntimeError
 
 
 def expired(action: str, component: str) -> BacalhauError:
@@ -79,24 +96,32 @@ def _refused(
             NotFound, "there is no such object", "end the key with / or * to read all objects below it"
         )
     if code in _EXPIRED:
-        return failure(
-            Forbidden, "the AWS credentials of this node have expired", "renew them and run the job again"
-        )
+        return failure(Forbidden, f"{_whose(component)} have expired", "renew them and run the job again")
     if code in _UNKNOWN_KEY:
-        return failure(
-            Forbidden, "the AWS credentials of this node are not valid there", "check them and the endpoint"
-        )
+        return failure(Forbidden, f"{_whose(component)} are not valid there", "check them and the endpoint")
     if code in _DENIED:
-        return failure(Forbidden, "access is denied", _rights_hint(signed))
+        return failure(Forbidden, "access is denied", _rights_hint(signed, component))
+    if code in _ELSEWHERE:
+        hint = "name the bucket's own Region; for AWS it may be left out"
+        return failure(EngineError, "the bucket is in another region", hint)
     if code in _CHANGED:
         return failure(EngineError, "the object changed meanwhile", "run the job again", retryable=True)
     words = " ".join(said.split())[:200].rstrip(".")
     return failure(EngineError, f"S3 said {code}" + (f": {words}" if words else ""))
 
 
-def _rights_hint(signed: bool) -> str:
+def _whose(component: str) -> str:
+    """Name the credentials that somebody asks with."""
+    return _OWNERS.get(component, "the AWS credentials of this node")
+
+
+def _rights_hint(signed: bool, component: str) -> str:
     if signed:
-        return "the node's credentials need s3:GetObject (and s3:ListBucket for prefixes), s3:PutObject to publish"
+        return (
+            f"{_whose(component)} need s3:GetObject (and s3:ListBucket for prefixes), s3:PutObject to publish"
+        )
+    if component in _OWNERS:
+        return "there are no AWS credentials here, so only public buckets can be read"
     return "this node has no AWS credentials, so only public buckets can be read"
 
 
@@ -105,15 +130,15 @@ def _unreached(error: Exception, action: str, component: str, details: dict[str,
 
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
         return Forbidden(
-            f"could not {action}: this node has no complete AWS credentials",
-            hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, for the node",
+            f"could not {action}: {_whose(component)} are not complete",
+            hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, where they are asked for",
             component=component,
             details=details,
         )
     if isinstance(error, boto.CredentialRetrievalError | boto.TokenRetrievalError | boto.SSOTokenLoadError):
         return Forbidden(
-            f"could not {action}: the AWS credentials of this node can't be renewed",
-            hint="log in again where the node runs",
+            f"could not {action}: {_whose(component)} can't be renewed",
+            hint="log in again where it runs" if component not in _OWNERS else "log in again",
             component=component,
             details=details,
         )

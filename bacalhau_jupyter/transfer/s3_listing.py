@@ -5,15 +5,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
+from itertools import islice
 from typing import Any
+from urllib.parse import quote, unquote_plus
 
-from bacalhau_jupyter.models.errors import BadRequest, Conflict, EngineError, NotFound
+from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.models.errors import (
+    BacalhauError,
+    BadRequest,
+    Conflict,
+    EngineError,
+    NetworkFailure,
+    NotFound,
+)
 from bacalhau_jupyter.transfer.files import check_interrupted
 from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location
-from bacalhau_jupyter.transfer.s3_errors import s3_failure
+from bacalhau_jupyter.transfer.s3_errors import boto_errors, s3_failure
+from bacalhau_jupyter.transfer.s3_wire import Wire, parse_xml
 
 _DIRECTORY_TYPE = "application/x-directory"
 _MAX_NAME_BYTES = 255
+_LIST_RETRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +89,6 @@ def find_objects(
 
 def _head(clients: S3Clients, location: S3Location, sha256: str) -> S3Object | None:
     """Look at one object; None when it stands for a directory."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
     request: dict[str, Any] = {"Bucket": location.bucket, "Key": location.key}
     if location.version_id:
         request["VersionId"] = location.version_id
@@ -85,7 +96,7 @@ def _head(clients: S3Clients, location: S3Location, sha256: str) -> S3Object | N
         request["ChecksumMode"] = "ENABLED"
     try:
         answer = clients.client(location).head_object(**request)
-    except (BotoCoreError, ClientError) as error:
+    except boto_errors() as error:
         raise _head_failure(error, clients, location) from error
     if str(answer.get("ContentType") or "").startswith(_DIRECTORY_TYPE):
         return None
@@ -139,13 +150,13 @@ def _list(
     seen, found = 0, []
     for item in _entries(clients, location, prefix, stop):
         seen += 1
-        key = str(item["Key"])
+        key = item.key
         # An object that stands for a directory is named like one, or was asked for itself and said so.
         if key.endswith("/") or (key == prefix and not is_listing(location.key)):
             continue
         if matches is not None and not matches(key[len(prefix) :]):
             continue
-        found.append(S3Object(key, int(item["Size"]), str(item.get("ETag") or "")))
+        found.append(item)
     if not found:
         what = f"bucket {location.bucket}" if not prefix else f"s3://{location.bucket}/{prefix}"
         reason = (
@@ -161,17 +172,69 @@ def _list(
 
 def _entries(
     clients: S3Clients, location: S3Location, prefix: str, stop: threading.Event | None
-) -> Iterator[dict[str, Any]]:
-    from botocore.exceptions import BotoCoreError, ClientError
-
+) -> Iterator[S3Object]:
+    """Yield what is listed, page by page; a page that does not come is asked for again."""
+    wire = Wire(clients, location)
+    token = ""
     try:
-        pages = clients.client(location).get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=location.bucket, Prefix=prefix):
-            check_interrupted(stop)
-            yield from page.get("Contents", ())
-    except (BotoCoreError, ClientError) as error:
-        signed = clients.credentials() is not None
-        raise s3_failure(error, f"list {location}", clients.component, signed=signed) from error
+        while True:
+            for delay in (*islice(backoff(0.2, 5.0), _LIST_RETRIES), None):
+                check_interrupted(stop)
+                try:
+                    items, token = _page(wire, location, prefix, token)
+                    break
+                except BacalhauError as error:
+                    if not error.retryable or delay is None:
+                        raise
+                    (stop or threading.Event()).wait(delay)
+            yield from items
+            if not token:
+                return
+    finally:
+        wire.close()
+
+
+def _page(wire: Wire, location: S3Location, prefix: str, token: str) -> tuple[list[S3Object], str]:
+    """Return up to a thousand objects, and what to ask for the next ones with."""
+    # Sorted by name, as the signature wants it. URL encoding is for keys that XML has no letters for.
+    given = {"continuation-token": token, "encoding-type": "url", "list-type": "2", "prefix": prefix}
+    query = "&".join(
+        f"{name}={quote(text, safe='~')}" for name, text in given.items() if text or name == "prefix"
+    )
+    action = f"list {location}"
+    with wire.get(wire.path, query, {}, action, "ListObjectsV2") as answer:
+        try:
+            body = answer.read()
+        except (OSError, HTTPException) as error:
+            raise NetworkFailure(
+                f"could not {action}: the connection broke", component=wire.component, retryable=True
+            ) from error
+    items, token = parse_page(body)
+    if items is None:
+        raise NetworkFailure(f"could not {action}: the answer is no listing of S3", component=wire.component)
+    return items, token
+
+
+def parse_page(body: bytes) -> tuple[list[S3Object] | None, str]:
+    """Read a ``ListBucketResult``; the objects are None when it is none.
+
+    The token is empty on the last page.
+    """
+    root = parse_xml(body)
+    if root is None or root.tag.rpartition("}")[2] != "ListBucketResult":
+        return None, ""
+    space = root.tag[: -len("ListBucketResult")]
+    decode = unquote_plus if root.findtext(f"{space}EncodingType") == "url" else str
+    key_tag, size_tag, etag_tag = f"{space}Key", f"{space}Size", f"{space}ETag"
+    items = []
+    try:
+        for entry in root.iterfind(f"{space}Contents"):
+            found = {element.tag: element.text or "" for element in entry}
+            items.append(S3Object(decode(found[key_tag]), int(found[size_tag]), found.get(etag_tag, "")))
+    except (KeyError, ValueError):
+        return None, ""
+    more = root.findtext(f"{space}IsTruncated") == "true"
+    return items, (root.findtext(f"{space}NextContinuationToken") or "") if more else ""
 
 
 def local_names(location: S3Location, keys: Iterable[str], component: str) -> dict[str, str]:

@@ -6,7 +6,8 @@ from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location, parse_location
-from bacalhau_jupyter.transfer.s3_get import bucket_region
+from bacalhau_jupyter.transfer.s3_errors import boto_errors, s3_failure
+from bacalhau_jupyter.transfer.s3_wire import bucket_region
 
 COMPONENT = "S3ResultSigner"
 DEFAULT_EXPIRY_S = 900.0
@@ -53,7 +54,11 @@ class S3Presigner:
         wanted = {"Bucket": location.bucket, "Key": location.key}
         if location.version_id:
             wanted["VersionId"] = location.version_id
-        url = self._clients.client(signed_for).generate_presigned_url(
-            "get_object", Params=wanted, ExpiresIn=max(1, int(self._expiry_s))
-        )
+        client = self._clients.client(signed_for)
+        try:
+            url = client.generate_presigned_url(
+                "get_object", Params=wanted, ExpiresIn=max(1, int(self._expiry_s))
+            )
+        except boto_errors() as error:
+            raise s3_failure(error, f"sign a link to {location}", COMPONENT) from error
         return str(url)

@@ -13,7 +13,7 @@ from typing import Any
 
 from bacalhau_jupyter.transfer.files import Progress, check_interrupted, no_progress
 from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location
-from bacalhau_jupyter.transfer.s3_errors import s3_failure
+from bacalhau_jupyter.transfer.s3_errors import boto_errors, s3_failure
 
 PART_BYTES = 8 << 20
 WORKERS = 4
@@ -185,9 +185,7 @@ class ObjectWriter(io.RawIOBase):
         self._progress("publishing", sent, None)
 
     def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
             return operation(**arguments)
-        except (BotoCoreError, ClientError) as error:
+        except boto_errors() as error:
             raise s3_failure(error, f"write {self._location}", self._clients.component) from error

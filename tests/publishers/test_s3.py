@@ -9,7 +9,9 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from bacalhau_jupyter.transfer.archives import unpack_blocking
 from bacalhau_jupyter.transfer.s3_presign import S3Presigner
 from tests.services.node import ROOT, ServedNode
 from tests.services.node_fixtures import node_factory
-from tests.services.s3 import S3Server
+from tests.services.s3 import S3Server, cutting_proxy
 from tests.transfer.helpers import tree
 
 __all__ = ["node_factory"]
@@ -152,6 +154,37 @@ async def test_plain_results_are_files_below_the_key(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "plain"])
+async def test_bytes_and_files_are_told_while_they_go(
+    tmp_path: Path, publisher: S3Publisher, s3_server: S3Server, encoding: str
+) -> None:
+    bucket, directory = s3_server.bucket(), results(tmp_path)
+    for number in range(20):
+        (directory / f"outputs/{number}").write_bytes(b"x" * number)
+    asked = request(directory, at(s3_server, bucket, "r", Encoding=encoding))
+    reports: list[tuple[Any, ...]] = []
+    await publisher.publish(replace(asked, progress=lambda *told: reports.append(told)))
+    sent = sum(len(data) for data in stored(s3_server, bucket).values())
+    count = 23
+    assert len(stored(s3_server, bucket)) == (1 if encoding == "gzip" else count)
+    assert max(told[1] for told in reports) == sent
+    assert reports[-1][0] == "publishing"
+    assert reports[-1][3:] == (count, None if encoding == "gzip" else count)
+
+
+async def test_a_cloud_that_rewrites_accept_encoding_takes_our_results(
+    tmp_path: Path, publisher: S3Publisher, s3_server: S3Server
+) -> None:
+    # As Google's front ends do; more than one part, so that every kind of request is among them.
+    bucket, directory = s3_server.bucket(), results(tmp_path)
+    (directory / "outputs/big").write_bytes(os.urandom(1 << 20) * 9)
+    change = (b"Accept-Encoding: identity", b"Accept-Encoding: gzip,gzip(gfe)")
+    with cutting_proxy(s3_server, after=1 << 40, cuts=0, replace=change) as proxy:
+        await publisher.publish(request(directory, at(s3_server, bucket, "r", endpoint=proxy.url)))
+        assert any(change[0] in head for head in proxy.heads)
+    assert stored(s3_server, bucket).keys() == {"r.tar.gz"}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "plain"])
 async def test_a_link_out_of_the_results_never_publishes_the_hosts_files(
     tmp_path: Path, publisher: S3Publisher, s3_server: S3Server, encoding: str
 ) -> None:
@@ -241,6 +274,29 @@ def test_links_open_without_credentials_and_mean_the_published_version(
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     unsigned = SpecConfig(type="s3", params=params)
     assert S3Presigner(0.0).sign(unsigned) == unsigned
+
+
+@pytest.mark.parametrize("version", [False, True])
+def test_links_open_with_the_documented_right_of_the_signer(
+    s3_credentials: S3Server, monkeypatch: pytest.MonkeyPatch, version: bool
+) -> None:
+    bucket = s3_credentials.bucket(versioned=version)
+    client = s3_credentials.client()
+    told = client.put_object(Bucket=bucket, Key="r.tar.gz", Body=b"mine").get("VersionId", "")
+    client.close()
+    signer = f"signer-{version}".lower()
+    s3_credentials.user(signer, "signer-secret")
+    for name, value in s3_credentials.environment(signer, "signer-secret").items():
+        monkeypatch.setenv(name, value)
+    place = {"Bucket": bucket, "Key": "r.tar.gz", "Endpoint": s3_credentials.url}
+    params = {**place, "VersionID": told} if version else place
+    url = S3Presigner(60.0).sign(SpecConfig(type="s3", params=params)).params["PreSignedURL"]
+    s3_credentials.grant(bucket, signer, "s3:PutObject")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(url, timeout=10)
+    s3_credentials.grant(bucket, signer, "s3:GetObjectVersion" if version else "s3:GetObject")
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert answer.read() == b"mine"
 
 
 # ---- through a node

@@ -5,13 +5,14 @@ The binary is built once with ``go install`` and kept in the cache directory; ob
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ class S3Server:
             words = log_path.read_text(errors="replace").strip().splitlines()
             raise ServiceUnavailableError(f"versitygw does not start: {words[-1] if words else 'no log'}")
         self._program = program
+        self.objects = directory / "objects"
         self._count = 0
 
     @property
@@ -130,14 +132,37 @@ class S3Server:
             client.close()
         return name
 
+    def fill(
+        self,
+        bucket: str,
+        prefix: str,
+        count: int,
+        content: Callable[[int], bytes],
+        *,
+        etags: bool = True,
+    ) -> dict[str, bytes]:
+        """Put very many small objects into a bucket, past the API; return content by name below the prefix."""
+        directory = self.objects / bucket / prefix
+        directory.mkdir(parents=True)
+        made = {}
+        for number in range(count):
+            data = made[f"{number:06d}"] = content(number)
+            path = directory / f"{number:06d}"
+            path.write_bytes(data)
+            if etags:
+                # What the server itself notes of an object.
+                digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+                os.setxattr(path, "user.etag", digest.encode())
+        return made
+
     def user(self, access: str, secret: str) -> None:
         """Add a user without any rights."""
         command = [str(self._program), "admin", "--access", ACCESS_KEY, "--secret", SECRET_KEY]
         command += ["--endpoint-url", self.url, "create-user", "--access", access, "--secret", secret]
         run([*command, "--role", "user"], timeout=START_TIMEOUT)
 
-    def grant(self, bucket: str, access: str, *actions: str) -> None:
-        """Give a user these rights on a bucket and its objects, and nobody any others."""
+    def grant(self, bucket: str, access: str | list[str], *actions: str) -> None:
+        """Give a user, or several, these rights on a bucket and its objects, and nobody any others."""
         client = self.client()
         try:
             client.put_bucket_policy(Bucket=bucket, Policy=_policy(bucket, access, list(actions)))
@@ -163,8 +188,9 @@ class S3Server:
 _ON_BUCKETS = {"s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads"}
 
 
-def _policy(bucket: str, principal: str, actions: list[str]) -> str:
-    shared = {"Effect": "Allow", "Principal": principal if principal == "*" else {"AWS": [principal]}}
+def _policy(bucket: str, principal: str | list[str], actions: list[str]) -> str:
+    users = [principal] if isinstance(principal, str) else principal
+    shared = {"Effect": "Allow", "Principal": "*" if principal == "*" else {"AWS": users}}
     statements = []
     for on_bucket, resource in ((True, bucket), (False, f"{bucket}/*")):
         chosen = [action for action in actions if (action in _ON_BUCKETS) is on_bucket]
@@ -184,9 +210,27 @@ class CuttingProxy:
         Bytes of the answers on one connection after which it is cut.
     cuts
         Connections to cut.
+    replace
+        Bytes of a request's head to exchange, as proxies of some clouds do behind the signature's back.
+    on_cut
+        Called at each cut, before the other side notices.
+    corrupt
+        Bytes of answers to exchange for others, each pair once.
     """
 
-    def __init__(self, port: int, *, after: int, cuts: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        after: int,
+        cuts: int,
+        replace: tuple[bytes, bytes] | None = None,
+        on_cut: Callable[[], object] = lambda: None,
+        corrupt: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self.corrupt = list(corrupt)
+        self._replace = replace
+        self._on_cut = on_cut
         self._target = port
         self._after = after
         self._left = cuts
@@ -226,7 +270,10 @@ class CuttingProxy:
         try:
             while data := near.recv(1 << 16):
                 if data.startswith((b"GET ", b"HEAD ", b"PUT ", b"POST ")):
-                    self.heads.append(data.partition(b"\r\n\r\n")[0])
+                    head, end, body = data.partition(b"\r\n\r\n")
+                    self.heads.append(head)
+                    if self._replace is not None:
+                        data = head.replace(*self._replace) + end + body
                 far.sendall(data)
         except OSError:
             pass
@@ -238,11 +285,15 @@ class CuttingProxy:
             while data := far.recv(1 << 16):
                 passed += len(data)
                 with self._lock:
+                    if self.corrupt and self.corrupt[0][0] in data:
+                        data = data.replace(*self.corrupt.pop(0), 1)
+                with self._lock:
                     cut = passed > self._after and self._left > 0
                     if cut:
                         self._left -= 1
                         self.cut += 1
                 if cut:
+                    self._on_cut()
                     near.sendall(data[: max(0, len(data) - (passed - self._after))])
                     break
                 near.sendall(data)
@@ -259,9 +310,9 @@ def _hang_up(connection: socket.socket) -> None:
 
 
 @contextmanager
-def cutting_proxy(server: S3Server, *, after: int, cuts: int) -> Iterator[CuttingProxy]:
+def cutting_proxy(server: S3Server, *, after: int, cuts: int, **more: Any) -> Iterator[CuttingProxy]:
     """Run a `CuttingProxy` before a server."""
-    proxy = CuttingProxy(server.port, after=after, cuts=cuts)
+    proxy = CuttingProxy(server.port, after=after, cuts=cuts, **more)
     try:
         yield proxy
     finally:

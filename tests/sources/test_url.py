@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.errors import BadRequest, NetworkFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
-from bacalhau_jupyter.sources.base import FetchRequest
+from bacalhau_jupyter.sources.base import FetchRequest, identity_of
 from bacalhau_jupyter.sources.url import UrlDownloadSource
 from tests.services.http_server import BadHttpServer
 from tests.transfer.helpers import names, tree
@@ -103,3 +105,61 @@ async def test_a_wrong_time_out_makes_the_source_unavailable_with_a_reason(
 
 async def test_a_negative_retry_count_makes_the_source_unavailable(tmp_path: Path) -> None:
     assert "MaxRetryCount is not a count: -1" in (await make(tmp_path, MaxRetryCount=-1).probe()).problem
+
+
+# ---- shared between executions
+
+
+async def test_a_strong_etag_makes_an_identity_and_what_is_fetched_has_the_same(
+    http_server: BadHttpServer, tmp_path: Path
+) -> None:
+    origin, url = make(tmp_path), source(f"{http_server.url}/file/a.csv?key=1")
+    identity = await identity_of(origin, Execution(), url)
+    assert identity is not None
+    assert identity == await identity_of(origin, Execution(), url)
+    assert identity != await identity_of(origin, Execution(), source(f"{http_server.url}/file/b.csv?key=1"))
+    assert (await origin.fetch(FetchRequest(Execution(), url, tmp_path))).identity == identity
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"ETag": 'W/"1"'}, {"ETag": '"1"', "Cache-Control": "private, no-store"}, {"ETag": "1"}]
+)
+async def test_without_a_strong_etag_nothing_is_shared(tmp_path: Path, headers: dict[str, str]) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=b"x", headers=headers)
+
+    app = web.Application()
+    app.router.add_get("/x", answer)
+    async with TestServer(app) as server:
+        assert await identity_of(make(tmp_path), Execution(), source(str(server.make_url("/x")))) is None
+
+
+async def test_a_server_that_refuses_head_or_is_not_there_has_no_identity(
+    http_server: BadHttpServer, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    for url in (f"{http_server.url}/missing", f"http://127.0.0.1:{unused_tcp_port}/x"):
+        assert await identity_of(make(tmp_path), Execution(), source(url)) is None
+
+
+async def test_a_file_whose_connection_is_cut_at_half_comes_whole_and_is_counted_once(
+    http_server: BadHttpServer, tmp_path: Path
+) -> None:
+    seen: list[Any] = []
+    request = FetchRequest(
+        Execution(), source(f"{http_server.url}/cut/1"), tmp_path, lambda *told: seen.append(told)
+    )
+    mount = await make(tmp_path).fetch(request)
+    assert (mount.path / "1").read_bytes() == http_server.content
+    assert [method for method, *_ in http_server.requests] == ["GET", "GET"]
+    whole = len(http_server.content)
+    assert seen[-1] == ("downloading", whole, whole, 1, 1)
+    assert seen[0][3:] == (0, 1)
+
+
+async def test_a_server_that_always_breaks_off_fails_in_a_sentence_and_leaves_nothing(
+    http_server: BadHttpServer, tmp_path: Path
+) -> None:
+    request = FetchRequest(Execution(), source(f"{http_server.url}/truncated"), tmp_path)
+    with pytest.raises(NetworkFailure, match=r"/truncated broke off before all of its 131072 bytes had come"):
+        await make(tmp_path, MaxRetryCount=1).fetch(request)
+    assert names(tmp_path) == []

@@ -236,7 +236,7 @@ async def test_memory_stays_small_while_200_mb_arrive(http_server: BadHttpServer
     before = resident()
     peak = 0
 
-    def progress(phase: str, done: int, total: int | None) -> None:
+    def progress(phase: str, done: int, total: int | None, *files: int | None) -> None:
         nonlocal peak
         peak = max(peak, resident())
 

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, Forbidden
 from bacalhau_jupyter.transfer.s3 import S3Location, parse_location
 from bacalhau_jupyter.transfer.s3_errors import s3_failure
-from bacalhau_jupyter.transfer.s3_get import _error_of
-from bacalhau_jupyter.transfer.s3_listing import local_names
+from bacalhau_jupyter.transfer.s3_listing import S3Object, local_names, parse_page
+from bacalhau_jupyter.transfer.s3_memo import ListingMemo, listing_identity
+from bacalhau_jupyter.transfer.s3_wire import error_of
 
 
 @pytest.mark.parametrize(
@@ -118,8 +120,94 @@ def test_refusals_are_told_with_what_aws_support_asks_for(code: str, reason: str
     assert failure.component == "S3InputSource"
 
 
+@pytest.mark.parametrize("code", ["PermanentRedirect", "AuthorizationHeaderMalformed"])
+def test_a_wrong_region_is_said(code: str) -> None:
+    from botocore.exceptions import ClientError
+
+    failure = s3_failure(ClientError({"Error": {"Code": code}}, "ListObjectsV2"), "list s3://b/", "X")
+    assert failure.message == "could not list s3://b/: the bucket is in another region"
+    assert "Region" in failure.hint
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"not xml", b"<!DOCTYPE a [<!ENTITY b 'c'>]><Error><Code>&b;</Code></Error>", b"<Error>"]
 )
 def test_an_answer_that_is_no_s3_error_is_not_believed(body: bytes) -> None:
-    assert _error_of(body) == ("", "")
+    assert error_of(body) == ("", "")
+
+
+def page(inner: str, space: str = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"') -> bytes:
+    return f"<?xml version='1.0'?><ListBucketResult{space}>{inner}</ListBucketResult>".encode()
+
+
+ENTRY = "<Contents><Key>{}</Key><LastModified>x</LastModified><ETag>&quot;e&quot;</ETag><Size>{}</Size></Contents>"
+
+
+def test_a_page_of_a_listing_is_read_in_any_dialect() -> None:
+    url = "<EncodingType>url</EncodingType>" + ENTRY.format("a+b%2Fc%0A%C3%A9", 3)
+    assert parse_page(page(url)) == ([S3Object("a b/c\n\u00e9", 3, '"e"')], "")
+    plain = ENTRY.format("a+b%2F&amp;", 3)
+    assert parse_page(page(plain, "")) == ([S3Object("a+b%2F&", 3, '"e"')], "")
+    more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t/=+</NextContinuationToken>"
+    assert parse_page(page(more)) == ([], "t/=+")
+    # A token on the last page means nothing.
+    assert parse_page(page(more.replace("true", "false"))) == ([], "")
+    assert parse_page(page("<Contents><Size>3</Size><Key>k</Key></Contents>")) == ([S3Object("k", 3)], "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html><body>Sign in</body></html>",
+        page("<Contents><Key>k</Key></Contents>"),
+        page("<Contents><Key>k</Key><Size>many</Size></Contents>"),
+        b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + page(""),
+    ],
+)
+def test_what_is_no_listing_is_not_taken_for_an_empty_one(body: bytes) -> None:
+    assert parse_page(body) == (None, "")
+
+
+def objects(*keys: str) -> list[S3Object]:
+    return [S3Object(key, 1, f'"{key}"') for key in keys]
+
+
+def test_listings_are_kept_for_a_while_and_not_too_many() -> None:
+    clock = ManualClock()
+    memo = ListingMemo(clock, kept_for_s=10, max_objects=4)
+    memo.put("one", objects("a", "b"))
+    assert memo.get("one") == objects("a", "b")
+    clock.advance(9)
+    memo.put("two", objects("c", "d", "e"))
+    assert memo.get("one") is None
+    assert memo.get("two") == objects("c", "d", "e")
+    memo.put("huge", objects(*"abcdefgh"))
+    assert memo.get("huge") is None
+    memo.put("two", objects("f"))
+    assert memo.take("two") == objects("f")
+    assert memo.take("two") is None
+    memo.put("three", objects("g"))
+    clock.advance(10)
+    assert memo.get("three") is None
+
+
+def test_identities_differ_wherever_bytes_or_names_may() -> None:
+    place = S3Location("b", "d/", "r", "http://h:1")
+    one = [S3Object("d/a", 1, '"1"'), S3Object("d/b", 2, '"2"')]
+    names = {"d/a": "a", "d/b": "b"}
+    same = listing_identity(place, one, names)
+    assert same == listing_identity(S3Location("b", "d*", "", "http://h:1"), one[::-1], names)
+    others = [
+        (S3Location("c", "d/", "r", "http://h:1"), one, names),
+        (S3Location("b", "d/", "r", "http://h:2"), one, names),
+        (S3Location("b", "d/", "r"), one, names),
+        (S3Location("b", "d/", "q"), one, names),
+        (place, one[:1], names),
+        (place, [one[0], S3Object("d/b", 2, '"3"')], names),
+        (place, [one[0], S3Object("d/b", 2, '"2"', "v")], names),
+        (place, [one[0], S3Object("d/b", 2, '"2"', sha256="s")], names),
+        (place, one, {"d/a": "d/a", "d/b": "d/b"}),
+    ]
+    assert len({same, *(listing_identity(*other) for other in others)}) == 1 + len(others)
+    assert listing_identity(place, [one[0], S3Object("d/b", 2)], names) is None

@@ -1,0 +1,39 @@
+"""How the publishers of this node reach the bucket of their orchestrator."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bacalhau_jupyter.models.errors import Conflict
+from bacalhau_jupyter.models.messages import PreSignURLRequest, PreSignURLResponse
+from bacalhau_jupyter.transfer.s3_managed import ManagedBucket
+from bacalhau_jupyter.transport.base import ComputeTransport
+
+
+class OrchestratorUploads:
+    """Asks the orchestrator for links (`engines.base.UploadLinks`).
+
+    Parameters
+    ----------
+    transport
+        The compute node's end.
+    bucket
+        That of the orchestrator in this process; None for an orchestrator elsewhere.
+    """
+
+    def __init__(self, transport: ComputeTransport, bucket: ManagedBucket | None) -> None:
+        self._transport = transport
+        self._bucket = bucket
+
+    async def problem(self) -> str:
+        """Ask the orchestrator's signer where it is in this process; elsewhere only a job finds out."""
+        if self._bucket is None:
+            return ""
+        return await asyncio.to_thread(self._bucket.problem)
+
+    async def link(self, job_id: str, execution_id: str) -> str:
+        """Ask by message, as a node elsewhere would."""
+        answer = await self._transport.request(PreSignURLRequest(job_id=job_id, execution_id=execution_id))
+        if not isinstance(answer, PreSignURLResponse) or not answer.pre_signed_url:
+            raise Conflict("the orchestrator answered without an upload link", component="ManagedPublisher")
+        return answer.pre_signed_url

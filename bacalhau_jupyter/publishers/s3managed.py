@@ -1,0 +1,103 @@
+"""Publisher ``s3managed``: results go to the orchestrator's bucket, by a link that it signs; this node needs no rights.
+
+A signed link wants the length before the first byte, and a gzip archive's is only known when it is packed: this is
+the one publisher that writes a second copy, in the execution's own directory, and removes it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bacalhau_jupyter.models.errors import IOFailure, NotImplementedHere
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
+from bacalhau_jupyter.transfer.files import io_failure, remove_tree, run_interruptible
+from bacalhau_jupyter.transfer.packing import pack_into
+from bacalhau_jupyter.transfer.s3_managed import COMPONENT, TYPE
+from bacalhau_jupyter.transfer.upload import upload_file
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.engines.base import PluginOptions
+
+
+class S3ManagedPublisher:
+    """Uploads results to wherever the orchestrator says.
+
+    Parameters
+    ----------
+    sleep
+        Waits between the tries of an upload.
+    """
+
+    type = TYPE
+
+    def __init__(
+        self, options: PluginOptions, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    ) -> None:
+        self._links = options.upload_links
+        self._sleep = sleep
+
+    async def probe(self) -> Availability:
+        """Ask whether the orchestrator can sign; credentials that are missing may come later."""
+        if self._links is None:
+            problem = "the orchestrator has no managed bucket (Publishers.Types.S3Managed.Bucket)"
+            return Availability(available=False, problem=problem)
+        problem = await self._links.problem()
+        return Availability(available=not problem, problem=problem, may_change=bool(problem))
+
+    async def bid(self, execution: Execution, spec: SpecConfig) -> Bid:
+        return Bid(accepted=True)
+
+    async def publish(self, request: PublishRequest) -> SpecConfig:
+        links, execution = self._links, request.execution
+        if links is None:
+            raise NotImplementedHere("Managed S3 publisher is not available", component=COMPONENT)
+        archive: Path | None = None
+        try:
+            try:
+                archive = await run_interruptible(lambda stop: _pack(request, stop))
+            except IOFailure as error:
+                raise IOFailure(
+                    f"the results could not be published: {error.message}",
+                    hint=error.hint,
+                    component=COMPONENT,
+                ) from error
+            await upload_file(
+                archive,
+                lambda: links.link(execution.job_id, execution.id),
+                component=COMPONENT,
+                progress=request.progress,
+                sleep=self._sleep,
+            )
+        finally:
+            if archive is not None:
+                await asyncio.to_thread(remove_tree, archive)
+        return SpecConfig(type=TYPE, params={"JobID": execution.job_id, "ExecutionID": execution.id})
+
+    async def close(self) -> None:
+        return
+
+
+def _pack(request: PublishRequest, stop: threading.Event) -> Path:
+    """Write the archive beside the results; nothing of it stays when that fails."""
+    place = request.directory.parent
+    path: Path | None = None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".managed-", suffix=".tar.gz", dir=place)
+        path = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            pack_into(request.directory, file, aliases=request.aliases, progress=request.progress, stop=stop)
+    except BaseException as error:
+        if path is not None:
+            remove_tree(path)
+        if isinstance(error, OSError):
+            raise io_failure(error, "write below", place, COMPONENT) from error
+        raise
+    return path

@@ -1,0 +1,297 @@
+"""Results in the orchestrator's bucket: the orchestrator signs, the node that publishes has no rights at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.lib.clock import ManualClock
+from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
+from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.node.node import running_node
+from bacalhau_jupyter.node.results import LocalResults
+from bacalhau_jupyter.publishers.base import PublishRequest
+from bacalhau_jupyter.publishers.s3managed import S3ManagedPublisher
+from bacalhau_jupyter.transfer.archives import unpack_blocking
+from bacalhau_jupyter.transfer.s3 import S3Location
+from bacalhau_jupyter.transfer.s3_managed import ManagedBucket
+from tests.publishers.test_s3 import call, get, request, results, run_job, stored
+from tests.services.common import wait_until
+from tests.services.node_fixtures import node_config, node_factory
+from tests.services.s3 import S3Server
+from tests.transfer.helpers import tree
+
+__all__ = ["node_config", "node_factory"]
+
+MakeConfig = Callable[..., Config]
+
+
+class Links:
+    """An orchestrator that signs (`engines.base.UploadLinks`), or hands out one link."""
+
+    def __init__(self, bucket: ManagedBucket | None = None, url: str = "") -> None:
+        self.bucket = bucket
+        self.url = url
+        self.asked = 0
+
+    async def problem(self) -> str:
+        return self.bucket.problem() if self.bucket else ""
+
+    async def link(self, job_id: str, execution_id: str) -> str:
+        self.asked += 1
+        return self.bucket.upload_url(job_id, execution_id) if self.bucket else self.url
+
+
+class Waits(list[float]):
+    """Takes the time of waits, and spends none."""
+
+    async def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+def publisher(links: Links, sleep: Callable[[float], Awaitable[object]] | None = None) -> S3ManagedPublisher:
+    options = PluginOptions(node_id="n-1", data_dir=Path(), upload_links=links)
+    return S3ManagedPublisher(options, Waits() if sleep is None else sleep)
+
+
+def asked(root: Path) -> PublishRequest:
+    """A request whose results lie in an execution's directory."""
+    (root / "e-1").mkdir()
+    return request(results(root / "e-1"), {})
+
+
+def forget_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"), [("", "j-1/e-1"), ("runs", "runs/j-1/e-1"), ("a/b/", "a/b/j-1/e-1")]
+)
+async def test_the_node_needs_no_credentials_and_the_orchestrator_two_rights(
+    tmp_path: Path, s3_credentials: S3Server, monkeypatch: pytest.MonkeyPatch, prefix: str, key: str
+) -> None:
+    bucket = s3_credentials.bucket()
+    lender = f"lender-of-{bucket}"
+    s3_credentials.user(lender, "lender-secret")
+    s3_credentials.grant(bucket, lender, "s3:PutObject", "s3:GetObject")
+    for name, value in s3_credentials.environment(lender, "lender-secret").items():
+        monkeypatch.setenv(name, value)
+    managed = ManagedBucket(S3Location(bucket, prefix, "us-east-1", s3_credentials.url), 60)
+    assert managed.problem() == ""
+    forget_credentials(monkeypatch)
+    work = asked(tmp_path)
+    reference = await publisher(Links(managed)).publish(work)
+    assert reference == SpecConfig(type="s3managed", params={"JobID": "j-1", "ExecutionID": "e-1"})
+    assert stored(s3_credentials, bucket).keys() == {key + ".tar.gz"}
+    assert sorted(path.name for path in (tmp_path / "e-1").iterdir()) == ["results"]
+    signed = managed.sign(reference)
+    assert (signed.type, signed.params["Managed"], signed.params["SourceSpec"]) == ("s3PreSigned", True, {})
+    assert "X-Amz-Expires=60" in signed.params["PreSignedURL"]
+    with urllib.request.urlopen(signed.params["PreSignedURL"], timeout=10) as answer:
+        unpack_blocking(io.BytesIO(answer.read()), tmp_path / "out")
+    assert tree(tmp_path / "out")["outputs/deep/a b é.txt"][1] == b"data"
+    # One right less, and it is the orchestrator's matter to mend.
+    s3_credentials.grant(bucket, lender, "s3:GetObject")
+    with pytest.raises(BacalhauError, match="managed bucket said AccessDenied") as caught:
+        await publisher(Links(managed)).publish(work)
+    assert "orchestrator" in caught.value.hint
+    s3_credentials.grant(bucket, lender, "s3:PutObject")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(managed.sign(reference).params["PreSignedURL"], timeout=10)
+
+
+class Receiver:
+    """A server that takes PUTs; ``answers`` are the statuses of the first ones, 0 for hanging up."""
+
+    def __init__(self, *answers: int) -> None:
+        self.answers = list(answers)
+        self.heads: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
+
+    async def take(self, request: web.Request) -> web.StreamResponse:
+        assert request.method == "PUT"
+        self.heads.append(dict(request.headers))
+        status = self.answers.pop(0) if self.answers else 200
+        if not status:
+            await request.content.readexactly(10)
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        self.bodies.append(await request.read())
+        return web.Response(status=status)
+
+    async def server(self) -> TestServer:
+        app = web.Application(client_max_size=1 << 26)
+        app.router.add_route("*", "/{name:.*}", self.take)
+        server = TestServer(app)
+        await server.start_server()
+        return server
+
+
+async def test_an_upload_is_tried_again_with_growing_waits_and_fresh_links(tmp_path: Path) -> None:
+    receiver, waits = Receiver(503, 0, 429), Waits()
+    server = await receiver.server()
+    links = Links(url=str(server.make_url("/up/e-1.tar.gz?X-Amz-Signature=secret")))
+    work = asked(tmp_path)
+    (work.directory / "outputs/big").write_bytes(os.urandom(3_000_000))
+    reports: list[tuple[str, int, int | None]] = []
+    work = PublishRequest(work.execution, work.directory, lambda *told: reports.append(told[:3]))
+    await publisher(links, waits).publish(work)
+    await server.close()
+    assert waits == [1.0, 2.0, 4.0]
+    assert links.asked == 4
+    assert {head["Content-Type"] for head in receiver.heads} == {"application/octet-stream"}
+    assert {int(head["Content-Length"]) for head in receiver.heads} == {len(receiver.bodies[-1])}
+    assert not any("Transfer-Encoding" in head or "Authorization" in head for head in receiver.heads)
+    unpack_blocking(io.BytesIO(receiver.bodies[-1]), tmp_path / "out")
+    big = (tmp_path / "out/outputs/big").read_bytes()
+    assert (
+        hashlib.sha256(big).digest() == hashlib.sha256((work.directory / "outputs/big").read_bytes()).digest()
+    )
+    sent = [told for told in reports if told[0] == "publishing"]
+    assert sent[-1] == ("publishing", len(receiver.bodies[-1]), len(receiver.bodies[-1]))
+
+
+@pytest.mark.parametrize(
+    ("status", "waits", "reason"),
+    [
+        (503, [1.0, 2.0, 4.0, 8.0, 16.0], "the server of the managed bucket said 503"),
+        (403, [], "the server of the managed bucket said 403"),
+        (0, [1.0, 2.0, 4.0, 8.0, 16.0], "the connection to 127.0.0.1 broke"),
+    ],
+)
+async def test_an_upload_that_stays_refused_leaves_no_copy_and_tells_no_secret(
+    tmp_path: Path, status: int, waits: list[float], reason: str
+) -> None:
+    receiver, waited = Receiver(*[status] * 9), Waits()
+    server = await receiver.server()
+    links = Links(url=str(server.make_url("/up/e-1.tar.gz?X-Amz-Signature=secret")))
+    with pytest.raises(BacalhauError) as caught:
+        await publisher(links, waited).publish(asked(tmp_path))
+    await server.close()
+    assert caught.value.message == f"could not upload the results: {reason}"
+    assert "secret" not in str(caught.value.envelope())
+    assert waited == waits
+    assert sorted(path.name for path in (tmp_path / "e-1").iterdir()) == ["results"]
+
+
+async def test_a_receiver_that_is_gone_is_said(tmp_path: Path) -> None:
+    server = await Receiver().server()
+    url = str(server.make_url("/up"))
+    await server.close()
+    with pytest.raises(BacalhauError, match=r"could not upload the results: 127\.0\.0\.1 can't be reached"):
+        await publisher(Links(url=url)).publish(asked(tmp_path))
+
+
+async def test_an_orchestrator_without_credentials_is_found_out_before_a_job_runs(
+    s3_credentials: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_credentials(monkeypatch)
+    managed = ManagedBucket(S3Location("b", "", "us-east-1", s3_credentials.url), 60)
+    found = await publisher(Links(managed)).probe()
+    assert (found.available, found.may_change) == (False, True)
+    assert "the orchestrator has no AWS credentials" in found.problem
+
+
+def test_links_to_aws_name_the_bucket_in_the_host_and_sign_no_body(
+    s3_credentials: S3Server,
+) -> None:
+    url = ManagedBucket(S3Location("my-results", "p", "eu-west-1"), 3600).upload_url("j", "e")
+    assert url.startswith("https://my-results.s3")
+    assert "/p/j/e.tar.gz?" in url
+    assert "X-Amz-SignedHeaders=host&" in url
+    # A checksum in the link would be one of nothing.
+    assert "checksum" not in url.lower()
+
+
+def test_managed_results_of_an_orchestrator_without_its_bucket_are_an_error_in_words(tmp_path: Path) -> None:
+    links = LocalResults(tmp_path, b"k" * 32, 60, ManualClock())
+    mine = SpecConfig(type="s3managed", params={"JobID": "j", "ExecutionID": "e"})
+    with pytest.raises(ConfigurationError) as caught:
+        links.sign(mine, "http://127.0.0.1:1")
+    assert caught.value.message == "S3 managed publisher is not available, cannot fetch execution results"
+    nameless = SpecConfig(type="s3managed", params={"JobID": "j"})
+    with pytest.raises(BacalhauError, match="names no job and execution"):
+        ManagedBucket(S3Location("b", "", "r"), 60).sign(nameless)
+
+
+# ---- through a node
+
+
+def configured(server: S3Server, bucket: str) -> dict[str, Any]:
+    names = {"Bucket": bucket, "Region": "us-east-1", "Endpoint": server.url, "Key": "lent/"}
+    return {f"Publishers.Types.S3Managed.{name}": value for name, value in names.items()}
+
+
+def test_a_job_publishes_to_the_orchestrators_bucket_and_anybody_gets_it(
+    tmp_path: Path, s3_server: S3Server, node_factory: Any
+) -> None:
+    bucket = s3_server.bucket()
+    options = [
+        part for name, value in configured(s3_server, bucket).items() for part in ("-c", f"{name}={value}")
+    ]
+    node = node_factory(*options, env=s3_server.environment())
+
+    def offered() -> bool:
+        (described,) = call(node, "GET", "/api/v1/orchestrator/nodes")["Nodes"]
+        return "s3managed" in described["Info"]["ComputeNodeInfo"]["Publishers"]
+
+    # On a busy machine the node starts before boto3 is loaded, and tells of it later.
+    assert wait_until(offered, timeout=30)
+    task = {
+        "Engine": {"Command": ["/bin/sh", "-c", 'echo hi; echo data > "$BACALHAU_OUTPUTS/f"']},
+        "ResultPaths": [{"Name": "outputs", "Path": "/outputs"}],
+        "Publisher": {"Type": "s3managed"},
+    }
+    job = run_job(node, task)
+    (key,) = stored(s3_server, bucket)
+    assert key.startswith(f"lent/{job}/e-")
+    (item,) = call(node, "GET", f"/api/v1/orchestrator/jobs/{job}/results")["Items"]
+    assert (item["Type"], item["Params"]["Managed"]) == ("s3PreSigned", True)
+    done = get(node, job, tmp_path / "got")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "got/stdout").read_text() == "hi\n"
+    assert (tmp_path / "got/outputs/f").read_text() == "data\n"
+
+
+async def test_a_node_without_a_managed_bucket_does_not_offer_one(node_config: MakeConfig) -> None:
+    async with running_node(node_config()) as node:
+        assert "s3managed" not in node.info().compute_node_info.publishers
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"Bucket": "b"}, "region cannot be empty"),
+        ({"Region": "eu-west-1"}, "bucket cannot be empty"),
+        ({"Endpoint": "http://127.0.0.1:1"}, "bucket cannot be empty, region cannot be empty"),
+        (
+            {"Bucket": "b", "Region": "r", "PreSignedURLExpiration": "0s"},
+            "expiration must be greater than zero",
+        ),
+        ({"Bucket": "b", "Region": "r", "PreSignedURLExpiration": "169h"}, "not be longer than 7 days"),
+        ({"Bucket": "a/b", "Region": "r"}, "'a/b' is not the name of a bucket"),
+        ({"Bucket": "b", "Region": "r", "Endpoint": "minio:9000"}, "endpoint must be an http or https URL"),
+    ],
+)
+async def test_a_bucket_that_is_described_by_halves_keeps_the_node_from_starting(
+    node_config: MakeConfig, given: dict[str, str], reason: str
+) -> None:
+    config = node_config(**{f"Publishers__Types__S3Managed__{name}": value for name, value in given.items()})
+    with pytest.raises(ConfigurationError, match="invalid S3 managed publisher configuration") as caught:
+        async with running_node(config):
+            pytest.fail("it started")
+    assert reason in caught.value.message
