@@ -69,6 +69,7 @@ class Connection:
         self._joined = asyncio.Event()
         self._lost = asyncio.Event()
         self._beat = asyncio.Event()
+        self._news = False
         self._mail = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.problem = ""
@@ -100,6 +101,11 @@ class Connection:
 
     def capacity_freed(self) -> None:
         """Tell the orchestrator of free capacity soon rather than at the next heartbeat."""
+        self._beat.set()
+
+    def info_changed(self) -> None:
+        """Tell the orchestrator soon what is new about this node."""
+        self._news = True
         self._beat.set()
 
     async def stop(self) -> None:
@@ -173,8 +179,8 @@ class Connection:
             await self._joined.wait()
             try:
                 await self._heartbeat()
-                if self._clock.monotonic_ns() - told_at > self._settings.info_interval * 1e9:
-                    told_at = self._clock.monotonic_ns()
+                if self._news or self._clock.monotonic_ns() - told_at > self._settings.info_interval * 1e9:
+                    told_at, self._news = self._clock.monotonic_ns(), False
                     await self._tell_info()
                 failures = 0
             except HandshakeRequired:

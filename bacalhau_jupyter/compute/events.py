@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bacalhau_jupyter.compute.record import Fault, Record, StoredInput
 from bacalhau_jupyter.engines.base import Outcome
@@ -56,9 +57,11 @@ class OfferExpired:
 
 @dataclass(frozen=True)
 class Fetched:
-    """All inputs are on disk."""
+    """All inputs are on disk; ``story`` and ``details`` say how much that was."""
 
     inputs: tuple[StoredInput, ...] = ()
+    story: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

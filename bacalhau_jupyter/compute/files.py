@@ -33,6 +33,7 @@ class Places:
     def __init__(self, data_dir: Path) -> None:
         self.executions = data_dir / "executions"
         self.logs = data_dir / "logs"
+        self.cache = data_dir / "cache"
 
     def prepare(self) -> None:
         """Create what is missing, private to this user."""

@@ -44,8 +44,10 @@ from bacalhau_jupyter.compute.events import (
 )
 from bacalhau_jupyter.compute.record import Fault, Phase, Record, Verdict
 from bacalhau_jupyter.engines.base import EndReason
+from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, TimedOut
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.history import Event as HistoryEvent
 from bacalhau_jupyter.models.history import Topic
 
 
@@ -151,8 +153,16 @@ def _fetched(record: Record, event: Fetched, now_ns: int) -> Step:
         return _ignore(record, event)
     if record.verdict is not Verdict.NONE:
         return _conclude(record, now_ns)
-    return Step(
-        _with(record, phase=Phase.STARTING, inputs=list(event.inputs)), (Act.START,), "inputs are there"
+    notes = list(record.notes)
+    if event.story:
+        notes.append(_note(event, now_ns))
+    record = _with(record, phase=Phase.STARTING, inputs=list(event.inputs), notes=notes)
+    return Step(record, (Act.START,), "inputs are there")
+
+
+def _note(event: Fetched, now_ns: int) -> HistoryEvent:
+    return HistoryEvent(
+        message=event.story, topic=Topic.INPUTS, timestamp=rfc3339(now_ns), details=dict(event.details)
     )
 
 
@@ -221,7 +231,7 @@ def _restored(record: Record, event: Restored, now_ns: int) -> Step:
         return _after(acts, _fail(_with(record, fault=fault), now_ns))
     if record.phase is Phase.STARTING:
         # It never ran (the engine has nothing of it), so its inputs are brought again.
-        record = _with(record, phase=Phase.FETCHING, inputs=[])
+        record = _with(record, phase=Phase.FETCHING, inputs=[], notes=[])
     again = {Phase.NEW: Act.EVALUATE, Phase.FETCHING: Act.FETCH, Phase.PUBLISHING: Act.PUBLISH}
     return Step(record, (*acts, again[record.phase]), f"restored, {record.phase.value} again")
 

@@ -10,6 +10,7 @@ import platform
 from collections.abc import AsyncIterator, Mapping
 
 from bacalhau_jupyter.compute.bidder import Bidder
+from bacalhau_jupyter.compute.cache import ContentCache
 from bacalhau_jupyter.compute.capacity import Capacity, allocated, host_resources
 from bacalhau_jupyter.compute.connection import Connection
 from bacalhau_jupyter.compute.events import Accepted, Cancel, Rejected
@@ -27,7 +28,7 @@ from bacalhau_jupyter.engines.base import Engine
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.lib.database import Database, DatabaseError
 from bacalhau_jupyter.models.api import LogFrame
-from bacalhau_jupyter.models.errors import ServiceUnavailable
+from bacalhau_jupyter.models.errors import BacalhauError, ServiceUnavailable
 from bacalhau_jupyter.models.execution import DesiredStateType, Execution
 from bacalhau_jupyter.models.messages import (
     AskForBid,
@@ -36,9 +37,10 @@ from bacalhau_jupyter.models.messages import (
     CancelExecution,
     ExecutionLogsRequest,
 )
-from bacalhau_jupyter.models.node import ComputeNodeInfo, NodeInfo, NodeType
+from bacalhau_jupyter.models.node import ComputeNodeInfo, DiskUsage, NodeInfo, NodeType
 from bacalhau_jupyter.models.resources import GPU, Resources
-from bacalhau_jupyter.publishers.base import Publisher
+from bacalhau_jupyter.models.spec import replace
+from bacalhau_jupyter.publishers.base import KeepingPublisher, Publisher
 from bacalhau_jupyter.sources.base import Source
 from bacalhau_jupyter.transport.base import ComputeTransport, Envelope
 
@@ -89,7 +91,11 @@ class ComputeNode:
         self._transport = transport
         self._store = Store(database)
         self._places = Places(settings.data_dir)
+        self._cache = ContentCache(
+            self._places.cache, settings.input_cache_size, settings.input_cache_min_free
+        )
         self._plugins = Plugins(engines, sources, publishers, engine_problems)
+        self._keepers = [each for each in publishers.values() if isinstance(each, KeepingPublisher)]
         self._on_progress = on_progress
         self._host_env = os.environ if host_env is None else host_env
         self._tasks: list[asyncio.Task[None]] = []
@@ -113,15 +119,29 @@ class ComputeNode:
         await asyncio.to_thread(self._places.prepare)
         gpus_asked = asyncio.create_task(find_gpus() if self.settings.probe_gpus else _none())
         await self._plugins.probe(self.settings.probe_timeout)
+        await self._open_cache()
         host = await asyncio.to_thread(host_resources, self.settings.data_dir, await gpus_asked)
+        # What the cache holds gives way to whoever needs the room.
+        host = replace(host, disk=host.disk + self._cache.usage().bytes)
         parts = self._parts = _Parts(self, Capacity(allocated(self.settings.allocated, host)))
         parts.board.listener = self._on_progress
         await parts.executions.restore(await self._store.load())
         parts.connection.start(self._on_message, self.logs)
         self._tasks = [
             asyncio.create_task(self._housekeeping(), name="compute housekeeping"),
+            asyncio.create_task(
+                self._plugins.watch(self.settings.probe_timeout, parts.connection.info_changed),
+                name="compute probes",
+            ),
         ]
         return await parts.connection.wait_joined(join_timeout)
+
+    async def _open_cache(self) -> None:
+        try:
+            await self._cache.start()
+        except OSError as error:
+            _log.warning("the input cache can't be used: %s", error)
+            self._cache = ContentCache(self._places.cache, 0, 0)
 
     async def stop(self) -> None:
         """Leave the orchestrator and stop looking after executions; engines keep what outlives a node. Bounded."""
@@ -133,6 +153,7 @@ class ComputeNode:
             await parts.connection.stop()
             await parts.executions.close()
             parts.logs.close()
+        await self._cache.close(self.settings.stop_timeout)
         await self._plugins.close(self.settings.stop_timeout)
 
     # ---- for people and for the node's own wiring
@@ -191,6 +212,8 @@ class ComputeNode:
             address=settings.address,
             engine_runtimes=runtimes,
             engine_problems=problems,
+            input_cache=self._cache.usage() if self._cache.enabled else None,
+            local_results=self._keepers[0].usage() if self._keepers else None,
         )
         return NodeInfo(
             node_id=settings.node_id,
@@ -265,7 +288,7 @@ class ComputeNode:
             await asyncio.sleep(self.settings.housekeeping_interval)
 
     async def tidy(self) -> None:
-        """Remove directories and logs that were kept long enough."""
+        """Remove directories, logs, inputs and results that were kept long enough."""
         now, settings = self._clock.now_ns(), self.settings
         while ended := await self._store.to_clean(now - int(settings.directory_retention * SECOND)):
             for identifier in ended:
@@ -275,6 +298,29 @@ class ComputeNode:
         while forgotten := await self._store.forget(before, settings.log_count):
             for identifier in forgotten:
                 await asyncio.to_thread(self._places.remove_log, identifier)
+        await self._tidy_kept()
+
+    async def clear_results(self, older_than_s: float) -> DiskUsage:
+        """Remove published results of finished jobs from this node's disk; return what is gone."""
+        gone = [await keeper.clear(older_than_s) for keeper in self._keepers]
+        self._ready().connection.info_changed()
+        return DiskUsage(bytes=sum(each.bytes for each in gone), count=sum(each.count for each in gone))
+
+    async def clear_cache(self) -> DiskUsage:
+        """Remove the inputs that are kept to be shared; return what is gone."""
+        gone = await self._cache.clear()
+        self._ready().connection.info_changed()
+        return gone
+
+    async def _tidy_kept(self) -> None:
+        for what, tidy in [
+            ("input cache", self._cache.tidy),
+            *(("results", it.tidy) for it in self._keepers),
+        ]:
+            try:
+                await tidy()
+            except (OSError, BacalhauError) as error:
+                _log.warning("the %s can't be tidied: %s", what, error)
 
     def _labels(self, limit: Resources) -> dict[str, str]:
         settings = self.settings
@@ -304,7 +350,9 @@ class _Parts:
             settings, node._transport, node._store, clock, node.info, lambda: capacity.available
         )
         bidder = Bidder(settings, node._plugins, capacity)
-        runner = Runner(settings, node._plugins, node._places, bidder, self.board, clock, node._host_env)
+        runner = Runner(
+            settings, node._plugins, node._places, bidder, self.board, clock, node._host_env, node._cache
+        )
         self.executions = Executions(
             settings,
             node._store,

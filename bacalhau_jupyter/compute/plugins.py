@@ -1,4 +1,8 @@
-"""The engines, sources and publishers of this node, and which of them work here."""
+"""The engines, sources and publishers of this node, and which of them work here.
+
+All are asked at start, but the start does not wait for one that is slow to answer; and one that may work later
+(a Docker Engine that is not running yet) is asked again and again, in the background.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,17 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from bacalhau_jupyter.engines.base import Availability, Engine
+from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.publishers.base import Publisher
 from bacalhau_jupyter.sources.base import Source
 
 _log = logging.getLogger(__name__)
+
+PATIENCE = 2.0
+"""Seconds that the start waits for answers."""
+RETRY = (5.0, 60.0)
+"""First and longest delay, in seconds, before what is missing is asked again."""
 
 
 class Plugins:
@@ -40,15 +50,45 @@ class Plugins:
             for kind in (name, *source.types):
                 self._sources[kind.lower()] = source
         self._found: dict[int, Availability] = {}
+        self._at_start: dict[int, Availability] = {}
+        self._asked: dict[int, asyncio.Task[None]] = {}
 
-    async def probe(self, timeout: float) -> None:
-        """Ask every plug-in at the same time whether it works here; a plug-in that fails to say does not."""
-        instances = self._instances()
-        found = await asyncio.gather(*(_probe(item.probe, timeout) for item in instances))
-        self._found = {id(item): answer for item, answer in zip(instances, found, strict=True)}
+    async def probe(self, timeout: float, patience: float = PATIENCE) -> None:
+        """Ask every plug-in at the same time whether it works here; a plug-in that fails to say does not.
+
+        Parameters
+        ----------
+        timeout
+            Seconds that a plug-in has to answer.
+        patience
+            Seconds to wait here; later answers count when they come (`watch` tells).
+        """
+        for item in self._instances():
+            self._found[id(item)] = Availability(False, problem="it has not answered yet", may_change=True)
+            self._asked[id(item)] = asyncio.create_task(self._ask(item, timeout), name="probe")
+        if self._asked:
+            await asyncio.wait(self._asked.values(), timeout=patience)
+        self._at_start = dict(self._found)
+
+    async def watch(
+        self, timeout: float, changed: Callable[[], None], retry: tuple[float, float] = RETRY
+    ) -> None:
+        """Wait for late answers, and ask again what may work later; returns when nothing can change any more.
+
+        Parameters
+        ----------
+        changed
+            Called when node info says something else than before.
+        retry
+            First and longest delay in seconds.
+        """
+        await asyncio.gather(*(self._watch(item, timeout, changed, retry) for item in self._instances()))
 
     async def close(self, timeout: float) -> None:
         """Let every plug-in release what it holds; running tasks stay alive."""
+        for task in self._asked.values():
+            task.cancel()
+        await asyncio.gather(*self._asked.values(), return_exceptions=True)
         await asyncio.gather(*(_close(item.close, timeout) for item in self._instances()))
 
     def engine(self, kind: str) -> Engine | None:
@@ -107,6 +147,31 @@ class Plugins:
             else f"this node does not support {kind}"
         )
 
+    async def _ask(self, item: Engine | Source | Publisher, timeout: float) -> None:
+        self._found[id(item)] = await _probe(item.probe, timeout)
+
+    async def _watch(
+        self,
+        item: Engine | Source | Publisher,
+        timeout: float,
+        changed: Callable[[], None],
+        retry: tuple[float, float],
+    ) -> None:
+        before = self._at_start.get(id(item))
+        if (asked := self._asked.get(id(item))) is not None:
+            await asyncio.wait({asked})
+        delays = backoff(*retry)
+        while True:
+            found = self.availability(item)
+            if found != before:
+                _log.info("a plug-in changed: %s", found.runtime or found.problem or "it works")
+                changed()
+            if found.available or not found.may_change:
+                return
+            before = found
+            await asyncio.sleep(next(delays))
+            await self._ask(item, timeout)
+
     def _instances(self) -> list[Engine | Source | Publisher]:
         every: list[Engine | Source | Publisher] = [
             *self._engines.values(), *self._sources.values(), *self._publishers.values(),
@@ -119,7 +184,7 @@ async def _probe(probe: Callable[[], Awaitable[Availability]], timeout: float) -
         async with asyncio.timeout(timeout):
             return await probe()
     except TimeoutError:
-        return Availability(False, problem=f"it did not answer within {timeout:g}s")
+        return Availability(False, problem=f"it did not answer within {timeout:g}s", may_change=True)
     except BacalhauError as error:
         return Availability(False, problem=error.message)
     except Exception as error:

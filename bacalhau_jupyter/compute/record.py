@@ -9,6 +9,7 @@ import msgspec
 from bacalhau_jupyter.models.codec import Wire
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution, ExecutionStateType, RunCommandResult
+from bacalhau_jupyter.models.history import Event as HistoryEvent
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import SpecConfig
 
@@ -101,6 +102,8 @@ class Record(Wire):
         Wanted running at once: an accepted bid is not reported, the execution just starts.
     held
         Resources reserved; ``reserved`` says whether they still are.
+    notes
+        What is told to history before the event that ends it (how much was fetched, and from where).
     accepted_ns
         When work began; time limits count from here.
     """
@@ -112,6 +115,7 @@ class Record(Wire):
     reserved: bool = False
     held: Resources = Resources()
     inputs: list[StoredInput] = msgspec.field(default_factory=list)
+    notes: list[HistoryEvent] = msgspec.field(default_factory=list)
     runtime: str = ""
     output: RunCommandResult | None = None
     published: SpecConfig | None = None

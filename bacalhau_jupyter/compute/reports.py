@@ -24,12 +24,13 @@ def report(act: Act, record: Record, now_ns: int) -> ToOrchestrator:
             execution_id=record.id,
             job_id=job_id,
             job_type=job_type,
-            events=[_event("Completed successfully", Topic.EXECUTION, record, now_ns)],
+            events=[*record.notes, _event("Completed successfully", Topic.EXECUTION, record, now_ns)],
             publish_result=record.published or SpecConfig(),
             run_command_result=record.output or RunCommandResult(),
         )
     if act is Act.REPORT_BID:
         return BidResult(execution_id=record.id, job_id=job_id, job_type=job_type, accepted=True)
+    # Alone: official orchestrators take the first event for the reason.
     events = [_fault_event(record, now_ns)]
     if act is Act.REPORT_REFUSAL:
         return BidResult(

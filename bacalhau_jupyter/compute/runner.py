@@ -8,22 +8,25 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from bacalhau_jupyter.compute.bidder import Bidder
+from bacalhau_jupyter.compute.cache import ContentCache
 from bacalhau_jupyter.compute.environment import task_environment
 from bacalhau_jupyter.compute.events import Act, Ended, Event, Faulted, Fetched, Published, Started
+from bacalhau_jupyter.compute.fetching import Fetcher
 from bacalhau_jupyter.compute.files import Places, as_bacalhau_error, read_output, write_results
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.progress import ProgressBoard
 from bacalhau_jupyter.compute.record import Fault, Phase, Record, StoredInput
 from bacalhau_jupyter.compute.settings import ComputeSettings
-from bacalhau_jupyter.engines.base import Engine, InputMount, OutputMount, Progress, RunRequest
+from bacalhau_jupyter.engines.base import Engine, InputMount, OutputMount, RunRequest
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.history import Topic
 from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.models.units import resources_of
 from bacalhau_jupyter.publishers.base import PublishRequest
-from bacalhau_jupyter.sources.base import FetchRequest
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ class Runner:
     ----------
     host_env
         The node's own environment, for ``env:NAME``.
+    cache
+        Shares inputs between executions.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Runner:
         board: ProgressBoard,
         clock: Clock,
         host_env: Mapping[str, str],
+        cache: ContentCache,
     ) -> None:
         self._settings = settings
         self._plugins = plugins
@@ -69,6 +75,7 @@ class Runner:
         self._board = board
         self._clock = clock
         self._host_env = host_env
+        self._fetcher = Fetcher(places, plugins, board, cache)
 
     async def run(self, act: Act, record: Record) -> Event:
         """Run an activity to its end; whatever goes wrong becomes a `Faulted` event."""
@@ -77,7 +84,7 @@ class Runner:
                 case Act.EVALUATE:
                     return await self._bidder.evaluate(record.execution)
                 case Act.FETCH:
-                    return await self._fetch(record)
+                    return await self._fetcher.fetch(record, _job(record).task.input_sources)
                 case Act.START:
                     return await self._start(record)
                 case Act.WAIT:
@@ -163,36 +170,6 @@ class Runner:
         await asyncio.to_thread(self._places.remove_inputs, record.id)
         return False
 
-    async def _fetch(self, record: Record) -> Fetched:
-        inputs = _job(record).task.input_sources
-        directories = await asyncio.to_thread(self._places.fresh_inputs, record.id, len(inputs))
-        self._board.phase(record.id, "fetching inputs")
-        totals = _Totals(self._board.reporter(record.id), len(inputs))
-        tasks = [
-            asyncio.create_task(
-                self._fetch_one(FetchRequest(record.execution, item, directory, totals.part(index)))
-            )
-            for index, (item, directory) in enumerate(zip(inputs, directories, strict=True))
-        ]
-        try:
-            mounts = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return Fetched(
-            tuple(StoredInput(path=str(it.path), target=it.target, read_only=it.read_only) for it in mounts)
-        )
-
-    async def _fetch_one(self, request: FetchRequest) -> InputMount:
-        source = self._plugins.source(request.input.source.type)
-        if source is None:
-            raise EngineError(f"this node does not support {request.input.source.type}", component="Compute")
-        try:
-            return await source.fetch(request)
-        except OSError as error:
-            raise as_bacalhau_error(error, f"fetching input {_name(request.input)}") from error
-
     async def _start(self, record: Record) -> Started:
         names = [item.name for item in _job(record).task.result_paths]
         await asyncio.to_thread(self._places.ready_to_run, record.id, names)
@@ -217,7 +194,7 @@ class Runner:
         directory = self._places.results(record.id)
         exit_code = record.output.exit_code if record.output else 0
         await asyncio.to_thread(write_results, self._places.log(record.id), directory, exit_code)
-        request = PublishRequest(record.execution, directory, self._board.reporter(record.id))
+        request = PublishRequest(record.execution, directory, self._board.reporter(record.id, "publishing"))
         return Published(await publisher.publish(request))
 
     def _engine(self, record: Record) -> Engine:
@@ -234,7 +211,8 @@ class Runner:
             execution=record.execution,
             node_id=self._settings.node_id,
             env=env,
-            resources=record.held,
+            # What was reserved for the inputs is no limit on what the job may write.
+            resources=msgspec.structs.replace(record.held, disk=resources_of(task.resources).disk),
             inputs=[_mount(item) for item in record.inputs],
             outputs=[OutputMount(item.name, results / item.name, item.path) for item in task.result_paths],
             directory=self._places.engine(record.id),
@@ -251,24 +229,6 @@ class Runner:
         return max(0.001, record.timeout_s - spent)
 
 
-class _Totals:
-    """Adds up the progress of inputs that are fetched at the same time."""
-
-    def __init__(self, report: Progress, count: int) -> None:
-        self._report = report
-        self._done = [0] * count
-        self._total: list[int | None] = [None] * count
-
-    def part(self, index: int) -> Progress:
-        def report(_phase: str, done: int, total: int | None) -> None:
-            self._done[index], self._total[index] = done, total
-            known = [it for it in self._total if it is not None]
-            total = sum(known) if len(known) == len(self._total) else None
-            self._report("fetching inputs", sum(self._done), total)
-
-        return report
-
-
 def _job(record: Record) -> Job:
     if record.execution.job is None:
         raise EngineError(f"execution {record.id} came without its job", component="Compute")
@@ -277,7 +237,3 @@ def _job(record: Record) -> Job:
 
 def _mount(item: StoredInput) -> InputMount:
     return InputMount(Path(item.path), item.target, item.read_only)
-
-
-def _name(item: InputSource) -> str:
-    return item.alias or item.target or item.source.type

@@ -67,6 +67,8 @@ class ComputeSettings:
         How long the directory of an ended execution that did not publish is kept.
     log_retention, log_count
         How long, and of how many executions, logs are kept after the end.
+    input_cache_size, input_cache_min_free
+        Bytes of inputs that are kept to be shared (0: none), and bytes of disk that they leave free.
     """
 
     node_id: str
@@ -93,4 +95,6 @@ class ComputeSettings:
     directory_retention: float = HOUR
     log_retention: float = 7 * 24 * HOUR
     log_count: int = 1000
+    input_cache_size: int = 10_000_000_000
+    input_cache_min_free: int = 2_000_000_000
     probe_gpus: bool = True

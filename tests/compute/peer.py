@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.compute.node import ComputeNode
+from bacalhau_jupyter.compute.progress import Reading
 from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.compute.store import MIGRATIONS
 from bacalhau_jupyter.engines.base import (
@@ -332,6 +333,7 @@ class Bench:
         self.publisher = StubPublisher()
         self.world = World()
         self.progress: list[tuple[Any, ...]] = []
+        self.readings: list[Reading] = []
         self.told = asyncio.Event()
         self.host_env: dict[str, str] = {"AWS_REGION": "eu", "MY_AWS_X": "secret"}
         self.extra_engines: dict[str, Engine] = {}
@@ -400,8 +402,9 @@ class Bench:
                 self.told.clear()
                 await self.told.wait()
 
-    def _note(self, *told: Any) -> None:
-        self.progress.append(told)
+    def _note(self, execution_id: str, reading: Reading) -> None:
+        self.readings.append(reading)
+        self.progress.append((execution_id, reading.phase, reading.done, reading.total))
         self.told.set()
 
     def free(self) -> Resources:

@@ -66,3 +66,59 @@ async def test_a_source_of_several_types_is_found_under_each_and_listed_once() -
     assert plugins.source("LocalDirectory") is source
     assert plugins.source("local") is source
     assert plugins.names() == ([], ["localdirectory"], [])
+
+
+async def test_a_silent_plugin_does_not_hold_up_the_start_and_counts_when_it_answers() -> None:
+    silent, answer = Probed(None), asyncio.Event()
+
+    async def late() -> Availability:
+        await answer.wait()
+        return Availability(True, "late 1.0")
+
+    silent.probe = late  # type: ignore[method-assign]
+    plugins = Plugins({"silent": silent, "world": Probed(Availability(True, "world 1.0"))}, {}, {})
+    begun = asyncio.get_running_loop().time()
+    await plugins.probe(timeout=60, patience=0.05)
+    assert asyncio.get_running_loop().time() - begun < 5
+    assert plugins.runtimes() == ({"world": "world 1.0"}, {"silent": "it has not answered yet"})
+    changes = asyncio.Queue[None]()
+    watching = asyncio.create_task(plugins.watch(60, lambda: changes.put_nowait(None)))
+    answer.set()
+    async with asyncio.timeout(10):
+        await changes.get()
+        await watching
+    assert plugins.names()[0] == ["silent", "world"]
+    await plugins.close(1)
+
+
+async def test_what_may_work_later_is_asked_again_until_it_does_and_nothing_else_is() -> None:
+    asked = {"docker": 0, "never": 0}
+
+    class Counted(Probed):
+        async def probe(self) -> Availability:
+            name = "docker" if self.answer is None else "never"
+            asked[name] += 1
+            if self.answer is not None:
+                return await super().probe()
+            there = asked[name] == 3
+            return Availability(
+                there, "engine 1" if there else "", "" if there else "not there", may_change=True
+            )
+
+    never = Counted(Availability(False, problem="the kernel is too old"))
+    plugins = Plugins({"docker": Counted(None), "never": never}, {}, {})
+    await plugins.probe(timeout=10)
+    assert plugins.names()[0] == []
+    changes: list[list[str]] = []
+    async with asyncio.timeout(10):
+        await plugins.watch(10, lambda: changes.append(plugins.names()[0]), retry=(0.01, 0.02))
+    assert changes == [["docker"]]
+    assert asked == {"docker": 3, "never": 1}
+
+
+async def test_closing_ends_a_question_that_nobody_answers() -> None:
+    plugins = Plugins({"silent": Probed(None)}, {}, {})
+    await plugins.probe(timeout=60, patience=0.01)
+    async with asyncio.timeout(5):
+        await plugins.close(1)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "probe"]

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
@@ -26,6 +24,8 @@ PROBE_TIMEOUT = 10
 OOM_WAIT = 1.0
 """Seconds that the news of an out-of-memory kill may come after the end of its container."""
 CONNECTIONS = 64
+RECURSIVE_READ_ONLY = (1, 44)
+"""API version from which on it is."""
 
 
 class NoEngine(Exception):
@@ -57,8 +57,11 @@ class Daemon:
         path: str,
         params: Mapping[str, str | int],
         headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
     ) -> Stream:
         """Start a request whose answer is read bit by bit, for as long as it takes.
+
+        ``timeout`` bounds the seconds between two bits.
 
         The SDK's own streams drop the stream number of log frames and can't be interrupted from outside.
         """
@@ -68,7 +71,7 @@ class Daemon:
             params=dict(params),
             headers=dict(headers or {}),
             stream=True,
-            timeout=(PROBE_TIMEOUT, None),
+            timeout=(PROBE_TIMEOUT, timeout),
         )
         self.api._raise_for_status(response)
         return Stream(response)
@@ -112,7 +115,7 @@ class Daemon:
         try:
             _check_socket(self.endpoint)
         except NoEngine as error:
-            raise _no_answer(self.endpoint.url) from error
+            raise no_answer(self.endpoint.url) from error
 
     def limit_cpu(self, container: str, nano_cpus: int) -> None:
         """Limit a running container; one that has ended meanwhile is fine."""
@@ -140,6 +143,36 @@ class Daemon:
         except APIError as error:
             if "in progress" not in str(error.explanation):
                 raise
+
+    @property
+    def recursive_read_only(self) -> bool:
+        """Whether a read-only mount is read-only in everything that is mounted below it (Docker Engine 25)."""
+        return tuple(int(part) for part in self.api.api_version.split(".")) >= RECURSIVE_READ_ONLY
+
+    def put_archive(self, container: str, path: str, blocks: Iterator[bytes]) -> None:
+        """Unpack a tar stream in a container; what ``blocks`` raises comes out, unless it is an `OSError`."""
+        response = self.api.request(
+            "PUT",
+            f"{self.api.base_url}/v{self.api.api_version}/containers/{container}/archive",
+            params={"path": path},
+            data=blocks,
+            headers={"Content-Type": "application/x-tar"},
+            timeout=CALL_TIMEOUT,
+        )
+        self.api._raise_for_status(response)
+
+    def volumes(self, *labels: tuple[str, str]) -> list[dict[str, Any]]:
+        """Return descriptions of all volumes that carry the labels."""
+        wanted = [f"{name}={value}" for name, value in labels]
+        found: list[dict[str, Any]] | None = self.api.volumes(filters={"label": wanted})["Volumes"]
+        return found or []
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume; one that is gone is fine."""
+        from docker.errors import NotFound
+
+        with contextlib.suppress(NotFound):
+            self.api.remove_volume(name)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -230,56 +263,6 @@ def _check_socket(endpoint: Endpoint) -> None:
             ) from None
 
 
-def check_bind(daemon: Daemon, directory: Path) -> None:
-    """Make sure that the engine sees our directories: both of us must find the same fresh file.
-
-    The engine looks for the source of a mount before it looks for the image, so asking it for a container
-    of an image that can't exist tells where the source is, and never makes anything.
-    (Seen on Docker Engine 20.10; the same order in Moby's current sources.)
-
-    Raises
-    ------
-    NoEngine
-        It sees another file system, or can't be asked.
-    """
-    nonce = directory / f".bind-probe-{secrets.token_hex(16)}"
-    try:
-        nonce.touch(0o600)
-    except OSError as error:
-        raise NoEngine(f"the node can't write to its own directory {directory}: {error.strerror}") from None
-    try:
-        missing = _ask_bind(daemon, nonce.with_name(f"{nonce.name}-missing"))
-        answer = _ask_bind(daemon, nonce)
-    finally:
-        nonce.unlink(missing_ok=True)
-    if missing.status == 404:
-        raise NoEngine(f"the engine at {daemon.endpoint.url} does not say whether it sees {directory}")
-    if answer.status != 404:
-        raise NoEngine(
-            f"the Docker Engine at {daemon.endpoint.url} does not see this node's directory {directory}, so inputs "
-            f"and results could not reach a container (is the node itself in a container, or the engine on "
-            f"another host?): {answer.text}"
-        )
-
-
-class _Answer:
-    def __init__(self, status: int, text: str) -> None:
-        self.status, self.text = status, text
-
-
-def _ask_bind(daemon: Daemon, source: Path) -> _Answer:
-    from docker.errors import APIError
-
-    mount = {"Type": "bind", "Source": str(source), "Target": "/probe", "ReadOnly": True}
-    image = f"bacalhau-jupyter-probe:{secrets.token_hex(16)}"
-    try:
-        made = daemon.api.create_container_from_config({"Image": image, "HostConfig": {"Mounts": [mount]}})
-    except APIError as error:
-        return _Answer(error.response.status_code if error.response is not None else 0, explain(error))
-    daemon.remove(made["Id"])
-    return _Answer(201, "")
-
-
 def explain(error: Exception) -> str:
     """Return the engine's own sentence of an SDK error."""
     return str(getattr(error, "explanation", None) or error).strip()
@@ -305,12 +288,13 @@ def translated(endpoint: str) -> Iterator[None]:
     except (requests.RequestException, HTTPError, ConnectionError) as error:
         if isinstance(error, APIError):
             raise engine_error(explain(error)) from error
-        raise _no_answer(endpoint) from error
+        raise no_answer(endpoint) from error
     except DockerException as error:
         raise engine_error(explain(error)) from error
 
 
-def _no_answer(endpoint: str) -> NetworkFailure:
+def no_answer(endpoint: str) -> NetworkFailure:
+    """Return the error of an engine that has gone or is silent."""
     return NetworkFailure(
         f"the Docker Engine at {endpoint} does not answer",
         hint="Check that Docker is running (`docker info`).",

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,10 +25,10 @@ from bacalhau_jupyter.engines.base import (
     RunRequest,
     no_progress,
 )
+from bacalhau_jupyter.engines.docker.archive import Archive, carried
 from bacalhau_jupyter.engines.docker.daemon import (
     Daemon,
     NoEngine,
-    check_bind,
     connect,
     engine_error,
     translated,
@@ -38,19 +37,19 @@ from bacalhau_jupyter.engines.docker.endpoints import endpoints
 from bacalhau_jupyter.engines.docker.follower import Follower
 from bacalhau_jupyter.engines.docker.images import Images
 from bacalhau_jupyter.engines.docker.launch import Launcher
-from bacalhau_jupyter.engines.docker.ownership import hand_over, unreadable, unremovable
+from bacalhau_jupyter.engines.docker.ownership import hand_over, unreadable
 from bacalhau_jupyter.engines.docker.params import (
-    LABEL_EXECUTION,
-    LABEL_NODE,
     container_name,
     docker_params,
-    execution_label,
     late_cpu_limit,
     nano_cpus,
     task_of,
     unsupported,
 )
+from bacalhau_jupyter.engines.docker.placement import Placement, find_placement, not_shareable
 from bacalhau_jupyter.engines.docker.pulls import Abort
+from bacalhau_jupyter.engines.docker.remains import Remains
+from bacalhau_jupyter.engines.docker.threads import in_thread
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import NetworkType
@@ -62,6 +61,8 @@ QUESTIONS = 8
 STOP_GRACE = 1
 """Seconds between SIGTERM and SIGKILL when an execution is cancelled."""
 LAST_OUTPUT_TIMEOUT = 5.0
+RESCUE_TIMEOUT = 30.0
+"""Seconds for copying out what a cancelled (or overdue) execution has written."""
 REJECT_NETWORK_KEY = "JobAdmissionControl.RejectNetworkedJobs"
 
 T = TypeVar("T")
@@ -76,40 +77,48 @@ class DockerEngine:
         The node's identity, directory and settings.
     env, home
         Where the Docker Engine's address and credentials are looked for.
+    placement
+        How files reach containers; None finds out.
     """
 
     type = "docker"
 
     def __init__(
-        self, options: PluginOptions, env: Mapping[str, str] | None = None, home: Path | None = None
+        self,
+        options: PluginOptions,
+        env: Mapping[str, str] | None = None,
+        home: Path | None = None,
+        placement: Placement | None = None,
     ) -> None:
         self._options = options
         self._env = os.environ if env is None else env
         self._home = home
+        self._wanted_placement = placement
+        self._placement = Placement.BIND
         self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="docker-call")
         self._starts = ThreadPoolExecutor(CALLS, thread_name_prefix="docker-start")
         self._questions = asyncio.Semaphore(QUESTIONS)
         self._followers: dict[str, Follower] = {}
+        self._mounted: set[str] = set()
         self._starting: dict[str, tuple[Abort, asyncio.Future[str]]] = {}
         self._daemon: Daemon | None = None
         self._images: Images | None = None
 
     async def probe(self) -> Availability:
-        loop = asyncio.get_running_loop()
         try:
-            daemon = await loop.run_in_executor(self._pool, self._connect)
+            daemon, self._placement = await asyncio.wrap_future(in_thread(self._connect, _close_unwanted))
         except (NoEngine, ConfigurationError) as problem:
-            return Availability(available=False, problem=str(problem))
+            return Availability(available=False, problem=str(problem), may_change=True)
         if self._daemon is not None:
             self._daemon.close()
         self._daemon = daemon
         self._images = Images(daemon, self._options.clock, self._env)
-        return Availability(available=True, runtime=daemon.runtime)
+        return Availability(available=True, runtime=self._runtime(daemon))
 
     async def bid(self, execution: Execution) -> Bid:
         task = task_of(execution)
         params = docker_params(task)
-        if reason := unsupported(task):
+        if reason := unsupported(task) or self._unshared(execution):
             return Bid(accepted=False, reason=reason)
         images = self._known_images()
         if await self._call(lambda: images.fits_here(params.image)):
@@ -120,7 +129,10 @@ class DockerEngine:
     async def start(self, request: RunRequest, progress: Progress = no_progress) -> str:
         identifier, daemon = request.execution.id, self._connected()
         params = docker_params(task_of(request.execution))
-        launcher = Launcher(daemon, self._known_images(), request, params, self._default_network())
+        if reason := self._unshared(request.execution):
+            raise engine_error(reason)
+        images, network = self._known_images(), self._default_network()
+        launcher = Launcher(daemon, images, request, params, network, self._placement)
         abort = Abort()
         launch = asyncio.ensure_future(self._call(lambda: launcher.launch(progress, abort), self._starts))
         self._starting[identifier] = (abort, launch)
@@ -128,7 +140,7 @@ class DockerEngine:
             container = await asyncio.shield(launch)
             if abort.wanted:
                 # The wish came after the launcher had last looked.
-                await self._remove(container)
+                await self._remove(identifier)
                 abort.check()
         except asyncio.CancelledError:
             # A program that has begun goes on: `cancel` ends it, and a node that is being stopped must find it again,
@@ -139,8 +151,11 @@ class DockerEngine:
             raise
         finally:
             self._starting.pop(identifier, None)
-        self._follow(request, container)
-        return daemon.runtime
+        copied = self._placement is Placement.ARCHIVE
+        if not copied:
+            self._mounted.add(identifier)
+        self._follow(request, container, copied, progress)
+        return self._runtime(daemon)
 
     async def attach(self, request: RunRequest) -> bool:
         if request.execution.id in self._followers:
@@ -152,7 +167,7 @@ class DockerEngine:
         if found is None or found["State"]["Status"] in ("created", "removing", "dead"):
             return False
         if request.execution.id not in self._followers:
-            self._follow(request, str(found["Id"]))
+            self._follow(request, str(found["Id"]), carried(found))
         return True
 
     async def wait(self, execution_id: str) -> Outcome:
@@ -172,28 +187,31 @@ class DockerEngine:
             if follower.outcome.done():
                 return
             follower.cancelled = True
-        for container in await self._containers(execution_id):
-            await self._stop(container)
+        remains = self._remains()
+        await self._call(lambda: remains.stop(execution_id, STOP_GRACE))
         if follower is not None:
-            await asyncio.wait({asyncio.wrap_future(follower.outcome)}, timeout=LAST_OUTPUT_TIMEOUT)
-        for container in await self._containers(execution_id):
-            await self._remove(container)
+            ended = asyncio.wrap_future(follower.outcome)
+            copies = self._placement is Placement.ARCHIVE
+            await asyncio.wait({ended}, timeout=RESCUE_TIMEOUT if copies else LAST_OUTPUT_TIMEOUT)
+            if not ended.done():
+                follower.hurry.set()
+                await asyncio.wait({ended}, timeout=LAST_OUTPUT_TIMEOUT)
+        await self._remove(execution_id)
 
     async def clean(self, execution_id: str) -> None:
         follower = self._followers.pop(execution_id, None)
-        known = [follower.container] if follower is not None else await self._containers(execution_id)
         if follower is not None and not follower.outcome.done():
             follower.stop()
-        for container in known:
-            if os.geteuid() != 0:
-                await self._hand_over(container)
-            await self._remove(container)
+        if follower is None or execution_id not in self._mounted:
+            # What an earlier node started may have been placed otherwise than we would.
+            await self._remove(execution_id)
+        else:
+            self._mounted.discard(execution_id)
+            remains, container = self._remains(), follower.container
+            await self._call(lambda: remains.remove_container(container))
 
     async def existing(self) -> list[str]:
-        daemon, node_id = self._connected(), self._options.node_id
-        found = await self._call(lambda: daemon.containers(f"{LABEL_NODE}={node_id}"))
-        labels = [str(container["Labels"].get(LABEL_EXECUTION, "")) for container in found]
-        return [label.removeprefix(node_id) for label in labels if label.startswith(node_id)]
+        return await self._call(self._remains().executions)
 
     async def close(self) -> None:
         followers = list(self._followers.values())
@@ -212,21 +230,34 @@ class DockerEngine:
         if self._daemon is not None:
             self._daemon.close()
 
-    def _connect(self) -> Daemon:
+    def _connect(self) -> tuple[Daemon, Placement]:
         daemon = connect(endpoints(self._env, self._home or Path.home()))
         try:
-            check_bind(daemon, self._options.data_dir)
+            return daemon, self._wanted_placement or find_placement(daemon, self._options.data_dir)
         except BaseException:
             daemon.close()
             raise
-        return daemon
 
-    def _follow(self, request: RunRequest, container: str) -> None:
+    def _runtime(self, daemon: Daemon) -> str:
+        return f"{daemon.runtime} (archive)" if self._placement is Placement.ARCHIVE else daemon.runtime
+
+    def _unshared(self, execution: Execution) -> str:
+        return not_shareable(task_of(execution)) if self._placement is Placement.ARCHIVE else ""
+
+    def _follow(
+        self, request: RunRequest, container: str, copied: bool, progress: Progress = no_progress
+    ) -> None:
         daemon, node_id = self._connected(), self._options.node_id
+        image = docker_params(task_of(request.execution)).image
 
-        def on_ended(_state: dict[str, Any]) -> None:
-            if os.geteuid() != 0 and any(unreadable(output.path) for output in request.outputs):
-                hand_over(daemon, daemon.inspect(container) or {}, node_id, unreadable)
+        def on_ended(follower: Follower, _state: dict[str, Any]) -> None:
+            found = daemon.inspect(container) or {}
+            if carried(found) if found else copied:
+                Archive(daemon, request).unload(str(found.get("Image", image)), progress, follower.hurry)
+            elif follower.cancelled or os.geteuid() == 0:
+                return
+            elif any(unreadable(output.path) for output in request.outputs):
+                hand_over(daemon, found, node_id, unreadable)
 
         follower = Follower(daemon, container, request.log_path, request.resources.memory, on_ended)
         self._followers[request.execution.id] = follower
@@ -234,31 +265,12 @@ class DockerEngine:
         if late_cpu_limit(request.resources):
             self._pool.submit(_limit_cpu, daemon, follower, nano_cpus(request.resources))
 
-    async def _containers(self, execution_id: str) -> list[str]:
-        daemon, node_id = self._connected(), self._options.node_id
-        label = f"{LABEL_EXECUTION}={execution_label(node_id, execution_id)}"
-        return [str(found["Id"]) for found in await self._call(lambda: daemon.containers(label))]
+    async def _remove(self, execution_id: str) -> None:
+        remains = self._remains()
+        await self._call(lambda: remains.remove(execution_id))
 
-    async def _stop(self, container: str) -> None:
-        from docker.errors import NotFound
-
-        api = self._connected().api
-
-        def stop() -> None:
-            with contextlib.suppress(NotFound):
-                api.stop(container, timeout=STOP_GRACE)
-
-        await self._call(stop)
-
-    async def _remove(self, container: str) -> None:
-        daemon = self._connected()
-        await self._call(lambda: daemon.remove(container))
-
-    async def _hand_over(self, container: str) -> None:
-        daemon, node_id = self._connected(), self._options.node_id
-        # What can't be handed over stays behind as files of another user: no reason to keep the container.
-        with contextlib.suppress(BacalhauError):
-            await self._call(lambda: hand_over(daemon, daemon.inspect(container) or {}, node_id, unremovable))
+    def _remains(self) -> Remains:
+        return Remains(self._connected(), self._options.node_id)
 
     async def _call(self, function: Callable[[], T], pool: ThreadPoolExecutor | None = None) -> T:
         url = self._connected().endpoint.url
@@ -271,21 +283,17 @@ class DockerEngine:
 
     async def _ask(self, function: Callable[[], T]) -> T:
         """Call what may never answer: whoever waits can be cancelled, and neither a stop nor an exit waits for it."""
-        url, answer = self._connected().endpoint.url, Future[T]()
+        url = self._connected().endpoint.url
 
-        def run() -> None:
-            try:
-                with translated(url):
-                    answer.set_result(function())
-            except BaseException as error:
-                answer.set_exception(error)
+        def run() -> T:
+            with translated(url):
+                return function()
 
-        threading.Thread(target=run, name="docker-registry", daemon=True).start()
-        return await asyncio.shield(asyncio.wrap_future(answer))
+        return await asyncio.shield(asyncio.wrap_future(in_thread(run)))
 
     def _connected(self) -> Daemon:
         if self._daemon is None:
-            raise engine_error("no Docker Engine was found when this node started", retryable=True)
+            raise engine_error("this node has found no Docker Engine", retryable=True)
         return self._daemon
 
     def _known_images(self) -> Images:
@@ -305,3 +313,7 @@ def _limit_cpu(daemon: Daemon, follower: Follower, nano_cpus: int) -> None:
             daemon.limit_cpu(follower.container, nano_cpus)
     except BacalhauError as error:
         follower.condemn(engine_error(f"the CPU limit can't be set: {error}"))
+
+
+def _close_unwanted(connected: tuple[Daemon, Placement]) -> None:
+    connected[0].close()

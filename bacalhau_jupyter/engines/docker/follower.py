@@ -21,6 +21,7 @@ from bacalhau_jupyter.engines.docker.streams import Stream
 from bacalhau_jupyter.engines.logfile import LogWriter, Survey, survey
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, ServiceUnavailable
+from bacalhau_jupyter.transfer.files import Interrupted
 
 RETRY_FIRST, RETRY_LONGEST = 0.2, 5.0
 PATIENCE = 60.0
@@ -44,10 +45,15 @@ class Follower:
     memory
         The memory limit in bytes, for the hint of an out-of-memory error; 0 when there is none.
     on_ended
-        Called once with the container's last state, before the outcome is known to anybody (blocking is fine).
+        Called with this follower and the container's last state, before the outcome is known to anybody (blocking is
+        fine); again after a `NetworkFailure`. It ends with `Interrupted` soon after `hurry` was set.
 
     Attributes
     ----------
+    cancelled
+        Set when somebody wants the container's end.
+    hurry
+        Set when nobody waits for `on_ended` any more.
     outcome
         Done when the container has ended and all its output is in the log file.
     """
@@ -58,10 +64,11 @@ class Follower:
         container: str,
         log_path: Path,
         memory: int = 0,
-        on_ended: Callable[[dict[str, Any]], None] = lambda state: None,
+        on_ended: Callable[[Follower, dict[str, Any]], None] = lambda follower, state: None,
     ) -> None:
         self.container = container
         self.cancelled = False
+        self.hurry = threading.Event()
         self.outcome: Future[Outcome] = Future()
         self._daemon = daemon
         self._log_path = log_path
@@ -81,6 +88,7 @@ class Follower:
         """Stop watching; the container goes on. `outcome` then holds `ServiceUnavailable`."""
         with self._guard:
             self._stopped.set()
+            self.hurry.set()
             if self._stream is not None:
                 self._stream.abort()
 
@@ -118,9 +126,34 @@ class Follower:
             state = self._until_ended(None, position)
         else:
             state = self._write_until_ended(LogWriter(self._log_path), position)
-        if not self.cancelled:
-            self._on_ended(state)
+        self._finish(state)
         return self._judge(state)
+
+    def _finish(self, state: dict[str, Any]) -> None:
+        waited, delays = 0.0, backoff(RETRY_FIRST, RETRY_LONGEST)
+        while True:
+            try:
+                if waited:
+                    self._daemon.check_reachable()
+                with translated(self._daemon.endpoint.url):
+                    self._on_ended(self, state)
+                return
+            except Interrupted:
+                if self._stopped.is_set():
+                    raise _StoppedError from None
+                return
+            except NetworkFailure as error:
+                delay = next(delays)
+                waited += delay
+                if waited > PATIENCE:
+                    raise _gone(error) from error
+                if self._stopped.wait(delay):
+                    raise _StoppedError from error
+            except BacalhauError:
+                # Whoever cancelled it does not ask for more.
+                if self.cancelled:
+                    return
+                raise
 
     def _write_until_ended(self, writer: LogWriter, position: Survey) -> dict[str, Any]:
         try:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from bacalhau_jupyter.engines.base import Progress, RunRequest
+from bacalhau_jupyter.engines.docker.archive import Archive
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
 from bacalhau_jupyter.engines.docker.images import Images
 from bacalhau_jupyter.engines.docker.ownership import open_outputs
@@ -17,6 +18,7 @@ from bacalhau_jupyter.engines.docker.params import (
     container_config,
     container_name,
 )
+from bacalhau_jupyter.engines.docker.placement import Placement, bind_mounts
 from bacalhau_jupyter.engines.docker.pulls import Abort
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
 from bacalhau_jupyter.models.spec import NetworkType
@@ -31,7 +33,8 @@ class Launcher:
     """Starts the container of one run request.
 
     The usual case costs two calls, create and start: the container's name is the execution's alone, so that
-    a container that exists already shows as a conflict, and a missing image as "not found".
+    a container that exists already shows as a conflict, and a missing image as "not found". Where files must be
+    copied, the container is made only when all of them are there.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Launcher:
         request: RunRequest,
         params: DockerParams,
         default_network: NetworkType,
+        placement: Placement = Placement.BIND,
     ) -> None:
         self._daemon = daemon
         self._images = images
@@ -48,6 +52,7 @@ class Launcher:
         self._name = container_name(request.node_id, request.execution)
         self._request = request
         self._config = container_config(request, params, default_network=default_network)
+        self._archive = Archive(daemon, request) if placement is Placement.ARCHIVE else None
 
     def launch(self, progress: Progress, abort: Abort) -> str:
         """Return the ID of the execution's container, which runs or has ended.
@@ -59,6 +64,14 @@ class Launcher:
         BacalhauError
             It could not be started; no container is left.
         """
+        try:
+            return self._launch(progress, abort)
+        except BaseException:
+            if self._archive is not None:
+                self._archive.discard()
+            raise
+
+    def _launch(self, progress: Progress, abort: Abort) -> str:
         from docker.errors import NotFound
 
         self._open_outputs()
@@ -66,11 +79,11 @@ class Launcher:
             self._images.pull(self._params.image, progress, abort)
         abort.check()
         try:
-            container, started = self._create()
+            container, started = self._create(progress, abort)
         except NotFound:
             self._images.pull(self._params.image, progress, abort)
             abort.check()
-            container, started = self._create()
+            container, started = self._create(progress, abort)
         if not started:
             try:
                 abort.check()
@@ -92,10 +105,17 @@ class Launcher:
                 fails_execution=True,
             ) from error
 
-    def _create(self) -> tuple[str, bool]:
+    def _create(self, progress: Progress, abort: Abort) -> tuple[str, bool]:
         """Return a container's ID and whether it has been started before."""
         from docker.errors import APIError, NotFound
 
+        if self._archive is None:
+            mounts = bind_mounts(self._request, recursive_read_only=self._daemon.recursive_read_only)
+        elif (found := self._take_over()) is not None:
+            return found
+        else:
+            mounts = self._archive.load(self._params.image, progress, abort)
+        self._config["HostConfig"]["Mounts"] = mounts
         for _ in range(2):
             try:
                 made = self._daemon.api.create_container_from_config(self._config, name=self._name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -123,12 +124,18 @@ def execution_label(node_id: str, execution_id: str) -> str:
 
 
 def container_config(
-    request: RunRequest, params: DockerParams, *, default_network: NetworkType
+    request: RunRequest,
+    params: DockerParams,
+    mounts: Sequence[Mapping[str, Any]] = (),
+    *,
+    default_network: NetworkType,
 ) -> dict[str, Any]:
     """Return the body of ``POST /containers/create``.
 
     Parameters
     ----------
+    mounts
+        Its inputs and results (`placement.bind_mounts`, `Archive.load`).
     default_network
         What network type ``Default`` means on this node.
 
@@ -140,10 +147,7 @@ def container_config(
     execution = request.execution
     host: dict[str, Any] = {
         "LogConfig": {"Type": "json-file", "Config": {"max-size": LOG_LIMIT}},
-        "Mounts": [
-            *(_bind(str(item.path), item.target, item.read_only) for item in request.inputs),
-            *(_bind(str(item.path), item.target, False) for item in request.outputs),
-        ],
+        "Mounts": list(mounts),
         **_network(execution, default_network),
         **_limits(request),
     }
@@ -166,11 +170,6 @@ def container_config(
     if params.working_directory:
         config["WorkingDir"] = params.working_directory
     return config
-
-
-def _bind(source: str, target: str, read_only: bool) -> dict[str, Any]:
-    # Mounts, not Binds: the engine refuses a missing source instead of making an empty directory there.
-    return {"Type": "bind", "Source": source, "Target": target, "ReadOnly": read_only}
 
 
 def _network(execution: Execution, default: NetworkType) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import pytest
 
 from bacalhau_jupyter.engines.base import InputMount, Outcome, OutputMount, PluginOptions, RunRequest
 from bacalhau_jupyter.engines.docker import DockerEngine
+from bacalhau_jupyter.engines.docker.placement import Placement
 from bacalhau_jupyter.engines.logfile import END, STDERR, STDOUT, read_frames
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
@@ -66,11 +67,13 @@ class Node:
     directory: Path
     url: str
     options: PluginOptions
+    placement: Placement | None = None
     requests: dict[str, RunRequest] = field(default_factory=dict)
 
     def another(self, env: dict[str, str] | None = None) -> DockerEngine:
         """An engine of the same node, as after a restart."""
-        return DockerEngine(self.options, env={"DOCKER_HOST": self.url} if env is None else env)
+        env = {"DOCKER_HOST": self.url} if env is None else env
+        return DockerEngine(self.options, env=env, placement=self.placement)
 
     def request(
         self,
@@ -123,6 +126,15 @@ class Node:
         finally:
             client.close()
 
+    def volumes(self) -> list[str]:
+        """The names of this node's volumes."""
+        client = services.client(self.url)
+        try:
+            found = client.api.volumes(filters={"label": f"bacalhau-executor={self.options.node_id}"})
+            return [volume["Name"] for volume in found["Volumes"] or []]
+        finally:
+            client.close()
+
 
 @pytest.fixture
 def api(docker_engine: str) -> Iterator[Any]:
@@ -133,16 +145,27 @@ def api(docker_engine: str) -> Iterator[Any]:
 
 
 @pytest.fixture
-async def node(docker_engine: str, tmp_path: Path, api: Any) -> AsyncIterator[Node]:
-    """A node with a probed engine; its containers are removed whatever the test did."""
+def placement() -> Placement | None:
+    """How the node's files reach containers; None lets the engine find out."""
+    return None
+
+
+@pytest.fixture
+async def node(
+    docker_engine: str, tmp_path: Path, api: Any, placement: Placement | None
+) -> AsyncIterator[Node]:
+    """A node with a probed engine; its containers and volumes are removed whatever the test did."""
     options = PluginOptions(node_id=f"n-{uuid.uuid4()}", data_dir=tmp_path)
-    engine = DockerEngine(options, env={"DOCKER_HOST": docker_engine, "PATH": os.environ["PATH"]})
+    env = {"DOCKER_HOST": docker_engine, "PATH": os.environ["PATH"]}
+    engine = DockerEngine(options, env=env, placement=placement)
     assert (await engine.probe()).available
-    node = Node(engine, tmp_path, docker_engine, options)
+    node = Node(engine, tmp_path, docker_engine, options, placement)
     yield node
     await engine.close()
     for container in node.containers():
         api.remove_container(container["Id"], force=True, v=True)
+    for volume in node.volumes():
+        api.remove_volume(volume)
 
 
 def derived_image(api: Any, base: str, name: str, changes: list[str]) -> str:

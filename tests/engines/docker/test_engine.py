@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +121,28 @@ async def test_inputs_are_read_only_and_outputs_come_back(
     assert (request.outputs[0].path / "b.txt").read_text() == "hello"
     assert (source / "a.txt").read_text() == "hello"
     await node.engine.clean(request.execution.id)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+@pytest.mark.root
+async def test_what_is_mounted_below_a_read_only_input_is_read_only_too(
+    node: Node, busybox_image: str, tmp_path: Path
+) -> None:
+    below = tmp_path / "data" / "a b"
+    below.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", below], check=True)
+    try:
+        (below / "f").write_text("seen\n")
+        command = 'cat "/inputs/a b/f"; touch "/inputs/a b/new" /inputs/new'
+        done = await node.run(
+            {"Image": busybox_image, "Parameters": ["sh", "-c", command]},
+            inputs=[InputMount(tmp_path / "data", "/inputs")],
+        )
+        assert done.stdout == "seen\n"
+        assert done.stderr.count("Read-only file system") == 2
+        assert [path.name for path in below.iterdir()] == ["f"]
+    finally:
+        subprocess.run(["umount", below], check=True)
 
 
 async def test_a_writable_input_can_be_changed(node: Node, busybox_image: str, tmp_path: Path) -> None:
@@ -403,6 +427,6 @@ async def test_an_engine_that_was_not_found_says_so_for_every_question(tmp_path:
     found = await engine.probe()
     assert not found.available
     assert "none.sock (DOCKER_HOST) does not exist" in found.problem
-    with pytest.raises(EngineError, match="no Docker Engine was found"):
+    with pytest.raises(EngineError, match="this node has found no Docker Engine"):
         await engine.existing()
     await engine.close()

@@ -184,7 +184,13 @@ def _mounts(launch: Launch) -> list[str]:
         if any(mount.target == root or mount.target.startswith(f"{root}/") for root in (INPUTS, OUTPUTS))
     ]
     found: list[str] = []
-    for mount in lay_out(mounts):
+    laid = lay_out(mounts)
+    bound = {mount.target for mount in laid if mount.source is not None}
+    for mount in laid:
+        ways = [str(parent) for parent in reversed(Path(mount.target).parents)][1:]
+        # Spelled out for the same reason as in `_view`; what lies inside a mount is there already.
+        if bound.isdisjoint(ways):
+            found += [option for way in ways for option in ("--dir", way)]
         if mount.source is None:
             found += ["--dir", mount.target]
         else:

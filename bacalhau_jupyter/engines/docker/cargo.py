@@ -1,0 +1,184 @@
+"""Inputs as one tar stream for the engine: pulled bit by bit by whoever sends it, never as a whole in memory.
+
+What a mount would show is kept: owners, modes, times, links as they are, empty directories. Sockets, pipes and
+devices hold nothing that could be copied and are left out. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bacalhau_jupyter.engines.base import Progress
+from bacalhau_jupyter.engines.docker.params import COMPONENT
+from bacalhau_jupyter.models.errors import IOFailure
+
+BLOCK = 1 << 18
+"""Bytes read, and sent, at a time."""
+PHASE = "copying inputs"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file or directory of this disk and its name in the stream."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A directory that only the stream has."""
+
+    name: str
+    mode: int
+
+
+def stream(
+    folders: Sequence[Folder], items: Sequence[Item], progress: Progress, check: Callable[[], None]
+) -> Iterator[bytes]:
+    """Yield the tar of ``folders`` and then ``items``.
+
+    Parameters
+    ----------
+    progress
+        Gets `PHASE`, bytes and files.
+    check
+        Called for every block; raises when nobody wants the stream any more.
+
+    Raises
+    ------
+    IOFailure
+        Something can't be read, or shrank meanwhile; it is named.
+    """
+    try:
+        yield from _joined(_Packer(progress, check).parts(folders, items))
+    except OSError as error:
+        # Anything but an OSError: an HTTP client would take that for its own.
+        raise IOFailure(
+            f"could not copy the input {error.filename or 'data'} to the Docker Engine: {error.strerror}",
+            component=COMPONENT,
+            fails_execution=True,
+        ) from error
+
+
+class _Packer:
+    def __init__(self, progress: Progress, check: Callable[[], None]) -> None:
+        self._progress = progress
+        self._check = check
+        self._total = self._files = self._done = self._files_done = 0
+        self._linked: dict[tuple[int, int], str] = {}
+
+    def parts(self, folders: Sequence[Folder], items: Sequence[Item]) -> Iterator[bytes]:
+        for item in items:
+            for _, _, info in _walk(item):
+                self._check()
+                if stat.S_ISREG(info.st_mode):
+                    self._total += info.st_size
+                    self._files += 1
+        self._report()
+        for folder in folders:
+            member = tarfile.TarInfo(folder.name)
+            member.type, member.mode = tarfile.DIRTYPE, folder.mode
+            yield _header(member)
+        for item in items:
+            # Each item is a volume of its own, and no link leads from one to another.
+            self._linked.clear()
+            for path, name, info in _walk(item):
+                self._check()
+                yield from self._entry(path, name, info)
+        yield bytes(2 * tarfile.BLOCKSIZE)
+
+    def _entry(self, path: str, name: str, info: os.stat_result) -> Iterator[bytes]:
+        if stat.S_ISDIR(info.st_mode):
+            yield _header(_member(name, info, tarfile.DIRTYPE))
+        elif stat.S_ISLNK(info.st_mode):
+            yield _header(_member(name, info, tarfile.SYMTYPE, os.readlink(path)))  # noqa: PTH115
+        elif stat.S_ISREG(info.st_mode):
+            yield from self._file(path, name)
+
+    def _file(self, path: str, name: str) -> Iterator[bytes]:
+        # A name that becomes a link or a pipe after the walk saw it must neither be followed nor block.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as source:
+            info = os.fstat(descriptor)
+            if not stat.S_ISREG(info.st_mode):
+                raise _changed(path)
+            identity = (info.st_dev, info.st_ino)
+            if identity in self._linked:
+                yield _header(_member(name, info, tarfile.LNKTYPE, self._linked[identity]))
+                self._done += info.st_size
+            else:
+                if info.st_nlink > 1:
+                    self._linked[identity] = name
+                member = _member(name, info, tarfile.REGTYPE)
+                member.size = left = info.st_size
+                yield _header(member)
+                while left:
+                    self._check()
+                    data = source.read(min(BLOCK, left))
+                    if not data:
+                        raise _changed(path)
+                    yield data
+                    left -= len(data)
+                    self._done += len(data)
+                    self._report()
+                yield bytes(-info.st_size % tarfile.BLOCKSIZE)
+        self._files_done += 1
+        self._report()
+
+    def _report(self) -> None:
+        # A directory that grows while it is copied must not be more than done.
+        self._total, self._files = max(self._total, self._done), max(self._files, self._files_done)
+        self._progress(PHASE, self._done, self._total, self._files_done, self._files)
+
+
+def _walk(item: Item) -> Iterator[tuple[str, str, os.stat_result]]:
+    """Yield path, name and state of an item and everything below it, each directory before its entries."""
+    pending = [(str(item.path), item.name)]
+    while pending:
+        path, name = pending.pop()
+        info = os.lstat(path)
+        yield path, name, info
+        if stat.S_ISDIR(info.st_mode):
+            with os.scandir(path) as entries:
+                names = sorted((entry.name for entry in entries), reverse=True)
+            pending += [(f"{path}/{child}", f"{name}/{child}") for child in names]
+
+
+def _member(name: str, info: os.stat_result, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    member.mode = stat.S_IMODE(info.st_mode)
+    member.uid, member.gid = info.st_uid, info.st_gid
+    member.mtime = max(0, int(info.st_mtime))
+    return member
+
+
+def _header(member: tarfile.TarInfo) -> bytes:
+    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small parts: each costs a write."""
+    buffer = bytearray()
+    for part in parts:
+        buffer += part
+        if len(buffer) >= BLOCK:
+            yield bytes(buffer)
+            buffer.clear()
+    if buffer:
+        yield bytes(buffer)
+
+
+def _changed(path: str) -> IOFailure:
+    return IOFailure(
+        f"the input {path} changed while it was copied to the Docker Engine",
+        component=COMPONENT,
+        retryable=True,
+        fails_execution=True,
+    )
