@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-from benchmarks import access, api, cells, engines, logs, memory, s3
+from benchmarks import access, api, cells, engines, ipfs, logs, memory, results, s3
 from benchmarks.harness import Row, Unavailable, show
 
 MEASUREMENTS = {
@@ -19,6 +19,8 @@ MEASUREMENTS = {
     "memory": memory.measure,
     "access": access.measure,
     "s3": s3.measure,
+    "results": results.measure,
+    "ipfs": ipfs.measure,
 }
 
 

@@ -16,6 +16,7 @@ from bacalhau_jupyter.models.errors import BacalhauError
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
     from bacalhau_jupyter.client.job import Job
+    from bacalhau_jupyter.models.history import StreamEvent
     from bacalhau_jupyter.models.job import Job as JobModel
 
 
@@ -48,11 +49,12 @@ class ShellSession:
 
         done = "attached" if on_interrupt == "detach" else "submitted"
         click.echo(f"Job successfully {done}. Job ID: {job.id}", err=True)
+        phases: set[tuple[str, str]] = set()
         try:
             for update in job.updates(logs=logs):
                 if isinstance(update, Output):
                     click.echo(update.text, nl=False, err=update.stream == 2)
-                elif not logs and update.event.message:
+                elif not logs and update.event.message and _is_news(update.event, phases):
                     click.echo(f"{update.event.topic:<16} {update.event.message}", err=True)
         except KeyboardInterrupt:
             click.echo(
@@ -75,6 +77,16 @@ class ShellSession:
         """Close the connections."""
         for client in self._clients.values():
             client.close()
+
+
+def _is_news(event: StreamEvent, phases: set[tuple[str, str]]) -> bool:
+    """Whether a line is due: a phase is told when it begins, not each time it gets on."""
+    if event.topic != "Progress":
+        return True
+    phase = (event.execution, event.message)
+    known = phase in phases
+    phases.add(phase)
+    return not known
 
 
 def _next(job: Job) -> str:

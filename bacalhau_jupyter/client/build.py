@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.client.inline import inline
-from bacalhau_jupyter.client.uri import parse_input, parse_output, parse_publisher
+from bacalhau_jupyter.client.references import Referable, ResultPart
+from bacalhau_jupyter.client.uri import parse_input, parse_output, parse_publisher, s3_params
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.job import Job, JobType
 from bacalhau_jupyter.models.spec import (
@@ -30,10 +31,12 @@ __all__ = [
     "QUEUE_TIMEOUT_S",
     "docker",
     "inline",
+    "ipfs",
     "job_of",
     "local",
     "local_path",
     "process",
+    "s3",
     "url",
 ]
 
@@ -55,6 +58,44 @@ def local_path(path: str | Path, to: str = "/inputs", *, read_write: bool = Fals
     if read_write:
         params["ReadWrite"] = True
     return InputSource(source=SpecConfig(type="localDirectory", params=params), alias=absolute, target=to)
+
+
+def s3(
+    place: str,
+    to: str = "/inputs",
+    *,
+    region: str = "",
+    endpoint: str = "",
+    filter: str = "",
+    version: str = "",
+    partition: str = "",
+) -> InputSource:
+    """Bring objects of a bucket: ``bucket/key``, a prefix ``bucket/dir/`` or a wildcard ``bucket/dir/*``.
+
+    Parameters
+    ----------
+    place
+        With or without ``s3://``; taken as it stands.
+    to
+        Directory inside the job.
+    region, endpoint, filter, version, partition
+        As the options of ``-i s3://…``.
+    """
+    bucket, _, key = place.removeprefix("s3://").partition("/")
+    given = {"endpoint": endpoint, "region": region, "filter": filter, "versionid": version}
+    options = {**given, "partition": partition}
+    params = s3_params(bucket, key, {name: value for name, value in options.items() if value})
+    return InputSource(
+        source=SpecConfig(type="s3", params=params), alias=f"s3://{bucket}/{key}:{to}", target=to
+    )
+
+
+def ipfs(cid: str, to: str = "/inputs") -> InputSource:
+    """Bring a CID, or a path below one (``CID/path``): a directory appears at ``to``, a file *is* ``to``."""
+    params = {"CID": cid.removeprefix("ipfs://")}
+    return InputSource(
+        source=SpecConfig(type="ipfs", params=params), alias=f"ipfs://{params['CID']}", target=to
+    )
 
 
 def local() -> SpecConfig:
@@ -105,7 +146,7 @@ def process(command: str | Sequence[str], *, python: Mapping[str, Any] | None = 
 def job_of(
     engine: SpecConfig,
     *,
-    inputs: Sequence[InputSource | str] = (),
+    inputs: Sequence[InputSource | Referable | ResultPart | str] = (),
     outputs: Sequence[ResultPath | str] = (OUTPUTS,),
     publisher: SpecConfig | str | None = None,
     env: Mapping[str, str] | None = None,
@@ -128,6 +169,7 @@ def job_of(
 ) -> Job:
     """Build a batch job (``target="all"``: an ops job) around an engine spec.
 
+    An input is a short form as ``-i`` takes it, an `InputSource`, or another job's result or a part of it.
     Results are published to the node (``local``) unless ``publisher`` says otherwise; ``timeout`` and
     ``queue_timeout`` are seconds; resources are written as Bacalhau writes them (``500m``, ``4gb``).
     """
@@ -141,7 +183,7 @@ def job_of(
         engine=engine,
         publisher=parse_publisher(publisher) if isinstance(publisher, str) else publisher,
         env=dict(env or {}),
-        input_sources=[parse_input(item) if isinstance(item, str) else item for item in inputs],
+        input_sources=[source for item in inputs for source in _sources(item)],
         result_paths=paths,
         resources=ResourcesConfig(cpu=str(cpu), memory=memory, disk=disk, gpu=str(gpu)),
         network=NetworkConfig(type=_network(network), domains=list(domains)),
@@ -159,6 +201,12 @@ def job_of(
         labels=dict(labels or {}),
         tasks=[task],
     )
+
+
+def _sources(item: InputSource | Referable | ResultPart | str) -> list[InputSource]:
+    if isinstance(item, str):
+        return [parse_input(item)]
+    return [item] if isinstance(item, InputSource) else item.as_inputs()
 
 
 def without_default_queue_timeout(job: Job) -> Job:

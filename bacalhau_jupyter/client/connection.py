@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bacalhau_jupyter.client.listener import check_listener
 from bacalhau_jupyter.models.codec import decode, encode
@@ -136,34 +135,6 @@ class Connection:
             ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise unreachable(self.endpoint.url, error) from error
-
-    async def download(self, url: str, write: Any, progress: Any = None) -> int:
-        """Stream a result to ``write(bytes)``; return the byte count.
-
-        The URL is signed; no credential is sent along. ``write`` runs in a worker thread.
-        """
-        import aiohttp
-
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_read=300)) as session,
-                session.get(
-                    url,
-                    headers={"Accept-Encoding": "identity"},
-                    ssl=self.endpoint.ssl() if url.startswith(self.endpoint.url + "/") else True,
-                ) as answer,
-            ):
-                if answer.status != 200:
-                    raise _error(await answer.read(), answer.status, url.split("?")[0])
-                done = 0
-                async for chunk in answer.content.iter_chunked(1 << 20):
-                    await asyncio.to_thread(write, chunk)
-                    done += len(chunk)
-                    if progress is not None:
-                        progress("downloading results", done, answer.content_length)
-                return done
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise unreachable(url.split("?")[0], error) from error
 
 
 _KEY_HINT = "set BACALHAU_API_KEY to the node's key, or run as the node's own user"

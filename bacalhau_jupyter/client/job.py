@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bacalhau_jupyter.client.results import JobResult, download_results, fresh_directory
+from bacalhau_jupyter.client.progress import run_shown
+from bacalhau_jupyter.client.result_sources import open_sources
+from bacalhau_jupyter.client.result_tree import ResultTree
+from bacalhau_jupyter.client.results import JobResult, fresh_directory
 from bacalhau_jupyter.client.watch import Output, Transition, Update, watch
 from bacalhau_jupyter.lib.ids import short_id
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.errors import BacalhauError, TimedOut
 from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
 from bacalhau_jupyter.models.history import JobHistory
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.job import JobState, JobStateType
 from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.transfer.files import Progress
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
@@ -158,24 +162,68 @@ class Job:
         raise_for_state(result, check=check)
         return result
 
-    def get(self, directory: str | Path | None = None) -> Path:
-        """Download all results into a directory (default ``./job-…``); return it."""
+    def get(
+        self,
+        directory: str | Path | None = None,
+        *,
+        path: str = "",
+        raw: bool = False,
+        timeout_s: float | None = None,
+    ) -> Path:
+        """Download results into a directory (default ``./job-…``); return it.
+
+        Parameters
+        ----------
+        path
+            One file or subtree only, which keeps its path.
+        raw
+            Leave archives as they are, in ``raw/``, instead of unpacking and merging them.
+        timeout_s
+            Seconds that it may take.
+        """
         target = Path(directory) if directory is not None else Path.cwd() / f"job-{self.short_id}"
         with fresh_directory(target):
-            self.download(target)
+            self.download(target, path=path, raw=raw, timeout_s=timeout_s)
         return target
 
-    def download(self, directory: Path) -> None:
-        """Download all results into an existing directory."""
-        download_results(self, directory)
+    def download(
+        self, directory: Path, *, path: str = "", raw: bool = False, timeout_s: float | None = None
+    ) -> None:
+        """Download results into an existing directory; see `get`."""
+        executions = self.executions()
+        tree = self.result_tree(executions)
+
+        async def work(progress: Progress) -> None:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    if raw:
+                        await tree.save_raw(directory, progress)
+                    else:
+                        await tree.save(directory, path, progress)
+            except TimeoutError:
+                raise TimedOut(
+                    f"the results did not arrive within {timeout_s:g} s",
+                    hint="give it more time: --download-timeout-secs 30m",
+                    component="Results",
+                ) from None
+            finally:
+                await tree.close()
+
+        run_shown(self._client.portal, work)
 
     def results(self) -> list[SpecConfig]:
         """Return where the results are, with URLs that are valid now."""
         return self._client.call(lambda api: api.results(self.id)).items
 
-    def fetch(self, url: str, write: Callable[[bytes], Any]) -> int:
-        """Download one signed URL; return the byte count. A broken download is not begun again."""
-        return self._client.portal.run(self._client.api().download(url, write))
+    def result_tree(self, executions: Sequence[Execution]) -> ResultTree:
+        """Return the results as they lie where they were published; nothing is fetched yet."""
+        client = self._client
+
+        async def again() -> Sequence[SpecConfig]:
+            return (await client.acall(lambda api: api.results(self.id))).items
+
+        specs = self.results()
+        return ResultTree(open_sources(specs, executions, client.endpoint, again), self.short_id)
 
     def __await__(self) -> Generator[Any, None, JobResult]:
         return self._awaited().__await__()

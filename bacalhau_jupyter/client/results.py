@@ -1,35 +1,36 @@
-"""Results: what a job left behind, fetched when somebody looks, shown like a small file system."""
+"""Results: what a job left behind, a small file system of which only what somebody looks at is fetched."""
 
 from __future__ import annotations
 
 import contextlib
 import fnmatch
 import json
-import os
 import shutil
 import tempfile
-import weakref
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
-from bacalhau_jupyter.client.tables import is_table, read_tables, table_rank
-from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound
-from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
-from bacalhau_jupyter.models.job import Job as JobModel
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.client.references import Referable
+from bacalhau_jupyter.client.result_access import ResultAccess
+from bacalhau_jupyter.client.result_file import ResultFiles, open_remote
+from bacalhau_jupyter.client.result_image import IMAGE_SUFFIXES, as_image
+from bacalhau_jupyter.client.result_sources import NoDownloader
+from bacalhau_jupyter.client.result_tables import choose_tables
+from bacalhau_jupyter.client.result_tree import HIDDEN
+from bacalhau_jupyter.client.tables import SIZE_LIMIT, Backend, TableFile, read_tables
+from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NotFound
+from bacalhau_jupyter.transfer.files import io_failure
+from bacalhau_jupyter.transfer.readers import ResultEntry
+from bacalhau_jupyter.transfer.scratch import scratch_directory
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bacalhau_jupyter.client.job import Job
-
-HIDDEN = ".bacalhau"
-"""Directory below ``outputs`` that holds what ``--out`` brings back."""
+_STREAMS = ("stdout", "stderr")
+_HEAD = 4096
 
 
-class JobResult:
-    """The result of a finished job.
+class JobResult(ResultAccess, Referable):
+    """The result of a finished job. Blocking methods; what is small costs little, however large the rest is.
 
     Attributes
     ----------
@@ -39,45 +40,7 @@ class JobResult:
         Its executions.
     """
 
-    def __init__(self, handle: Job, job: JobModel, executions: list[Execution]) -> None:
-        self._handle = handle
-        self.job = job
-        self.executions = executions
-        self._directory: Path | None = None
-
-    # ---- what the record says
-
-    @property
-    def _last(self) -> Execution | None:
-        done = [
-            item for item in self.executions if item.compute_state.state_type is ExecutionStateType.COMPLETED
-        ]
-        candidates = done or self.executions
-        return max(candidates, key=lambda item: item.modify_time) if candidates else None
-
-    @property
-    def exit_code(self) -> int | None:
-        """The first non-zero exit code of the completed executions, else 0; None when nothing ran."""
-        # An official node reports a zero for executions that never got so far.
-        codes = [
-            item.run_output.exit_code
-            for item in self.executions
-            if item.run_output is not None
-            and (item.run_output.exit_code or item.compute_state.state_type is ExecutionStateType.COMPLETED)
-        ]
-        return next((code for code in codes if code), 0) if codes else None
-
-    @property
-    def node(self) -> str:
-        """ID of the node that ran the (last) execution."""
-        return self._last.node_id if self._last else ""
-
-    @property
-    def runtime(self) -> str:
-        """What ran it: the engine's type and, where the node tells, its runtime."""
-        engine = self.job.task.engine.type
-        name = self._last.compute_state.details.get("Runtime", "") if self._last else ""
-        return f"{engine} ({name})" if name and name != engine else engine
+    # ---- what was printed
 
     @property
     def stdout(self) -> str:
@@ -96,65 +59,70 @@ class JobResult:
         if len(outputs) == 1 and not cut:
             return str(getattr(outputs[0], name))
         if any(not item.published_result.is_empty for item in self.executions):
-            file = self.path / name
-            if file.is_file():
-                return file.read_text(errors="replace")
+            with contextlib.suppress(NotFound, NoDownloader):
+                return self.bytes(name).decode(errors="replace")
         if cut:
             with contextlib.suppress(BacalhauError):
                 return self._handle.printed(name)
         return "".join(getattr(output, name) for output in outputs)
 
-    # ---- files
+    # ---- what is there
 
-    @property
-    def path(self) -> Path:
-        """Local directory with the unpacked results (fetched on first use, removed with this object)."""
-        if self._directory is None:
-            directory = scratch_directory()
-            weakref.finalize(self, _remove, directory, os.getpid())
-            try:
-                self._handle.download(directory)
-            except BaseException:
-                shutil.rmtree(directory, ignore_errors=True)
-                raise
-            self._directory = directory
-        return self._directory
+    def entries(self, *, raw: bool = False) -> list[ResultEntry]:
+        """Return files, directories and links with their sizes, parents first; see `ls` for ``raw``."""
+        return self._run(lambda tree, _: tree.entries(raw=raw))
+
+    def ls(self, pattern: str = "*", *, raw: bool = False) -> list[str]:
+        """Return the files that match a shell pattern (``*`` also crosses directories); none of them is fetched.
+
+        Parameters
+        ----------
+        raw
+            List each execution's files under its short ID, instead of merging them.
+
+        Raises
+        ------
+        Conflict
+            Several executions wrote the same path, and ``raw`` is not set.
+        """
+        return [name for name in self._names(raw=raw) if fnmatch.fnmatchcase(name, pattern)]
 
     @property
     def files(self) -> Mapping[str, Path]:
-        """All result files: path inside the results → local path."""
-        root = self.path
-        return {
-            path.relative_to(root).as_posix(): path
-            for path in sorted(root.rglob("*"))
-            if path.is_file() and HIDDEN not in path.relative_to(root).parts
-        }
+        """All result files: path inside the results → local path, fetched when it is looked up."""
+        return ResultFiles(self, self._names())
 
-    def ls(self, pattern: str = "*") -> list[str]:
-        """Return the paths that match a shell pattern (``*`` also crosses directories)."""
-        return [name for name in self.files if fnmatch.fnmatch(name, pattern)]
+    # ---- one file
 
     def open(self, name: str) -> BinaryIO:
-        """Open one result file for reading."""
-        return self._file(name).open("rb")
+        """Open one file for reading: seekable, and only what is read of it is fetched."""
+        found, parts = self._find(name)
+        if self._directory is not None and (here := self._directory / found).is_file():
+            return here.open("rb")
+        portal, tree = self._open_tree()
 
-    def get(self, name: str, destination: str | Path = ".") -> Path:
-        """Copy one result file or directory to ``destination``; return the new path."""
-        source = self.path / name
-        if not source.exists() or not source.resolve().is_relative_to(self.path.resolve()):
-            raise self._missing(name)
-        target = Path(destination)
-        target = target / source.name if target.is_dir() else target
-        return Path(shutil.copytree(source, target) if source.is_dir() else shutil.copy2(source, target))
+        async def read(start: int, stop: int) -> bytes:
+            try:
+                return b"".join([chunk async for chunk in tree.read(parts, start, stop)])
+            finally:
+                await tree.rest()
+
+        size = sum(part.entry.size for part in parts)
+        return open_remote(size, lambda start, stop: portal.run(read(start, stop)), found)
+
+    def bytes(self, name: str) -> bytes:
+        """Return one file."""
+        with self.open(name) as file:
+            return file.read()
 
     def text(self, name: str = "stdout") -> str:
-        """Return one result file as text; ``stdout`` and ``stderr`` are there without a publisher, too."""
-        if name in _STREAMS and name not in self.files:
+        """Return one file as text; ``stdout`` and ``stderr`` are there without a publisher, too."""
+        if name in _STREAMS:
             return self._stream(name)
-        return self._file(name).read_text(errors="replace")
+        return self.bytes(name).decode(errors="replace")
 
     def json(self, name: str = "stdout") -> Any:
-        """Return one result file parsed as JSON.
+        """Return one file parsed as JSON.
 
         Raises
         ------
@@ -163,41 +131,81 @@ class JobResult:
         """
         try:
             return json.loads(self.text(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BacalhauError(f"{name} is not JSON: {error}", component="Results") from error
 
-    def df(self, pattern: str | None = None) -> pd.DataFrame:
+    def image(self, name: str | None = None) -> Any:
+        """Return an image (default: the first): a `PIL.Image.Image` where Pillow is installed, else IPython's.
+
+        Raises
+        ------
+        NotFound
+            There is no such image.
+        BacalhauError
+            It is none, or a broken one.
+        """
+        if name is None:
+            images = (item for item in self._names() if item.lower().endswith(IMAGE_SUFFIXES))
+            name = next(images, None)
+        if name is None:
+            raise self._missing("image")
+        return as_image(name, self.bytes(name))
+
+    def get(self, name: str, destination: str | Path = ".") -> Path:
+        """Copy one file or directory to ``destination`` (into it, if it is a directory); return the new path.
+
+        Raises
+        ------
+        IOFailure
+            It can't be written, or is a directory that is there already.
+        """
+        target = Path(destination)
+        target = target / PurePosixPath(name).name if target.is_dir() else target
+        if target.is_dir():
+            raise IOFailure(f"{target} is there already", component="Results")
+        try:
+            with tempfile.TemporaryDirectory(prefix=".bacalhau-get-", dir=target.parent) as scratch:
+                place = Path(scratch)
+                saved = self._run(lambda tree, progress: tree.save(place, name, progress))
+                (place / saved).rename(target)
+        except OSError as error:
+            raise io_failure(error, "write", target, "Results") from error
+        return target
+
+    # ---- tables
+
+    def df(
+        self, pattern: str | None = None, *, backend: Backend = "pandas", size_limit: int = SIZE_LIMIT
+    ) -> Any:
         """Return the tables that match ``pattern`` as one frame (default: the first table the job wrote).
+
+        Only those are fetched. Of several executions, all of that name come together, with a column ``source``.
+
+        Parameters
+        ----------
+        pattern
+            A path or shell pattern; ``stdout`` reads what was printed.
+        backend
+            ``pandas``, ``polars`` or ``arrow``.
+        size_limit
+            Bytes that may be read; more is an error, never a sample.
 
         Raises
         ------
         NotFound
             No table matches.
         """
-        names = self.ls(pattern) if pattern else self._first_table()
-        if not names:
-            raise self._missing(pattern or "a table")
-        root = self.path
-        return read_tables([root / name for name in names], root)
-
-    def _first_table(self) -> list[str]:
-        """Return the written table whose format keeps most (Parquet before CSV before JSON)."""
-        tables = [name for name, path in self.files.items() if is_table(path)]
-        return sorted(tables, key=lambda name: table_rank(Path(name)))[:1]
-
-    def _file(self, name: str) -> Path:
-        files = self.files
-        found = files.get(name) or files.get(f"outputs/{name}")
-        if found is None:
-            raise self._missing(name)
-        return found
-
-    def _missing(self, name: str) -> NotFound:
-        there = list(self.files)
-        listed = ", ".join(there[:10]) + (" …" if len(there) > 10 else "")
-        return NotFound(
-            f"the results of {self._handle.short_id} hold no {name}", hint=f"there is: {listed or 'nothing'}"
-        )
+        found = self._run(lambda tree, _: tree.files())
+        wanted = choose_tables(found, pattern, size_limit, partial(_head, self))
+        if not wanted:
+            raise self._missing(pattern or "table")
+        labels = [source.label for source in self._open_tree()[1].sources]
+        paths = self._bring([(item.name, item.parts) for item in wanted])
+        tables = [
+            TableFile(path, f"{labels[item.parts[0].number]}/{item.name}" if item.shared else item.name)
+            for path, item in zip(paths, wanted, strict=True)
+        ]
+        return read_tables(tables, backend=backend, size_limit=size_limit)
 
     def __repr__(self) -> str:
         state = self.job.state.state_type.value
@@ -205,83 +213,9 @@ class JobResult:
         return f"<JobResult {self._handle.short_id}: {state}{code}, {self.runtime}>"
 
 
-_PREFIX = "bacalhau-result-"
-_STREAMS = ("stdout", "stderr")
-
-
-def _remove(directory: Path, owner: int) -> None:
-    """Remove a result's directory; a forked child leaves its parent's alone."""
-    if os.getpid() == owner:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def scratch_directory() -> Path:
-    """Create a directory for one result; what killed processes of ours left behind is removed on the way."""
-    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        pid = old.name.removeprefix(_PREFIX).partition("-")[0]
-        with contextlib.suppress(OSError):
-            if pid.isdigit() and old.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
-                shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def download_results(handle: Job, directory: Path) -> None:
-    """Fetch and unpack all published results of a job into ``directory``, merged as the official CLI does.
-
-    Raises
-    ------
-    BacalhauError
-        A result can't be fetched or unpacked, or two executions wrote the same file.
-    """
-    from bacalhau_jupyter.transfer.archives import unpack_blocking
-    from bacalhau_jupyter.transfer.results import merge_results
-
-    # Inside the target: the merge renames, so both must be on one disk.
-    with tempfile.TemporaryDirectory(prefix=".bacalhau-get-", dir=directory) as scratch:
-        parts = []
-        for number in range(len(handle.results())):
-            archive = Path(scratch) / f"{number}.tar.gz"
-            _fetch(handle, number, archive)
-            part = Path(scratch) / str(number)
-            unpack_blocking(archive, part)
-            archive.unlink()
-            parts.append(part)
-        merge_results(parts, directory)
-
-
-def _fetch(handle: Job, number: int, archive: Path) -> None:
-    """Download one result; after a broken connection from the start, under the address it has then."""
-    for last in (False, False, True):
-        url = _download_url(handle.results()[number])
-        try:
-            with archive.open("wb") as file:
-                handle.fetch(url, file.write)
-            return
-        except NetworkFailure:
-            if last:
-                raise
-
-
-def _download_url(item: SpecConfig) -> str:
-    folded = {key.lower(): value for key, value in item.params.items()}
-    address = folded.get("url") or folded.get("presignedurl")
-    if not address:
-        raise BacalhauError(
-            f"results of type {item.type!r} can't be downloaded by this version",
-            hint="read them where they were published: " + json.dumps(item.params),
-            component="Results",
-        )
-    return str(address)
+def _head(result: JobResult, name: str) -> bytes:
+    with result.open(name) as file:
+        return file.read(_HEAD)
 
 
 @contextlib.contextmanager
@@ -295,3 +229,6 @@ def fresh_directory(path: Path) -> Iterator[Path]:
         if not existed:
             shutil.rmtree(path, ignore_errors=True)
         raise
+
+
+__all__ = ["HIDDEN", "JobResult", "fresh_directory", "scratch_directory"]

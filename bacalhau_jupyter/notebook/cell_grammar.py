@@ -30,8 +30,22 @@ class CellGroup(Group):
 def cell_options(function: F) -> F:
     """Flags only a cell has."""
     decorators: Sequence[Callable[[F], F]] = (
-        click.option("--in", "ins", multiple=True, metavar="NAME", help="Ship a variable to the job."),
-        click.option("--out", "outs", multiple=True, metavar="NAME", help="Bring a variable back."),
+        click.option(
+            "--in", "ins", multiple=True, metavar="NAME", help="Ship a variable, or pass on a result."
+        ),
+        click.option(
+            "--out",
+            "outs",
+            multiple=True,
+            metavar="NAME",
+            help="Bring a variable back (no Python body: the first table).",
+        ),
+        click.option(
+            "--out-as",
+            type=click.Choice(["pandas", "polars", "arrow"]),
+            default=None,
+            help="What a table of --out becomes (default: what it was in a Python body, else pandas).",
+        ),
         click.option("--detach", is_flag=True, help="Return the job at once; await it later."),
         click.option(
             "--on-interrupt", type=click.Choice(["stop", "detach"]), default="stop", help="What ■ does."

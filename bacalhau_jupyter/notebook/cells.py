@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import site
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.client import build
 from bacalhau_jupyter.client.inline import inline_files
+from bacalhau_jupyter.client.interpreters import own_python
+from bacalhau_jupyter.client.references import Referable, ResultPart
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.node import NodeInfo
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
-from bacalhau_jupyter.notebook.values import pack
+from bacalhau_jupyter.notebook.values import Packed, pack
 
 KIT = {"process": "/inputs/.bacalhau", "docker": "/.bacalhau"}
 """Where a job finds the body and the variables. A container can't mount inside a read-only ``/inputs``."""
@@ -126,33 +126,13 @@ def _process(cell: Cell) -> SpecConfig:
     }
     if cell.language not in commands:
         raise BadRequest("--engine process runs sh, bash and python cells, not images")
-    python = kernel_python()
+    python = own_python()
     params: dict[str, Any] = {"Command": commands[cell.language], "Python": python}
     if python["Paths"]:
         params["EnvironmentVariables"] = ["PYTHONPATH=" + ":".join(python["Paths"])]
     if cell.workdir:
         params["WorkingDirectory"] = cell.workdir
     return SpecConfig(type="process", params=params)
-
-
-def kernel_python() -> dict[str, Any]:
-    """Describe this kernel's Python: executable, prefixes, and the paths it imports from beyond them."""
-    prefixes = _unique(
-        [sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(sys.executable).resolve().parents[1])]
-    )
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
-    # Where the notebook or a script lies is an import path by accident: its files travel with -i.
-    own = {str(Path.cwd()), str(Path(script).resolve().parent) if script else ""}
-    usable = [path for path in sys.path if path and path not in own and Path(path).is_dir()]
-    outside = [path for path in usable if not any(Path(path).is_relative_to(prefix) for prefix in prefixes)]
-    user_site = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
-    if user_site and Path(user_site).is_dir() and user_site not in outside:
-        outside.append(user_site)
-    return {"Executable": sys.executable, "Prefixes": prefixes, "Paths": _unique(outside)}
-
-
-def _unique(paths: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(paths))
 
 
 def _container(cell: Cell, body: str) -> SpecConfig:
@@ -184,18 +164,24 @@ def interpreter(body: str) -> list[str]:
 def _kit(cell: Cell, body: str, target: str) -> tuple[InputSource, list[InputSource]]:
     """Pack the body, the runner and the variables; return that input and the variables a shell body reads."""
     files: dict[str, bytes] = {}
-    extra: list[InputSource] = []
+    results = {
+        name: value for name, value in cell.variables.items() if isinstance(value, Referable | ResultPart)
+    }
+    # A job's result is passed by reference: a directory below the inputs.
+    extra = [source for name, value in results.items() for source in value.to(f"/inputs/{name}").as_inputs()]
+    variables = {name: value for name, value in cell.variables.items() if name not in results}
     if cell.language == "python":
-        packed = {name: pack(name, value, python_body=True) for name, value in cell.variables.items()}
+        packed = {name: pack(name, value, python_body=True) for name, value in variables.items()}
+        packed |= {name: Packed(name, "input", b"") for name in results}
         files["job_runner.py"] = resources.files(__package__).joinpath("job_runner.py").read_bytes()
         files["cell.py"] = body.encode() + b"\n"
         files["cell.json"] = encode(
             {"in": {name: [item.file, item.kind] for name, item in packed.items()}, "out": list(cell.wanted)}
         )
-        files |= {f"in/{item.file}": item.data for item in packed.values()}
+        files |= {f"in/{item.file}": item.data for item in packed.values() if item.kind != "input"}
     else:
         files["cell.sh"] = body.encode() + b"\n"
-        for name, value in cell.variables.items():
+        for name, value in variables.items():
             item = pack(name, value, python_body=False)
             extra.append(build.inline(item.data, f"/inputs/{item.file}"))
     return inline_files(files, target, what="the cell with its variables"), extra

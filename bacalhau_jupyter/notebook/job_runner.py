@@ -25,6 +25,14 @@ def load(path: str, kind: str) -> object:
         import pandas
 
         return pandas.read_parquet(path)
+    if kind == "polars":
+        import polars
+
+        return polars.read_parquet(path)
+    if kind == "arrow":
+        import pyarrow.parquet
+
+        return pyarrow.parquet.ParquetFile(path).read()
     if kind == "json":
         return json.loads(read(path))
     if kind == "pickle":
@@ -35,6 +43,9 @@ def load(path: str, kind: str) -> object:
         return read(path)
     import pathlib
 
+    if kind == "input":
+        # The result of another job: a directory among the inputs.
+        return pathlib.Path(os.environ.get("BACALHAU_INPUTS", "inputs"), pathlib.Path(path).name)
     return pathlib.Path(path)
 
 
@@ -58,6 +69,14 @@ def save(name: str, value: "Any", directory: str) -> None:
         save_frame(name + ".series", value.to_frame(name if value.name is None else value.name), directory)
     elif module == "pandas" and hasattr(value, "columns"):
         save_frame(name, value, directory)
+    elif module == "polars" and kind in ("DataFrame", "LazyFrame"):
+        frame = value.collect() if kind == "LazyFrame" else value
+        frame.write_parquet(os.path.join(directory, name + ".polars"))
+    elif module == "pyarrow" and kind in ("Table", "RecordBatch"):
+        import pyarrow.parquet
+
+        table = value if kind == "Table" else pyarrow.Table.from_batches([value])
+        pyarrow.parquet.write_table(table, os.path.join(directory, name + ".arrow"))
     elif module == "numpy" and kind == "ndarray":
         import numpy
 

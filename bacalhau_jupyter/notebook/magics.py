@@ -5,7 +5,8 @@ from __future__ import annotations
 import keyword
 import os
 import shlex
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -13,9 +14,9 @@ from bacalhau_jupyter.cli.grammar import bacalhau, read_spec, spec_of
 from bacalhau_jupyter.cli.grammar.options import job_options
 from bacalhau_jupyter.cli.grammar.output import Record, Table, Text
 from bacalhau_jupyter.client.job import JobResult
-from bacalhau_jupyter.client.results import HIDDEN
+from bacalhau_jupyter.client.results import HIDDEN, scratch_directory
 from bacalhau_jupyter.lib.ids import short_id
-from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.errors import BadRequest, NotFound
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.notebook.cell_grammar import cell as cell_group
 from bacalhau_jupyter.notebook.cells import Cell, job_of_cell
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from bacalhau_jupyter.client.client import Client
+    from bacalhau_jupyter.client.tables import Backend
 
 _OWN_PROCESS = ("serve", "demo")
 """Verbs that are processes of their own: a node inside a kernel would die with it."""
@@ -86,7 +88,7 @@ class BacalhauMagics:
             return handle
         check = True if values["check"] is None else values["check"]
         result = self.session.follow(handle, logs=True, check=check, on_interrupt=on_interrupt)
-        return self._bring_back(result, language, outs)
+        return self._bring_back(result, language, outs, values.get("out_as"))
 
     def _model(self, client: Client, language: str, values: dict[str, Any], body: str) -> JobModel:
         spec = Cell(
@@ -99,7 +101,7 @@ class BacalhauMagics:
             variables={name: self._variable(name) for name in values["ins"]},
             wanted=list(dict.fromkeys(values["outs"])) if language == "python" else (),
             workdir=values["workdir"],
-            options={**job_options(values), "task_name": values["task_name"]},
+            options={**job_options(values, lambda: client), "task_name": values["task_name"]},
         )
         model = job_of_cell(spec, client.info, shares_machine=client.endpoint.embedded)
         problem = client.info.compute_node_info.engine_problems.get("process", "")
@@ -115,11 +117,13 @@ class BacalhauMagics:
             raise BadRequest(f"--in {name}: there is no variable of that name in the notebook")
         return space[name]
 
-    def _bring_back(self, result: JobResult, language: str, outs: list[str]) -> JobResult:
+    def _bring_back(
+        self, result: JobResult, language: str, outs: list[str], tables_as: str | None
+    ) -> JobResult:
         if not outs:
             return result
         try:
-            self._shell.user_ns.update(self._values(result, language, outs))
+            self._shell.user_ns.update(self._values(result, language, outs, tables_as))
         except KeyboardInterrupt:
             raise CellInterrupted(
                 "the job is over, its results were not fetched; "
@@ -128,10 +132,19 @@ class BacalhauMagics:
         return result
 
     @staticmethod
-    def _values(result: JobResult, language: str, outs: list[str]) -> dict[str, Any]:
+    def _values(result: JobResult, language: str, outs: list[str], tables_as: str | None) -> dict[str, Any]:
         if language == "python":
-            return dict(unpack_values(result.path / "outputs" / HIDDEN, outs))
-        return {outs[0]: result.df()}
+            return dict(unpack_values(_brought(result), outs, tables_as=tables_as))
+        return {outs[0]: result.df(backend=cast("Backend", tables_as or "pandas"))}
+
+
+def _brought(result: JobResult) -> Path:
+    """Return where the variables lie that a Python body wrote; only they are fetched."""
+    try:
+        return result.subtree(f"outputs/{HIDDEN}")
+    except NotFound:
+        # An empty place: each variable that is missing is told by name.
+        return scratch_directory(result)
 
 
 def split(line: str) -> list[str]:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bacalhau_jupyter.client.job import Job
-from bacalhau_jupyter.client.results import JobResult
-from bacalhau_jupyter.client.tables import is_table, read_table, table_rank
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.client.results import HIDDEN, JobResult
+from bacalhau_jupyter.models.errors import BacalhauError, Conflict
 from bacalhau_jupyter.notebook.display import MIME, Status
 from bacalhau_jupyter.notebook.errors import CellInterrupted
-
-PREVIEW_ROWS = 20
-PREVIEW_FILES = 50
-PREVIEW_BYTES = 50_000_000
-"""Larger tables are listed like other files: nobody asked to have them read."""
+from bacalhau_jupyter.notebook.preview import file_list, preview
+from bacalhau_jupyter.transfer.readers import EntryKind, ResultEntry
 
 
 def job_bundle(job: Job, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -28,43 +23,33 @@ def job_bundle(job: Job, include: Any = None, exclude: Any = None) -> dict[str, 
 
 
 def result_bundle(result: JobResult, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-    """Show a result: the first table's head, else its files."""
+    """Show a result: a table's head, images, text or its files."""
     del include, exclude
-    plain = repr(result)
     try:
-        files = {name: path for name, path in result.files.items() if name.startswith("outputs/")}
-        body = _table(files) or _files(files)
+        body = _preview(result)
     except BacalhauError as error:
-        body = f"<p>{html.escape(error.message)}</p>"
+        body = {"text/html": f"<p>{html.escape(error.message)}</p>"}
     except KeyboardInterrupt:
         raise CellInterrupted("the job is over; its results were not fetched for the preview") from None
-    return {"text/plain": plain, "text/html": body} if body else {"text/plain": plain}
+    return {"text/plain": repr(result), **body}
 
 
-def _table(files: Mapping[str, Path]) -> str:
-    """Show the first table's head; empty where there is none (not every JSON file is one)."""
-    tables = sorted((table_rank(path), name) for name, path in files.items() if is_table(path))
-    if not tables or files[tables[0][1]].stat().st_size > PREVIEW_BYTES:
-        return ""
+def _preview(result: JobResult) -> dict[str, str]:
     try:
-        frame = read_table(files[tables[0][1]])
-    except BacalhauError:
-        return ""
-    shown = frame.head(PREVIEW_ROWS)
-    note = f"<p>showing {len(shown):,} of {len(frame):,} rows</p>" if len(shown) < len(frame) else ""
-    text: str = shown.to_html()
-    return text + note
+        entries = result.entries()
+    except Conflict:
+        # Several executions wrote the same names: they are listed side by side.
+        listed = {name: size for name, size in _written(result.entries(raw=True)) if "/outputs/" in name}
+        note = "<p>each execution wrote these: <code>result.df()</code> puts their tables together</p>"
+        return {"text/html": file_list(listed) + note}
+    written = {name: size for name, size in _written(entries) if name.startswith("outputs/")}
+    return preview(written, lambda name: result.files[name])
 
 
-def _files(files: Mapping[str, Path]) -> str:
-    if not files:
-        return ""
-    rows = [
-        f"<tr><td>{html.escape(name)}</td><td>{path.stat().st_size:,} B</td></tr>"
-        for name, path in list(files.items())[:PREVIEW_FILES]
-    ]
-    more = f"<p>and {len(files) - PREVIEW_FILES:,} more</p>" if len(files) > PREVIEW_FILES else ""
-    return f"<table><tbody>{''.join(rows)}</tbody></table>{more}"
+def _written(entries: Sequence[ResultEntry]) -> Iterator[tuple[str, int]]:
+    for entry in entries:
+        if entry.kind is EntryKind.FILE and HIDDEN not in entry.path.split("/"):
+            yield entry.path, entry.size
 
 
 __all__ = ["MIME", "job_bundle", "result_bundle"]

@@ -15,6 +15,7 @@ from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.job import JobStateType
 from bacalhau_jupyter.notebook.display import OutputPane, StateLine, Status
 from bacalhau_jupyter.notebook.errors import CellInterrupted, cell_failed
+from bacalhau_jupyter.notebook.widgets import StopControl
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _LATE_ANSWER_S = 5.0
 """Seconds an interrupted submission may take to say which job it made."""
+
+STOP_REASON = "stopped in the notebook"
 
 
 class NotebookSession:
@@ -98,15 +101,23 @@ class NotebookSession:
         """
         self.last_job = job
         status = Status(job.id, job.client.endpoint.url)
-        line = StateLine(status, self._show, live=self.is_kernel)
+        control = StopControl(job.id, getattr(self._shell, "kernel", None), self._show)
+        line = StateLine(status, control.put, live=self.is_kernel)
         pane = OutputPane()
+        stop = _Stop(job, control)
         try:
-            for update in job.updates_or_idle(logs=logs):
-                if isinstance(update, Output):
-                    pane.write(update.stream, update.text)
-                elif update is not None:
-                    status.saw(update.event)
-                line.tick()
+            try:
+                for update in job.updates_or_idle(logs=logs):
+                    if isinstance(update, Output):
+                        pane.write(update.stream, update.text)
+                    elif update is not None:
+                        status.saw(update.event)
+                        control.saw(update.event)
+                    control.tick()
+                    stop.tick()
+                    line.tick()
+            finally:
+                control.close()
         except KeyboardInterrupt:
             self._interrupted(job, status, line, on_interrupt)
         except BacalhauError as error:
@@ -180,6 +191,27 @@ class NotebookSession:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+
+
+class _Stop:
+    """Stops the job once its button was pressed; the end comes with the job's own events."""
+
+    def __init__(self, job: Job, control: StopControl) -> None:
+        self._job = job
+        self._control = control
+        self._asked: Future[Any] | None = None
+
+    def tick(self) -> None:
+        if self._asked is None:
+            if self._control.is_pressed:
+                client, job_id = self._job.client, self._job.id
+                self._asked = client.portal.start(
+                    client.acall(lambda api: api.stop(job_id, reason=STOP_REASON))
+                )
+                self._control.stopping()
+        elif self._asked.done() and (error := self._asked.exception()) is not None:
+            self._asked = None
+            self._control.stopping(f"it could not be stopped: {error}")
 
 
 def _late_job(client: Client, future: Future[PutJobResponse]) -> Job | None:

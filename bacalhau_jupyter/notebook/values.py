@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.client.tables import Backend
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ def pack(name: str, value: Any, *, python_body: bool) -> Packed:
     name
         Variable name.
     value
-        A DataFrame becomes Parquet, a path its file's content, bytes stay bytes, JSON-able values JSON.
+        A table of pandas, polars or pyarrow becomes Parquet, a path its file's content, bytes stay bytes,
+        JSON-able values JSON.
     python_body
         Whether a Python body receives it: only then may other objects go along, pickled.
 
@@ -47,10 +51,10 @@ def pack(name: str, value: Any, *, python_body: bool) -> Packed:
         return Packed(f"{name}.bytes" if python_body else name, "bytes", bytes(value))
     if isinstance(value, str) and not python_body:
         return Packed(f"{name}.txt", "text", value.encode())
-    is_frame = kind.__module__.startswith("pandas") and hasattr(value, "to_parquet")
     try:
-        if is_frame:
-            return Packed(f"{name}.parquet", "parquet", value.to_parquet())
+        frame = _frame(name, value)
+        if frame is not None:
+            return frame
         if not python_body or _is_plain(value):
             # NaN is JSON for Python only.
             return Packed(f"{name}.json", "json", json.dumps(value, allow_nan=python_body).encode())
@@ -65,6 +69,24 @@ def pack(name: str, value: Any, *, python_body: bool) -> Packed:
         f"--in {name}: a {kind.__qualname__} can't become a file for the job{problem}",
         hint="send a DataFrame, JSON-able data, text, bytes or a pathlib.Path",
     )
+
+
+def _frame(name: str, value: Any) -> Packed | None:
+    """Return a table as Parquet, which keeps its types; a Python body gets it back as what it was."""
+    module, kind = type(value).__module__.split(".")[0], type(value).__name__
+    if module == "pandas" and hasattr(value, "to_parquet"):
+        return Packed(f"{name}.parquet", "parquet", value.to_parquet())
+    out = io.BytesIO()
+    if module == "polars" and kind in ("DataFrame", "LazyFrame"):
+        (value.collect() if kind == "LazyFrame" else value).write_parquet(out)
+        return Packed(f"{name}.parquet", "polars", out.getvalue())
+    if module == "pyarrow" and kind in ("Table", "RecordBatch"):
+        import pyarrow
+        from pyarrow import parquet
+
+        parquet.write_table(value if kind == "Table" else pyarrow.Table.from_batches([value]), out)
+        return Packed(f"{name}.parquet", "arrow", out.getvalue())
+    return None
 
 
 def _is_plain(value: Any) -> bool:
@@ -109,32 +131,67 @@ def _content(name: str, path: Path) -> bytes:
         raise BadRequest(f"--in {name}: {path} can't be read: {error.strerror}") from error
 
 
-def unpack_values(directory: Path, names: list[str]) -> Mapping[str, Any]:
+def unpack_values(directory: Path, names: list[str], *, tables_as: str | None = None) -> Mapping[str, Any]:
     """Read the variables a Python body left in ``directory``.
+
+    Parameters
+    ----------
+    directory
+        Where they lie.
+    names
+        Which are wanted.
+    tables_as
+        ``pandas``, ``polars`` or ``arrow``; by default a table comes back as what it was in the job.
 
     Raises
     ------
     BacalhauError
         One is missing or can't be read.
     """
-    return {name: _load(directory, name) for name in names}
+    return {name: _load(directory, name, tables_as) for name in names}
 
 
-def _load(directory: Path, name: str) -> Any:
+def _load(directory: Path, name: str, tables_as: str | None) -> Any:
+    for suffix, backend in _TABLES.items():
+        path = directory / f"{name}{suffix}"
+        if path.is_file() and not path.is_symlink():
+            return _read_table(path, name, tables_as or backend)
     for suffix, read in _READERS.items():
         path = directory / f"{name}{suffix}"
         if path.is_file() and not path.is_symlink():
             try:
-                return read(path)
+                return _converted(read(path), tables_as)
             except (ValueError, OSError, KeyError, TypeError) as error:
                 raise BacalhauError(f"--out {name} can't be read: {error}", component="Results") from error
     raise BacalhauError(f"--out {name}: the job brought nothing back under that name", component="Results")
 
 
-def _read_parquet(path: Path) -> Any:
-    from bacalhau_jupyter.client.tables import read_table
+def _read_table(path: Path, name: str, backend: str) -> Any:
+    from bacalhau_jupyter.client.tables import TableFile, TooLargeForFrame, read_tables
 
-    return read_table(path)
+    try:
+        return read_tables([TableFile(path, f"--out {name}")], backend=cast("Backend", backend))
+    except TooLargeForFrame as error:
+        raise BacalhauError(
+            error.message,
+            hint="let the cell write it to outputs/ and read that with result.df(…, size_limit=…)",
+            code=error.code,
+            component="Results",
+        ) from None
+
+
+def _read_parquet(path: Path) -> Any:
+    return _read_table(path, path.name, "pandas")
+
+
+def _converted(value: Any, tables_as: str | None) -> Any:
+    """Turn a frame that came without Parquet into what was asked for; other values stay as they are."""
+    if tables_as in (None, "pandas") or type(value).__name__ != "DataFrame":
+        return value
+    from bacalhau_jupyter.client.tables.libraries import require_polars, require_pyarrow
+
+    table = require_pyarrow().Table.from_pandas(value)
+    return require_polars().from_arrow(table) if tables_as == "polars" else table
 
 
 def _read_frame(path: Path) -> Any:
@@ -162,10 +219,11 @@ def _read_array(path: Path) -> Any:
     return numpy.load(path, allow_pickle=False)
 
 
+_TABLES = {".parquet": "pandas", ".polars": "polars", ".arrow": "arrow"}
+
 _READERS: dict[str, Callable[[Path], Any]] = {
     ".series.parquet": _series(_read_parquet),
     ".series.frame": _series(_read_frame),
-    ".parquet": _read_parquet,
     ".frame": _read_frame,
     ".npy": _read_array,
     ".json": lambda path: json.loads(path.read_text()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,34 @@ def test_the_state_line_follows_the_events() -> None:
         seen.append(status.phase)
     assert seen == ["submitted", "asking for bids", "pulling image 450 B/1 kB (45 %)", "running"]
     assert "running 00:00 · on n-1" in status.line()
+
+
+@pytest.mark.parametrize(
+    ("details", "words"),
+    [
+        ({"Phase": "starting", "Done": "0"}, "starting"),
+        ({"Phase": "publishing", "Done": "300000000"}, "publishing 300.0 MB"),
+        ({"Phase": "publishing", "Done": "300000000", "Files": "12"}, "publishing 300.0 MB, 12 files"),
+        (
+            {"Phase": "fetching inputs", "Done": "1200000000", "Total": "3400000000"}
+            | {"Files": "120", "TotalFiles": "400"},
+            "fetching inputs 1.2/3.4 GB (35 %), 120/400 files",
+        ),
+        (
+            {"Phase": "fetching inputs", "Done": "999", "Total": "1500000", "Files": "0", "TotalFiles": "1"},
+            "fetching inputs 999 B/1.5 MB (0 %)",
+        ),
+        (
+            {"Phase": "fetching inputs", "Done": "5000", "Total": "5000", "Note": "5 kB from the cache"},
+            "fetching inputs 5/5 kB (100 %), 5 kB from the cache",
+        ),
+        ({"Phase": "fetching inputs", "Done": "-", "Files": "many", "Total": "²"}, "fetching inputs"),
+    ],
+)
+def test_progress_is_told_in_bytes_and_files_as_far_as_they_are_known(
+    details: dict[str, str], words: str
+) -> None:
+    assert phase_of(StreamEvent(topic="Progress", details=details)) == words
 
 
 def test_a_queued_job_says_why() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bacalhau_jupyter.cli.grammar.options import job_options, spec_options, wait_options
-from bacalhau_jupyter.cli.grammar.root import bacalhau
+from bacalhau_jupyter.cli.grammar.root import bacalhau, client
 from bacalhau_jupyter.cli.grammar.specs import submit
 
 
@@ -30,7 +30,7 @@ def docker_run(
     from bacalhau_jupyter.client import build
 
     flags = _wait_flags(values)
-    job = build.docker(image, command, entrypoint=entrypoint, workdir=workdir, **job_options(values))
+    job = build.docker(image, command, entrypoint=entrypoint, workdir=workdir, **job_options(values, client))
     return submit(job, **flags)
 
 

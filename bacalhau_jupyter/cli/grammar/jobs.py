@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,11 @@ from bacalhau_jupyter.cli.grammar.root import bacalhau, client
 from bacalhau_jupyter.cli.grammar.session import current
 from bacalhau_jupyter.cli.grammar.specs import read_file, read_spec, submit
 from bacalhau_jupyter.cli.grammar.views import executions_table, history_table, job_record, jobs_table
+from bacalhau_jupyter.client.result_sources import NO_DOWNLOADER, NoDownloader
+from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.keys import KEYS
+from bacalhau_jupyter.config.parsing import parse_value
+from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 
 
@@ -131,20 +137,58 @@ def job_logs(job_id: str, follow: bool, tail: bool, execution_id: str, namespace
 
 
 @job.command("get")
-@click.argument("job_id")
+@click.argument("job_id", metavar="JOB[/PATH]")
 @click.option(
-    "--output-dir", default=None, type=click.Path(file_okay=False), help="Where to (default ./job-ID)."
+    "--output-dir", default=None, type=click.Path(file_okay=False), help="Where to (default ./job-JOB)."
+)
+@click.option("--raw", is_flag=True, help="Leave the results as they were published, in raw/.")
+@click.option(
+    "--download-timeout-secs", default="", metavar="DURATION", help="How long it may take (5m, 90s)."
 )
 @namespace_option
-def job_get(job_id: str, output_dir: str | None, namespace: str) -> Result:
-    """Download a job's results."""
-    handle = client().job(job_id, namespace=namespace)
+def job_get(
+    job_id: str, output_dir: str | None, raw: bool, download_timeout_secs: str, namespace: str
+) -> Result | None:
+    """Download a job's results, or one file or directory of them (JOB/outputs/table.csv)."""
+    name, _, path = job_id.partition("/")
+    if raw and path:
+        raise BadRequest("--raw takes whole results, not one path of them")
+    timeout_s = _timeout(download_timeout_secs)
+    handle = client().job(name, namespace=namespace)
     if output_dir is not None and not Path(output_dir).is_dir():
         raise BadRequest(f"--output-dir {output_dir} does not exist")
-    if not handle.client.call(lambda api: api.results(handle.id)).items:
-        return Text(f"No results found. `job logs {handle.short_id}` shows what the job printed.")
-    target = handle.get(output_dir)
-    return Text(f"Results for job '{job_id}' have been written to...\n{target}")
+    click.echo(f"Fetching results of job '{name}'...", err=True)
+    published = handle.results()
+    if not published:
+        return Text(
+            "No results found\nYou can check the logged output of the job using the logs command.\n\n"
+            f"  bacalhau job logs {name}"
+        )
+    folder = f"job-{name}" if namespace in ("", "default") else f"job-{namespace}-{name}"
+    try:
+        target = handle.get(
+            Path(output_dir) if output_dir is not None else Path.cwd() / folder,
+            path=path,
+            raw=raw,
+            timeout_s=timeout_s,
+        )
+    except NoDownloader as error:
+        # The official client says so, shows where they are, and ends well.
+        click.echo(f"{NO_DOWNLOADER}\n{json.dumps(to_plain(published), indent=4)}", err=True)
+        click.echo(f"{error.message}; {error.hint}", err=True)
+        return None
+    return Text(f"Results for job '{name}' have been written to...\n{target.resolve()}")
+
+
+def _timeout(text: str) -> float | None:
+    """Read the official flag, else the setting; None means no limit."""
+    key = KEYS["ResultDownloaders.Timeout"]
+    seconds = (
+        parse_value(key, text, "--download-timeout-secs")
+        if text
+        else Config.from_sources()["ResultDownloaders.Timeout"]
+    )
+    return float(seconds) or None
 
 
 @job.command("stop")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from bacalhau_jupyter.cli.grammar.output import FORMATS, Show
 from bacalhau_jupyter.models.errors import BadRequest
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.client.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -126,9 +129,18 @@ def pairs(values: Sequence[str], flag: str) -> dict[str, str]:
     return found
 
 
-def job_options(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the values of `spec_options` into the keywords of `client.build.job_of`."""
+def job_options(values: Mapping[str, Any], client: Callable[[], Client]) -> dict[str, Any]:
+    """Turn the values of `spec_options` into the keywords of `client.build.job_of`.
+
+    Parameters
+    ----------
+    values
+        The flags' values.
+    client
+        Gives the client that looks up jobs whose results are inputs; only called when there are any.
+    """
     from bacalhau_jupyter.client.build import OUTPUTS
+    from bacalhau_jupyter.client.job_inputs import resolve_input
     from bacalhau_jupyter.client.uri import parse_output
 
     outputs = [parse_output(text) for text in values.get("outputs", ())]
@@ -140,7 +152,7 @@ def job_options(values: Mapping[str, Any]) -> dict[str, Any]:
     )  # fmt: skip
     return {
         **{key: values[key] for key in same},
-        "inputs": list(values["inputs"]),
+        "inputs": [item for text in values["inputs"] for item in resolve_input(text, client)],
         "outputs": outputs,
         "env": pairs(values["env"], "--env"),
         "labels": pairs(values["labels"], "--labels"),

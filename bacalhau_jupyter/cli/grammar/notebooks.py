@@ -1,0 +1,117 @@
+"""``run-notebook``: a notebook as a job; the executed copy comes back beside the original."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bacalhau_jupyter.cli.grammar.options import job_options, spec_options, wait_options
+from bacalhau_jupyter.cli.grammar.output import Record, Text
+from bacalhau_jupyter.cli.grammar.root import bacalhau, client
+from bacalhau_jupyter.cli.grammar.session import current
+from bacalhau_jupyter.cli.grammar.specs import read_file, spec_of
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+
+
+@bacalhau.command("run-notebook")
+@click.argument("notebook", type=click.Path(dir_okay=False))
+@click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a parameter (as papermill).",
+)
+@click.option(
+    "--image", default="", help="Run in a container of this image (it needs nbclient and ipykernel)."
+)
+@click.option("--kernel", default="", metavar="NAME", help="Another kernel than the notebook's own.")
+@click.option(
+    "--save-as",
+    default=None,
+    type=click.Path(dir_okay=False),
+    help="The executed copy (default: NAME.out.ipynb).",
+)
+@spec_options()
+@wait_options
+def run_notebook(
+    notebook: str, parameters: tuple[str, ...], image: str, kernel: str, save_as: str | None, **values: Any
+) -> Any:
+    """Run NOTEBOOK as a job, in its own environment or an image, and bring the executed copy back."""
+    from bacalhau_jupyter.client import notebook_files, notebooks
+
+    target = Path(save_as) if save_as else None
+    if target is not None and target.exists():
+        raise BadRequest(f"--save-as {save_as} exists already, and nothing is overwritten")
+    flags = {key: values.pop(key) for key in ("wait", "follow", "id_only", "dry_run", "check")}
+    workdir = values.pop("workdir")
+    found = notebook_files.read_notebook(read_file(notebook), notebook)
+    prepared = notebook_files.with_parameters(found, _parameters(parameters))
+    connected = client()
+    job = notebooks.notebook_job(
+        prepared,
+        notebook,
+        connected.info,
+        shares_machine=connected.endpoint.embedded,
+        image=image,
+        argv=None if image else notebooks.kernel_argv(found, kernel),
+        workdir=workdir,
+        **job_options(values, client),
+    )
+    if flags["dry_run"]:
+        return Record(spec_of(job))
+    handle = current().submit(connected, job, force=False, on_interrupt="stop")
+    if flags["id_only"]:
+        return Text(handle.id)
+    if not flags["wait"]:
+        return Text(notebooks.told(handle.id, notebook))
+    return _follow(handle, Path(notebook), target, check=flags["check"] is not False)
+
+
+def _follow(handle: Any, original: Path, target: Path | None, *, check: bool) -> Any:
+    """Show the run, then save the copy: also that of a run in which a cell failed."""
+    from bacalhau_jupyter.client.job import JobFailed
+
+    try:
+        value = current().follow(handle, logs=True, check=check)
+    except JobFailed as error:
+        if error.result is not None:
+            try:
+                _save(error.result, original, target)
+            except BacalhauError as unsaved:
+                # What failed first is what the person must hear.
+                click.echo(f"the executed copy could not be saved: {unsaved.message}", err=True)
+        raise
+    _save(handle.outcome(check=False), original, target)
+    return value
+
+
+def _save(result: Any, original: Path, target: Path | None) -> None:
+    from bacalhau_jupyter.client import notebook_files, notebooks
+
+    made = notebooks.executed_copy(result)
+    if made is None:
+        click.echo("the job left no executed copy", err=True)
+        return
+    click.echo(f"executed copy: {notebook_files.save_beside(made, original, target)}")
+
+
+def _parameters(texts: tuple[str, ...]) -> dict[str, Any]:
+    from bacalhau_jupyter.client.notebook_files import typed
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise BadRequest(f"-p/--parameter wants NAME=VALUE, not {text!r}")
+        found[name.strip()] = typed(value)
+    return found
+
+
+# Here -p is papermill's; the publisher keeps its long name.
+for _option in run_notebook.params:
+    if _option.name == "publisher":
+        _option.opts = ["--publisher"]

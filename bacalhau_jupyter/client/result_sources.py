@@ -1,0 +1,226 @@
+"""Where a job's results lie, one source per execution, each with the reader that its place needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from bacalhau_jupyter.lib.ids import short_id
+from bacalhau_jupyter.models.errors import BacalhauError, NotFound
+from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.transfer.files import Progress, no_progress
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.config.endpoint import Endpoint
+    from bacalhau_jupyter.transfer.archive_http import Link
+    from bacalhau_jupyter.transfer.readers import ResultReader
+
+NO_DOWNLOADER = (
+    "No supported downloader found for the published results. "
+    "You will have to download the results differently."
+)
+"""What the official CLI says of results that it can't fetch."""
+
+_FLAT = str.maketrans(dict.fromkeys('/\\:*?"<>|', "_"))
+_COMPONENT = "Results"
+
+
+class NoDownloader(BacalhauError):
+    """A result is of a kind, or in a place, that this client can't read."""
+
+    default_code = "NoDownloader"
+
+
+@dataclass
+class ResultSource:
+    """The published result of one execution.
+
+    Attributes
+    ----------
+    label
+        Short execution ID, or its number: the first part of the raw names.
+    raw_name
+        What the official CLI calls the download: host and path of its URL, flattened.
+    """
+
+    label: str
+    raw_name: str
+    reader: ResultReader
+
+    async def rest(self) -> None:
+        """Let connections go that nobody uses."""
+        from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
+
+        if isinstance(self.reader, ArchiveReader):
+            await self.reader.rest()
+
+    async def save_raw(self, directory: Path, progress: Progress = no_progress) -> None:
+        """Write what was published, unchanged: the archive, or the tree where there is none."""
+        from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
+
+        place = directory / self.raw_name
+        if isinstance(self.reader, ArchiveReader):
+            await self.reader.save_archive(place, progress)
+        else:
+            place.mkdir(exist_ok=True)
+            await self.reader.save(place, progress=progress)
+
+
+def open_sources(
+    specs: Sequence[SpecConfig],
+    executions: Sequence[Execution],
+    endpoint: Endpoint,
+    again: Callable[[], Awaitable[Sequence[SpecConfig]]],
+) -> list[ResultSource]:
+    """Return a source for each published result; nothing is fetched.
+
+    Parameters
+    ----------
+    specs
+        What the results route listed, in its order.
+    executions
+        The job's executions, for the labels.
+    endpoint
+        The cluster that listed them.
+    again
+        Lists them again: links are good for a while only.
+
+    Raises
+    ------
+    NoDownloader
+        One of them can't be read from here.
+    """
+    sources: list[ResultSource] = []
+    seen: set[str] = set()
+    for number, spec in enumerate(specs):
+        name = _raw_name(spec)
+        if name in seen:
+            # Two links to one file are one result, as in the official client.
+            continue
+        seen.add(name)
+        label = _label(spec, executions) or f"result-{number}"
+        if any(source.label == label for source in sources):
+            label = f"{label}-{number}"
+        shown = f"the result of {label}"
+        sources.append(ResultSource(label, name, _reader(spec, number, shown, endpoint, again)))
+    return sources
+
+
+def _reader(
+    spec: SpecConfig,
+    number: int,
+    shown: str,
+    endpoint: Endpoint,
+    again: Callable[[], Awaitable[Sequence[SpecConfig]]],
+) -> ResultReader:
+    from bacalhau_jupyter.transfer.archive_http import HttpRanges
+    from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
+
+    if _url(spec):
+        current = [spec]
+
+        async def link() -> Link:
+            # The first link was listed just now; who asks again was refused, or found nobody there.
+            used = current.pop() if current else _same(spec, number, await again())
+            return link_to(_url(used), endpoint)
+
+        http = HttpRanges(link)
+        return ArchiveReader(http, name=shown, close=http.close, rest=http.rest)
+    if spec.is_type("s3"):
+        from bacalhau_jupyter.transfer.s3_results import S3Ranges, open_s3_result
+
+        if str(_folded(spec).get("key", "")).endswith((".tar.gz", ".tgz")):
+            ranges = S3Ranges(spec)
+            return ArchiveReader(ranges, name=shown, close=ranges.close)
+        return open_s3_result(spec)
+    if spec.is_type("ipfs"):
+        return _ipfs_reader(spec)
+    raise _no_downloader(spec)
+
+
+def _ipfs_reader(spec: SpecConfig) -> ResultReader:
+    from bacalhau_jupyter.config.config import Config
+
+    config = Config.from_sources()
+    prefix = "ResultDownloaders.Types.IPFS"
+    endpoint = str(config[f"{prefix}.Endpoint"] or "")
+    addresses = config[f"{prefix}.SwarmAddresses"] or []
+    if not endpoint and not addresses:
+        raise _no_downloader(spec, f"set {prefix}.Endpoint to the RPC API of an IPFS node")
+    from bacalhau_jupyter.transfer.ipfs_results import open_ipfs_result
+    from bacalhau_jupyter.transfer.ipfs_swarm import IpfsSwarm
+
+    swarm = IpfsSwarm.of(addresses, str(config[f"{prefix}.SwarmKey"] or ""))
+    return open_ipfs_result(spec, endpoint, swarm=swarm)
+
+
+def link_to(url: str, endpoint: Endpoint) -> Link:
+    """Return how to ask for a result's URL: a path of a gateway becomes a URL of that gateway, with its credential.
+
+    A result's link is signed. Only a gateway wants to know besides who asks, and nobody but the cluster we are
+    connected to ever sees our credential; not even our own node, whose port may be somebody else's by now.
+    """
+    from bacalhau_jupyter.transfer.archive_http import Link
+
+    base = urlsplit(endpoint.url)
+    if url.startswith("/") and not url.startswith("//"):
+        url = f"{base.scheme}://{base.netloc}{url}"
+    if not url.startswith(endpoint.url.rstrip("/") + "/"):
+        return Link(url)
+    return Link(url, {} if endpoint.embedded else endpoint.headers(), endpoint.ssl())
+
+
+def _same(spec: SpecConfig, number: int, specs: Sequence[SpecConfig]) -> SpecConfig:
+    """Find a result in a new listing: under its name, else (the node has another address) in its place."""
+    name = _raw_name(spec)
+    found = next((item for item in specs if _raw_name(item) == name), None)
+    if found is None and number < len(specs) and _url(specs[number]):
+        found = specs[number]
+    if found is None:
+        raise NotFound("the result is not listed any more", component=_COMPONENT)
+    return found
+
+
+def _raw_name(spec: SpecConfig) -> str:
+    params = _folded(spec)
+    url = _url(spec)
+    if url:
+        parts = urlsplit(url)
+        name = parts.netloc.rpartition("@")[2] + unquote(parts.path)
+    else:
+        name = str(params.get("cid") or params.get("key") or json.dumps(spec.params, sort_keys=True))
+    name = name.translate(_FLAT).strip(".") or "result"
+    return name if len(name.encode()) <= 200 else name[-100:]
+
+
+def _label(spec: SpecConfig, executions: Sequence[Execution]) -> str:
+    """Return the short ID of the execution that published a result, where its place tells."""
+    place = json.dumps(spec.params, default=str)
+    for execution in executions:
+        published = _folded(execution.published_result)
+        same = [published.get(key) and published.get(key) == _folded(spec).get(key) for key in ("cid", "key")]
+        if execution.id and (execution.id in place or any(same)):
+            return short_id(execution.id)
+    return ""
+
+
+def _url(spec: SpecConfig) -> str:
+    params = _folded(spec)
+    return str(params.get("url") or params.get("presignedurl") or "")
+
+
+def _folded(spec: SpecConfig) -> dict[str, Any]:
+    return {key.lower(): value for key, value in spec.params.items()}
+
+
+def _no_downloader(spec: SpecConfig, hint: str = "") -> NoDownloader:
+    return NoDownloader(
+        f"results of type {spec.type!r} can't be downloaded from here",
+        hint=hint or "read them where they were published: " + json.dumps(spec.params, default=str),
+        component=_COMPONENT,
+    )

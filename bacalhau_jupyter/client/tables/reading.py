@@ -1,0 +1,251 @@
+"""`read_tables`: one or several files into one frame."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bacalhau_jupyter.client.tables.columnar import COLUMNAR, read_columnar
+from bacalhau_jupyter.client.tables.detect import (
+    HEAD_BYTES,
+    TABLE_SUFFIXES,
+    Kind,
+    compression_of,
+    detect,
+    dialect_of,
+)
+from bacalhau_jupyter.client.tables.libraries import (
+    require_openpyxl,
+    require_pandas,
+    require_polars,
+    require_pyarrow,
+)
+from bacalhau_jupyter.client.tables.records import read_records
+from bacalhau_jupyter.client.tables.sizes import TooLargeForFrame, expected_bytes, open_capped
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+
+SIZE_LIMIT = 2_000_000_000
+"""Bytes that one frame may take; more is refused rather than sampled."""
+
+Backend = Literal["pandas", "polars", "arrow"]
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One local file of a table, and the name that its rows get in the column ``source``."""
+
+    path: Path
+    source: str
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file of which is known what it holds."""
+
+    file: TableFile
+    kind: Kind
+    compression: str
+    head: bytes
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its types are guessed from text, so that a column may as well be read as text."""
+        return self.kind is Kind.CSV
+
+
+def read_tables(
+    files: Sequence[TableFile], *, backend: Backend = "pandas", size_limit: int = SIZE_LIMIT
+) -> Any:
+    """Read one or several files into one frame; several get a column ``source`` with each file's name.
+
+    Formats are told by content first, then by name: Parquet, Arrow (file and stream), Feather, Excel (the first
+    sheet), CSV with any usual delimiter and encoding, JSON and JSON lines; all but Excel also compressed.
+    Columns are matched by name; one that a file lacks is empty in its rows. Where the types of a column differ,
+    numbers widen, time zones become UTC, and text files are read again with that column as text; anything else is
+    an error.
+
+    Parameters
+    ----------
+    files
+        The files, in the order of the rows.
+    backend
+        ``"pandas"`` gives a `pandas.DataFrame`, ``"polars"`` a `polars.DataFrame`, ``"arrow"`` a `pyarrow.Table`.
+    size_limit
+        Bytes that the frame may take, judged by file sizes, by what formats tell of themselves, and while reading.
+
+    Raises
+    ------
+    TooLargeForFrame
+        They take more than ``size_limit``.
+    BacalhauError
+        A file is no table or broken, columns can't be joined, or the library is not installed.
+    """
+    if backend not in ("pandas", "polars", "arrow"):
+        raise BadRequest(f"backend {backend!r} is not one of pandas, polars, arrow")
+    if not files:
+        raise BadRequest("no files to read")
+    items = [opened(file, alone=len(files) == 1) for file in files]
+    expected = sum(_guarded(item, expected_bytes, item.kind, item.compression) for item in items)
+    if expected > size_limit:
+        raise TooLargeForFrame(_named(files), expected, size_limit)
+    if backend == "pandas":
+        require_pandas()
+        from bacalhau_jupyter.client.tables import merging
+
+        return merging.merged_pandas(_Reader(items, size_limit, _pandas_frame))
+    require_pyarrow(f'backend="{backend}"')
+    polars = require_polars() if backend == "polars" else None
+    from bacalhau_jupyter.client.tables import merging
+
+    table = merging.merged_arrow(_Reader(items, size_limit, _arrow_table))
+    return table if polars is None else guarded("the table", polars.from_arrow, table)
+
+
+class _Reader:
+    """Reads the files one after the other within one budget."""
+
+    def __init__(self, files: Sequence[Opened], limit: int, read: Any) -> None:
+        self.files = files
+        self._limit = limit
+        self._read = read
+
+    def frames(self, as_text: Collection[str] = ()) -> list[Any]:
+        """Read all files; columns of ``as_text`` stay text where a file is text."""
+        left, frames = self._limit, []
+        for item in self.files:
+            frame, taken = _guarded(item, self._read, item, as_text, left, self._limit)
+            left = max(0, left - taken)
+            frames.append(frame)
+        return frames
+
+
+def opened(file: TableFile, *, alone: bool = True) -> Opened:
+    """Look at a file's first bytes; an empty one is a table without rows where it is not ``alone``."""
+    try:
+        with file.path.open("rb") as raw:
+            head = raw.read(HEAD_BYTES)
+        compression = compression_of(head)
+        if compression:
+            with open_capped(file.path, compression, 2 * HEAD_BYTES + (1 << 20), 0) as stream:
+                head = stream.raw.read(HEAD_BYTES) or b""
+    except OSError as error:
+        raise BacalhauError(f"{file.source} can't be read: {error}", component="Results") from error
+    except Exception as error:
+        raise _broken(file.source, error) from error
+    if not head and not alone:
+        return Opened(file, Kind.CSV, compression, head)
+    if not head:
+        raise BacalhauError(f"{file.source} is empty: no table", component="Results")
+    # Asked for by name it is to be read, whatever `detect` would not take for a table by itself.
+    kind = detect(file.source, head) or detect("x.csv", head)
+    if kind is None:
+        old = ", an Excel file of before 2007" if head.startswith(b"\xd0\xcf\x11\xe0") else ""
+        raise BadRequest(
+            f"{file.source} is not a table{old}",
+            hint="readable are " + " ".join(TABLE_SUFFIXES) + ", also compressed",
+        )
+    return Opened(file, kind, compression, head)
+
+
+def _guarded(item: Opened, work: Any, *args: Any) -> Any:
+    path = () if args and args[0] is item else (item.file.path,)
+    return guarded(item.file.source, work, *path, *args)
+
+
+def guarded(name: str, work: Any, *args: Any) -> Any:
+    """Turn whatever a parser says of a broken or hostile file into one sentence."""
+    try:
+        return work(*args)
+    except BacalhauError:
+        raise
+    except MemoryError as error:
+        raise BacalhauError(
+            f"{name} does not fit into this kernel's memory", hint="aggregate in the job", component="Results"
+        ) from error
+    except Exception as error:
+        raise _broken(name, error) from error
+
+
+def _broken(name: str, error: Exception) -> BacalhauError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return BacalhauError(f"{name} can't be read as a table: {reason}", component="Results")
+
+
+def _pandas_frame(item: Opened, as_text: Collection[str], budget: int, limit: int) -> tuple[Any, int]:
+    """Return the frame and the bytes it took from the budget."""
+    pandas = require_pandas()
+    if item.kind in COLUMNAR:
+        table = read_columnar(item.file.path, item.kind, item.compression, budget, limit)
+        return table.to_pandas(), table.nbytes
+    if not item.head:
+        return pandas.DataFrame(), 0
+    if item.kind is Kind.EXCEL:
+        require_openpyxl(item.file.source)
+        # From memory: of a broken file the library would leave a handle open.
+        raw = item.file.path.read_bytes()
+        return pandas.read_excel(io.BytesIO(raw), engine="openpyxl"), len(raw)
+    if item.kind is Kind.CSV:
+        return _csv(item, budget, limit, lambda stream, dialect: pandas.read_csv(
+            stream,
+            sep=dialect.delimiter,
+            encoding=dialect.encoding,
+            decimal=dialect.decimal,
+            dtype=dict.fromkeys(as_text, "str") or None,
+            low_memory=False,
+        ))  # fmt: skip
+    with open_capped(item.file.path, item.compression, budget, limit) as stream:
+        raw = stream.read()
+    return pandas.DataFrame(read_records(raw, item.kind, item.file.source)), len(raw)
+
+
+def _arrow_table(item: Opened, as_text: Collection[str], budget: int, limit: int) -> tuple[Any, int]:
+    pa = require_pyarrow()
+    if item.kind in COLUMNAR:
+        table = read_columnar(item.file.path, item.kind, item.compression, budget, limit)
+        return table, table.nbytes
+    if not item.head:
+        return pa.table({}), 0
+    if item.kind is Kind.EXCEL:
+        frame, taken = _pandas_frame(item, as_text, budget, limit)
+        return pa.Table.from_pandas(frame, preserve_index=False), taken
+    if item.kind is Kind.CSV:
+        from pyarrow import csv
+
+        return _csv(item, budget, limit, lambda stream, dialect: csv.read_csv(
+            stream,
+            read_options=csv.ReadOptions(encoding=dialect.encoding),
+            parse_options=csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(as_text, pa.string()),
+                decimal_point=dialect.decimal,
+                strings_can_be_null=True,
+            ),
+        ))  # fmt: skip
+    with open_capped(item.file.path, item.compression, budget, limit) as stream:
+        raw = stream.read()
+    records = read_records(raw, item.kind, item.file.source)
+    return pa.table(records) if isinstance(records, dict) else pa.Table.from_pylist(records), len(raw)
+
+
+def _csv(item: Opened, budget: int, limit: int, read: Any) -> tuple[Any, int]:
+    """Parse a delimited text; a byte beyond the head that is not UTF-8 shows only now."""
+    from dataclasses import replace
+
+    dialect = dialect_of(item.file.source, item.head)
+    for attempt in (dialect, replace(dialect, encoding="cp1252")):
+        with open_capped(item.file.path, item.compression, budget, limit) as stream:
+            try:
+                frame = read(stream, attempt)
+            except UnicodeDecodeError:
+                if attempt.encoding == "cp1252":
+                    raise
+            else:
+                return frame, stream.raw.taken  # type: ignore[attr-defined]
+    raise AssertionError("unreachable")
+
+
+def _named(files: Sequence[TableFile]) -> str:
+    return files[0].source if len(files) == 1 else f"{len(files)} files"

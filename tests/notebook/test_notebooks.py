@@ -1,0 +1,56 @@
+"""The notebooks that need buckets, on a real S3 server; without one they say so (that is what nbval runs)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+from bacalhau_jupyter.config.election import read_record
+from bacalhau_jupyter.config.repo import Repo
+from tests.services.s3 import S3Server
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo]:
+    """A node of the notebook's own, which ends with the test."""
+    for name in list(os.environ):
+        if name.startswith("BACALHAU_"):
+            monkeypatch.delenv(name)
+    made = Repo.open(tmp_path / "repo")
+    monkeypatch.setenv("BACALHAU_DIR", str(made.path))
+    yield made
+    record = read_record(made)
+    if record is not None:
+        os.kill(record.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 15
+        while read_record(made) is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def run(name: str) -> str:
+    """Run a notebook as a person would, and return what it printed."""
+    notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
+    client = nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOKS)}})
+    client.execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    return "".join(str(output.get("text", "")) + str(output.get("data", "")) for output in outputs)
+
+
+@pytest.mark.parametrize("name", ["partitioned-map.ipynb", "two-buckets.ipynb"])
+def test_a_notebook_with_buckets_runs(
+    repo: Repo, s3_credentials: S3Server, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("BACALHAU_DEMO_S3_ENDPOINT", s3_credentials.url)
+    monkeypatch.setenv("BACALHAU_DEMO_BUCKET", s3_credentials.bucket())
+    monkeypatch.setenv("BACALHAU_DEMO_BUCKET_2", s3_credentials.bucket())
+    assert "Nothing runs below" not in run(name)
