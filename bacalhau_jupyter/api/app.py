@@ -13,6 +13,7 @@ from bacalhau_jupyter.api.agent import AgentRoutes
 from bacalhau_jupyter.api.auth import AuthRoutes
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.binding import BODY_LIMIT
+from bacalhau_jupyter.api.browse import CleanUpRoutes, DataRoutes, ResultFileBrowser
 from bacalhau_jupyter.api.events import EventRoutes
 from bacalhau_jupyter.api.jobs import JobRoutes
 from bacalhau_jupyter.api.lease import LeaseRoutes
@@ -21,7 +22,7 @@ from bacalhau_jupyter.api.middleware import guard
 from bacalhau_jupyter.api.nodes import NodeRoutes
 from bacalhau_jupyter.api.results import ResultFileRoutes, ResultListRoutes
 
-FEATURES = ["events", "lease", "signed-results"]
+FEATURES = ["browse-data", "clean-up", "events", "lease", "result-files", "signed-results"]
 """What this API offers beyond the official one, as ``agent/node`` lists it."""
 
 KEEPALIVE_S = 75.0
@@ -41,7 +42,13 @@ def build_app(services: ApiServices) -> web.Application:
     app.add_routes(LeaseRoutes(services).routes())
     if services.results is not None:
         app.add_routes(ResultFileRoutes(services.results).routes())
+    if services.data is not None:
+        app.add_routes(DataRoutes(services.data).routes())
+    if services.cleaner is not None:
+        app.add_routes(CleanUpRoutes(services.cleaner).routes())
     if services.orchestrator is not None:
+        if services.result_files is not None:
+            app.add_routes(ResultFileBrowser(services.orchestrator, services.result_files).routes())
         app.add_routes(AuthRoutes(services).routes())
         for group in (
             JobRoutes(services.orchestrator),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any, Protocol
 
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
-from bacalhau_jupyter.models.node import BuildVersionInfo, NodeInfo
+from bacalhau_jupyter.models.api import ListDataResponse, ResultFile
+from bacalhau_jupyter.models.node import BuildVersionInfo, DiskUsage, NodeInfo
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.orchestrator.base import OrchestratorService
 
@@ -69,6 +71,54 @@ class ResultLinks(Protocol):
         ...
 
 
+class ResultFiles(Protocol):
+    """Looks into published results without fetching them whole."""
+
+    async def list(self, reference: SpecConfig) -> Sequence[ResultFile]:
+        """Return every entry of a result, as it is stored with its execution.
+
+        Raises
+        ------
+        BacalhauError
+            It can't be told: the result is gone, or this node may not read it.
+        """
+        ...
+
+    async def size(self, reference: SpecConfig, path: str) -> int:
+        """Return the bytes of one file; raises NotFound where there is no such file."""
+        ...
+
+    def read(self, reference: SpecConfig, path: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Yield the bytes ``start`` to ``stop`` (excluded) of one file."""
+        ...
+
+
+class DataBrowser(Protocol):
+    """Shows what this node could read inputs from."""
+
+    async def list(self, uri: str, limit: int, token: str) -> ListDataResponse:
+        """Return what lies at a URI; an empty one stands for the places themselves.
+
+        Raises
+        ------
+        BacalhauError
+            There is no such place, or this node may not look into it.
+        """
+        ...
+
+
+class DiskCleaner(Protocol):
+    """Removes what this node keeps for convenience."""
+
+    async def clear_results(self, older_than_s: float) -> DiskUsage:
+        """Remove published results of finished jobs, so many seconds old; return what is gone."""
+        ...
+
+    async def clear_cache(self) -> DiskUsage:
+        """Remove inputs that are kept to be shared; return what is gone."""
+        ...
+
+
 @dataclass(frozen=True)
 class ApiServices:
     """Everything the routes work on.
@@ -79,6 +129,10 @@ class ApiServices:
         None on a node that only computes: then neither ``/orchestrator`` nor ``/auth`` exist.
     results
         None where no ``local`` publisher keeps results.
+    result_files, data
+        None where nobody can look into results, or into the node's data.
+    cleaner
+        None on a node that does not compute.
     """
 
     agent: AgentService
@@ -86,3 +140,6 @@ class ApiServices:
     challenge: ChallengeMethod
     orchestrator: OrchestratorService | None = None
     results: ResultLinks | None = None
+    result_files: ResultFiles | None = None
+    data: DataBrowser | None = None
+    cleaner: DiskCleaner | None = None

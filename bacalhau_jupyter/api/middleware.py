@@ -110,7 +110,8 @@ def _unauthorized(request: web.Request) -> Unauthorized:
 
 
 def _is_stream(request: web.Request) -> bool:
-    return "Upgrade" in request.headers or request.path.startswith(RESULTS_PATH)
+    path = request.path
+    return "Upgrade" in request.headers or path.startswith(RESULTS_PATH) or "/results/files/" in path
 
 
 def _go_time(rfc3339: str) -> str:

@@ -123,7 +123,7 @@ def resolve_endpoint(
 def _of_profile(name: str, profile: Profile, environ: Mapping[str, str]) -> Endpoint:
     token, basic = _credentials(environ)
     return Endpoint(
-        url=_url(profile.endpoint),
+        url=endpoint_url(profile.endpoint),
         token=token or ("" if basic else profile.token),
         basic=basic,
         insecure=profile.insecure,
@@ -164,8 +164,14 @@ def _flag(environ: Mapping[str, str], name: str) -> bool:
     return environ.get(name, "").strip().lower() in ("1", "t", "true")
 
 
-def _url(endpoint: str) -> str:
-    """Complete ``host:port`` or ``host`` to a URL; a URL keeps its path (a Jupyter server's gateway has one)."""
+def endpoint_url(endpoint: str) -> str:
+    """Complete ``host:port`` or ``host`` to a URL; a URL keeps its path (a Jupyter server's gateway has one).
+
+    Raises
+    ------
+    ConfigurationError
+        It is neither, or of another scheme than http and https.
+    """
     if "://" not in endpoint:
         try:
             parts = urlsplit(f"//{endpoint}")

@@ -139,6 +139,11 @@ class ProfileStore:
             draft.symlink_to(f"{name}.yaml")
             draft.replace(link)
 
+    def deselect(self) -> None:
+        """Make no profile the current one."""
+        with told("can't deselect", self._directory):
+            (self._directory / _CURRENT).unlink(missing_ok=True)
+
     def current(self) -> str | None:
         """Return the name of the current profile; None without one, or when its file is gone."""
         try:

@@ -184,6 +184,51 @@ class LogFrame(Wire):
     value: LogLine = always(LogLine(), name="value")
 
 
+class ResultFile(Wire):
+    """One entry of a published result: ``Kind`` is ``file``, ``directory`` or ``link``."""
+
+    path: str = always("")
+    size: int = always(0)
+    kind: str = always("file")
+    target: str = ""
+
+
+class ResultListing(Wire):
+    """What one execution published; ``Problem`` is a sentence where it can't be looked into."""
+
+    execution_id: str = always("")
+    node_id: str = always("")
+    type: str = always("")
+    files: list[ResultFile] = always([])
+    truncated: bool = always(False)
+    problem: str = ""
+
+
+class ListResultFilesResponse(Wire):
+    """The results of a job, one listing per execution."""
+
+    results: list[ResultListing] = always([])
+
+
+class DataEntry(Wire):
+    """Something that can be an input: ``URI`` is what ``-i`` takes, ``Kind`` is ``file`` or ``directory``."""
+
+    name: str = always("")
+    uri: str = always("", name="URI")
+    kind: str = always("file")
+    size: int = always(0)
+    modify_time: int = 0
+    writable: bool = False
+
+
+class ListDataResponse(Wire):
+    """One place that this node can read inputs from, or, for an empty URI, the places themselves."""
+
+    uri: str = always("", name="URI")
+    entries: list[DataEntry] = always([])
+    next_token: str = always("")
+
+
 class AgentAliveResponse(Wire):
     """Liveness."""
 

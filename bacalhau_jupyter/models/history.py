@@ -26,6 +26,8 @@ class Topic(enum.StrEnum):
     RESTART = "Restart"
     # An addition of ours, on the event stream only: how far a phase of an execution is.
     PROGRESS = "Progress"
+    # Likewise: a node came, went, or has more or less to give.
+    NODE = "Node"
 
 
 class Event(Wire):

@@ -57,6 +57,21 @@ class BuildVersionInfo(Wire):
     goarch: str = always("", name="GOARCH")
 
 
+class DiskUsage(Wire):
+    """What is kept on a node's disk (an addition of ours). Zeroes are left out; sizes are in bytes.
+
+    ``bytes`` is counted once for what several executions share; ``limit`` 0 means none. ``hits``, ``misses`` and
+    ``hit_bytes`` count since the node's start how often, and with how much, a cache saved a transfer.
+    """
+
+    bytes: int = always(0)
+    count: int = always(0)
+    limit: int = always(0)
+    hits: int = 0
+    misses: int = 0
+    hit_bytes: int = 0
+
+
 class ComputeNodeInfo(Wire):
     """What a compute node can run and how much of it."""
 
@@ -74,6 +89,9 @@ class ComputeNodeInfo(Wire):
     # and why an engine is off.
     engine_runtimes: dict[str, str] = {}
     engine_problems: dict[str, str] = {}
+    # Additions of ours, left out where there are none: inputs kept to be shared, and published results, on its disk.
+    input_cache: DiskUsage | None = None
+    local_results: DiskUsage | None = None
 
 
 class NodeInfo(Wire):

@@ -19,6 +19,7 @@ from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.auth.access import Access, TrustedSockets
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.compute.node import ComputeNode
+from bacalhau_jupyter.compute.progress import Reading
 from bacalhau_jupyter.compute.store import MIGRATIONS as COMPUTE_MIGRATIONS
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeLock, NodeRecord
@@ -27,13 +28,19 @@ from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.engines.registry import Loaded, load_engines, load_publishers, load_sources
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.database import Database, DatabaseError
-from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.codec import to_plain
+from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
 from bacalhau_jupyter.models.node import NodeInfo, NodeType
 from bacalhau_jupyter.node import ports, settings
 from bacalhau_jupyter.node.agent import NodeAgent
+from bacalhau_jupyter.node.browse import DataPlaces, LocalPaths
+from bacalhau_jupyter.node.browse_remote import S3Buckets
 from bacalhau_jupyter.node.leases import Leases
+from bacalhau_jupyter.node.result_files import NodeResultFiles
 from bacalhau_jupyter.node.results import LocalResults
+from bacalhau_jupyter.node.uploads import OrchestratorUploads
 from bacalhau_jupyter.node.version import build_version
+from bacalhau_jupyter.node.webui import WebPage, start_webui
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS as ORCHESTRATOR_MIGRATIONS
 from bacalhau_jupyter.transport.memory import MemoryTransport
@@ -58,8 +65,10 @@ class Node:
         self.record: NodeRecord
         self.orchestrator: Orchestrator
         self.compute: ComputeNode | None = None
+        self.page: WebPage | None = None
         self._embedded = embedded
         self._clock = clock
+        self._managed = settings.managed_bucket(config, clock)
         self._problems: dict[str, str] = {}
 
     @property
@@ -98,6 +107,9 @@ class Node:
                 "Problem": self.compute.problem,
                 "LiveExecutions": [record.execution.id for record in self.compute.live()],
             }
+            info = self.compute.info().compute_node_info
+            kept = {"InputCache": info.input_cache, "LocalResults": info.local_results}
+            facts["Storage"] = {name: to_plain(usage) for name, usage in kept.items() if usage is not None}
         return facts
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -135,6 +147,7 @@ class Node:
             database,
             carrier.orchestrator_end,
             self._clock,
+            upload_signer=None if self._managed is None else self._managed.upload_url,
         )
         stack.push_async_callback(bounded, "orchestrator", self.orchestrator.close)
         await self.orchestrator.start()
@@ -142,12 +155,15 @@ class Node:
     async def _start_compute(self, stack: AsyncExitStack, carrier: MemoryTransport) -> None:
         database = await self._database(stack, self.repo.compute_db, COMPUTE_MIGRATIONS)
         told = settings.compute_settings(self.config, self.repo, self.node_id)
+        end = carrier.compute_end(self.node_id)
         options = PluginOptions(
             node_id=self.node_id,
             data_dir=told.data_dir,
             settings=self.config.get,
             hidden=settings.hidden_paths(self.repo),
             clock=self._clock,
+            upload_links=None if self._managed is None else OrchestratorUploads(end, self._managed),
+            unfinished=self.orchestrator.unfinished_executions,
         )
         found = load_engines(options, self._disabled_engines())
         engines = self._plugins("engine", found)
@@ -155,7 +171,7 @@ class Node:
         publishers = self._plugins("publisher", load_publishers(options, self.config["Publishers.Disabled"]))
         self.compute = ComputeNode(
             told,
-            carrier.compute_end(self.node_id),
+            end,
             database,
             engines,
             sources,
@@ -168,37 +184,80 @@ class Node:
         if not await self.compute.start(JOIN_TIMEOUT_S):
             log.warning("the compute role has not joined yet: %s", self.compute.problem)
 
-    def _progress(self, execution_id: str, phase: str, done: int, total: int | None) -> None:
+    def _progress(self, execution_id: str, reading: Reading) -> None:
         """Show watchers how far an execution is; the messages between the roles have no word for it."""
         if self.compute is None or self.orchestrator is None:
             return
         record = next((each for each in self.compute.live() if each.execution.id == execution_id), None)
         if record is not None:
             self.orchestrator.progress(
-                record.execution.job_id, execution_id, self.node_id, phase, done, total
+                record.execution.job_id,
+                execution_id,
+                self.node_id,
+                reading.phase,
+                reading.done,
+                reading.total,
+                reading.files,
+                reading.files_total,
+                reading.note,
             )
 
     async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:
         trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"])
         stack.callback(trusted.close)
         names = (self.config["API.Host"], *self.config["API.Names"])
+        results = LocalResults(
+            settings.compute_dir(self.config, self.repo),
+            self.repo.signing_key(),
+            self.config["Results.URLExpiry"],
+            self._clock,
+            settings.s3_presigner(self.config, self._clock),
+            self._managed,
+            settings.link_address(self.config),
+        )
+        files = NodeResultFiles(
+            settings.compute_dir(self.config, self.repo),
+            results.sign,
+            self.config["Publishers.Types.IPFS.Endpoint"] or "",
+        )
+        stack.push_async_callback(bounded, "results", files.close)
         services = ApiServices(
             agent=NodeAgent(self.config, self.record.instance_id, self.leases, self.info, self.debug),
             access=Access(self.key, trusted, host_names=names),
             challenge=ChallengeMethod(self.node_id),
             orchestrator=self.orchestrator,
-            results=LocalResults(
-                settings.compute_dir(self.config, self.repo),
-                self.repo.signing_key(),
-                self.config["Results.URLExpiry"],
-                self._clock,
-                settings.s3_presigner(self.config, self._clock),
-            ),
+            results=results,
+            result_files=files,
+            data=self._data_places(stack),
+            cleaner=self.compute,
         )
         runner = build_runner(services)
         stack.push_async_callback(bounded, "API", runner.cleanup)
         await runner.setup()
         await web.SockSite(runner, listener).start()
+        if self.config["WebUI.Enabled"]:
+            await self._start_page(stack, services)
+
+    async def _start_page(self, stack: AsyncExitStack, services: ApiServices) -> None:
+        try:
+            self.page = await start_webui(stack, self.config, services, self.key, self._clock)
+        except ConfigurationError as error:
+            # Notebooks need this node, with or without the page.
+            if not self._embedded:
+                raise
+            log.warning("%s", error.message)
+        else:
+            log.info("the web page is at %s", self.page.url)
+
+    def _data_places(self, stack: AsyncExitStack) -> DataPlaces | None:
+        if not self.config["Compute.Enabled"]:
+            return None
+        disabled = {name.lower() for name in self.config["InputSources.Disabled"]}
+        buckets = S3Buckets(self._clock, enabled=lambda: "s3" not in disabled)
+        stack.push_async_callback(bounded, "data places", buckets.close)
+        hidden = settings.hidden_paths(self.repo)
+        local = LocalPaths(lambda: self.config["Compute.AllowListedLocalPaths"], hidden)
+        return DataPlaces(local, buckets)
 
     def _disabled_engines(self) -> list[str]:
         disabled: list[str] = self.config["Engines.Disabled"]

@@ -1,13 +1,17 @@
-"""Results of the publishers ``local`` and ``s3`` as links that open for a while."""
+"""Results of the publishers ``local``, ``s3`` and ``s3managed`` as links that open for a while."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from pathlib import Path
 
 from bacalhau_jupyter.lib.clock import Clock
-from bacalhau_jupyter.models.errors import BadRequest, NotFound
+from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.publishers.local import result_path
+from bacalhau_jupyter.node.addresses import LinkAddress
+from bacalhau_jupyter.publishers.local import mark_read, removal, result_path
+from bacalhau_jupyter.transfer.s3_managed import TYPE as MANAGED
+from bacalhau_jupyter.transfer.s3_managed import ManagedBucket
 from bacalhau_jupyter.transfer.s3_presign import S3Presigner
 from bacalhau_jupyter.transfer.signing import RESULTS_PATH, signed_reference, verify
 
@@ -27,25 +31,53 @@ class LocalResults:
         Seconds that a link lives.
     s3
         Signs results in buckets; None leaves them as they are.
+    managed
+        The orchestrator's own bucket; None without one.
+    address
+        Where links to local results lead, if not to where the caller addressed us.
     """
 
     def __init__(
-        self, data_dir: Path, key: bytes, expiry_s: float, clock: Clock, s3: S3Presigner | None = None
+        self,
+        data_dir: Path,
+        key: bytes,
+        expiry_s: float,
+        clock: Clock,
+        s3: S3Presigner | None = None,
+        managed: ManagedBucket | None = None,
+        address: LinkAddress | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._key = key
         self._expiry_s = expiry_s
         self._clock = clock
         self._s3 = s3
+        self._managed = managed
+        self._address = address or LinkAddress()
 
     def sign(self, reference: SpecConfig, base_url: str) -> SpecConfig:
-        """Turn a stored reference into a signed URL; types that can't be signed come back as they are. May block."""
+        """Turn a stored reference into a signed URL; types that can't be signed come back as they are. May block.
+
+        Raises
+        ------
+        BacalhauError
+            A managed result, which nobody could read unsigned, can't be signed.
+        """
+        if reference.is_type(MANAGED):
+            if self._managed is None:
+                raise ConfigurationError(
+                    "S3 managed publisher is not available, cannot fetch execution results",
+                    hint="Ensure the S3 managed publisher is configured in orchestrator",
+                    component="ManagedPublisher",
+                )
+            return self._managed.sign(reference)
         if self._s3 is not None and reference.is_type("s3"):
             return self._s3.sign(reference)
+        base_url = self._address.applied_to(base_url)
         return signed_reference(reference, base_url, self._key, self._clock.now_ns(), self._expiry_s)
 
     def resolve(self, name: str, expires: str, signature: str) -> Path:
-        """Return the archive that a signed URL means; raises Forbidden or NotFound."""
+        """Return the archive that a signed URL means; raises Forbidden, or NotFound saying what became of it."""
         query = {"expires": expires, "signature": signature}
         verify(RESULTS_PATH + name, query, self._key, self._clock.now_ns())
         try:
@@ -53,8 +85,24 @@ class LocalResults:
         except BadRequest as error:
             raise _gone(name) from error
         if not name.endswith(SUFFIX) or not path.is_file():
-            raise _gone(name)
+            raise removed(self._data_dir, name.removesuffix(SUFFIX)) or _gone(name)
+        # Retention leaves alone what somebody reads, part by part, for hours perhaps.
+        mark_read(path, self._clock.now_ns())
         return path
+
+
+def removed(data_dir: Path, execution_id: str) -> NotFound | None:
+    """Return the error for a local result that retention removed; None when it did not. Blocks."""
+    found = removal(data_dir, execution_id)
+    if found is None:
+        return None
+    return NotFound(
+        f"the results of execution {execution_id} were removed at {found.removed[:19]}Z: {found.reason}",
+        hint="Run the job again, or publish to s3 or ipfs what shall stay.",
+        code="ResultsRemoved",
+        component="LocalPublisher",
+        status=HTTPStatus.GONE,
+    )
 
 
 def _gone(name: str) -> NotFound:

@@ -13,8 +13,10 @@ from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.spec import ResourcesConfig
+from bacalhau_jupyter.node.addresses import ADDRESS, PORT, LinkAddress
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
+from bacalhau_jupyter.transfer.s3_managed import ManagedBucket, managed_location
 from bacalhau_jupyter.transfer.s3_presign import S3Presigner
 
 # A security setting that would silently do nothing is worse than a node that does not start.
@@ -26,7 +28,7 @@ _UNSUPPORTED = (
     "API.Auth.AccessPolicyPath",
     "API.Auth.Users",
     "API.Auth.Oauth2.ProviderID",
-    "WebUI.Enabled",
+    "WebUI.Backend",
 )
 
 
@@ -36,7 +38,8 @@ def check(config: Config) -> None:
     Raises
     ------
     ConfigurationError
-        A key is set that has no effect here, or the roles need a network between nodes.
+        A key is set that has no effect here, the roles need a network between nodes, or a managed bucket is
+        described by halves.
     """
     for key in _UNSUPPORTED:
         if config[key]:
@@ -49,6 +52,8 @@ def check(config: Config) -> None:
             hint="Start both roles in one process: bacalhau-jupyter serve --orchestrator --compute",
             component="Config",
         )
+    managed_bucket(config, None)
+    link_address(config)
 
 
 def node_name(config: Config, repo: Repo, wanted: str = "") -> str:
@@ -106,6 +111,8 @@ def compute_settings(config: Config, repo: Repo, node_id: str) -> ComputeSetting
         features=tuple(FEATURES),
         heartbeat_interval=config["Compute.Heartbeat.Interval"],
         info_interval=config["Compute.Heartbeat.InfoUpdateInterval"],
+        input_cache_size=config["Compute.InputCache.Size"],
+        input_cache_min_free=config["Compute.InputCache.MinFree"],
     )
 
 
@@ -134,3 +141,25 @@ def s3_presigner(config: Config, clock: Clock) -> S3Presigner | None:
     if config["Publishers.Types.S3.PreSignedURLDisabled"]:
         return None
     return S3Presigner(config["Publishers.Types.S3.PreSignedURLExpiration"], clock)
+
+
+def link_address(config: Config) -> LinkAddress:
+    """Return where links to local results lead; raises ConfigurationError for an address that is none."""
+    return LinkAddress.parse(config[ADDRESS], config[PORT])
+
+
+def managed_bucket(config: Config, clock: Clock | None) -> ManagedBucket | None:
+    """Return the orchestrator's bucket for managed results; None when none is configured.
+
+    Raises
+    ------
+    ConfigurationError
+        It is described by halves.
+    """
+    names = ("Bucket", "Key", "Region", "Endpoint")
+    bucket, key, region, endpoint = (
+        str(config[f"Publishers.Types.S3Managed.{name}"] or "").strip() for name in names
+    )
+    expiry_s = config["Publishers.Types.S3Managed.PreSignedURLExpiration"]
+    location = managed_location(bucket, key, region, endpoint, expiry_s)
+    return None if location is None else ManagedBucket(location, expiry_s, clock)

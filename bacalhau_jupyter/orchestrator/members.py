@@ -37,6 +37,12 @@ class Member:
         """Whether it is heard."""
         return self.state.connection is Connection.CONNECTED
 
+    @property
+    def free(self) -> tuple[float, int, int]:
+        """CPU, memory and GPUs that it told to be free. Disk moves all the time by itself, so it does not count."""
+        capacity = self.state.info.compute_node_info.available_capacity
+        return capacity.cpu, capacity.memory, capacity.gpu
+
     def heard(self, request: HeartbeatRequest, now_ns: int) -> bool:
         """Take over a heartbeat; tells whether more is free than at the one before.
 

@@ -14,7 +14,6 @@ from bacalhau_jupyter.models.errors import (
     Conflict,
     HandshakeRequired,
     NotFound,
-    NotImplementedHere,
 )
 from bacalhau_jupyter.models.messages import (
     ControlRequest,
@@ -47,6 +46,7 @@ from bacalhau_jupyter.orchestrator.store import nodes as rows
 from bacalhau_jupyter.orchestrator.store import outbox
 from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
+from bacalhau_jupyter.orchestrator.uploads import Uploads
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +73,10 @@ class Nodes:
         Called when a node told of capacity that became free.
     gone
         Called with the ID of a node whose executions are to be given up.
+    uploads
+        Answers nodes that ask where to upload results.
+    changed
+        Called with the ID of a node and what is new about it, for people.
     """
 
     def __init__(
@@ -84,6 +88,8 @@ class Nodes:
         joined: Callable[[], None],
         freed: Callable[[], None],
         gone: Callable[[str], None],
+        uploads: Uploads,
+        changed: Callable[[str, str], None],
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
@@ -92,6 +98,8 @@ class Nodes:
         self._joined = joined
         self._freed = freed
         self._gone = gone
+        self._uploads = uploads
+        self._tell = changed
         self.generation = 0
         self._members: dict[str, Member] = {}
         self._timer: asyncio.Task[None] | None = None
@@ -196,9 +204,7 @@ class Nodes:
             case ShutdownNoticeRequest():
                 return await self._goodbye(same_node(node_id, request.node_id), request)
             case PreSignURLRequest():
-                raise NotImplementedHere(
-                    "S3 managed publisher is not available on this orchestrator", component="ManagedPublisher"
-                )
+                return await self._uploads.answer(node_id, request)
 
     def processed(self, node_id: str, seq: int) -> None:
         """Remember the last message of a node that has been stored."""
@@ -223,6 +229,7 @@ class Nodes:
         )
         self._moved()
         await self._put(member)
+        self._tell(node_id, "connected")
         if membership is Membership.APPROVED:
             self._joined()
         return HandshakeResponse(
@@ -235,7 +242,10 @@ class Nodes:
     def _heartbeat(self, node_id: str, request: HeartbeatRequest) -> HeartbeatResponse:
         member = self._connected(node_id)
         now = self._clock.now_ns()
+        before = member.free
         more = member.heard(request, now)
+        if member.free != before:
+            self._tell(node_id, "capacity changed")
         member.deadline_ns = self._deadline()
         self._dispatcher.connect(node_id)
         if more:
@@ -251,6 +261,7 @@ class Nodes:
         member.state = replace(member.state, info=info)
         self._views = None
         await self._put(member)
+        self._tell(node_id, "described itself anew")
         self._joined()
         return UpdateNodeInfoResponse(accepted=True)
 
@@ -262,6 +273,7 @@ class Nodes:
         self._dispatcher.disconnect(node_id)
         self._moved()
         await self._put(member)
+        self._tell(node_id, "left")
         return ShutdownNoticeResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
 
     def _connected(self, node_id: str) -> Member:
@@ -302,6 +314,7 @@ class Nodes:
             member.state = replace(member.state, connection_state=told)
         self._moved()
         await self._put(member)
+        self._tell(node_id, wanted.value.lower())
         if wanted is Membership.APPROVED:
             self._joined()
         else:
@@ -316,6 +329,7 @@ class Nodes:
         self._dispatcher.forget_node(node_id)
         self._moved()
         await self._store.transact(delete)
+        self._tell(node_id, "deleted")
         self._gone(node_id)
 
     # ---- silence
@@ -355,6 +369,7 @@ class Nodes:
             await self._put(member)
         except BacalhauError as error:
             _log.warning("the state of node %s can't be stored: %s", node_id, error)
+        self._tell(node_id, "not heard any more")
         self._gone(node_id)
 
     def _deadline(self) -> int:

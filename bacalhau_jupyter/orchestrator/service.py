@@ -45,7 +45,8 @@ from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import executions, jobs
 from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.orchestrator.store.transaction import Changes
-from bacalhau_jupyter.orchestrator.stream import PASSING, EventStream
+from bacalhau_jupyter.orchestrator.stream import PASSING, EventStream, progress_details
+from bacalhau_jupyter.orchestrator.uploads import Uploads, UploadSigner
 from bacalhau_jupyter.orchestrator.waiting import Waiting
 from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport
 
@@ -70,6 +71,8 @@ class Orchestrator:
         Wall time.
     ids
         Source of IDs.
+    upload_signer
+        Signs links to a bucket of the orchestrator's own; None without one.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Orchestrator:
         transport: OrchestratorTransport,
         clock: Clock | None = None,
         ids: IdSource = uuid4,
+        upload_signer: UploadSigner | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
@@ -98,6 +102,8 @@ class Orchestrator:
             joined=self._node_joined,
             freed=self._node_freed,
             gone=self._node_gone,
+            uploads=Uploads(self._store, upload_signer),
+            changed=self._node_changed,
         )
         self._planner = Planner(settings, ids)
         self._logs = LogReader(self._store, transport, self._watch)
@@ -213,10 +219,19 @@ class Orchestrator:
             await reader.aclose()  # type: ignore[attr-defined]
 
     def progress(
-        self, job_id: str, execution_id: str, node_id: str, phase: str, done: int, total: int | None
+        self,
+        job_id: str,
+        execution_id: str,
+        node_id: str,
+        phase: str,
+        done: int,
+        total: int | None,
+        files: int | None = None,
+        files_total: int | None = None,
+        note: str = "",
     ) -> None:
-        """Tell readers of the event stream how far a phase of an execution is (bytes); nothing is stored."""
-        details = {"Phase": phase, "Done": str(done)} | ({} if total is None else {"Total": str(total)})
+        """Tell readers of the event stream how far a phase of an execution is (bytes, files); nothing is stored."""
+        details = progress_details(phase, done, total, files, files_total, note)
         event = StreamEvent(
             seq=PASSING,
             time=rfc3339(self._clock.now_ns()),
@@ -232,6 +247,10 @@ class Orchestrator:
     async def active_jobs(self) -> int:
         """Return how many jobs are not over."""
         return await self._store.read(jobs.count_active)
+
+    async def unfinished_executions(self) -> list[str]:
+        """Return the IDs of executions whose job is not over."""
+        return await self._store.read(jobs.unfinished_executions)
 
     # ---- nodes
 
@@ -341,6 +360,11 @@ class Orchestrator:
     def _node_freed(self) -> None:
         self._waiting.again()
         self._walk_soon()
+
+    def _node_changed(self, node_id: str, what: str) -> None:
+        now = rfc3339(self._clock.now_ns())
+        event = StreamEvent(seq=PASSING, time=now, topic=Topic.NODE, message=f"Node {what}", node=node_id)
+        self._stream.publish([event])
 
     def _node_gone(self, node_id: str) -> None:
         self._spawn(self._give_up(node_id), f"give up {node_id}")

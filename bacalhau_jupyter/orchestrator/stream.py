@@ -19,6 +19,20 @@ PAGE = 500
 """Rows read at a time when old events are replayed."""
 
 
+def progress_details(
+    phase: str,
+    done: int,
+    total: int | None,
+    files: int | None = None,
+    files_total: int | None = None,
+    note: str = "",
+) -> dict[str, str]:
+    """Return the details of a progress event: bytes, files, a remark; what is not known is left out."""
+    counted = {"Total": total, "Files": files, "TotalFiles": files_total}
+    told = {name: str(value) for name, value in counted.items() if value is not None}
+    return {"Phase": phase, "Done": str(done)} | told | ({"Note": note} if note else {})
+
+
 class _Subscriber:
     """One reader: what it has not read yet, and whether something was dropped."""
 

@@ -85,13 +85,20 @@ class ActivityWatch:
 
     async def _follow_for_ever(self) -> None:
         delays = backoff(1.0, 60.0)
+        limit: asyncio.Timeout | None = None
         while True:
             try:
+                connection = self._upstream.connection
+                if not (await connection.endpoint()).embedded:
+                    # A cluster whose jobs do not depend on this server.
+                    await connection.until_switched()
                 async with asyncio.timeout(RECOUNT_S) as limit:
-                    if not await self._follow():
-                        return
+                    if await connection.unless_switched(self._follow()):
+                        delays = backoff(1.0, 60.0)
+                        self._forget()
+                        continue
             except TimeoutError as error:
-                if limit.expired():
+                if limit is not None and limit.expired():
                     delays = backoff(1.0, 60.0)
                     continue
                 log.debug("bacalhau activity: %r", error)
@@ -99,15 +106,15 @@ class ActivityWatch:
                 log.debug("bacalhau activity: %r", error)
             if self._counting:
                 delays = backoff(1.0, 60.0)
-            self._counting = False
-            self._jobs.clear()
+            self._forget()
             await asyncio.sleep(next(delays))
 
-    async def _follow(self) -> bool:
-        """Follow one event stream to its end; False when the cluster is none whose jobs depend on this server."""
-        endpoint = await self._upstream.connection.endpoint()
-        if not endpoint.embedded:
-            return False
+    def _forget(self) -> None:
+        self._counting = False
+        self._jobs.clear()
+
+    async def _follow(self) -> None:
+        """Follow one event stream to its end."""
         async with self._upstream.stream(paths.parse("/api/v1/orchestrator/events")) as events:
             # The stream is open, so that nothing falls between this list and the first event.
             self._jobs = await self._unfinished()
@@ -117,7 +124,6 @@ class ActivityWatch:
             async for message in events:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     self._apply(msgspec.json.decode(message.data, type=StreamEvent))
-        return True
 
     def _apply(self, event: StreamEvent) -> None:
         # Passing events (progress) say nothing of the job's state, and may trail behind its end.

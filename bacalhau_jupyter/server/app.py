@@ -16,6 +16,7 @@ from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.server.activity import ActivityWatch
 from bacalhau_jupyter.server.base import SETTING, Gateway
+from bacalhau_jupyter.server.collector import NotebookCollector
 from bacalhau_jupyter.server.connection import Connection
 from bacalhau_jupyter.server.handlers import default_handlers
 from bacalhau_jupyter.server.lease import LeaseKeeper
@@ -81,6 +82,8 @@ class BacalhauApp(ExtensionApp):
         self.handlers.extend(default_handlers)
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        upstream, repo = self.gateway.upstream, self.gateway.repo
+        self.gateway.notebooks = NotebookCollector(upstream.connection, serverapp.contents_manager, repo)
         self._tasks = asyncio.create_task(self._run(), name="bacalhau extension")
 
     async def _run(self) -> None:
@@ -88,6 +91,8 @@ class BacalhauApp(ExtensionApp):
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(LeaseKeeper(self.gateway.upstream.connection).keep(), name="bacalhau lease")
                 tasks.create_task(self.gateway.activity.watch(), name="bacalhau activity")
+                if self.gateway.notebooks is not None:
+                    tasks.create_task(self.gateway.notebooks.run(), name="bacalhau notebooks")
         except Exception:
             self.log.exception("bacalhau: supervision of the node failed; the gateway goes on")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bacalhau_jupyter.server.activity import ActivityWatch
+    from bacalhau_jupyter.server.collector import NotebookCollector
     from bacalhau_jupyter.server.upstream import Upstream
 
 AUTH_RESOURCE = "bacalhau"
@@ -40,12 +41,15 @@ class Gateway:
         The repo directory of the embedded node.
     streams
         The running websocket relays.
+    notebooks
+        Who submits notebooks and brings their copies back; None before the server runs.
     """
 
     upstream: Upstream
     activity: ActivityWatch
     repo: Path
     streams: set[asyncio.Task[None]] = field(default_factory=set)
+    notebooks: NotebookCollector | None = None
 
     async def close(self) -> None:
         """End every relay and close the connections to the cluster."""
@@ -54,6 +58,9 @@ class Gateway:
             relay.cancel()
         if relays:
             await asyncio.wait(relays, timeout=1)
+        collector, self.notebooks = self.notebooks, None
+        if collector is not None:
+            await collector.close()
         await self.upstream.close()
 
 

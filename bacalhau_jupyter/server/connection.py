@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
@@ -50,6 +50,7 @@ class Connection:
         self._problem: BacalhauError | None = None
         self._delays = self._fresh_delays()
         self._not_before_ns = 0
+        self._switched = asyncio.Event()
 
     @property
     def current(self) -> Endpoint | None:
@@ -75,6 +76,7 @@ class Connection:
                 return known
             if problem is not None and self._clock.monotonic_ns() < self._not_before_ns:
                 raise problem
+            switched = self._switched
             try:
                 endpoint = self._find()
             except BacalhauError as error:
@@ -82,7 +84,9 @@ class Connection:
             except OSError as error:
                 raise self._remember(f"the node can't be started: {error.strerror or error}") from error
             with self._state:
-                self._endpoint, self._problem = endpoint, None
+                # Who switched while this one was looked for does not want it; the next caller looks again.
+                if switched is self._switched:
+                    self._endpoint, self._problem = endpoint, None
             self._delays = self._fresh_delays()
             self._found(endpoint)
             return endpoint
@@ -109,6 +113,34 @@ class Connection:
         with self._state:
             if self._endpoint is lost:
                 self._endpoint = None
+
+    def switch(self) -> None:
+        """Forget everything: the user chose another cluster. Call it on the event loop."""
+        with self._state:
+            self._endpoint, self._problem = None, None
+        self._not_before_ns = 0
+        self._delays = self._fresh_delays()
+        switched, self._switched = self._switched, asyncio.Event()
+        switched.set()
+
+    async def until_switched(self) -> None:
+        """Return once the user chooses another cluster."""
+        await self._switched.wait()
+
+    async def unless_switched(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do some work to its end; True when it was cancelled because the user chose another cluster."""
+        switched = asyncio.create_task(self.until_switched(), name="bacalhau switch")
+        task = asyncio.create_task(work, name="bacalhau work")
+        try:
+            await asyncio.wait({switched, task}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                return True
+            await task
+            return False
+        finally:
+            switched.cancel()
+            task.cancel()
+            await asyncio.gather(switched, task, return_exceptions=True)
 
     def _remember(self, message: str, hint: str = "") -> BacalhauError:
         problem = ServiceUnavailable(message, hint=hint, component="Gateway", retryable=True)

@@ -5,12 +5,24 @@ from __future__ import annotations
 from tornado.web import RequestHandler
 
 from bacalhau_jupyter.server.base import PREFIX
+from bacalhau_jupyter.server.connections import (
+    ConnectionHandler,
+    ConnectionsHandler,
+    ConnectionTestHandler,
+    CurrentConnectionHandler,
+)
 from bacalhau_jupyter.server.gateway import GatewayHandler
+from bacalhau_jupyter.server.notebooks import NotebooksHandler
 from bacalhau_jupyter.server.status import StatusHandler
 from bacalhau_jupyter.server.streams import GatewayStreamHandler
 
 default_handlers: list[tuple[str, type[RequestHandler]]] = [
     (rf"/{PREFIX}/status", StatusHandler),
+    (rf"/{PREFIX}/notebooks", NotebooksHandler),
+    (rf"/{PREFIX}/connections", ConnectionsHandler),
+    (rf"/{PREFIX}/connections/current", CurrentConnectionHandler),
+    (rf"/{PREFIX}/connections/test", ConnectionTestHandler),
+    (rf"/{PREFIX}/connections/saved/([^/]+)", ConnectionHandler),
     (rf"/{PREFIX}/api/v1/orchestrator/events", GatewayStreamHandler),
     (rf"/{PREFIX}/api/v1/orchestrator/jobs/[^/]+/logs", GatewayStreamHandler),
     # Also what does not belong to the API: it gets its refusal from the gateway, in the official envelope.

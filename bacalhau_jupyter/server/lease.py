@@ -39,7 +39,7 @@ class LeaseKeeper:
         """How often a held lease was lost."""
 
     async def keep(self) -> None:
-        """Hold the lease until cancelled. A cluster that is not ours needs none: then there is nothing to do."""
+        """Hold the lease until cancelled. A cluster that is not ours needs none, until the user chooses another."""
         delays = backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
         told = ""
         while True:
@@ -53,9 +53,12 @@ class LeaseKeeper:
                 continue
             told = ""
             if not endpoint.embedded:
-                return
+                await self._connection.until_switched()
+                continue
             since = self._clock.monotonic_ns()
-            await self._hold(endpoint)
+            if await self._hold(endpoint):
+                delays = backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
+                continue
             self._connection.drop(endpoint)
             self.losses += 1
             if self._clock.monotonic_ns() - since >= STEADY_S * SECOND:
@@ -63,11 +66,13 @@ class LeaseKeeper:
                 continue
             await asyncio.sleep(next(delays))
 
-    async def _hold(self, endpoint: Endpoint) -> None:
+    async def _hold(self, endpoint: Endpoint) -> bool:
+        """Hold one lease to its end; True when it is given back because the user chose another cluster."""
         api = AsyncAPI(endpoint)
         try:
-            await api.hold_lease()
+            return await self._connection.unless_switched(api.hold_lease())
         except BacalhauError as error:
             log.warning("bacalhau: the node of this Jupyter server was lost: %s", error.message)
         finally:
             await api.close()
+        return False

@@ -12,7 +12,7 @@ from tornado import web
 
 from bacalhau_jupyter._version import __version__
 from bacalhau_jupyter.models.codec import encode
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.errors import BacalhauError, Unauthorized
 from bacalhau_jupyter.server import paths
 from bacalhau_jupyter.server.base import Gateway, GatewayAPIHandler
 
@@ -36,15 +36,15 @@ async def describe(gateway: Gateway) -> dict[str, Any]:
     """Return the status as plain data.
 
     Members: ``version`` (of this package), ``repo``, ``cluster`` (``url``, ``source``, ``embedded``; null without
-    one), ``alive``, ``node_version``, ``active_jobs`` (null when nobody counts) and ``problem`` (a sentence, or
-    empty).
+    one), ``alive``, ``node_version``, ``active_jobs`` (null when nobody counts), ``problem`` (a sentence, or
+    empty) and ``refused`` (whether the problem is the credential).
     """
-    version, problem = "", ""
+    version, problem, refused = "", "", False
     try:
         async with asyncio.timeout(TIMEOUT_S):
             version = await _node_version(gateway)
     except BacalhauError as error:
-        problem = error.message
+        problem, refused = error.message, isinstance(error, Unauthorized)
     except TimeoutError:
         problem = (
             gateway.upstream.connection.problem or f"the cluster did not answer within {TIMEOUT_S:.0f} s"
@@ -62,13 +62,17 @@ async def describe(gateway: Gateway) -> dict[str, Any]:
         "node_version": version,
         "active_jobs": gateway.activity.active_jobs,
         "problem": problem,
+        "refused": refused,
     }
 
 
 async def _node_version(gateway: Gateway) -> str:
-    answer, _ = await gateway.upstream.request("GET", paths.parse("/api/v1/agent/version"), {})
+    answer, endpoint = await gateway.upstream.request("GET", paths.parse("/api/v1/agent/version"), {})
     async with answer:
         body = await answer.content.read(64 * 1024)
+        if answer.status in (401, 403):
+            saved = "the saved token" if endpoint.token else "callers without a token"
+            raise Unauthorized(f"{endpoint.url} does not accept {saved}", component="Gateway")
         if answer.status != 200:
             raise BacalhauError(f"the cluster answered HTTP {answer.status}", component="Gateway")
         found = msgspec.json.decode(body)

@@ -239,8 +239,9 @@ def remove(tree: dict[str, Any], path: list[str]) -> None:
     remove(tree[head], rest)
     if not tree[head] and ".".join(path) in {key.name for key in KEYS.values()} | {path[0]}:
         del tree[head]
-    if tree.get("Process") == {}:
-        del tree["Process"]
+    for section in ("Process", "InputCache"):
+        if tree.get(section) == {}:
+            del tree[section]
     for kind in ("Daemon", "Service"):
         if "JobDefaults" in tree and tree["JobDefaults"][kind]["Task"].get("Timeouts") == {}:
             del tree["JobDefaults"][kind]["Task"]["Timeouts"]

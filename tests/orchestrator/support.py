@@ -37,6 +37,7 @@ from bacalhau_jupyter.orchestrator.base import HistoryQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS
+from bacalhau_jupyter.orchestrator.uploads import UploadSigner
 from bacalhau_jupyter.transport.base import Envelope
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
@@ -180,6 +181,7 @@ async def orchestrator(
     clock: Clock | None = None,
     transport: MemoryTransport | None = None,
     fault: Callable[[str], None] | None = None,
+    upload_signer: UploadSigner | None = None,
     **settings: object,
 ) -> AsyncIterator[tuple[Orchestrator, MemoryTransport]]:
     """An orchestrator that runs, on its own database."""
@@ -190,6 +192,7 @@ async def orchestrator(
         database,
         carrier.orchestrator_end,
         clock or SystemClock(),
+        upload_signer=upload_signer,
     )
     await service.start()
     try:

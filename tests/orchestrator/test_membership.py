@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.lib.clock import ManualClock
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, HandshakeRequired, NotFound
+from bacalhau_jupyter.models.errors import BadRequest, Conflict, HandshakeRequired, NotFound
 from bacalhau_jupyter.models.job import JobStateType
 from bacalhau_jupyter.models.messages import (
     HandshakeRequest,
@@ -51,6 +51,32 @@ async def test_a_handshake_registers_and_a_second_one_reconnects() -> None:
         assert state.connection_state.disconnected_since == "0001-01-01T00:00:00Z"
 
 
+async def test_what_changes_about_a_node_is_pushed_to_watchers_and_never_replayed() -> None:
+    async with orchestrator() as (service, transport):
+        seen: list[tuple[int, str, str, str]] = []
+
+        async def watch(since: int | None) -> None:
+            async for event in service.events(since, "", ["Node"]):
+                seen.append((event.seq, event.job, event.node, event.message))
+
+        watcher = asyncio.create_task(watch(None))
+        await asyncio.sleep(0)
+        peer = Peer(transport)
+        await peer.join()
+        await peer.heartbeat()
+        await peer.heartbeat(Resources(cpu=1.0, memory=4 * 10**9, disk=10**11))
+        await service.change_node("n-1", "reject")
+        await service.change_node("n-1", "delete")
+        async with asyncio.timeout(5):
+            while len(seen) < 4:
+                await asyncio.sleep(0.01)
+        watcher.cancel()
+        assert [event[3] for event in seen] == [
+            "Node connected", "Node capacity changed", "Node rejected", "Node deleted",
+        ]  # fmt: skip
+        assert {event[:3] for event in seen} == {(0, "", "n-1")}
+
+
 async def test_who_did_not_shake_hands_is_asked_to() -> None:
     async with orchestrator() as (_, transport):
         end = transport.compute_end("n-9")
@@ -63,7 +89,7 @@ async def test_who_did_not_shake_hands_is_asked_to() -> None:
                 await end.request(request)
         with pytest.raises(BadRequest, match="says it is"):
             await end.request(HeartbeatRequest(node_id="n-8"))
-        with pytest.raises(BacalhauError, match="S3 managed publisher is not available"):
+        with pytest.raises(BadRequest, match=r"^Managed S3 publisher is not available$"):
             await end.request(PreSignURLRequest())
 
 

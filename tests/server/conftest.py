@@ -45,6 +45,7 @@ from traitlets.config import Config
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.server.app import BacalhauApp
 from bacalhau_jupyter.server.base import SETTING, Gateway
+from tests.services.node_fixtures import node_factory
 
 __all__ = [
     "echo_kernel_spec",
@@ -66,6 +67,7 @@ __all__ = [
     "jp_server_config",
     "jp_system_config_path",
     "jp_system_jupyter_path",
+    "node_factory",
 ]
 
 KEY = "the-clusters-own-key"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import aiohttp
 import pytest
 from jupyter_server.auth import Authorizer
+from tornado.routing import PathMatches
 from tornado.web import RequestHandler
 
 from bacalhau_jupyter.server.handlers import default_handlers
@@ -14,6 +16,11 @@ from tests.server.conftest import TOKEN, Cluster, Jupyter, Starter
 
 EXAMPLES = {
     "/bacalhau/status": "/status",
+    "/bacalhau/notebooks": "/notebooks",
+    "/bacalhau/connections": "/connections",
+    "/bacalhau/connections/current": "/connections/current",
+    "/bacalhau/connections/test": "/connections/test",
+    "/bacalhau/connections/saved/([^/]+)": "/connections/saved/prod",
     "/bacalhau/api/v1/orchestrator/events": "/api/v1/orchestrator/events",
     "/bacalhau/api/v1/orchestrator/jobs/[^/]+/logs": "/api/v1/orchestrator/jobs/j-1/logs",
     "/bacalhau/.*": "/api/v1/orchestrator/jobs",
@@ -72,6 +79,24 @@ def test_the_routes_are_the_ones_we_know() -> None:
     assert {path for path, _ in ROUTES} == set(EXAMPLES.values())
     gateway = {verb for path, verb in ROUTES if path == EXAMPLES["/bacalhau/.*"]}
     assert gateway == {"GET", "PUT", "POST", "DELETE", "OPTIONS"}
+
+
+def patterns(router: Any) -> Iterator[str]:
+    """Yield the pattern of every route that Tornado really has."""
+    for rule in router.rules:
+        if hasattr(rule.target, "rules"):
+            yield from patterns(rule.target)
+        elif isinstance(rule.matcher, PathMatches):
+            yield rule.matcher.regex.pattern
+
+
+async def test_jupyter_serves_no_other_route_of_ours(jupyter: Jupyter) -> None:
+    base = jupyter.base_url.rstrip("/")
+    ours = {pattern for pattern in patterns(jupyter.app.web_app.default_router) if "bacalhau" in pattern}
+    known = {f"{base}{pattern}$" for pattern, _ in default_handlers}
+    assert known <= ours
+    static = {pattern for pattern in ours - known if pattern.startswith(f"{base}/static/")}
+    assert ours - known == static, "a route that the tests below don't call"
 
 
 async def test_nobody_gets_anything_without_a_token(jupyter: Jupyter, cluster: Cluster) -> None:

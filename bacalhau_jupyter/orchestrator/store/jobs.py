@@ -171,6 +171,12 @@ def count_active(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM jobs WHERE active").fetchone()[0])
 
 
+def unfinished_executions(connection: sqlite3.Connection) -> list[str]:
+    """Return the IDs of all executions, ended ones too, of jobs that are not over."""
+    query = "SELECT e.id FROM executions e JOIN jobs j ON j.id = e.job_id WHERE j.active"
+    return [str(row[0]) for row in connection.execute(query)]
+
+
 def page(
     connection: sqlite3.Connection,
     column: str,

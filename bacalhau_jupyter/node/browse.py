@@ -1,0 +1,177 @@
+"""What this node could read inputs from, place by place (``api.base.DataBrowser``)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote, unquote
+
+from bacalhau_jupyter.models.api import DataEntry, ListDataResponse
+from bacalhau_jupyter.models.errors import BadRequest, Forbidden, IOFailure, NotFound
+from bacalhau_jupyter.sources.allowlist import KEY, AllowedPath, parse_allow_list, split_glob
+
+_COMPONENT = "DataBrowser"
+_FILE = "file://"
+_SAFE = "/-._~!$&'()*+,;=:@"
+
+
+class Place(Protocol):
+    """Somewhere that inputs can come from."""
+
+    scheme: str
+    """How its URIs start, ``://`` included."""
+
+    name: str
+    """What people call it."""
+
+    async def is_offered(self) -> bool:
+        """Whether it is set up on this node."""
+        ...
+
+    async def look(self, uri: str, limit: int, token: str) -> ListDataResponse:
+        """Return one page of what lies at ``uri``; raises BacalhauError."""
+        ...
+
+
+class DataPlaces:
+    """Every place that inputs can come from, by the scheme of its URIs."""
+
+    def __init__(self, *places: Place) -> None:
+        self._places = {place.scheme: place for place in places}
+
+    async def list(self, uri: str, limit: int, token: str) -> ListDataResponse:
+        """Return one page of what lies at ``uri``; the places themselves where it is empty."""
+        if not uri:
+            offered = [place for place in self._places.values() if await place.is_offered()]
+            return ListDataResponse(
+                entries=[DataEntry(name=place.name, uri=place.scheme, kind="directory") for place in offered]
+            )
+        place = self._places.get(uri.partition("://")[0] + "://")
+        if place is None:
+            raise BadRequest(
+                f"this node has no data at {uri[:80]}",
+                hint="places: " + (", ".join(self._places) or "none"),
+                component=_COMPONENT,
+            )
+        return await place.look(uri, limit, token)
+
+
+class LocalPaths:
+    """Paths that the node's owner shares with jobs (``Compute.AllowListedLocalPaths``).
+
+    Parameters
+    ----------
+    allow_list
+        The configured value, read anew for each look.
+    hidden
+        Paths that are never shown, nor what lies below them.
+    """
+
+    scheme = _FILE
+    name = "Local paths"
+
+    def __init__(self, allow_list: Callable[[], object], hidden: Sequence[Path]) -> None:
+        self._allow_list = allow_list
+        self._hidden = [Path(os.path.realpath(path)) for path in hidden]
+
+    async def is_offered(self) -> bool:
+        """Whether anything is shared."""
+        return bool(parse_allow_list(self._allow_list()))
+
+    async def look(self, uri: str, limit: int, token: str) -> ListDataResponse:
+        """Return the shared entries of a directory, directories first; of no directory the shared roots.
+
+        Raises
+        ------
+        BacalhauError
+            The path is not shared, does not exist, or can't be read.
+        """
+        return await asyncio.to_thread(self._list, uri, limit, token)
+
+    def _list(self, uri: str, limit: int, token: str) -> ListDataResponse:
+        allowed = parse_allow_list(self._allow_list())
+        path = unquote(uri.removeprefix(_FILE))
+        entries = self._entries(Path(path), allowed) if path else self._roots(allowed)
+        entries.sort(key=lambda entry: (entry.kind != "directory", entry.name))
+        first = _offset(token)
+        page = entries[first : first + limit]
+        after = first + len(page)
+        return ListDataResponse(uri=uri, entries=page, next_token=str(after) if after < len(entries) else "")
+
+    def _roots(self, allowed: Sequence[AllowedPath]) -> list[DataEntry]:
+        fixed = dict.fromkeys(os.path.realpath(split_glob(entry.glob)[0]) for entry in allowed)
+        found = (self._describe(Path(path), path, allowed) for path in fixed)
+        return [entry for entry in found if entry is not None]
+
+    def _entries(self, path: Path, allowed: Sequence[AllowedPath]) -> list[DataEntry]:
+        real = Path(os.path.realpath(path))
+        if not path.is_absolute() or not _is_shown(real, allowed) or self._is_hidden(real):
+            raise Forbidden(
+                f"this node does not share {path}",
+                hint=f"the node's owner can add it to {KEY}",
+                component=_COMPONENT,
+            )
+        try:
+            found = [self._describe(real / name, name, allowed) for name in os.listdir(real)]  # noqa: PTH208
+        except FileNotFoundError:
+            raise NotFound(f"{path} does not exist", component=_COMPONENT) from None
+        except NotADirectoryError:
+            raise BadRequest(f"{path} is a file", component=_COMPONENT) from None
+        except OSError as error:
+            raise IOFailure(f"{path} can't be listed: {error.strerror}", component=_COMPONENT) from error
+        return [entry for entry in found if entry is not None]
+
+    def _describe(self, path: Path, name: str, allowed: Sequence[AllowedPath]) -> DataEntry | None:
+        """Describe an entry; None where it is not shared, not readable, or no file or directory."""
+        real = Path(os.path.realpath(path))
+        if self._is_hidden(real) or not _is_shown(real, allowed):
+            return None
+        try:
+            info = real.stat()
+            str(path).encode()
+        except (OSError, UnicodeEncodeError):
+            return None
+        is_directory = real.is_dir()
+        if not (is_directory or real.is_file()) or not os.access(real, os.R_OK):
+            return None
+        return DataEntry(
+            name=name,
+            uri=_FILE + quote(str(path), safe=_SAFE),
+            kind="directory" if is_directory else "file",
+            size=0 if is_directory else info.st_size,
+            modify_time=info.st_mtime_ns,
+            writable=any(entry.writable and entry.matches(real) for entry in allowed),
+        )
+
+    def _is_hidden(self, path: Path) -> bool:
+        return any(path == hidden or hidden in path.parents for hidden in self._hidden)
+
+
+def _is_shown(path: Path, allowed: Sequence[AllowedPath]) -> bool:
+    """Whether a job could see the path, or it leads to one that a job could see."""
+    for entry in allowed:
+        if any(entry.matches(candidate) for candidate in (path, *path.parents)):
+            return True
+        if path.is_dir() and any(leading.matches(path) for leading in _leading(entry)):
+            return True
+    return False
+
+
+def _leading(entry: AllowedPath) -> Iterator[AllowedPath]:
+    """Yield globs of the directories between the fixed part of an entry and what it means."""
+    fixed, rest = split_glob(entry.glob)
+    parts = [part for part in rest.split("/") if part]
+    for count in range(len(parts)):
+        glob = "/".join((fixed.rstrip("/"), *parts[:count])) or "/"
+        yield AllowedPath(glob, writable=False)
+
+
+def _offset(token: str) -> int:
+    if not token:
+        return 0
+    if not (token.isascii() and token.isdigit() and len(token) < 10):
+        raise BadRequest(f"{token[:40]!r} is not a token of this list", component=_COMPONENT)
+    return int(token)

@@ -1,0 +1,155 @@
+"""Published results as files: what the panel lists and opens without fetching an archive (``api.base.ResultFiles``)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bacalhau_jupyter.models.api import ResultFile
+from bacalhau_jupyter.models.errors import BadRequest, NotFound
+from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.node.results import removed
+from bacalhau_jupyter.publishers.local import result_path
+from bacalhau_jupyter.transfer.archive_http import HttpRanges, Link
+from bacalhau_jupyter.transfer.archive_ranges import FileRanges
+from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
+from bacalhau_jupyter.transfer.ipfs_results import open_ipfs_result
+from bacalhau_jupyter.transfer.readers import EntryKind, ResultReader
+from bacalhau_jupyter.transfer.signing import LOCAL
+
+KEPT = 8
+"""Results that stay open after somebody looked into them."""
+
+_COMPONENT = "Results"
+_ARCHIVES = (".tar.gz", ".tgz")
+
+Signer = Callable[[SpecConfig, str], SpecConfig]
+
+
+@dataclass
+class _Open:
+    """An open result and how many look at it at the moment."""
+
+    reader: ResultReader
+    users: int = 0
+    dropped: bool = False
+
+
+class NodeResultFiles:
+    """Opens results where they were published, with this node's credentials.
+
+    Parameters
+    ----------
+    data_dir
+        The compute role's directory.
+    sign
+        Signs links to buckets (`node.results.LocalResults.sign`).
+    ipfs_endpoint
+        Kubo's RPC multiaddress; empty without one.
+    """
+
+    def __init__(self, data_dir: Path, sign: Signer, ipfs_endpoint: str = "") -> None:
+        self._data_dir = data_dir
+        self._sign = sign
+        self._ipfs_endpoint = ipfs_endpoint
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+
+    async def list(self, reference: SpecConfig) -> Sequence[ResultFile]:
+        """Return every entry of a result."""
+        async with self._reader(reference) as reader:
+            return [
+                ResultFile(path=entry.path, size=entry.size, kind=entry.kind.value, target=entry.target)
+                for entry in await reader.entries()
+            ]
+
+    async def size(self, reference: SpecConfig, path: str) -> int:
+        """Return the bytes of one file; raises NotFound where there is no such file."""
+        async with self._reader(reference) as reader:
+            for entry in await reader.entries():
+                if entry.path == path and entry.kind is EntryKind.FILE:
+                    return entry.size
+        raise NotFound(f"the result holds no file {path[:200]}", component=_COMPONENT)
+
+    async def read(self, reference: SpecConfig, path: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Yield a part of one file."""
+        async with self._reader(reference) as reader:
+            async for chunk in reader.read(path, start, stop):
+                yield chunk
+
+    async def close(self) -> None:
+        """Let go of everything that is open."""
+        opened, self._open = self._open, OrderedDict()
+        for each in opened.values():
+            await each.reader.close()
+
+    @asynccontextmanager
+    async def _reader(self, reference: SpecConfig) -> AsyncIterator[ResultReader]:
+        key = json.dumps([reference.type, reference.params], sort_keys=True, default=str)
+        found = self._open.get(key)
+        if found is None:
+            found = self._open[key] = _Open(self._opened(reference))
+        self._open.move_to_end(key)
+        found.users += 1
+        await self._make_room()
+        try:
+            yield found.reader
+        except BaseException:
+            # What failed once is opened anew: its archive may be another one by now.
+            if self._open.get(key) is found:
+                del self._open[key]
+            found.dropped = True
+            raise
+        finally:
+            found.users -= 1
+            if found.dropped and not found.users:
+                await found.reader.close()
+
+    async def _make_room(self) -> None:
+        idle = [key for key, each in self._open.items() if not each.users]
+        for key in idle[: max(0, len(self._open) - KEPT)]:
+            await self._open.pop(key).reader.close()
+
+    def _opened(self, reference: SpecConfig) -> ResultReader:
+        """Return a reader; only places that this node publishes to itself are ever asked."""
+        params = {name.lower(): value for name, value in reference.params.items()}
+        if reference.is_type(LOCAL):
+            execution_id = str(params.get("executionid", ""))
+            path = result_path(self._data_dir, execution_id)
+            if not path.is_file():
+                raise removed(self._data_dir, execution_id) or NotFound(
+                    "the result is not on this node any more",
+                    hint="It may have been cleaned up; run the job again.",
+                    component="LocalPublisher",
+                )
+            return ArchiveReader(FileRanges(path))
+        if reference.is_type("s3managed") or (
+            reference.is_type("s3") and str(params.get("key", "")).endswith(_ARCHIVES)
+        ):
+            return self._bucket_archive(reference)
+        if reference.is_type("s3"):
+            from bacalhau_jupyter.transfer.s3_results import open_s3_result
+
+            return open_s3_result(reference)
+        if reference.is_type("ipfs") and self._ipfs_endpoint:
+            return open_ipfs_result(reference, self._ipfs_endpoint)
+        raise BadRequest(
+            f"this node can't look into results of type {reference.type[:40] or 'none'}",
+            component=_COMPONENT,
+        )
+
+    def _bucket_archive(self, reference: SpecConfig) -> ResultReader:
+        async def link() -> Link:
+            signed = await asyncio.to_thread(self._sign, reference, "")
+            params = {name.lower(): value for name, value in signed.params.items()}
+            url = params.get("url") or params.get("presignedurl")
+            if not url:
+                raise BadRequest("this node does not sign links to results in buckets", component=_COMPONENT)
+            return Link(str(url))
+
+        ranges = HttpRanges(link)
+        return ArchiveReader(ranges, close=ranges.close)

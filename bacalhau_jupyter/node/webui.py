@@ -1,0 +1,106 @@
+"""The listener of the stand-alone web page: ``WebUI.Enabled``, ``WebUI.Listen``."""
+
+from __future__ import annotations
+
+import ipaddress
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from aiohttp import web
+
+from bacalhau_jupyter.api.app import KEEPALIVE_S, LINE_LIMIT
+from bacalhau_jupyter.api.base import ApiServices
+from bacalhau_jupyter.api.webui import LOGIN, WebUI
+from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.node import ports
+
+BUILT = Path(__file__).parents[1] / "webui"
+"""Where the built front end lies; a checkout that was not built has none."""
+
+SHUTDOWN_S = 2.0
+
+
+class WebPage:
+    """The running web page.
+
+    Attributes
+    ----------
+    url
+        Its address, as a browser on this host dials it.
+    """
+
+    def __init__(self, ui: WebUI, host: str, port: int) -> None:
+        self._ui = ui
+        self._host = host
+        shown = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
+        self.url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+    @property
+    def is_open_to_others(self) -> bool:
+        """Whether it listens beyond this machine."""
+        try:
+            return not ipaddress.ip_address(self._host or "0.0.0.0").is_loopback
+        except ValueError:
+            return self._host != "localhost"
+
+    def login_link(self) -> str:
+        """Return an address that logs in once; its token is in the fragment, which no server ever sees."""
+        return f"{self.url}{LOGIN}#token={self._ui.sessions.one_time_token()}"
+
+
+def listen_address(config: Config) -> tuple[str, int]:
+    """Return host and port of ``WebUI.Listen``.
+
+    Raises
+    ------
+    ConfigurationError
+        It is not of the form ``host:port``.
+    """
+    text = str(config["WebUI.Listen"])
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ConfigurationError(f"WebUI.Listen {text!r} is not HOST:PORT", component="Config")
+    return host.strip("[]"), int(port)
+
+
+async def start_webui(
+    stack: AsyncExitStack,
+    config: Config,
+    services: ApiServices,
+    key: str,
+    clock: Clock,
+    built: Path = BUILT,
+) -> WebPage:
+    """Serve the page until ``stack`` is closed.
+
+    Raises
+    ------
+    ConfigurationError
+        The address can't be listened on.
+    """
+    host, port = listen_address(config)
+    try:
+        listener = ports.listen(host, port)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"the web page can't be served: {error.message}",
+            hint="Choose another WebUI.Listen.",
+            component="WebUI",
+        ) from error
+    stack.callback(listener.close)
+    ui = WebUI(services, key, clock, built)
+    runner = web.AppRunner(
+        ui.app(),
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=KEEPALIVE_S,
+        max_line_size=LINE_LIMIT,
+        max_field_size=LINE_LIMIT,
+        shutdown_timeout=SHUTDOWN_S,
+    )
+    stack.push_async_callback(runner.cleanup)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    return WebPage(ui, host, listener.getsockname()[1])

@@ -1,0 +1,196 @@
+"""``POST <base_url>bacalhau/notebooks``: run a notebook of this Jupyter server as a job."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from jupyter_client.kernelspec import NoSuchKernel
+from jupyter_core.utils import ensure_async
+from tornado import web
+
+from bacalhau_jupyter.client import notebook_files, notebooks
+from bacalhau_jupyter.models.codec import convert, encode
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound
+from bacalhau_jupyter.server.base import GatewayAPIHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from bacalhau_jupyter.client.api import AsyncAPI
+    from bacalhau_jupyter.models.job import Job
+    from bacalhau_jupyter.server.collector import NotebookCollector
+
+T = TypeVar("T")
+_TIMEOUT_S = 60.0
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """What the job asks for, as Bacalhau writes it."""
+
+    cpu: str = ""
+    memory: str = ""
+    disk: str = ""
+    gpu: str = ""
+
+
+class Order(msgspec.Struct):
+    """The request's body."""
+
+    path: str = ""
+    parameters: dict[str, Any] = {}
+    image: str = ""
+    kernel: str = ""
+    resources: Resources = Resources()
+    inputs: list[str] = []
+    env: dict[str, str] = {}
+    network: str = ""
+    timeout: int = 0
+    name: str = ""
+
+
+class NotebooksHandler(GatewayAPIHandler):
+    """Submits a notebook; its executed copy is written beside it when the job is over."""
+
+    SUPPORTED_METHODS = ("POST", "OPTIONS")
+
+    @web.authenticated
+    async def post(self) -> None:
+        """Answer ``{"job_id", "path", "copy"}``; the copy's name is the one it gets if that is still free then."""
+        try:
+            await self.authorize("execute")
+            await self._authorize_contents()
+            async with asyncio.timeout(_TIMEOUT_S):
+                order = read_order(self.request.body)
+                job_id = await self._submit(order)
+        except BacalhauError as error:
+            self.send_envelope(error)
+            return
+        except TimeoutError:
+            self.send_envelope(
+                BacalhauError(
+                    "the cluster did not take the notebook in time", component="Gateway", status=504
+                )
+            )
+            return
+        folder = PurePosixPath(order.path).parent
+        copy = str(folder / notebook_files.copy_name(order.path))
+        self.finish(encode({"job_id": job_id, "path": order.path, "copy": copy}))
+
+    async def _authorize_contents(self) -> None:
+        """Ask for the rights on the notebook and on its copy, too: this is a way to read and to write files."""
+        for action in ("read", "write"):
+            allowed = self.authorizer.is_authorized(self, self.current_user, action, "contents")
+            if not await ensure_async(allowed):
+                raise Forbidden(f"this Jupyter user may not {action} files", component="Gateway")
+
+    async def _submit(self, order: Order) -> str:
+        collector = self.gateway.notebooks
+        if collector is None:
+            raise BacalhauError("the extension is stopping", component="Gateway", status=503)
+        notebook = await self._read(order.path)
+        argv = None if order.image else await self._kernel(notebook, order.kernel)
+        model = await self._job(collector, order, notebook, argv)
+        answer = await ask(collector, lambda _: collector.client.asubmit(model))
+        await collector.expect(answer.job_id, order.path)
+        return answer.job_id
+
+    async def _read(self, path: str) -> dict[str, Any]:
+        try:
+            manager: Any = self.contents_manager
+            found = await ensure_async(manager.get(path, type="notebook", content=True))
+        except web.HTTPError as error:
+            if error.status_code == 404:
+                raise NotFound(f"there is no notebook {path}", component="Gateway") from error
+            why = error.log_message or error.reason or "it is none"
+            raise BadRequest(
+                f"{path} can't be read as a notebook: {why}"[:500], component="Gateway"
+            ) from error
+        # Plain data out of whatever the contents manager made of it.
+        return notebook_files.check_notebook(json.loads(json.dumps(found["content"])), path)
+
+    async def _kernel(self, notebook: dict[str, Any], name: str) -> list[str]:
+        found = notebook["metadata"].get("kernelspec")
+        wanted = name or (found.get("name") if isinstance(found, dict) else "") or "python3"
+        try:
+            spec = await ensure_async(self.kernel_spec_manager.get_kernel_spec(str(wanted)))
+        except (NoSuchKernel, ValueError) as error:
+            raise BadRequest(
+                f"this Jupyter server has no kernel {wanted!r}", hint="choose another kernel, or an image"
+            ) from error
+        return notebooks.checked_argv(str(wanted), spec.argv, spec.language)
+
+    @staticmethod
+    async def _job(
+        collector: NotebookCollector, order: Order, notebook: dict[str, Any], argv: list[str] | None
+    ) -> Job:
+        node = await ask(collector, lambda api: api.agent_node())
+        embedded = collector.client.api_now().endpoint.embedded
+
+        def build() -> Job:
+            return notebooks.notebook_job(
+                notebook_files.with_parameters(notebook, order.parameters),
+                order.path,
+                node,
+                shares_machine=embedded,
+                image=order.image,
+                argv=argv,
+                collector="jupyter",
+                cpu=order.resources.cpu,
+                memory=order.resources.memory,
+                disk=order.resources.disk,
+                gpu=order.resources.gpu,
+                inputs=order.inputs,
+                env=order.env,
+                network=order.network,
+                timeout=order.timeout,
+                name=order.name,
+            )
+
+        # Asks another interpreter for its paths, sometimes.
+        return await asyncio.to_thread(build)
+
+
+async def ask(collector: NotebookCollector, work: Callable[[AsyncAPI], Awaitable[T]]) -> T:
+    """Make one API call on the client's own loop."""
+    client = collector.client
+    await asyncio.to_thread(client.api)
+    return await asyncio.wrap_future(client.portal.start(client.acall(work)))
+
+
+def read_order(body: bytes) -> Order:
+    """Read the request's body.
+
+    Raises
+    ------
+    BadRequest
+        It is no JSON, a member is unknown or of the wrong type, or the path leads elsewhere.
+    """
+    try:
+        plain = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}", component="Gateway") from error
+    if not isinstance(plain, dict):
+        raise BadRequest("the body must be an object with the notebook's path", component="Gateway")
+    order = convert(plain, Order, "notebook order")
+    check_path(order.path)
+    for text in order.inputs:
+        # A bare path would be read on this server, relative to who knows what.
+        if "://" not in text:
+            raise BadRequest(
+                f"input {text!r} is no address (s3://…, https://…, file:///…)", component="Gateway"
+            )
+    if order.timeout < 0:
+        raise BadRequest("timeout must not be negative", component="Gateway")
+    return order
+
+
+def check_path(path: str) -> None:
+    """Refuse what is no plain path to a notebook below the server's root; raises as `read_order` does."""
+    parts = path.split("/")
+    plain = path.isprintable() and "\\" not in path and not any(part in ("", ".", "..") for part in parts)
+    if not plain or not path.endswith(".ipynb"):
+        raise BadRequest(f"{path[:200]!r} is not the path of a notebook", component="Gateway")

@@ -1,0 +1,172 @@
+"""Results seen as files, and data seen as places, over the API of a real node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bacalhau_jupyter.node.node import running_node
+from tests.node.test_node import JOBS, MakeConfig, client, noop, run
+
+DATA = "/api/v1/compute/data"
+
+
+def writing(text: str) -> dict[str, Any]:
+    return noop(
+        Engine={"Type": "process", "Params": {"Command": ["/bin/sh", "-c", text]}},
+        Publisher={"Type": "local"},
+        ResultPaths=[{"Name": "outputs", "Path": "/outputs"}],
+        Timeouts={"TotalTimeout": 60},
+    )
+
+
+async def listing(session: aiohttp.ClientSession, job: str) -> dict[str, Any]:
+    async with session.get(f"{JOBS}/{job}/results/files") as answer:
+        assert answer.status == 200, await answer.text()
+        (found,) = (await answer.json())["Results"]
+    return dict(found)
+
+
+async def test_a_result_is_listed_and_read_file_by_file(node_config: MakeConfig) -> None:
+    async with running_node(node_config()) as node, client(node) as session:
+        job = await run(
+            session,
+            writing("mkdir outputs/d; seq 1 50000 > 'outputs/d/a b ü.txt'; : > outputs/empty; echo said"),
+        )
+        found = await listing(session, job)
+        files = {item["Path"]: item for item in found["Files"]}
+        assert files["outputs/d"]["Kind"] == "directory"
+        assert files["stdout"]["Size"] == len("said\n")
+        assert found["Type"] == "local" and found["Truncated"] is False
+        text = "".join(f"{number}\n" for number in range(1, 50001)).encode()
+        url = f"{JOBS}/{job}/results/files/{found['ExecutionID']}/outputs/d/a%20b%20%C3%BC.txt"
+        async with session.get(url) as answer:
+            assert (answer.status, await answer.read()) == (200, text)
+            assert answer.headers["Content-Disposition"] == "attachment"
+            assert answer.headers["Content-Type"] == "application/octet-stream"
+        for given, expected in {
+            "bytes=0-9": text[:10],
+            "bytes=200000-200009": text[200000:200010],
+            "bytes=-5": text[-5:],
+            "bytes=288000-": text[288000:],
+        }.items():
+            async with session.get(url, headers={"Range": given}) as answer:
+                assert (answer.status, await answer.read()) == (206, expected)
+                assert answer.headers["Content-Range"].endswith(f"/{len(text)}")
+        async with session.get(url, headers={"Range": "bytes=999999-"}) as answer:
+            assert answer.status == 416
+        async with session.get(url.replace("a%20b%20%C3%BC.txt", "..%2f..%2f..%2fetc%2fpasswd")) as answer:
+            assert answer.status == 404
+        async with session.get(f"{JOBS}/{job}/results/files/{found['ExecutionID']}/outputs/empty") as answer:
+            assert (answer.status, await answer.read()) == (200, b"")
+        async with session.get(f"{JOBS}/{job}/results/files/e-nobody/stdout") as answer:
+            assert answer.status == 404
+        async with (
+            aiohttp.ClientSession(node.url) as anybody,
+            anybody.get(url, headers={"Origin": "http://evil"}) as answer,
+        ):
+            assert answer.status == 401
+
+
+async def test_a_result_that_was_removed_says_so_and_the_list_still_answers(node_config: MakeConfig) -> None:
+    config = node_config()
+    async with running_node(config) as node, client(node) as session:
+        job = await run(session, writing("echo x > outputs/x"))
+        (archive,) = Path(config["DataDir"]).rglob("local-publisher/*.tar.gz")
+        archive.unlink()
+        found = await listing(session, job)
+        assert found["Files"] == []
+        assert "not on this node any more" in found["Problem"]
+
+
+async def test_shared_paths_are_shown_to_the_owner_only(node_config: MakeConfig, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "sales.csv").write_text("a,b\n")
+    config = node_config(Compute__AllowListedLocalPaths=[f"{shared}/**:ro"])
+    async with running_node(config) as node, client(node) as session:
+        async with session.get(DATA) as answer:
+            places = [entry["URI"] for entry in (await answer.json())["Entries"]]
+        assert "file://" in places
+        async with session.get(DATA, params={"uri": f"file://{shared}"}) as answer:
+            (entry,) = (await answer.json())["Entries"]
+        assert (entry["Name"], entry["URI"], entry["Size"]) == (
+            "sales.csv",
+            f"file://{shared}/sales.csv",
+            4,
+        )
+        async with session.get(DATA, params={"uri": "file:///etc"}) as answer:
+            assert answer.status == 403
+        async with (
+            aiohttp.ClientSession(node.url) as anybody,
+            anybody.get(DATA, headers={"Origin": "http://evil"}) as answer,
+        ):
+            assert answer.status == 401
+
+
+async def test_buckets_are_shown_page_by_page_with_the_nodes_credentials(
+    node_config: MakeConfig, s3_credentials: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_credentials.url)
+    s3 = s3_credentials.client()
+    s3.create_bucket(Bucket="browsed")
+    for number in range(5):
+        s3.put_object(Bucket="browsed", Key=f"2026/{number}.csv", Body=b"x" * number)
+    s3.put_object(Bucket="browsed", Key="2026/deep/er.csv", Body=b"x")
+    async with running_node(node_config()) as node, client(node) as session:
+        async with session.get(DATA) as answer:
+            assert "s3://" in [entry["URI"] for entry in (await answer.json())["Entries"]]
+        async with session.get(DATA, params={"uri": "s3://"}) as answer:
+            assert "s3://browsed/" in [entry["URI"] for entry in (await answer.json())["Entries"]]
+        seen: dict[str, tuple[str, int]] = {}
+        token = ""
+        while True:
+            wanted = {"uri": "s3://browsed/2026/", "limit": "2", "next_token": token}
+            async with session.get(DATA, params=wanted) as answer:
+                page = await answer.json()
+            assert len(page["Entries"]) <= 2
+            seen |= {entry["URI"]: (entry["Kind"], entry["Size"]) for entry in page["Entries"]}
+            token = page["NextToken"]
+            if not token:
+                break
+        assert seen == {
+            "s3://browsed/2026/deep/": ("directory", 0),
+            **{f"s3://browsed/2026/{number}.csv": ("file", number) for number in range(5)},
+        }
+        async with session.get(DATA, params={"uri": "s3://nowhere-at-all/"}) as answer:
+            assert answer.status == 404
+            assert "nowhere-at-all" in (await answer.json())["Message"]
+
+
+async def test_the_owner_cleans_up_and_what_went_is_told(node_config: MakeConfig) -> None:
+    async with running_node(node_config()) as node, client(node) as session:
+        job = await run(session, writing("head -c 100000 /dev/zero > outputs/x"))
+        running = noop(Engine={"Type": "noop", "Params": {}}, Publisher={"Type": "local"})
+        await run(session, running)
+
+        async def usage() -> dict[str, Any]:
+            async with session.get("/api/v1/agent/node") as answer:
+                info = await answer.json()
+            return dict(info["ComputeNodeInfo"]["LocalResults"])
+
+        before = await usage()
+        assert before["Count"] == 2
+        async with session.delete("/api/v1/compute/results?older_than=3600") as answer:
+            assert (await answer.json())["Count"] == 0
+        async with session.delete("/api/v1/compute/results") as answer:
+            gone = await answer.json()
+        assert (gone["Bytes"], gone["Count"]) == (before["Bytes"], 2)
+        assert (await usage())["Bytes"] == 0
+        assert "owner cleaned up" in (await listing(session, job))["Problem"]
+        async with session.delete("/api/v1/compute/inputcache") as answer:
+            assert answer.status == 200
+        async with session.delete("/api/v1/compute/results?older_than=-1") as answer:
+            assert answer.status == 400
+        async with (
+            aiohttp.ClientSession(node.url) as anybody,
+            anybody.delete("/api/v1/compute/results", headers={"Origin": "http://evil"}) as answer,
+        ):
+            assert answer.status == 401

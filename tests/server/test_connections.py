@@ -1,0 +1,124 @@
+"""Saved connections: kept as the official CLI keeps them, switched under running panels, never telling a token."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bacalhau_jupyter.config.endpoint import resolve_endpoint
+from bacalhau_jupyter.config.profiles import ProfileStore
+from bacalhau_jupyter.config.repo import Repo
+from tests.server.conftest import Jupyter, Starter, nodes_of, until
+from tests.services.node_fixtures import NodeFactory
+
+JOBS = "/api/v1/orchestrator/jobs"
+NOOP = {"Name": "main", "Engine": {"Type": "noop", "Params": {}}}
+
+
+async def call(jupyter: Jupyter, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+    async with jupyter.request(method, path, json=body) as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json()
+
+
+async def test_a_switch_takes_panel_kernels_and_lease_to_the_other_cluster_and_back(
+    start_jupyter: Starter, own_node: Repo, node_factory: NodeFactory
+) -> None:
+    other = await asyncio.to_thread(node_factory)
+    jupyter = await start_jupyter(
+        BacalhauApp={"grace_period": "1s", "node_options": ["--api-port=0"]},
+    )
+    mine = (await call(jupyter, "GET", "/status"))["cluster"]["url"]
+    await until(lambda: nodes_of(own_node))
+    saved = await call(
+        jupyter, "PUT", "/connections", {"name": "other", "endpoint": other.url, "token": other.key}
+    )
+    assert saved["current"] == ""
+    assert [item["name"] for item in saved["connections"]] == ["other"]
+    async with jupyter.ws("/api/v1/orchestrator/events") as events:
+        assert (await call(jupyter, "PUT", "/connections/current", {"name": "other"}))["current"] == "other"
+        # Whoever watched the old cluster is told to look again.
+        async with asyncio.timeout(10):
+            assert (await events.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        assert events.close_code == 1001
+    status = await call(jupyter, "GET", "/status")
+    assert status["cluster"] == {"url": other.url, "source": "profile other", "embedded": False}
+    job = await call(
+        jupyter, "PUT", f"/api{JOBS[4:]}", {"Job": {"Type": "batch", "Count": 1, "Tasks": [NOOP]}}
+    )
+    # Kernels and shells of this repo directory ask the same cluster.
+    found = resolve_endpoint(own_node)
+    assert found is not None and found.url == other.url
+    # Without our lease the idle node of this machine ends; back again, it is started again.
+    await until(lambda: not nodes_of(own_node))
+    await call(jupyter, "PUT", "/connections/current", {"name": ""})
+    status = await call(jupyter, "GET", "/status")
+    assert status["cluster"]["embedded"] is True and status["cluster"]["url"] != other.url
+    listed = await call(jupyter, "GET", f"/api{JOBS[4:]}?namespace=*")
+    assert job["JobID"] not in [item["ID"] for item in listed["Items"]]
+    assert mine != other.url
+    await until(lambda: jupyter.gateway.activity.active_jobs is not None)
+
+
+async def test_a_token_goes_in_and_never_comes_out_nor_to_another_server(
+    start_jupyter: Starter, own_node: Repo, node_factory: NodeFactory
+) -> None:
+    other = await asyncio.to_thread(node_factory, "--config=API.TrustLocalUser=false")
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    wanted = {"name": "prod", "endpoint": other.url, "token": other.key}
+    told = await call(jupyter, "POST", "/connections/test", {**wanted, "token": "wrong"})
+    assert told["ok"] is False and "does not accept this caller" in told["problem"]
+    assert (await call(jupyter, "POST", "/connections/test", wanted))["nodes"] == 1
+    saved = await call(jupyter, "PUT", "/connections", wanted)
+    assert other.key not in str(saved)
+    assert saved["connections"][0]["has_token"] is True
+    # The saved token is used for the saved endpoint only.
+    assert (await call(jupyter, "POST", "/connections/test", {**wanted, "token": ""}))["ok"] is True
+    elsewhere = other.url.replace("127.0.0.1", "localhost")
+    told = await call(jupyter, "POST", "/connections/test", {**wanted, "endpoint": elsewhere, "token": ""})
+    assert told["ok"] is False
+    assert ProfileStore(own_node.profiles_dir).load("prod").token == other.key
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "told"),
+    [
+        ("PUT", "/connections", {"name": "", "endpoint": "h:1"}, 400, "needs a name"),
+        ("PUT", "/connections", {"name": "../x", "endpoint": "h:1"}, 400, "not a name"),
+        ("PUT", "/connections", {"name": "x", "endpoint": ""}, 400, "endpoint"),
+        ("PUT", "/connections", {"name": "x", "endpoint": "ftp://h"}, 400, "http or https only"),
+        ("PUT", "/connections", {"name": "x", "endpoint": "h:1", "timeout": "soon"}, 400, "timeout"),
+        ("PUT", "/connections", {"nome": "x"}, 400, "can't be read"),
+        ("PUT", "/connections/current", {"name": "nobody"}, 404, "not found"),
+        ("DELETE", "/connections/saved/nobody", None, 404, "not found"),
+        ("POST", "/connections/test", [], 400, "can't be read"),
+    ],
+)
+async def test_nonsense_is_refused_in_one_sentence(
+    start_jupyter: Starter, own_node: Repo, method: str, path: str, body: Any, status: int, told: str
+) -> None:
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    assert told in (await call(jupyter, method, path, body, status))["Message"]
+
+
+async def test_a_cluster_named_in_the_environment_stays_and_says_so(jupyter: Jupyter) -> None:
+    assert (await call(jupyter, "GET", "/connections"))["fixed_by"] == "BACALHAU_API_HOST"
+    told = await call(jupyter, "PUT", "/connections/current", {"name": ""}, 409)
+    assert "BACALHAU_API_HOST" in told["Message"]
+
+
+async def test_the_used_connection_can_not_be_removed_and_another_can(
+    start_jupyter: Starter, own_node: Repo
+) -> None:
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    for name in ("a", "b"):
+        await call(jupyter, "PUT", "/connections", {"name": name, "endpoint": "127.0.0.1:9"})
+    await call(jupyter, "PUT", "/connections/current", {"name": "a"})
+    await call(jupyter, "DELETE", "/connections/saved/a", status=409)
+    left = await call(jupyter, "DELETE", "/connections/saved/b")
+    assert [item["name"] for item in left["connections"]] == ["a"]
+    status = await call(jupyter, "GET", "/status")
+    assert status["alive"] is False and status["problem"]

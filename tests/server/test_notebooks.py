@@ -1,0 +1,170 @@
+"""A notebook of a real Jupyter server as a job on a real node; the executed copy lies beside it afterwards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.server.collector import DIRECTORY
+from tests.client.test_notebooks import cell, notebook
+from tests.server.conftest import Cluster, Jupyter, Starter, until
+from tests.server.test_app import ANY_PORT, JOBS
+from tests.server.test_auth import Recorder
+
+pytestmark = pytest.mark.timeout(200)
+
+
+@pytest.fixture
+def root(jp_root_dir: Path) -> Path:
+    pytest.importorskip("nbclient")
+    folder = jp_root_dir / "my reports"
+    folder.mkdir()
+    made = notebook(
+        cell("x = 0", "parameters"), cell("import time; time.sleep(1); print(x * 2)"), cell("assert x != 13")
+    )
+    (folder / "ä b.ipynb").write_text(json.dumps(made))
+    return jp_root_dir
+
+
+PATH = "my reports/ä b.ipynb"
+
+
+async def order(jupyter: Jupyter, **body: Any) -> tuple[int, Any]:
+    async with jupyter.request("POST", "/notebooks", json={"path": PATH, **body}) as answer:
+        return answer.status, await answer.json()
+
+
+async def arrived(path: Path) -> Any:
+    await until(path.is_file, 60)
+    return json.loads(path.read_text())
+
+
+async def test_the_executed_copy_comes_back_beside_the_original(
+    own_node: Repo, start_jupyter: Starter, root: Path
+) -> None:
+    jupyter = await start_jupyter(BacalhauApp=ANY_PORT)
+    status, told = await order(jupyter, parameters={"x": 21}, resources={"memory": "600mb"})
+    assert status == 200, told
+    assert told["copy"] == "my reports/ä b.out.ipynb"
+    copy = await arrived(root / told["copy"])
+    assert "".join(copy["cells"][2]["outputs"][0]["text"]) == "42\n"
+    assert copy["metadata"]["bacalhau"] == {"job_id": told["job_id"], "notebook": PATH}
+    async with jupyter.get(f"{JOBS}/{told['job_id']}") as answer:
+        job = (await answer.json())["Job"]
+    assert job["Meta"]["jupyter.org/notebook"] == PATH
+    await until(lambda: not list((own_node.path / DIRECTORY).iterdir()))
+
+
+async def test_a_failed_cell_comes_back_too_and_nothing_is_overwritten(
+    own_node: Repo, start_jupyter: Starter, root: Path
+) -> None:
+    (root / "my reports" / "ä b.out.ipynb").write_text("mine")
+    jupyter = await start_jupyter(BacalhauApp=ANY_PORT)
+    status, told = await order(jupyter, parameters={"x": 13})
+    assert status == 200, told
+    copy = await arrived(root / "my reports" / "ä b.out-1.ipynb")
+    assert copy["cells"][3]["outputs"][0]["ename"] == "AssertionError"
+    assert (root / "my reports" / "ä b.out.ipynb").read_text() == "mine"
+
+
+async def test_a_server_that_comes_back_collects_what_an_earlier_one_began(
+    own_node: Repo, start_jupyter: Starter, root: Path
+) -> None:
+    patient = {**ANY_PORT, "grace_period": "60s"}
+    first = await start_jupyter(BacalhauApp=patient)
+    status, told = await order(first, parameters={"x": 1})
+    assert status == 200, told
+    await start_jupyter.close()
+    assert not (root / told["copy"]).exists()
+    assert [file.stem for file in (own_node.path / DIRECTORY).iterdir()] == [told["job_id"]]
+    await start_jupyter(BacalhauApp=patient)
+    copy = await arrived(root / told["copy"])
+    assert copy["metadata"]["bacalhau"]["job_id"] == told["job_id"]
+    await until(lambda: not list((own_node.path / DIRECTORY).iterdir()))
+
+
+async def test_a_copy_that_was_saved_before_a_crash_is_not_saved_again(
+    own_node: Repo, start_jupyter: Starter, root: Path
+) -> None:
+    patient = {**ANY_PORT, "grace_period": "60s"}
+    first = await start_jupyter(BacalhauApp=patient)
+    _, told = await order(first)
+    await arrived(root / told["copy"])
+    records = own_node.path / DIRECTORY
+    await until(lambda: not list(records.iterdir()))
+    collector = first.gateway.notebooks
+    assert collector is not None
+    await collector.expect(told["job_id"], PATH)
+    await until(lambda: not list(records.iterdir()), 30)
+    assert sorted(file.name for file in (root / "my reports").glob("*.ipynb")) == [
+        "ä b.ipynb",
+        "ä b.out.ipynb",
+    ]
+
+
+BAD: list[tuple[dict[str, Any], int, str]] = [
+    ({"path": "../secret.ipynb"}, 400, "not the path of a notebook"),
+    ({"path": "/etc/x.ipynb"}, 400, "not the path of a notebook"),
+    ({"path": "a/./x.ipynb"}, 400, "not the path of a notebook"),
+    ({"path": "a\\..\\x.ipynb"}, 400, "not the path of a notebook"),
+    ({"path": "x.txt"}, 400, "not the path of a notebook"),
+    ({"path": ""}, 400, "not the path of a notebook"),
+    ({"path": "missing.ipynb"}, 404, "no notebook missing.ipynb"),
+    ({"path": "broken.ipynb"}, 400, "broken.ipynb"),
+    ({"path": 7}, 400, "path"),
+    ({"parameters": [1]}, 400, "parameters"),
+    ({"parameters": {"a b": 1}}, 400, "is not a variable name"),
+    ({"kernel": "nope"}, 400, "no kernel 'nope'"),
+    ({"resources": {"gpu": "1"}}, 400, "containers only"),
+    ({"resources": {"memory": "much"}}, 400, "memory"),
+    ({"inputs": ["./data"]}, 400, "is no address"),
+    ({"timeout": -1}, 400, "timeout"),
+]
+
+
+async def test_bad_orders_are_answered_in_one_sentence(
+    own_node: Repo, start_jupyter: Starter, root: Path
+) -> None:
+    (root / "broken.ipynb").write_text("{")
+    jupyter = await start_jupyter(BacalhauApp=ANY_PORT)
+    for body, status, sentence in BAD:
+        got, told = await order(jupyter, **body)
+        assert (got, sentence in told["Message"]) == (status, True), (body, told)
+        assert "Traceback" not in json.dumps(told)
+    assert not (own_node.path / DIRECTORY).exists()
+
+
+async def test_a_body_that_is_no_object_is_refused(jupyter: Jupyter, cluster: Cluster) -> None:
+    for body in (b"{", b"[]", b"\xff", b"[" * 100_000):
+        async with jupyter.request("POST", "/notebooks", data=body) as answer:
+            assert answer.status == 400, body[:10]
+    assert cluster.seen == []
+
+
+async def test_it_asks_for_the_rights_on_files_too(
+    start_jupyter: Starter, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    monkeypatch.setenv("BACALHAU_API_PORT", str(cluster.port))
+    Recorder.asked, Recorder.allowed = [], {"execute", "read"}
+    jupyter = await start_jupyter(ServerApp={"authorizer_class": Recorder})
+    status, told = await order(jupyter)
+    assert (status, told["Message"]) == (403, "this Jupyter user may not write files")
+    assert Recorder.asked == [("execute", "bacalhau"), ("read", "contents"), ("write", "contents")]
+    assert cluster.seen == []
+
+
+async def test_a_cluster_elsewhere_needs_an_image(jupyter: Jupyter, cluster: Cluster, root: Path) -> None:
+    from aiohttp import web
+
+    async def node(request: web.Request) -> web.Response:
+        return web.json_response({"NodeID": "n-far", "ComputeNodeInfo": {}})
+
+    cluster.answers["/api/v1/agent/node"] = node
+    status, told = await order(jupyter)
+    assert status == 400, told
+    assert "does not run on this machine" in told["Message"]
+    assert not cluster.has_seen(JOBS)

@@ -1,0 +1,53 @@
+"""Results of a real node through the gateway of a real Jupyter server under a base URL: in ranges, by our client."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bacalhau_jupyter import Client
+from bacalhau_jupyter.client.build import process
+from bacalhau_jupyter.transfer.archive_ranges import TAIL
+from tests.client.relay import Relay
+from tests.server.conftest import TOKEN, Starter
+from tests.services.node_fixtures import node, node_factory
+
+__all__ = ["node", "node_factory"]
+
+MB = 1 << 20
+
+
+async def test_one_file_of_a_large_result_is_read_through_the_gateway_without_the_rest(
+    start_jupyter: Starter, node_factory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    served = node_factory()
+    monkeypatch.setenv("BACALHAU_API_HOST", "127.0.0.1")
+    monkeypatch.setenv("BACALHAU_API_PORT", served.url.rpartition(":")[2])
+    monkeypatch.setenv("BACALHAU_API_KEY", served.repo.api_key())
+    jupyter = await start_jupyter("/user/x/")
+    relay = Relay(f"http://127.0.0.1:{jupyter.port}")
+
+    def look() -> None:
+        with Client(f"{relay.url}/user/x/bacalhau", api_key=TOKEN) as client:
+            script = (
+                "for i in 1 2 3; do head -c 8388608 /dev/urandom > outputs/$i.bin; done; echo hi > outputs/z"
+            )
+            result = client.submit(process(script)).result()
+            before = relay.received
+            assert result.ls("outputs/*") == ["outputs/1.bin", "outputs/2.bin", "outputs/3.bin", "outputs/z"]
+            assert relay.received - before < TAIL + 20_000
+            assert result.text("z") == "hi\n"
+            with result.open("2.bin") as file:
+                file.seek(1000)
+                bit = file.read(10)
+            assert relay.received - before < 6 * MB
+            assert result.get("2.bin", tmp_path).read_bytes()[1000:1010] == bit
+            client.job(result.job.id).get(tmp_path / "all")
+            assert (tmp_path / "all/outputs/3.bin").stat().st_size == 8 * MB
+
+    try:
+        await asyncio.to_thread(look)
+    finally:
+        await asyncio.to_thread(relay.close)
