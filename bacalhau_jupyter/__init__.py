@@ -20,7 +20,9 @@ _LAZY = {
     "JobResult": "bacalhau_jupyter.client.results",
     "docker": "bacalhau_jupyter.client.build",
     "process": "bacalhau_jupyter.client.build",
+    "s3": "bacalhau_jupyter.client.build",
     "inline": "bacalhau_jupyter.client.build",
+    "ipfs": "bacalhau_jupyter.client.build",
     "local": "bacalhau_jupyter.client.build",
     "local_path": "bacalhau_jupyter.client.build",
     "url": "bacalhau_jupyter.client.build",
@@ -56,3 +58,7 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     from bacalhau_jupyter.server.app import BacalhauApp
 
     return [{"module": "bacalhau_jupyter", "app": BacalhauApp}]
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "bacalhau-jupyter"}]

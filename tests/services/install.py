@@ -23,6 +23,7 @@ PACKAGES = {
     "docker-registry": "docker-registry",
     "busybox": "busybox-static",
     "debootstrap": "debootstrap",
+    "chromium": "chromium",
 }
 UPDATE_TIMEOUT = 300.0
 INSTALL_TIMEOUT = 900.0

@@ -1,0 +1,46 @@
+import { ITransport, json } from './transport';
+import { IDiskUsage } from './types';
+
+/** Something that can be an input: `URI` is what `-i` takes. */
+export interface IDataEntry {
+  Name: string;
+  URI: string;
+  Kind?: 'file' | 'directory' | string;
+  Size?: number;
+  Writable?: boolean;
+}
+
+export interface IDataPage {
+  URI?: string;
+  Entries?: IDataEntry[] | null;
+  /** Empty on the last page. */
+  NextToken?: string;
+}
+
+const PAGE = 200;
+
+/** What the connected node could read inputs from (feature `browse-data`). */
+export class DataApi {
+  constructor(private readonly transport: ITransport) {}
+
+  /** One page of what lies at an address; of the places themselves where it is empty. */
+  async list(uri: string, token = '', signal?: AbortSignal): Promise<IDataPage> {
+    const query = { uri, limit: PAGE, next_token: token };
+    return json(this.transport, 'GET', 'api/v1/compute/data', { query, signal });
+  }
+}
+
+/** What the connected node keeps on its disk (feature `clean-up`). Both answer with what is gone. */
+export class DiskApi {
+  constructor(private readonly transport: ITransport) {}
+
+  /** Remove results of finished jobs that are older than so many seconds. */
+  async clearResults(olderThan: number): Promise<IDiskUsage> {
+    return json(this.transport, 'DELETE', 'api/v1/compute/results', { query: { older_than: olderThan } });
+  }
+
+  /** Remove the inputs that are kept to be shared between jobs. */
+  async clearInputCache(): Promise<IDiskUsage> {
+    return json(this.transport, 'DELETE', 'api/v1/compute/inputcache');
+  }
+}

@@ -1,0 +1,42 @@
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+
+/** A number of bytes for people: `1.2 GB`. */
+export function bytes(value: number): string {
+  let scaled = value;
+  let unit = 0;
+  while (scaled >= 999.5 && unit < UNITS.length - 1) {
+    scaled /= 1000;
+    unit += 1;
+  }
+  const digits = unit > 0 && scaled < 9.95 ? 1 : 0;
+  return `${scaled.toFixed(digits)} ${UNITS[unit]}`;
+}
+
+/** A span for people: `0.4 s`, `12 s`, `3:05`, `2:03:05`, `3 d 4 h`. */
+export function duration(ms: number): string {
+  if (!(ms >= 0)) {
+    return '';
+  }
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 10) {
+    return `${(ms / 1000).toFixed(1)} s`;
+  }
+  if (seconds < 60) {
+    return `${seconds} s`;
+  }
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const [days, hours, minutes] = [
+    Math.floor(seconds / 86400),
+    Math.floor(seconds / 3600) % 24,
+    Math.floor(seconds / 60) % 60
+  ];
+  if (days > 0) {
+    return `${days} d ${hours} h`;
+  }
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+}
+
+/** The first part of an id: `j-761f5690`. */
+export function shortId(id: string): string {
+  return /^[a-z]-[0-9a-f]{8}-/.test(id) ? id.slice(0, 10) : id;
+}

@@ -1,0 +1,121 @@
+import { closeIcon, codeIcon, launchIcon, redoIcon, stopIcon } from '@jupyterlab/ui-components';
+import * as React from 'react';
+import {
+  Duration,
+  ErrorNote,
+  IconButton,
+  ISubTab,
+  StateBadge,
+  stateLabel,
+  TabBar
+} from '../components/basics';
+import { useAsync, useBacalhau, useStore } from '../components/context';
+import { shortId } from '../format/units';
+import { LogView } from '../logs/LogView';
+import { DetailsPart } from '../tokens';
+import { canRerun, canStop, code, hasResults, rerun, stop, title } from './actions';
+import { Executions } from './Executions';
+import { Results } from './Results';
+import { SpecView } from './SpecView';
+import { Timeline } from './Timeline';
+
+/** Everything about one job. Stands in the panel and, without `onClose`, in a place of its own. */
+export function JobDetails(props: { job: string; part: DetailsPart; onClose?: () => void }): JSX.Element {
+  const { job: id, onClose } = props;
+  const app = useBacalhau();
+  const { trans, api, store } = app;
+  const entry = useStore(state => state.jobs.get(id));
+  const [part, setPart] = React.useState<DetailsPart>(props.part);
+  React.useEffect(() => setPart(props.part), [props.part]);
+  const { error } = useAsync(async signal => {
+    store.dispatch({ type: 'jobs', jobs: [await api.jobs.get(id, signal)] });
+  }, id);
+  const root = React.useRef<HTMLDivElement>(null);
+  React.useEffect(() => root.current?.focus(), []);
+  if (entry === undefined) {
+    return (
+      <div className="jp-Bacalhau-fill" ref={root} tabIndex={-1}>
+        {onClose && <IconButton icon={closeIcon} label={trans.__('Back to the list')} onClick={onClose} />}
+        {error ? <ErrorNote error={error} /> : <div className="jp-Bacalhau-note">{trans.__('Loading…')}</div>}
+      </div>
+    );
+  }
+  const parts: ISubTab<DetailsPart>[] = [
+    { id: 'timeline', label: trans.__('Timeline') },
+    { id: 'executions', label: trans.__('Executions') },
+    { id: 'logs', label: trans.__('Logs') },
+    { id: 'spec', label: trans.__('Spec') },
+    ...(hasResults(entry) ? [{ id: 'results' as const, label: trans.__('Results') }] : [])
+  ];
+  const current = parts.some(known => known.id === part) ? part : 'timeline';
+  const base = `jp-bacalhau-details${onClose ? '' : '-main'}`;
+  return (
+    <section
+      className="jp-Bacalhau-fill jp-Bacalhau-details"
+      aria-label={trans.__('Job %1', title(entry))}
+      ref={root}
+      tabIndex={-1}
+      onKeyDown={event => {
+        if (event.key === 'Escape' && onClose) {
+          event.stopPropagation();
+          onClose();
+        }
+      }}
+    >
+      <header className="jp-Bacalhau-details-head">
+        <div className="jp-Bacalhau-job-line">
+          <span className="jp-Bacalhau-job-name" title={entry.id}>
+            {title(entry)}
+          </span>
+          {canStop(entry) && (
+            <IconButton icon={stopIcon} label={trans.__('Stop')} onClick={() => void stop(app, id)} />
+          )}
+          {canRerun(entry) && (
+            <IconButton icon={redoIcon} label={trans.__('Run again')} onClick={() => void rerun(app, id)} />
+          )}
+          {app.host.insertCode && (
+            <IconButton
+              icon={codeIcon}
+              label={trans.__('Insert code')}
+              onClick={() => app.host.insertCode?.(code(id))}
+            />
+          )}
+          {onClose && app.host.openJob && (
+            <IconButton
+              icon={launchIcon}
+              label={trans.__('Open in a tab of its own')}
+              onClick={() => app.host.openJob?.(id)}
+            />
+          )}
+          {onClose && <IconButton icon={closeIcon} label={trans.__('Back to the list')} onClick={onClose} />}
+        </div>
+        <div className="jp-Bacalhau-job-line jp-Bacalhau-job-second">
+          <StateBadge state={entry.state} label={stateLabel(trans, entry.state)} />
+          <Duration entry={entry} />
+          {entry.node && <span className="jp-Bacalhau-node">{shortId(entry.node)}</span>}
+          {entry.phase && <span className="jp-Bacalhau-phase">{entry.phase}</span>}
+        </div>
+        {entry.job.State?.Message && <p className="jp-Bacalhau-message">{entry.job.State.Message}</p>}
+      </header>
+      <TabBar
+        tabs={parts}
+        current={current}
+        onSelect={setPart}
+        label={trans.__('Parts of the job')}
+        idBase={base}
+      />
+      <div
+        className="jp-Bacalhau-fill"
+        id={`${base}-panel`}
+        role="tabpanel"
+        aria-labelledby={`${base}-tab-${current}`}
+      >
+        {current === 'timeline' && <Timeline entry={entry} />}
+        {current === 'executions' && <Executions entry={entry} />}
+        {current === 'logs' && <LogView key={`${id} ${entry.job.Version ?? 0}`} job={id} />}
+        {current === 'spec' && <SpecView job={entry.job} />}
+        {current === 'results' && <Results entry={entry} />}
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,163 @@
+import * as React from 'react';
+import { INodeState } from '../api/types';
+import { Meter } from '../components/Meter';
+import { useBacalhau } from '../components/context';
+import { bytes } from '../format/units';
+import { change } from './actions';
+import { actions, engines, meters, moment, nodeName } from './nodes';
+
+/** One host: how it is, how much of it is taken, and what it can run. */
+export const NodeCard = React.memo(function NodeCard(props: { node: INodeState; own: string }): JSX.Element {
+  const { node, own } = props;
+  const { trans } = useBacalhau();
+  const { Info: info } = node;
+  const compute = info.ComputeNodeInfo;
+  const running = compute?.RunningExecutions ?? 0;
+  const waiting = compute?.EnqueuedExecutions ?? 0;
+  return (
+    <li className="jp-Bacalhau-card" aria-label={trans.__('Node %1', nodeName(node))}>
+      <div className="jp-Bacalhau-job-line">
+        <span className="jp-Bacalhau-job-name" title={info.NodeID}>
+          {nodeName(node)}
+        </span>
+        {running > 0 && <span>{trans.__('%1 running', running)}</span>}
+        {waiting > 0 && <span>{trans.__('%1 waiting', waiting)}</span>}
+      </div>
+      <NodeHealth node={node} />
+      <div className="jp-Bacalhau-meters">
+        {meters(info, trans).map(meter => (
+          <Meter key={meter.kind} {...meter} />
+        ))}
+      </div>
+      <NodeGpus node={node} />
+      <NodeEngines node={node} />
+      <NodeFacts node={node} />
+      <NodeActions node={node} own={own} />
+    </li>
+  );
+});
+
+function NodeHealth(props: { node: INodeState }): JSX.Element {
+  const { node } = props;
+  const { trans } = useBacalhau();
+  const connected = node.Connection === 'CONNECTED';
+  const told = node.ConnectionState ?? {};
+  const heard = moment(told.LastHeartbeat);
+  const membership = {
+    APPROVED: '',
+    PENDING: trans.__('waits for approval'),
+    REJECTED: trans.__('rejected'),
+    UNKNOWN: ''
+  }[node.Membership ?? 'UNKNOWN'];
+  return (
+    <div className="jp-Bacalhau-job-second">
+      <span className="jp-Bacalhau-badge" data-state={connected ? 'Completed' : 'Failed'}>
+        <span className="jp-Bacalhau-badge-sign" aria-hidden="true">
+          {connected ? '✓' : '✕'}
+        </span>
+        {connected ? trans.__('Connected') : trans.__('Disconnected')}
+      </span>
+      {membership && <span className="jp-Bacalhau-aside jp-mod-warn">{membership}</span>}
+      {heard && <span className="jp-Bacalhau-aside">{trans.__('last heard %1', heard)}</span>}
+      {!connected && told.LastError && <p className="jp-Bacalhau-message">{told.LastError}</p>}
+    </div>
+  );
+}
+
+function NodeGpus(props: { node: INodeState }): JSX.Element | null {
+  const { trans } = useBacalhau();
+  const gpus = props.node.Info.ComputeNodeInfo?.MaxCapacity?.GPUs ?? [];
+  if (gpus.length === 0) {
+    return null;
+  }
+  return (
+    <ul className="jp-Bacalhau-lines" aria-label={trans.__('GPUs')}>
+      {gpus.map((gpu, at) => (
+        <li key={gpu.Index ?? at}>
+          {[gpu.Name || gpu.Vendor || trans.__('GPU'), gpu.Memory ? bytes(gpu.Memory * 1024 * 1024) : '']
+            .filter(Boolean)
+            .join(' · ')}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function NodeEngines(props: { node: INodeState }): JSX.Element | null {
+  const { trans } = useBacalhau();
+  const all = engines(props.node.Info);
+  if (all.length === 0) {
+    return null;
+  }
+  return (
+    <ul className="jp-Bacalhau-lines" aria-label={trans.__('Engines')}>
+      {all.map(engine => (
+        <li key={engine.name} data-off={engine.problem ? true : undefined}>
+          <strong>{engine.name}</strong>{' '}
+          {engine.problem ? trans.__('off: %1', engine.problem) : engine.runtime}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function NodeFacts(props: { node: INodeState }): JSX.Element {
+  const { trans } = useBacalhau();
+  const { Info: info, ConnectionState: told } = props.node;
+  const version = info.BacalhauVersion;
+  const platform = [version?.GOOS, version?.GOARCH].filter(Boolean).join('/');
+  const list = (items: readonly string[] | null | undefined): string => [...(items ?? [])].sort().join(', ');
+  const facts: [string, string][] = [
+    [trans.__('Id'), info.NodeID],
+    [trans.__('Version'), [version?.GitVersion, platform].filter(Boolean).join(' · ')],
+    [trans.__('bacalhau-jupyter'), info.JupyterVersion ?? ''],
+    [trans.__('Connected since'), props.node.Connection === 'CONNECTED' ? moment(told?.ConnectedSince) : ''],
+    [trans.__('Sources'), list(info.ComputeNodeInfo?.StorageSources)],
+    [trans.__('Publishers'), list(info.ComputeNodeInfo?.Publishers)]
+  ];
+  const labels = Object.entries(info.Labels ?? {}).sort();
+  return (
+    <details className="jp-Bacalhau-more">
+      <summary>{trans.__('Labels, version and more')}</summary>
+      <dl className="jp-Bacalhau-facts">
+        {facts
+          .filter(([, value]) => value !== '')
+          .map(([name, value]) => (
+            <React.Fragment key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </React.Fragment>
+          ))}
+      </dl>
+      <ul className="jp-Bacalhau-labels" aria-label={trans.__('Labels')}>
+        {labels.map(([key, value]) => (
+          <li key={key}>{value ? `${key}=${value}` : key}</li>
+        ))}
+      </ul>
+    </details>
+  );
+}
+
+function NodeActions(props: { node: INodeState; own: string }): JSX.Element | null {
+  const app = useBacalhau();
+  const { trans } = app;
+  const labels = { approve: trans.__('Approve…'), reject: trans.__('Reject…'), delete: trans.__('Delete…') };
+  const offered = actions(props.node, props.own);
+  if (offered.length === 0) {
+    return null;
+  }
+  return (
+    <div className="jp-Bacalhau-buttons">
+      {offered.map(action => (
+        <button
+          key={action}
+          type="button"
+          className="jp-Dialog-button jp-mod-styled jp-mod-reject"
+          onClick={() => void change(app, props.node, action)}
+        >
+          {labels[action]}
+        </button>
+      ))}
+    </div>
+  );
+}

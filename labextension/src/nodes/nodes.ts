@@ -1,0 +1,128 @@
+import { INodeInfo, INodeState, IResources } from '../api/types';
+import { bytes, shortId } from '../format/units';
+
+export interface ITranslate {
+  __(text: string, ...args: unknown[]): string;
+}
+
+/** How much of something is taken. */
+export interface IMeter {
+  readonly kind: 'cpu' | 'memory' | 'disk' | 'gpu';
+  readonly label: string;
+  readonly used: number;
+  readonly total: number;
+  /** The same in words: `1.5 of 4`. */
+  readonly text: string;
+}
+
+/** The meters of a node: only of what it has. */
+export function meters(info: INodeInfo, trans: ITranslate): IMeter[] {
+  const all = info.ComputeNodeInfo?.MaxCapacity ?? {};
+  const free = info.ComputeNodeInfo?.AvailableCapacity ?? {};
+  const meter = (
+    kind: IMeter['kind'],
+    member: keyof Omit<IResources, 'GPUs'>,
+    label: string,
+    say: (value: number) => string
+  ): IMeter | null => {
+    const total = all[member] ?? 0;
+    if (!(total > 0)) {
+      return null;
+    }
+    const used = Math.min(total, Math.max(0, total - (free[member] ?? 0)));
+    return { kind, label, used, total, text: trans.__('%1 of %2', say(used), say(total)) };
+  };
+  return [
+    meter('cpu', 'CPU', trans.__('CPU'), cores),
+    meter('memory', 'Memory', trans.__('Memory'), bytes),
+    meter('disk', 'Disk', trans.__('Disk'), bytes),
+    meter('gpu', 'GPU', trans.__('GPU'), String)
+  ].filter(found => found !== null);
+}
+
+function cores(value: number): string {
+  return String(Math.round(value * 100) / 100);
+}
+
+export interface IEngine {
+  readonly name: string;
+  /** What serves it; empty where the node does not tell. */
+  readonly runtime: string;
+  /** Why it is off; empty for one that is on. */
+  readonly problem: string;
+}
+
+/** The engines of a node: first those that run, then those that don't, with the reason. */
+export function engines(info: INodeInfo): IEngine[] {
+  const { ExecutionEngines: names, EngineRuntimes: runtimes, EngineProblems: problems } = info.ComputeNodeInfo ?? {};
+  const on = [...(names ?? [])].sort();
+  const off = Object.entries(problems ?? {}).filter(([name]) => !on.includes(name));
+  return [
+    ...on.map(name => ({ name, runtime: runtimes?.[name] ?? '', problem: '' })),
+    ...off.sort().map(([name, problem]) => ({ name, runtime: '', problem }))
+  ];
+}
+
+export type MembershipAction = 'approve' | 'reject' | 'delete';
+
+/**
+ * What can be done about a node's membership. The node that we are connected to stays, and so does one that is
+ * connected and approved as far as deleting goes: it would come back with its next heartbeat.
+ */
+export function actions(node: INodeState, connectedTo: string): MembershipAction[] {
+  const own = node.Info.NodeID === connectedTo;
+  const found: MembershipAction[] = [];
+  if (node.Membership !== 'APPROVED') {
+    found.push('approve');
+  }
+  if (!own && node.Membership !== 'REJECTED') {
+    found.push('reject');
+  }
+  if (!own && (node.Connection !== 'CONNECTED' || node.Membership === 'REJECTED')) {
+    found.push('delete');
+  }
+  return found;
+}
+
+/** What a person calls a node. */
+export function nodeName(node: INodeState): string {
+  return node.Info.Labels?.name || shortId(node.Info.NodeID);
+}
+
+/** Connected ones first, then by name. */
+export function sorted(nodes: Iterable<INodeState>): INodeState[] {
+  const away = (node: INodeState): number => (node.Connection === 'CONNECTED' ? 0 : 1);
+  return [...nodes].sort(
+    (a, b) =>
+      away(a) - away(b) ||
+      nodeName(a).localeCompare(nodeName(b)) ||
+      a.Info.NodeID.localeCompare(b.Info.NodeID)
+  );
+}
+
+/** Whether all words are found in the node's id, labels, engines or states. */
+export function matches(node: INodeState, text: string): boolean {
+  const labels = Object.entries(node.Info.Labels ?? {}).map(([key, value]) => `${key}=${value}`);
+  const known = [
+    node.Info.NodeID,
+    node.Membership,
+    node.Connection,
+    ...(node.Info.ComputeNodeInfo?.ExecutionEngines ?? []),
+    ...labels
+  ]
+    .join('\n')
+    .toLowerCase();
+  return text
+    .toLowerCase()
+    .split(/\s+/)
+    .every(word => known.includes(word));
+}
+
+/** A time of the wire as a local one; empty for none (Go's zero time is the year 1). */
+export function moment(text: string | undefined, now: Date = new Date()): string {
+  const time = new Date(text ?? '');
+  if (Number.isNaN(time.getTime()) || time.getUTCFullYear() < 1970) {
+    return '';
+  }
+  return time.toDateString() === now.toDateString() ? time.toLocaleTimeString() : time.toLocaleString();
+}

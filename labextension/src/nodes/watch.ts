@@ -1,0 +1,78 @@
+import { ApiError, asApiError } from '../api/errors';
+import { isOver, IStreamEvent } from '../api/types';
+import { Observable } from '../store/signal';
+import { IBacalhau } from '../tokens';
+
+/** At most one reading in this time, however much happens. */
+const THROTTLE_MS = 1000;
+
+/** Keeps the list of nodes like the cluster while somebody looks: one reading, then one after news. */
+export class NodesWatch {
+  /** What went wrong at the last reading; null when it went well. */
+  readonly problem = new Observable<ApiError | null>(null);
+  /** Whether the list has been read. */
+  readonly ready = new Observable<boolean>(false);
+
+  private reading: AbortController | null = null;
+  private timer: number | null = null;
+  private last = -Infinity;
+
+  constructor(
+    private readonly app: Pick<IBacalhau, 'api' | 'store' | 'sync'>,
+    private readonly now: () => number = () => performance.now()
+  ) {}
+
+  /** Begin; call what comes back to end it. */
+  start(): () => void {
+    const { sync } = this.app;
+    const saw = (event: IStreamEvent): void => {
+      // Other people's clusters say nothing about nodes, but executions that begin and end move their meters.
+      if (event.topic === 'Node' || (event.seq > 0 && (event.state === 'Running' || isOver(event.state || undefined)))) {
+        this.soon();
+      }
+    };
+    const release = sync.acquire('active');
+    sync.watchers.add(saw);
+    const leave = [sync.health.subscribe(() => this.soon()), sync.generation.subscribe(() => this.ready.set(false))];
+    void this.read();
+    return () => {
+      leave.forEach(each => each());
+      sync.watchers.delete(saw);
+      release();
+      this.reading?.abort();
+      if (this.timer !== null) {
+        window.clearTimeout(this.timer);
+        this.timer = null;
+      }
+    };
+  }
+
+  /** Read the list now. */
+  async read(): Promise<void> {
+    const { api, store } = this.app;
+    this.reading?.abort();
+    const reading = (this.reading = new AbortController());
+    this.last = this.now();
+    try {
+      const nodes = await api.nodes.list(reading.signal);
+      if (!reading.signal.aborted) {
+        store.dispatch({ type: 'nodes', nodes });
+        this.problem.set(null);
+        this.ready.set(true);
+      }
+    } catch (reason) {
+      if (!reading.signal.aborted) {
+        this.problem.set(asApiError(reason));
+        this.ready.set(true);
+      }
+    }
+  }
+
+  private soon(): void {
+    const wait = Math.max(50, THROTTLE_MS - (this.now() - this.last));
+    this.timer ??= window.setTimeout(() => {
+      this.timer = null;
+      void this.read();
+    }, wait);
+  }
+}

@@ -1,0 +1,131 @@
+import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { Clipboard, Dialog, showDialog, showErrorMessage } from '@jupyterlab/apputils';
+import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { Api } from '../api/client';
+import { asApiError } from '../api/errors';
+import { JupyterTransport } from '../api/transport';
+import { CommandIDs } from '../commands';
+import { EventStream } from '../events/stream';
+import { IHost } from '../host';
+import { IFilter, NO_FILTER } from '../jobs/filter';
+import { Observable } from '../store/signal';
+import { Store } from '../store/store';
+import { Sync } from '../store/sync';
+import { DEFAULT_SETTINGS, IBacalhau, IDetails, ISettings, Tabs } from '../tokens';
+import { VERSION } from '../version';
+
+export const CORE_ID = 'bacalhau-jupyter:plugin';
+
+/** Makes the parts that all others share, and follows the settings. */
+export const core: JupyterFrontEndPlugin<IBacalhau> = {
+  id: CORE_ID,
+  description: 'The API, the event stream and the state of the Bacalhau front end.',
+  autoStart: true,
+  provides: IBacalhau,
+  optional: [ITranslator, ISettingRegistry, INotebookTracker],
+  activate: (
+    app: JupyterFrontEnd,
+    translator: ITranslator | null,
+    registry: ISettingRegistry | null,
+    notebooks: INotebookTracker | null
+  ): IBacalhau => {
+    const trans = (translator ?? nullTranslator).load('bacalhau_jupyter');
+    const api = new Api(new JupyterTransport(app.serviceManager.serverSettings));
+    const events = new EventStream(api.transport);
+    const store = new Store();
+    const settings = new Observable<ISettings>(DEFAULT_SETTINGS);
+    window.addEventListener('online', () => events.hurry());
+    if (registry) {
+      void follow(registry, settings);
+    }
+    return {
+      api,
+      events,
+      store,
+      sync: new Sync(api, events, store, VERSION),
+      trans,
+      host: labHost(app, notebooks, label => trans.__(label)),
+      tabs: new Tabs(),
+      settings,
+      tab: new Observable<string>('jobs'),
+      filter: new Observable<IFilter>(NO_FILTER),
+      selected: new Observable<string>(''),
+      details: new Observable<IDetails | null>(null)
+    };
+  }
+};
+
+async function follow(registry: ISettingRegistry, settings: Observable<ISettings>): Promise<void> {
+  try {
+    const loaded = await registry.load(CORE_ID);
+    const take = (): void =>
+      settings.set({ ...DEFAULT_SETTINGS, ...(loaded.composite as Partial<ISettings>) });
+    loaded.changed.connect(take);
+    take();
+  } catch (reason) {
+    console.warn('bacalhau: settings can’t be read, defaults apply', reason);
+  }
+}
+
+function labHost(
+  app: JupyterFrontEnd,
+  notebooks: INotebookTracker | null,
+  translate: (text: string) => string
+): IHost {
+  return {
+    confirm: async (title, body, accept) => {
+      const buttons = [
+        Dialog.cancelButton({ label: translate('Cancel') }),
+        Dialog.warnButton({ label: accept })
+      ];
+      return (await showDialog({ title, body, buttons, defaultButton: 1 })).button.accept;
+    },
+    showError: (title, reason) => {
+      const error = asApiError(reason);
+      void showErrorMessage(title, error.hint ? `${error.message}\n${error.hint}` : error.message);
+    },
+    copy: text => Clipboard.copyToSystem(text),
+    insertText: notebooks ? text => insertText(notebooks, text, translate) : undefined,
+    openJob: job => void app.commands.execute(CommandIDs.openJob, { job }),
+    insertCode: notebooks
+      ? code => {
+          const notebook = notebooks.currentWidget?.content;
+          if (!notebook) {
+            void showErrorMessage(
+              translate('No notebook is open'),
+              translate('Open the notebook that the code is for.')
+            );
+            return;
+          }
+          NotebookActions.insertBelow(notebook);
+          notebook.activeCell?.model.sharedModel.setSource(code);
+        }
+      : undefined
+  };
+}
+
+function insertText(
+  notebooks: INotebookTracker,
+  text: string,
+  translate: (text: string) => string
+): boolean {
+  const cell = notebooks.currentWidget?.content.activeCell;
+  if (!cell) {
+    void showErrorMessage(
+      translate('No notebook is open'),
+      translate('Open the notebook that the input is for, and choose a cell.')
+    );
+    return false;
+  }
+  const { editor } = cell;
+  if (!editor?.replaceSelection || cell.model.getMetadata('editable') === false) {
+    void showErrorMessage(translate('The cell can’t be edited'), translate('Choose another cell.'));
+    return false;
+  }
+  const { start } = editor.getSelection();
+  const before = editor.getLine(start.line)?.charAt(start.column - 1) ?? '';
+  editor.replaceSelection(/^\S$/.test(before) ? ` ${text}` : text);
+  return true;
+}

@@ -1,0 +1,246 @@
+import { IExecution, IJob, INodeState, isOver, IStreamEvent, JobStateName } from '../api/types';
+
+/** What is known about one job: what a list says, and what events added since. */
+export interface IJobEntry {
+  readonly id: string;
+  readonly job: IJob;
+  readonly state: JobStateName;
+  /** Milliseconds since the epoch. */
+  readonly created: number;
+  readonly changed: number;
+  /** Node of the newest execution; empty while unknown. */
+  readonly node: string;
+  /** What is going on, in the words of the state line; empty when the state says it all. */
+  readonly phase: string;
+  /** Executions, once somebody asked for them. */
+  readonly executions: readonly IExecution[] | null;
+}
+
+/** Everything the panel shows. Never changed in place. */
+export interface IState {
+  readonly jobs: ReadonlyMap<string, IJobEntry>;
+  /** Newest first. */
+  readonly order: readonly string[];
+  /** Whether the list goes back to the first job. */
+  readonly complete: boolean;
+  readonly nodes: ReadonlyMap<string, INodeState>;
+}
+
+export type Action =
+  | { type: 'jobs'; jobs: readonly IJob[]; complete?: boolean }
+  | { type: 'event'; event: IStreamEvent }
+  | { type: 'executions'; job: string; executions: readonly IExecution[] }
+  | { type: 'gone'; job: string }
+  | { type: 'nodes'; nodes: readonly INodeState[] }
+  | { type: 'reset' };
+
+export const EMPTY: IState = { jobs: new Map(), order: [], complete: false, nodes: new Map() };
+
+/** Take a batch into account. One copy for the whole batch: a burst of events costs as much as one. */
+export function reduce(state: IState, actions: readonly Action[]): IState {
+  if (actions.length === 0) {
+    return state;
+  }
+  const draft = new Draft(state);
+  for (const action of actions) {
+    draft.take(action);
+  }
+  return draft.finish();
+}
+
+class Draft {
+  private jobs: Map<string, IJobEntry> | null = null;
+  private nodes: ReadonlyMap<string, INodeState>;
+  private complete: boolean;
+  private reorder = false;
+
+  constructor(private readonly before: IState) {
+    this.nodes = before.nodes;
+    this.complete = before.complete;
+  }
+
+  take(action: Action): void {
+    switch (action.type) {
+      case 'jobs':
+        action.jobs.forEach(job => this.put(job));
+        this.complete = action.complete ?? this.complete;
+        break;
+      case 'event':
+        this.saw(action.event);
+        break;
+      case 'executions':
+        this.change(action.job, entry => ({
+          ...entry,
+          executions: action.executions,
+          node: newestNode(action.executions) || entry.node
+        }));
+        break;
+      case 'gone':
+        if (this.read().has(action.job)) {
+          this.write().delete(action.job);
+          this.reorder = true;
+        }
+        break;
+      case 'nodes':
+        this.nodes = new Map(action.nodes.map(node => [node.Info.NodeID, node]));
+        break;
+      case 'reset':
+        this.jobs = new Map();
+        this.nodes = new Map();
+        this.complete = false;
+        this.reorder = true;
+        break;
+    }
+  }
+
+  finish(): IState {
+    const jobs = this.jobs ?? this.before.jobs;
+    return {
+      jobs,
+      order: this.reorder ? newestFirst(jobs) : this.before.order,
+      complete: this.complete,
+      nodes: this.nodes
+    };
+  }
+
+  private read(): ReadonlyMap<string, IJobEntry> {
+    return this.jobs ?? this.before.jobs;
+  }
+
+  private write(): Map<string, IJobEntry> {
+    this.jobs = this.jobs ?? new Map(this.before.jobs);
+    return this.jobs;
+  }
+
+  private put(job: IJob): void {
+    if (!job || typeof job.ID !== 'string') {
+      return;
+    }
+    const old = this.read().get(job.ID);
+    const entry = entryOf(job, old);
+    if (old === undefined || old.created !== entry.created) {
+      this.reorder = true;
+    }
+    this.write().set(job.ID, entry);
+  }
+
+  private saw(event: IStreamEvent): void {
+    this.change(event.job, entry => applyEvent(entry, event));
+  }
+
+  private change(id: string, make: (entry: IJobEntry) => IJobEntry): void {
+    const entry = this.read().get(id);
+    if (entry !== undefined) {
+      const changed = make(entry);
+      if (changed !== entry) {
+        this.write().set(id, changed);
+      }
+    }
+  }
+}
+
+/** Make an entry of a job, keeping what events told about it. */
+export function entryOf(job: IJob, old?: IJobEntry): IJobEntry {
+  const changed = (job.ModifyTime ?? 0) / 1e6;
+  if (old !== undefined && old.changed > changed + CLOCK_STEP_MS) {
+    // The list was read before the last event that we know of.
+    return { ...old, job: { ...job, State: old.job.State } };
+  }
+  const state = job.State?.StateType ?? 'Undefined';
+  const version = job.Version ?? 0;
+  const same = old !== undefined && (old.job.Version ?? 0) === version;
+  return {
+    id: job.ID,
+    job,
+    state,
+    created: (job.CreateTime ?? 0) / 1e6,
+    changed,
+    node: old?.node ?? '',
+    phase: same && !isOver(state) ? old.phase : '',
+    executions: same ? old.executions : null
+  };
+}
+
+/** A nanosecond time as a JavaScript number is off by less than this. */
+const CLOCK_STEP_MS = 0.01;
+
+function applyEvent(entry: IJobEntry, event: IStreamEvent): IJobEntry {
+  const time = Date.parse(event.time);
+  // Passing events have no place in the order and say nothing about the state.
+  if (event.seq === 0) {
+    return isOver(entry.state) ? entry : { ...entry, phase: phaseOf(event) || entry.phase };
+  }
+  // Dates have milliseconds; within the same one the stream's own order counts.
+  if (Number.isFinite(time) && time + 1 < entry.changed) {
+    return entry;
+  }
+  const state = event.state || entry.state;
+  const phase = isOver(state) ? '' : phaseOf(event) || entry.phase;
+  const changed = Number.isFinite(time) ? Math.max(time, entry.changed) : entry.changed;
+  return {
+    ...entry,
+    state,
+    phase,
+    changed,
+    node: event.node || entry.node,
+    job:
+      state === entry.state ? entry.job : { ...entry.job, State: { ...entry.job.State, StateType: state } },
+    // Whatever was read about executions is out of date now.
+    executions: event.execution || state !== entry.state ? null : entry.executions
+  };
+}
+
+/** Turn an event into the words of the state line; empty when it says nothing new. */
+export function phaseOf(event: IStreamEvent): string {
+  const { Phase: phase, Done: done, Total: total } = event.details ?? {};
+  if (phase) {
+    const [bytes, all] = [Number(done ?? NaN), Number(total ?? NaN)];
+    return all > 0 && bytes >= 0 ? `${phase} ${Math.floor((100 * bytes) / all)} %` : phase;
+  }
+  if (event.topic === 'Queueing') {
+    return event.message.replace(/^Job queued\. /, '').split('\n')[0] ?? '';
+  }
+  if (event.topic === 'Scheduling' && event.execution) {
+    return 'asking for bids';
+  }
+  return event.topic === 'Execution' && event.message === 'Running' ? 'running' : '';
+}
+
+/** The node of the newest execution that counts. */
+export function newestNode(executions: readonly IExecution[]): string {
+  let newest: IExecution | undefined;
+  for (const execution of executions) {
+    if (newest === undefined || (execution.CreateTime ?? 0) >= (newest.CreateTime ?? 0)) {
+      newest = execution;
+    }
+  }
+  return newest?.NodeID ?? '';
+}
+
+/** The exit code to tell of: the first that is not zero among finished executions; 0 otherwise. */
+export function exitCode(entry: IJobEntry): number {
+  for (const execution of entry.executions ?? []) {
+    const code = execution.RunOutput?.ExitCode ?? 0;
+    if (code !== 0 && isOver(entry.state)) {
+      return code;
+    }
+  }
+  return 0;
+}
+
+function newestFirst(jobs: ReadonlyMap<string, IJobEntry>): string[] {
+  const entries = [...jobs.values()];
+  entries.sort((a, b) => b.created - a.created || (a.id < b.id ? -1 : 1));
+  return entries.map(entry => entry.id);
+}
+
+/** How many jobs run and how many wait. */
+export function count(state: IState): { running: number; queued: number } {
+  let running = 0;
+  let queued = 0;
+  for (const entry of state.jobs.values()) {
+    running += entry.state === 'Running' ? 1 : 0;
+    queued += entry.state === 'Pending' || entry.state === 'Queued' ? 1 : 0;
+  }
+  return { running, queued };
+}

@@ -1,0 +1,8 @@
+// What browsers have and jsdom lacks, as far as JupyterLab's packages touch it when they are loaded.
+globalThis.DragEvent ??= class DragEvent extends Event {};
+globalThis.ResizeObserver ??= class ResizeObserver {
+  observe() {}
+  unobserve() {}
+  disconnect() {}
+};
+window.matchMedia ??= () => ({ matches: false, addEventListener() {}, removeEventListener() {} });

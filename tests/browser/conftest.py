@@ -1,0 +1,183 @@
+"""Fixtures for tests in a real browser: `lab` (JupyterLab), `lab_node` (its node), `page` (a logged-in page).
+
+`BACALHAU_JUPYTER_SCREENSHOTS` names a directory for screenshots; a test takes one with `shot(name)`, and each test that
+fails leaves one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bacalhau_jupyter.client.client import Client
+from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.models.job import Job as JobModel
+from tests.browser.lab import LabServer, start_lab
+from tests.labextension.support import packaging
+from tests.services.common import ServiceUnavailableError
+from tests.services.fixtures import service_or_skip
+from tests.services.node import ServedNode, start_node
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+WAIT_MS = 20_000
+BROWSER_TIMEOUT = 180
+
+Shot = Callable[[str], None]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this directory time for the first start of everything."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(BROWSER_TIMEOUT))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Remember whether the test failed, for the screenshot."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+def chromium() -> str:
+    """Return the browser's path.
+
+    Raises
+    ------
+    ServiceUnavailableError
+        There is none.
+    """
+    found = os.environ.get("BACALHAU_JUPYTER_CHROMIUM") or shutil.which("chromium")
+    if not found:
+        raise ServiceUnavailableError("no Chromium was found (install the package chromium)")
+    return found
+
+
+def built_labextension() -> None:
+    """Build the labextension when it is missing or old, and show it to this environment.
+
+    Raises
+    ------
+    ServiceUnavailableError
+        It can't be built here.
+    """
+    bundle = packaging("bundle")
+    try:
+        bundle.build()
+    except bundle.BundleError as error:
+        raise ServiceUnavailableError(f"the labextension can't be built: {error}") from error
+    bundle.link()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One Chromium for the tests of this directory.
+
+    Not for the whole session: while Playwright runs, its event loop runs in this thread, and no async test can.
+    """
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = service_or_skip(chromium)
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="package")
+def lab_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
+    """A node process; `lab` is connected to it."""
+    directory = tmp_path_factory.mktemp("browser-node") / "repo"
+    started = service_or_skip(lambda: start_node(directory))
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="package")
+def lab(lab_node: ServedNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
+    """JupyterLab with both halves of the extension, under the base URL ``/user/x/``."""
+    service_or_skip(built_labextension)
+    started = start_lab(tmp_path_factory.mktemp("browser-lab"), repo=lab_node.repo.path)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="package")
+def client(lab_node: ServedNode) -> Iterator[Client]:
+    """A client of `lab_node`."""
+    with Client(lab_node.url, data_dir=str(lab_node.repo.path)) as connected:
+        yield connected
+
+
+@pytest.fixture
+def submit(client: Client) -> Iterator[Callable[[JobModel], Job]]:
+    """Submit jobs; those that still run at the end of the test are stopped."""
+    submitted: list[Job] = []
+
+    def start(model: JobModel) -> Job:
+        submitted.append(client.submit(model))
+        return submitted[-1]
+
+    yield start
+    for job in submitted:
+        if not job.state.is_terminal:
+            job.stop()
+
+
+@pytest.fixture
+def page(browser: Browser, lab: LabServer, request: pytest.FixtureRequest, shot_dir: Path) -> Iterator[Page]:
+    """A page of its own on JupyterLab, loaded and logged in. Errors in its console fail the test."""
+    yield from lab_page(browser, lab, request, shot_dir)
+
+
+@pytest.fixture
+def shot(page: Page, shot_dir: Path) -> Shot:
+    """Take a screenshot under a name."""
+    return lambda name: _picture(page, shot_dir, name)
+
+
+@pytest.fixture
+def shot_dir(tmp_path: Path) -> Path:
+    """Where screenshots go."""
+    directory = Path(os.environ.get("BACALHAU_JUPYTER_SCREENSHOTS") or tmp_path / "screenshots")
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def lab_page(
+    browser: Browser, lab: LabServer, request: pytest.FixtureRequest, shot_dir: Path, path: str = "lab"
+) -> Iterator[Page]:
+    """Open a page; for fixtures that need a server of their own."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    thrown: list[str] = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    page.goto(lab.page(path), timeout=60_000)
+    page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
+    page.wait_for_selector(".jp-LabShell, .jp-NotebookShell, #main", timeout=60_000)
+    yield page
+    if request.node.stash.get(FAILED, True):
+        _picture(page, shot_dir, f"failed-{request.node.name}")
+    context.close()
+    assert not [text for text in thrown if "bacalhau" in text.lower()], thrown
+
+
+def _picture(page: Page, directory: Path, name: str) -> None:
+    page.screenshot(path=str(directory / f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}.png"))

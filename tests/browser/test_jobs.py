@@ -1,0 +1,112 @@
+"""The Jobs tab in a real browser, against a real node."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bacalhau_jupyter.client.build import process
+from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.models.job import Job as JobModel
+from bacalhau_jupyter.models.job import JobStateType
+from tests.browser.conftest import Shot
+
+pytest.importorskip("playwright.sync_api")
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+Submit = Callable[[JobModel], Job]
+
+
+def open_panel(page: Page) -> Locator:
+    """Open the panel through the status bar and return it."""
+    page.get_by_role("button", name=re.compile("Bacalhau: .* running")).click()
+    panel = page.locator("#bacalhau-panel")
+    expect(panel.get_by_role("grid")).to_be_visible()
+    return panel
+
+
+def row(panel: Locator, name: str) -> Locator:
+    """Return the row of a job."""
+    return panel.get_by_role("row").filter(has_text=name)
+
+
+def test_a_job_appears_runs_and_shows_its_output_without_a_reload(
+    page: Page, submit: Submit, shot: Shot
+) -> None:
+    panel = open_panel(page)
+    submit(
+        process("echo to-stdout; echo to-stderr >&2; echo '<b>no markup</b>'; sleep 3", name="shows-output")
+    )
+    mine = row(panel, "shows-output")
+    expect(mine).to_contain_text("Running")
+    mine.click()
+    mine.get_by_role("button", name="Logs").click()
+    log = panel.get_by_role("log")
+    expect(log).to_contain_text("to-stdout")
+    expect(log.locator("[data-stream='2']")).to_contain_text("to-stderr")
+    expect(log).to_contain_text("<b>no markup</b>")
+    assert log.locator("b").count() == 0
+    shot("logs")
+    expect(panel.locator(".jp-Bacalhau-badge").first).to_contain_text("Completed")
+    expect(panel.locator(".jp-Bacalhau-logs-state")).to_have_text("complete")
+    panel.get_by_role("tab", name="Timeline").click()
+    expect(panel.get_by_role("listitem").filter(has_text="Job submitted")).to_be_visible()
+    shot("timeline")
+
+
+def test_a_running_job_is_stopped_from_its_row(page: Page, submit: Submit, shot: Shot) -> None:
+    panel = open_panel(page)
+    job = submit(process("sleep 300", name="to-be-stopped"))
+    mine = row(panel, "to-be-stopped")
+    expect(mine).to_contain_text("Running")
+    mine.hover()
+    shot("jobs")
+    mine.get_by_role("button", name="Stop").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    expect(mine).to_contain_text("Stopped")
+    assert job.state is JobStateType.STOPPED
+
+
+def test_the_list_is_narrowed_by_text_label_and_state(page: Page, submit: Submit) -> None:
+    submit(process("true", name="red-one", labels={"colour": "red"})).wait()
+    submit(process("sleep 300", name="blue-one", labels={"colour": "blue"}))
+    panel = open_panel(page)
+    expect(row(panel, "red-one")).to_be_visible()
+    panel.get_by_role("searchbox").fill("colour=blue")
+    expect(row(panel, "blue-one")).to_be_visible()
+    expect(row(panel, "red-one")).to_have_count(0)
+    panel.get_by_role("searchbox").fill("-one")
+    panel.get_by_label("Filter jobs by state").select_option("Completed")
+    expect(row(panel, "red-one")).to_be_visible()
+    expect(row(panel, "blue-one")).to_have_count(0)
+
+
+def test_an_exit_code_other_than_zero_is_seen_in_the_row(page: Page, submit: Submit) -> None:
+    submit(process("exit 3", name="exits-with-three")).wait()
+    panel = open_panel(page)
+    expect(row(panel, "exits-with-three")).to_contain_text("exit code 3")
+
+
+def test_keyboard_alone_opens_a_job_and_comes_back(page: Page, submit: Submit) -> None:
+    submit(process("echo by-keyboard", name="by-keyboard")).wait()
+    panel = open_panel(page)
+    panel.get_by_role("searchbox").fill("by-keyboard")
+    expect(row(panel, "by-keyboard")).to_be_visible()
+    panel.get_by_role("grid").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    details = panel.get_by_role("region", name="Job by-keyboard")
+    expect(details).to_be_visible()
+    panel.get_by_role("tab", name="Timeline").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(panel.get_by_role("log")).to_contain_text("by-keyboard")
+    page.keyboard.press("Escape")
+    expect(details).to_have_count(0)
+    expect(panel.get_by_role("grid")).to_be_focused()
