@@ -33,7 +33,7 @@ def test_a_line_completes(words: list[str], prefix: str, expected: list[str]) ->
     ("words", "prefix", "expected"),
     [
         ([], "py", ["python"]),
-        (["python"], "--ou", ["--out", "--output"]),
+        (["python"], "--ou", ["--out", "--out-as", "--output"]),
         (["sh", "--on-interrupt"], "d", ["detach"]),
     ],
 )
