@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-from benchmarks import access, api, cells, engines, ipfs, logs, memory, results, s3
+from benchmarks import access, api, cells, engines, ipfs, logs, memory, panel, results, s3
 from benchmarks.harness import Row, Unavailable, show
 
 MEASUREMENTS = {
@@ -21,6 +21,7 @@ MEASUREMENTS = {
     "s3": s3.measure,
     "results": results.measure,
     "ipfs": ipfs.measure,
+    "panel": panel.measure,
 }
 
 

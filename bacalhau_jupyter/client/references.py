@@ -178,10 +178,10 @@ class ResultPart:
         what = f"the result of {self._name}" + (f", {self._inside}," if self._inside else "")
         sizes = {entry.path: entry.size for entry in self.result.entries(raw=True)}
         size = sum(sizes.get(name, 0) for names in holders.values() for name in names)
-        # What doesn't fit four times over never fits packed.
-        if size > 4 * INLINE_LIMIT:
-            raise too_large(what, size)
         several = len(holders) > 1 or (is_directory and len(self._done()) > 1)
+        # Before anything is fetched. What doesn't fit four times over never fits packed; a file alone isn't packed.
+        if size > INLINE_LIMIT * (4 if several or is_directory else 1):
+            raise too_large(what, size)
         try:
             if not is_directory and not several:
                 ((name,),) = holders.values()
@@ -212,7 +212,8 @@ class ResultPart:
             raise BadRequest("an archive is passed whole: take result.archive, without a path")
         if any(place_of(item, self._name) for item in references):
             raise BadRequest(
-                f"{self._name} published files, no archive", hint="pass the result itself: inputs=[result]"
+                f"{self._name} published files, no archive",
+                hint="pass the result itself: -i job:ID, in Python inputs=[result]",
             )
         if all(item.type == "s3" for item in references):
             given = [folded(item) for item in references]

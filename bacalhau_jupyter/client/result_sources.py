@@ -130,13 +130,13 @@ def _reader(
             return link_to(_url(used), endpoint)
 
         http = HttpRanges(link)
-        return ArchiveReader(http, name=shown, close=http.close, rest=http.rest)
+        return ArchiveReader(http, name=shown, sha256=_sha256(spec), close=http.close, rest=http.rest)
     if spec.is_type("s3"):
         from bacalhau_jupyter.transfer.s3_results import S3Ranges, open_s3_result
 
         if str(_folded(spec).get("key", "")).endswith((".tar.gz", ".tgz")):
             ranges = S3Ranges(spec)
-            return ArchiveReader(ranges, name=shown, close=ranges.close)
+            return ArchiveReader(ranges, name=shown, sha256=_sha256(spec), close=ranges.close)
         return open_s3_result(spec)
     if spec.is_type("ipfs"):
         return _ipfs_reader(spec)
@@ -212,6 +212,16 @@ def _label(spec: SpecConfig, executions: Sequence[Execution]) -> str:
 def _url(spec: SpecConfig) -> str:
     params = _folded(spec)
     return str(params.get("url") or params.get("presignedurl") or "")
+
+
+def _sha256(spec: SpecConfig) -> str:
+    """Return the base64 checksum that was told when an archive was published; empty without one."""
+    params = _folded(spec)
+    source = params.get("sourcespec")
+    if isinstance(source, dict):
+        params = {str(key).lower(): value for key, value in source.items()}
+    told = params.get("checksumsha256")
+    return told if isinstance(told, str) else ""
 
 
 def _folded(spec: SpecConfig) -> dict[str, Any]:

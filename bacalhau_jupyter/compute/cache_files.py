@@ -23,7 +23,9 @@ import msgspec
 
 from bacalhau_jupyter.compute.cache_index import Entry
 
-_WRITE = 0o222
+# The owner keeps it: `cp` takes modes along, and a job of the node's user goes on to write what it copied. What keeps
+# it from writing here are the engines (decision 0016), modes would not: the owner may change them.
+_WRITE = 0o022
 _DESCRIPTION, _TREE = "entry.json", "tree"
 _FICLONE = 0x40049409  # linux/fs.h: share a whole file's blocks
 _COPY_INSTEAD = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP)

@@ -35,7 +35,7 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 EAGER_SECONDS = 0.02
-"""Freed capacity is told this much later, so that a burst of endings is one heartbeat."""
+"""News of capacity are told this much later, so that a burst of endings is one heartbeat."""
 
 
 class Connection:
@@ -99,8 +99,8 @@ class Connection:
         """Say that there is something to send."""
         self._mail.set()
 
-    def capacity_freed(self) -> None:
-        """Tell the orchestrator of free capacity soon rather than at the next heartbeat."""
+    def capacity_changed(self) -> None:
+        """Tell the orchestrator what is free soon rather than at the next heartbeat."""
         self._beat.set()
 
     def info_changed(self) -> None:

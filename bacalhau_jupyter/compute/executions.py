@@ -58,8 +58,8 @@ class Executions:
     ----------
     on_report
         Called when messages for the orchestrator were stored.
-    on_release
-        Called when capacity became free.
+    on_capacity
+        Called when capacity became free, or work began on what was reserved.
     on_end
         Called with the ID of an execution that ended.
     """
@@ -73,7 +73,7 @@ class Executions:
         board: ProgressBoard,
         clock: Clock,
         on_report: Callable[[], None],
-        on_release: Callable[[], None],
+        on_capacity: Callable[[], None],
         on_end: Callable[[str], None],
     ) -> None:
         self._settings = settings
@@ -83,7 +83,7 @@ class Executions:
         self._board = board
         self._clock = clock
         self._on_report = on_report
-        self._on_release = on_release
+        self._on_capacity = on_capacity
         self._on_end = on_end
         self._actors: dict[str, _Actor] = {}
         self._admitting: set[str] = set()
@@ -228,12 +228,14 @@ class Executions:
             if act in ACTIVITIES:
                 actor.activity = asyncio.create_task(self._runner.run(act, record))
                 self._spawn(self._drive(actor, act, actor.activity), f"{act.value} {record.id}")
+                if act is Act.FETCH:
+                    self._on_capacity()
             elif act is Act.INTERRUPT:
                 self._interrupt(actor)
             elif act is Act.RESERVE:
                 self._capacity.restore(record.id, record.held)
             elif act is Act.RELEASE and self._capacity.release(record.id):
-                self._on_release()
+                self._on_capacity()
             elif act is Act.CLEAN:
                 self._spawn(self._clean(actor), f"clean {record.id}")
         if any(act in REPORTS for act in result.acts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -88,6 +89,13 @@ class Places:
         directory = self.directory(execution_id)
         shutil.rmtree(directory, ignore_errors=True)
         return not directory.exists()
+
+    def cut_log(self, execution_id: str) -> None:
+        """Keep about the first megabyte of a log that nobody writes any more."""
+        log = self.log(execution_id)
+        frames = list(read_frames(log))
+        if frames and log.stat().st_size > frames[-1].next_offset:
+            os.truncate(log, frames[-1].next_offset)
 
     def remove_log(self, execution_id: str) -> None:
         """Remove the log file."""

@@ -361,7 +361,7 @@ class _Parts:
             self.board,
             clock,
             on_report=self.connection.wake_outbox,
-            on_release=self.connection.capacity_freed,
+            on_capacity=self.connection.capacity_changed,
             on_end=self.logs.wake,
         )
 

@@ -142,6 +142,8 @@ class Runner:
             # The task runs already, and may be what fills the disk.
             await self.halt(record)
         await asyncio.to_thread(self._places.remove, record.id)
+        # What a task printed may be what fills the disk.
+        await asyncio.to_thread(self._places.cut_log, record.id)
         if act is None or act is Act.PUBLISH:
             return event
         full = as_bacalhau_error(OSError(errno.ENOSPC, "full"), _DOING[act])

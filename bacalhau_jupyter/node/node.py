@@ -219,6 +219,7 @@ class Node:
             settings.compute_dir(self.config, self.repo),
             results.sign,
             self.config["Publishers.Types.IPFS.Endpoint"] or "",
+            self._clock,
         )
         stack.push_async_callback(bounded, "results", files.close)
         services = ApiServices(

@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.api import ResultFile
 from bacalhau_jupyter.models.errors import BadRequest, NotFound
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.node.results import removed
-from bacalhau_jupyter.publishers.local import result_path
+from bacalhau_jupyter.publishers.local import mark_read, result_path
 from bacalhau_jupyter.transfer.archive_http import HttpRanges, Link
 from bacalhau_jupyter.transfer.archive_ranges import FileRanges
 from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
@@ -51,12 +52,15 @@ class NodeResultFiles:
         Signs links to buckets (`node.results.LocalResults.sign`).
     ipfs_endpoint
         Kubo's RPC multiaddress; empty without one.
+    clock
+        Says when a local result was read.
     """
 
-    def __init__(self, data_dir: Path, sign: Signer, ipfs_endpoint: str = "") -> None:
+    def __init__(self, data_dir: Path, sign: Signer, ipfs_endpoint: str, clock: Clock) -> None:
         self._data_dir = data_dir
         self._sign = sign
         self._ipfs_endpoint = ipfs_endpoint
+        self._clock = clock
         self._open: OrderedDict[str, _Open] = OrderedDict()
 
     async def list(self, reference: SpecConfig) -> Sequence[ResultFile]:
@@ -96,6 +100,10 @@ class NodeResultFiles:
         self._open.move_to_end(key)
         found.users += 1
         await self._make_room()
+        if reference.is_type(LOCAL):
+            # Retention leaves alone what somebody looks into, also while it stays open here.
+            path = result_path(self._data_dir, _execution_id(reference))
+            await asyncio.to_thread(mark_read, path, self._clock.now_ns())
         try:
             yield found.reader
         except BaseException:
@@ -118,7 +126,7 @@ class NodeResultFiles:
         """Return a reader; only places that this node publishes to itself are ever asked."""
         params = {name.lower(): value for name, value in reference.params.items()}
         if reference.is_type(LOCAL):
-            execution_id = str(params.get("executionid", ""))
+            execution_id = _execution_id(reference)
             path = result_path(self._data_dir, execution_id)
             if not path.is_file():
                 raise removed(self._data_dir, execution_id) or NotFound(
@@ -153,3 +161,7 @@ class NodeResultFiles:
 
         ranges = HttpRanges(link)
         return ArchiveReader(ranges, close=ranges.close)
+
+
+def _execution_id(reference: SpecConfig) -> str:
+    return str({name.lower(): value for name, value in reference.params.items()}.get("executionid", ""))

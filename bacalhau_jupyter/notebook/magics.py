@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +20,7 @@ from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.notebook.cell_grammar import cell as cell_group
 from bacalhau_jupyter.notebook.cells import Cell, job_of_cell
 from bacalhau_jupyter.notebook.errors import CellInterrupted
+from bacalhau_jupyter.notebook.origin import with_origin
 from bacalhau_jupyter.notebook.session import NotebookSession
 from bacalhau_jupyter.notebook.values import unpack_values
 
@@ -109,7 +109,7 @@ class BacalhauMagics:
         if fell_back and client.endpoint.embedded and problem:
             image = model.task.engine.params.get("Image")
             click.echo(f"Note: runs in {image}, because the process engine is off: {problem}", err=True)
-        return _with_origin(model)
+        return with_origin(model, self._shell)
 
     def _variable(self, name: str) -> Any:
         space = self._shell.user_ns
@@ -176,14 +176,6 @@ def invoke(command: click.Command, words: list[str], name: str, session: Noteboo
 def _check_identifier(name: str) -> None:
     if not name.isidentifier() or keyword.iskeyword(name):
         raise BadRequest(f"--out {name!r} is not a variable name")
-
-
-def _with_origin(model: JobModel) -> JobModel:
-    """Note which notebook submitted the job, where Jupyter tells."""
-    from bacalhau_jupyter.models.spec import replace
-
-    session = os.environ.get("JPY_SESSION_NAME")
-    return replace(model, meta={**model.meta, "jupyter.org/session": session}) if session else model
 
 
 __all__ = ["BacalhauMagics", "invoke", "split"]

@@ -31,6 +31,10 @@ def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator
     if before is None or before.node_id != node_id:
         _log.info("node %s reports about execution %s, which it does not have", node_id, message.execution_id)
         return
+    if isinstance(message, RunResult) and (problem := _foreign(before, message.publish_result)):
+        _log.warning("node %s, execution %s: %s", node_id, before.id, problem)
+        told = Event(message=problem, topic=Topic.PUBLISHING, details={"IsError": "true"})
+        message = ComputeError(execution_id=message.execution_id, job_id=message.job_id, events=[told])
     if isinstance(message, BidResult):
         after, event = _bid(before, message, transaction.now_ns)
     elif isinstance(message, RunResult):
@@ -48,6 +52,25 @@ def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator
         # History rows carry the version that the execution belongs to.
         transaction.record(replace(job, version=after.job_version), shown, after)
     transaction.evaluate(job)
+
+
+def _foreign(before: Execution, published: SpecConfig | None) -> str:
+    """Say why a published reference is not this execution's own; empty when it is, or names no execution.
+
+    Links to what such references name are signed here, for whoever may read this job: a node must not be able to
+    point to the results of another one.
+    """
+    if published is None:
+        return ""
+    own = {"executionid": before.id}
+    if published.is_type("s3managed"):
+        own["jobid"] = before.job_id
+    elif not published.is_type("local"):
+        return ""
+    named = [(name.lower(), value) for name, value in published.params.items() if name.lower() in own]
+    if len(named) == len(own) and all(value == own[name] for name, value in named):
+        return ""
+    return f"the node reported a result of type {published.type.strip()} that is not this execution's own"
 
 
 def _bid(before: Execution, message: BidResult, now: int) -> tuple[Execution | None, Event | None]:

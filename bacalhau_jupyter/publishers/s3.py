@@ -17,7 +17,7 @@ from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden,
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
-from bacalhau_jupyter.transfer.files import Progress, run_interruptible
+from bacalhau_jupyter.transfer.files import run_interruptible
 from bacalhau_jupyter.transfer.packing import pack_into
 from bacalhau_jupyter.transfer.s3 import (
     S3Clients,
@@ -140,21 +140,20 @@ class S3Publisher:
 
     def _archive(self, request: PublishRequest, location: S3Location, stop: threading.Event) -> Uploaded:
         self._need_credentials()
-        told = _Told(request.progress)
         # Other servers often refuse the newer checksums.
         with ObjectWriter(
             self._clients,
             location,
             checksum=not location.endpoint,
             content_type="application/gzip",
-            progress=told.sent,
             stop=stop,
         ) as writer:
             pack_into(
                 request.directory,
                 cast("BinaryIO", writer),
                 aliases=request.aliases,
-                progress=told.packed,
+                # Bytes of results, which have a total; what is still to be sent of them are a few parts at most.
+                progress=request.progress,
                 stop=stop,
             )
         return writer.result
@@ -163,24 +162,6 @@ class S3Publisher:
         self._need_credentials()
         upload_files(self._clients, location, request.directory, progress=request.progress, stop=stop)
         return Uploaded()
-
-
-class _Told:
-    """Bytes as they are sent, with the files that went into them."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._files: int | None = None
-
-    def packed(
-        self, _phase: str, _done: int, _total: int | None, files: int | None = None, _of: int | None = None, /
-    ) -> None:
-        self._files = files
-
-    def sent(
-        self, phase: str, done: int, total: int | None, _files: int | None = None, _of: int | None = None, /
-    ) -> None:
-        self._progress(phase, done, total, self._files, None)
 
 
 def _reference(location: S3Location, uploaded: Uploaded) -> SpecConfig:

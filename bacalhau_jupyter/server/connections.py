@@ -211,9 +211,7 @@ def _save(store: ProfileStore, wanted: SavedConnection) -> None:
 
 def _endpoint(store: ProfileStore, wanted: SavedConnection) -> Endpoint:
     profile = _profile(store, wanted)
-    return Endpoint(
-        url=_url(profile.endpoint), token=profile.token, insecure=profile.insecure, source="test"
-    )
+    return Endpoint(url=_url(profile.endpoint), token=profile.token, insecure=profile.insecure, source="test")
 
 
 def _profile(store: ProfileStore, wanted: SavedConnection) -> Profile:

@@ -17,6 +17,7 @@ from bacalhau_jupyter.server import paths
 from bacalhau_jupyter.server.base import Gateway, GatewayAPIHandler
 
 TIMEOUT_S = 5.0
+_ANY_JOBS = paths.parse("/api/v1/orchestrator/jobs", "limit=1")
 
 
 class StatusHandler(GatewayAPIHandler):
@@ -43,6 +44,7 @@ async def describe(gateway: Gateway) -> dict[str, Any]:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             version = await _node_version(gateway)
+            await _check_credential(gateway)
     except BacalhauError as error:
         problem, refused = error.message, isinstance(error, Unauthorized)
     except TimeoutError:
@@ -67,13 +69,22 @@ async def describe(gateway: Gateway) -> dict[str, Any]:
 
 
 async def _node_version(gateway: Gateway) -> str:
-    answer, endpoint = await gateway.upstream.request("GET", paths.parse("/api/v1/agent/version"), {})
+    answer, _ = await gateway.upstream.request("GET", paths.parse("/api/v1/agent/version"), {})
     async with answer:
         body = await answer.content.read(64 * 1024)
-        if answer.status in (401, 403):
-            saved = "the saved token" if endpoint.token else "callers without a token"
-            raise Unauthorized(f"{endpoint.url} does not accept {saved}", component="Gateway")
         if answer.status != 200:
             raise BacalhauError(f"the cluster answered HTTP {answer.status}", component="Gateway")
         found = msgspec.json.decode(body)
     return str(found.get("GitVersion", "")) if isinstance(found, dict) else ""
+
+
+async def _check_credential(gateway: Gateway) -> None:
+    """Ask for something that not everybody gets: a version is told to anybody."""
+    endpoint = gateway.upstream.connection.current
+    if endpoint is None or endpoint.embedded:
+        return
+    answer, endpoint = await gateway.upstream.request("GET", _ANY_JOBS, {})
+    answer.close()
+    if answer.status == 401:
+        caller = "the saved token" if endpoint.token else "callers without a token"
+        raise Unauthorized(f"{endpoint.url} does not accept {caller}", component="Gateway")

@@ -7,13 +7,15 @@ without one, of an official node, is downloaded once and unpacked on this machin
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
+from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure
 from bacalhau_jupyter.transfer.archive_extract import (
     HEADER,
     Run,
@@ -64,6 +66,8 @@ class ArchiveReader:
         What to call the archive in messages.
     limits
         What it may unpack to.
+    sha256
+        Base64 checksum that the whole archive has to have; compared where the whole is fetched.
     close
         Called when the reader is closed.
     rest
@@ -76,12 +80,15 @@ class ArchiveReader:
         *,
         name: str = "the result",
         limits: Limits | None = None,
+        sha256: str = "",
         close: Callable[[], Awaitable[None]] | None = None,
         rest: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._ranges = ranges
         self._name = name
         self._limits = limits or Limits()
+        # That of a multipart upload is a hash of hashes.
+        self.sha256 = "" if "-" in sha256 else sha256.strip()
         self._close = close
         self._rest = rest
         self._lock = asyncio.Lock()
@@ -157,7 +164,7 @@ class ArchiveReader:
         Raises
         ------
         BacalhauError
-            It can't be fetched, or written; nothing stays.
+            It can't be fetched, or written, or has another checksum than was published; nothing stays.
         """
         size = await self._length()
         free = await asyncio.to_thread(free_bytes, file.parent)
@@ -167,12 +174,21 @@ class ArchiveReader:
         try:
             with await asyncio.to_thread(_create, part) as out:
                 done = 0
+                digest = hashlib.sha256()
                 async for chunk in self._ranges.read(0, size):
                     await asyncio.to_thread(out.write, chunk)
+                    if self.sha256:
+                        await asyncio.to_thread(digest.update, chunk)
                     done += len(chunk)
                     progress(PHASE, done, size)
                 if done != size:
                     raise NetworkFailure(f"{self._name} broke off before its end", component=COMPONENT)
+            if self.sha256 and base64.b64encode(digest.digest()).decode() != self.sha256:
+                raise IOFailure(
+                    f"{self._name} is damaged: its SHA-256 is not the one that was told when it was published",
+                    hint="fetch it again; if that does not help, run the job again",
+                    component=COMPONENT,
+                )
             await asyncio.to_thread(part.replace, file)
         except OSError as error:
             raise io_failure(error, "write", file, COMPONENT) from error

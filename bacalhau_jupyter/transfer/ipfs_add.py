@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import stat
+import threading
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.transfer.files import CHUNK, Progress, io_failure, no_progress
 from bacalhau_jupyter.transfer.ipfs import IpfsNode
 from bacalhau_jupyter.transfer.links import ResultLinks
+from bacalhau_jupyter.transfer.measuring import measure
 
 # The name that the root has in the form; it is in no CID.
 _ROOT = "results"
@@ -45,7 +47,8 @@ async def add_directory(
     """
     boundary = f"bacalhau-{secrets.token_hex(16)}"
     form = _Form(directory, boundary, ResultLinks(directory, aliases or {}, node.component), node.component)
-    body = _Body(form, progress)
+    totals = (None, None) if progress is no_progress else await asyncio.to_thread(measure, directory)
+    body = _Body(form, progress, totals)
     try:
         cid = await node.add(body.pieces(), boundary, _ROOT)
     except Exception:
@@ -62,9 +65,10 @@ async def add_directory(
 class _Body:
     """The form as the pieces of a request body."""
 
-    def __init__(self, form: _Form, progress: Progress) -> None:
+    def __init__(self, form: _Form, progress: Progress, totals: tuple[int | None, int | None]) -> None:
         self._form = form
         self._progress = progress
+        self._totals = totals
         self.failure: Exception | None = None
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -72,10 +76,16 @@ class _Body:
         try:
             while piece := await asyncio.to_thread(self._form.read):
                 yield piece
-                self._progress("publishing", self._form.sent, None, self._form.files, None)
+                self._tell()
         except Exception as error:
             self.failure = error
             raise
+
+    def _tell(self) -> None:
+        (size, files), form = self._totals, self._form
+        size = None if size is None else max(size, form.sent)
+        files = None if files is None else max(files, form.files)
+        self._progress("publishing", form.sent, size, form.files, files)
 
 
 class _Form:
@@ -87,6 +97,8 @@ class _Form:
         self._links = links
         self._component = component
         self._parts = self._every_part()
+        # A request that breaks off leaves a read behind in its thread: what is made there can't be closed meanwhile.
+        self._lock = threading.Lock()
         self.sent = 0
         self.files = 0
 
@@ -94,16 +106,18 @@ class _Form:
         """Return the next piece; empty at the end."""
         pieces: list[bytes] = []
         size = 0
-        for part in self._parts:
-            pieces.append(part)
-            size += len(part)
-            if size >= CHUNK:
-                break
+        with self._lock:
+            for part in self._parts:
+                pieces.append(part)
+                size += len(part)
+                if size >= CHUNK:
+                    break
         return b"".join(pieces)
 
     def close(self) -> None:
         """Close the file that is being read."""
-        self._parts.close()
+        with self._lock:
+            self._parts.close()
 
     def _every_part(self) -> Generator[bytes, None, None]:
         for name, info in self._walk():

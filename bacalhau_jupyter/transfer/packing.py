@@ -22,6 +22,7 @@ from bacalhau_jupyter.transfer.archive_index import MAX_ENTRIES, ArchiveEntry, t
 from bacalhau_jupyter.transfer.archive_names import COMPONENT
 from bacalhau_jupyter.transfer.files import CHUNK, Progress, check_interrupted, no_progress
 from bacalhau_jupyter.transfer.links import ResultLinks
+from bacalhau_jupyter.transfer.measuring import measure
 from bacalhau_jupyter.transfer.readers import EntryKind
 
 __all__ = ["COMPONENT", "PackReport", "pack_into"]
@@ -70,6 +71,8 @@ class _Packer:
         self.progress = progress
         self.stop = stop
         self.report = PackReport()
+        # Nobody listens, nobody counts.
+        self.totals = (None, None) if progress is no_progress else measure(root, stop)
 
     def pack(self) -> PackReport:
         with self.out:
@@ -140,10 +143,17 @@ class _Packer:
                     raise IOFailure(f"{path} became shorter while it was packed", component=COMPONENT)
                 left -= count
                 self.report.size += count
-                self.progress("packing", self.report.size, None, self.files, None)
+                self._tell()
             self.out.write(bytes(-member.size % tarfile.BLOCKSIZE))
         self.files += 1
-        self.progress("packing", self.report.size, None, self.files, None)
+        self._tell()
+
+    def _tell(self) -> None:
+        size, files = self.totals
+        # What grew since it was measured is no reason to be at more than all of it.
+        size = None if size is None else max(size, self.report.size)
+        files = None if files is None else max(files, self.files)
+        self.progress("packing", self.report.size, size, self.files, files)
 
 
 def _member(name: str, info: os.stat_result) -> tarfile.TarInfo:
@@ -174,7 +184,7 @@ def pack_into(
         Absolute paths as the job saw them and the names they have in the archive (``{"/outputs": "outputs"}``):
         absolute links to there become relative ones.
     progress
-        Gets phase ``packing``, the bytes read and the files done.
+        Gets phase ``packing``, the bytes read and the files done, and how many there are.
     block
         Bytes in a block: what somebody who reads a single byte has to fetch.
 

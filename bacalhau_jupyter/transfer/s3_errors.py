@@ -33,6 +33,8 @@ _OWNERS = {
 }
 CHANGED = frozenset(_CHANGED | _NO_KEY)
 """Codes of an object that is not any more what a listing saw."""
+CREDENTIALS = frozenset(_EXPIRED | _UNKNOWN_KEY)
+"""Codes that say that the credentials are the matter, not the rights or the object."""
 
 
 def s3_failure(

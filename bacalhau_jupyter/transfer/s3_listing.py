@@ -21,7 +21,7 @@ from bacalhau_jupyter.models.errors import (
 )
 from bacalhau_jupyter.transfer.files import check_interrupted
 from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location
-from bacalhau_jupyter.transfer.s3_errors import boto_errors, s3_failure
+from bacalhau_jupyter.transfer.s3_errors import CREDENTIALS, boto_errors, s3_failure
 from bacalhau_jupyter.transfer.s3_wire import Wire, parse_xml
 
 _DIRECTORY_TYPE = "application/x-directory"
@@ -108,13 +108,16 @@ def _head(clients: S3Clients, location: S3Location, sha256: str) -> S3Object | N
 
 
 def _head_failure(error: Exception, clients: S3Clients, location: S3Location) -> Exception:
-    """HEAD has no body, so S3 can't say what is missing: ask for the bucket, and keep its answer if that is it."""
+    """HEAD has no body, so S3 can't say what is missing: ask in ways that have one, and keep what they tell."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     signed = clients.credentials() is not None
     what = f"version {location.version_id} of {location}" if location.version_id else str(location)
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code"))
+        if signed and code in ("400", "403", "Forbidden"):
+            told = _told_of_credentials(clients, location)
+            code = error.response["Error"]["Code"] = told or code
         if code in ("400", "404", "NotFound") and location.version_id:
             # A version ID that is none is refused with 400.
             error.response["Error"]["Code"] = "NoSuchVersion"
@@ -127,6 +130,24 @@ def _head_failure(error: Exception, clients: S3Clients, location: S3Location) ->
             except BotoCoreError:
                 pass
     return s3_failure(error, f"read {what}", clients.component, signed=signed)
+
+
+def _told_of_credentials(clients: S3Clients, location: S3Location) -> str:
+    """Return what a GET says of the credentials (expired, unknown); empty when they are not the matter."""
+    from botocore.exceptions import ClientError
+
+    try:
+        # One byte: should the object have become readable, it is not read here.
+        answer = clients.client(location).get_object(
+            Bucket=location.bucket, Key=location.key, Range="bytes=0-0"
+        )
+        answer["Body"].close()
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code"))
+        return code if code in CREDENTIALS else ""
+    except boto_errors():
+        return ""
+    return ""
 
 
 def _compare_stored(stored: object, wanted: str, location: S3Location, component: str) -> None:

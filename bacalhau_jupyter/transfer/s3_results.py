@@ -26,7 +26,7 @@ from bacalhau_jupyter.transfer.files import (
 )
 from bacalhau_jupyter.transfer.readers import EntryKind, ResultEntry, ResultReader
 from bacalhau_jupyter.transfer.results import merge_results
-from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location, folded, parse_location, text_param
+from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location, parse_location
 from bacalhau_jupyter.transfer.s3_download import download_objects
 from bacalhau_jupyter.transfer.s3_get import Getter
 from bacalhau_jupyter.transfer.s3_http import Answer
@@ -64,17 +64,10 @@ class S3Ranges:
     spec
         An ``s3`` result; its version counts where it names one.
 
-    Attributes
-    ----------
-    sha256
-        Base64 checksum of the whole object; empty when the result tells none.
     """
 
     def __init__(self, spec: SpecConfig) -> None:
         self.location = parse_location(spec.params, COMPONENT)
-        told = text_param(folded(spec.params), "ChecksumSHA256", COMPONENT).strip()
-        # That of a multipart upload is a hash of hashes.
-        self.sha256 = "" if "-" in told else told
         self._bucket = _Bucket(self.location)
         self._lock = asyncio.Lock()
         self._item: S3Object | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from bacalhau_jupyter.transfer.files import Progress, check_interrupted, no_progress
+from bacalhau_jupyter.transfer.files import check_interrupted
 from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location
 from bacalhau_jupyter.transfer.s3_errors import boto_errors, s3_failure
 
@@ -51,7 +51,6 @@ class ObjectWriter(io.RawIOBase):
         *,
         checksum: bool = False,
         content_type: str = "application/octet-stream",
-        progress: Progress = no_progress,
         stop: threading.Event | None = None,
     ) -> None:
         super().__init__()
@@ -61,15 +60,12 @@ class ObjectWriter(io.RawIOBase):
         self._target: dict[str, Any] = {"Bucket": location.bucket, "Key": location.key}
         self._sums: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if checksum else {}
         self._content_type = content_type
-        self._progress = progress
         self._stop = stop
         self._buffer = bytearray()
         self._upload_id = ""
         self._parts: list[Future[dict[str, Any]]] = []
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="s3-upload")
         self._slots = threading.Semaphore(WORKERS)
-        self._lock = threading.Lock()
-        self._sent = 0
         self.result = Uploaded()
 
     def writable(self) -> bool:
@@ -132,7 +128,6 @@ class ObjectWriter(io.RawIOBase):
             )
         finally:
             self._slots.release()
-        self._count(len(part))
         found = {"PartNumber": number, "ETag": answer["ETag"]}
         if self._sums:
             found["ChecksumSHA256"] = answer.get("ChecksumSHA256")
@@ -148,7 +143,6 @@ class ObjectWriter(io.RawIOBase):
                     ContentType=self._content_type,
                     Body=bytes(self._buffer),
                 )
-                self._count(len(self._buffer))
             else:
                 if self._buffer:
                     self._send(bytes(self._buffer))
@@ -177,12 +171,6 @@ class ObjectWriter(io.RawIOBase):
         if self._upload_id:
             with suppress(Exception):
                 self._client.abort_multipart_upload(**self._target, UploadId=self._upload_id)
-
-    def _count(self, count: int) -> None:
-        with self._lock:
-            self._sent += count
-            sent = self._sent
-        self._progress("publishing", sent, None)
 
     def _call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
         try:

@@ -77,6 +77,7 @@ class _Uploads:
         self._root = root
         self._left: Iterator[Path] = iter(files)
         self._count = len(files)
+        self._size = None if progress is no_progress else sum(map(_size, files))
         self._progress = progress
         self._stop = stop
         self._lock = threading.Lock()
@@ -109,7 +110,16 @@ class _Uploads:
             self._bytes += count
             self._files += files
             done, files_done = self._bytes, self._files
-        self._progress("publishing", done, None, files_done, self._count)
+        size = None if self._size is None else max(self._size, done)
+        self._progress("publishing", done, size, files_done, self._count)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of what a link means; what can't be read is named when it is sent."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _every_file(directory: Path) -> list[Path]:

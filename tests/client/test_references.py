@@ -96,6 +96,22 @@ def test_an_archive_that_is_too_large_to_travel_says_what_would_work(client: Cli
     assert sizes.stdout == "1\n"
 
 
+def test_what_is_too_large_to_travel_is_never_fetched(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Zeros would fit packed; a file alone travels as it is.
+    first = ran(client, "truncate -s 7M outputs/zeros; truncate -s 30M outputs/more")
+
+    def fetched(*_: object) -> bytes:
+        raise AssertionError("something was fetched")
+
+    monkeypatch.setattr(JobResult, "bytes", fetched)
+    for part in (first["outputs/zeros"], first["outputs/more"], first["outputs"], first):
+        with pytest.raises(BadRequest, match=r"bytes in an archive; a job carries 6,291,456") as raised:
+            part.as_inputs()
+        assert "result.archive" in (raised.value.hint or "")
+
+
 def test_each_execution_has_a_directory_of_its_own(client: Client, s3_credentials: S3Server) -> None:
     first = ran(
         client,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
 from bacalhau_jupyter.transfer.packing import pack_into
 from tests.services.kubo import KuboNode, kubo
 from tests.services.s3 import S3Server, s3_credentials, s3_server
@@ -31,6 +33,27 @@ def results(root: Path, number: int) -> Path:
     (directory / "stdout").write_text(f"part {number}\n")
     (directory / f"outputs/{number}.csv").write_text(f"n\n{number}\n")
     return directory
+
+
+@pytest.mark.parametrize("kind", ["s3", "s3PreSigned", "plain"])
+async def test_the_checksum_of_a_publisher_is_compared(kind: str) -> None:
+    told = {"Bucket": "b", "Key": "k.tar.gz", "ChecksumSHA256": "abc="}
+    url = {"PreSignedURL": "http://127.0.0.1:1/k.tar.gz", "SourceSpec": told}
+    references: dict[str, dict[str, Any]] = {
+        "s3": told,
+        "s3PreSigned": url,
+        "plain": {"URL": "http://127.0.0.1:1/k.tar.gz"},
+    }
+    params = references[kind]
+    kind = "urlDownload" if kind == "plain" else kind
+
+    async def again() -> Sequence[SpecConfig]:
+        return []
+
+    (source,) = open_sources([SpecConfig(type=kind, params=params)], [], CLUSTER, again)
+    assert isinstance(source.reader, ArchiveReader)
+    assert source.reader.sha256 == ("" if kind == "urlDownload" else "abc=")
+    await source.reader.close()
 
 
 def opened(specs: Sequence[SpecConfig]) -> ResultTree:

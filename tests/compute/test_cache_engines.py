@@ -51,10 +51,10 @@ class RealNode(Shared):
         self.extra_engines = load_engines(self.options(), others, entries=()).plugins
         await super().start()
 
-    def attack(self) -> Task:
-        params: dict[str, object] = {"Command": ["/bin/sh", "-c", ATTACK]}
+    def shell(self, script: str) -> Task:
+        params: dict[str, object] = {"Command": ["/bin/sh", "-c", script]}
         if self.kind == "docker":
-            params = {"Image": self.image, "Entrypoint": ["/bin/sh", "-c", ATTACK]}
+            params = {"Image": self.image, "Entrypoint": ["/bin/sh", "-c", script]}
         return make_task(
             self.engine, params, input_sources=[named()], result_paths=[an_output()],
             publisher=SpecConfig(type="stub"),
@@ -95,7 +95,7 @@ def facts(node: RealNode) -> list[tuple[str, bytes, int, int, int]]:
 async def test_a_hostile_job_changes_nothing_that_is_shared(node: RealNode) -> None:
     before = None
     for _ in range(2):
-        execution = make_execution(node.attack())
+        execution = make_execution(node.shell(ATTACK))
         assert (await node.peer.bid(execution)).accepted
         await node.peer.accept(execution)
         async with asyncio.timeout(LONG):
@@ -111,11 +111,26 @@ async def test_a_hostile_job_changes_nothing_that_is_shared(node: RealNode) -> N
     assert node.named.fetches == 1
 
 
+async def test_a_copy_of_an_input_can_be_written_and_the_input_stays(node: RealNode) -> None:
+    script = 'cd "${BACALHAU_OUTPUTS:-/outputs}" && cp "${BACALHAU_INPUTS:-/inputs}/one" x && echo more >> x && cat x'
+    for _ in range(2):
+        execution = make_execution(node.shell(script))
+        assert (await node.peer.bid(execution)).accepted
+        await node.peer.accept(execution)
+        async with asyncio.timeout(LONG):
+            answer = await node.peer.inbox.get()
+        assert isinstance(answer, RunResult), answer
+        assert answer.run_command_result is not None
+        assert answer.run_command_result.stdout == DATA[:4].decode() + "more\n", (execution.id, answer)
+        assert [(name, data) for name, data, *_ in facts(node)] == [("one", DATA[:4]), ("two", DATA[4:])]
+        await asyncio.wait_for(node.idle(), WAIT)
+
+
 def test_the_attack_spoils_files_that_nothing_protects(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(DATA[:4])
     (tmp_path / "two").write_bytes(DATA[4:])
     for name in ("one", "two"):
-        (tmp_path / name).chmod(0o444)
+        (tmp_path / name).chmod(0o644)
     env = {"BACALHAU_INPUTS": str(tmp_path), "BACALHAU_OUTPUTS": str(tmp_path), "PATH": os.environ["PATH"]}
     os.posix_spawn("/bin/sh", ["/bin/sh", "-c", ATTACK], env)
     os.wait()

@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestServer
 from bacalhau_jupyter.compute.events import Accepted
 from bacalhau_jupyter.compute.settings import AdmissionSettings, Locality
 from bacalhau_jupyter.engines.base import EndReason, Outcome, RunRequest
+from bacalhau_jupyter.engines.logfile import STDOUT, LogWriter
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.execution import ExecutionStateType
 from bacalhau_jupyter.models.messages import (
@@ -485,7 +486,7 @@ async def test_an_offer_without_a_task_fails_with_a_sentence(node: Bench) -> Non
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("who", ["source", "task"])
+@pytest.mark.parametrize("who", ["source", "task", "output"])
 async def test_whoever_fills_the_disk_fails_and_the_node_lives(tmp_path: Path, who: str) -> None:
     """The database lies on the same disk, so not even the failure could be stored before there is room again."""
     disk = tmp_path / "disk"
@@ -513,7 +514,14 @@ async def test_whoever_fills_the_disk_fails_and_the_node_lives(tmp_path: Path, w
                 await node.peer.bid(execution)
                 await node.peer.accept(execution)
                 await node.reaches(execution, "running")
-                fill(node.world.requests[execution.id].outputs[0].path)
+                if who == "output":
+                    log = LogWriter(node.settings.data_dir / "logs" / f"{execution.id}.log")
+                    with contextlib.suppress(OSError):
+                        while True:
+                            log.write(STDOUT, bytes(4096))
+                    log.close()
+                else:
+                    fill(node.world.requests[execution.id].outputs[0].path)
                 node.world.outcomes[execution.id].set_result(Outcome(EndReason.EXITED, 1))
             answer = await node.peer.next()
             assert isinstance(answer, ComputeError)

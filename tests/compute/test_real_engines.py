@@ -13,7 +13,7 @@ import pytest
 from bacalhau_jupyter.engines.registry import load_engines
 from bacalhau_jupyter.models.messages import ComputeError, ExecutionLogsRequest, RunResult
 from bacalhau_jupyter.models.spec import SpecConfig, Task, Timeouts
-from tests.compute.makers import an_output, make_execution, make_task
+from tests.compute.makers import an_input, an_output, make_execution, make_task
 from tests.compute.peer import Bench
 from tests.services.common import in_ci
 
@@ -96,6 +96,28 @@ async def test_a_program_runs_and_its_outputs_are_published(node: RealBench) -> 
     }  # fmt: skip
     await node.idle()
     assert not (node.settings.data_dir / "executions" / execution.id).exists()
+
+
+async def test_the_size_of_the_inputs_is_no_limit_on_what_a_program_writes(node: RealBench) -> None:
+    """What is reserved for small inputs must not become the engine's limit on the size of a file."""
+    node.source.bytes = 5
+    script = "dd if=/dev/zero of=outputs/big bs=1024 count=200 2>/dev/null && wc -c < outputs/big"
+    await begin(node, node.shell(script, input_sources=[an_input()]))
+    result = await ends(node)
+    assert isinstance(result, RunResult), result
+    assert result.run_command_result is not None
+    assert result.run_command_result.exit_code == 0
+    assert result.run_command_result.stdout.strip() == "204800"
+
+
+async def test_an_input_below_parents_that_exist_nowhere_is_readable(node: RealBench) -> None:
+    """The parents are made for the mount; the job, which may be another user, has to be able to enter them."""
+    await begin(node, node.shell("cat /data/deep/x/*", input_sources=[an_input(target="/data/deep/x")]))
+    result = await ends(node)
+    assert isinstance(result, RunResult), result
+    assert result.run_command_result is not None
+    assert (result.run_command_result.stderr, result.run_command_result.exit_code) == ("", 0)
+    assert result.run_command_result.stdout
 
 
 async def test_a_program_that_outlives_the_node_runs_once_and_is_collected(node: RealBench) -> None:

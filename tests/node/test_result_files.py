@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,25 @@ async def test_a_result_that_was_removed_says_so_and_the_list_still_answers(node
         found = await listing(session, job)
         assert found["Files"] == []
         assert "not on this node any more" in found["Problem"]
+
+
+async def test_looking_into_a_result_marks_it_as_read_each_time(node_config: MakeConfig) -> None:
+    """Retention goes by the time of the last look, also at a result that is open already."""
+    config = node_config()
+    async with running_node(config) as node, client(node) as session:
+        job = await run(session, writing("echo x > outputs/x"))
+        (archive,) = Path(config["DataDir"]).rglob("local-publisher/*.tar.gz")
+        written = archive.stat().st_mtime_ns
+        for part in ("", "stdout"):
+            os.utime(archive, ns=(0, written))
+            found = await listing(session, job)
+            if part:
+                url = f"{JOBS}/{job}/results/files/{found['ExecutionID']}/{part}"
+                os.utime(archive, ns=(0, written))
+                async with session.get(url) as answer:
+                    assert answer.status == 200
+            assert archive.stat().st_atime_ns >= written
+            assert archive.stat().st_mtime_ns == written
 
 
 async def test_shared_paths_are_shown_to_the_owner_only(node_config: MakeConfig, tmp_path: Path) -> None:

@@ -55,11 +55,15 @@ async def test_what_changes_about_a_node_is_pushed_to_watchers_and_never_replaye
     async with orchestrator() as (service, transport):
         seen: list[tuple[int, str, str, str]] = []
 
-        async def watch(since: int | None) -> None:
-            async for event in service.events(since, "", ["Node"]):
-                seen.append((event.seq, event.job, event.node, event.message))
+        all_seen = asyncio.Event()
 
-        watcher = asyncio.create_task(watch(None))
+        async def watch() -> None:
+            async for event in service.events(None, "", ["Node"]):
+                seen.append((event.seq, event.job, event.node, event.message))
+                if len(seen) == 4:
+                    all_seen.set()
+
+        watcher = asyncio.create_task(watch())
         await asyncio.sleep(0)
         peer = Peer(transport)
         await peer.join()
@@ -68,8 +72,7 @@ async def test_what_changes_about_a_node_is_pushed_to_watchers_and_never_replaye
         await service.change_node("n-1", "reject")
         await service.change_node("n-1", "delete")
         async with asyncio.timeout(5):
-            while len(seen) < 4:
-                await asyncio.sleep(0.01)
+            await all_seen.wait()
         watcher.cancel()
         assert [event[3] for event in seen] == [
             "Node connected", "Node capacity changed", "Node rejected", "Node deleted",

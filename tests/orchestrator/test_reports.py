@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from bacalhau_jupyter.models.execution import DesiredStateType, ExecutionStateType
 from bacalhau_jupyter.models.job import JobStateType
-from bacalhau_jupyter.models.spec import replace
+from bacalhau_jupyter.models.messages import RunResult
+from bacalhau_jupyter.models.spec import SpecConfig, replace
 from tests.orchestrator.scheduler.world import World
 
 
@@ -71,3 +74,39 @@ def test_a_completed_execution_keeps_its_message_as_upstream_does() -> None:
         "execution completed",
     )
     assert execution.revision == 4
+
+
+@pytest.mark.parametrize("kind", ["s3managed", " S3Managed", "local"])
+@pytest.mark.parametrize("foreign", ["ExecutionID", "twice", "nothing"])
+def test_a_published_reference_names_this_very_execution_or_the_execution_fails(
+    kind: str, foreign: str
+) -> None:
+    world = World(nodes=1)
+    job_id = running(world)
+    execution = world.live()[0]
+    params = {"JobID": job_id, "ExecutionID": execution.id, "NodeID": execution.node_id}
+    if foreign == "nothing":
+        params = {}
+    elif foreign == "twice":
+        params["executionid"] = "e-of-somebody-else"
+    else:
+        params[foreign] = "x-of-somebody-else"
+        params["JobID"] = "j-of-somebody-else"
+    reference = SpecConfig(type=kind, params=params)
+    world.report(execution, RunResult(execution_id=execution.id, job_id=job_id, publish_result=reference))
+    after = world.executions(job_id)[0]
+    assert after.compute_state.state_type is ExecutionStateType.FAILED
+    assert after.published_result.is_empty
+    assert "is not this execution's own" in after.compute_state.message
+
+
+@pytest.mark.parametrize("kind", ["s3managed", "local", "s3", ""])
+def test_a_published_reference_of_its_own_is_kept(kind: str) -> None:
+    world = World(nodes=1)
+    job_id = running(world)
+    execution = world.live()[0]
+    reference = SpecConfig(type=kind, params={"jobid": job_id, "ExecutionID": execution.id} if kind else {})
+    world.report(execution, RunResult(execution_id=execution.id, job_id=job_id, publish_result=reference))
+    after = world.executions(job_id)[0]
+    assert after.compute_state.state_type is ExecutionStateType.COMPLETED
+    assert after.published_result == reference

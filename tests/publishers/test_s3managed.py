@@ -269,7 +269,7 @@ def test_a_job_publishes_to_the_orchestrators_bucket_and_anybody_gets_it(
 
 async def test_a_node_without_a_managed_bucket_does_not_offer_one(node_config: MakeConfig) -> None:
     async with running_node(node_config()) as node:
-        assert "s3managed" not in node.info().compute_node_info.publishers
+        assert "s3managed" not in (node.info().compute_node_info.publishers or [])
 
 
 @pytest.mark.parametrize(

@@ -122,3 +122,20 @@ async def test_the_used_connection_can_not_be_removed_and_another_can(
     assert [item["name"] for item in left["connections"]] == ["a"]
     status = await call(jupyter, "GET", "/status")
     assert status["alive"] is False and status["problem"]
+
+
+async def test_a_saved_token_that_the_cluster_refuses_is_the_problem_that_the_status_names(
+    start_jupyter: Starter, own_node: Repo, node_factory: NodeFactory
+) -> None:
+    other = await asyncio.to_thread(node_factory, "--config=API.TrustLocalUser=false")
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    wanted = {"name": "prod", "endpoint": other.url, "token": "wrong"}
+    await call(jupyter, "PUT", "/connections", wanted)
+    await call(jupyter, "PUT", "/connections/current", {"name": "prod"})
+    status = await call(jupyter, "GET", "/status")
+    assert status["refused"] is True and status["alive"] is False
+    assert status["problem"] == f"{other.url} does not accept the saved token"
+    await call(jupyter, "PUT", "/connections", {**wanted, "token": other.key})
+    await call(jupyter, "PUT", "/connections/current", {"name": "prod"})
+    status = await call(jupyter, "GET", "/status")
+    assert (status["alive"], status["refused"], status["problem"]) == (True, False, "")

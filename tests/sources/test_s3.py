@@ -425,12 +425,15 @@ async def test_what_is_missing_is_said(
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+# A single object is asked for by HEAD, whose answer has no body that could tell the reason.
+@pytest.mark.parametrize("key", ["set1/", "set1/001.txt"])
 async def test_wrong_credentials_are_told_apart(
-    source: Source, s3_server: S3Server, sets: str, monkeypatch: pytest.MonkeyPatch
+    source: Source, s3_server: S3Server, sets: str, monkeypatch: pytest.MonkeyPatch, name: str, key: str
 ) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "unknown")
+    monkeypatch.setenv(name, "unknown")
     with pytest.raises(BacalhauError, match="credentials of this node are not valid there"):
-        await source.fetch(at(s3_server, sets, "set1/"))
+        await source.fetch(at(s3_server, sets, key))
 
 
 def credential_process(root: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:

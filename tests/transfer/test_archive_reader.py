@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import io
 import os
 import shutil
@@ -261,6 +263,31 @@ async def test_an_official_archive_without_an_index_is_downloaded_once_and_read_
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="needs a Go tool chain")
+async def test_a_whole_archive_has_to_have_the_checksum_that_was_told(tmp_path: Path) -> None:
+    """Both ways to read it whole: an archive without an index, and the archive as a file."""
+    subprocess.run(["tar", "czf", tmp_path / "x.tar.gz", "-C", sample(tmp_path / "source"), "."], check=True)
+    data = (tmp_path / "x.tar.gz").read_bytes()
+    told = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    for place, checksum in enumerate((told, "", "hash-of-hashes-3")):
+        reader = ArchiveReader(MemoryRanges(data, piece=1 << 20), sha256=checksum)
+        await reader.save(_made(tmp_path / str(place)))
+        assert (tmp_path / str(place) / "stdout").read_text() == "hello\n"
+        await reader.close()
+    other = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+    out = _made(tmp_path / "out")
+    for work in (
+        lambda reader: reader.save(out),
+        lambda reader: reader.save(out, "stdout"),
+        lambda reader: reader.save_archive(out / "y.tar.gz"),
+        lambda reader: reader.entries(),
+    ):
+        reader = ArchiveReader(MemoryRanges(data, piece=1 << 20), name="the result of e-1", sha256=other)
+        with pytest.raises(IOFailure, match=r"the result of e-1 is damaged: its SHA-256 is not"):
+            await work(reader)
+        assert not list(out.iterdir())
+        await reader.close()
+
+
 def test_gos_tar_and_gzip_read_our_archives_to_the_end(tmp_path: Path) -> None:
     source = sample(tmp_path / "source")
     (tmp_path / "x.tar.gz").write_bytes(packed(source, block=100_000))

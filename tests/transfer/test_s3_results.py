@@ -205,12 +205,3 @@ async def test_the_callers_own_credentials_are_meant_in_errors(
     with pytest.raises(Forbidden, match="your AWS credentials are not valid there"):
         await reader.entries()
     await reader.close()
-
-
-def test_the_checksum_of_parts_is_none_of_the_bytes() -> None:
-    def told(checksum: str) -> str:
-        return S3Ranges(
-            SpecConfig(type="s3", params={"Bucket": "b", "Key": "k", "ChecksumSHA256": checksum})
-        ).sha256
-
-    assert (told("abc="), told("abc=-3")) == ("abc=", "")

@@ -156,7 +156,10 @@ def job_get(
     timeout_s = _timeout(download_timeout_secs)
     handle = client().job(name, namespace=namespace)
     if output_dir is not None and not Path(output_dir).is_dir():
-        raise BadRequest(f"--output-dir {output_dir} does not exist")
+        raise BadRequest(
+            f"--output-dir {output_dir} does not exist",
+            hint="make it first, or leave the option out: job-<id> is made here",
+        )
     click.echo(f"Fetching results of job '{name}'...", err=True)
     published = handle.results()
     if not published:

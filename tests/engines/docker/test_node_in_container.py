@@ -21,6 +21,10 @@ from tests.services.common import ServiceUnavailableError, wait_until
 from tests.services.docker_engine import client as engine_client
 from tests.services.fixtures import service_or_skip
 from tests.services.http_server import CONTENT, BadHttpServer
+from tests.services.kubo import KuboNode, kubo
+from tests.services.s3 import S3Server, s3_server
+
+__all__ = ["kubo", "s3_server"]
 
 ROOT = Path(__file__).parents[3]
 IMAGE_PYTHON = (3, 11)
@@ -59,7 +63,8 @@ ALL_INPUTS = """
 inputs = [
     local_path("/data", "/local"), url(arguments[0], "/web"), inline_files({"a b.txt": b"inline"}, "/inline"),
 ]
-command = "cd /outputs; cp -a /local/. .; cp /inline/* .; cp /web/* web; touch /local/x; mkdir none"
+inputs += arguments[1:]
+command = "cd /outputs; cp -a /local/. .; cp /inline/* .; cp /web/* web; touch /local/x; mkdir none; cp /s3/* /ipfs/* ."
 result = client.submit(docker(image, command, inputs=inputs)).result()
 print(json.dumps([result.runtime, result.stderr, tree("/data"), tree(result.path / "outputs")]))
 """
@@ -99,7 +104,7 @@ print(json.dumps([result.text("outputs/out"), len(client.job(arguments[0]).execu
 class Container:
     """The container in which the node lives, and its processes."""
 
-    def __init__(self, engine_url: str, image: str, job_image: str) -> None:
+    def __init__(self, engine_url: str, image: str, job_image: str, s3: S3Server, ipfs: KuboNode) -> None:
         if sys.version_info[:2] != IMAGE_PYTHON:
             raise ServiceUnavailableError("the tests' packages are not for the Python 3.11 of the image")
         if not engine_url.startswith("unix://"):
@@ -107,11 +112,13 @@ class Container:
         if shutil.which("docker") is None:
             raise ServiceUnavailableError("the docker command is not installed")
         self.url, self.job_image = engine_url, job_image
+        keys = {**s3.environment(), "BACALHAU_INPUTSOURCES_TYPES_IPFS_ENDPOINT": ipfs.endpoint}
+        credentials = [word for name, value in keys.items() for word in ("--env", f"{name}={value}")]
         socket, packages = engine_url.removeprefix("unix://"), sysconfig.get_path("purelib")
         self.id = self._docker(
             "run", "--detach", "--init", "--network", "host", "--volume", f"{socket}:/var/run/docker.sock",
             "--volume", f"{ROOT}:/source:ro", "--volume", f"{packages}:/packages:ro",
-            "--env", "PYTHONPATH=/source:/packages", "--env", "PYTHONDONTWRITEBYTECODE=1",
+            "--env", "PYTHONPATH=/source:/packages", "--env", "PYTHONDONTWRITEBYTECODE=1", *credentials,
             "--workdir", "/tmp", image, "sleep", "1000",
         ).strip()  # fmt: skip
         self.python(PREPARE)
@@ -178,8 +185,10 @@ class Container:
 
 
 @pytest.fixture(scope="module")
-def container(docker_engine: str, python_image: str, busybox_image: str) -> Iterator[Container]:
-    made = service_or_skip(lambda: Container(docker_engine, python_image, busybox_image))
+def container(
+    docker_engine: str, python_image: str, busybox_image: str, s3_server: S3Server, kubo: KuboNode
+) -> Iterator[Container]:
+    made = service_or_skip(lambda: Container(docker_engine, python_image, busybox_image, s3_server, kubo))
     yield made
     engine = engine_client(docker_engine)
     try:
@@ -191,14 +200,24 @@ def container(docker_engine: str, python_image: str, busybox_image: str) -> Iter
 
 
 def test_jobs_get_every_kind_of_input_and_bring_their_results(
-    container: Container, http_server: BadHttpServer
+    container: Container, http_server: BadHttpServer, s3_server: S3Server, kubo: KuboNode, tmp_path: Path
 ) -> None:
-    printed = container.python(LIBRARY + ALL_INPUTS, f"{http_server.url}/file")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "from ipfs").write_text("content")
+    bucket = s3_server.bucket({"data/from s3": b"object"})
+    printed = container.python(
+        LIBRARY + ALL_INPUTS,
+        f"{http_server.url}/file",
+        f"src=s3://{bucket}/data/,dst=/s3,opt=endpoint={s3_server.url},opt=region=us-east-1",
+        f"ipfs://{kubo.add(tmp_path / 'tree')}:/ipfs",
+    )
     runtime, stderr, given, got = json.loads(printed)
     assert runtime.startswith("docker (Docker Engine ") and runtime.endswith(" (archive))")
     assert "Read-only file system" in stderr
     web = got.pop("web")
     assert web[1] == hashlib.sha256(CONTENT).hexdigest()
+    assert got.pop("from s3")[1] == hashlib.sha256(b"object").hexdigest()
+    assert got.pop("from ipfs")[1] == hashlib.sha256(b"content").hexdigest()
     assert got.pop("a b.txt")[1] == hashlib.sha256(b"inline").hexdigest()
     assert got.pop("none") == ["0o755", "directory"]
     assert got == given
