@@ -18,7 +18,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "bacalhau-jupyter"
-SOURCES = ("src", "style", "schema", "package.json", "yarn.lock", "tsconfig.json", ".yarnrc.yml")
+SOURCES = (
+    "src", "style", "schema", "package.json", "yarn.lock", "tsconfig.json", "page.build.mjs", ".yarnrc.yml",
+)  # fmt: skip
 INSTALL_TIMEOUT_S = 1500.0
 BUILD_TIMEOUT_S = 900.0
 OLDEST_NODE = (20, 19)
@@ -31,6 +33,11 @@ class BundleError(Exception):
 def output(root: Path = ROOT) -> Path:
     """Return where the built labextension lies."""
     return root / "bacalhau_jupyter" / "labextension"
+
+
+def page(root: Path = ROOT) -> Path:
+    """Return where the built web page of the node lies."""
+    return root / "bacalhau_jupyter" / "webui"
 
 
 def source_hash(root: Path = ROOT) -> str:
@@ -48,7 +55,8 @@ def is_current(root: Path = ROOT) -> bool:
     try:
         stamp = (output(root) / "sources.sha256").read_text()
         loaded = json.loads((output(root) / "package.json").read_text())["jupyterlab"]["_build"]["load"]
-        return stamp == source_hash(root) and (output(root) / loaded).is_file()
+        built = (output(root) / loaded).is_file() and (page(root) / "index.html").is_file()
+        return built and stamp == source_hash(root)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

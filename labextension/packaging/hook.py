@@ -28,7 +28,10 @@ class LabextensionHook(BuildHookInterface[Any]):
         place = bundle.output(root)
         if not (place / "package.json").is_file():
             raise bundle.BundleError(f"the labextension is missing in {place}")
+        if not (bundle.page(root) / "index.html").is_file():
+            raise bundle.BundleError(f"the web page is missing in {bundle.page(root)}")
         relative = place.relative_to(root).as_posix()
-        build_data["artifacts"].append(f"/{relative}")
+        page = bundle.page(root).relative_to(root).as_posix()
+        build_data["artifacts"].extend([f"/{relative}", f"/{page}"])
         if self.target_name == "wheel":
             build_data["shared_data"][relative] = f"share/jupyter/labextensions/{bundle.NAME}"

@@ -10,7 +10,21 @@ export const CommandIDs = {
   stopJob: 'bacalhau:stop-job',
   rerunJob: 'bacalhau:rerun-job',
   insertCode: 'bacalhau:insert-code',
-  copyId: 'bacalhau:copy-job-id'
+  copyId: 'bacalhau:copy-job-id',
+  openResult: 'bacalhau:open-result',
+  runSpec: 'bacalhau:run-spec',
+  runNotebook: 'bacalhau:run-notebook',
+  jumpToCell: 'bacalhau:jump-to-cell',
+  refreshNodes: 'bacalhau:refresh-nodes',
+  approveNode: 'bacalhau:approve-node',
+  rejectNode: 'bacalhau:reject-node',
+  deleteNode: 'bacalhau:delete-node',
+  refreshData: 'bacalhau:refresh-data',
+  switchConnection: 'bacalhau:switch-connection',
+  addConnection: 'bacalhau:add-connection',
+  removeConnection: 'bacalhau:remove-connection',
+  cleanResults: 'bacalhau:clean-results',
+  cleanInputCache: 'bacalhau:clean-input-cache'
 } as const;
 
 /** An argument of a command as text; empty when it is none. */

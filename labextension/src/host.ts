@@ -1,3 +1,6 @@
+import { IFileRef } from './api/files';
+import { IOrigin } from './menus/origin';
+
 /**
  * What surrounds us: JupyterLab, Notebook, or our own page. Members that a host lacks are undefined, and then whatever
  * would need them is not offered.
@@ -15,4 +18,10 @@ export interface IHost {
   insertText?: (text: string) => boolean;
   /** Open a job in a place of its own. */
   openJob?: (job: string) => void;
+  /** Show the panel. */
+  openPanel?: () => void;
+  /** Show the cell that submitted a job. */
+  jumpTo?: (origin: IOrigin) => void;
+  /** Open a file of a result in a viewer of the host's; false when it has none. */
+  openFile?: (file: IFileRef, size: number) => boolean;
 }

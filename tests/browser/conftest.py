@@ -172,10 +172,14 @@ def lab_page(
     page.goto(lab.page(path), timeout=60_000)
     page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
     page.wait_for_selector(".jp-LabShell, .jp-NotebookShell, #main", timeout=60_000)
-    yield page
-    if request.node.stash.get(FAILED, True):
-        _picture(page, shot_dir, f"failed-{request.node.name}")
-    context.close()
+    failed = True
+    try:
+        yield page
+        failed = request.node.stash.get(FAILED, False)
+    finally:
+        if failed:
+            _picture(page, shot_dir, f"failed-{request.node.name}")
+        context.close()
     assert not [text for text in thrown if "bacalhau" in text.lower()], thrown
 
 

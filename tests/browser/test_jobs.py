@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -13,27 +12,15 @@ from bacalhau_jupyter.client.job import Job
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.job import JobStateType
 from tests.browser.conftest import Shot
+from tests.browser.panel import open_panel, row
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Page
 
 Submit = Callable[[JobModel], Job]
-
-
-def open_panel(page: Page) -> Locator:
-    """Open the panel through the status bar and return it."""
-    page.get_by_role("button", name=re.compile("Bacalhau: .* running")).click()
-    panel = page.locator("#bacalhau-panel")
-    expect(panel.get_by_role("grid")).to_be_visible()
-    return panel
-
-
-def row(panel: Locator, name: str) -> Locator:
-    """Return the row of a job."""
-    return panel.get_by_role("row").filter(has_text=name)
 
 
 def test_a_job_appears_runs_and_shows_its_output_without_a_reload(

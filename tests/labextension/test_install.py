@@ -39,7 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("wheel")
     copy = base / "checkout"
     shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
-    for built in ("bacalhau_jupyter/labextension", "labextension/lib"):
+    for built in ("bacalhau_jupyter/labextension", "bacalhau_jupyter/webui", "labextension/lib"):
         shutil.rmtree(copy / built, ignore_errors=True)
     path = path_without_node(base / "bin")
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(base / "out"), str(copy)]
@@ -75,6 +75,7 @@ def test_the_wheel_carries_the_built_labextension(wheel: Path) -> None:
     assert f"{place}/install.json" in shared
     assert f"{place}/package.json" in shared
     assert any(name.startswith(f"{place}/static/remoteEntry.") for name in shared)
+    assert {"bacalhau_jupyter/webui/index.html", "bacalhau_jupyter/webui/page.js"} <= set(names)
     assert "etc/jupyter/jupyter_server_config.d/bacalhau_jupyter.json" in shared
     assert not [name for name in names if "node_modules" in name or name.startswith("labextension/")]
 

@@ -1,6 +1,7 @@
 import { ITransport, json, Query, segment } from './transport';
 import { ConnectionsApi } from './connections';
 import { DataApi, DiskApi } from './data';
+import { ResultFilesApi } from './files';
 import { ResultsApi } from './results';
 import { IExecution, IHistoryItem, IJob, INodeInfo, INodeState, IPage, ISpecConfig, IStatus } from './types';
 
@@ -100,6 +101,7 @@ export class Api {
   readonly nodes: NodesApi;
   readonly agent: AgentApi;
   readonly results: ResultsApi;
+  readonly files: ResultFilesApi;
   readonly connections: ConnectionsApi;
   readonly data: DataApi;
   readonly disk: DiskApi;
@@ -109,6 +111,7 @@ export class Api {
     this.nodes = new NodesApi(transport);
     this.agent = new AgentApi(transport);
     this.results = new ResultsApi(transport, this.jobs);
+    this.files = new ResultFilesApi(transport);
     this.connections = new ConnectionsApi(transport);
     this.data = new DataApi(transport);
     this.disk = new DiskApi(transport);

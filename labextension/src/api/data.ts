@@ -5,7 +5,7 @@ import { IDiskUsage } from './types';
 export interface IDataEntry {
   Name: string;
   URI: string;
-  Kind?: 'file' | 'directory' | string;
+  Kind?: 'file' | 'directory';
   Size?: number;
   Writable?: boolean;
 }

@@ -1,8 +1,7 @@
-import { URLExt } from '@jupyterlab/coreutils';
-import { ServerConnection } from '@jupyterlab/services';
 import { ApiError, errorOf } from './errors';
+import { Query } from './query';
 
-export type Query = Record<string, string | number | boolean | readonly string[] | undefined>;
+export type { Query };
 
 /** The part of a websocket that we use, so that tests can stand in for it. */
 export interface ISocket {
@@ -30,38 +29,31 @@ export interface IRequestOptions {
   headers?: Record<string, string>;
 }
 
-/** Reaches the gateway of the Jupyter server that this page came from. */
-export class JupyterTransport implements ITransport {
-  constructor(
-    private readonly settings: ServerConnection.ISettings,
-    private readonly prefix = 'bacalhau'
-  ) {}
+/** Whoever has not begun to answer after so long is not waited for. */
+const ANSWER_TIMEOUT_MS = 60_000;
 
-  async fetch(method: string, path: string, options: IRequestOptions = {}): Promise<Response> {
-    const init: RequestInit = { method, signal: options.signal ?? null, headers: options.headers ?? {} };
-    if (options.body !== undefined) {
-      init.body = JSON.stringify(options.body);
-      init.headers = { ...options.headers, 'Content-Type': 'application/json' };
-    }
-    try {
-      return await ServerConnection.makeRequest(this.url(path, options.query), init, this.settings);
-    } catch (reason) {
-      if (options.signal?.aborted) {
-        throw reason;
-      }
-      throw new ApiError('the Jupyter server does not answer', 'network');
-    }
+/** Wait for an answer to begin; throws `ApiError` with this text when none does. What `signal` ends is ended. */
+export async function answered(
+  signal: AbortSignal | undefined,
+  silent: string,
+  send: (signal: AbortSignal) => Promise<Response>
+): Promise<Response> {
+  const late = new AbortController();
+  const leave = (): void => late.abort();
+  const timer = window.setTimeout(leave, ANSWER_TIMEOUT_MS);
+  signal?.addEventListener('abort', leave);
+  if (signal?.aborted) {
+    leave();
   }
-
-  socket(path: string, query: Query = {}): ISocket {
-    const { wsUrl, token, appendToken, WebSocket } = this.settings;
-    const url =
-      URLExt.join(wsUrl, this.prefix, path) + encode(appendToken && token ? { ...query, token } : query);
-    return new WebSocket(url) as unknown as ISocket;
-  }
-
-  url(path: string, query: Query = {}): string {
-    return URLExt.join(this.settings.baseUrl, this.prefix, path) + encode(query);
+  try {
+    return await send(late.signal);
+  } catch (reason) {
+    if (signal?.aborted) {
+      throw reason;
+    }
+    throw new ApiError(silent, 'network');
+  } finally {
+    window.clearTimeout(timer);
   }
 }
 
@@ -87,17 +79,4 @@ export async function json<T>(
 /** Percent-encode one segment of a path. */
 export function segment(text: string): string {
   return encodeURIComponent(text);
-}
-
-function encode(query: Query): string {
-  const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) {
-    if (Array.isArray(value)) {
-      value.forEach(item => parameters.append(name, String(item)));
-    } else if (value !== undefined && value !== '') {
-      parameters.append(name, String(value));
-    }
-  }
-  const text = parameters.toString();
-  return text ? `?${text}` : '';
 }

@@ -1,5 +1,6 @@
 import * as React from 'react';
 import { Health } from '../api/handshake';
+import { NoteButton } from './basics';
 import { useBacalhau, useObservable } from './context';
 
 /** What is wrong between the page, the server half and the cluster, and what to do; nothing when all is well. */
@@ -14,13 +15,11 @@ export function HealthNote(): JSX.Element | null {
     <div className="jp-Bacalhau-note" role="alert" data-kind={health.kind}>
       <p>{lines.what}</p>
       {lines.hint && <p className="jp-Bacalhau-hint">{lines.hint}</p>}
-      <button
-        type="button"
-        className="jp-Dialog-button jp-mod-styled jp-mod-reject"
-        onClick={() => void sync.refresh()}
-      >
-        {trans.__('Try again')}
-      </button>
+      <NoteButton label={trans.__('Try again')} onClick={() => void sync.refresh()} />
+      {(health.kind === 'mismatch' || (health.kind === 'failed' && health.error.kind === 'auth')) && (
+        // An expired login ends at the login page, and what is not saved is asked about first.
+        <NoteButton label={trans.__('Reload the page')} onClick={() => window.location.reload()} />
+      )}
     </div>
   );
 }
@@ -47,7 +46,7 @@ export function explain(health: Health, trans: ITranslate): { what: string; hint
         what: trans.__(
           'This page comes from bacalhau-jupyter %1, the Jupyter server runs %2.',
           health.mine,
-          health.status.version
+          health.status.version || trans.__('an older version')
         ),
         hint: trans.__('Restart the Jupyter server and reload this page, so that both are the same.')
       };

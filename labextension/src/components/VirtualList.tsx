@@ -4,7 +4,8 @@ export interface IVirtualListProps {
   readonly count: number;
   /** Height of every row, in pixels. */
   readonly rowHeight: number;
-  readonly renderRow: (index: number) => React.ReactNode;
+  /** `lively` rows are active or under the pointer: only they need their controls. */
+  readonly renderRow: (index: number, lively: boolean) => React.ReactNode;
   readonly rowKey?: (index: number) => string | number;
   readonly className?: string;
   readonly label: string;
@@ -33,7 +34,9 @@ export function VirtualList(props: IVirtualListProps): JSX.Element {
   const { count, rowHeight, follow, reveal } = props;
   const box = React.useRef<HTMLDivElement>(null);
   const atEnd = React.useRef(true);
-  const [top, setTop] = React.useState(0);
+  // In whole rows: the list is rendered again when another row comes into view, not for each pixel.
+  const [firstRow, setFirstRow] = React.useState(0);
+  const [hovered, setHovered] = React.useState(-1);
   const [height, setHeight] = React.useState(400);
 
   React.useLayoutEffect(() => {
@@ -79,17 +82,19 @@ export function VirtualList(props: IVirtualListProps): JSX.Element {
 
   const onScroll = (event: React.UIEvent<HTMLDivElement>): void => {
     const node = event.currentTarget;
-    atEnd.current = node.scrollTop + node.clientHeight >= node.scrollHeight - rowHeight;
-    setTop(node.scrollTop);
+    if (follow !== undefined) {
+      atEnd.current = node.scrollTop + node.clientHeight >= node.scrollHeight - rowHeight;
+    }
+    setFirstRow(Math.floor(node.scrollTop / rowHeight));
   };
 
-  const first = Math.max(0, Math.floor(top / rowHeight) - OVERSCAN);
-  const last = Math.min(count, Math.ceil((top + height) / rowHeight) + OVERSCAN);
+  const first = Math.max(0, firstRow - OVERSCAN);
+  const last = Math.min(count, firstRow + 1 + Math.ceil(height / rowHeight) + OVERSCAN);
   const rows: React.ReactNode[] = [];
   for (let index = first; index < last; index++) {
     rows.push(
-      <Row key={props.rowKey?.(index) ?? index} index={index} list={props}>
-        {props.renderRow(index)}
+      <Row key={props.rowKey?.(index) ?? index} index={index} list={props} onHover={setHovered}>
+        {props.renderRow(index, index === props.active || index === hovered)}
       </Row>
     );
   }
@@ -121,7 +126,12 @@ export function VirtualList(props: IVirtualListProps): JSX.Element {
   );
 }
 
-function Row(props: { index: number; list: IVirtualListProps; children: React.ReactNode }): JSX.Element {
+function Row(props: {
+  index: number;
+  list: IVirtualListProps;
+  onHover: (index: number) => void;
+  children: React.ReactNode;
+}): JSX.Element {
   const { index, list } = props;
   const style = { height: list.rowHeight };
   if (list.role !== 'grid') {
@@ -140,6 +150,8 @@ function Row(props: { index: number; list: IVirtualListProps; children: React.Re
       aria-selected={active}
       className={`jp-Bacalhau-list-row ${active ? 'jp-mod-active' : ''}`}
       style={style}
+      onMouseEnter={() => props.onHover(index)}
+      onMouseLeave={() => props.onHover(-1)}
       onClick={() => list.onActive?.(index)}
       onDoubleClick={() => list.onOpen?.(index)}
     >

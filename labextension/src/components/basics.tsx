@@ -70,18 +70,33 @@ export function IconButton(props: {
 }
 
 /** An error, with its hint. */
-export function ErrorNote(props: { error: unknown; retry?: () => void; retryLabel?: string }): JSX.Element {
+export function ErrorNote(props: {
+  error: unknown;
+  retry?: () => void;
+  retryLabel?: string;
+  children?: React.ReactNode;
+}): JSX.Element {
   const error = asApiError(props.error);
   return (
     <div className="jp-Bacalhau-note" role="alert" data-kind="error">
       <p>{error.message}</p>
       {error.hint && <p className="jp-Bacalhau-hint">{error.hint}</p>}
-      {props.retry && (
-        <button type="button" className="jp-Dialog-button jp-mod-styled jp-mod-reject" onClick={props.retry}>
-          {props.retryLabel}
-        </button>
-      )}
+      {props.retry && <NoteButton label={props.retryLabel ?? ''} onClick={props.retry} />}
+      {props.children}
     </div>
+  );
+}
+
+/** A way out, in a note. */
+export function NoteButton(props: { label: string; onClick: () => void }): JSX.Element {
+  return (
+    <button
+      type="button"
+      className="jp-Dialog-button jp-mod-styled jp-mod-reject"
+      onClick={() => props.onClick()}
+    >
+      {props.label}
+    </button>
   );
 }
 

@@ -118,6 +118,53 @@ describe('EventStream', () => {
     transport.last.end(1006);
     stream.hurry();
     expect(transport.sockets.length).toBe(2);
+    transport.last.open();
     expect(timers.waiting.size).toBe(0);
+  });
+
+  it('opens anew, behind the last event, when the network comes back under an open socket', () => {
+    stream.subscribe({});
+    transport.last.open();
+    transport.last.send(event(4));
+    const dead = transport.last;
+    stream.wake();
+    expect(dead.closed).toBe(true);
+    expect(transport.last.query).toEqual({ since: 4 });
+    expect(transport.sockets.length).toBe(2);
+  });
+
+  it('gives up a socket that neither opens nor fails', () => {
+    const lost = jest.fn();
+    stream.subscribe({ lost });
+    expect(timers.fire()).toBe(30_000);
+    expect(lost).toHaveBeenCalledTimes(1);
+    expect(timers.fire()).toBe(100);
+    expect(transport.sockets.length).toBe(2);
+  });
+
+  it('says that events may be missing when the numbers begin anew', () => {
+    const opened: boolean[] = [];
+    stream.subscribe({ opened: replayed => opened.push(replayed) });
+    transport.last.open();
+    transport.last.send(event(500));
+    transport.last.end(1006);
+    timers.fire();
+    transport.last.open();
+    transport.last.send(event(3));
+    transport.last.send(event(4));
+    expect(opened).toEqual([false, true, false]);
+    transport.last.end(1006);
+    timers.fire();
+    expect(transport.last.query).toEqual({ since: 4 });
+  });
+
+  it('does not hammer a cluster that closes each stream as soon as it is open', () => {
+    stream.subscribe({});
+    const waits = [1013, 1013, 1013].map(code => {
+      transport.last.open();
+      transport.last.end(code);
+      return timers.fire();
+    });
+    expect(waits).toEqual([100, 200, 400]);
   });
 });

@@ -3,8 +3,8 @@ import { IStreamEvent } from '../api/types';
 import { Backoff } from './backoff';
 
 const EVENTS = 'api/v1/orchestrator/events';
-/** The cluster closes a reader that has fallen behind with this code; it may come back at once. */
-const TRY_AGAIN = 1013;
+/** A socket that neither opens nor fails for so long is given up. */
+const OPEN_TIMEOUT_MS = 30_000;
 
 /** After a longer absence the list is read anew: catching up event by event could take longer than that. */
 const REPLAY_LIMIT_MS = 5 * 60_000;
@@ -81,7 +81,17 @@ export class EventStream {
     }
   }
 
-  /** Don't wait any longer: the network or the page has come back. */
+  /** The network has come back: what looks open may be dead, and what waits need not. */
+  wake(): void {
+    if (this.current === 'open') {
+      this.abandon();
+      this.connect();
+    } else {
+      this.hurry();
+    }
+  }
+
+  /** Don't wait any longer: the cluster has come back. */
   hurry(): void {
     if (this.current === 'waiting') {
       this.cancelTimer();
@@ -100,8 +110,16 @@ export class EventStream {
     const socket = this.transport.socket(EVENTS, since === null ? {} : { since });
     this.current = 'connecting';
     this.socket = socket;
+    this.timer = this.timers.set(() => {
+      this.timer = null;
+      if (this.socket === socket) {
+        socket.close(1000);
+        this.closed();
+      }
+    }, OPEN_TIMEOUT_MS);
     socket.onopen = () => {
       if (this.socket === socket) {
+        this.cancelTimer();
         this.current = 'open';
         this.each(listener => listener.opened?.(since !== null));
       }
@@ -111,9 +129,9 @@ export class EventStream {
         this.received(message.data);
       }
     };
-    socket.onclose = ({ code }) => {
+    socket.onclose = () => {
       if (this.socket === socket) {
-        this.closed(code);
+        this.closed();
       }
     };
   }
@@ -131,17 +149,20 @@ export class EventStream {
     // Only what works counts as success: a stream that closes right after opening must not be hammered.
     this.backoff.reset();
     if (event.seq > 0) {
+      const younger = this.lastSeq !== null && event.seq <= this.lastSeq;
       this.lastSeq = event.seq;
+      if (younger) {
+        // The numbers began anew: another database stands behind the same address.
+        this.each(listener => listener.opened?.(false));
+      }
     }
     this.each(listener => listener.event?.(event));
   }
 
-  private closed(code: number): void {
-    const wasOpen = this.current === 'open';
+  /** Whatever the code: a reader that fell behind (1013) has had events, so it waits the shortest time. */
+  private closed(): void {
+    this.cancelTimer();
     this.socket = null;
-    if (code === TRY_AGAIN && wasOpen) {
-      this.backoff.reset();
-    }
     this.current = 'waiting';
     this.each(listener => listener.lost?.());
     // A listener may have left, or started the stream again.
@@ -154,12 +175,16 @@ export class EventStream {
   }
 
   private disconnect(): void {
-    this.cancelTimer();
-    const socket = this.socket;
-    this.socket = null;
+    this.abandon();
     this.current = 'idle';
     this.leftAt = this.now();
     this.backoff.reset();
+  }
+
+  private abandon(): void {
+    this.cancelTimer();
+    const socket = this.socket;
+    this.socket = null;
     socket?.close(1000);
   }
 

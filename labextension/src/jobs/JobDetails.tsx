@@ -1,5 +1,6 @@
-import { closeIcon, codeIcon, launchIcon, redoIcon, stopIcon } from '@jupyterlab/ui-components';
+import { closeIcon, codeIcon, launchIcon, notebookIcon, redoIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
+import { asApiError } from '../api/errors';
 import {
   Duration,
   ErrorNote,
@@ -15,7 +16,8 @@ import { LogView } from '../logs/LogView';
 import { DetailsPart } from '../tokens';
 import { canRerun, canStop, code, hasResults, rerun, stop, title } from './actions';
 import { Executions } from './Executions';
-import { Results } from './Results';
+import { originOf } from '../menus/origin';
+import { ResultsView } from '../results/ResultsView';
 import { SpecView } from './SpecView';
 import { Timeline } from './Timeline';
 
@@ -28,10 +30,18 @@ export function JobDetails(props: { job: string; part: DetailsPart; onClose?: ()
   const [part, setPart] = React.useState<DetailsPart>(props.part);
   React.useEffect(() => setPart(props.part), [props.part]);
   const { error } = useAsync(async signal => {
-    store.dispatch({ type: 'jobs', jobs: [await api.jobs.get(id, signal)] });
+    try {
+      store.dispatch({ type: 'jobs', jobs: [await api.jobs.get(id, signal)] });
+    } catch (reason) {
+      if (asApiError(reason).status === 404) {
+        store.dispatch({ type: 'gone', jobs: [id] });
+      }
+      throw reason;
+    }
   }, id);
   const root = React.useRef<HTMLDivElement>(null);
-  React.useEffect(() => root.current?.focus(), []);
+  // Before anybody can press a key: later it would take the focus from where it has gone since.
+  React.useLayoutEffect(() => root.current?.focus(), []);
   if (entry === undefined) {
     return (
       <div className="jp-Bacalhau-fill" ref={root} tabIndex={-1}>
@@ -48,6 +58,7 @@ export function JobDetails(props: { job: string; part: DetailsPart; onClose?: ()
     ...(hasResults(entry) ? [{ id: 'results' as const, label: trans.__('Results') }] : [])
   ];
   const current = parts.some(known => known.id === part) ? part : 'timeline';
+  const origin = originOf(entry.job);
   const base = `jp-bacalhau-details${onClose ? '' : '-main'}`;
   return (
     <section
@@ -72,6 +83,13 @@ export function JobDetails(props: { job: string; part: DetailsPart; onClose?: ()
           )}
           {canRerun(entry) && (
             <IconButton icon={redoIcon} label={trans.__('Run again')} onClick={() => void rerun(app, id)} />
+          )}
+          {origin && app.host.jumpTo && (
+            <IconButton
+              icon={notebookIcon}
+              label={trans.__('Show the cell that submitted it')}
+              onClick={() => app.host.jumpTo?.(origin)}
+            />
           )}
           {app.host.insertCode && (
             <IconButton
@@ -114,7 +132,7 @@ export function JobDetails(props: { job: string; part: DetailsPart; onClose?: ()
         {current === 'executions' && <Executions entry={entry} />}
         {current === 'logs' && <LogView key={`${id} ${entry.job.Version ?? 0}`} job={id} />}
         {current === 'spec' && <SpecView job={entry.job} />}
-        {current === 'results' && <Results entry={entry} />}
+        {current === 'results' && <ResultsView entry={entry} />}
       </div>
     </section>
   );

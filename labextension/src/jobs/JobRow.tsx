@@ -1,14 +1,14 @@
-import { listIcon, redoIcon, stopIcon } from '@jupyterlab/ui-components';
+import { codeIcon, folderIcon, LabIcon, listIcon, redoIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { isOver } from '../api/types';
 import { Duration, IconButton, StateBadge, stateLabel } from '../components/basics';
 import { useBacalhau, useStore } from '../components/context';
 import { shortId } from '../format/units';
-import { exitCode } from '../store/state';
-import { canRerun, canStop, rerun, show, stop, title } from './actions';
+import { exitCode, IJobEntry } from '../store/state';
+import { canRerun, canStop, code, hasResults, rerun, show, stop, title } from './actions';
 
-/** One job in the list, in two lines. */
-export const JobRow = React.memo(function JobRow(props: { id: string }): JSX.Element | null {
+/** One job in the list, in two lines. Its buttons are there while it is `lively`: active, or under the pointer. */
+export const JobRow = React.memo(function JobRow(props: { id: string; lively: boolean }): JSX.Element | null {
   const app = useBacalhau();
   const { trans, sync } = app;
   const entry = useStore(state => state.jobs.get(props.id));
@@ -26,7 +26,7 @@ export const JobRow = React.memo(function JobRow(props: { id: string }): JSX.Ele
   if (entry === undefined) {
     return null;
   }
-  const code = exitCode(entry);
+  const ended = exitCode(entry);
   const task = entry.job.Tasks?.[0];
   const { CPU: cpu, Memory: memory, GPU: gpu } = task?.Resources ?? {};
   const asked = [cpu && `${cpu} CPU`, memory, gpu && gpu !== '0' && `${gpu} GPU`].filter(Boolean).join(' · ');
@@ -34,39 +34,35 @@ export const JobRow = React.memo(function JobRow(props: { id: string }): JSX.Ele
     <div className="jp-Bacalhau-job" title={entry.job.State?.Message || entry.id}>
       <div className="jp-Bacalhau-job-line">
         <span className="jp-Bacalhau-job-name">{title(entry)}</span>
-        <span className="jp-Bacalhau-job-actions">
-          <IconButton
-            icon={listIcon}
-            label={trans.__('Logs')}
-            tabIndex={-1}
-            onClick={() => show(app, entry.id, 'logs')}
-          />
-          {canStop(entry) && (
-            <IconButton
-              icon={stopIcon}
-              label={trans.__('Stop')}
-              tabIndex={-1}
-              onClick={() => void stop(app, entry.id)}
-            />
-          )}
-          {canRerun(entry) && (
-            <IconButton
-              icon={redoIcon}
-              label={trans.__('Run again')}
-              tabIndex={-1}
-              onClick={() => void rerun(app, entry.id)}
-            />
-          )}
-        </span>
+        {props.lively && <Actions entry={entry} />}
         <Duration entry={entry} />
       </div>
       <div className="jp-Bacalhau-job-line jp-Bacalhau-job-second">
         <StateBadge state={entry.state} label={stateLabel(trans, entry.state)} />
         {entry.phase && entry.phase !== 'running' && <span className="jp-Bacalhau-phase">{entry.phase}</span>}
         {entry.node && <span className="jp-Bacalhau-node">{shortId(entry.node)}</span>}
-        {code !== 0 && <span className="jp-Bacalhau-exit">{trans.__('exit code %1', code)}</span>}
+        {ended !== 0 && <span className="jp-Bacalhau-exit">{trans.__('exit code %1', ended)}</span>}
         {asked && <span className="jp-Bacalhau-asked">{asked}</span>}
       </div>
     </div>
   );
 });
+
+function Actions(props: { entry: IJobEntry }): JSX.Element {
+  const app = useBacalhau();
+  const { trans, host } = app;
+  const { entry } = props;
+  const action = (icon: LabIcon, label: string, onClick: () => void): JSX.Element => (
+    // Not tab stops: the grid has keys for them, and the details have the same buttons.
+    <IconButton icon={icon} label={label} tabIndex={-1} onClick={onClick} />
+  );
+  return (
+    <span className="jp-Bacalhau-job-actions">
+      {action(listIcon, trans.__('Logs'), () => show(app, entry.id, 'logs'))}
+      {hasResults(entry) && action(folderIcon, trans.__('Results'), () => show(app, entry.id, 'results'))}
+      {host.insertCode && action(codeIcon, trans.__('Insert code'), () => host.insertCode?.(code(entry.id)))}
+      {canStop(entry) && action(stopIcon, trans.__('Stop'), () => void stop(app, entry.id))}
+      {canRerun(entry) && action(redoIcon, trans.__('Run again'), () => void rerun(app, entry.id))}
+    </span>
+  );
+}

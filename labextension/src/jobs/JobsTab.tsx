@@ -1,12 +1,12 @@
 import { refreshIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { JobStateName } from '../api/types';
-import { EmptyNote, ErrorNote, IconButton, stateLabel } from '../components/basics';
+import { EmptyNote, ErrorNote, IconButton, NoteButton, stateLabel } from '../components/basics';
 import { useBacalhau, useObservable, usePageVisible, useStore } from '../components/context';
 import { HealthNote } from '../components/HealthNote';
 import { VirtualList } from '../components/VirtualList';
 import { canStop, show, stop } from './actions';
-import { IFilter, visible } from './filter';
+import { IFilter, namespaces, visible } from './filter';
 import { JobDetails } from './JobDetails';
 import { JobRow } from './JobRow';
 
@@ -53,18 +53,32 @@ function JobList(): JSX.Element {
     wasDetails.current = shown !== null;
   }, [shown]);
   const index = React.useMemo(() => ids.indexOf(active), [ids, active]);
+  const renderRow = React.useCallback(
+    (at: number, lively: boolean) => <JobRow id={ids[at] ?? ''} lively={lively} />,
+    [ids]
+  );
+  const spaces = React.useMemo(
+    () => namespaces(store.snapshot()),
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+    [state.order, store]
+  );
   const healthy = health.kind === 'ok' || health.kind === 'unknown' || health.kind === 'mismatch';
   return (
     <div className="jp-Bacalhau-fill" ref={root}>
       <FilterBar
         filter={filter}
         onChange={app.filter.set.bind(app.filter)}
+        namespaces={spaces}
         shown={ids.length}
         total={state.order.length}
       />
       <HealthNote />
       {problem && healthy && (
-        <ErrorNote error={problem} retry={() => void sync.refresh()} retryLabel={trans.__('Try again')} />
+        <ErrorNote error={problem} retry={() => void sync.refresh()} retryLabel={trans.__('Try again')}>
+          {problem.kind === 'auth' && app.tabs.all.get().some(tab => tab.id === 'cluster') && (
+            <NoteButton label={trans.__('Connections…')} onClick={() => app.tab.set('cluster')} />
+          )}
+        </ErrorNote>
       )}
       {ready && !problem && healthy && state.order.length === 0 && (
         <EmptyNote>{trans.__('No jobs yet. Run a cell that begins with %%bacalhau.')}</EmptyNote>
@@ -89,7 +103,7 @@ function JobList(): JSX.Element {
             void stop(app, id);
           }
         }}
-        renderRow={at => <JobRow id={ids[at] ?? ''} />}
+        renderRow={renderRow}
       />
     </div>
   );
@@ -98,6 +112,7 @@ function JobList(): JSX.Element {
 function FilterBar(props: {
   filter: IFilter;
   onChange: (filter: IFilter) => void;
+  namespaces: readonly string[];
   shown: number;
   total: number;
 }): JSX.Element {
@@ -114,7 +129,6 @@ function FilterBar(props: {
         onChange={event => onChange({ ...filter, text: event.target.value })}
       />
       <select
-        className="jp-mod-styled"
         aria-label={trans.__('Filter jobs by state')}
         value={filter.states[0] ?? ''}
         onChange={event =>
@@ -128,6 +142,20 @@ function FilterBar(props: {
           </option>
         ))}
       </select>
+      {(props.namespaces.length > 1 || filter.namespace) && (
+        <select
+          aria-label={trans.__('Filter jobs by namespace')}
+          value={filter.namespace ?? ''}
+          onChange={event => onChange({ ...filter, namespace: event.target.value })}
+        >
+          <option value="">{trans.__('All namespaces')}</option>
+          {props.namespaces.map(name => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
+        </select>
+      )}
       <IconButton
         icon={refreshIcon}
         label={trans.__('Read the list again')}

@@ -1,3 +1,4 @@
+import { asApiError } from '../api/errors';
 import { isOver } from '../api/types';
 import { shortId } from '../format/units';
 import { IJobEntry } from '../store/state';
@@ -16,14 +17,14 @@ export async function stop(app: IBacalhau, id: string): Promise<void> {
   ) {
     return;
   }
-  await attempt(app, trans.__('The job could not be stopped'), () =>
-    app.api.jobs.stop(id, 'stopped in JupyterLab')
+  await attempt(app, id, trans.__('The job could not be stopped'), () =>
+    app.api.jobs.stop(id, 'stopped by hand')
   );
 }
 
 /** Run a job that is over once more, as a new version. */
 export async function rerun(app: IBacalhau, id: string): Promise<void> {
-  await attempt(app, app.trans.__('The job could not be run again'), () => app.api.jobs.rerun(id));
+  await attempt(app, id, app.trans.__('The job could not be run again'), () => app.api.jobs.rerun(id));
 }
 
 /** Show the details of a job in the panel. */
@@ -62,10 +63,18 @@ function nameOf(app: IBacalhau, id: string): string {
   return entry ? title(entry) : shortId(id);
 }
 
-async function attempt(app: IBacalhau, failure: string, work: () => Promise<unknown>): Promise<void> {
+async function attempt(
+  app: IBacalhau,
+  job: string,
+  failure: string,
+  work: () => Promise<unknown>
+): Promise<void> {
   try {
     await work();
   } catch (reason) {
+    if (asApiError(reason).status === 404) {
+      app.store.dispatch({ type: 'gone', jobs: [job] });
+    }
     app.host.showError(failure, reason);
   }
 }

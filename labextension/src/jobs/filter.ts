@@ -1,4 +1,4 @@
-import { JobStateName } from '../api/types';
+import { IJob, JobStateName } from '../api/types';
 import { IJobEntry, IState } from '../store/state';
 
 export interface IFilter {
@@ -6,6 +6,8 @@ export interface IFilter {
   readonly states: readonly JobStateName[];
   /** Words; each must be found in the job's id, name, engine, node, namespace, labels or message. `key=value` finds a label. */
   readonly text: string;
+  /** Missing or empty: all namespaces. */
+  readonly namespace?: string;
 }
 
 export const NO_FILTER: IFilter = { states: [], text: '' };
@@ -13,14 +15,31 @@ export const NO_FILTER: IFilter = { states: [], text: '' };
 /** The ids of the jobs to show, in order. */
 export function visible(state: IState, filter: IFilter): readonly string[] {
   const words = filter.text.toLowerCase().split(/\s+/).filter(Boolean);
-  if (words.length === 0 && filter.states.length === 0) {
+  const { namespace } = filter;
+  if (words.length === 0 && filter.states.length === 0 && !namespace) {
     return state.order;
   }
   const states = new Set<JobStateName>(filter.states);
   return state.order.filter(id => {
     const entry = state.jobs.get(id);
-    return entry !== undefined && (states.size === 0 || states.has(entry.state)) && matches(entry, words);
+    return (
+      entry !== undefined &&
+      (states.size === 0 || states.has(entry.state)) &&
+      (!namespace || namespaceOf(entry.job) === namespace) &&
+      matches(entry, words)
+    );
   });
+}
+
+/** The namespaces of all jobs, in the order of the alphabet. */
+export function namespaces(state: IState): readonly string[] {
+  const found = new Set<string>();
+  state.jobs.forEach(entry => found.add(namespaceOf(entry.job)));
+  return [...found].sort();
+}
+
+function namespaceOf(job: IJob): string {
+  return job.Namespace || 'default';
 }
 
 function matches(entry: IJobEntry, words: readonly string[]): boolean {

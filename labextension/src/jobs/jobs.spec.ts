@@ -1,7 +1,7 @@
 import { IJob } from '../api/types';
 import { EMPTY, reduce } from '../store/state';
 import { describe as describeResult } from '../api/results';
-import { visible } from './filter';
+import { namespaces, visible } from './filter';
 import { spec } from './spec';
 
 const jobs: IJob[] = [
@@ -23,6 +23,13 @@ describe('visible', () => {
     expect(visible(state, { states: [], text: 'team=blue oom' })).toEqual(['j-2']);
     expect(visible(state, { states: ['Running'], text: '' })).toEqual(['j-1']);
     expect(visible(state, { states: ['Running'], text: 'blue' })).toEqual([]);
+  });
+
+  it('finds by namespace', () => {
+    const others = reduce(state, [{ type: 'jobs', jobs: [{ ID: 'j-3', Namespace: 'lab', CreateTime: 9 }] }]);
+    expect(namespaces(others)).toEqual(['default', 'lab']);
+    expect(visible(others, { states: [], text: '', namespace: 'lab' })).toEqual(['j-3']);
+    expect(visible(others, { states: [], text: '', namespace: 'default' })).toEqual(['j-1', 'j-2']);
   });
 });
 

@@ -1,4 +1,4 @@
-import { searchIcon } from '@jupyterlab/ui-components';
+import { caretDownIcon, caretUpIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { useBacalhau } from '../components/context';
 import { IconButton } from '../components/basics';
@@ -46,7 +46,8 @@ export function LogView(props: { job: string; execution?: string }): JSX.Element
             <span role="status">
               {hits.length ? `${Math.min(hit, hits.length - 1) + 1}/${hits.length}` : trans.__('not found')}
             </span>
-            <IconButton icon={searchIcon} label={trans.__('Next match')} onClick={() => step(1)} />
+            <IconButton icon={caretUpIcon} label={trans.__('Previous match')} onClick={() => step(-1)} />
+            <IconButton icon={caretDownIcon} label={trans.__('Next match')} onClick={() => step(1)} />
           </>
         )}
         <span className="jp-Bacalhau-logs-state" role="status">

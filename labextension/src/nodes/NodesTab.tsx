@@ -46,9 +46,16 @@ export function NodesTab(): JSX.Element {
         <span className="jp-Bacalhau-count" role="status">
           {nodes.length === 1
             ? trans.__('1 node')
-            : trans.__('%1 nodes', shown.length === nodes.length ? nodes.length : `${shown.length}/${nodes.length}`)}
+            : trans.__(
+                '%1 nodes',
+                shown.length === nodes.length ? nodes.length : `${shown.length}/${nodes.length}`
+              )}
         </span>
-        <IconButton icon={refreshIcon} label={trans.__('Read the nodes again')} onClick={() => void watch.read()} />
+        <IconButton
+          icon={refreshIcon}
+          label={trans.__('Read the nodes again')}
+          onClick={() => void watch.read()}
+        />
       </div>
       <HealthNote />
       {problem && healthy && (
@@ -58,7 +65,9 @@ export function NodesTab(): JSX.Element {
       {ready && !problem && healthy && nodes.length === 0 && (
         <EmptyNote>{trans.__('No node has joined this cluster.')}</EmptyNote>
       )}
-      {nodes.length > 0 && shown.length === 0 && <EmptyNote>{trans.__('No node matches the filter.')}</EmptyNote>}
+      {nodes.length > 0 && shown.length === 0 && (
+        <EmptyNote>{trans.__('No node matches the filter.')}</EmptyNote>
+      )}
       <ul className="jp-Bacalhau-cards" aria-label={trans.__('Nodes')}>
         {shown.slice(0, limit).map(node => (
           <NodeCard key={node.Info.NodeID} node={node} own={own} />

@@ -54,7 +54,11 @@ export interface IEngine {
 
 /** The engines of a node: first those that run, then those that don't, with the reason. */
 export function engines(info: INodeInfo): IEngine[] {
-  const { ExecutionEngines: names, EngineRuntimes: runtimes, EngineProblems: problems } = info.ComputeNodeInfo ?? {};
+  const {
+    ExecutionEngines: names,
+    EngineRuntimes: runtimes,
+    EngineProblems: problems
+  } = info.ComputeNodeInfo ?? {};
   const on = [...(names ?? [])].sort();
   const off = Object.entries(problems ?? {}).filter(([name]) => !on.includes(name));
   return [
@@ -86,7 +90,8 @@ export function actions(node: INodeState, connectedTo: string): MembershipAction
 
 /** What a person calls a node. */
 export function nodeName(node: INodeState): string {
-  return node.Info.Labels?.name || shortId(node.Info.NodeID);
+  const { NodeID: id, Labels: labels } = node.Info;
+  return labels?.name && labels.name !== id ? labels.name : shortId(id);
 }
 
 /** Connected ones first, then by name. */

@@ -27,13 +27,19 @@ export class NodesWatch {
     const { sync } = this.app;
     const saw = (event: IStreamEvent): void => {
       // Other people's clusters say nothing about nodes, but executions that begin and end move their meters.
-      if (event.topic === 'Node' || (event.seq > 0 && (event.state === 'Running' || isOver(event.state || undefined)))) {
+      if (
+        event.topic === 'Node' ||
+        (event.seq > 0 && (event.state === 'Running' || isOver(event.state || undefined)))
+      ) {
         this.soon();
       }
     };
     const release = sync.acquire('active');
     sync.watchers.add(saw);
-    const leave = [sync.health.subscribe(() => this.soon()), sync.generation.subscribe(() => this.ready.set(false))];
+    const leave = [
+      sync.health.subscribe(() => this.soon()),
+      sync.generation.subscribe(() => this.ready.set(false))
+    ];
     void this.read();
     return () => {
       leave.forEach(each => each());

@@ -12,6 +12,7 @@ import { Panel } from './Panel';
 export abstract class VisibleWidget extends ReactWidget {
   /** Whether this is on screen. */
   readonly shown = new Observable<boolean>(false);
+  private focusSoon = false;
 
   constructor(protected readonly app: IBacalhau) {
     super();
@@ -39,9 +40,24 @@ export abstract class VisibleWidget extends ReactWidget {
   }
 
   protected override onActivateRequest(_: Message): void {
-    const first = this.node.querySelector<HTMLElement>('[role=tab][aria-selected=true], input, [role=grid]');
-    (first ?? this.node).focus();
+    // What has just come on screen is drawn a moment later.
+    this.focusSoon = !this.focusFirst();
+    if (this.focusSoon) {
+      this.node.focus();
+    }
   }
+
+  private focusFirst(): boolean {
+    const first = this.node.querySelector<HTMLElement>('[role=tab][aria-selected=true], input, [role=grid]');
+    first?.focus();
+    return first !== null;
+  }
+
+  private readonly drawn = (): void => {
+    if (this.focusSoon) {
+      this.focusSoon = !this.focusFirst();
+    }
+  };
 
   protected abstract content(): React.ReactElement;
 
@@ -49,7 +65,12 @@ export abstract class VisibleWidget extends ReactWidget {
     if (!this.shown.get()) {
       return <></>;
     }
-    return <BacalhauContext.Provider value={this.app}>{this.content()}</BacalhauContext.Provider>;
+    return (
+      <BacalhauContext.Provider value={this.app}>
+        {this.content()}
+        <Drawn then={this.drawn} />
+      </BacalhauContext.Provider>
+    );
   }
 
   private noteVisibility(): void {
@@ -58,6 +79,13 @@ export abstract class VisibleWidget extends ReactWidget {
       this.update();
     }
   }
+}
+
+/** Calls back once, when what stands before it has been drawn. */
+function Drawn(props: { then: () => void }): null {
+  const { then } = props;
+  React.useEffect(then, [then]);
+  return null;
 }
 
 /** The side panel. */

@@ -5,7 +5,7 @@ import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { Api } from '../api/client';
 import { asApiError } from '../api/errors';
-import { JupyterTransport } from '../api/transport';
+import { JupyterTransport } from '../api/jupyter';
 import { CommandIDs } from '../commands';
 import { EventStream } from '../events/stream';
 import { IHost } from '../host';
@@ -36,7 +36,7 @@ export const core: JupyterFrontEndPlugin<IBacalhau> = {
     const events = new EventStream(api.transport);
     const store = new Store();
     const settings = new Observable<ISettings>(DEFAULT_SETTINGS);
-    window.addEventListener('online', () => events.hurry());
+    window.addEventListener('online', () => events.wake());
     if (registry) {
       void follow(registry, settings);
     }
@@ -88,6 +88,7 @@ function labHost(
     },
     copy: text => Clipboard.copyToSystem(text),
     insertText: notebooks ? text => insertText(notebooks, text, translate) : undefined,
+    openPanel: () => void app.commands.execute(CommandIDs.openPanel),
     openJob: job => void app.commands.execute(CommandIDs.openJob, { job }),
     insertCode: notebooks
       ? code => {
@@ -106,11 +107,7 @@ function labHost(
   };
 }
 
-function insertText(
-  notebooks: INotebookTracker,
-  text: string,
-  translate: (text: string) => string
-): boolean {
+function insertText(notebooks: INotebookTracker, text: string, translate: (text: string) => string): boolean {
   const cell = notebooks.currentWidget?.content.activeCell;
   if (!cell) {
     void showErrorMessage(

@@ -21,6 +21,10 @@ export const panel: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null
   ): void => {
     const { trans } = bacalhau;
+    if (labShell === null) {
+      // Notebook 7 has one document a page, and no place beside it.
+      bacalhau.host.openJob = undefined;
+    }
     const widget = new PanelWidget(bacalhau);
     restorer?.add(widget, widget.id);
     app.shell.add(widget, 'left', { rank: 550, type: 'Bacalhau' });

@@ -158,17 +158,17 @@ function Explanation(props: { record: IRecord; found: Lookup }): JSX.Element | n
 function useLookup(record: IRecord, visible: boolean): Lookup {
   const { api, store, sync } = useBacalhau();
   const [found, setFound] = React.useState<Lookup>({ kind: 'asking' });
-  const state = useStore(whole => whole.jobs.get(record.job)?.state);
-  const lacks = useStore(whole => whole.jobs.get(record.job)?.executions === null);
+  const entry = useStore(whole => whole.jobs.get(record.job));
   const health = useObservable(sync.health);
   const cluster = health.kind === 'ok' ? `ok ${health.status.cluster?.url ?? ''}` : health.kind;
-  const answered = React.useRef('');
+  const askedAt = React.useRef('');
   const latest = React.useRef(record);
   latest.current = record;
+  // What was found stays found until the store forgets it, which it does when the cluster becomes another one.
+  const settled = found.kind === 'found' ? entry !== undefined : askedAt.current === cluster;
+  const asks = visible && !settled;
   React.useEffect(() => {
-    // What was found under this connection stays found, also while nobody looks or the server is away.
-    const unchanged = answered.current === cluster || (answered.current !== '' && cluster === 'unknown');
-    if (!visible || (unchanged && state !== undefined) || (answered.current !== '' && unchanged)) {
+    if (!asks) {
       return undefined;
     }
     let gone = false;
@@ -177,7 +177,7 @@ function useLookup(record: IRecord, visible: boolean): Lookup {
       if (gone) {
         return;
       }
-      answered.current = cluster;
+      askedAt.current = cluster;
       if (answer.kind === 'found') {
         store.dispatch({ type: 'jobs', jobs: [answer.job] });
         store.flush();
@@ -187,14 +187,15 @@ function useLookup(record: IRecord, visible: boolean): Lookup {
     return () => {
       gone = true;
     };
-  }, [api, store, visible, cluster, state, record.job]);
-  const live = found.kind === 'found' ? !isOver(state) : found.kind === 'failed';
+  }, [api, store, asks, cluster, record.job]);
+  const live = found.kind === 'found' ? !isOver(entry?.state) : found.kind === 'failed';
   React.useEffect(() => (visible && live ? sync.acquire('active') : undefined), [sync, visible, live]);
-  const wants = visible && lacks && found.kind === 'found';
+  // The job itself says neither node nor exit code.
+  const lacks = entry !== undefined && entry.executions === null && (!entry.node || isOver(entry.state));
   React.useEffect(() => {
-    if (wants) {
+    if (visible && lacks) {
       sync.wantExecutions(record.job);
     }
-  }, [sync, wants, record.job]);
+  }, [sync, visible, lacks, record.job]);
   return found;
 }

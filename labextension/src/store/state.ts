@@ -30,7 +30,7 @@ export type Action =
   | { type: 'jobs'; jobs: readonly IJob[]; complete?: boolean }
   | { type: 'event'; event: IStreamEvent }
   | { type: 'executions'; job: string; executions: readonly IExecution[] }
-  | { type: 'gone'; job: string }
+  | { type: 'gone'; jobs: readonly string[] }
   | { type: 'nodes'; nodes: readonly INodeState[] }
   | { type: 'reset' };
 
@@ -76,9 +76,11 @@ class Draft {
         }));
         break;
       case 'gone':
-        if (this.read().has(action.job)) {
-          this.write().delete(action.job);
-          this.reorder = true;
+        for (const id of action.jobs) {
+          if (this.read().has(id)) {
+            this.write().delete(id);
+            this.reorder = true;
+          }
         }
         break;
       case 'nodes':
@@ -94,10 +96,14 @@ class Draft {
   }
 
   finish(): IState {
-    const jobs = this.jobs ?? this.before.jobs;
+    const { before } = this;
+    if (this.jobs === null && this.nodes === before.nodes && this.complete === before.complete) {
+      return before;
+    }
+    const jobs = this.jobs ?? before.jobs;
     return {
       jobs,
-      order: this.reorder ? newestFirst(jobs) : this.before.order,
+      order: this.reorder ? newestFirst(jobs) : before.order,
       complete: this.complete,
       nodes: this.nodes
     };
@@ -168,7 +174,8 @@ function applyEvent(entry: IJobEntry, event: IStreamEvent): IJobEntry {
   const time = Date.parse(event.time);
   // Passing events have no place in the order and say nothing about the state.
   if (event.seq === 0) {
-    return isOver(entry.state) ? entry : { ...entry, phase: phaseOf(event) || entry.phase };
+    const told = phaseOf(event) || entry.phase;
+    return isOver(entry.state) || told === entry.phase ? entry : { ...entry, phase: told };
   }
   // Dates have milliseconds; within the same one the stream's own order counts.
   if (Number.isFinite(time) && time + 1 < entry.changed) {

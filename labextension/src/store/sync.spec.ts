@@ -22,6 +22,7 @@ function setUp(): { transport: FakeTransport; store: Store; sync: Sync } {
       ? { Items: [{ ID: 'old', CreateTime: 1 }], NextToken: '' }
       : { Items: [{ ID: 'new', CreateTime: 2e15 }], NextToken: 'more' }
   );
+  transport.answers.set('GET api/v1/agent/node', () => ({ NodeID: 'n', Features: ['events'] }));
   const api = new Api(transport);
   const store = new Store(callback => callback());
   return { transport, store, sync: new Sync(api, new EventStream(transport), store, '0.1.0') };
@@ -64,6 +65,126 @@ describe('Sync', () => {
     transport.last.send({ seq: 1, time: '', topic: 'Submission', message: '', job: 'j-9' });
     await settle();
     expect(store.snapshot().order[0]).toBe('j-9');
+  });
+
+  it('reads the rest of the list when it was left before the end and comes back to a replay', async () => {
+    const { transport, store, sync } = setUp();
+    const leave = sync.acquire('active');
+    transport.last.open();
+    await settle();
+    transport.last.send({ seq: 1, time: '', topic: 'Submission', message: '', job: 'new' });
+    leave();
+    sync.acquire('all');
+    transport.last.open();
+    await settle();
+    expect(transport.last.query).toEqual({ since: 1 });
+    expect(store.snapshot().complete).toBe(true);
+  });
+
+  it('forgets jobs that are not there any more, whoever removed them', async () => {
+    const { transport, store, sync } = setUp();
+    sync.acquire('all');
+    transport.last.open();
+    await settle();
+    transport.answers.set('GET api/v1/orchestrator/jobs', () => ({
+      Items: [{ ID: 'old', CreateTime: 1 }],
+      NextToken: ''
+    }));
+    await sync.refresh();
+    store.flush();
+    expect(store.snapshot().order).toEqual(['old']);
+  });
+
+  it('asks again for a job that could not be read, because its event does not come again', async () => {
+    jest.useFakeTimers();
+    try {
+      const { transport, store, sync } = setUp();
+      sync.acquire('active');
+      transport.last.open();
+      await jest.advanceTimersByTimeAsync(100);
+      transport.answers.set('GET api/v1/orchestrator/jobs/j-9', () => ({ status: 502, body: '{}' }));
+      transport.last.send({ seq: 1, time: '', topic: 'Submission', message: '', job: 'j-9' });
+      await jest.advanceTimersByTimeAsync(100);
+      expect(store.snapshot().jobs.has('j-9')).toBe(false);
+      transport.answers.set('GET api/v1/orchestrator/jobs/j-9', () => ({
+        Job: { ID: 'j-9', CreateTime: 3e15 }
+      }));
+      await jest.advanceTimersByTimeAsync(5000);
+      expect(store.snapshot().jobs.has('j-9')).toBe(true);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  it('resets and reads anew when somebody else switched the cluster', async () => {
+    const { transport, store, sync } = setUp();
+    sync.acquire('all');
+    transport.last.open();
+    await settle();
+    transport.last.send({ seq: 80, time: '', topic: 'Submission', message: '', job: 'new' });
+    transport.answers.set('GET status', () => ({ ...STATUS, cluster: { ...STATUS.cluster, url: 'other' } }));
+    transport.answers.set('GET api/v1/orchestrator/jobs', () => ({
+      Items: [{ ID: 'elsewhere', CreateTime: 5 }],
+      NextToken: ''
+    }));
+    transport.last.end(1001);
+    await settle();
+    expect(store.snapshot().order).toEqual(['elsewhere']);
+    expect(sync.generation.get()).toBe(1);
+    expect(transport.last.query).toEqual({});
+  });
+
+  it('does not hammer a stream that is refused while all else is well', async () => {
+    const { transport, sync } = setUp();
+    sync.acquire('active');
+    transport.last.end(1006);
+    await settle();
+    const before = transport.sockets.length;
+    transport.last.end(1006);
+    await settle();
+    expect(transport.sockets.length - before).toBeLessThanOrEqual(1);
+  });
+
+  it('is healthy again once the stream opens after an outage', async () => {
+    const { transport, sync } = setUp();
+    transport.answers.set('GET status', () => ({ ...STATUS, alive: false }));
+    sync.acquire('active');
+    await settle();
+    expect(sync.health.get().kind).toBe('down');
+    transport.answers.set('GET status', () => STATUS);
+    transport.last.open();
+    await settle();
+    expect(sync.health.get().kind).toBe('ok');
+  });
+
+  it('asks a cluster without events from time to time, and only while the list is on screen', async () => {
+    jest.useFakeTimers();
+    try {
+      const { transport, store, sync } = setUp();
+      transport.answers.set('GET api/v1/agent/node', () => ({ NodeID: 'n', Features: [] }));
+      sync.acquire('active');
+      await jest.advanceTimersByTimeAsync(100);
+      expect(transport.last.closed).toBe(true);
+      const sockets = transport.sockets.length;
+      const quiet = transport.requests.length;
+      await jest.advanceTimersByTimeAsync(60_000);
+      expect(transport.requests.length).toBe(quiet);
+      const release = sync.acquire('all');
+      await jest.advanceTimersByTimeAsync(100);
+      transport.answers.set('GET api/v1/orchestrator/jobs', () => ({
+        Items: [{ ID: 'newer', CreateTime: 3e15 }],
+        NextToken: 'more'
+      }));
+      await jest.advanceTimersByTimeAsync(11_000);
+      expect(store.snapshot().order).toEqual(['newer', 'new', 'old']);
+      release();
+      const left = transport.requests.length;
+      await jest.advanceTimersByTimeAsync(60_000);
+      expect(transport.requests.length).toBe(left);
+      expect(transport.sockets.length).toBe(sockets);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it.each([

@@ -3,6 +3,7 @@ import { ApiError, asApiError } from '../api/errors';
 import { check, Health } from '../api/handshake';
 import { IJob, INodeInfo, IPage, IStreamEvent } from '../api/types';
 import { EventStream } from '../events/stream';
+import { Lookups } from './lookups';
 import { Observable } from './signal';
 import { count } from './state';
 import { Store } from './store';
@@ -15,10 +16,8 @@ export type Interest = 'active' | 'all';
 
 const FIRST_PAGE = 200;
 const NEXT_PAGE = 1000;
-/** Above this many unknown jobs the list is read again instead of asking for each. */
-const SINGLE_READS = 5;
-const GATHER_MS = 30;
-const CONCURRENT = 2;
+/** A cluster that pushes no events (the official server) is asked so often, while the panel is on screen only. */
+const POLL_MS = 5000;
 
 /** Keeps the store like the cluster while somebody is interested: one read of the list, then events. */
 export class Sync {
@@ -36,84 +35,44 @@ export class Sync {
   readonly watchers = new Set<(event: IStreamEvent) => void>();
 
   private readonly interests = new Map<symbol, Interest>();
+  private readonly lookups: Lookups;
   private leave: (() => void) | null = null;
+  private pollTimer: number | null = null;
   private loading: AbortController | null = null;
   private checking: Promise<void> | null = null;
-  private checkAgain = false;
   private cluster = '';
-  private readonly unknown = new Set<string>();
-  private gatherTimer: number | null = null;
-  private readonly wanted: string[] = [];
-  private asking = 0;
 
   constructor(
     private readonly api: Api,
     private readonly events: EventStream,
     private readonly store: Store,
     private readonly version: string
-  ) {}
+  ) {
+    this.lookups = new Lookups(api, store, this.generation);
+  }
 
   /** Show interest; call what comes back to lose it. Without any interest nothing is open and nothing asked. */
   acquire(interest: Interest): () => void {
     const key = Symbol(interest);
     this.interests.set(key, interest);
-    if (this.leave === null) {
-      this.leave = this.events.subscribe({
-        event: event => this.saw(event),
-        opened: replayed => void this.opened(replayed),
-        lost: () => void this.check()
-      });
+    if (this.interests.size === 1) {
+      this.start();
       void this.check();
-    } else if (interest === 'all' && !this.store.snapshot().complete) {
+    } else if (interest === 'all' && (this.polls() || !this.store.snapshot().complete)) {
       void this.load();
     }
     return () => {
       this.interests.delete(key);
       if (this.interests.size === 0) {
-        this.leave?.();
-        this.leave = null;
-        this.loading?.abort();
-        this.loading = null;
+        this.stop();
       }
     };
   }
 
-  /** Ask for the health again; a cluster that is back is connected to at once. */
-  async check(): Promise<void> {
-    if (this.checking !== null) {
-      // The answer that is on its way may be about the time before.
-      this.checkAgain = true;
-      return this.checking;
-    }
-    this.checking = this.checkNow();
-    await this.checking;
-  }
-
-  private async checkNow(): Promise<void> {
-    let health: Health;
-    do {
-      this.checkAgain = false;
-      health = await check(() => this.api.agent.status(), this.version);
-    } while (this.checkAgain);
-    this.checking = null;
-    const wasAlive = isAlive(this.health.get());
-    const cluster = clusterOf(health);
-    const moved = this.cluster !== '' && cluster !== '' && cluster !== this.cluster;
-    this.cluster = cluster || this.cluster;
-    if (moved) {
-      // Somebody else switched: another window, a kernel, a terminal.
-      this.forget();
-    }
-    this.health.set(health);
-    if (isAlive(health)) {
-      if (!wasAlive || this.node.get() === null) {
-        void this.readNode();
-      }
-      this.events.hurry();
-    }
-    if (moved && this.interests.size > 0) {
-      await this.load();
-    }
+  /** Ask for the health again; a cluster that is back is connected to at once. Callers at the same time share one. */
+  check(): Promise<void> {
+    this.checking ??= this.ask().finally(() => (this.checking = null));
+    return this.checking;
   }
 
   /** Ask the connected node about itself again. */
@@ -121,7 +80,12 @@ export class Sync {
     const generation = this.generation.get();
     const node = await this.api.agent.node().catch(() => null);
     if (generation === this.generation.get()) {
+      const polled = this.polls();
       this.node.set(node);
+      if (polled !== this.polls() && this.interests.size > 0) {
+        this.stop();
+        this.start();
+      }
     }
   }
 
@@ -138,10 +102,46 @@ export class Sync {
     await this.refresh();
   }
 
+  /** A row is on screen and lacks its node: ask for the executions, a few at a time, the last shown first. */
+  wantExecutions(job: string): void {
+    this.lookups.wantExecutions(job);
+  }
+
+  private async ask(): Promise<void> {
+    let health: Health;
+    let generation: number;
+    do {
+      generation = this.generation.get();
+      health = await check(() => this.api.agent.status(), this.version);
+      // Who switched meanwhile wants the answer of the new cluster.
+    } while (generation !== this.generation.get());
+    const wasAlive = isAlive(this.health.get());
+    const cluster = clusterOf(health);
+    const moved = this.cluster !== '' && cluster !== '' && cluster !== this.cluster;
+    this.cluster = cluster || this.cluster;
+    if (moved) {
+      // Somebody else switched: another window, a kernel, a terminal.
+      this.forget();
+    }
+    this.health.set(health);
+    if (isAlive(health)) {
+      if (!wasAlive || this.node.get() === null) {
+        void this.readNode();
+      }
+      // Only when it has come back: a stream that is refused again and again keeps its growing waits.
+      if (!wasAlive || moved) {
+        this.events.hurry();
+      }
+    }
+    if (moved && this.interests.size > 0) {
+      await this.load();
+    }
+  }
+
   private forget(): void {
+    const polled = this.polls();
     this.loading?.abort();
-    this.unknown.clear();
-    this.wanted.length = 0;
+    this.lookups.clear();
     this.ready.set(false);
     this.problem.set(null);
     this.node.set(null);
@@ -149,22 +149,59 @@ export class Sync {
     this.store.flush();
     this.generation.set(this.generation.get() + 1);
     this.events.restart();
+    if (polled && this.interests.size > 0) {
+      this.stop();
+      this.start();
+    }
   }
 
-  /** A row is on screen and lacks its node: ask for the executions, a few at a time, the last shown first. */
-  wantExecutions(job: string): void {
-    const entry = this.store.snapshot().jobs.get(job);
-    if (entry && entry.executions === null && !this.wanted.includes(job)) {
-      this.wanted.push(job);
-      if (this.wanted.length > 50) {
-        this.wanted.shift();
+  /** Whether the connected node is known to push nothing. */
+  private polls(): boolean {
+    const node = this.node.get();
+    return node !== null && !(node.Features ?? []).includes('events');
+  }
+
+  private start(): void {
+    this.lookups.resume();
+    if (this.polls()) {
+      void this.poll();
+      return;
+    }
+    this.leave = this.events.subscribe({
+      event: event => this.saw(event),
+      opened: replayed => void this.opened(replayed),
+      lost: () => void this.check()
+    });
+  }
+
+  private stop(): void {
+    this.leave?.();
+    this.leave = null;
+    this.loading?.abort();
+    this.loading = null;
+    this.lookups.pause();
+    if (this.pollTimer !== null) {
+      window.clearTimeout(this.pollTimer);
+      this.pollTimer = null;
+    }
+  }
+
+  private async poll(): Promise<void> {
+    this.pollTimer = window.setTimeout(() => void this.poll(), POLL_MS);
+    if (this.loading === null && (this.wantsAll() || !this.ready.get())) {
+      if (!isAlive(this.health.get())) {
+        await this.check();
       }
-      void this.askNext();
+      await this.load();
     }
   }
 
   private async opened(replayed: boolean): Promise<void> {
-    if (!replayed || !this.ready.get()) {
+    if (!isAlive(this.health.get())) {
+      void this.check();
+    }
+    const partly = this.wantsAll() && !this.store.snapshot().complete && this.loading === null;
+    if (!replayed || !this.ready.get() || partly) {
       await this.load();
     }
   }
@@ -172,17 +209,31 @@ export class Sync {
   private async load(): Promise<void> {
     this.loading?.abort();
     const loading = (this.loading = new AbortController());
+    const { signal } = loading;
+    const listed = new Set<string>();
+    const known = [...this.store.snapshot().jobs.keys()];
+    // Polling a list that is known already means its newest page only.
+    const once = this.polls() && this.store.snapshot().complete;
     try {
-      let page = await this.api.jobs.list({ limit: FIRST_PAGE, signal: loading.signal });
-      this.took(page, loading.signal);
-      this.ready.set(true);
-      while (page.NextToken && this.wantsMore()) {
-        page = await this.api.jobs.list({ token: page.NextToken, limit: NEXT_PAGE, signal: loading.signal });
-        this.took(page, loading.signal);
+      let page = await this.api.jobs.list({ limit: FIRST_PAGE, signal });
+      while (!signal.aborted) {
+        (page.Items ?? []).forEach(job => listed.add(job.ID));
+        this.took(page);
+        this.ready.set(true);
+        if (!page.NextToken) {
+          this.store.dispatch({ type: 'gone', jobs: known.filter(id => !listed.has(id)) });
+          break;
+        }
+        if (once || !this.wantsMore()) {
+          break;
+        }
+        page = await this.api.jobs.list({ token: page.NextToken, limit: NEXT_PAGE, signal });
       }
-      this.problem.set(null);
+      if (!signal.aborted) {
+        this.problem.set(null);
+      }
     } catch (reason) {
-      if (!loading.signal.aborted) {
+      if (!signal.aborted) {
         this.problem.set(asApiError(reason));
         this.ready.set(true);
       }
@@ -193,16 +244,17 @@ export class Sync {
     }
   }
 
-  private took(page: IPage<IJob>, signal: AbortSignal): void {
-    if (signal.aborted) {
-      throw new Error('another reading has begun');
-    }
+  private took(page: IPage<IJob>): void {
     this.store.dispatch({ type: 'jobs', jobs: page.Items ?? [], complete: !page.NextToken || undefined });
     this.store.flush();
   }
 
+  private wantsAll(): boolean {
+    return [...this.interests.values()].includes('all');
+  }
+
   private wantsMore(): boolean {
-    if ([...this.interests.values()].includes('all')) {
+    if (this.wantsAll()) {
       return true;
     }
     const health = this.health.get();
@@ -214,54 +266,10 @@ export class Sync {
   private saw(event: IStreamEvent): void {
     const entry = this.store.snapshot().jobs.get(event.job);
     if (event.seq > 0 && (entry === undefined || (event.job_version ?? 0) > (entry.job.Version ?? 0))) {
-      this.unknown.add(event.job);
-      this.gatherTimer ??= window.setTimeout(() => void this.gather(), GATHER_MS);
+      this.lookups.wantJob(event.job);
     }
     this.store.dispatch({ type: 'event', event });
     this.watchers.forEach(watcher => watcher(event));
-  }
-
-  /** Read the jobs that events named and the store does not know. */
-  private async gather(): Promise<void> {
-    this.gatherTimer = null;
-    const ids = [...this.unknown];
-    this.unknown.clear();
-    const generation = this.generation.get();
-    const took = (jobs: readonly IJob[]): void => {
-      if (generation === this.generation.get()) {
-        this.store.dispatch({ type: 'jobs', jobs });
-      }
-    };
-    try {
-      if (ids.length > SINGLE_READS) {
-        const page = await this.api.jobs.list({ limit: Math.min(NEXT_PAGE, FIRST_PAGE + ids.length) });
-        took(page.Items ?? []);
-      } else {
-        const jobs = await Promise.all(ids.map(id => this.api.jobs.get(id).catch(() => null)));
-        took(jobs.filter((job): job is IJob => job !== null));
-      }
-    } catch {
-      // The stream's own trouble is told elsewhere; the next event of these jobs asks again.
-    }
-  }
-
-  private async askNext(): Promise<void> {
-    if (this.asking >= CONCURRENT) {
-      return;
-    }
-    const job = this.wanted.pop();
-    if (job === undefined) {
-      return;
-    }
-    this.asking += 1;
-    try {
-      this.store.dispatch({ type: 'executions', job, executions: await this.api.jobs.executions(job) });
-    } catch {
-      this.store.dispatch({ type: 'executions', job, executions: [] });
-    } finally {
-      this.asking -= 1;
-      void this.askNext();
-    }
   }
 }
 

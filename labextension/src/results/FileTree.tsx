@@ -1,0 +1,178 @@
+import { downloadIcon } from '@jupyterlab/ui-components';
+import * as React from 'react';
+import { IFileRef, IListing } from '../api/files';
+import { useBacalhau } from '../components/context';
+import { bytes } from '../format/units';
+import { isPlain, visibleName } from './paths';
+import { IBranch, ILine, lines, STEP, treeOf } from './tree';
+
+/** The files of one result, with the keyboard of the ARIA pattern: arrows move, open and close, Enter opens. */
+export function FileTree(props: {
+  job: string;
+  listing: IListing;
+  onOpen: (ref: IFileRef, size: number) => void;
+}): JSX.Element {
+  const { job, listing, onOpen } = props;
+  const { trans } = useBacalhau();
+  const top = React.useMemo(() => treeOf(listing.Files ?? []), [listing]);
+  const [open, setOpen] = React.useState<ReadonlyMap<string, number>>(() => opened(top));
+  const [active, setActive] = React.useState(0);
+  const list = React.useRef<HTMLUListElement>(null);
+  const shown = React.useMemo(() => lines(top, open), [top, open]);
+  const toggle = (branch: IBranch): void => {
+    const next = new Map(open);
+    if (!next.delete(branch.path)) {
+      next.set(branch.path, STEP);
+    }
+    setOpen(next);
+  };
+  const enter = (line: ILine): void => {
+    const { branch, more } = line;
+    if (more > 0) {
+      setOpen(new Map(open).set(branch.path, branch.entries.length - more + STEP));
+    } else if (branch.file === null) {
+      toggle(branch);
+    } else if (canOpen(branch)) {
+      onOpen({ job, execution: listing.ExecutionID, path: branch.path }, branch.file.Size ?? 0);
+    }
+  };
+  const move = (to: number): void => {
+    const at = Math.max(0, Math.min(shown.length - 1, to));
+    setActive(at);
+    list.current?.querySelectorAll<HTMLElement>('[role=treeitem]')[at]?.focus();
+  };
+  const onKeyDown = (event: React.KeyboardEvent): void => {
+    const line = shown[active];
+    if (line === undefined || (event.target as HTMLElement).tagName === 'A') {
+      return;
+    }
+    const isOpen = open.has(line.branch.path);
+    const isDirectory = line.more === 0 && line.branch.file === null;
+    const keys: Record<string, () => void> = {
+      ArrowDown: () => move(active + 1),
+      ArrowUp: () => move(active - 1),
+      Home: () => move(0),
+      End: () => move(shown.length - 1),
+      ArrowRight: () => (isDirectory && !isOpen ? toggle(line.branch) : move(active + 1)),
+      ArrowLeft: () => (isDirectory && isOpen ? toggle(line.branch) : move(parentOf(shown, active))),
+      Enter: () => enter(line)
+    };
+    const act = keys[event.key];
+    if (act) {
+      event.preventDefault();
+      event.stopPropagation();
+      act();
+    }
+  };
+  return (
+    <ul
+      className="jp-Bacalhau-files"
+      role="tree"
+      aria-label={trans.__('Files of the result')}
+      ref={list}
+      onKeyDown={onKeyDown}
+    >
+      {shown.map((line, index) => (
+        <Row
+          key={`${line.more > 0 ? 'more ' : ''}${line.branch.path}`}
+          job={job}
+          execution={listing.ExecutionID}
+          line={line}
+          isOpen={open.has(line.branch.path)}
+          isActive={index === Math.min(active, shown.length - 1)}
+          onClick={() => {
+            setActive(index);
+            enter(line);
+          }}
+        />
+      ))}
+    </ul>
+  );
+}
+
+function Row(props: {
+  job: string;
+  execution: string;
+  line: ILine;
+  isOpen: boolean;
+  isActive: boolean;
+  onClick: () => void;
+}): JSX.Element {
+  const { line, job, execution } = props;
+  const { branch, depth, more } = line;
+  const { trans, api } = useBacalhau();
+  const { file } = branch;
+  const name = visibleName(branch.name);
+  const plain = isPlain(branch.path);
+  return (
+    <li
+      role="treeitem"
+      aria-level={depth + 1}
+      aria-expanded={more === 0 && file === null ? props.isOpen : undefined}
+      aria-selected={props.isActive}
+      tabIndex={props.isActive ? 0 : -1}
+      style={{ paddingInlineStart: `${depth * 14 + 4}px` }}
+      title={plain ? name : trans.__('This name could lead elsewhere; it is not opened.')}
+      data-kind={more > 0 ? 'more' : file === null ? 'directory' : (file.Kind ?? 'file')}
+      onClick={props.onClick}
+    >
+      {more > 0 ? (
+        <span>{trans.__('%1 more…', more)}</span>
+      ) : (
+        <>
+          <span aria-hidden="true" className="jp-Bacalhau-files-sign">
+            {file === null ? (props.isOpen ? '▾' : '▸') : ''}
+          </span>
+          <span className="jp-Bacalhau-files-name">
+            {name}
+            {file?.Kind === 'link' && ` → ${visibleName(file.Target ?? '')}`}
+          </span>
+          {file !== null && file.Kind !== 'link' && (
+            <>
+              <span className="jp-Bacalhau-duration">{bytes(file.Size ?? 0)}</span>
+              {plain && (
+                <a
+                  className="jp-Bacalhau-iconButton"
+                  href={api.files.url({ job, execution, path: branch.path })}
+                  download={branch.name}
+                  title={trans.__('Download')}
+                  aria-label={trans.__('Download %1', name)}
+                  tabIndex={props.isActive ? 0 : -1}
+                  onClick={event => event.stopPropagation()}
+                >
+                  <downloadIcon.react tag="span" elementSize="normal" aria-hidden="true" />
+                </a>
+              )}
+            </>
+          )}
+        </>
+      )}
+    </li>
+  );
+}
+
+function canOpen(branch: IBranch): boolean {
+  return branch.file !== null && branch.file.Kind !== 'link' && isPlain(branch.path);
+}
+
+/** Directories that are open at first: those on the way to the first choice there is. */
+function opened(top: IBranch): ReadonlyMap<string, number> {
+  const found = new Map([[top.path, STEP]]);
+  let at = top;
+  while (at.entries.length === 1 && at.entries[0]?.file === null) {
+    at = at.entries[0];
+    found.set(at.path, STEP);
+  }
+  const outputs = top.entries.find(entry => entry.name === 'outputs' && entry.file === null);
+  return outputs ? found.set(outputs.path, STEP) : found;
+}
+
+function parentOf(shown: readonly ILine[], index: number): number {
+  const depth = shown[index]?.depth ?? 0;
+  for (let at = index - 1; at >= 0; at--) {
+    if ((shown[at]?.depth ?? 0) < depth) {
+      return at;
+    }
+  }
+  return index;
+}
