@@ -211,7 +211,10 @@ class ListResultFilesResponse(Wire):
 
 
 class DataEntry(Wire):
-    """Something that can be an input: ``URI`` is what ``-i`` takes, ``Kind`` is ``file`` or ``directory``."""
+    """Something that can be an input: ``Kind`` is ``file`` or ``directory``.
+
+    ``URI`` says where it is, and asks for what lies below it. In ``-i`` a percent sign of an S3 key is escaped.
+    """
 
     name: str = always("")
     uri: str = always("", name="URI")

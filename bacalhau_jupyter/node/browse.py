@@ -96,7 +96,7 @@ class LocalPaths:
         path = unquote(uri.removeprefix(_FILE))
         entries = self._entries(Path(path), allowed) if path else self._roots(allowed)
         entries.sort(key=lambda entry: (entry.kind != "directory", entry.name))
-        first = _offset(token)
+        first = page_start(token)
         page = entries[first : first + limit]
         after = first + len(page)
         return ListDataResponse(uri=uri, entries=page, next_token=str(after) if after < len(entries) else "")
@@ -169,7 +169,8 @@ def _leading(entry: AllowedPath) -> Iterator[AllowedPath]:
         yield AllowedPath(glob, writable=False)
 
 
-def _offset(token: str) -> int:
+def page_start(token: str) -> int:
+    """Return where a page starts in a list, by its token; raises BadRequest for nonsense."""
     if not token:
         return 0
     if not (token.isascii() and token.isdigit() and len(token) < 10):

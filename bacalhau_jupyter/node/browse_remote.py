@@ -9,10 +9,15 @@ from typing import Any
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.api import DataEntry, ListDataResponse
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+from bacalhau_jupyter.node.browse import page_start
+from bacalhau_jupyter.transfer.ipfs import IpfsNode
+from bacalhau_jupyter.transfer.ipfs_paths import IpfsPath, parse_path
 from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location, missing_package
 from bacalhau_jupyter.transfer.s3_errors import s3_failure
 
 _COMPONENT = "DataBrowser"
+_IPFS_TIMEOUT_S = 20.0
+"""Seconds that content is searched for: somebody looks at an empty list meanwhile."""
 
 
 class S3Buckets:
@@ -85,6 +90,62 @@ class S3Buckets:
             return getattr(self._clients.client(location), method)(**wanted)
         except (BotoCoreError, ClientError, ValueError) as error:
             raise s3_failure(error, action, _COMPONENT) from error
+
+
+class IpfsPins:
+    """What an IPFS node has pinned, and what is in it.
+
+    Parameters
+    ----------
+    endpoint
+        Kubo's RPC multiaddress; empty where the node has none.
+    """
+
+    scheme = "ipfs://"
+    name = "IPFS"
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+
+    async def is_offered(self) -> bool:
+        """Whether an IPFS node is configured."""
+        return bool(self._endpoint)
+
+    async def look(self, uri: str, limit: int, token: str) -> ListDataResponse:
+        """Return the pinned CIDs, or one page of what a directory holds, sorted by name."""
+        if not self._endpoint:
+            raise BadRequest("this node reads nothing from IPFS", component=_COMPONENT)
+        wanted = uri.removeprefix(self.scheme).strip("/")
+        async with IpfsNode(self._endpoint, _COMPONENT, read_timeout=_IPFS_TIMEOUT_S) as node:
+            if wanted:
+                entries = await self._directory(node, parse_path(wanted, _COMPONENT))
+            else:
+                # Whether a pin is a file is told when somebody looks: asking for each would take minutes.
+                entries = [
+                    DataEntry(name=cid, uri=f"{self.scheme}{cid}", kind="directory")
+                    for cid in await node.pins()
+                ]
+        first = page_start(token)
+        page = entries[first : first + limit]
+        after = first + len(page)
+        return ListDataResponse(uri=uri, entries=page, next_token=str(after) if after < len(entries) else "")
+
+    async def _directory(self, node: IpfsNode, path: IpfsPath) -> list[DataEntry]:
+        found = await node.stat(path)
+        if found.kind != "directory":
+            raise BadRequest(f"{self.scheme}{path} is a file", component=_COMPONENT)
+        entries = []
+        async for directory, link in node.links([found.cid]):
+            # A name that is none in a path could not be asked for.
+            if (
+                directory == found.cid
+                and link.kind in ("file", "directory")
+                and link.name not in ("", ".", "..")
+                and "/" not in link.name
+            ):
+                place = f"{self.scheme}{path.below(link.name)}"
+                entries.append(DataEntry(name=link.name, uri=place, kind=link.kind, size=link.size))
+        return sorted(entries, key=lambda entry: (entry.kind != "directory", entry.name))
 
 
 def _entry(bucket: str, key: str, prefix: str, kind: str, size: int) -> DataEntry:

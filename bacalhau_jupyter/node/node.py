@@ -34,7 +34,7 @@ from bacalhau_jupyter.models.node import NodeInfo, NodeType
 from bacalhau_jupyter.node import ports, settings
 from bacalhau_jupyter.node.agent import NodeAgent
 from bacalhau_jupyter.node.browse import DataPlaces, LocalPaths
-from bacalhau_jupyter.node.browse_remote import S3Buckets
+from bacalhau_jupyter.node.browse_remote import IpfsPins, S3Buckets
 from bacalhau_jupyter.node.leases import Leases
 from bacalhau_jupyter.node.result_files import NodeResultFiles
 from bacalhau_jupyter.node.results import LocalResults
@@ -258,7 +258,8 @@ class Node:
         stack.push_async_callback(bounded, "data places", buckets.close)
         hidden = settings.hidden_paths(self.repo)
         local = LocalPaths(lambda: self.config["Compute.AllowListedLocalPaths"], hidden)
-        return DataPlaces(local, buckets)
+        ipfs = "" if "ipfs" in disabled else self.config["InputSources.Types.IPFS.Endpoint"] or ""
+        return DataPlaces(local, buckets, IpfsPins(ipfs))
 
     def _disabled_engines(self) -> list[str]:
         disabled: list[str] = self.config["Engines.Disabled"]

@@ -98,6 +98,14 @@ class IpfsNode(IpfsRpc):
         except (KeyError, ValueError, TypeError) as error:
             raise self.odd("files/stat") from error
 
+    async def pins(self) -> list[str]:
+        """Return the CIDs that the node keeps with all they hold."""
+        answer = await self.ask("pin/ls", {"type": "recursive"}, timeout=self.read_timeout)
+        found = answer.get("Keys")
+        if not isinstance(found, dict):
+            raise self.odd("pin/ls")
+        return sorted(str(cid) for cid in found)
+
     async def links(self, cids: Sequence[str]) -> AsyncGenerator[tuple[str, IpfsLink], None]:
         """Yield what is in directories, each with the CID of its directory.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from bacalhau_jupyter.node.node import running_node
 from tests.node.test_node import JOBS, MakeConfig, client, noop, run
+from tests.services.kubo import KuboNode
 
 DATA = "/api/v1/compute/data"
 
@@ -190,3 +192,30 @@ async def test_the_owner_cleans_up_and_what_went_is_told(node_config: MakeConfig
             anybody.delete("/api/v1/compute/results", headers={"Origin": "http://evil"}) as answer,
         ):
             assert answer.status == 401
+
+
+async def test_pins_are_shown_and_entered_by_path(
+    node_config: MakeConfig, kubo: KuboNode, tmp_path: Path
+) -> None:
+    config = node_config(**{"InputSources.Types.IPFS.Endpoint": kubo.endpoint})
+    async with running_node(config) as node, client(node) as session:
+        for name in ("a/b c.txt", "a/d/e", "z"):
+            (tmp_path / "dag" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "dag" / name).write_text("123")
+        cid = await asyncio.to_thread(kubo.add, tmp_path / "dag")
+
+        async def look(uri: str, status: int = 200) -> Any:
+            async with session.get(DATA, params={"uri": uri}) as answer:
+                assert answer.status == status, await answer.text()
+                return await answer.json()
+
+        assert "ipfs://" in [entry["URI"] for entry in (await look(""))["Entries"]]
+        assert f"ipfs://{cid}" in [entry["URI"] for entry in (await look("ipfs://"))["Entries"]]
+        root = (await look(f"ipfs://{cid}"))["Entries"]
+        assert [(entry["Name"], entry["Kind"]) for entry in root] == [("a", "directory"), ("z", "file")]
+        inner = {entry["Name"]: entry for entry in (await look(f"ipfs://{cid}/a"))["Entries"]}
+        assert inner["b c.txt"]["URI"] == f"ipfs://{cid}/a/b c.txt"
+        assert inner["b c.txt"]["Size"] == 3
+        assert "is a file" in (await look(inner["b c.txt"]["URI"], 400))["Message"]
+        await look("ipfs://nonsense", 400)
+        await look(f"ipfs://{cid}/nothing", 404)
