@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -20,7 +21,7 @@ from bacalhau_jupyter.client.job import Job
 from bacalhau_jupyter.models.job import Job as JobModel
 from tests.browser.lab import LabServer, start_lab
 from tests.labextension.support import packaging
-from tests.services.common import ServiceUnavailableError
+from tests.services.common import ServiceUnavailableError, in_ci
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode, start_node
 
@@ -38,10 +39,17 @@ Shot = Callable[[str], None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this directory time for the first start of everything."""
+    """Give the tests of this directory time for the first start of everything, and in CI a second try.
+
+    What a loaded machine makes of a browser's timing should not stop a landing; the summary tells of each second try.
+    """
     for item in items:
-        if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
+        if not item.path.is_relative_to(Path(__file__).parent):
+            continue
+        if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(BROWSER_TIMEOUT))
+        if in_ci():
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -163,7 +171,10 @@ def shot_dir(tmp_path: Path) -> Path:
 def lab_page(
     browser: Browser, lab: LabServer, request: pytest.FixtureRequest, shot_dir: Path, path: str = "lab"
 ) -> Iterator[Page]:
-    """Open a page; for fixtures that need a server of their own."""
+    """Open a page in a workspace of its own; for fixtures that need a server of their own."""
+    if path.split("/")[0] == "lab" and not path.startswith("lab/workspaces/"):
+        # Lab restores what the last test left open, at a moment of its own choosing.
+        path = f"lab/workspaces/{uuid4().hex}{path[len('lab') :]}"
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(WAIT_MS)
     page = context.new_page()
@@ -172,6 +183,9 @@ def lab_page(
     page.goto(lab.page(path), timeout=60_000)
     page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
     page.wait_for_selector(".jp-LabShell, .jp-NotebookShell, #main", timeout=60_000)
+    if path.startswith("lab/"):
+        # Lab opens its launcher last of all, and takes the focus there.
+        page.wait_for_selector("#jp-main-dock-panel .lm-TabBar-tab.jp-mod-current", timeout=60_000)
     failed = True
     try:
         yield page

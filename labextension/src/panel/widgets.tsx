@@ -55,7 +55,9 @@ export abstract class VisibleWidget extends ReactWidget {
 
   private readonly drawn = (): void => {
     if (this.focusSoon) {
-      this.focusSoon = !this.focusFirst();
+      // Whoever has moved on meanwhile is not called back.
+      const at = document.activeElement;
+      this.focusSoon = (at === null || at === document.body || at === this.node) && !this.focusFirst();
     }
   };
 
