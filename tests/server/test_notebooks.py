@@ -39,7 +39,15 @@ async def order(jupyter: Jupyter, **body: Any) -> tuple[int, Any]:
 
 
 async def arrived(path: Path) -> Any:
-    await until(path.is_file, 60)
+    def is_whole() -> bool:
+        # Jupyter writes a new file under its own name.
+        try:
+            json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            return False
+        return True
+
+    await until(is_whole, 60)
     return json.loads(path.read_text())
 
 
