@@ -17,6 +17,8 @@ from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.transfer.files import Progress as Progress
+from bacalhau_jupyter.transfer.files import no_progress as no_progress
 
 
 @dataclass(frozen=True)
@@ -43,36 +45,6 @@ class Bid:
 
 
 ACCEPTED = Bid(accepted=True)
-
-
-class Progress(Protocol):
-    """Reports how far something is. Callable from any thread; never blocks.
-
-    Parameters
-    ----------
-    phase
-        What is being done, in words.
-    done, total
-        Bytes, or 0/None when not countable.
-    files_done, files_total
-        Files finished and in all, or None when not countable.
-    """
-
-    def __call__(
-        self,
-        phase: str,
-        done: int,
-        total: int | None,
-        files_done: int | None = None,
-        files_total: int | None = None,
-        /,
-    ) -> None: ...
-
-
-def no_progress(
-    phase: str, done: int, total: int | None, files_done: int | None = None, files_total: int | None = None, /
-) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)

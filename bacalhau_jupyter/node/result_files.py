@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,14 @@ class _Open:
     reader: ResultReader
     users: int = 0
     dropped: bool = False
+    _sizes: dict[str, int] | None = None
+
+    async def sizes(self) -> Mapping[str, int]:
+        """Return path → bytes of the files; a preview asks for it with each of its ranges."""
+        if self._sizes is None:
+            entries = await self.reader.entries()
+            self._sizes = {entry.path: entry.size for entry in entries if entry.kind is EntryKind.FILE}
+        return self._sizes
 
 
 class NodeResultFiles:
@@ -65,24 +73,24 @@ class NodeResultFiles:
 
     async def list(self, reference: SpecConfig) -> Sequence[ResultFile]:
         """Return every entry of a result."""
-        async with self._reader(reference) as reader:
+        async with self._opened(reference) as found:
             return [
                 ResultFile(path=entry.path, size=entry.size, kind=entry.kind.value, target=entry.target)
-                for entry in await reader.entries()
+                for entry in await found.reader.entries()
             ]
 
     async def size(self, reference: SpecConfig, path: str) -> int:
         """Return the bytes of one file; raises NotFound where there is no such file."""
-        async with self._reader(reference) as reader:
-            for entry in await reader.entries():
-                if entry.path == path and entry.kind is EntryKind.FILE:
-                    return entry.size
+        async with self._opened(reference) as found:
+            size = (await found.sizes()).get(path)
+        if size is not None:
+            return size
         raise NotFound(f"the result holds no file {path[:200]}", component=_COMPONENT)
 
     async def read(self, reference: SpecConfig, path: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """Yield a part of one file."""
-        async with self._reader(reference) as reader:
-            async for chunk in reader.read(path, start, stop):
+        async with self._opened(reference) as found:
+            async for chunk in found.reader.read(path, start, stop):
                 yield chunk
 
     async def close(self) -> None:
@@ -92,11 +100,11 @@ class NodeResultFiles:
             await each.reader.close()
 
     @asynccontextmanager
-    async def _reader(self, reference: SpecConfig) -> AsyncIterator[ResultReader]:
+    async def _opened(self, reference: SpecConfig) -> AsyncIterator[_Open]:
         key = json.dumps([reference.type, reference.params], sort_keys=True, default=str)
         found = self._open.get(key)
         if found is None:
-            found = self._open[key] = _Open(self._opened(reference))
+            found = self._open[key] = _Open(self._reader(reference))
         self._open.move_to_end(key)
         found.users += 1
         await self._make_room()
@@ -105,7 +113,7 @@ class NodeResultFiles:
             path = result_path(self._data_dir, _execution_id(reference))
             await asyncio.to_thread(mark_read, path, self._clock.now_ns())
         try:
-            yield found.reader
+            yield found
         except BaseException:
             # What failed once is opened anew: its archive may be another one by now.
             if self._open.get(key) is found:
@@ -122,7 +130,7 @@ class NodeResultFiles:
         for key in idle[: max(0, len(self._open) - KEPT)]:
             await self._open.pop(key).reader.close()
 
-    def _opened(self, reference: SpecConfig) -> ResultReader:
+    def _reader(self, reference: SpecConfig) -> ResultReader:
         """Return a reader; only places that this node publishes to itself are ever asked."""
         params = {name.lower(): value for name, value in reference.params.items()}
         if reference.is_type(LOCAL):

@@ -20,7 +20,8 @@ from itertools import accumulate
 import msgspec
 
 from bacalhau_jupyter.transfer.archive_blocks import OVERHEAD, BlockWriter
-from bacalhau_jupyter.transfer.archive_names import is_plain_link, refused, safe_name
+from bacalhau_jupyter.transfer.archive_names import refused, safe_name
+from bacalhau_jupyter.transfer.links import is_plain_link
 from bacalhau_jupyter.transfer.readers import EntryKind
 
 VERSION = 1

@@ -1,4 +1,4 @@
-"""Which names and links an archive may hold: the same rules for packing, unpacking and reading by index."""
+"""Which names an archive may hold, and with which modes: the same rules for unpacking and reading by index."""
 
 from __future__ import annotations
 
@@ -36,31 +36,6 @@ def safe_name(name: str) -> str:
     if ".." in parts:
         raise refused(f"{name!r} leads outside")
     return "/".join(parts)
-
-
-def is_plain_link(directory: str, target: str) -> bool:
-    """Whether a relative link target stays inside the tree, whatever other such links it passes through.
-
-    That holds when it climbs first, no higher than the root, and only then descends: ``..`` after a name could
-    climb from wherever a link of that name leads.
-
-    Parameters
-    ----------
-    directory
-        Where the link is, relative to the root; ``""`` or ``"."`` for the root itself.
-    """
-    if not target or target.startswith("/") or "\0" in target:
-        return False
-    depth = len([part for part in directory.split("/") if part not in ("", ".")])
-    climbing = True
-    for part in target.split("/"):
-        if part == "..":
-            depth -= 1
-            if not climbing or depth < 0:
-                return False
-        elif part not in ("", "."):
-            climbing = False
-    return True
 
 
 def sane_mode(mode: int, *, directory: bool, readable: bool = False) -> int:

@@ -18,10 +18,16 @@ T = TypeVar("T")
 
 
 class Progress(Protocol):
-    """Reports how far a transfer is. Called from any thread; never blocks.
+    """Reports how far something is. Callable from any thread; never blocks. Positional only.
 
-    ``done`` and ``total`` are bytes, ``total`` None when unknown; ``files_done`` and ``files_total`` are left out by
-    what moves a single file, and None when not countable.
+    Parameters
+    ----------
+    phase
+        What is being done, in words.
+    done, total
+        Bytes, or 0/None when not countable.
+    files_done, files_total
+        Files finished and in all; left out by what moves a single file, and None when not countable.
     """
 
     def __call__(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
 from bacalhau_jupyter.transfer.addresses import parse_http_url, proxy_for, refuse_inward, shown_url
@@ -15,6 +15,8 @@ from bacalhau_jupyter.transfer.names import resolver
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientTimeout
     from yarl import URL
+
+T = TypeVar("T")
 
 _COMPONENT = "Download"
 _MAX_REDIRECTS = 10
@@ -33,20 +35,7 @@ async def content_length(
     BadRequest
         The URL is not an http or https URL with a path.
     """
-    import aiohttp
-
-    url = parse_http_url(url, _COMPONENT)
-    try:
-        async with asyncio.timeout(timeout), AsyncExitStack() as stack:
-            if session is None:
-                session = await stack.enter_async_context(open_session())
-            headers = {"Accept-Encoding": "identity"}
-            async with request(session, "HEAD", url, headers, timeout) as (answer, _):
-                # aiohttp knows no length of a body that HEAD leaves out; the header is what counts.
-                length = answer.headers.get("Content-Length", "")
-                return int(length) if answer.status == 200 and length.isdecimal() else None
-    except (TimeoutError, aiohttp.ClientError, OSError, BacalhauError):
-        return None
+    return await _ask_head(url, session, timeout, _length)
 
 
 async def content_tag(url: str, *, session: ClientSession | None = None, timeout: float = 10.0) -> str:
@@ -59,6 +48,13 @@ async def content_tag(url: str, *, session: ClientSession | None = None, timeout
     BadRequest
         The URL is not an http or https URL with a path.
     """
+    return await _ask_head(url, session, timeout, _kept_tag) or ""
+
+
+async def _ask_head(
+    url: str, session: ClientSession | None, timeout: float, read: Callable[[ClientResponse], T | None]
+) -> T | None:
+    """Return what ``read`` finds in a successful answer to HEAD; None when there is no such answer in time."""
     import aiohttp
 
     url = parse_http_url(url, _COMPONENT)
@@ -68,13 +64,21 @@ async def content_tag(url: str, *, session: ClientSession | None = None, timeout
                 session = await stack.enter_async_context(open_session())
             headers = {"Accept-Encoding": "identity"}
             async with request(session, "HEAD", url, headers, timeout) as (answer, _):
-                keep = (
-                    answer.status == 200 and "no-store" not in answer.headers.get("Cache-Control", "").lower()
-                )
-                tag = answer.headers.get("ETag", "")
-                return tag if keep and is_strong(tag) else ""
+                return read(answer) if answer.status == 200 else None
     except (TimeoutError, aiohttp.ClientError, OSError, BacalhauError):
-        return ""
+        return None
+
+
+def _length(answer: ClientResponse) -> int | None:
+    # aiohttp knows no length of a body that HEAD leaves out; the header is what counts.
+    length = answer.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _kept_tag(answer: ClientResponse) -> str | None:
+    tag = answer.headers.get("ETag", "")
+    may_keep = "no-store" not in answer.headers.get("Cache-Control", "").lower()
+    return tag if may_keep and is_strong(tag) else None
 
 
 def is_strong(tag: str) -> bool:

@@ -79,6 +79,17 @@ def wait_until(ready: Callable[[], bool], *, timeout: float, interval: float = 0
     return True
 
 
+def end_process(process: subprocess.Popen[bytes], *, timeout: float) -> None:
+    """End a process: asked first, killed after `timeout` seconds; harmless when it has ended."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def process_start(pid: int) -> str | None:
     """Return when the kernel started process `pid`, or None where there is none: a pid alone may be someone else's."""
     try:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.common import ServiceUnavailableError, cache_dir, run, wait_until
+from tests.services.common import ServiceUnavailableError, cache_dir, end_process, run, wait_until
 from tests.services.fixtures import service_or_skip
 from tests.services.s3 import CuttingProxy
 
@@ -168,16 +168,8 @@ class KuboNode:
 
     def close(self) -> None:
         """End the process; bounded, and harmless when called twice."""
-        process = self._process
-        if process is None:
-            return
-        if process.poll() is None:
-            process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if self._process is not None:
+            end_process(self._process, timeout=STOP_TIMEOUT)
 
     def _ready(self) -> bool:
         return (

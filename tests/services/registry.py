@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.services.common import ServiceUnavailableError, wait_until
+from tests.services.common import ServiceUnavailableError, end_process, wait_until
 from tests.services.docker_engine import client
 
 START_TIMEOUT = 20.0
@@ -105,13 +105,7 @@ class Registry:
 
     def close(self) -> None:
         """End the process; bounded, and harmless when called twice."""
-        if self._process.poll() is None:
-            self._process.terminate()
-        try:
-            self._process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_process(self._process, timeout=STOP_TIMEOUT)
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection(self.address, timeout=2)

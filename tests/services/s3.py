@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.common import ServiceUnavailableError, cache_dir, run, wait_until
+from tests.services.common import ServiceUnavailableError, cache_dir, end_process, run, wait_until
 from tests.services.fixtures import service_or_skip
 
 VERSION = "v1.8.0"
@@ -171,13 +171,7 @@ class S3Server:
 
     def close(self) -> None:
         """End the process; bounded, and harmless when called twice."""
-        if self._process.poll() is None:
-            self._process.terminate()
-        try:
-            self._process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_process(self._process, timeout=STOP_TIMEOUT)
 
     def _answers(self) -> bool:
         with socket.socket() as probe:

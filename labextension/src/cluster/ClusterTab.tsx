@@ -1,5 +1,5 @@
 import * as React from 'react';
-import { EmptyNote } from '../components/basics';
+import { EmptyNote, FactList } from '../components/basics';
 import { useBacalhau, useFeature, useObservable, usePageVisible } from '../components/context';
 import { HealthNote } from '../components/HealthNote';
 import { IStreamEvent } from '../api/types';
@@ -80,16 +80,7 @@ function Facts(): JSX.Element {
   const notes = status ? versionNotes(status, node, VERSION, trans) : [];
   return (
     <>
-      <dl className="jp-Bacalhau-facts">
-        {facts
-          .filter(([, value]) => value !== '')
-          .map(([name, value]) => (
-            <React.Fragment key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </React.Fragment>
-          ))}
-      </dl>
+      <FactList facts={facts} />
       {notes.map(note => (
         <p key={note} className="jp-Bacalhau-hint">
           {note}

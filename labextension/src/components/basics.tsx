@@ -17,6 +17,22 @@ export function StateBadge(props: { state: string; label: string }): JSX.Element
   );
 }
 
+/** Names and values below each other; a name without a value is left out. */
+export function FactList(props: { facts: readonly [string, string][] }): JSX.Element {
+  return (
+    <dl className="jp-Bacalhau-facts">
+      {props.facts
+        .filter(([, value]) => value !== '')
+        .map(([name, value]) => (
+          <React.Fragment key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </React.Fragment>
+        ))}
+    </dl>
+  );
+}
+
 const SIGNS: Record<string, string> = {
   Pending: '◌',
   Queued: '◔',

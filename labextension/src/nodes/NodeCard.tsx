@@ -1,5 +1,6 @@
 import * as React from 'react';
 import { INodeState } from '../api/types';
+import { FactList } from '../components/basics';
 import { Meter } from '../components/Meter';
 import { useBacalhau } from '../components/context';
 import { bytes } from '../format/units';
@@ -119,16 +120,7 @@ function NodeFacts(props: { node: INodeState }): JSX.Element {
   return (
     <details className="jp-Bacalhau-more">
       <summary>{trans.__('Labels, version and more')}</summary>
-      <dl className="jp-Bacalhau-facts">
-        {facts
-          .filter(([, value]) => value !== '')
-          .map(([name, value]) => (
-            <React.Fragment key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </React.Fragment>
-          ))}
-      </dl>
+      <FactList facts={facts} />
       <ul className="jp-Bacalhau-labels" aria-label={trans.__('Labels')}>
         {labels.map(([key, value]) => (
           <li key={key}>{value ? `${key}=${value}` : key}</li>
