@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
@@ -26,6 +26,8 @@ OOM_WAIT = 1.0
 CONNECTIONS = 64
 RECURSIVE_READ_ONLY = (1, 44)
 """API version from which on it is."""
+LOCAL_KEEPS_NEWLINES = (1, 42)
+"""API version from which on it does (Docker Engine 23)."""
 
 
 class NoEngine(Exception):
@@ -43,12 +45,25 @@ class Daemon:
         ``os/architecture`` that the engine runs, in Go's words.
     runtime
         Name and version for people.
+    log_drivers
+        Names of its log drivers; none where it does not tell.
+    loses_newlines
+        Whether its log driver ``local`` loses newlines (moby 990b0e28ba).
     """
 
-    def __init__(self, api: Any, endpoint: Endpoint, version: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        api: Any,
+        endpoint: Endpoint,
+        version: Mapping[str, Any],
+        log_drivers: Collection[str] = (),
+    ) -> None:
         self.api: Any = api
         self.endpoint = endpoint
         self.platform = f"{version.get('Os', 'linux')}/{version.get('Arch', '')}"
+        self.log_drivers = frozenset(log_drivers)
+        # What the engine speaks itself: a person may have chosen an older version to speak with it.
+        self.loses_newlines = _version(version.get("ApiVersion", api.api_version)) < LOCAL_KEEPS_NEWLINES
         self.runtime = f"Docker Engine {version.get('Version', '')}".strip()
 
     def stream(
@@ -147,7 +162,7 @@ class Daemon:
     @property
     def recursive_read_only(self) -> bool:
         """Whether a read-only mount is read-only in everything that is mounted below it (Docker Engine 25)."""
-        return tuple(int(part) for part in self.api.api_version.split(".")) >= RECURSIVE_READ_ONLY
+        return _version(self.api.api_version) >= RECURSIVE_READ_ONLY
 
     def put_archive(self, container: str, path: str, blocks: Iterator[bytes]) -> None:
         """Unpack a tar stream in a container; what ``blocks`` raises comes out, unless it is an `OSError`."""
@@ -177,6 +192,10 @@ class Daemon:
     def close(self) -> None:
         """Close idle connections."""
         self.api.close()
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
 
 
 def _seconds(time_ns: int) -> str:
@@ -226,6 +245,7 @@ def _open(endpoint: Endpoint) -> Daemon:
             max_pool_size=CONNECTIONS,
         )
         version = api.version()
+        plugins = api.info().get("Plugins") or {}
     except (DockerException, OSError) as error:
         raise NoEngine(f"no Docker Engine answers at {endpoint.url} ({endpoint.origin}): {error}") from error
     api.timeout = CALL_TIMEOUT
@@ -236,7 +256,7 @@ def _open(endpoint: Endpoint) -> Daemon:
         raise NoEngine(
             f"the Docker Engine at {endpoint.url} runs {version.get('Os')} containers, not linux ones"
         )
-    return Daemon(api, endpoint, version)
+    return Daemon(api, endpoint, version, plugins.get("Log") or ())
 
 
 def _check_socket(endpoint: Endpoint) -> None:

@@ -42,6 +42,7 @@ from bacalhau_jupyter.engines.docker.params import (
     container_name,
     docker_params,
     late_cpu_limit,
+    log_driver,
     nano_cpus,
     task_of,
     unsupported,
@@ -154,7 +155,7 @@ class DockerEngine:
         copied = self._placement is Placement.ARCHIVE
         if not copied:
             self._mounted.add(identifier)
-        self._follow(request, container, copied, progress)
+        self._follow(request, container, copied, log_driver(daemon.log_drivers), progress)
         return self._runtime(daemon)
 
     async def attach(self, request: RunRequest) -> bool:
@@ -167,7 +168,8 @@ class DockerEngine:
         if found is None or found["State"]["Status"] in ("created", "removing", "dead"):
             return False
         if request.execution.id not in self._followers:
-            self._follow(request, str(found["Id"]), carried(found))
+            driver = str(found["HostConfig"].get("LogConfig", {}).get("Type", ""))
+            self._follow(request, str(found["Id"]), carried(found), driver)
         return True
 
     async def wait(self, execution_id: str) -> Outcome:
@@ -245,7 +247,12 @@ class DockerEngine:
         return not_shareable(task_of(execution)) if self._placement is Placement.ARCHIVE else ""
 
     def _follow(
-        self, request: RunRequest, container: str, copied: bool, progress: Progress = no_progress
+        self,
+        request: RunRequest,
+        container: str,
+        copied: bool,
+        driver: str,
+        progress: Progress = no_progress,
     ) -> None:
         daemon, node_id = self._connected(), self._options.node_id
         image = docker_params(task_of(request.execution)).image
@@ -259,7 +266,7 @@ class DockerEngine:
             elif any(unreadable(output.path) for output in request.outputs):
                 hand_over(daemon, found, node_id, unreadable)
 
-        follower = Follower(daemon, container, request.log_path, request.resources.memory, on_ended)
+        follower = Follower(daemon, container, request.log_path, request.resources.memory, on_ended, driver)
         self._followers[request.execution.id] = follower
         follower.start()
         if late_cpu_limit(request.resources):

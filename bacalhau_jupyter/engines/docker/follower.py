@@ -1,5 +1,9 @@
 """Follows one container to its end: copies its output, then says how it ended.
 
+The end of a stream that follows a log is not the log's end: the engine may drop from it what has no newline (an
+unterminated last line; of a program that ends at once, everything). So what the stream left out is read once more
+when the container has ended, from the complete log.
+
 One thread per running container, which ends with it. A daemon that goes away for a while (restart, upgrade)
 is waited for; what the container printed meanwhile is read from the daemon's own log.
 """
@@ -7,6 +11,7 @@ is waited for; what the container printed meanwhile is read from the daemon's ow
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,14 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.base import EndReason, Outcome
+from bacalhau_jupyter.engines.docker.checkpoints import Checkpoint
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, translated
-from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost
+from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost, Position
 from bacalhau_jupyter.engines.docker.params import COMPONENT
 from bacalhau_jupyter.engines.docker.streams import Stream
-from bacalhau_jupyter.engines.logfile import LogWriter, Survey, survey
+from bacalhau_jupyter.engines.logfile import LogWriter
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, ServiceUnavailable
 from bacalhau_jupyter.transfer.files import Interrupted
+
+_log = logging.getLogger(__name__)
 
 RETRY_FIRST, RETRY_LONGEST = 0.2, 5.0
 PATIENCE = 60.0
@@ -47,6 +55,8 @@ class Follower:
     on_ended
         Called with this follower and the container's last state, before the outcome is known to anybody (blocking is
         fine); again after a `NetworkFailure`. It ends with `Interrupted` soon after `hurry` was set.
+    log_driver
+        The container's.
 
     Attributes
     ----------
@@ -65,6 +75,7 @@ class Follower:
         log_path: Path,
         memory: int = 0,
         on_ended: Callable[[Follower, dict[str, Any]], None] = lambda follower, state: None,
+        log_driver: str = "",
     ) -> None:
         self.container = container
         self.cancelled = False
@@ -74,6 +85,7 @@ class Follower:
         self._log_path = log_path
         self._memory = memory
         self._on_ended = on_ended
+        self._newlines_lost = log_driver == "local" and daemon.loses_newlines
         self._condemned: BacalhauError | None = None
         self._stopped = threading.Event()
         self._stream: Stream | None = None
@@ -121,7 +133,7 @@ class Follower:
             self.outcome.set_result(outcome)
 
     def _follow(self) -> Outcome:
-        position = survey(self._log_path)
+        position = Position.of(self._log_path)
         if position.ended:
             state = self._until_ended(None, position)
         else:
@@ -155,9 +167,11 @@ class Follower:
                     return
                 raise
 
-    def _write_until_ended(self, writer: LogWriter, position: Survey) -> dict[str, Any]:
+    def _write_until_ended(self, writer: LogWriter, position: Position) -> dict[str, Any]:
         try:
-            state = self._until_ended(LogCopier(writer, position), position)
+            state = self._until_ended(
+                LogCopier(writer, position, newlines_lost=self._newlines_lost), position
+            )
             _end(writer)
             return state
         except BacalhauError:
@@ -168,15 +182,17 @@ class Follower:
         finally:
             writer.close()
 
-    def _until_ended(self, copier: LogCopier | None, position: Survey) -> dict[str, Any]:
+    def _until_ended(self, copier: LogCopier | None, position: Position) -> dict[str, Any]:
         waited, delays, seen = 0.0, backoff(RETRY_FIRST, RETRY_LONGEST), dict(position.written)
         while True:
             try:
                 if waited:
                     self._daemon.check_reachable()
                 if copier is not None:
-                    self._copy(copier)
+                    self._copy(copier, position.checkpoints.best(), follow=True)
                 state = self._state_at_end()
+                if state is not None and copier is not None:
+                    self._copy_rest(copier, position)
             except (NetworkFailure, BrokenStream) as error:
                 if seen != position.written:
                     waited, delays, seen = 0.0, backoff(RETRY_FIRST, RETRY_LONGEST), dict(position.written)
@@ -194,15 +210,23 @@ class Follower:
                 if self._stopped.wait(next(delays)):
                     raise _StoppedError
 
-    def _copy(self, copier: LogCopier) -> None:
+    def _copy_rest(self, copier: LogCopier, position: Position) -> None:
+        if not position.full:
+            self._copy(copier, position.checkpoints.best(), follow=False)
+
+    def _copy(self, copier: LogCopier, place: Checkpoint, *, follow: bool) -> None:
         from docker.errors import APIError
 
-        query = {"follow": 1, "stdout": 1, "stderr": 1, "timestamps": 1}
+        query: dict[str, str | int] = {"follow": int(follow), "stdout": 1, "stderr": 1, "timestamps": 1}
+        if place.since:
+            query["since"] = place.since
         with translated(self._daemon.endpoint.url):
             try:
                 opened = self._daemon.stream("GET", f"/containers/{self.container}/logs", query)
-            except APIError:
+            except APIError as error:
                 # The container is gone or going; its state says more than this refusal.
+                if error.status_code not in (404, 409):
+                    _log.warning("The output of container %s can't be read: %s", self.container, error)
                 return
         with translated(self._daemon.endpoint.url), opened as stream:
             with self._guard:
@@ -210,7 +234,7 @@ class Follower:
                 if self._stopped.is_set():
                     raise _StoppedError
             try:
-                copier.copy(stream.chunks())
+                copier.copy(stream.chunks(), place)
             finally:
                 with self._guard:
                     self._stream = None

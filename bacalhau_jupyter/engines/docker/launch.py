@@ -51,7 +51,9 @@ class Launcher:
         self._params = params
         self._name = container_name(request.node_id, request.execution)
         self._request = request
-        self._config = container_config(request, params, default_network=default_network)
+        self._config = container_config(
+            request, params, default_network=default_network, log_drivers=daemon.log_drivers
+        )
         self._archive = Archive(daemon, request) if placement is Placement.ARCHIVE else None
 
     def launch(self, progress: Progress, abort: Abort) -> str:

@@ -1,21 +1,38 @@
 """A container's output: from the daemon's stream of frames to the execution's log file.
 
 What the log file holds already is counted in bytes per stream, and as many bytes are skipped when the
-daemon's log is read again from its start: nothing is lost or doubled, whatever was cut off and where.
+daemon's log is read again, from its start or from a checkpoint: nothing is lost or doubled, whatever was cut off and
+where.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from bacalhau_jupyter.engines.logfile import MAX_PAYLOAD, STDERR, STDOUT, STREAM_LIMIT, LogWriter, Survey
+from bacalhau_jupyter.engines.docker.checkpoints import Checkpoint, Checkpoints
+from bacalhau_jupyter.engines.logfile import (
+    END,
+    MAX_PAYLOAD,
+    STDERR,
+    STDOUT,
+    STREAM_LIMIT,
+    LogWriter,
+    read_frames,
+)
+from bacalhau_jupyter.lib.clock import SECOND
+from bacalhau_jupyter.lib.times import parse_rfc3339
 
 _HEADER = struct.Struct(">BxxxI")
 _DAEMON_ERROR = 3
 _SECONDS = len("2026-11-21T21:23:10")
 _MILLISECONDS = len("2026-11-21T21:23:10.494")
+_NANOSECONDS = len("2026-11-21T21:23:10.494587496")
+_MS = 1_000_000
+_PIECE = 16384
+"""Bytes of a line that the daemon logs as one entry at most."""
 
 
 class BrokenStream(Exception):
@@ -24,6 +41,56 @@ class BrokenStream(Exception):
 
 class LogLost(Exception):
     """The execution's own log can't be written; ``__cause__`` is the `OSError`."""
+
+
+@dataclass
+class Position:
+    """What an execution's log file holds.
+
+    Attributes
+    ----------
+    written
+        Bytes per stream.
+    ended
+        Whether it has its end frame.
+    checkpoints
+        Where the engine's log can be read on from.
+    """
+
+    written: dict[int, int] = field(default_factory=lambda: {STDOUT: 0, STDERR: 0})
+    ended: bool = False
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+
+    @classmethod
+    def of(cls, path: Path) -> Position:
+        """Go through a log file from its start; what is missing or torn at its end is left out.
+
+        Raises
+        ------
+        OSError
+            The file can't be read.
+        """
+        found, offset = cls(), 0
+        while frames := list(read_frames(path, offset)):
+            for frame in frames:
+                if frame.stream == END:
+                    found.ended = True
+                elif frame.stream in found.written:
+                    found.note(frame.stream, frame.time_ns, frame.data, len(frame.data))
+                else:
+                    return found
+                offset = frame.next_offset
+        return found
+
+    @property
+    def full(self) -> bool:
+        """Whether both streams have had all that is kept of them."""
+        return all(written >= STREAM_LIMIT for written in self.written.values())
+
+    def note(self, stream: int, time_ns: int, received: bytes, written: int) -> None:
+        """Count what was received, and how many bytes of it were written."""
+        self.checkpoints.note(stream, time_ns // _MS, len(received), ended=received.endswith(b"\n"))
+        self.written[stream] += written
 
 
 class LogCopier:
@@ -35,15 +102,25 @@ class LogCopier:
         The execution's log.
     position
         What that log holds; kept up to date, so that `copy` can begin anew after a broken stream.
+    newlines_lost
+        Whether the daemon leaves out the newline of a line that it logged in pieces (see `_Mender`).
     """
 
-    def __init__(self, writer: LogWriter, position: Survey) -> None:
+    def __init__(self, writer: LogWriter, position: Position, *, newlines_lost: bool = False) -> None:
         self._writer = writer
         self._position = position
+        self._newlines_lost = newlines_lost
         self._clock = _StampReader()
 
-    def copy(self, chunks: Iterator[bytes]) -> None:
-        """Copy the daemon's log, given from its start, beyond what is there.
+    def copy(self, chunks: Iterator[bytes], place: Checkpoint | None = None) -> None:
+        """Copy the daemon's log beyond what is there.
+
+        Parameters
+        ----------
+        chunks
+            The log from ``place`` on; entries older than that place may be in it and are left out.
+        place
+            A place of `Position.checkpoints`; None means the start.
 
         Raises
         ------
@@ -52,15 +129,23 @@ class LogCopier:
         LogLost
             The log can't be written, because the disk is full for example.
         """
-        skip = dict(self._position.written)
+        place = place or self._position.checkpoints.start
+        skip = dict(place.received)
+        mender = _Mender() if self._newlines_lost else None
         for frames in _frames(chunks):
             run = _Run()
             for stream, payload in frames:
                 stamp, _, data = payload.partition(b" ")
+                if mender:
+                    data = mender.mend(stream, stamp, data)
+                if place.since_ms and self._clock.read(stamp) // _MS < place.since_ms:
+                    continue
                 if skip[stream]:
                     skipped = min(skip[stream], len(data))
                     skip[stream] -= skipped
                     data = data[skipped:]
+                if not data:
+                    continue
                 if not run.takes(stream, stamp, data):
                     self._write(run)
                     run = _Run(stream, stamp)
@@ -69,15 +154,17 @@ class LogCopier:
             self._write(run)
 
     def _write(self, run: _Run) -> None:
-        # A node that restarts must not grant the stream its limit a second time.
-        data = b"".join(run.parts)[: STREAM_LIMIT - self._position.written[run.stream]]
-        if not data:
+        if not run.size:
             return
-        try:
-            self._writer.write(run.stream, data, self._clock.read(run.stamp))
-        except OSError as error:
-            raise LogLost from error
-        self._position.written[run.stream] += len(data)
+        received, time_ns = b"".join(run.parts), self._clock.read(run.stamp)
+        # A node that restarts must not grant the stream its limit a second time.
+        data = received[: STREAM_LIMIT - self._position.written[run.stream]]
+        if data:
+            try:
+                self._writer.write(run.stream, data, time_ns)
+            except OSError as error:
+                raise LogLost from error
+        self._position.note(run.stream, time_ns, received, len(data))
 
 
 class _Run:
@@ -95,6 +182,26 @@ class _Run:
             and self.stamp[:_MILLISECONDS] == stamp[:_MILLISECONDS]
             and self.size + len(data) <= MAX_PAYLOAD
         )
+
+
+class _Mender:
+    """Gives lines over 16 KiB their newline back, which the driver ``local`` loses before Docker Engine 23.
+
+    A line's pieces have one time stamp; all but the last are of the daemon's full size. The last piece has lost its
+    newline, unless the program ended in the middle of such a line: that can't be told apart, so it gets one, too.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[int, bytes] = {}
+
+    def mend(self, stream: int, stamp: bytes, data: bytes) -> bytes:
+        """Return the data of a stream's next entry as the program wrote it."""
+        if len(data) == _PIECE and not data.endswith(b"\n"):
+            self._open[stream] = stamp
+            return data
+        if self._open.pop(stream, None) == stamp and not data.endswith(b"\n"):
+            return data + b"\n"
+        return data
 
 
 def _frames(chunks: Iterator[bytes]) -> Iterator[list[tuple[int, bytes]]]:
@@ -121,16 +228,21 @@ def _frames(chunks: Iterator[bytes]) -> Iterator[list[tuple[int, bytes]]]:
 
 
 class _StampReader:
-    """Reads the daemon's time stamps (RFC 3339, UTC, nine digits); most of them share their second."""
+    """Reads the daemon's time stamps (RFC 3339, nine digits); most of them share their second.
+
+    They are in UTC with the driver ``json-file`` and in the engine's own time zone with ``local``.
+    """
 
     def __init__(self) -> None:
-        self._text = b""
+        self._known = (b"", b"")
         self._seconds = 0
 
     def read(self, stamp: bytes) -> int:
         """Return Unix nanoseconds."""
-        text = stamp[:_SECONDS]
-        if text != self._text:
-            self._seconds = int(datetime.fromisoformat(text.decode()).replace(tzinfo=UTC).timestamp())
-            self._text = text
-        return self._seconds * 1_000_000_000 + int(stamp[_SECONDS:].strip(b".Z").ljust(9, b"0"))
+        if len(stamp) <= _NANOSECONDS or not stamp[_SECONDS + 1 : _NANOSECONDS].isdigit():
+            return parse_rfc3339(stamp.decode())
+        known = (stamp[:_SECONDS], stamp[_NANOSECONDS:])
+        if known != self._known:
+            self._seconds = parse_rfc3339((known[0] + known[1]).decode()) // SECOND
+            self._known = known
+        return self._seconds * SECOND + int(stamp[_SECONDS + 1 : _NANOSECONDS])

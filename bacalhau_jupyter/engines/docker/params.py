@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,8 +21,9 @@ COMPONENT = "Docker"
 LABEL_NODE = "bacalhau-executor"
 LABEL_JOB = "bacalhau-jobID"
 LABEL_EXECUTION = "bacalhau-executionID"
-LOG_LIMIT = "100g"
-"""The daemon's log file of a container must never rotate: what was rotated away could not be read again."""
+LOG_SIZE, LOG_FILES = "4g", "2"
+"""Bound of the engine's own log file of a container. What was rotated away can't be read again, so it is rotated only
+when 4 GB are full (of a program's output, 1 GB is kept per stream), and then as much more is kept."""
 MIN_NANO_CPUS = 10_000_000
 """The engine's own lower bound: 0.01 CPU."""
 IMAGE_LENGTH = 1024
@@ -129,6 +130,7 @@ def container_config(
     mounts: Sequence[Mapping[str, Any]] = (),
     *,
     default_network: NetworkType,
+    log_drivers: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the body of ``POST /containers/create``.
 
@@ -138,6 +140,8 @@ def container_config(
         Its inputs and results (`placement.bind_mounts`, `Archive.load`).
     default_network
         What network type ``Default`` means on this node.
+    log_drivers
+        The engine's log drivers.
 
     Raises
     ------
@@ -146,7 +150,7 @@ def container_config(
     """
     execution = request.execution
     host: dict[str, Any] = {
-        "LogConfig": {"Type": "json-file", "Config": {"max-size": LOG_LIMIT}},
+        "LogConfig": _log_config(log_drivers),
         "Mounts": list(mounts),
         **_network(execution, default_network),
         **_limits(request),
@@ -170,6 +174,17 @@ def container_config(
     if params.working_directory:
         config["WorkingDir"] = params.working_directory
     return config
+
+
+def log_driver(drivers: Collection[str]) -> str:
+    """Return the log driver for a task's container, of those that the engine has."""
+    # `json-file` keeps text: bytes that are not UTF-8, and characters across its pieces of 16 KiB, are lost in it.
+    return "local" if "local" in drivers else "json-file"
+
+
+def _log_config(drivers: Collection[str]) -> dict[str, Any]:
+    driver, limits = log_driver(drivers), {"max-size": LOG_SIZE, "max-file": LOG_FILES}
+    return {"Type": driver, "Config": limits | ({"compress": "false"} if driver == "local" else {})}
 
 
 def _network(execution: Execution, default: NetworkType) -> dict[str, Any]:

@@ -26,10 +26,10 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 # Counts on both streams, as fast as it can, with a line that the daemon's log splits (over 16 KiB).
 COUNT = (
     "i=0; while [ $i -lt 1500 ]; do echo out $i; echo err $i >&2; i=$((i+1)); if [ $i -eq 700 ]; then "
-    "head -c 40000 /dev/zero | tr '\\0' x; echo; sleep 1; fi; done"
+    "head -c 40000 /dev/zero | tr '\\0' x; echo; sleep 1; fi; done; printf tail; printf tail >&2"
 )
-OUT = "".join(f"out {i}\n" + ("x" * 40000 + "\n" if i == 699 else "") for i in range(1500))
-ERR = "".join(f"err {i}\n" for i in range(1500))
+OUT = "".join(f"out {i}\n" + ("x" * 40000 + "\n" if i == 699 else "") for i in range(1500)) + "tail"
+ERR = "".join(f"err {i}\n" for i in range(1500)) + "tail"
 
 
 async def until(path: Path, words: str, timeout: float = 20) -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost
-from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, LogWriter, read_frames, survey
+from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost, Position
+from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, LogWriter, read_frames
 from bacalhau_jupyter.lib.times import parse_rfc3339
 
 STAMP = "2026-11-21T21:23:10.494587496Z"
@@ -31,7 +31,7 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
 def copy(path: Path, chunks: Iterator[bytes]) -> None:
     writer = LogWriter(path)
     try:
-        LogCopier(writer, survey(path)).copy(chunks)
+        LogCopier(writer, Position.of(path)).copy(chunks)
     finally:
         writer.close()
 
@@ -122,7 +122,7 @@ def test_a_full_disk_is_told_apart_from_a_broken_stream() -> None:
     writer = LogWriter(Path("/dev/full"))
     try:
         with pytest.raises(LogLost) as lost:
-            LogCopier(writer, survey(Path("/nowhere"))).copy(iter([frame(STDOUT, b"x")]))
+            LogCopier(writer, Position.of(Path("/nowhere"))).copy(iter([frame(STDOUT, b"x")]))
         assert isinstance(lost.value.__cause__, OSError)
     finally:
         writer.close()
