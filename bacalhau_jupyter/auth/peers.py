@@ -3,7 +3,11 @@
 The owner's uid alone does not separate the user from what the user's jobs may do: a host-network container's
 root has uid 0 too, a sidecar in the same pod shares the uid, a networked ``process`` job runs as the user. So
 the socket must also be held by a process that we can see, that lives in our own user and mount namespaces, is
-confined no more than we are, and was not started by one of our executions. What can't be shown is not trusted.
+confined no more than we are, and was started neither by one of our executions nor by the node itself. What can't be
+shown is not trusted.
+
+The node is not its own owner, nor are its helpers: it connects to what jobs name, so a call that comes from here was
+caused by a job. Nothing of ours calls the node from inside it.
 
 Finding the holder means reading ``/proc/<pid>/fd``. Callers that proved themselves are looked at first, then
 the newest processes (a command that was just started), so that the usual cost is a few dozen ``readlink``
@@ -47,10 +51,13 @@ class ProcessTable:
         Our user; processes of others are not looked at.
     proc
         Where the process file system is mounted.
+    pid
+        The node's process, which never calls itself; this one by default.
     """
 
-    def __init__(self, uid: int, proc: Path = Path("/proc")) -> None:
+    def __init__(self, uid: int, proc: Path = Path("/proc"), pid: int | None = None) -> None:
         self._uid = uid
+        self._pid = os.getpid() if pid is None else pid
         self._proc = str(proc)
         self._recent: OrderedDict[int, None] = OrderedDict()
         self._ours = self._standing(os.getpid()) if sys.platform == "linux" else None
@@ -103,7 +110,7 @@ class ProcessTable:
             and theirs.mount_namespace == ours.mount_namespace
             and theirs.no_new_privileges <= ours.no_new_privileges
             and theirs.seccomp_filters <= ours.seccomp_filters
-            and not self._is_of_an_execution(pid)
+            and not self._is_ours_or_an_executions(pid)
         )
 
     def _standing(self, pid: int) -> Standing | None:
@@ -122,10 +129,15 @@ class ProcessTable:
         except (OSError, ValueError, KeyError):
             return None
 
-    def _is_of_an_execution(self, pid: int) -> bool:
-        """Whether the process, or one that started it, looks after an execution (it adopts orphans: no way out)."""
+    def _is_ours_or_an_executions(self, pid: int) -> bool:
+        """Whether the process is this one, or was started by this one or by what looks after an execution.
+
+        Who looks after an execution adopts its orphans: there is no way out.
+        """
         for _ in range(_ANCESTORS_LIMIT):
-            if pid in (0, 1) or pid == os.getpid():
+            if pid == self._pid:
+                return True
+            if pid in (0, 1):
                 return False
             try:
                 if EXECUTION_MARKER in _read(f"{self._proc}/{pid}/cmdline"):

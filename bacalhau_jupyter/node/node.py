@@ -18,6 +18,7 @@ from bacalhau_jupyter.api.app import FEATURES, build_runner
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.auth.access import Access, TrustedSockets
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
+from bacalhau_jupyter.auth.peers import ProcessTable
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.compute.progress import Reading
 from bacalhau_jupyter.compute.store import MIGRATIONS as COMPUTE_MIGRATIONS
@@ -57,7 +58,16 @@ STOP_TIMEOUT_S = 15.0
 class Node:
     """A running node. Made by `running_node`."""
 
-    def __init__(self, config: Config, repo: Repo, *, embedded: bool, name: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        repo: Repo,
+        *,
+        embedded: bool,
+        name: str,
+        clock: Clock,
+        processes: ProcessTable | None = None,
+    ) -> None:
         self.config = config
         self.repo = repo
         self.node_id = settings.node_name(config, repo, name)
@@ -68,6 +78,7 @@ class Node:
         self.page: WebPage | None = None
         self._embedded = embedded
         self._clock = clock
+        self._processes = processes
         self._managed = settings.managed_bucket(config, clock)
         self._problems: dict[str, str] = {}
 
@@ -203,7 +214,7 @@ class Node:
             )
 
     async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:
-        trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"])
+        trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"], processes=self._processes)
         stack.callback(trusted.close)
         names = (self.config["API.Host"], *self.config["API.Names"])
         results = LocalResults(
@@ -291,7 +302,12 @@ class Node:
 
 @asynccontextmanager
 async def running_node(
-    config: Config, *, embedded: bool = False, name: str = "", clock: Clock | None = None
+    config: Config,
+    *,
+    embedded: bool = False,
+    name: str = "",
+    clock: Clock | None = None,
+    processes: ProcessTable | None = None,
 ) -> AsyncIterator[Node]:
     """Run a node on the current event loop for the duration.
 
@@ -303,6 +319,8 @@ async def running_node(
         Whether the port may be another than the configured one.
     name
         Name for the node, where the repo has not given it one yet.
+    processes
+        Judges who holds the other end of a connection; by default a call from this process or its children is nobody's.
 
     Raises
     ------
@@ -312,7 +330,9 @@ async def running_node(
     settings.check(config)
     repo = Repo(config.data_dir).create()
     async with AsyncExitStack() as stack:
-        node = Node(config, repo, embedded=embedded, name=name, clock=clock or SystemClock())
+        node = Node(
+            config, repo, embedded=embedded, name=name, clock=clock or SystemClock(), processes=processes
+        )
         await node.start(stack)
         yield node
 

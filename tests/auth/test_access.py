@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bacalhau_jupyter.auth.access import NOBODY_UID, Access, TrustedSockets
+from bacalhau_jupyter.auth.peers import ProcessTable
 from bacalhau_jupyter.lib.sockdiag import ESTABLISHED, Endpoint, LookupUnavailable, PeerSocket
 
 KEY = "k" * 40
@@ -34,7 +36,8 @@ async def transport() -> AsyncIterator[asyncio.BaseTransport]:
 
 @pytest.fixture
 def sockets(request: pytest.FixtureRequest) -> TrustedSockets:
-    made = TrustedSockets()
+    # The callers are in the test's own process.
+    made = TrustedSockets(processes=ProcessTable(os.getuid(), pid=-1))
     request.addfinalizer(made.close)
     return made
 
@@ -46,6 +49,14 @@ async def test_our_own_user_needs_nothing_whatever_bearer_comes_along(
     access = Access(KEY, sockets)
     for authorization in ({}, {"Authorization": "Bearer stale"}, {"Authorization": "Basic eDp5"}):
         assert await access.is_owner(LOCAL | authorization, transport)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
+async def test_the_node_itself_is_nobody_without_the_key(transport: asyncio.BaseTransport) -> None:
+    sockets = TrustedSockets()
+    assert not await Access(KEY, sockets).is_owner(LOCAL, transport)
+    assert await Access(KEY, sockets).is_owner({**LOCAL, "Authorization": f"Bearer {KEY}"}, transport)
+    sockets.close()
 
 
 @pytest.mark.parametrize(

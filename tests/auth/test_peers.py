@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(10)
         yield server
+
+
+def beside_us(uid: int | None = None) -> ProcessTable:
+    """A table of a node that is not the test's process, so that the test's children are not the node's."""
+    return ProcessTable(os.getuid() if uid is None else uid, pid=-1)
 
 
 def inode_of_next_caller(listener: socket.socket, port: int) -> int:
@@ -41,7 +47,7 @@ def inode_of_next_caller(listener: socket.socket, port: int) -> int:
 def test_a_process_beside_us_is_our_equal_and_is_found_faster_the_second_time(
     listener: socket.socket,
 ) -> None:
-    table = ProcessTable(os.getuid())
+    table = beside_us()
     with holding(listener.getsockname()[1]) as port:
         inode = inode_of_next_caller(listener, port)
         assert not table.holds_as_equal(inode, quick=True)
@@ -49,18 +55,46 @@ def test_a_process_beside_us_is_our_equal_and_is_found_faster_the_second_time(
         assert table.holds_as_equal(inode, quick=True)
 
 
-def test_we_ourselves_are_our_equal(listener: socket.socket) -> None:
+def test_a_node_never_trusts_its_own_sockets(listener: socket.socket) -> None:
     with socket.create_connection(listener.getsockname(), 5) as caller:
-        assert ProcessTable(os.getuid()).holds_as_equal(os.fstat(caller.fileno()).st_ino)
+        inode = os.fstat(caller.fileno()).st_ino
+        # What tells the two apart is who the node is: the same socket, held by somebody beside it, is trusted.
+        assert beside_us().holds_as_equal(inode)
+        table = ProcessTable(os.getuid())
+        assert [table.holds_as_equal(inode, quick=quick) for quick in (False, True)] == [False, False]
+
+
+def test_a_helper_that_the_node_started_is_not_trusted(listener: socket.socket) -> None:
+    with holding(listener.getsockname()[1]) as port:
+        inode = inode_of_next_caller(listener, port)
+        assert beside_us().holds_as_equal(inode)
+        assert not ProcessTable(os.getuid()).holds_as_equal(inode)
+
+
+def test_a_grandchild_of_the_node_is_not_trusted(listener: socket.socket) -> None:
+    helper = "import subprocess, sys\n"
+    helper += f"subprocess.run([sys.executable, '-c', {HOLD!r}, sys.argv[1]])"
+    with holding(listener.getsockname()[1], name=["-c", helper]) as port:
+        inode = inode_of_next_caller(listener, port)
+        assert beside_us().holds_as_equal(inode)
+        assert not ProcessTable(os.getuid()).holds_as_equal(inode)
+
+
+def test_who_started_the_node_is_trusted(listener: socket.socket) -> None:
+    # As when a kernel starts a node: the node's parent calls it.
+    with socket.create_connection(listener.getsockname(), 5) as caller, holding(listener.getsockname()[1]):
+        children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+        node = ProcessTable(os.getuid(), pid=int(children[-1]))
+        assert node.holds_as_equal(os.fstat(caller.fileno()).st_ino)
 
 
 def test_a_socket_that_nobody_we_see_holds_is_not_trusted() -> None:
-    assert not ProcessTable(os.getuid()).holds_as_equal(1)
+    assert not beside_us().holds_as_equal(1)
 
 
 def test_a_process_of_another_user_is_not_looked_at(listener: socket.socket) -> None:
     with holding(listener.getsockname()[1]) as port:
-        assert not ProcessTable(os.getuid() + 1).holds_as_equal(inode_of_next_caller(listener, port))
+        assert not beside_us(os.getuid() + 1).holds_as_equal(inode_of_next_caller(listener, port))
 
 
 @pytest.mark.parametrize("flag", ["--mount", "--user"])
@@ -68,19 +102,19 @@ def test_a_process_in_another_namespace_is_not_our_equal(listener: socket.socket
     if not can_unshare(flag):
         pytest.skip(f"`unshare {flag}` is not possible here")
     with holding(listener.getsockname()[1], prefix=["unshare", flag]) as port:
-        assert not ProcessTable(os.getuid()).holds_as_equal(inode_of_next_caller(listener, port))
+        assert not beside_us().holds_as_equal(inode_of_next_caller(listener, port))
 
 
 def test_a_process_that_gave_up_new_privileges_is_not_our_equal(listener: socket.socket) -> None:
     if shutil.which("setpriv") is None or "NoNewPrivs:\t1" in Path("/proc/self/status").read_text():
         pytest.skip("no setpriv, or we have given them up too")
     with holding(listener.getsockname()[1], prefix=["setpriv", "--no-new-privs"]) as port:
-        assert not ProcessTable(os.getuid()).holds_as_equal(inode_of_next_caller(listener, port))
+        assert not beside_us().holds_as_equal(inode_of_next_caller(listener, port))
 
 
 def test_a_process_behind_one_more_seccomp_filter_is_not_our_equal(listener: socket.socket) -> None:
     with holding(listener.getsockname()[1], prelude=FILTERED) as port:
-        assert not ProcessTable(os.getuid()).holds_as_equal(inode_of_next_caller(listener, port))
+        assert not beside_us().holds_as_equal(inode_of_next_caller(listener, port))
 
 
 def test_a_process_of_an_execution_is_not_our_equal_even_without_any_confinement(
@@ -90,4 +124,4 @@ def test_a_process_of_an_execution_is_not_our_equal_even_without_any_confinement
     supervisor = "import subprocess, sys  # bacalhau_jupyter.engines.process\n"
     supervisor += f"subprocess.run([sys.executable, '-c', {HOLD!r}, sys.argv[1]])"
     with holding(listener.getsockname()[1], name=["-c", supervisor]) as port:
-        assert not ProcessTable(os.getuid()).holds_as_equal(inode_of_next_caller(listener, port))
+        assert not beside_us().holds_as_equal(inode_of_next_caller(listener, port))

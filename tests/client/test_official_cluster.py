@@ -20,7 +20,7 @@ from bacalhau_jupyter.client.watch import Output, Transition
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.node.node import running_node
+from tests.services.node import running_node
 
 START_S = 30.0
 

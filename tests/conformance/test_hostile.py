@@ -14,7 +14,7 @@ import pytest
 from yarl import URL
 
 from bacalhau_jupyter.config.config import Config
-from bacalhau_jupyter.node.node import running_node
+from tests.services.node import running_node
 
 JOBS = "/api/v1/orchestrator/jobs"
 JSON = "application/json"

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from bacalhau_jupyter.config.config import Config
-from bacalhau_jupyter.node.node import running_node
+from tests.services.node import running_node
 
 JOBS = "/api/v1/orchestrator/jobs"
 JOB, EXECUTION = "JobLevel", "ExecutionLevel"

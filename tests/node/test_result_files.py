@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bacalhau_jupyter.node.node import running_node
 from tests.node.test_node import JOBS, MakeConfig, client, noop, run
 from tests.services.kubo import KuboNode
+from tests.services.node import running_node
 
 DATA = "/api/v1/compute/data"
 

@@ -19,8 +19,9 @@ from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node import webui
-from bacalhau_jupyter.node.node import Node, running_node
+from bacalhau_jupyter.node.node import Node
 from tests.node.test_node import noop
+from tests.services.node import running_node
 from tests.services.node_fixtures import NodeFactory
 
 MakeConfig = Callable[..., Config]

@@ -20,7 +20,6 @@ from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.node.node import running_node
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.publishers.base import PublishRequest
 from bacalhau_jupyter.publishers.s3managed import S3ManagedPublisher
@@ -29,6 +28,7 @@ from bacalhau_jupyter.transfer.s3 import S3Location
 from bacalhau_jupyter.transfer.s3_managed import ManagedBucket
 from tests.publishers.test_s3 import call, get, request, results, run_job, stored
 from tests.services.common import wait_until
+from tests.services.node import running_node
 from tests.services.node_fixtures import node_config, node_factory
 from tests.services.s3 import S3Server
 from tests.transfer.helpers import tree

@@ -13,12 +13,17 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from bacalhau_jupyter.auth.peers import ProcessTable
+from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeRecord, read_record
 from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.node import node as nodes
 from tests.services.common import ServiceUnavailableError, is_root
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +91,20 @@ class ServedNode:
     def tail(self, lines: int = 20) -> str:
         """Return the last lines that it printed."""
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
+
+
+NO_PROCESS = -1
+
+
+@asynccontextmanager
+async def running_node(config: Config, **arguments: Any) -> AsyncIterator[nodes.Node]:
+    """Run a node on the test's own event loop; takes what `bacalhau_jupyter.node.node.running_node` takes.
+
+    The test's process calls the node from inside it, so here the node trusts its own process.
+    """
+    processes = ProcessTable(os.getuid(), pid=NO_PROCESS)
+    async with nodes.running_node(config, processes=processes, **arguments) as node:
+        yield node
 
 
 def start_node(
