@@ -61,17 +61,38 @@ def parse_input(text: str) -> InputSource:
         The text has an unknown key, scheme or option, or lacks the URI.
     """
     given = split_input(text)
-    uri, target = given.uri or "", given.target
+    uri = given.uri or ""
+    path = Path(uri).expanduser()
+    if "://" not in uri and (path.exists() or uri.startswith(("/", "./", "../", "~"))):
+        _no_options(given.options, "a path of this machine")
+        return upload(path, given.target)
+    return _reference(given)
+
+
+def parse_reference(text: str) -> InputSource:
+    """Parse an input that says where something lies; files of this machine are neither read nor looked for.
+
+    For whoever asks on somebody else's behalf: the text decides, not what exists here.
+
+    Raises
+    ------
+    BadRequest
+        As `parse_input`, and for a path.
+    """
+    given = split_input(text)
+    if "://" not in (given.uri or ""):
+        raise BadRequest(f"input {text!r} is no address", hint="use s3://…, ipfs://…, https://… or file:///…")
+    return _reference(given)
+
+
+def _reference(given: _Fields) -> InputSource:
+    uri = given.uri or ""
     if uri.startswith(JOB_SCHEME):
         raise BadRequest(
             f"{INPUT} {uri!r} needs a client that looks the job up",
             hint="in Python, pass the result itself: inputs=[job.result()]",
         )
-    path = Path(uri).expanduser()
-    if "://" not in uri and (path.exists() or uri.startswith(("/", "./", "../", "~"))):
-        _no_options(given.options, "a path of this machine")
-        return upload(path, target)
-    return InputSource(source=_source(uri, given.options), alias=uri, target=target or DEFAULT_TARGET)
+    return InputSource(source=_source(uri, given.options), alias=uri, target=given.target or DEFAULT_TARGET)
 
 
 def split_input(text: str) -> _Fields:
@@ -161,8 +182,12 @@ def _split(text: str, flag: str) -> _Fields:
         key, equals, value = part.partition("=")
         key, named = key.strip().lower(), value.strip(" '\"")
         if equals and key in SOURCE_KEYS and flag == INPUT:
+            if uri is not None:
+                raise BadRequest(f"{flag} {text!r} names two sources", hint="give each an input of its own")
             uri = named
         elif equals and key in TARGET_KEYS:
+            if target is not None:
+                raise BadRequest(f"{flag} {text!r} names two targets", hint="give each one of its own")
             target = named
         elif equals and key in OPTION_KEYS:
             name, inner, setting = value.partition("=")

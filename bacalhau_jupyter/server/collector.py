@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from bacalhau_jupyter.client.notebook_files import copy_name
 from bacalhau_jupyter.client.notebooks import executed_copy
 from bacalhau_jupyter.config.files import write_atomic
 from bacalhau_jupyter.lib.backoff import backoff
-from bacalhau_jupyter.models.errors import BacalhauError, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.endpoint import Endpoint
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 DIRECTORY = "notebook-jobs"
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _NAMES = 1000
 """How many copies of one notebook may lie beside it."""
 
@@ -105,7 +107,18 @@ class NotebookCollector:
         return self._client
 
     async def expect(self, job: str, path: str) -> None:
-        """Collect the copy of ``job`` when it is over, in this server's life or a later one's."""
+        """Collect the copy of ``job`` when it is over, in this server's life or a later one's.
+
+        Raises
+        ------
+        NetworkFailure
+            The job's ID is none.
+        """
+        if not _ID.fullmatch(job):
+            # It becomes the name of a file here, and comes from whatever cluster is connected.
+            raise NetworkFailure(
+                f"the cluster gave the job an impossible ID: {job[:80]!r}", component="Gateway"
+            )
         awaited = Awaited(job, path, self._root)
         try:
             await asyncio.to_thread(self._remember, awaited)

@@ -13,6 +13,7 @@ from jupyter_core.utils import ensure_async
 from tornado import web
 
 from bacalhau_jupyter.client import notebook_files, notebooks
+from bacalhau_jupyter.client.uri import parse_reference
 from bacalhau_jupyter.models.codec import convert, encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound
 from bacalhau_jupyter.server.base import GatewayAPIHandler
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from bacalhau_jupyter.client.api import AsyncAPI
     from bacalhau_jupyter.models.job import Job
+    from bacalhau_jupyter.models.spec import InputSource
     from bacalhau_jupyter.server.collector import NotebookCollector
 
 T = TypeVar("T")
@@ -45,7 +47,7 @@ class Order(msgspec.Struct):
     image: str = ""
     kernel: str = ""
     resources: Resources = Resources()
-    inputs: list[str] = []
+    inputs: list[Any] = []
     env: dict[str, str] = {}
     network: str = ""
     timeout: int = 0
@@ -177,15 +179,17 @@ def read_order(body: bytes) -> Order:
         raise BadRequest("the body must be an object with the notebook's path", component="Gateway")
     order = convert(plain, Order, "notebook order")
     check_path(order.path)
-    for text in order.inputs:
-        # A bare path would be read on this server, relative to who knows what.
-        if "://" not in text:
-            raise BadRequest(
-                f"input {text!r} is no address (s3://…, https://…, file:///…)", component="Gateway"
-            )
+    # Read here and for good: a path that got further would be read on this server.
+    order.inputs = [_reference(item) for item in order.inputs]
     if order.timeout < 0:
         raise BadRequest("timeout must not be negative", component="Gateway")
     return order
+
+
+def _reference(item: object) -> InputSource:
+    if not isinstance(item, str):
+        raise BadRequest("inputs is not a list of texts", component="Gateway")
+    return parse_reference(item)
 
 
 def check_path(path: str) -> None:

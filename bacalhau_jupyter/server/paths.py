@@ -6,6 +6,7 @@ Everything here is pure: text in, text out.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
 
@@ -16,8 +17,8 @@ RESULTS = ("compute", "results")
 """Below `API`: the archives of the ``local`` publisher."""
 
 _JOBS = ("orchestrator", "jobs")
-# What RFC 3986 allows in a segment, apart from letters and digits.
-_SAFE = "-._~!$&'()*+,;=:@"
+# What RFC 3986 allows in a segment, apart from letters and digits; a semicolon starts parameters for some servers.
+_SAFE = "-._~!$&'()*+,=:@"
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Jupyter's own parameters: a login token must never reach the cluster.
@@ -87,8 +88,8 @@ def parse(raw_path: str, raw_query: str = "") -> Target:
     Raises
     ------
     BadRequest
-        The path has dot segments, empty segments, encoded separators, control characters, a second layer of
-        encoding, or is not UTF-8.
+        The path has dot segments, empty segments, parameters (``;``), encoded separators, control characters, a second
+        layer of encoding, or is not UTF-8.
     NotFound
         The path does not lie under ``/api/v1/``.
     """
@@ -112,10 +113,14 @@ def _segment(raw: str) -> str:
         text = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:
         raise _refused("it is not UTF-8") from None
-    if text in ("", ".", ".."):
-        raise _refused("it has an empty or a dot segment")
-    if "/" in text or "\\" in text or _CONTROL.search(text):
-        raise _refused("a segment holds a separator or a control character")
+    if ";" in raw:
+        raise _refused("a segment has parameters")
+    # Servers behind may cut parameters off and spell letters in their own way before they look for dots.
+    for form in (text, unicodedata.normalize("NFKC", text)):
+        if not form.partition(";")[0].strip(". "):
+            raise _refused("it has an empty or a dot segment")
+        if "/" in form or "\\" in form or _CONTROL.search(form):
+            raise _refused("a segment holds a separator or a control character")
     if _ESCAPE.search(text):
         raise _refused("it is encoded twice")
     return text
