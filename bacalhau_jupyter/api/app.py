@@ -21,6 +21,7 @@ from bacalhau_jupyter.api.logs import LogRoutes
 from bacalhau_jupyter.api.middleware import guard
 from bacalhau_jupyter.api.nodes import NodeRoutes
 from bacalhau_jupyter.api.results import ResultFileRoutes, ResultListRoutes
+from bacalhau_jupyter.api.serving import Gatekeeper, LimitedRunner
 
 FEATURES = ["browse-data", "clean-up", "events", "lease", "result-files", "signed-results"]
 """What this API offers beyond the official one, as ``agent/node`` lists it."""
@@ -61,10 +62,20 @@ def build_app(services: ApiServices) -> web.Application:
     return app
 
 
-def build_runner(services: ApiServices, shutdown_timeout_s: float = 2.0) -> web.AppRunner:
+def build_runner(
+    services: ApiServices, gatekeeper: Gatekeeper | None = None, shutdown_timeout_s: float = 2.0
+) -> web.AppRunner:
     """Return a runner for `build_app`; the caller sets it up, gives it sockets, and cleans it up."""
-    return web.AppRunner(
-        build_app(services),
+    gatekeeper = gatekeeper or Gatekeeper(services.access)
+    return runner_of(build_app(services), gatekeeper, shutdown_timeout_s)
+
+
+def runner_of(app: web.Application, gatekeeper: Gatekeeper, shutdown_timeout_s: float = 2.0) -> web.AppRunner:
+    """Return a runner with this API's limits for an application that `build_app` made."""
+    app[websocket.SOCKET_LIMIT] = gatekeeper.book.limits.sockets
+    return LimitedRunner(
+        app,
+        gatekeeper,
         access_log=None,
         handle_signals=False,
         keepalive_timeout=KEEPALIVE_S,

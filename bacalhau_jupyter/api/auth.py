@@ -6,7 +6,7 @@ from aiohttp import web
 
 from bacalhau_jupyter.api.answers import answer
 from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.api.binding import body
+from bacalhau_jupyter.api.binding import OPEN_BODY, body
 from bacalhau_jupyter.models.api import AuthnRequest, AuthnResponse, ListAuthMethodsResponse
 
 
@@ -35,7 +35,9 @@ class AuthRoutes:
 
     async def authenticate(self, request: web.Request) -> web.Response:
         """Answer credentials; a refusal is 401, because the official CLI repeats the exchange after a 200."""
-        credentials = await body(request, AuthnRequest)
+        credentials = await body(request, AuthnRequest, OPEN_BODY)
         trusted = await self._access.is_trusted(request.headers, request.transport)
-        result = self._challenge.answer(request.match_info["name"], credentials, trusted=trusted)
+        caller = self._access.caller(request.transport).key
+        name = request.match_info["name"]
+        result = self._challenge.answer(name, credentials, trusted=trusted, caller=caller)
         return answer(request, AuthnResponse(authentication=result), status=200 if result.success else 401)

@@ -6,6 +6,9 @@ A GET ignores its body, a PUT or POST its query.
 
 from __future__ import annotations
 
+import asyncio
+import re
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -16,15 +19,38 @@ from bacalhau_jupyter.models.errors import BadRequest
 T = TypeVar("T")
 
 BODY_LIMIT = 10 * 1024 * 1024
-"""Bytes of a request body; a larger one is answered with 413."""
+"""Bytes of an admitted caller's body, as officially."""
 
-CONTAINER_LIMIT = 500_000
+CONTAINER_LIMIT = 50_000
 MEMBER_LIMIT = 100_000
-"""Objects and lists, and what is in them, that a body may hold: far more than any job."""
+DEPTH_LIMIT = 100
+"""Objects and lists, what is in them, and how deeply they may be nested: far more than any job."""
+
+
+@dataclass(frozen=True)
+class BodyLimit:
+    """What a body may be.
+
+    Attributes
+    ----------
+    size
+        Bytes; a larger one is answered with 413.
+    seconds
+        Time that its sender may take; a slower one is answered with 408.
+    """
+
+    size: int
+    seconds: float
+
+
+ORDINARY_BODY = BodyLimit(BODY_LIMIT, 25.0)
+OPEN_BODY = BodyLimit(64 * 1024, 5.0)
+"""For routes that anybody may call."""
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
 _UINT_LIMIT = 2**63
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 class Query:
@@ -67,13 +93,23 @@ class Query:
         return number
 
 
-async def body(request: web.BaseRequest, kind: type[T]) -> T:
+async def body(request: web.BaseRequest, kind: type[T], limit: BodyLimit = ORDINARY_BODY) -> T:
     """Read and decode the JSON body; without one every member has its default.
+
+    Parameters
+    ----------
+    request
+        The request; who makes it was judged before.
+    kind
+        A model.
+    limit
+        How large and slow the body may be.
 
     Raises
     ------
     BadRequest
-        The content type is not JSON, the text is not JSON, or a member has the wrong type.
+        The content type is not JSON, the text is not JSON, or a member has the wrong type; with status 408, the
+        body did not come in time.
     aiohttp.web.HTTPRequestEntityTooLarge
         The body is over the limit.
     """
@@ -84,42 +120,72 @@ async def body(request: web.BaseRequest, kind: type[T]) -> T:
             "code=415, message=Unsupported Media Type", component="APIServer", code="InternalError"
         )
     length = request.content_length or 0
-    if length > BODY_LIMIT:
-        raise web.HTTPRequestEntityTooLarge(max_size=BODY_LIMIT, actual_size=length)
+    if length > limit.size:
+        raise web.HTTPRequestEntityTooLarge(max_size=limit.size, actual_size=length)
+    raw = await _read(request, limit)
+    if not raw.strip():
+        return kind()
+    _check_count(raw)
     try:
-        raw = await request.read()
+        plain: Any = decode(raw, object)
+    except RecursionError:
+        raise _too_deep() from None
+    _check_shape(plain)
+    return convert(plain, kind)
+
+
+async def _read(request: web.BaseRequest, limit: BodyLimit) -> bytes:
+    raw = bytearray()
+    try:
+        async with asyncio.timeout(limit.seconds):
+            async for chunk in request.content.iter_any():
+                raw += chunk
+                if len(raw) > limit.size:
+                    raise web.HTTPRequestEntityTooLarge(max_size=limit.size, actual_size=len(raw))
+    except TimeoutError:
+        raise BadRequest(
+            f"the body did not come within {limit.seconds:.0f} s", component="APIServer", status=408
+        ) from None
     except web.RequestPayloadError as error:
         raise BadRequest(
             "the body can't be read: it is not encoded as its headers say", component="APIServer"
         ) from error
-    if not raw.strip():
-        return kind()
-    # Ten megabytes of text may stand for gigabytes of objects: looked at before they are made, and before their use.
-    if raw.count(b"{") + raw.count(b"[") > CONTAINER_LIMIT:
+    return bytes(raw)
+
+
+def _check_count(raw: bytes) -> None:
+    """Refuse a text that stands for very many objects, before they are made: ten megabytes may mean gigabytes."""
+    count = raw.count(b"{") + raw.count(b"[")
+    if count > CONTAINER_LIMIT:
+        # Texts may hold brackets, too: scripts do.
+        raw = _STRING.sub(b"", raw)
+        count = raw.count(b"{") + raw.count(b"[")
+    if count > CONTAINER_LIMIT:
         raise BadRequest(
             f"the body holds more than {CONTAINER_LIMIT} objects and lists", component="APIServer"
         )
-    try:
-        plain: Any = decode(raw, object)
-        if _members(plain) > MEMBER_LIMIT:
+
+
+def _check_shape(plain: Any) -> None:
+    """Refuse too many members, and too deep a nesting, before anything walks through them."""
+    count, depth, level = 0, 0, [plain]
+    while level:
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+        count, depth = count + len(below), depth + 1
+        if count > MEMBER_LIMIT:
             raise BadRequest(f"the body holds more than {MEMBER_LIMIT} members", component="APIServer")
-        return convert(plain, kind)
-    except RecursionError:
-        raise BadRequest("the body is nested too deeply", component="APIServer") from None
+        if depth > DEPTH_LIMIT:
+            raise _too_deep()
+        level = below
 
 
-def _members(plain: Any) -> int:
-    """Count members of objects and items of lists, until there are too many."""
-    count, pending = 0, [plain]
-    while pending and count <= MEMBER_LIMIT:
-        value = pending.pop()
-        if isinstance(value, dict):
-            count += len(value)
-            pending += [item for item in value.values() if isinstance(item, (dict, list))]
-        elif isinstance(value, list):
-            count += len(value)
-            pending += [item for item in value if isinstance(item, (dict, list))]
-    return count
+def _too_deep() -> BadRequest:
+    return BadRequest("the body is nested too deeply", component="APIServer")
 
 
 def _unparsable(function: str, value: str, why: str = "invalid syntax") -> BadRequest:

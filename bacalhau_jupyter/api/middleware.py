@@ -11,6 +11,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from bacalhau_jupyter.api import answers, versions
 from bacalhau_jupyter.api.base import RESULTS_PATH, ApiServices
+from bacalhau_jupyter.api.serving import prove
+from bacalhau_jupyter.auth.guesses import TooManyGuesses
 from bacalhau_jupyter.models.errors import BacalhauError, Unauthorized
 
 log = logging.getLogger(__name__)
@@ -53,11 +55,17 @@ def guard(services: ApiServices) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         path = request.path
-        trusted = await access.is_trusted(request.headers, request.transport)
-        if not (
-            trusted or path in OPEN_PATHS or path.startswith(OPEN_PREFIXES) or access.has_key(request.headers)
-        ):
-            return answers.error_answer(request, _unauthorized(request))
+        if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
+            # Every connection is judged before its first request is answered, whatever that asks for.
+            await access.is_trusted(request.headers, request.transport)
+        else:
+            try:
+                principal = await access.identify(request.headers, request.transport)
+            except TooManyGuesses as error:
+                return answers.error_answer(request, error)
+            if principal is None:
+                return answers.error_answer(request, _unauthorized(request))
+            prove(request)
         refused = versions.refusal(request.headers.get("X-Bacalhau-Git-Version", ""), version)
         if refused is not None:
             return answers.answer(request, refused[1], status=refused[0])

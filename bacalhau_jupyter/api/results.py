@@ -10,6 +10,7 @@ from bacalhau_jupyter.api.answers import answer
 from bacalhau_jupyter.api.base import RESULTS_PATH, ResultLinks
 from bacalhau_jupyter.api.binding import Query
 from bacalhau_jupyter.api.jobs import JOBS
+from bacalhau_jupyter.api.serving import prove
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.orchestrator.base import OrchestratorService
 
@@ -53,6 +54,7 @@ class ResultFileRoutes:
         query = Query(request)
         name = request.match_info["name"]
         path = self._links.resolve(name, query.text("expires"), query.text("signature"))
+        prove(request)
         return web.FileResponse(
             path,
             headers={

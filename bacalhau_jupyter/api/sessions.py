@@ -1,4 +1,4 @@
-"""Who is logged in on the web page: sessions, one-time links, and a limit on bad guesses.
+"""Who is logged in on the web page: sessions and one-time links.
 
 All of it is kept in memory: a node that starts again asks for the login again. Only hashes of what a browser
 holds are kept.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections import OrderedDict, deque
+from collections import OrderedDict
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 
@@ -19,9 +19,6 @@ LONGEST_S = 7 * 24 * 3600
 LINK_S = 3600
 """Seconds that a one-time link is good."""
 SESSIONS = 100
-GUESSES, GUESS_WINDOW_S = 5, 60
-"""Bad logins that one address may make in that many seconds; all addresses together, ten times as many."""
-_ADDRESSES = 1000
 
 
 class Sessions:
@@ -89,40 +86,6 @@ class Sessions:
     def _now(self) -> int:
         # Never zero, which stands for "never".
         return self._clock.monotonic_ns() + 1
-
-
-class GuessLimit:
-    """Counts bad logins per address and in all."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._by_address: OrderedDict[str, deque[int]] = OrderedDict()
-        self._all: deque[int] = deque()
-
-    def wait_s(self, address: str) -> int:
-        """Return the seconds that this address must wait before its next try; 0 when it need not."""
-        waits = (
-            self._wait(self._by_address.get(address, deque()), GUESSES),
-            self._wait(self._all, 10 * GUESSES),
-        )
-        return max(waits)
-
-    def failed(self, address: str) -> None:
-        """Count a bad login."""
-        now = self._clock.monotonic_ns()
-        self._by_address.setdefault(address, deque()).append(now)
-        self._by_address.move_to_end(address)
-        while len(self._by_address) > _ADDRESSES:
-            self._by_address.popitem(last=False)
-        self._all.append(now)
-
-    def _wait(self, times: deque[int], most: int) -> int:
-        now = self._clock.monotonic_ns()
-        while times and now - times[0] > GUESS_WINDOW_S * SECOND:
-            times.popleft()
-        if len(times) < most:
-            return 0
-        return int((times[0] + GUESS_WINDOW_S * SECOND - now) // SECOND) + 1
 
 
 def _hash(secret: str) -> bytes:

@@ -21,6 +21,8 @@ CLOSE_TIMEOUT_S = 5.0
 INCOMING_LIMIT = 64 * 1024
 """Bytes of a client's message; clients have nothing to say here."""
 
+SOCKET_LIMIT: web.AppKey[int] = web.AppKey("socket_limit", int)
+"""Websockets that may be open at once."""
 OPEN_SOCKETS: web.AppKey[WeakSet[web.WebSocketResponse]] = web.AppKey("open_sockets")
 
 
@@ -31,7 +33,16 @@ async def accept(request: web.Request) -> web.WebSocketResponse:
     ------
     BadRequest
         It is no websocket request.
+    ResourceExhausted
+        Too many are open.
     """
+    limit = request.app.get(SOCKET_LIMIT)
+    if limit is not None and len(request.app[OPEN_SOCKETS]) >= limit:
+        raise ResourceExhausted(
+            f"this node has {limit} streams open, as many as it may",
+            component="APIServer",
+            hint="Close some notebooks or followers, or raise the limit of open files.",
+        )
     socket = web.WebSocketResponse(
         heartbeat=HEARTBEAT_S, timeout=CLOSE_TIMEOUT_S, max_msg_size=INCOMING_LIMIT, compress=False
     )
@@ -59,6 +70,7 @@ async def push(request: web.Request, frames: AsyncIterator[str]) -> web.WebSocke
         async for _ in socket:
             pass
     finally:
+        request.app[OPEN_SOCKETS].discard(socket)
         sender.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sender
@@ -68,10 +80,13 @@ async def push(request: web.Request, frames: AsyncIterator[str]) -> web.WebSocke
 async def hold(request: web.Request, greeting: str) -> web.WebSocketResponse:
     """Send one frame, then keep the socket open until the client goes."""
     socket = await accept(request)
-    with contextlib.suppress(ConnectionError):
-        await socket.send_str(greeting)
-    async for _ in socket:
-        pass
+    try:
+        with contextlib.suppress(ConnectionError):
+            await socket.send_str(greeting)
+        async for _ in socket:
+            pass
+    finally:
+        request.app[OPEN_SOCKETS].discard(socket)
     return socket
 
 

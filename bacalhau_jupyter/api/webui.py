@@ -21,14 +21,18 @@ from aiohttp.typedefs import Handler
 from bacalhau_jupyter.api.answers import answer, error_answer
 from bacalhau_jupyter.api.app import build_app
 from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.api.binding import body
-from bacalhau_jupyter.api.sessions import LONGEST_S, GuessLimit, Sessions
-from bacalhau_jupyter.auth.access import Access
+from bacalhau_jupyter.api.binding import OPEN_BODY, body
+from bacalhau_jupyter.api.serving import prove
+from bacalhau_jupyter.api.sessions import LONGEST_S, Sessions
+from bacalhau_jupyter.auth.access import OWNER, Access, Caller, Principal
+from bacalhau_jupyter.auth.guesses import GuessLimit
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.codec import Wire, always
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound, Unauthorized
 
 COOKIE = "bacalhau-session"
+LOGIN_GUESSES = 5
+"""Bad logins that one address may make in a minute; all addresses together, ten times as many."""
 LOGIN, LOGOUT, SESSION = "/login", "/logout", "/session"
 OPEN = frozenset({LOGIN, "/login.js", "/login.css"})
 """Paths that need no session."""
@@ -67,7 +71,7 @@ class WebUI:
 
     def __init__(self, services: ApiServices, key: str, clock: Clock, built: Path) -> None:
         self.sessions = Sessions(key, clock)
-        self._limit = GuessLimit(clock)
+        self._limit = GuessLimit(clock, LOGIN_GUESSES, in_all=10 * LOGIN_GUESSES)
         self._access = services.access
         self._built = built
         self._services = services
@@ -85,11 +89,14 @@ class WebUI:
     @web.middleware
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            self._check_origin(request)
+            # Looked at once, because a wrong one counts.
+            has_key = self._access.with_credential(request.headers, request.transport) is not None
+            self._check_origin(request, has_key)
             if request.path not in OPEN:
-                refused = self._check_caller(request)
+                refused = self._check_caller(request, has_key)
                 if refused is not None:
                     return refused
+                prove(request)
             if request.path.startswith("/api/"):
                 return await handler(request)
             return await self._own(request)
@@ -98,7 +105,7 @@ class WebUI:
         except web.HTTPRequestEntityTooLarge:
             return error_answer(request, BadRequest("the body is too large", component="WebUI"))
 
-    def _check_origin(self, request: web.Request) -> None:
+    def _check_origin(self, request: web.Request, has_key: bool) -> None:
         """Refuse other names (DNS rebinding), other sites' requests, and changes without a proven origin."""
         host = request.headers.get("Host", "")
         # A name can be made to lead here by anybody; an address can't.
@@ -118,20 +125,17 @@ class WebUI:
             if request.path.startswith("/api/"):
                 raise Forbidden("this address is not for links", component="WebUI")
         changes = request.method not in _SAFE_METHODS or "Upgrade" in request.headers
-        if changes and origin is None and not self._has_key(request):
+        if changes and origin is None and not has_key:
             raise Forbidden("a request that changes something must say its origin", component="WebUI")
 
-    def _check_caller(self, request: web.Request) -> web.Response | None:
-        if self.sessions.is_open(self._cookie(request)) or self._has_key(request):
+    def _check_caller(self, request: web.Request, has_key: bool) -> web.Response | None:
+        if self.sessions.is_open(self._cookie(request)) or has_key:
             return None
         if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
             return web.Response(status=302, headers={"Location": LOGIN})
         raise Unauthorized(
             "log in first", hint=f"the page {LOGIN} asks for the node's API key", component="WebUI"
         )
-
-    def _has_key(self, request: web.Request) -> bool:
-        return self._access.has_key(request.headers)
 
     @staticmethod
     def cookie_name(request: web.Request) -> str:
@@ -158,18 +162,8 @@ class WebUI:
 
     async def _log_in(self, request: web.Request) -> web.Response:
         address = request.remote or ""
-        wait = self._limit.wait_s(address)
-        if wait:
-            error = BacalhauError(
-                f"too many failed logins; try again in {wait} s",
-                code="TooManyRequests",
-                component="WebUI",
-                status=429,
-            )
-            refused = error_answer(request, error)
-            refused.headers["Retry-After"] = str(wait)
-            return refused
-        given = await body(request, LoginRequest)
+        self._limit.check(address, "WebUI")
+        given = await body(request, LoginRequest, OPEN_BODY)
         if not (self.sessions.is_key(given.key) if given.key else self.sessions.redeem(given.token)):
             self._limit.failed(address)
             what = (
@@ -208,11 +202,16 @@ class _Admitted(Access):
     def __init__(self) -> None:
         """Need neither key nor sockets."""
 
+    async def identify(
+        self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None
+    ) -> Principal | None:
+        return OWNER
+
     async def is_trusted(self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None) -> bool:
         return False
 
-    def has_key(self, headers: Mapping[str, str]) -> bool:
-        return True
+    def caller(self, transport: asyncio.BaseTransport | None) -> Caller:
+        return Caller("web page", is_own_user=False)
 
 
 def _is_address(host: str) -> bool:

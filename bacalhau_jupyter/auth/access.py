@@ -1,8 +1,12 @@
 """Who may call the node: the same OS user without any credential, everybody else with the key.
 
 One look per connection tells whether its socket is held by our own user (``TrustedSockets``); `Access` combines
-that with what the request says. The order is fixed: a request that looks like a browser's needs the key; a
-trusted socket is the owner, whatever ``Authorization`` comes along; then the key; else nobody.
+that with what the request says. The order is fixed:
+
+1. A request that looks like a browser's, or that somebody forwarded, needs a credential.
+2. A valid credential decides, on a trusted socket, too: else nobody could try out a weaker one.
+3. Without one, or with an invalid one (stale bearers do come), a trusted socket is the owner's.
+4. Everybody else is nobody. Wrong credentials are counted, and not looked at any more after too many of them.
 """
 
 from __future__ import annotations
@@ -15,14 +19,19 @@ import logging
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from bacalhau_jupyter.auth.guesses import GuessLimit
 from bacalhau_jupyter.auth.peers import ProcessTable
+from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.sockdiag import (
     ESTABLISHED,
+    IpAddress,
     Lookup,
     LookupUnavailable,
     NetlinkLookup,
+    PeerSocket,
     ProcLookup,
     endpoint,
 )
@@ -33,6 +42,34 @@ NOBODY_UID = 65534
 """The uid that stands for "somebody outside this user namespace"."""
 
 _THREADS = 2
+_FORWARDED = ("Forwarded", "Via")
+_FORWARDED_PREFIX = "x-forwarded-"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """In whose name a request is made."""
+
+    name: str
+
+
+OWNER = Principal("owner")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whoever is at the other end of a connection, as far as limits go; this proves nothing.
+
+    Attributes
+    ----------
+    key
+        Equal for connections that are limited together: those of one OS user of this machine, or of one address.
+    is_own_user
+        Whether the socket belongs to our own OS user (which our jobs and containers may be, too).
+    """
+
+    key: str
+    is_own_user: bool
 
 
 class TrustedSockets:
@@ -60,6 +97,7 @@ class TrustedSockets:
     ) -> None:
         self._uid = uid if uid is not None else os.getuid() if hasattr(os, "getuid") else NOBODY_UID
         self._verdicts: WeakKeyDictionary[asyncio.BaseTransport, bool] = WeakKeyDictionary()
+        self._callers: WeakKeyDictionary[asyncio.BaseTransport, Caller] = WeakKeyDictionary()
         self._processes = processes or ProcessTable(self._uid)
         self._netlink: NetlinkLookup | None = None
         if lookup is None:
@@ -78,6 +116,30 @@ class TrustedSockets:
         if known is None:
             known = self._verdicts[transport] = await self._judge(transport)
         return known
+
+    def caller(self, transport: asyncio.BaseTransport | None) -> Caller:
+        """Tell by whom the connection is limited; never blocks, and is cached for the life of the connection."""
+        if transport is None:
+            return _NOBODY
+        known = self._callers.get(transport)
+        if known is None:
+            known = self._callers[transport] = self._recognise(transport)
+        return known
+
+    def _recognise(self, transport: asyncio.BaseTransport) -> Caller:
+        theirs = endpoint(transport.get_extra_info("peername"))
+        ours = endpoint(transport.get_extra_info("sockname"))
+        if theirs is None or ours is None:
+            return _NOBODY
+        peers: list[PeerSocket] = []
+        if self._netlink is not None and (theirs[0].is_loopback or theirs[0] == ours[0]):
+            with contextlib.suppress(LookupUnavailable):
+                peers = self._lookup(theirs, ours)
+        # A socket that was closed already shows uid 0.
+        if len(peers) == 1 and peers[0].inode:
+            uid = peers[0].uid
+            return Caller(f"uid {uid}", uid == self._uid and uid != NOBODY_UID)
+        return Caller(_network(theirs[0]), False)
 
     def close(self) -> None:
         """Release the netlink socket and the threads."""
@@ -111,7 +173,7 @@ class TrustedSockets:
 
 
 class Access:
-    """Decides whether a request is the owner's.
+    """Decides in whose name a request is made.
 
     Parameters
     ----------
@@ -121,6 +183,8 @@ class Access:
         The look at the connection.
     host_names
         Further names by which callers may address this node (``API.Host``).
+    clock
+        Ends the time in which a caller that was wrong too often is not listened to.
     """
 
     def __init__(
@@ -129,29 +193,63 @@ class Access:
         sockets: TrustedSockets,
         *,
         host_names: tuple[str, ...] = (),
+        clock: Clock | None = None,
     ) -> None:
         self._key = key.encode()
         self._sockets = sockets
         self._names = frozenset({"localhost", *(name.lower() for name in host_names if name)})
+        self._limit = GuessLimit(clock or SystemClock())
 
-    async def is_owner(self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None) -> bool:
-        """Whether the request is the owner's."""
+    async def identify(
+        self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None
+    ) -> Principal | None:
+        """Return in whose name the request is made; None means nobody's.
+
+        Raises
+        ------
+        TooManyGuesses
+            Only a credential could help this request, and this caller's were wrong too often.
+        """
         if await self.is_trusted(headers, transport):
-            return True
-        return self.has_key(headers)
+            return self.principal_of(headers) or OWNER
+        return self.with_credential(headers, transport)
 
     async def is_trusted(self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None) -> bool:
-        """Whether the request needs no credential: our own user's socket, and not a browser behind it."""
+        """Whether the request needs no credential: our own user's socket, and no browser or proxy behind it."""
         # The connection is judged first and always: later requests on it must not change the answer.
         ours = await self._sockets.is_ours(transport)
-        return ours and not self.looks_like_a_browser(headers)
+        return ours and not self.looks_like_a_browser(headers) and not is_forwarded(headers)
 
-    def has_key(self, headers: Mapping[str, str]) -> bool:
-        """Whether the request carries the key as a bearer."""
+    def with_credential(
+        self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None
+    ) -> Principal | None:
+        """Return whose valid credential the request carries; wrong ones count against the caller.
+
+        Raises
+        ------
+        TooManyGuesses
+            This caller's credentials were wrong too often; this one was not looked at.
+        """
+        if "Authorization" not in headers:
+            return None
+        caller = self.caller(transport).key
+        self._limit.check(caller, "APIServer")
+        principal = self.principal_of(headers)
+        if principal is None:
+            self._limit.failed(caller)
+        return principal
+
+    def caller(self, transport: asyncio.BaseTransport | None) -> Caller:
+        """Tell by whom a connection is limited."""
+        return self._sockets.caller(transport)
+
+    def principal_of(self, headers: Mapping[str, str]) -> Principal | None:
+        """Return whose credential the headers carry; None without a valid one."""
         scheme, _, credential = headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not self._key:
-            return False
-        return hmac.compare_digest(credential.strip().encode("utf-8", "surrogateescape"), self._key)
+            return None
+        given = credential.strip().encode("utf-8", "surrogateescape")
+        return OWNER if hmac.compare_digest(given, self._key) else None
 
     def looks_like_a_browser(self, headers: Mapping[str, str]) -> bool:
         """Whether a page could have caused the request, or made a name resolve to us (DNS rebinding)."""
@@ -167,6 +265,23 @@ class Access:
             return ipaddress.ip_address(name).is_loopback
         except ValueError:
             return False
+
+
+def is_forwarded(headers: Mapping[str, str]) -> bool:
+    """Whether a proxy says that it passes on somebody else's request."""
+    return any(name in headers for name in _FORWARDED) or any(
+        name.lower().startswith(_FORWARDED_PREFIX) for name in headers
+    )
+
+
+_NOBODY = Caller("unknown", is_own_user=False)
+
+
+def _network(address: IpAddress) -> str:
+    """Return by what a remote address is limited: its owner has a whole /64 of IPv6."""
+    if address.version == 4 or address.is_loopback:
+        return str(address)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _without_port(host: str) -> str:

@@ -1,6 +1,7 @@
 """The token exchange that official clients do before their first protected call.
 
 The token authorises nothing here (see `access`): it only lets those clients go on, so it is random and forgotten.
+A wrong signature never gets one, whoever sends it.
 """
 
 from __future__ import annotations
@@ -9,12 +10,19 @@ import base64
 import binascii
 import secrets
 
+from bacalhau_jupyter.auth.guesses import GuessLimit
+from bacalhau_jupyter.auth.signatures import is_signature
+from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.models.api import Authentication, AuthMethod, AuthnRequest
 from bacalhau_jupyter.models.codec import decode
 from bacalhau_jupyter.models.errors import BadRequest, NotFound
 
 METHOD = "clientkey"
 """The one method's name, in lower case as in its path."""
+
+
+_NOT_TRUSTED = "this node accepts its own OS user on this machine, or its API key (BACALHAU_API_KEY)"
+_NOT_SIGNED = "the signature is not the one of this key over this node's phrase"
 
 
 class ChallengeMethod:
@@ -24,10 +32,14 @@ class ChallengeMethod:
     ----------
     node_id
         The phrase, as officially.
+    clock
+        Ends the time in which a caller that was wrong too often is not listened to.
     """
 
-    def __init__(self, node_id: str) -> None:
-        phrase = base64.b64encode(node_id.encode()).decode()
+    def __init__(self, node_id: str, clock: Clock | None = None) -> None:
+        self._phrase = node_id.encode()
+        self._limit = GuessLimit(clock or SystemClock())
+        phrase = base64.b64encode(self._phrase).decode()
         self.method = AuthMethod(type="challenge", params={"InputPhrase": phrase})
 
     def methods(self) -> dict[str, AuthMethod]:
@@ -40,28 +52,55 @@ class ChallengeMethod:
             raise NotFound(f"authentication method not found: {name}", component="Authentication")
         return self.method
 
-    def answer(self, name: str, request: AuthnRequest, *, trusted: bool) -> Authentication:
-        """Answer credentials: a token for a caller that is trusted anyway, a refusal for everybody else.
+    def answer(self, name: str, request: AuthnRequest, *, trusted: bool, caller: str) -> Authentication:
+        """Answer credentials: a token for a right signature of a trusted caller, a refusal for everybody else.
+
+        Parameters
+        ----------
+        name
+            The method.
+        request
+            What the client sent.
+        trusted
+            Whether the caller needs no credential here.
+        caller
+            By whom tries are counted.
 
         Raises
         ------
         NotFound
             There is no such method.
+        TooManyGuesses
+            The caller was wrong too often; nothing was looked at.
         BadRequest
             The credentials are not what the method asks for.
         """
         self.requirement(name)
+        self._limit.check(caller, "Authentication")
         try:
-            data = base64.b64decode(request.method_data, validate=True)
-        except (binascii.Error, ValueError):
-            raise BadRequest("MethodData is not base64", component="Authentication") from None
+            signed = self._is_signed(request.method_data)
+        except BadRequest:
+            self._limit.failed(caller)
+            raise
+        if signed and trusted:
+            return Authentication(success=True, token=secrets.token_urlsafe(32))
+        self._limit.failed(caller)
+        return Authentication(success=False, reason=_NOT_TRUSTED if signed else _NOT_SIGNED)
+
+    def _is_signed(self, method_data: str) -> bool:
+        data = _base64(method_data, "MethodData")
         answer = {key.lower(): value for key, value in decode(data, dict[str, object], "MethodData").items()}
-        for member in ("PhraseSignature", "PublicKey"):
-            if not isinstance(answer.get(member.lower()), str):
+        parts = []
+        for member in ("PublicKey", "PhraseSignature"):
+            value = answer.get(member.lower())
+            if not isinstance(value, str):
                 raise BadRequest(f"MethodData has no {member}", component="Authentication")
-        if not trusted:
-            return Authentication(
-                success=False,
-                reason="this node accepts its own OS user on this machine, or its API key (BACALHAU_API_KEY)",
-            )
-        return Authentication(success=True, token=secrets.token_urlsafe(32))
+            parts.append(_base64(value, member))
+        return is_signature(*parts, self._phrase)
+
+
+def _base64(text: str, what: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest(f"{what} is not base64", component="Authentication") from None

@@ -16,6 +16,7 @@ from aiohttp import web
 from bacalhau_jupyter._version import __version__
 from bacalhau_jupyter.api.app import FEATURES, build_runner
 from bacalhau_jupyter.api.base import ApiServices
+from bacalhau_jupyter.api.serving import Gatekeeper
 from bacalhau_jupyter.auth.access import Access, TrustedSockets
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.auth.peers import ProcessTable
@@ -235,24 +236,25 @@ class Node:
         stack.push_async_callback(bounded, "results", files.close)
         services = ApiServices(
             agent=NodeAgent(self.config, self.record.instance_id, self.leases, self.info, self.debug),
-            access=Access(self.key, trusted, host_names=names),
-            challenge=ChallengeMethod(self.node_id),
+            access=Access(self.key, trusted, host_names=names, clock=self._clock),
+            challenge=ChallengeMethod(self.node_id, self._clock),
             orchestrator=self.orchestrator,
             results=results,
             result_files=files,
             data=self._data_places(stack),
             cleaner=self.compute,
         )
-        runner = build_runner(services)
+        gatekeeper = Gatekeeper(services.access)
+        runner = build_runner(services, gatekeeper)
         stack.push_async_callback(bounded, "API", runner.cleanup)
         await runner.setup()
         await web.SockSite(runner, listener).start()
         if self.config["WebUI.Enabled"]:
-            await self._start_page(stack, services)
+            await self._start_page(stack, services, gatekeeper)
 
-    async def _start_page(self, stack: AsyncExitStack, services: ApiServices) -> None:
+    async def _start_page(self, stack: AsyncExitStack, services: ApiServices, gatekeeper: Gatekeeper) -> None:
         try:
-            self.page = await start_webui(stack, self.config, services, self.key, self._clock)
+            self.page = await start_webui(stack, self.config, services, gatekeeper, self.key, self._clock)
         except ConfigurationError as error:
             # Notebooks need this node, with or without the page.
             if not self._embedded:

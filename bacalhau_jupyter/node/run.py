@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from bacalhau_jupyter.node.node import Node, running_node
 log = logging.getLogger(__name__)
 
 _M_ARENA_MAX = -8
+_MOST_DESCRIPTORS = 65_536
 
 
 def run_node(
@@ -36,6 +38,7 @@ def run_node(
         The node can't start.
     """
     _few_arenas()
+    _many_descriptors()
     repo = Repo(config.data_dir).create()
     # What the node writes is for its user only, whatever the shell's umask says.
     os.umask(0o077)
@@ -78,6 +81,22 @@ def _few_arenas() -> None:
     """Let all threads allocate from the same places: each further arena of glibc's keeps megabytes for itself."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
+def _many_descriptors() -> None:
+    """Raise the limit of open files to what we may have: connections, logs and jobs all need some."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Some containers have no limit at all; programs that walk through all numbers must not take minutes for it.
+    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    # macOS refuses what it calls unlimited.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _give_back() -> None:

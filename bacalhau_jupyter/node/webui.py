@@ -8,8 +8,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from bacalhau_jupyter.api.app import KEEPALIVE_S, LINE_LIMIT
+from bacalhau_jupyter.api.app import runner_of
 from bacalhau_jupyter.api.base import ApiServices
+from bacalhau_jupyter.api.serving import Gatekeeper
 from bacalhau_jupyter.api.webui import LOGIN, WebUI
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.lib.clock import Clock
@@ -69,6 +70,7 @@ async def start_webui(
     stack: AsyncExitStack,
     config: Config,
     services: ApiServices,
+    gatekeeper: Gatekeeper,
     key: str,
     clock: Clock,
     built: Path = BUILT,
@@ -91,15 +93,7 @@ async def start_webui(
         ) from error
     stack.callback(listener.close)
     ui = WebUI(services, key, clock, built)
-    runner = web.AppRunner(
-        ui.app(),
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=KEEPALIVE_S,
-        max_line_size=LINE_LIMIT,
-        max_field_size=LINE_LIMIT,
-        shutdown_timeout=SHUTDOWN_S,
-    )
+    runner = runner_of(ui.app(), gatekeeper, SHUTDOWN_S)
     stack.push_async_callback(runner.cleanup)
     await runner.setup()
     await web.SockSite(runner, listener).start()

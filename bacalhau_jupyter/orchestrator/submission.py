@@ -34,6 +34,8 @@ from bacalhau_jupyter.orchestrator.store.transaction import Transaction
 
 COUNT_LIMIT = 10_000
 """Most partitions of a job: each evaluation looks at all of them."""
+TASK_LIMIT = 100
+"""Most tasks of a spec. Only the first is run, with a warning; a spec of thousands is a mistake or an attack."""
 
 
 def prepare(
@@ -51,6 +53,11 @@ def prepare(
     BacalhauError
         The job breaks a rule, or is of a type that is not run here yet.
     """
+    if job is not None and len(job.tasks) > TASK_LIMIT:
+        raise ValidationError(
+            f"the job has {len(job.tasks)} tasks; only one is supported per job",
+            code="InternalError", component="APIServer",
+        )  # fmt: skip
     validate_submission(job)
     assert job is not None  # said by the line above
     scheduler_of(job.type)

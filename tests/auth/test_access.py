@@ -48,7 +48,7 @@ async def test_our_own_user_needs_nothing_whatever_bearer_comes_along(
 ) -> None:
     access = Access(KEY, sockets)
     for authorization in ({}, {"Authorization": "Bearer stale"}, {"Authorization": "Basic eDp5"}):
-        assert await access.is_owner(LOCAL | authorization, transport)
+        assert await access.identify(LOCAL | authorization, transport)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
@@ -77,8 +77,8 @@ async def test_what_a_browser_may_have_sent_needs_the_key(
     transport: asyncio.BaseTransport, sockets: TrustedSockets, headers: dict[str, str]
 ) -> None:
     access = Access(KEY, sockets)
-    assert not await access.is_owner(headers, transport)
-    assert await access.is_owner({**headers, "Authorization": f"Bearer {KEY}"}, transport)
+    assert not await access.identify(headers, transport)
+    assert await access.identify({**headers, "Authorization": f"Bearer {KEY}"}, transport)
 
 
 @pytest.mark.parametrize(
@@ -92,15 +92,15 @@ async def test_the_names_of_this_machine_are_fine(sockets: TrustedSockets, host:
     "header", ["", KEY, f"Basic {KEY}", "Bearer", "Bearer ", f"Bearer {KEY}x", "Bearer é\udcff"]
 )
 def test_only_the_exact_key_as_a_bearer_counts(sockets: TrustedSockets, header: str) -> None:
-    assert not Access(KEY, sockets).has_key({"Authorization": header})
-    assert not Access("", sockets).has_key({"Authorization": header})
-    assert Access(KEY, sockets).has_key({"Authorization": f"bearer {KEY}"})
+    assert not Access(KEY, sockets).principal_of({"Authorization": header})
+    assert not Access("", sockets).principal_of({"Authorization": header})
+    assert Access(KEY, sockets).principal_of({"Authorization": f"bearer {KEY}"})
 
 
 async def test_without_local_trust_only_the_key_counts(transport: asyncio.BaseTransport) -> None:
     sockets = TrustedSockets(enabled=False)
-    assert not await Access(KEY, sockets).is_owner(LOCAL, transport)
-    assert await Access(KEY, sockets).is_owner({**LOCAL, "Authorization": f"Bearer {KEY}"}, transport)
+    assert not await Access(KEY, sockets).identify(LOCAL, transport)
+    assert await Access(KEY, sockets).identify({**LOCAL, "Authorization": f"Bearer {KEY}"}, transport)
     sockets.close()
 
 

@@ -13,8 +13,10 @@ import aiohttp
 import pytest
 from aiohttp import CookieJar, web
 
-from bacalhau_jupyter.api.sessions import GUESS_WINDOW_S, GUESSES, LINK_S, SESSION_S, GuessLimit, Sessions
+from bacalhau_jupyter.api.sessions import LINK_S, SESSION_S, Sessions
 from bacalhau_jupyter.api.webui import LOGIN, LOGOUT, OPEN, SESSION
+from bacalhau_jupyter.api.webui import LOGIN_GUESSES as GUESSES
+from bacalhau_jupyter.auth.guesses import GUESS_WINDOW_S, GuessLimit
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import ConfigurationError
@@ -285,7 +287,7 @@ def test_sessions_and_links_end() -> None:
 
 def test_guesses_are_forgotten_after_a_while() -> None:
     clock = ManualClock()
-    limit = GuessLimit(clock)
+    limit = GuessLimit(clock, GUESSES, in_all=10 * GUESSES)
     for _ in range(GUESSES):
         assert limit.wait_s("a") == 0
         limit.failed("a")
