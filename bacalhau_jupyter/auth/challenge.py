@@ -90,13 +90,15 @@ class ChallengeMethod:
     def _is_signed(self, method_data: str) -> bool:
         data = _base64(method_data, "MethodData")
         answer = {key.lower(): value for key, value in decode(data, dict[str, object], "MethodData").items()}
-        parts = []
-        for member in ("PublicKey", "PhraseSignature"):
-            value = answer.get(member.lower())
-            if not isinstance(value, str):
-                raise BadRequest(f"MethodData has no {member}", component="Authentication")
-            parts.append(_base64(value, member))
-        return is_signature(*parts, self._phrase)
+        key, signature = (_member(answer, name) for name in ("PublicKey", "PhraseSignature"))
+        return is_signature(key, signature, self._phrase)
+
+
+def _member(answer: dict[str, object], name: str) -> bytes:
+    value = answer.get(name.lower())
+    if not isinstance(value, str):
+        raise BadRequest(f"MethodData has no {name}", component="Authentication")
+    return _base64(value, name)
 
 
 def _base64(text: str, what: str) -> bytes:

@@ -115,6 +115,7 @@ def start_node(
     roles: Sequence[str] = ("--orchestrator", "--compute"),
     port: int = 0,
     timeout: float = START_TIMEOUT,
+    prefix: Sequence[str] = (),
 ) -> ServedNode:
     """Start ``bacalhau-jupyter serve`` and wait until it listens.
 
@@ -126,6 +127,8 @@ def start_node(
         Further arguments, such as ``-c Key=Value``.
     uid
         The OS user that it runs as, where the tests run as root.
+    prefix
+        A command that becomes the node's, such as ``prlimit`` with its options.
 
     Raises
     ------
@@ -139,7 +142,16 @@ def start_node(
     output = data_dir.with_name(data_dir.name + ".out")
     if uid is not None:
         os.chown(data_dir, uid, uid)
-    command = [interpreter.path, "-m", "bacalhau_jupyter", "serve", *roles, "--data-dir", str(data_dir)]
+    command = [
+        *prefix,
+        interpreter.path,
+        "-m",
+        "bacalhau_jupyter",
+        "serve",
+        *roles,
+        "--data-dir",
+        str(data_dir),
+    ]
     command += ["--api-port", str(port), *options]
     with output.open("wb") as sink:
         process = subprocess.Popen(
