@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,16 @@ async def bench(tier: str, tmp_path: Path) -> AsyncIterator[Bench]:
         pytest.skip(problem)
     yield bench
     await bench.close()
+
+
+@pytest.fixture
+def victim() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the node's user, with a secret in its environment."""
+    process = subprocess.Popen(
+        [SYSTEM_PYTHON or "python3", "-c", "import sys; sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        env={"SECRET": "the-secret-of-a-process"},
+    )
+    yield process
+    process.kill()
+    process.communicate(timeout=10)

@@ -1,7 +1,4 @@
-"""What a job tries and must not get, per tier; each attack first succeeds without confinement.
-
-The attacker is a Python program that prints ``TRIED`` when it begins and ``REACHED`` when it got through.
-"""
+"""What a job tries and must not get, per tier; each attack first succeeds without confinement."""
 
 from __future__ import annotations
 
@@ -12,9 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -22,55 +17,8 @@ import pytest
 
 from bacalhau_jupyter.engines.base import EndReason, InputMount
 from bacalhau_jupyter.models.resources import Resources
+from tests.engines.process.attackers import assert_only_unconfined, attacker, unconfined
 from tests.engines.process.bench import SYSTEM_PYTHON, Bench, until
-
-PREFACE = """
-import ctypes, os, signal, socket, struct, sys
-libc = ctypes.CDLL(None, use_errno=True)
-print("TRIED", flush=True)
-def attack(target):
-{body}
-try:
-    if attack(sys.argv[1]):
-        print("REACHED", flush=True)
-except (OSError, IOError) as error:
-    print("refused:", error, flush=True)
-"""
-
-
-def attacker(body: str) -> str:
-    return PREFACE.replace("{body}", textwrap.indent(textwrap.dedent(body).strip(), "    "))
-
-
-def unconfined(code: str, target: str, env: dict[str, str] | None = None) -> str:
-    """Run an attacker the way a bare subprocess engine would."""
-    assert SYSTEM_PYTHON is not None
-    done = subprocess.run(
-        [SYSTEM_PYTHON, "-c", code, target], capture_output=True, text=True, timeout=30, check=False, env=env
-    )
-    return done.stdout
-
-
-async def assert_only_unconfined(bench: Bench, body: str, target: str) -> None:
-    code = attacker(body)
-    assert "REACHED" in unconfined(code, target), "the attack itself does not work, so the test shows nothing"
-    result = await bench.python(code, target)
-    assert "TRIED" in result.stdout, result
-    assert "REACHED" not in result.stdout, result
-
-
-@pytest.fixture
-def victim() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of the node's user, with a secret in its environment."""
-    process = subprocess.Popen(
-        [SYSTEM_PYTHON or "python3", "-c", "import sys; sys.stdin.read()"],
-        stdin=subprocess.PIPE,
-        env={"SECRET": "the-secret-of-a-process"},
-    )
-    yield process
-    process.kill()
-    process.communicate(timeout=10)
-
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,148 @@
+"""What a job must not do to the node's other processes and through their sockets, per tier."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from tests.engines.process.attackers import ON_A_PROCESS, assert_only_unconfined, attacker, unconfined
+from tests.engines.process.bench import Bench
+
+
+@pytest.mark.parametrize("name", ON_A_PROCESS)
+async def test_a_job_touches_no_other_process(
+    bench: Bench, victim: subprocess.Popen[bytes], name: str
+) -> None:
+    code = attacker(ON_A_PROCESS[name])
+    if "REACHED" not in unconfined(code, str(victim.pid)):
+        pytest.skip("this machine refuses it to everybody")
+    os.kill(victim.pid, signal.SIGCONT)  # where it was traced
+    result = await bench.python(code, str(victim.pid))
+    assert "TRIED" in result.stdout, result
+    assert "REACHED" not in result.stdout, result
+
+
+async def test_the_kernel_sends_no_signal_to_others_for_a_job(
+    bench: Bench, victim: subprocess.Popen[bytes]
+) -> None:
+    code = attacker("""
+    import fcntl
+    ends = os.pipe()
+    fcntl.fcntl(ends[0], fcntl.F_SETOWN, int(target))
+    fcntl.fcntl(ends[0], fcntl.F_SETFL, os.O_ASYNC)
+    os.write(ends[1], b"x")
+    """)
+    result = await bench.python(code, str(victim.pid))
+    assert "TRIED" in result.stdout
+    assert victim.poll() is None
+    unconfined(code, str(victim.pid))
+    assert victim.wait(timeout=10) == -signal.SIGIO
+
+
+DATAGRAM = (
+    "a, b = socket.socketpair(socket.AF_UNIX, {kind})\nreturn a.sendto(b'reached', chr(0) + target) > 0"
+)
+
+
+@pytest.mark.parametrize(
+    "kind", ["socket.SOCK_DGRAM", "socket.SOCK_RAW", "socket.SOCK_DGRAM | socket.SOCK_CLOEXEC"]
+)
+@pytest.mark.parametrize("host_network", [False, True])
+async def test_a_pair_of_datagram_sockets_is_no_way_out(bench: Bench, kind: str, host_network: bool) -> None:
+    name = f"bacalhau-test-{os.getpid()}-{time.monotonic_ns()}"
+    code = attacker(DATAGRAM.format(kind=kind))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind("\0" + name)
+        listener.settimeout(5)
+        assert "REACHED" in unconfined(code, name)
+        assert listener.recv(100) == b"reached"
+        listener.setblocking(False)
+        result = await bench.python(code, name, host_network=host_network)
+        assert "TRIED" in result.stdout, result
+        assert "REACHED" not in result.stdout, result
+        with pytest.raises(BlockingIOError):
+            listener.recv(100)
+
+
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_SEQPACKET"])
+def test_the_pairs_that_are_left_reach_nobody_even_unconfined(kind: str) -> None:
+    name = f"bacalhau-test-{os.getpid()}-{time.monotonic_ns()}"
+    code = attacker(f"""
+    for act in ("sendto", "connect"):
+        for closed in (False, True):
+            a, b = socket.socketpair(socket.AF_UNIX, socket.{kind})
+            if closed:
+                b.close()
+            try:
+                a.sendto(b"reached", chr(0) + target) if act == "sendto" else a.connect(chr(0) + target)
+                print(act, "did not fail")
+            except OSError as error:
+                print(act, error)
+    """)
+    with socket.socket(socket.AF_UNIX, getattr(socket, kind)) as listener:
+        listener.bind("\0" + name)
+        listener.listen()
+        listener.setblocking(False)
+        assert "TRIED" in unconfined(code, name)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+async def test_a_job_on_the_host_s_network_asks_netlink_for_routes_only(bench: Bench) -> None:
+    await assert_only_unconfined(
+        bench, "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4); return True", ""
+    )
+    code = attacker("socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, int(target)); return True")
+    assert "REACHED" not in (await bench.python(code, "4", host_network=True)).stdout
+    assert "REACHED" in (await bench.python(code, "0", host_network=True)).stdout
+
+
+async def test_a_job_inherits_nothing_but_its_standard_streams(bench: Bench) -> None:
+    code = (
+        "import os; found = os.listdir('/proc/self/fd');"
+        "print(sorted(int(name) for name in found if os.path.exists('/proc/self/fd/' + name)))"
+    )
+    result = await bench.python(code)
+    assert result.stdout == "[0, 1, 2]\n", result
+
+
+async def test_a_job_watches_no_directory_of_the_node(bench: Bench) -> None:
+    body = "descriptor = libc.inotify_init1(0)\nreturn libc.inotify_add_watch(descriptor, target.encode(), 0x100) > 0"
+    await assert_only_unconfined(bench, body, str(bench.repo))
+
+
+async def test_a_job_reads_no_extended_attributes_of_the_node_s_files(bench: Bench) -> None:
+    try:
+        os.setxattr(bench.api_key, "user.origin", b"https://x/?token=1")
+    except OSError as error:
+        pytest.skip(f"this file system has none: {error}")
+    await assert_only_unconfined(bench, "return os.getxattr(target, 'user.origin')", str(bench.api_key))
+
+
+INT80 = """
+import mmap
+# mov eax, 20 (getpid of the 32-bit table); int 0x80; ret
+code = bytes.fromhex("b814000000cd80c3")
+page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+page.write(code)
+address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+return ctypes.CFUNCTYPE(ctypes.c_int)(address)() == os.getpid()
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [INT80, "return libc.syscall(ctypes.c_long(0x40000000 | 39)) == os.getpid()"],
+    ids=["i386", "x32"],
+)
+async def test_a_job_has_no_second_system_call_table(bench: Bench, body: str) -> None:
+    if "REACHED" not in unconfined(attacker(body), ""):
+        pytest.skip("this kernel has none")
+    result = await bench.python(attacker(body), "")
+    assert "TRIED" in result.stdout
+    assert "REACHED" not in result.stdout
