@@ -185,7 +185,7 @@ def _own_user(code: _Program, landlock_abi: int) -> None:
         code.on(name, _only((0, ~0, own)))
     code.on("setpriority", _only((0, ~0, (_PRIO_PROCESS, _PRIO_PGRP)), (1, ~0, own)))
     code.on("ioprio_set", _only((0, ~0, (_IOPRIO_PROCESS, _IOPRIO_PGRP)), (1, ~0, own)))
-    commands = (_F_SETLEASE, _F_NOTIFY, _F_SETDELEG)
+    commands = [_F_SETLEASE, _F_NOTIFY, _F_SETDELEG]
     if landlock_abi < 3:  # truncation is not covered: neither by path nor by opening for reading
         code.refuse(("truncate",), errno.EPERM)
         code.refuse(("openat2",), errno.ENOSYS)
@@ -195,8 +195,8 @@ def _own_user(code: _Program, landlock_abi: int) -> None:
         code.on("kill", _only((0, ~0, own)))
         code.on("tgkill", _only((0, ~0, (OWN_PID,))))
         code.refuse(syscalls.SIGNALS, errno.EPERM)
-        commands += (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)
-    code.on("fcntl", _none_of(1, commands))
+        commands += [_F_SETOWN, _F_SETSIG, _F_SETOWN_EX]
+    code.on("fcntl", _none_of(1, tuple(commands)))
 
 
 def _sockets(families: tuple[int, ...]) -> _Code:

@@ -318,34 +318,6 @@ async def test_a_job_kills_neither_its_supervisor_nor_the_node(bench: Bench) -> 
     assert result.outcome.reason is EndReason.EXITED, result
 
 
-PTRACE = "return libc.ptrace(16, int(target), 0, 0) == 0"
-VM_READ = """
-buffer = ctypes.create_string_buffer(8)
-local = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8)
-base = int(open(f"/proc/{target}/maps").readline().split("-")[0], 16)
-remote = (ctypes.c_size_t * 2)(base, 8)
-return libc.process_vm_readv(int(target), local, 1, remote, 1, 0) == 8
-"""
-PRLIMIT = """
-import resource
-resource.prlimit(int(target), resource.RLIMIT_CORE, (0, 0))
-return True
-"""
-
-
-@pytest.mark.parametrize("body", [PTRACE, VM_READ, PRLIMIT], ids=["ptrace", "process_vm_readv", "prlimit"])
-async def test_a_job_touches_no_other_process(
-    bench: Bench, victim: subprocess.Popen[bytes], body: str
-) -> None:
-    if "REACHED" not in unconfined(attacker(body), str(victim.pid)):
-        pytest.skip("this machine refuses it to everybody")
-    with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(victim.pid).resume()
-    result = await bench.python(attacker(body), str(victim.pid))
-    assert "TRIED" in result.stdout
-    assert "REACHED" not in result.stdout
-
-
 async def test_a_job_gets_no_shared_memory_of_the_host(bench: Bench) -> None:
     if shutil.which("ipcmk") is None:
         pytest.skip("no ipcmk")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.engines.process import seccomp, syscalls
+from bacalhau_jupyter.engines.process.confine import OWN_PID as OWN
 from tests.engines.process.attackers import attacker, filtered, unconfined
 
 BOTH = seccomp.Profile((seccomp.AF_UNIX, seccomp.AF_INET, seccomp.AF_NETLINK))
@@ -20,7 +21,6 @@ OLD_KERNEL = seccomp.Profile((), own_user=True, ipc=False, landlock_abi=1)
 PROFILES = {"bubblewrap": BOTH, "other user": OTHER_USER, "own user": OWN_USER, "Landlock 1": OLD_KERNEL}
 MACHINES = ["x86_64", "aarch64"]
 ALLOWED, KILLED = "allowed", "killed"
-OWN = seccomp.OWN_PID
 
 
 def answer(profile: seccomp.Profile, machine: str, number: int, *arguments: int, audit: int = 0) -> str:
