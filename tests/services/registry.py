@@ -15,6 +15,9 @@ from tests.services.docker_engine import client
 
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 10.0
+USER, PASSWORD = "ali", "open sesame"
+# bcrypt of that password, the only form that the registry takes
+_HASH = "$2y$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW"
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,16 @@ class Registry:
         Where configuration, log and storage go; the caller removes it.
     engine_url
         The Docker Engine that images are pushed from.
+    private
+        Whether only `USER` with `PASSWORD` may push and pull.
     """
 
-    def __init__(self, directory: Path, engine_url: str) -> None:
+    def __init__(self, directory: Path, engine_url: str, *, private: bool = False) -> None:
         binary = shutil.which("docker-registry") or shutil.which("registry")
         if binary is None:
             raise ServiceUnavailableError("`docker-registry` is not installed")
         self._engine_url = engine_url
+        self._private = private
         self.address = f"127.0.0.1:{_free_port()}"
         config = directory / "registry.yml"
         config.write_text(
@@ -59,7 +65,9 @@ class Registry:
             "log: {level: error, accesslog: {disabled: true}}\n"
             f"storage: {{filesystem: {{rootdirectory: '{directory / 'storage'}'}}, delete: {{enabled: true}}}}\n"
             f"http: {{addr: '{self.address}'}}\n"
+            + (f"auth: {{htpasswd: {{realm: tests, path: '{directory / 'users'}'}}}}\n" if private else "")
         )
+        (directory / "users").write_text(f"{USER}:{_HASH}\n")
         log_path = directory / "registry.log"
         with log_path.open("wb") as log:
             self._process = subprocess.Popen(
@@ -94,7 +102,8 @@ class Registry:
         try:
             engine.images.get(image).tag(repository, tag)
             digest = ""
-            for event in engine.api.push(repository, tag=tag, stream=True, decode=True):
+            login = {"username": USER, "password": PASSWORD} if self._private else {}
+            for event in engine.api.push(repository, tag=tag, stream=True, decode=True, auth_config=login):
                 if "error" in event:
                     raise ServiceUnavailableError(f"pushing {image} failed: {event['error']}")
                 digest = event.get("aux", {}).get("Digest") or digest
@@ -111,7 +120,7 @@ class Registry:
         connection = http.client.HTTPConnection(self.address, timeout=2)
         try:
             connection.request("GET", "/v2/")
-            return connection.getresponse().status == 200
+            return connection.getresponse().status == (401 if self._private else 200)
         except OSError:
             return False
         finally:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from bacalhau_jupyter.engines.docker.configuration import sdk_without_configuration
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
 from bacalhau_jupyter.engines.docker.params import COMPONENT
 from bacalhau_jupyter.engines.docker.streams import Stream
@@ -202,8 +203,13 @@ def _seconds(time_ns: int) -> str:
     return f"{time_ns // SECOND}.{time_ns % SECOND:09}"
 
 
-def connect(endpoints: Sequence[Endpoint]) -> Daemon:
+def connect(endpoints: Sequence[Endpoint], headers: Mapping[str, str] | None = None) -> Daemon:
     """Connect to the first endpoint that answers.
+
+    Parameters
+    ----------
+    headers
+        Sent with each request (``HttpHeaders`` of Docker's configuration).
 
     Raises
     ------
@@ -217,14 +223,14 @@ def connect(endpoints: Sequence[Endpoint]) -> Daemon:
     reasons = []
     for endpoint in endpoints:
         try:
-            return _open(endpoint)
+            return _open(endpoint, headers or {})
         except NoEngine as reason:
             reasons.append(reason)
     # A socket that exists and refuses says more than one that is not there.
     raise next((reason for reason in reasons if "permission" in str(reason)), reasons[0])
 
 
-def _open(endpoint: Endpoint) -> Daemon:
+def _open(endpoint: Endpoint, headers: Mapping[str, str]) -> Daemon:
     import docker
     from docker.errors import DockerException
     from docker.tls import TLSConfig
@@ -236,17 +242,20 @@ def _open(endpoint: Endpoint) -> Daemon:
             ca_cert=str(endpoint.tls.ca),
             verify=endpoint.tls.verify,
         )
-        api = docker.APIClient(
-            base_url=endpoint.url,
-            version=endpoint.api_version or "auto",
-            timeout=PROBE_TIMEOUT,
-            tls=tls or False,
-            use_ssh_client=True,
-            max_pool_size=CONNECTIONS,
-        )
+        with sdk_without_configuration(headers):
+            api = docker.APIClient(
+                base_url=endpoint.url,
+                version=endpoint.api_version or "auto",
+                timeout=PROBE_TIMEOUT,
+                tls=tls or False,
+                use_ssh_client=True,
+                max_pool_size=CONNECTIONS,
+            )
         version = api.version()
         plugins = api.info().get("Plugins") or {}
-    except (DockerException, OSError) as error:
+        daemon = Daemon(api, endpoint, version, plugins.get("Log") or ())
+    except (DockerException, OSError, ValueError) as error:
+        # A ValueError: an address or a version that is none.
         raise NoEngine(f"no Docker Engine answers at {endpoint.url} ({endpoint.origin}): {error}") from error
     api.timeout = CALL_TIMEOUT
     # A socket needs no proxy, and looking for one costs a good part of a call.
@@ -256,7 +265,7 @@ def _open(endpoint: Endpoint) -> Daemon:
         raise NoEngine(
             f"the Docker Engine at {endpoint.url} runs {version.get('Os')} containers, not linux ones"
         )
-    return Daemon(api, endpoint, version, plugins.get("Log") or ())
+    return daemon
 
 
 def _check_socket(endpoint: Endpoint) -> None:

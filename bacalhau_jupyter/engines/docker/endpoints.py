@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bacalhau_jupyter.engines.docker.configuration import Configuration
 from bacalhau_jupyter.models.errors import ConfigurationError
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
@@ -56,7 +57,7 @@ class Endpoint:
 
 
 def endpoints(
-    env: Mapping[str, str], home: Path, default_socket: Path = DEFAULT_SOCKET
+    env: Mapping[str, str], configuration: Configuration, default_socket: Path = DEFAULT_SOCKET
 ) -> tuple[Endpoint, ...]:
     """Return the endpoints to try, best first.
 
@@ -64,8 +65,8 @@ def endpoints(
     ----------
     env
         The environment to read the variables from.
-    home
-        The person's home directory, which holds ``.docker``.
+    configuration
+        Docker's own, which may name a context.
 
     Raises
     ------
@@ -74,36 +75,27 @@ def endpoints(
     """
     api_version = env.get("DOCKER_API_VERSION", "")
     if host := env.get("DOCKER_HOST", ""):
-        return (Endpoint(host, "DOCKER_HOST", _tls_from(env, home), api_version),)
-    configuration = Path(env.get("DOCKER_CONFIG") or home / ".docker")
-    context = env.get("DOCKER_CONTEXT") or _current_context(configuration)
+        return (Endpoint(host, "DOCKER_HOST", _tls_from(env, configuration), api_version),)
+    context = env.get("DOCKER_CONTEXT") or configuration.text("currentContext")
     if context not in ("", "default"):
-        return (_from_context(context, configuration, api_version),)
+        return (_from_context(context, configuration.directory, api_version),)
     sockets = [default_socket]
     if runtime_dir := env.get("XDG_RUNTIME_DIR"):
         sockets.append(Path(runtime_dir, "docker.sock"))
     return tuple(Endpoint(f"unix://{socket}", "default socket", None, api_version) for socket in sockets)
 
 
-def _tls_from(env: Mapping[str, str], home: Path) -> Tls | None:
+def _tls_from(env: Mapping[str, str], configuration: Configuration) -> Tls | None:
     cert_path, verify = env.get("DOCKER_CERT_PATH", ""), env.get("DOCKER_TLS_VERIFY", "")
     if not cert_path and not verify:
         return None
-    folder = Path(cert_path) if cert_path else home / ".docker"
+    folder = Path(cert_path) if cert_path else configuration.directory
     return Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem", verify=bool(verify))
 
 
-def _current_context(configuration: Path) -> str:
-    try:
-        return str(json.loads((configuration / "config.json").read_bytes()).get("currentContext") or "")
-    except (OSError, ValueError, AttributeError):
-        # No configuration, or one that Docker's own command line would ignore, too.
-        return ""
-
-
-def _from_context(name: str, configuration: Path, api_version: str) -> Endpoint:
+def _from_context(name: str, directory: Path, api_version: str) -> Endpoint:
     identifier = hashlib.sha256(name.encode()).hexdigest()
-    path = configuration / "contexts" / "meta" / identifier / "meta.json"
+    path = directory / "contexts" / "meta" / identifier / "meta.json"
     try:
         described: dict[str, Any] = json.loads(path.read_bytes())["Endpoints"]["docker"]
         url = str(described["Host"])
@@ -113,11 +105,11 @@ def _from_context(name: str, configuration: Path, api_version: str) -> Endpoint:
             hint="`docker context ls` lists them; `docker context use default` goes back to the local engine.",
             component="Docker",
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigurationError(
             f'the Docker context "{name}" can\'t be read: {error!r}', component="Docker"
         ) from error
-    folder = configuration / "contexts" / "tls" / identifier / "docker"
+    folder = directory / "contexts" / "tls" / identifier / "docker"
     tls = None
     if (folder / "cert.pem").exists():
         verify = not described.get("SkipTLSVerify", False)

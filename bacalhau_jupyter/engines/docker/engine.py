@@ -26,6 +26,8 @@ from bacalhau_jupyter.engines.base import (
     no_progress,
 )
 from bacalhau_jupyter.engines.docker.archive import Archive, carried
+from bacalhau_jupyter.engines.docker.configuration import Configuration
+from bacalhau_jupyter.engines.docker.credentials import Credentials
 from bacalhau_jupyter.engines.docker.daemon import (
     Daemon,
     NoEngine,
@@ -93,7 +95,7 @@ class DockerEngine:
     ) -> None:
         self._options = options
         self._env = os.environ if env is None else env
-        self._home = home
+        self._configuration = Configuration(self._env, home)
         self._wanted_placement = placement
         self._placement = Placement.BIND
         self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="docker-call")
@@ -113,7 +115,7 @@ class DockerEngine:
         if self._daemon is not None:
             self._daemon.close()
         self._daemon = daemon
-        self._images = Images(daemon, self._options.clock, self._env)
+        self._images = Images(daemon, self._options.clock, Credentials(self._configuration, self._env))
         return Availability(available=True, runtime=self._runtime(daemon))
 
     async def bid(self, execution: Execution) -> Bid:
@@ -233,7 +235,7 @@ class DockerEngine:
             self._daemon.close()
 
     def _connect(self) -> tuple[Daemon, Placement]:
-        daemon = connect(endpoints(self._env, self._home or Path.home()))
+        daemon = connect(endpoints(self._env, self._configuration), self._configuration.http_headers)
         try:
             return daemon, self._wanted_placement or find_placement(daemon, self._options.data_dir)
         except BaseException:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bacalhau_jupyter.engines.base import ACCEPTED, Bid, Progress
+from bacalhau_jupyter.engines.docker.credentials import HUB, Credentials
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
 from bacalhau_jupyter.engines.docker.params import image_invalid
 from bacalhau_jupyter.engines.docker.pulls import Abort, Pull, Pulls
@@ -22,7 +23,6 @@ from bacalhau_jupyter.models.errors import EngineError
 PLATFORMS_KEPT = 1000
 PLATFORMS_FRESH_NS = 3600 * SECOND
 PULLING = "pulling image"
-_HUB = "docker.io"
 
 
 class Images:
@@ -30,15 +30,14 @@ class Images:
 
     Parameters
     ----------
-    env
-        Where ``DOCKER_USERNAME`` and ``DOCKER_PASSWORD`` (for Docker Hub) may be; other registries'
-        credentials come from Docker's own configuration and its credential helpers.
+    credentials
+        How to log in at registries.
     """
 
-    def __init__(self, daemon: Daemon, clock: Clock, env: Mapping[str, str]) -> None:
+    def __init__(self, daemon: Daemon, clock: Clock, credentials: Credentials) -> None:
         self._daemon = daemon
         self._clock = clock
-        self._env = env
+        self._credentials = credentials
         self._lock = threading.Lock()
         self._pulls = Pulls()
         self._platforms: dict[str, tuple[int, list[str]]] = {}
@@ -105,7 +104,10 @@ class Images:
         layers = _Layers()
         try:
             with self._daemon.stream(
-                "POST", "/images/create", {"fromImage": name, "tag": tag}, self._credentials(name)
+                "POST",
+                "/images/create",
+                {"fromImage": name, "tag": tag},
+                {"X-Registry-Auth": self._credentials.header(_registry(name))},
             ) as stream:
                 pull.attach(stream)
                 for event in _events(stream):
@@ -139,7 +141,7 @@ class Images:
         if platforms and now - stamp < PLATFORMS_FRESH_NS:
             return platforms
         try:
-            found = self._daemon.api.inspect_distribution(image, auth_config=self._hub_login(image))
+            found = self._daemon.api.inspect_distribution(image, auth_config=self._login(image))
         except APIError as error:
             raise _not_available(image, explain(error)) from error
         platforms = [
@@ -153,22 +155,15 @@ class Images:
             self._platforms[image] = (now, platforms)
         return platforms
 
-    def _hub_login(self, image: str) -> dict[str, str] | None:
-        from docker.auth import resolve_repository_name
+    def _login(self, image: str) -> dict[str, str]:
+        return self._credentials.login(_registry(image))
 
-        user, password = self._env.get("DOCKER_USERNAME"), self._env.get("DOCKER_PASSWORD")
-        if user and password and resolve_repository_name(_split(image)[0])[0] == _HUB:
-            return {"username": user, "password": password}
-        return None
 
-    def _credentials(self, name: str) -> dict[str, str]:
-        from docker import auth
-
-        login, registry = self._hub_login(name), auth.resolve_repository_name(name)[0]
-        header: bytes | None = (
-            auth.encode_header(login) if login else auth.get_config_header(self._daemon.api, registry)
-        )
-        return {"X-Registry-Auth": header.decode()} if header else {}
+def _registry(image: str) -> str:
+    """Return the host of an image's registry."""
+    host, slash, _ = image.partition("/")
+    named = slash and ("." in host or ":" in host or host == "localhost")
+    return HUB if not named or host == f"index.{HUB}" else host
 
 
 class _Layers:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bacalhau_jupyter.engines.docker.configuration import Configuration
 from bacalhau_jupyter.engines.docker.endpoints import Tls, endpoints
 from bacalhau_jupyter.models.errors import ConfigurationError
 
@@ -35,7 +36,7 @@ def use_context(home: Path, name: str) -> None:
 
 
 def urls(env: dict[str, str], home: Path) -> list[str]:
-    return [endpoint.url for endpoint in endpoints(env, home)]
+    return [endpoint.url for endpoint in endpoints(env, Configuration(env, home))]
 
 
 def test_without_any_choice_the_two_usual_sockets_are_tried_in_order(tmp_path: Path) -> None:
@@ -60,12 +61,12 @@ def test_docker_host_wins_over_a_context_and_a_context_over_the_sockets(tmp_path
 
 def test_tls_and_the_api_version_come_with_docker_host(tmp_path: Path) -> None:
     env = {"DOCKER_HOST": "tcp://h:2376", "DOCKER_API_VERSION": "1.41"}
-    (plain,) = endpoints(env, tmp_path)
+    (plain,) = endpoints(env, Configuration({}, tmp_path))
     assert (plain.tls, plain.api_version, plain.origin) == (None, "1.41", "DOCKER_HOST")
-    (default,) = endpoints({**env, "DOCKER_TLS_VERIFY": "1"}, tmp_path)
+    (default,) = endpoints({**env, "DOCKER_TLS_VERIFY": "1"}, Configuration({}, tmp_path))
     folder = tmp_path / ".docker"
     assert default.tls == Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem", verify=True)
-    (chosen,) = endpoints({**env, "DOCKER_CERT_PATH": "/certs"}, tmp_path)
+    (chosen,) = endpoints({**env, "DOCKER_CERT_PATH": "/certs"}, Configuration({}, tmp_path))
     assert chosen.tls == Tls(
         Path("/certs/ca.pem"), Path("/certs/cert.pem"), Path("/certs/key.pem"), verify=False
     )
@@ -74,7 +75,7 @@ def test_tls_and_the_api_version_come_with_docker_host(tmp_path: Path) -> None:
 @pytest.mark.parametrize("skip_verify", [False, True])
 def test_a_context_brings_its_own_certificates(tmp_path: Path, skip_verify: bool) -> None:
     folder = make_context(tmp_path, "lab", "tcp://h:2376", tls=True, skip_verify=skip_verify)
-    (found,) = endpoints({"DOCKER_CONTEXT": "lab"}, tmp_path)
+    (found,) = endpoints({"DOCKER_CONTEXT": "lab"}, Configuration({}, tmp_path))
     assert found.tls == Tls(
         folder / "ca.pem", folder / "cert.pem", folder / "key.pem", verify=not skip_verify
     )
@@ -90,12 +91,12 @@ def test_docker_config_moves_the_whole_directory(tmp_path: Path) -> None:
 def test_a_context_that_does_not_exist_or_is_broken_is_named(tmp_path: Path) -> None:
     use_context(tmp_path, "gone")
     with pytest.raises(ConfigurationError, match='context "gone" does not exist'):
-        endpoints({}, tmp_path)
+        endpoints({}, Configuration({}, tmp_path))
     make_context(tmp_path, "broken", "x")
     (meta,) = (tmp_path / ".docker/contexts/meta").glob("*/meta.json")
     meta.write_text("{")
     with pytest.raises(ConfigurationError, match='context "broken" can\'t be read'):
-        endpoints({"DOCKER_CONTEXT": "broken"}, tmp_path)
+        endpoints({"DOCKER_CONTEXT": "broken"}, Configuration({}, tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"currentContext": null}'])
@@ -106,6 +107,13 @@ def test_a_configuration_without_a_context_means_the_sockets(tmp_path: Path, con
 
 
 def test_only_a_unix_url_has_a_socket(tmp_path: Path) -> None:
-    (local,) = endpoints({"DOCKER_HOST": "unix:///a/b.sock"}, tmp_path)
-    (remote,) = endpoints({"DOCKER_HOST": "ssh://me@host"}, tmp_path)
+    (local,) = endpoints({"DOCKER_HOST": "unix:///a/b.sock"}, Configuration({}, tmp_path))
+    (remote,) = endpoints({"DOCKER_HOST": "ssh://me@host"}, Configuration({}, tmp_path))
     assert (local.socket, remote.socket) == (Path("/a/b.sock"), None)
+
+
+def test_a_configuration_that_names_no_context_in_words_means_the_usual_sockets(tmp_path: Path) -> None:
+    (tmp_path / ".docker").mkdir()
+    for broken in ('{"currentContext": [1]}', "[", "[]", "[" * 100_000, '\ufeff{"currentContext": ""}'):
+        (tmp_path / ".docker/config.json").write_text(broken, encoding="utf-8")
+        assert urls({}, tmp_path) == ["unix:///var/run/docker.sock"]
