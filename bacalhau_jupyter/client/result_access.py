@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 import threading
 import weakref
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bacalhau_jupyter.client.progress import run_shown
 from bacalhau_jupyter.client.result_record import Finished
 from bacalhau_jupyter.client.result_tree import HIDDEN, Part, ResultTree, clash
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job as JobModel
@@ -49,7 +49,7 @@ class ResultAccess(Finished):
                 try:
                     self._run(lambda tree, progress: tree.save(directory, progress=progress))
                 except BaseException:
-                    shutil.rmtree(directory, ignore_errors=True)
+                    remove_tree(directory)
                     raise
                 self._directory = directory
             return self._directory

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import Conflict, NotFound
-from bacalhau_jupyter.transfer.files import Progress, io_failure, no_progress, remove_tree
+from bacalhau_jupyter.transfer.files import Progress, io_failure, no_progress
 from bacalhau_jupyter.transfer.readers import EntryKind, ResultEntry
 from bacalhau_jupyter.transfer.results import APPENDED, merge_results
 
@@ -163,7 +165,7 @@ class ResultTree:
             return file
         file = cache / "merged" / name
         if not await asyncio.to_thread(file.exists):
-            await asyncio.to_thread(file.parent.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(make_directories, file.parent)
             data = b"".join([chunk async for chunk in self.read(parts)])
             await asyncio.to_thread(file.write_bytes, data)
         return file

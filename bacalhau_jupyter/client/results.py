@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -20,6 +19,7 @@ from bacalhau_jupyter.client.result_sources import NoDownloader
 from bacalhau_jupyter.client.result_tables import choose_tables
 from bacalhau_jupyter.client.result_tree import HIDDEN
 from bacalhau_jupyter.client.tables import SIZE_LIMIT, Backend, TableFile, read_tables
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NotFound
 from bacalhau_jupyter.transfer.files import io_failure
 from bacalhau_jupyter.transfer.readers import ResultEntry
@@ -227,7 +227,7 @@ def fresh_directory(path: Path) -> Iterator[Path]:
         yield path
     except BaseException:
         if not existed:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
         raise
 
 

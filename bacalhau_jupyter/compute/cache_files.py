@@ -22,6 +22,8 @@ from pathlib import Path
 import msgspec
 
 from bacalhau_jupyter.compute.cache_index import Entry
+from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.trees import make_directories, walk
 
 # The owner keeps it: `cp` takes modes along, and a job of the node's user goes on to write what it copied. What keeps
 # it from writing here are the engines (decision 0016), modes would not: the owner may change them.
@@ -74,14 +76,14 @@ class CacheFiles:
 
     def open(self) -> list[tuple[int, Entry]]:
         """Remove what a crash left half done; return the entries that are there with the times of their last use."""
-        shutil.rmtree(self.incoming, ignore_errors=True)
+        remove_tree(self.incoming)
         for directory in (self.entries.parent, self.entries, self.incoming):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = []
         for directory in self.entries.iterdir():
             entry = _described(directory)
             if entry is None:
-                _remove(directory)
+                remove_tree(directory)
             else:
                 found.append(((directory / _DESCRIPTION).stat().st_mtime_ns, entry))
         return found
@@ -95,7 +97,7 @@ class CacheFiles:
 
     def give_up(self, directory: Path) -> None:
         """Remove what was being fetched, or what is left of it."""
-        _remove(directory.parent)
+        remove_tree(directory.parent)
 
     def seal(self, directory: Path, content: Path, key: str) -> Entry:
         """Make ``content``, which was fetched to somewhere in ``directory``, an entry.
@@ -107,10 +109,10 @@ class CacheFiles:
         OSError
             The disk is full, or the contents are not ours to seal.
         """
-        tree = _walk(content)
-        _check_fit(tree)
+        _check_fit(content)
         survey = Survey()
-        for path, found in tree:
+        for entry in walk(content):
+            path, found = _joined(content, entry.path), entry.info
             mode = stat.S_IMODE(found.st_mode)
             if stat.S_ISREG(found.st_mode) and mode & _WRITE:
                 os.chmod(path, mode & ~_WRITE)
@@ -118,11 +120,11 @@ class CacheFiles:
                 os.chmod(path, mode | 0o700)
             survey.add(found)
         relative = str(content.relative_to(directory))
-        entry = Entry(key, survey.size, survey.files, survey.disk, survey.changed_ns, relative)
-        (directory.parent / _DESCRIPTION).write_bytes(msgspec.json.encode(entry))
+        sealed = Entry(key, survey.size, survey.files, survey.disk, survey.changed_ns, relative)
+        (directory.parent / _DESCRIPTION).write_bytes(msgspec.json.encode(sealed))
         self.remove(key)
         directory.parent.rename(self.entries / key)
-        return entry
+        return sealed
 
     def share(self, entry: Entry, directory: Path) -> Path:
         """Show an entry in a directory of an execution: a tree of its own, of links to the same files.
@@ -138,17 +140,16 @@ class CacheFiles:
         target = directory / entry.path
         survey = Survey()
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            cut, top = len(str(source)), str(target)
-            for path, found in _walk(source):
-                survey.add(found)
-                _repeat(path, found, top + path[cut:])
+            make_directories(target.parent)
+            for each in walk(source):
+                survey.add(each.info)
+                _repeat(_joined(source, each.path), each.info, _joined(target, each.path))
         except FileNotFoundError as error:
-            _remove(target)
+            remove_tree(target)
             raise Spoiled from error
         told = (survey.size, survey.files, survey.changed_ns)
         if survey.writable or told != (entry.size, entry.files, entry.changed_ns):
-            _remove(target)
+            remove_tree(target)
             raise Spoiled
         with contextlib.suppress(OSError):
             os.utime(self.entries / entry.key / _DESCRIPTION)
@@ -157,9 +158,9 @@ class CacheFiles:
     def in_use(self, entry: Entry) -> bool:
         """Whether an execution holds links to the entry, so that removing it would free nothing now."""
         try:
-            for _, found in _walk(self._content(entry)):
-                if stat.S_ISREG(found.st_mode):
-                    return found.st_nlink > 1
+            for each in walk(self._content(entry)):
+                if stat.S_ISREG(each.info.st_mode):
+                    return each.info.st_nlink > 1
         except OSError:
             return False
         return False
@@ -175,7 +176,7 @@ class CacheFiles:
         # At once: no half an entry may stay under its name.
         gone = self.incoming / uuid.uuid4().hex
         directory.rename(gone)
-        _remove(gone)
+        remove_tree(gone)
 
 
 def move(content: Path, directory: Path, target: Path) -> Path:
@@ -183,7 +184,7 @@ def move(content: Path, directory: Path, target: Path) -> Path:
     place = target / content.relative_to(directory)
     if place.is_dir():
         place.rmdir()  # the empty directory that was made for the input
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directories(place.parent, 0o700)
     shutil.move(content, place)
     return place
 
@@ -197,21 +198,15 @@ def _described(directory: Path) -> Entry | None:
     return entry if whole else None
 
 
-def _check_fit(tree: list[tuple[str, os.stat_result]]) -> None:
-    for path, found in tree:
-        kind = found.st_mode
+def _check_fit(content: Path) -> None:
+    for entry in walk(content):
+        kind = entry.info.st_mode
         if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISLNK(kind)):
-            raise Unfit(path)
+            raise Unfit(_joined(content, entry.path))
 
 
-def _walk(top: Path) -> list[tuple[str, os.stat_result]]:
-    """List a tree, parents first, no link followed."""
-    found = [(str(top), os.lstat(top))]
-    for path, about in found:
-        if stat.S_ISDIR(about.st_mode):
-            with os.scandir(path) as entries:
-                found += [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
-    return found
+def _joined(top: Path, path: str) -> str:
+    return f"{top}/{path}" if path else str(top)
 
 
 def _repeat(path: str, found: os.stat_result, target: str) -> None:
@@ -239,10 +234,3 @@ def _copy(path: str, target: str) -> None:
             fcntl.ioctl(copied.fileno(), _FICLONE, source.fileno())
         except OSError:
             shutil.copyfileobj(source, copied)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, read_frames
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
 from bacalhau_jupyter.models.execution import RUN_OUTPUT_LIMIT, RunCommandResult
 
@@ -64,7 +64,7 @@ class Places:
 
     def fresh_inputs(self, execution_id: str, count: int) -> list[Path]:
         """Empty directories for the inputs; what an earlier try brought is removed."""
-        shutil.rmtree(self.directory(execution_id) / "inputs", ignore_errors=True)
+        remove_tree(self.directory(execution_id) / "inputs")
         directories = [self.input(execution_id, index) for index in range(count)]
         for directory in directories:
             _make_private(directory, self.directory(execution_id))
@@ -82,13 +82,11 @@ class Places:
 
     def remove_inputs(self, execution_id: str) -> None:
         """Remove fetched inputs; links and mounts that lead elsewhere are not followed."""
-        shutil.rmtree(self.directory(execution_id) / "inputs", ignore_errors=True)
+        remove_tree(self.directory(execution_id) / "inputs")
 
     def remove(self, execution_id: str) -> bool:
         """Remove the directory; False when something of it is left."""
-        directory = self.directory(execution_id)
-        shutil.rmtree(directory, ignore_errors=True)
-        return not directory.exists()
+        return remove_tree(self.directory(execution_id)) is None
 
     def cut_log(self, execution_id: str) -> None:
         """Keep about the first megabyte of a log that nobody writes any more."""

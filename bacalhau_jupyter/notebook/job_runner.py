@@ -63,7 +63,7 @@ def write(directory: str, name: str, data: bytes) -> None:
 
 def save(name: str, value: "Any", directory: str) -> None:
     """Write a variable for the notebook; nothing that would have to be unpickled there."""
-    os.makedirs(directory, exist_ok=True)
+    os.makedirs(directory, exist_ok=True)  # noqa: TID251
     module, kind = type(value).__module__.split(".")[0], type(value).__name__
     if module == "pandas" and kind == "Series":
         save_frame(name + ".series", value.to_frame(name if value.name is None else value.name), directory)

@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import IOFailure, NotImplementedHere
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
-from bacalhau_jupyter.transfer.files import io_failure, remove_tree, run_interruptible
+from bacalhau_jupyter.transfer.files import io_failure, run_interruptible
 from bacalhau_jupyter.transfer.packing import pack_into
 from bacalhau_jupyter.transfer.s3_managed import COMPONENT, TYPE
 from bacalhau_jupyter.transfer.upload import upload_file

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
@@ -193,8 +194,8 @@ def _check_access(path: Path, wanted: _Wanted) -> None:
 
 def _create(path: Path, kind: str) -> None:
     if kind == "dir":
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directories(path, 0o700)
         return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directories(path.parent, 0o700)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     os.close(os.open(path, flags, 0o600))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
@@ -24,7 +25,7 @@ from bacalhau_jupyter.sources.partitions import (
     parse_partition,
     selector,
 )
-from bacalhau_jupyter.transfer.files import io_failure, remove_tree, run_interruptible
+from bacalhau_jupyter.transfer.files import io_failure, run_interruptible
 from bacalhau_jupyter.transfer.s3 import (
     S3Clients,
     S3Location,

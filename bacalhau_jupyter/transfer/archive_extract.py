@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.transfer.archive_index import ArchiveEntry, ArchiveIndex
 from bacalhau_jupyter.transfer.archive_names import refused, sane_mode
 from bacalhau_jupyter.transfer.readers import EntryKind
@@ -75,9 +76,9 @@ def make_tree(root: Path, entries: Sequence[ArchiveEntry]) -> None:
     for entry in entries:
         path = root / entry.path
         if entry.kind is EntryKind.DIRECTORY:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directories(path, 0o700)
             continue
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directories(path.parent, 0o700)
         if entry.kind is EntryKind.FILE and not entry.size:
             os.close(_create(path))
             _dress(path, entry)

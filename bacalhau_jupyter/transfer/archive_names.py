@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from bacalhau_jupyter.lib.trees import MAX_DEPTH
 from bacalhau_jupyter.models.errors import IOFailure
 
 COMPONENT = "Archive"
@@ -30,9 +31,11 @@ def safe_name(name: str) -> str:
     """
     if name.startswith("/") or "\0" in name or (os.name == "nt" and ("\\" in name or ":" in name)):
         raise refused(f"{name!r} is not a relative path")
-    if len(name) > _MAX_PATH:
-        raise refused(f"{name[:40]!r}… is a name of {len(name)} characters")
     parts = [part for part in name.split("/") if part not in ("", ".")]
+    if len(parts) > MAX_DEPTH:
+        raise refused(f"{name[:40]!r}… lies {len(parts) - 1} directories deep; {MAX_DEPTH} are the most")
+    if len(name) > _MAX_PATH:
+        raise refused(f"{name[:40]!r}… is a name of {len(name)} characters; {_MAX_PATH} are the most")
     if ".." in parts:
         raise refused(f"{name!r} leads outside")
     return "/".join(parts)

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure
 from bacalhau_jupyter.transfer.archive_extract import (
     HEADER,
@@ -42,7 +43,6 @@ from bacalhau_jupyter.transfer.files import (
     free_bytes,
     io_failure,
     no_progress,
-    remove_tree,
 )
 from bacalhau_jupyter.transfer.readers import EntryKind, ResultEntry
 from bacalhau_jupyter.transfer.results import merge_results

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import IOFailure
-from bacalhau_jupyter.transfer.files import Progress, io_failure, no_progress, remove_tree, run_interruptible
+from bacalhau_jupyter.transfer.files import Progress, io_failure, no_progress, run_interruptible
 from bacalhau_jupyter.transfer.packing import COMPONENT, PackReport, pack_into
 from bacalhau_jupyter.transfer.unpacking import Limits, UnpackReport, unpack_into
 

@@ -45,6 +45,7 @@ CHUNK = 1 << 20
 """Bytes moved at a time: what a transfer holds in memory, and how often it reports and can be called off."""
 
 _STOP_TIMEOUT = 10.0
+_LONG_PATH = 400
 _slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
 
 
@@ -105,18 +106,14 @@ def io_failure(error: OSError, action: str, path: Path, component: str) -> IOFai
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(path, component)
     reason = error.strerror or str(error) or type(error).__name__
-    return IOFailure(f"could not {action} {path}: {reason[:1].lower()}{reason[1:]}", component=component)
+    return IOFailure(
+        f"could not {action} {shortened(str(path))}: {reason[:1].lower()}{reason[1:]}", component=component
+    )
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a file or directory of ours, however it is; what can't be removed stays."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        try:
-            path.unlink()
-        except OSError:
-            return
+def shortened(path: str) -> str:
+    """Return a path for a message: of one that fills pages its beginning and end."""
+    return path if len(path) <= _LONG_PATH else f"{path[: _LONG_PATH // 2]}…{path[-_LONG_PATH // 2 :]}"
 
 
 async def run_interruptible(work: Callable[[threading.Event], T]) -> T:

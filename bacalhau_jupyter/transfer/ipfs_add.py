@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.transfer.files import CHUNK, Progress, io_failure, no_progress
 from bacalhau_jupyter.transfer.ipfs import IpfsNode
@@ -134,19 +135,12 @@ class _Form:
 
     def _walk(self) -> Iterator[tuple[str, os.stat_result]]:
         """Yield names relative to the root (itself as ``""``), each directory right before its entries."""
-        pending = [""]
-        while pending:
-            name = pending.pop()
-            try:
-                info = (self._root / name).lstat()
-                here = (self._root / name).iterdir() if stat.S_ISDIR(info.st_mode) else ()
-                children = [child.name for child in here]
-            except OSError as error:
-                raise io_failure(error, "read", self._root / name, self._component) from error
-            yield name, info
-            pending += [
-                f"{name}/{child}".lstrip("/") for child in sorted(children, key=os.fsencode, reverse=True)
-            ]
+        try:
+            for entry in walk(self._root, deepest=MAX_DEPTH):
+                yield entry.path, entry.info
+        except OSError as error:
+            path = Path(error.filename or self._root)
+            raise io_failure(error, "read", path, self._component) from error
 
     def _header(self, name: str, kind: str) -> bytes:
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, NetworkFailure
 from bacalhau_jupyter.transfer.files import (
     Progress,
@@ -21,7 +22,6 @@ from bacalhau_jupyter.transfer.files import (
     free_bytes,
     io_failure,
     no_progress,
-    remove_tree,
 )
 from bacalhau_jupyter.transfer.ipfs import IpfsNode, IpfsStat
 from bacalhau_jupyter.transfer.ipfs_disk import (

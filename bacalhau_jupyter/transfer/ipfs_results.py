@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
+from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BadRequest, NetworkFailure, NotFound
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.files import Progress, io_failure, no_progress, remove_tree
+from bacalhau_jupyter.transfer.files import Progress, io_failure, no_progress
 from bacalhau_jupyter.transfer.ipfs import IpfsNode
 from bacalhau_jupyter.transfer.ipfs_errors import READ_TIMEOUT_S
 from bacalhau_jupyter.transfer.ipfs_get import IpfsDownload
@@ -101,7 +103,7 @@ class IpfsResultReader:
             raise io_failure(error, "write the results to", target, _COMPONENT) from error
         try:
             place = part / "all" / wanted
-            await asyncio.to_thread(place.parent.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(make_directories, place.parent)
             if entry is not None and entry.kind is EntryKind.LINK:
                 await asyncio.to_thread(place.symlink_to, entry.target)
             else:

@@ -17,8 +17,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, NetworkFailure, TimedOut
-from bacalhau_jupyter.transfer.files import io_failure, remove_tree
+from bacalhau_jupyter.transfer.files import io_failure
 from bacalhau_jupyter.transfer.ipfs import IpfsNode
 
 _COMPONENT = "IPFSSwarm"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import threading
 from pathlib import Path
 
+from bacalhau_jupyter.lib.trees import walk
 from bacalhau_jupyter.transfer.files import check_interrupted
 
 
@@ -22,18 +22,9 @@ def measure(directory: Path, stop: threading.Event | None = None) -> tuple[int, 
         ``stop`` was set.
     """
     size = files = 0
-    pending = [os.fspath(directory)]
-    while pending:
+    for entry in walk(directory, lambda _path, _error: None):
         check_interrupted(stop)
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    info = entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(info.st_mode):
-                        pending.append(entry.path)
-                    elif stat.S_ISREG(info.st_mode):
-                        size += info.st_size
-                        files += 1
-        except OSError:
-            continue
+        if stat.S_ISREG(entry.info.st_mode):
+            size += entry.info.st_size
+            files += 1
     return size, files

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.transfer.archive_blocks import BLOCK, BlockWriter
 from bacalhau_jupyter.transfer.archive_index import MAX_ENTRIES, ArchiveEntry, trailer
@@ -89,16 +90,8 @@ class _Packer:
 
     def _walk(self) -> Iterator[tuple[str, os.stat_result]]:
         """Yield names relative to the root, each directory before its entries, sorted."""
-        pending = ["."]
-        while pending:
-            name = pending.pop()
-            info = (self.root / name).lstat()
-            yield name, info
-            if stat.S_ISDIR(info.st_mode):
-                children = sorted(
-                    (child.name for child in (self.root / name).iterdir()), key=os.fsencode, reverse=True
-                )
-                pending.extend(child if name == "." else f"{name}/{child}" for child in children)
+        for entry in walk(self.root, deepest=MAX_DEPTH):
+            yield entry.path or ".", entry.info
 
     def _add_other(self, name: str, info: os.stat_result) -> None:
         member = _member(name, info)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.trees import walk
 from bacalhau_jupyter.models.errors import Conflict
 from bacalhau_jupyter.transfer.files import io_failure
 
@@ -47,7 +50,7 @@ def merge_results(directories: Sequence[Path], target: Path) -> None:
                     _append(source, destination)
                 else:
                     source.rename(destination)
-            shutil.rmtree(directory, ignore_errors=True)
+            remove_tree(directory)
     except OSError as error:
         raise io_failure(error, "write the results to", target, _COMPONENT) from error
 
@@ -76,20 +79,9 @@ def _find_clashes(directories: Sequence[Path], target: Path) -> None:
 
 def _entries(directory: Path) -> Iterator[tuple[str, bool]]:
     """Yield names below a directory, parents first, sorted, and whether each is a directory; links are not followed."""
-    pending = [""]
-    while pending:
-        name = pending.pop()
-        if name:
-            yield name, True
-        here = sorted(os.scandir(directory / name), key=lambda entry: entry.name)
-        for entry in here:
-            if not entry.is_dir(follow_symlinks=False):
-                yield f"{name}/{entry.name}".lstrip("/"), False
-        pending.extend(
-            f"{name}/{entry.name}".lstrip("/")
-            for entry in reversed(here)
-            if entry.is_dir(follow_symlinks=False)
-        )
+    for entry in walk(directory):
+        if entry.path:
+            yield entry.path, stat.S_ISDIR(entry.info.st_mode)
 
 
 def _append(source: Path, destination: Path) -> None:

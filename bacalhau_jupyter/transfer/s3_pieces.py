@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.transfer.files import CHUNK, Progress
 from bacalhau_jupyter.transfer.s3_listing import S3Object
 
@@ -73,7 +74,7 @@ def prepare(items: Sequence[S3Object], names: Mapping[str, str], directory: Path
         name = names[item.key]
         parent = name.rpartition("/")[0]
         if parent not in made:
-            (directory / parent).mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_directories(directory / parent, 0o755)
             made.add(parent)
         if not item.size:
             (directory / name).touch(0o644)

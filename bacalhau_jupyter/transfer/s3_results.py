@@ -14,6 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.files import (
@@ -21,7 +22,6 @@ from bacalhau_jupyter.transfer.files import (
     Progress,
     io_failure,
     no_progress,
-    remove_tree,
     run_interruptible,
 )
 from bacalhau_jupyter.transfer.readers import EntryKind, ResultEntry, ResultReader

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.transfer.files import (
     CHUNK,
@@ -124,11 +126,8 @@ def _size(path: Path) -> int:
 
 def _every_file(directory: Path) -> list[Path]:
     """Return what is a file or a link, sorted; directories are entered, links to them are not."""
-    found: list[Path] = []
-    for here, names, files in os.walk(directory):
-        links = [name for name in names if (Path(here) / name).is_symlink()]
-        found += [Path(here) / name for name in (*files, *links)]
-    return sorted(found)
+    entries = walk(directory, deepest=MAX_DEPTH)
+    return sorted(directory / entry.path for entry in entries if not stat.S_ISDIR(entry.info.st_mode))
 
 
 def _contents(path: Path, root: Path, component: str) -> Iterator[bytes]:

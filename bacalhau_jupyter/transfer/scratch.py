@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 import weakref
 from pathlib import Path
+
+from bacalhau_jupyter.lib.removal import remove_tree
 
 _PREFIX = "bacalhau-result-"
 
@@ -24,7 +25,7 @@ def scratch_directory(owner: object | None = None) -> Path:
         pid = old.name.removeprefix(_PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
             if pid.isdigit() and old.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
-                shutil.rmtree(old, ignore_errors=True)
+                remove_tree(old)
     directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     if owner is not None:
         weakref.finalize(owner, _remove, directory, os.getpid())
@@ -34,7 +35,7 @@ def scratch_directory(owner: object | None = None) -> Path:
 def _remove(directory: Path, owner: int) -> None:
     """Remove a directory; a forked child leaves its parent's alone."""
     if os.getpid() == owner:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_tree(directory)
 
 
 def _is_alive(pid: int) -> bool:

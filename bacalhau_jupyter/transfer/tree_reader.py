@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.trees import copy_tree, make_directories, walk
 from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.transfer.archive_ranges import read_file
-from bacalhau_jupyter.transfer.files import Progress, io_failure, no_progress, remove_tree
+from bacalhau_jupyter.transfer.files import Progress, io_failure, no_progress
 from bacalhau_jupyter.transfer.readers import EntryKind, ResultEntry
 from bacalhau_jupyter.transfer.results import merge_results
 
@@ -68,9 +70,9 @@ class TreeReader:
         part = Path(tempfile.mkdtemp(prefix=".bacalhau-get-", dir=target))
         try:
             place = part / path
-            place.parent.mkdir(parents=True, exist_ok=True)
+            make_directories(place.parent)
             if source.is_dir() and not source.is_symlink():
-                shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
+                copy_tree(source, place, metadata=True)
             else:
                 shutil.copy2(source, place, follow_symlinks=False)
             merge_results([part], target)
@@ -90,16 +92,13 @@ def missing(name: str, path: str) -> NotFound:
 
 def _entries(root: Path) -> list[ResultEntry]:
     found: list[ResultEntry] = []
-    pending = [""]
-    while pending:
-        name = pending.pop()
-        for entry in os.scandir(root / name):
-            path = f"{name}/{entry.name}".lstrip("/")
-            if entry.is_symlink():
-                found.append(ResultEntry(path, 0, EntryKind.LINK, os.readlink(root / path)))  # noqa: PTH115
-            elif entry.is_dir(follow_symlinks=False):
-                found.append(ResultEntry(path, 0, EntryKind.DIRECTORY))
-                pending.append(path)
-            else:
-                found.append(ResultEntry(path, entry.stat(follow_symlinks=False).st_size))
+    for entry in walk(root):
+        mode, path = entry.info.st_mode, entry.path
+        if stat.S_ISLNK(mode):
+            target = os.readlink(entry.name, dir_fd=entry.directory)
+            found.append(ResultEntry(path, 0, EntryKind.LINK, target))
+        elif not stat.S_ISDIR(mode):
+            found.append(ResultEntry(path, entry.info.st_size))
+        elif path:
+            found.append(ResultEntry(path, 0, EntryKind.DIRECTORY))
     return sorted(found, key=lambda item: item.path.split("/"))

@@ -106,9 +106,7 @@ class _Unpacker:
         self.report.members += 1
         if self.report.members > self.limits.max_members:
             raise refused(f"it holds more than {self.limits.max_members} members")
-        self.name_bytes += len(member.name) + len(member.linkname)
-        if self.name_bytes > _MAX_NAMES:
-            raise refused(f"its names take more than {format_bytes(_MAX_NAMES)}")
+        self._count_name(len(member.name) + len(member.linkname))
         name = safe_name(member.name)
         if member.isdir():
             self._directory(name, member)
@@ -141,15 +139,23 @@ class _Unpacker:
 
     def _parents(self, name: str) -> None:
         """Make the directories above a member; an archive need not list them."""
+        missing: list[str] = []
         parent = name.rpartition("/")[0]
-        if self.kinds.get(parent) == tarfile.DIRTYPE:
-            return
-        if parent in self.kinds:
+        while parent not in self.kinds:
+            missing.append(parent)
+            self._count_name(len(parent))
+            parent = parent.rpartition("/")[0]
+        if self.kinds[parent] != tarfile.DIRTYPE:
             raise refused(f"{name!r} would be written through {parent!r}, which is not a directory")
-        self._parents(parent)
-        (self.root / parent).mkdir(mode=0o700)
-        self.kinds[parent] = tarfile.DIRTYPE
-        self.directories.append((parent, 0o755, 0))
+        for directory in reversed(missing):
+            (self.root / directory).mkdir(mode=0o700)
+            self.kinds[directory] = tarfile.DIRTYPE
+            self.directories.append((directory, 0o755, 0))
+
+    def _count_name(self, characters: int) -> None:
+        self.name_bytes += characters
+        if self.name_bytes > _MAX_NAMES:
+            raise refused(f"its names take more than {format_bytes(_MAX_NAMES)}")
 
     def _file(self, name: str, member: tarfile.TarInfo) -> None:
         if self.report.size + member.size > self.limits.max_bytes:

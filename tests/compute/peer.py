@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import stat
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from bacalhau_jupyter.engines.logfile import STDOUT, LogWriter
 from bacalhau_jupyter.engines.noop import NoopEngine
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.lib.database import Database
+from bacalhau_jupyter.lib.trees import walk
 from bacalhau_jupyter.models.errors import HandshakeRequired
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.messages import (
@@ -231,8 +233,8 @@ class StubPublisher:
             await self.hang.wait()
         if self.error is not None:
             raise self.error
-        files = [path for path in request.directory.rglob("*") if path.is_file()]
-        found = {str(path.relative_to(request.directory)): path.read_text() for path in files}
+        entries = [entry.path for entry in walk(request.directory) if stat.S_ISREG(entry.info.st_mode)]
+        found = {path: (request.directory / path).read_text() for path in entries}
         self.published[request.execution.id] = found
         return SpecConfig(type="stub", params={"Execution": request.execution.id})
 

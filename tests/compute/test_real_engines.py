@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.engines.registry import load_engines
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.messages import ComputeError, ExecutionLogsRequest, RunResult
 from bacalhau_jupyter.models.spec import SpecConfig, Task, Timeouts
 from tests.compute.makers import an_input, an_output, make_execution, make_task
@@ -43,6 +45,8 @@ async def node(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> A
         await it.peer.cancel(record.execution)
     await it.idle()
     await it.stop()
+    # pytest's own removal recurses.
+    remove_tree(tmp_path)
 
 
 class RealBench(Bench):
@@ -173,3 +177,29 @@ async def test_lines_reach_a_follower_while_the_program_runs(node: RealBench) ->
     assert len(arrivals) == 5
     assert arrivals[-1] - arrivals[0] > 0.3
     assert isinstance(await ends(node), RunResult)
+
+
+NEST = (
+    'cd outputs; p=$(yes d | head -n 600 | tr "\\n" /); for i in %s; do mkdir -p $p; cd -P $p || exit 9; done'
+)
+
+
+async def test_directories_nested_1200_deep_are_published_and_removed(node: RealBench) -> None:
+    execution = await begin(node, node.shell(NEST % "1 2"))
+    result = await ends(node)
+    assert isinstance(result, RunResult), result
+    assert result.run_command_result is not None
+    assert result.run_command_result.exit_code == 0, result.run_command_result
+    await node.idle()
+    assert not node.node._places.directory(execution.id).exists()
+
+
+async def test_a_job_that_nests_deeper_than_paths_go_ends_and_housekeeping_removes_it(
+    node: RealBench,
+) -> None:
+    execution = await begin(node, node.shell(NEST % "1 2 3 4 5"))
+    await ends(node)
+    await node.idle()
+    node.node.settings = dataclasses.replace(node.node.settings, directory_retention=0.0)
+    await node.node.tidy()
+    assert not node.node._places.directory(execution.id).exists()

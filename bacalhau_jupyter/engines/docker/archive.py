@@ -29,8 +29,10 @@ from bacalhau_jupyter.engines.docker.params import (
 from bacalhau_jupyter.engines.docker.placement import bind
 from bacalhau_jupyter.engines.docker.pulls import Abort
 from bacalhau_jupyter.engines.docker.streams import Stream
+from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
-from bacalhau_jupyter.transfer.files import io_failure, remove_tree
+from bacalhau_jupyter.transfer.files import io_failure
 from bacalhau_jupyter.transfer.unpacking import Limits, unpack_into
 
 PHASE_OUT = "copying results"
@@ -234,7 +236,7 @@ def _replace(copied: Path, output: OutputMount) -> None:
     if not copied.is_dir():
         raise engine_error(f'the Docker Engine sent no results for "{output.name}"')
     remove_tree(output.path)
-    output.path.parent.mkdir(parents=True, exist_ok=True)
+    make_directories(output.path.parent)
     copied.replace(output.path)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.engines.base import Progress
 from bacalhau_jupyter.engines.docker.params import COMPONENT
+from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import IOFailure
 
 BLOCK = 1 << 18
@@ -139,15 +140,9 @@ class _Packer:
 
 def _walk(item: Item) -> Iterator[tuple[str, str, os.stat_result]]:
     """Yield path, name and state of an item and everything below it, each directory before its entries."""
-    pending = [(str(item.path), item.name)]
-    while pending:
-        path, name = pending.pop()
-        info = os.lstat(path)
-        yield path, name, info
-        if stat.S_ISDIR(info.st_mode):
-            with os.scandir(path) as entries:
-                names = sorted((entry.name for entry in entries), reverse=True)
-            pending += [(f"{path}/{child}", f"{name}/{child}") for child in names]
+    for entry in walk(item.path, deepest=MAX_DEPTH):
+        below = f"/{entry.path}" if entry.path else ""
+        yield f"{item.path}{below}", f"{item.name}{below}", entry.info
 
 
 def _member(name: str, info: os.stat_result, kind: bytes, target: str = "") -> tarfile.TarInfo:

@@ -8,6 +8,7 @@ remove what they wrote, a short-lived helper container hands those files over.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from bacalhau_jupyter.engines.base import OutputMount
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
+from bacalhau_jupyter.lib.trees import walk
 
 OPEN_TO_ALL = 0o777
 HELPER_TIMEOUT = 60
@@ -108,9 +110,8 @@ def _any(directory: Path, test: Callable[[str, bool], bool]) -> bool:
 
 
 def _walk(directory: Path) -> Iterator[tuple[str, bool]]:
-    for folder, _, names in os.walk(directory):
-        yield folder, True
-        for name in names:
-            path = os.path.join(folder, name)  # noqa: PTH118  (thousands of results: no Path for each)
-            if not os.path.islink(path):  # noqa: PTH114
-                yield path, False
+    # A directory that can't be read is yielded before the walk goes on without it.
+    for entry in walk(directory, lambda _path, _error: None):
+        if not stat.S_ISLNK(entry.info.st_mode):
+            path = f"{directory}/{entry.path}" if entry.path else str(directory)
+            yield path, stat.S_ISDIR(entry.info.st_mode)

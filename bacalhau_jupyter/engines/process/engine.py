@@ -28,8 +28,9 @@ from bacalhau_jupyter.engines.base import (
 from bacalhau_jupyter.engines.process import bids, ending, host, spawn, tree, trial, watch
 from bacalhau_jupyter.engines.process.launch import STOP_GRACE_S, Launch, Tier, assemble
 from bacalhau_jupyter.engines.process.params import ENGINE_TYPE
-from bacalhau_jupyter.engines.process.state import About, State, existing, remove_tree
+from bacalhau_jupyter.engines.process.state import About, State, existing
 from bacalhau_jupyter.engines.process.view import TooManyEntries
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import ConfigurationError, EngineError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 

@@ -8,6 +8,8 @@ import pwd
 import stat
 from pathlib import Path
 
+from bacalhau_jupyter.lib.trees import walk
+
 FIRST_JOB_UID = 61500
 JOB_UIDS = 3900
 """Jobs of a node that runs as root get uids from here: above people, below ``nobody`` and what containers map."""
@@ -107,6 +109,10 @@ def readable_by_others(path: Path, *, parents: bool) -> bool:
         mode = path.stat().st_mode
     except OSError:
         return False
+    return _readable(mode)
+
+
+def _readable(mode: int) -> bool:
     needed = stat.S_IROTH | stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH
     return mode & needed == needed
 
@@ -115,10 +121,10 @@ def tree_readable_by_others(path: Path, *, parents: bool) -> bool:
     """Like `readable_by_others`, for everything below ``path``, too."""
     if not readable_by_others(path, parents=parents):
         return False
-    if path.is_dir():
-        for directory, names, files in os.walk(path):
-            for name in [*names, *files]:
-                entry = Path(directory, name)
-                if not entry.is_symlink() and not readable_by_others(entry, parents=False):
-                    return False
-    return True
+    if not path.is_dir():
+        return True
+    unreadable: list[str] = []
+    for entry in walk(path.resolve(), lambda name, _error: unreadable.append(name)):
+        if unreadable or not _readable(entry.info.st_mode):
+            return False
+    return not unreadable

@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import stat
 
+from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.trees import walk
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.process.plan import Plan
@@ -33,18 +36,19 @@ def settle(plan: Plan) -> None:
 
 
 def _own(path: str) -> None:
-    facts = os.lstat(path)
-    kind = stat.S_IFMT(facts.st_mode)
-    if facts.st_uid != os.geteuid():
-        os.lchown(path, os.geteuid(), os.getegid())
-    if kind == stat.S_IFDIR:
-        os.chmod(path, facts.st_mode & 0o777 | 0o700)  # noqa: PTH101
-        for name in os.listdir(path):  # noqa: PTH208
-            _own(os.path.join(path, name))  # noqa: PTH118
-    elif kind == stat.S_IFREG:
-        os.chmod(path, facts.st_mode & 0o777 | 0o600)  # noqa: PTH101
-    elif kind != stat.S_IFLNK:
-        os.unlink(path)  # noqa: PTH108 - devices, sockets and pipes are no results
+    """Take a tree over; directories are opened up before they are entered."""
+    for entry in walk(path):
+        name, directory = entry.name, entry.directory
+        mode = entry.info.st_mode
+        kind = stat.S_IFMT(mode)
+        if entry.info.st_uid != os.geteuid():
+            os.chown(name, os.geteuid(), os.getegid(), dir_fd=directory, follow_symlinks=False)
+        if kind == stat.S_IFDIR:
+            os.chmod(name, mode & 0o777 | 0o700, dir_fd=directory)
+        elif kind == stat.S_IFREG:
+            os.chmod(name, mode & 0o777 | 0o600, dir_fd=directory)
+        elif kind != stat.S_IFLNK:
+            os.unlink(name, dir_fd=directory)  # devices, sockets and pipes are no results
 
 
 def _move(source: str, target: str) -> None:
@@ -54,18 +58,17 @@ def _move(source: str, target: str) -> None:
     except OSError as error:
         if error.errno != 18:  # EXDEV: another file system
             raise
-    facts = os.lstat(source)
-    if stat.S_ISDIR(facts.st_mode):
-        os.makedirs(target, mode=0o700, exist_ok=True)  # noqa: PTH103
-        for name in os.listdir(source):  # noqa: PTH208
-            _move(os.path.join(source, name), os.path.join(target, name))  # noqa: PTH118
-        os.rmdir(source)  # noqa: PTH106
-    elif stat.S_ISLNK(facts.st_mode):
-        os.symlink(os.readlink(source), target)  # noqa: PTH211, PTH115
-        os.unlink(source)  # noqa: PTH108
-    else:
-        _copy(source, target, facts)
-        os.unlink(source)  # noqa: PTH108
+    for entry in walk(source):
+        read = f"{source}/{entry.path}" if entry.path else source
+        written = f"{target}/{entry.path}" if entry.path else target
+        if stat.S_ISDIR(entry.info.st_mode):
+            if not os.path.isdir(written):  # noqa: PTH112
+                os.mkdir(written, 0o700)  # noqa: PTH102
+        elif stat.S_ISLNK(entry.info.st_mode):
+            os.symlink(os.readlink(read), written)  # noqa: PTH211, PTH115
+        else:
+            _copy(read, written, entry.info)
+    remove_tree(source)
 
 
 def _copy(source: str, target: str, facts: os.stat_result) -> None:

@@ -6,11 +6,14 @@ link), and the confinement keeps them read-only.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from bacalhau_jupyter.engines.process import host
+from bacalhau_jupyter.lib.trees import copy_tree, make_directories, walk
 
 MAX_LINKS = 20_000
 """Above this many files a directory appears as one link."""
@@ -28,20 +31,17 @@ def mirror(source: Path, target: Path, ours: Path | None) -> None:
         hard link would change the original's metadata.
     """
     if not source.is_dir():
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(target.parent)
         _link(source, target, ours)
         return
     if not target.exists() and _count(source) > MAX_LINKS:
         target.symlink_to(source)
         return
-    for directory, names, files in os.walk(source):
-        place = target / Path(directory).relative_to(source)
-        place.mkdir(parents=True, exist_ok=True)
-        for name in files:
-            _link(Path(directory, name), place / name, ours)
-        for name in names:
-            if Path(directory, name).is_symlink():
-                _link(Path(directory, name), place / name, ours)
+    for entry in walk(source.resolve(), _leave_out):
+        if stat.S_ISDIR(entry.info.st_mode):
+            make_directories(target / entry.path)
+        else:
+            _link(source / entry.path, target / entry.path, ours)
 
 
 def _link(source: Path, target: Path, ours: Path | None) -> None:
@@ -55,12 +55,11 @@ def _link(source: Path, target: Path, ours: Path | None) -> None:
 
 
 def _count(source: Path) -> int:
-    total = 0
-    for _, names, files in os.walk(source):
-        total += len(names) + len(files)
-        if total > MAX_LINKS:
-            break
-    return total
+    return sum(1 for _ in itertools.islice(walk(source.resolve(), _leave_out), 1, MAX_LINKS + 2))
+
+
+def _leave_out(_path: str, _error: OSError) -> None:
+    """Go on: what can't be read here is not shown."""
 
 
 def open_way(root: Path, target: Path, user: int) -> None:
@@ -75,7 +74,7 @@ def open_way(root: Path, target: Path, user: int) -> None:
 def copy(source: Path, target: Path, user: int) -> None:
     """Copy ``source`` to ``target`` so that ``user`` can read it, and nobody else but the node."""
     if source.is_dir():
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        copy_tree(source.resolve(), target)
     else:
         shutil.copyfile(source, target)
     hand_over(target, user)
@@ -83,17 +82,11 @@ def copy(source: Path, target: Path, user: int) -> None:
 
 def hand_over(path: Path, user: int) -> None:
     """Let the group ``user`` read a tree of the node's own."""
-    for directory, names, files in os.walk(path):
-        for name in [*names, *files]:
-            _readable_for(Path(directory, name), user)
-    _readable_for(path, user)
-
-
-def _readable_for(path: Path, user: int) -> None:
-    if not path.is_symlink():
-        mode = path.stat().st_mode & 0o700
-        os.chown(path, -1, user)
-        path.chmod(mode | mode >> 3 & 0o050)
+    for entry in walk(path):
+        if not stat.S_ISLNK(entry.info.st_mode):
+            mode = entry.info.st_mode & 0o700
+            os.chown(entry.name, -1, user, dir_fd=entry.directory)
+            os.chmod(entry.name, mode | mode >> 3 & 0o050, dir_fd=entry.directory)
 
 
 def hand_over_directory(path: Path, user: int) -> None:

@@ -7,19 +7,17 @@ and looks as if it did not.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import marshal
 import os
 import re
-import shutil
-import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.process.plan import Plan
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import EngineError
 
 _RESERVED = 4096
@@ -160,25 +158,6 @@ def existing(root: Path) -> list[str]:
         return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
     except FileNotFoundError:
         return []
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a tree, whatever modes a job left on its directories."""
-
-    def open_up(_function: object, failed: str, _error: object) -> None:
-        entry = Path(failed)
-        for each in (entry.parent, entry):
-            with contextlib.suppress(OSError):
-                if stat.S_ISDIR(each.lstat().st_mode):
-                    each.chmod(0o700)
-        with contextlib.suppress(OSError):
-            if stat.S_ISDIR(entry.lstat().st_mode):
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink()
-
-    if path.exists():
-        shutil.rmtree(path, onerror=open_up)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
