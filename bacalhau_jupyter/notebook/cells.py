@@ -22,6 +22,10 @@ from bacalhau_jupyter.notebook.values import Packed, pack
 KIT = {"process": "/inputs/.bacalhau", "docker": "/.bacalhau"}
 """Where a job finds the body and the variables. A container can't mount inside a read-only ``/inputs``."""
 
+_AGAIN = b"""# What a process that multiprocessing spawned runs in place of the cell's body; leaves no name behind.
+__import__("runpy").run_path(__file__[: -len("_bacalhau_cell.py")] + "job_runner.py")["fill"](globals())
+"""
+
 DEFAULT_SHELL_IMAGE = "debian:stable-slim"
 
 
@@ -78,7 +82,8 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> Job:
     BacalhauError
         No engine of the node can run it; the reason of each is named.
     """
-    body = cell.body.strip("\n")
+    # What stands above a Python body's first line counts: a traceback's line numbers are the cell's.
+    body = cell.body.rstrip("\n") if cell.language == "python" else cell.body.strip("\n")
     if cell.language == "docker" and not body.strip():
         _no_variables(cell)
         return build.docker(
@@ -174,6 +179,7 @@ def _kit(cell: Cell, body: str, target: str) -> tuple[InputSource, list[InputSou
         packed = {name: pack(name, value, python_body=True) for name, value in variables.items()}
         packed |= {name: Packed(name, "input", b"") for name in results}
         files["job_runner.py"] = resources.files(__package__).joinpath("job_runner.py").read_bytes()
+        files["_bacalhau_cell.py"] = _AGAIN
         files["cell.py"] = body.encode() + b"\n"
         files["cell.json"] = encode(
             {"in": {name: [item.file, item.kind] for name, item in packed.items()}, "out": list(cell.wanted)}

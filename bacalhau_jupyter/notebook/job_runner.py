@@ -1,8 +1,9 @@
-"""Runs the body of a ``%%bacalhau python`` cell inside the job. Standard library only.
+"""Runs the body of a ``%%bacalhau python`` cell inside the job, as ``__main__``. Standard library only.
 
-This file is shipped with the job, next to ``cell.py`` (the body) and ``cell.json`` (which variables go in and
-out). It must run on any Python from 3.8 on, so it imports nothing of this package. Each import is paid for by
-every cell: what only some cells need is imported where they need it.
+This file is shipped with the job, next to ``cell.py`` (the body), ``cell.json`` (which variables go in and out) and
+``_bacalhau_cell.py`` (what a process that multiprocessing spawns imports to find the body's functions). It must run on
+any Python from 3.8 on, so it imports nothing of this package. Each import is paid for by every cell: what only some
+cells need is imported where they need it.
 """
 
 # ruff: noqa: PTH100, PTH103, PTH109, PTH118, PTH120, PTH123
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+CELL = os.path.join(HERE, "cell.py")
+AGAIN = "_bacalhau_cell"
+"""The module of the kit by which a spawned process runs the body again, under another name than ``__main__``."""
 JSON_LIMIT = 64 * 1024 * 1024
 
 
@@ -143,16 +147,15 @@ def complain(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def show_error(source: str) -> None:
+def show_error() -> None:
     """Print the traceback of the body only, without this file's own frames."""
-    import linecache
     import traceback
 
-    linecache.cache["cell.py"] = (len(source), None, source.splitlines(True), "cell.py")
     kind, error, trace = sys.exc_info()
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
-    traceback.print_exception(kind, error, trace)
+    text = "".join(traceback.format_exception(kind, error, trace))
+    sys.stderr.write(text.replace('File "' + CELL + '"', 'File "cell.py"'))
     if isinstance(error, ModuleNotFoundError):
         hidden = os.environ.get("BACALHAU_PATHS_NOT_SHOWN")
         complain(
@@ -162,21 +165,30 @@ def show_error(source: str) -> None:
         )
 
 
+def fill(namespace: "dict[str, Any]") -> "dict[str, Any]":
+    """Load the notebook's variables into a module's namespace and run the body there; return what was asked for."""
+    spec = json.loads(read(os.path.join(HERE, "cell.json")))
+    namespace["__file__"] = CELL
+    for name, (file, kind) in spec["in"].items():
+        namespace[name] = load(os.path.join(HERE, "in", file), kind)
+    exec(compile(read(CELL), CELL, "exec"), namespace)
+    return spec
+
+
 def main() -> int:
     """Load the variables, run the body, save the variables."""
-    spec = json.loads(read(os.path.join(HERE, "cell.json")))
-    source = read(os.path.join(HERE, "cell.py")).decode()
     module = type(sys)("__main__")
-    module.__dict__["__file__"] = "cell.py"
+    # Spawned processes import the main module by this name: a second run needs the notebook's variables, too.
+    module.__spec__ = type(sys.__spec__)(AGAIN, None, origin=CELL)
+    module.__dict__["__builtins__"] = sys.modules["builtins"]
     sys.modules["__main__"] = module
-    sys.argv = ["cell.py"]
+    sys.argv = [CELL]
     sys.path[0] = os.getcwd()
+    sys.path.append(HERE)
     try:
-        for name, (file, kind) in spec["in"].items():
-            module.__dict__[name] = load(os.path.join(HERE, "in", file), kind)
-        exec(compile(source, "cell.py", "exec"), module.__dict__)
+        spec = fill(module.__dict__)
     except Exception:
-        show_error(source)
+        show_error()
         return 1
     outputs = os.path.join(os.environ.get("BACALHAU_OUTPUTS", "outputs"), ".bacalhau")
     for name in spec["out"]:

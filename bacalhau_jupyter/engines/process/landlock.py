@@ -34,6 +34,8 @@ WRITE = (
     | _REFER
     | TRUNCATE
 )
+SHARED_MEMORY = READ_FILE | WRITE_FILE | TRUNCATE | 1 << 5 | _MAKE_REG
+"""Make, open and remove files of a directory (1 << 5: ``REMOVE_FILE``), but not list it."""
 DEVICE = READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV
 _FOR_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 

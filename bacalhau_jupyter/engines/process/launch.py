@@ -72,6 +72,7 @@ class Confined:
     sandbox_files: list[str] = field(default_factory=list)
     status: bool = False
     moves: list[OutputMove] = field(default_factory=list)
+    advice: str = ""
 
 
 class Tier(Protocol):
@@ -105,7 +106,7 @@ def environment(launch: Launch, inputs: str, outputs: str, scratch: str) -> dict
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("LC_")
     }
     found.setdefault("LANG", "C.UTF-8")
-    user = _user_name(launch.user)
+    user = user_name(launch.user)
     search = [*python_env.search_path(launch.params.python), *SYSTEM_PATH]
     found |= {
         "PATH": ":".join(dict.fromkeys(search)),
@@ -134,7 +135,8 @@ def environment(launch: Launch, inputs: str, outputs: str, scratch: str) -> dict
     return found
 
 
-def _user_name(user: int) -> str:
+def user_name(user: int) -> str:
+    """Return the name of the job's user; ``job`` for a uid of its own and for one that this machine does not know."""
     if user >= 0:
         return "job"
     try:
@@ -220,5 +222,6 @@ def assemble(launch: Launch, confined: Confined, owned: Sequence[Path]) -> Plan:
         sandbox_files=confined.sandbox_files,
         status=confined.status,
         moves=confined.moves,
+        advice=confined.advice,
         owned=[str(path) for path in owned],
     )

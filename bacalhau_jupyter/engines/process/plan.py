@@ -42,6 +42,8 @@ class Plan(TypedDict):
         Whether the child gets a pipe, after ``sandbox_files``, on which bubblewrap reports that the job ran.
     moves, owned
         Result directories to move, and directories whose content is given back to the node's user.
+    advice
+        A sentence for a program that failed for want of what the tier can't give; "" for none.
     """
 
     execution: str
@@ -66,3 +68,4 @@ class Plan(TypedDict):
     status: bool
     moves: list[OutputMove]
     owned: list[str]
+    advice: str

@@ -33,6 +33,10 @@ def settle(plan: Plan) -> None:
             _move(os.path.join(move["source"], name), os.path.join(move["target"], name))  # noqa: PTH118
     for path in plan["owned"]:
         _own(path)
+    if plan["user"] >= 0:
+        from bacalhau_jupyter.engines.process import shm
+
+        shm.forget(plan["user"])
 
 
 def _own(path: str) -> None:

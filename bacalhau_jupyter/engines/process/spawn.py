@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import bacalhau_jupyter
-from bacalhau_jupyter.engines.process import supervisor, tree
+from bacalhau_jupyter.engines.process import shm, supervisor, tree
 from bacalhau_jupyter.engines.process.state import About, State
 
 # Our packages are given as empty shells: what their own __init__ modules import would cost more than all the rest.
@@ -97,6 +97,8 @@ def sweep(state: State, about: About | None) -> None:
         if time.monotonic() > deadline:
             return
         time.sleep(0.01)
+    if about and about.user >= 0:
+        shm.forget(about.user)
 
 
 def _everybody() -> list[int]:

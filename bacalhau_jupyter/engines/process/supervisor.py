@@ -15,7 +15,7 @@ import select
 import sys
 import time
 
-from bacalhau_jupyter.engines.process import confine, record, tree
+from bacalhau_jupyter.engines.process import advice, confine, record, tree
 from bacalhau_jupyter.engines.process.frames import MAX_PAYLOAD, STDERR, STDOUT, Log
 from bacalhau_jupyter.engines.process.presence import Node
 
@@ -52,6 +52,7 @@ class Supervisor:
         self.asked: set[int] = set()
         self.streams: dict[int, int] = {}
         self.reported = -1
+        self.tail = b""
         self.node: Node | None = None
         self.wake, wake_write = os.pipe()
         os.set_blocking(self.wake, False)
@@ -174,6 +175,8 @@ class Supervisor:
             self.log.write(self.streams[stream], data)
         except OSError as error:
             self._log_failed(error)
+        if self.plan["advice"] and self.streams[stream] == STDERR:
+            self.tail = (self.tail + data)[-advice.TAIL :]
         return True
 
     def _drain(self, stream: int, poll: select.poll) -> None:
@@ -248,7 +251,7 @@ class Supervisor:
         if not self.reason:
             killed = code == 137 and record.oom_kills() > self.oom_kills
             self.reason = "out of memory" if killed else "exited"
-        if self.plan["moves"] or self.plan["owned"]:
+        if self.plan["moves"] or self.plan["owned"] or self.plan["user"] >= 0:
             from bacalhau_jupyter.engines.process import settle
 
             try:
@@ -260,6 +263,8 @@ class Supervisor:
                     self._fail(f"the results could not be stored: {problem}")
         record.write_record(self.plan["record"], self.reason, code, self.error)
         try:
+            if self.reason == "exited" and code and advice.wanted(self.tail):
+                self.log.write(STDERR, self.plan["advice"].encode() + b"\n")
             self.log.end()
         except OSError:
             return  # the disk is full; the node ends the log when it reads the record

@@ -20,11 +20,14 @@ from bacalhau_jupyter.engines.process.launch import (
     Launch,
     environment,
     program,
+    user_name,
 )
+from bacalhau_jupyter.engines.process.tiers import accounts
 from bacalhau_jupyter.engines.process.view import Mount, View, lay_out
 from bacalhau_jupyter.models.errors import EngineError
 
 JOB_DIRECTORY = "/job"
+HOME = "/tmp"
 _VERSION_TIMEOUT_S = 5.0
 # Inherited by programs that run before the job's user is taken on, where they must not steer anything.
 _LOADER_VARIABLES = ("LD_", "GLIBC_", "GCONV_PATH", "LOCPATH", "MALLOC_", "NLSPATH")
@@ -50,14 +53,16 @@ class Bubblewrap:
         return ""
 
     def confine(self, launch: Launch) -> Confined:
-        env = environment(launch, INPUTS, OUTPUTS, "/tmp")
+        env = environment(launch, INPUTS, OUTPUTS, HOME)
         command = program(launch, env)
         arguments = [
             *_namespaces(launch),
-            *_base(staging.private_directory(launch.scratch / "tmp", launch.user)),
+            *_base(staging.private_directory(launch.scratch / "tmp", launch.user), launch),
             *_view(launch.view),
+            *_accounts(launch),
             *_mounts(launch),
             "--remount-ro", "/",
+            "--remount-ro", "/dev",
             "--chdir", _directory(launch.params.working_directory),
             "--seccomp", "4",
             "--json-status-fd", "5",
@@ -128,10 +133,12 @@ def _namespaces(launch: Launch) -> list[str]:
     return found
 
 
-def _base(scratch: Path) -> list[str]:
+def _base(scratch: Path, launch: Launch) -> list[str]:
     return [
         "--proc", "/proc",
+        "--ro-bind", "/dev/null", "/proc/keys",
         "--dev", "/dev",
+        "--perms", "1777", "--size", str(_shared_memory(launch)), "--tmpfs", "/dev/shm",
         "--bind", str(scratch), "/tmp",
         "--dir", "/var",
         "--symlink", "../tmp", "/var/tmp",
@@ -140,8 +147,20 @@ def _base(scratch: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def _shared_memory(launch: Launch) -> int:
+    """Return how many bytes ``/dev/shm`` may hold: as many as the job was granted, else half of the machine's."""
+    granted = launch.request.resources.memory
+    return granted or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _accounts(launch: Launch) -> list[str]:
+    """Show the job's own user by name; the people of this machine are not shown."""
+    files = accounts.write(launch.scratch, user_name(launch.user), launch.user, HOME)
+    return [option for file, place in files for option in ("--ro-bind", str(file), place)]
+
+
 def _view(view: View) -> list[str]:
-    shown = view.outermost()
+    shown = [path for path in view.outermost() if str(path) not in (accounts.PASSWD, accounts.GROUP)]
     # Spelled out, because bubblewrap makes a file's missing parents for its own user only.
     parents = {parent for path in shown for parent in path.parents if parent != Path("/")}
     found = [

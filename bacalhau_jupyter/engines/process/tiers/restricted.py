@@ -11,12 +11,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import landlock, seccomp, staging
+from bacalhau_jupyter.engines.process import landlock, seccomp, shm, staging
 from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Confined, Launch, environment, program
 from bacalhau_jupyter.engines.process.plan import OutputMove
 from bacalhau_jupyter.models.errors import EngineError
 
 LABEL = "restricted process (Landlock+seccomp)"
+_ADVICE = (
+    f"bacalhau: this job was a {LABEL} of the node's own user, which has no /dev/shm, no local sockets and no "
+    "terminals: use threads, subprocesses, or multiprocessing's Process with Pipe, or run it where bubblewrap works "
+    "or in a container (--image)"
+)
+_ADVICE_OTHER_USER = (
+    f"bacalhau: this job was a {LABEL}, which has no local sockets (multiprocessing's managers and forkserver) and no "
+    "terminals: use fork or spawn with queues and pools, or run it where bubblewrap works or in a container (--image)"
+)
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _PROC = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
 
@@ -60,6 +69,9 @@ class Restricted:
             *((str(path), landlock.READ) for path in (work, *readable)),
             *((str(path), landlock.WRITE) for path in (scratch, *writable)),
         ]
+        if launch.user >= 0:
+            # Others' files are closed by their modes and not listed; the job's own are removed when it ends.
+            rules.append((shm.PLACE, landlock.SHARED_MEMORY))
         return Confined(
             argv=program(launch, env),
             cwd=_directory(launch.params.working_directory, work),
@@ -69,6 +81,7 @@ class Restricted:
             filter=seccomp.program(self._profile(launch)),
             user=launch.user,
             moves=moves,
+            advice=_ADVICE if launch.user < 0 else _ADVICE_OTHER_USER,
         )
 
     def _profile(self, launch: Launch) -> seccomp.Profile:
