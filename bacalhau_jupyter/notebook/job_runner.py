@@ -167,7 +167,7 @@ def show_error() -> None:
 
 def fill(namespace: "dict[str, Any]") -> "dict[str, Any]":
     """Load the notebook's variables into a module's namespace and run the body there; return what was asked for."""
-    spec = json.loads(read(os.path.join(HERE, "cell.json")))
+    spec: dict[str, Any] = json.loads(read(os.path.join(HERE, "cell.json")))
     namespace["__file__"] = CELL
     for name, (file, kind) in spec["in"].items():
         namespace[name] = load(os.path.join(HERE, "in", file), kind)

@@ -7,6 +7,15 @@ import os
 PLACE = "/dev/shm"
 
 
+def usable() -> bool:
+    """Whether another user than root can make files there, as on a usual machine."""
+    try:
+        mode = os.stat(PLACE).st_mode  # noqa: PTH116
+    except OSError:
+        return False
+    return mode & 0o1003 == 0o1003
+
+
 def forget(user: int) -> None:
     """Remove the user's semaphores and shared memory: its uid goes to another job later."""
     try:

@@ -18,11 +18,11 @@ from bacalhau_jupyter.models.errors import EngineError
 
 LABEL = "restricted process (Landlock+seccomp)"
 _ADVICE = (
-    f"bacalhau: this job was a {LABEL} of the node's own user, which has no /dev/shm, no local sockets and no "
+    f"bacalhau: this job was a {LABEL}, which has no /dev/shm, no local sockets and no "
     "terminals: use threads, subprocesses, or multiprocessing's Process with Pipe, or run it where bubblewrap works "
     "or in a container (--image)"
 )
-_ADVICE_OTHER_USER = (
+_ADVICE_SHARED_MEMORY = (
     f"bacalhau: this job was a {LABEL}, which has no local sockets (multiprocessing's managers and forkserver) and no "
     "terminals: use fork or spawn with queues and pools, or run it where bubblewrap works or in a container (--image)"
 )
@@ -69,7 +69,8 @@ class Restricted:
             *((str(path), landlock.READ) for path in (work, *readable)),
             *((str(path), landlock.WRITE) for path in (scratch, *writable)),
         ]
-        if launch.user >= 0:
+        shared_memory = launch.user >= 0 and shm.usable()
+        if shared_memory:
             # Others' files are closed by their modes and not listed; the job's own are removed when it ends.
             rules.append((shm.PLACE, landlock.SHARED_MEMORY))
         return Confined(
@@ -81,7 +82,7 @@ class Restricted:
             filter=seccomp.program(self._profile(launch)),
             user=launch.user,
             moves=moves,
-            advice=_ADVICE if launch.user < 0 else _ADVICE_OTHER_USER,
+            advice=_ADVICE_SHARED_MEMORY if shared_memory else _ADVICE,
         )
 
     def _profile(self, launch: Launch) -> seccomp.Profile:
