@@ -14,7 +14,7 @@ from bacalhau_jupyter.api.binding import Query
 from bacalhau_jupyter.api.jobs import JOBS
 from bacalhau_jupyter.models.api import ListResultFilesResponse, ResultFile, ResultListing
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
-from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
+from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.orchestrator.base import ExecutionQuery, OrchestratorService
 
 LIST_LIMIT = 10_000
@@ -87,12 +87,7 @@ class ResultFileBrowser:
     async def _published(self, request: web.Request) -> Sequence[Execution]:
         query = ExecutionQuery(namespace=Query(request).text("namespace"))
         listed = await self._orchestrator.executions(request.match_info["id"], query)
-        return [
-            item
-            for item in listed.items
-            if item.compute_state.state_type is ExecutionStateType.COMPLETED
-            and not item.published_result.is_empty
-        ]
+        return [item for item in listed.items if item.has_results]
 
     async def _listing(self, execution: Execution) -> ResultListing:
         entries: Sequence[ResultFile] = []

@@ -81,9 +81,19 @@ class Ended:
 
 @dataclass(frozen=True)
 class Published:
-    """The results are where the job wants them."""
+    """The results are where the job wants them; ``left_out`` says what is not among them, a line each."""
 
     result: SpecConfig
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unpublished:
+    """The task has done its work, but its results can't be published; ``kept``: where they are on this node."""
+
+    fault: Fault
+    kept: SpecConfig | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,7 @@ class Restored:
 
 Event = (
     BidMade | BidRefused | Accepted | Rejected | Cancel | Overdue | OfferExpired
-    | Fetched | Started | Ended | Published | Faulted | Restored
+    | Fetched | Started | Ended | Published | Unpublished | Faulted | Restored
 )  # fmt: skip
 
 

@@ -84,9 +84,9 @@ class Places:
         """Remove fetched inputs; links and mounts that lead elsewhere are not followed."""
         remove_tree(self.directory(execution_id) / "inputs")
 
-    def remove(self, execution_id: str) -> bool:
-        """Remove the directory; False when something of it is left."""
-        return remove_tree(self.directory(execution_id)) is None
+    def remove(self, execution_id: str) -> OSError | None:
+        """Remove the directory; why something of it is left, or None."""
+        return remove_tree(self.directory(execution_id))
 
     def cut_log(self, execution_id: str) -> None:
         """Keep about the first megabyte of a log that nobody writes any more."""

@@ -41,11 +41,12 @@ from bacalhau_jupyter.compute.events import (
     Restored,
     Started,
     Step,
+    Unpublished,
 )
 from bacalhau_jupyter.compute.record import Fault, Phase, Record, Verdict
 from bacalhau_jupyter.engines.base import EndReason
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.errors import BacalhauError, TimedOut
+from bacalhau_jupyter.models.errors import FAILS_JOB, BacalhauError, TimedOut
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.history import Event as HistoryEvent
 from bacalhau_jupyter.models.history import Topic
@@ -201,7 +202,16 @@ def _published(record: Record, event: Published, now_ns: int) -> Step:
     if record.verdict is Verdict.CANCELLED:
         return _conclude(record, now_ns)
     # A result that was published just in time is worth more than the limit it missed.
-    return _complete(_with(record, published=event.result), now_ns)
+    return _complete(_with(record, published=event.result, left_out=list(event.left_out)), now_ns)
+
+
+def _unpublished(record: Record, event: Unpublished, now_ns: int) -> Step:
+    if record.phase is not Phase.PUBLISHING:
+        return _ignore(record, event)
+    if record.verdict is Verdict.CANCELLED:
+        return _conclude(record, now_ns)
+    kept = _with(record, published=event.kept, left_out=list(event.left_out), fault=event.fault)
+    return _fail(kept, now_ns)
 
 
 def _faulted(record: Record, event: Faulted, now_ns: int) -> Step:
@@ -209,7 +219,11 @@ def _faulted(record: Record, event: Faulted, now_ns: int) -> Step:
         return _ignore(record, event)
     if record.verdict is not Verdict.NONE:
         return _conclude(record, now_ns)
-    return _fail(_with(record, fault=event.fault), now_ns)
+    fault = event.fault
+    if record.phase is Phase.PUBLISHING:
+        # The work is done: running it again is no way to publish it.
+        fault = msgspec.structs.replace(fault, details={**fault.details, FAILS_JOB: "true"})
+    return _fail(_with(record, fault=fault), now_ns)
 
 
 def _restored(record: Record, event: Restored, now_ns: int) -> Step:
@@ -248,6 +262,7 @@ _HANDLERS: dict[type[Any], Callable[[Record, Any, int], Step]] = {
     Started: _started,
     Ended: _ended,
     Published: _published,
+    Unpublished: _unpublished,
     Faulted: _faulted,
     Restored: _restored,
 }
@@ -295,6 +310,7 @@ def _conclude(record: Record, now_ns: int) -> Step:
         component="Executor",
         retryable=True,
         fails_execution=True,
+        fails_job=record.phase is Phase.PUBLISHING,
     )
     return _fail(_with(record, fault=Fault.of(error, Topic.EXECUTION_TIMEOUT)), now_ns)
 

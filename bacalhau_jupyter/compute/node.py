@@ -21,6 +21,7 @@ from bacalhau_jupyter.compute.logs import LogFollower
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.progress import ProgressBoard, ProgressListener, Reading
 from bacalhau_jupyter.compute.record import Phase, Record
+from bacalhau_jupyter.compute.removing import remove_directory
 from bacalhau_jupyter.compute.runner import Runner
 from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.compute.store import Store
@@ -71,6 +72,11 @@ class ComputeNode:
         Engines that could not be loaded: type → one sentence, shown in node info and in refused bids.
     host_env
         The host variables that ``env:NAME`` may refer to; defaults to this process's.
+
+    Attributes
+    ----------
+    unremovable
+        Executions whose directories could not be removed the last time, and why.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class ComputeNode:
         self._keepers = [each for each in publishers.values() if isinstance(each, KeepingPublisher)]
         self._on_progress = on_progress
         self._host_env = os.environ if host_env is None else host_env
+        self.unremovable: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._parts: _Parts | None = None
 
@@ -290,15 +297,37 @@ class ComputeNode:
     async def tidy(self) -> None:
         """Remove directories, logs, inputs and results that were kept long enough."""
         now, settings = self._clock.now_ns(), self.settings
-        while ended := await self._store.to_clean(now - int(settings.directory_retention * SECOND)):
-            for identifier in ended:
-                await asyncio.to_thread(self._places.remove, identifier)
-            await self._store.cleaned(ended)
+        await self._remove_directories(now - int(settings.directory_retention * SECOND))
         before = now - int(settings.log_retention * SECOND)
         while forgotten := await self._store.forget(before, settings.log_count):
             for identifier in forgotten:
                 await asyncio.to_thread(self._places.remove_log, identifier)
         await self._tidy_kept()
+
+    async def _remove_directories(self, ended_before_ns: int) -> None:
+        """Remove what executions left; what can't be removed now is tried again the next time, and told until then."""
+        left: dict[str, str] = {}
+        while ended := await self._store.to_clean(ended_before_ns, skip=len(left)):
+            gone = []
+            for identifier in ended:
+                if problem := await self._remove_directory(identifier):
+                    left[identifier] = problem
+                else:
+                    gone.append(identifier)
+            await self._store.cleaned(gone)
+        for identifier, problem in left.items():
+            if identifier not in self.unremovable:
+                _log.warning("the directory of execution %s can't be removed: %s", identifier, problem)
+        self.unremovable = left
+
+    async def _remove_directory(self, identifier: str) -> str:
+        record = await self._store.get(identifier)
+        execution = None if record is None else record.execution
+        job = None if execution is None else execution.job
+        engine = None if job is None or not job.tasks else self._plugins.engine(job.task.engine.type)
+        return await remove_directory(
+            self._places, identifier, execution, engine, self.settings.cancel_timeout
+        )
 
     async def clear_results(self, older_than_s: float) -> DiskUsage:
         """Remove published results of finished jobs from this node's disk; return what is gone."""

@@ -104,6 +104,8 @@ class Record(Wire):
         Resources reserved; ``reserved`` says whether they still are.
     notes
         What is told to history before the event that ends it (how much was fetched, and from where).
+    left_out
+        What the task left behind and that is not in its published results, a line each.
     accepted_ns
         When work began; time limits count from here.
     """
@@ -119,6 +121,7 @@ class Record(Wire):
     runtime: str = ""
     output: RunCommandResult | None = None
     published: SpecConfig | None = None
+    left_out: list[str] = msgspec.field(default_factory=list)
     fault: Fault | None = None
     created_ns: int = 0
     accepted_ns: int = 0

@@ -13,14 +13,31 @@ import msgspec
 from bacalhau_jupyter.compute.bidder import Bidder
 from bacalhau_jupyter.compute.cache import ContentCache
 from bacalhau_jupyter.compute.environment import task_environment
-from bacalhau_jupyter.compute.events import Act, Ended, Event, Faulted, Fetched, Published, Started
+from bacalhau_jupyter.compute.events import (
+    Act,
+    Ended,
+    Event,
+    Faulted,
+    Fetched,
+    Published,
+    Started,
+    Unpublished,
+)
 from bacalhau_jupyter.compute.fetching import Fetcher
 from bacalhau_jupyter.compute.files import Places, as_bacalhau_error, read_output, write_results
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.progress import ProgressBoard
+from bacalhau_jupyter.compute.publishing import publish
 from bacalhau_jupyter.compute.record import Fault, Phase, Record, StoredInput
+from bacalhau_jupyter.compute.removing import remove_directory
 from bacalhau_jupyter.compute.settings import ComputeSettings
-from bacalhau_jupyter.engines.base import Engine, InputMount, OutputMount, RunRequest
+from bacalhau_jupyter.engines.base import (
+    Engine,
+    InputMount,
+    OutputMount,
+    RunRequest,
+    ShowingEngine,
+)
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.history import Topic
@@ -134,7 +151,13 @@ class Runner:
         Nothing can be stored any more, not even that the disk is full, until somebody gives way; it is the
         execution that was at work.
         """
-        acts = {Fetched: Act.FETCH, Started: Act.START, Ended: Act.WAIT, Published: Act.PUBLISH}
+        acts = {
+            Fetched: Act.FETCH,
+            Started: Act.START,
+            Ended: Act.WAIT,
+            Published: Act.PUBLISH,
+            Unpublished: Act.PUBLISH,
+        }
         act = acts.get(type(event))
         if act is None and not (isinstance(event, Faulted) and record.phase.is_busy):
             return event
@@ -168,7 +191,11 @@ class Runner:
         delivered = record.phase is Phase.COMPLETED and record.published is not None
         # What failed can be looked at for a while; what was cancelled nobody asks for again.
         if delivered or record.phase is Phase.CANCELLED or not record.accepted_ns:
-            return await asyncio.to_thread(self._places.remove, record.id)
+            job = record.execution.job
+            engine = None if job is None else self._plugins.engine(job.task.engine.type)
+            return not await remove_directory(
+                self._places, record.id, record.execution, engine, self._settings.cancel_timeout
+            )
         await asyncio.to_thread(self._places.remove_inputs, record.id)
         return False
 
@@ -187,17 +214,22 @@ class Runner:
         log = self._places.log(record.id)
         return Ended(outcome, await asyncio.to_thread(read_output, log, outcome.exit_code, error))
 
-    async def _publish(self, record: Record) -> Published:
+    async def _publish(self, record: Record) -> Published | Unpublished:
         self._board.phase(record.id, "publishing")
-        kind = _job(record).task.publisher.type
-        publisher = self._plugins.publisher(kind)
-        if publisher is None:
-            raise EngineError(f"this node does not support {kind}", component="Compute")
         directory = self._places.results(record.id)
         exit_code = record.output.exit_code if record.output else 0
+        engine = self._plugins.engine(_job(record).task.engine.type)
         await asyncio.to_thread(write_results, self._places.log(record.id), directory, exit_code)
-        request = PublishRequest(record.execution, directory, self._board.reporter(record.id, "publishing"))
-        return Published(await publisher.publish(request))
+        request = PublishRequest(
+            record.execution,
+            directory,
+            self._board.reporter(record.id, "publishing"),
+            inputs=[_mount(item) for item in record.inputs],
+            prefixes=engine.prefixes(record.id) if isinstance(engine, ShowingEngine) else (),
+        )
+        return await publish(
+            self._plugins.publisher, _job(record).task.publisher.type, request, self._settings.publish_retries
+        )
 
     def _engine(self, record: Record) -> Engine:
         kind = _job(record).task.engine.type

@@ -63,6 +63,8 @@ class ComputeSettings:
         How long an engine may keep an execution going that no node looks after.
     cancel_timeout
         How long an engine may take to stop a task before it is given up.
+    publish_retries
+        How long to wait before each further try to publish, after trouble that may pass.
     directory_retention
         How long the directory of an ended execution that did not publish is kept.
     log_retention, log_count
@@ -85,6 +87,7 @@ class ComputeSettings:
     heartbeat_interval: float = 15.0
     info_interval: float = 60.0
     housekeeping_interval: float = 600.0
+    publish_retries: tuple[float, ...] = (1.0, 5.0, 20.0)
     reconnect_first: float = 0.2
     reconnect_limit: float = 30.0
     probe_timeout: float = 30.0

@@ -164,12 +164,13 @@ class Store:
 
         await self._database.write(write)
 
-    async def to_clean(self, ended_before_ns: int, limit: int = 500) -> list[str]:
-        """Return executions that ended before then and whose directory may still be there."""
+    async def to_clean(self, ended_before_ns: int, limit: int = 500, skip: int = 0) -> list[str]:
+        """Return executions that ended before then and whose directory may still be there, but for the first few."""
         rows = await self._database.read(
             lambda connection: connection.execute(
-                "SELECT id FROM executions WHERE live = 0 AND cleaned = 0 AND ended < ? ORDER BY ended LIMIT ?",
-                (ended_before_ns, limit),
+                "SELECT id FROM executions WHERE live = 0 AND cleaned = 0 AND ended < ?"
+                " ORDER BY ended, id LIMIT ? OFFSET ?",
+                (ended_before_ns, limit, skip),
             ).fetchall()
         )
         return [row[0] for row in rows]

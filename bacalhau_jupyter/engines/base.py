@@ -11,7 +11,7 @@ import enum
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.models.errors import BacalhauError
@@ -176,6 +176,30 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Release connections and threads; running tasks stay alive."""
+        ...
+
+
+@runtime_checkable
+class ShowingEngine(Protocol):
+    """An engine whose tasks see their inputs and results at further places, too; implemented beside `Engine`."""
+
+    def prefixes(self, execution_id: str) -> Sequence[str]:
+        """Return the absolute directories, as the task saw them, below which ``/inputs`` and ``/outputs`` were."""
+        ...
+
+
+@runtime_checkable
+class ReclaimingEngine(Protocol):
+    """An engine whose tasks may leave files of other users on this disk; implemented beside `Engine`."""
+
+    async def reclaim(self, execution: Execution, directory: Path) -> None:
+        """Make what tasks left below a directory this process's own, so that it can be removed.
+
+        Raises
+        ------
+        BacalhauError
+            It can't be done (now).
+        """
         ...
 
 

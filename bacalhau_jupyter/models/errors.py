@@ -29,6 +29,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+FAILS_JOB = "FailsJob"
+"""Detail of an execution's failure after which its job is not run again."""
+
 
 def _tellable(text: str) -> str:
     """Replace what no JSON can carry: file names may hold bytes that are no UTF-8 (Python makes them surrogates)."""
@@ -52,6 +55,8 @@ class BacalhauError(Exception):
         Whether the same request may succeed later.
     fails_execution
         Whether an execution that meets this error is over.
+    fails_job
+        Whether the job is over, too: running it again would not help, or would throw away what was done.
     details
         Further facts, string to string.
     status
@@ -70,6 +75,7 @@ class BacalhauError(Exception):
         component: str = "Bacalhau",
         retryable: bool = False,
         fails_execution: bool = False,
+        fails_job: bool = False,
         details: Mapping[str, str] | None = None,
         status: int | None = None,
     ) -> None:
@@ -81,6 +87,7 @@ class BacalhauError(Exception):
         self.component = component
         self.retryable = retryable
         self.fails_execution = fails_execution
+        self.fails_job = fails_job
         self.details = {name: _tellable(text) for name, text in (details or {}).items()}
         self.status = self.default_status if status is None else status
 
@@ -130,6 +137,8 @@ class BacalhauError(Exception):
             details["Retryable"] = "true"
         if self.fails_execution:
             details["FailsExecution"] = "true"
+        if self.fails_job:
+            details[FAILS_JOB] = "true"
         return details
 
 

@@ -134,3 +134,9 @@ class Execution(Wire):
     def is_discarded(self) -> bool:
         """Whether the execution ended without doing the job's work."""
         return self.compute_state.state_type.is_discarded
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there are results to fetch: also of one that failed because they could only be kept on its node."""
+        ended = (ExecutionStateType.COMPLETED, ExecutionStateType.FAILED)
+        return self.compute_state.state_type in ended and not self.published_result.is_empty

@@ -7,6 +7,12 @@ import enum
 from bacalhau_jupyter.models.codec import Wire, always
 from bacalhau_jupyter.models.errors import BacalhauError
 
+LEFT_OUT, LEFT_OUT_COUNT = "LeftOut", "LeftOutCount"
+"""Details of an execution's end: what is not in its published results, a line each (the first of them), and how many.
+
+An addition of ours: ``outputs/lib → /usr/lib (a link out of the results)``.
+"""
+
 
 class Topic(enum.StrEnum):
     """Event topics, as the official CLI shows them."""

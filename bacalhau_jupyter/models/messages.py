@@ -132,12 +132,17 @@ class RunResult(Wire):
 
 
 class ComputeError(Wire):
-    """The execution failed; the reason is in ``events``."""
+    """The execution failed; the reason is the first of ``events``.
+
+    Ours: what was kept of it, where it had run to its end. Official orchestrators ignore these members.
+    """
 
     execution_id: str = always("")
     job_id: str = always("")
     job_type: str = always("")
     events: list[Event] | None = always(None)
+    publish_result: SpecConfig | None = None
+    run_command_result: RunCommandResult | None = None
 
 
 # ---- requests: compute asks, orchestrator answers

@@ -117,6 +117,7 @@ class Node:
             facts["Compute"] = {
                 "Joined": self.compute.joined,
                 "Problem": self.compute.problem,
+                "UnremovableDirectories": self.compute.unremovable,
                 "LiveExecutions": [record.execution.id for record in self.compute.live()],
             }
             info = self.compute.info().compute_node_info

@@ -13,7 +13,7 @@ from bacalhau_jupyter.models.api import (
 )
 from bacalhau_jupyter.models.codec import decode_exact
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
+from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.history import HistoryType
 from bacalhau_jupyter.models.job import Job, JobType
 from bacalhau_jupyter.models.node import NodeState
@@ -162,8 +162,7 @@ def list_results(reference: str, namespace: str) -> Callable[[sqlite3.Connection
         return [
             execution.published_result
             for execution in executions.of_job(connection, job.id, job.version)
-            if execution.compute_state.state_type is ExecutionStateType.COMPLETED
-            and not execution.published_result.is_empty
+            if execution.has_results
         ]
 
     return read

@@ -31,7 +31,8 @@ def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator
     if before is None or before.node_id != node_id:
         _log.info("node %s reports about execution %s, which it does not have", node_id, message.execution_id)
         return
-    if isinstance(message, RunResult) and (problem := _foreign(before, message.publish_result)):
+    published = None if isinstance(message, BidResult) else message.publish_result
+    if problem := _foreign(before, published):
         _log.warning("node %s, execution %s: %s", node_id, before.id, problem)
         told = Event(message=problem, topic=Topic.PUBLISHING, details={"IsError": "true"})
         message = ComputeError(execution_id=message.execution_id, job_id=message.job_id, events=[told])
@@ -117,10 +118,13 @@ def _error(before: Execution, message: ComputeError, now: int) -> tuple[Executio
         before,
         compute_state=_seen(ExecutionStateType.FAILED, message),
         desired_state=DesiredState(state_type=DesiredStateType.STOPPED, message="execution failed"),
+        # What ran to its end has an output, and perhaps a result that could only be kept on the node.
+        published_result=message.publish_result or before.published_result,
+        run_output=message.run_command_result or before.run_output,
     )
     return after, failed
 
 
 def _seen(state: ExecutionStateType, message: BidResult | ComputeError) -> ComputeState:
-    told = (message.events or [Event()])[-1]
+    told = (message.events or [Event()])[0]
     return ComputeState(state_type=state, message=told.message, details=told.details)

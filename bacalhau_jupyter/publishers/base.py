@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from bacalhau_jupyter.engines.base import Availability, Bid, Progress, no_progress
+from bacalhau_jupyter.engines.base import Availability, Bid, InputMount, Progress, no_progress
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.node import DiskUsage
 from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.transfer.gathering import MAX_NAME, Gathering, LeftOut
+from bacalhau_jupyter.transfer.job_view import JobView
 
 __all__ = ["Availability", "Bid", "KeepingPublisher", "PublishRequest", "Publisher"]
 
 
 @dataclass(frozen=True)
 class PublishRequest:
-    """The finished result directory: ``stdout``, ``stderr``, ``exitCode`` and one directory per result path."""
+    """The finished result directory: ``stdout``, ``stderr``, ``exitCode`` and one directory per result path.
+
+    Attributes
+    ----------
+    inputs
+        What the job's links may mean besides its results: their contents are published then.
+    prefixes
+        Directories of the job's below which it saw inputs and results, too.
+    left_out
+        Gets what is not published, for the result's story; filled by whoever walks with `gathering`.
+    """
 
     execution: Execution
     directory: Path
     progress: Progress = no_progress
+    inputs: Sequence[InputMount] = ()
+    prefixes: Sequence[str] = ()
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def gathering(self, component: str, *, links: bool = True, max_name: int = MAX_NAME) -> Gathering:
+        """Return what to publish, entry by entry (see `Gathering` for the parameters)."""
+        inputs = {mount.target: mount.path for mount in self.inputs if mount.target.startswith("/")}
+        return Gathering(
+            self.directory,
+            JobView(self.directory, self.aliases, inputs, self.prefixes),
+            component=component,
+            links=links,
+            max_name=max_name,
+            left_out=self.left_out,
+        )
 
     @property
     def aliases(self) -> dict[str, str]:
@@ -54,7 +82,8 @@ class Publisher(Protocol):
         Raises
         ------
         BacalhauError
-            It can't be published; nothing half-written is left under the final name.
+            It can't be published; nothing half-written is left under the final name. One that is ``retryable``, or of
+            the network, is tried again a few times.
         """
         ...
 

@@ -53,9 +53,7 @@ class IpfsPublisher:
     async def publish(self, request: PublishRequest) -> SpecConfig:
         try:
             async with self._node() as node:
-                cid = await add_directory(
-                    node, request.directory, aliases=request.aliases, progress=request.progress
-                )
+                cid = await add_directory(node, request.gathering(_COMPONENT), progress=request.progress)
         except IOFailure as error:
             raise IOFailure(
                 f"the results could not be published: {error.message}", hint=error.hint, component=_COMPONENT

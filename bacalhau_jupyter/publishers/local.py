@@ -80,7 +80,7 @@ class LocalPublisher:
         try:
             await asyncio.to_thread(target.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
             before = await asyncio.to_thread(_size, target)
-            await pack_tar_gz(request.directory, target, aliases=request.aliases, progress=request.progress)
+            await pack_tar_gz(request.gathering(_COMPONENT), target, progress=request.progress)
             await self._settle(target, execution.id, before)
         except OSError as error:
             raise io_failure(error, "write", target, _COMPONENT) from error

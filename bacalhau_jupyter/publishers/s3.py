@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 COMPONENT = "S3Publisher"
 ARCHIVE = ".tar.gz"
+MAX_KEY = 1024
+"""Bytes that S3 allows a key."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,8 @@ class S3Publisher:
             stop=stop,
         ) as writer:
             pack_into(
-                request.directory,
+                request.gathering(COMPONENT),
                 cast("BinaryIO", writer),
-                aliases=request.aliases,
                 # Bytes of results, which have a total; what is still to be sent of them are a few parts at most.
                 progress=request.progress,
                 stop=stop,
@@ -160,7 +161,9 @@ class S3Publisher:
 
     def _files(self, request: PublishRequest, location: S3Location, stop: threading.Event) -> Uploaded:
         self._need_credentials()
-        upload_files(self._clients, location, request.directory, progress=request.progress, stop=stop)
+        max_name = MAX_KEY - len(location.key.encode())
+        source = request.gathering(COMPONENT, links=False, max_name=max_name)
+        upload_files(self._clients, location, source, progress=request.progress, stop=stop)
         return Uploaded()
 
 

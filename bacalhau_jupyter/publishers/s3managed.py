@@ -94,7 +94,7 @@ def _pack(request: PublishRequest, stop: threading.Event) -> Path:
         descriptor, name = tempfile.mkstemp(prefix=".managed-", suffix=".tar.gz", dir=place)
         path = Path(name)
         with os.fdopen(descriptor, "wb") as file:
-            pack_into(request.directory, file, aliases=request.aliases, progress=request.progress, stop=stop)
+            pack_into(request.gathering(COMPONENT), file, progress=request.progress, stop=stop)
     except BaseException as error:
         if path is not None:
             remove_tree(path)

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.transfer.files import Progress, io_failure, no_progress, run_interruptible
+from bacalhau_jupyter.transfer.gathering import Gathering
 from bacalhau_jupyter.transfer.packing import COMPONENT, PackReport, pack_into
 from bacalhau_jupyter.transfer.unpacking import Limits, UnpackReport, unpack_into
 
@@ -21,7 +22,7 @@ __all__ = ["Limits", "PackReport", "UnpackReport", "pack_tar_gz", "unpack", "unp
 
 
 async def pack_tar_gz(
-    directory: Path,
+    directory: Path | Gathering,
     target: Path,
     *,
     aliases: Mapping[str, str] | None = None,
@@ -32,7 +33,8 @@ async def pack_tar_gz(
     Parameters
     ----------
     directory
-        What to pack; members are named relative to it, ``./`` first, directories before their entries.
+        What to pack (see `packing.pack_into`); members are named relative to it, ``./`` first, directories before
+        their entries.
     target
         Replaced if it exists.
     aliases
@@ -51,7 +53,7 @@ async def pack_tar_gz(
 
 
 def _pack(
-    directory: Path,
+    directory: Path | Gathering,
     target: Path,
     aliases: Mapping[str, str] | None,
     progress: Progress,

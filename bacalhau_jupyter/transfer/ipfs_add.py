@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.names import shown, to_wire
 from bacalhau_jupyter.transfer.files import CHUNK, Progress, io_failure, no_progress
+from bacalhau_jupyter.transfer.gathering import Gathering, Item
 from bacalhau_jupyter.transfer.ipfs import IpfsNode
-from bacalhau_jupyter.transfer.links import ResultLinks
+from bacalhau_jupyter.transfer.job_view import JobView
 from bacalhau_jupyter.transfer.measuring import measure
+from bacalhau_jupyter.transfer.readers import EntryKind
 
 # The name that the root has in the form; it is in no CID.
 _ROOT = "results"
@@ -25,7 +27,7 @@ _FILE, _DIRECTORY, _LINK = "application/octet-stream", "application/x-directory"
 
 async def add_directory(
     node: IpfsNode,
-    directory: Path,
+    directory: Path | Gathering,
     *,
     aliases: Mapping[str, str] | None = None,
     progress: Progress = no_progress,
@@ -36,19 +38,27 @@ async def add_directory(
 
     Parameters
     ----------
+    directory
+        What a job left, with the rules of `Gathering`; or a directory all of which is wanted: then whatever can't be
+        added is an error, but for sockets, pipes and devices. Names are UTF-8 there: what is none has the form of
+        `models.names.to_wire`.
     aliases
-        Absolute paths as the job saw them and their names in the directory, so that absolute links stay whole.
+        Absolute paths as the job saw them and their names in the directory, so that absolute links stay whole. A
+        `Gathering` knows its own.
 
     Raises
     ------
     IOFailure
-        An entry can't be read, is a link that points outside, or has a name that is no UTF-8.
+        An entry can't be read, or is a link that points outside.
     BacalhauError
         The node does not take it; nothing is pinned then.
     """
     boundary = f"bacalhau-{secrets.token_hex(16)}"
-    form = _Form(directory, boundary, ResultLinks(directory, aliases or {}, node.component), node.component)
-    totals = (None, None) if progress is no_progress else await asyncio.to_thread(measure, directory)
+    if isinstance(directory, Path):
+        view = JobView(directory, aliases or {})
+        directory = Gathering(directory, view, component=node.component, strict=True)
+    form = _Form(directory, boundary, node.component)
+    totals = (None, None) if progress is no_progress else await asyncio.to_thread(measure, directory.root)
     body = _Body(form, progress, totals)
     try:
         cid = await node.add(body.pieces(), boundary, _ROOT)
@@ -92,10 +102,9 @@ class _Body:
 class _Form:
     """The parts of the form, made while they are read. Blocking."""
 
-    def __init__(self, root: Path, boundary: str, links: ResultLinks, component: str) -> None:
-        self._root = root
+    def __init__(self, source: Gathering, boundary: str, component: str) -> None:
+        self._source = source
         self._boundary = boundary
-        self._links = links
         self._component = component
         self._parts = self._every_part()
         # A request that breaks off leaves a read behind in its thread: what is made there can't be closed meanwhile.
@@ -121,52 +130,40 @@ class _Form:
             self._parts.close()
 
     def _every_part(self) -> Generator[bytes, None, None]:
-        for name, info in self._walk():
-            if stat.S_ISDIR(info.st_mode):
-                yield self._header(name, _DIRECTORY) + b"\r\n"
-            elif stat.S_ISLNK(info.st_mode):
-                yield self._header(name, _LINK) + os.fsencode(self._links.target(name)) + b"\r\n"
-            elif stat.S_ISREG(info.st_mode):
-                yield self._header(name, _FILE)
-                yield from self._contents(name)
+        for item in self._source:
+            if item.kind is EntryKind.DIRECTORY:
+                yield self._header(item.name, _DIRECTORY) + b"\r\n"
+            elif item.kind is EntryKind.LINK:
+                # Each part of it is the name of an entry here.
+                said = "/".join(map(to_wire, item.target.split("/")))
+                yield self._header(item.name, _LINK) + said.encode() + b"\r\n"
+            elif (descriptor := self._source.open(item)) is not None:
+                yield self._header(item.name, _FILE)
+                yield from self._contents(item, descriptor)
                 yield b"\r\n"
                 self.files += 1
         yield f"--{self._boundary}--\r\n".encode()
 
-    def _walk(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield names relative to the root (itself as ``""``), each directory right before its entries."""
-        try:
-            for entry in walk(self._root, deepest=MAX_DEPTH):
-                yield entry.path, entry.info
-        except OSError as error:
-            path = Path(error.filename or self._root)
-            raise io_failure(error, "read", path, self._component) from error
-
     def _header(self, name: str, kind: str) -> bytes:
-        try:
-            filename = quote(f"{_ROOT}/{name}".rstrip("/"), safe="")
-        except UnicodeEncodeError as error:
-            raise IOFailure(
-                f"the results hold the name {os.fsencode(name)!r}, which is no UTF-8: IPFS can't have it",
-                hint="rename it in the job, or publish to S3 or locally",
-                component=self._component,
-            ) from error
+        named = "/".join(map(to_wire, name.split("/")))
+        filename = quote(f"{_ROOT}/{named}".rstrip("/"), safe="")
         head = (
             f'--{self._boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
             f"Content-Type: {kind}\r\n\r\n"
         )
         return head.encode("ascii")
 
-    def _contents(self, name: str) -> Iterator[bytes]:
-        path = self._root / name
+    def _contents(self, item: Item, descriptor: int) -> Iterator[bytes]:
         try:
-            # A name that becomes a link or a pipe after the walk saw it must neither be followed nor block.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb", buffering=0) as file:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise IOFailure(f"{path} changed while it was published", component=self._component)
+                    raise IOFailure(
+                        f"{shown(item.name)} changed while it was published",
+                        component=self._component,
+                        retryable=True,
+                    )
                 while chunk := file.read(CHUNK):
                     self.sent += len(chunk)
                     yield chunk
         except OSError as error:
-            raise io_failure(error, "read", path, self._component) from error
+            raise io_failure(error, "read", self._source.root / item.name, self._component) from error

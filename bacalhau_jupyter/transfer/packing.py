@@ -11,18 +11,19 @@ import os
 import stat
 import tarfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.transfer.archive_blocks import BLOCK, BlockWriter
 from bacalhau_jupyter.transfer.archive_index import MAX_ENTRIES, ArchiveEntry, trailer
 from bacalhau_jupyter.transfer.archive_names import COMPONENT
 from bacalhau_jupyter.transfer.files import CHUNK, Progress, check_interrupted, no_progress
-from bacalhau_jupyter.transfer.links import ResultLinks
+from bacalhau_jupyter.transfer.gathering import Gathering, Item
+from bacalhau_jupyter.transfer.job_view import JobView
 from bacalhau_jupyter.transfer.measuring import measure
 from bacalhau_jupyter.transfer.readers import EntryKind
 
@@ -38,7 +39,7 @@ class PackReport:
     size
         Bytes of the files packed, before compression.
     skipped
-        Names of sockets, pipes and devices: they hold nothing that could be packed.
+        Names of what was left out.
     """
 
     members: int = 0
@@ -56,53 +57,45 @@ _KINDS = {
 class _Packer:
     def __init__(
         self,
-        root: Path,
+        source: Gathering,
         file: BinaryIO,
         block: int,
-        aliases: Mapping[str, str],
         progress: Progress,
         stop: threading.Event | None,
     ) -> None:
-        self.root = root
+        self.source = source
         self.file = file
         self.out = BlockWriter(file, block)
         self.entries: list[ArchiveEntry] = []
         self.files = 0
-        self.links = ResultLinks(root, aliases, COMPONENT)
         self.progress = progress
         self.stop = stop
         self.report = PackReport()
         # Nobody listens, nobody counts.
-        self.totals = (None, None) if progress is no_progress else measure(root, stop)
+        self.totals = (None, None) if progress is no_progress else measure(source.root, stop)
 
     def pack(self) -> PackReport:
         with self.out:
-            for name, info in self._walk():
+            for item in self.source:
                 check_interrupted(self.stop)
-                if stat.S_ISREG(info.st_mode):
-                    self._add_file(name)
+                if item.kind is EntryKind.FILE:
+                    self._add_file(item)
                 else:
-                    self._add_other(name, info)
+                    self._add_other(item)
             self.out.write(bytes(2 * tarfile.BLOCKSIZE))
             self.out.finish()
         self.file.write(trailer(self.out, self.entries))
+        self.report.skipped = [left.name for left in self.source.left_out]
         return self.report
 
-    def _walk(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield names relative to the root, each directory before its entries, sorted."""
-        for entry in walk(self.root, deepest=MAX_DEPTH):
-            yield entry.path or ".", entry.info
-
-    def _add_other(self, name: str, info: os.stat_result) -> None:
-        member = _member(name, info)
-        if stat.S_ISDIR(info.st_mode):
+    def _add_other(self, item: Item) -> None:
+        member = _member(item.name, item.info)
+        if item.kind is EntryKind.DIRECTORY:
             member.type = tarfile.DIRTYPE
-        elif stat.S_ISLNK(info.st_mode):
-            member.type = tarfile.SYMTYPE
-            member.linkname = self.links.target(name)
         else:
-            self.report.skipped.append(name)
-            return
+            member.type = tarfile.SYMTYPE
+            member.mode = 0o777
+            member.linkname = item.target
         self._write_header(member)
 
     def _write_header(self, member: tarfile.TarInfo) -> None:
@@ -117,15 +110,16 @@ class _Packer:
                 )
             )
 
-    def _add_file(self, name: str) -> None:
-        path = self.root / name
-        # A name that becomes a link or a pipe after the walk saw it must neither be followed nor block.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    def _add_file(self, item: Item) -> None:
+        descriptor = self.source.open(item)
+        if descriptor is None:
+            return
         with os.fdopen(descriptor, "rb", buffering=0) as source:
             info = os.fstat(descriptor)
             if not stat.S_ISREG(info.st_mode):
-                raise IOFailure(f"{path} changed while it was packed", component=COMPONENT)
-            member = _member(name, info)
+                raise _changed(item)
+            # The mode that the job gave it, not what it took to read it.
+            member = _member(item.name, item.info)
             member.size = info.st_size
             self._write_header(member)
             left = member.size
@@ -133,7 +127,7 @@ class _Packer:
                 check_interrupted(self.stop)
                 count = self.out.take(source, min(left, CHUNK))
                 if not count:
-                    raise IOFailure(f"{path} became shorter while it was packed", component=COMPONENT)
+                    raise _changed(item)
                 left -= count
                 self.report.size += count
                 self._tell()
@@ -149,15 +143,19 @@ class _Packer:
         self.progress("packing", self.report.size, size, self.files, files)
 
 
+def _changed(item: Item) -> IOFailure:
+    return IOFailure(f"{shown(item.name)} changed while it was packed", component=COMPONENT, retryable=True)
+
+
 def _member(name: str, info: os.stat_result) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
+    member = tarfile.TarInfo(name or ".")
     member.mode = stat.S_IMODE(info.st_mode) & 0o777
     member.mtime = max(0, int(info.st_mtime))
     return member
 
 
 def pack_into(
-    directory: Path,
+    directory: Path | Gathering,
     file: BinaryIO,
     *,
     aliases: Mapping[str, str] | None = None,
@@ -171,11 +169,14 @@ def pack_into(
 
     Parameters
     ----------
+    directory
+        What a job left, with the rules of `Gathering`; or a directory all of which is wanted: then whatever can't be
+        packed is an error, but for sockets, pipes and devices.
     file
         Is only ever written to, forward, in pieces of about ``block``.
     aliases
         Absolute paths as the job saw them and the names they have in the archive (``{"/outputs": "outputs"}``):
-        absolute links to there become relative ones.
+        absolute links to there become relative ones. A `Gathering` knows its own.
     progress
         Gets phase ``packing``, the bytes read and the files done, and how many there are.
     block
@@ -190,6 +191,9 @@ def pack_into(
     Interrupted
         ``stop`` was set.
     """
-    if not directory.is_dir():
-        raise IOFailure(f"there is no directory {directory} to pack", component=COMPONENT)
-    return _Packer(directory, file, block, aliases or {}, progress, stop).pack()
+    source = directory
+    if isinstance(source, Path):
+        if not source.is_dir():
+            raise IOFailure(f"there is no directory {source} to pack", component=COMPONENT)
+        source = Gathering(source, JobView(source, aliases or {}), component=COMPONENT, strict=True)
+    return _Packer(source, file, block, progress, stop).pack()

@@ -344,6 +344,7 @@ class Bench:
         given: dict[str, object] = {
             "node_id": "n-test", "data_dir": directory / "compute", "probe_gpus": False,
             "heartbeat_interval": 60.0, "cancel_timeout": 2.0, "stop_timeout": 2.0, "probe_timeout": 2.0,
+            "publish_retries": (),
         }  # fmt: skip
         self.settings = ComputeSettings(**(given | settings))  # type: ignore[arg-type]
         self.node: ComputeNode

@@ -88,5 +88,5 @@ def test_removing_an_execution_does_not_follow_links_into_the_users_files(tmp_pa
     (directory / "link").symlink_to(mine)
     places.ready_to_run("e-1", ["outputs"])
     assert places.directory("e-1").stat().st_mode & 0o777 == 0o700
-    assert places.remove("e-1")
+    assert places.remove("e-1") is None
     assert (mine / "data.csv").read_text() == "keep me"

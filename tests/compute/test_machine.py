@@ -25,6 +25,7 @@ from bacalhau_jupyter.compute.events import (
     Restored,
     Started,
     Step,
+    Unpublished,
 )
 from bacalhau_jupyter.compute.machine import admit, step
 from bacalhau_jupyter.compute.record import Fault, Phase, Record, Verdict
@@ -201,7 +202,7 @@ ALL_EVENTS: list[Event] = [
     BidMade(HELD), BidRefused("no"), BidRefused("busy", busy=True), Accepted(), Rejected(), Cancel(), Overdue(),
     OfferExpired(), Fetched(), Started("noop"), FINE, Ended(Outcome(EndReason.CANCELLED)),
     Ended(Outcome(EndReason.TIMEOUT)), Ended(Outcome(EndReason.ERROR, -1, EngineError("no"))),
-    Published(SpecConfig(type="local")), BROKEN,
+    Published(SpecConfig(type="local")), BROKEN, Unpublished(Fault(message="no such bucket")),
 ]  # fmt: skip
 
 

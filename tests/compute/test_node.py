@@ -420,7 +420,9 @@ async def test_a_reason_that_no_json_can_carry_still_fails_the_execution(node: B
     answer = await node.peer.run(make_execution(make_task(publisher=STUB)))
     assert isinstance(answer, ComputeError)
     assert answer.events is not None
-    assert answer.events[0].message == r"the link \udcffx points outside"
+    assert answer.events[0].message == (
+        r"the results could not be published: the link \udcffx points outside"
+    )
     await node.idle()
 
 

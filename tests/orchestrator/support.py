@@ -153,7 +153,7 @@ class Peer:
             await self.report(RunResult(**who, run_command_result=RunCommandResult(stdout="hi\n")))  # type: ignore[arg-type]
         else:
             event = Event(message=reason, topic="Running Execution", details={"IsError": "true"})
-            await self.report(ComputeError(**who, events=[event]))
+            await self.report(ComputeError(**who, events=[event]))  # type: ignore[arg-type]
 
     async def report(self, message: ToOrchestrator) -> None:
         self.seq += 1

@@ -6,6 +6,7 @@ from bacalhau_jupyter.models.execution import DesiredStateType, ExecutionStateTy
 from bacalhau_jupyter.models.job import JobStateType
 from bacalhau_jupyter.models.messages import RunResult
 from bacalhau_jupyter.models.spec import SpecConfig, replace
+from bacalhau_jupyter.orchestrator.queries import list_results
 from tests.orchestrator.scheduler.world import World
 
 
@@ -110,3 +111,23 @@ def test_a_published_reference_of_its_own_is_kept(kind: str) -> None:
     after = world.executions(job_id)[0]
     assert after.compute_state.state_type is ExecutionStateType.COMPLETED
     assert after.published_result == reference
+
+
+def test_what_was_kept_of_an_execution_that_could_not_publish_is_listed() -> None:
+    world = World(nodes=1)
+    job_id = running(world)
+    execution = world.live()[0]
+    own = SpecConfig(type="local", params={"ExecutionID": execution.id, "NodeID": execution.node_id})
+    world.fail(execution, "no such bucket", {"FailsJob": "true"}, own)
+    kept = world.executions(job_id)[0]
+    assert kept.run_output is not None
+    assert kept.run_output.stdout == "hi\n"
+    assert list_results(job_id, "default")(world.connection) == [own]
+
+
+def test_what_a_failed_execution_kept_is_its_own_or_not_believed() -> None:
+    world = World(nodes=1)
+    job_id = running(world)
+    foreign = SpecConfig(type="local", params={"ExecutionID": "e-another", "NodeID": "n-1"})
+    world.fail(world.live()[0], "no such bucket", {"FailsJob": "true"}, foreign)
+    assert world.executions(job_id)[0].published_result.is_empty

@@ -78,12 +78,16 @@ async def test_a_full_disk_fails_the_publishing_names_the_path_and_leaves_nothin
         await publisher.publish(PublishRequest(EXECUTION, results(tmp_path)))
 
 
-async def test_a_link_out_of_the_results_fails_the_publishing(tmp_path: Path) -> None:
+async def test_a_link_out_of_the_results_is_left_out_and_told(tmp_path: Path) -> None:
     directory = results(tmp_path)
     (directory / "outputs/leak").symlink_to("/etc/shadow")
-    with pytest.raises(IOFailure, match="could not be published: the link outputs/leak in the results"):
-        await make(tmp_path / "data").publish(PublishRequest(EXECUTION, directory))
-    assert names(tmp_path / "data/results/local-publisher") == []
+    request = PublishRequest(EXECUTION, directory)
+    await make(tmp_path / "data").publish(request)
+    assert [str(left) for left in request.left_out] == [
+        "outputs/leak → /etc/shadow (a link out of the results)"
+    ]
+    await unpack(result_path(tmp_path / "data", EXECUTION.id), tmp_path / "out")
+    assert sorted(tree(tmp_path / "out")) == ["exitCode", "outputs", "outputs/run", "stdout"]
 
 
 async def test_what_a_crash_left_half_written_is_removed_at_the_next_start(tmp_path: Path) -> None:

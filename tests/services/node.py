@@ -111,6 +111,7 @@ def start_node(
     data_dir: Path,
     *options: str,
     uid: int | None = None,
+    groups: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
     roles: Sequence[str] = ("--orchestrator", "--compute"),
     port: int = 0,
@@ -129,6 +130,8 @@ def start_node(
         The OS user that it runs as, where the tests run as root.
     prefix
         A command that becomes the node's, such as ``prlimit`` with its options.
+    groups
+        Further groups of that user, such as the one of the Docker Engine's socket.
 
     Raises
     ------
@@ -163,7 +166,7 @@ def start_node(
             start_new_session=True,
             user=uid,
             group=uid,
-            extra_groups=[] if uid is not None else None,
+            extra_groups=list(groups) if uid is not None else None,
             env={**_environment(), "HOME": str(data_dir), **interpreter.env, **(env or {})},
         )
     repo = Repo(data_dir)

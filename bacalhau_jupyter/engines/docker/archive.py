@@ -119,13 +119,7 @@ class Archive:
         try:
             remove_tree(part)
             part.mkdir(mode=0o700, parents=True)
-            query = {"path": f"/{_PLACE}/out"}
-            # The engine would deflate it, at 25 MB/s.
-            plain = {"Accept-Encoding": "identity"}
-            path = f"/containers/{carrier}/archive"
-            with self._daemon.stream("GET", path, query, plain, timeout=float(CALL_TIMEOUT)) as answer:
-                file = cast(BinaryIO, _StreamFile(answer, self._daemon.endpoint.url))
-                unpack_into(file, part, limits=_NO_LIMITS, as_is=True, stop=stop, progress=report)
+            fetch_tree(self._daemon, carrier, f"/{_PLACE}/out", part, stop, report)
             for number, output in enumerate(self._request.outputs):
                 _replace(part / "out" / str(number), output)
         except OSError as error:
@@ -211,6 +205,26 @@ class Archive:
         for number, output in enumerate(self._request.outputs):
             mounts.append(_mount(self._volume(f"out/{number}"), output.target, False))
         return mounts
+
+
+def fetch_tree(
+    daemon: Daemon, container: str, path: str, place: Path, stop: threading.Event, progress: Progress
+) -> None:
+    """Copy a directory of a container to an empty one of ours; what the container's users made is ours then.
+
+    Raises
+    ------
+    BacalhauError
+        There is no such directory, the copy is broken, the disk is full, or the engine does not answer.
+    Interrupted
+        ``stop`` was set.
+    """
+    # The engine would deflate it, at 25 MB/s.
+    plain = {"Accept-Encoding": "identity"}
+    address = f"/containers/{container}/archive"
+    with daemon.stream("GET", address, {"path": path}, plain, timeout=float(CALL_TIMEOUT)) as answer:
+        file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint.url))
+        unpack_into(file, place, limits=_NO_LIMITS, as_is=True, stop=stop, progress=progress)
 
 
 def carried(container: dict[str, Any]) -> bool:

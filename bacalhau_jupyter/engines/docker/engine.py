@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,7 +41,13 @@ from bacalhau_jupyter.engines.docker.endpoints import endpoints
 from bacalhau_jupyter.engines.docker.follower import Follower
 from bacalhau_jupyter.engines.docker.images import Images
 from bacalhau_jupyter.engines.docker.launch import Launcher
-from bacalhau_jupyter.engines.docker.ownership import hand_over, unreadable
+from bacalhau_jupyter.engines.docker.ownership import (
+    copy_out,
+    hand_over,
+    hand_over_directories,
+    unreadable,
+    unremovable,
+)
 from bacalhau_jupyter.engines.docker.params import (
     container_name,
     docker_params,
@@ -53,7 +61,7 @@ from bacalhau_jupyter.engines.docker.placement import Placement, find_placement,
 from bacalhau_jupyter.engines.docker.pulls import Abort
 from bacalhau_jupyter.engines.docker.remains import Remains
 from bacalhau_jupyter.engines.docker.threads import in_thread
-from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
+from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, NetworkFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import NetworkType
 
@@ -69,6 +77,8 @@ RESCUE_TIMEOUT = 30.0
 REJECT_NETWORK_KEY = "JobAdmissionControl.RejectNetworkedJobs"
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class DockerEngine:
@@ -214,6 +224,13 @@ class DockerEngine:
             remains, container = self._remains(), follower.container
             await self._call(lambda: remains.remove_container(container))
 
+    async def reclaim(self, execution: Execution, directory: Path) -> None:
+        if os.geteuid() == 0 or not await asyncio.to_thread(unremovable, directory):
+            return
+        daemon, node_id = self._connected(), self._options.node_id
+        image = docker_params(task_of(execution)).image
+        await self._call(lambda: hand_over_directories(daemon, image, [directory], node_id))
+
     async def existing(self) -> list[str]:
         return await self._call(self._remains().executions)
 
@@ -266,7 +283,14 @@ class DockerEngine:
             elif follower.cancelled or os.geteuid() == 0:
                 return
             elif any(unreadable(output.path) for output in request.outputs):
-                hand_over(daemon, found, node_id, unreadable)
+                try:
+                    with translated(daemon.endpoint.url):
+                        hand_over(daemon, found, node_id, unreadable)
+                except NetworkFailure:
+                    raise
+                except BacalhauError as error:
+                    _log.info("execution %s: %s; copying its results instead", request.execution.id, error)
+                    make_readable(daemon, container, request, follower.hurry)
 
         follower = Follower(daemon, container, request.log_path, request.resources.memory, on_ended, driver)
         self._followers[request.execution.id] = follower
@@ -314,6 +338,17 @@ class DockerEngine:
         # As upstream: a node that rejects networked jobs runs those that say nothing without a network.
         rejects = bool(self._options.settings(REJECT_NETWORK_KEY))
         return NetworkType.NONE if rejects else NetworkType.BRIDGE
+
+
+def make_readable(daemon: Daemon, container: str, request: RunRequest, stop: threading.Event) -> None:
+    """Copy results that this process may not read; where that fails, too, those are left out of what is published."""
+    try:
+        with translated(daemon.endpoint.url):
+            copy_out(daemon, container, request.outputs, stop)
+    except NetworkFailure:
+        raise
+    except (BacalhauError, OSError) as error:
+        _log.warning("execution %s: not all of its results can be read: %s", request.execution.id, error)
 
 
 def _limit_cpu(daemon: Daemon, follower: Follower, nano_cpus: int) -> None:

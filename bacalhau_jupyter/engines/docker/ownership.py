@@ -2,20 +2,24 @@
 
 A container's processes run as root or as the image's user. So that each of them can write, a result directory
 is open to all (inside the execution's private directory); so that a node that is not root can read and
-remove what they wrote, a short-lived helper container hands those files over.
+remove what they wrote, a short-lived helper container hands those files over. An image without ``chown`` can't: then
+the engine copies the results out of the container, as whoever it runs as.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.engines.base import OutputMount
+from bacalhau_jupyter.engines.base import OutputMount, Progress, no_progress
+from bacalhau_jupyter.engines.docker.archive import fetch_tree
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import walk
 
 OPEN_TO_ALL = 0o777
@@ -36,16 +40,24 @@ def open_outputs(outputs: Sequence[OutputMount]) -> None:
 
 
 def unreadable(directory: Path) -> bool:
-    """Whether something below ``directory`` can't be read by this process."""
-    return _any(directory, lambda path, is_dir: not os.access(path, os.R_OK | (os.X_OK if is_dir else 0)))
+    """Whether something below ``directory`` can't be read by this process, not even after a change of its mode."""
+    return _any(
+        directory,
+        lambda path, info, is_dir: (
+            info.st_uid != os.geteuid() and not os.access(path, os.R_OK | (os.X_OK if is_dir else 0))
+        ),
+    )
 
 
 def unremovable(directory: Path) -> bool:
     """Whether a directory below ``directory`` keeps this process from removing what is in it."""
     return _any(
         directory,
-        lambda path, is_dir: (
-            is_dir and path != str(directory) and not os.access(path, os.R_OK | os.W_OK | os.X_OK)
+        lambda path, info, is_dir: (
+            is_dir
+            and info.st_uid != os.geteuid()
+            and path != str(directory)
+            and not os.access(path, os.R_OK | os.W_OK | os.X_OK)
         ),
     )
 
@@ -54,8 +66,6 @@ def hand_over(
     daemon: Daemon, container: Mapping[str, Any], node_id: str, wanted: Callable[[Path], bool]
 ) -> None:
     """Make this process's user the owner of a container's results, where ``wanted`` says so.
-
-    The helper runs ``chown`` from the container's own image: the only one that is sure to be here.
 
     Parameters
     ----------
@@ -69,19 +79,34 @@ def hand_over(
     """
     if os.geteuid() == 0:
         return
-    mounts = [
-        mount
+    found = [
+        Path(mount["Source"])
         for mount in container.get("Mounts") or []
-        if mount.get("Type") == "bind" and mount.get("RW") and wanted(Path(mount["Source"]))
+        if mount.get("Type") == "bind" and mount.get("RW")
     ]
-    if not mounts:
+    hand_over_directories(
+        daemon, str(container.get("Image", "")), [path for path in found if wanted(path)], node_id
+    )
+
+
+def hand_over_directories(daemon: Daemon, image: str, directories: Sequence[Path], node_id: str) -> None:
+    """Make this process's user the owner of directories and all that is in them.
+
+    The helper runs ``chown`` from the task's own image: the only one that is sure to be here.
+
+    Raises
+    ------
+    EngineError
+        The helper failed, because the image has no ``chown`` for example.
+    """
+    if not directories:
         return
     rootless = any("rootless" in option for option in daemon.api.info().get("SecurityOptions") or [])
     # A rootless engine's root is this very user.
     owner = "0:0" if rootless else f"{os.geteuid()}:{os.getegid()}"
-    targets = [f"/results/{number}" for number, _ in enumerate(mounts)]
+    targets = [f"/results/{number}" for number, _ in enumerate(directories)]
     config = {
-        "Image": container["Image"],
+        "Image": image,
         "User": "0:0",
         "Entrypoint": ["chown"],
         "Cmd": ["-R", "-h", owner, *targets],
@@ -89,8 +114,8 @@ def hand_over(
         "HostConfig": {
             "NetworkMode": "none",
             "Mounts": [
-                {"Type": "bind", "Source": mount["Source"], "Target": target}
-                for mount, target in zip(mounts, targets, strict=True)
+                {"Type": "bind", "Source": str(source), "Target": target}
+                for source, target in zip(directories, targets, strict=True)
             ],
             **({} if rootless else {"UsernsMode": "host"}),
         },
@@ -105,13 +130,48 @@ def hand_over(
         raise engine_error(f"the results can't be made readable: chown in the task's image ended with {code}")
 
 
-def _any(directory: Path, test: Callable[[str, bool], bool]) -> bool:
-    return any(test(path, is_dir) for path, is_dir in _walk(directory))
+def copy_out(
+    daemon: Daemon,
+    container: str,
+    outputs: Sequence[OutputMount],
+    stop: threading.Event,
+    progress: Progress = no_progress,
+) -> None:
+    """Put copies that the engine makes in the place of all results; what can't be removed of them stays beside.
+
+    Raises
+    ------
+    BacalhauError
+        The engine can't read them, or the disk is full: the results are as they were.
+    OSError
+        Our own directories can't be changed.
+    """
+    if not outputs:
+        return
+    results = outputs[0].path.parent
+    copies, beside = results.with_name("copied-results"), results.with_name("unreadable-results")
+    for leftover in (copies, beside):
+        remove_tree(leftover)
+    copies.mkdir(mode=0o700)
+    try:
+        for output in outputs:
+            part = copies / output.path.name
+            part.mkdir(mode=0o700)
+            fetch_tree(daemon, container, f"{output.target.rstrip('/')}/.", part, stop, progress)
+        results.rename(beside)
+        copies.rename(results)
+    finally:
+        for leftover in (copies, beside):
+            remove_tree(leftover)
 
 
-def _walk(directory: Path) -> Iterator[tuple[str, bool]]:
+def _any(directory: Path, test: Callable[[str, os.stat_result, bool], bool]) -> bool:
+    return any(test(path, info, stat.S_ISDIR(info.st_mode)) for path, info in _walk(directory))
+
+
+def _walk(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
     # A directory that can't be read is yielded before the walk goes on without it.
     for entry in walk(directory, lambda _path, _error: None):
         if not stat.S_ISLNK(entry.info.st_mode):
             path = f"{directory}/{entry.path}" if entry.path else str(directory)
-            yield path, stat.S_ISDIR(entry.info.st_mode)
+            yield path, entry.info

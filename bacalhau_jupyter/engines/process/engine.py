@@ -231,6 +231,15 @@ class ProcessEngine:
         self._watch(state)
         return True
 
+    def prefixes(self, execution_id: str) -> Sequence[str]:
+        """Return where a job that works in a directory of its own finds inputs and outputs, in either tier."""
+        from bacalhau_jupyter.engines.process.tiers.bubblewrap import JOB_DIRECTORY
+
+        state = State(self._root, execution_id)
+        about = state.about()
+        scratch = about.scratch if about is not None and about.scratch else str(state.path / "scratch")
+        return (JOB_DIRECTORY, f"{scratch}/work")
+
     # --- wait, cancel, clean --------------------------------------------------------------------------------------
 
     def _watch(self, state: State, supervisor: tuple[int, str] | None = None) -> asyncio.Task[Outcome]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.ids import short_id
+from bacalhau_jupyter.models.errors import FAILS_JOB
 from bacalhau_jupyter.models.execution import DesiredStateType, Execution, ExecutionStateType
 from bacalhau_jupyter.models.history import Topic
 from bacalhau_jupyter.models.job import JobStateType
@@ -54,7 +55,7 @@ class _Batch:
         if self.job.is_terminal:
             self._stop_all(_STOP_WORDS[self.job.state.state_type])
             return self.plan
-        if self._total_time_is_up():
+        if self._total_time_is_up() or self._failed_for_good():
             return self.plan
         self._stop_old_versions()
         self._give_up_lost()
@@ -146,6 +147,19 @@ class _Batch:
         words = f"Job timed out. Job took longer than {limit}s"
         self._fail(Note(Topic.JOB_TIMEOUT, words, dict(TIMEOUT_DETAILS)))
         return True
+
+    def _failed_for_good(self) -> bool:
+        """Fail the job with an execution that must not be run again: its work is done, or nothing would help."""
+        for execution in self.situation.executions:
+            state = execution.compute_state
+            if (
+                execution.job_version == self.job.version
+                and state.state_type is ExecutionStateType.FAILED
+                and state.details.get(FAILS_JOB) == "true"
+            ):
+                self._fail(Note(Topic.EXECUTION, state.message, dict(state.details)))
+                return True
+        return False
 
     # ---- partitions
 

@@ -298,3 +298,19 @@ def test_time_outs_of_a_rerun_count_from_the_rerun() -> None:
     submission.rerun(world.transaction(), job.id, "", 0)
     world.settle(job.id)
     assert not world.job(job.id).is_terminal
+
+
+def test_an_execution_whose_work_is_done_is_not_run_again() -> None:
+    world = World(nodes=2)
+    job = world.submit(count=1)
+    world.settle(job.id)
+    (execution,) = world.live()
+    world.bid(execution)
+    world.settle(job.id)
+    (execution,) = world.live()
+    world.fail(execution, "the results could not be published: no such bucket", {"FailsJob": "true"})
+    world.settle(job.id)
+    assert len(world.executions(job.id)) == 1
+    state = world.job(job.id).state
+    assert state.state_type is JobStateType.FAILED
+    assert state.message == "the results could not be published: no such bucket"

@@ -12,7 +12,7 @@ from bacalhau_jupyter.models.history import Event
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.messages import BidResult, ComputeError, RunResult, ToCompute, ToOrchestrator
 from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import Constraint, Timeouts
+from bacalhau_jupyter.models.spec import Constraint, SpecConfig, Timeouts
 from bacalhau_jupyter.orchestrator import submission
 from bacalhau_jupyter.orchestrator.planner import Outcome, Planner
 from bacalhau_jupyter.orchestrator.reports import store_report
@@ -99,11 +99,23 @@ class World:
             RunResult(execution_id=execution.id, job_id=execution.job_id, run_command_result=result),
         )
 
-    def fail(self, execution: Execution, reason: str = "boom") -> None:
-        events = [Event(message=reason, topic="Running Execution", details={"IsError": "true"})]
+    def fail(
+        self,
+        execution: Execution,
+        reason: str = "boom",
+        details: dict[str, str] | None = None,
+        kept: SpecConfig | None = None,
+    ) -> None:
+        told = {"IsError": "true", **(details or {})}
+        events = [Event(message=reason, topic="Running Execution", details=told)]
+        output = None if kept is None else RunCommandResult(stdout="hi\n")
         self.report(
-            execution, ComputeError(execution_id=execution.id, job_id=execution.job_id, events=events)
-        )
+            execution,
+            ComputeError(
+                execution_id=execution.id, job_id=execution.job_id, events=events, publish_result=kept,
+                run_command_result=output,
+            ),
+        )  # fmt: skip
 
     def node(self, node_id: str, **changes: bool) -> None:
         self.nodes[node_id] = with_changes(self.nodes[node_id], **changes)  # type: ignore[arg-type]

@@ -1,0 +1,42 @@
+"""Removing the directories of executions that are over, whoever their files belong to."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bacalhau_jupyter.compute.files import Places
+from bacalhau_jupyter.engines.base import Engine, ReclaimingEngine
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.execution import Execution
+
+
+async def remove_directory(
+    places: Places, execution_id: str, execution: Execution | None, engine: Engine | None, timeout: float
+) -> str:
+    """Remove an execution's directory; return why something of it is left, else nothing.
+
+    Parameters
+    ----------
+    execution
+        What ran there; None when that is not known any more.
+    engine
+        What ran it, which may have to make other users' files ours.
+    timeout
+        Seconds that the engine may take.
+    """
+    left = await asyncio.to_thread(places.remove, execution_id)
+    if left is None:
+        return ""
+    if execution is not None and isinstance(engine, ReclaimingEngine):
+        try:
+            async with asyncio.timeout(timeout):
+                await engine.reclaim(execution, places.directory(execution_id))
+        except (BacalhauError, OSError, TimeoutError) as error:
+            return f"{_reason(left)}; {error or 'the engine does not answer'}"
+        still = await asyncio.to_thread(places.remove, execution_id)
+        return "" if still is None else _reason(still)
+    return _reason(left)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

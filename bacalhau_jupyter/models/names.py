@@ -1,0 +1,68 @@
+"""File names as text: names are bytes, JSON is UTF-8.
+
+Inside, a name is a `str` as Python's file functions return it: bytes that are no UTF-8 are lone surrogates
+(``surrogateescape``). On the wire such a byte is written ``%E9``. Every other name is written as it is, whatever per
+cent signs it holds; only a name that would be read as an escaped one gets its per cent signs escaped, too
+(``%25``). So each name has exactly one form, and `from_wire` always finds the name again.
+"""
+
+from __future__ import annotations
+
+import re
+
+_HIGH = "[89A-F][0-9A-F]"
+_SURROGATE = re.compile("[\udc80-\udcff]")
+_LITERAL = re.compile(f"%(?=(?:25)*{_HIGH})")
+_ESCAPE = re.compile(f"%(?:25(?=(?:25)*{_HIGH})|({_HIGH}))")
+_ODD = re.compile("[\udc80-\udcff]|[^\\x20-\\x7e]")
+
+
+def is_text(name: str) -> bool:
+    """Whether a string is text that UTF-8 can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def to_wire(name: str) -> str:
+    """Return a file name as JSON can carry it: itself, unless it is no UTF-8 or looks like an escaped name."""
+    if not _SURROGATE.search(name) and from_wire(name) == name:
+        return _tellable(name)
+    escaped = _SURROGATE.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", _LITERAL.sub("%25", name))
+    return _tellable(escaped)
+
+
+def from_wire(text: str) -> str:
+    """Return the file name that `to_wire` made ``text`` of; text that it never makes stays as it is."""
+    name = _ESCAPE.sub(lambda found: chr(0xDC00 + int(found[1], 16)) if found[1] else "%", text)
+    return name if _canonical(name) == name else text
+
+
+def shown(name: str) -> str:
+    r"""Return a file name for people: on one line, without what changes a terminal or the direction of text.
+
+    Bytes that are no UTF-8 show as ``\xe9``, a line feed as ``\n``. Nothing else may be read from it.
+    """
+    return _ODD.sub(_visible, name)
+
+
+def _visible(found: re.Match[str]) -> str:
+    char = found[0]
+    if "\udc80" <= char <= "\udcff":
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
+
+
+def _canonical(name: str) -> str:
+    """Return what the bytes of a name are read as."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return ""
+
+
+def _tellable(name: str) -> str:
+    """Replace surrogates that stand for no byte; no file name holds any."""
+    return name.encode("utf-8", "backslashreplace").decode()
