@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -225,7 +225,7 @@ class Runner:
             directory,
             self._board.reporter(record.id, "publishing"),
             inputs=[_mount(item) for item in record.inputs],
-            prefixes=engine.prefixes(record.id) if isinstance(engine, ShowingEngine) else (),
+            prefixes=_prefixes(engine, record.id),
         )
         return await publish(
             self._plugins.publisher, _job(record).task.publisher.type, request, self._settings.publish_retries
@@ -267,6 +267,10 @@ def _job(record: Record) -> Job:
     if record.execution.job is None:
         raise EngineError(f"execution {record.id} came without its job", component="Compute")
     return record.execution.job
+
+
+def _prefixes(engine: object, execution_id: str) -> Sequence[str]:
+    return engine.prefixes(execution_id) if isinstance(engine, ShowingEngine) else ()
 
 
 def _mount(item: StoredInput) -> InputMount:

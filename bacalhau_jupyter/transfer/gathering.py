@@ -33,7 +33,7 @@ from bacalhau_jupyter.transfer.job_view import (
 from bacalhau_jupyter.transfer.links import is_plain_link
 from bacalhau_jupyter.transfer.readers import EntryKind
 
-MAX_NAME = 4000
+MAX_NAME = 4096
 """Bytes of a name (with its directories) that every reader of results can take."""
 
 MOST_LEFT_OUT = 10_000

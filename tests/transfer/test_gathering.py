@@ -182,7 +182,7 @@ def test_a_name_that_no_reader_takes_is_left_out(root: Path) -> None:
     os.close(place)
     found = gathering(root)
     assert max(map(len, published(found))) <= MAX_NAME
-    assert found.left_out[0].reason == "its name is longer than 4000 bytes"
+    assert found.left_out[0].reason == "its name is longer than 4096 bytes"
 
 
 @pytest.mark.skipif(
