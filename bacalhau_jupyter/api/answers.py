@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
+from bacalhau_jupyter.api.binding import header
 from bacalhau_jupyter.auth.guesses import TooManyGuesses
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
@@ -38,7 +39,7 @@ def answer(
 
 def error_answer(request: web.BaseRequest, error: BacalhauError) -> web.Response:
     """Answer with the error envelope."""
-    response = answer(request, error.envelope(request.headers.get("X-Request-ID", "")), status=error.status)
+    response = answer(request, error.envelope(header(request, "X-Request-ID")), status=error.status)
     if isinstance(error, TooManyGuesses):
         response.headers["Retry-After"] = str(error.wait_s)
     return response

@@ -47,6 +47,9 @@ ORDINARY_BODY = BodyLimit(BODY_LIMIT, 25.0)
 OPEN_BODY = BodyLimit(64 * 1024, 5.0)
 """For routes that anybody may call."""
 
+HEADER_LIMIT = 256
+"""Characters of a header that is stored or repeated."""
+
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
 _UINT_LIMIT = 2**63
@@ -91,6 +94,12 @@ class Query:
         if number >= _UINT_LIMIT:
             raise _unparsable("ParseUint", value, "value out of range")
         return number
+
+
+def header(request: web.BaseRequest, name: str) -> str:
+    """Return a header's value as text that any JSON can carry: its bytes may be no UTF-8; cut after 256 characters."""
+    value = request.headers.get(name, "")[:HEADER_LIMIT]
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
 async def body(request: web.BaseRequest, kind: type[T], limit: BodyLimit = ORDINARY_BODY) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from bacalhau_jupyter.api.answers import answer
-from bacalhau_jupyter.api.binding import Query, body
+from bacalhau_jupyter.api.binding import Query, body, header
 from bacalhau_jupyter.models.api import (
     DiffJobRequest,
     DiffJobResponse,
@@ -50,7 +50,7 @@ class JobRoutes:
     async def submit(self, request: web.Request) -> web.Response:
         """Submit or update a job."""
         wanted = await body(request, PutJobRequest)
-        client = {key: request.headers[name] for name, key in _CLIENT_META.items() if name in request.headers}
+        client = {key: header(request, name) for name, key in _CLIENT_META.items() if name in request.headers}
         job = _present(wanted.job)
         return answer(request, await self._orchestrator.submit(job, force=wanted.force, client=client))
 

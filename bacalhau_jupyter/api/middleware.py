@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from bacalhau_jupyter.api import answers, versions
 from bacalhau_jupyter.api.base import RESULTS_PATH, ApiServices
+from bacalhau_jupyter.api.binding import header
 from bacalhau_jupyter.api.serving import prove
 from bacalhau_jupyter.auth.guesses import TooManyGuesses
 from bacalhau_jupyter.models.errors import BacalhauError, Unauthorized
@@ -66,7 +67,7 @@ def guard(services: ApiServices) -> Middleware:
             if principal is None:
                 return answers.error_answer(request, _unauthorized(request))
             prove(request)
-        refused = versions.refusal(request.headers.get("X-Bacalhau-Git-Version", ""), version)
+        refused = versions.refusal(header(request, "X-Bacalhau-Git-Version"), version)
         if refused is not None:
             return answers.answer(request, refused[1], status=refused[0])
         response = await _handle(request, handler)

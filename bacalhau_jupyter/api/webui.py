@@ -8,6 +8,7 @@ changes, and every websocket, must come from our own origin as well.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import mimetypes
 from collections.abc import Mapping
@@ -233,9 +234,11 @@ def _below(root: Path, path: str) -> Path:
     if not any(
         part in ("", ".", "..") or part.startswith(".") or "\\" in part or "\0" in part for part in parts
     ):
-        found = root.joinpath(*parts).resolve()
-        if found.is_relative_to(root.resolve()) and found.is_file():
-            return found
+        # A name may be too long, or a link lead round in circles.
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            found = root.joinpath(*parts).resolve()
+            if found.is_relative_to(root.resolve()) and found.is_file():
+                return found
     raise NotFound("there is no such page", component="WebUI")
 
 

@@ -131,7 +131,7 @@ class Connection:
                 ) from error
             raise NetworkFailure(
                 f"{self.endpoint.url}{path} refused the stream (HTTP {error.status})",
-                retryable=error.status >= 500,
+                retryable=error.status >= 500 or error.status == 429,
             ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise unreachable(self.endpoint.url, error) from error

@@ -13,9 +13,13 @@ import yaml
 from bacalhau_jupyter.config.files import told, write_atomic
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
 from bacalhau_jupyter.models.goduration import parse_go_duration
+from bacalhau_jupyter.models.text import is_readable, readable
 
 DEFAULT_TIMEOUT = "30s"
+NAME_LIMIT = 150
+"""Bytes of a name: most file systems take 255, and drafts need some more than the file itself."""
 _CURRENT = "current"
+_SEPARATORS = frozenset("/\\")
 
 
 @dataclass(frozen=True)
@@ -153,9 +157,24 @@ class ProfileStore:
         return name if name in self.names() else None
 
     def _path(self, name: str) -> Path:
-        if not name.strip() or name != Path(name).name or name.startswith(".") or "\0" in name:
-            raise BadRequest(f"{name!r} is not a name for a profile", component="Profiles")
+        if why := _unusable(name):
+            raise BadRequest(
+                f"{readable(name[:60])!r} is not a name for a profile: {why}", component="Profiles"
+            )
         return self._directory / f"{name}.yaml"
+
+
+def _unusable(name: str) -> str:
+    """Return why a name can't be a file's; empty where it can. Clients choose names, so none may mean a place."""
+    if not name.strip():
+        return "it is empty"
+    if not is_readable(name):
+        return "it holds control or direction marks"
+    if name.startswith(".") or _SEPARATORS.intersection(name):
+        return "it begins with a dot, or holds a separator"
+    if len(name.encode()) > NAME_LIMIT:
+        return f"it is longer than {NAME_LIMIT} bytes"
+    return ""
 
 
 def _unknown(name: str, known: list[str]) -> NotFound:

@@ -11,10 +11,13 @@ from urllib.parse import quote, unquote
 
 from bacalhau_jupyter.models.api import DataEntry, ListDataResponse
 from bacalhau_jupyter.models.errors import BadRequest, Forbidden, IOFailure, NotFound
+from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.sources.allowlist import KEY, AllowedPath, parse_allow_list, split_glob
 
 _COMPONENT = "DataBrowser"
 _FILE = "file://"
+_PATH_LIMIT, _NAME_LIMIT = 4000, 255
+"""Characters of a path, and bytes of a name in it, that file systems take."""
 _SAFE = "/-._~!$&'()*+,;=:@"
 
 
@@ -94,6 +97,12 @@ class LocalPaths:
     def _list(self, uri: str, limit: int, token: str) -> ListDataResponse:
         allowed = parse_allow_list(self._allow_list())
         path = unquote(uri.removeprefix(_FILE))
+        if (
+            "\0" in path
+            or len(path) > _PATH_LIMIT
+            or any(len(os.fsencode(part)) > _NAME_LIMIT for part in path.split("/"))
+        ):
+            raise BadRequest(f"{readable(path[:60])!r} is no path that a file can have", component=_COMPONENT)
         entries = self._entries(Path(path), allowed) if path else self._roots(allowed)
         entries.sort(key=lambda entry: (entry.kind != "directory", entry.name))
         first = page_start(token)
@@ -110,7 +119,7 @@ class LocalPaths:
         real = Path(os.path.realpath(path))
         if not path.is_absolute() or not _is_shown(real, allowed) or self._is_hidden(real):
             raise Forbidden(
-                f"this node does not share {path}",
+                f"this node does not share {readable(str(path)[:200])}",
                 hint=f"the node's owner can add it to {KEY}",
                 component=_COMPONENT,
             )

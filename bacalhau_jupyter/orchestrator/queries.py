@@ -12,7 +12,7 @@ from bacalhau_jupyter.models.api import (
     ListJobsResponse,
 )
 from bacalhau_jupyter.models.codec import decode_exact
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.history import HistoryType
 from bacalhau_jupyter.models.job import Job, JobType
@@ -158,7 +158,7 @@ def list_results(reference: str, namespace: str) -> Callable[[sqlite3.Connection
     def read(connection: sqlite3.Connection) -> list[SpecConfig]:
         job = get_job(connection, reference, namespace, 0)
         if job.type not in (JobType.BATCH, JobType.OPS):
-            raise BacalhauError(f"job type {job.type} does not support results", component="Results")
+            raise BadRequest(f"job type {job.type} does not support results", component="Results")
         return [
             execution.published_result
             for execution in executions.of_job(connection, job.id, job.version)

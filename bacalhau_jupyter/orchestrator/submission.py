@@ -10,7 +10,7 @@ import yaml
 
 from bacalhau_jupyter.lib.ids import IdSource, job_id
 from bacalhau_jupyter.models.codec import to_plain
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound, ValidationError
+from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotFound, ValidationError
 from bacalhau_jupyter.models.history import Topic
 from bacalhau_jupyter.models.job import (
     META_ORCHESTRATOR_ID,
@@ -119,7 +119,7 @@ def rerun(transaction: Transaction, reference: str, namespace: str, version: int
     spec = jobs.version(connection, old.id, version)
     state = old.state.state_type
     if state in (JobStateType.UNDEFINED, JobStateType.PENDING, JobStateType.QUEUED):
-        raise BacalhauError(
+        raise Conflict(
             f"cannot rerun job in state {state.value}",
             hint="try to use the job run command instead of the job rerun command", code="",
         )  # fmt: skip
@@ -137,9 +137,9 @@ def stop(transaction: Transaction, reference: str, namespace: str, reason: str) 
         case JobStateType.STOPPED:
             return None
         case JobStateType.COMPLETED:
-            raise BacalhauError("cannot stop job in state Completed", code="")
+            raise Conflict("cannot stop job in state Completed", code="")
         case JobStateType.FAILED:
-            raise BacalhauError(
+            raise Conflict(
                 f"job {job.id} is in terminal state Failed and cannot transition to Stopped",
                 code="ConflictJobState", component="JobStore",
             )  # fmt: skip
@@ -191,7 +191,7 @@ def _update(transaction: Transaction, old: Job, job: Job, force: bool) -> Job:
             hint="Use another name, or stop the job and use a new name.", component="JobStore",
         )  # fmt: skip
     if not force and _comparable(old) == _comparable(job):
-        raise BacalhauError(
+        raise Conflict(
             f"no changes detected for new job spec. Job Name: '{old.name}', Job Id: '{old.id}'",
             hint="Use the --force flag to override this warning", code="",
         )  # fmt: skip

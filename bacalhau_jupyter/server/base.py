@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 AUTH_RESOURCE = "bacalhau"
 SETTING = "bacalhau_gateway"
 PREFIX = "bacalhau"
+PERSON = "X-Bacalhau-Person"
+"""The header by which our front end says that somebody pressed a key or a button just now."""
+_READING = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass
@@ -133,3 +136,12 @@ class GatewayMixin(JupyterHandler):
 
 class GatewayAPIHandler(GatewayMixin, APIHandler):
     """For the gateway's ordinary requests."""
+
+    @property
+    def _track_activity(self) -> bool:  # type: ignore[override]
+        """Whether Jupyter notes the request as activity, which keeps an idle server from being ended.
+
+        Panels read by themselves: by timers, and because of events. What is changed, and what a page asks while
+        somebody uses it (it says so), is a person's.
+        """
+        return self.request.method not in _READING or PERSON in self.request.headers

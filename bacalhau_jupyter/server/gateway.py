@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from tornado import web
 
-from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NetworkFailure
 from bacalhau_jupyter.server import headers, links
 from bacalhau_jupyter.server.base import GatewayAPIHandler
 from bacalhau_jupyter.server.paths import Target
@@ -46,11 +46,11 @@ class GatewayHandler(GatewayAPIHandler):
         try:
             target = self.target()
             await self.authorize(target.action(self.request.method or ""))
+            self._upload = self._expected_body()
         except BacalhauError as error:
             self.send_envelope(error)
             return
         self._target = target
-        self._upload = self._expected_body()
         self._exchange = asyncio.create_task(
             self.gateway.upstream.request(
                 self.request.method or "", target, self.request.headers, self._upload
@@ -67,7 +67,9 @@ class GatewayHandler(GatewayAPIHandler):
     def _expected_body(self) -> Upload | None:
         length = self.request.headers.get("Content-Length")
         if length is not None:
-            # Tornado has checked that it is a number, and the only one.
+            # Tornado lets several through, which may mean one thing here and another one at the cluster.
+            if not (length.isascii() and length.isdigit()) or len(length) > 18:
+                raise BadRequest("the request's Content-Length is not one number", component="Gateway")
             return Upload(int(length)) if int(length) else None
         return Upload() if "Transfer-Encoding" in self.request.headers else None
 

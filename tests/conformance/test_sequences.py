@@ -153,7 +153,7 @@ async def test_updates_and_reruns_are_versions_with_histories_of_their_own(calle
     await caller.state(job)
     task = {"Name": "main", "Engine": {"Type": "noop"}}
     unchanged = {"Name": "named", "Type": "batch", "Count": 1, "Tasks": [task]}
-    refused = await caller.call("PUT", JOBS, {"Job": unchanged}, status=500)
+    refused = await caller.call("PUT", JOBS, {"Job": unchanged}, status=409)
     assert refused["Message"].startswith("no changes detected for new job spec. Job Name: 'named'")
     assert refused["Hint"] == "Use the --force flag to override this warning"
     assert await caller.submit(Name="named", force=True) == job
@@ -170,7 +170,7 @@ async def test_updates_and_reruns_are_versions_with_histories_of_their_own(calle
 async def test_other_job_types_are_refused_in_one_sentence_and_nothing_is_stored(caller: Caller) -> None:
     for kind in ("service", "daemon", "ops"):
         task = {"Name": "main", "Engine": {"Type": "noop"}}
-        refused = await caller.call("PUT", JOBS, {"Job": {"Type": kind, "Tasks": [task]}}, status=501)
+        refused = await caller.call("PUT", JOBS, {"Job": {"Type": kind, "Tasks": [task]}}, status=400)
         assert refused["Message"] == f"jobs of type '{kind}' are not implemented yet, only batch"
     assert (await caller.call("GET", JOBS))["Items"] == []
 

@@ -93,7 +93,7 @@ async def test_a_job_is_found_by_name_by_id_and_by_unique_prefix_in_any_namespac
                 await service.get_job(missing)
         with pytest.raises(BacalhauError, match="multiple jobs found for id j-") as caught:
             await service.get_job("j-")
-        assert (caught.value.code, caught.value.status) == ("MultipleJobsFound", 500)
+        assert (caught.value.code, caught.value.status) == ("MultipleJobsFound", 409)
 
 
 async def test_history_keeps_its_token_until_the_job_is_over_and_all_is_read() -> None:

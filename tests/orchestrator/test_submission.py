@@ -78,7 +78,7 @@ async def test_the_same_name_is_an_update_and_nothing_changed_is_refused_unless_
             BacalhauError, match=r"no changes detected for new job spec\. Job Name: 'a'"
         ) as caught:
             await service.submit(noop_job("a", cpu="500M"))
-        assert (caught.value.code, caught.value.status) == ("", 500)
+        assert (caught.value.code, caught.value.status) == ("", 409)
         forced = await service.submit(noop_job("a"), force=True)
         assert forced.job_id == first.job_id
         await reached(service, first.job_id, lambda job: job.version == 2 and job.is_terminal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -139,3 +140,44 @@ async def test_a_saved_token_that_the_cluster_refuses_is_the_problem_that_the_st
     await call(jupyter, "PUT", "/connections/current", {"name": "prod"})
     status = await call(jupyter, "GET", "/status")
     assert (status["alive"], status["refused"], status["problem"]) == (True, False, "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a" * 300,
+        "é" * 100,
+        "a/b",
+        "..",
+        ".hidden",
+        "a\\b",
+        "a\nb",
+        "a\u202eb",
+        "a\u200bb",
+        "a\x1b[2J",
+        "a\0b",
+        "",
+        " ",
+    ],
+)
+async def test_a_name_that_no_file_can_have_is_refused_everywhere(start_jupyter: Starter, name: str) -> None:
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    saved = {"name": name, "endpoint": "http://127.0.0.1:1"}
+    told = await call(jupyter, "PUT", "/connections", saved, 400)
+    assert "name" in told["Message"] and len(told["Message"]) < 250
+    assert told["Message"].isprintable()
+    if name.strip():
+        await call(jupyter, "PUT", "/connections/current", {"name": name}, 400)
+    if name and not {"/", "\0"} & set(name) and name != "..":
+        async with jupyter.request("DELETE", f"/connections/saved/{quote(name, safe='')}") as answer:
+            assert answer.status in (400, 404)
+    assert (await call(jupyter, "GET", "/connections"))["connections"] == []
+
+
+@pytest.mark.parametrize("name", ["größe ✓", "a b", "CON", "current", "x" * 150, "-rf", "*", "a.yaml"])
+async def test_any_other_name_works(start_jupyter: Starter, name: str) -> None:
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    await call(jupyter, "PUT", "/connections", {"name": name, "endpoint": "http://127.0.0.1:1"})
+    assert [item["name"] for item in (await call(jupyter, "GET", "/connections"))["connections"]] == [name]
+    async with jupyter.request("DELETE", f"/connections/saved/{quote(name, safe='')}") as answer:
+        assert answer.status == 200

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from tests.conformance import malformed
 from tests.server.conftest import KEY, TOKEN, Cluster, Jupyter, Starter, settled, until
 
 MB = 1024 * 1024
@@ -351,3 +352,19 @@ async def test_nothing_is_left_when_jupyter_has_stopped(
     async with jupyter.get("/api/v1/agent/alive") as answer:
         assert answer.status == 200
     await start_jupyter.close()
+
+
+async def test_what_is_not_quite_http_is_refused_and_never_a_5xx(jupyter: Jupyter, cluster: Cluster) -> None:
+    prefix = f"{jupyter.base_url.rstrip('/')}/bacalhau"
+    found = await malformed.statuses(jupyter.port, prefix, f"Authorization: token {TOKEN}\r\n")
+    assert {name: status for name, status in found.items() if status >= 500} == {}
+    for name in (
+        "two equal lengths",
+        "two lengths",
+        "a list of lengths",
+        "a hexadecimal length",
+        "an empty length",
+    ):
+        assert found[name] == 400, name
+    async with jupyter.get("/api/v1/agent/alive") as answer:
+        assert answer.status == 200

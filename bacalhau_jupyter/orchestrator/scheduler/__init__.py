@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 
 from bacalhau_jupyter.models.errors import NotImplementedHere
 from bacalhau_jupyter.models.job import JobType
@@ -30,5 +31,7 @@ def scheduler_of(job_type: str) -> Scheduler:
             f"jobs of type {job_type!r} are not implemented yet, only {', '.join(SCHEDULERS)}",
             hint="Set Type to batch.",
             component="Scheduler",
+            # The node is fine; what it was sent is not for it (docs/decisions/0033).
+            status=HTTPStatus.BAD_REQUEST,
         )
     return scheduler

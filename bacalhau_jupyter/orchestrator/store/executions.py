@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from bacalhau_jupyter.models.codec import decode_exact, encode
-from bacalhau_jupyter.models.errors import BacalhauError, NotFound
+from bacalhau_jupyter.models.errors import Conflict, NotFound
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import replace
@@ -43,7 +43,7 @@ def resolve(connection: sqlite3.Connection, job_id: str, reference: str) -> str:
     ------
     NotFound
         The job has none.
-    BacalhauError
+    Conflict
         Several begin so.
     """
     rows = connection.execute(
@@ -53,7 +53,7 @@ def resolve(connection: sqlite3.Connection, job_id: str, reference: str) -> str:
     if not rows or not reference:
         raise NotFound(f"execution not found: {reference}", component="JobStore")
     if len(rows) > 1 and rows[0][0] != reference:
-        raise BacalhauError(
+        raise Conflict(
             f"multiple executions found for id {reference}", hint="Use full execution ID",
             code="MultipleExecutionsFound", component="JobStore",
         )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bacalhau_jupyter.models.codec import decode_exact, encode
-from bacalhau_jupyter.models.errors import BacalhauError, NotFound
+from bacalhau_jupyter.models.errors import Conflict, NotFound
 from bacalhau_jupyter.models.job import Job, JobState
 from bacalhau_jupyter.models.spec import replace
 
@@ -78,7 +78,7 @@ def resolve(connection: sqlite3.Connection, reference: str, namespace: str) -> s
     ------
     NotFound
         There is none.
-    BacalhauError
+    Conflict
         Several IDs begin so.
     """
     row = connection.execute(
@@ -94,7 +94,7 @@ def resolve(connection: sqlite3.Connection, reference: str, namespace: str) -> s
     if not rows or not reference:
         raise NotFound(f"job not found: {reference}", component="JobStore")
     if len(rows) > 1 and rows[0][0] != reference:
-        raise BacalhauError(
+        raise Conflict(
             f"multiple jobs found for id {reference}", hint="Use full job ID", code="MultipleJobsFound",
             component="JobStore",
         )  # fmt: skip

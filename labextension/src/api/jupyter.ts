@@ -1,5 +1,6 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
+import { Presence } from './presence';
 import { encode, Query } from './query';
 import { answered, IRequestOptions, ISocket, ITransport } from './transport';
 
@@ -7,14 +8,16 @@ import { answered, IRequestOptions, ISocket, ITransport } from './transport';
 export class JupyterTransport implements ITransport {
   constructor(
     private readonly settings: ServerConnection.ISettings,
-    private readonly prefix = 'bacalhau'
+    private readonly prefix = 'bacalhau',
+    private readonly presence: Pick<Presence, 'headers'> = new Presence()
   ) {}
 
   async fetch(method: string, path: string, options: IRequestOptions = {}): Promise<Response> {
-    const init: RequestInit = { method, headers: options.headers ?? {} };
+    const headers = { ...options.headers, ...this.presence.headers() };
+    const init: RequestInit = { method, headers };
     if (options.body !== undefined) {
       init.body = JSON.stringify(options.body);
-      init.headers = { ...options.headers, 'Content-Type': 'application/json' };
+      init.headers = { ...headers, 'Content-Type': 'application/json' };
     }
     return answered(options.signal, 'the Jupyter server does not answer', signal =>
       ServerConnection.makeRequest(this.url(path, options.query), { ...init, signal }, this.settings)
