@@ -54,8 +54,8 @@ async def test_our_own_user_needs_nothing_whatever_bearer_comes_along(
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
 async def test_the_node_itself_is_nobody_without_the_key(transport: asyncio.BaseTransport) -> None:
     sockets = TrustedSockets()
-    assert not await Access(KEY, sockets).is_owner(LOCAL, transport)
-    assert await Access(KEY, sockets).is_owner({**LOCAL, "Authorization": f"Bearer {KEY}"}, transport)
+    assert not await Access(KEY, sockets).identify(LOCAL, transport)
+    assert await Access(KEY, sockets).identify({**LOCAL, "Authorization": f"Bearer {KEY}"}, transport)
     sockets.close()
 
 

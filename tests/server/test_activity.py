@@ -42,8 +42,8 @@ async def test_only_changes_and_what_a_person_asks_is_activity(
 ) -> None:
     settings = jupyter.app.web_app.settings
     settings.pop("api_last_activity", None)
-    body = {"json": {}} if method != "GET" else {}
-    async with jupyter.request(method, path, headers=more, **body) as answer:
+    body: Any = {} if method != "GET" else None
+    async with jupyter.request(method, path, headers=more, json=body) as answer:
         assert answer.status == 200
     assert ("api_last_activity" in settings) is counts
 
