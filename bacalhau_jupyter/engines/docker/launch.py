@@ -9,6 +9,7 @@ from typing import Any
 from bacalhau_jupyter.engines.base import Progress, RunRequest
 from bacalhau_jupyter.engines.docker.archive import Archive
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
+from bacalhau_jupyter.engines.docker.hosts import hosts_archive, hosts_mount, own_hosts
 from bacalhau_jupyter.engines.docker.images import Images
 from bacalhau_jupyter.engines.docker.ownership import open_outputs
 from bacalhau_jupyter.engines.docker.params import (
@@ -22,6 +23,7 @@ from bacalhau_jupyter.engines.docker.placement import Placement, bind_mounts
 from bacalhau_jupyter.engines.docker.pulls import Abort
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
 from bacalhau_jupyter.models.spec import NetworkType
+from bacalhau_jupyter.transfer.files import io_failure
 
 _EXEC_PROBLEM = re.compile(r'exec: ("[^"]*": .*?)(?:: unknown)?$', re.DOTALL)
 _RUNTIME_PREFIX = re.compile(
@@ -55,6 +57,7 @@ class Launcher:
             request, params, default_network=default_network, log_drivers=daemon.log_drivers
         )
         self._archive = Archive(daemon, request) if placement is Placement.ARCHIVE else None
+        self._needs_hosts = bool(self._config.get("NetworkDisabled")) and not own_hosts(request)
 
     def launch(self, progress: Progress, abort: Abort) -> str:
         """Return the ID of the execution's container, which runs or has ended.
@@ -89,6 +92,8 @@ class Launcher:
         if not started:
             try:
                 abort.check()
+                if self._archive is not None and self._needs_hosts:
+                    self._daemon.put_archive(container, "/etc", iter(hosts_archive()))
                 self._start(container)
             except BaseException:
                 # Where even this fails, `clean` and the sweep at the next start find it by its label.
@@ -107,12 +112,22 @@ class Launcher:
                 fails_execution=True,
             ) from error
 
+    def _hosts_mount(self) -> dict[str, Any]:
+        try:
+            return hosts_mount(self._request)
+        except OSError as error:
+            raise io_failure(
+                error, "write the file of host names in", self._request.directory, COMPONENT
+            ) from error
+
     def _create(self, progress: Progress, abort: Abort) -> tuple[str, bool]:
         """Return a container's ID and whether it has been started before."""
         from docker.errors import APIError, NotFound
 
         if self._archive is None:
             mounts = bind_mounts(self._request, recursive_read_only=self._daemon.recursive_read_only)
+            if self._needs_hosts:
+                mounts.append(self._hosts_mount())
         elif (found := self._take_over()) is not None:
             return found
         else:

@@ -165,6 +165,9 @@ def container_config(
         },
         "HostConfig": host,
     }
+    if host["NetworkMode"] == "none":
+        # No network to set up at all: it starts in half the time, with the same loopback (see `hosts`).
+        config["NetworkDisabled"] = True
     # The engine's own rules are the wanted ones: Cmd replaces CMD and keeps ENTRYPOINT, Entrypoint replaces
     # ENTRYPOINT and drops the image's CMD. Only what is given may be sent.
     if params.entrypoint:
