@@ -7,13 +7,14 @@ import os
 import sys
 import traceback
 
-from benchmarks import access, api, cells, engines, ipfs, logs, memory, panel, results, s3
+from benchmarks import access, api, cells, docker_rates, engines, ipfs, logs, memory, panel, results, s3
 from benchmarks.harness import Row, Unavailable, show
 
 MEASUREMENTS = {
     "api": api.measure,
     "logs": logs.measure,
     "docker": engines.measure_docker,
+    "docker-rates": docker_rates.measure,
     "process": engines.measure_process,
     "cells": cells.measure,
     "memory": memory.measure,

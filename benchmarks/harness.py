@@ -139,11 +139,16 @@ class Session:
                 raise RuntimeError(f"refused: {found}")
             return str(found["JobID"])
 
+    async def next_event(self) -> dict[str, Any]:
+        """Wait for the next event of any job."""
+        found: dict[str, Any] = json.loads(await self._events.receive_str())
+        return found
+
     async def ended(self, job_id: str, timeout_s: float = 120) -> str:
         """Wait until the job is over; return its state."""
         async with asyncio.timeout(timeout_s):
             while True:
-                event = json.loads(await self._events.receive_str())
+                event = await self.next_event()
                 if event["job"] == job_id and event.get("state") in TERMINAL:
                     return str(event["state"])
 
