@@ -32,7 +32,7 @@ CONTENT = "".join(f"{address}\t{names}\n" for address, names in _NAMES).encode()
 
 def own_hosts(request: RunRequest) -> bool:
     """Whether a task brings its own ``/etc/hosts``, or something that holds it."""
-    targets = [item.target for item in (*request.inputs, *request.outputs)]
+    targets = [item.target for item in request.inputs] + [item.target for item in request.outputs]
     return any(_holds(target) for target in targets)
 
 

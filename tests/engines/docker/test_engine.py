@@ -335,12 +335,13 @@ async def test_a_start_that_is_interrupted_leaves_nothing_but_a_program_that_has
     node: Node, busybox_image: str
 ) -> None:
     requests = [node.request({"Image": busybox_image, "Parameters": ["sleep", "60"]}) for _ in range(4)]
-    for delay, request in zip((0.0, 0.005, 0.05, 0.12), requests, strict=True):
+    for delay, request in zip((0.0, 0.005, 0.03, 0.06), requests, strict=True):
         starting = asyncio.create_task(node.engine.start(request))
         await asyncio.wait({starting}, timeout=delay)
-        starting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await starting
+        # A quick engine may have started it by now.
+        if starting.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await starting
         # A node that is being stopped finds it again; whoever wants it gone says so.
         assert all(container["State"]["Status"] == "running" for container in node.containers())
         await node.engine.cancel(request.execution.id)
