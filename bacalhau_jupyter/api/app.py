@@ -14,6 +14,7 @@ from bacalhau_jupyter.api.auth import AuthRoutes
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.binding import BODY_LIMIT
 from bacalhau_jupyter.api.browse import CleanUpRoutes, DataRoutes, ResultFileBrowser
+from bacalhau_jupyter.api.environments import EnvironmentRoutes
 from bacalhau_jupyter.api.events import EventRoutes
 from bacalhau_jupyter.api.jobs import JobRoutes
 from bacalhau_jupyter.api.lease import LeaseRoutes
@@ -22,8 +23,17 @@ from bacalhau_jupyter.api.middleware import guard
 from bacalhau_jupyter.api.nodes import NodeRoutes
 from bacalhau_jupyter.api.results import ResultFileRoutes, ResultListRoutes
 from bacalhau_jupyter.api.serving import Gatekeeper, LimitedRunner
+from bacalhau_jupyter.models.environments import FEATURE as PYTHON_ENVIRONMENTS
 
-FEATURES = ["browse-data", "clean-up", "events", "lease", "result-files", "signed-results"]
+FEATURES = [
+    "browse-data",
+    "clean-up",
+    "events",
+    "lease",
+    PYTHON_ENVIRONMENTS,
+    "result-files",
+    "signed-results",
+]
 """What this API offers beyond the official one, as ``agent/node`` lists it."""
 
 KEEPALIVE_S = 75.0
@@ -47,6 +57,8 @@ def build_app(services: ApiServices) -> web.Application:
         app.add_routes(DataRoutes(services.data).routes())
     if services.cleaner is not None:
         app.add_routes(CleanUpRoutes(services.cleaner).routes())
+    if services.environments is not None:
+        app.add_routes(EnvironmentRoutes(services.environments, services.access).routes())
     if services.orchestrator is not None:
         if services.result_files is not None:
             app.add_routes(ResultFileBrowser(services.orchestrator, services.result_files).routes())

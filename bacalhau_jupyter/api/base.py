@@ -11,6 +11,11 @@ from typing import Any, Protocol
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.models.api import ListDataResponse, ResultFile
+from bacalhau_jupyter.models.environments import (
+    KnownEnvironment,
+    PythonDescription,
+    RegisteredEnvironment,
+)
 from bacalhau_jupyter.models.node import BuildVersionInfo, DiskUsage, NodeInfo
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.orchestrator.base import OrchestratorService
@@ -107,6 +112,24 @@ class DataBrowser(Protocol):
         ...
 
 
+class Environments(Protocol):
+    """The Python environments of this machine that jobs may see."""
+
+    async def register(self, description: PythonDescription) -> RegisteredEnvironment:
+        """Keep an environment.
+
+        Raises
+        ------
+        BacalhauError
+            It can't be shown to jobs, or not be kept.
+        """
+        ...
+
+    async def known(self) -> list[KnownEnvironment]:
+        """Return every environment that is kept."""
+        ...
+
+
 class DiskCleaner(Protocol):
     """Removes what this node keeps for convenience."""
 
@@ -133,6 +156,8 @@ class ApiServices:
         None where nobody can look into results, or into the node's data.
     cleaner
         None on a node that does not compute.
+    environments
+        None where no engine shows Python environments to its jobs, and for listeners whose callers are browsers.
     """
 
     agent: AgentService
@@ -143,3 +168,4 @@ class ApiServices:
     result_files: ResultFiles | None = None
     data: DataBrowser | None = None
     cleaner: DiskCleaner | None = None
+    environments: Environments | None = None

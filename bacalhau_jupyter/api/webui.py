@@ -80,7 +80,8 @@ class WebUI:
     def app(self) -> web.Application:
         """Return the application of the listener: the API of this node behind the gate, and the page."""
         admitted = _Admitted()
-        app = build_app(replace(self._services, access=admitted))
+        # A page registers no environments: what it does, any script in it may have done.
+        app = build_app(replace(self._services, access=admitted, environments=None))
         app.middlewares.insert(0, self._gate)
         app.on_response_prepare.append(_seal)
         return app

@@ -9,6 +9,12 @@ from urllib.parse import quote
 from bacalhau_jupyter.client.connection import Connection
 from bacalhau_jupyter.models import api as wire
 from bacalhau_jupyter.models.codec import decode
+from bacalhau_jupyter.models.environments import PATH as ENVIRONMENTS
+from bacalhau_jupyter.models.environments import (
+    ListEnvironmentsResponse,
+    PythonDescription,
+    RegisteredEnvironment,
+)
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.history import JobHistory, StreamEvent
 from bacalhau_jupyter.models.job import Job
@@ -229,6 +235,14 @@ class AsyncAPI(Connection):
             params.append(("since", str(since)))
         async for text in self.websocket("/api/v1/orchestrator/events", params):
             yield decode(text, StreamEvent, "event")
+
+    async def environments(self) -> ListEnvironmentsResponse:
+        """Return the Python environments that jobs may see; only nodes with that feature have this route."""
+        return await self.request("GET", ENVIRONMENTS, ListEnvironmentsResponse)
+
+    async def register_environment(self, description: PythonDescription) -> RegisteredEnvironment:
+        """Register a Python environment of this machine; as `environments`, and for the node's own user only."""
+        return await self.request("POST", ENVIRONMENTS, RegisteredEnvironment, body=description)
 
     async def hold_lease(self) -> None:
         """Hold a lease on an embedded node until cancelled or the node is gone."""

@@ -136,7 +136,17 @@ def docker(
 
 
 def process(command: str | Sequence[str], *, python: Mapping[str, Any] | None = None, **options: Any) -> Job:
-    """Build a job that runs ``command`` confined on the node's own file tree; a string is run by ``sh -c``."""
+    """Build a job that runs ``command`` confined on the node's own file tree; a string is run by ``sh -c``.
+
+    Parameters
+    ----------
+    command
+        The program and its arguments.
+    python
+        A Python environment that the job sees besides: what `Client.environment` returned.
+    **options
+        See `job_of`.
+    """
     params: dict[str, Any] = {"Command": ["sh", "-c", command] if isinstance(command, str) else list(command)}
     if python:
         params["Python"] = dict(python)

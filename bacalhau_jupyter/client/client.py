@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bacalhau_jupyter.client.api import AsyncAPI
+from bacalhau_jupyter.client.environments import Described, RegisteredEnvironments
 from bacalhau_jupyter.client.job import Job
 from bacalhau_jupyter.client.portal import Portal, shared_portal
 from bacalhau_jupyter.models.api import PutJobResponse
@@ -83,6 +84,7 @@ class Client:
         self._api: AsyncAPI | None = None
         self._lease: Future[None] | None = None
         self._info: NodeInfo | None = None
+        self._environments = RegisteredEnvironments()
 
     # ---- connection
 
@@ -176,6 +178,7 @@ class Client:
                 return
             with contextlib.suppress(BacalhauError):
                 await api.hold_lease()
+            self._environments.forget()
             await asyncio.sleep(1)
             # An idle client starts no node; but one that somebody else started gets its lease.
             with contextlib.suppress(BacalhauError):
@@ -225,6 +228,22 @@ class Client:
         self.close()
 
     # ---- jobs
+
+    def environment(self, described: Described | None = None) -> Described:
+        """Return ``Params.Python`` by which a process job sees a Python of this machine; by default this one.
+
+        The node learns of it once per connection; what a spec itself names, it shows to no job.
+
+        Raises
+        ------
+        BacalhauError
+            The node does not take it: the caller is not its own user, or it holds more than a Python.
+        """
+        from bacalhau_jupyter.client.interpreters import own_python
+
+        chosen = own_python() if described is None else described
+        info = self.info
+        return self.call(lambda api: self._environments.reference(api, info, chosen))
 
     def submit(self, job: JobModel | Mapping[str, Any], *, force: bool = False) -> Job:
         """Submit a job (a model, or a spec as plain dicts); return its handle at once.

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from bacalhau_jupyter.client import build
+from bacalhau_jupyter.client.environments import ToSpec
 from bacalhau_jupyter.client.inline import inline_files
 from bacalhau_jupyter.client.interpreters import joined, own_python, python_of
 from bacalhau_jupyter.client.notebook_files import copy_name
@@ -75,6 +76,7 @@ def notebook_job(
     node: NodeInfo,
     *,
     shares_machine: bool,
+    environment: ToSpec = dict,
     image: str = "",
     argv: list[str] | None = None,
     collector: str = "manual",
@@ -92,6 +94,8 @@ def notebook_job(
         The connected node.
     shares_machine
         Whether that node runs on this machine, so that the notebook's own environment is there.
+    environment
+        Registers the notebook's Python with the node (`Client.environment`).
     image
         Container image to run it in instead.
     argv
@@ -118,7 +122,7 @@ def notebook_job(
         }
     else:
         _check_process(node, shares_machine=shares_machine, gpu=str(options.get("gpu", "")))
-        params, run["kernel"] = _own_environment(argv)
+        params, run["kernel"] = _own_environment(argv, environment)
         if workdir:
             params["WorkingDirectory"] = workdir
     kit = inline_files(
@@ -158,7 +162,7 @@ def _check_process(node: NodeInfo, *, shares_machine: bool, gpu: str) -> None:
         )
 
 
-def _own_environment(argv: list[str] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _own_environment(argv: list[str] | None, environment: ToSpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the engine's params and the kernel's spec: our Python runs the notebook, its own runs the cells."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
@@ -174,7 +178,7 @@ def _own_environment(argv: list[str] | None) -> tuple[dict[str, Any], dict[str, 
     ]
     params: dict[str, Any] = {
         "Command": [python["Executable"], "-u", "inputs/.bacalhau/notebook_runner.py"],
-        "Python": joined(python, kernel),
+        "Python": environment(joined(python, kernel)),
     }
     if python["Paths"]:
         params["EnvironmentVariables"] = ["PYTHONPATH=" + ":".join(python["Paths"])]

@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
+from bacalhau_jupyter.models.environments import (
+    KnownEnvironment,
+    PythonDescription,
+    RegisteredEnvironment,
+)
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.resources import Resources
@@ -203,6 +208,34 @@ class ReclaimingEngine(Protocol):
         ...
 
 
+class Environments(Protocol):
+    """The Python environments of this host that an engine shows to jobs: those that were registered, no others."""
+
+    async def register(self, description: PythonDescription) -> RegisteredEnvironment:
+        """Keep an environment and return its name; only for the node's own user.
+
+        Raises
+        ------
+        BacalhauError
+            It can't be shown to jobs, or not be kept.
+        """
+        ...
+
+    async def known(self) -> list[KnownEnvironment]:
+        """Return every environment that is kept."""
+        ...
+
+
+@runtime_checkable
+class KeepsEnvironments(Protocol):
+    """An engine that shows its jobs Python environments."""
+
+    @property
+    def environments(self) -> Environments:
+        """What it keeps of them."""
+        ...
+
+
 class UploadLinks(Protocol):
     """Where a publisher without credentials of its own may upload to; the orchestrator signs."""
 
@@ -225,6 +258,10 @@ async def _none_known() -> Collection[str]:
     return ()
 
 
+def _never(path: Path) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class PluginOptions:
     """What the node hands to every engine, source and publisher it creates.
@@ -241,6 +278,8 @@ class PluginOptions:
         Paths no job may ever see (repo directory, keys).
     upload_links
         The orchestrator's managed bucket; None where there is no asking for it.
+    writable
+        Whether the configuration lets jobs write at a real path of this host.
     unfinished
         Tells the IDs of executions whose job is not over, as far as this node can know.
     """
@@ -251,4 +290,5 @@ class PluginOptions:
     hidden: tuple[Path, ...] = ()
     clock: Clock = field(default_factory=SystemClock)
     upload_links: UploadLinks | None = None
+    writable: Callable[[Path], bool] = _never
     unfinished: Callable[[], Awaitable[Collection[str]]] = _none_known

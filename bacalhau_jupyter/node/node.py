@@ -26,14 +26,14 @@ from bacalhau_jupyter.compute.store import MIGRATIONS as COMPUTE_MIGRATIONS
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeLock, NodeRecord
 from bacalhau_jupyter.config.repo import Repo
-from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.engines.base import Environments, PluginOptions
 from bacalhau_jupyter.engines.registry import Loaded, load_engines, load_publishers, load_sources
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.database import Database, DatabaseError
 from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
 from bacalhau_jupyter.models.node import NodeInfo, NodeType
-from bacalhau_jupyter.node import ports, settings
+from bacalhau_jupyter.node import environments, ports, settings
 from bacalhau_jupyter.node.agent import NodeAgent
 from bacalhau_jupyter.node.browse import DataPlaces, LocalPaths
 from bacalhau_jupyter.node.browse_remote import IpfsPins, S3Buckets
@@ -82,6 +82,7 @@ class Node:
         self._processes = processes
         self._managed = settings.managed_bucket(config, clock)
         self._problems: dict[str, str] = {}
+        self._environments: Environments | None = None
 
     @property
     def url(self) -> str:
@@ -176,10 +177,12 @@ class Node:
             hidden=settings.hidden_paths(self.repo),
             clock=self._clock,
             upload_links=None if self._managed is None else OrchestratorUploads(end, self._managed),
+            writable=environments.writable(lambda: self.config["Compute.AllowListedLocalPaths"]),
             unfinished=self.orchestrator.unfinished_executions,
         )
         found = load_engines(options, self._disabled_engines())
         engines = self._plugins("engine", found)
+        self._environments = environments.keeper(engines.values())
         sources = self._plugins("source", load_sources(options, self.config["InputSources.Disabled"]))
         publishers = self._plugins("publisher", load_publishers(options, self.config["Publishers.Disabled"]))
         self.compute = ComputeNode(
@@ -194,6 +197,10 @@ class Node:
             engine_problems=found.problems,
         )
         stack.push_async_callback(bounded, "compute", self.compute.stop)
+        if self._environments is not None:
+            # Nobody waits for it: what a kernel needs, it registers itself.
+            own = asyncio.create_task(environments.register_own(self._environments), name="own Python")
+            stack.push_async_callback(bounded, "registration of the own Python", lambda: own)
         if not await self.compute.start(JOIN_TIMEOUT_S):
             log.warning("the compute role has not joined yet: %s", self.compute.problem)
 
@@ -244,6 +251,7 @@ class Node:
             result_files=files,
             data=self._data_places(stack),
             cleaner=self.compute,
+            environments=self._environments,
         )
         gatekeeper = Gatekeeper(services.access)
         runner = build_runner(services, gatekeeper)

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from bacalhau_jupyter.client import build
+from bacalhau_jupyter.client.environments import ToSpec
 from bacalhau_jupyter.client.inline import inline_files
 from bacalhau_jupyter.client.interpreters import own_python
 from bacalhau_jupyter.client.references import Referable, ResultPart
@@ -65,7 +66,7 @@ class Cell:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> Job:
+def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment: ToSpec = dict) -> Job:
     """Build the job of a cell.
 
     Parameters
@@ -76,6 +77,8 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> Job:
         The connected node, whose engines decide where a body can run.
     shares_machine
         Whether that node runs on this kernel's machine, so that the kernel's own Python is there.
+    environment
+        Registers this kernel's Python with the node (`Client.environment`).
 
     Raises
     ------
@@ -96,7 +99,7 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> Job:
     options = dict(cell.options)
     options["inputs"] = [*options.get("inputs", ()), kit, *extra]
     if engine == "process":
-        return build.job_of(_process(cell), **options)
+        return build.job_of(_process(cell, environment), **options)
     return build.job_of(_container(cell, body), **options)
 
 
@@ -123,7 +126,7 @@ def _asks_gpu(cell: Cell) -> bool:
     return bool(cell.options.get("gpu")) and str(cell.options["gpu"]) != "0"
 
 
-def _process(cell: Cell) -> SpecConfig:
+def _process(cell: Cell, environment: ToSpec) -> SpecConfig:
     commands = {
         "python": [sys.executable, "-u", "inputs/.bacalhau/job_runner.py"],
         "sh": ["sh", "inputs/.bacalhau/cell.sh"],
@@ -132,7 +135,7 @@ def _process(cell: Cell) -> SpecConfig:
     if cell.language not in commands:
         raise BadRequest("--engine process runs sh, bash and python cells, not images")
     python = own_python()
-    params: dict[str, Any] = {"Command": commands[cell.language], "Python": python}
+    params: dict[str, Any] = {"Command": commands[cell.language], "Python": environment(python)}
     if python["Paths"]:
         params["EnvironmentVariables"] = ["PYTHONPATH=" + ":".join(python["Paths"])]
     if cell.workdir:

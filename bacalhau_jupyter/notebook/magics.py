@@ -103,7 +103,12 @@ class BacalhauMagics:
             workdir=values["workdir"],
             options={**job_options(values, lambda: client), "task_name": values["task_name"]},
         )
-        model = job_of_cell(spec, client.info, shares_machine=client.endpoint.embedded)
+        model = job_of_cell(
+            spec,
+            client.info,
+            shares_machine=client.endpoint.embedded,
+            environment=client.environment,
+        )
         problem = client.info.compute_node_info.engine_problems.get("process", "")
         fell_back = not (spec.engine or spec.image) and model.task.engine.type == "docker"
         if fell_back and client.endpoint.embedded and problem:

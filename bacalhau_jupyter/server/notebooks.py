@@ -138,6 +138,7 @@ class NotebooksHandler(GatewayAPIHandler):
                 order.path,
                 node,
                 shares_machine=embedded,
+                environment=collector.client.environment,
                 image=order.image,
                 argv=argv,
                 collector="jupyter",
@@ -152,7 +153,7 @@ class NotebooksHandler(GatewayAPIHandler):
                 name=order.name,
             )
 
-        # Asks another interpreter for its paths, sometimes.
+        # Asks another interpreter for its paths, sometimes, and the node to take them.
         return await asyncio.to_thread(build)
 
 

@@ -10,11 +10,14 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
 
-from bacalhau_jupyter.models.errors import BadRequest, NotFound
+from bacalhau_jupyter.models.errors import BadRequest, Forbidden, NotFound
 
 API = ("api", "v1")
 RESULTS = ("compute", "results")
 """Below `API`: the archives of the ``local`` publisher."""
+
+ENVIRONMENTS = ("agent", "environments")
+"""Below `API`: what is for the node's own user alone, and passed on for nobody."""
 
 _JOBS = ("orchestrator", "jobs")
 # What RFC 3986 allows in a segment, apart from letters and digits; a semicolon starts parameters for some servers.
@@ -92,6 +95,8 @@ def parse(raw_path: str, raw_query: str = "") -> Target:
         layer of encoding, or is not UTF-8.
     NotFound
         The path does not lie under ``/api/v1/``.
+    Forbidden
+        It is not passed on for anybody.
     """
     parts = raw_path.split("/")
     if parts[0] != "" or len(parts) < 2:
@@ -99,6 +104,9 @@ def parse(raw_path: str, raw_query: str = "") -> Target:
     segments = tuple(_segment(part) for part in _without_trailing_slash(parts[1:]))
     if segments[:2] != API or len(segments) < 3:
         raise _outside()
+    if tuple(part.lower() for part in segments[2 : 2 + len(ENVIRONMENTS)]) == ENVIRONMENTS:
+        # The node would take the gateway for the user himself; a page must not say what his jobs may see.
+        raise Forbidden("the gateway registers no Python environments", component="Gateway")
     return Target(segments[2:], _query(raw_query))
 
 

@@ -56,6 +56,7 @@ def run_notebook(
         notebook,
         connected.info,
         shares_machine=connected.endpoint.embedded,
+        environment=connected.environment,
         image=image,
         argv=None if image else notebooks.kernel_argv(found, kernel),
         workdir=workdir,

@@ -6,10 +6,13 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import host, python_env
+from bacalhau_jupyter.engines.process import host
+from bacalhau_jupyter.engines.process.environments import Environments, NotShown, Registered
+from bacalhau_jupyter.engines.process.environments.check import search_path
 from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Tier
-from bacalhau_jupyter.engines.process.params import ProcessParams, read_params
-from bacalhau_jupyter.engines.process.view import TooManyEntries, View
+from bacalhau_jupyter.engines.process.params import ProcessParams, PythonReference, read_params
+from bacalhau_jupyter.engines.process.view import Pin, TooManyEntries, View
+from bacalhau_jupyter.models.environments import environment_hash
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import NetworkType, Task
@@ -21,7 +24,7 @@ class Refused(Exception):
     """The task can't run here; the text completes "this node …"."""
 
 
-def check(execution: Execution, tier: Tier, hidden: tuple[Path, ...]) -> tuple[ProcessParams, View]:
+def check(execution: Execution, tier: Tier, environments: Environments) -> tuple[ProcessParams, View]:
     """Return a task's params and what it may see.
 
     Parameters
@@ -30,8 +33,8 @@ def check(execution: Execution, tier: Tier, hidden: tuple[Path, ...]) -> tuple[P
         With its job.
     tier
         What confines jobs here.
-    hidden
-        Paths that no job sees.
+    environments
+        The Python environments that jobs may see; nothing else is shown, whatever a spec names.
 
     Raises
     ------
@@ -44,13 +47,10 @@ def check(execution: Execution, tier: Tier, hidden: tuple[Path, ...]) -> tuple[P
     params = _params(task)
     _check_network(task)
     _check_gpu(task, execution)
-    secrets = host.secrets(hidden)
-    try:
-        python, left_out = python_env.visible_paths(params.python, secrets)
-    except python_env.NotShown as reason:
-        raise Refused(str(reason)) from None
+    known = _environment(params.python, environments)
+    python = [] if known is None else [Path(place.target) for place in known.places]
     _check_targets(task, tier, python)
-    view = View((*host.system_paths(), *python), secrets, tuple(left_out))
+    view = _view(known, environments)
     if host.is_root():
         _check_readable(python, tier)
     try:
@@ -58,6 +58,53 @@ def check(execution: Execution, tier: Tier, hidden: tuple[Path, ...]) -> tuple[P
     except TooManyEntries as reason:
         raise Refused(f"can't hide what is private: {reason}") from None
     return params, view
+
+
+def _environment(python: PythonReference, environments: Environments) -> Registered | None:
+    """Return the registered environment that a spec means; names in the spec itself show nothing."""
+    named = not python.description.is_empty
+    if not (named or python.environment):
+        return None
+    if named and python.environment:
+        raise Refused("takes either the name of a Python environment or its parts (Engine.Params.Python)")
+    known = environments.registry.find(python.environment or environment_hash(python.description))
+    if known is None:
+        what = f"environment {python.environment[:12]!r}" if python.environment else _told(python)
+        raise Refused(
+            f"shows jobs only Python environments that its own user has registered, not the {what} that this spec "
+            "names (Engine.Params.Python): run the cell again from a kernel on this machine, or leave it out for "
+            "the system's Python"
+        )
+    try:
+        environments.registry.verify(known, environments.forbidden())
+    except NotShown as reason:
+        raise Refused(
+            f"{reason} (Engine.Params.Python): restart the kernel to register its Python again"
+        ) from None
+    return known
+
+
+def _told(python: PythonReference) -> str:
+    first = next(iter([*python.prefixes, *python.paths, python.executable]), "")
+    return f"paths ({first[:200]!r} …)"
+
+
+def _view(known: Registered | None, environments: Environments) -> View:
+    if known is None:
+        return View(host.system_paths(), environments.secrets)
+    device = environments.registry.device
+    pins = {
+        Path(place.target): Pin(place.real, device(known, place.device), place.inode)
+        for place in known.places
+    }
+    return View(
+        shown=(*host.system_paths(), *pins),
+        hidden=environments.secrets,
+        left_out=tuple(known.left_out),
+        pins=pins,
+        sockets=tuple(Path(path) for path in known.sockets),
+        programs=tuple(search_path(known.description)),
+    )
 
 
 def _params(task: Task) -> ProcessParams:

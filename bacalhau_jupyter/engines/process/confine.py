@@ -112,6 +112,8 @@ def _confine(plan: Plan) -> None:
         # Opened before the user changes: the node may see directories that the job's user can't.
         own = [(f"/proc/{os.getpid()}", landlock.READ_FILE | landlock.READ_DIR)]
         rules = landlock.ruleset(plan["landlock_abi"], plan["rules"] + own, plan["network"])
+        # The rules hold what the descriptors led to; the job has no use for them.
+        os.closerange(3, 3 + len(plan["pinned"]))
     if plan["user"] >= 0:
         os.setgroups([])
         os.setresgid(plan["user"], plan["user"], plan["user"])

@@ -26,10 +26,11 @@ from bacalhau_jupyter.engines.base import (
     no_progress,
 )
 from bacalhau_jupyter.engines.process import bids, ending, host, spawn, tree, trial, watch
+from bacalhau_jupyter.engines.process.environments import Environments
 from bacalhau_jupyter.engines.process.launch import STOP_GRACE_S, Launch, Tier, assemble
-from bacalhau_jupyter.engines.process.params import ENGINE_TYPE
+from bacalhau_jupyter.engines.process.params import ENGINE_TYPE, ProcessParams
 from bacalhau_jupyter.engines.process.state import About, State, existing
-from bacalhau_jupyter.engines.process.view import TooManyEntries
+from bacalhau_jupyter.engines.process.view import TooManyEntries, View
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import ConfigurationError, EngineError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
@@ -56,6 +57,7 @@ class ProcessEngine:
         self._tier: Tier | None = None
         self._root = options.data_dir / "process"
         self._node_file = self._root / "node"
+        self.environments = Environments(options)
         self._watches: dict[str, asyncio.Task[Outcome]] = {}
         self._users: dict[str, int] = {}
         self._users_lock = threading.Lock()
@@ -112,14 +114,13 @@ class ProcessEngine:
         if self._tier is None:
             return Bid(False, "this node can't confine processes, so its process engine is off")
         try:
-            await asyncio.to_thread(bids.check, execution, self._tier, self._hidden)
+            await asyncio.to_thread(self._check, execution, self._tier)
         except bids.Refused as reason:
             return Bid(False, f"this node {reason}")
         return ACCEPTED
 
-    @property
-    def _hidden(self) -> tuple[Path, ...]:
-        return (*self._options.hidden, self._options.data_dir)
+    def _check(self, execution: Execution, tier: Tier) -> tuple[ProcessParams, View]:
+        return bids.check(execution, tier, self.environments)
 
     # --- start and attach -----------------------------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class ProcessEngine:
 
     def _launch(self, tier: Tier, state: State, request: RunRequest) -> tuple[int, str]:
         try:
-            params, view = bids.check(request.execution, tier, self._hidden)
+            params, view = self._check(request.execution, tier)
         except bids.Refused as reason:
             raise EngineError(f"this node {reason}", component="Process", fails_execution=True) from None
         lock = state.create()

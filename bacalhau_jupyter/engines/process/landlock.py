@@ -84,7 +84,8 @@ def ruleset(version: int, rules: list[tuple[str, int]], network: bool) -> int:
     version
         The kernel's ABI.
     rules
-        Pairs of path and rights; a path that is not there, or closed to the node itself, is skipped.
+        Pairs of path and rights; a path that is not there, or closed to the node itself, is skipped. A path
+        ``/proc/self/fd/N`` means what that descriptor leads to.
     network
         Whether TCP may be used.
 

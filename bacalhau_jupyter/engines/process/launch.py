@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol
 
 from bacalhau_jupyter.engines.base import RunRequest
-from bacalhau_jupyter.engines.process import python_env
 from bacalhau_jupyter.engines.process.params import ProcessParams
 from bacalhau_jupyter.engines.process.plan import OutputMove, Plan
 from bacalhau_jupyter.engines.process.state import State
@@ -71,6 +70,7 @@ class Confined:
     user: int = -1
     sandbox_files: list[str] = field(default_factory=list)
     status: bool = False
+    pinned: list[tuple[str, int, int]] = field(default_factory=list)
     moves: list[OutputMove] = field(default_factory=list)
     advice: str = ""
 
@@ -107,7 +107,7 @@ def environment(launch: Launch, inputs: str, outputs: str, scratch: str) -> dict
     }
     found.setdefault("LANG", "C.UTF-8")
     user = user_name(launch.user)
-    search = [*python_env.search_path(launch.params.python), *SYSTEM_PATH]
+    search = [*launch.view.programs, *SYSTEM_PATH]
     found |= {
         "PATH": ":".join(dict.fromkeys(search)),
         "HOME": scratch,
@@ -193,6 +193,8 @@ def _inside_job(path: str) -> bool:
 
 
 def _shown(path: str, view: View) -> bool:
+    if posixpath.normpath(path) != path:
+        return False
     parents = [Path(path), *Path(path).parents]
     return any(shown in parents for shown in view.shown)
 
@@ -221,6 +223,7 @@ def assemble(launch: Launch, confined: Confined, owned: Sequence[Path]) -> Plan:
         filter=confined.filter,
         sandbox_files=confined.sandbox_files,
         status=confined.status,
+        pinned=confined.pinned,
         moves=confined.moves,
         advice=confined.advice,
         owned=[str(path) for path in owned],

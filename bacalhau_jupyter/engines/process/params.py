@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from bacalhau_jupyter.models.codec import Wire, always, convert
+from bacalhau_jupyter.models.environments import PythonDescription
 from bacalhau_jupyter.models.spec import SpecConfig
 
 ENGINE_TYPE = "process"
 
 
-class PythonEnvironment(Wire):
-    """The submitting kernel's own interpreter: what a job must see to import what the kernel imports."""
+class PythonReference(Wire):
+    """Which Python environment a job needs to see.
 
+    Attributes
+    ----------
+    environment
+        The name under which this node keeps it.
+    executable, prefixes, paths
+        How clients named one before; taken only where they describe an environment that the node keeps.
+    """
+
+    environment: str = always("")
     executable: str = always("")
     prefixes: list[str] = always([])
     paths: list[str] = always([])
+
+    @property
+    def description(self) -> PythonDescription:
+        """The names, for comparison with what is registered."""
+        return PythonDescription(executable=self.executable, prefixes=self.prefixes, paths=self.paths)
 
 
 class ProcessParams(Wire):
@@ -22,7 +37,7 @@ class ProcessParams(Wire):
     command: list[str] = always([])
     environment_variables: list[str] = always([])
     working_directory: str = always("")
-    python: PythonEnvironment = always(PythonEnvironment())
+    python: PythonReference = always(PythonReference())
 
 
 def read_params(engine: SpecConfig) -> ProcessParams:

@@ -40,6 +40,10 @@ class Plan(TypedDict):
         Paths whose open descriptors the child gets as 3, 4, …
     status
         Whether the child gets a pipe, after ``sandbox_files``, on which bubblewrap reports that the job ran.
+    pinned
+        Path, device and inode of what is shown by its descriptor, opened without following a link and refused when
+        it is something else by now. The child gets the descriptors after all others; a rule names one as
+        ``/proc/self/fd/N``.
     moves, owned
         Result directories to move, and directories whose content is given back to the node's user.
     advice
@@ -66,6 +70,7 @@ class Plan(TypedDict):
     filter: bytes
     sandbox_files: list[str]
     status: bool
+    pinned: list[tuple[str, int, int]]
     moves: list[OutputMove]
     owned: list[str]
     advice: str

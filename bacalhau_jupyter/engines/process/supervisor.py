@@ -67,6 +67,11 @@ class Supervisor:
     def start(self) -> None:
         """Start the program; what can't be started is the execution's error."""
         self.oom_kills = record.oom_kills()
+        try:
+            pinned = self._open_pinned()
+        except Exception as reason:  # whatever it is, nothing may be shown then
+            self._fail(f"the job could not be confined: this node {reason}")
+            return
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         failure_read, failure_write = os.pipe()
@@ -80,6 +85,7 @@ class Supervisor:
         if self.plan["status"]:
             self.reported, status_write = os.pipe()
             files.append(status_write)
+        files += pinned
         started = time.monotonic()
         # A signal to the child before it has its own handling would end up in our wake-up pipe.
         _signal.pthread_sigmask(_signal.SIG_BLOCK, confine.POLITE)
@@ -97,6 +103,14 @@ class Supervisor:
             step, _, rest = failed.decode(errors="replace").partition("\n")
             code, _, text = rest.partition("\n")
             self._fail(record.start_error(self.plan, step, int(code), text))
+
+    def _open_pinned(self) -> list[int]:
+        """Open what is shown by its descriptor: at the last moment, so that it is what was checked."""
+        if not self.plan["pinned"]:
+            return []
+        from bacalhau_jupyter.engines.process.pinned import open_pinned
+
+        return [open_pinned(*each) for each in self.plan["pinned"]]
 
     # --- the loop -------------------------------------------------------------------------------------------------
 

@@ -7,9 +7,11 @@ Landlock, which knows no exceptions, is given the directory's other entries inst
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from bacalhau_jupyter.engines.process.environments.sockets import listening_below
 
 MAX_ENTRIES = 5000
 """How many entries of a directory may be listed one by one."""
@@ -20,12 +22,43 @@ class TooManyEntries(Exception):
 
 
 @dataclass(frozen=True)
+class Pin:
+    """What a shown path really is: where it lies, and what it must still be there when it is shown.
+
+    ``device`` 0 is not compared.
+    """
+
+    real: str
+    device: int
+    inode: int
+
+
+@dataclass(frozen=True)
 class View:
-    """Read-only paths of this host, what of them stays hidden, and import paths that were asked for in vain."""
+    """What of this host a job reads.
+
+    Attributes
+    ----------
+    shown
+        Paths that are shown, where they are called.
+    hidden
+        Real paths that stay hidden.
+    left_out
+        Import paths that were asked for in vain.
+    pins
+        For each shown path that is shown by its descriptor, what it must be.
+    sockets
+        Real paths of sockets inside what is shown, as far as they are known.
+    programs
+        Directories that come first in the job's ``PATH``.
+    """
 
     shown: tuple[Path, ...]
     hidden: tuple[Path, ...]
     left_out: tuple[str, ...] = ()
+    pins: Mapping[Path, Pin] = field(default_factory=dict)
+    sockets: tuple[Path, ...] = ()
+    programs: tuple[str, ...] = ()
 
     def outermost(self) -> list[Path]:
         """Return the shown paths without those that lie inside another one, shortest first."""
@@ -34,6 +67,29 @@ class View:
             if not any(above in kept for above in _above(str(path))):
                 kept[str(path)] = path
         return list(kept.values())
+
+    def pinned(self) -> list[tuple[Path, Pin]]:
+        """Return the outermost paths that are shown by their descriptor."""
+        return [(path, self.pins[path]) for path in self.outermost() if path in self.pins]
+
+    def covers(self) -> list[tuple[Path, Path]]:
+        """Return what has to be covered: where the job would see it, and where it really lies.
+
+        What is shown under two names is covered under both, and so is each socket at which somebody listens now.
+        """
+        roots = {
+            shown: self.pins[shown].real if shown in self.pins else os.path.realpath(shown)
+            for shown in self.outermost()
+        }
+        listening = (Path(path) for path in listening_below(set(roots.values())))
+        secrets = (*self.hidden, *self.sockets, *listening)
+        found = [
+            (shown / secret.relative_to(root), secret)
+            for shown, root in roots.items()
+            for secret in secrets
+            if str(secret) == root or root in _above(str(secret))
+        ]
+        return [(place, secret) for place, secret in dict.fromkeys(found) if secret.exists()]
 
     def covered(self) -> list[Path]:
         """Return the hidden paths that exist inside a shown one."""

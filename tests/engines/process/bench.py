@@ -17,6 +17,8 @@ from bacalhau_jupyter.engines.base import InputMount, Outcome, OutputMount, Plug
 from bacalhau_jupyter.engines.process import ProcessEngine
 from bacalhau_jupyter.engines.process.launch import Tier
 from bacalhau_jupyter.engines.process.tiers import Bubblewrap, Restricted
+from bacalhau_jupyter.models.codec import convert
+from bacalhau_jupyter.models.environments import PythonDescription
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.resources import Resources
@@ -39,7 +41,7 @@ _ids = itertools.count(1)
 
 
 def own_python() -> dict[str, Any]:
-    """Return ``Params.Python`` for the interpreter that runs the tests."""
+    """Describe the interpreter that runs the tests, without what they import from elsewhere."""
     return {
         "Executable": sys.executable,
         "Prefixes": list(dict.fromkeys([sys.prefix, sys.base_prefix])),
@@ -98,9 +100,13 @@ class Bench:
         (self.home / ".ssh").mkdir(parents=True, exist_ok=True)
         (self.home / ".ssh" / "id_ed25519").write_text("the-secret-ssh-key")
         self.data = self.repo / "compute"
-        self.options = PluginOptions("n-bench", self.data, hidden=(self.repo,))
-        self.engine = ProcessEngine(self.options, tiers=None if tier is None else [tier])
-        self.started: list[str] = []
+        self.tier = tier
+        self.use(PluginOptions("n-bench", self.data, hidden=(self.repo,)))
+
+    def use(self, options: PluginOptions) -> None:
+        """Make the engine anew, as a node with another configuration does."""
+        self.options = options
+        self.engine = ProcessEngine(options, tiers=None if self.tier is None else [self.tier])
 
     async def open(self) -> str:
         """Probe; return the problem, or ""."""
@@ -148,6 +154,11 @@ class Bench:
             timeout_s=timeout_s,
             grace_s=grace_s,
         )
+
+    async def register(self, **described: Any) -> dict[str, Any]:
+        """Register a Python environment as a kernel does; return ``Params.Python`` for jobs that are to see it."""
+        description = convert(described, PythonDescription)
+        return {"Environment": (await self.engine.environments.register(description)).environment}
 
     async def run(self, command: Sequence[str], **options: Any) -> Result:
         """Run to the end."""

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -40,56 +39,6 @@ async def test_a_job_reads_no_home_directory(bench: Bench) -> None:
     if home == "/" or not os.access(home, os.R_OK) or not any(Path(home).iterdir()):
         pytest.skip("this user has no home directory with anything in it")
     await assert_only_unconfined(bench, "return os.listdir(target)", home)
-
-
-def fake_prefix(bench: Bench) -> Path:
-    """Make what looks like a Python environment, reachable for every user."""
-    prefix = bench.place / "environment"
-    (prefix / "bin").mkdir(parents=True)
-    (prefix / "bin" / "python3").symlink_to(SYSTEM_PYTHON or "/usr/bin/python3")
-    (prefix / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
-    for directory in (prefix, *prefix.parents):
-        if directory == Path(tempfile.gettempdir()):
-            break
-        directory.chmod(directory.stat().st_mode | 0o055)
-    return prefix
-
-
-async def test_a_secret_inside_a_directory_that_is_shown_stays_hidden(bench: Bench) -> None:
-    prefix = fake_prefix(bench)
-    (prefix / "lib" / "python3.11" / "site-packages" / "shown.py").write_text("VALUE = 'shown'")
-    bench_hidden = prefix / "share" / "repo"
-    bench_hidden.mkdir(parents=True)
-    (bench_hidden / "key").write_text("hidden")
-    options = bench.options.__class__(
-        bench.options.node_id, bench.options.data_dir, hidden=(bench.repo, bench_hidden)
-    )
-    bench.engine._options = options
-    code = attacker("print(open(target.split('/share/')[0] + '/lib/python3.11/site-packages/shown.py').read())\n"
-                    "return open(target).read()")  # fmt: skip
-    target = str(bench_hidden / "key")
-    assert "REACHED" in unconfined(code, target)
-    assert SYSTEM_PYTHON is not None
-    result = await bench.run([SYSTEM_PYTHON, "-c", code, target], Python={"Prefixes": [str(prefix)]})
-    assert "VALUE = 'shown'" in result.stdout, result
-    assert "REACHED" not in result.stdout
-
-
-@pytest.mark.parametrize("path", ["/", "/etc", "/root", "/home"])
-async def test_a_job_can_not_have_the_whole_machine_shown_as_python_paths(bench: Bench, path: str) -> None:
-    bid = await bench.engine.bid(bench.request(["true"], Python={"Prefixes": [path]}).execution)
-    assert not bid.accepted
-    assert bid.reason.startswith("this node ")
-    assert path in bid.reason
-    # The same where the environment itself names it: a .pth file is easily written.
-    prefix = fake_prefix(bench)
-    (prefix / "lib" / "python3.11" / "site-packages" / "all.pth").write_text(f"{path}\n{bench.repo}\n")
-    if not os.access(path, os.R_OK):
-        return
-    python = {"Prefixes": [str(prefix)], "Paths": [path, str(bench.repo)]}
-    probe = f"ls {path}/root {bench.repo} {bench.home}; cat {bench.api_key}; echo $BACALHAU_PATHS_NOT_SHOWN"
-    result = await bench.run(["sh", "-c", probe], Python=python)
-    assert result.stdout == f"{path}:{bench.repo}\n", result
 
 
 async def test_a_job_sees_no_secret_of_the_node_s_environment(

@@ -235,9 +235,8 @@ async def test_a_variable_of_the_loader_steers_the_job_only(bench: Bench) -> Non
 
 
 async def test_the_notebook_s_own_python_runs_with_its_packages(bench: Bench) -> None:
-    request = bench.request(
-        [sys.executable, "-c", "import msgspec, sys; print(sys.prefix)"], Python=own_python()
-    )
+    python = await bench.register(**own_python())
+    request = bench.request([sys.executable, "-c", "import msgspec, sys; print(sys.prefix)"], Python=python)
     bid = await bench.engine.bid(request.execution)
     if not bid.accepted:
         assert ROOT and "runs as root" in bid.reason
@@ -553,9 +552,9 @@ async def test_every_refusal_names_its_reason(bench: Bench, tier: str) -> None:
         "/no/such/python": make_execution(["true"], Python={"Executable": "/no/such/python"}),
         "/no/such/prefix": make_execution(["true"], Python={"Prefixes": ["/no/such/prefix"]}),
         "/no/such/path": make_execution(["true"], Python={"Paths": ["/no/such/path"]}),
-        "'relative'": make_execution(["true"], Python={"Executable": "relative"}),
-        "no Python prefix": make_execution(["true"], Python={"Prefixes": [str(bench.home)]}),
-        "in none of the job's": make_execution(["true"], Python={"Executable": str(bench.api_key)}),
+        "its own user has registered": make_execution(["true"], Python={"Executable": SYSTEM_PYTHON}),
+        "'0123456789ab'": make_execution(["true"], Python={"Environment": "0123456789ab" * 6}),
+        "or its parts": make_execution(["true"], Python={"Environment": "0" * 64, "Prefixes": ["/usr"]}),
         "'../x'": make_execution(["true"], inputs=["../x"]),
         "'/inputs/../etc'": make_execution(["true"], inputs=["/inputs/../etc"]),
         "NAME=VALUE": make_execution(["true"], EnvironmentVariables=["=x"]),

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import struct
-import sys
 from pathlib import Path
 
 import pytest
 
 from bacalhau_jupyter.engines.process import seccomp
-from bacalhau_jupyter.engines.process.params import PythonEnvironment
-from bacalhau_jupyter.engines.process.python_env import NotShown, visible_paths
 from bacalhau_jupyter.engines.process.view import MAX_ENTRIES, Mount, TooManyEntries, View, lay_out
 
 
@@ -77,49 +74,6 @@ def test_a_directory_with_too_many_entries_is_not_taken_apart(tmp_path: Path) ->
     with pytest.raises(TooManyEntries):
         lay_out([Mount("/inputs", tmp_path), Mount("/inputs/extra", tmp_path / "0")])
     assert len(lay_out([Mount("/inputs", tmp_path)])) == 1
-
-
-def environment(prefix: Path) -> PythonEnvironment:
-    (prefix / "bin").mkdir(parents=True)
-    (prefix / "bin" / "python3").touch()
-    (prefix / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
-    return PythonEnvironment(executable=str(prefix / "bin" / "python3"), prefixes=[str(prefix)])
-
-
-def test_the_running_interpreter_is_shown() -> None:
-    prefixes = [sys.prefix, sys.base_prefix]
-    shown, left_out = visible_paths(PythonEnvironment(executable=sys.executable, prefixes=prefixes), [])
-    assert left_out == []
-    outside_usr = {Path(prefix) for prefix in prefixes if not Path(prefix).is_relative_to("/usr")}
-    assert outside_usr <= set(shown)
-
-
-def test_an_import_path_counts_when_the_environment_refers_to_it(tmp_path: Path) -> None:
-    python = environment(tmp_path / "env")
-    project, other = tmp_path / "project", tmp_path / "other"
-    project.mkdir()
-    other.mkdir()
-    (tmp_path / "env/lib/python3.11/site-packages/dev.pth").write_text(f"import x\n# {other}\n{project}\n")
-    paths = [str(project), str(other), "..", str(tmp_path / "env/lib")]
-    given = PythonEnvironment(executable=python.executable, prefixes=python.prefixes, paths=paths)
-    shown, left_out = visible_paths(given, [])
-    assert set(shown) == {tmp_path / "env", project}
-    assert left_out == [str(other), ".."]
-
-
-def test_a_user_site_is_shown_and_its_links_lead_somewhere(tmp_path: Path) -> None:
-    real = tmp_path / "real" / "lib" / "python3.11" / "site-packages"
-    real.mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    site = tmp_path / "link" / "lib" / "python3.11" / "site-packages"
-    shown, _ = visible_paths(PythonEnvironment(paths=[str(site)]), [])
-    assert set(shown) == {site, real}
-
-
-def test_an_environment_inside_a_secret_place_is_refused(tmp_path: Path) -> None:
-    python = environment(tmp_path / "repo" / "env")
-    with pytest.raises(NotShown, match="never shown"):
-        visible_paths(python, [tmp_path / "repo"])
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

@@ -22,8 +22,8 @@ from bacalhau_jupyter.engines.process.launch import (
     program,
     user_name,
 )
-from bacalhau_jupyter.engines.process.tiers import accounts
-from bacalhau_jupyter.engines.process.view import Mount, View, lay_out
+from bacalhau_jupyter.engines.process.tiers import accounts, shown
+from bacalhau_jupyter.engines.process.view import Mount, lay_out
 from bacalhau_jupyter.models.errors import EngineError
 
 JOB_DIRECTORY = "/job"
@@ -40,6 +40,7 @@ class Bubblewrap:
 
     def __init__(self) -> None:
         self._binary = _find()
+        self._binds_descriptors = "--ro-bind-fd" in _said(self._binary, "--help")
         self._setpriv = shutil.which("setpriv", path="/usr/bin:/bin") if host.is_root() else None
         self.label = f"bubblewrap {_version(self._binary)}".strip() if self._binary else "bubblewrap"
 
@@ -58,7 +59,7 @@ class Bubblewrap:
         arguments = [
             *_namespaces(launch),
             *_base(staging.private_directory(launch.scratch / "tmp", launch.user), launch),
-            *_view(launch.view),
+            *shown.options(launch.view, binds_descriptors=self._binds_descriptors),
             *_accounts(launch),
             *_mounts(launch),
             "--remount-ro", "/",
@@ -88,6 +89,7 @@ class Bubblewrap:
             env={},
             sandbox_files=[options, rules],
             status=True,
+            pinned=[(pin.real, pin.device, pin.inode) for _, pin in launch.view.pinned()],
         )
 
     def _drop(self, user: int) -> list[str]:
@@ -109,13 +111,19 @@ def _find() -> str | None:
 
 
 def _version(binary: str) -> str:
+    return _said(binary, "--version").strip().rpartition(" ")[2]
+
+
+def _said(binary: str | None, option: str) -> str:
+    if not binary:
+        return ""
     try:
         done = subprocess.run(
-            [binary, "--version"], capture_output=True, text=True, timeout=_VERSION_TIMEOUT_S, check=False
+            [binary, option], capture_output=True, text=True, timeout=_VERSION_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip().rpartition(" ")[2]
+    return done.stdout
 
 
 def _namespaces(launch: Launch) -> list[str]:
@@ -157,29 +165,6 @@ def _accounts(launch: Launch) -> list[str]:
     """Show the job's own user by name; the people of this machine are not shown."""
     files = accounts.write(launch.scratch, user_name(launch.user), launch.user, HOME)
     return [option for file, place in files for option in ("--ro-bind", str(file), place)]
-
-
-def _view(view: View) -> list[str]:
-    shown = [path for path in view.outermost() if str(path) not in (accounts.PASSWD, accounts.GROUP)]
-    # Spelled out, because bubblewrap makes a file's missing parents for its own user only.
-    parents = {parent for path in shown for parent in path.parents if parent != Path("/")}
-    found = [
-        option
-        for parent in sorted(parents)
-        if not any(root == parent or root in parent.parents for root in shown)
-        for option in ("--dir", str(parent))
-    ]
-    for path in shown:
-        if path.is_symlink() and str(path) in host.SYSTEM_LINKS:
-            found += ["--symlink", str(path.readlink()), str(path)]
-        else:
-            found += ["--ro-bind", str(path.resolve()), str(path)]
-    for hidden in view.covered():
-        if hidden.is_dir():
-            found += ["--perms", "0000", "--tmpfs", str(hidden), "--remount-ro", str(hidden)]
-        else:
-            found += ["--ro-bind", "/dev/null", str(hidden)]
-    return found
 
 
 def _mounts(launch: Launch) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from bacalhau_jupyter.engines.process import landlock, seccomp, shm, staging
 from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Confined, Launch, environment, program
 from bacalhau_jupyter.engines.process.plan import OutputMove
+from bacalhau_jupyter.engines.process.view import View
 from bacalhau_jupyter.models.errors import EngineError
 
 LABEL = "restricted process (Landlock+seccomp)"
@@ -63,7 +64,7 @@ class Restricted:
         )
         env = environment(launch, str(work / "inputs"), outputs, str(scratch))
         rules = [
-            *((str(path), landlock.READ) for path in launch.view.without_hidden()),
+            *((path, landlock.READ) for path in _shown(launch.view)),
             *((path, landlock.DEVICE) for path in _DEVICES),
             *((f"/proc/{name}", landlock.READ_FILE | landlock.READ_DIR) for name in _PROC),
             *((str(path), landlock.READ) for path in (work, *readable)),
@@ -81,6 +82,7 @@ class Restricted:
             rules=rules,
             filter=seccomp.program(self._profile(launch)),
             user=launch.user,
+            pinned=[(pin.real, pin.device, pin.inode) for _, pin in launch.view.pinned()],
             moves=moves,
             advice=_ADVICE_SHARED_MEMORY if shared_memory else _ADVICE,
         )
@@ -88,6 +90,16 @@ class Restricted:
     def _profile(self, launch: Launch) -> seccomp.Profile:
         families = (seccomp.AF_INET, seccomp.AF_INET6, seccomp.AF_NETLINK) if launch.host_network else ()
         return seccomp.Profile(families, own_user=launch.user < 0, ipc=False, landlock_abi=self._abi)
+
+
+def _shown(view: View) -> list[str]:
+    """Return what is readable; of what is pinned, by its descriptor."""
+    found = []
+    descriptors = {path: f"/proc/self/fd/{3 + index}" for index, (path, _) in enumerate(view.pinned())}
+    for path in view.without_hidden():
+        root = next((each for each in (path, *path.parents) if each in descriptors), None)
+        found.append(str(path) if root is None else str(Path(descriptors[root], path.relative_to(root))))
+    return found
 
 
 def _stage_inputs(launch: Launch, place: Path) -> list[Path]:

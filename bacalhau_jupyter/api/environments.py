@@ -1,0 +1,61 @@
+"""``/agent/environments`` ＋: the Python environments of this machine that jobs may see.
+
+What is registered here is shown to jobs, so a key is not enough: whoever has one may be anywhere, and a job's author
+must not widen what his job sees. Registering takes a connection of the node's own user, and no browser behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from bacalhau_jupyter.api.answers import answer
+from bacalhau_jupyter.api.base import Environments
+from bacalhau_jupyter.api.binding import body
+from bacalhau_jupyter.auth.access import Access
+from bacalhau_jupyter.models.environments import PATH, ListEnvironmentsResponse, PythonDescription
+from bacalhau_jupyter.models.errors import BadRequest, Forbidden
+
+_FORWARDED = ("forwarded", "via", "x-real-ip")
+_WAY_OUT = (
+    "Register it from a kernel or shell of that user on the node's machine (with API.TrustLocalUser on); a job "
+    "without Engine.Params.Python runs with the system's Python, and one with an image brings its own."
+)
+
+
+class EnvironmentRoutes:
+    """Handlers of the environments' route."""
+
+    def __init__(self, environments: Environments, access: Access) -> None:
+        self._environments = environments
+        self._access = access
+
+    def routes(self) -> list[web.RouteDef]:
+        """Method, path and handler of each route."""
+        return [web.post(PATH, self.register), web.get(PATH, self.list, allow_head=False)]
+
+    async def register(self, request: web.Request) -> web.Response:
+        """Keep an environment; answer with its name in specs."""
+        if is_forwarded(request.headers) or not await self._access.is_trusted(
+            request.headers, request.transport
+        ):
+            raise Forbidden(
+                "only a program of the node's own user on its machine may register a Python environment; "
+                "a key is not enough",
+                hint=_WAY_OUT,
+                component="APIServer",
+            )
+        description = await body(request, PythonDescription)
+        if description.is_empty:
+            raise BadRequest("the body names no Python environment", component="APIServer")
+        return answer(request, await self._environments.register(description))
+
+    async def list(self, request: web.Request) -> web.Response:
+        """Every environment that is kept."""
+        return answer(request, ListEnvironmentsResponse(environments=await self._environments.known()))
+
+
+def is_forwarded(headers: Mapping[str, str]) -> bool:
+    """Whether a proxy passed the request on: then its socket says nothing of who asks."""
+    return any(name.lower() in _FORWARDED or name.lower().startswith("x-forwarded-") for name in headers)

@@ -1,0 +1,66 @@
+"""The environments of one node as its API and its bids see them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.engines.process import host
+from bacalhau_jupyter.engines.process.environments.check import NotShown
+from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden
+from bacalhau_jupyter.engines.process.environments.registry import Registry
+from bacalhau_jupyter.models.environments import (
+    KnownEnvironment,
+    PythonDescription,
+    RegisteredEnvironment,
+)
+from bacalhau_jupyter.models.errors import BadRequest, IOFailure
+
+
+class Environments:
+    """Implements `engines.base.Environments`.
+
+    Parameters
+    ----------
+    options
+        The node's; records are kept in ``data_dir/environments``.
+    """
+
+    def __init__(self, options: PluginOptions) -> None:
+        self._options = options
+        self.registry = Registry(options.data_dir / "environments")
+
+    @property
+    def secrets(self) -> tuple[Path, ...]:
+        """What no job may see."""
+        return host.secrets((*self._options.hidden, self._options.data_dir))
+
+    def forbidden(self) -> Forbidden:
+        """Return what may not be shown, as the configuration is now."""
+        return Forbidden(self.secrets, self._options.writable)
+
+    async def register(self, description: PythonDescription) -> RegisteredEnvironment:
+        """Keep an environment that jobs may see from now on; whoever asks must be the node's own user.
+
+        Raises
+        ------
+        BadRequest
+            It can't be shown to jobs.
+        IOFailure
+            It can't be written down.
+        """
+        try:
+            found = await asyncio.to_thread(self.registry.register, description, self.forbidden())
+        except NotShown as reason:
+            raise BadRequest(f"this node {reason}", component="Process") from None
+        except OSError as error:
+            raise IOFailure(
+                f"the environment can't be kept: {error.strerror or error}", component="Process"
+            ) from error
+        return RegisteredEnvironment(environment=found.name, not_shown=found.left_out)
+
+    async def known(self) -> list[KnownEnvironment]:
+        """Return every environment that jobs may see."""
+        known = await asyncio.to_thread(self.registry.all)
+        return [KnownEnvironment(environment=each.name, description=each.description) for each in known]

@@ -1,0 +1,50 @@
+"""What bubblewrap shows of this host: binds, and covers over what is private inside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bacalhau_jupyter.engines.process import host
+from bacalhau_jupyter.engines.process.tiers import accounts
+from bacalhau_jupyter.engines.process.view import View
+
+_FIRST_PINNED = 6
+"""The child's first descriptor of something shown: after the options, the filter and the status pipe."""
+
+
+def options(view: View, *, binds_descriptors: bool) -> list[str]:
+    """Return bubblewrap's options for a view.
+
+    Parameters
+    ----------
+    view
+        What a job reads.
+    binds_descriptors
+        Whether this bubblewrap has ``--ro-bind-fd`` (0.10).
+    """
+    shown = [path for path in view.outermost() if str(path) not in (accounts.PASSWD, accounts.GROUP)]
+    # Spelled out, because bubblewrap makes a file's missing parents for its own user only.
+    parents = {parent for path in shown for parent in path.parents if parent != Path("/")}
+    found = [
+        option
+        for parent in sorted(parents)
+        if not any(root == parent or root in parent.parents for root in shown)
+        for option in ("--dir", str(parent))
+    ]
+    pinned = {path: _FIRST_PINNED + index for index, (path, _) in enumerate(view.pinned())}
+    for path in shown:
+        if path in pinned and binds_descriptors:
+            found += ["--ro-bind-fd", str(pinned[path]), str(path)]
+        elif path in pinned:
+            # Older ones take names only; the supervisor has just seen that they mean the same.
+            found += ["--ro-bind", view.pins[path].real, str(path)]
+        elif path.is_symlink() and str(path) in host.SYSTEM_LINKS:
+            found += ["--symlink", str(path.readlink()), str(path)]
+        else:
+            found += ["--ro-bind", str(path.resolve()), str(path)]
+    for place, hidden in view.covers():
+        if hidden.is_dir():
+            found += ["--perms", "0000", "--tmpfs", str(place), "--remount-ro", str(place)]
+        else:
+            found += ["--ro-bind", "/dev/null", str(place)]
+    return found

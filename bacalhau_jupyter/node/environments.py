@@ -1,0 +1,39 @@
+"""The node's part in Python environments: which engine keeps them, its own, and where jobs may write."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from bacalhau_jupyter.client.interpreters import own_python
+from bacalhau_jupyter.engines.base import Environments, KeepsEnvironments
+from bacalhau_jupyter.models.codec import convert
+from bacalhau_jupyter.models.environments import PythonDescription
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.sources.allowlist import parse_allow_list
+
+log = logging.getLogger(__name__)
+
+
+def keeper(engines: Iterable[Any]) -> Environments | None:
+    """Return what keeps the environments; None where no engine shows any."""
+    return next((engine.environments for engine in engines if isinstance(engine, KeepsEnvironments)), None)
+
+
+async def register_own(environments: Environments) -> None:
+    """Register the Python that the node itself runs with; one that can't be shown is no reason not to start."""
+    try:
+        await environments.register(convert(own_python(), PythonDescription, "Python"))
+    except BacalhauError as error:
+        log.info("the node's own Python is not shown to jobs: %s", error.message)
+
+
+def writable(allow_list: Callable[[], object]) -> Callable[[Path], bool]:
+    """Return whether the configuration lets jobs write at a path (`Compute.AllowListedLocalPaths`, ``:rw``)."""
+
+    def is_writable(path: Path) -> bool:
+        return any(entry.writable and entry.matches(path) for entry in parse_allow_list(allow_list()))
+
+    return is_writable
