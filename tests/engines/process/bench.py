@@ -108,6 +108,11 @@ class Bench:
         self.options = options
         self.engine = ProcessEngine(options, tiers=None if self.tier is None else [self.tier])
 
+    @property
+    def mounts(self) -> bool:
+        """Whether the tier builds the job a file tree of its own."""
+        return self.tier is not None and self.tier.mounts
+
     async def open(self) -> str:
         """Probe; return the problem, or ""."""
         return (await self.engine.probe()).problem
