@@ -8,7 +8,7 @@ import statistics
 import sys
 import time
 
-from benchmarks.engines import FREE, own_python, runtime_of
+from benchmarks.engines import FREE, own_python, register_python, runtime_of
 from benchmarks.harness import JOBS, Row, job, node, session
 
 PRINTER = """
@@ -37,6 +37,7 @@ async def _follow(served, lines: int) -> list[float]:  # type: ignore[no-untyped
     body = job("process", {"Command": command, "Python": own_python()}, Resources=FREE)
     delays: list[float] = []
     async with session(served) as opened, asyncio.timeout(60):
+        await register_python(opened, body)
         job_id = await opened.submit(body)
         async with opened.http.ws_connect(f"{JOBS}/{job_id}/logs?follow=true") as stream:
             async for message in stream:

@@ -6,18 +6,15 @@ must not widen what his job sees. Registering takes a connection of the node's o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from aiohttp import web
 
 from bacalhau_jupyter.api.answers import answer
 from bacalhau_jupyter.api.base import Environments
 from bacalhau_jupyter.api.binding import body
-from bacalhau_jupyter.auth.access import Access
+from bacalhau_jupyter.auth.access import OWNER, Access
 from bacalhau_jupyter.models.environments import PATH, ListEnvironmentsResponse, PythonDescription
 from bacalhau_jupyter.models.errors import BadRequest, Forbidden
 
-_FORWARDED = ("forwarded", "via", "x-real-ip")
 _WAY_OUT = (
     "Register it from a kernel or shell of that user on the node's machine (with API.TrustLocalUser on); a job "
     "without Engine.Params.Python runs with the system's Python, and one with an image brings its own."
@@ -37,9 +34,9 @@ class EnvironmentRoutes:
 
     async def register(self, request: web.Request) -> web.Response:
         """Keep an environment; answer with its name in specs."""
-        if is_forwarded(request.headers) or not await self._access.is_trusted(
-            request.headers, request.transport
-        ):
+        trusted = await self._access.is_trusted(request.headers, request.transport)
+        # A valid credential of somebody else counts, whoever holds the socket.
+        if not trusted or self._access.principal_of(request.headers) not in (None, OWNER):
             raise Forbidden(
                 "only a program of the node's own user on its machine may register a Python environment; "
                 "a key is not enough",
@@ -54,8 +51,3 @@ class EnvironmentRoutes:
     async def list(self, request: web.Request) -> web.Response:
         """Every environment that is kept."""
         return answer(request, ListEnvironmentsResponse(environments=await self._environments.known()))
-
-
-def is_forwarded(headers: Mapping[str, str]) -> bool:
-    """Whether a proxy passed the request on: then its socket says nothing of who asks."""
-    return any(name.lower() in _FORWARDED or name.lower().startswith("x-forwarded-") for name in headers)

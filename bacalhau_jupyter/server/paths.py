@@ -104,7 +104,7 @@ def parse(raw_path: str, raw_query: str = "") -> Target:
     segments = tuple(_segment(part) for part in _without_trailing_slash(parts[1:]))
     if segments[:2] != API or len(segments) < 3:
         raise _outside()
-    if tuple(part.lower() for part in segments[2 : 2 + len(ENVIRONMENTS)]) == ENVIRONMENTS:
+    if tuple(_leniently(part) for part in segments[2 : 2 + len(ENVIRONMENTS)]) == ENVIRONMENTS:
         # The node would take the gateway for the user himself; a page must not say what his jobs may see.
         raise Forbidden("the gateway registers no Python environments", component="Gateway")
     return Target(segments[2:], _query(raw_query))
@@ -132,6 +132,11 @@ def _segment(raw: str) -> str:
     if _ESCAPE.search(text):
         raise _refused("it is encoded twice")
     return text
+
+
+def _leniently(text: str) -> str:
+    """Read a segment as the most lenient server might."""
+    return unicodedata.normalize("NFKC", text).partition(";")[0].strip().casefold()
 
 
 def _query(raw: str) -> str:

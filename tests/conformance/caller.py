@@ -1,6 +1,8 @@
 """One caller of a node, whoever runs this: standard library only, so that any Python in any container can run it.
 
-``caller.py table PORT KEY CHALLENGE-TOKEN [HEADER: VALUE]…`` asks for the jobs with each kind of credential;
+``caller.py table PORT KEY CHALLENGE-TOKEN [HEADER: VALUE]…`` asks for the jobs with each kind of credential,
+and tries to register a Python environment;
+``caller.py register PORT DESCRIPTION`` registers a Python environment;
 ``caller.py intrude PORT ATTEMPTS`` sends submissions in ways meant to hide who sent them.
 Prints one JSON object.
 """
@@ -12,6 +14,7 @@ import socket
 import sys
 
 JOBS = "/api/v1/orchestrator/jobs"
+ENVIRONMENTS = "/api/v1/agent/environments"
 # A key made for these tests, as an official client makes one for itself (PKCS #1 DER; modulus and exponent as text).
 PUBLIC_KEY = (
     "MIIBCgKCAQEAyA9+Z2lh/Iy9VOp72/CIkLMQLuZ6VSIZEgwnIaYFnWWP86RBN72RuCGtEtOBI1DC7t/DOo92T6OmwYsgj6lu"
@@ -95,6 +98,9 @@ def table(port, key, token, extra):
     def jobs(*headers):
         return call(port, "GET", JOBS, [*extra, *headers])[0]
 
+    def register(*headers):
+        return call(port, "POST", ENVIRONMENTS, [*extra, *headers], json.dumps({"Prefixes": ["/usr"]}))[0]
+
     methods = json.loads(call(port, "GET", "/api/v1/auth", extra)[1])["Methods"]
     phrase = base64.b64decode(methods["clientkey"]["params"]["InputPhrase"])
     status, text = call(port, "POST", "/api/v1/auth/clientkey", extra, challenge_answer(phrase))
@@ -104,8 +110,17 @@ def table(port, key, token, extra):
         "challenge token": jobs("Authorization: Bearer " + token),
         "key": jobs("Authorization: Bearer " + key),
         "challenge": status,
+        "environment": register(),
+        "environment, key": register("Authorization: Bearer " + key),
         "token": json.loads(text)["Authentication"].get("token", ""),
     }
+
+
+def register(port, description):
+    status, text = call(port, "POST", ENVIRONMENTS, (), description)
+    if status != 200:
+        raise SystemExit(text)
+    return json.loads(text)["Environment"]
 
 
 def intrude(port, attempts):
@@ -142,6 +157,8 @@ if __name__ == "__main__":
     port = int(sys.argv[2])
     if sys.argv[1] == "table":
         result = table(port, sys.argv[3], sys.argv[4], sys.argv[5:])
+    elif sys.argv[1] == "register":
+        result = {"environment": register(port, sys.argv[3])}
     else:
         result = intrude(port, int(sys.argv[3]))
     sys.stdout.write(json.dumps(result) + "\n")

@@ -34,7 +34,10 @@ OWNERS = [
 ]
 
 OPEN = {"no token": 200, "stale token": 200, "challenge token": 200, "key": 200, "challenge": 200}
+OPEN |= {"environment": 200, "environment, key": 200}
 CLOSED = {"no token": 401, "stale token": 401, "challenge token": 401, "key": 200, "challenge": 401}
+CLOSED |= {"environment": 401, "environment, key": 403}
+"""Nobody but the owner's own programs says what jobs may see: there the key is not enough."""
 
 
 def as_user(uid: int | None, *arguments: str) -> dict[str, Any]:
@@ -91,6 +94,9 @@ def test_only_the_owner_needs_no_key_whatever_else_a_caller_brings(
     browsers = ["Origin: http://127.0.0.1:8888", "Sec-Fetch-Site: same-site", "Host: rebound.example"]
     for header in browsers:
         assert table(node, token, owner, header) == CLOSED, header
+    for header in ("Forwarded: for=10.0.0.9", "X-Forwarded-For: 10.0.0.9", "Via: 1.1 proxy"):
+        found = table(node, token, owner, header)
+        assert (found["environment"], found["environment, key"]) == (403, 403), header
     strangers = [OTHER] if uid is None else [OTHER, None]
     for stranger in strangers if is_root() else []:
         assert table(node, token, lambda *a, who=stranger: as_user(who, *a)) == CLOSED, stranger
@@ -132,10 +138,12 @@ def test_a_networked_process_job_needs_the_key(
     ask = "import json, sys; print(json.dumps([sys.prefix, sys.base_prefix]))"
     prefixes = json.loads(subprocess.check_output([python.path, "-c", ask], timeout=30))
 
+    described = {"Executable": python.path, "Prefixes": prefixes, "Paths": []}
+    environment = as_user(uid, "register", str(node.port), json.dumps(described))["environment"]
+
     def job(*arguments: str) -> dict[str, Any]:
         command = [python.path, "-c", SCRIPT.read_text(), *arguments]
-        described = {"Executable": python.path, "Prefixes": prefixes, "Paths": []}
-        return run_job(node, "process", {"Command": command, "Python": described})
+        return run_job(node, "process", {"Command": command, "Python": {"Environment": environment}})
 
     try:
         found = table(node, token, job)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound
 from bacalhau_jupyter.server import paths
 
 
@@ -123,6 +123,24 @@ def test_whatever_passes_stays_below_the_api_however_the_cluster_reads_it(tail: 
         return
     assert as_other_servers_read(target.path).startswith("/api/v1/")
     assert as_other_servers_read(target.path).count("/") == target.path.count("/")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "/api/v1/agent/environments",
+        "/api/v1/agent/environments/",
+        "/api/v1/agent/environments/x",
+        "/api/v1/agent/%65nvironments",
+        "/api/v1/Agent/Environments",
+        "/%61pi/v1/agent/environments",
+        "/api/v1/agent/environments%3Bx",
+        "/api/v1/agent/%ef%bd%85nvironments",
+    ],
+)
+def test_what_is_for_the_node_s_own_user_is_passed_for_nobody(raw: str) -> None:
+    with pytest.raises(Forbidden):
+        paths.parse(raw)
 
 
 @given(st.text(alphabet="/.%25eEfF2cC5a\\:@ \x00é;", max_size=40))

@@ -16,6 +16,7 @@ from bacalhau_jupyter.engines.process.environments import Forbidden, NotShown, R
 from bacalhau_jupyter.engines.process.environments.check import MAX_PATHS, Registered, check
 from bacalhau_jupyter.engines.process.environments.sockets import listening_below, sockets_below
 from bacalhau_jupyter.engines.process.pinned import Changed, open_pinned, open_real
+from bacalhau_jupyter.models.codec import convert
 from bacalhau_jupyter.models.environments import PythonDescription, environment_hash
 from tests.engines.process.pythons import SITE, make_python
 
@@ -158,7 +159,7 @@ def test_a_socket_as_import_path_is_left_out(tmp_path: Path, monkeypatch: pytest
     ],
 )
 def test_what_is_no_environment_is_refused_with_a_sentence(member: str, wrong: str) -> None:
-    description = PythonDescription(**{member: wrong if member == "executable" else [wrong]})
+    description = convert({member: wrong if member == "executable" else [wrong]}, PythonDescription, "x")
     with pytest.raises(NotShown) as refused:
         check(description, NOTHING)
     assert "\n" not in str(refused.value)
