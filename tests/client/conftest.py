@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.services.node_fixtures import node_config
+from tests.services.node_fixtures import node, node_config, node_factory
 
-__all__ = ["node_config"]
+__all__ = ["node", "node_config", "node_factory"]

@@ -22,10 +22,11 @@ from bacalhau_jupyter.engines.process.environments import Environments, Register
 from bacalhau_jupyter.engines.process.environments.check import Place
 from bacalhau_jupyter.engines.process.params import PythonReference
 from bacalhau_jupyter.models.errors import BadRequest, EngineError
+from tests.engines.process.attackers import attacker, unconfined
 from tests.engines.process.bench import Bench, Result
 from tests.engines.process.pythons import SITE, make_python, open_way
-from tests.engines.process.test_attacks import CONNECT_UNIX, attacker, unconfined
 
+CONNECT_UNIX = "s = socket.socket(socket.AF_UNIX); s.connect(target); return True"
 SECRET = "the-secret-of-another-program"
 READ = f"return {SECRET!r} in open(target).read()"
 
