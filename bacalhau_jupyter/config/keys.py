@@ -194,6 +194,26 @@ _add(
     ("InputCache.MinFree", S, 2_000_000_000, "Bytes of disk that kept inputs leave free"),
     ours=True,
 )
+_add(
+    "Compute",
+    (
+        "AllowListedAddresses",
+        L,
+        None,
+        "Hosts, host:port or networks of this machine that jobs' URLs and S3 endpoints may name (127.0.0.0/8)",
+    ),
+    ours=True,
+)
+_add(
+    "S3",
+    (
+        "TrustedEndpoints",
+        L,
+        None,
+        "S3 servers (https://host) that get AWS credentials, besides AWS; others are asked anonymously",
+    ),
+    ours=True,
+)
 _add("", ("Labels", M, None, "Labels of this node: key=value"))
 _add(
     "WebUI",

@@ -280,6 +280,9 @@ class PluginOptions:
         The orchestrator's managed bucket; None where there is no asking for it.
     writable
         Whether the configuration lets jobs write at a real path of this host.
+    stored
+        Returns the file behind a link that this node signed, None for any other URL. May block; raises BacalhauError
+        for a link whose time is over.
     unfinished
         Tells the IDs of executions whose job is not over, as far as this node can know.
     """
@@ -291,4 +294,5 @@ class PluginOptions:
     clock: Clock = field(default_factory=SystemClock)
     upload_links: UploadLinks | None = None
     writable: Callable[[Path], bool] = _never
+    stored: Callable[[str], Path | None] = lambda url: None
     unfinished: Callable[[], Awaitable[Collection[str]]] = _none_known

@@ -80,6 +80,7 @@ class Node:
         self._embedded = embedded
         self._clock = clock
         self._processes = processes
+        self._results: LocalResults
         self._managed = settings.managed_bucket(config, clock)
         self._problems: dict[str, str] = {}
         self._environments: Environments | None = None
@@ -139,6 +140,15 @@ class Node:
         self.record = lock.record
         listener = stack.enter_context(contextlib.closing(self._listen()))
         carrier = MemoryTransport()
+        self._results = LocalResults(
+            settings.compute_dir(self.config, self.repo),
+            self.repo.signing_key(),
+            self.config["Results.URLExpiry"],
+            self._clock,
+            settings.s3_presigner(self.config, self._clock),
+            self._managed,
+            settings.link_address(self.config),
+        )
         await self._start_orchestrator(stack, carrier)
         if self.config["Compute.Enabled"]:
             await self._start_compute(stack, carrier)
@@ -178,6 +188,7 @@ class Node:
             clock=self._clock,
             upload_links=None if self._managed is None else OrchestratorUploads(end, self._managed),
             writable=environments.writable(lambda: self.config["Compute.AllowListedLocalPaths"]),
+            stored=self._results.stored,
             unfinished=self.orchestrator.unfinished_executions,
         )
         found = load_engines(options, self._disabled_engines())
@@ -226,15 +237,7 @@ class Node:
         trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"], processes=self._processes)
         stack.callback(trusted.close)
         names = (self.config["API.Host"], *self.config["API.Names"])
-        results = LocalResults(
-            settings.compute_dir(self.config, self.repo),
-            self.repo.signing_key(),
-            self.config["Results.URLExpiry"],
-            self._clock,
-            settings.s3_presigner(self.config, self._clock),
-            self._managed,
-            settings.link_address(self.config),
-        )
+        results = self._results
         files = NodeResultFiles(
             settings.compute_dir(self.config, self.repo),
             results.sign,

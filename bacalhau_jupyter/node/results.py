@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
@@ -13,7 +14,7 @@ from bacalhau_jupyter.publishers.local import mark_read, removal, result_path
 from bacalhau_jupyter.transfer.s3_managed import TYPE as MANAGED
 from bacalhau_jupyter.transfer.s3_managed import ManagedBucket
 from bacalhau_jupyter.transfer.s3_presign import S3Presigner
-from bacalhau_jupyter.transfer.signing import RESULTS_PATH, signed_reference, verify
+from bacalhau_jupyter.transfer.signing import RESULTS_PATH, is_signed, signed_reference, verify
 
 SUFFIX = ".tar.gz"
 
@@ -75,6 +76,30 @@ class LocalResults:
             return self._s3.sign(reference)
         base_url = self._address.applied_to(base_url)
         return signed_reference(reference, base_url, self._key, self._clock.now_ns(), self._expiry_s)
+
+    def stored(self, url: str) -> Path | None:
+        """Return the archive that a link signed by this node means; None for any other URL. Blocks.
+
+        Whoever has the link may read the archive, under whatever name this node was addressed: so it is the signature
+        that tells its links from others.
+
+        Raises
+        ------
+        Forbidden
+            The link's time is over.
+        NotFound
+            What became of the archive.
+        """
+        try:
+            parts = urlsplit(url)
+            path = unquote(parts.path, errors="strict")
+        except ValueError:
+            return None
+        query = dict(parse_qsl(parts.query))
+        _, found, name = path.partition(RESULTS_PATH)
+        if not found or not is_signed(RESULTS_PATH + name, query, self._key):
+            return None
+        return self.resolve(name, query["expires"], query["signature"])
 
     def resolve(self, name: str, expires: str, signature: str) -> Path:
         """Return the archive that a signed URL means; raises Forbidden, or NotFound saying what became of it."""

@@ -1,13 +1,15 @@
 """Source ``urlDownload``: a file from an http or https server.
 
 The target is a *directory*; the file appears in it under the name that the server or the URL gives. A server
-that tells no size is fine (official nodes refuse it).
+that tells no size is fine (official nodes refuse it). A URL may not lead to this machine
+(`transfer.reach`), but for links that the node itself signed: those are read where they lie.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, Input
 from bacalhau_jupyter.transfer.addresses import parse_http_url
 from bacalhau_jupyter.transfer.files import io_failure
 from bacalhau_jupyter.transfer.http import MAX_RETRIES, READ_TIMEOUT_S, content_length, download
+from bacalhau_jupyter.transfer.reach import KEY as ADDRESSES
+from bacalhau_jupyter.transfer.reach import Reach
 from bacalhau_jupyter.transfer.requests import content_tag, is_strong
 
 if TYPE_CHECKING:
@@ -41,36 +45,51 @@ class UrlDownloadSource:
 
     def __init__(self, options: PluginOptions) -> None:
         self._settings = options.settings
+        self._stored = options.stored
 
     async def probe(self) -> Availability:
         try:
             self._limits()
+            self._reach()
         except ConfigurationError as error:
             return Availability(available=False, problem=error.message)
         return Availability(available=True)
 
     async def bid(self, execution: Execution, input_source: InputSource) -> Bid:
         try:
-            _url(input_source)
+            url = _url(input_source)
+            if await asyncio.to_thread(self._stored, url) is None:
+                self._reach().check_url(url, _COMPONENT)
         except BacalhauError as error:
             return Bid(accepted=False, reason=f"this node can't bring an input: {error}")
         return Bid(accepted=True)
 
     async def size(self, execution: Execution, input_source: InputSource) -> int:
         """Return what HEAD says, 0 where it says nothing."""
+        url = _url(input_source)
+        stored = await asyncio.to_thread(self._stored, url)
+        if stored is not None:
+            return (await asyncio.to_thread(stored.stat)).st_size
         read_timeout, _ = self._limits()
-        return await content_length(_url(input_source), timeout=min(_SIZE_TIMEOUT_S, read_timeout)) or 0
+        timeout = min(_SIZE_TIMEOUT_S, read_timeout)
+        return await content_length(url, timeout=timeout, reach=self._reach()) or 0
 
     async def identity(self, execution: Execution, input_source: InputSource) -> str | None:
         """Return the URL with the strong ETag that the server gives it; None without one."""
-        read_timeout, _ = self._limits()
         url = _url(input_source)
-        return _identity(url, await content_tag(url, timeout=min(_SIZE_TIMEOUT_S, read_timeout)))
+        if await asyncio.to_thread(self._stored, url) is not None:
+            return None
+        read_timeout, _ = self._limits()
+        timeout = min(_SIZE_TIMEOUT_S, read_timeout)
+        return _identity(url, await content_tag(url, timeout=timeout, reach=self._reach()))
 
     async def fetch(self, request: FetchRequest) -> InputMount:
         read_timeout, max_retries = self._limits()
         url = _url(request.input)
         part = request.directory / "download.part"
+        stored = await asyncio.to_thread(self._stored, url)
+        if stored is not None:
+            return await _copied(stored, part, request, url)
         result = await download(
             url,
             part,
@@ -78,6 +97,7 @@ class UrlDownloadSource:
             read_timeout=read_timeout,
             progress=_counting(request.progress),
             component=_COMPONENT,
+            reach=self._reach(),
         )
         directory = request.directory / "content"
         await asyncio.to_thread(_move_in, part, directory, result.filename)
@@ -87,6 +107,16 @@ class UrlDownloadSource:
 
     async def close(self) -> None:
         return
+
+    def _reach(self) -> Reach:
+        """Return what URLs may lead to.
+
+        Raises
+        ------
+        ConfigurationError
+            The allow-list is broken.
+        """
+        return Reach.of(self._settings(ADDRESSES))
 
     def _limits(self) -> tuple[float, int]:
         """Return read time-out in seconds and number of retries."""
@@ -103,6 +133,19 @@ class UrlDownloadSource:
                 f"InputSources.MaxRetryCount is not a count: {retries!r}", component=_COMPONENT
             )
         return seconds, count
+
+
+async def _copied(stored: Path, part: Path, request: FetchRequest, url: str) -> InputMount:
+    """Bring a file of this node's own store: by its name, without asking ourselves over HTTP."""
+    directory = request.directory / "content"
+    try:
+        await asyncio.to_thread(shutil.copyfile, stored, part)
+    except OSError as error:
+        raise io_failure(error, "write", part, _COMPONENT) from error
+    await asyncio.to_thread(_move_in, part, directory, stored.name)
+    size = (await asyncio.to_thread((directory / stored.name).stat)).st_size
+    request.progress("downloading", size, size, 1, 1)
+    return InputMount(directory, request.input.target, read_only=True, identity=f"urldownload\n{url}\n")
 
 
 def _counting(progress: Progress) -> Progress:

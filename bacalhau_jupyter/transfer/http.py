@@ -33,6 +33,8 @@ from bacalhau_jupyter.transfer.requests import content_length, open_session, req
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
+    from bacalhau_jupyter.transfer.reach import Reach
+
 __all__ = ["DownloadResult", "content_length", "download"]
 
 READ_TIMEOUT_S = 300.0
@@ -86,6 +88,7 @@ class _Download:
     progress: Progress
     max_bytes: int | None
     component: str
+    reach: Reach | None = None
     received: int = 0
     furthest: int = 0
     total: int | None = None
@@ -112,7 +115,10 @@ class _Download:
         if resuming:
             headers |= {"Range": f"bytes={self.received}-", "If-Range": self.validator}
         try:
-            async with request(self.session, "GET", self.url, headers, self.read_timeout) as (answer, hops):
+            async with request(self.session, "GET", self.url, headers, self.read_timeout, self.reach) as (
+                answer,
+                hops,
+            ):
                 await self._start(answer, resuming)
                 self.final_url = str(answer.url)
                 disposition = answer.headers.get("Content-Disposition", "")
@@ -225,6 +231,7 @@ async def download(
     max_bytes: int | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     component: str = _COMPONENT,
+    reach: Reach | None = None,
 ) -> DownloadResult:
     """Download ``url`` to the file ``path`` (0600), which appears whole or not at all.
 
@@ -246,11 +253,15 @@ async def download(
         Larger files are refused.
     sleep
         Waits between attempts.
+    reach
+        What the URL and its redirects may lead to; None: anywhere. A given session was opened with it.
 
     Raises
     ------
     BadRequest
         The URL is not an http or https URL with a path.
+    Forbidden
+        It leads out of reach.
     NetworkFailure, TimedOut
         It did not come; ``details["HTTPStatus"]`` is the last status, if there was one.
     IOFailure
@@ -259,11 +270,11 @@ async def download(
     url = parse_http_url(url, component)
     async with AsyncExitStack() as stack:
         if session is None:
-            session = await stack.enter_async_context(open_session())
+            session = await stack.enter_async_context(open_session(reach))
         file, part = await _open_part(path, component)
         stack.push_async_callback(asyncio.to_thread, _discard, file, part)
         state = _Download(
-            url, path, file, session, headers or {}, read_timeout, progress, max_bytes, component
+            url, path, file, session, headers or {}, read_timeout, progress, max_bytes, component, reach
         )
         await _try(state, max_retries, sleep)
         try:

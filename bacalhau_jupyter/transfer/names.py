@@ -23,7 +23,16 @@ LOOKUPS = 8
 
 
 class Names:
-    """The two look-ups of an event loop, elsewhere."""
+    """The two look-ups of an event loop, elsewhere.
+
+    Parameters
+    ----------
+    lookup
+        Blocking; by default the system's.
+    """
+
+    def __init__(self, lookup: Callable[..., list[Any]] | None = None) -> None:
+        self._lookup = lookup or socket.getaddrinfo
 
     async def getaddrinfo(self, host: str, port: int | str | None, **options: Any) -> list[Any]:
         """Do what `socket.getaddrinfo` does.
@@ -33,7 +42,7 @@ class Names:
         OSError
             There is no such host, or nobody says.
         """
-        return await _in_thread(functools.partial(socket.getaddrinfo, host, port, **options))
+        return await _in_thread(functools.partial(self._lookup, host, port, **options))
 
     async def getnameinfo(self, address: Any, flags: int = 0) -> Any:
         """Do what `socket.getnameinfo` does."""

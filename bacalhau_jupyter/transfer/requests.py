@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientTimeout
     from yarl import URL
 
+    from bacalhau_jupyter.transfer.reach import Reach
+
 T = TypeVar("T")
 
 _COMPONENT = "Download"
@@ -26,7 +28,7 @@ _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
 
 async def content_length(
-    url: str, *, session: ClientSession | None = None, timeout: float = 10.0
+    url: str, *, session: ClientSession | None = None, timeout: float = 10.0, reach: Reach | None = None
 ) -> int | None:
     """Ask with HEAD how long a file is; None when the server does not say so within ``timeout`` seconds.
 
@@ -35,10 +37,12 @@ async def content_length(
     BadRequest
         The URL is not an http or https URL with a path.
     """
-    return await _ask_head(url, session, timeout, _length)
+    return await _ask_head(url, session, timeout, _length, reach)
 
 
-async def content_tag(url: str, *, session: ClientSession | None = None, timeout: float = 10.0) -> str:
+async def content_tag(
+    url: str, *, session: ClientSession | None = None, timeout: float = 10.0, reach: Reach | None = None
+) -> str:
     """Ask with HEAD for a strong ETag, which stands for one content of this URL; empty when there is none to be had.
 
     A weak one may stand for bytes that differ, and what is ``no-store`` is not to be kept.
@@ -48,11 +52,15 @@ async def content_tag(url: str, *, session: ClientSession | None = None, timeout
     BadRequest
         The URL is not an http or https URL with a path.
     """
-    return await _ask_head(url, session, timeout, _kept_tag) or ""
+    return await _ask_head(url, session, timeout, _kept_tag, reach) or ""
 
 
 async def _ask_head(
-    url: str, session: ClientSession | None, timeout: float, read: Callable[[ClientResponse], T | None]
+    url: str,
+    session: ClientSession | None,
+    timeout: float,
+    read: Callable[[ClientResponse], T | None],
+    reach: Reach | None,
 ) -> T | None:
     """Return what ``read`` finds in a successful answer to HEAD; None when there is no such answer in time."""
     import aiohttp
@@ -61,9 +69,9 @@ async def _ask_head(
     try:
         async with asyncio.timeout(timeout), AsyncExitStack() as stack:
             if session is None:
-                session = await stack.enter_async_context(open_session())
+                session = await stack.enter_async_context(open_session(reach))
             headers = {"Accept-Encoding": "identity"}
-            async with request(session, "HEAD", url, headers, timeout) as (answer, _):
+            async with request(session, "HEAD", url, headers, timeout, reach) as (answer, _):
                 return read(answer) if answer.status == 200 else None
     except (TimeoutError, aiohttp.ClientError, OSError, BacalhauError):
         return None
@@ -86,24 +94,43 @@ def is_strong(tag: str) -> bool:
     return _STRONG_ETAG.fullmatch(tag) is not None
 
 
-def open_session() -> ClientSession:
-    """Open a session that saves what is sent and knows no credentials; close it."""
+def open_session(reach: Reach | None = None) -> ClientSession:
+    """Open a session that saves what is sent and knows no credentials; close it.
+
+    Parameters
+    ----------
+    reach
+        What names may lead to; None: anywhere. `request` has to get it too.
+    """
     import aiohttp
 
-    connector = aiohttp.TCPConnector(resolver=resolver())
+    names = resolver() if reach is None else reach.resolver(_COMPONENT)
+    connector = aiohttp.TCPConnector(resolver=names)
     return aiohttp.ClientSession(connector=connector, auto_decompress=False)
 
 
 @asynccontextmanager
 async def request(
-    session: ClientSession, method: str, url: str, headers: Mapping[str, str], read_timeout: float
+    session: ClientSession,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    read_timeout: float,
+    reach: Reach | None = None,
 ) -> AsyncIterator[tuple[ClientResponse, int]]:
     """Send a request and follow redirects; yield the last answer and the number of hops to it.
 
     ``headers`` that are not ours go to the URL's own origin only.
 
+    Parameters
+    ----------
+    reach
+        What each hop may lead to; None: anywhere. The session was opened with it.
+
     Raises
     ------
+    Forbidden
+        A hop is out of reach.
     NetworkFailure
         A redirect leads nowhere sensible, to this machine from elsewhere, or in circles.
     """
@@ -112,15 +139,26 @@ async def request(
     origin = here = URL(url)
     for hops in range(_MAX_REDIRECTS + 1):
         sent = headers if here.origin() == origin.origin() else _without_secrets(headers)
-        async with session.request(
-            method,
-            here,
-            headers=sent,
-            allow_redirects=False,
-            auto_decompress=False,
-            proxy=proxy_for(here),
-            timeout=_timeout(read_timeout),
-        ) as answer:
+        proxy, asking = proxy_for(here), session
+        async with AsyncExitStack() as stack:
+            if reach is not None:
+                host, port = here.raw_host or "", here.port or 0
+                reach.check_host(host, port, _COMPONENT)
+                if proxy is not None:
+                    # The proxy looks the name up, and may itself be on this machine.
+                    await reach.look(host, port, _COMPONENT)
+                    asking = await stack.enter_async_context(open_session())
+            answer = await stack.enter_async_context(
+                asking.request(
+                    method,
+                    here,
+                    headers=sent,
+                    allow_redirects=False,
+                    auto_decompress=False,
+                    proxy=proxy,
+                    timeout=_timeout(read_timeout),
+                )
+            )
             location = answer.headers.get("Location", "") if answer.status in _REDIRECTS else ""
             if not location:
                 yield answer, hops

@@ -41,6 +41,13 @@ def sign(path: str, expires_at: int, key: bytes) -> str:
     return urlencode({"expires": str(expires_at), "signature": _signature(path, str(expires_at), key)})
 
 
+def is_signed(path: str, query: Mapping[str, str], key: bytes) -> bool:
+    """Whether the query string of a request for ``path`` was signed with ``key``, be it over or not."""
+    expected = _signature(path, query.get("expires", ""), key)
+    given = query.get("signature", "")
+    return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogatepass"))
+
+
 def verify(path: str, query: Mapping[str, str], key: bytes, now_ns: int) -> None:
     """Check the query string of a request for ``path`` (decoded, without host and query).
 
@@ -50,9 +57,7 @@ def verify(path: str, query: Mapping[str, str], key: bytes, now_ns: int) -> None
         The signature is missing or wrong, or its time is over.
     """
     expires = query.get("expires", "")
-    expected = _signature(path, expires, key)
-    given = query.get("signature", "")
-    if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogatepass")):
+    if not is_signed(path, query, key):
         raise Forbidden(
             "this result link is not signed by this node",
             hint="ask for the results again to get a fresh link",

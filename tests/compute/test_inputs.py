@@ -21,9 +21,11 @@ from bacalhau_jupyter.models.spec import InputSource
 from bacalhau_jupyter.sources.base import FetchRequest
 from bacalhau_jupyter.sources.url import UrlDownloadSource
 from bacalhau_jupyter.transfer.files import io_failure
+from bacalhau_jupyter.transfer.reach import KEY as ADDRESSES
 from tests.compute.makers import an_input, make_execution, make_task
 from tests.compute.peer import WAIT, Bench, StubSource
 from tests.services.http_server import BadHttpServer
+from tests.services.node import TEST_SERVERS
 from tests.transfer.helpers import small_disk
 
 DATA = b"0123456789"
@@ -222,7 +224,7 @@ async def test_inputs_of_a_web_server_come_together_in_spite_of_it_and_once_only
     tmp_path: Path, http_server: BadHttpServer
 ) -> None:
     node = Shared(tmp_path)
-    options = PluginOptions("n-test", node.settings.data_dir)
+    options = PluginOptions("n-test", node.settings.data_dir, settings={ADDRESSES: TEST_SERVERS}.get)
     node.extra_sources["urldownload"] = UrlDownloadSource(options)
     await node.peer.serve()
     await node.start()

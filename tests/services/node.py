@@ -94,6 +94,8 @@ class ServedNode:
 
 
 NO_PROCESS = -1
+TEST_SERVERS = ("127.0.0.0/8", "localhost", "::1")
+"""Where the servers of the tests listen: nodes refuse this machine's addresses unless they are listed."""
 
 
 @asynccontextmanager
@@ -155,7 +157,8 @@ def start_node(
         "--data-dir",
         str(data_dir),
     ]
-    command += ["--api-port", str(port), *options]
+    command += ["--api-port", str(port)]
+    command += ["-c", f"Compute.AllowListedAddresses={','.join(TEST_SERVERS)}", *options]
     with output.open("wb") as sink:
         process = subprocess.Popen(
             command,

@@ -12,7 +12,7 @@ import pytest
 
 from bacalhau_jupyter.config.config import Config
 from tests.services.fixtures import service_or_skip
-from tests.services.node import ServedNode, start_node
+from tests.services.node import TEST_SERVERS, ServedNode, start_node
 
 NodeFactory = Callable[..., ServedNode]
 
@@ -59,6 +59,7 @@ def node_config(tmp_path: Path) -> Callable[..., Config]:
             "Compute.Enabled": True,
             "API.Port": 0,
             "Engines.Disabled": ["docker"],
+            "Compute.AllowListedAddresses": list(TEST_SERVERS),
         }
         return Config(base | named)
 

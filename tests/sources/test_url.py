@@ -18,11 +18,13 @@ from bacalhau_jupyter.models.spec import InputSource, SpecConfig
 from bacalhau_jupyter.sources.base import FetchRequest, identity_of
 from bacalhau_jupyter.sources.url import UrlDownloadSource
 from tests.services.http_server import BadHttpServer
+from tests.services.node import TEST_SERVERS
 from tests.transfer.helpers import names, tree
 
 
 def make(tmp_path: Path, **settings: Any) -> UrlDownloadSource:
     keys = {f"InputSources.{name}": value for name, value in settings.items()}
+    keys["Compute.AllowListedAddresses"] = list(TEST_SERVERS)
     return UrlDownloadSource(PluginOptions(node_id="n-1", data_dir=tmp_path, settings=keys.get))
 
 
