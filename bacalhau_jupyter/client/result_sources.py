@@ -132,12 +132,16 @@ def _reader(
         http = HttpRanges(link)
         return ArchiveReader(http, name=shown, sha256=_sha256(spec), close=http.close, rest=http.rest)
     if spec.is_type("s3"):
+        from bacalhau_jupyter.config.config import Config
+        from bacalhau_jupyter.transfer.s3_access import S3Access
         from bacalhau_jupyter.transfer.s3_results import S3Ranges, open_s3_result
 
+        # The reference comes from a node, and names the server that would get this person's credentials.
+        access = S3Access.of(Config.from_sources().get, is_node=False)
         if str(_folded(spec).get("key", "")).endswith((".tar.gz", ".tgz")):
-            ranges = S3Ranges(spec)
+            ranges = S3Ranges(spec, access)
             return ArchiveReader(ranges, name=shown, sha256=_sha256(spec), close=ranges.close)
-        return open_s3_result(spec)
+        return open_s3_result(spec, access)
     if spec.is_type("ipfs"):
         return _ipfs_reader(spec)
     raise _no_downloader(spec)

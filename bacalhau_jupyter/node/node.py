@@ -243,6 +243,7 @@ class Node:
             results.sign,
             self.config["Publishers.Types.IPFS.Endpoint"] or "",
             self._clock,
+            settings.s3_access(self.config),
         )
         stack.push_async_callback(bounded, "results", files.close)
         services = ApiServices(

@@ -21,6 +21,7 @@ from bacalhau_jupyter.transfer.archive_ranges import FileRanges
 from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
 from bacalhau_jupyter.transfer.ipfs_results import open_ipfs_result
 from bacalhau_jupyter.transfer.readers import EntryKind, ResultReader
+from bacalhau_jupyter.transfer.s3_access import S3Access
 from bacalhau_jupyter.transfer.signing import LOCAL
 
 KEPT = 8
@@ -62,13 +63,18 @@ class NodeResultFiles:
         Kubo's RPC multiaddress; empty without one.
     clock
         Says when a local result was read.
+    s3
+        Which S3 servers get this node's credentials; None: all of them.
     """
 
-    def __init__(self, data_dir: Path, sign: Signer, ipfs_endpoint: str, clock: Clock) -> None:
+    def __init__(
+        self, data_dir: Path, sign: Signer, ipfs_endpoint: str, clock: Clock, s3: S3Access | None = None
+    ) -> None:
         self._data_dir = data_dir
         self._sign = sign
         self._ipfs_endpoint = ipfs_endpoint
         self._clock = clock
+        self._s3 = s3
         self._open: OrderedDict[str, _Open] = OrderedDict()
 
     async def list(self, reference: SpecConfig) -> Sequence[ResultFile]:
@@ -150,7 +156,7 @@ class NodeResultFiles:
         if reference.is_type("s3"):
             from bacalhau_jupyter.transfer.s3_results import open_s3_result
 
-            return open_s3_result(reference)
+            return open_s3_result(reference, self._s3)
         if reference.is_type("ipfs") and self._ipfs_endpoint:
             return open_ipfs_result(reference, self._ipfs_endpoint)
         raise BadRequest(

@@ -16,6 +16,9 @@ from bacalhau_jupyter.models.spec import ResourcesConfig
 from bacalhau_jupyter.node.addresses import ADDRESS, PORT, LinkAddress
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
+from bacalhau_jupyter.transfer.reach import KEY as ADDRESSES
+from bacalhau_jupyter.transfer.reach import Reach
+from bacalhau_jupyter.transfer.s3_access import S3Access
 from bacalhau_jupyter.transfer.s3_managed import ManagedBucket, managed_location
 from bacalhau_jupyter.transfer.s3_presign import S3Presigner
 
@@ -53,6 +56,8 @@ def check(config: Config) -> None:
             component="Config",
         )
     managed_bucket(config, None)
+    Reach.of(config[ADDRESSES])
+    s3_access(config)
     link_address(config)
 
 
@@ -140,7 +145,12 @@ def s3_presigner(config: Config, clock: Clock) -> S3Presigner | None:
     """Return what signs links to results in buckets; None where that is disabled."""
     if config["Publishers.Types.S3.PreSignedURLDisabled"]:
         return None
-    return S3Presigner(config["Publishers.Types.S3.PreSignedURLExpiration"], clock)
+    return S3Presigner(config["Publishers.Types.S3.PreSignedURLExpiration"], clock, s3_access(config))
+
+
+def s3_access(config: Config) -> S3Access:
+    """Return which S3 servers get credentials; raises ConfigurationError for a listed one that is none."""
+    return S3Access.of(config.get)
 
 
 def link_address(config: Config) -> LinkAddress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.execution import (
@@ -14,6 +15,7 @@ from bacalhau_jupyter.models.execution import (
 )
 from bacalhau_jupyter.models.history import Event, Topic
 from bacalhau_jupyter.models.messages import BidResult, ComputeError, RunResult, ToOrchestrator
+from bacalhau_jupyter.models.published import is_own_publication
 from bacalhau_jupyter.models.spec import SpecConfig, replace
 from bacalhau_jupyter.orchestrator.store import executions, jobs
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
@@ -32,7 +34,7 @@ def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator
         _log.info("node %s reports about execution %s, which it does not have", node_id, message.execution_id)
         return
     published = None if isinstance(message, BidResult) else message.publish_result
-    if problem := _foreign(before, published):
+    if problem := _foreign(before, published, lambda: _publisher(transaction, before)):
         _log.warning("node %s, execution %s: %s", node_id, before.id, problem)
         told = Event(message=problem, topic=Topic.PUBLISHING, details={"IsError": "true"})
         message = ComputeError(execution_id=message.execution_id, job_id=message.job_id, events=[told])
@@ -55,14 +57,28 @@ def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator
     transaction.evaluate(job)
 
 
-def _foreign(before: Execution, published: SpecConfig | None) -> str:
-    """Say why a published reference is not this execution's own; empty when it is, or names no execution.
+def _publisher(transaction: Transaction, execution: Execution) -> SpecConfig:
+    """Return the publisher of the job as it was when the execution was made."""
+    version = execution.job_version
+    job = jobs.specs(transaction.connection, execution.job_id, {version}).get(version)
+    return job.task.publisher if job is not None and job.tasks else SpecConfig()
+
+
+def _foreign(
+    before: Execution, published: SpecConfig | None, publisher: Callable[[], SpecConfig]
+) -> str:
+    """Say why a published reference is not this execution's own; empty when it is, or nobody signs for it here.
 
     Links to what such references name are signed here, for whoever may read this job: a node must not be able to
     point to the results of another one.
     """
     if published is None:
         return ""
+    if published.is_type("s3"):
+        own_place = is_own_publication(
+            publisher(), published, job_id=before.job_id, execution_id=before.id, node_id=before.node_id
+        )
+        return "" if own_place else "the node reported a result in S3 elsewhere than its job's publisher says"
     own = {"executionid": before.id}
     if published.is_type("s3managed"):
         own["jobid"] = before.job_id

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from bacalhau_jupyter.lib.clock import SECOND
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, IOFailure
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Forbidden, IOFailure
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.published import published_key
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
 from bacalhau_jupyter.transfer.files import run_interruptible
@@ -27,6 +28,7 @@ from bacalhau_jupyter.transfer.s3 import (
     parse_location,
     text_param,
 )
+from bacalhau_jupyter.transfer.s3_access import S3Access
 from bacalhau_jupyter.transfer.s3_upload import ObjectWriter, Uploaded
 from bacalhau_jupyter.transfer.s3_upload_files import upload_files
 
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from bacalhau_jupyter.engines.base import PluginOptions
 
 COMPONENT = "S3Publisher"
-ARCHIVE = ".tar.gz"
 MAX_KEY = 1024
 """Bytes that S3 allows a key."""
 
@@ -65,32 +66,6 @@ def parse_target(spec: SpecConfig) -> S3Target:
     return S3Target(replace(location, version_id=""), encoding == "gzip")
 
 
-def published_key(
-    key: str, execution: Execution, node_id: str, now: datetime.datetime, *, archive: bool
-) -> str:
-    """Return the key with its placeholders filled in and the ending that its encoding wants.
-
-    Parameters
-    ----------
-    now
-        In the node's own time zone.
-    """
-    if archive and not key.endswith(ARCHIVE):
-        key += ARCHIVE
-    elif not archive and not key.endswith("/"):
-        key += "/"
-    values = {
-        "{nodeID}": node_id,
-        "{executionID}": execution.id,
-        "{jobID}": execution.job_id,
-        "{date}": f"{now:%Y%m%d}",
-        "{time}": f"{now:%H%M%S}",
-    }
-    for placeholder, value in values.items():
-        key = key.replace(placeholder, value)
-    return key
-
-
 class S3Publisher:
     """Uploads results with the credentials of the node."""
 
@@ -99,19 +74,25 @@ class S3Publisher:
     def __init__(self, options: PluginOptions) -> None:
         self._node_id = options.node_id
         self._clock = options.clock
-        self._clients = S3Clients(COMPONENT, options.clock)
+        self._settings = options.settings
+        self._made: S3Clients | None = None
 
     async def probe(self) -> Availability:
         """Need boto3 only: credentials may come later, and the bid looks for them."""
         problem = await asyncio.to_thread(missing_package)
+        try:
+            S3Access.of(self._settings)
+        except ConfigurationError as error:
+            problem = error.message
         return Availability(available=not problem, problem=problem)
 
     async def bid(self, execution: Execution, spec: SpecConfig) -> Bid:
         try:
-            parse_target(spec)
-            await asyncio.to_thread(self._need_credentials)
+            target = parse_target(spec)
+            await asyncio.to_thread(self._need_credentials, target.location)
         except BacalhauError as error:
-            return Bid(accepted=False, reason=f"this node can't publish to S3: {error}")
+            way_out = f" ({error.hint})" if error.hint else ""
+            return Bid(accepted=False, reason=f"this node can't publish to S3: {error.message}{way_out}")
         return Bid(accepted=True)
 
     async def publish(self, request: PublishRequest) -> SpecConfig:
@@ -121,7 +102,12 @@ class S3Publisher:
         target = parse_target(job.task.publisher)
         now = datetime.datetime.fromtimestamp(self._clock.now_ns() / SECOND).astimezone()
         key = published_key(
-            target.location.key, request.execution, self._node_id, now, archive=target.archive
+            target.location.key,
+            job_id=request.execution.job_id,
+            execution_id=request.execution.id,
+            node_id=self._node_id,
+            now=now,
+            archive=target.archive,
         )
         location = replace(target.location, key=key)
         work = self._archive if target.archive else self._files
@@ -134,14 +120,23 @@ class S3Publisher:
         return _reference(location, uploaded)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._clients.close)
+        if self._made is not None:
+            await asyncio.to_thread(self._made.close)
 
-    def _need_credentials(self) -> None:
-        if self._clients.credentials() is None:
+    @property
+    def _clients(self) -> S3Clients:
+        """The clients; raises ConfigurationError where it is not clear which servers get credentials."""
+        if self._made is None:
+            self._made = S3Clients(COMPONENT, self._clock, S3Access.of(self._settings))
+        return self._made
+
+    def _need_credentials(self, location: S3Location) -> None:
+        S3Access.of(self._settings).need(location.endpoint, COMPONENT)
+        if self._clients.credentials_for(location) is None:
             raise Forbidden("it has no AWS credentials", component=COMPONENT)
 
     def _archive(self, request: PublishRequest, location: S3Location, stop: threading.Event) -> Uploaded:
-        self._need_credentials()
+        self._need_credentials(location)
         # Other servers often refuse the newer checksums.
         with ObjectWriter(
             self._clients,
@@ -160,7 +155,7 @@ class S3Publisher:
         return writer.result
 
     def _files(self, request: PublishRequest, location: S3Location, stop: threading.Event) -> Uploaded:
-        self._need_credentials()
+        self._need_credentials(location)
         max_name = MAX_KEY - len(location.key.encode())
         source = request.gathering(COMPONENT, links=False, max_name=max_name)
         upload_files(self._clients, location, source, progress=request.progress, stop=stop)

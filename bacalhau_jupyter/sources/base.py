@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from bacalhau_jupyter.engines.base import Availability, Bid, InputMount, Progress, no_progress
+from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
 
@@ -104,6 +105,12 @@ class LocatingSource(Protocol):
             It can't be told.
         """
         ...
+
+
+def not_brought(error: BacalhauError) -> Bid:
+    """Return the refusal of an input, with the way out where there is one: nobody sees the error itself."""
+    way_out = f" ({error.hint})" if error.hint else ""
+    return Bid(accepted=False, reason=f"this node can't bring an input: {error.message}{way_out}")
 
 
 async def identity_of(source: Source, execution: Execution, input_source: InputSource) -> str | None:

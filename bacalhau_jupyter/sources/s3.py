@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib.removal import remove_tree
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
-from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount
+from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount, not_brought
 from bacalhau_jupyter.sources.partitions import (
     COMPONENT,
     Partition,
@@ -34,6 +34,7 @@ from bacalhau_jupyter.transfer.s3 import (
     parse_location,
     text_param,
 )
+from bacalhau_jupyter.transfer.s3_access import S3Access
 from bacalhau_jupyter.transfer.s3_download import MAX_RETRIES, download_objects
 from bacalhau_jupyter.transfer.s3_errors import CHANGED, READ_TIMEOUT_S
 from bacalhau_jupyter.transfer.s3_listing import S3Object, find_objects, local_names, prefix_of
@@ -87,20 +88,26 @@ class S3Source:
 
     def __init__(self, options: PluginOptions) -> None:
         self._settings = options.settings
-        self._clients = S3Clients(COMPONENT, options.clock)
+        self._clock = options.clock
+        self._made: S3Clients | None = None
         self._memo = ListingMemo(options.clock)
 
     async def probe(self) -> Availability:
         """Need boto3 only: without credentials there are still public buckets."""
         problem = await asyncio.to_thread(missing_package)
+        try:
+            S3Access.of(self._settings)
+        except ConfigurationError as error:
+            problem = error.message
         return Availability(available=not problem, problem=problem)
 
     async def bid(self, execution: Execution, input_source: InputSource) -> Bid:
         try:
             wanted = parse_input(input_source)
             _selects(execution, wanted)
+            S3Access.of(self._settings).check(wanted.location.endpoint, COMPONENT)
         except BacalhauError as error:
-            return Bid(accepted=False, reason=f"this node can't bring an input: {error}")
+            return not_brought(error)
         return Bid(accepted=True)
 
     async def size(self, execution: Execution, input_source: InputSource) -> int:
@@ -123,7 +130,15 @@ class S3Source:
         )
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._clients.close)
+        if self._made is not None:
+            await asyncio.to_thread(self._made.close)
+
+    @property
+    def _clients(self) -> S3Clients:
+        """The clients; raises ConfigurationError where it is not clear which servers get credentials."""
+        if self._made is None:
+            self._made = S3Clients(COMPONENT, self._clock, S3Access.of(self._settings))
+        return self._made
 
     def _known(self, execution: Execution, wanted: S3Input, stop: threading.Event) -> Sequence[S3Object]:
         """Return what was found a moment ago, or look now."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
-from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount
+from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount, not_brought
 from bacalhau_jupyter.transfer.addresses import parse_http_url
 from bacalhau_jupyter.transfer.files import io_failure
 from bacalhau_jupyter.transfer.http import MAX_RETRIES, READ_TIMEOUT_S, content_length, download
@@ -61,7 +61,7 @@ class UrlDownloadSource:
             if await asyncio.to_thread(self._stored, url) is None:
                 self._reach().check_url(url, _COMPONENT)
         except BacalhauError as error:
-            return Bid(accepted=False, reason=f"this node can't bring an input: {error}")
+            return not_brought(error)
         return Bid(accepted=True)
 
     async def size(self, execution: Execution, input_source: InputSource) -> int:

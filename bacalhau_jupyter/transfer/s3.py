@@ -10,15 +10,20 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError
-from bacalhau_jupyter.transfer.addresses import parse_http_url
+from bacalhau_jupyter.transfer.addresses import parse_http_url, shown_url
+from bacalhau_jupyter.transfer.s3_access import S3Access
 from bacalhau_jupyter.transfer.s3_errors import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, expired, s3_failure
+from bacalhau_jupyter.transfer.s3_guard import guard
 from bacalhau_jupyter.transfer.s3_sign import FrozenCredentials
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
+
+    from bacalhau_jupyter.transfer.reach import Reach
 
 DEFAULT_REGION = "us-east-1"
 MAX_CONNECTIONS = 16
@@ -87,6 +92,12 @@ def parse_location(params: Mapping[str, Any], component: str) -> S3Location:
     if endpoint:
         # A base URL needs no path.
         parse_http_url(endpoint.rstrip("/") + "/", component)
+        parts = urlsplit(endpoint)
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise BadRequest(
+                f"Endpoint {shown_url(endpoint)!r} is not the base URL of an S3 server: no user, no password, no query",
+                component=component,
+            )
     return S3Location(
         bucket=bucket,
         key=text_param(given, "Key", component),
@@ -112,10 +123,13 @@ class S3Clients:
     ----------
     component
         Who asks, for error messages.
+    access
+        Which servers get the credentials; None: all of them, for who names the server himself.
     """
 
-    def __init__(self, component: str, clock: Clock | None = None) -> None:
+    def __init__(self, component: str, clock: Clock | None = None, access: S3Access | None = None) -> None:
         self.component = component
+        self.access = access
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._session: Any = None
@@ -145,6 +159,23 @@ class S3Clients:
             self._session = boto3.Session()
         return self._session
 
+    def signs(self, location: S3Location) -> bool:
+        """Whether the server of a location may have credentials."""
+        return self.access is None or self.access.signs_for(location.endpoint)
+
+    def withheld(self, location: S3Location) -> str:
+        """Return the server that is asked without the credentials that there are; empty when none are withheld."""
+        withheld = not self.signs(location) and self.credentials() is not None
+        return shown_url(location.endpoint) if withheld else ""
+
+    def reach(self, location: S3Location) -> Reach | None:
+        """Return what limits the connections for a location; None: nothing."""
+        return None if self.access is None else self.access.reach_of(location.endpoint)
+
+    def credentials_for(self, location: S3Location) -> Credentials | None:
+        """Return `credentials` where the location's server may have them; None elsewhere. Raises as it does."""
+        return self.credentials() if self.signs(location) else None
+
     def credentials(self) -> Credentials | None:
         """Return what the default AWS chain finds; None is believed for a minute, since asking may take a second.
 
@@ -167,8 +198,8 @@ class S3Clients:
                 self._none_until = self._clock.monotonic_ns() + _NO_CREDENTIALS_FOR_NS
             return found
 
-    def frozen(self, action: str) -> FrozenCredentials | None:
-        """Return the credentials of this moment, renewed where they are about to end; None without any.
+    def frozen(self, action: str, location: S3Location) -> FrozenCredentials | None:
+        """Return the credentials of this moment for a location, renewed where they are about to end; None without any.
 
         Parameters
         ----------
@@ -182,7 +213,7 @@ class S3Clients:
         """
         from botocore.exceptions import BotoCoreError
 
-        found = self.credentials()
+        found = self.credentials_for(location)
         if found is None:
             return None
         try:
@@ -202,12 +233,12 @@ class S3Clients:
         BacalhauError
             boto3 is missing, or the AWS configuration of this node is broken.
         """
-        signed = self.credentials() is not None
+        signed = self.credentials_for(location) is not None
         region = self.region(location)
         wanted = (region, location.endpoint, signed)
         with self._lock:
             if wanted not in self._kept:
-                self._kept[wanted] = self._make(region, location.endpoint, signed)
+                self._kept[wanted] = self._make(region, location, signed)
             return self._kept[wanted]
 
     def region(self, location: S3Location) -> str:
@@ -226,11 +257,12 @@ class S3Clients:
                 client.close()
             self._kept.clear()
 
-    def _make(self, region: str, endpoint: str, signed: bool) -> Any:
+    def _make(self, region: str, location: S3Location, signed: bool) -> Any:
         import botocore
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
+        endpoint = location.endpoint
         options: dict[str, Any] = {
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": READ_TIMEOUT_S,
@@ -247,8 +279,12 @@ class S3Clients:
         else:
             options["signature_version"] = botocore.UNSIGNED
         try:
-            return self.session.client(
+            made = self.session.client(
                 "s3", region_name=region, endpoint_url=endpoint or None, config=Config(**options)
             )
         except (BotoCoreError, ValueError) as error:
             raise s3_failure(error, "set up an S3 client", self.component) from error
+        reach = self.reach(location)
+        if reach is not None:
+            guard(made, reach, self.component, self.ca_bundle(), MAX_CONNECTIONS)
+        return made

@@ -38,7 +38,13 @@ CREDENTIALS = frozenset(_EXPIRED | _UNKNOWN_KEY)
 
 
 def s3_failure(
-    error: Exception, action: str, component: str, *, signed: bool = True, operation: str = ""
+    error: Exception,
+    action: str,
+    component: str,
+    *,
+    signed: bool = True,
+    operation: str = "",
+    withheld: str = "",
 ) -> BacalhauError:
     """Turn what boto3 raised into one sentence.
 
@@ -48,7 +54,12 @@ def s3_failure(
         A verb and its object: ``read s3://bucket/key``.
     signed
         Whether the request carried credentials.
+    withheld
+        The server that did not get those that there are; empty when it got them, or there are none.
     """
+    within = getattr(error, "kwargs", {}).get("error")
+    if isinstance(within, BacalhauError):
+        return within
     response: Mapping[str, Any] = getattr(error, "response", None) or {}
     code = str((response.get("Error") or {}).get("Code") or "")
     details = {"Service": "S3"}
@@ -60,7 +71,7 @@ def s3_failure(
     if code:
         details["ErrorCode"] = code
         said = str((response.get("Error") or {}).get("Message") or "")
-        return _refused(code, said, action, component, signed, details)
+        return _refused(code, said, action, component, signed, details, withheld)
     if isinstance(error, RuntimeError) and "expired" in str(error):
         return expired(action, component)
     return _unreached(error, action, component, details)
@@ -80,7 +91,13 @@ def expired(action: str, component: str) -> BacalhauError:
 
 
 def _refused(
-    code: str, said: str, action: str, component: str, signed: bool, details: dict[str, str]
+    code: str,
+    said: str,
+    action: str,
+    component: str,
+    signed: bool,
+    details: dict[str, str],
+    withheld: str = "",
 ) -> BacalhauError:
     def failure(
         kind: type[BacalhauError], reason: str, hint: str = "", retryable: bool = False
@@ -102,7 +119,7 @@ def _refused(
     if code in _UNKNOWN_KEY:
         return failure(Forbidden, f"{_whose(component)} are not valid there", "check them and the endpoint")
     if code in _DENIED:
-        return failure(Forbidden, "access is denied", _rights_hint(signed, component))
+        return failure(Forbidden, "access is denied", _rights_hint(signed, component, withheld))
     if code in _ELSEWHERE:
         hint = "name the bucket's own Region; for AWS it may be left out"
         return failure(EngineError, "the bucket is in another region", hint)
@@ -117,7 +134,9 @@ def _whose(component: str) -> str:
     return _OWNERS.get(component, "the AWS credentials of this node")
 
 
-def _rights_hint(signed: bool, component: str) -> str:
+def _rights_hint(signed: bool, component: str, withheld: str) -> str:
+    if withheld:
+        return f"{withheld} was asked without credentials; S3.TrustedEndpoints lists who gets {_whose(component)}"
     if signed:
         return (
             f"{_whose(component)} need s3:GetObject (and s3:ListBucket for prefixes), s3:PutObject to publish"

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 from bacalhau_jupyter.transfer.s3_errors import CONNECT_TIMEOUT_S
 
 if TYPE_CHECKING:
+    from bacalhau_jupyter.transfer.reach import Reach
     from bacalhau_jupyter.transfer.s3 import S3Clients
 
 _BUFFER = 64 * 1024
@@ -132,9 +133,21 @@ def ask(connection: http.client.HTTPConnection, target: str, headers: Mapping[st
 
 
 class Connections:
-    """Connections to one server, directly or through the proxy that the environment names."""
+    """Connections to one server, directly or through the proxy that the environment names.
 
-    def __init__(self, clients: S3Clients, base: str, read_timeout: float) -> None:
+    Parameters
+    ----------
+    base
+        URL of the server.
+    read_timeout
+        Seconds without a byte.
+    reach
+        What the server's name may lead to; None: anywhere.
+    """
+
+    def __init__(
+        self, clients: S3Clients, base: str, read_timeout: float, reach: Reach | None = None
+    ) -> None:
         from botocore.httpsession import get_cert_path
         from botocore.utils import get_environ_proxies
 
@@ -143,6 +156,7 @@ class Connections:
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self._name, self._port = parts.hostname or "", parts.port
         self._read_timeout = read_timeout
+        self._reach, self._component = reach, clients.component
         self._context: ssl.SSLContext | None = None
         if parts.scheme == "https":
             self._context = ssl.create_default_context(cafile=get_cert_path(clients.ca_bundle() or True))
@@ -185,6 +199,10 @@ class Connections:
         if self._proxy is not None:
             name, port = self._proxy.hostname or "", self._proxy.port or 80
         connection: http.client.HTTPConnection
+        if self._reach is not None:
+            if self._proxy is None:
+                return self._connect_within(self._reach)
+            self._check_for_proxy(self._reach)
         if self._context is not None:
             connection = http.client.HTTPSConnection(
                 name, port, timeout=CONNECT_TIMEOUT_S, context=self._context
@@ -196,3 +214,26 @@ class Connections:
         connection.connect()
         connection.sock.settimeout(self._read_timeout)
         return connection
+
+    def _connect_within(self, reach: Reach) -> http.client.HTTPConnection:
+        """Connect to an address that was judged, directly."""
+        port = self._port or (443 if self._context is not None else 80)
+        connection = http.client.HTTPConnection(self._name, port)
+        raw = reach.connect(self._name, port, CONNECT_TIMEOUT_S, self._component)
+        try:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._context is not None:
+                raw = self._context.wrap_socket(raw, server_hostname=self._name)
+            raw.settimeout(self._read_timeout)
+        except BaseException:
+            raw.close()
+            raise
+        connection.sock = raw
+        return connection
+
+    def _check_for_proxy(self, reach: Reach) -> None:
+        """Judge the server as far as it can be told from here: the proxy looks it up itself."""
+        port = self._port or (443 if self._context is not None else 80)
+        reach.check_host(self._name, port, self._component)
+        with suppress(OSError):
+            reach.addresses(self._name, port, self._component)

@@ -111,7 +111,7 @@ def _head_failure(error: Exception, clients: S3Clients, location: S3Location) ->
     """HEAD has no body, so S3 can't say what is missing: ask in ways that have one, and keep what they tell."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    signed = clients.credentials() is not None
+    signed = clients.credentials_for(location) is not None
     what = f"version {location.version_id} of {location}" if location.version_id else str(location)
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code"))
@@ -129,7 +129,9 @@ def _head_failure(error: Exception, clients: S3Clients, location: S3Location) ->
                     error.response["Error"]["Code"] = "NoSuchBucket"
             except BotoCoreError:
                 pass
-    return s3_failure(error, f"read {what}", clients.component, signed=signed)
+    return s3_failure(
+        error, f"read {what}", clients.component, signed=signed, withheld=clients.withheld(location)
+    )
 
 
 def _told_of_credentials(clients: S3Clients, location: S3Location) -> str:

@@ -6,6 +6,7 @@ from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location, parse_location
+from bacalhau_jupyter.transfer.s3_access import S3Access
 from bacalhau_jupyter.transfer.s3_errors import boto_errors, s3_failure
 from bacalhau_jupyter.transfer.s3_wire import bucket_region
 
@@ -22,11 +23,13 @@ class S3Presigner:
     ----------
     expiry_s
         Seconds that a link lives; 0 means 15 minutes.
+    access
+        Which servers links are signed for; None: all of them.
     """
 
-    def __init__(self, expiry_s: float, clock: Clock | None = None) -> None:
+    def __init__(self, expiry_s: float, clock: Clock | None = None, access: S3Access | None = None) -> None:
         self._expiry_s = expiry_s if expiry_s > 0 else DEFAULT_EXPIRY_S
-        self._clients = S3Clients(COMPONENT, clock)
+        self._clients = S3Clients(COMPONENT, clock, access)
         self._regions: dict[S3Location, str] = {}
 
     def sign(self, reference: SpecConfig) -> SpecConfig:
@@ -35,7 +38,7 @@ class S3Presigner:
             return reference
         try:
             location = parse_location(reference.params, COMPONENT)
-            if not location.key.endswith(_ARCHIVE) or self._clients.credentials() is None:
+            if not location.key.endswith(_ARCHIVE) or self._clients.credentials_for(location) is None:
                 return reference
             url = self._url(location)
         except BacalhauError:

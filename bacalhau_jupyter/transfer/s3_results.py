@@ -27,6 +27,7 @@ from bacalhau_jupyter.transfer.files import (
 from bacalhau_jupyter.transfer.readers import EntryKind, ResultEntry, ResultReader
 from bacalhau_jupyter.transfer.results import merge_results
 from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location, parse_location
+from bacalhau_jupyter.transfer.s3_access import S3Access
 from bacalhau_jupyter.transfer.s3_download import download_objects
 from bacalhau_jupyter.transfer.s3_get import Getter
 from bacalhau_jupyter.transfer.s3_http import Answer
@@ -37,13 +38,15 @@ COMPONENT = "S3Downloader"
 _RETRIES = 5
 
 
-def open_s3_result(spec: SpecConfig) -> ResultReader:
+def open_s3_result(spec: SpecConfig, access: S3Access | None = None) -> ResultReader:
     """Return a reader of results that were published file by file; nothing is asked before it is used.
 
     Parameters
     ----------
     spec
         An ``s3`` result whose key ends with ``/``.
+    access
+        Which servers get credentials; None: all of them.
 
     Raises
     ------
@@ -53,7 +56,7 @@ def open_s3_result(spec: SpecConfig) -> ResultReader:
     location = parse_location(spec.params, COMPONENT)
     if not is_listing(location.key):
         location = replace(location, key=location.key + "/")
-    return _Results(location)
+    return _Results(location, access)
 
 
 class S3Ranges:
@@ -63,12 +66,13 @@ class S3Ranges:
     ----------
     spec
         An ``s3`` result; its version counts where it names one.
-
+    access
+        Which servers get credentials; None: all of them.
     """
 
-    def __init__(self, spec: SpecConfig) -> None:
+    def __init__(self, spec: SpecConfig, access: S3Access | None = None) -> None:
         self.location = parse_location(spec.params, COMPONENT)
-        self._bucket = _Bucket(self.location)
+        self._bucket = _Bucket(self.location, access)
         self._lock = asyncio.Lock()
         self._item: S3Object | None = None
 
@@ -108,9 +112,9 @@ class S3Ranges:
 class _Bucket:
     """A place in S3, asked from an event loop."""
 
-    def __init__(self, location: S3Location) -> None:
+    def __init__(self, location: S3Location, access: S3Access | None) -> None:
         self.location = location
-        self.clients = S3Clients(COMPONENT)
+        self.clients = S3Clients(COMPONENT, access=access)
         self._getter: Getter | None = None
 
     async def find(self) -> list[S3Object]:
@@ -203,8 +207,8 @@ async def _read_some(answer: Answer, count: int) -> bytes:
 class _Results:
     """Results below a prefix (`readers.ResultReader`)."""
 
-    def __init__(self, location: S3Location) -> None:
-        self._bucket = _Bucket(location)
+    def __init__(self, location: S3Location, access: S3Access | None) -> None:
+        self._bucket = _Bucket(location, access)
         self._location = location
         self._lock = asyncio.Lock()
         self._items: dict[str, S3Object] | None = None

@@ -53,8 +53,9 @@ class Wire:
         self._clock = clock or SystemClock()
         self._region = bucket_region(clients, location)
         base = _base_url(clients, S3Location(location.bucket, "", self._region, location.endpoint))
+        self._location = location
         self.path = urlsplit(base).path
-        self._connections = Connections(clients, base, read_timeout)
+        self._connections = Connections(clients, base, read_timeout, clients.reach(location))
 
     def close(self) -> None:
         """Release connections."""
@@ -113,7 +114,7 @@ class Wire:
     ) -> Answer:
         host = self._connections.host
         # Asked for each request: credentials that end meanwhile have been renewed by then.
-        credentials = self._clients.frozen(action)
+        credentials = self._clients.frozen(action, self._location)
         if credentials is None:
             headers = {"host": host}
         else:
@@ -155,8 +156,13 @@ class Wire:
             "Error": {"Code": code, "Message": said},
             "ResponseMetadata": {"HTTPStatusCode": answer.status, "RequestId": request_id},
         }
-        signed = self._clients.credentials() is not None
-        failure = s3_failure(ClientError(response, operation), action, self._clients.component, signed=signed)
+        failure = s3_failure(
+            ClientError(response, operation),
+            action,
+            self._clients.component,
+            signed=self._clients.credentials_for(self._location) is not None,
+            withheld=self._clients.withheld(self._location),
+        )
         failure.retryable = answer.status >= 500 or answer.status == 429 or code == "RequestTimeout"
         return failure
 

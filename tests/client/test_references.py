@@ -32,7 +32,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server) -> Ite
 @pytest.fixture
 def client(served: ServedNode, s3_credentials: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     for name in list(os.environ):
-        if name.startswith("BACALHAU_"):
+        if name.startswith("BACALHAU_") and name not in s3_credentials.environment():
             monkeypatch.delenv(name)
     with Client(data_dir=str(served.repo.path)) as made:
         yield made

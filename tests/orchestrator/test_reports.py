@@ -101,7 +101,7 @@ def test_a_published_reference_names_this_very_execution_or_the_execution_fails(
     assert "is not this execution's own" in after.compute_state.message
 
 
-@pytest.mark.parametrize("kind", ["s3managed", "local", "s3", ""])
+@pytest.mark.parametrize("kind", ["s3managed", "local", ""])
 def test_a_published_reference_of_its_own_is_kept(kind: str) -> None:
     world = World(nodes=1)
     job_id = running(world)

@@ -22,15 +22,16 @@ from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.published import published_key
 from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
 from bacalhau_jupyter.publishers.base import PublishRequest
-from bacalhau_jupyter.publishers.s3 import S3Publisher, published_key
+from bacalhau_jupyter.publishers.s3 import S3Publisher
 from bacalhau_jupyter.transfer import s3_upload
 from bacalhau_jupyter.transfer.archives import unpack_blocking
 from bacalhau_jupyter.transfer.s3_presign import S3Presigner
 from tests.services.node import ROOT, ServedNode
 from tests.services.node_fixtures import node_factory
-from tests.services.s3 import S3Server, cutting_proxy
+from tests.services.s3 import TRUSTED, S3Server, cutting_proxy
 from tests.transfer.helpers import tree
 
 __all__ = ["node_factory"]
@@ -58,7 +59,8 @@ def request(directory: Path, params: dict[str, Any]) -> PublishRequest:
 @pytest.fixture
 def publisher(tmp_path: Path, s3_credentials: S3Server) -> S3Publisher:
     clock = ManualClock(int(NOON.timestamp()) * 10**9)
-    return S3Publisher(PluginOptions(node_id="n-1", data_dir=tmp_path, clock=clock))
+    settings = {"S3.TrustedEndpoints": TRUSTED}
+    return S3Publisher(PluginOptions(node_id="n-1", data_dir=tmp_path, clock=clock, settings=settings.get))
 
 
 def at(server: S3Server, bucket: str, key: str, **more: str) -> dict[str, Any]:
@@ -92,7 +94,10 @@ def stored(server: S3Server, bucket: str) -> dict[str, bytes]:
 )
 def test_placeholders_and_endings_are_those_of_upstream(key: str, archive: bool, expected: str) -> None:
     execution = Execution(id="e-1", job_id="j-1")
-    assert published_key(key, execution, "n-1", NOON, archive=archive) == expected
+    found = published_key(
+        key, job_id=execution.job_id, execution_id=execution.id, node_id="n-1", now=NOON, archive=archive
+    )
+    assert found == expected
 
 
 async def test_an_archive_is_uploaded_with_its_version(

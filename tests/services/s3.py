@@ -27,6 +27,8 @@ MODULE = f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"
 BUILD_TIMEOUT = 900.0
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 10.0
+TRUSTED: list[str] = []
+"""The servers and proxies of this run, for the setting ``S3.TrustedEndpoints`` of plugins under test."""
 ACCESS_KEY = "test-access"
 SECRET_KEY = "test-secret"
 
@@ -78,6 +80,7 @@ class S3Server:
             words = log_path.read_text(errors="replace").strip().splitlines()
             raise ServiceUnavailableError(f"versitygw does not start: {words[-1] if words else 'no log'}")
         self._program = program
+        TRUSTED.append(self.url)
         self.objects = directory / "objects"
         self._count = 0
 
@@ -95,6 +98,8 @@ class S3Server:
             "AWS_CONFIG_FILE": "/dev/null",
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_DEFAULT_REGION": "us-east-1",
+            # A server that a job names gets credentials only where it is listed.
+            "BACALHAU_S3_TRUSTEDENDPOINTS": self.url,
         }
 
     def client(self, access: str = ACCESS_KEY, secret: str = SECRET_KEY) -> Any:
@@ -233,6 +238,7 @@ class CuttingProxy:
         self.heads: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        TRUSTED.append(self.url)
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, name="cutting-proxy")]
         self._threads[0].start()

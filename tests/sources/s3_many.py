@@ -17,7 +17,9 @@ from bacalhau_jupyter.sources.s3 import S3Source
 
 
 async def main(bucket: str, url: str, directory: Path) -> None:
-    source = S3Source(PluginOptions(node_id="n-1", data_dir=directory))
+    source = S3Source(
+        PluginOptions(node_id="n-1", data_dir=directory, settings={"S3.TrustedEndpoints": [url]}.get)
+    )
     execution = Execution(id="e-1", job=Job(count=1))
 
     def asked(key: str) -> InputSource:

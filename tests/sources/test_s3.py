@@ -24,7 +24,8 @@ from bacalhau_jupyter.sources.base import FetchRequest
 from bacalhau_jupyter.sources.s3 import S3Source
 from bacalhau_jupyter.transfer.s3_pieces import PART_BYTES
 from tests.services.common import in_ci
-from tests.services.s3 import ACCESS_KEY, SECRET_KEY, S3Server, cutting_proxy
+from tests.services.node import TEST_SERVERS
+from tests.services.s3 import ACCESS_KEY, SECRET_KEY, TRUSTED, S3Server, cutting_proxy
 from tests.transfer.helpers import small_disk
 
 SET = {
@@ -42,6 +43,7 @@ class Source:
 
     def __init__(self, root: Path, **settings: Any) -> None:
         keys = {f"InputSources.{name}": value for name, value in settings.items()}
+        keys |= {"S3.TrustedEndpoints": TRUSTED, "Compute.AllowListedAddresses": TEST_SERVERS}
         self.plugin = S3Source(PluginOptions(node_id="n-1", data_dir=root, settings=keys.get))
         self.root = root
         self.reports: list[tuple[int, int | None]] = []

@@ -22,6 +22,7 @@ from tests.services.docker_engine import client as engine_client
 from tests.services.fixtures import service_or_skip
 from tests.services.http_server import CONTENT, BadHttpServer
 from tests.services.kubo import KuboNode, kubo
+from tests.services.node import TEST_SERVERS
 from tests.services.s3 import S3Server, s3_server
 
 __all__ = ["kubo", "s3_server"]
@@ -112,7 +113,11 @@ class Container:
         if shutil.which("docker") is None:
             raise ServiceUnavailableError("the docker command is not installed")
         self.url, self.job_image = engine_url, job_image
-        keys = {**s3.environment(), "BACALHAU_INPUTSOURCES_TYPES_IPFS_ENDPOINT": ipfs.endpoint}
+        keys = {
+            **s3.environment(),
+            "BACALHAU_INPUTSOURCES_TYPES_IPFS_ENDPOINT": ipfs.endpoint,
+            "BACALHAU_COMPUTE_ALLOWLISTEDADDRESSES": ",".join(TEST_SERVERS),
+        }
         credentials = [word for name, value in keys.items() for word in ("--env", f"{name}={value}")]
         socket, packages = engine_url.removeprefix("unix://"), sysconfig.get_path("purelib")
         self.id = self._docker(

@@ -1,0 +1,82 @@
+"""Where the results of an execution go in a bucket: the key that its job's ``s3`` publisher names, filled in."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bacalhau_jupyter.models.spec import SpecConfig
+
+ARCHIVE = ".tar.gz"
+_PLACEHOLDER = re.compile(r"(\{nodeID\}|\{executionID\}|\{jobID\}|\{date\}|\{time\})")
+
+
+def published_key(
+    key: str, *, job_id: str, execution_id: str, node_id: str, now: datetime.datetime, archive: bool
+) -> str:
+    """Return the key with its placeholders filled in and the ending that its encoding wants.
+
+    Parameters
+    ----------
+    now
+        In the node's own time zone.
+    archive
+        Whether the results are one archive (``encoding=gzip``), or files below the key (``plain``).
+    """
+    values = _values(job_id, execution_id, node_id) | {
+        "{date}": f"{now:%Y%m%d}",
+        "{time}": f"{now:%H%M%S}",
+    }
+    # Piece by piece: what is filled in is not read again.
+    return "".join(values.get(piece, piece) for piece in _PLACEHOLDER.split(_ended(key, archive)))
+
+
+def is_own_publication(
+    publisher: SpecConfig, reference: SpecConfig, *, job_id: str, execution_id: str, node_id: str
+) -> bool:
+    """Whether an ``s3`` reference names the place that the job's publisher gives to this execution, and no other.
+
+    Whoever reads the reference signs links to it with credentials of his own, so it must not be the node that chooses
+    what they open.
+    """
+    if not (publisher.is_type("s3") and reference.is_type("s3")):
+        return False
+    wanted, given = _folded(publisher.params), _folded(reference.params)
+    if len(given) != len(reference.params):
+        # A name twice, in two spellings: another reader might take the other one.
+        return False
+    archive = (_text(wanted, "encoding").strip().lower() or "gzip") == "gzip"
+    # A job that names no region leaves it to the node.
+    names = ("bucket", "endpoint", "region") if _place(wanted, "region") else ("bucket", "endpoint")
+    if any(_place(wanted, name) != _place(given, name) for name in names):
+        return False
+    values = {name: re.escape(value) for name, value in _values(job_id, execution_id, node_id).items()}
+    values |= {"{date}": r"\d{8}", "{time}": r"\d{6}"}
+    pieces = _PLACEHOLDER.split(_ended(_text(wanted, "key"), archive))
+    pattern = "".join(values.get(piece) or re.escape(piece) for piece in pieces)
+    return re.fullmatch(pattern, _text(given, "key"), re.ASCII) is not None
+
+
+def _values(job_id: str, execution_id: str, node_id: str) -> dict[str, str]:
+    return {"{nodeID}": node_id, "{executionID}": execution_id, "{jobID}": job_id}
+
+
+def _ended(key: str, archive: bool) -> str:
+    ending = ARCHIVE if archive else "/"
+    return key if key.endswith(ending) else key + ending
+
+
+def _folded(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name).lower(): value for name, value in params.items()}
+
+
+def _text(params: Mapping[str, Any], name: str) -> str:
+    value = params.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _place(params: Mapping[str, Any], name: str) -> str:
+    text = _text(params, name).strip()
+    return text.rstrip("/") if name == "endpoint" else text
