@@ -64,9 +64,7 @@ def _publisher(transaction: Transaction, execution: Execution) -> SpecConfig:
     return job.task.publisher if job is not None and job.tasks else SpecConfig()
 
 
-def _foreign(
-    before: Execution, published: SpecConfig | None, publisher: Callable[[], SpecConfig]
-) -> str:
+def _foreign(before: Execution, published: SpecConfig | None, publisher: Callable[[], SpecConfig]) -> str:
     """Say why a published reference is not this execution's own; empty when it is, or nobody signs for it here.
 
     Links to what such references name are signed here, for whoever may read this job: a node must not be able to

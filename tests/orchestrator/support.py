@@ -49,9 +49,12 @@ def noop_job(name: str = "", **changes: object) -> Job:
     cpu = str(changes.pop("cpu", "500m"))
     timeouts = changes.pop("timeouts", Timeouts())
     assert isinstance(timeouts, Timeouts)
+    publisher = changes.pop("publisher", SpecConfig())
+    assert isinstance(publisher, SpecConfig)
     task = Task(
         name="main",
         engine=SpecConfig(type="noop"),
+        publisher=publisher,
         resources=ResourcesConfig(cpu=cpu, memory="100mb"),
         timeouts=timeouts,
     )
@@ -64,7 +67,7 @@ def node_info(node_id: str, capacity: Resources = CORES, **labels: str) -> NodeI
         labels={"name": node_id, **labels},
         compute_node_info=ComputeNodeInfo(
             execution_engines=["noop"],
-            publishers=["local"],
+            publishers=["local", "s3"],
             storage_sources=["inline"],
             max_capacity=capacity,
             available_capacity=capacity,

@@ -10,8 +10,8 @@ from bacalhau_jupyter.orchestrator.queries import list_results
 from tests.orchestrator.scheduler.world import World
 
 
-def running(world: World) -> str:
-    job = world.submit()
+def running(world: World, publisher: SpecConfig | None = None) -> str:
+    job = world.submit(publisher=publisher)
     world.settle(job.id)
     world.bid(world.live()[0])
     world.settle(job.id)
@@ -131,3 +131,34 @@ def test_what_a_failed_execution_kept_is_its_own_or_not_believed() -> None:
     foreign = SpecConfig(type="local", params={"ExecutionID": "e-another", "NodeID": "n-1"})
     world.fail(world.live()[0], "no such bucket", {"FailsJob": "true"}, foreign)
     assert world.executions(job_id)[0].published_result.is_empty
+
+
+S3 = SpecConfig(
+    type="s3", params={"bucket": "b", "key": "out/{jobID}/{executionID}", "endpoint": "https://s3.lan"}
+)
+
+
+@pytest.mark.parametrize(
+    ("publisher", "key", "endpoint", "kept"),
+    [
+        (S3, "out/{job}/{execution}.tar.gz", "https://s3.lan", True),
+        (S3, "payroll/2026.tar.gz", "https://s3.lan", False),
+        (S3, "out/{job}/e-of-somebody-else.tar.gz", "https://s3.lan", False),
+        (S3, "out/{job}/{execution}.tar.gz", "https://evil.lan", False),
+        (SpecConfig(type="local"), "out/{job}/{execution}.tar.gz", "https://s3.lan", False),
+        (SpecConfig(), "payroll/2026.tar.gz", "", False),
+    ],
+)
+def test_a_result_in_a_bucket_lies_where_the_jobs_publisher_says(
+    publisher: SpecConfig, key: str, endpoint: str, kept: bool
+) -> None:
+    world = World(nodes=1)
+    job_id = running(world, publisher)
+    execution = world.live()[0]
+    place = key.format(job=job_id, execution=execution.id)
+    reference = SpecConfig(type="s3", params={"Bucket": "b", "Key": place, "Endpoint": endpoint})
+    world.report(execution, RunResult(execution_id=execution.id, job_id=job_id, publish_result=reference))
+    after = world.executions(job_id)[0]
+    assert after.published_result == (reference if kept else SpecConfig())
+    if not kept:
+        assert "elsewhere than its job's publisher says" in after.compute_state.message

@@ -53,10 +53,18 @@ class World:
         cpu: str = "500m",
         force: bool = True,
         zone: str = "",
+        publisher: SpecConfig | None = None,
         **limits: int,
     ) -> Job:
         constraints = [Constraint(key="zone", operator="=", values=[zone])] if zone else []
-        job = noop_job(name, count=count, cpu=cpu, timeouts=Timeouts(**limits), constraints=constraints)
+        job = noop_job(
+            name,
+            count=count,
+            cpu=cpu,
+            timeouts=Timeouts(**limits),
+            constraints=constraints,
+            publisher=publisher or SpecConfig(),
+        )
         prepared, _ = submission.prepare(job, self.settings, None, self.ids)
         transaction = self.transaction()
         stored = submission.submit(transaction, prepared, force)
