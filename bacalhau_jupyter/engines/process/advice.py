@@ -5,7 +5,7 @@ from __future__ import annotations
 TAIL = 8192
 """Bytes of a program's last error output that are looked at."""
 
-_REFUSED = (b"PermissionError", b"Operation not permitted", b"Permission denied")
+_REFUSED = (b"PermissionError", b"AccessDenied", b"Operation not permitted", b"Permission denied")
 _WANTED = (
     b"multiprocessing/synchronize.py",
     b"multiprocessing/shared_memory.py",
@@ -17,6 +17,8 @@ _WANTED = (
     b"AF_UNIX",
     b"/pty.py",
     b"openpty",
+    b"'/proc/self",
+    b"psutil.AccessDenied",
 )
 
 

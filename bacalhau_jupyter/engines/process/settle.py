@@ -27,16 +27,16 @@ def settle(plan: Plan) -> None:
     OSError
         The disk is full, or a directory is unreachable.
     """
+    if plan["user"] >= 0:
+        from bacalhau_jupyter.engines.process import shm
+
+        shm.forget(plan["user"])
     for move in plan["moves"]:
         _own(move["source"])
         for name in os.listdir(move["source"]):  # noqa: PTH208
             _move(os.path.join(move["source"], name), os.path.join(move["target"], name))  # noqa: PTH118
     for path in plan["owned"]:
         _own(path)
-    if plan["user"] >= 0:
-        from bacalhau_jupyter.engines.process import shm
-
-        shm.forget(plan["user"])
 
 
 def _own(path: str) -> None:

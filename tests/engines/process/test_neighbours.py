@@ -7,9 +7,12 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
+from bacalhau_jupyter.engines.process.tiers import Restricted
+from bacalhau_jupyter.models.resources import Resources
 from tests.engines.process.attackers import ON_A_PROCESS, assert_only_unconfined, attacker, unconfined
 from tests.engines.process.bench import Bench
 
@@ -27,21 +30,59 @@ async def test_a_job_touches_no_other_process(
     assert "REACHED" not in result.stdout, result
 
 
+SIGIO = """
+import fcntl
+ends = os.pipe()
+fcntl.fcntl(ends[0], fcntl.F_SETOWN, int(target))
+fcntl.fcntl(ends[0], fcntl.F_SETFL, os.O_ASYNC)
+os.write(ends[1], b"x")
+"""
+
+
 async def test_the_kernel_sends_no_signal_to_others_for_a_job(
     bench: Bench, victim: subprocess.Popen[bytes]
 ) -> None:
-    code = attacker("""
-    import fcntl
-    ends = os.pipe()
-    fcntl.fcntl(ends[0], fcntl.F_SETOWN, int(target))
-    fcntl.fcntl(ends[0], fcntl.F_SETFL, os.O_ASYNC)
-    os.write(ends[1], b"x")
-    """)
+    code = attacker(SIGIO)
     result = await bench.python(code, str(victim.pid))
     assert "TRIED" in result.stdout
     assert victim.poll() is None
     unconfined(code, str(victim.pid))
     assert victim.wait(timeout=10) == -signal.SIGIO
+
+
+@pytest.mark.parametrize("name", ["pidfd_send_signal", "rt_sigqueueinfo", "sched_setaffinity", "setpriority"])
+async def test_without_landlock_s_scope_the_filter_keeps_a_job_from_others(
+    tmp_path: Path, victim: subprocess.Popen[bytes], name: str
+) -> None:
+    bench = Bench(tmp_path, Restricted(abi=5))
+    if problem := await bench.open():
+        pytest.skip(problem)
+    await assert_only_unconfined(bench, ON_A_PROCESS[name], str(victim.pid))
+    kill = attacker("os.kill(int(target), 9); return True")
+    for code in (kill, attacker(SIGIO)):
+        assert "REACHED" not in (await bench.python(code, str(victim.pid))).stdout
+    assert victim.poll() is None
+    ended = await bench.python(
+        "import os, signal; print(1, flush=True); os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    assert (ended.stdout, ended.outcome.exit_code) == ("1\n", 128 + signal.SIGTERM)
+    await bench.close()
+
+
+@pytest.mark.parametrize("limit", ["RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_CORE"])
+async def test_a_job_raises_none_of_its_limits(bench: Bench, limit: str) -> None:
+    code = attacker("""
+    import resource
+    number = getattr(resource, target)
+    hard = resource.getrlimit(number)[1]
+    assert hard != resource.RLIM_INFINITY
+    resource.setrlimit(number, (hard + 4096, hard + 4096))
+    return True
+    """)
+    result = await bench.python(code, limit, resources=Resources(memory=256 << 20, disk=1 << 20))
+    assert "TRIED" in result.stdout, result
+    assert "REACHED" not in result.stdout
+    assert "not allowed to raise" in result.stderr or "refused" in result.stdout, result
 
 
 DATAGRAM = (

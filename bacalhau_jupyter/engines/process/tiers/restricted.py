@@ -19,15 +19,24 @@ from bacalhau_jupyter.models.errors import EngineError
 
 LABEL = "restricted process (Landlock+seccomp)"
 _ADVICE = (
-    f"bacalhau: this job was a {LABEL}, which has no /dev/shm, no local sockets and no "
-    "terminals: use threads, subprocesses, or multiprocessing's Process with Pipe, or run it where bubblewrap works "
-    "or in a container (--image)"
+    f"bacalhau: this job was a {LABEL}, which has no /dev/shm, no local sockets, no terminals and no /proc for a "
+    "second process: use threads, subprocesses, or multiprocessing's Process with Pipe, or run it where bubblewrap "
+    "works or in a container (--image)"
 )
 _ADVICE_SHARED_MEMORY = (
-    f"bacalhau: this job was a {LABEL}, which has no local sockets (multiprocessing's managers and forkserver) and no "
-    "terminals: use fork or spawn with queues and pools, or run it where bubblewrap works or in a container (--image)"
+    f"bacalhau: this job was a {LABEL}, which has no local sockets (multiprocessing's managers and forkserver), no "
+    "terminals and no /proc for a second process (psutil): use fork or spawn with queues and pools, or run it where "
+    "bubblewrap works or in a container (--image)"
 )
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_CGROUP = (
+    "cpu.max",
+    "memory.max",
+    "cpu/cpu.cfs_quota_us",
+    "cpu/cpu.cfs_period_us",
+    "memory/memory.limit_in_bytes",
+)
+"""Limits of this host's container; libraries that count processors (joblib) read them wherever they see them."""
 _PROC = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "sys", "uptime", "version")
 
 
@@ -67,6 +76,7 @@ class Restricted:
             *((path, landlock.READ) for path in _shown(launch.view)),
             *((path, landlock.DEVICE) for path in _DEVICES),
             *((f"/proc/{name}", landlock.READ_FILE | landlock.READ_DIR) for name in _PROC),
+            *((f"/sys/fs/cgroup/{name}", landlock.READ_FILE) for name in _CGROUP),
             *((str(path), landlock.READ) for path in (work, *readable)),
             *((str(path), landlock.WRITE) for path in (scratch, *writable)),
         ]
