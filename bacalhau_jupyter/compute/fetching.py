@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.progress import ProgressBoard, SharedProgress
 from bacalhau_jupyter.compute.record import Record, StoredInput
 from bacalhau_jupyter.engines.base import InputMount, Progress
-from bacalhau_jupyter.models.errors import BacalhauError, EngineError
+from bacalhau_jupyter.lib import beneath
+from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
 from bacalhau_jupyter.models.spec import InputSource
 from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.sources.base import FetchRequest, Source, identity_of
@@ -61,9 +63,8 @@ class Fetcher:
             await asyncio.gather(*tasks, return_exceptions=True)
         size, files = shared.done
         cached = sum(it.size or 0 for it in brought if it.from_cache)
-        mounts = [it.mount for it in brought]
         return Fetched(
-            tuple(StoredInput(path=str(it.path), target=it.target, read_only=it.read_only) for it in mounts),
+            tuple(StoredInput.of(it.mount) for it in brought),
             *_told(size, files, cached),
         )
 
@@ -84,13 +85,14 @@ class Fetcher:
                 brought = await self._cache.bring(identity, directory, fetch, progress, record.held.disk)
             else:
                 brought = Brought(await fetch(directory, progress))
+            mount = await asyncio.to_thread(_looked_at, brought.mount, directory)
         except OSError as error:
             raise as_bacalhau_error(error, f"fetching input {_name(item)}") from error
         if brought.from_cache:
             shared.note_cached(brought.size or 0)
             self._board.remark(record.id, f"{format_bytes(shared.cached)} from the cache")
         shared.finish(index, brought.size, brought.files)
-        return replace(brought, mount=replace(brought.mount, target=brought.mount.target or item.target))
+        return replace(brought, mount=replace(mount, target=mount.target or item.target))
 
     async def _identity(self, source: Source, record: Record, item: InputSource) -> str | None:
         if not self._cache.enabled:
@@ -101,6 +103,33 @@ class Fetcher:
             # The fetch will say it better, or work all the same.
             _log.debug("execution %s: input %s has no identity: %s", record.id, _name(item), error)
             return None
+
+
+def _looked_at(mount: InputMount, directory: Path) -> InputMount:
+    """Add which object was brought, so that no other one is ever mounted in its place.
+
+    Parameters
+    ----------
+    directory
+        The execution's own, to which no job can write: only what was brought may have links in it.
+    """
+    if mount.checked is not None:
+        return mount
+    if mount.path == directory or directory in mount.path.parents:
+        inside = mount.path.relative_to(directory)
+        path = Path(os.path.realpath(directory)) / inside
+    else:
+        path = Path(os.path.realpath(mount.path))
+    try:
+        found = beneath.open_path(path)
+    except beneath.Changed as error:
+        raise IOFailure(
+            "the input is a link, which is never followed", component="Compute", fails_execution=True
+        ) from error
+    try:
+        return replace(mount, path=path, checked=beneath.file_id(found))
+    finally:
+        os.close(found)
 
 
 def _told(size: int, files: int, cached: int) -> tuple[str, dict[str, str]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 
 import msgspec
 
+from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.models.codec import Wire
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution, ExecutionStateType, RunCommandResult
@@ -86,11 +88,42 @@ class Fault(Wire):
 
 
 class StoredInput(Wire):
-    """An input on disk, as the engine was (or will be) given it."""
+    """An input on disk, as the engine was (or will be) given it.
+
+    Attributes
+    ----------
+    device, inode
+        Which object was found at ``path`` when it was fetched; both 0: unknown.
+    jobs_write
+        Whether some job may write there, or to a directory above it.
+    """
 
     path: str = ""
     target: str = ""
     read_only: bool = True
+    device: int = 0
+    inode: int = 0
+    jobs_write: bool = False
+
+    @classmethod
+    def of(cls, mount: InputMount) -> StoredInput:
+        """Describe a fetched input."""
+        device, inode = mount.checked or (0, 0)
+        return cls(
+            path=str(mount.path),
+            target=mount.target,
+            read_only=mount.read_only,
+            device=device,
+            inode=inode,
+            jobs_write=mount.jobs_write,
+        )
+
+    def mount(self) -> InputMount:
+        """Return what an engine is given."""
+        checked = (self.device, self.inode) if self.inode else None
+        return InputMount(
+            Path(self.path), self.target, self.read_only, checked=checked, jobs_write=self.jobs_write
+        )
 
 
 class Record(Wire):

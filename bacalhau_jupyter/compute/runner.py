@@ -6,7 +6,6 @@ import asyncio
 import errno
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -28,16 +27,10 @@ from bacalhau_jupyter.compute.files import Places, as_bacalhau_error, read_outpu
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.progress import ProgressBoard
 from bacalhau_jupyter.compute.publishing import publish
-from bacalhau_jupyter.compute.record import Fault, Phase, Record, StoredInput
+from bacalhau_jupyter.compute.record import Fault, Phase, Record
 from bacalhau_jupyter.compute.removing import remove_directory
 from bacalhau_jupyter.compute.settings import ComputeSettings
-from bacalhau_jupyter.engines.base import (
-    Engine,
-    InputMount,
-    OutputMount,
-    RunRequest,
-    ShowingEngine,
-)
+from bacalhau_jupyter.engines.base import Engine, OutputMount, RunRequest, ShowingEngine
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.history import Topic
@@ -224,7 +217,7 @@ class Runner:
             record.execution,
             directory,
             self._board.reporter(record.id, "publishing"),
-            inputs=[_mount(item) for item in record.inputs],
+            inputs=[item.mount() for item in record.inputs],
             prefixes=_prefixes(engine, record.id),
         )
         return await publish(
@@ -247,7 +240,7 @@ class Runner:
             env=env,
             # What was reserved for the inputs is no limit on what the job may write.
             resources=msgspec.structs.replace(record.held, disk=resources_of(task.resources).disk),
-            inputs=[_mount(item) for item in record.inputs],
+            inputs=[item.mount() for item in record.inputs],
             outputs=[OutputMount(item.name, results / item.name, item.path) for item in task.result_paths],
             directory=self._places.engine(record.id),
             log_path=self._places.log(record.id),
@@ -271,7 +264,3 @@ def _job(record: Record) -> Job:
 
 def _prefixes(engine: object, execution_id: str) -> Sequence[str]:
     return engine.prefixes(execution_id) if isinstance(engine, ShowingEngine) else ()
-
-
-def _mount(item: StoredInput) -> InputMount:
-    return InputMount(Path(item.path), item.target, item.read_only)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from bacalhau_jupyter.lib.beneath import FileId
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.models.environments import (
     KnownEnvironment,
@@ -56,14 +57,23 @@ ACCEPTED = Bid(accepted=True)
 class InputMount:
     """An input on this host's disk and where the task sees it (absolute ``target``).
 
-    ``identity``: which bytes these are (`sources.base.IdentifyingSource`), where the source knows better than when
-    it was asked.
+    Attributes
+    ----------
+    identity
+        Which bytes these are (`sources.base.IdentifyingSource`), where the source knows better than when it was asked.
+    checked
+        Which object (device, inode) was found at ``path``, a real path without links; engines mount this one or
+        nothing. None: nobody has looked yet.
+    jobs_write
+        Whether some job of this node may write to the path, or to a directory above it.
     """
 
     path: Path
     target: str
     read_only: bool = True
     identity: str = ""
+    checked: FileId | None = field(default=None, compare=False)
+    jobs_write: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class _Level:
 
 
 def walk(
-    top: str | os.PathLike[str], on_error: OnError | None = None, deepest: int | None = None
+    top: str | os.PathLike[str] | int, on_error: OnError | None = None, deepest: int | None = None
 ) -> Iterator[Entry]:
     """Yield the top of a tree and everything below it, each directory right before its entries, sorted by bytes.
 
@@ -76,6 +76,8 @@ def walk(
 
     Parameters
     ----------
+    top
+        Its path, or the descriptor of an open directory (its entry is then called ``.``).
     on_error
         Gets the relative path of a directory (or entry) that can't be read, and why; the walk goes on without it.
         Left out, the error is raised, with the whole path as its ``filename``. The top must exist in either case.
@@ -87,9 +89,12 @@ def walk(
     OSError
         See ``on_error``.
     """
-    whole = os.fspath(top)
-    parent, name = os.path.split(whole.rstrip("/") or whole)
-    above = os.open(parent or ".", PLACE)
+    if isinstance(top, int):
+        whole, name, above = ".", ".", os.dup(top)
+    else:
+        whole = os.fspath(top)
+        parent, name = os.path.split(whole.rstrip("/") or whole)
+        above = os.open(parent or ".", PLACE)
     levels: list[_Level] = []
     try:
         name = name or "."

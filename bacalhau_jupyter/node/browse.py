@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote
 
+from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.api import DataEntry, ListDataResponse
 from bacalhau_jupyter.models.errors import BadRequest, Forbidden, IOFailure, NotFound
 from bacalhau_jupyter.models.text import readable
@@ -124,7 +125,9 @@ class LocalPaths:
                 component=_COMPONENT,
             )
         try:
-            found = [self._describe(real / name, name, allowed) for name in os.listdir(real)]  # noqa: PTH208
+            found = [self._describe(real / name, name, allowed) for name in _names(real)]
+        except beneath.Changed:
+            raise Forbidden(f"{path} changed while it was looked at", component=_COMPONENT) from None
         except FileNotFoundError:
             raise NotFound(f"{path} does not exist", component=_COMPONENT) from None
         except NotADirectoryError:
@@ -157,6 +160,14 @@ class LocalPaths:
 
     def _is_hidden(self, path: Path) -> bool:
         return any(path == hidden or hidden in path.parents for hidden in self._hidden)
+
+
+def _names(directory: Path) -> list[str]:
+    opened = beneath.open_path(directory, beneath.DIRECTORY)
+    try:
+        return os.listdir(opened)  # noqa: PTH208
+    finally:
+        os.close(opened)
 
 
 def _is_shown(path: Path, allowed: Sequence[AllowedPath]) -> bool:

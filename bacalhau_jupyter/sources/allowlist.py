@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bacalhau_jupyter.models.errors import ConfigurationError
@@ -17,15 +17,17 @@ from bacalhau_jupyter.models.errors import ConfigurationError
 KEY = "Compute.AllowListedLocalPaths"
 
 _COMPONENT = "LocalSource"
+_MAX_LINKS = 40
 _GLOB = re.compile(r"[*?\[{\\]")
 
 
 @dataclass(frozen=True)
 class AllowedPath:
-    """One entry: the glob as written, and whether jobs may write there."""
+    """One entry: the glob as written, whether jobs may write there, and its fixed part without links once resolved."""
 
     glob: str
     writable: bool
+    real: str = ""
 
     def matches(self, path: Path) -> bool:
         """Whether a resolved path is meant.
@@ -33,14 +35,31 @@ class AllowedPath:
         Links in the entry's fixed part are followed first, so that an entry under a linked directory means what
         its owner thinks it means.
         """
-        fixed, rest = split_glob(self.glob)
-        real = os.path.realpath(fixed)
-        pattern = f"{real.rstrip('/')}/{rest}" if rest else real
+        return self._matches(self.real or os.path.realpath(split_glob(self.glob)[0]), path)
+
+    def matches_as_written(self, path: Path) -> bool:
+        """Whether a path is meant without following any link of the entry."""
+        return self._matches(split_glob(self.glob)[0], path)
+
+    def _matches(self, fixed: str, path: Path) -> bool:
+        rest = split_glob(self.glob)[1]
+        pattern = f"{fixed.rstrip('/')}/{rest}" if rest else fixed
         return re.fullmatch(_regex(pattern, len(pattern) - len(rest)), str(path), re.DOTALL) is not None
+
+
+def job_writable(path: Path, allowed: Sequence[AllowedPath]) -> Path | None:
+    """Return the topmost directory, ``path`` or above it, that jobs may mount for writing; None without one."""
+    writable = [entry for entry in allowed if entry.writable]
+    for each in (*reversed(path.parents), path):
+        if any(entry.matches(each) or entry.matches_as_written(each) for entry in writable):
+            return each
+    return None
 
 
 def parse_allow_list(value: object) -> list[AllowedPath]:
     """Read the configured entries: a list of texts, one comma-separated text, or None.
+
+    Entries that a job may have bent (`_real_fixed_part`) are left out: they mean nothing.
 
     Raises
     ------
@@ -56,7 +75,37 @@ def parse_allow_list(value: object) -> list[AllowedPath]:
         entries = value
     else:
         raise ConfigurationError(f"{KEY} is not a list of paths: {value!r}", component=_COMPONENT)
-    return [_parse_entry(str(entry).strip()) for entry in entries if str(entry).strip()]
+    found = [_parse_entry(str(entry).strip()) for entry in entries if str(entry).strip()]
+    resolved = [(entry, _real_fixed_part(entry, found)) for entry in found]
+    return [replace(entry, real=real) for entry, real in resolved if real is not None]
+
+
+def _real_fixed_part(entry: AllowedPath, allowed: Sequence[AllowedPath]) -> str | None:
+    """Follow the links in an entry's fixed part; None when one of them lies where a job may have put it.
+
+    With ``/data:rw`` and ``/data/sub/**``, a job could otherwise put a link to any place at ``/data/sub``, and the
+    second entry would allow that place.
+    """
+    here, pending, followed = Path("/"), list(reversed(split_glob(entry.glob)[0].split("/"))), 0
+    while pending:
+        name = pending.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            here = here.parent
+            continue
+        try:
+            target = (here / name).readlink()
+        except OSError:
+            here = here / name
+            continue
+        followed += 1
+        if followed > _MAX_LINKS or job_writable(here, allowed) is not None:
+            return None
+        if target.is_absolute():
+            here = Path("/")
+        pending += reversed(str(target).split("/"))
+    return str(here)
 
 
 def _parse_entry(text: str) -> AllowedPath:

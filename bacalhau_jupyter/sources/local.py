@@ -1,22 +1,24 @@
 """Source ``localDirectory`` (alias ``local``): a path of this host that its owner allow-lists.
 
-What is compared with the allow-list is the real path, links and ``..`` resolved, and that same path is mounted;
-so neither a detour nor a link that is changed later leads anywhere else.
+What is compared with the allow-list is the real path, links and ``..`` resolved. That path is then opened without
+following any link, and what was opened (device and inode) goes along: the engine mounts this very object or nothing.
+So neither a detour nor a link that is put there later leads anywhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bacalhau_jupyter.lib.trees import make_directories
+from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
-from bacalhau_jupyter.sources.allowlist import KEY, AllowedPath, parse_allow_list
+from bacalhau_jupyter.sources.allowlist import KEY, AllowedPath, job_writable, parse_allow_list
 from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount
 from bacalhau_jupyter.transfer.files import io_failure
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _COMPONENT = "LocalSource"
 _CREATE = {"nocreate": "", "": "", "dir": "dir", "file": "file"}
+_MOUNT_WHAT_IS_OPEN = ("process", "noop")
+"""Engines that mount an open descriptor; others mount by a path, which they resolve themselves."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class LocalDirectorySource:
 
     async def bid(self, execution: Execution, input_source: InputSource) -> Bid:
         try:
-            await asyncio.to_thread(self._resolve, input_source.source)
+            await asyncio.to_thread(self._look_at, execution, input_source.source)
         except BacalhauError as error:
             reason = error.message if not error.hint else f"{error.message} ({error.hint})"
             return Bid(accepted=False, reason=reason)
@@ -70,30 +74,42 @@ class LocalDirectorySource:
         return 0
 
     async def fetch(self, request: FetchRequest) -> InputMount:
-        path, wanted = await asyncio.to_thread(self._prepare, request.input.source)
-        return InputMount(path=path, target=request.input.target, read_only=not wanted.writable)
+        return await asyncio.to_thread(self._prepare, request)
 
     async def close(self) -> None:
         return
 
-    def _prepare(self, spec: SpecConfig) -> tuple[Path, _Wanted]:
-        path, wanted = self._resolve(spec)
-        if not path.exists():
-            try:
-                _create(path, wanted.create)
-            except OSError as error:
-                raise io_failure(error, f"create the {wanted.create}", path, _COMPONENT) from error
-            # Somebody may have put a link where a directory was missing before.
-            path, wanted = self._resolve(spec)
-        return path, wanted
+    def _look_at(self, execution: Execution, spec: SpecConfig) -> None:
+        path, wanted, _ = self._resolve(execution, spec)
+        if os.path.lexists(path):
+            os.close(_open(path, wanted))
+        else:
+            _check_creation(path, wanted)
 
-    def _resolve(self, spec: SpecConfig) -> tuple[Path, _Wanted]:
-        """Return the real path to mount.
+    def _prepare(self, request: FetchRequest) -> InputMount:
+        path, wanted, jobs_write = self._resolve(request.execution, request.input.source)
+        if not os.path.lexists(path):
+            _check_creation(path, wanted)
+            _create(path, wanted.create)
+        found = _open(path, wanted)
+        try:
+            return InputMount(
+                path=path,
+                target=request.input.target,
+                read_only=not wanted.writable,
+                checked=beneath.file_id(found),
+                jobs_write=jobs_write,
+            )
+        finally:
+            os.close(found)
+
+    def _resolve(self, execution: Execution, spec: SpecConfig) -> tuple[Path, _Wanted, bool]:
+        """Return the real path to mount, what is wanted of it, and whether jobs may write there.
 
         Raises
         ------
         BacalhauError
-            A sentence that starts "this node": it may not, or can't, mount the path.
+            A sentence that starts "this node": it may not mount the path.
         """
         wanted = _parameters(spec)
         allowed = parse_allow_list(self._settings(KEY))
@@ -106,15 +122,8 @@ class LocalDirectorySource:
         # Whether a path exists is told only to those who may see it.
         self._check_hidden(path)
         _check_allowed(path, wanted, allowed)
-        if os.path.lexists(path):
-            _check_access(path, wanted)
-        elif not (wanted.writable and wanted.create):
-            raise IOFailure(
-                f"this node can't mount {path}: it does not exist and creation is not allowed",
-                hint="create it, or ask for ReadWrite with CreateAs dir or file",
-                component=_COMPONENT,
-            )
-        return path, wanted
+        _check_movable(execution, path, allowed)
+        return path, wanted, job_writable(path, allowed) is not None
 
     def _check_hidden(self, path: Path) -> None:
         for hidden in self._hidden:
@@ -184,18 +193,71 @@ def _check_allowed(path: Path, wanted: _Wanted, allowed: list[AllowedPath]) -> N
         )
 
 
-def _check_access(path: Path, wanted: _Wanted) -> None:
-    needed = os.R_OK | (os.X_OK if path.is_dir() else 0)
-    if not os.access(path, needed):
-        raise IOFailure(f"this node may not read {path}: permission denied", component=_COMPONENT)
-    if wanted.writable and not os.access(path, os.W_OK):
-        raise IOFailure(f"this node may not write to {path}: permission denied", component=_COMPONENT)
+def _check_movable(execution: Execution, path: Path, allowed: list[AllowedPath]) -> None:
+    """Refuse what a job could replace by a link in the moment in which an engine resolves the path."""
+    if execution.job is None or not execution.job.tasks:
+        return
+    engine = execution.job.task.engine
+    above = job_writable(path.parent, allowed) if path != path.parent else None
+    if above is not None and not engine.is_type(*_MOUNT_WHAT_IS_OPEN):
+        raise ConfigurationError(
+            f"this node can't share {path} with {engine.type} jobs: jobs may write to {above} and could put "
+            "something else in its place",
+            hint=f"mount {above} and use {path.relative_to(above)} in it, or allow-list its parts one by one "
+            f"({above}/*:rw instead of {above}:rw)",
+            component=_COMPONENT,
+        )
+
+
+def _check_creation(path: Path, wanted: _Wanted) -> None:
+    if not (wanted.writable and wanted.create):
+        raise IOFailure(
+            f"this node can't mount {path}: it does not exist and creation is not allowed",
+            hint="create it, or ask for ReadWrite with CreateAs dir or file",
+            component=_COMPONENT,
+        )
+
+
+def _open(path: Path, wanted: _Wanted) -> int:
+    """Open what is at a checked path, and see that the node itself may use it as wanted."""
+    found = _guarded(path, "mount", lambda: beneath.open_path(path))
+    try:
+        # By the descriptor: the path may lead elsewhere by now.
+        here = Path(f"/proc/self/fd/{found}")
+        here = here if here.exists() else path
+        needed = os.R_OK | (os.X_OK if beneath.is_directory(found) else 0)
+        if not os.access(here, needed):
+            raise IOFailure(f"this node may not read {path}: permission denied", component=_COMPONENT)
+        if wanted.writable and not os.access(here, os.W_OK):
+            raise IOFailure(f"this node may not write to {path}: permission denied", component=_COMPONENT)
+    except BaseException:
+        os.close(found)
+        raise
+    return found
 
 
 def _create(path: Path, kind: str) -> None:
-    if kind == "dir":
-        make_directories(path, 0o700)
-        return
-    make_directories(path.parent, 0o700)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    os.close(os.open(path, flags, 0o600))
+    try:
+        os.close(_guarded(path, f"create the {kind}", lambda: beneath.make(path, kind)))
+    except FileExistsError:
+        return  # somebody else was faster; it is looked at like anything that was there before
+
+
+def _guarded(path: Path, doing: str, work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except FileExistsError:
+        raise
+    except beneath.Changed as error:
+        raise IOFailure(
+            f"this node can't {doing} {path}: something was put in its place while it was looked at",
+            component=_COMPONENT,
+        ) from error
+    except PermissionError as error:
+        if doing == "mount":
+            raise IOFailure(
+                f"this node may not read {path}: permission denied", component=_COMPONENT
+            ) from error
+        raise io_failure(error, doing, path, _COMPONENT) from error
+    except OSError as error:
+        raise io_failure(error, doing, path, _COMPONENT) from error

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from bacalhau_jupyter.engines.base import OutputMount, Progress, RunRequest
+from bacalhau_jupyter.engines.base import InputMount, OutputMount, Progress, RunRequest
 from bacalhau_jupyter.engines.docker import cargo
 from bacalhau_jupyter.engines.docker.daemon import CALL_TIMEOUT, Daemon, engine_error, explain, no_answer
 from bacalhau_jupyter.engines.docker.params import (
@@ -29,6 +29,8 @@ from bacalhau_jupyter.engines.docker.params import (
 from bacalhau_jupyter.engines.docker.placement import bind
 from bacalhau_jupyter.engines.docker.pulls import Abort
 from bacalhau_jupyter.engines.docker.streams import Stream
+from bacalhau_jupyter.engines.inputs import open_input
+from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
@@ -54,6 +56,10 @@ class Archive:
             LABEL_EXECUTION: execution_label(request.node_id, request.execution.id),
         }
 
+    def use(self, request: RunRequest) -> None:
+        """Copy the inputs of this request, which is the same one with its inputs checked."""
+        self._request = request
+
     def load(self, image: str, progress: Progress, abort: Abort) -> list[dict[str, Any]]:
         """Copy the inputs to the engine; return the mounts of the task's container.
 
@@ -72,16 +78,17 @@ class Archive:
             cargo.Folder(f"{_PLACE}/out/{number}", 0o777) for number, _ in enumerate(self._request.outputs)
         ]
         items = []
+        # Decided once: what was copied as a directory is mounted as one, whatever lies at its path meanwhile.
+        trees = [_is_directory(mount) for mount in self._request.inputs]
         for number, mount in enumerate(self._request.inputs):
             name = f"{_PLACE}/in/{number}"
-            path = Path(os.path.realpath(mount.path))
-            if path.is_dir():
-                items.append(cargo.Item(path, name))
+            if trees[number]:
+                items.append(cargo.Item(mount, name))
             else:
                 folders.append(cargo.Folder(name, 0o755))
-                items.append(cargo.Item(path, f"{name}/{_FILE}"))
+                items.append(cargo.Item(mount, f"{name}/{_FILE}"))
         self._upload(carrier, cargo.stream(folders, items, progress, abort.check))
-        return self._mounts(places)
+        return self._mounts(places, trees)
 
     def unload(self, image: str, progress: Progress, stop: threading.Event) -> None:
         """Copy the results here; each result directory is replaced as a whole.
@@ -193,11 +200,11 @@ class Archive:
                 ) from error
             raise engine_error(f"the inputs could not be copied to the Docker Engine: {words}") from error
 
-    def _mounts(self, places: dict[str, str]) -> list[dict[str, Any]]:
+    def _mounts(self, places: dict[str, str], trees: list[bool]) -> list[dict[str, Any]]:
         mounts = []
         for number, item in enumerate(self._request.inputs):
             place = f"in/{number}"
-            if item.path.is_dir():
+            if trees[number]:
                 mounts.append(_mount(self._volume(place), item.target, item.read_only))
             else:
                 # A volume is a directory; a file in it is mounted from where the engine keeps it.
@@ -225,6 +232,14 @@ def fetch_tree(
     with daemon.stream("GET", address, {"path": path}, plain, timeout=float(CALL_TIMEOUT)) as answer:
         file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint.url))
         unpack_into(file, place, limits=_NO_LIMITS, as_is=True, stop=stop, progress=progress)
+
+
+def _is_directory(mount: InputMount) -> bool:
+    opened = open_input(mount, COMPONENT)
+    try:
+        return beneath.is_directory(opened)
+    finally:
+        os.close(opened)
 
 
 def carried(container: dict[str, Any]) -> bool:

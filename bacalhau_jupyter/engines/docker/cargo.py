@@ -11,23 +11,26 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from bacalhau_jupyter.engines.base import Progress
+from bacalhau_jupyter.engines.base import InputMount, Progress
 from bacalhau_jupyter.engines.docker.params import COMPONENT
+from bacalhau_jupyter.engines.inputs import open_input
+from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import IOFailure
 
 BLOCK = 1 << 18
 """Bytes read, and sent, at a time."""
 PHASE = "copying inputs"
+_NO_DIRECTORY = -1
+_FOR_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file or directory of this disk and its name in the stream."""
+    """An input on this disk and its name in the stream."""
 
-    path: Path
+    mount: InputMount
     name: str
 
 
@@ -76,7 +79,7 @@ class _Packer:
 
     def parts(self, folders: Sequence[Folder], items: Sequence[Item]) -> Iterator[bytes]:
         for item in items:
-            for _, _, info in _walk(item):
+            for _, _, _, info in _walk(item):
                 self._check()
                 if stat.S_ISREG(info.st_mode):
                     self._total += info.st_size
@@ -89,22 +92,27 @@ class _Packer:
         for item in items:
             # Each item is a volume of its own, and no link leads from one to another.
             self._linked.clear()
-            for path, name, info in _walk(item):
+            for directory, path, name, info in _walk(item):
                 self._check()
-                yield from self._entry(path, name, info)
+                yield from self._entry(item, directory, path, name, info)
         yield bytes(2 * tarfile.BLOCKSIZE)
 
-    def _entry(self, path: str, name: str, info: os.stat_result) -> Iterator[bytes]:
+    def _entry(
+        self, item: Item, directory: int, entry: str, name: str, info: os.stat_result
+    ) -> Iterator[bytes]:
         if stat.S_ISDIR(info.st_mode):
             yield _header(_member(name, info, tarfile.DIRTYPE))
         elif stat.S_ISLNK(info.st_mode):
-            yield _header(_member(name, info, tarfile.SYMTYPE, os.readlink(path)))  # noqa: PTH115
+            yield _header(_member(name, info, tarfile.SYMTYPE, os.readlink(entry, dir_fd=directory)))
         elif stat.S_ISREG(info.st_mode):
-            yield from self._file(path, name)
+            # A name that becomes a link or a pipe after the walk saw it must neither be followed nor block.
+            if directory == _NO_DIRECTORY:
+                descriptor = open_input(item.mount, COMPONENT, _FOR_READING)
+            else:
+                descriptor = os.open(entry, _FOR_READING, dir_fd=directory)
+            yield from self._file(descriptor, f"{item.mount.path}{name.removeprefix(item.name)}", name)
 
-    def _file(self, path: str, name: str) -> Iterator[bytes]:
-        # A name that becomes a link or a pipe after the walk saw it must neither be followed nor block.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    def _file(self, descriptor: int, path: str, name: str) -> Iterator[bytes]:
         with os.fdopen(descriptor, "rb", buffering=0) as source:
             info = os.fstat(descriptor)
             if not stat.S_ISREG(info.st_mode):
@@ -138,11 +146,25 @@ class _Packer:
         self._progress(PHASE, self._done, self._total, self._files_done, self._files)
 
 
-def _walk(item: Item) -> Iterator[tuple[str, str, os.stat_result]]:
-    """Yield path, name and state of an item and everything below it, each directory before its entries."""
-    for entry in walk(item.path, deepest=MAX_DEPTH):
-        below = f"/{entry.path}" if entry.path else ""
-        yield f"{item.path}{below}", f"{item.name}{below}", entry.info
+def _walk(item: Item) -> Iterator[tuple[int, str, str, os.stat_result]]:
+    """Yield an item and everything below it, each directory before its entries; no link is followed.
+
+    Yields
+    ------
+    tuple
+        The open directory that holds the entry (`_NO_DIRECTORY` for an item that is no directory) and its name there,
+        its name in the stream, and its state.
+    """
+    opened = open_input(item.mount, COMPONENT)
+    try:
+        if beneath.is_directory(opened):
+            for entry in walk(opened, deepest=MAX_DEPTH):
+                below = f"/{entry.path}" if entry.path else ""
+                yield entry.directory, entry.name, f"{item.name}{below}", entry.info
+        else:
+            yield _NO_DIRECTORY, "", item.name, os.fstat(opened)
+    finally:
+        os.close(opened)
 
 
 def _member(name: str, info: os.stat_result, kind: bytes, target: str = "") -> tarfile.TarInfo:

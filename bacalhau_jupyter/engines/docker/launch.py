@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import replace
 from typing import Any
 
 from bacalhau_jupyter.engines.base import Progress, RunRequest
@@ -21,6 +22,7 @@ from bacalhau_jupyter.engines.docker.params import (
 )
 from bacalhau_jupyter.engines.docker.placement import Placement, bind_mounts
 from bacalhau_jupyter.engines.docker.pulls import Abort
+from bacalhau_jupyter.engines.inputs import check_inputs
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
 from bacalhau_jupyter.models.spec import NetworkType
 from bacalhau_jupyter.transfer.files import io_failure
@@ -80,6 +82,7 @@ class Launcher:
         from docker.errors import NotFound
 
         self._open_outputs()
+        self._check_inputs()
         if self._images.must_pull(self._params.image):
             self._images.pull(self._params.image, progress, abort)
         abort.check()
@@ -92,9 +95,12 @@ class Launcher:
         if not started:
             try:
                 abort.check()
+                self._check_inputs()
                 if self._archive is not None and self._needs_hosts:
                     self._daemon.put_archive(container, "/etc", iter(hosts_archive()))
                 self._start(container)
+                # The engine has resolved the paths itself, in the meantime.
+                self._check_inputs()
             except BaseException:
                 # Where even this fails, `clean` and the sweep at the next start find it by its label.
                 with contextlib.suppress(Exception):
@@ -119,6 +125,13 @@ class Launcher:
             raise io_failure(
                 error, "write the file of host names in", self._request.directory, COMPONENT
             ) from error
+
+    def _check_inputs(self) -> None:
+        """Make sure that the inputs are what was checked; from the first look on, they are to stay the same objects."""
+        inputs = check_inputs(self._request.inputs, COMPONENT)
+        self._request = replace(self._request, inputs=inputs)
+        if self._archive is not None:
+            self._archive.use(self._request)
 
     def _create(self, progress: Progress, abort: Abort) -> tuple[str, bool]:
         """Return a container's ID and whether it has been started before."""

@@ -104,7 +104,8 @@ def bind_mounts(request: RunRequest, *, recursive_read_only: bool) -> list[dict[
     for item in request.inputs:
         strict = item.read_only and not recursive_read_only
         mounts.append(bind(str(item.path), item.target, item.read_only, strict))
-        if strict:
+        # Where jobs may write, what leads to a place inside may be theirs: nothing there is mounted by its path.
+        if strict and not item.jobs_write:
             mounts += [bind(source, target, True, True) for source, target in _below(item, places)]
     return mounts + [bind(str(item.path), item.target, False) for item in request.outputs]
 

@@ -15,7 +15,7 @@ from bacalhau_jupyter.engines.process.view import Pin, TooManyEntries, View
 from bacalhau_jupyter.models.environments import environment_hash
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import NetworkType, Task
+from bacalhau_jupyter.models.spec import InputSource, NetworkType, Task
 
 _RESERVED = ("/bin", "/dev", "/etc", "/job", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
 
@@ -162,6 +162,7 @@ def _check_targets(task: Task, tier: Tier, python: Iterable[Path]) -> None:
                 f"can't mount, so {target} can't appear inside a job: use a path below {root} "
                 f"and open it as {root.lstrip('/')}/… ({tier.label})"
             )
+    _check_nothing_inside_writable(task)
     if not tier.mounts:
         _check_read_only(task, tier)
     for what, targets in (("inputs", inputs), ("result paths", outputs)):
@@ -174,9 +175,25 @@ def _check_targets(task: Task, tier: Tier, python: Iterable[Path]) -> None:
 
 def _check_read_only(task: Task, tier: Tier) -> None:
     for source in task.input_sources:
-        wanted = {key.lower(): value for key, value in source.source.params.items()}.get("readwrite")
-        if wanted is True or str(wanted).strip().lower() == "true":
+        if _is_writable(source):
             raise Refused(f"can't mount, so the input {source.target} can't be writable ({tier.label})")
+
+
+def _check_nothing_inside_writable(task: Task) -> None:
+    """A mount point inside would be made in the input itself, and a link in there would lead it elsewhere."""
+    targets = [*(each.target for each in task.input_sources), *(each.path for each in task.result_paths)]
+    for source in task.input_sources:
+        root = source.target.rstrip("/")
+        inside = next(
+            (each for each in targets if each.startswith(f"{root}/") and each.rstrip("/") != root), ""
+        )
+        if inside and _is_writable(source):
+            raise Refused(f"can't mount {inside} inside the writable input {root}")
+
+
+def _is_writable(source: InputSource) -> bool:
+    wanted = {key.lower(): value for key, value in source.source.params.items()}.get("readwrite")
+    return wanted is True or str(wanted).strip().lower() in ("true", "1", "t")
 
 
 def _check_mount_point(target: str, python: Iterable[Path], other: str) -> None:

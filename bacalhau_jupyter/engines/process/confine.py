@@ -52,6 +52,20 @@ def load_filter(program: bytes) -> None:
     _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(_SockFprog(len(program) // 8, program)))
 
 
+def make_room(count: int) -> None:
+    """Let this process have so many files open, twice: while they are put in place, two descriptors lead to each."""
+    wanted = descriptors(count)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:
+        top = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
+
+
+def descriptors(count: int) -> int:
+    """Return the limit of open files that mounting ``count`` descriptors takes."""
+    return 2 * count + 256
+
+
 def execute(plan: Plan, out: int, err: int, files: list[int], failure: int) -> None:
     """Turn this process into the job (or into the sandbox around it); never returns.
 
@@ -95,12 +109,13 @@ def _place(out: int, err: int, files: list[int], failure: int) -> int:
     import fcntl
 
     null = os.open("/dev/null", os.O_RDONLY)
-    wanted = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 100) for each in (null, out, err, *files)]
-    failure = fcntl.fcntl(failure, fcntl.F_DUPFD_CLOEXEC, 100)
+    first = max(100, len(files) + 10)
+    wanted = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, first) for each in (null, out, err, *files)]
+    failure = fcntl.fcntl(failure, fcntl.F_DUPFD_CLOEXEC, first)
     for target, source in enumerate(wanted):
         os.dup2(source, target)
     os.closerange(len(wanted), failure)
-    os.closerange(failure + 1, 4096)
+    os.closerange(failure + 1, max(4096, failure + len(wanted)))
     return failure
 
 

@@ -25,12 +25,14 @@ from bacalhau_jupyter.engines.base import (
     RunRequest,
     no_progress,
 )
+from bacalhau_jupyter.engines.inputs import check_inputs
 from bacalhau_jupyter.engines.process import bids, ending, host, spawn, tree, trial, watch
 from bacalhau_jupyter.engines.process.environments import Environments
 from bacalhau_jupyter.engines.process.launch import STOP_GRACE_S, Launch, Tier, assemble
 from bacalhau_jupyter.engines.process.params import ENGINE_TYPE, ProcessParams
 from bacalhau_jupyter.engines.process.state import About, State, existing
-from bacalhau_jupyter.engines.process.view import TooManyEntries, View
+from bacalhau_jupyter.engines.process.view import NotPlaced, View
+from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import ConfigurationError, EngineError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
@@ -174,6 +176,7 @@ class ProcessEngine:
             params, view = self._check(request.execution, tier)
         except bids.Refused as reason:
             raise EngineError(f"this node {reason}", component="Process", fails_execution=True) from None
+        request = dataclasses.replace(request, inputs=check_inputs(request.inputs, "Process"))
         lock = state.create()
         try:
             user = self._take_user(request.execution.id) if host.is_root() else -1
@@ -194,9 +197,16 @@ class ProcessEngine:
                 if outside:
                     remove_tree(scratch)
                 raise
-        except TooManyEntries as error:
+        except NotPlaced as error:
             self._forget(state)
-            raise EngineError(f"the inputs can't be laid out: {error}", component="Process") from None
+            raise EngineError(
+                f"the inputs can't be laid out: {error}", component="Process", fails_execution=True
+            ) from None
+        except beneath.Changed as error:
+            self._forget(state)
+            raise EngineError(
+                f"the inputs are not mounted: {error}", component="Process", fails_execution=True
+            ) from None
         except BaseException:
             self._forget(state)
             raise

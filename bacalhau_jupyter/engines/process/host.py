@@ -8,8 +8,6 @@ import pwd
 import stat
 from pathlib import Path
 
-from bacalhau_jupyter.lib.trees import walk
-
 FIRST_JOB_UID = 61500
 JOB_UIDS = 3900
 """Jobs of a node that runs as root get uids from here: above people, below ``nobody`` and what containers map."""
@@ -109,22 +107,10 @@ def readable_by_others(path: Path, *, parents: bool) -> bool:
         mode = path.stat().st_mode
     except OSError:
         return False
-    return _readable(mode)
+    return open_to_others(mode)
 
 
-def _readable(mode: int) -> bool:
+def open_to_others(mode: int) -> bool:
+    """Whether a mode lets everybody read a file, or list and enter a directory."""
     needed = stat.S_IROTH | stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH
     return mode & needed == needed
-
-
-def tree_readable_by_others(path: Path, *, parents: bool) -> bool:
-    """Like `readable_by_others`, for everything below ``path``, too."""
-    if not readable_by_others(path, parents=parents):
-        return False
-    if not path.is_dir():
-        return True
-    unreadable: list[str] = []
-    for entry in walk(path.resolve(), lambda name, _error: unreadable.append(name)):
-        if unreadable or not _readable(entry.info.st_mode):
-            return False
-    return not unreadable

@@ -1,18 +1,15 @@
 """Files of this host that were looked at once and must still be the same when they are shown.
 
 A name says nothing of what it will lead to a moment later. So what was checked is kept with its place in the kernel
-(device and inode), and opened without following a single link: each directory of the way is opened in the one before.
-That is what ``openat2`` does with ``RESOLVE_NO_SYMLINKS``, in steps that every kernel knows and no container forbids.
+(device and inode), and opened without following a single link (`lib.beneath`).
 Imported by the supervisor: the standard library's cheap modules only.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 
-_LINK = 0o120000
-_FORMAT = 0o170000
+from bacalhau_jupyter.lib import beneath
 
 
 class Changed(Exception):
@@ -27,25 +24,7 @@ def open_real(path: str) -> int:
     OSError
         It does not exist, or some component is a link (``ELOOP``).
     """
-    parts = path.split("/")[1:]
-    current = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    for index, part in enumerate(parts):
-        if not part:
-            continue
-        flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-        if index < len(parts) - 1:
-            flags |= os.O_DIRECTORY
-        try:
-            following = os.open(part, flags, dir_fd=current)
-        except NotADirectoryError:
-            raise OSError(errno.ELOOP, "it leads through a link, or is no directory", path) from None
-        finally:
-            os.close(current)
-        current = following
-    if os.fstat(current).st_mode & _FORMAT == _LINK:
-        os.close(current)
-        raise OSError(errno.ELOOP, "it is a link", path)
-    return current
+    return beneath.open_path(path)
 
 
 def open_pinned(path: str, device: int, inode: int) -> int:
@@ -70,5 +49,5 @@ def open_pinned(path: str, device: int, inode: int) -> int:
     found = os.fstat(descriptor)
     if found.st_ino != inode or (device and found.st_dev != device):
         os.close(descriptor)
-        raise Changed(f"does not show {path}: it is no longer what was registered")
+        raise Changed(f"does not show {path}: it is no longer what was checked")
     return descriptor

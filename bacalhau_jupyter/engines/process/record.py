@@ -17,6 +17,8 @@ def start_error(plan: Plan, step: str, code: int, text: str) -> str:
         return f"the command {plan['argv'][0]!r} could not be started: {what}"
     if step == "change to the directory":
         return f"the working directory {plan['cwd']!r} can't be entered: {what}"
+    if step == "open the inputs":
+        return f"the inputs can't be used: {what}"
     return f"the job could not be confined ({step}): {what}"
 
 

@@ -10,52 +10,78 @@ import itertools
 import os
 import shutil
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
+from bacalhau_jupyter.engines.base import InputMount
+from bacalhau_jupyter.engines.inputs import open_input
 from bacalhau_jupyter.engines.process import host
-from bacalhau_jupyter.lib.trees import copy_tree, make_directories, walk
+from bacalhau_jupyter.engines.process.view import NotPlaced
+from bacalhau_jupyter.lib import beneath
+from bacalhau_jupyter.lib.trees import make_directories, walk
+
+COMPONENT = "Process"
 
 MAX_LINKS = 20_000
 """Above this many files a directory appears as one link."""
+_BLOCK = 1 << 20
+_FOR_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def mirror(source: Path, target: Path, ours: Path | None) -> None:
-    """Show ``source`` at ``target``: directories are made, files linked.
+def mirror(mount: InputMount, target: Path, ours: Path | None, taken: Collection[Path] = ()) -> None:
+    """Show an input at ``target``: directories are made, files linked, links repeated as they are.
 
     Parameters
     ----------
-    source, target
+    mount, target
         What to show where; the target's parent exists.
     ours
         Below this directory files are hard-linked (they are the node's own); others get symbolic links, since a
         hard link would change the original's metadata.
+    taken
+        Where other inputs appear; nothing of this one is put there.
     """
-    if not source.is_dir():
-        make_directories(target.parent)
-        _link(source, target, ours)
-        return
-    if not target.exists() and _count(source) > MAX_LINKS:
-        target.symlink_to(source)
-        return
-    for entry in walk(source.resolve(), _leave_out):
-        if stat.S_ISDIR(entry.info.st_mode):
-            make_directories(target / entry.path)
+    opened = open_input(mount, COMPONENT)
+    try:
+        if not beneath.is_directory(opened):
+            _link(mount.path, target, ours)
+        elif not taken and not target.exists() and _count(opened) > MAX_LINKS:
+            target.symlink_to(mount.path)
         else:
-            _link(source / entry.path, target / entry.path, ours)
+            make_directories(target)
+            _mirror_below(opened, mount.path, target, ours, taken)
+    finally:
+        os.close(opened)
 
 
-def _link(source: Path, target: Path, ours: Path | None) -> None:
-    if ours is not None and not source.is_symlink() and ours in source.parents:
+def _mirror_below(
+    opened: int, source: Path, target: Path, ours: Path | None, taken: Collection[Path]
+) -> None:
+    for entry in walk(opened, _leave_out):
+        place = target / entry.path
+        if any(each == place or each in place.parents for each in taken):
+            continue
+        if stat.S_ISDIR(entry.info.st_mode):
+            place.mkdir(exist_ok=True)
+        elif stat.S_ISLNK(entry.info.st_mode):
+            place.symlink_to(os.readlink(entry.name, dir_fd=entry.directory))
+        else:
+            _link(source / entry.path, place, ours, entry.directory)
+
+
+def _link(source: Path, target: Path, ours: Path | None, directory: int | None = None) -> None:
+    if ours is not None and ours in source.parents:
         try:
-            target.hardlink_to(source)
+            name = source if directory is None else source.name
+            os.link(name, target, src_dir_fd=directory, follow_symlinks=False)
             return
         except OSError:
             pass  # another file system, or one without hard links
     target.symlink_to(source)
 
 
-def _count(source: Path) -> int:
-    return sum(1 for _ in itertools.islice(walk(source.resolve(), _leave_out), 1, MAX_LINKS + 2))
+def _count(opened: int) -> int:
+    return sum(1 for _ in itertools.islice(walk(opened, _leave_out), 1, MAX_LINKS + 2))
 
 
 def _leave_out(_path: str, _error: OSError) -> None:
@@ -63,21 +89,56 @@ def _leave_out(_path: str, _error: OSError) -> None:
 
 
 def open_way(root: Path, target: Path, user: int) -> None:
-    """Create the directories from ``root`` down to ``target``, each open to ``user`` whatever the node's umask is."""
+    """Create the directories from ``root`` down to ``target``, each open to ``user`` whatever the node's umask is.
+
+    Raises
+    ------
+    NotPlaced
+        A link is in the way: what an input holds must not lead out of the job's directory.
+    """
     for directory in [*reversed(target.relative_to(root).parents), target.relative_to(root)]:
         made = root / directory
+        if made.is_symlink():
+            raise NotPlaced(f"{target.relative_to(root)} lies behind the link {directory} of an input")
         made.mkdir(exist_ok=True)
         if user >= 0:
             hand_over_directory(made, user)
 
 
-def copy(source: Path, target: Path, user: int) -> None:
-    """Copy ``source`` to ``target`` so that ``user`` can read it, and nobody else but the node."""
-    if source.is_dir():
-        copy_tree(source.resolve(), target)
-    else:
-        shutil.copyfile(source, target)
+def copy(mount: InputMount, target: Path, user: int, taken: Collection[Path] = ()) -> None:
+    """Copy an input to ``target`` so that ``user`` can read it, and nobody else but the node.
+
+    Sockets, pipes and devices are left out, and what would be at a place of ``taken``.
+    """
+    opened = open_input(mount, COMPONENT)
+    try:
+        if beneath.is_directory(opened):
+            make_directories(target)
+            for entry in walk(opened):
+                place = target / entry.path
+                if any(each == place or each in place.parents for each in taken):
+                    continue
+                if stat.S_ISDIR(entry.info.st_mode):
+                    place.mkdir(exist_ok=True)
+                elif stat.S_ISLNK(entry.info.st_mode):
+                    place.symlink_to(os.readlink(entry.name, dir_fd=entry.directory))
+                elif stat.S_ISREG(entry.info.st_mode):
+                    _copy_file(os.open(entry.name, _FOR_READING, dir_fd=entry.directory), place)
+        else:
+            make_directories(target.parent)
+            _copy_file(open_input(mount, COMPONENT, _FOR_READING), target)
+    finally:
+        os.close(opened)
     hand_over(target, user)
+
+
+def _copy_file(opened: int, target: Path) -> None:
+    """Copy what is open, and close it; what is no file (any more) is left out."""
+    with open(opened, "rb", buffering=0) as source:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            return
+        with target.open("wb") as copied:
+            shutil.copyfileobj(source, copied, _BLOCK)
 
 
 def hand_over(path: Path, user: int) -> None:
@@ -103,6 +164,24 @@ def private_directory(path: Path, user: int) -> Path:
     return path
 
 
-def can_follow(path: Path, user: int, *, parents: bool) -> bool:
-    """Whether the job's user can read all of an input where it is."""
-    return user < 0 or host.tree_readable_by_others(path, parents=parents)
+def can_follow(mount: InputMount, user: int, *, parents: bool) -> bool:
+    """Whether the job's user can read all of an input where it is.
+
+    A wrong answer (everything may change) gives nothing away: it is the job's user that opens the files.
+    """
+    if user < 0:
+        return True
+    if not host.readable_by_others(mount.path, parents=parents):
+        return False
+    opened = open_input(mount, COMPONENT)
+    try:
+        if not beneath.is_directory(opened):
+            return True
+        unreadable: list[str] = []
+        for entry in walk(opened, lambda path, _error: unreadable.append(path)):
+            mode = entry.info.st_mode
+            if unreadable or not (stat.S_ISLNK(mode) or host.open_to_others(mode)):
+                return False
+        return not unreadable
+    finally:
+        os.close(opened)

@@ -48,6 +48,7 @@ class Supervisor:
         self.status = 0
         self.main_ended = False
         self.ended = False
+        self.timeout_at = 0.0
         self.polite_until = 0.0
         self.asked: set[int] = set()
         self.streams: dict[int, int] = {}
@@ -110,6 +111,7 @@ class Supervisor:
             return []
         from bacalhau_jupyter.engines.process.pinned import open_pinned
 
+        confine.make_room(len(self.plan["pinned"]))
         return [open_pinned(*each) for each in self.plan["pinned"]]
 
     # --- the loop -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 
 from bacalhau_jupyter.engines.base import EndReason, InputMount
 from bacalhau_jupyter.engines.docker import DockerEngine
-from bacalhau_jupyter.models.errors import EngineError, ValidationError
+from bacalhau_jupyter.models.errors import EngineError, IOFailure, ValidationError
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import NetworkConfig, NetworkType, Port
 from tests.engines.docker.conftest import Node, derived_image, execution_of, output_of
@@ -240,7 +240,7 @@ async def test_a_program_that_can_not_start_is_an_error_and_leaves_no_container(
 async def test_a_missing_input_is_refused_not_replaced_by_an_empty_directory(
     node: Node, busybox_image: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(EngineError, match="bind source path does not exist"):
+    with pytest.raises(IOFailure, match=r"input /inputs can't be opened: .*gone: No such file"):
         await node.run(
             {"Image": busybox_image, "Parameters": ["true"]},
             inputs=[InputMount(tmp_path / "gone", "/inputs")],

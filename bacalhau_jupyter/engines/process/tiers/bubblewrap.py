@@ -7,12 +7,14 @@ files of this host): bubblewrap mounts with root's rights, and ``setpriv`` gives
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from bacalhau_jupyter.engines.base import InputMount
-from bacalhau_jupyter.engines.process import host, seccomp, staging
+from bacalhau_jupyter.engines.process import confine, host, seccomp, staging
 from bacalhau_jupyter.engines.process.launch import (
     INPUTS,
     OUTPUTS,
@@ -23,11 +25,13 @@ from bacalhau_jupyter.engines.process.launch import (
     user_name,
 )
 from bacalhau_jupyter.engines.process.tiers import accounts, shown
-from bacalhau_jupyter.engines.process.view import Mount, lay_out
+from bacalhau_jupyter.engines.process.view import Mount, Pin, TooManyEntries, lay_out
 from bacalhau_jupyter.models.errors import EngineError
 
 JOB_DIRECTORY = "/job"
 HOME = "/tmp"
+_MAX_OPTIONS = 8000
+"""bubblewrap takes 9000 words, those of the view and the environment included."""
 _VERSION_TIMEOUT_S = 5.0
 # Inherited by programs that run before the job's user is taken on, where they must not steer anything.
 _LOADER_VARIABLES = ("LD_", "GLIBC_", "GCONV_PATH", "LOCPATH", "MALLOC_", "NLSPATH")
@@ -51,17 +55,20 @@ class Bubblewrap:
             return "no system call table for this machine's processor"
         if host.is_root() and not self._setpriv:
             return "setpriv (util-linux), which bubblewrap needs on a node of root, is not installed"
+        if not self._binds_descriptors:
+            return f"{self.label} is older than 0.10: it can't mount what was checked (--ro-bind-fd)"
         return ""
 
     def confine(self, launch: Launch) -> Confined:
+        pins = [pin for _, pin in launch.view.pinned()]
         env = environment(launch, INPUTS, OUTPUTS, HOME)
         command = program(launch, env)
         arguments = [
             *_namespaces(launch),
             *_base(staging.private_directory(launch.scratch / "tmp", launch.user), launch),
-            *shown.options(launch.view, binds_descriptors=self._binds_descriptors),
+            *shown.options(launch.view),
             *_accounts(launch),
-            *_mounts(launch),
+            *_mounts(launch, pins),
             "--remount-ro", "/",
             "--remount-ro", "/dev",
             "--chdir", _directory(launch.params.working_directory),
@@ -89,7 +96,7 @@ class Bubblewrap:
             env={},
             sandbox_files=[options, rules],
             status=True,
-            pinned=[(pin.real, pin.device, pin.inode) for _, pin in launch.view.pinned()],
+            pinned=[(pin.real, pin.device, pin.inode) for pin in pins],
         )
 
     def _drop(self, user: int) -> list[str]:
@@ -167,11 +174,9 @@ def _accounts(launch: Launch) -> list[str]:
     return [option for file, place in files for option in ("--ro-bind", str(file), place)]
 
 
-def _mounts(launch: Launch) -> list[str]:
-    mounts = [
-        Mount(each.target.rstrip("/") or "/", _input(launch, index, each), not each.read_only)
-        for index, each in enumerate(launch.request.inputs)
-    ]
+def _mounts(launch: Launch, pins: list[Pin]) -> list[str]:
+    """Return the options that mount inputs and outputs; what is mounted by its descriptor is added to ``pins``."""
+    mounts = [_input(launch, index, each) for index, each in enumerate(launch.request.inputs)]
     for output in launch.request.outputs:
         staging.private_directory(output.path, launch.user)
         mounts.append(Mount(output.target.rstrip("/"), output.path, writable=True))
@@ -183,28 +188,41 @@ def _mounts(launch: Launch) -> list[str]:
             Mount(OUTPUTS, staging.private_directory(launch.scratch / "outputs", launch.user), True)
         )
     mounts += [
-        Mount(JOB_DIRECTORY + mount.target, mount.source, mount.writable)
+        replace(mount, target=JOB_DIRECTORY + mount.target)
         for mount in mounts
         if any(mount.target == root or mount.target.startswith(f"{root}/") for root in (INPUTS, OUTPUTS))
     ]
     found: list[str] = []
     laid = lay_out(mounts)
+    made: set[str] = set()
     bound = {mount.target for mount in laid if mount.source is not None}
     for mount in laid:
         ways = [str(parent) for parent in reversed(Path(mount.target).parents)][1:]
         # Spelled out for the same reason as in `_view`; what lies inside a mount is there already.
         if bound.isdisjoint(ways):
-            found += [option for way in ways for option in ("--dir", way)]
-        if mount.source is None:
+            found += [option for way in ways if way not in made for option in ("--dir", way)]
+            made.update(ways)
+        bind = "--bind" if mount.writable else "--ro-bind"
+        if mount.link:
+            found += ["--symlink", mount.link, mount.target]
+        elif mount.source is None:
             found += ["--dir", mount.target]
+        elif mount.checked is None:
+            found += [bind, str(mount.source.resolve()), mount.target]
         else:
-            found += ["--bind" if mount.writable else "--ro-bind", str(mount.source.resolve()), mount.target]
+            found += [f"{bind}-fd", str(shown.FIRST_PINNED + len(pins)), mount.target]
+            pins.append(Pin(str(mount.source), *mount.checked))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    too_many = limit != resource.RLIM_INFINITY and confine.descriptors(len(pins)) > limit
+    if too_many or len(found) > _MAX_OPTIONS:
+        raise TooManyEntries(f"{len(laid)} files and directories would have to be mounted one by one")
     return found
 
 
-def _input(launch: Launch, index: int, mount: InputMount) -> Path:
-    if staging.can_follow(mount.path, launch.user, parents=False):
-        return mount.path
+def _input(launch: Launch, index: int, mount: InputMount) -> Mount:
+    target = mount.target.rstrip("/") or "/"
+    if staging.can_follow(mount, launch.user, parents=False):
+        return Mount(target, mount.path, not mount.read_only, mount.checked)
     if not mount.read_only:
         raise EngineError(
             f"the input {mount.target} can't be writable: jobs of this node run as another user than its owner",
@@ -212,8 +230,8 @@ def _input(launch: Launch, index: int, mount: InputMount) -> Path:
             fails_execution=True,
         )
     copied = launch.scratch / "copies" / str(index)
-    staging.copy(mount.path, copied, launch.user)
-    return copied
+    staging.copy(mount, copied, launch.user)
+    return Mount(target, copied)
 
 
 def _directory(wanted: str) -> str:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.engines.process import landlock, seccomp, shm, staging
 from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Confined, Launch, environment, program
 from bacalhau_jupyter.engines.process.plan import OutputMove
-from bacalhau_jupyter.engines.process.view import View
+from bacalhau_jupyter.engines.process.view import Pin, View
 from bacalhau_jupyter.models.errors import EngineError
 
 LABEL = "restricted process (Landlock+seccomp)"
@@ -72,12 +73,16 @@ class Restricted:
             str(work / "outputs"),
         )
         env = environment(launch, str(work / "inputs"), outputs, str(scratch))
+        pins = [pin for _, pin in launch.view.pinned()]
+        of_view = len(pins)
+        pins += [Pin(str(each.path), *each.checked) for each in readable if each.checked]
         rules = [
             *((path, landlock.READ) for path in _shown(launch.view)),
             *((path, landlock.DEVICE) for path in _DEVICES),
             *((f"/proc/{name}", landlock.READ_FILE | landlock.READ_DIR) for name in _PROC),
             *((f"/sys/fs/cgroup/{name}", landlock.READ_FILE) for name in _CGROUP),
-            *((str(path), landlock.READ) for path in (work, *readable)),
+            (str(work), landlock.READ),
+            *((f"/proc/self/fd/{3 + index}", landlock.READ) for index in range(of_view, len(pins))),
             *((str(path), landlock.WRITE) for path in (scratch, *writable)),
         ]
         shared_memory = launch.user >= 0 and shm.usable()
@@ -92,7 +97,7 @@ class Restricted:
             rules=rules,
             filter=seccomp.program(self._profile(launch)),
             user=launch.user,
-            pinned=[(pin.real, pin.device, pin.inode) for _, pin in launch.view.pinned()],
+            pinned=[(pin.real, pin.device, pin.inode) for pin in pins],
             moves=moves,
             advice=_ADVICE_SHARED_MEMORY if shared_memory else _ADVICE,
         )
@@ -112,28 +117,30 @@ def _shown(view: View) -> list[str]:
     return found
 
 
-def _stage_inputs(launch: Launch, place: Path) -> list[Path]:
-    """Show the inputs below ``place``; return what has to be readable besides."""
+def _stage_inputs(launch: Launch, place: Path) -> list[InputMount]:
+    """Show the inputs below ``place``; return those that have to be readable where they are."""
     staging.open_way(launch.scratch / "work", place, launch.user)
+    targets = {place / each.target.removeprefix(INPUTS).strip("/"): each for each in launch.request.inputs}
     readable = []
-    for mount in launch.request.inputs:
+    # Outer ones first, so that a link in one is seen before anything is put behind it.
+    for target, mount in sorted(targets.items(), key=lambda each: len(each[0].parts)):
         if not mount.read_only:
             raise EngineError(
                 f"the input {mount.target} can't be writable here: this node can't mount ({LABEL})",
                 component="Process",
                 fails_execution=True,
             )
-        target = place / mount.target.removeprefix(INPUTS).strip("/")
         staging.open_way(place, target.parent if target != place else place, launch.user)
-        if staging.can_follow(mount.path, launch.user, parents=True):
-            if target == place and mount.path.is_dir() and len(launch.request.inputs) == 1:
+        taken = [other for other in targets if target in other.parents]
+        if staging.can_follow(mount, launch.user, parents=True):
+            if target == place and mount.path.is_dir() and not taken:
                 place.rmdir()
-            staging.mirror(mount.path, target, launch.ours if launch.user < 0 else None)
+            staging.mirror(mount, target, launch.ours if launch.user < 0 else None, taken)
             if launch.user >= 0 and not target.is_symlink():
                 staging.hand_over(target, launch.user)
-            readable.append(mount.path)
+            readable.append(mount)
         else:
-            staging.copy(mount.path, target, launch.user)
+            staging.copy(mount, target, launch.user, taken)
     return readable
 
 

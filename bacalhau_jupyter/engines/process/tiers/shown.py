@@ -8,20 +8,12 @@ from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.tiers import accounts
 from bacalhau_jupyter.engines.process.view import View
 
-_FIRST_PINNED = 6
+FIRST_PINNED = 6
 """The child's first descriptor of something shown: after the options, the filter and the status pipe."""
 
 
-def options(view: View, *, binds_descriptors: bool) -> list[str]:
-    """Return bubblewrap's options for a view.
-
-    Parameters
-    ----------
-    view
-        What a job reads.
-    binds_descriptors
-        Whether this bubblewrap has ``--ro-bind-fd`` (0.10).
-    """
+def options(view: View) -> list[str]:
+    """Return bubblewrap's options for what a job reads of this host."""
     shown = [path for path in view.outermost() if str(path) not in (accounts.PASSWD, accounts.GROUP)]
     # Spelled out, because bubblewrap makes a file's missing parents for its own user only.
     parents = {parent for path in shown for parent in path.parents if parent != Path("/")}
@@ -31,13 +23,10 @@ def options(view: View, *, binds_descriptors: bool) -> list[str]:
         if not any(root == parent or root in parent.parents for root in shown)
         for option in ("--dir", str(parent))
     ]
-    pinned = {path: _FIRST_PINNED + index for index, (path, _) in enumerate(view.pinned())}
+    pinned = {path: FIRST_PINNED + index for index, (path, _) in enumerate(view.pinned())}
     for path in shown:
-        if path in pinned and binds_descriptors:
+        if path in pinned:
             found += ["--ro-bind-fd", str(pinned[path]), str(path)]
-        elif path in pinned:
-            # Older ones take names only; the supervisor has just seen that they mean the same.
-            found += ["--ro-bind", view.pins[path].real, str(path)]
         elif path.is_symlink() and str(path) in host.SYSTEM_LINKS:
             found += ["--symlink", str(path.readlink()), str(path)]
         else:

@@ -1,0 +1,69 @@
+"""The inputs of an execution at the moment of starting it: the objects that were checked, or none.
+
+An input that nobody has looked at yet (`InputMount.checked` is None) is looked at here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bacalhau_jupyter.engines.base import InputMount
+from bacalhau_jupyter.lib import beneath
+from bacalhau_jupyter.models.errors import EngineError, IOFailure
+
+
+def open_input(mount: InputMount, component: str, flags: int = beneath.O_PATH) -> int:
+    """Open an input without following a link; return the descriptor.
+
+    Parameters
+    ----------
+    component
+        Who is told in the error.
+
+    Raises
+    ------
+    EngineError
+        Something else lies at its path than what was checked.
+    IOFailure
+        It can't be opened.
+    """
+    try:
+        if mount.checked is None:
+            return beneath.open_path(mount.path, flags)
+        return beneath.open_checked(mount.path, mount.checked, flags)
+    except beneath.Changed as error:
+        raise changed(mount, component) from error
+    except OSError as error:
+        raise IOFailure(
+            f"the input {mount.target} can't be opened: {mount.path}: {error.strerror}",
+            component=component,
+            fails_execution=True,
+        ) from error
+
+
+def check_inputs(inputs: Sequence[InputMount], component: str) -> list[InputMount]:
+    """Return inputs that say which objects they are, after making sure that those are still at their paths.
+
+    Raises
+    ------
+    EngineError, IOFailure
+        As for `open_input`.
+    """
+    found = []
+    for mount in inputs:
+        opened = open_input(mount, component)
+        found.append(replace(mount, checked=beneath.file_id(opened)))
+        os.close(opened)
+    return found
+
+
+def changed(mount: InputMount, component: str) -> EngineError:
+    """Return the error of an input in whose place something else lies."""
+    return EngineError(
+        f"the input {mount.target} is not mounted: something else lies at {mount.path} now than what was checked",
+        hint="somebody renamed or replaced it while the job was waiting: submit the job again",
+        component=component,
+        fails_execution=True,
+    )

@@ -1,0 +1,249 @@
+"""What a job must not reach through its inputs: by swapping them while it waits, or by links that lie in them.
+
+Every attack also runs against a variant without the protection, where it succeeds.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bacalhau_jupyter.engines.base import InputMount
+from bacalhau_jupyter.engines.process import spawn, staging
+from bacalhau_jupyter.engines.process.state import State
+from bacalhau_jupyter.engines.process.tiers import bubblewrap
+from bacalhau_jupyter.engines.process.view import Mount, lay_out
+from bacalhau_jupyter.lib import beneath
+from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from tests.engines.process.bench import Bench, make_execution
+
+SECRET = "the-secret-of-the-host"
+
+
+@pytest.fixture
+def shared(bench: Bench) -> Path:
+    """``shared/wanted/data``, which is allowed, beside ``private/data``, which is not; every user may read both."""
+    place = bench.place.resolve()
+    for name, text in (("shared/wanted", "allowed"), ("private", SECRET)):
+        (place / name).mkdir(parents=True)
+        (place / name / "data").write_text(text)
+    for directory in (place / "shared/wanted", place / "shared", place / "private", place, *place.parents):
+        if directory == Path(tempfile.gettempdir()).resolve():
+            break
+        directory.chmod(directory.stat().st_mode | 0o055)
+    return place / "shared"
+
+
+def checked(path: Path, target: str = "/inputs") -> InputMount:
+    """What a source returns: the path, and which object it found there."""
+    found = beneath.open_path(path)
+    try:
+        return InputMount(path, target, checked=beneath.file_id(found))
+    finally:
+        os.close(found)
+
+
+def swap(wanted: Path) -> None:
+    """Do what a job with the right to write in the parent can do."""
+    wanted.rename(wanted.with_name("old"))
+    wanted.symlink_to(wanted.parents[1] / "private")
+
+
+# --- swapped between check and use ------------------------------------------------------------------------------------
+
+
+async def test_an_input_that_was_swapped_after_it_was_checked_is_not_mounted(
+    bench: Bench, shared: Path
+) -> None:
+    mount = checked(shared / "wanted")
+    swap(shared / "wanted")
+    # Control: resolving the path once more at the launch reads what the link leads to.
+    resolved = InputMount(Path(os.path.realpath(mount.path)), "/inputs")
+    assert (await bench.run(["cat", "inputs/data"], inputs=[resolved])).stdout == SECRET
+    with pytest.raises(
+        EngineError, match="the input /inputs is not mounted: something else lies at"
+    ) as refused:
+        await bench.run(["cat", "inputs/data"], inputs=[mount])
+    assert refused.value.fails_execution
+
+
+async def test_a_directory_put_in_place_of_the_checked_one_is_not_mounted(bench: Bench, shared: Path) -> None:
+    mount = checked(shared / "wanted")
+    (shared / "wanted").rename(shared / "old")
+    (shared.parent / "private").rename(shared / "wanted")
+    with pytest.raises(EngineError, match="is not mounted: something else lies at"):
+        await bench.run(["cat", "inputs/data"], inputs=[mount])
+
+
+async def test_a_link_above_the_checked_input_is_not_followed(bench: Bench, shared: Path) -> None:
+    """The very same object behind a link: where the link leads may change at any time."""
+    mount = checked(shared / "wanted")
+    shared.rename(shared.with_name("moved"))
+    shared.symlink_to(shared.with_name("moved"))
+    with pytest.raises(EngineError, match="is not mounted"):
+        await bench.run(["cat", "inputs/data"], inputs=[mount])
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+async def test_an_input_that_is_swapped_after_the_node_s_last_look_is_not_mounted(
+    bench: Bench, shared: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor, which mounts, is another process: it compares what it opens."""
+    wanted = shared / "wanted" if kind == "directory" else shared / "wanted" / "data"
+    private = shared.parent / "private" if kind == "directory" else shared.parent / "private" / "data"
+    mount = checked(wanted, "/inputs" if kind == "directory" else "/inputs/data")
+    if bench.engine._tier is not None and not bench.engine._tier.mounts and os.geteuid() == 0:
+        shared.chmod(0o755)  # so that it is not copied, but read where it is
+
+    def late(also: Callable[[State], None]) -> Callable[[State, int], int]:
+        def start(state: State, lock: int) -> int:
+            if not wanted.is_symlink():
+                wanted.rename(wanted.with_name("old"))
+                wanted.symlink_to(private)
+            also(state)
+            return original(state, lock)
+
+        return start
+
+    original = spawn.spawn
+    monkeypatch.setattr(spawn, "spawn", late(lambda state: None))
+    result = await bench.run(["cat", "inputs/data"], inputs=[mount])
+    assert SECRET not in result.stdout
+    assert result.outcome.error is not None
+    assert f"this node can't show {wanted}" in result.outcome.error.message
+
+    # Control: a supervisor that takes what it finds.
+    def believe(state: State) -> None:
+        plan = marshal.loads(state.plan.read_bytes())
+        there = checked(Path(os.path.realpath(wanted)))
+        assert there.checked is not None
+        pinned = (str(there.path), *there.checked)
+        plan["pinned"] = [pinned if path == str(wanted) else (path, *rest) for path, *rest in plan["pinned"]]
+        state.plan.write_bytes(marshal.dumps(plan))
+
+    wanted.unlink()
+    wanted.with_name("old").rename(wanted)
+    monkeypatch.setattr(spawn, "spawn", late(believe))
+    assert (await bench.run(["cat", "inputs/data"], inputs=[mount])).stdout == SECRET
+
+
+async def test_a_job_holds_no_descriptor_of_what_was_mounted(bench: Bench, shared: Path) -> None:
+    """Through one, `..` would lead out of the input."""
+    inputs = [checked(shared / "wanted"), checked(shared.parent / "private", "/inputs/extra")]
+    code = """
+import os
+for number in range(3, 4096):
+    try:
+        os.stat("..", dir_fd=number)
+        print("open:", number)
+    except OSError:
+        pass
+print("looked")
+"""
+    result = await bench.python(code, inputs=inputs)
+    assert result.stdout == "looked\n", result
+
+
+# --- links in an input that holds another one -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nested(shared: Path) -> list[InputMount]:
+    """An input with links out and in, and another input inside."""
+    outer = shared / "outer"
+    outer.mkdir()
+    outer.chmod(0o755)
+    (outer / "own").write_text("own")
+    (outer / "inside").symlink_to("own")
+    (outer / "directory").symlink_to(shared.parent / "private")
+    (outer / "file").symlink_to(shared.parent / "private" / "data")
+    (outer / "up").symlink_to("../../private/data")
+    return [checked(outer), checked(shared / "wanted", "/inputs/extra")]
+
+
+READ_LINKS = (
+    "cat inputs/inside inputs/extra/data; cat inputs/directory/data inputs/file inputs/up 2>/dev/null; true"
+)
+
+
+async def test_links_in_an_input_that_holds_another_lead_nowhere_on_the_host(
+    bench: Bench, nested: list[InputMount], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = await bench.run(["sh", "-c", READ_LINKS], inputs=nested)
+    assert result.stdout == "ownallowed", result
+    # Control: mounting (or opening) what the links lead to.
+    private = nested[0].path.parents[1] / "private"
+    if bench.engine._tier is not None and bench.engine._tier.mounts:
+
+        def following(mounts: list[Mount]) -> list[Mount]:
+            outer = nested[0].path
+            return [
+                replace(each, source=Path(os.path.realpath(outer / each.link)), link="")
+                if each.link
+                else each
+                for each in lay_out(mounts)
+            ]
+
+        monkeypatch.setattr(bubblewrap, "lay_out", following)
+        result = await bench.run(["sh", "-c", READ_LINKS], inputs=nested)
+    else:
+        result = await bench.run(
+            ["sh", "-c", READ_LINKS], inputs=[*nested, checked(private, "/inputs/shown")]
+        )
+    assert SECRET in result.stdout
+
+
+async def test_links_stay_links_with_their_own_text(bench: Bench, nested: list[InputMount]) -> None:
+    names = "cd inputs && for each in inside file up; do readlink $each; done"
+    result = await bench.run(["sh", "-c", names], inputs=nested)
+    private = nested[0].path.parents[1] / "private"
+    assert result.stdout == f"own\n{private}/data\n../../private/data\n"
+
+
+async def test_an_input_s_place_behind_a_link_of_another_input_is_refused(
+    bench: Bench, shared: Path, nested: list[InputMount], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted((shared.parent / "private").iterdir())
+    behind = checked(shared / "wanted", "/inputs/directory/new")
+    with pytest.raises(EngineError, match=r"lies behind the link .*directory of an input"):
+        await bench.run(["true"], inputs=[nested[0], behind])
+    assert sorted((shared.parent / "private").iterdir()) == before
+    if bench.engine._tier is not None and not bench.engine._tier.mounts:
+        # Control: making the way without looking for links makes it on the host.
+        def naive(root: Path, target: Path, user: int) -> None:
+            target.mkdir(parents=True, exist_ok=True)
+
+        monkeypatch.setattr(staging, "open_way", naive)
+        await bench.run(["true"], inputs=[nested[0], behind])
+        assert (shared.parent / "private" / "new").exists()
+
+
+async def test_nothing_is_mounted_inside_a_writable_input(bench: Bench) -> None:
+    execution = make_execution(["true"], inputs=["/data", "/data/deep/other"])
+    assert execution.job is not None
+    source = SpecConfig(type="localDirectory", params={"SourcePath": "/x", "ReadWrite": True})
+    execution.job.tasks[0].input_sources[0] = InputSource(source=source, target="/data")
+    bid = await bench.engine.bid(execution)
+    assert not bid.accepted
+    if bench.engine._tier is not None and bench.engine._tier.mounts:
+        assert bid.reason == "this node can't mount /data/deep/other inside the writable input /data"
+
+
+async def test_an_input_may_hold_many_entries_and_another_input(bench: Bench, shared: Path) -> None:
+    many = shared / "many"
+    many.mkdir()
+    for number in range(400):
+        (many / str(number)).write_text(str(number))
+    many.chmod(0o755)
+    inputs = [checked(many), checked(shared / "wanted", "/inputs/extra")]
+    result = await bench.run(
+        ["sh", "-c", "ls inputs | wc -l; cat inputs/399 inputs/extra/data"], inputs=inputs
+    )
+    assert result.stdout == "401\n399allowed", result.stderr
