@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.engines.process.tiers import Restricted
 from bacalhau_jupyter.models.resources import Resources
 from tests.engines.process.attackers import ON_A_PROCESS, assert_only_unconfined, attacker, unconfined
@@ -132,6 +134,40 @@ def test_the_pairs_that_are_left_reach_nobody_even_unconfined(kind: str) -> None
         assert "TRIED" in unconfined(code, name)
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+@pytest.mark.parametrize("writable", [False, True])
+@pytest.mark.parametrize("target", ["/inputs", "/inputs/sub", "/data"])
+async def test_a_job_connects_to_no_socket_in_its_inputs(bench: Bench, target: str, writable: bool) -> None:
+    mounts = bench.engine._tier is not None and bench.engine._tier.mounts
+    if not mounts and (writable or target == "/data"):
+        pytest.skip("refused without mounts")
+    if writable and os.geteuid() == 0:
+        pytest.skip("refused as another user")
+    source = bench.place / "input"
+    (source / "deep").mkdir(parents=True)
+    for directory in (source / "deep", source, *bench.place.parents[:2], bench.place):
+        if directory.stat().st_uid == os.geteuid():
+            directory.chmod(directory.stat().st_mode | 0o055)
+    (source / "file").write_text("x")
+    code = attacker("s = socket.socket(socket.AF_UNIX); s.connect(target); return True")
+    names = ["s", "deep/s"]
+    with contextlib.ExitStack() as stack:
+        for name in [*names, "gone"]:
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(str(source / name))
+            listener.listen()
+            (source / name).chmod(0o777)
+        (source / "gone").unlink()
+        for name in names:
+            assert "REACHED" in unconfined(code, str(source / name))
+            places = [f"{target}/{name}", f"{target.lstrip('/')}/{name}"]
+            for place in places if mounts else places[1:]:
+                result = await bench.python(code, place, inputs=[InputMount(source, target, not writable)])
+                assert "TRIED" in result.stdout, result
+                assert "REACHED" not in result.stdout, result
+    listed = await bench.run(["ls", f"{'' if mounts else '.'}{target}"], inputs=[InputMount(source, target)])
+    assert "file" in listed.stdout, listed
 
 
 async def test_a_job_on_the_host_s_network_asks_netlink_for_routes_only(bench: Bench) -> None:

@@ -24,7 +24,7 @@ from bacalhau_jupyter.engines.process.launch import (
     program,
     user_name,
 )
-from bacalhau_jupyter.engines.process.tiers import accounts, shown
+from bacalhau_jupyter.engines.process.tiers import accounts, shown, sockets
 from bacalhau_jupyter.engines.process.view import Mount, Pin, TooManyEntries, lay_out
 from bacalhau_jupyter.models.errors import EngineError
 
@@ -69,6 +69,7 @@ class Bubblewrap:
             *shown.options(launch.view),
             *_accounts(launch),
             *_mounts(launch, pins),
+            *_covers(launch),
             "--remount-ro", "/",
             "--remount-ro", "/dev",
             "--chdir", _directory(launch.params.working_directory),
@@ -232,6 +233,16 @@ def _input(launch: Launch, index: int, mount: InputMount) -> Mount:
     copied = launch.scratch / "copies" / str(index)
     staging.copy(mount, copied, launch.user)
     return Mount(target, copied)
+
+
+def _covers(launch: Launch) -> list[str]:
+    """Cover the sockets in inputs, at both places of an input."""
+    found: list[str] = []
+    for place in sockets.covers(launch):
+        found += ["--ro-bind", "/dev/null", place]
+        if place.startswith((f"{INPUTS}/", f"{OUTPUTS}/")):
+            found += ["--ro-bind", "/dev/null", JOB_DIRECTORY + place]
+    return found
 
 
 def _directory(wanted: str) -> str:

@@ -1,0 +1,44 @@
+"""Sockets in a job's inputs: whoever may open the path of one reaches the program behind it, read-only or not."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from bacalhau_jupyter.engines.process.environments.sockets import listening_below
+from bacalhau_jupyter.engines.process.launch import Launch
+
+
+def covers(launch: Launch) -> list[str]:
+    """Return the places inside the job of sockets at which somebody listens now, to be covered.
+
+    Parameters
+    ----------
+    launch
+        The execution; copies of its inputs, which hold no sockets, have been made.
+    """
+    roots = [os.path.realpath(each.path) for each in launch.request.inputs]
+    if not roots:
+        return []
+    listening = [path for path in listening_below(set(roots)) if _is_socket(path)]
+    targets = [each.target.rstrip("/") for each in launch.request.inputs]
+    found = []
+    for index, (root, target) in enumerate(zip(roots, targets, strict=True)):
+        if (launch.scratch / "copies" / str(index)).exists():
+            continue
+        inner = [other for other in targets if other.startswith(f"{target}/")]
+        for path in listening:
+            place = target + path[len(root) :]
+            hides = any(place == other or place.startswith(f"{other}/") for other in inner)
+            if path.startswith(f"{root.rstrip('/')}/") and not hides:
+                found.append(place)
+    return found
+
+
+def _is_socket(path: str) -> bool:
+    """Whether the socket is still there: the kernel tells the name that it once had."""
+    try:
+        return stat.S_ISSOCK(Path(path).lstat().st_mode)
+    except OSError:
+        return False
