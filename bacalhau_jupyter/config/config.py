@@ -14,6 +14,7 @@ from typing import Any
 from bacalhau_jupyter.config.keys import EMPTY_SECTIONS, KEYS, SECTIONS, Key, Kind
 from bacalhau_jupyter.config.parsing import known_key, parse_value, read_file
 from bacalhau_jupyter.config.repo import NODE_MARKER
+from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.goduration import format_go_duration
 
@@ -240,6 +241,10 @@ def _plant(tree: dict[str, Any], name: str, value: Any) -> None:
 def _shown(key: Key, value: Any) -> Any:
     if key.secret and value:
         return MASK
+    if key.kind is Kind.TEXT and isinstance(value, str):
+        return mask_secrets(value)
+    if key.kind is Kind.LIST:
+        return [mask_secrets(item) if isinstance(item, str) else item for item in value]
     if key.kind is Kind.DURATION:
         return format_go_duration(value)
     if key.kind is Kind.RECORDS:

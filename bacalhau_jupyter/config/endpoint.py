@@ -7,7 +7,7 @@ import os
 import ssl as tls
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from bacalhau_jupyter.config.election import NodeRecord, base_url, read_record
 from bacalhau_jupyter.config.keys import KEYS
@@ -48,6 +48,19 @@ class Endpoint:
     source: str = ""
     record: NodeRecord | None = None
     timeout_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Move a user and password out of the URL, which is shown."""
+        scheme, separator, rest = self.url.partition("://")
+        authority, slash, path = rest.partition("/")
+        user, at, host = authority.rpartition("@")
+        if not (separator and at):
+            return
+        object.__setattr__(self, "url", f"{scheme}://{host}{slash}{path}")
+        if not self.token and not self.basic:
+            name, _, password = user.partition(":")
+            pair = f"{unquote(name)}:{unquote(password)}"
+            object.__setattr__(self, "basic", base64.b64encode(pair.encode()).decode())
 
     @classmethod
     def of_record(cls, repo: Repo, record: NodeRecord) -> Endpoint:
@@ -177,7 +190,8 @@ def endpoint_url(endpoint: str) -> str:
             parts = urlsplit(f"//{endpoint}")
             endpoint = f"http://{endpoint}" if parts.port else f"http://{parts.netloc}:{_PORT}{parts.path}"
         except ValueError as error:
-            raise ConfigurationError(f'"{endpoint}" is not an endpoint', component="Endpoint") from error
+            shown = endpoint.rpartition("@")[2]
+            raise ConfigurationError(f'"{shown}" is not an endpoint', component="Endpoint") from error
     if not endpoint.startswith(("http://", "https://")):
         raise ConfigurationError(f'"{endpoint}" is not an endpoint: http or https only', component="Endpoint")
     return endpoint.rstrip("/")

@@ -29,13 +29,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bacalhau_jupyter.lib.masking import mask_secrets
+
 FAILS_JOB = "FailsJob"
 """Detail of an execution's failure after which its job is not run again."""
 
 
 def _tellable(text: str) -> str:
-    """Replace what no JSON can carry: file names may hold bytes that are no UTF-8 (Python makes them surrogates)."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Replace what no JSON can carry, and what nobody shall read.
+
+    File names may hold bytes that are no UTF-8 (Python makes them surrogates), URLs may hold passwords.
+    """
+    return mask_secrets(text.encode("utf-8", "backslashreplace").decode())
 
 
 class BacalhauError(Exception):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import enum
 
+from msgspec.structs import force_setattr
+
+from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.models.codec import Wire, always
 from bacalhau_jupyter.models.errors import BacalhauError
 
@@ -43,6 +46,13 @@ class Event(Wire):
     topic: str = always("")
     timestamp: str = always("")
     details: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        # Also what other nodes report: events are shown to whoever may see the job.
+        if (message := mask_secrets(self.message)) != self.message:
+            force_setattr(self, "message", message)
+        if (details := {name: mask_secrets(text) for name, text in self.details.items()}) != self.details:
+            force_setattr(self, "details", details)
 
 
 class HistoryType(enum.Enum):

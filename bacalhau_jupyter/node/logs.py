@@ -8,6 +8,7 @@ import logging.handlers
 import sys
 from pathlib import Path
 
+from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.lib.times import rfc3339
 
 FILE_LIMIT = 5_000_000
@@ -37,7 +38,15 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return mask_secrets(json.dumps(line))
+
+
+class PlainFormatter(logging.Formatter):
+    """Lines for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record, and the traceback that belongs to it, without the secrets of URLs."""
+        return mask_secrets(super().format(record))
 
 
 def set_up(level: str, mode: str, file: Path | None = None) -> None:
@@ -54,7 +63,7 @@ def set_up(level: str, mode: str, file: Path | None = None) -> None:
     else:
         file.touch(mode=0o600, exist_ok=True)
         handler = logging.handlers.RotatingFileHandler(file, maxBytes=FILE_LIMIT, backupCount=1)
-    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    plain = PlainFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if mode == "json" else plain)
     root = logging.getLogger()
     for old in tuple(root.handlers):

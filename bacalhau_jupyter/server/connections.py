@@ -18,6 +18,7 @@ from bacalhau_jupyter.client.api import AsyncAPI
 from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_url
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
+from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Conflict
 from bacalhau_jupyter.server.base import GatewayAPIHandler
@@ -174,7 +175,7 @@ def describe(store: ProfileStore) -> dict[str, Any]:
         found.append(
             {
                 "name": name,
-                "endpoint": profile.endpoint,
+                "endpoint": mask_secrets(profile.endpoint),
                 "description": profile.description,
                 "insecure": profile.insecure,
                 "timeout": profile.timeout,
@@ -230,6 +231,12 @@ def _profile(store: ProfileStore, wanted: SavedConnection) -> Profile:
 
 
 def _url(endpoint: str) -> str:
+    if "@" in endpoint.partition("://")[2].partition("/")[0] or "@" in endpoint.partition("/")[0]:
+        raise BadRequest(
+            "the endpoint holds a user or a password, which would be shown with it",
+            hint="leave it out, and enter a token",
+            component="Connections",
+        )
     try:
         return endpoint_url(endpoint.strip())
     except ConfigurationError as error:

@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from bacalhau_jupyter.lib.masking import MASK, mask_secrets
 from bacalhau_jupyter.models.errors import BadRequest, NetworkFailure
 from bacalhau_jupyter.transfer.names import Names
 
@@ -27,7 +28,7 @@ def parse_http_url(text: object, component: str = "Download") -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise BadRequest(f"the URL {url!r} is broken: {error}", component=component) from error
+        raise BadRequest(f"the URL {shown_url(url)!r} is broken: {error}", component=component) from None
     if parts.scheme.lower() not in ("http", "https"):
         raise BadRequest(
             f"the URL {shown_url(url)!r} does not start with http:// or https://", component=component
@@ -47,7 +48,11 @@ def shown_url(url: str) -> str:
     """Return a URL fit for messages: without password and query, which may be secrets."""
     head, _, tail = url.partition("://")
     if not tail:
-        return url[:200]
+        # Without a scheme it is no URL, but may hold a password all the same.
+        return url.rpartition("@")[2][:200]
+    plain = mask_secrets(url).partition("://")[2]
+    if plain != tail:
+        tail = plain.removeprefix(f"{MASK}@")
     authority, slash, path = tail.partition("/")
     authority = authority.rpartition("@")[2].partition("?")[0]
     path, question, _ = path.partition("#")[0].partition("?")
