@@ -14,6 +14,7 @@ from bacalhau_jupyter.config.keys import KEYS
 from bacalhau_jupyter.config.parsing import parse_value
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
+from bacalhau_jupyter.lib.masking import MASK
 from bacalhau_jupyter.models.errors import ConfigurationError
 
 _PORT = 1234
@@ -190,8 +191,16 @@ def endpoint_url(endpoint: str) -> str:
             parts = urlsplit(f"//{endpoint}")
             endpoint = f"http://{endpoint}" if parts.port else f"http://{parts.netloc}:{_PORT}{parts.path}"
         except ValueError as error:
-            shown = endpoint.rpartition("@")[2]
+            shown = shown_endpoint(endpoint)
             raise ConfigurationError(f'"{shown}" is not an endpoint', component="Endpoint") from error
     if not endpoint.startswith(("http://", "https://")):
         raise ConfigurationError(f'"{endpoint}" is not an endpoint: http or https only', component="Endpoint")
     return endpoint.rstrip("/")
+
+
+def shown_endpoint(endpoint: str) -> str:
+    """Return an endpoint as a person entered it, with or without a scheme, without its user and password."""
+    scheme, separator, rest = endpoint.rpartition("://")
+    authority, slash, path = rest.partition("/")
+    _, at, host = authority.rpartition("@")
+    return f"{scheme}{separator}{MASK + at if at else ''}{host}{slash}{path}"

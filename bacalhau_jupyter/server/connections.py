@@ -15,10 +15,9 @@ from jupyter_server.auth.decorator import authorized
 from tornado import web
 
 from bacalhau_jupyter.client.api import AsyncAPI
-from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_url
+from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_url, shown_endpoint
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
-from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Conflict
 from bacalhau_jupyter.server.base import GatewayAPIHandler
@@ -175,7 +174,7 @@ def describe(store: ProfileStore) -> dict[str, Any]:
         found.append(
             {
                 "name": name,
-                "endpoint": mask_secrets(profile.endpoint),
+                "endpoint": shown_endpoint(profile.endpoint),
                 "description": profile.description,
                 "insecure": profile.insecure,
                 "timeout": profile.timeout,
@@ -231,7 +230,7 @@ def _profile(store: ProfileStore, wanted: SavedConnection) -> Profile:
 
 
 def _url(endpoint: str) -> str:
-    if "@" in endpoint.partition("://")[2].partition("/")[0] or "@" in endpoint.partition("/")[0]:
+    if shown_endpoint(endpoint) != endpoint:
         raise BadRequest(
             "the endpoint holds a user or a password, which would be shown with it",
             hint="leave it out, and enter a token",

@@ -100,3 +100,15 @@ async def test_a_link_that_is_over_or_was_changed_is_no_way_in(node_config: Make
         clock.advance(3601)
         state, told = await outcome(session, reading(url))
         assert (state, "this result link expired" in told) == ("Failed", True), told
+
+
+async def test_a_password_in_a_url_is_in_no_history_and_no_log(
+    node_config: MakeConfig, caplog: pytest.LogCaptureFixture, unused_tcp_port: int
+) -> None:
+    config = node_config(InputSources__MaxRetryCount=0)
+    async with running_node(config) as node, client(node) as session:
+        for url in (f"http://me:hushhush@127.0.0.1:{unused_tcp_port}/x", "http://me:hushhush@[::1/x"):
+            state, told = await outcome(session, reading(url))
+            assert state == "Failed"
+            assert "hushhush" not in told
+    assert "hushhush" not in caplog.text

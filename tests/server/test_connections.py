@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from bacalhau_jupyter.config.endpoint import resolve_endpoint
-from bacalhau_jupyter.config.profiles import ProfileStore
+from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import Repo
 from tests.server.conftest import Jupyter, Starter, nodes_of, until
 from tests.services.node_fixtures import NodeFactory
@@ -181,3 +181,19 @@ async def test_any_other_name_works(start_jupyter: Starter, name: str) -> None:
     assert [item["name"] for item in (await call(jupyter, "GET", "/connections"))["connections"]] == [name]
     async with jupyter.request("DELETE", f"/connections/saved/{quote(name, safe='')}") as answer:
         assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://me:hushhush@host:1/", "me:hushhush@host", "https://hushhush@host"]
+)
+async def test_a_password_in_an_endpoint_is_refused_and_never_repeated(
+    start_jupyter: Starter, own_node: Repo, endpoint: str
+) -> None:
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    for method, path in (("PUT", "/connections"), ("POST", "/connections/test")):
+        told = await call(jupyter, method, path, {"name": "x", "endpoint": endpoint}, 400)
+        assert "holds a user or a password" in told["Message"]
+        assert "hushhush" not in str(told)
+    # One that was written by hand is used as it is, and shown without.
+    ProfileStore(own_node.profiles_dir).save("old", Profile(endpoint=endpoint))
+    assert "hushhush" not in str(await call(jupyter, "GET", "/connections"))

@@ -58,7 +58,16 @@ async def test_it_works_under_any_base_url(
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/v1/%2e%2e/%2e%2e/metrics", "/api/v1/agent%2f..%2f..", "/api/v1/%252e%252e/x", "/api/v2/x", "/x"],
+    [
+        "/api/v1/%2e%2e/%2e%2e/metrics",
+        "/api/v1/agent%2f..%2f..",
+        "/api/v1/%252e%252e/x",
+        "/api/v1/..;/metrics",
+        "/api/v1/..%3b/metrics",
+        "/api/v1/orchestrator/jobs;x",
+        "/api/v2/x",
+        "/x",
+    ],
 )
 async def test_a_path_outside_the_api_reaches_nobody(jupyter: Jupyter, cluster: Cluster, path: str) -> None:
     async with jupyter.get(path) as answer:
