@@ -1,0 +1,189 @@
+"""A directory is swapped while a slow second input keeps its job waiting: a whole compute node over real engines.
+
+The attack is the one that worked: a job with the right to write in the parent renames the directory and puts a link
+there. What happens when is decided by the slow server: it tells when it was asked, and waits until the swap is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bacalhau_jupyter.engines.base import InputMount, PluginOptions
+from bacalhau_jupyter.engines.process import engine as process_engine
+from bacalhau_jupyter.lib import beneath
+from bacalhau_jupyter.models.messages import ComputeError, RunResult
+from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.sources.local import LocalDirectorySource
+from bacalhau_jupyter.sources.url import UrlDownloadSource
+from bacalhau_jupyter.transfer.reach import KEY as ADDRESSES
+from tests.compute.makers import an_input, make_execution
+from tests.compute.test_real_engines import RealBench, begin, ends
+from tests.services.common import in_ci
+
+SECRET = "the-secret-of-the-host"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
+
+
+class SlowServer:
+    """Sends the length of a file at once, and its content when it is let go."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def serve(self) -> asyncio.Server:
+        return await asyncio.start_server(self._answer, "127.0.0.1", 0)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWER)
+        await writer.drain()
+        if head.startswith(b"GET"):
+            self.asked.set()
+            await self.go.wait()
+            writer.write(b"slow")
+            await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def slow() -> AsyncIterator[tuple[SlowServer, str]]:
+    server = SlowServer()
+    listener = await server.serve()
+    yield server, f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/slow.bin"
+    server.go.set()
+    listener.close()
+    await listener.wait_closed()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """``shared/wanted/data``, and ``private/data``, which is not shared; open to the users that jobs run as."""
+    root = tmp_path.resolve()
+    for name, text in (("shared/wanted", "allowed"), ("private", SECRET)):
+        (root / name).mkdir(parents=True)
+        (root / name / "data").write_text(text)
+    for directory in (root, root.parent, root.parent.parent):
+        if directory.stat().st_uid == os.geteuid() and directory != Path("/tmp"):
+            directory.chmod(directory.stat().st_mode | 0o055)
+    (root / "shared").chmod(0o777)
+    return root
+
+
+@pytest.fixture(params=["process", "docker"])
+async def node(
+    request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RealBench]:
+    image = ""
+    if request.param == "docker":
+        monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("docker_engine"))
+        image = request.getfixturevalue("busybox_image")
+    it = RealBench(place / "node", request.param, image)
+    settings = {
+        "Compute.AllowListedLocalPaths": [f"{place}/shared:rw", f"{place}/shared/*:rw"],
+        ADDRESSES: ["127.0.0.1"],
+    }
+    options = PluginOptions("n-test", it.settings.data_dir, settings.get, hidden=(it.settings.data_dir,))
+    it.extra_sources = {
+        "localdirectory": LocalDirectorySource(options),
+        "urldownload": UrlDownloadSource(options),
+    }
+    await it.peer.serve()
+    await it.start()
+    problem = it.node.info().compute_node_info.engine_problems.get(request.param)
+    if problem:
+        await it.stop()
+        if in_ci():
+            pytest.fail(f"{request.param} does not work here: {problem}", pytrace=False)
+        pytest.skip(problem)
+    yield it
+    for record in it.node.live():
+        await it.peer.cancel(record.execution)
+    await it.idle()
+    await it.stop()
+
+
+def local(path: Path, target: str, *, writable: bool = False) -> InputSource:
+    return an_input("localDirectory", target, SourcePath=str(path), ReadWrite=writable)
+
+
+async def until_there(path: Path) -> None:
+    async with asyncio.timeout(30):
+        while not path.exists():  # noqa: ASYNC110 - a job writes it, and tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def swapped_while_waiting(node: RealBench, slow: tuple[SlowServer, str], place: Path) -> str:
+    """Let one job swap what another one waits to mount; return what became of the latter."""
+    server, url = slow
+    swap = (
+        "cd /data; echo > up; until [ -e go ]; do sleep 0.05; done; "
+        f"mv wanted old && ln -s {place}/private wanted && echo > done"
+    )
+    await begin(node, node.shell(swap, input_sources=[local(place / "shared", "/data", writable=True)]))
+    await until_there(place / "shared/up")
+    inputs = [
+        local(place / "shared/wanted", "/inputs/wanted"),
+        an_input("urlDownload", "/inputs/slow", URL=url),
+    ]
+    victim = await begin(node, node.shell("cat /inputs/wanted/data", input_sources=inputs))
+    async with asyncio.timeout(30):
+        await server.asked.wait()
+    (place / "shared/go").touch()
+    await until_there(place / "shared/done")
+    server.go.set()
+    results = {}
+    for _ in range(2):
+        result = await ends(node)
+        results[result.execution_id] = result
+    ended = results[victim.id]
+    if isinstance(ended, RunResult):
+        assert ended.run_command_result is not None
+        return ended.run_command_result.stdout
+    assert isinstance(ended, ComputeError)
+    return str(ended.events[0].message if ended.events else ended)
+
+
+async def test_a_directory_that_another_job_swaps_while_its_job_waits_is_not_mounted(
+    node: RealBench, slow: tuple[SlowServer, str], place: Path
+) -> None:
+    if node.kind == "docker":
+        # The engine resolves the path itself, so what jobs could swap is not offered to it at all.
+        task = node.shell("true", input_sources=[local(place / "shared/wanted", "/inputs")])
+        bid = await node.peer.bid(make_execution(task))
+        assert not bid.accepted
+        assert "jobs may write to" in str(bid.events)
+        return
+    told = await swapped_while_waiting(node, slow, place)
+    assert SECRET not in told
+    assert "the input /inputs/wanted is not mounted: something else lies at" in told
+
+
+async def test_the_attack_works_on_a_node_that_resolves_the_path_again(
+    node: RealBench, slow: tuple[SlowServer, str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control."""
+    if node.kind == "docker":
+        monkeypatch.setattr("bacalhau_jupyter.sources.local._check_movable", lambda *_: None)
+        monkeypatch.setattr(
+            "bacalhau_jupyter.engines.docker.launch.check_inputs", lambda inputs, _component: list(inputs)
+        )
+    else:
+
+        def resolved(inputs: Sequence[InputMount], _component: str) -> list[InputMount]:
+            found = []
+            for mount in inputs:
+                path = Path(os.path.realpath(mount.path))
+                opened = beneath.open_path(path)
+                found.append(replace(mount, path=path, checked=beneath.file_id(opened)))
+                os.close(opened)
+            return found
+
+        monkeypatch.setattr(process_engine, "check_inputs", resolved)
+    assert await swapped_while_waiting(node, slow, place) == SECRET
