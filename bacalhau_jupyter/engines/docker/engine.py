@@ -273,7 +273,7 @@ class DockerEngine:
         driver: str,
         progress: Progress = no_progress,
     ) -> None:
-        daemon, node_id = self._connected(), self._options.node_id
+        daemon, node_id, own = self._connected(), self._options.node_id, self._options.data_dir
         image = docker_params(task_of(request.execution)).image
 
         def on_ended(follower: Follower, _state: dict[str, Any]) -> None:
@@ -285,7 +285,7 @@ class DockerEngine:
             elif any(unreadable(output.path) for output in request.outputs):
                 try:
                     with translated(daemon.endpoint.url):
-                        hand_over(daemon, found, node_id, unreadable)
+                        hand_over(daemon, found, node_id, own, unreadable)
                 except NetworkFailure:
                     raise
                 except BacalhauError as error:
@@ -303,7 +303,7 @@ class DockerEngine:
         await self._call(lambda: remains.remove(execution_id))
 
     def _remains(self) -> Remains:
-        return Remains(self._connected(), self._options.node_id)
+        return Remains(self._connected(), self._options.node_id, self._options.data_dir)
 
     async def _call(self, function: Callable[[], T], pool: ThreadPoolExecutor | None = None) -> T:
         url = self._connected().endpoint.url

@@ -63,7 +63,7 @@ def unremovable(directory: Path) -> bool:
 
 
 def hand_over(
-    daemon: Daemon, container: Mapping[str, Any], node_id: str, wanted: Callable[[Path], bool]
+    daemon: Daemon, container: Mapping[str, Any], node_id: str, own: Path, wanted: Callable[[Path], bool]
 ) -> None:
     """Make this process's user the owner of a container's results, where ``wanted`` says so.
 
@@ -71,6 +71,8 @@ def hand_over(
     ----------
     container
         What the engine's inspection of the container said.
+    own
+        The node's own directory: only what lies in there are results. Writable inputs belong to whom they belong.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def hand_over(
     found = [
         Path(mount["Source"])
         for mount in container.get("Mounts") or []
-        if mount.get("Type") == "bind" and mount.get("RW")
+        if mount.get("Type") == "bind" and mount.get("RW") and own in Path(mount["Source"]).parents
     ]
     hand_over_directories(
         daemon, str(container.get("Image", "")), [path for path in found if wanted(path)], node_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 
 from bacalhau_jupyter.engines.docker.daemon import Daemon, translated
 from bacalhau_jupyter.engines.docker.ownership import hand_over, unremovable
@@ -12,11 +13,12 @@ from bacalhau_jupyter.models.errors import BacalhauError
 
 
 class Remains:
-    """Containers and volumes of one node on one engine."""
+    """Containers and volumes of one node on one engine; ``own`` is the node's directory."""
 
-    def __init__(self, daemon: Daemon, node_id: str) -> None:
+    def __init__(self, daemon: Daemon, node_id: str, own: Path) -> None:
         self._daemon = daemon
         self._node_id = node_id
+        self._own = own
 
     def executions(self) -> list[str]:
         """Return the IDs of the executions that something is left of."""
@@ -52,5 +54,6 @@ class Remains:
         if os.geteuid() != 0:
             # What can't be handed over stays behind as files of another user: no reason to keep the container.
             with contextlib.suppress(BacalhauError), translated(self._daemon.endpoint.url):
-                hand_over(self._daemon, self._daemon.inspect(container) or {}, self._node_id, unremovable)
+                found = self._daemon.inspect(container) or {}
+                hand_over(self._daemon, found, self._node_id, self._own, unremovable)
         self._daemon.remove(container)
