@@ -44,6 +44,8 @@ ROUTES = [
     Route("GET", f"{API}/agent/config"),
     Route("GET", f"{API}/agent/authconfig"),
     Route("GET", f"{API}/agent/lease"),
+    Route("GET", f"{API}/agent/environments"),
+    Route("POST", f"{API}/agent/environments", body="python", weight=2),
     Route("GET", f"{API}/auth"),
     Route("GET", f"{API}/auth/{{text}}"),
     Route("POST", f"{API}/auth/{{method}}", body="authn"),
@@ -164,6 +166,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "stop": {"reason": "enough"},
     "rerun": {"JobVersion": 0, "Reason": "", "Namespace": ""},
     "node": {"Action": "approve", "Message": "", "NodeID": ""},
+    "python": {
+        "Executable": "/usr/bin/python3",
+        "Prefixes": ["/usr", "/opt/venv"],
+        "Paths": ["/proc/self/root"],
+    },
     "authn": {"Namespace": "", "Credential": None, "Name": "clientkey", "MethodData": "e30="},
 }
 WORDS = [

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from bacalhau_jupyter.client.client import Client
+from tests.client.test_notebooks import cell, notebook
 from tests.services.common import is_root
 from tests.services.node import ROOT, ServedNode, start_node
 
@@ -100,8 +102,14 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Other]:
             if directory.parent == Path("/tmp"):
                 break
     served = start_node(place / "repo", env={"PYTHONUSERBASE": str(place / "nobody")})
-    yield Other(prefix, place, served)
-    served.stop()
+    try:
+        with Client(served.url, api_key=served.key) as client:
+            runtime = client.info.compute_node_info.engine_runtimes.get("process", "")
+        if not runtime or (is_root() and "bubblewrap" not in runtime):
+            pytest.skip(f"no process engine here that shows a job of another user our packages: {runtime!r}")
+        yield Other(prefix, place, served)
+    finally:
+        served.stop()
 
 
 def test_what_the_kernel_imports_the_job_imports_and_the_node_is_told_once(other: Other) -> None:
@@ -152,3 +160,31 @@ def test_a_process_job_of_a_script_takes_the_environment_by_hand(other: Other) -
         "OUT inprefix",
         "OUT 42",
     ]
+
+
+def test_a_notebook_runs_with_a_kernel_of_its_own_environment(other: Other) -> None:
+    pytest.importorskip("nbclient")
+    kernels = other.place / "jupyter" / "kernels" / "other"
+    kernels.mkdir(parents=True)
+    argv = [other.python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "Other", "language": "python"}
+    (kernels / "kernel.json").write_text(json.dumps(spec))
+    text = json.dumps(notebook(cell("import sys, inprefix, inproject; print('ran by', sys.prefix)")))
+    (other.place / "a.ipynb").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "bacalhau_jupyter", "run-notebook", "a.ipynb", "--kernel", "other"],
+        env={
+            **os.environ,
+            "BACALHAU_DIR": str(other.served.repo.path),
+            "JUPYTER_PATH": str(other.place / "jupyter"),
+        },
+        cwd=other.place,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    if "which has no sockets" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    assert f"ran by {other.prefix}" in done.stdout

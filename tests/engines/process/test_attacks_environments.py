@@ -21,6 +21,7 @@ from bacalhau_jupyter.engines.process import bids, view
 from bacalhau_jupyter.engines.process.environments import Environments, Registered, Registry, check
 from bacalhau_jupyter.engines.process.environments.check import Place
 from bacalhau_jupyter.engines.process.params import PythonReference
+from bacalhau_jupyter.engines.process.tiers import Bubblewrap
 from bacalhau_jupyter.models.errors import BadRequest, EngineError
 from tests.engines.process.attackers import attacker, unconfined
 from tests.engines.process.bench import Bench, Result
@@ -319,6 +320,17 @@ async def test_what_is_swapped_between_the_last_check_and_the_mount_is_not_shown
     assert "REACHED" not in result.stdout
     with names_stay_the_same():
         assert "REACHED" in (await attack(bench, READ, target, **python)).stdout
+
+
+async def test_a_bubblewrap_that_binds_names_only_shows_what_was_registered(bench: Bench) -> None:
+    if not isinstance(bench.tier, Bubblewrap):
+        pytest.skip("nothing is mounted")
+    bench.tier._binds_descriptors = False
+    site, python = await a_user_site(bench)
+    (site / "mine.py").write_text("VALUE = 'shown'")
+    code = "print(open(__import__('sys').argv[1]).read())"
+    result = await bench.python(code, str(site / "mine.py"), Python=python)
+    assert "VALUE = 'shown'" in result.stdout, result
 
 
 async def test_an_environment_in_which_jobs_may_write_by_now_is_not_shown(bench: Bench) -> None:
