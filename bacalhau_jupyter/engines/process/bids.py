@@ -11,7 +11,7 @@ from bacalhau_jupyter.engines.process.environments import Environments, NotShown
 from bacalhau_jupyter.engines.process.environments.check import search_path
 from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Tier
 from bacalhau_jupyter.engines.process.params import ProcessParams, PythonReference, read_params
-from bacalhau_jupyter.engines.process.view import Pin, TooManyEntries, View
+from bacalhau_jupyter.engines.process.view import TooManyEntries, View
 from bacalhau_jupyter.models.environments import environment_hash
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.execution import Execution
@@ -47,10 +47,9 @@ def check(execution: Execution, tier: Tier, environments: Environments) -> tuple
     params = _params(task)
     _check_network(task)
     _check_gpu(task, execution)
-    known = _environment(params.python, environments)
-    python = [] if known is None else [Path(place.target) for place in known.places]
+    view = _view(params.python, environments)
+    python = list(view.pins)
     _check_targets(task, tier, python)
-    view = _view(known, environments)
     if host.is_root():
         _check_readable(python, tier)
     try:
@@ -60,8 +59,30 @@ def check(execution: Execution, tier: Tier, environments: Environments) -> tuple
     return params, view
 
 
-def _environment(python: PythonReference, environments: Environments) -> Registered | None:
-    """Return the registered environment that a spec means; names in the spec itself show nothing."""
+def _view(python: PythonReference, environments: Environments) -> View:
+    """Return what a job sees: the system directories and, as it is now, the registered environment that it names."""
+    known = _known(python, environments)
+    if known is None:
+        return View(host.system_paths(), environments.secrets)
+    try:
+        places = environments.registry.verify(known, environments.forbidden())
+    except NotShown as reason:
+        raise Refused(
+            f"{reason} (Engine.Params.Python): restart the kernel to register its Python again"
+        ) from None
+    pins = {Path(place.target): place for place in places}
+    return View(
+        shown=(*host.system_paths(), *pins),
+        hidden=environments.secrets,
+        left_out=tuple(known.left_out),
+        pins=pins,
+        sockets=tuple(Path(path) for path in known.sockets),
+        programs=tuple(search_path(known.description)),
+    )
+
+
+def _known(python: PythonReference, environments: Environments) -> Registered | None:
+    """Return the registered environment that a spec means; the names in the spec itself show nothing."""
     named = not python.description.is_empty
     if not (named or python.environment):
         return None
@@ -75,36 +96,12 @@ def _environment(python: PythonReference, environments: Environments) -> Registe
             "names (Engine.Params.Python): run the cell again from a kernel on this machine, or leave it out for "
             "the system's Python"
         )
-    try:
-        environments.registry.verify(known, environments.forbidden())
-    except NotShown as reason:
-        raise Refused(
-            f"{reason} (Engine.Params.Python): restart the kernel to register its Python again"
-        ) from None
     return known
 
 
 def _told(python: PythonReference) -> str:
     first = next(iter([*python.prefixes, *python.paths, python.executable]), "")
     return f"paths ({first[:200]!r} …)"
-
-
-def _view(known: Registered | None, environments: Environments) -> View:
-    if known is None:
-        return View(host.system_paths(), environments.secrets)
-    device = environments.registry.device
-    pins = {
-        Path(place.target): Pin(place.real, device(known, place.device), place.inode)
-        for place in known.places
-    }
-    return View(
-        shown=(*host.system_paths(), *pins),
-        hidden=environments.secrets,
-        left_out=tuple(known.left_out),
-        pins=pins,
-        sockets=tuple(Path(path) for path in known.sockets),
-        programs=tuple(search_path(known.description)),
-    )
 
 
 def _params(task: Task) -> ProcessParams:

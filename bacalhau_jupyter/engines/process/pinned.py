@@ -11,6 +11,9 @@ import os
 
 from bacalhau_jupyter.lib import beneath
 
+_NUMBERING_ANEW = ("fuse", "9p ")
+"""Types of file systems whose inode numbers are good for a moment only."""
+
 
 class Changed(Exception):
     """The path leads elsewhere now; the text completes "this node …"."""
@@ -25,6 +28,37 @@ def open_real(path: str) -> int:
         It does not exist, or some component is a link (``ELOOP``).
     """
     return beneath.open_path(path)
+
+
+def open_again(path: str, device: int, inode: int) -> int:
+    """Open a real path that must be what it was when it was registered; return the descriptor (``O_PATH``).
+
+    As `open_pinned`, but on file systems that number their files anew whenever they please only the way counts.
+    """
+    try:
+        return open_pinned(path, device, inode)
+    except Changed:
+        try:
+            descriptor = open_real(path)
+        except OSError as error:
+            raise Changed(f"can't show {path}: {error.strerror}") from None
+        found = os.fstat(descriptor)
+        if (device and found.st_dev != device) or not _numbers_anew(found.st_dev):
+            os.close(descriptor)
+            raise
+        return descriptor
+
+
+def _numbers_anew(device: int) -> bool:
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:  # noqa: PTH123
+            for line in mounts:
+                if line.split(" ", 3)[2] == wanted:
+                    return line.rpartition(" - ")[2].startswith(_NUMBERING_ANEW)
+    except OSError:
+        pass
+    return False
 
 
 def open_pinned(path: str, device: int, inode: int) -> int:

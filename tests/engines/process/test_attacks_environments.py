@@ -18,7 +18,7 @@ import pytest
 
 from bacalhau_jupyter.engines.base import EndReason
 from bacalhau_jupyter.engines.process import bids, view
-from bacalhau_jupyter.engines.process.environments import Environments, Registered, Registry, check
+from bacalhau_jupyter.engines.process.environments import Environments, Forbidden, Registered, Registry, check
 from bacalhau_jupyter.engines.process.environments.check import Place
 from bacalhau_jupyter.engines.process.params import PythonReference
 from bacalhau_jupyter.engines.process.tiers import Bubblewrap
@@ -57,7 +57,8 @@ def names_are_believed() -> Iterator[None]:
         return Registered(name="believed", description=description, places=places)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bids, "_environment", believed)
+        patch.setattr(bids, "_known", believed)
+        patch.setattr(Forbidden, "place", lambda *_: "")
         yield
 
 
@@ -66,12 +67,12 @@ def names_stay_the_same() -> Iterator[None]:
     """Show what was registered under its name, whatever that leads to by now: the engine without descriptors."""
     made = bids._view
 
-    def unpinned(known: Registered | None, environments: Environments) -> view.View:
-        return dataclasses.replace(made(known, environments), pins={})
+    def unpinned(python: PythonReference, environments: Environments) -> view.View:
+        return dataclasses.replace(made(python, environments), pins={})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bids, "_view", unpinned)
-        patch.setattr(Registry, "verify", lambda *_: None)
+        patch.setattr(Registry, "verify", lambda _, known, __: known.places)
         yield
 
 

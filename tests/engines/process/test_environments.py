@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.process import host
+from bacalhau_jupyter.engines.process import host, pinned
 from bacalhau_jupyter.engines.process.environments import Forbidden, NotShown, Registry, registry
 from bacalhau_jupyter.engines.process.environments.check import MAX_PATHS, Registered, check
 from bacalhau_jupyter.engines.process.environments.sockets import listening_below, sockets_below
-from bacalhau_jupyter.engines.process.pinned import Changed, open_pinned, open_real
+from bacalhau_jupyter.engines.process.pinned import Changed, open_again, open_pinned, open_real
 from bacalhau_jupyter.models.codec import convert
 from bacalhau_jupyter.models.environments import PythonDescription, environment_hash
 from tests.engines.process.pythons import SITE, make_python
@@ -299,6 +299,28 @@ def test_a_real_path_is_opened_without_following_links(tmp_path: Path) -> None:
     for device, inode in ((found.st_dev + 1, found.st_ino), (found.st_dev, found.st_ino + 1), (0, 0)):
         with pytest.raises(Changed, match="no longer"):
             open_pinned(str(tmp_path / "a" / "b"), device, inode)
+
+
+def test_where_files_are_numbered_anew_only_the_way_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    found = (tmp_path / "a").stat()
+    with pytest.raises(Changed, match="no longer"):
+        open_again(str(tmp_path / "a"), found.st_dev, found.st_ino + 1)
+    monkeypatch.setattr(pinned, "_numbers_anew", lambda device: device == found.st_dev)
+    os.close(open_again(str(tmp_path / "a"), found.st_dev, found.st_ino + 1))
+    with pytest.raises(Changed, match="no longer"):
+        open_again(str(tmp_path / "a"), found.st_dev + 1, found.st_ino)
+    (tmp_path / "a").rename(tmp_path / "b")
+    (tmp_path / "a").symlink_to("b")
+    with pytest.raises(Changed, match="link"):
+        open_again(str(tmp_path / "a"), found.st_dev, found.st_ino)
+
+
+def test_this_machine_s_disk_keeps_its_numbers(tmp_path: Path) -> None:
+    assert not pinned._numbers_anew(tmp_path.stat().st_dev)
+    assert not pinned._numbers_anew(0)
 
 
 def test_sockets_are_found_by_looking_and_by_asking_the_kernel(

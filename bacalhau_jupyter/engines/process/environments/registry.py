@@ -9,12 +9,13 @@ import threading
 import uuid
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process.environments.check import NotShown, Registered, check
+from bacalhau_jupyter.engines.process.environments.check import NotShown, Place, Registered, check
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden
-from bacalhau_jupyter.engines.process.pinned import Changed, open_pinned
+from bacalhau_jupyter.engines.process.pinned import Changed, open_again
 from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.environments import PythonDescription, environment_hash
 from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.spec import replace
 
 MAX_ENVIRONMENTS = 200
 """How many are kept; the ones registered longest ago go first."""
@@ -74,25 +75,28 @@ class Registry:
             return []
         return [known for name in names if (known := self.find(name)) is not None]
 
-    def verify(self, known: Registered, forbidden: Forbidden) -> None:
-        """Make sure that everything of an environment is what it was, and may still be shown.
+    def verify(self, known: Registered, forbidden: Forbidden) -> list[Place]:
+        """Make sure that everything of an environment is what it was, and may still be shown; return what it is now.
 
         Raises
         ------
         NotShown
             With the reason.
         """
+        places = []
         for place in known.places:
             try:
-                descriptor = open_pinned(place.real, self.device(known, place.device), place.inode)
+                descriptor = open_again(place.real, self.device(known, place.device), place.inode)
             except Changed as reason:
                 raise NotShown(str(reason)) from None
             try:
-                said = forbidden.place(Path(place.real), os.fstat(descriptor))
+                found = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
-            if said:
+            if said := forbidden.place(Path(place.real), found):
                 raise NotShown(f"does not show {place.real} to jobs: {said}")
+            places.append(replace(place, device=found.st_dev, inode=found.st_ino))
+        return places
 
     def device(self, known: Registered, device: int) -> int:
         """Return a device's number for comparison; 0 where the machine was started anew since."""
