@@ -11,7 +11,7 @@ from bacalhau_jupyter.engines.process.environments import Environments, NotShown
 from bacalhau_jupyter.engines.process.environments.check import search_path
 from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Tier
 from bacalhau_jupyter.engines.process.params import ProcessParams, PythonReference, read_params
-from bacalhau_jupyter.engines.process.view import TooManyEntries, View
+from bacalhau_jupyter.engines.process.view import Pin, TooManyEntries, View
 from bacalhau_jupyter.models.environments import environment_hash
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.execution import Execution
@@ -70,7 +70,7 @@ def _view(python: PythonReference, environments: Environments) -> View:
         raise Refused(
             f"{reason} (Engine.Params.Python): restart the kernel to register its Python again"
         ) from None
-    pins = {Path(place.target): place for place in places}
+    pins = {Path(place.target): Pin(place.real, place.device, place.inode) for place in places}
     return View(
         shown=(*host.system_paths(), *pins),
         hidden=environments.secrets,

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process.environments.check import Place
 from bacalhau_jupyter.engines.process.environments.sockets import listening_below
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.beneath import FileId
@@ -31,6 +30,18 @@ class TooManyEntries(NotPlaced):
 
 
 @dataclass(frozen=True)
+class Pin:
+    """What a shown path really is: where it lies, and what it must still be there when it is shown.
+
+    ``device`` 0 is not compared.
+    """
+
+    real: str
+    device: int
+    inode: int
+
+
+@dataclass(frozen=True)
 class View:
     """What of this host a job reads.
 
@@ -43,7 +54,7 @@ class View:
     left_out
         Import paths that were asked for in vain.
     pins
-        For each path that is shown by its descriptor, what it must be.
+        For each shown path that is shown by its descriptor, what it must be.
     sockets
         Real paths of sockets inside what is shown, as far as they are known.
     programs
@@ -53,7 +64,7 @@ class View:
     shown: tuple[Path, ...]
     hidden: tuple[Path, ...]
     left_out: tuple[str, ...] = ()
-    pins: Mapping[Path, Place] = field(default_factory=dict)
+    pins: Mapping[Path, Pin] = field(default_factory=dict)
     sockets: tuple[Path, ...] = ()
     programs: tuple[str, ...] = ()
 
@@ -65,7 +76,7 @@ class View:
                 kept[str(path)] = path
         return list(kept.values())
 
-    def pinned(self) -> list[tuple[Path, Place]]:
+    def pinned(self) -> list[tuple[Path, Pin]]:
         """Return the outermost paths that are shown by their descriptor."""
         return [(path, self.pins[path]) for path in self.outermost() if path in self.pins]
 
