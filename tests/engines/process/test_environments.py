@@ -314,7 +314,7 @@ def test_where_files_are_numbered_anew_only_the_way_counts(
         open_again(str(tmp_path / "a"), found.st_dev + 1, found.st_ino)
     (tmp_path / "a").rename(tmp_path / "b")
     (tmp_path / "a").symlink_to("b")
-    with pytest.raises(Changed, match="can.t show"):
+    with pytest.raises(Changed, match="can't show"):
         open_again(str(tmp_path / "a"), found.st_dev, found.st_ino)
 
 
