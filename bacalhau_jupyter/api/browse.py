@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -15,6 +16,7 @@ from bacalhau_jupyter.api.jobs import JOBS
 from bacalhau_jupyter.models.api import ListResultFilesResponse, ResultFile, ResultListing
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.names import from_wire, to_wire
 from bacalhau_jupyter.orchestrator.base import ExecutionQuery, OrchestratorService
 
 LIST_LIMIT = 10_000
@@ -43,7 +45,7 @@ class ResultFileBrowser:
         base = f"{JOBS}/{{id}}/results/files"
         return [
             web.get(base, self.list, allow_head=False),
-            web.get(f"{base}/{{execution}}/{{path:.+}}", self.download),
+            web.get(f"{base}/{{execution}}/{{path:(?s:.+)}}", self.download),
         ]
 
     async def list(self, request: web.Request) -> web.Response:
@@ -65,7 +67,7 @@ class ResultFileBrowser:
             status=200 if "Range" not in request.headers else 206,
             headers={
                 "Content-Type": "application/octet-stream",
-                "Content-Disposition": "attachment",
+                "Content-Disposition": _attachment(path),
                 "Content-Length": str(stop - start),
                 "Accept-Ranges": "bytes",
                 "X-Content-Type-Options": "nosniff",
@@ -148,6 +150,11 @@ class CleanUpRoutes:
     async def cache(self, request: web.Request) -> web.Response:
         """Remove the shared inputs; answer with what is gone."""
         return answer(request, await self._cleaner.clear_cache())
+
+
+def _attachment(path: str) -> str:
+    """Say under which name to save a file (RFC 6266); a name that is no UTF-8 has the form of `models.names`."""
+    return f"attachment; filename*=UTF-8''{quote(to_wire(from_wire(path.rpartition('/')[2])), safe='')}"
 
 
 def _range(text: str, size: int) -> tuple[int, int]:

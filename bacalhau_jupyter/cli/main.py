@@ -12,6 +12,7 @@ import click
 from bacalhau_jupyter.cli.grammar import bacalhau
 from bacalhau_jupyter.cli.grammar.output import Record, Table, Text
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.names import shown
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
@@ -67,6 +68,10 @@ class ShellSession:
             if error.result is not None and error.result.stderr and not logs:
                 click.echo(error.result.stderr.rstrip("\n"), err=True)
             raise
+        if result.left_out:
+            from bacalhau_jupyter.client.result_record import named
+
+            click.echo(f"left out of the results: {named(result.left_out)}", err=True)
         if logs:
             return None
         return Text(
@@ -129,6 +134,10 @@ def run(arguments: list[str]) -> int:
             click.echo(f"Hint: {error.hint}", err=True)
         return 1
     except BrokenPipeError:
+        return 1
+    except UnicodeError as error:
+        said = shown(str(getattr(error, "object", ""))[:80])
+        click.echo(f"Error: '{said}' is no UTF-8, which it has to be here", err=True)
         return 1
     except OSError as error:
         click.echo(f"Error: {error.strerror or error}", err=True)

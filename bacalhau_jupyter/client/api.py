@@ -183,7 +183,9 @@ class AsyncAPI(Connection):
 
     async def node(self, node_id: str) -> wire.GetNodeResponse:
         """Return one node by ID or unique ID prefix."""
-        return await self.request("GET", f"{_NODES}/{quote(node_id, safe='')}", wire.GetNodeResponse)
+        return await self.request(
+            "GET", f"{_NODES}/{quote(node_id, safe='', errors='surrogateescape')}", wire.GetNodeResponse
+        )
 
     async def agent_alive(self) -> wire.AgentAliveResponse:
         """Ask whether the node answers."""
@@ -251,7 +253,7 @@ class AsyncAPI(Connection):
 
 
 def _job(job: str) -> str:
-    return f"{_JOBS}/{quote(job, safe='')}"
+    return f"{_JOBS}/{quote(job, safe='', errors='surrogateescape')}"
 
 
 def _params(**values: str | int | bool) -> list[tuple[str, str]]:

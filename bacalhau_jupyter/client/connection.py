@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from bacalhau_jupyter.client.listener import check_listener
-from bacalhau_jupyter.models.codec import decode, encode
+from bacalhau_jupyter.models.codec import decode, encode, require_text
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, Unauthorized, error_from_envelope
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Connection:
         """
         import aiohttp
 
+        require_text(body)
+        require_text({"the request": [list(pair) for pair in dict(params).items()]})
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             async with self._open().request(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.names import is_text, shown, to_wire
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
 
 INLINE_LIMIT = 6 * 1024 * 1024
@@ -78,13 +79,16 @@ def upload(path: Path, to: str | None) -> InputSource:
                 f"{path} has {path.stat().st_size:,} bytes; a job carries {INLINE_LIMIT:,}",
                 hint=_TOO_BIG_HINT,
             )
+        if to is None and not is_text(path.name):
+            # No target in a spec could say so; in an archive names may be anything.
+            return inline_files({path.name: path.read_bytes()}, "/inputs", what=str(path))
         return inline(path.read_bytes(), to or f"/inputs/{path.name}", what=str(path))
     except OSError as error:
-        raise BadRequest(f"-i/--input: {path} can't be read: {error.strerror}") from error
+        raise BadRequest(f"-i/--input: {shown(str(path))} can't be read: {error.strerror}") from error
 
 
 def _source(media_type: str, raw: bytes, to: str, what: str) -> InputSource:
     if len(raw) > INLINE_LIMIT:
         raise BadRequest(f"{what} has {len(raw):,} bytes; a job carries {INLINE_LIMIT:,}", hint=_TOO_BIG_HINT)
     text = f"data:{media_type};base64,{base64.b64encode(raw).decode()}"
-    return InputSource(source=SpecConfig(type="inline", params={"URL": text}), alias=what, target=to)
+    return InputSource(source=SpecConfig(type="inline", params={"URL": text}), alias=to_wire(what), target=to)

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
+from bacalhau_jupyter.models.history import LEFT_OUT
 from bacalhau_jupyter.models.job import Job
+
+_NAMED = 3
+
+
+def named(lines: Sequence[str]) -> str:
+    """Name the first few of what was left out, and how many more there are."""
+    more = f"; and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+    return "; ".join(lines[:_NAMED]) + more
 
 
 class Finished:
@@ -32,6 +43,12 @@ class Finished:
             and (item.run_output.exit_code or item.compute_state.state_type is ExecutionStateType.COMPLETED)
         ]
         return next((code for code in codes if code), 0) if codes else None
+
+    @property
+    def left_out(self) -> list[str]:
+        """What the job left behind and that is not among its results, a line each: what it was, and why."""
+        told = [item.compute_state.details.get(LEFT_OUT, "") for item in self.executions if item.has_results]
+        return [line for text in told for line in text.split("\n") if line]
 
     @property
     def node(self) -> str:

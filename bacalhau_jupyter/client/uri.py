@@ -27,6 +27,7 @@ from bacalhau_jupyter.client.uri_hints import (
     nearest,
 )
 from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.spec import InputSource, ResultPath, SpecConfig
 
 DEFAULT_TARGET = "/inputs"
@@ -251,11 +252,23 @@ def _no_options(options: Mapping[str, str], what: str, flag: str = INPUT) -> Non
 def _key(uri: str, bucket: str) -> str:
     """Return what follows the bucket; a key may hold ? and #, which URLs split off, and escapes are decoded."""
     _, separator, rest = uri.partition("://")
-    return unquote(rest[len(bucket) :].lstrip("/")) if separator else ""
+    return _text(rest[len(bucket) :].lstrip("/"), uri) if separator else ""
+
+
+def _text(escaped: str, uri: str) -> str:
+    try:
+        text = unquote(escaped, errors="strict")
+        text.encode()
+    except UnicodeError:
+        raise BadRequest(
+            f"{INPUT} {shown(uri)} is no UTF-8, which a job spec has to be",
+            hint="name the directory above it instead: what lies in it may have any name",
+        ) from None
+    return text
 
 
 def _file(uri: str, options: Mapping[str, str]) -> SpecConfig:
-    path = unquote(uri.partition("://")[2])
+    path = _text(uri.partition("://")[2], uri)
     if not path:
         raise BadRequest(f"{INPUT} {uri!r} names no path", hint="use file:///path/on/the/node")
     params: dict[str, Any] = {"SourcePath": path}

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast, dataclass_transform
 import msgspec
 
 from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.names import is_text, shown, to_wire
 
 T = TypeVar("T")
 
@@ -44,8 +45,49 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
 
 def encode(value: object) -> bytes:
-    """Encode a model (or any plain data) as compact JSON."""
-    return msgspec.json.encode(value)
+    """Encode a model (or any plain data) as compact JSON; what is no text in it gets the form of `models.names`."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_as_text(msgspec.to_builtins(value)))
+
+
+def require_text(value: object) -> None:
+    """Check that UTF-8 can hold every text in a model or plain data.
+
+    Raises
+    ------
+    BadRequest
+        It can't; the member is named.
+    """
+    pending: list[tuple[str, Any]] = [("", msgspec.to_builtins(value))]
+    while pending:
+        path, item = pending.pop()
+        if isinstance(item, dict):
+            for key, member in item.items():
+                pending.append((f"{path}.{key}", member))
+                pending.append((f"a name in {path or 'it'}", key))
+        elif isinstance(item, list):
+            pending += [(f"{path}[{number}]", member) for number, member in enumerate(item)]
+        elif isinstance(item, str) and not is_text(item):
+            raise not_text(path.removeprefix("."), item)
+
+
+def not_text(what: str, value: str) -> BadRequest:
+    """Return the error for a value that is no text."""
+    return BadRequest(
+        f"{what} is not text: '{shown(value[:80])}' is no UTF-8",
+        hint="a file with such a name travels all the same when its directory is named",
+        component="Codec",
+    )
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if is_text(value) else to_wire(value)
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(item) for key, item in value.items()}
+    return [_as_text(item) for item in value] if isinstance(value, list) else value
 
 
 def to_plain(value: object) -> Any:

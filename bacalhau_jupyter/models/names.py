@@ -26,16 +26,27 @@ def is_text(name: str) -> bool:
     return True
 
 
-def to_wire(name: str) -> str:
-    """Return a file name as JSON can carry it: itself, unless it is no UTF-8 or looks like an escaped name."""
-    if not _SURROGATE.search(name) and from_wire(name) == name:
+def to_wire(path: str) -> str:
+    """Return a file name, or a path of them, as JSON can carry it.
+
+    Each name is itself, unless it is no UTF-8 or looks like an escaped name.
+    """
+    return "/".join(map(_to_wire, path.split("/")))
+
+
+def from_wire(text: str) -> str:
+    """Return the path that `to_wire` made ``text`` of; names that it never makes stay as they are."""
+    return "/".join(map(_from_wire, text.split("/")))
+
+
+def _to_wire(name: str) -> str:
+    if not _SURROGATE.search(name) and _from_wire(name) == name:
         return _tellable(name)
     escaped = _SURROGATE.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", _LITERAL.sub("%25", name))
     return _tellable(escaped)
 
 
-def from_wire(text: str) -> str:
-    """Return the file name that `to_wire` made ``text`` of; text that it never makes stays as it is."""
+def _from_wire(text: str) -> str:
     name = _ESCAPE.sub(lambda found: chr(0xDC00 + int(found[1], 16)) if found[1] else "%", text)
     return name if _canonical(name) == name else text
 

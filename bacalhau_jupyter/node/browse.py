@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.api import DataEntry, ListDataResponse
 from bacalhau_jupyter.models.errors import BadRequest, Forbidden, IOFailure, NotFound
-from bacalhau_jupyter.models.text import readable
+from bacalhau_jupyter.models.names import shown, to_wire
 from bacalhau_jupyter.sources.allowlist import KEY, AllowedPath, parse_allow_list, split_glob
 
 _COMPONENT = "DataBrowser"
@@ -97,13 +97,13 @@ class LocalPaths:
 
     def _list(self, uri: str, limit: int, token: str) -> ListDataResponse:
         allowed = parse_allow_list(self._allow_list())
-        path = unquote(uri.removeprefix(_FILE))
+        path = unquote(uri.removeprefix(_FILE), errors="surrogateescape")
         if (
             "\0" in path
             or len(path) > _PATH_LIMIT
             or any(len(os.fsencode(part)) > _NAME_LIMIT for part in path.split("/"))
         ):
-            raise BadRequest(f"{readable(path[:60])!r} is no path that a file can have", component=_COMPONENT)
+            raise BadRequest(f"{shown(path[:60])!r} is no path that a file can have", component=_COMPONENT)
         entries = self._entries(Path(path), allowed) if path else self._roots(allowed)
         entries.sort(key=lambda entry: (entry.kind != "directory", entry.name))
         first = page_start(token)
@@ -120,20 +120,24 @@ class LocalPaths:
         real = Path(os.path.realpath(path))
         if not path.is_absolute() or not _is_shown(real, allowed) or self._is_hidden(real):
             raise Forbidden(
-                f"this node does not share {readable(str(path)[:200])}",
+                f"this node does not share {shown(str(path)[:200])}",
                 hint=f"the node's owner can add it to {KEY}",
                 component=_COMPONENT,
             )
         try:
             found = [self._describe(real / name, name, allowed) for name in _names(real)]
         except beneath.Changed:
-            raise Forbidden(f"{path} changed while it was looked at", component=_COMPONENT) from None
+            raise Forbidden(
+                f"{shown(str(path))} changed while it was looked at", component=_COMPONENT
+            ) from None
         except FileNotFoundError:
-            raise NotFound(f"{path} does not exist", component=_COMPONENT) from None
+            raise NotFound(f"{shown(str(path))} does not exist", component=_COMPONENT) from None
         except NotADirectoryError:
-            raise BadRequest(f"{path} is a file", component=_COMPONENT) from None
+            raise BadRequest(f"{shown(str(path))} is a file", component=_COMPONENT) from None
         except OSError as error:
-            raise IOFailure(f"{path} can't be listed: {error.strerror}", component=_COMPONENT) from error
+            raise IOFailure(
+                f"{shown(str(path))} can't be listed: {error.strerror}", component=_COMPONENT
+            ) from error
         return [entry for entry in found if entry is not None]
 
     def _describe(self, path: Path, name: str, allowed: Sequence[AllowedPath]) -> DataEntry | None:
@@ -143,15 +147,14 @@ class LocalPaths:
             return None
         try:
             info = real.stat()
-            str(path).encode()
-        except (OSError, UnicodeEncodeError):
+        except OSError:
             return None
         is_directory = real.is_dir()
         if not (is_directory or real.is_file()) or not os.access(real, os.R_OK):
             return None
         return DataEntry(
-            name=name,
-            uri=_FILE + quote(str(path), safe=_SAFE),
+            name=to_wire(name),
+            uri=_FILE + quote(os.fsencode(path), safe=_SAFE),
             kind="directory" if is_directory else "file",
             size=0 if is_directory else info.st_size,
             modify_time=info.st_mtime_ns,

@@ -13,6 +13,7 @@ from pathlib import Path
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.api import ResultFile
 from bacalhau_jupyter.models.errors import BadRequest, NotFound
+from bacalhau_jupyter.models.names import from_wire, shown, to_wire
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.node.results import removed
 from bacalhau_jupyter.publishers.local import mark_read, result_path
@@ -49,6 +50,20 @@ class _Open:
             self._sizes = {entry.path: entry.size for entry in entries if entry.kind is EntryKind.FILE}
         return self._sizes
 
+    async def named(self, path: str) -> str:
+        """Return the file that a name of the listing means (see `models.names`), or one that is spelled as it is.
+
+        Raises
+        ------
+        NotFound
+            There is no such file.
+        """
+        sizes = await self.sizes()
+        for name in (from_wire(path), path):
+            if name in sizes:
+                return name
+        raise NotFound(f"the result holds no file {shown(path[:200])}", component=_COMPONENT)
+
 
 class NodeResultFiles:
     """Opens results where they were published, with this node's credentials.
@@ -81,22 +96,24 @@ class NodeResultFiles:
         """Return every entry of a result."""
         async with self._opened(reference) as found:
             return [
-                ResultFile(path=entry.path, size=entry.size, kind=entry.kind.value, target=entry.target)
+                ResultFile(
+                    path=to_wire(entry.path),
+                    size=entry.size,
+                    kind=entry.kind.value,
+                    target=to_wire(entry.target),
+                )
                 for entry in await found.reader.entries()
             ]
 
     async def size(self, reference: SpecConfig, path: str) -> int:
         """Return the bytes of one file; raises NotFound where there is no such file."""
         async with self._opened(reference) as found:
-            size = (await found.sizes()).get(path)
-        if size is not None:
-            return size
-        raise NotFound(f"the result holds no file {path[:200]}", component=_COMPONENT)
+            return (await found.sizes())[await found.named(path)]
 
     async def read(self, reference: SpecConfig, path: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """Yield a part of one file."""
         async with self._opened(reference) as found:
-            async for chunk in found.reader.read(path, start, stop):
+            async for chunk in found.reader.read(await found.named(path), start, stop):
                 yield chunk
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ import click
 
 from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.job import Job, JobFailed, JobResult
+from bacalhau_jupyter.client.result_record import named
 from bacalhau_jupyter.client.watch import Output
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.job import JobStateType
@@ -235,4 +236,6 @@ def _summary(status: Status, result: JobResult) -> str:
         parts.append(f"on {status.node[:10]}")
     if status.results:
         parts.append(f"results: {status.results}")
+    if result.left_out:
+        parts.append(f"left out: {named(result.left_out)}")
     return " · ".join(parts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
 
@@ -22,6 +23,9 @@ ENVIRONMENTS = ("agent", "environments")
 _JOBS = ("orchestrator", "jobs")
 # What RFC 3986 allows in a segment, apart from letters and digits; a semicolon starts parameters for some servers.
 _SAFE = "-._~!$&'()*+,=:@"
+# api, v1, orchestrator, jobs, ID, results, files, execution
+_FILES_FROM = 8
+_MOST_LAYERS = 8
 _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Jupyter's own parameters: a login token must never reach the cluster.
@@ -46,7 +50,8 @@ class Target:
     @property
     def path(self) -> str:
         """The one spelling of this path, percent-encoded, from ``/api/v1`` on."""
-        return "/" + "/".join(quote(part, safe=_SAFE) for part in (*API, *self.segments))
+        parts = (*API, *self.segments)
+        return "/" + "/".join(quote(part, safe=_SAFE, errors="surrogateescape") for part in parts)
 
     @property
     def path_and_query(self) -> str:
@@ -86,7 +91,8 @@ class Target:
 def parse(raw_path: str, raw_query: str = "") -> Target:
     """Read the path of a request, from ``/api/v1`` on, as it came: still percent-encoded.
 
-    A path has one meaning only: what could be read in two ways is refused instead of tidied up.
+    A path has one meaning only: what could be read in two ways is refused instead of tidied up. Below a job's result
+    files, names come from jobs: there everything passes that leads nowhere else, however often it is decoded.
 
     Raises
     ------
@@ -101,7 +107,9 @@ def parse(raw_path: str, raw_query: str = "") -> Target:
     parts = raw_path.split("/")
     if parts[0] != "" or len(parts) < 2:
         raise _outside()
-    segments = tuple(_segment(part) for part in _without_trailing_slash(parts[1:]))
+    given = _without_trailing_slash(parts[1:])
+    names = _FILES_FROM if _names_a_file(given) else len(given)
+    segments = (*map(_segment, given[:names]), *map(_file_name, given[names:]))
     if segments[:2] != API or len(segments) < 3:
         raise _outside()
     if tuple(_leniently(part) for part in segments[2 : 2 + len(ENVIRONMENTS)]) == ENVIRONMENTS:
@@ -137,6 +145,37 @@ def _segment(raw: str) -> str:
 def _leniently(text: str) -> str:
     """Read a segment as the most lenient server might."""
     return unicodedata.normalize("NFKC", text).partition(";")[0].strip().casefold()
+
+
+def _names_a_file(parts: Sequence[str]) -> bool:
+    return (
+        len(parts) > _FILES_FROM
+        and tuple(parts[: len(API) + len(_JOBS)]) == (*API, *_JOBS)
+        and parts[_FILES_FROM - 3 : _FILES_FROM - 1] == ["results", "files"]
+    )
+
+
+def _file_name(raw: str) -> str:
+    """Decode one name of a result file: any bytes but what could lead elsewhere, to any server."""
+    if not raw.isascii() or "%" in _ESCAPE.sub("", raw):
+        raise _refused("it is not properly percent-encoded")
+    text = form = unquote_to_bytes(raw).decode("utf-8", "surrogateescape")
+    for _ in range(_MOST_LAYERS):
+        _check_name(form)
+        again = unquote_to_bytes(form.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+        if again == form:
+            return text
+        form = again
+    raise _refused("it is encoded too often")
+
+
+def _check_name(form: str) -> None:
+    for spelled in (form, unicodedata.normalize("NFKC", form)):
+        if "/" in spelled or "\0" in spelled:
+            raise _refused("a segment holds a separator or a control character")
+        for part in spelled.partition(";")[0].split("\\"):
+            if not part.strip(". "):
+                raise _refused("it has an empty or a dot segment")
 
 
 def _query(raw: str) -> str:

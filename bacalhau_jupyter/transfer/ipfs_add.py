@@ -134,9 +134,7 @@ class _Form:
             if item.kind is EntryKind.DIRECTORY:
                 yield self._header(item.name, _DIRECTORY) + b"\r\n"
             elif item.kind is EntryKind.LINK:
-                # Each part of it is the name of an entry here.
-                said = "/".join(map(to_wire, item.target.split("/")))
-                yield self._header(item.name, _LINK) + said.encode() + b"\r\n"
+                yield self._header(item.name, _LINK) + to_wire(item.target).encode() + b"\r\n"
             elif (descriptor := self._source.open(item)) is not None:
                 yield self._header(item.name, _FILE)
                 yield from self._contents(item, descriptor)
@@ -145,8 +143,7 @@ class _Form:
         yield f"--{self._boundary}--\r\n".encode()
 
     def _header(self, name: str, kind: str) -> bytes:
-        named = "/".join(map(to_wire, name.split("/")))
-        filename = quote(f"{_ROOT}/{named}".rstrip("/"), safe="")
+        filename = quote(f"{_ROOT}/{to_wire(name)}".rstrip("/"), safe="")
         head = (
             f'--{self._boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
             f"Content-Type: {kind}\r\n\r\n"

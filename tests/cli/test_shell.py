@@ -219,6 +219,41 @@ def test_a_poor_locale_is_no_stack_trace(shell: Shell) -> None:
     assert "- ??" in done.stdout
 
 
+ODD = os.fsdecode(b"caf\xe9")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("docker", "run", "--name", ODD, "busybox"), r"Error: Job.Name is not text: 'caf\xe9' is no UTF-8"),
+        (("docker", "run", "busybox", "--", "echo", ODD), r"is not text: 'caf\xe9' is no UTF-8"),
+        (("docker", "run", "-i", f"file:///{ODD}", "busybox"), r"file:///caf\xe9 is no UTF-8"),
+        (("docker", "run", "-i", "file:///caf%E9", "busybox"), r"file:///caf%E9 is no UTF-8"),
+        (("docker", "run", "-i", f"./{ODD}", "busybox"), r"caf\xe9 can't be read: No such file"),
+        (("job", "describe", ODD), "caf%E9"),
+        (("job", "list", "--labels", ODD), "Error: "),
+        (("job", "run", ODD), "can't be read: No such file"),
+        ((ODD,), "Error: No such command"),
+    ],
+)
+def test_an_argument_that_is_no_text_is_told_in_a_sentence(
+    shell: Shell, words: tuple[str, ...], sentence: str
+) -> None:
+    done = shell(*words)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert sentence in done.stderr
+
+
+def test_a_file_whose_name_is_no_text_can_be_an_input(
+    shell: Shell, tmp_path: Path, busybox_image: str
+) -> None:
+    (tmp_path / ODD).write_text("odd")
+    words = ("docker", "run", "-i", ODD, "--follow", busybox_image, "--", "sh", "-c", "cat /inputs/caf*")
+    done = shell(*words)
+    assert done.stdout.endswith("odd"), done.stderr
+
+
 def test_an_address_where_nothing_listens_says_so(shell: Shell) -> None:
     done = shell("job", "list", BACALHAU_API_HOST="127.0.0.1", BACALHAU_API_PORT="9")
     assert done.returncode == 1

@@ -13,11 +13,12 @@ import docker
 import pytest
 
 from bacalhau_jupyter import Client
-from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.client.job import Job, JobFailed
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.spec import InputSource, ResultPath, SpecConfig, Task
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory
+from tests.services.s3 import S3Server
 
 UID = 1600
 DISABLED = {"docker": "process", "process": "docker"}
@@ -76,12 +77,7 @@ def submit(client: Client, engine: str, image: str, script: str, **members: Any)
 
 
 def left_out(job: Job) -> list[str]:
-    return [
-        line
-        for item in job.executions()
-        for line in item.compute_state.details.get("LeftOut", "").split("\n")
-        if line
-    ]
+    return job.outcome().left_out
 
 
 def test_a_link_out_of_the_results_is_left_out_and_the_job_runs_once(run: Run) -> None:
@@ -90,6 +86,9 @@ def test_a_link_out_of_the_results_is_left_out_and_the_job_runs_once(run: Run) -
     assert result.ls() == ["exitCode", "outputs/answer", "stderr", "stdout"]
     assert left_out(job) == ["outputs/lib → /usr/lib/anything (a link out of the results)"]
     assert len(job.executions()) == 1
+    (told,) = (row.event for row in job.history() if "left out" in row.event.message)
+    assert told.topic == "Publishing Results"
+    assert told.details["LeftOutCount"] == "1"
 
 
 PRIVATE = {
@@ -159,3 +158,21 @@ def test_an_image_without_chown_is_no_trouble(
         api.remove_container(made, force=True)
         api.remove_image(bare, force=True)
         api.close()
+
+
+def test_a_result_that_can_not_be_published_is_kept_and_the_job_does_not_run_again(
+    node_factory: NodeFactory, docker_engine: str, s3_server: S3Server, tmp_path: Path
+) -> None:
+    credentials = s3_server.environment()
+    served = node_factory("-c", "Engines.Disabled=docker", env=credentials)
+    with Client(served.url, api_key=served.key) as client:
+        params = {"Bucket": "no-such-bucket", "Key": "k", "Endpoint": s3_server.url, "Region": "us-east-1"}
+        publisher = SpecConfig(type="s3", params=params)
+        job = submit(client, "process", "", "echo said; echo x > outputs/a", publisher=publisher)
+        with pytest.raises(JobFailed, match="there is no such bucket; they are kept on the node") as caught:
+            job.result()
+        assert len(job.executions()) == 1
+        assert caught.value.result is not None
+        assert caught.value.result.stdout == "said\n"
+        assert caught.value.result.text("outputs/a") == "x\n"
+        assert (job.get(tmp_path / "got") / "outputs/a").read_text() == "x\n"

@@ -48,7 +48,7 @@ async def test_a_result_is_listed_and_read_file_by_file(node_config: MakeConfig)
         url = f"{JOBS}/{job}/results/files/{found['ExecutionID']}/outputs/d/a%20b%20%C3%BC.txt"
         async with session.get(url) as answer:
             assert (answer.status, await answer.read()) == (200, text)
-            assert answer.headers["Content-Disposition"] == "attachment"
+            assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''a%20b%20%C3%BC.txt"
             assert answer.headers["Content-Type"] == "application/octet-stream"
         for given, expected in {
             "bytes=0-9": text[:10],

@@ -155,6 +155,49 @@ def test_whatever_passes_stays_below_the_api_and_means_the_same_when_read_again(
     assert paths.parse(target.path) == target
 
 
+FILE = "/api/v1/orchestrator/jobs/j/results/files/e/"
+
+
+@pytest.mark.parametrize(
+    "name", ["a%0Ab", "caf%E9.txt", "caf%25E9.txt", "a%2520b", "a%5Cb", "a%3Bb", "100%25", "%C3%A9"]
+)
+def test_a_result_file_may_have_any_name_that_leads_nowhere_else(name: str) -> None:
+    assert paths.parse(f"{FILE}outputs/{name}").path == f"{FILE}outputs/{name}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        "%2e%2e",
+        "%252e%252e",
+        "a%2Fb",
+        "a%252Fb",
+        "a%25252Fb",
+        "..%5C..",
+        "%2e.%3Bx",
+        "a%00",
+        "a%2500",
+        ".",
+        "%ef%bc%8e",
+    ],
+)
+def test_a_result_file_whose_name_could_lead_elsewhere_is_refused(name: str) -> None:
+    with pytest.raises(BadRequest):
+        paths.parse(f"{FILE}outputs/{name}/x")
+
+
+@settings(max_examples=2000)
+@given(st.lists(st.sampled_from([*PIECES, "%E9", "%0A", "%25", "%5C"]), min_size=1, max_size=12).map("".join))
+def test_whatever_name_passes_stays_among_the_files_however_the_cluster_reads_it(tail: str) -> None:
+    try:
+        target = paths.parse(FILE + tail)
+    except BacalhauError:
+        return
+    assert as_other_servers_read(target.path).startswith(FILE.rstrip("/"))
+    assert paths.parse(target.path) == target
+
+
 def test_what_belongs_to_jupyter_is_taken_out_of_the_query() -> None:
     query = "token=secret&Token=x&labels=a%3Db&labels=c&_xsrf=2&next_token=t&follow="
     assert paths.parse("/api/v1/x", query).query == "labels=a%3Db&labels=c&next_token=t&follow="

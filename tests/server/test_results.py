@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,29 @@ async def test_one_file_of_a_large_result_is_read_through_the_gateway_without_th
         await asyncio.to_thread(look)
     finally:
         await asyncio.to_thread(relay.close)
+
+
+async def test_names_that_are_no_text_are_downloaded_through_the_gateway(
+    start_jupyter: Starter, node_factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = node_factory()
+    monkeypatch.setenv("BACALHAU_API_HOST", "127.0.0.1")
+    monkeypatch.setenv("BACALHAU_API_PORT", served.url.rpartition(":")[2])
+    monkeypatch.setenv("BACALHAU_API_KEY", served.repo.api_key())
+    jupyter = await start_jupyter("/user/x/")
+
+    def look() -> None:
+        gateway = f"http://127.0.0.1:{jupyter.port}/user/x/bacalhau"
+        with Client(gateway, api_key=TOKEN) as client:
+            body = "for n in (b'caf\\xe9', b'a\\nb', b'a%20b'):\n    open(b'outputs/' + n, 'wb').write(n)"
+            job = client.submit(process(f'python3 -c "{body}"'))
+            result = job.result()
+            (execution,) = job.executions()
+            assert "outputs/caf\udce9" in result.ls()
+        base = f"{gateway}/api/v1/orchestrator/jobs/{job.id}/results/files/{execution.id}/outputs/"
+        for form, content in (("caf%25E9", b"caf\xe9"), ("a%0Ab", b"a\nb"), ("a%2520b", b"a%20b")):
+            request = urllib.request.Request(base + form, headers={"Authorization": f"token {TOKEN}"})
+            with urllib.request.urlopen(request) as answer:
+                assert answer.read() == content, form
+
+    await asyncio.to_thread(look)

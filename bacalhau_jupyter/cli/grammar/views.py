@@ -8,7 +8,7 @@ from bacalhau_jupyter.cli.grammar.output import Record, Table
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.history import JobHistory
+from bacalhau_jupyter.models.history import LEFT_OUT, JobHistory
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.node import NodeState
 
@@ -136,6 +136,11 @@ def job_record(job: Job, executions: Sequence[Execution], history: Sequence[JobH
         ("Summary", dict(counts)),
         ("Job History", history_table(history)),
         ("Executions", executions_table(executions)),
+    ]
+    sections += [
+        (f"Execution {short_id(item.id)} Left Out", item.compute_state.details[LEFT_OUT])
+        for item in executions
+        if item.compute_state.details.get(LEFT_OUT)
     ]
     sections += [
         (f"Execution {short_id(item.id)} Logs", item.run_output.stdout + item.run_output.stderr)

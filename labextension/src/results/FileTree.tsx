@@ -3,7 +3,7 @@ import * as React from 'react';
 import { IFileRef, IListing } from '../api/files';
 import { useBacalhau } from '../components/context';
 import { bytes } from '../format/units';
-import { isPlain, visibleName } from './paths';
+import { isInside, isPlain, visibleName } from './paths';
 import { IBranch, ILine, lines, STEP, treeOf } from './tree';
 
 /** The files of one result, with the keyboard of the ARIA pattern: arrows move, open and close, Enter opens. */
@@ -103,6 +103,7 @@ function Row(props: {
   const { trans, api } = useBacalhau();
   const { file } = branch;
   const name = visibleName(branch.name);
+  const inside = isInside(branch.path);
   const plain = isPlain(branch.path);
   return (
     <li
@@ -112,7 +113,13 @@ function Row(props: {
       aria-selected={props.isActive}
       tabIndex={props.isActive ? 0 : -1}
       style={{ paddingInlineStart: `${depth * 14 + 4}px` }}
-      title={plain ? name : trans.__('This name could lead elsewhere; it is not opened.')}
+      title={
+        plain
+          ? name
+          : inside
+            ? trans.__('This name holds characters that can’t be seen; it is not opened.')
+            : trans.__('This name could lead elsewhere; it is not opened.')
+      }
       data-kind={more > 0 ? 'more' : file === null ? 'directory' : (file.Kind ?? 'file')}
       onClick={props.onClick}
     >
@@ -130,11 +137,11 @@ function Row(props: {
           {file !== null && file.Kind !== 'link' && (
             <>
               <span className="jp-Bacalhau-duration">{bytes(file.Size ?? 0)}</span>
-              {plain && (
+              {inside && (
                 <a
                   className="jp-Bacalhau-iconButton"
                   href={api.files.url({ job, execution, path: branch.path })}
-                  download={branch.name}
+                  download={name}
                   title={trans.__('Download')}
                   aria-label={trans.__('Download %1', name)}
                   tabIndex={props.isActive ? 0 : -1}

@@ -43,15 +43,18 @@ export function kindOf(path: string): Kind {
 const HOSTILE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/;
 const HOSTILE_ALL = new RegExp(HOSTILE, 'g');
 
-/** Whether a path stays inside its result and reads as what it is. */
-export function isPlain(path: string): boolean {
+/** Whether a path stays inside its result, whatever else is in its names. */
+export function isInside(path: string): boolean {
   return (
     path.length > 0 &&
     path.length <= 4096 &&
-    !HOSTILE.test(path) &&
-    !path.includes('\\') &&
-    path.split('/').every(part => part !== '' && part !== '.' && part !== '..')
+    path.split('/').every(part => part.split('\\').every(piece => !/^[. ]*$/.test(piece)))
   );
+}
+
+/** Whether a path stays inside its result and reads as what it is. */
+export function isPlain(path: string): boolean {
+  return isInside(path) && !HOSTILE.test(path) && !path.includes('\\');
 }
 
 /** A name as it is shown: what can't be seen is spelled out. */

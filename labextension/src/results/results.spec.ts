@@ -1,6 +1,6 @@
 import { ResultFilesApi } from '../api/files';
 import { FakeTransport } from '../testing/transport';
-import { drivePath, isPlain, kindOf, parseDrivePath, visibleName } from './paths';
+import { drivePath, isInside, isPlain, kindOf, parseDrivePath, visibleName } from './paths';
 import { NotShown, parseRows, readHead, wholeLines } from './read';
 import { lines, STEP, treeOf } from './tree';
 
@@ -12,6 +12,14 @@ describe('paths', () => {
 
   it.each(['a', 'outputs/a b.csv', 'ü/日本.txt', 'a..b', '.hidden'])('takes %j', path =>
     expect(isPlain(path)).toBe(true)
+  );
+
+  it.each(['outputs/a\nb', 'caf%E9.txt', 'a\u202eb', '...a', 'a\\b'])('lets %j be downloaded', path =>
+    expect(isInside(path)).toBe(true)
+  );
+
+  it.each(['', '..', 'a/../b', 'a//b', 'a/ ./b', 'a/..\\..', '...'])('lets %j lead nowhere', path =>
+    expect(isInside(path)).toBe(false)
   );
 
   it('names files on the drive and reads them back, and nothing else', () => {
