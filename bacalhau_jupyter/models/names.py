@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 
+from bacalhau_jupyter.models.text import readable
+
 _HIGH = "[89A-F][0-9A-F]"
 _SURROGATE = re.compile("[\udc80-\udcff]")
 _LITERAL = re.compile(f"%(?=(?:25)*{_HIGH})")
 _ESCAPE = re.compile(f"%(?:25(?=(?:25)*{_HIGH})|({_HIGH}))")
-_ODD = re.compile("[\udc80-\udcff]|[^\\x20-\\x7e]")
 
 
 def is_text(name: str) -> bool:
@@ -54,16 +55,9 @@ def _from_wire(text: str) -> str:
 def shown(name: str) -> str:
     r"""Return a file name for people: on one line, without what changes a terminal or the direction of text.
 
-    Bytes that are no UTF-8 show as ``\xe9``, a line feed as ``\n``. Nothing else may be read from it.
+    Bytes that are no UTF-8 show as ``\xe9``, a line feed as ``\x0a``. Nothing else may be read from it.
     """
-    return _ODD.sub(_visible, name)
-
-
-def _visible(found: re.Match[str]) -> str:
-    char = found[0]
-    if "\udc80" <= char <= "\udcff":
-        return f"\\x{ord(char) - 0xDC00:02x}"
-    return char if char.isprintable() else char.encode("unicode_escape").decode()
+    return readable(_SURROGATE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", name))
 
 
 def _canonical(name: str) -> str:
