@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -223,3 +224,49 @@ async def test_a_job_has_no_second_system_call_table(bench: Bench, body: str) ->
     result = await bench.python(attacker(body), "")
     assert "TRIED" in result.stdout
     assert "REACHED" not in result.stdout
+
+
+ON_THE_KERNEL = {
+    "bpf": "return libc.syscall(321, 0, struct.pack('IIII112x', 2, 4, 4, 1), 128) >= 0",
+    "perf_event_open": "return libc.syscall(298, struct.pack('IIQ112x', 1, 128, 0), 0, -1, -1, 0) >= 0",
+    "userfaultfd": "return libc.syscall(323, 1) >= 0",
+    "memfd_secret": "return libc.syscall(447, 0) >= 0",
+    "add_key": "return libc.syscall(248, b'user', b'bacalhau-test', b'x', ctypes.c_size_t(1), -2) >= 0",
+    "a file's handle": """
+    handle, mount = ctypes.create_string_buffer(struct.pack("Ii", 128, 0), 136), ctypes.c_int()
+    return libc.name_to_handle_at(-100, b"/usr", handle, ctypes.byref(mount), 0) == 0""",
+    "fanotify": "return libc.syscall(300, 0x200, 0) >= 0",
+    "ALG": "socket.socket(38, socket.SOCK_SEQPACKET); return True",
+    "the kernel's log": "return libc.klogctl(10, None, 0) > 0",
+    "memory that is also code": "return libc.personality(0x400000) != -1",
+    "typing into a terminal": """
+    import fcntl
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, 0x5412, b"x")
+    return True""",
+    "the mount table": "return libc.syscall(458, struct.pack('IIQQ', 24, 0, 2**64 - 1, 0), bytes(800), 100, 0) >= 0",
+}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are those of x86-64")
+@pytest.mark.parametrize("name", ON_THE_KERNEL)
+async def test_a_job_gets_nothing_of_the_kernel_s_administration(bench: Bench, name: str) -> None:
+    code = attacker(ON_THE_KERNEL[name])
+    if "REACHED" not in unconfined(code, ""):
+        pytest.skip("this machine refuses it to everybody")
+    result = await bench.python(code, "")
+    assert "TRIED" in result.stdout, result
+    assert "REACHED" not in result.stdout, result
+
+
+async def test_a_job_opens_no_message_queue_of_the_host(bench: Bench) -> None:
+    name = f"bacalhau-test-{os.getpid()}"
+    make = attacker("return libc.syscall(240, target.encode(), os.O_CREAT | os.O_RDWR, 0o666, None) >= 0")
+    if platform.machine() != "x86_64" or "REACHED" not in unconfined(make, name):
+        pytest.skip("no message queues here")
+    try:
+        await assert_only_unconfined(
+            bench, "return libc.syscall(240, target.encode(), os.O_RDWR, 0, None) >= 0", name
+        )
+    finally:
+        unconfined(attacker("libc.syscall(241, target.encode())"), name)

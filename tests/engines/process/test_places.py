@@ -14,7 +14,10 @@ from bacalhau_jupyter.engines.process import ProcessEngine
 from tests.engines.process import container_check
 from tests.services.common import ServiceUnavailableError
 
-ONLY = ["-k", "test_attacks or test_neighbours or test_whole or restarted or probe or body"]
+ONLY = [
+    "-k",
+    "test_attacks or test_neighbours or test_whole or test_system_calls or restarted or probe or body",
+]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 

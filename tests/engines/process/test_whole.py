@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,12 +88,12 @@ def works(name: str, bench: Bench) -> bool:
     return name not in NEEDS_SHARED_MEMORY and name != "terminal"
 
 
-async def run(bench: Bench, name: str) -> Result:
+async def run(bench: Bench, name: str, **options: Any) -> Result:
     code = (
         f"open('outputs/job.py', 'w').write({SCRIPT!r})\n"
         f"import os, sys; os.execv(sys.executable, [sys.executable, 'outputs/job.py', {name!r}])"
     )
-    return await bench.python(code)
+    return await bench.python(code, **options)
 
 
 @pytest.mark.parametrize("name", PRINTED)
@@ -107,6 +108,16 @@ async def test_what_python_programs_use_works_or_fails_in_one_sentence(bench: Be
         assert last.startswith("bacalhau: this job was a restricted process"), result
         assert "bubblewrap" in last
         assert result.stderr.count("bacalhau:") == 1
+
+
+@pytest.mark.parametrize("name", ["managed", "pooled forkserver"])
+async def test_the_host_s_network_costs_local_sockets_and_says_so(bench: Bench, name: str) -> None:
+    result = await run(bench, name, host_network=True)
+    assert result.outcome.exit_code == 1, result
+    last = result.stderr.rstrip().splitlines()[-1]
+    assert last.startswith("bacalhau: this job ")
+    assert "no local sockets" in last or "no /dev/shm" in last
+    assert (await run(bench, "asyncio", host_network=True)).stdout.strip() == "child"
 
 
 async def test_a_program_that_fails_for_its_own_reasons_gets_no_advice(bench: Bench) -> None:

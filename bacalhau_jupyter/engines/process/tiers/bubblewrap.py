@@ -30,6 +30,10 @@ from bacalhau_jupyter.models.errors import EngineError
 
 JOB_DIRECTORY = "/job"
 HOME = "/tmp"
+_ADVICE = (
+    "bacalhau: this job shares the host's network and therefore has no local sockets (multiprocessing's managers and "
+    "forkserver): use fork or spawn with queues and pools, or run it without the network or in a container (--image)"
+)
 _MAX_OPTIONS = 8000
 """bubblewrap takes 9000 words, those of the view and the environment included."""
 _VERSION_TIMEOUT_S = 5.0
@@ -97,6 +101,7 @@ class Bubblewrap:
             env={},
             sandbox_files=[options, rules],
             status=True,
+            advice=_ADVICE if launch.host_network else "",
             pinned=[(pin.real, pin.device, pin.inode) for pin in pins],
         )
 
