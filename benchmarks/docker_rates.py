@@ -53,6 +53,15 @@ def measure(quick: bool) -> list[Row]:
                 return asyncio.run(_measure(quick, url, image, served, stock_url))
         finally:
             registry.close()
+            _forget(url, image)
+
+
+def _forget(url: str, image: str) -> None:
+    engine = docker_engine.client(url)
+    try:
+        engine.images.remove(image)
+    finally:
+        engine.close()
 
 
 def _image(url: str, directory: Path) -> tuple[str, Registry]:

@@ -133,21 +133,6 @@ class Daemon:
         except NoEngine as error:
             raise no_answer(self.endpoint.url) from error
 
-    def limit_cpu(self, container: str, nano_cpus: int) -> None:
-        """Limit a running container; one that has ended meanwhile is fine."""
-        from docker.errors import APIError, NotFound
-
-        url = f"{self.api.base_url}/v{self.api.api_version}/containers/{container}/update"
-        try:
-            response = self.api.post(url, json={"NanoCpus": nano_cpus}, timeout=CALL_TIMEOUT)
-            self.api._raise_for_status(response)
-        except NotFound:
-            pass
-        except APIError:
-            found = self.inspect(container)
-            if found is not None and found["State"]["Running"]:
-                raise
-
     def remove(self, container: str) -> None:
         """Kill and remove a container; one that is gone, or on its way out, is fine."""
         from docker.errors import APIError, NotFound

@@ -51,9 +51,7 @@ from bacalhau_jupyter.engines.docker.ownership import (
 from bacalhau_jupyter.engines.docker.params import (
     container_name,
     docker_params,
-    late_cpu_limit,
     log_driver,
-    nano_cpus,
     task_of,
     unsupported,
 )
@@ -277,7 +275,7 @@ class DockerEngine:
         image = docker_params(task_of(request.execution)).image
 
         def on_ended(follower: Follower, _state: dict[str, Any]) -> None:
-            found = daemon.inspect(container) or {}
+            found = follower.inspected
             if carried(found) if found else copied:
                 Archive(daemon, request).unload(str(found.get("Image", image)), progress, follower.hurry)
             elif follower.cancelled or os.geteuid() == 0:
@@ -295,8 +293,6 @@ class DockerEngine:
         follower = Follower(daemon, container, request.log_path, request.resources.memory, on_ended, driver)
         self._followers[request.execution.id] = follower
         follower.start()
-        if late_cpu_limit(request.resources):
-            self._pool.submit(_limit_cpu, daemon, follower, nano_cpus(request.resources))
 
     async def _remove(self, execution_id: str) -> None:
         remains = self._remains()
@@ -349,14 +345,6 @@ def make_readable(daemon: Daemon, container: str, request: RunRequest, stop: thr
         raise
     except (BacalhauError, OSError) as error:
         _log.warning("execution %s: not all of its results can be read: %s", request.execution.id, error)
-
-
-def _limit_cpu(daemon: Daemon, follower: Follower, nano_cpus: int) -> None:
-    try:
-        with translated(daemon.endpoint.url):
-            daemon.limit_cpu(follower.container, nano_cpus)
-    except BacalhauError as error:
-        follower.condemn(engine_error(f"the CPU limit can't be set: {error}"))
 
 
 def _close_unwanted(connected: tuple[Daemon, Placement]) -> None:

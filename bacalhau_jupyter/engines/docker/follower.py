@@ -64,6 +64,8 @@ class Follower:
         Set when somebody wants the container's end.
     hurry
         Set when nobody waits for `on_ended` any more.
+    inspected
+        What the engine knew of the container when it was last asked; empty when the container has gone.
     outcome
         Done when the container has ended and all its output is in the log file.
     """
@@ -86,7 +88,7 @@ class Follower:
         self._memory = memory
         self._on_ended = on_ended
         self._newlines_lost = log_driver == "local" and daemon.loses_newlines
-        self._condemned: BacalhauError | None = None
+        self.inspected: dict[str, Any] = {}
         self._stopped = threading.Event()
         self._stream: Stream | None = None
         self._guard = threading.Lock()
@@ -103,11 +105,6 @@ class Follower:
             self.hurry.set()
             if self._stream is not None:
                 self._stream.abort()
-
-    def condemn(self, error: BacalhauError) -> None:
-        """End the container because of ``error``, which becomes the outcome's; blocks."""
-        self._condemned = error
-        self._kill()
 
     def join(self) -> None:
         """Wait (bounded) until the thread has gone; blocks."""
@@ -261,13 +258,12 @@ class Follower:
         if found is None:
             if self.cancelled:
                 return {"Running": False, "ExitCode": 137, "OOMKilled": False}
-            if self._condemned is not None:
-                raise self._condemned
             raise engine_error(
                 "the container was removed while it ran, by somebody else",
                 hint="Leave containers whose name starts with `bacalhau-` to the node.",
                 retryable=True,
             )
+        self.inspected = found
         state: dict[str, Any] = found["State"]
         return state
 

@@ -14,7 +14,6 @@ from bacalhau_jupyter.engines.docker.devices import gpu_options
 from bacalhau_jupyter.models.codec import Wire, convert
 from bacalhau_jupyter.models.errors import EngineError, ValidationError
 from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import NetworkType, Task
 
 COMPONENT = "Docker"
@@ -24,8 +23,12 @@ LABEL_EXECUTION = "bacalhau-executionID"
 LOG_SIZE, LOG_FILES = "4g", "2"
 """Bound of the engine's own log file of a container. What was rotated away can't be read again, so it is rotated only
 when 4 GB are full (of a program's output, 1 GB is kept per stream), and then as much more is kept."""
-MIN_NANO_CPUS = 10_000_000
-"""The engine's own lower bound: 0.01 CPU."""
+USUAL_PERIOD_US, LONGEST_PERIOD_US = 100_000, 1_000_000
+"""The time that a CPU limit is counted over: the engine's own, and the kernel's longest."""
+SETUP_US = 50_000
+"""CPU time that setting up a container may take."""
+LEAST_QUOTA_US = 1_000
+"""The kernel's own lower bound of what is granted in a period."""
 IMAGE_LENGTH = 1024
 """Characters that an image name may have (the longest legal one is shorter)."""
 
@@ -207,20 +210,18 @@ def _limits(request: RunRequest) -> dict[str, Any]:
     if granted.memory:
         # The same value for memory and swap together means: no swap.
         limits |= {"Memory": granted.memory, "MemorySwap": granted.memory}
-    if granted.cpu and not late_cpu_limit(granted):
-        limits["NanoCpus"] = nano_cpus(granted)
+    if granted.cpu:
+        limits |= _cpu_limit(granted.cpu)
     return limits | gpu_options(granted.gpus)
 
 
-def nano_cpus(granted: Resources) -> int:
-    """Return a CPU share in the engine's unit."""
-    return max(MIN_NANO_CPUS, int(granted.cpu * 1_000_000_000))
+def _cpu_limit(cpu: float) -> dict[str, int]:
+    """Return the limit for a number of cores.
 
-
-def late_cpu_limit(granted: Resources) -> bool:
-    """Whether the CPU limit is set right after the start instead of at creation.
-
-    A small share throttles the container runtime itself while it sets the container up: with 0.1 CPU a
-    container took 50 ms (of 300) longer to start.
+    A small share of the usual period of 100 ms throttles the container runtime itself while it sets the container up.
+    In a longer period the same share is enough for that.
     """
-    return 0 < granted.cpu < 1
+    if cpu * USUAL_PERIOD_US >= SETUP_US:
+        return {"NanoCpus": int(cpu * 1_000_000_000)}
+    period = min(LONGEST_PERIOD_US, round(SETUP_US / cpu))
+    return {"CpuPeriod": period, "CpuQuota": max(LEAST_QUOTA_US, round(period * cpu))}

@@ -130,3 +130,19 @@ def test_a_node_name_that_no_container_may_have_is_made_fit() -> None:
 def test_an_execution_without_its_job_is_refused() -> None:
     with pytest.raises(EngineError, match="e-1 has no task"):
         task_of(Execution(id="e-1"))
+
+
+@pytest.mark.parametrize("cpu", [0.01, 0.05, 0.1, 0.25, 0.3, 0.49])
+def test_a_small_share_of_a_cpu_is_counted_over_a_longer_time(cpu: float) -> None:
+    host = config_of({"Image": "a"}, Resources(cpu=cpu))["HostConfig"]
+    assert host["CpuQuota"] / host["CpuPeriod"] == pytest.approx(cpu, rel=0.001)
+    assert host["CpuQuota"] >= min(50_000, 1_000_000 * cpu)
+    assert 100_000 < host["CpuPeriod"] <= 1_000_000
+    assert "NanoCpus" not in host
+
+
+@pytest.mark.parametrize("cpu", [0.5, 1, 3.5])
+def test_other_shares_are_counted_as_the_engine_does(cpu: float) -> None:
+    host = config_of({"Image": "a"}, Resources(cpu=cpu))["HostConfig"]
+    assert host["NanoCpus"] == cpu * 1_000_000_000
+    assert "CpuQuota" not in host
