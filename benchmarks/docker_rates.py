@@ -78,7 +78,7 @@ def _image(url: str, directory: Path) -> tuple[str, Registry]:
 
 
 async def _measure(quick: bool, url: str, image: str, served: Any, stock_url: str) -> list[Row]:
-    rounds, batches, jobs = (3, 1, 16) if quick else (15, 4, 32)
+    rounds, batches, jobs = (3, 1, 16) if quick else (15, 3, 24)
     rows: list[Row] = []
     engine = docker_engine.client(url)
     async with session(served) as ours, stock_session(stock_url) as stock:

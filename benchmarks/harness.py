@@ -130,6 +130,7 @@ class Session:
     def __init__(self, http: aiohttp.ClientSession, events: aiohttp.ClientWebSocketResponse) -> None:
         self.http = http
         self._events = events
+        self._arrived: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
     async def submit(self, body: dict[str, Any]) -> str:
         """Submit; return the job's ID."""
@@ -141,8 +142,16 @@ class Session:
 
     async def next_event(self) -> dict[str, Any]:
         """Wait for the next event of any job."""
-        found: dict[str, Any] = json.loads(await self._events.receive_str())
+        found = await self._arrived.get()
+        if found is None:
+            raise RuntimeError("the node has ended the stream of events")
         return found
+
+    async def listen(self) -> None:
+        """Take events as they come, until the stream ends: a listener that is busy otherwise must answer pings."""
+        async for message in self._events:
+            self._arrived.put_nowait(json.loads(message.data))
+        self._arrived.put_nowait(None)
 
     async def ended(self, job_id: str, timeout_s: float = 120) -> str:
         """Wait until the job is over; return its state."""
@@ -173,5 +182,9 @@ async def session(served: ServedNode) -> AsyncIterator[Session]:
     ):
         # The stream starts a moment after the upgrade; a first job shows that it does.
         opened = Session(http, events)
+        listening = asyncio.create_task(opened.listen())
         await asyncio.sleep(0.1)
-        yield opened
+        try:
+            yield opened
+        finally:
+            listening.cancel()
