@@ -13,6 +13,7 @@ from bacalhau_jupyter.cli.grammar import bacalhau
 from bacalhau_jupyter.cli.grammar.output import Record, Table, Text
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.names import shown
+from bacalhau_jupyter.models.text import readable
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
@@ -40,7 +41,7 @@ class ShellSession:
         del on_interrupt
         job, warnings = client.submit_with_warnings(model, force=force)
         for warning in warnings:
-            click.echo(f"Warning: {warning}", err=True)
+            click.echo(f"Warning: {readable(warning, lines=True)}", err=True)
         return job
 
     def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str = "stop") -> Any:
@@ -56,7 +57,8 @@ class ShellSession:
                 if isinstance(update, Output):
                     click.echo(update.text, nl=False, err=update.stream == 2)
                 elif not logs and update.event.message and _is_news(update.event, phases):
-                    click.echo(f"{update.event.topic:<16} {update.event.message}", err=True)
+                    message = readable(update.event.message, lines=True)
+                    click.echo(f"{update.event.topic:<16} {message}", err=True)
         except KeyboardInterrupt:
             click.echo(
                 f"\nthe job goes on; see it again with: bacalhau-jupyter attach {job.short_id}", err=True
@@ -129,9 +131,9 @@ def run(arguments: list[str]) -> int:
         click.echo("interrupted", err=True)
         return 130
     except BacalhauError as error:
-        click.echo(f"Error: {error.message}", err=True)
+        click.echo(f"Error: {readable(error.message, lines=True)}", err=True)
         if error.hint:
-            click.echo(f"Hint: {error.hint}", err=True)
+            click.echo(f"Hint: {readable(error.hint, lines=True)}", err=True)
         return 1
     except BrokenPipeError:
         return 1

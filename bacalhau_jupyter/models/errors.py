@@ -30,6 +30,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bacalhau_jupyter.lib.masking import mask_secrets
+from bacalhau_jupyter.models.text import readable
 
 FAILS_JOB = "FailsJob"
 """Detail of an execution's failure after which its job is not run again."""
@@ -118,10 +119,10 @@ class BacalhauError(Exception):
         return body
 
     def summary_lines(self) -> list[str]:
-        """Return what a person needs: the sentence, then the hint."""
-        lines = [f"{type(self).__name__}: {self.message}"]
+        """Return what a person needs: the sentence, then the hint; others wrote parts of both."""
+        lines = [f"{type(self).__name__}: {readable(self.message, lines=True)}"]
         if self.hint:
-            lines.append(f"Hint: {self.hint}")
+            lines.append(f"Hint: {readable(self.hint, lines=True)}")
         return lines
 
     def _render_traceback_(self) -> list[str]:

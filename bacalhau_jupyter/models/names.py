@@ -55,9 +55,9 @@ def _from_wire(text: str) -> str:
 def shown(name: str) -> str:
     r"""Return a file name for people: on one line, without what changes a terminal or the direction of text.
 
-    Bytes that are no UTF-8 show as ``\xe9``, a line feed as ``\x0a``. Nothing else may be read from it.
+    Bytes that are no UTF-8 show as ``\xe9``, a line feed as ``\n``. Nothing else may be read from it.
     """
-    return readable(_SURROGATE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", name))
+    return readable(name)
 
 
 def _canonical(name: str) -> str:

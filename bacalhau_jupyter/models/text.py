@@ -17,7 +17,7 @@ _KEPT_IN_LINES = "\n\t"
 
 
 def readable(text: str, *, lines: bool = False) -> str:
-    r"""Return ``text`` with everything invisible spelled out, such as ``\u202e`` or ``\x1b``.
+    r"""Return ``text`` with everything invisible spelled out, such as ``\u202e``, ``\x1b`` or ``\n``.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def is_readable(text: str) -> bool:
 def _spelled(character: str, lines: bool) -> str:
     if unicodedata.category(character) not in _INVISIBLE or (lines and character in _KEPT_IN_LINES):
         return character
-    number = ord(character)
-    if number < 0x100:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+    if "\udc80" <= character <= "\udcff":
+        # Python's stand-in for a byte that is no UTF-8.
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

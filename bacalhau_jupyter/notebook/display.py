@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.history import StreamEvent, Topic
+from bacalhau_jupyter.models.text import readable
 
 MIME = "application/vnd.bacalhau.job+json"
 QUIET_S = 1.0
@@ -58,7 +59,7 @@ class Status:
             parts.append(f"on {short_id(self.node)}")
         if self.runtime:
             parts.append(self.runtime)
-        return " · ".join(parts)
+        return readable(" · ".join(parts))
 
     def bundle(self, line: str) -> dict[str, Any]:
         """Return the MIME bundle: the record our renderer shows, and static forms for everything else."""
@@ -75,7 +76,7 @@ class Status:
             "results": self.results,
             "error": self.error,
         }
-        title = html.escape(self.job_id)
+        line, title = readable(line, lines=True), html.escape(readable(self.job_id))
         colour = "red" if self.exit_code else _COLOURS.get(self.state, "gray")
         badge = f'<span style="color:{colour}">●</span>'
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bacalhau_jupyter.client.job import JobFailed
+from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.notebook.display import plain_text
 
 STDERR_LINES = 5
@@ -23,7 +24,7 @@ class CellFailed(JobFailed):
         first, *rest = super().summary_lines()
         stderr = self.result.stderr if self.result is not None else ""
         tail = [line for line in plain_text(stderr).splitlines() if line.strip()][-STDERR_LINES:]
-        return [first, *(f"  {line}" for line in tail), *rest]
+        return [first, *(f"  {readable(line, lines=True)}" for line in tail), *rest]
 
 
 def cell_failed(error: JobFailed) -> CellFailed:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import html
 
+from bacalhau_jupyter.models.text import readable
+
 _RASTER = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -30,9 +32,8 @@ def image_type(name: str, head: bytes) -> str:
 def image_tag(data: bytes, kind: str, title: str) -> str:
     """Return an ``<img>``; inside one, not even an SVG runs scripts or loads anything."""
     source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    return (
-        f'<img src="{source}" title="{html.escape(title)}" alt="{html.escape(title)}" style="max-width:100%">'
-    )
+    shown = html.escape(readable(title))
+    return f'<img src="{source}" title="{shown}" alt="{shown}" style="max-width:100%">'
 
 
 def sandboxed(page: str, height: int = 320) -> str:

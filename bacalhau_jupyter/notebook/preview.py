@@ -15,7 +15,7 @@ from typing import Any
 
 from bacalhau_jupyter.client.tables import TableFile, looks_like_table, read_head, table_rank
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.names import shown
+from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.notebook.ansi import ansi_to_html
 from bacalhau_jupyter.notebook.foreign import image_tag, image_type, sandboxed
 
@@ -136,8 +136,7 @@ def file_list(sizes: Mapping[str, int], *, is_open: bool = True) -> str:
 
 def _row(name: str, size: str, depth: int) -> str:
     return (
-        f'<tr><td style="text-align:left;padding-left:{1 + depth}em">{html.escape(shown(name))}</td>'
-        f"<td>{size}</td></tr>"
+        f'<tr><td style="text-align:left;padding-left:{1 + depth}em">{_name(name)}</td><td>{size}</td></tr>'
     )
 
 
@@ -159,7 +158,7 @@ def _table(files: Files) -> str:
             frame, total = read_head(TableFile(path, name), PREVIEW_ROWS, size_limit=TABLE_BYTES)
         except BacalhauError:
             continue
-        return table_html(frame, total, title=shown(name))
+        return table_html(frame, total, title=name)
     return ""
 
 
@@ -184,7 +183,7 @@ def table_html(frame: Any, total: int, *, title: str = "") -> str:
         text, rows = _html(narrow.head(fitting)), fitting
     if len(text) > 2 * TABLE_HTML_BYTES:
         rows, text = 1, _html(narrow.head(1))
-    notes = [f"<b>{html.escape(title)}</b>"] if title else []
+    notes = [f"<b>{_name(title)}</b>"] if title else []
     if rows < total:
         notes.append(f"showing {rows:,} of {_count(total)} rows")
     if narrow.shape[1] < frame.shape[1]:
@@ -215,8 +214,8 @@ def _images(files: Files) -> str:
         kind = image_type(name, data)
         if kind:
             budget -= size
-            picture = image_tag(data, kind, shown(name))
-            figures.append(f"<figure>{picture}<figcaption>{html.escape(shown(name))}</figcaption></figure>")
+            picture = image_tag(data, kind, name)
+            figures.append(f"<figure>{picture}<figcaption>{_name(name)}</figcaption></figure>")
     note = ""
     if left:
         much = size_text(sum(files.sizes[name] for name in left))
@@ -229,9 +228,9 @@ def _page(files: Files) -> str:
     if name is None:
         return ""
     if files.sizes[name] > HTML_BYTES:
-        return f"<p>{html.escape(shown(name))} is too large to be shown here: {_call('text', name)}</p>"
+        return f"<p>{_name(name)} is too large to be shown here: {_call('text', name)}</p>"
     page = files.read(name).decode(errors="replace")
-    note = f"<b>{html.escape(shown(name))}</b> · without scripts and network; {_call('get', name)} copies it"
+    note = f"<b>{_name(name)}</b> · without scripts and network; {_call('get', name)} copies it"
     return f"{sandboxed(page)}<p>{note}</p>"
 
 
@@ -242,13 +241,18 @@ def _text(files: Files) -> str:
         raw = files.read(name, TEXT_BYTES)
         if b"\x00" in raw:
             continue
-        size, note = files.sizes[name], f"<b>{html.escape(shown(name))}</b>"
+        size, note = files.sizes[name], f"<b>{_name(name)}</b>"
         if size > len(raw):
             note += (
                 f" · showing {size_text(len(raw))} of {size_text(size)}: {_call('text', name)} returns all"
             )
         return f"<pre>{ansi_to_html(raw.decode(errors='replace'))}</pre><p>{note}</p>"
     return ""
+
+
+def _name(name: str) -> str:
+    """Return a file's name as HTML that shows what it is made of."""
+    return html.escape(readable(name))
 
 
 def _call(method: str, name: str) -> str:

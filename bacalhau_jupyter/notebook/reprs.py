@@ -9,6 +9,7 @@ from typing import Any
 from bacalhau_jupyter.client.job import Job
 from bacalhau_jupyter.client.results import HIDDEN, JobResult
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict
+from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.notebook.display import MIME, Status
 from bacalhau_jupyter.notebook.errors import CellInterrupted
 from bacalhau_jupyter.notebook.preview import file_list, preview
@@ -28,7 +29,7 @@ def result_bundle(result: JobResult, include: Any = None, exclude: Any = None) -
     try:
         body = _preview(result)
     except BacalhauError as error:
-        body = {"text/html": f"<p>{html.escape(error.message)}</p>"}
+        body = {"text/html": f"<p>{html.escape(readable(error.message, lines=True))}</p>"}
     except KeyboardInterrupt:
         raise CellInterrupted("the job is over; its results were not fetched for the preview") from None
     return {"text/plain": repr(result), **body}

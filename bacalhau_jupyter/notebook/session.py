@@ -14,6 +14,7 @@ from bacalhau_jupyter.client.result_record import named
 from bacalhau_jupyter.client.watch import Output
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.job import JobStateType
+from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.notebook.display import OutputPane, StateLine, Status
 from bacalhau_jupyter.notebook.errors import CellInterrupted, cell_failed
 from bacalhau_jupyter.notebook.widgets import StopControl
@@ -87,7 +88,7 @@ class NotebookSession:
                 ) from None
             raise CellInterrupted(self._end(job, on_interrupt)) from None
         for warning in answer.warnings or []:
-            click.echo(f"Warning: {warning}", err=True)
+            click.echo(f"Warning: {readable(warning, lines=True)}", err=True)
         return Job(client, answer.job_id)
 
     def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str = "stop") -> JobResult:

@@ -57,7 +57,7 @@ def test_bytes_that_are_no_text_are_escaped_unambiguously(raw: bytes, form: str)
 
 def test_names_are_shown_on_one_line_and_in_one_direction() -> None:
     assert shown(os.fsdecode(b"caf\xe9")) == r"caf\xe9"
-    assert shown("a\nb\x1b[31m\u202egpj.exe") == r"a\x0ab\x1b[31m\u202egpj.exe"
+    assert shown("a\nb\x1b[31m\u202egpj.exe") == r"a\nb\x1b[31m\u202egpj.exe"
     assert shown("naïve 日本.txt") == "naïve 日本.txt"
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from bacalhau_jupyter.models.text import readable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -47,10 +49,15 @@ class Table:
     def text(self, *, hide_header: bool = False) -> str:
         """Return aligned columns."""
         lines = [] if hide_header else [[str(column).upper() for column in self.columns]]
-        lines += [[_cell(value) for value in row] for row in self.rows]
+        last = len(self.columns) - 1
+        # A name with a line feed must not look like a row; the messages of the last column may have several lines.
+        lines += [[_cell(value, lines=i == last) for i, value in enumerate(row)] for row in self.rows]
         widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(self.columns))]
+        margin = "\n" + " " * sum(width + 2 for width in widths[:-1])
         body = "\n".join(
-            "  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip()
+            "  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True))
+            .rstrip()
+            .replace("\n", margin)
             for line in lines
         )
         return f"{body}\n{self.note}" if self.note else body
@@ -62,7 +69,7 @@ class Table:
             writer = csv.writer(out, lineterminator="\n")
             if not show.hide_header:
                 writer.writerow(self.columns)
-            writer.writerows([_cell(value) for value in row] for row in self.rows)
+            writer.writerows([_cell(value, lines=True) for value in row] for row in self.rows)
             return out.getvalue().rstrip("\n")
         if show.form == "table":
             return self.text(hide_header=show.hide_header)
@@ -76,7 +83,7 @@ class Table:
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{html.escape(str(column))}</th>" for column in self.columns)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row) + "</tr>"
+            "<tr>" + "".join(f"<td>{html.escape(_cell(value, lines=True))}</td>" for value in row) + "</tr>"
             for row in self.rows
         )
         note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
@@ -103,10 +110,14 @@ class Record:
             if isinstance(content, Table):
                 body = content.text()
             elif isinstance(content, str):
-                body = content.rstrip("\n")
+                body = readable(content.rstrip("\n"), lines=True)
             else:
                 width = max((len(key) for key in content), default=0)
-                body = "\n".join(f"{key.ljust(width)} = {_cell(value)}" for key, value in content.items())
+                margin = "\n" + " " * (width + 3)
+                cells = {
+                    key: _cell(value, lines=True).replace("\n", margin) for key, value in content.items()
+                }
+                body = "\n".join(f"{key.ljust(width)} = {text}" for key, text in cells.items())
             parts.append(f"{title}\n{body}" if title else body)
         return "\n\n".join(parts)
 
@@ -125,7 +136,7 @@ class Record:
             elif isinstance(content, str):
                 parts.append(f"<pre>{html.escape(content)}</pre>")
             else:
-                rows = [(key, _cell(value)) for key, value in content.items()]
+                rows = [(key, _cell(value, lines=True)) for key, value in content.items()]
                 parts.append(Table(("Field", "Value"), rows)._repr_html_())
         return "".join(parts)
 
@@ -152,18 +163,24 @@ class Text:
 Result = Table | Record | Text
 
 
-def _cell(value: object) -> str:
-    """One table cell: control characters of a hostile name must not reach a terminal."""
-    text = "" if value is None else str(value)
-    return "".join(
-        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
+def _cell(value: object, *, lines: bool) -> str:
+    """One table cell: what somebody named must not reach a terminal as control characters."""
+    return "" if value is None else readable(str(value), lines=lines)
 
 
 def _dump(value: Any, form: str, *, pretty: bool = True) -> str:
+    """Return YAML or JSON whose values are exactly the given ones, but in which nothing is invisible."""
     from bacalhau_jupyter.models.codec import to_plain
 
     plain = to_plain(value)
     if form == "yaml":
-        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip("\n")
-    return json.dumps(plain, indent=2 if pretty else None, ensure_ascii=False)
+        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        if not _is_visible(text):
+            text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=False)
+        return text.rstrip("\n")
+    text = json.dumps(plain, indent=2 if pretty else None, ensure_ascii=False)
+    return text if _is_visible(text) else json.dumps(plain, indent=2 if pretty else None)
+
+
+def _is_visible(text: str) -> bool:
+    return readable(text, lines=True) == text

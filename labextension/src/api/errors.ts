@@ -1,3 +1,5 @@
+import { readableLines } from '../format/text';
+
 /**
  * - `extension`: the server half is missing, or too old for what was asked
  * - `network`: nobody answered
@@ -8,16 +10,19 @@ export type ErrorKind = 'extension' | 'network' | 'auth' | 'api';
 
 /** An error that a person may read: one sentence, and a hint where there is one. */
 export class ApiError extends Error {
+  readonly hint: string;
+
   constructor(
     message: string,
     readonly kind: ErrorKind,
     readonly status = 0,
     readonly code = '',
-    readonly hint = '',
+    hint = '',
     readonly component = ''
   ) {
-    super(message);
+    super(readableLines(message));
     this.name = 'ApiError';
+    this.hint = readableLines(hint);
   }
 }
 

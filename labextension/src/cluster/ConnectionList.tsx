@@ -4,6 +4,7 @@ import { ErrorNote } from '../components/basics';
 import { useBacalhau, useObservable } from '../components/context';
 import { ConnectionForm } from './ConnectionForm';
 import { Connections } from './connections';
+import { readable } from '../format/text';
 
 /** The saved connections: switch, add, change, remove. */
 export function ConnectionList(props: { connections: Connections }): JSX.Element {
@@ -78,7 +79,7 @@ function Item(props: {
   const { trans } = useBacalhau();
   const switching = useObservable(connections.switching);
   const { name, endpoint, problem } = connection;
-  const title = name || trans.__('This machine');
+  const title = readable(name) || trans.__('This machine');
   const button = (label: string, name: string, onClick: () => void): JSX.Element => (
     <button
       type="button"

@@ -4,6 +4,7 @@ import { asApiError } from '../api/errors';
 import { isOver } from '../api/types';
 import { duration } from '../format/units';
 import { IJobEntry } from '../store/state';
+import { readable } from '../format/text';
 
 /** The state in a word and a sign: never by colour alone. */
 export function StateBadge(props: { state: string; label: string }): JSX.Element {
@@ -26,7 +27,7 @@ export function FactList(props: { facts: readonly [string, string][] }): JSX.Ele
         .map(([name, value]) => (
           <React.Fragment key={name}>
             <dt>{name}</dt>
-            <dd>{value}</dd>
+            <dd>{readable(value)}</dd>
           </React.Fragment>
         ))}
     </dl>

@@ -12,6 +12,7 @@ import { useBacalhau } from '../components/context';
 import { bytes } from '../format/units';
 import { flagOf, isInput } from './input';
 import { TreeRow } from './tree';
+import { readable } from '../format/text';
 
 /** The id of a row's element: made of its key, which may hold anything. */
 export function rowId(row: TreeRow): string {
@@ -95,21 +96,21 @@ function Entry(props: { row: TreeRow & { kind: 'entry' } }): JSX.Element {
         <span className="jp-Bacalhau-data-gap" />
       )}
       <Icon.react tag="span" elementSize="normal" aria-hidden="true" />
-      <span className="jp-Bacalhau-data-name">{entry.Name}</span>
+      <span className="jp-Bacalhau-data-name">{readable(entry.Name)}</span>
       {entry.Writable && <span className="jp-Bacalhau-aside">{trans.__('writable')}</span>}
       {isInput(entry) && (
         <span className="jp-Bacalhau-data-actions">
           {host.insertText && (
             <IconButton
               icon={pasteIcon}
-              label={trans.__('Insert %1 into the active cell', entry.Name)}
+              label={trans.__('Insert %1 into the active cell', readable(entry.Name))}
               tabIndex={-1}
               onClick={() => host.insertText?.(flagOf(entry))}
             />
           )}
           <IconButton
             icon={copyIcon}
-            label={trans.__('Copy %1 as input', entry.Name)}
+            label={trans.__('Copy %1 as input', readable(entry.Name))}
             tabIndex={-1}
             onClick={() => host.copy(flagOf(entry))}
           />

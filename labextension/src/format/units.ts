@@ -1,3 +1,5 @@
+import { readable } from './text';
+
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
 /** A number of bytes for people: `1.2 GB`. */
@@ -38,5 +40,5 @@ export function duration(ms: number): string {
 
 /** The first part of an id: `j-761f5690`. */
 export function shortId(id: string): string {
-  return /^[a-z]-[0-9a-f]{8}-/.test(id) ? id.slice(0, 10) : id;
+  return /^[a-z]-[0-9a-f]{8}-/.test(id) ? id.slice(0, 10) : readable(id);
 }

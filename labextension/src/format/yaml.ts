@@ -1,3 +1,5 @@
+import { readable, readableLines } from './text';
+
 /**
  * Write plain JSON data as YAML. Only what a spec is made of: maps, lists, text, numbers, booleans, null. Text that
  * could be read as something else is quoted.
@@ -41,7 +43,8 @@ function scalar(value: unknown, depth: number): string {
   if (
     value.includes('\n') &&
     /^[^\s]/.test(value) &&
-    !/[^\n\t\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]/.test(value)
+    !/[^\n\t\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]/.test(value) &&
+    readableLines(value) === value
   ) {
     const keep = value.endsWith('\n\n') ? '+' : value.endsWith('\n') ? '' : '-';
     const indent = '  '.repeat(Math.max(1, depth));
@@ -52,5 +55,5 @@ function scalar(value: unknown, depth: number): string {
 }
 
 function quoted(text: string): string {
-  return PLAIN.test(text) && !OTHER_TYPE.test(text) ? text : JSON.stringify(text);
+  return PLAIN.test(text) && !OTHER_TYPE.test(text) ? text : readable(JSON.stringify(text));
 }

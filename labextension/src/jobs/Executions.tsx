@@ -5,6 +5,7 @@ import { useAsync, useBacalhau } from '../components/context';
 import { duration, shortId } from '../format/units';
 import { IJobEntry } from '../store/state';
 import { useSettled } from './Timeline';
+import { readableLines } from '../format/text';
 
 /** The attempts to run the job, newest first. */
 export function Executions(props: { entry: IJobEntry }): JSX.Element {
@@ -53,7 +54,7 @@ function Execution(props: { execution: IExecution }): JSX.Element {
         )}
       </div>
       {execution.ComputeState?.Message && (
-        <p className="jp-Bacalhau-message">{execution.ComputeState.Message}</p>
+        <p className="jp-Bacalhau-message">{readableLines(execution.ComputeState.Message)}</p>
       )}
     </li>
   );

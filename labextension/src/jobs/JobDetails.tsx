@@ -20,6 +20,7 @@ import { originOf } from '../menus/origin';
 import { ResultsView } from '../results/ResultsView';
 import { SpecView } from './SpecView';
 import { Timeline } from './Timeline';
+import { readable, readableLines } from '../format/text';
 
 /** Everything about one job. Stands in the panel and, without `onClose`, in a place of its own. */
 export function JobDetails(props: { job: string; part: DetailsPart; onClose?: () => void }): JSX.Element {
@@ -111,9 +112,11 @@ export function JobDetails(props: { job: string; part: DetailsPart; onClose?: ()
           <StateBadge state={entry.state} label={stateLabel(trans, entry.state)} />
           <Duration entry={entry} />
           {entry.node && <span className="jp-Bacalhau-node">{shortId(entry.node)}</span>}
-          {entry.phase && <span className="jp-Bacalhau-phase">{entry.phase}</span>}
+          {entry.phase && <span className="jp-Bacalhau-phase">{readable(entry.phase)}</span>}
         </div>
-        {entry.job.State?.Message && <p className="jp-Bacalhau-message">{entry.job.State.Message}</p>}
+        {entry.job.State?.Message && (
+          <p className="jp-Bacalhau-message">{readableLines(entry.job.State.Message)}</p>
+        )}
       </header>
       <TabBar
         tabs={parts}

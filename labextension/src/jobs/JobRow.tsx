@@ -6,6 +6,7 @@ import { useBacalhau, useStore } from '../components/context';
 import { shortId } from '../format/units';
 import { exitCode, IJobEntry } from '../store/state';
 import { canRerun, canStop, code, hasResults, rerun, show, stop, title } from './actions';
+import { readable, readableLines } from '../format/text';
 
 /** One job in the list, in two lines. Its buttons are there while it is `lively`: active, or under the pointer. */
 export const JobRow = React.memo(function JobRow(props: { id: string; lively: boolean }): JSX.Element | null {
@@ -31,7 +32,7 @@ export const JobRow = React.memo(function JobRow(props: { id: string; lively: bo
   const { CPU: cpu, Memory: memory, GPU: gpu } = task?.Resources ?? {};
   const asked = [cpu && `${cpu} CPU`, memory, gpu && gpu !== '0' && `${gpu} GPU`].filter(Boolean).join(' · ');
   return (
-    <div className="jp-Bacalhau-job" title={entry.job.State?.Message || entry.id}>
+    <div className="jp-Bacalhau-job" title={readableLines(entry.job.State?.Message || entry.id)}>
       <div className="jp-Bacalhau-job-line">
         <span className="jp-Bacalhau-job-name">{title(entry)}</span>
         {props.lively && <Actions entry={entry} />}
@@ -39,10 +40,12 @@ export const JobRow = React.memo(function JobRow(props: { id: string; lively: bo
       </div>
       <div className="jp-Bacalhau-job-line jp-Bacalhau-job-second">
         <StateBadge state={entry.state} label={stateLabel(trans, entry.state)} />
-        {entry.phase && entry.phase !== 'running' && <span className="jp-Bacalhau-phase">{entry.phase}</span>}
+        {entry.phase && entry.phase !== 'running' && (
+          <span className="jp-Bacalhau-phase">{readable(entry.phase)}</span>
+        )}
         {entry.node && <span className="jp-Bacalhau-node">{shortId(entry.node)}</span>}
         {ended !== 0 && <span className="jp-Bacalhau-exit">{trans.__('exit code %1', ended)}</span>}
-        {asked && <span className="jp-Bacalhau-asked">{asked}</span>}
+        {asked && <span className="jp-Bacalhau-asked">{readable(asked)}</span>}
       </div>
     </div>
   );

@@ -9,6 +9,7 @@ import { canStop, show, stop } from './actions';
 import { IFilter, namespaces, visible } from './filter';
 import { JobDetails } from './JobDetails';
 import { JobRow } from './JobRow';
+import { readable } from '../format/text';
 
 const STATES: readonly JobStateName[] = ['Pending', 'Queued', 'Running', 'Completed', 'Failed', 'Stopped'];
 const ROW_HEIGHT = 46;
@@ -151,7 +152,7 @@ function FilterBar(props: {
           <option value="">{trans.__('All namespaces')}</option>
           {props.namespaces.map(name => (
             <option key={name} value={name}>
-              {name}
+              {readable(name)}
             </option>
           ))}
         </select>

@@ -3,6 +3,7 @@ import { ErrorNote } from '../components/basics';
 import { useAsync, useBacalhau } from '../components/context';
 import { duration, shortId } from '../format/units';
 import { IJobEntry } from '../store/state';
+import { readable, readableLines } from '../format/text';
 
 /** What happened to the job, in order, each with the time since the submission. */
 export function Timeline(props: { entry: IJobEntry }): JSX.Element {
@@ -31,10 +32,10 @@ export function Timeline(props: { entry: IJobEntry }): JSX.Element {
               +{duration(Math.max(0, time - start))}
             </time>
             <div>
-              <span className="jp-Bacalhau-topic">{item.Event?.Topic}</span>
+              <span className="jp-Bacalhau-topic">{readable(item.Event?.Topic ?? '')}</span>
               {item.ExecutionID && <span className="jp-Bacalhau-node">{shortId(item.ExecutionID)}</span>}
-              <p>{item.Event?.Message}</p>
-              {details.Hint && <p className="jp-Bacalhau-hint">{details.Hint}</p>}
+              <p>{readableLines(item.Event?.Message ?? '')}</p>
+              {details.Hint && <p className="jp-Bacalhau-hint">{readableLines(details.Hint)}</p>}
             </div>
           </li>
         );

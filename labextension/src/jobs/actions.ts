@@ -3,6 +3,7 @@ import { isOver } from '../api/types';
 import { shortId } from '../format/units';
 import { IJobEntry } from '../store/state';
 import { DetailsPart, IBacalhau } from '../tokens';
+import { readable } from '../format/text';
 
 /** Stop a job; asks first. */
 export async function stop(app: IBacalhau, id: string): Promise<void> {
@@ -55,7 +56,7 @@ export function hasResults(entry: IJobEntry | undefined): boolean {
 /** What a person calls the job: its name where it has one, else the short id. */
 export function title(entry: IJobEntry): string {
   const { Name: name } = entry.job;
-  return name && name !== entry.id ? name : shortId(entry.id);
+  return name && name !== entry.id ? readable(name) : shortId(entry.id);
 }
 
 function nameOf(app: IBacalhau, id: string): string {

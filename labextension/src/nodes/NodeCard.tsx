@@ -6,6 +6,7 @@ import { useBacalhau } from '../components/context';
 import { bytes } from '../format/units';
 import { change } from './actions';
 import { actions, engines, meters, moment, nodeName } from './nodes';
+import { readable, readableLines } from '../format/text';
 
 /** One host: how it is, how much of it is taken, and what it can run. */
 export const NodeCard = React.memo(function NodeCard(props: { node: INodeState; own: string }): JSX.Element {
@@ -18,7 +19,7 @@ export const NodeCard = React.memo(function NodeCard(props: { node: INodeState; 
   return (
     <li className="jp-Bacalhau-card" aria-label={trans.__('Node %1', nodeName(node))}>
       <div className="jp-Bacalhau-job-line">
-        <span className="jp-Bacalhau-job-name" title={info.NodeID}>
+        <span className="jp-Bacalhau-job-name" title={readable(info.NodeID)}>
           {nodeName(node)}
         </span>
         {running > 0 && <span>{trans.__('%1 running', running)}</span>}
@@ -60,7 +61,7 @@ function NodeHealth(props: { node: INodeState }): JSX.Element {
       </span>
       {membership && <span className="jp-Bacalhau-aside jp-mod-warn">{membership}</span>}
       {heard && <span className="jp-Bacalhau-aside">{trans.__('last heard %1', heard)}</span>}
-      {!connected && told.LastError && <p className="jp-Bacalhau-message">{told.LastError}</p>}
+      {!connected && told.LastError && <p className="jp-Bacalhau-message">{readableLines(told.LastError)}</p>}
     </div>
   );
 }
@@ -75,7 +76,10 @@ function NodeGpus(props: { node: INodeState }): JSX.Element | null {
     <ul className="jp-Bacalhau-lines" aria-label={trans.__('GPUs')}>
       {gpus.map((gpu, at) => (
         <li key={gpu.Index ?? at}>
-          {[gpu.Name || gpu.Vendor || trans.__('GPU'), gpu.Memory ? bytes(gpu.Memory * 1024 * 1024) : '']
+          {[
+            readable(gpu.Name || gpu.Vendor || '') || trans.__('GPU'),
+            gpu.Memory ? bytes(gpu.Memory * 1024 * 1024) : ''
+          ]
             .filter(Boolean)
             .join(' · ')}
         </li>
@@ -123,7 +127,7 @@ function NodeFacts(props: { node: INodeState }): JSX.Element {
       <FactList facts={facts} />
       <ul className="jp-Bacalhau-labels" aria-label={trans.__('Labels')}>
         {labels.map(([key, value]) => (
-          <li key={key}>{value ? `${key}=${value}` : key}</li>
+          <li key={key}>{readable(value ? `${key}=${value}` : key)}</li>
         ))}
       </ul>
     </details>

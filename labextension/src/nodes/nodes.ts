@@ -1,5 +1,6 @@
 import { INodeInfo, INodeState, IResources } from '../api/types';
 import { bytes, shortId } from '../format/units';
+import { readable, readableLines } from '../format/text';
 
 export interface ITranslate {
   __(text: string, ...args: unknown[]): string;
@@ -62,8 +63,10 @@ export function engines(info: INodeInfo): IEngine[] {
   const on = [...(names ?? [])].sort();
   const off = Object.entries(problems ?? {}).filter(([name]) => !on.includes(name));
   return [
-    ...on.map(name => ({ name, runtime: runtimes?.[name] ?? '', problem: '' })),
-    ...off.sort().map(([name, problem]) => ({ name, runtime: '', problem }))
+    ...on.map(name => ({ name: readable(name), runtime: readable(runtimes?.[name] ?? ''), problem: '' })),
+    ...off
+      .sort()
+      .map(([name, problem]) => ({ name: readable(name), runtime: '', problem: readableLines(problem) }))
   ];
 }
 
@@ -91,7 +94,7 @@ export function actions(node: INodeState, connectedTo: string): MembershipAction
 /** What a person calls a node. */
 export function nodeName(node: INodeState): string {
   const { NodeID: id, Labels: labels } = node.Info;
-  return labels?.name && labels.name !== id ? labels.name : shortId(id);
+  return labels?.name && labels.name !== id ? readable(labels.name) : shortId(id);
 }
 
 /** Connected ones first, then by name. */

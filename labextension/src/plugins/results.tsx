@@ -9,17 +9,9 @@ import { IFileRef } from '../api/files';
 import { CommandIDs, textOf } from '../commands';
 import { BacalhauContext } from '../components/context';
 import { bacalhauIcon } from '../icon';
+import { readable } from '../format/text';
 import { ResultsDrive } from '../results/drive';
-import {
-  DRIVE,
-  drivePath,
-  HEAD_BYTES,
-  IMAGE_BYTES,
-  isPlain,
-  Kind,
-  kindOf,
-  visibleName
-} from '../results/paths';
+import { DRIVE, drivePath, HEAD_BYTES, IMAGE_BYTES, isPlain, Kind, kindOf } from '../results/paths';
 import { cutText, Preview, words } from '../results/Preview';
 import { IBacalhau } from '../tokens';
 
@@ -104,7 +96,7 @@ function open(
   content.addClass('jp-Bacalhau-main');
   const widget = new MainAreaWidget({ content });
   widget.id = `bacalhau-file-${drivePath(file)}`;
-  widget.title.label = visibleName(file.path.split('/').pop() ?? '');
+  widget.title.label = readable(file.path.split('/').pop() ?? '');
   widget.title.icon = bacalhauIcon;
   app.shell.add(widget, 'main');
   app.shell.activateById(widget.id);

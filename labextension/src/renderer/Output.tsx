@@ -11,6 +11,7 @@ import { exitCode, IJobEntry } from '../store/state';
 import { IRecord } from './record';
 import { Lookup, lookUp } from './lookup';
 import { useVisible } from './visible';
+import { readable, readableLines } from '../format/text';
 
 /** A cell's output: the job of a record, live where it can be asked for, else as it was stored. */
 export function Output(props: { record: IRecord }): JSX.Element {
@@ -26,9 +27,14 @@ export function Output(props: { record: IRecord }): JSX.Element {
   const toggle = (part: 'logs' | 'results'): void => setOpen(open === part ? '' : part);
   const message = entry?.state === 'Completed' ? '' : record.error || entry?.job.State?.Message || '';
   return (
-    <div ref={root} className="jp-Bacalhau-output" role="group" aria-label={trans.__('Job %1', record.job)}>
+    <div
+      ref={root}
+      className="jp-Bacalhau-output"
+      role="group"
+      aria-label={trans.__('Job %1', readable(record.job))}
+    >
       <div className="jp-Bacalhau-job-line">
-        <span className="jp-Bacalhau-job-name" title={record.job}>
+        <span className="jp-Bacalhau-job-name" title={readable(record.job)}>
           {entry ? title(entry) : shortId(record.job)}
         </span>
         <span className="jp-Bacalhau-output-actions">
@@ -64,7 +70,7 @@ export function Output(props: { record: IRecord }): JSX.Element {
         </span>
       </div>
       <Facts record={record} entry={entry} />
-      {message && <p className="jp-Bacalhau-message">{message}</p>}
+      {message && <p className="jp-Bacalhau-message">{readableLines(message)}</p>}
       <Explanation record={record} found={found} />
       {open === 'logs' && entry && (
         <div className="jp-Bacalhau-output-part" data-part="logs">
@@ -98,13 +104,13 @@ function Facts(props: { record: IRecord; entry: IJobEntry | undefined }): JSX.El
           <span className="jp-Bacalhau-duration">{duration(record.durationMs)}</span>
         )
       )}
-      {phase && phase !== 'running' && <span className="jp-Bacalhau-phase">{phase}</span>}
+      {phase && phase !== 'running' && <span className="jp-Bacalhau-phase">{readable(phase)}</span>}
       {node && (
-        <span className="jp-Bacalhau-node" title={node}>
+        <span className="jp-Bacalhau-node" title={readable(node)}>
           {shortId(node)}
         </span>
       )}
-      {record.runtime && <span className="jp-Bacalhau-asked">{record.runtime}</span>}
+      {record.runtime && <span className="jp-Bacalhau-asked">{readable(record.runtime)}</span>}
       {code !== 0 && <span className="jp-Bacalhau-exit">{trans.__('exit code %1', code)}</span>}
     </div>
   );

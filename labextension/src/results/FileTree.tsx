@@ -3,7 +3,8 @@ import * as React from 'react';
 import { IFileRef, IListing } from '../api/files';
 import { useBacalhau } from '../components/context';
 import { bytes } from '../format/units';
-import { isInside, isPlain, visibleName } from './paths';
+import { readable } from '../format/text';
+import { isInside, isPlain } from './paths';
 import { IBranch, ILine, lines, STEP, treeOf } from './tree';
 
 /** The files of one result, with the keyboard of the ARIA pattern: arrows move, open and close, Enter opens. */
@@ -102,7 +103,7 @@ function Row(props: {
   const { branch, depth, more } = line;
   const { trans, api } = useBacalhau();
   const { file } = branch;
-  const name = visibleName(branch.name);
+  const name = readable(branch.name);
   const inside = isInside(branch.path);
   const plain = isPlain(branch.path);
   return (
@@ -132,7 +133,7 @@ function Row(props: {
           </span>
           <span className="jp-Bacalhau-files-name">
             {name}
-            {file?.Kind === 'link' && ` → ${visibleName(file.Target ?? '')}`}
+            {file?.Kind === 'link' && ` → ${readable(file.Target ?? '')}`}
           </span>
           {file !== null && file.Kind !== 'link' && (
             <>

@@ -5,7 +5,8 @@ import { EmptyNote, ErrorNote, IconButton } from '../components/basics';
 import { useAsync, useBacalhau } from '../components/context';
 import { bytes as size } from '../format/units';
 import { IParquetHead, parquetHead, TooMuch } from './parquet';
-import { kindOf, visibleName } from './paths';
+import { readable } from '../format/text';
+import { kindOf } from './paths';
 import { base64Of, IHead, NotShown, parseRows, readHead, textOf } from './read';
 
 const ROWS = 200;
@@ -23,7 +24,7 @@ interface IProps {
 export function Preview(props: IProps): JSX.Element {
   const { file, onClose } = props;
   const { api, trans } = useBacalhau();
-  const name = visibleName(file.path);
+  const name = readable(file.path);
   return (
     <section className="jp-Bacalhau-preview" aria-label={name}>
       <div className="jp-Bacalhau-job-line">
@@ -69,7 +70,7 @@ function Content(props: { head: IHead; path: string }): JSX.Element {
   if (head.kind === 'image') {
     const ending = path.slice(path.lastIndexOf('.') + 1).toLowerCase();
     const type = IMAGE_TYPES[ending] ?? `image/${ending}`;
-    return <img src={`data:${type};base64,${base64Of(head.bytes)}`} alt={visibleName(path)} />;
+    return <img src={`data:${type};base64,${base64Of(head.bytes)}`} alt={readable(path)} />;
   }
   const text = textOf(head.bytes);
   if (head.kind === 'csv' || head.kind === 'tsv') {

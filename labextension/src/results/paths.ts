@@ -41,7 +41,6 @@ export function kindOf(path: string): Kind {
 
 // Control characters, and those that turn the direction of text around: both make a name look like another.
 const HOSTILE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/;
-const HOSTILE_ALL = new RegExp(HOSTILE, 'g');
 
 /** Whether a path stays inside its result, whatever else is in its names. */
 export function isInside(path: string): boolean {
@@ -55,11 +54,6 @@ export function isInside(path: string): boolean {
 /** Whether a path stays inside its result and reads as what it is. */
 export function isPlain(path: string): boolean {
   return isInside(path) && !HOSTILE.test(path) && !path.includes('\\');
-}
-
-/** A name as it is shown: what can't be seen is spelled out. */
-export function visibleName(name: string): string {
-  return name.replace(HOSTILE_ALL, found => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** The path of a file on the drive, without the drive's name. */
