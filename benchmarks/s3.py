@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.execution import Execution
@@ -53,9 +54,14 @@ def measure(quick: bool) -> list[Row]:
             server.close()
 
 
+def _settings(server: S3Server) -> Callable[[str], Any]:
+    """Return the configuration of a node that gives its credentials to the server."""
+    return {"S3.TrustedEndpoints": [server.url]}.get
+
+
 def _fetches(server: S3Server, root: Path, name: str, count: int, size: int) -> list[Row]:
     bucket = _fill(server, root, count, size)
-    source = S3Source(PluginOptions(node_id="n-bench", data_dir=root))
+    source = S3Source(PluginOptions(node_id="n-bench", data_dir=root, settings=_settings(server)))
     fetches: list[tuple[Callable[[Path], None], int]] = [
         (partial(_fetch, source, server, bucket), resource.RUSAGE_SELF)
     ]
@@ -128,7 +134,7 @@ def _publish(server: S3Server, root: Path) -> list[Row]:
             file.write(os.urandom(1_000_000))
     params = {"Bucket": server.bucket(), "Key": "out", "Endpoint": server.url, "Region": "us-east-1"}
     job = Job(count=1, tasks=[Task(publisher=SpecConfig(type="s3", params=params))])
-    publisher = S3Publisher(PluginOptions(node_id="n-bench", data_dir=root))
+    publisher = S3Publisher(PluginOptions(node_id="n-bench", data_dir=root, settings=_settings(server)))
     started, cpu = time.perf_counter(), time.process_time()
     asyncio.run(publisher.publish(PublishRequest(Execution(id="e-bench", job=job), results)))
     taken, cpu = time.perf_counter() - started, time.process_time() - cpu

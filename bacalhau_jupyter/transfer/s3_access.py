@@ -67,9 +67,11 @@ class S3Access:
         """Return what is configured; clients, whom nobody else tells where to go, may reach everything."""
         listed = settings(KEY)
         trusted = [str(item) for item in listed] if isinstance(listed, list | tuple) else []
-        managed = str(settings(_MANAGED) or "").strip()
+        managed = str(settings(_MANAGED) or "")
+        if _base(managed) is not None:
+            trusted.append(managed)
         reach = Reach.of(settings(ADDRESSES)) if is_node else None
-        return cls([*trusted, managed], reach=reach)
+        return cls(trusted, reach=reach)
 
     def signs_for(self, endpoint: str) -> bool:
         """Whether requests to a server carry credentials; the empty endpoint is AWS, or what botocore was told."""

@@ -12,6 +12,7 @@ import pytest
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.lib.clock import ManualClock
+from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node import node as nodes
 from tests.node.test_node import JOBS, client, noop, result_url, run
 from tests.services.node import running_node
@@ -112,3 +113,15 @@ async def test_a_password_in_a_url_is_in_no_history_and_no_log(
             assert state == "Failed"
             assert "hushhush" not in told
     assert "hushhush" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("Compute.AllowListedAddresses", "http://localhost/"), ("S3.TrustedEndpoints", "minio.example.org")],
+)
+async def test_a_list_that_can_not_be_read_keeps_the_node_from_starting(
+    node_config: MakeConfig, key: str, value: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=key):
+        async with nodes.running_node(node_config(**{key: [value]})):
+            pass

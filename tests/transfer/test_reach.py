@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, Forbidden, NetworkFailure
 from bacalhau_jupyter.transfer.http import download
@@ -67,6 +69,30 @@ def test_an_address_of_this_machine_is_refused_without_a_look_up(host: str) -> N
     with pytest.raises(Forbidden, match="which jobs may not name") as caught:
         Reach(lookup=never).check_url(f"http://{host}:8080/x", "Test")
     assert KEY in caught.value.hint
+
+
+EMBEDDED = [
+    lambda low: (0xFFFF << 32) + low,  # mapped
+    lambda low: (0xFFFF << 48) + low,  # translated
+    lambda low: (0x0064FF9B << 96) + low,  # NAT64
+    lambda low: (0x0064FF9B0001 << 80) + low,  # NAT64 of one's own network
+    lambda low: (0x2002 << 112) + (low << 80),  # 6to4
+    lambda low: (0x20010000 << 96) + (0xC0000201 << 64) + (low ^ 0xFFFFFFFF),  # Teredo's client
+]
+
+
+@given(
+    st.sampled_from(["127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8", "224.0.0.0/3"]),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(EMBEDDED),
+)
+def test_no_form_of_ipv6_carries_an_inward_address(
+    network: str, number: int, embed: Callable[[int], int]
+) -> None:
+    inward = ipaddress.ip_network(network)
+    low = int(inward.network_address) | (number & int(inward.hostmask))
+    with pytest.raises(Forbidden):
+        stranger().check_host(f"[{ipaddress.IPv6Address(embed(low))}]", 80, "Test")
 
 
 @pytest.mark.parametrize("host", [*INWARD, "ip6-localhost"])
