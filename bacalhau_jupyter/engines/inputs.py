@@ -6,6 +6,7 @@ An input that nobody has looked at yet (`InputMount.checked` is None) is looked 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -43,19 +44,33 @@ def open_input(mount: InputMount, component: str, flags: int = beneath.O_PATH) -
         ) from error
 
 
-def check_inputs(inputs: Sequence[InputMount], component: str) -> list[InputMount]:
+def check_inputs(inputs: Sequence[InputMount], component: str, *, sockets: bool = True) -> list[InputMount]:
     """Return inputs that say which objects they are, after making sure that those are still at their paths.
+
+    Parameters
+    ----------
+    sockets
+        Whether an input may be a socket.
 
     Raises
     ------
     EngineError, IOFailure
-        As for `open_input`.
+        As for `open_input`; an input is a socket and may not be.
     """
     found = []
     for mount in inputs:
         opened = open_input(mount, component)
-        found.append(replace(mount, checked=beneath.file_id(opened)))
-        os.close(opened)
+        try:
+            found.append(replace(mount, checked=beneath.file_id(opened)))
+            is_socket = stat.S_ISSOCK(os.fstat(opened).st_mode)
+        finally:
+            os.close(opened)
+        if is_socket and not sockets:
+            raise EngineError(
+                f"the input {mount.target} is not mounted: {mount.path} is a socket, and jobs get none",
+                component=component,
+                fails_execution=True,
+            )
     return found
 
 

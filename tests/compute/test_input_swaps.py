@@ -176,7 +176,7 @@ async def test_the_attack_works_on_a_node_that_resolves_the_path_again(
         )
     else:
 
-        def resolved(inputs: Sequence[InputMount], _component: str) -> list[InputMount]:
+        def resolved(inputs: Sequence[InputMount], _component: str, **_: bool) -> list[InputMount]:
             found = []
             for mount in inputs:
                 path = Path(os.path.realpath(mount.path))

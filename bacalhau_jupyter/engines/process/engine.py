@@ -176,7 +176,7 @@ class ProcessEngine:
             params, view = self._check(request.execution, tier)
         except bids.Refused as reason:
             raise EngineError(f"this node {reason}", component="Process", fails_execution=True) from None
-        request = dataclasses.replace(request, inputs=check_inputs(request.inputs, "Process"))
+        request = dataclasses.replace(request, inputs=check_inputs(request.inputs, "Process", sockets=False))
         lock = state.create()
         try:
             user = self._take_user(request.execution.id) if host.is_root() else -1

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import marshal
 import os
+import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import pytest
 
 from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.engines.process import spawn, staging
+from bacalhau_jupyter.engines.process.launch import Launch
 from bacalhau_jupyter.engines.process.state import State
-from bacalhau_jupyter.engines.process.tiers import bubblewrap
+from bacalhau_jupyter.engines.process.tiers import bubblewrap, sockets
 from bacalhau_jupyter.engines.process.view import Mount, lay_out
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import EngineError
@@ -247,3 +249,65 @@ async def test_an_input_may_hold_many_entries_and_another_input(bench: Bench, sh
         ["sh", "-c", "ls inputs | wc -l; cat inputs/399 inputs/extra/data"], inputs=inputs
     )
     assert result.stdout == "401\n399allowed", result.stderr
+
+
+# --- sockets in inputs ------------------------------------------------------------------------------------------------
+
+CONNECT = """
+import os, socket, sys
+try:
+    client = socket.socket(socket.AF_UNIX)
+    client.connect("inputs/program.sock")
+    print("REACHED")
+except OSError as error:
+    print("refused")
+"""
+
+
+@pytest.fixture
+def listener(shared: Path) -> Iterator[socket.socket]:
+    """A program of this host that listens in a shared directory."""
+    path = shared / "wanted" / "program.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        path.chmod(0o777)
+        yield listening
+
+
+async def test_an_input_that_is_a_socket_is_refused(
+    bench: Bench, shared: Path, listener: socket.socket
+) -> None:
+    with pytest.raises(EngineError, match="is a socket, and jobs get none"):
+        await bench.run(["true"], inputs=[checked(shared / "wanted/program.sock", "/inputs/program.sock")])
+
+
+@pytest.mark.parametrize("jobs_write", [False, True])
+async def test_a_socket_in_an_input_is_not_reached_whoever_may_write_there(
+    bench: Bench, shared: Path, listener: socket.socket, monkeypatch: pytest.MonkeyPatch, jobs_write: bool
+) -> None:
+    mount = replace(checked(shared / "wanted"), jobs_write=jobs_write)
+    assert (await bench.python(CONNECT, inputs=[mount])).stdout == "refused\n"
+    if bench.engine._tier is not None and bench.engine._tier.mounts:
+        # Control: neither covered nor without local sockets.
+        monkeypatch.setattr(sockets, "covers", lambda _launch: [])
+        monkeypatch.setattr(sockets, "uncovered", lambda _launch: False)
+        assert (await bench.python(CONNECT, inputs=[mount])).stdout == "REACHED\n"
+
+
+async def test_a_cover_is_not_made_where_a_job_may_have_put_a_link_on_the_way(
+    bench: Bench, shared: Path, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if bench.engine._tier is None or not bench.engine._tier.mounts:
+        pytest.skip("nothing is mounted there")
+    seen: list[list[str]] = []
+    original = sockets.covers
+
+    def covers(launch: Launch) -> list[str]:
+        seen.append(original(launch))
+        return seen[-1]
+
+    monkeypatch.setattr(sockets, "covers", covers)
+    for jobs_write in (False, True):
+        await bench.run(["true"], inputs=[replace(checked(shared / "wanted"), jobs_write=jobs_write)])
+    assert seen == [["/inputs/program.sock"], []]

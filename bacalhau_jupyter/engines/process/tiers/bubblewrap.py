@@ -90,7 +90,8 @@ class Bubblewrap:
         # Through files, not the command line: values of the environment are nobody else's business.
         options = _write(launch.scratch / "bwrap.args", "\0".join([*arguments, ""]).encode())
         families: tuple[int, ...] = (seccomp.AF_INET, seccomp.AF_INET6, seccomp.AF_NETLINK)
-        if not launch.host_network:  # abstract sockets of this host live in its network namespace
+        # Abstract sockets of this host live in its network namespace.
+        if not launch.host_network and not sockets.uncovered(launch):
             families += (seccomp.AF_UNIX,)
         rules = _write(launch.scratch / "bwrap.seccomp", seccomp.program(seccomp.Profile(families)))
         if launch.user >= 0:

@@ -13,6 +13,8 @@ from bacalhau_jupyter.engines.process.launch import Launch
 def covers(launch: Launch) -> list[str]:
     """Return the places inside the job of sockets at which somebody listens now, to be covered.
 
+    Where jobs may write, nothing is: another job could put a link on the way, and the cover would be made behind it.
+
     Parameters
     ----------
     launch
@@ -25,7 +27,7 @@ def covers(launch: Launch) -> list[str]:
     targets = [each.target.rstrip("/") for each in launch.request.inputs]
     found = []
     for index, (root, target) in enumerate(zip(roots, targets, strict=True)):
-        if (launch.scratch / "copies" / str(index)).exists():
+        if launch.request.inputs[index].jobs_write or (launch.scratch / "copies" / str(index)).exists():
             continue
         inner = [other for other in targets if other.startswith(f"{target}/")]
         for path in listening:
@@ -34,6 +36,12 @@ def covers(launch: Launch) -> list[str]:
             if path.startswith(f"{root.rstrip('/')}/") and not hides:
                 found.append(place)
     return found
+
+
+def uncovered(launch: Launch) -> bool:
+    """Whether an input that jobs may write to holds a socket at which somebody listens now."""
+    roots = {os.path.realpath(each.path) for each in launch.request.inputs if each.jobs_write}
+    return bool(roots) and any(_is_socket(path) for path in listening_below(roots))
 
 
 def _is_socket(path: str) -> bool:
