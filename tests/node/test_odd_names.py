@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -100,3 +101,27 @@ def test_other_programs_unpack_the_names_as_they_are(job: Job, tmp_path: Path) -
     (archive,) = (path for path in (tmp_path / "raw/raw").iterdir())
     subprocess.run(["tar", "xzf", archive, "-C", tmp_path], check=True, capture_output=True)
     assert set(os.listdir(os.fsencode(tmp_path / "outputs"))) == set(NAMES)  # noqa: PTH208
+
+
+def test_tables_and_single_files_with_odd_names_are_read(node_factory: NodeFactory, tmp_path: Path) -> None:
+    served = node_factory("-c", "Engines.Disabled=docker")
+    odd = os.fsdecode(b"t\xe9.csv")
+    with Client(served.url, api_key=served.key) as connected:
+        made = "n=$(printf 't\\351.csv'); printf 'a,b\\n1,2\\n' > \"outputs/$n\""
+        task = Task(
+            name="main",
+            engine=SpecConfig(type="process", params={"Command": ["sh", "-c", made]}),
+            publisher=SpecConfig(type="local"),
+            result_paths=[ResultPath(name="outputs", path="/outputs")],
+        )
+        job = connected.submit(JobModel(name="odd", type="batch", count=1, tasks=[task]))
+        result = job.result()
+        assert result.df(odd).to_dict("list") == {"a": [1], "b": [2]}
+        with result.open(odd) as file:
+            assert file.read() == b"a,b\n1,2\n"
+        done = subprocess.run(
+            [sys.executable, "-m", "bacalhau_jupyter", "job", "get", f"{job.id}/outputs/{odd}"],
+            env={**os.environ, **served.client_env()}, cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert [path.name for path in tmp_path.rglob("*.csv")] == [odd]

@@ -158,6 +158,24 @@ async def test_plain_results_are_files_below_the_key(
     }
 
 
+async def test_names_that_no_key_can_have_are_escaped_each_to_another_one(
+    tmp_path: Path, publisher: S3Publisher, s3_server: S3Server
+) -> None:
+    bucket, directory = s3_server.bucket(), results(tmp_path)
+    for name in (b"caf\xe9", b"caf%E9", b"a%20b", b"x" * 250):
+        (directory / "outputs" / os.fsdecode(name)).write_bytes(name)
+    deep = directory / "outputs" / "/".join(["d" * 200] * 6)
+    deep.mkdir(parents=True)
+    (deep / "f").write_text("too long for a key")
+    asked = request(directory, at(s3_server, bucket, "r", Encoding="plain"))
+    await publisher.publish(asked)
+    found = stored(s3_server, bucket)
+    assert found["r/outputs/caf%E9"] == b"caf\xe9"
+    assert found["r/outputs/caf%25E9"] == b"caf%E9"
+    assert found["r/outputs/a%20b"] == b"a%20b"
+    assert {left.reason for left in asked.left_out} == {"its name is longer than 1022 bytes"}
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "plain"])
 async def test_bytes_and_files_are_told_while_they_go(
     tmp_path: Path, publisher: S3Publisher, s3_server: S3Server, encoding: str

@@ -10,7 +10,9 @@ being pruned. Everything here blocks.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,6 +242,35 @@ def _is_directory(mount: InputMount) -> bool:
         return beneath.is_directory(opened)
     finally:
         os.close(opened)
+
+
+def own_tree(daemon: Daemon, container: str, path: str, owner: tuple[int, int]) -> None:
+    """Give every directory below (and with) one of a container an owner, who can then remove what is in it.
+
+    Needs no program in the image: the engine, which is root there, unpacks an archive of nothing but directories over
+    those that exist, and so changes whom they belong to.
+
+    Raises
+    ------
+    BacalhauError
+        There is no such directory, or the engine does not answer.
+    """
+    plain = {"Accept-Encoding": "identity"}
+    address = f"/containers/{container}/archive"
+    packed = io.BytesIO()
+    with (
+        daemon.stream("GET", address, {"path": f"{path}/."}, plain, timeout=float(CALL_TIMEOUT)) as answer,
+        tarfile.open(fileobj=packed, mode="w", errors="surrogateescape") as out,
+    ):
+        file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint.url))
+        with tarfile.open(fileobj=file, mode="r|", errors="surrogateescape") as found:
+            for member in found:
+                if member.isdir():
+                    entry = tarfile.TarInfo(member.name)
+                    entry.type, entry.mode = tarfile.DIRTYPE, 0o700
+                    entry.uid, entry.gid = owner
+                    out.addfile(entry)
+    daemon.put_archive(container, path, iter([packed.getvalue()]))
 
 
 def carried(container: dict[str, Any]) -> bool:

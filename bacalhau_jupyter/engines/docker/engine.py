@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,7 +44,7 @@ from bacalhau_jupyter.engines.docker.launch import Launcher
 from bacalhau_jupyter.engines.docker.ownership import (
     copy_out,
     hand_over,
-    hand_over_directories,
+    make_removable,
     unreadable,
     unremovable,
 )
@@ -227,7 +227,7 @@ class DockerEngine:
             return
         daemon, node_id = self._connected(), self._options.node_id
         image = docker_params(task_of(execution)).image
-        await self._call(lambda: hand_over_directories(daemon, image, [directory], node_id))
+        await self._call(lambda: make_removable(daemon, image, directory, node_id))
 
     async def existing(self) -> list[str]:
         return await self._call(self._remains().executions)
@@ -277,7 +277,8 @@ class DockerEngine:
         def on_ended(follower: Follower, _state: dict[str, Any]) -> None:
             found = follower.inspected
             if carried(found) if found else copied:
-                Archive(daemon, request).unload(str(found.get("Image", image)), progress, follower.hurry)
+                with finished_work():
+                    Archive(daemon, request).unload(str(found.get("Image", image)), progress, follower.hurry)
             elif follower.cancelled or os.geteuid() == 0:
                 return
             elif any(unreadable(output.path) for output in request.outputs):
@@ -334,6 +335,16 @@ class DockerEngine:
         # As upstream: a node that rejects networked jobs runs those that say nothing without a network.
         rejects = bool(self._options.settings(REJECT_NETWORK_KEY))
         return NetworkType.NONE if rejects else NetworkType.BRIDGE
+
+
+@contextlib.contextmanager
+def finished_work() -> Iterator[None]:
+    """Mark an error that no further run of the task would mend: its work is done."""
+    try:
+        yield
+    except BacalhauError as error:
+        error.fails_job = not (error.retryable or isinstance(error, NetworkFailure))
+        raise
 
 
 def make_readable(daemon: Daemon, container: str, request: RunRequest, stop: threading.Event) -> None:

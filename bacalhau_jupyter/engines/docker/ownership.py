@@ -8,6 +8,7 @@ the engine copies the results out of the container, as whoever it runs as.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.base import OutputMount, Progress, no_progress
-from bacalhau_jupyter.engines.docker.archive import fetch_tree
+from bacalhau_jupyter.engines.docker.archive import fetch_tree, own_tree
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from bacalhau_jupyter.lib.removal import remove_tree
@@ -103,15 +104,40 @@ def hand_over_directories(daemon: Daemon, image: str, directories: Sequence[Path
     """
     if not directories:
         return
+    with _helper(daemon, image, directories, node_id) as (helper, _targets, _owner):
+        daemon.api.start(helper)
+        code = daemon.api.wait(helper, timeout=HELPER_TIMEOUT)["StatusCode"]
+    if code != 0:
+        raise engine_error(f"the results can't be made readable: chown in the task's image ended with {code}")
+
+
+def make_removable(daemon: Daemon, image: str, directory: Path, node_id: str) -> None:
+    """Make this process's user the owner of the directories below one, without any program of the image.
+
+    Raises
+    ------
+    BacalhauError
+        The engine does not do it.
+    """
+    with _helper(daemon, image, [directory], node_id) as (helper, targets, owner):
+        # It is made and never started.
+        own_tree(daemon, helper, targets[0], owner)
+
+
+@contextlib.contextmanager
+def _helper(
+    daemon: Daemon, image: str, directories: Sequence[Path], node_id: str
+) -> Iterator[tuple[str, list[str], tuple[int, int]]]:
+    """Make a container that gives directories to this user; yield it, where they are in it, and that user there."""
     rootless = any("rootless" in option for option in daemon.api.info().get("SecurityOptions") or [])
     # A rootless engine's root is this very user.
-    owner = "0:0" if rootless else f"{os.geteuid()}:{os.getegid()}"
+    owner = (0, 0) if rootless else (os.geteuid(), os.getegid())
     targets = [f"/results/{number}" for number, _ in enumerate(directories)]
     config = {
         "Image": image,
         "User": "0:0",
         "Entrypoint": ["chown"],
-        "Cmd": ["-R", "-h", owner, *targets],
+        "Cmd": ["-R", "-h", f"{owner[0]}:{owner[1]}", *targets],
         "Labels": {LABEL_NODE: node_id},
         "HostConfig": {
             "NetworkMode": "none",
@@ -122,14 +148,11 @@ def hand_over_directories(daemon: Daemon, image: str, directories: Sequence[Path
             **({} if rootless else {"UsernsMode": "host"}),
         },
     }
-    helper = daemon.api.create_container_from_config(config)["Id"]
+    helper = str(daemon.api.create_container_from_config(config)["Id"])
     try:
-        daemon.api.start(helper)
-        code = daemon.api.wait(helper, timeout=HELPER_TIMEOUT)["StatusCode"]
+        yield helper, targets, owner
     finally:
         daemon.remove(helper)
-    if code != 0:
-        raise engine_error(f"the results can't be made readable: chown in the task's image ended with {code}")
 
 
 def copy_out(
