@@ -12,6 +12,7 @@ from bacalhau_jupyter.models.codec import Wire
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution, ExecutionStateType, RunCommandResult
 from bacalhau_jupyter.models.history import Event as HistoryEvent
+from bacalhau_jupyter.models.names import from_wire, to_wire
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import SpecConfig
 
@@ -92,6 +93,8 @@ class StoredInput(Wire):
 
     Attributes
     ----------
+    path
+        In the form of `models.names`: a real path may be no UTF-8.
     device, inode
         Which object was found at ``path`` when it was fetched; both 0: unknown.
     jobs_write
@@ -110,7 +113,7 @@ class StoredInput(Wire):
         """Describe a fetched input."""
         device, inode = mount.checked or (0, 0)
         return cls(
-            path=str(mount.path),
+            path=to_wire(str(mount.path)),
             target=mount.target,
             read_only=mount.read_only,
             device=device,
@@ -122,7 +125,11 @@ class StoredInput(Wire):
         """Return what an engine is given."""
         checked = (self.device, self.inode) if self.inode else None
         return InputMount(
-            Path(self.path), self.target, self.read_only, checked=checked, jobs_write=self.jobs_write
+            Path(from_wire(self.path)),
+            self.target,
+            self.read_only,
+            checked=checked,
+            jobs_write=self.jobs_write,
         )
 
 

@@ -12,9 +12,11 @@ import pytest
 
 from bacalhau_jupyter.compute.events import Accepted, BidMade
 from bacalhau_jupyter.compute.machine import admit, step
-from bacalhau_jupyter.compute.record import Phase, Record
+from bacalhau_jupyter.compute.record import Phase, Record, StoredInput
 from bacalhau_jupyter.compute.store import MIGRATIONS, Store
+from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.lib.database import Database
+from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.messages import BidResult, RunResult
 from bacalhau_jupyter.models.resources import Resources
 from tests.compute.makers import full_task, make_execution
@@ -153,3 +155,9 @@ async def test_what_was_stored_before_a_kill_is_there_after_it(tmp_path: Path) -
             assert identifier in told
         # A message and the state it tells of are stored together or not at all.
         assert told == {record.id for record in live.values() if record.phase is Phase.OFFERED}
+
+
+def test_an_input_keeps_a_path_that_is_no_text() -> None:
+    mount = InputMount(Path(os.fsdecode(b"/x/caf\xe9/%E9")), "/inputs")
+    stored = decode_exact(encode(StoredInput.of(mount)), StoredInput)
+    assert stored.mount() == mount
