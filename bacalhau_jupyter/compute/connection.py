@@ -13,6 +13,7 @@ from bacalhau_jupyter.compute.store import Store
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.database import DatabaseError
+from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict, Forbidden, HandshakeRequired
 from bacalhau_jupyter.models.messages import (
@@ -47,6 +48,8 @@ class Connection:
         Describes the node as it is now.
     available
         Returns free capacity.
+    problems
+        Where a loop that failed tells so.
     """
 
     def __init__(
@@ -57,7 +60,9 @@ class Connection:
         clock: Clock,
         node_info: Callable[[], NodeInfo],
         available: Callable[[], Resources],
+        problems: Problems,
     ) -> None:
+        self._problems = problems
         self._settings = settings
         self._transport = transport
         self._store = store
@@ -82,9 +87,15 @@ class Connection:
 
     def start(self, messages: NodeMessageHandler, logs: LogHandler) -> None:
         """Join, and keep joined until `stop`."""
-        work = (self._keep_joined(messages, logs), self._heartbeats(), self._post())
-        names = ("compute join", "compute heartbeat", "compute outbox")
-        self._tasks = [asyncio.create_task(job, name=name) for job, name in zip(work, names, strict=True)]
+        work = {
+            "joining the orchestrator": lambda: self._keep_joined(messages, logs),
+            "telling the orchestrator that this node lives": self._heartbeats,
+            "sending messages to the orchestrator": self._post,
+        }
+        self._tasks = [
+            asyncio.create_task(self._problems.keep(task, job), name=f"compute: {task}")
+            for task, job in work.items()
+        ]
 
     async def wait_joined(self, timeout: float) -> bool:
         """Wait until the node has joined; False when it did not in time."""

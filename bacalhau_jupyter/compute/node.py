@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import platform
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from bacalhau_jupyter.compute.bidder import Bidder
 from bacalhau_jupyter.compute.cache import ContentCache
@@ -27,9 +27,10 @@ from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.compute.store import Store
 from bacalhau_jupyter.engines.base import Engine
 from bacalhau_jupyter.lib.clock import SECOND, Clock
-from bacalhau_jupyter.lib.database import Database, DatabaseError
+from bacalhau_jupyter.lib.database import Database
+from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.api import LogFrame
-from bacalhau_jupyter.models.errors import BacalhauError, ServiceUnavailable
+from bacalhau_jupyter.models.errors import ServiceUnavailable
 from bacalhau_jupyter.models.execution import DesiredStateType, Execution
 from bacalhau_jupyter.models.messages import (
     AskForBid,
@@ -46,6 +47,8 @@ from bacalhau_jupyter.sources.base import Source
 from bacalhau_jupyter.transport.base import ComputeTransport, Envelope
 
 _log = logging.getLogger(__name__)
+
+_DIRECTORIES = "removing directories of old executions"
 
 PROTOCOLS = ("ncl/v1",)
 
@@ -70,6 +73,8 @@ class ComputeNode:
         Local wiring only: it is neither stored nor sent.
     engine_problems
         Engines that could not be loaded: type → one sentence, shown in node info and in refused bids.
+    problems
+        Where work in the background tells what it could not do.
     host_env
         The host variables that ``env:NAME`` may refer to; defaults to this process's.
 
@@ -91,8 +96,10 @@ class ComputeNode:
         on_progress: ProgressListener | None = None,
         engine_problems: Mapping[str, str] | None = None,
         host_env: Mapping[str, str] | None = None,
+        problems: Problems | None = None,
     ) -> None:
         self.settings = settings
+        self.problems = problems or Problems(clock)
         self._clock = clock
         self._transport = transport
         self._store = Store(database)
@@ -134,10 +141,13 @@ class ComputeNode:
         parts.board.listener = self._on_progress
         await parts.executions.restore(await self._store.load())
         parts.connection.start(self._on_message, self.logs)
+        self.problems.changed = _on_loop(parts.connection.info_changed)
         self._tasks = [
-            asyncio.create_task(self._housekeeping(), name="compute housekeeping"),
             asyncio.create_task(
-                self._plugins.watch(self.settings.probe_timeout, parts.connection.info_changed),
+                self.problems.keep("housekeeping", self._housekeeping), name="compute housekeeping"
+            ),
+            asyncio.create_task(
+                self.problems.keep("looking for engines that come and go", self._watch_plugins),
                 name="compute probes",
             ),
         ]
@@ -153,6 +163,7 @@ class ComputeNode:
     async def stop(self) -> None:
         """Leave the orchestrator and stop looking after executions; engines keep what outlives a node. Bounded."""
         parts, self._parts = self._parts, None
+        self.problems.changed = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -219,6 +230,7 @@ class ComputeNode:
             address=settings.address,
             engine_runtimes=runtimes,
             engine_problems=problems,
+            problems={problem.task: problem.message for problem in self.problems.every()},
             input_cache=self._cache.usage() if self._cache.enabled else None,
             local_results=self._keepers[0].usage() if self._keepers else None,
         )
@@ -286,23 +298,43 @@ class ComputeNode:
         except Exception as error:
             _log.warning("execution %s can't be swept: %s", identifier, error)
 
+    async def _watch_plugins(self) -> None:
+        await self._plugins.watch(self.settings.probe_timeout, self._ready().connection.info_changed)
+
     async def _housekeeping(self) -> None:
         await self._ready().executions.settled()
         while True:
-            await self.sweep()
-            with contextlib.suppress(DatabaseError):
-                await self.tidy()
+            with self.problems.watching("removing what engines still hold of old executions"):
+                await self.sweep()
+            await self.tidy()
             await asyncio.sleep(self.settings.housekeeping_interval)
 
     async def tidy(self) -> None:
-        """Remove directories, logs, inputs and results that were kept long enough."""
-        now, settings = self._clock.now_ns(), self.settings
-        await self._remove_directories(now - int(settings.directory_retention * SECOND))
-        before = now - int(settings.log_retention * SECOND)
-        while forgotten := await self._store.forget(before, settings.log_count):
+        """Remove directories, logs, inputs and results that were kept long enough; what fails is told and left."""
+        work = [
+            (_DIRECTORIES, self._tidy_directories),
+            ("removing logs of old executions", self._tidy_logs),
+            ("tidying the input cache", self._cache.tidy),
+            *(("removing old results", keeper.tidy) for keeper in self._keepers),
+        ]
+        for task, tidy in work:
+            with self.problems.watching(task):
+                await tidy()
+        if self.unremovable:
+            identifier, why = next(iter(self.unremovable.items()))
+            more = f" (and {len(self.unremovable) - 1} more)" if len(self.unremovable) > 1 else ""
+            self.problems.tell(_DIRECTORIES, f"execution {identifier}: {why}{more}")
+
+    async def _tidy_directories(self) -> None:
+        before = self._clock.now_ns() - int(self.settings.directory_retention * SECOND)
+        await self._remove_directories(before)
+
+    async def _tidy_logs(self) -> None:
+        before = self._clock.now_ns() - int(self.settings.log_retention * SECOND)
+        while forgotten := await self._store.forget(before, self.settings.log_count):
             for identifier in forgotten:
-                await asyncio.to_thread(self._places.remove_log, identifier)
-        await self._tidy_kept()
+                with self.problems.watching(f"removing the log of execution {identifier}"):
+                    await asyncio.to_thread(self._places.remove_log, identifier)
 
     async def _remove_directories(self, ended_before_ns: int) -> None:
         """Remove what executions left; what can't be removed now is tried again the next time, and told until then."""
@@ -341,16 +373,6 @@ class ComputeNode:
         self._ready().connection.info_changed()
         return gone
 
-    async def _tidy_kept(self) -> None:
-        for what, tidy in [
-            ("input cache", self._cache.tidy),
-            *(("results", it.tidy) for it in self._keepers),
-        ]:
-            try:
-                await tidy()
-            except (OSError, BacalhauError) as error:
-                _log.warning("the %s can't be tidied: %s", what, error)
-
     def _labels(self, limit: Resources) -> dict[str, str]:
         settings = self.settings
         machine = platform.machine().lower()
@@ -376,7 +398,13 @@ class _Parts:
         self.board = ProgressBoard(clock)
         self.logs = LogFollower(node._places, node.lookup)
         self.connection = Connection(
-            settings, node._transport, node._store, clock, node.info, lambda: capacity.available
+            settings,
+            node._transport,
+            node._store,
+            clock,
+            node.info,
+            lambda: capacity.available,
+            node.problems,
         )
         bidder = Bidder(settings, node._plugins, capacity)
         runner = Runner(
@@ -397,3 +425,15 @@ class _Parts:
 
 async def _none() -> list[GPU]:
     return []
+
+
+def _on_loop(call: Callable[[], None]) -> Callable[[], None]:
+    """Return what has ``call`` made on this loop, from any thread."""
+    loop = asyncio.get_running_loop()
+
+    def schedule() -> None:
+        # A loop that is closed has nobody left to tell.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(call)
+
+    return schedule

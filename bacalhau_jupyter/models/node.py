@@ -89,6 +89,8 @@ class ComputeNodeInfo(Wire):
     # and why an engine is off.
     engine_runtimes: dict[str, str] = {}
     engine_problems: dict[str, str] = {}
+    # Likewise: what work in the background can't do, and why ("removing old results": "…").
+    problems: dict[str, str] = {}
     # Additions of ours, left out where there are none: inputs kept to be shared, and published results, on its disk.
     input_cache: DiskUsage | None = None
     local_results: DiskUsage | None = None

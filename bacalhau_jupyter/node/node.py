@@ -30,6 +30,7 @@ from bacalhau_jupyter.engines.base import Environments, PluginOptions
 from bacalhau_jupyter.engines.registry import Loaded, load_engines, load_publishers, load_sources
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.database import Database, DatabaseError
+from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
 from bacalhau_jupyter.models.node import NodeInfo, NodeType
@@ -84,6 +85,7 @@ class Node:
         self._managed = settings.managed_bucket(config, clock)
         self._problems: dict[str, str] = {}
         self._environments: Environments | None = None
+        self.problems = Problems(clock)
 
     @property
     def url(self) -> str:
@@ -97,7 +99,11 @@ class Node:
 
     async def until_superfluous(self) -> None:
         """Return once an embedded node has nobody to serve and nothing to do."""
-        await self.leases.until_superfluous(self.orchestrator.active_jobs, self.config["Node.GracePeriod"])
+        grace_s = self.config["Node.GracePeriod"]
+        await self.problems.keep(
+            "looking whether this node is still needed",
+            lambda: self.leases.until_superfluous(self.orchestrator.active_jobs, grace_s),
+        )
 
     def info(self) -> NodeInfo:
         """Describe the node: as compute node where it is one."""
@@ -114,7 +120,10 @@ class Node:
 
     def debug(self) -> dict[str, Any]:
         """Facts of the roles, by component."""
-        facts: dict[str, Any] = {"Plugins": self._problems}
+        facts: dict[str, Any] = {
+            "Plugins": self._problems,
+            "Problems": [problem.to_plain() for problem in self.problems.every()],
+        }
         if self.compute is not None:
             facts["Compute"] = {
                 "Joined": self.compute.joined,
@@ -172,6 +181,7 @@ class Node:
             carrier.orchestrator_end,
             self._clock,
             upload_signer=None if self._managed is None else self._managed.upload_url,
+            problems=self.problems,
         )
         stack.push_async_callback(bounded, "orchestrator", self.orchestrator.close)
         await self.orchestrator.start()
@@ -206,6 +216,7 @@ class Node:
             self._clock,
             on_progress=self._progress,
             engine_problems=found.problems,
+            problems=self.problems,
         )
         stack.push_async_callback(bounded, "compute", self.compute.stop)
         if self._environments is not None:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.orchestrator.store import outbox
 from bacalhau_jupyter.orchestrator.store.outbox import OutboxItem
@@ -26,6 +27,9 @@ FORGET_DELAY = 0.5
 
 FORGET_LIMIT = 256
 """Acknowledged messages that may stay there."""
+
+
+_FORGETTING = "removing acknowledged messages from the outbox"
 
 
 class _Lane:
@@ -50,9 +54,18 @@ class Dispatcher:
         Carries the messages.
     source
         Who the envelopes say sent them.
+    problems
+        Where a loop that failed tells so.
     """
 
-    def __init__(self, store: Store, transport: OrchestratorTransport, source: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        transport: OrchestratorTransport,
+        source: str,
+        problems: Problems | None = None,
+    ) -> None:
+        self._problems = problems or Problems()
         self._store = store
         self._transport = transport
         self._source = source
@@ -69,7 +82,9 @@ class Dispatcher:
             lambda connection: (outbox.pending(connection), outbox.last(connection))
         )
         self.add(items)
-        self._forgetter = asyncio.create_task(self._forget(), name="outbox forget")
+        self._forgetter = asyncio.create_task(
+            self._problems.keep(_FORGETTING, self._forget), name="outbox forget"
+        )
 
     async def stop(self) -> None:
         """Stop sending; what is not acknowledged stays stored."""
@@ -96,7 +111,10 @@ class Dispatcher:
         lane = self._lanes.setdefault(node_id, _Lane())
         lane.retry.set()
         if lane.task is None or lane.task.done():
-            lane.task = asyncio.create_task(self._send(node_id, lane), name=f"outbox {node_id}")
+            lane.task = asyncio.create_task(
+                self._problems.keep(f"sending messages to node {node_id}", lambda: self._send(node_id, lane)),
+                name=f"outbox {node_id}",
+            )
         return lane.items[0].seq - 1 if lane.items else self._last_seq
 
     def disconnect(self, node_id: str) -> None:
@@ -153,10 +171,8 @@ class Dispatcher:
                     await self._many.wait()
             self._acks.clear()
             self._many.clear()
-            try:
+            with self._problems.watching(_FORGETTING):
                 await self._remove()
-            except BacalhauError as error:
-                _log.warning("acknowledged messages can't be removed from the outbox: %s", error)
 
     async def _remove(self) -> None:
         seqs, self._acknowledged = self._acknowledged, []

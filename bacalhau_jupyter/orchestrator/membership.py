@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.errors import (
     BacalhauError,
     BadRequest,
@@ -77,6 +78,8 @@ class Nodes:
         Answers nodes that ask where to upload results.
     changed
         Called with the ID of a node and what is new about it, for people.
+    problems
+        Where a loop that failed tells so.
     """
 
     def __init__(
@@ -90,7 +93,9 @@ class Nodes:
         gone: Callable[[str], None],
         uploads: Uploads,
         changed: Callable[[str, str], None],
+        problems: Problems | None = None,
     ) -> None:
+        self._problems = problems or Problems()
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
@@ -119,7 +124,9 @@ class Nodes:
             )
             self._members[state.info.node_id] = Member(away, deadline)
         self._views = None
-        self._timer = asyncio.create_task(self._watch(), name="node time-outs")
+        self._timer = asyncio.create_task(
+            self._problems.keep("looking for nodes that went silent", self._watch), name="node time-outs"
+        )
 
     async def stop(self) -> None:
         """Stop watching; connected nodes stay what they are, for the next start."""

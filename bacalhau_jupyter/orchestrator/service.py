@@ -10,6 +10,7 @@ from typing import Any
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.lib.ids import IdSource, uuid4
+from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.api import (
     ListExecutionsResponse,
@@ -73,6 +74,8 @@ class Orchestrator:
         Source of IDs.
     upload_signer
         Signs links to a bucket of the orchestrator's own; None without one.
+    problems
+        Where work in the background tells what it could not do.
     """
 
     def __init__(
@@ -83,8 +86,10 @@ class Orchestrator:
         clock: Clock | None = None,
         ids: IdSource = uuid4,
         upload_signer: UploadSigner | None = None,
+        problems: Problems | None = None,
     ) -> None:
         self._settings = settings
+        self.problems = problems or Problems(clock)
         self._clock = clock or SystemClock()
         self._ids = ids
         self._transport = transport
@@ -93,7 +98,9 @@ class Orchestrator:
         self._waiting = Waiting()
         self._watch = JobWatch()
         self._stream = EventStream(self._store, settings.stream_queue)
-        self._dispatcher = Dispatcher(self._store, transport, f"orchestrator-{settings.node_id}")
+        self._dispatcher = Dispatcher(
+            self._store, transport, f"orchestrator-{settings.node_id}", self.problems
+        )
         self._nodes = Nodes(
             self._store,
             self._dispatcher,
@@ -104,6 +111,7 @@ class Orchestrator:
             gone=self._node_gone,
             uploads=Uploads(self._store, upload_signer),
             changed=self._node_changed,
+            problems=self.problems,
         )
         self._planner = Planner(settings, ids)
         self._logs = LogReader(self._store, transport, self._watch)
@@ -123,7 +131,7 @@ class Orchestrator:
         for job_id, priority in active:
             self._broker.enqueue(job_id, priority)
         self._running = True
-        self._spawn(self._evaluate_all(), "evaluations")
+        self._spawn(self.problems.keep("taking up jobs to evaluate", self._evaluate_all), "evaluations")
         await self._transport.serve(self._nodes.control, self._message)
 
     async def close(self) -> None:
@@ -313,10 +321,10 @@ class Orchestrator:
                 lambda transaction: self._planner.evaluate(transaction, job_id, views)
             )
         except Exception as error:
-            known = isinstance(error, BacalhauError)
-            _log.warning("job %s could not be evaluated: %s", job_id, error, exc_info=not known)
+            self.problems.failed(f"evaluating job {job_id}", error)
             self._broker.nack(evaluation)
             return
+        self.problems.clear(f"evaluating job {job_id}")
         self._broker.ack(evaluation)
         try:
             self._follow_up(outcome)

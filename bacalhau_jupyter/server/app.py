@@ -13,6 +13,7 @@ from traitlets import Bool, Float, List, Unicode
 from bacalhau_jupyter.client.launcher import START_TIMEOUT_S
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.server.activity import ActivityWatch
 from bacalhau_jupyter.server.base import SETTING, Gateway
@@ -87,14 +88,17 @@ class BacalhauApp(ExtensionApp):
         self._tasks = asyncio.create_task(self._run(), name="bacalhau extension")
 
     async def _run(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(LeaseKeeper(self.gateway.upstream.connection).keep(), name="bacalhau lease")
-                tasks.create_task(self.gateway.activity.watch(), name="bacalhau activity")
-                if self.gateway.notebooks is not None:
-                    tasks.create_task(self.gateway.notebooks.run(), name="bacalhau notebooks")
-        except Exception:
-            self.log.exception("bacalhau: supervision of the node failed; the gateway goes on")
+        # Each for itself: one that fails is begun again, and keeps no other from going on.
+        problems = Problems()
+        work = {
+            "bacalhau: keeping the node alive": LeaseKeeper(self.gateway.upstream.connection).keep,
+            "bacalhau: following the node's jobs": self.gateway.activity.watch,
+        }
+        if self.gateway.notebooks is not None:
+            work["bacalhau: collecting executed notebooks"] = self.gateway.notebooks.run
+        async with asyncio.TaskGroup() as tasks:
+            for task, loop in work.items():
+                tasks.create_task(problems.keep(task, loop), name=task)
 
     def _note_activity(self) -> None:
         if self.serverapp is not None:

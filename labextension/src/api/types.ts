@@ -100,6 +100,7 @@ export interface INodeInfo {
     EnqueuedExecutions?: number;
     EngineRuntimes?: Record<string, string>;
     EngineProblems?: Record<string, string>;
+    Problems?: Record<string, string>;
     InputCache?: IDiskUsage;
     LocalResults?: IDiskUsage;
   };

@@ -5,7 +5,7 @@ import { Meter } from '../components/Meter';
 import { useBacalhau } from '../components/context';
 import { bytes } from '../format/units';
 import { change } from './actions';
-import { actions, engines, meters, moment, nodeName } from './nodes';
+import { actions, engines, meters, moment, nodeName, problems } from './nodes';
 import { readable, readableLines } from '../format/text';
 
 /** One host: how it is, how much of it is taken, and what it can run. */
@@ -33,6 +33,7 @@ export const NodeCard = React.memo(function NodeCard(props: { node: INodeState; 
       </div>
       <NodeGpus node={node} />
       <NodeEngines node={node} />
+      <NodeProblems node={node} />
       <NodeFacts node={node} />
       <NodeActions node={node} own={own} />
     </li>
@@ -100,6 +101,24 @@ function NodeEngines(props: { node: INodeState }): JSX.Element | null {
         <li key={engine.name} data-off={engine.problem ? true : undefined}>
           <strong>{engine.name}</strong>{' '}
           {engine.problem ? trans.__('off: %1', engine.problem) : engine.runtime}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** What the node's work in the background can't do: nothing fails at once for it, so it is told here. */
+function NodeProblems(props: { node: INodeState }): JSX.Element | null {
+  const { trans } = useBacalhau();
+  const all = problems(props.node.Info);
+  if (all.length === 0) {
+    return null;
+  }
+  return (
+    <ul className="jp-Bacalhau-lines" aria-label={trans.__('Problems')}>
+      {all.map(problem => (
+        <li key={problem.task} className="jp-Bacalhau-message" role="alert">
+          {trans.__('Problem with %1: %2', readable(problem.task), readable(problem.message))}
         </li>
       ))}
     </ul>

@@ -4,7 +4,7 @@ import { EventStream } from '../events/stream';
 import { Store } from '../store/store';
 import { Sync } from '../store/sync';
 import { FakeTransport } from '../testing/transport';
-import { actions, engines, matches, meters, moment, sorted } from './nodes';
+import { actions, engines, matches, meters, moment, problems, sorted } from './nodes';
 import { NodesWatch } from './watch';
 
 const trans = {
@@ -52,6 +52,14 @@ describe('meters', () => {
 });
 
 describe('a node', () => {
+  it('tells what its work in the background can not do', () => {
+    const told = { ComputeNodeInfo: { Problems: { 'removing old results': 'read-only file system' } } };
+    expect(problems({ NodeID: 'a', ...told })).toEqual([
+      { task: 'removing old results', message: 'read-only file system' }
+    ]);
+    expect(problems(node('a').Info)).toEqual([]);
+  });
+
   it('tells its runtimes, and why an engine is off', () => {
     expect(engines(node('a').Info)).toEqual([
       { name: 'process', runtime: 'bubblewrap 0.11.0', problem: '' },

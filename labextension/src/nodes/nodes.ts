@@ -45,6 +45,19 @@ function cores(value: number): string {
   return String(Math.round(value * 100) / 100);
 }
 
+export interface IProblem {
+  /** What the node was doing, in words. */
+  readonly task: string;
+  readonly message: string;
+}
+
+/** What work in the background of a node can't do at present. */
+export function problems(info: INodeInfo): IProblem[] {
+  return Object.entries(info.ComputeNodeInfo?.Problems ?? {})
+    .sort()
+    .map(([task, message]) => ({ task, message }));
+}
+
 export interface IEngine {
   readonly name: string;
   /** What serves it; empty where the node does not tell. */
