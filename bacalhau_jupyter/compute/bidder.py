@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from bacalhau_jupyter.compute import environment
 from bacalhau_jupyter.compute.capacity import Capacity, shortfall, with_defaults
@@ -38,9 +38,18 @@ class Bidder:
         Probed engines, sources and publishers.
     capacity
         Where an accepted bid reserves.
+    full
+        Says why nothing more can be run on this disk; empty while something can.
     """
 
-    def __init__(self, settings: ComputeSettings, plugins: Plugins, capacity: Capacity) -> None:
+    def __init__(
+        self,
+        settings: ComputeSettings,
+        plugins: Plugins,
+        capacity: Capacity,
+        full: Callable[[], Awaitable[str]] | None = None,
+    ) -> None:
+        self._full = full
         self._settings = settings
         self._plugins = plugins
         self._capacity = capacity
@@ -57,6 +66,8 @@ class Bidder:
         if job is None or not job.tasks:
             raise BadRequest(f"execution {execution.id} came without a job or task", component="Bidder")
         reasons = self._semantic(job)
+        if not reasons and self._full is not None and (reason := await self._full()):
+            reasons = [reason]
         if not reasons and self._settings.admission.locality is Locality.LOCAL:
             reasons = await self._remote(execution, job.task)
         if not reasons:

@@ -151,6 +151,12 @@ class Executions:
             *(task for task in self._tasks if task.get_name().startswith("attach ")), return_exceptions=True
         )
 
+    async def cleaned_up(self, timeout: float) -> None:
+        """Wait until what ended so far is cleaned up, for so many seconds at most."""
+        tasks = [task for task in self._tasks if task.get_name().startswith("clean ")]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+
     async def close(self) -> None:
         """Stop looking after executions; what engines run goes on."""
         for actor in self._actors.values():

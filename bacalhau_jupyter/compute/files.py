@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Sequence
@@ -10,11 +9,11 @@ from pathlib import Path
 
 from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, read_frames
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
 from bacalhau_jupyter.models.execution import RUN_OUTPUT_LIMIT, RunCommandResult
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_safe_id(identifier: str) -> bool:
@@ -172,7 +171,7 @@ def as_bacalhau_error(error: Exception, doing: str) -> BacalhauError:
     """Turn what an activity raised into an error that can be told."""
     if isinstance(error, BacalhauError):
         return error
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if is_full(error):
         return IOFailure(
             f"the disk of the compute node is full (while {doing})",
             hint="free some space on the node, or ask for less data",

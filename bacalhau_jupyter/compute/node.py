@@ -27,8 +27,9 @@ from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.compute.store import Store
 from bacalhau_jupyter.engines.base import Engine
 from bacalhau_jupyter.lib.clock import SECOND, Clock
-from bacalhau_jupyter.lib.database import Database
+from bacalhau_jupyter.lib.database import Database, DatabaseError
 from bacalhau_jupyter.lib.problems import Problems
+from bacalhau_jupyter.lib.reserve import Reserve
 from bacalhau_jupyter.models.api import LogFrame
 from bacalhau_jupyter.models.errors import ServiceUnavailable
 from bacalhau_jupyter.models.execution import DesiredStateType, Execution
@@ -42,6 +43,7 @@ from bacalhau_jupyter.models.messages import (
 from bacalhau_jupyter.models.node import ComputeNodeInfo, DiskUsage, NodeInfo, NodeType
 from bacalhau_jupyter.models.resources import GPU, Resources
 from bacalhau_jupyter.models.spec import replace
+from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.publishers.base import KeepingPublisher, Publisher
 from bacalhau_jupyter.sources.base import Source
 from bacalhau_jupyter.transport.base import ComputeTransport, Envelope
@@ -49,6 +51,7 @@ from bacalhau_jupyter.transport.base import ComputeTransport, Envelope
 _log = logging.getLogger(__name__)
 
 _DIRECTORIES = "removing directories of old executions"
+_ROOM = "keeping room on the disk"
 
 PROTOCOLS = ("ncl/v1",)
 
@@ -73,6 +76,8 @@ class ComputeNode:
         Local wiring only: it is neither stored nor sent.
     engine_problems
         Engines that could not be loaded: type → one sentence, shown in node info and in refused bids.
+    reserve
+        Room that is given back when the disk is full; its own in the data directory, if left out.
     problems
         Where work in the background tells what it could not do.
     host_env
@@ -97,6 +102,7 @@ class ComputeNode:
         engine_problems: Mapping[str, str] | None = None,
         host_env: Mapping[str, str] | None = None,
         problems: Problems | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         self.settings = settings
         self.problems = problems or Problems(clock)
@@ -110,6 +116,8 @@ class ComputeNode:
         self._plugins = Plugins(engines, sources, publishers, engine_problems)
         self._keepers = [each for each in publishers.values() if isinstance(each, KeepingPublisher)]
         self._on_progress = on_progress
+        self._database = database
+        self._reserve = reserve or Reserve(settings.data_dir / "reserve", settings.disk_reserve)
         self._host_env = os.environ if host_env is None else host_env
         self.unremovable: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -131,6 +139,7 @@ class ComputeNode:
             The database can't be read.
         """
         await asyncio.to_thread(self._places.prepare)
+        await asyncio.to_thread(self._reserve.make)
         gpus_asked = asyncio.create_task(find_gpus() if self.settings.probe_gpus else _none())
         await self._plugins.probe(self.settings.probe_timeout)
         await self._open_cache()
@@ -145,6 +154,9 @@ class ComputeNode:
         self._tasks = [
             asyncio.create_task(
                 self.problems.keep("housekeeping", self._housekeeping), name="compute housekeeping"
+            ),
+            asyncio.create_task(
+                self.problems.keep("watching the room on the disk", self._watch_disk), name="compute disk"
             ),
             asyncio.create_task(
                 self.problems.keep("looking for engines that come and go", self._watch_plugins),
@@ -309,6 +321,41 @@ class ComputeNode:
             await self.tidy()
             await asyncio.sleep(self.settings.housekeeping_interval)
 
+    async def _watch_disk(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.disk_interval)
+            if self._reserve.spent or await asyncio.to_thread(self._reserve.lacks_room):
+                await self._full()
+            await self._database.replenish()
+
+    async def _full(self) -> str:
+        """Make room on a full disk; why nothing more can be run, empty when something can."""
+        if await asyncio.to_thread(self._reserve.lacks_room):
+            await self._make_room()
+        kept = await asyncio.to_thread(self._reserve.make)
+        if kept and not await asyncio.to_thread(self._reserve.lacks_room):
+            self.problems.clear(_ROOM)
+            return ""
+        free = await asyncio.to_thread(self._reserve.free)
+        reason = f"the disk of this node is full ({format_bytes(free)} free in {self.settings.data_dir})"
+        self.problems.tell(_ROOM, reason)
+        return reason
+
+    async def _make_room(self) -> None:
+        """Remove what was only kept to be looked at or to save time: failed executions' files, the cache."""
+        executions = self._ready().executions
+        await executions.cleaned_up(self.settings.stop_timeout)
+        ended = await self._store.to_clean(self._clock.now_ns())
+        for identifier in ended:
+            if identifier not in executions:
+                await asyncio.to_thread(self._places.remove, identifier)
+        await self._cache.clear()
+        for identifier in ended:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self._places.cut_log, identifier)
+        with contextlib.suppress(DatabaseError):
+            await self._store.cleaned([it for it in ended if it not in executions])
+
     async def tidy(self) -> None:
         """Remove directories, logs, inputs and results that were kept long enough; what fails is told and left."""
         work = [
@@ -406,9 +453,17 @@ class _Parts:
             lambda: capacity.available,
             node.problems,
         )
-        bidder = Bidder(settings, node._plugins, capacity)
+        bidder = Bidder(settings, node._plugins, capacity, node._full)
         runner = Runner(
-            settings, node._plugins, node._places, bidder, self.board, clock, node._host_env, node._cache
+            settings,
+            node._plugins,
+            node._places,
+            bidder,
+            self.board,
+            clock,
+            node._host_env,
+            node._cache,
+            node._reserve,
         )
         self.executions = Executions(
             settings,

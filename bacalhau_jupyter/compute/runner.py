@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ from bacalhau_jupyter.compute.removing import remove_directory
 from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.engines.base import Engine, OutputMount, RunRequest, ShowingEngine
 from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.lib.reserve import Reserve, is_full
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.history import Topic
 from bacalhau_jupyter.models.job import Job
@@ -77,7 +79,9 @@ class Runner:
         clock: Clock,
         host_env: Mapping[str, str],
         cache: ContentCache,
+        reserve: Reserve,
     ) -> None:
+        self._reserve = reserve
         self._settings = settings
         self._plugins = plugins
         self._places = places
@@ -107,7 +111,9 @@ class Runner:
                 _log.warning("execution %s: %s", record.id, told, exc_info=error)
             if act is Act.WAIT:
                 await self.halt(record)
-            if act is Act.FETCH:
+            if is_full(error):
+                await self._give_way(record, act is Act.START)
+            elif act is Act.FETCH:
                 # At once: where the disk is full, nothing can be stored before there is room again.
                 await asyncio.to_thread(self._places.remove_inputs, record.id)
             return Faulted(Fault.of(told, _TOPICS[act]))
@@ -154,16 +160,25 @@ class Runner:
         act = acts.get(type(event))
         if act is None and not (isinstance(event, Faulted) and record.phase.is_busy):
             return event
-        if act is Act.START:
-            # The task runs already, and may be what fills the disk.
-            await self.halt(record)
-        await asyncio.to_thread(self._places.remove, record.id)
-        # What a task printed may be what fills the disk.
-        await asyncio.to_thread(self._places.cut_log, record.id)
+        # A task that was started runs already, and may be what fills the disk.
+        await self._give_way(record, act is Act.START)
         if act is None or act is Act.PUBLISH:
             return event
         full = as_bacalhau_error(OSError(errno.ENOSPC, "full"), _DOING[act])
         return Faulted(Fault.of(full, _TOPICS[act]))
+
+    async def _give_way(self, record: Record, started: bool = False) -> None:
+        """Remove what an execution has on a full disk: none of it can be kept, and others need the room."""
+        await asyncio.to_thread(self._reserve.give_back)
+        if started:
+            await self.halt(record)
+        await asyncio.to_thread(self._places.remove, record.id)
+        # What a task printed may be what fills the disk.
+        await asyncio.to_thread(self._cut_log, record.id)
+
+    def _cut_log(self, execution_id: str) -> None:
+        with contextlib.suppress(OSError):
+            self._places.cut_log(execution_id)
 
     async def halt(self, record: Record) -> None:
         """Make the engine stop the task; bounded, and never raises."""
@@ -181,6 +196,10 @@ class Runner:
                     await self._engine(record).clean(record.id)
             except Exception as error:
                 _log.warning("the engine's rest of execution %s could not be removed: %s", record.id, error)
+        if await asyncio.to_thread(self._reserve.lacks_room):
+            # Nothing of what failed can be kept to be looked at.
+            await self._give_way(record)
+            return not self._places.directory(record.id).exists()
         delivered = record.phase is Phase.COMPLETED and record.published is not None
         # What failed can be looked at for a while; what was cancelled nobody asks for again.
         if delivered or record.phase is Phase.CANCELLED or not record.accepted_ns:
@@ -205,7 +224,11 @@ class Runner:
         outcome = await self._engine(record).wait(record.id)
         error = "" if outcome.error is None else outcome.error.message
         log = self._places.log(record.id)
-        return Ended(outcome, await asyncio.to_thread(read_output, log, outcome.exit_code, error))
+        ended = Ended(outcome, await asyncio.to_thread(read_output, log, outcome.exit_code, error))
+        if outcome.error is not None and await asyncio.to_thread(self._reserve.lacks_room):
+            # Before anybody hears of it: whoever comes next needs the room.
+            await self._give_way(record)
+        return ended
 
     async def _publish(self, record: Record) -> Published | Unpublished:
         self._board.phase(record.id, "publishing")

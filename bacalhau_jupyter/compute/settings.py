@@ -100,4 +100,6 @@ class ComputeSettings:
     log_count: int = 1000
     input_cache_size: int = 10_000_000_000
     input_cache_min_free: int = 2_000_000_000
+    disk_reserve: int = 0
+    disk_interval: float = 10.0
     probe_gpus: bool = True

@@ -333,6 +333,7 @@ _add(
 _add(
     "Node",
     ("GracePeriod", D, 10 * _MINUTE, "How long an embedded node stays without users and jobs"),
+    ("DiskReserve", S, 0, "Room on the disk kept for when it is full; 0: a 64th of the disk, 16 MB at most"),
     ("Ephemeral", F, False, "Whether all state is kept in memory and lost at the end"),
     ("StateDir", T, None, "Local directory of the databases, for a DataDir on a network file system"),
     ours=True,

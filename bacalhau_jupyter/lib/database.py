@@ -65,9 +65,17 @@ class Database:
     Reads see only what is committed. They run between two transactions, so a slow read delays the writes behind it.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, fault: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        fault: Callable[[str], None] | None,
+        reserve: int = 0,
+        make_room: Callable[[], bool] | None = None,
+    ) -> None:
         self._loop = loop
         self._fault = fault
+        self._reserve = reserve
+        self._make_room = make_room
         self._queue: queue.SimpleQueue[tuple[bool, _Work] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -79,6 +87,8 @@ class Database:
         migrations: Sequence[Migration],
         journal: Journal = "wal",
         fault: Callable[[str], None] | None = None,
+        reserve: int = 0,
+        make_room: Callable[[], bool] | None = None,
     ) -> Database:
         """Open (or create) a database and bring its schema up to date.
 
@@ -92,6 +102,11 @@ class Database:
             How SQLite keeps its journal.
         fault
             Called on the thread with ``"begin"`` and ``"commit"`` before each; may raise (tests).
+        reserve
+            Bytes that the file and its journal keep free inside, so that writes succeed on a full disk: what
+            jobs do there at the same time can't take that room. See `replenish`.
+        make_room
+            Called on the thread when the disk is full all the same; whether it is worth another try.
 
         Raises
         ------
@@ -99,7 +114,7 @@ class Database:
             The file can't be opened, is locked by another process, or has a newer schema.
         """
         loop = asyncio.get_running_loop()
-        database = cls(loop, fault)
+        database = cls(loop, fault, reserve, make_room)
         ready: asyncio.Future[None] = loop.create_future()
         thread = threading.Thread(
             target=database._main, args=(path, list(migrations), journal, ready), name="database", daemon=True
@@ -146,6 +161,16 @@ class Database:
         """
         return await self._submit(False, fn, None)
 
+    async def replenish(self) -> bool:
+        """Fill up the room that is kept inside the file, if it was used; whether it is whole now.
+
+        Raises
+        ------
+        DatabaseError
+            The database is closed.
+        """
+        return await self._submit(False, self._fill_up, None)
+
     async def close(self) -> None:
         """Finish what is queued, then close the file; later calls fail. Safe to call twice."""
         if not self._closed:
@@ -183,6 +208,7 @@ class Database:
             wrapped = _wrap(error, f"the database {path or 'in memory'} can't be opened")
             self._call(functools.partial(_fail, ready, wrapped))
             return
+        self._fill_up(connection)
         self._call(functools.partial(_succeed, ready))
         try:
             while self._serve(connection):
@@ -213,7 +239,43 @@ class Database:
             self._call(functools.partial(_deliver, writes))
         return item is not None
 
+    def _fill_up(self, connection: sqlite3.Connection) -> bool:
+        """Make the file as much larger as its free pages fall short of the reserve, and the journal with it."""
+        if not self._reserve:
+            return True
+        try:
+            (page,), (pages,) = (
+                connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "freelist_count")
+            )
+            lacking = self._reserve - page * pages
+            if lacking > self._reserve // 4:
+                # Two transactions, or SQLite would not write pages that it frees again.
+                connection.execute("DROP TABLE IF EXISTS reserve")
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("CREATE TABLE reserve (filling BLOB)")
+                connection.execute("INSERT INTO reserve VALUES (randomblob(?))", (lacking,))
+                connection.execute("COMMIT")
+                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                connection.execute("DROP TABLE reserve")
+                connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        except sqlite3.Error:
+            _rollback(connection)
+            return False
+        return True
+
     def _write(self, connection: sqlite3.Connection, writes: list[_Work]) -> None:
+        """Store a batch; on a full disk make room, first inside the files and then outside, and try again."""
+        self._try(connection, writes)
+        if not _lack_room(writes):
+            return
+        # What is checkpointed leaves its place in the journal to what comes.
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        self._try(connection, _lack_room(writes))
+        if _lack_room(writes) and self._make_room is not None and self._make_room():
+            self._try(connection, _lack_room(writes))
+
+    def _try(self, connection: sqlite3.Connection, writes: list[_Work]) -> None:
         """Store a batch: plainly, else with a savepoint for each, else each in a transaction of its own."""
         # Savepoints double the statements of a small write, so they are used only when something went wrong.
         if self._attempt(connection, writes, savepoints=False):
@@ -310,6 +372,10 @@ def _run(connection: sqlite3.Connection, work: _Work) -> None:
         work.error = _wrap(error, "the database failed")
     except Exception as error:
         work.error = error
+
+
+def _lack_room(writes: list[_Work]) -> list[_Work]:
+    return [work for work in writes if isinstance(work.error, DatabaseError) and work.error.full]
 
 
 def _rollback(connection: sqlite3.Connection) -> None:

@@ -31,6 +31,7 @@ from bacalhau_jupyter.engines.registry import Loaded, load_engines, load_publish
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.database import Database, DatabaseError
 from bacalhau_jupyter.lib.problems import Problems
+from bacalhau_jupyter.lib.reserve import Reserve
 from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
 from bacalhau_jupyter.models.node import NodeInfo, NodeType
@@ -52,6 +53,8 @@ log = logging.getLogger(__name__)
 
 JOIN_TIMEOUT_S = 20.0
 """Seconds that the start waits for our own compute role; official clients fail jobs that find no node."""
+
+_DATABASE_RESERVE = 1_000_000
 
 STOP_TIMEOUT_S = 15.0
 """Seconds that each part may take to stop."""
@@ -158,12 +161,22 @@ class Node:
             self._managed,
             settings.link_address(self.config),
         )
+        self.reserve = await self._keep_room()
         await self._start_orchestrator(stack, carrier)
         if self.config["Compute.Enabled"]:
             await self._start_compute(stack, carrier)
         await self._start_api(stack, listener)
         self.record = lock.publish(self.config["API.Host"], listener.getsockname()[1])
         log.info("node %s listens on %s", self.node_id, self.record.url)
+
+    async def _keep_room(self) -> Reserve:
+        """Keep room on the disk; what an earlier start kept is there for this one where the disk is full now."""
+        directory = settings.compute_dir(self.config, self.repo)
+        self.repo.directory(directory)
+        reserve = Reserve(directory / "reserve", self.config["Node.DiskReserve"])
+        if not await asyncio.to_thread(reserve.make) or await asyncio.to_thread(reserve.lacks_room):
+            await asyncio.to_thread(reserve.give_back)
+        return reserve
 
     def _listen(self) -> socket.socket:
         host, port = self.config["API.Host"], self.config["API.Port"]
@@ -217,6 +230,7 @@ class Node:
             on_progress=self._progress,
             engine_problems=found.problems,
             problems=self.problems,
+            reserve=self.reserve,
         )
         stack.push_async_callback(bounded, "compute", self.compute.stop)
         if self._environments is not None:
@@ -319,7 +333,14 @@ class Node:
         if delete:
             log.warning("%s lies on a network file system: using a slower journal (see Node.StateDir)", path)
         try:
-            database = await Database.open(path, migrations, "delete" if delete else "wal")
+            database = await Database.open(
+                path,
+                migrations,
+                "delete" if delete else "wal",
+                # Ephemeral ones take no disk.
+                reserve=0 if path is None else min(self.reserve.size, _DATABASE_RESERVE),
+                make_room=self.reserve.give_back,
+            )
         except DatabaseError as error:
             raise IOFailure(str(error), component="Node") from error
         stack.push_async_callback(bounded, "database", database.close)

@@ -99,6 +99,7 @@ def compute_settings(config: Config, repo: Repo, node_id: str) -> ComputeSetting
     return ComputeSettings(
         node_id=node_id,
         data_dir=compute_dir(config, repo),
+        disk_reserve=config["Node.DiskReserve"],
         labels=config["Labels"],
         allocated=ResourcesConfig(
             cpu=capacity["CPU"], memory=capacity["Memory"], disk=capacity["Disk"], gpu=capacity["GPU"]

@@ -120,6 +120,9 @@ class Peer:
     async def accept(self, execution: Execution) -> None:
         await self.send(BidAccepted(execution_id=execution.id))
 
+    async def send_accepted(self, execution_id: str) -> None:
+        await self.send(BidAccepted(execution_id=execution_id))
+
     async def cancel(self, execution: Execution) -> None:
         await self.send(CancelExecution(execution_id=execution.id))
 
@@ -341,10 +344,12 @@ class Bench:
         self.extra_engines: dict[str, Engine] = {}
         self.extra_sources: dict[str, Source] = {}
         self.extra_publishers: dict[str, Publisher] = {}
+        self.reserve = 0
         given: dict[str, object] = {
             "node_id": "n-test", "data_dir": directory / "compute", "probe_gpus": False,
             "heartbeat_interval": 60.0, "cancel_timeout": 2.0, "stop_timeout": 2.0, "probe_timeout": 2.0,
             "publish_retries": (),
+            "disk_reserve": 65_536,
         }  # fmt: skip
         self.settings = ComputeSettings(**(given | settings))  # type: ignore[arg-type]
         self.node: ComputeNode
@@ -355,7 +360,9 @@ class Bench:
 
     async def start(self) -> None:
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        self.database = await Database.open(self.settings.data_dir / "state.db", MIGRATIONS)
+        self.database = await Database.open(
+            self.settings.data_dir / "state.db", MIGRATIONS, reserve=self.reserve
+        )
         engines: Mapping[str, Engine] = {
             "noop": NoopEngine(self.options()), "world": WorldEngine(self.world), **self.extra_engines,
         }  # fmt: skip

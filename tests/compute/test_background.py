@@ -31,7 +31,7 @@ async def test_housekeeping_goes_on_after_a_round_that_failed_and_the_node_says_
     assert problem.count >= 2
     monkeypatch.undo()
     async with asyncio.timeout(20):
-        while node.problems.every():
+        while node.problems.every():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert node.info().compute_node_info.problems == {}
     await bench.stop()

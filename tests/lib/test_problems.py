@@ -65,7 +65,7 @@ async def test_a_loop_that_fails_is_begun_again_until_it_is_cancelled() -> None:
         await again.wait()
         (found,) = problems.every()
         assert (found.message, found.count) == ("RecursionError: maximum recursion depth exceeded", 2)
-        while problems.every():
+        while problems.every():  # noqa: ASYNC110
             await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
