@@ -102,6 +102,7 @@ def _next(job: Job) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit."""
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that can't show a character shows another; it is no reason to fail.
         if isinstance(stream, io.TextIOWrapper):
@@ -114,6 +115,22 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = status or 1
     sys.exit(status)
+
+
+def open_standard_streams() -> None:
+    """Put the null device where a standard stream is closed (``>&-``): Python has None there, which nothing expects.
+
+    Otherwise the next file or socket that is opened would get the number, too, and be taken for it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is taken, and the ones before are open by now.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def run(arguments: list[str]) -> int:

@@ -151,6 +151,21 @@ class Job:
             pass
         return self.outcome(check=check)
 
+    def until_settled(self, *, check: bool = True) -> JobResult | None:
+        """Wait as `result` does; for a service or daemon job, which has no end, until it runs, and return None.
+
+        Raises
+        ------
+        JobFailed
+            See `result`.
+        """
+        endless = self.describe().type.lower() in ("service", "daemon")
+        for update in self.updates(logs=False):
+            event = getattr(update, "event", None)
+            if endless and event is not None and event.execution:
+                return None
+        return self.outcome(check=check)
+
     def outcome(self, *, check: bool = True) -> JobResult:
         """Return the result of a job that is over; see `result`."""
         answer = self._client.call(lambda api: api.get_job(self.id, include="executions"))

@@ -7,7 +7,8 @@ treat ``null`` as "not given". `decode` does the same for typed models; `encode`
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable
+import re
+from collections.abc import Hashable, Iterable
 from typing import Any, TypeVar, cast, dataclass_transform
 
 import msgspec
@@ -138,7 +139,8 @@ def convert(plain: object, kind: type[T], what: str = "body") -> T:
     try:
         return msgspec.convert(_fold(plain, _plan(cast(Hashable, kind))), kind)
     except msgspec.ValidationError as error:
-        raise BadRequest(_type_error(str(error), what), component="Codec") from error
+        text = str(error)
+        raise BadRequest(_type_error(text, what, _name_keys(plain, kind, text)), component="Codec") from error
     except RecursionError as error:
         raise BadRequest(f"the {what} is nested too deeply", component="Codec") from error
 
@@ -148,10 +150,62 @@ def _decoder(kind: Hashable) -> Any:
     return msgspec.json.Decoder(kind)
 
 
-def _type_error(text: str, what: str) -> str:
+def _name_keys(plain: object, kind: Any, text: str) -> list[str]:
+    """Return the keys of maps that msgspec leaves out of a member's path (it writes ``[...]``), in order.
+
+    Each is found by trying which of them, alone in its map, makes the same complaint.
+    """
+    keys: list[str] = []
+    path = text.partition(" - at `$")[2].rstrip("`")
+    folded = _fold(plain, _plan(cast(Hashable, kind)))
+    steps = re.findall(r"\.([^.\[\]]+)|\[(\d+)\]|\[(\.\.\.)\]", path)
+    value: Any = folded
+    for member, index, unnamed in steps:
+        try:
+            if unnamed and isinstance(value, dict):
+                key = _guilty(folded, kind, text, value)
+                if key is None:
+                    return keys
+                keys.append(str(key))
+                value = value[key]
+            else:
+                value = value[member] if member else value[int(index)]
+        except (KeyError, IndexError, TypeError):
+            return keys
+    return keys
+
+
+def _guilty(whole: Any, kind: Any, text: str, mapping: dict[Any, Any]) -> Any:
+    """Return the key of ``mapping``, a part of ``whole``, at which converting ``whole`` fails with ``text``."""
+    saved = dict(mapping)
+    suspects = list(saved)
+
+    def fails(keys: list[Any]) -> bool:
+        mapping.clear()
+        mapping.update((key, saved[key]) for key in keys)
+        try:
+            msgspec.convert(whole, kind)
+        except msgspec.ValidationError as error:
+            return str(error) == text
+        return False
+
+    try:
+        # By halves: a map may be large.
+        while len(suspects) > 1:
+            half = len(suspects) // 2
+            suspects = suspects[:half] if fails(suspects[:half]) else suspects[half:]
+        return suspects[0] if suspects and fails(suspects) else None
+    finally:
+        mapping.clear()
+        mapping.update(saved)
+
+
+def _type_error(text: str, what: str, keys: Iterable[str] = ()) -> str:
     """Rephrase msgspec's sentence: name the member the way Bacalhau does, without the ``$``."""
     problem, _, path = text.partition(" - at `$")
     field = path.rstrip("`").lstrip(".")
+    for key in keys:
+        field = field.replace("[...]", f"[{key}]", 1)
     return f"{what} has a wrong type at {field}: {problem}" if field else f"{what}: {problem}"
 
 

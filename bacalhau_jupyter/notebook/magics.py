@@ -83,6 +83,8 @@ class BacalhauMagics:
         handle = self.session.submit(client, model, force=force, on_interrupt=on_interrupt)
         if values["id_only"]:
             click.echo(handle.id)
+            if values["wait"] and not detach:
+                handle.until_settled(check=bool(values["check"]))
             return None
         if detach or not values["wait"]:
             return handle

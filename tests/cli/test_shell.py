@@ -117,7 +117,7 @@ def test_a_job_is_described_with_history_executions_and_output(shell: Shell, fin
 
 def test_a_running_job_is_stopped_once(shell: Shell) -> None:
     spec = SPEC.replace("echo out;", "sleep 60;")
-    job = shell("job", "run", "-", "--id-only", stdin=spec).stdout.strip()
+    job = shell("job", "run", "-", "--id-only", "--no-wait", stdin=spec).stdout.strip()
     assert shell("job", "stop", job).returncode == 0
     assert "Stopped" in shell("job", "describe", job).stdout
     again = shell("job", "stop", job)

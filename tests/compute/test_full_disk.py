@@ -78,7 +78,7 @@ async def test_jobs_that_fill_it_side_by_side_all_end(node: RealBench) -> None:
             if isinstance(message, BidResult) and message.accepted:
                 await node.peer.send_accepted(message.execution_id)
             else:
-                waiting.discard(message.execution_id)  # type: ignore[union-attr]
+                waiting.discard(message.execution_id)
     await asyncio.wait_for(node.node.idle(), 60)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from bacalhau_jupyter.cli.grammar.options import namespace_option, print_options
 from bacalhau_jupyter.cli.grammar.output import Result, Text
 from bacalhau_jupyter.cli.grammar.root import bacalhau, client
 from bacalhau_jupyter.cli.grammar.session import current
-from bacalhau_jupyter.cli.grammar.specs import read_file, read_spec, submit
+from bacalhau_jupyter.cli.grammar.specs import read_file, read_spec, read_stdin, submit
 from bacalhau_jupyter.cli.grammar.views import executions_table, history_table, job_record, jobs_table
 from bacalhau_jupyter.client.result_sources import NO_DOWNLOADER, NoDownloader
 from bacalhau_jupyter.config.config import Config
@@ -35,7 +34,7 @@ def job() -> None:
 @wait_options
 def job_run(file: str, force: bool, **flags: Any) -> Any:
     """Submit the job spec in FILE (YAML or JSON, - for standard input)."""
-    text = sys.stdin.read() if file == "-" else read_file(file)
+    text = read_stdin("the job spec") if file == "-" else read_file(file)
     model = read_spec(text, "the job spec" if file == "-" else file)
     if flags["dry_run"]:
         answer = client().call(lambda api: api.diff(model))

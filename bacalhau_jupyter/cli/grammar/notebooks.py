@@ -66,7 +66,10 @@ def run_notebook(
         return Record(spec_of(job))
     handle = current().submit(connected, job, force=False, on_interrupt="stop")
     if flags["id_only"]:
-        return Text(handle.id)
+        click.echo(handle.id)
+        if flags["wait"]:
+            _save(handle.until_settled(check=flags["check"] is not False), Path(notebook), target)
+        return None
     if not flags["wait"]:
         return Text(notebooks.told(handle.id, notebook))
     return _follow(handle, Path(notebook), target, check=flags["check"] is not False)

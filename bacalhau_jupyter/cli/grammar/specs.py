@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import yaml
 
 from bacalhau_jupyter.cli.grammar.output import Record, Text
@@ -31,7 +34,11 @@ def submit(
     session = current()
     handle = session.submit(client(), job, force=force, on_interrupt="stop")
     if id_only:
-        return Text(handle.id)
+        # As the official verb: the ID at once, then nothing until the job is over.
+        click.echo(handle.id)
+        if wait:
+            handle.until_settled(check=bool(check))
+        return None
     if not wait:
         return Text(f"Job {handle.id} submitted. %bacalhau attach {handle.short_id} shows it again.")
     return session.follow(handle, logs=follow, check=bool(check))
@@ -75,8 +82,36 @@ def read_file(file: str) -> str:
         It can't be read.
     """
     try:
-        return Path(file).read_text(encoding="utf-8")
+        data = Path(file).read_bytes()
     except OSError as error:
         raise BadRequest(f"{file} can't be read: {error.strerror}") from error
+    return _decoded(data, file)
+
+
+def read_stdin(what: str) -> str:
+    """Read text from standard input, whatever the locale says of its encoding.
+
+    Raises
+    ------
+    BadRequest
+        There is none, or it is no text.
+    """
+    try:
+        return _decoded(sys.stdin.buffer.read(), what)
+    except AttributeError:
+        # Not a real stream (a test's, a notebook's).
+        return sys.stdin.read()
+    except OSError as error:
+        raise BadRequest(f"{what} can't be read from standard input: {error.strerror}") from error
+
+
+def _decoded(data: bytes, what: str) -> str:
+    """Decode UTF-8, or UTF-16 that says so by its first bytes: what YAML allows and the official client takes."""
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadRequest(f"{file} can't be read: it is not UTF-8 text") from error
+        raise BadRequest(
+            f"{what} can't be read: it is neither UTF-8 text nor UTF-16 with a byte order mark",
+            hint="save it as UTF-8",
+        ) from error
