@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import json
 import os
@@ -106,3 +107,41 @@ def test_run_with_an_unusable_python_says_so_in_one_sentence(tmp_path: Path) -> 
     )
     assert done.returncode == 1
     assert done.stderr == f"run: PYTHON={old} is not a Python 3.11 or newer\n"
+
+
+def _text_files_opened_by_locale(path: Path) -> list[str]:
+    """Name the calls in a module that open text without saying which encoding and line endings."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in ("read_text", "write_text"):
+            found.append(f"{path.name}:{node.lineno} {node.attr}: use lib.text")
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        owner = getattr(getattr(node.func, "value", None), "id", "")
+        if name not in ("open", "fdopen") or (
+            name == "open" and owner in ("os", "tarfile", "gzip", "webbrowser")
+        ):
+            continue
+        words = {word.arg for word in node.keywords}
+        texts = [
+            arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+        ]
+        texts += [
+            w.value.value for w in node.keywords if w.arg == "mode" and isinstance(w.value, ast.Constant)
+        ]
+        modes = [text for text in texts if set(text) <= set("rwxab+t") and text]
+        opens_file = isinstance(node.func, ast.Name) or name == "fdopen" or bool(modes)
+        if opens_file and not any("b" in mode for mode in modes) and not {"encoding", "newline"} <= words:
+            found.append(f"{path.name}:{node.lineno} {name}: say encoding and newline")
+    return found
+
+
+def test_every_text_file_of_ours_is_opened_with_its_encoding_and_line_endings() -> None:
+    found = [
+        problem
+        for path in (ROOT / "bacalhau_jupyter").rglob("*.py")
+        if path.relative_to(ROOT).as_posix() != "bacalhau_jupyter/lib/text.py"
+        for problem in _text_files_opened_by_locale(path)
+    ]
+    assert found == []

@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BacalhauError, ServiceUnavailable
 
 START_TIMEOUT_S = 60.0
@@ -36,7 +37,7 @@ def demo(notebook: str | None) -> int:
     )
     if not path.is_file():
         raise BacalhauError(f"{path} does not exist", hint="name a notebook: bacalhau-jupyter demo FILE")
-    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    cells = [cell for cell in json.loads(read_text(path))["cells"] if cell["cell_type"] == "code"]
     with (
         tempfile.TemporaryDirectory(prefix="bacalhau-demo-") as runtime,
         _server(path.parent, runtime) as server,
@@ -84,10 +85,10 @@ def _wait_for_server(child: subprocess.Popen[bytes], runtime: Path, log: Path) -
     file = runtime / f"jpserver-{child.pid}.json"
     while time.monotonic() < deadline and child.poll() is None:
         with contextlib.suppress(OSError, ValueError):
-            found: dict[str, Any] = json.loads(file.read_text())
+            found: dict[str, Any] = json.loads(read_text(file))
             return found
         time.sleep(0.05)
-    last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    last = (read_text(log, errors="replace").strip().splitlines() or ["it said nothing"])[-1]
     raise ServiceUnavailable(f"the Jupyter server did not start: {last}", component="Demo")
 
 

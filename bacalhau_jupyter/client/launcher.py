@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _environment() -> dict[str, str]:
 
 def _last_log_line(repo: Repo) -> str:
     try:
-        lines = repo.node_log.read_text(errors="replace").strip().splitlines()
+        lines = read_text(repo.node_log, errors="replace").strip().splitlines()
     except OSError as error:
         return f"it left no log ({error.strerror})"
     return lines[-1] if lines else "it said nothing"

@@ -29,14 +29,14 @@ def say(text: str) -> None:
 
 def read(name: str) -> str:
     """Read a file of the kit."""
-    with open(os.path.join(HERE, name), encoding="utf-8") as file:
+    with open(os.path.join(HERE, name), encoding="utf-8", newline="") as file:
         return file.read()
 
 
 def write(path: str, text: str) -> None:
     """Write a text file, its directory included."""
     os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: TID251
-    with open(path, "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8", newline="") as file:
         file.write(text)
 
 
@@ -64,7 +64,7 @@ def main() -> int:
     try:
         return execute(notebook, spec, home)
     finally:
-        with open(os.path.join(outputs, spec["copy"]), "w", encoding="utf-8") as file:
+        with open(os.path.join(outputs, spec["copy"]), "w", encoding="utf-8", newline="") as file:
             file.write(nbformat.writes(notebook))  # type: ignore[no-untyped-call]
 
 

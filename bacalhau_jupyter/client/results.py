@@ -175,7 +175,12 @@ class JobResult(ResultAccess, Referable):
     # ---- tables
 
     def df(
-        self, pattern: str | None = None, *, backend: Backend = "pandas", size_limit: int = SIZE_LIMIT
+        self,
+        pattern: str | None = None,
+        *,
+        backend: Backend = "pandas",
+        size_limit: int = SIZE_LIMIT,
+        encoding: str | None = None,
     ) -> Any:
         """Return the tables that match ``pattern`` as one frame (default: the first table the job wrote).
 
@@ -189,11 +194,15 @@ class JobResult(ResultAccess, Referable):
             ``pandas``, ``polars`` or ``arrow``.
         size_limit
             Bytes that may be read; more is an error, never a sample.
+        encoding
+            Of text files (``cp1252``, ``latin-1``, …); left out, it is told by a byte order mark, else UTF-8.
 
         Raises
         ------
         NotFound
             No table matches.
+        BadRequest
+            Nothing tells the encoding of a text file.
         """
         found = self._run(lambda tree, _: tree.files())
         wanted = choose_tables(found, pattern, size_limit, partial(_head, self))
@@ -205,7 +214,7 @@ class JobResult(ResultAccess, Referable):
             TableFile(path, f"{labels[item.parts[0].number]}/{item.name}" if item.shared else item.name)
             for path, item in zip(paths, wanted, strict=True)
         ]
-        return read_tables(tables, backend=backend, size_limit=size_limit)
+        return read_tables(tables, backend=backend, size_limit=size_limit, encoding=encoding)
 
     def __repr__(self) -> str:
         state = self.job.state.state_type.value

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.resources import GPU, Resources
 from bacalhau_jupyter.models.spec import ResourcesConfig, replace
@@ -223,6 +224,6 @@ def _words(path: Path) -> list[str]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="ascii", errors="replace").splitlines()
+        return read_text(path, errors="replace").splitlines()
     except OSError:
         return []

@@ -10,6 +10,7 @@ from pathlib import Path
 from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, read_frames
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.reserve import is_full
+from bacalhau_jupyter.lib.text import write_text
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
 from bacalhau_jupyter.models.execution import RUN_OUTPUT_LIMIT, RunCommandResult
 
@@ -122,7 +123,7 @@ def write_results(log: Path, directory: Path, exit_code: int) -> None:
             if frame is None:
                 break
             offset = frame.next_offset
-    (directory / "exitCode").write_text(str(exit_code), encoding="ascii")
+    write_text(directory / "exitCode", str(exit_code))
 
 
 def read_output(log: Path, exit_code: int, error: str = "") -> RunCommandResult:

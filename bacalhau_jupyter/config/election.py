@@ -20,6 +20,7 @@ from typing import Any
 
 from bacalhau_jupyter.config.files import told, write_atomic
 from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import Conflict
 
 
@@ -169,7 +170,7 @@ def base_url(host: str, port: int, scheme: str = "http") -> str:
 def boot_id() -> str:
     """Identify this boot of the machine; empty where the system doesn't tell."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return read_text(Path("/proc/sys/kernel/random/boot_id")).strip()
     except OSError:
         return ""
 
@@ -177,7 +178,7 @@ def boot_id() -> str:
 def process_start(pid: int) -> int | None:
     """When a process started, in ticks since boot; 0 if it lives but the system doesn't tell, None if it is gone."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = read_text(Path(f"/proc/{pid}/stat"), errors="replace")
     except OSError:
         return None if Path("/proc/self/stat").exists() else _exists(pid)
     # The second field is the program's name in brackets and may hold anything.
@@ -233,7 +234,7 @@ def _taken(repo: Repo, record: NodeRecord | None) -> NodeRunning:
 
 def _load(repo: Repo) -> NodeRecord | None:
     try:
-        plain: Any = json.loads(repo.node_record.read_text())
+        plain: Any = json.loads(read_text(repo.node_record))
         # A newer version may have written more.
         record = NodeRecord(**{field.name: plain[field.name] for field in fields(NodeRecord)})
     except (OSError, ValueError, TypeError, KeyError):

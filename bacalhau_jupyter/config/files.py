@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import IOFailure
 
 
@@ -48,12 +49,12 @@ def create_once(path: Path, text: str) -> str:
                     _write(path, text)
             finally:
                 draft.unlink(missing_ok=True)
-        return path.read_text()
+        return read_text(path)
 
 
 def _write(path: Path, text: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
+    with os.fdopen(handle, "wb") as file:
+        file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())

@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from bacalhau_jupyter.lib.text import read_text
+
 _NETWORK = re.compile(
     r"nfs\d*|cifs|smb\d*|smbfs|afs|9p|ceph|lustre|gpfs|beegfs|glusterfs|orangefs|ocfs2|gfs2"
     r"|fuse\.(sshfs|glusterfs|ceph.*|s3fs|gcsfuse|rclone|juicefs|davfs.*|blobfuse.*)",
@@ -24,7 +26,7 @@ def on_network(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> bo
     """
     try:
         device = path.stat().st_dev
-        table = mountinfo.read_text(errors="replace")
+        table = read_text(mountinfo, errors="replace")
     except OSError:
         return False
     number = f"{os.major(device)}:{os.minor(device)}"

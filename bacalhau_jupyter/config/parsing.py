@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from bacalhau_jupyter.config.keys import KEYS, SECTIONS, Key, Kind, find_key
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.goduration import parse_go_duration
 from bacalhau_jupyter.models.units import parse_bytes
@@ -78,7 +79,7 @@ def read_file(path: Path) -> dict[str, Any]:
         The file can't be read, is not YAML, names an unknown key or has a wrong value.
     """
     try:
-        plain = yaml.safe_load(path.read_text())
+        plain = yaml.safe_load(read_text(path))
     except FileNotFoundError as error:
         raise ConfigurationError(
             f'the specified configuration file "{path}" doesn\'t exist', component="Config"

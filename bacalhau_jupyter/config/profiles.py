@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from bacalhau_jupyter.config.files import told, write_atomic
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
 from bacalhau_jupyter.models.goduration import parse_go_duration
 from bacalhau_jupyter.models.text import is_readable, readable
@@ -76,7 +77,7 @@ class ProfileStore:
         """
         path = self._path(name)
         try:
-            plain = yaml.safe_load(path.read_text())
+            plain = yaml.safe_load(read_text(path))
         except FileNotFoundError as error:
             raise _unknown(name, self.names()) from error
         except OSError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from bacalhau_jupyter.config.files import create_once, told, write_atomic
 from bacalhau_jupyter.config.filesystems import on_network
 from bacalhau_jupyter.lib.ids import IdSource, uuid4
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.lib.times import ZERO_TIME
 from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
 
@@ -204,7 +205,7 @@ class Repo:
         if not self.metadata_file.exists():
             return {}
         with told("can't read", self.metadata_file):
-            lines = self.metadata_file.read_text().splitlines()
+            lines = read_text(self.metadata_file).splitlines()
         pairs = (line.partition(":") for line in lines if ":" in line)
         return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
 

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bacalhau_jupyter.lib.text import read_text
+
 ESTABLISHED = 1
 LISTEN = 10
 """The kernel's numbers for TCP states."""
@@ -161,7 +163,7 @@ class ProcLookup:
         readable = False
         for name in ("tcp", "tcp6"):
             with contextlib.suppress(OSError):
-                text = (self._root / name).read_text()
+                text = read_text(self._root / name)
                 readable = True
                 found += [peer for near, far, peer in _rows(text) if (near, far) == (local, remote)]
         if not readable:

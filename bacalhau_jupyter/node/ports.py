@@ -8,6 +8,7 @@ import socket
 
 from bacalhau_jupyter.config.files import write_atomic
 from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError
 
 BACKLOG = 1024
@@ -53,7 +54,7 @@ def listen_embedded(host: str, port: int, repo: Repo) -> socket.socket:
 def remembered_port(repo: Repo) -> int:
     """Return the port that the node of this repo had last, or 0."""
     try:
-        text = (repo.path / _PORT_FILE).read_text().strip()
+        text = read_text(repo.path / _PORT_FILE).strip()
     except OSError:
         return 0
     return int(text) if text.isascii() and text.isdigit() and int(text) < 65536 else 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _read_frame(path: Path) -> Any:
     from bacalhau_jupyter.client.tables import require_pandas
 
     pandas = require_pandas()
-    plain = json.loads(path.read_text())
+    plain = json.loads(read_text(path))
     columns = range(len(plain["columns"]))
     frame = pandas.DataFrame(plain["data"], columns=columns, index=plain["index"])
     frame = frame.astype(dict(zip(columns, plain["dtypes"], strict=True)))
@@ -226,7 +227,7 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     ".series.frame": _series(_read_frame),
     ".frame": _read_frame,
     ".npy": _read_array,
-    ".json": lambda path: json.loads(path.read_text()),
-    ".txt": Path.read_text,
+    ".json": lambda path: json.loads(read_text(path)),
+    ".txt": read_text,
     ".bytes": Path.read_bytes,
 }

@@ -23,6 +23,7 @@ from bacalhau_jupyter.client.notebook_files import copy_name
 from bacalhau_jupyter.client.notebooks import executed_copy
 from bacalhau_jupyter.config.files import write_atomic
 from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class NotebookCollector:
         with contextlib.suppress(OSError):
             for file in sorted(self._directory.glob("*.json")):
                 with contextlib.suppress(OSError, ValueError, TypeError):
-                    awaited = Awaited(**json.loads(file.read_text()))
+                    awaited = Awaited(**json.loads(read_text(file)))
                     if awaited.root == self._root and self._file(awaited.job) == file:
                         found.append(awaited)
         return found

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, NetworkFailure, TimedOut
 from bacalhau_jupyter.transfer.files import io_failure
 from bacalhau_jupyter.transfer.ipfs import IpfsNode
@@ -212,7 +213,7 @@ async def _run(program: str, *arguments: str, env: Mapping[str, str]) -> None:
 def _copy_key(source: Path, target: Path) -> None:
     """Copy a swarm key to a file that only we can read."""
     try:
-        text = source.read_text("ascii")
+        text = read_text(source)
     except OSError as error:
         raise io_failure(error, "read the swarm key", source, _COMPONENT) from error
     except UnicodeDecodeError:
@@ -222,12 +223,12 @@ def _copy_key(source: Path, target: Path) -> None:
             f"{source} is no IPFS swarm key", hint=f"its first line must be {_KEY_HEAD}", component=_COMPONENT
         )
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+    with os.fdopen(descriptor, "w", encoding="ascii", newline="") as file:
         file.write(text)
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8", "replace").strip()
+        return read_text(path, errors="replace").strip()
     except OSError:
         return ""

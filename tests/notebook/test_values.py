@@ -250,3 +250,29 @@ def test_keys_that_json_would_change_are_refused(tmp_path: Path, expression: str
     done, _ = run_cell(tmp_path, f"back = {expression}", {}, ["back"])
     assert done.returncode == 1
     assert "keys that are not text" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["a\r\nb\rc\n", "\r", "\ufeffmark", "s\xfc\xdf \u30c6 \x85 \u2028 \x00"], ids=ascii
+)
+def test_text_is_not_changed_on_its_way(tmp_path: Path, text: str) -> None:
+    done, out = run_cell(tmp_path, "back, kept = text, {'t': text}", {"text": text}, ["back", "kept"])
+    assert done.returncode == 0, done.stderr
+    assert unpack_values(out, ["back", "kept"]) == {"back": text, "kept": {"t": text}}
+
+
+def test_text_comes_back_in_a_locale_without_utf_8(tmp_path: Path) -> None:
+    done, out = run_cell(tmp_path, "back = 's\xfc\xdf\\r\\n'", {}, ["back"])
+    assert done.returncode == 0, done.stderr
+    code = (
+        "import pathlib, sys; from bacalhau_jupyter.notebook.values import unpack_values;"
+        "print(ascii(unpack_values(pathlib.Path(sys.argv[1]), ['back'])))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, out],
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout.strip() == ascii({"back": "s\xfc\xdf\r\n"}), found.stderr

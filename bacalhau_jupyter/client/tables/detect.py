@@ -154,17 +154,19 @@ def decompressed_head(head: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a delimited text is written."""
+    """How a delimited text is written; ``encoding`` is empty when nothing tells it."""
 
     encoding: str
     delimiter: str
     decimal: str
 
 
-def dialect_of(name: str, head: bytes) -> Dialect:
-    """Tell encoding, delimiter and decimal sign of a delimited text by its first bytes."""
-    encoding = encoding_of(head)
-    text = decoded_head(head) or ""
+def dialect_of(name: str, head: bytes, encoding: str = "") -> Dialect:
+    """Tell encoding (unless it is given), delimiter and decimal sign of a delimited text by its first bytes."""
+    if encoding:
+        text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
+    else:
+        encoding, text = encoding_of(head), decoded_head(head) or ""
     usual = _DELIMITERS.get(_suffix(name), ",")
     others = "".join(mark for mark in ",\t;|" if mark != usual)
     delimiter = _regular_delimiter(text, usual + others) or usual
@@ -172,7 +174,10 @@ def dialect_of(name: str, head: bytes) -> Dialect:
 
 
 def encoding_of(head: bytes) -> str:
-    """Return the encoding by its byte order mark, else UTF-16 by its zeros, else UTF-8 or Windows-1252."""
+    """Return the encoding by its byte order mark, else UTF-16 by its zeros, else UTF-8; nothing when it is none.
+
+    Of other encodings nothing in a text tells which it is: a guess would invent text.
+    """
     # UTF-32's mark starts with UTF-16's.
     for mark, name in (
         (codecs.BOM_UTF32_LE, "utf-32"),
@@ -188,7 +193,7 @@ def encoding_of(head: bytes) -> str:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
-        return "cp1252"
+        return ""
     return "utf-8"
 
 
@@ -196,9 +201,8 @@ def decoded_head(head: bytes) -> str | None:
     """Return the first bytes as text; None when they are none."""
     encoding = encoding_of(head)
     try:
-        text = codecs.getincrementaldecoder(encoding)("replace" if encoding == "cp1252" else "strict").decode(
-            head
-        )
+        # What it says is not used, only where its delimiters are: those are ASCII in all other usual encodings.
+        text = codecs.getincrementaldecoder(encoding or "latin-1")().decode(head)
     except UnicodeDecodeError:
         return None
     return None if "\x00" in text else text

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from bacalhau_jupyter.client.tables.detect import (
     compression_of,
     detect,
     dialect_of,
+    encoding_of,
 )
 from bacalhau_jupyter.client.tables.libraries import (
     require_openpyxl,
@@ -49,6 +51,7 @@ class Opened:
     kind: Kind
     compression: str
     head: bytes
+    encoding: str = ""
 
     @property
     def is_text(self) -> bool:
@@ -57,7 +60,11 @@ class Opened:
 
 
 def read_tables(
-    files: Sequence[TableFile], *, backend: Backend = "pandas", size_limit: int = SIZE_LIMIT
+    files: Sequence[TableFile],
+    *,
+    backend: Backend = "pandas",
+    size_limit: int = SIZE_LIMIT,
+    encoding: str | None = None,
 ) -> Any:
     """Read one or several files into one frame; several get a column ``source`` with each file's name.
 
@@ -75,19 +82,23 @@ def read_tables(
         ``"pandas"`` gives a `pandas.DataFrame`, ``"polars"`` a `polars.DataFrame`, ``"arrow"`` a `pyarrow.Table`.
     size_limit
         Bytes that the frame may take, judged by file sizes, by what formats tell of themselves, and while reading.
+    encoding
+        Of text files; told by byte order marks, else UTF-8, if left out.
 
     Raises
     ------
     TooLargeForFrame
         They take more than ``size_limit``.
     BacalhauError
-        A file is no table or broken, columns can't be joined, or the library is not installed.
+        A file is no table or broken, nothing tells its encoding, columns can't be joined, or the library is not
+        installed.
     """
     if backend not in ("pandas", "polars", "arrow"):
         raise BadRequest(f"backend {backend!r} is not one of pandas, polars, arrow")
     if not files:
         raise BadRequest("no files to read")
-    items = [opened(file, alone=len(files) == 1) for file in files]
+    given = _known_encoding(encoding)
+    items = [replace(opened(file, alone=len(files) == 1, encoding=given), encoding=given) for file in files]
     expected = sum(_guarded(item, expected_bytes, item.kind, item.compression) for item in items)
     if expected > size_limit:
         raise TooLargeForFrame(_named(files), expected, size_limit)
@@ -122,7 +133,28 @@ class _Reader:
         return frames
 
 
-def opened(file: TableFile, *, alone: bool = True) -> Opened:
+def _known_encoding(encoding: str | None) -> str:
+    """Return Python's name of an encoding that a person named; nothing for None."""
+    if encoding is None:
+        return ""
+    try:
+        found = codecs.lookup(encoding)
+        "".encode(encoding)
+    except (LookupError, ValueError, TypeError) as error:
+        raise BadRequest(
+            f"encoding={encoding!r} is not known", hint='usual are "utf-8", "cp1252", "latin-1", "shift_jis"'
+        ) from error
+    return found.name
+
+
+def _unknown(name: str) -> BadRequest:
+    return BadRequest(
+        f"{name} is not UTF-8, and nothing in it tells which encoding it has",
+        hint='say it: df(encoding="cp1252") for Western Windows, "latin-1", "shift_jis", …',
+    )
+
+
+def opened(file: TableFile, *, alone: bool = True, encoding: str = "") -> Opened:
     """Look at a file's first bytes; an empty one is a table without rows where it is not ``alone``."""
     try:
         with file.path.open("rb") as raw:
@@ -140,7 +172,7 @@ def opened(file: TableFile, *, alone: bool = True) -> Opened:
     if not head:
         raise BacalhauError(f"{file.source} is empty: no table", component="Results")
     # Asked for by name it is to be read, whatever `detect` would not take for a table by itself.
-    kind = detect(file.source, head) or detect("x.csv", head)
+    kind = detect(file.source, head) or detect("x.csv", head) or (Kind.CSV if encoding else None)
     if kind is None:
         old = ", an Excel file of before 2007" if head.startswith(b"\xd0\xcf\x11\xe0") else ""
         raise BadRequest(
@@ -198,7 +230,7 @@ def _pandas_frame(item: Opened, as_text: Collection[str], budget: int, limit: in
         ))  # fmt: skip
     with open_capped(item.file.path, item.compression, budget, limit) as stream:
         raw = stream.read()
-    return pandas.DataFrame(read_records(raw, item.kind, item.file.source)), len(raw)
+    return pandas.DataFrame(read_records(_recoded(raw, item), item.kind, item.file.source)), len(raw)
 
 
 def _arrow_table(item: Opened, as_text: Collection[str], budget: int, limit: int) -> tuple[Any, int]:
@@ -214,7 +246,7 @@ def _arrow_table(item: Opened, as_text: Collection[str], budget: int, limit: int
     if item.kind is Kind.CSV:
         from pyarrow import csv
 
-        return _csv(item, budget, limit, lambda stream, dialect: csv.read_csv(
+        table, taken = _csv(item, budget, limit, lambda stream, dialect: csv.read_csv(
             stream,
             read_options=csv.ReadOptions(encoding=dialect.encoding),
             parse_options=csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True),
@@ -224,27 +256,53 @@ def _arrow_table(item: Opened, as_text: Collection[str], budget: int, limit: int
                 strings_can_be_null=True,
             ),
         ))  # fmt: skip
+        # Arrow makes bytes of what is no text.
+        if any(pa.types.is_binary(field.type) for field in table.schema):
+            raise _undecodable(item, item.encoding or "utf-8")
+        return table, taken
     with open_capped(item.file.path, item.compression, budget, limit) as stream:
         raw = stream.read()
-    records = read_records(raw, item.kind, item.file.source)
+    records = read_records(_recoded(raw, item), item.kind, item.file.source)
     return pa.table(records) if isinstance(records, dict) else pa.Table.from_pylist(records), len(raw)
 
 
 def _csv(item: Opened, budget: int, limit: int, read: Any) -> tuple[Any, int]:
-    """Parse a delimited text; a byte beyond the head that is not UTF-8 shows only now."""
-    from dataclasses import replace
+    """Parse a delimited text."""
+    dialect = dialect_of(item.file.source, item.head, item.encoding)
+    if not dialect.encoding:
+        raise _unknown(item.file.source)
+    with open_capped(item.file.path, item.compression, budget, limit) as stream:
+        try:
+            frame = read(stream, dialect)
+        except UnicodeDecodeError as error:
+            raise _undecodable(item, dialect.encoding) from error
+        except ValueError as error:
+            # Arrow says it in words.
+            if "utf" in str(error).lower() or "unicode" in str(error).lower():
+                raise _undecodable(item, dialect.encoding) from error
+            raise
+        return frame, stream.raw.taken  # type: ignore[attr-defined]
 
-    dialect = dialect_of(item.file.source, item.head)
-    for attempt in (dialect, replace(dialect, encoding="cp1252")):
-        with open_capped(item.file.path, item.compression, budget, limit) as stream:
-            try:
-                frame = read(stream, attempt)
-            except UnicodeDecodeError:
-                if attempt.encoding == "cp1252":
-                    raise
-            else:
-                return frame, stream.raw.taken  # type: ignore[attr-defined]
-    raise AssertionError("unreachable")
+
+def _undecodable(item: Opened, encoding: str) -> BadRequest:
+    if item.encoding:
+        return BadRequest(
+            f"{item.file.source} is not written in {encoding}: some of its bytes mean nothing there"
+        )
+    return _unknown(item.file.source)
+
+
+def _recoded(raw: bytes, item: Opened) -> bytes:
+    """Return JSON in UTF-8, as its readers want it."""
+    encoding = item.encoding or encoding_of(raw[:4096])
+    if not encoding:
+        raise _unknown(item.file.source)
+    try:
+        # "utf-8" itself is checked here, too: the readers would say it in other words.
+        text = raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+    except UnicodeDecodeError as error:
+        raise _undecodable(item, encoding) from error
+    return text.encode()
 
 
 def _named(files: Sequence[TableFile]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bacalhau_jupyter.client.tables.detect import Kind, encoding_of
+from bacalhau_jupyter.client.tables.detect import Kind
 from bacalhau_jupyter.models.errors import BacalhauError
 
 
@@ -18,12 +18,17 @@ def read_records(raw: bytes, kind: Kind, name: str) -> list[Mapping[str, Any]] |
     Understood are lines of objects, an array of objects, an object of equally long arrays, and what pandas
     writes with ``orient="split"`` and ``orient="table"``.
 
+    Parameters
+    ----------
+    raw
+        In UTF-8, without a byte order mark.
+
     Raises
     ------
     BacalhauError
         It is JSON, but no table.
     """
-    text = raw if encoding_of(raw[:4096]) == "utf-8" else raw.decode(encoding_of(raw[:4096])).encode()
+    text = raw
     if kind is Kind.JSONL:
         rows = _lines(text)
         if all(isinstance(row, dict) for row in rows):

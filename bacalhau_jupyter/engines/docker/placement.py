@@ -12,6 +12,7 @@ from typing import Any
 
 from bacalhau_jupyter.engines.base import InputMount, RunRequest
 from bacalhau_jupyter.engines.docker.daemon import Daemon, NoEngine, explain
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.spec import Task
 
 _LOCAL = ("localdirectory", "local")
@@ -126,7 +127,7 @@ def _below(item: InputMount, places: Sequence[str]) -> list[tuple[str, str]]:
 
 def _mount_points() -> list[str]:
     try:
-        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+        lines = read_text(Path("/proc/self/mountinfo"), errors="surrogateescape").splitlines()
     except OSError:
         return []
     points = (line.split(" ")[4] for line in lines)

@@ -12,6 +12,7 @@ from pathlib import Path
 import bacalhau_jupyter
 from bacalhau_jupyter.engines.process import shm, supervisor, tree
 from bacalhau_jupyter.engines.process.state import About, State
+from bacalhau_jupyter.lib.text import write_text
 
 # Our packages are given as empty shells: what their own __init__ modules import would cost more than all the rest.
 _CODE = """
@@ -65,7 +66,7 @@ def spawn(state: State, lock: int) -> int:
 def announce(node_file: Path) -> None:
     """Write which process looks after the executions from now on."""
     partial = node_file.with_suffix(".new")
-    partial.write_text(f"{os.getpid()} {tree.start_time(os.getpid())}\n")
+    write_text(partial, f"{os.getpid()} {tree.start_time(os.getpid())}\n")
     partial.replace(node_file)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from bacalhau_jupyter.engines.process.plan import Plan
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.text import read_text, write_text
 from bacalhau_jupyter.models.errors import EngineError
 
 _RESERVED = 4096
@@ -113,7 +114,7 @@ class State:
     def supervisor(self) -> tuple[int, str] | None:
         """Return the supervisor's pid and start time, or None while it has not written them."""
         try:
-            pid, start = self.pid_file.read_text().split()
+            pid, start = read_text(self.pid_file).split()
         except (OSError, ValueError):
             return None
         return int(pid), start
@@ -130,7 +131,7 @@ class State:
 
     def note(self, about: About) -> None:
         """Write down what has to be removed and whom to look for, before any of it is used."""
-        self.about_file.write_text(json.dumps(asdict(about)))
+        write_text(self.about_file, json.dumps(asdict(about)))
 
     def write(self, plan: Plan) -> None:
         """Write what the supervisor does, and reserve the space of its exit record."""
@@ -162,7 +163,7 @@ def existing(root: Path) -> list[str]:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(read_text(path))
     except (OSError, ValueError):
         return None
     return data if isinstance(data, dict) else None

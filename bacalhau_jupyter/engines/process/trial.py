@@ -8,6 +8,7 @@ from pathlib import Path
 from bacalhau_jupyter.engines import logfile
 from bacalhau_jupyter.engines.base import Engine, Outcome, OutputMount, RunRequest
 from bacalhau_jupyter.engines.process.params import ENGINE_TYPE
+from bacalhau_jupyter.lib.text import write_text
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
@@ -50,7 +51,7 @@ async def problem(engine: Engine, place: Path, node_id: str) -> str:
 
 def _prepare(nonce: Path, outputs: Path) -> None:
     outputs.mkdir(parents=True)
-    nonce.write_text("not for jobs")
+    write_text(nonce, "not for jobs")
 
 
 def _request(node_id: str, place: Path, nonce: Path, outputs: Path, log: Path) -> RunRequest:

@@ -104,17 +104,48 @@ def test_dtypes_and_indexes_survive(tmp_path: Path, name: str) -> None:
 
 def test_texts_in_odd_encodings_and_dialects_are_read(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
-    for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252", "utf-16-le"):
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le"):
         path.write_bytes("name;x\né;1,5\nü;2,5\n".encode(encoding))
         assert one(path).to_dict("list") == {"name": ["é", "ü"], "x": [1.5, 2.5]}, encoding
         assert one(path, backend="arrow").to_pydict() == {"name": ["é", "ü"], "x": [1.5, 2.5]}, encoding
 
 
-def test_a_byte_that_is_no_utf_8_far_into_the_file_does_not_lose_the_rest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["pandas", "arrow"])
+@pytest.mark.parametrize("before", [0, 50_000])
+def test_a_text_that_does_not_tell_its_encoding_is_not_guessed(
+    tmp_path: Path, backend: str, before: int
+) -> None:
     path = tmp_path / "x.csv"
-    path.write_bytes(b"a,b\n" + b"1,plain\n" * 50_000 + "2,é\n".encode("cp1252"))
-    frame = one(path)
-    assert (len(frame), frame.b.iloc[-1]) == (50_001, "é")
+    path.write_bytes(b"a,b\n" + b"1,plain\n" * before + "2,\u044f\n".encode("cp1251"))
+    with pytest.raises(BadRequest, match="is not UTF-8, and nothing in it tells which encoding") as caught:
+        one(path, backend=backend)
+    assert 'encoding="cp1252"' in caught.value.hint
+    frame = one(path, backend=backend, encoding="cp1251")
+    column = frame.b if backend == "pandas" else frame["b"].to_pylist()
+    assert (len(frame), list(column)[-1]) == (before + 1, "\u044f")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "shift_jis", "utf-16", "cp1251"])
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_a_named_encoding_is_used(tmp_path: Path, encoding: str, suffix: str) -> None:
+    word = {"shift_jis": "\u30c6\u30b9\u30c8", "cp1251": "\u0442\u0435\u0441\u0442"}.get(
+        encoding, "s\xfc\xdf"
+    )
+    text = f"name,x\n{word},1\n" if suffix == "csv" else f'[{{"name": "{word}", "x": 1}}]'
+    path = tmp_path / f"x.{suffix}"
+    path.write_bytes(text.encode(encoding))
+    assert one(path, encoding=encoding).to_dict("list") == {"name": [word], "x": [1]}
+
+
+def test_a_named_encoding_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("a,b\n1,\xe9\n".encode("cp1252"))
+    with pytest.raises(BadRequest, match="is not written in utf-8"):
+        one(path, encoding="utf-8")
+    with pytest.raises(BadRequest, match="encoding='cp12525' is not known"):
+        one(path, encoding="cp12525")
+    with pytest.raises(BadRequest, match="is not known"):
+        one(path, encoding="base64")
 
 
 def test_json_values_keep_their_types_and_nothing_is_guessed(tmp_path: Path) -> None:
