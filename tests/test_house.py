@@ -124,12 +124,9 @@ def _text_files_opened_by_locale(path: Path) -> list[str]:
         ):
             continue
         words = {word.arg for word in node.keywords}
-        texts = [
-            arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
-        ]
-        texts += [
-            w.value.value for w in node.keywords if w.arg == "mode" and isinstance(w.value, ast.Constant)
-        ]
+        said = [*node.args, *(word.value for word in node.keywords if word.arg == "mode")]
+        constants = [part.value for part in said if isinstance(part, ast.Constant)]
+        texts = [value for value in constants if isinstance(value, str)]
         modes = [text for text in texts if set(text) <= set("rwxab+t") and text]
         opens_file = isinstance(node.func, ast.Name) or name == "fdopen" or bool(modes)
         if opens_file and not any("b" in mode for mode in modes) and not {"encoding", "newline"} <= words:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from bacalhau_jupyter.compute.events import Published, Unpublished
 from bacalhau_jupyter.compute.files import as_bacalhau_error
 from bacalhau_jupyter.compute.record import Fault
+from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.models.errors import (
     BacalhauError,
     EngineError,
@@ -79,7 +80,8 @@ async def _tried(
             return Published(result, tuple(map(str, request.left_out)))
         except Exception as error:
             told = as_bacalhau_error(error, "publishing results")
-            if delay is None or not (told.retryable or isinstance(told, _PASSING)):
+            # A full disk does not become empty by waiting: the results themselves fill it.
+            if delay is None or is_full(error) or not (told.retryable or isinstance(told, _PASSING)):
                 raise
             _log.info("execution %s is published again in %g s: %s", request.execution.id, delay, told)
         await sleep(delay)

@@ -243,9 +243,13 @@ class Runner:
             inputs=[item.mount() for item in record.inputs],
             prefixes=_prefixes(engine, record.id),
         )
-        return await publish(
+        done = await publish(
             self._plugins.publisher, _job(record).task.publisher.type, request, self._settings.publish_retries
         )
+        lost = isinstance(done, Unpublished) and done.kept is None
+        if lost and await asyncio.to_thread(self._reserve.lacks_room):
+            await self._give_way(record)
+        return done
 
     def _engine(self, record: Record) -> Engine:
         kind = _job(record).task.engine.type

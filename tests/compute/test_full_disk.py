@@ -93,5 +93,5 @@ async def test_a_node_whose_disk_stays_full_refuses_with_the_reason_and_says_so(
     assert "keeping room on the disk" in node.node.info().compute_node_info.problems
     (tmp_path / "disk" / "filling").unlink()
     end = await end_of(node, "echo again")
-    assert isinstance(end, RunResult), end
+    assert isinstance(end, RunResult), [event.message for event in end.events or []]
     assert node.node.info().compute_node_info.problems == {}

@@ -52,7 +52,7 @@ def open_again(path: str, device: int, inode: int) -> int:
 def _numbers_anew(device: int) -> bool:
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:  # noqa: PTH123
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace", newline="\n") as mounts:  # noqa: PTH123
             for line in mounts:
                 if line.split(" ", 3)[2] == wanted:
                     return line.rpartition(" - ")[2].startswith(_NUMBERING_ANEW)

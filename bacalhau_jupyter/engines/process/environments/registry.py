@@ -12,6 +12,7 @@ from pathlib import Path
 from bacalhau_jupyter.engines.process.environments.check import NotShown, Place, Registered, check
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden
 from bacalhau_jupyter.engines.process.pinned import Changed, open_again
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.environments import PythonDescription, environment_hash
 from bacalhau_jupyter.models.errors import BadRequest
@@ -132,6 +133,6 @@ class Registry:
 
 def _boot_id() -> str:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return read_text(Path("/proc/sys/kernel/random/boot_id")).strip()
     except OSError:
         return ""

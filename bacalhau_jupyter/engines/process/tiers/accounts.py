@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bacalhau_jupyter.lib.text import write_text
+
 PASSWD, GROUP = "/etc/passwd", "/etc/group"
 
 
@@ -35,7 +37,7 @@ def write(directory: Path, name: str, user: int, home: str) -> list[tuple[Path, 
     found = []
     for place, text in lines.items():
         file = directory / Path(place).name
-        file.write_text("\n".join([*text, ""]), encoding="utf-8", newline="")
+        write_text(file, "\n".join([*text, ""]))
         file.chmod(0o644)
         found.append((file, place))
     return found
