@@ -156,9 +156,11 @@ def _namespaces(launch: Launch) -> list[str]:
 
 
 def _base(scratch: Path, launch: Launch) -> list[str]:
+    # The names of the user's keys; a kernel may have none.
+    keys = ["--ro-bind", "/dev/null", "/proc/keys"] if Path("/proc/keys").exists() else []
     return [
         "--proc", "/proc",
-        "--ro-bind", "/dev/null", "/proc/keys",
+        *keys,
         "--dev", "/dev",
         "--perms", "1777", "--size", str(_shared_memory(launch)), "--tmpfs", "/dev/shm",
         "--bind", str(scratch), "/tmp",
