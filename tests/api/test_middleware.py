@@ -64,6 +64,15 @@ async def test_what_is_not_routed_gets_the_404_envelope_never_405(api: Api, meth
             400,
             "more than 100000 members",
         ),
+        (
+            b'{"Job":{"Type":"batch","Tasks":['
+            + b",".join([b'{"Name":"main","Engine":{"Type":"noop"}}'] * 90_000)
+            + b"]}}",
+            "application/json",
+            400,
+            "more than 50000 objects",
+        ),
+        (b'{"Job":{"Meta":' + b"[" * 150 + b"]" * 150 + b"}}", "application/json", 400, "nested too deeply"),
         (b"", "application/json", 400, "empty/nil job"),
         (b"null", "application/json", 400, ""),
         (b"{}", "application/json", 400, "empty/nil job"),

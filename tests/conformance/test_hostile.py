@@ -18,6 +18,7 @@ from tests.services.node import running_node
 
 JOBS = "/api/v1/orchestrator/jobs"
 JSON = "application/json"
+MANY_TASKS = [{"Name": f"t{number}", "Engine": {"Type": "noop"}} for number in range(1000)]
 HALF_CHARACTER = (
     b'{"Job":{"Name":"\\ud800","Type":"batch","Count":1,"Tasks":[{"Name":"m","Engine":{"Type":"noop"}}]}}'
 )
@@ -32,6 +33,7 @@ REFUSED: list[tuple[Any, str]] = [
     (job(Type="foo"), 'invalid job type: "foo"'),
     (job(Count=-1), "job count must be >= 0"),
     (job(Tasks=[]), "missing job tasks"),
+    (job(Tasks=MANY_TASKS), "the job has 1000 tasks; only one is supported per job"),
     (job(Priority="high"), "Priority"),
     (job(Priority=2**70), "Priority"),
     (job(Count=2**70), "Count"),

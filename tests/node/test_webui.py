@@ -298,3 +298,21 @@ def test_guesses_are_forgotten_after_a_while() -> None:
     assert limit.wait_s("c") > 0, "many addresses together are slowed down, too"
     clock.advance(GUESS_WINDOW_S + 1)
     assert limit.wait_s("a") == limit.wait_s("c") == 0
+
+
+async def test_what_a_stranger_sends_the_page_is_small_and_its_guesses_are_few(
+    built: Path, ui_config: Config
+) -> None:
+    async with page(ui_config) as (node, url, session):
+        long = {"Origin": url, "Content-Type": "application/json"}
+        async with session.post(url + LOGIN, data=b" " * 100_000, headers=long) as answer:
+            assert answer.status == 400
+        statuses = []
+        for _ in range(25):
+            async with session.get(url + JOBS, headers={"Authorization": "Bearer guess"}) as answer:
+                statuses.append(answer.status)
+        assert set(statuses[:20]) == {401}
+        assert set(statuses[20:]) == {429}
+        assert await log_in(session, url, key=node.key) == 200
+        async with session.get(url + JOBS) as answer:
+            assert answer.status == 200
