@@ -145,8 +145,24 @@ class Upstream:
                 # What is compressed stays compressed, and is passed on with its header.
                 auto_decompress=False,
                 trust_env=False,
+                trace_configs=[_no_redirects()],
             )
         return self._session
+
+
+def _no_redirects() -> aiohttp.TraceConfig:
+    """Return what keeps a session from following redirects: websockets have no option for it."""
+
+    async def refuse(*_: object) -> None:
+        raise NetworkFailure(
+            "the cluster answered with a redirect, which the gateway does not follow",
+            component="Gateway",
+            status=502,
+        )
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    return trace
 
 
 def lost(error: BaseException) -> BacalhauError:
