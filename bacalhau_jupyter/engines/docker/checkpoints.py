@@ -25,7 +25,7 @@ def _nothing() -> dict[int, int]:
     return {STDOUT: 0, STDERR: 0}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checkpoint:
     """A place in the log.
 
@@ -35,10 +35,14 @@ class Checkpoint:
         Entries with an older time stamp (Unix milliseconds) are not asked for; 0 asks for all.
     received
         Bytes per stream that were received from there on.
+    first_ms
+        The time stamp of the first entry that was received from there on; 0 when there is none. A log that begins
+        with another one was rotated: nobody can tell how much of what was received is still in it.
     """
 
     since_ms: int = 0
     received: dict[int, int] = field(default_factory=_nothing)
+    first_ms: int = 0
 
     @property
     def since(self) -> str:
@@ -81,6 +85,7 @@ class Checkpoints:
         for place in self._places:
             if stamp_ms >= place.since_ms:
                 place.received[stream] += size
+                place.first_ms = place.first_ms or stamp_ms
         self._newest_ms = max(self._newest_ms, stamp_ms)
 
     def best(self) -> Checkpoint:

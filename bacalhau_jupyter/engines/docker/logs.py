@@ -55,9 +55,12 @@ class Position:
         Whether it has its end frame.
     checkpoints
         Where the engine's log can be read on from.
+    newest_ms
+        The last time stamp per stream, Unix milliseconds.
     """
 
     written: dict[int, int] = field(default_factory=lambda: {STDOUT: 0, STDERR: 0})
+    newest_ms: dict[int, int] = field(default_factory=lambda: {STDOUT: 0, STDERR: 0})
     ended: bool = False
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
@@ -90,6 +93,7 @@ class Position:
     def note(self, stream: int, time_ns: int, received: bytes, written: int) -> None:
         """Count what was received, and how many bytes of it were written."""
         self.checkpoints.note(stream, time_ns // _MS, len(received), ended=received.endswith(b"\n"))
+        self.newest_ms[stream] = max(self.newest_ms[stream], time_ns // _MS)
         self.written[stream] += written
 
 
@@ -115,6 +119,8 @@ class LogCopier:
     def copy(self, chunks: Iterator[bytes], place: Checkpoint | None = None) -> None:
         """Copy the daemon's log beyond what is there.
 
+        Of a log that was rotated meanwhile, what is younger than all that is there.
+
         Parameters
         ----------
         chunks
@@ -130,7 +136,8 @@ class LogCopier:
             The log can't be written, because the disk is full for example.
         """
         place = place or self._position.checkpoints.start
-        skip = dict(place.received)
+        skip, before = dict(place.received), dict(self._position.newest_ms)
+        rotated: bool | None = None
         mender = _Mender() if self._newlines_lost else None
         for frames in _frames(chunks):
             run = _Run()
@@ -140,7 +147,12 @@ class LogCopier:
                     data = mender.mend(stream, stamp, data)
                 if place.since_ms and self._clock.read(stamp) // _MS < place.since_ms:
                     continue
-                if skip[stream]:
+                if rotated is None:
+                    rotated = place.first_ms not in (0, self._clock.read(stamp) // _MS)
+                if rotated:
+                    if self._clock.read(stamp) // _MS <= before[stream]:
+                        continue
+                elif skip[stream]:
                     skipped = min(skip[stream], len(data))
                     skip[stream] -= skipped
                     data = data[skipped:]

@@ -123,7 +123,7 @@ def test_a_short_log_is_read_again_from_its_start() -> None:
     places = Checkpoints()
     for number in range(50):
         places.note(STDERR, START_MS + number * 1000, 3, ended=True)
-    assert places.best() == Checkpoint(0, {STDOUT: 0, STDERR: 150})
+    assert places.best() == Checkpoint(0, {STDOUT: 0, STDERR: 150}, START_MS)
     assert places.best().since == ""
 
 
@@ -162,3 +162,21 @@ def test_a_line_in_pieces_gets_the_newline_back_that_the_engine_lost(tmp_path: P
 def test_a_last_line_without_a_newline_gets_none(tmp_path: Path) -> None:
     entries = [(STDOUT, START_MS, b"x" * 16384), (STDOUT, START_MS, b"x"), (STDOUT, START_MS, b"tail")]
     assert copied(tmp_path / "log", entries) == b"x" * 16385 + b"\ntail"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_of_a_log_that_was_rotated_all_that_is_younger_is_taken(tmp_path: Path, restart: bool) -> None:
+    lines = [(STDOUT, START_MS + number, b"%d\n" % number) for number in range(100)]
+    path = tmp_path / "log"
+    writer, position = LogWriter(path), Position.of(path)
+    copier = LogCopier(writer, position)
+    copier.copy(iter([b"".join(map(frame, lines[:70]))]), position.checkpoints.best())
+    if restart:
+        writer.close()
+        writer, position = LogWriter(path), Position.of(path)
+        copier = LogCopier(writer, position)
+    # The engine has kept the last 50 of 100 entries, and a tail.
+    kept = [*lines[50:], (STDOUT, START_MS + 200, b"tail")]
+    copier.copy(iter([b"".join(map(frame, kept))]), position.checkpoints.best())
+    writer.close()
+    assert streams_of(path)[STDOUT] == b"".join(data for _, _, data in lines) + b"tail"
