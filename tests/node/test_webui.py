@@ -19,6 +19,7 @@ from bacalhau_jupyter.api.webui import LOGIN_GUESSES as GUESSES
 from bacalhau_jupyter.auth.guesses import GUESS_WINDOW_S, GuessLimit
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.lib.clock import ManualClock
+from bacalhau_jupyter.models.environments import PATH as ENVIRONMENTS
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node import webui
 from bacalhau_jupyter.node.node import Node
@@ -136,6 +137,19 @@ async def test_the_key_opens_a_session_that_logging_out_ends(built: Path, ui_con
             assert answer.status == 200
         async with aiohttp.ClientSession(cookies=held) as other, other.get(url + JOBS) as answer:
             assert answer.status == 401
+
+
+async def test_a_page_registers_no_python_environment(built: Path, ui_config: Config) -> None:
+    async with page(ui_config) as (node, url, session):
+        assert await log_in(session, url, key=node.key) == 200
+        for headers in ({}, {"Authorization": f"Bearer {node.key}"}):
+            body = {"Prefixes": ["/usr"]}
+            async with session.post(
+                url + ENVIRONMENTS, json=body, headers={"Origin": url, **headers}
+            ) as answer:
+                assert answer.status == 404, headers
+        kept = [file.read_text() for file in node.repo.path.rglob("environments/*.json")]
+        assert all('"Prefixes":["/usr"]' not in text for text in kept)
 
 
 async def test_a_one_time_link_works_once(built: Path, ui_config: Config) -> None:

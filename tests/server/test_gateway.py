@@ -78,6 +78,17 @@ async def test_a_path_outside_the_api_reaches_nobody(jupyter: Jupyter, cluster: 
     assert cluster.seen == []
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+async def test_python_environments_are_registered_through_it_by_nobody(
+    jupyter: Jupyter, cluster: Cluster, method: str
+) -> None:
+    # The gateway is a program of the node's own user, so the node would take it from a page.
+    async with jupyter.request(method, "/api/v1/agent/%65nvironments", json={"Prefixes": ["/usr"]}) as answer:
+        assert answer.status == 403
+        assert "registers no Python environments" in (await answer.json(content_type=None))["Message"]
+    assert cluster.seen == []
+
+
 async def test_bodies_of_any_size_arrive_as_they_were_sent(jupyter: Jupyter, cluster: Cluster) -> None:
     body = bytes(range(256)) * (9 * MB // 256)
     async with jupyter.request("PUT", "/api/v1/orchestrator/jobs", data=io.BytesIO(body)) as answer:
