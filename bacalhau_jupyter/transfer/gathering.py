@@ -40,6 +40,7 @@ MOST_LEFT_OUT = 10_000
 """Entries that are remembered as left out."""
 
 _SHOWN = 200
+_FDS = Path("/proc/self/fd")
 _OURS_TO_SOLVE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -192,8 +193,7 @@ class Gathering:
             self.unreadable(prefix, error)
             return
         try:
-            # By its descriptor: the way there may be changed meanwhile.
-            for entry in walk(f"/proc/self/fd/{directory}/.", failed, deepest=MAX_DEPTH):
+            for entry in walk(_opened(directory, top.path), failed, deepest=MAX_DEPTH):
                 inside = tuple(part for part in entry.path.split("/") if part)
                 place = Place(top.where, (*top.path, *inside), (*top.at, *inside), info=entry.info)
                 name = _joined(prefix, entry.path)
@@ -318,6 +318,12 @@ class Gathering:
         if self._strict:
             raise IOFailure(f"the name {_short(name)} is too long", component=self._component)
         self.leave_out(name, f"its name is longer than {self._max_name} bytes")
+
+
+def _opened(directory: int, path: Parts) -> str:
+    """Return a path to a directory that is open: by its descriptor, because the way there may be changed meanwhile."""
+    # Systems without it run no jobs that could do so.
+    return f"/proc/self/fd/{directory}/." if _FDS.is_dir() else "/" + "/".join(path)
 
 
 def _joined(prefix: str, path: str) -> str:

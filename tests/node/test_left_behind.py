@@ -127,6 +127,26 @@ def test_links_to_inputs_become_what_they_mean(run: Run) -> None:
     assert len(job.executions()) == 1
 
 
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
+@pytest.mark.parametrize("tier", ["bubblewrap", "landlock"])
+def test_links_to_where_a_process_finds_its_inputs_become_what_they_mean(
+    node_factory: NodeFactory, docker_engine: str, tier: str, user: bool
+) -> None:
+    served = start(node_factory, "process", docker_engine, "-c", f"Engines.Process.Tiers={tier}", user=user)
+    data = "data:text/plain;base64,aGVsbG8K"
+    inputs = [InputSource(source=SpecConfig(type="inline", params={"URL": data}), target="/inputs/in.txt")]
+    script = (
+        'ln -s "$PWD/inputs/in.txt" outputs/absolute; ln -s ../inputs/in.txt outputs/relative;'
+        "ln -s /usr/lib outputs/out; mkdir -m 0 outputs/closed; true"
+    )
+    with Client(served.url, api_key=served.key) as client:
+        job = submit(client, "process", "", script, input_sources=inputs)
+        result = job.result()
+        assert [result.text(f"outputs/{name}") for name in ("absolute", "relative")] == ["hello\n"] * 2
+        assert result.left_out == ["outputs/out → /usr/lib (a link out of the results)"]
+        assert len(job.executions()) == 1
+
+
 @pytest.mark.parametrize("engine", ["docker"], indirect=True)
 def test_results_that_the_job_gave_to_somebody_else_are_published(run: Run) -> None:
     job = run("echo x > /outputs/a; chmod 700 /outputs; chown -R 65534 /outputs")
