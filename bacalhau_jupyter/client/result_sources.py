@@ -16,6 +16,7 @@ from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.files import Progress, no_progress
 
 if TYPE_CHECKING:
+    from bacalhau_jupyter.config.config import Config
     from bacalhau_jupyter.config.endpoint import Endpoint
     from bacalhau_jupyter.transfer.archive_http import Link
     from bacalhau_jupyter.transfer.readers import ResultReader
@@ -118,9 +119,13 @@ def _reader(
     endpoint: Endpoint,
     again: Callable[[], Awaitable[Sequence[SpecConfig]]],
 ) -> ResultReader:
+    from bacalhau_jupyter.config.config import Config
     from bacalhau_jupyter.transfer.archive_http import HttpRanges
     from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
 
+    config = Config.from_sources()
+    if any(spec.is_type(disabled) for disabled in config["ResultDownloaders.Disabled"]):
+        raise _no_downloader(spec, f"ResultDownloaders.Disabled names {spec.type}")
     if _url(spec):
         current = [spec]
 
@@ -143,14 +148,11 @@ def _reader(
             return ArchiveReader(ranges, name=shown, sha256=_sha256(spec), close=ranges.close)
         return open_s3_result(spec, access)
     if spec.is_type("ipfs"):
-        return _ipfs_reader(spec)
+        return _ipfs_reader(spec, config)
     raise _no_downloader(spec)
 
 
-def _ipfs_reader(spec: SpecConfig) -> ResultReader:
-    from bacalhau_jupyter.config.config import Config
-
-    config = Config.from_sources()
+def _ipfs_reader(spec: SpecConfig, config: Config) -> ResultReader:
     prefix = "ResultDownloaders.Types.IPFS"
     endpoint = str(config[f"{prefix}.Endpoint"] or "")
     addresses = config[f"{prefix}.SwarmAddresses"] or []

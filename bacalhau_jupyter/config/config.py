@@ -119,6 +119,19 @@ class Config:
         """Where a value comes from: ``default``, a file's path, a variable, a flag or ``-c``."""
         return self._sources.get(known_key(name).name, "default")
 
+    def keys(self) -> Mapping[str, Key]:
+        """Return every key by its exact name, as `dict` does."""
+        return KEYS
+
+    def shown(self, name: str) -> Any:
+        """Return a value as it is shown to people: durations and sizes as text, secrets masked."""
+        key = known_key(name)
+        return _shown(key, self[key.name])
+
+    def changed(self) -> list[Key]:
+        """Return the keys whose value differs from the default, in the order of the table."""
+        return [key for key in KEYS.values() if self[key.name] != key.default]
+
     def replace(self, values: Mapping[str, Any]) -> Config:
         """Return a copy with other values."""
         sources = {**self._sources, **{known_key(name).name: "argument" for name in values}}

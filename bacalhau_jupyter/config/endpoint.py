@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeRecord, base_url, read_record
 from bacalhau_jupyter.config.keys import KEYS
 from bacalhau_jupyter.config.parsing import parse_value
@@ -34,6 +35,8 @@ class Endpoint:
         Base64 of ``user:password``; used when there is no token.
     insecure
         Whether the server's certificate is not checked.
+    ca_file
+        File with the certificate authority that signed the server's certificate; empty trusts the system's.
     source
         Where this comes from, in words: ``profile prod``, ``environment``, ``local node``, ``argument``.
     record
@@ -46,6 +49,7 @@ class Endpoint:
     token: str | None = None
     basic: str = ""
     insecure: bool = False
+    ca_file: str = ""
     source: str = ""
     record: NodeRecord | None = None
     timeout_s: float | None = None
@@ -80,12 +84,29 @@ class Endpoint:
         return {"Authorization": f"Basic {self.basic}"} if self.basic else {}
 
     def ssl(self) -> tls.SSLContext | bool:
-        """Return how to check the server's certificate: True for the system's way."""
-        if not (self.insecure and self.url.startswith("https:")):
+        """Return how to check the server's certificate: True for the system's way.
+
+        Raises
+        ------
+        ConfigurationError
+            ``API.TLS.CAFile`` can't be read, or holds no certificate.
+        """
+        if not (self.insecure or self.ca_file) or not self.url.startswith("https:"):
             return True
         context = tls.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = tls.CERT_NONE
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = tls.CERT_NONE
+            return context
+        try:
+            context.load_verify_locations(cafile=self.ca_file)
+        except OSError as error:
+            # A file without a certificate is an OSError, too (`ssl.SSLError`).
+            raise ConfigurationError(
+                f"API.TLS.CAFile: {self.ca_file} can't be used: {error.strerror or error}",
+                hint="name a PEM file with the certificate of the authority",
+                component="Endpoint",
+            ) from error
         return context
 
 
@@ -123,24 +144,26 @@ def resolve_endpoint(
     profiles = ProfileStore(repo.profiles_dir)
     asked = context or environ.get("BACALHAU_PROFILE")
     if asked:
-        return _of_profile(asked, profiles.load(asked), variables)
+        return _of_profile(repo, asked, profiles.load(asked), variables)
     if variables.get("BACALHAU_API_HOST") or variables.get("BACALHAU_API_PORT"):
         return _of_environment(repo, variables)
     current = profiles.current()
     if current:
-        return _of_profile(current, profiles.load(current), variables)
+        return _of_profile(repo, current, profiles.load(current), variables)
     # Where the variables are a Jupyter server's (marked), the record is fresher: the node may have moved since.
     record = read_record(repo)
     return Endpoint.of_record(repo, record) if record is not None and record.port else None
 
 
-def _of_profile(name: str, profile: Profile, environ: Mapping[str, str]) -> Endpoint:
+def _of_profile(repo: Repo, name: str, profile: Profile, environ: Mapping[str, str]) -> Endpoint:
     token, basic = _credentials(environ)
+    url = endpoint_url(profile.endpoint)
     return Endpoint(
-        url=endpoint_url(profile.endpoint),
+        url=url,
         token=token or ("" if basic else profile.token),
         basic=basic,
         insecure=profile.insecure,
+        ca_file=_client_config(repo, environ)["API.TLS.CAFile"] if url.startswith("https:") else "",
         source=f"profile {name}",
         timeout_s=profile.timeout_s,
     )
@@ -149,14 +172,26 @@ def _of_profile(name: str, profile: Profile, environ: Mapping[str, str]) -> Endp
 def _of_environment(repo: Repo, environ: Mapping[str, str]) -> Endpoint:
     port_key = KEYS["API.Port"]
     port = parse_value(port_key, environ.get(port_key.variable) or _PORT, port_key.variable)
-    secure = any(_flag(environ, name) for name in ("BACALHAU_API_TLS_USETLS", "BACALHAU_HTTPS"))
+    config = _client_config(repo, environ)
+    secure = config["API.TLS.UseTLS"] or _flag(environ, "BACALHAU_HTTPS")
     url = base_url(environ.get("BACALHAU_API_HOST", ""), port, "https" if secure else "http")
     token, basic = _credentials(environ)
     record = read_record(repo)
     if record is not None and record.url == url and not basic:
         return Endpoint(url=url, token=token or repo.api_key(), source="environment", record=record)
-    insecure = _flag(environ, "BACALHAU_API_TLS_INSECURE")
-    return Endpoint(url=url, token=token, basic=basic, insecure=insecure, source="environment")
+    return Endpoint(
+        url=url,
+        token=token,
+        basic=basic,
+        insecure=config["API.TLS.Insecure"],
+        ca_file=config["API.TLS.CAFile"],
+        source="environment",
+    )
+
+
+def _client_config(repo: Repo, environ: Mapping[str, str]) -> Config:
+    """Return what variables and the repo's config file say; how clients speak TLS is the same for all clusters."""
+    return Config.from_sources(environ=environ, flags={"DataDir": str(repo.path)})
 
 
 def _credentials(environ: Mapping[str, str]) -> tuple[str, str]:

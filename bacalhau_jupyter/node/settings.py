@@ -9,6 +9,7 @@ from bacalhau_jupyter._version import __version__
 from bacalhau_jupyter.api.app import FEATURES
 from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.key import Key
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import ConfigurationError
@@ -22,18 +23,6 @@ from bacalhau_jupyter.transfer.s3_access import S3Access
 from bacalhau_jupyter.transfer.s3_managed import ManagedBucket, managed_location
 from bacalhau_jupyter.transfer.s3_presign import S3Presigner
 
-# A security setting that would silently do nothing is worse than a node that does not start.
-_UNSUPPORTED = (
-    "API.TLS.CertFile",
-    "API.TLS.KeyFile",
-    "API.TLS.SelfSigned",
-    "API.TLS.AutoCert",
-    "API.Auth.AccessPolicyPath",
-    "API.Auth.Users",
-    "API.Auth.Oauth2.ProviderID",
-    "WebUI.Backend",
-)
-
 
 def check(config: Config) -> None:
     """Refuse a configuration that this version can't honour.
@@ -44,21 +33,33 @@ def check(config: Config) -> None:
         A key is set that has no effect here, the roles need a network between nodes, or a managed bucket is
         described by halves.
     """
-    for key in _UNSUPPORTED:
-        if config[key]:
-            raise ConfigurationError(
-                f"{key} is set, but this version does not support it", component="Config"
-            )
+    refused = [key for key in config.changed() if key.is_refused and not _joins_itself(config, key)]
+    if refused:
+        # A security setting that silently does nothing would be worse than a node that does not start.
+        first, names = refused[0], ", ".join(key.name for key in refused)
+        raise ConfigurationError(
+            f"this version can't honour {names}: {first.standing.reason}",
+            hint=f"remove it from {config.source(first.name)}; `bacalhau-jupyter config list` shows what each key does",
+            component="Config",
+        )
     if not config["Orchestrator.Enabled"]:
         raise ConfigurationError(
             "joining a remote orchestrator needs the NATS link between nodes, which is not in this version",
             hint="Start both roles in one process: bacalhau-jupyter serve --orchestrator --compute",
             component="Config",
         )
+    if config["Orchestrator.Scheduler.WorkerCount"] < 1:
+        raise ConfigurationError("Orchestrator.Scheduler.WorkerCount must be 1 or more", component="Config")
     managed_bucket(config, None)
     Reach.of(config[ADDRESSES])
     s3_access(config)
     link_address(config)
+
+
+def _joins_itself(config: Config, key: Key) -> bool:
+    """Whether the key says only that the compute role joins the orchestrator of this same process."""
+    own = f"nats://127.0.0.1:{config['Orchestrator.Port']}"
+    return key.name == "Compute.Orchestrators" and config[key.name] == [own]
 
 
 def node_name(config: Config, repo: Repo, wanted: str = "") -> str:
@@ -88,6 +89,7 @@ def orchestrator_settings(config: Config, repo: Repo, node_id: str) -> Orchestra
         disconnect_timeout=config["Orchestrator.NodeManager.DisconnectTimeout"],
         execution_grace=config["Orchestrator.Scheduler.HousekeepingTimeout"],
         job_defaults=config.job_defaults(),
+        workers=config["Orchestrator.Scheduler.WorkerCount"],
     )
 
 

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator
 
 import pytest
+import trustme
 
 from bacalhau_jupyter.config.election import NodeLock
 from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
@@ -164,3 +165,32 @@ def test_unusable_endpoints_are_refused(repo: Repo, endpoint: str) -> None:
     ProfileStore(repo.profiles_dir).save("p", Profile(endpoint=endpoint))
     with pytest.raises(ConfigurationError, match="is not an endpoint"):
         found(repo, "p")
+
+
+def test_how_clients_speak_tls_comes_from_the_config_file_too(repo: Repo) -> None:
+    (repo.path / "config.yaml").write_text("API: {TLS: {UseTLS: true, Insecure: true}}\n", encoding="utf-8")
+    endpoint = found(repo, BACALHAU_API_HOST="api.example")
+    assert endpoint.url == "https://api.example:1234"
+    assert endpoint.insecure
+    assert found(repo, BACALHAU_API_HOST="a", BACALHAU_API_TLS_USETLS="false").url == "http://a:1234"
+
+
+def test_a_configured_authority_is_trusted(repo: Repo, profiles: ProfileStore) -> None:
+    file = repo.path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    variables = {"BACALHAU_API_HOST": "a", "BACALHAU_HTTPS": "1", "BACALHAU_API_TLS_CAFILE": str(file)}
+    for endpoint in (found(repo, **variables), found(repo, "prod", **variables)):
+        context = endpoint.ssl()
+        assert isinstance(context, ssl.SSLContext)
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert any("trustme" in str(ca["issuer"]) for ca in context.get_ca_certs())
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+def test_an_authority_that_cannot_be_used_is_named(repo: Repo, content: bytes | None) -> None:
+    file = repo.path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    endpoint = Endpoint("https://a:1", ca_file=str(file))
+    with pytest.raises(ConfigurationError, match=r"API\.TLS\.CAFile: .*ca\.pem can't be used"):
+        endpoint.ssl()

@@ -137,8 +137,11 @@ async def test_an_embedded_node_keeps_its_port_and_steps_aside_when_it_is_taken(
     [
         ({"API.Host": "203.0.113.1"}, "can't listen on 203.0.113.1"),
         ({"Orchestrator.Enabled": False}, "joining a remote orchestrator needs the NATS link"),
-        ({"API.TLS.SelfSigned": True}, "API.TLS.SelfSigned is set, but this version does not support it"),
-        ({"API.Auth.Users": [{"Username": "a", "Password": "0123456789"}]}, "API.Auth.Users is set"),
+        ({"API.TLS.SelfSigned": True}, "this version can't honour API.TLS.SelfSigned: "),
+        (
+            {"API.Auth.Users": [{"Username": "a", "Password": "0123456789"}]},
+            "this version can't honour API.Auth.Users",
+        ),
         ({"Compute.AllocatedCapacity.CPU": "many"}, "many"),
     ],
 )

@@ -20,7 +20,6 @@ from bacalhau_jupyter.publishers import removals
 from bacalhau_jupyter.publishers.base import KeepingPublisher, PublishRequest
 from bacalhau_jupyter.publishers.local import (
     MAX_AGE,
-    MIN_AGE,
     QUOTA,
     LocalPublisher,
     mark_read,
@@ -56,7 +55,11 @@ class Shelf:
         self.root = root
         self.clock = Clock()
         self.unfinished: set[str] = set()
-        given: dict[str, object] = {QUOTA: 25 * KB, MAX_AGE: 0.0, MIN_AGE: float(HOUR)}
+        given: dict[str, object] = {
+            QUOTA: 25 * KB,
+            MAX_AGE: 0.0,
+            "Publishers.Types.Local.MinAge": float(HOUR),
+        }
         self.settings = given | {f"Publishers.Types.Local.{name}": value for name, value in settings.items()}
         self.publisher = self.make()
 

@@ -1,0 +1,101 @@
+"""What the API listens on, who may call it, and how clients reach it."""
+
+from __future__ import annotations
+
+from bacalhau_jupyter.config.key import HONOURED, Key, Kind, refused
+
+_NO_TLS = "TLS on the API comes with a later version"
+_NO_USERS = "users, policies and single sign-on come with a later version"
+
+SECTION: tuple[Key, ...] = (
+    Key(
+        "API.Host",
+        Kind.TEXT,
+        "127.0.0.1",
+        "Address the API listens on (upstream: 0.0.0.0; opening it is your choice here)",
+        HONOURED,
+    ),
+    Key(
+        "API.Port",
+        Kind.PORT,
+        1234,
+        "Port the API listens on; an embedded node takes another one when it is in use",
+        HONOURED,
+    ),
+    Key("API.TLS.CertFile", Kind.TEXT, "", "Server certificate", refused(_NO_TLS)),
+    Key("API.TLS.KeyFile", Kind.TEXT, "", "Key of the server certificate", refused(_NO_TLS)),
+    Key("API.TLS.CAFile", Kind.TEXT, "", "Certificate authority that clients trust", HONOURED),
+    Key("API.TLS.UseTLS", Kind.FLAG, False, "Whether clients speak HTTPS", HONOURED),
+    Key(
+        "API.TLS.Insecure",
+        Kind.FLAG,
+        False,
+        "Whether clients skip the check of the server's certificate",
+        HONOURED,
+    ),
+    Key(
+        "API.TLS.SelfSigned",
+        Kind.FLAG,
+        False,
+        "Whether the server makes its own certificate",
+        refused(_NO_TLS),
+    ),
+    Key("API.TLS.AutoCert", Kind.TEXT, "", "Domain to get an ACME certificate for", refused(_NO_TLS)),
+    Key(
+        "API.TLS.AutoCertCachePath", Kind.TEXT, "", "Directory that keeps ACME certificates", refused(_NO_TLS)
+    ),
+    Key(
+        "API.Auth.AccessPolicyPath", Kind.TEXT, "", "Rego policy asked for every request", refused(_NO_USERS)
+    ),
+    Key(
+        "API.Auth.Methods",
+        Kind.TREE,
+        {"ClientKey": {"Type": "challenge"}},
+        "Login methods: name → Type, PolicyPath",
+        refused(_NO_USERS),
+    ),
+    Key(
+        "API.Auth.Users",
+        Kind.RECORDS,
+        [],
+        "Users: Alias, Username, Password, APIKey, Capabilities",
+        refused(_NO_USERS),
+    ),
+    Key("API.Auth.Oauth2.ProviderID", Kind.TEXT, "", "Identity provider", refused(_NO_USERS)),
+    Key(
+        "API.Auth.Oauth2.ProviderName",
+        Kind.TEXT,
+        "",
+        "Name of the identity provider for people",
+        refused(_NO_USERS),
+    ),
+    Key("API.Auth.Oauth2.TokenEndpoint", Kind.TEXT, "", "URL that hands out tokens", refused(_NO_USERS)),
+    Key("API.Auth.Oauth2.JWKSUri", Kind.TEXT, "", "URL of the provider's public keys", refused(_NO_USERS)),
+    Key("API.Auth.Oauth2.Issuer", Kind.TEXT, "", "Issuer that tokens must name", refused(_NO_USERS)),
+    Key("API.Auth.Oauth2.DeviceClientID", Kind.TEXT, "", "Client ID of the device flow", refused(_NO_USERS)),
+    Key("API.Auth.Oauth2.Audience", Kind.TEXT, "", "Audience that tokens must name", refused(_NO_USERS)),
+    Key("API.Auth.Oauth2.Scopes", Kind.LIST, [], "Scopes to ask for", refused(_NO_USERS)),
+    Key(
+        "API.Auth.Oauth2.DeviceAuthorizationEndpoint",
+        Kind.TEXT,
+        "",
+        "URL that starts the device flow",
+        refused(_NO_USERS),
+    ),
+    Key(
+        "API.Auth.Oauth2.PollingInterval",
+        Kind.INTEGER,
+        0,
+        "Seconds between polls of the device flow",
+        refused(_NO_USERS),
+    ),
+    Key(
+        "API.TrustLocalUser",
+        Kind.FLAG,
+        True,
+        "Whether this OS user needs no key on loopback; switch off beside sidecars",
+        HONOURED,
+        ours=True,
+    ),
+    Key("API.Names", Kind.LIST, [], "Further host names a browser may use for the API", HONOURED, ours=True),
+)

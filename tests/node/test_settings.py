@@ -1,0 +1,253 @@
+"""Keys that a node honours, seen from outside a running node."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.lib.clock import SystemClock
+from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.node import settings
+from bacalhau_jupyter.node.node import Node, running_node
+from tests.node.test_node import JOBS, MakeConfig, client, noop
+from tests.services.node_fixtures import NodeFactory
+
+BATCH = "JobDefaults.Batch"
+
+
+async def submitted(session: aiohttp.ClientSession, body: dict[str, Any]) -> dict[str, Any]:
+    """Submit a job; return it as it is stored."""
+    async with session.put(JOBS, json=body) as answer:
+        assert answer.status == 200, await answer.text()
+        job_id = (await answer.json())["JobID"]
+    async with session.get(f"{JOBS}/{job_id}") as answer:
+        job: dict[str, Any] = (await answer.json())["Job"]
+    return job
+
+
+async def refusal(session: aiohttp.ClientSession, body: dict[str, Any]) -> str:
+    """Submit a job that no node takes; return the reason."""
+    job_id = (await submitted(session, body))["ID"]
+    async with asyncio.timeout(20):
+        while True:
+            async with session.get(f"{JOBS}/{job_id}") as answer:
+                state = (await answer.json())["Job"]["State"]
+            if state["StateType"] == "Failed":
+                return str(state["Message"])
+            await asyncio.sleep(0.02)
+
+
+async def described(node: Node) -> dict[str, Any]:
+    async with client(node) as session, session.get("/api/v1/agent/node") as answer:
+        info: dict[str, Any] = await answer.json()
+    return info
+
+
+async def test_a_job_that_names_nothing_gets_the_nodes_defaults(node_config: MakeConfig) -> None:
+    config = node_config().replace(
+        {
+            f"{BATCH}.Priority": 7,
+            f"{BATCH}.Task.Resources.CPU": "100m",
+            f"{BATCH}.Task.Resources.Memory": "64Mb",
+            f"{BATCH}.Task.Resources.Disk": "10Mb",
+            f"{BATCH}.Task.Resources.GPU": "0",
+            f"{BATCH}.Task.Publisher.Type": "local",
+            f"{BATCH}.Task.Publisher.Params": {"Note": "kept"},
+            f"{BATCH}.Task.Timeouts.TotalTimeout": "2h",
+            f"{BATCH}.Task.Timeouts.ExecutionTimeout": "1h",
+            f"{BATCH}.Task.Timeouts.QueueTimeout": "30m",
+        }
+    )
+    async with running_node(config) as node, client(node) as session:
+        job = await submitted(session, noop())
+    task = job["Tasks"][0]
+    assert job["Priority"] == 7
+    assert task["Resources"] == {"CPU": "100m", "Memory": "64mb", "Disk": "10mb", "GPU": "0"}
+    assert task["Publisher"] == {"Type": "local", "Params": {"Note": "kept"}}
+    assert task["Timeouts"] == {"TotalTimeout": 7200, "ExecutionTimeout": 3600, "QueueTimeout": 1800}
+
+
+async def test_capacity_is_what_was_allocated(node_config: MakeConfig) -> None:
+    config = node_config().replace(
+        {
+            "Compute.AllocatedCapacity.CPU": "500m",
+            "Compute.AllocatedCapacity.Memory": "100Mb",
+            "Compute.AllocatedCapacity.Disk": "1Gb",
+            "Compute.AllocatedCapacity.GPU": "0",
+        }
+    )
+    async with running_node(config) as node:
+        capacity = (await described(node))["ComputeNodeInfo"]["MaxCapacity"]
+    assert (capacity["CPU"], capacity["Memory"], capacity["Disk"]) == (0.5, 100_000_000, 1_000_000_000)
+    assert not capacity.get("GPU")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "listed"),
+    [
+        ("InputSources.Disabled", ["urlDownload"], "StorageSources"),
+        ("Publishers.Disabled", ["local"], "Publishers"),
+        ("Engines.Disabled", ["noop", "docker"], "ExecutionEngines"),
+    ],
+)
+async def test_a_disabled_type_is_off(
+    node_config: MakeConfig, key: str, value: list[str], listed: str
+) -> None:
+    async with running_node(node_config().replace({key: value})) as node:
+        names = [name.lower() for name in (await described(node))["ComputeNodeInfo"][listed]]
+    assert value[0].lower() not in names
+
+
+async def test_the_process_engine_can_be_switched_off(node_config: MakeConfig) -> None:
+    async with running_node(node_config(Engines__Process__Enabled=False)) as node:
+        info = (await described(node))["ComputeNodeInfo"]
+    assert "process" not in info["ExecutionEngines"]
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "reason"),
+    [
+        ("JobAdmissionControl.RejectStatelessJobs", noop(), "without inputs"),
+        ("JobAdmissionControl.RejectNetworkedJobs", noop(Network={"Type": "Host"}), "network"),
+    ],
+)
+async def test_jobs_that_the_owner_does_not_want_are_refused(
+    node_config: MakeConfig, key: str, body: dict[str, Any], reason: str
+) -> None:
+    async with running_node(node_config().replace({key: True})) as node, client(node) as session:
+        assert reason in await refusal(session, body)
+
+
+async def test_a_url_of_the_owner_decides_about_jobs(node_config: MakeConfig) -> None:
+    asked = []
+
+    async def refuse(request: web.Request) -> web.Response:
+        asked.append(await request.json())
+        return web.Response(status=403, text="not on a Sunday")
+
+    app = web.Application()
+    app.router.add_post("/probe", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        config = node_config(JobAdmissionControl__ProbeHTTP=f"http://127.0.0.1:{port}/probe")
+        async with running_node(config) as node, client(node) as session:
+            await refusal(session, noop())
+    finally:
+        await runner.cleanup()
+    assert asked
+
+
+async def test_a_new_node_waits_for_approval_where_the_owner_wants_that(node_config: MakeConfig) -> None:
+    config = node_config(Orchestrator__NodeManager__ManualApproval=True)
+    async with (
+        running_node(config) as node,
+        client(node) as session,
+        session.get("/api/v1/orchestrator/nodes") as answer,
+    ):
+        (state,) = (await answer.json())["Nodes"]
+    assert state["Membership"] == "PENDING"
+
+
+async def test_a_further_host_name_opens_the_api_to_the_local_user(node_config: MakeConfig) -> None:
+    async def status(node: Node) -> int:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{node.url}{JOBS}", headers={"Host": "lab.example"}) as answer,
+        ):
+            return answer.status
+
+    async with running_node(node_config()) as node:
+        assert await status(node) == 401
+    async with running_node(node_config(API__Names=["lab.example"])) as node:
+        assert await status(node) == 200
+
+
+async def test_an_ephemeral_node_writes_no_database(node_config: MakeConfig) -> None:
+    async with running_node(node_config(Node__Ephemeral=True)) as node:
+        assert not list(node.repo.path.rglob("state.sqlite"))
+    async with running_node(node_config()) as node:
+        assert list(node.repo.path.rglob("state.sqlite"))
+
+
+async def test_databases_lie_where_the_owner_says(node_config: MakeConfig, tmp_path: Path) -> None:
+    async with running_node(node_config(Node__StateDir=str(tmp_path / "state"))) as node:
+        assert len(list((tmp_path / "state").rglob("state.sqlite"))) == 2
+        assert not list(node.repo.path.rglob("state.sqlite"))
+
+
+async def test_the_input_cache_has_the_size_that_was_set(node_config: MakeConfig) -> None:
+    config = node_config(Compute__InputCache__Size="5Mb", Compute__InputCache__MinFree="1Mb")
+    async with running_node(config) as node:
+        assert (await described(node))["ComputeNodeInfo"]["InputCache"]["Limit"] == 5_000_000
+    assert settings.compute_settings(config, Repo(config.data_dir), "n").input_cache_min_free == 1_000_000
+
+
+def test_a_json_log_has_one_object_per_line(node_factory: NodeFactory) -> None:
+    node = node_factory("-c", "Logging.Mode=json")
+    node.stop()
+    lines = node.output.read_text(encoding="utf-8").splitlines()
+    logged = [json.loads(line) for line in lines if line.startswith("{")]
+    assert any("listens on" in line["message"] for line in logged)
+
+
+def test_the_orchestrator_gets_its_settings(node_config: MakeConfig) -> None:
+    config = node_config().replace(
+        {
+            "Orchestrator.Scheduler.HousekeepingTimeout": "7s",
+            "Orchestrator.Scheduler.WorkerCount": 3,
+            "Orchestrator.NodeManager.DisconnectTimeout": "9s",
+        }
+    )
+    found = settings.orchestrator_settings(config, Repo(config.data_dir).create(), "n")
+    assert (found.execution_grace, found.workers, found.disconnect_timeout) == (7.0, 3, 9.0)
+
+
+def test_the_compute_role_gets_its_settings(node_config: MakeConfig) -> None:
+    config = node_config().replace(
+        {"Compute.Heartbeat.InfoUpdateInterval": "7s", "Compute.Heartbeat.Interval": "3s"}
+    )
+    found = settings.compute_settings(config, Repo(config.data_dir), "n")
+    assert (found.info_interval, found.heartbeat_interval) == (7.0, 3.0)
+
+
+def test_a_managed_bucket_is_described_by_its_keys(node_config: MakeConfig) -> None:
+    managed = "Publishers.Types.S3Managed"
+    config = node_config().replace(
+        {
+            f"{managed}.Bucket": "results",
+            f"{managed}.Key": "team/",
+            f"{managed}.Region": "eu-central-1",
+            f"{managed}.Endpoint": "https://s3.example",
+            f"{managed}.PreSignedURLExpiration": "10m",
+        }
+    )
+    bucket = settings.managed_bucket(config, SystemClock())
+    assert bucket is not None
+    assert bucket.key("j", "e") == "team/j/e.tar.gz"
+    with pytest.raises(ConfigurationError):
+        settings.managed_bucket(config.replace({f"{managed}.Bucket": ""}), None)
+
+
+def test_no_worker_at_all_is_refused(node_config: MakeConfig) -> None:
+    config = node_config(Orchestrator__Scheduler__WorkerCount=0)
+    with pytest.raises(ConfigurationError, match="WorkerCount must be 1 or more"):
+        settings.check(config)
+
+
+def test_links_are_not_signed_where_signing_is_disabled(node_config: MakeConfig) -> None:
+    config = node_config().replace({"Publishers.Types.S3.PreSignedURLExpiration": "5m"})
+    assert settings.s3_presigner(config, SystemClock()) is not None
+    disabled = Config({"Publishers.Types.S3.PreSignedURLDisabled": True})
+    assert settings.s3_presigner(disabled, SystemClock()) is None
