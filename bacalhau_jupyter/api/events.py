@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import cast
 
 from aiohttp import web
 
 from bacalhau_jupyter.api.binding import Query
 from bacalhau_jupyter.api.websocket import push
 from bacalhau_jupyter.models.codec import encode
-from bacalhau_jupyter.models.history import StreamEvent
 from bacalhau_jupyter.orchestrator.base import OrchestratorService
 
 EVENTS = "/api/v1/orchestrator/events"
@@ -35,11 +33,6 @@ class EventRoutes:
         return await push(request, self._frames(since, query.text("job"), topics))
 
     async def _frames(self, since: int | None, job: str, topics: list[str]) -> AsyncIterator[str]:
-        source = cast("_Closable", self._orchestrator.events(since, job, topics))
-        async with aclosing(source) as events:
+        async with aclosing(self._orchestrator.events(since, job, topics)) as events:
             async for event in events:
                 yield encode(event).decode()
-
-
-class _Closable(AsyncIterator[StreamEvent]):
-    async def aclose(self) -> None: ...

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import cast
 
 from aiohttp import web
 
@@ -41,13 +40,8 @@ class LogRoutes:
 
     async def _frames(self, job: str, query: LogQuery) -> AsyncIterator[str]:
         try:
-            source = cast("_Closable", self._orchestrator.logs(job, query))
-            async with aclosing(source) as frames:
+            async with aclosing(self._orchestrator.logs(job, query)) as frames:
                 async for frame in frames:
                     yield encode(frame).decode() + "\n"
         except BacalhauError as error:
             yield encode(LogFrame(error=error.message)).decode() + "\n"
-
-
-class _Closable(AsyncIterator[LogFrame]):
-    async def aclose(self) -> None: ...

@@ -136,16 +136,6 @@ class Repo:
     def compute_db(self) -> Path:
         return self.compute_dir / "state.sqlite"
 
-    @property
-    def executions_dir(self) -> Path:
-        """One directory per execution."""
-        return self.compute_dir / "executions"
-
-    @property
-    def results_dir(self) -> Path:
-        """Archives of the ``local`` publisher."""
-        return self.compute_dir / "results" / "local-publisher"
-
     @cached_property
     def on_network(self) -> bool:
         """Whether the directory lies on a network file system (locks and SQLite's WAL can't be relied on)."""

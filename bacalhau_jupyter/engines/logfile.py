@@ -168,14 +168,3 @@ def read_frames(path: Path, offset: int = 0, limit: int = 1 << 20) -> Iterator[F
             return
         position = start + length
         yield Frame(stream, stamp, data[start:position], offset + position)
-
-
-def last_time(path: Path) -> int:
-    """Return the latest frame's time in nanoseconds (0 for an empty or missing file)."""
-    latest, offset = 0, 0
-    while True:
-        frames = list(read_frames(path, offset))
-        if not frames:
-            return latest
-        latest = max(latest, *(frame.time_ns for frame in frames))
-        offset = frames[-1].next_offset

@@ -8,7 +8,6 @@ from msgspec.structs import force_setattr
 
 from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.models.codec import Wire, always
-from bacalhau_jupyter.models.errors import BacalhauError
 
 LEFT_OUT, LEFT_OUT_COUNT = "LeftOut", "LeftOutCount"
 """Details of an execution's end: what is not in its published results, a line each (the first of them), and how many.
@@ -91,8 +90,3 @@ class StreamEvent(Wire, rename=None):
     node: str = ""
     state: str = always("")
     details: dict[str, str] = {}
-
-
-def error_event(error: BacalhauError, topic: str, timestamp: str) -> Event:
-    """Describe an error as a history event."""
-    return Event(message=error.message, topic=topic, timestamp=timestamp, details=error.event_details())

@@ -8,9 +8,6 @@ from contextlib import contextmanager
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 
-GRACE_S = 600.0
-"""Seconds that an idle node waits for somebody to come back."""
-
 FIRST_LEASE_S = 30.0
 """Seconds that a fresh node waits for its starter's lease, however short the grace."""
 

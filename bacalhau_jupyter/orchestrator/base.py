@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -122,13 +122,13 @@ class OrchestratorService(Protocol):
 
     async def results(self, job: str, namespace: str, sign: ResultSigner) -> ListResultsResponse: ...
 
-    def logs(self, job: str, query: LogQuery) -> AsyncIterator[LogFrame]:
+    def logs(self, job: str, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
         """Wait for an execution if there is none yet, then stream; errors come as a frame with ``error``."""
         ...
 
     def events(
         self, since: int | None, job: str = "", topics: Sequence[str] = ()
-    ) -> AsyncIterator[StreamEvent]:
+    ) -> AsyncGenerator[StreamEvent, None]:
         """Replay rows after ``since`` (None: only new ones), then go on live; a slow reader gets ResourceExhausted."""
         ...
 

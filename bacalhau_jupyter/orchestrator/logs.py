@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import cast
 
 from bacalhau_jupyter.models.api import LogFrame, LogLine
@@ -64,7 +64,7 @@ class LogReader:
         self._transport = transport
         self._watch = watch
 
-    async def read(self, reference: str, query: LogQuery) -> AsyncIterator[LogFrame]:
+    async def read(self, reference: str, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
         """Yield log frames; an error is a last frame that says so."""
         try:
             execution = await self._execution(reference, query)

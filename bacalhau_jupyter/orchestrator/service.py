@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from typing import Any
 
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
@@ -210,13 +210,13 @@ class Orchestrator:
         items = await asyncio.to_thread(lambda: [sign(spec) for spec in published])
         return ListResultsResponse(items=items)
 
-    def logs(self, job: str, query: LogQuery) -> AsyncIterator[LogFrame]:
+    def logs(self, job: str, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
         """Stream the output of an execution."""
         return self._logs.read(job, query)
 
     async def events(
         self, since: int | None, job: str = "", topics: Sequence[str] = ()
-    ) -> AsyncIterator[StreamEvent]:
+    ) -> AsyncGenerator[StreamEvent, None]:
         """Stream history rows of all jobs, or of one."""
         job_id = await self._store.read(lambda c: jobs.resolve(c, job, "")) if job else ""
         reader = self._stream.read(since, job_id, topics)
@@ -224,7 +224,7 @@ class Orchestrator:
             async for event in reader:
                 yield event
         finally:
-            await reader.aclose()  # type: ignore[attr-defined]
+            await reader.aclose()
 
     def progress(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from bacalhau_jupyter.models.errors import ResourceExhausted
 from bacalhau_jupyter.models.history import StreamEvent
@@ -87,7 +87,7 @@ class EventStream:
 
     async def read(
         self, since: int | None, job_id: str = "", topics: Sequence[str] = ()
-    ) -> AsyncIterator[StreamEvent]:
+    ) -> AsyncGenerator[StreamEvent, None]:
         """Yield events after ``since`` (None: from now on), stored ones first, until `close`.
 
         Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +97,7 @@ class Recorder:
         await self._note("results", job, namespace)
         return ListResultsResponse(items=[sign(SpecConfig(type="local", params={"ExecutionID": "e-1"}))])
 
-    async def logs(self, job: str, query: LogQuery) -> AsyncIterator[LogFrame]:
+    async def logs(self, job: str, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
         self.calls.append(("logs", job, query))
         self.open_streams += 1
         try:
@@ -114,7 +114,7 @@ class Recorder:
 
     async def events(
         self, since: int | None, job: str = "", topics: Sequence[str] = ()
-    ) -> AsyncIterator[StreamEvent]:
+    ) -> AsyncGenerator[StreamEvent, None]:
         self.calls.append(("events", since, job, tuple(topics)))
         yield StreamEvent(seq=7, topic="Submission", job="j-1")
         raise ResourceExhausted("the reader is too slow")

@@ -41,7 +41,7 @@ def test_locating_creates_nothing_and_opening_creates_a_private_directory(tmp_pa
     assert not path.exists()
     repo = Repo.open(path)
     assert mode(path) == 0o700
-    assert mode(repo.directory(repo.executions_dir)) == 0o700
+    assert mode(repo.directory(repo.compute_dir / "executions")) == 0o700
 
 
 def test_a_repo_that_cannot_be_made_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeRunning, read_record
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.node.node import Node
+from tests.clock import ManualClock
 from tests.services.node import running_node
 
 JOBS = "/api/v1/orchestrator/jobs"

@@ -18,11 +18,11 @@ from bacalhau_jupyter.api.webui import LOGIN, LOGOUT, OPEN, SESSION
 from bacalhau_jupyter.api.webui import LOGIN_GUESSES as GUESSES
 from bacalhau_jupyter.auth.guesses import GUESS_WINDOW_S, GuessLimit
 from bacalhau_jupyter.config.config import Config
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.environments import PATH as ENVIRONMENTS
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node import webui
 from bacalhau_jupyter.node.node import Node
+from tests.clock import ManualClock
 from tests.node.test_node import noop
 from tests.services.node import running_node
 from tests.services.node_fixtures import NodeFactory

@@ -6,8 +6,9 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.lib.clock import SECOND, ManualClock
+from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.orchestrator.broker import Broker, Evaluation
+from tests.clock import ManualClock
 
 
 async def test_priority_first_then_first_come_first_served() -> None:

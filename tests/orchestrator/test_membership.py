@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, HandshakeRequired, NotFound
 from bacalhau_jupyter.models.job import JobStateType
 from bacalhau_jupyter.models.messages import (
@@ -22,6 +21,7 @@ from bacalhau_jupyter.models.node import Connection, Membership, NodeType
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import Timeouts, replace
 from bacalhau_jupyter.orchestrator.base import NodeQuery
+from tests.clock import ManualClock
 from tests.orchestrator.support import (
     Peer,
     ended,

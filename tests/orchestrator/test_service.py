@@ -5,7 +5,6 @@ import sqlite3
 
 import pytest
 
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import IOFailure, NotImplementedHere
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import JobStateType
@@ -14,6 +13,7 @@ from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import Timeouts
 from bacalhau_jupyter.orchestrator.base import JobQuery, OrchestratorService
 from bacalhau_jupyter.orchestrator.service import Orchestrator
+from tests.clock import ManualClock
 from tests.orchestrator.support import (
     Peer,
     ended,

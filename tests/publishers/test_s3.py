@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.engines.base import PluginOptions
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
@@ -29,6 +28,7 @@ from bacalhau_jupyter.publishers.s3 import S3Publisher
 from bacalhau_jupyter.transfer import s3_upload
 from bacalhau_jupyter.transfer.archives import unpack_blocking
 from bacalhau_jupyter.transfer.s3_presign import S3Presigner
+from tests.clock import ManualClock
 from tests.services.node import ROOT, ServedNode
 from tests.services.node_fixtures import node_factory
 from tests.services.s3 import TRUSTED, S3Server, cutting_proxy

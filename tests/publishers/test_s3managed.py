@@ -17,7 +17,6 @@ from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.engines.base import PluginOptions
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.node.results import LocalResults
@@ -26,6 +25,7 @@ from bacalhau_jupyter.publishers.s3managed import S3ManagedPublisher
 from bacalhau_jupyter.transfer.archives import unpack_blocking
 from bacalhau_jupyter.transfer.s3 import S3Location
 from bacalhau_jupyter.transfer.s3_managed import ManagedBucket
+from tests.clock import ManualClock
 from tests.publishers.test_s3 import call, get, request, results, run_job, stored
 from tests.services.common import wait_until
 from tests.services.node import running_node

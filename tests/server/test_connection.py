@@ -9,9 +9,9 @@ import threading
 import pytest
 
 from bacalhau_jupyter.config.endpoint import Endpoint
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import ServiceUnavailable
 from bacalhau_jupyter.server.connection import LONGEST_DELAY_S, Connection
+from tests.clock import ManualClock
 
 
 class Finder:

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, Forbidden
 from bacalhau_jupyter.transfer.s3 import S3Location, parse_location
 from bacalhau_jupyter.transfer.s3_errors import s3_failure
 from bacalhau_jupyter.transfer.s3_listing import S3Object, local_names, parse_page
 from bacalhau_jupyter.transfer.s3_memo import ListingMemo, listing_identity
 from bacalhau_jupyter.transfer.s3_wire import error_of
+from tests.clock import ManualClock
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import Forbidden
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.signing import local_reference, sign, signed_reference, verify
+from tests.clock import ManualClock
 
 KEY = bytes(range(32))
 

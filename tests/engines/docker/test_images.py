@@ -12,8 +12,8 @@ import pytest
 from docker.errors import ImageNotFound
 
 from bacalhau_jupyter.engines.docker.engine import CALLS
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import EngineError
+from tests.clock import ManualClock
 from tests.engines.docker.conftest import Node, derived_image, execution_of, load_image, output_of
 from tests.services.registry import Pushed, Registry
 

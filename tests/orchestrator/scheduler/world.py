@@ -6,7 +6,6 @@ import itertools
 import sqlite3
 from dataclasses import replace as with_changes
 
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.execution import Execution, ExecutionStateType, RunCommandResult
 from bacalhau_jupyter.models.history import Event
 from bacalhau_jupyter.models.job import Job
@@ -21,6 +20,7 @@ from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import executions, jobs
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
+from tests.clock import ManualClock
 from tests.orchestrator.support import CORES, node_info, noop_job
 
 LIVE = (ExecutionStateType.NEW, ExecutionStateType.ASK_FOR_BID_ACCEPTED, ExecutionStateType.BID_ACCEPTED)
