@@ -273,6 +273,7 @@ class Runner:
             log_path=self._places.log(record.id),
             timeout_s=self.remaining(record),
             grace_s=self._settings.grace,
+            log_limit=self._settings.log_limit,
         )
 
     def remaining(self, record: Record) -> float | None:

@@ -69,6 +69,8 @@ class ComputeSettings:
         How long the directory of an ended execution that did not publish is kept.
     log_retention, log_count
         How long, and of how many executions, logs are kept after the end.
+    log_limit
+        Bytes of stdout, and of stderr, that are kept of an execution.
     input_cache_size, input_cache_min_free
         Bytes of inputs that are kept to be shared (0: none), and bytes of disk that they leave free.
     """
@@ -98,6 +100,7 @@ class ComputeSettings:
     directory_retention: float = HOUR
     log_retention: float = 7 * 24 * HOUR
     log_count: int = 1000
+    log_limit: int = 1_000_000_000
     input_cache_size: int = 10_000_000_000
     input_cache_min_free: int = 2_000_000_000
     disk_reserve: int = 0

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from bacalhau_jupyter.engines.logfile import STREAM_LIMIT
 from bacalhau_jupyter.lib.beneath import FileId
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.models.environments import (
@@ -106,6 +107,8 @@ class RunRequest:
         the node (process) must enforce it itself.
     grace_s
         Seconds an execution may go on while no node looks after it.
+    log_limit
+        Bytes of stdout, and of stderr, that are kept.
     """
 
     execution: Execution
@@ -118,6 +121,7 @@ class RunRequest:
     log_path: Path
     timeout_s: float | None = None
     grace_s: float = 600.0
+    log_limit: int = STREAM_LIMIT
 
 
 class EndReason(enum.Enum):

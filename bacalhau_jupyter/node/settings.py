@@ -119,6 +119,7 @@ def compute_settings(config: Config, repo: Repo, node_id: str) -> ComputeSetting
         features=tuple(FEATURES),
         heartbeat_interval=config["Compute.Heartbeat.Interval"],
         info_interval=config["Compute.Heartbeat.InfoUpdateInterval"],
+        log_limit=config["Compute.LogLimit"],
         input_cache_size=config["Compute.InputCache.Size"],
         input_cache_min_free=config["Compute.InputCache.MinFree"],
     )

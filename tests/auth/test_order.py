@@ -9,8 +9,8 @@ import pytest
 
 from bacalhau_jupyter.auth.access import OWNER, Access, Principal
 from bacalhau_jupyter.auth.guesses import GUESS_WINDOW_S, GUESSES, TooManyGuesses
-from bacalhau_jupyter.lib.clock import ManualClock
 from tests.auth.test_access import KEY, LOCAL, sockets, transport
+from tests.clock import ManualClock
 
 __all__ = ["sockets", "transport"]
 

@@ -8,9 +8,9 @@ import pytest
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.auth.guesses import GUESS_WINDOW_S, GUESSES, GuessLimit, TooManyGuesses
 from bacalhau_jupyter.auth.signatures import is_signature
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.api import AuthnRequest
 from bacalhau_jupyter.models.errors import BadRequest
+from tests.clock import ManualClock
 from tests.conformance import caller
 
 KEY = base64.b64decode(caller.PUBLIC_KEY)

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from bacalhau_jupyter.config.config import Config
-from bacalhau_jupyter.lib.clock import ManualClock
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node import node as nodes
+from tests.clock import ManualClock
 from tests.node.test_node import JOBS, client, noop, result_url, run
 from tests.services.node import running_node
 

@@ -13,11 +13,13 @@ from aiohttp import web
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.engines.logfile import STDOUT, read_frames
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node import settings
-from bacalhau_jupyter.node.node import Node, running_node
-from tests.node.test_node import JOBS, MakeConfig, client, noop
+from bacalhau_jupyter.node.node import Node
+from tests.node.test_node import JOBS, MakeConfig, client, noop, run
+from tests.services.node import running_node
 from tests.services.node_fixtures import NodeFactory
 
 BATCH = "JobDefaults.Batch"
@@ -194,12 +196,38 @@ async def test_the_input_cache_has_the_size_that_was_set(node_config: MakeConfig
     assert settings.compute_settings(config, Repo(config.data_dir), "n").input_cache_min_free == 1_000_000
 
 
+async def test_the_node_keeps_as_much_room_for_a_full_disk_as_the_owner_says(node_config: MakeConfig) -> None:
+    config = node_config(Node__DiskReserve="3Mb")
+    async with running_node(config) as node:
+        (reserve,) = node.repo.path.rglob("reserve")
+        assert reserve.stat().st_size == 3_000_000
+        assert settings.compute_settings(config, node.repo, "n").disk_reserve == 3_000_000
+
+
 def test_a_json_log_has_one_object_per_line(node_factory: NodeFactory) -> None:
     node = node_factory("-c", "Logging.Mode=json")
     node.stop()
     lines = node.output.read_text(encoding="utf-8").splitlines()
     logged = [json.loads(line) for line in lines if line.startswith("{")]
     assert any("listens on" in line["message"] for line in logged)
+
+
+LOUD = ["sh", "-c", "i=0; while [ $i -lt 1000 ]; do echo 0123456789; i=$((i+1)); done; echo end"]
+
+
+@pytest.mark.parametrize("kind", ["process", "docker"])
+async def test_a_log_keeps_as_much_as_the_owner_says(
+    node_config: MakeConfig, kind: str, request: pytest.FixtureRequest
+) -> None:
+    engines = {"process": {"Command": LOUD}, "docker": {"Parameters": LOUD}}
+    if kind == "docker":
+        engines["docker"]["Image"] = request.getfixturevalue("busybox_image")
+    config = node_config(Compute__LogLimit="1Kb").replace({"Engines.Disabled": []})
+    async with running_node(config) as node, client(node) as session:
+        await run(session, noop(Engine={"Type": kind, "Params": engines[kind]}))
+        (log,) = (settings.compute_dir(config, node.repo) / "logs").glob("*.log")
+        kept = b"".join(frame.data for frame in read_frames(log) if frame.stream == STDOUT)
+    assert len(kept) == 1000
 
 
 def test_the_orchestrator_gets_its_settings(node_config: MakeConfig) -> None:

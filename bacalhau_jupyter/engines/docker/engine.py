@@ -39,7 +39,7 @@ from bacalhau_jupyter.engines.docker.daemon import (
 )
 from bacalhau_jupyter.engines.docker.endpoints import endpoints
 from bacalhau_jupyter.engines.docker.follower import Follower
-from bacalhau_jupyter.engines.docker.images import Images
+from bacalhau_jupyter.engines.docker.images import PLATFORMS_FRESH_S, PLATFORMS_KEPT, Images
 from bacalhau_jupyter.engines.docker.launch import Launcher
 from bacalhau_jupyter.engines.docker.ownership import (
     copy_out,
@@ -73,6 +73,8 @@ LAST_OUTPUT_TIMEOUT = 5.0
 RESCUE_TIMEOUT = 30.0
 """Seconds for copying out what a cancelled (or overdue) execution has written."""
 REJECT_NETWORK_KEY = "JobAdmissionControl.RejectNetworkedJobs"
+PLATFORMS_KEPT_KEY = "Engines.Types.Docker.ManifestCache.Size"
+PLATFORMS_FRESH_KEY = "Engines.Types.Docker.ManifestCache.TTL"
 
 T = TypeVar("T")
 
@@ -123,7 +125,14 @@ class DockerEngine:
         if self._daemon is not None:
             self._daemon.close()
         self._daemon = daemon
-        self._images = Images(daemon, self._options.clock, Credentials(self._configuration, self._env))
+        kept, fresh_s = (self._options.settings(key) for key in (PLATFORMS_KEPT_KEY, PLATFORMS_FRESH_KEY))
+        self._images = Images(
+            daemon,
+            self._options.clock,
+            Credentials(self._configuration, self._env),
+            PLATFORMS_KEPT if kept is None else kept,
+            PLATFORMS_FRESH_S if fresh_s is None else fresh_s,
+        )
         return Availability(available=True, runtime=self._runtime(daemon))
 
     async def bid(self, execution: Execution) -> Bid:
@@ -291,7 +300,15 @@ class DockerEngine:
                     _log.info("execution %s: %s; copying its results instead", request.execution.id, error)
                     make_readable(daemon, container, request, follower.hurry)
 
-        follower = Follower(daemon, container, request.log_path, request.resources.memory, on_ended, driver)
+        follower = Follower(
+            daemon,
+            container,
+            request.log_path,
+            request.resources.memory,
+            on_ended,
+            driver,
+            request.log_limit,
+        )
         self._followers[request.execution.id] = follower
         follower.start()
 

@@ -24,7 +24,7 @@ from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, transla
 from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost, Position
 from bacalhau_jupyter.engines.docker.params import COMPONENT
 from bacalhau_jupyter.engines.docker.streams import Stream
-from bacalhau_jupyter.engines.logfile import LogWriter
+from bacalhau_jupyter.engines.logfile import STREAM_LIMIT, LogWriter
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, ServiceUnavailable
 from bacalhau_jupyter.transfer.files import Interrupted
@@ -78,6 +78,7 @@ class Follower:
         memory: int = 0,
         on_ended: Callable[[Follower, dict[str, Any]], None] = lambda follower, state: None,
         log_driver: str = "",
+        log_limit: int = STREAM_LIMIT,
     ) -> None:
         self.container = container
         self.cancelled = False
@@ -86,6 +87,7 @@ class Follower:
         self._daemon = daemon
         self._log_path = log_path
         self._memory = memory
+        self._log_limit = log_limit
         self._on_ended = on_ended
         self._newlines_lost = log_driver == "local" and daemon.loses_newlines
         self.inspected: dict[str, Any] = {}
@@ -130,11 +132,11 @@ class Follower:
             self.outcome.set_result(outcome)
 
     def _follow(self) -> Outcome:
-        position = Position.of(self._log_path)
+        position = Position.of(self._log_path, self._log_limit)
         if position.ended:
             state = self._until_ended(None, position)
         else:
-            state = self._write_until_ended(LogWriter(self._log_path), position)
+            state = self._write_until_ended(LogWriter(self._log_path, self._log_limit), position)
         self._finish(state)
         return self._judge(state)
 

@@ -21,7 +21,7 @@ from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import EngineError
 
 PLATFORMS_KEPT = 1000
-PLATFORMS_FRESH_NS = 3600 * SECOND
+PLATFORMS_FRESH_S = 3600.0
 PULLING = "pulling image"
 
 
@@ -32,9 +32,22 @@ class Images:
     ----------
     credentials
         How to log in at registries.
+    kept
+        How many images' platforms, as registries tell them, are kept.
+    fresh_s
+        For how many seconds they are believed.
     """
 
-    def __init__(self, daemon: Daemon, clock: Clock, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        clock: Clock,
+        credentials: Credentials,
+        kept: int = PLATFORMS_KEPT,
+        fresh_s: float = PLATFORMS_FRESH_S,
+    ) -> None:
+        self._kept = kept
+        self._fresh_s = fresh_s
         self._daemon = daemon
         self._clock = clock
         self._credentials = credentials
@@ -138,7 +151,7 @@ class Images:
         now = self._clock.monotonic_ns()
         with self._lock:
             stamp, platforms = self._platforms.get(image, (0, []))
-        if platforms and now - stamp < PLATFORMS_FRESH_NS:
+        if platforms and now - stamp < self._fresh_s * SECOND:
             return platforms
         try:
             found = self._daemon.api.inspect_distribution(image, auth_config=self._login(image))
@@ -150,7 +163,9 @@ class Images:
             if item.get("os") not in ("", "unknown", None)
         ]
         with self._lock:
-            while len(self._platforms) >= PLATFORMS_KEPT:
+            if self._kept <= 0:
+                return platforms
+            while len(self._platforms) >= self._kept and self._platforms:
                 self._platforms.pop(next(iter(self._platforms)))
             self._platforms[image] = (now, platforms)
         return platforms

@@ -61,19 +61,22 @@ class Position:
 
     written: dict[int, int] = field(default_factory=lambda: {STDOUT: 0, STDERR: 0})
     newest_ms: dict[int, int] = field(default_factory=lambda: {STDOUT: 0, STDERR: 0})
+    limit: int = STREAM_LIMIT
     ended: bool = False
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
     @classmethod
-    def of(cls, path: Path) -> Position:
+    def of(cls, path: Path, limit: int = STREAM_LIMIT) -> Position:
         """Go through a log file from its start; what is missing or torn at its end is left out.
+
+        ``limit``: bytes that are kept of each stream.
 
         Raises
         ------
         OSError
             The file can't be read.
         """
-        found, offset = cls(), 0
+        found, offset = cls(limit=limit), 0
         while frames := list(read_frames(path, offset)):
             for frame in frames:
                 if frame.stream == END:
@@ -88,7 +91,7 @@ class Position:
     @property
     def full(self) -> bool:
         """Whether both streams have had all that is kept of them."""
-        return all(written >= STREAM_LIMIT for written in self.written.values())
+        return all(written >= self.limit for written in self.written.values())
 
     def note(self, stream: int, time_ns: int, received: bytes, written: int) -> None:
         """Count what was received, and how many bytes of it were written."""
@@ -170,7 +173,7 @@ class LogCopier:
             return
         received, time_ns = b"".join(run.parts), self._clock.read(run.stamp)
         # A node that restarts must not grant the stream its limit a second time.
-        data = received[: STREAM_LIMIT - self._position.written[run.stream]]
+        data = received[: self._position.limit - self._position.written[run.stream]]
         if data:
             try:
                 self._writer.write(run.stream, data, time_ns)

@@ -13,16 +13,15 @@ import time
 
 STDOUT, STDERR, END = 1, 2, 4
 MAX_PAYLOAD = 64 * 1024
-STREAM_LIMIT = 1_000_000_000
 _HEADER = struct.Struct(">BQI")
 
 
 class Log:
-    """Appends frames to the execution's log; what a stream prints beyond the limit is dropped."""
+    """Appends frames to the execution's log; what a stream prints beyond ``limit`` bytes is dropped."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, limit: int) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._left = {STDOUT: STREAM_LIMIT, STDERR: STREAM_LIMIT}
+        self._left = {STDOUT: limit, STDERR: limit}
 
     def write(self, stream: int, data: bytes) -> None:
         data = data[: self._left[stream]]

@@ -208,6 +208,7 @@ def assemble(launch: Launch, confined: Confined, owned: Sequence[Path]) -> Plan:
         env=confined.env,
         cwd=confined.cwd,
         out=str(request.log_path),
+        log_limit=request.log_limit,
         record=str(launch.state.record_file),
         pid_file=str(launch.state.pid_file),
         cancel_file=str(launch.state.cancel_file),

@@ -27,6 +27,8 @@ class Plan(TypedDict):
     out, record, pid_file, cancel_file, node_file
         The log file, the exit record, the supervisor's own identity, the marker of a cancellation, and the file
         that names the node which looks after the execution.
+    log_limit
+        Bytes of each stream that go to the log file.
     timeout_s, grace_s, stop_grace_s
         Seconds until the task is ended (0: never), until it is ended when no node looks after it, and between the
         polite and the hard signal.
@@ -55,6 +57,7 @@ class Plan(TypedDict):
     env: dict[str, str]
     cwd: str
     out: str
+    log_limit: int
     record: str
     pid_file: str
     cancel_file: str

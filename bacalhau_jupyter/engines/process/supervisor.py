@@ -41,7 +41,7 @@ class Supervisor:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.log = Log(plan["out"])
+        self.log = Log(plan["out"], plan["log_limit"])
         self.reason = ""
         self.error = ""
         self.main = -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from docker.errors import ImageNotFound
 
-from bacalhau_jupyter.engines.docker.engine import CALLS
+from bacalhau_jupyter.engines.docker.engine import CALLS, DockerEngine
 from bacalhau_jupyter.models.errors import EngineError
 from tests.clock import ManualClock
 from tests.engines.docker.conftest import Node, derived_image, execution_of, load_image, output_of
@@ -196,6 +197,42 @@ async def test_the_registry_is_asked_once_an_hour(
         clock.advance(seconds)
         assert (await node.engine.bid(execution_of({"Image": pushed.tagged}))).accepted
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "times"),
+    [
+        ("Engines.Types.Docker.ManifestCache.TTL", 3600.0, 1),
+        ("Engines.Types.Docker.ManifestCache.TTL", 0.0, 3),
+        ("Engines.Types.Docker.ManifestCache.Size", 0, 3),
+    ],
+)
+async def test_the_configuration_says_how_long_and_how_many_platforms_are_kept(
+    node: Node,
+    pushed: Pushed,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    value: float,
+    times: int,
+) -> None:
+    options = dataclasses.replace(node.options, settings={key: value}.get)
+    engine = DockerEngine(options, env={"DOCKER_HOST": node.url})
+    await engine.probe()
+    images, asked = engine._known_images(), []
+    ask = images._daemon.api.inspect_distribution
+
+    def counted(image: str, **options: Any) -> Any:
+        asked.append(image)
+        return ask(image, **options)
+
+    monkeypatch.setattr(images._daemon.api, "inspect_distribution", counted)
+    try:
+        for _ in range(3):
+            assert (await engine.bid(execution_of({"Image": pushed.tagged}))).accepted
+    finally:
+        await engine.close()
+    assert len(asked) == times
 
 
 async def test_registries_that_do_not_answer_hold_up_no_other_task(node: Node, busybox_image: str) -> None:

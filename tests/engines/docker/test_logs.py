@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost, Position
-from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, LogWriter, read_frames
+from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, STREAM_LIMIT, LogWriter, read_frames
 from bacalhau_jupyter.lib.times import parse_rfc3339
 
 STAMP = "2026-11-21T21:23:10.494587496Z"
@@ -28,10 +28,10 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
     return (data[start : start + size] for start in range(0, len(data), size))
 
 
-def copy(path: Path, chunks: Iterator[bytes]) -> None:
+def copy(path: Path, chunks: Iterator[bytes], limit: int = STREAM_LIMIT) -> None:
     writer = LogWriter(path)
     try:
-        LogCopier(writer, Position.of(path)).copy(chunks)
+        LogCopier(writer, Position.of(path, limit)).copy(chunks)
     finally:
         writer.close()
 
@@ -106,15 +106,12 @@ def test_an_error_of_the_daemon_inside_the_stream_is_no_output(tmp_path: Path) -
     assert streams_of(tmp_path / "log")[STDOUT] == b"x"
 
 
-def test_a_stream_over_its_limit_is_cut_once_even_after_a_restart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bacalhau_jupyter.engines.docker.logs.STREAM_LIMIT", 10)
+def test_a_stream_over_its_limit_is_cut_once_even_after_a_restart(tmp_path: Path) -> None:
     whole = frame(STDOUT, b"1234567") + frame(STDERR, b"e") + frame(STDOUT, b"890abc") + frame(STDERR, b"f")
     with pytest.raises(BrokenStream):
-        copy(tmp_path / "log", iter([whole[:50]]))
+        copy(tmp_path / "log", iter([whole[:50]]), 10)
     for _ in range(2):
-        copy(tmp_path / "log", iter([whole]))
+        copy(tmp_path / "log", iter([whole]), 10)
         assert streams_of(tmp_path / "log") == {STDOUT: b"1234567890", STDERR: b"ef"}
 
 
