@@ -23,7 +23,7 @@ from bacalhau_jupyter.sources.local import LocalDirectorySource
 from bacalhau_jupyter.sources.url import UrlDownloadSource
 from bacalhau_jupyter.transfer.reach import KEY as ADDRESSES
 from tests.compute.makers import an_input, make_execution
-from tests.compute.test_real_engines import RealBench, begin, ends
+from tests.compute.test_real_engines import LONG, RealBench, begin, ends
 from tests.services.common import in_ci
 
 SECRET = "the-secret-of-the-host"
@@ -113,9 +113,11 @@ def local(path: Path, target: str, *, writable: bool = False) -> InputSource:
     return an_input("localDirectory", target, SourcePath=str(path), ReadWrite=writable)
 
 
-async def until_there(path: Path) -> None:
-    async with asyncio.timeout(30):
-        while not path.exists():  # noqa: ASYNC110 - a job writes it, and tells nobody
+async def until_there(node: RealBench, path: Path) -> None:
+    """Wait for a file that a running job writes; a job that ended without it says why."""
+    async with asyncio.timeout(LONG):
+        while not path.exists():
+            assert node.peer.inbox.empty(), node.peer.inbox.get_nowait()
             await asyncio.sleep(0.02)
 
 
@@ -127,16 +129,16 @@ async def swapped_while_waiting(node: RealBench, slow: tuple[SlowServer, str], p
         f"mv wanted old && ln -s {place}/private wanted && echo > done"
     )
     await begin(node, node.shell(swap, input_sources=[local(place / "shared", "/data", writable=True)]))
-    await until_there(place / "shared/up")
+    await until_there(node, place / "shared/up")
     inputs = [
         local(place / "shared/wanted", "/inputs/wanted"),
         an_input("urlDownload", "/inputs/slow", URL=url),
     ]
     victim = await begin(node, node.shell("cat /inputs/wanted/data", input_sources=inputs))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(LONG):
         await server.asked.wait()
     (place / "shared/go").touch()
-    await until_there(place / "shared/done")
+    await until_there(node, place / "shared/done")
     server.go.set()
     results = {}
     for _ in range(2):
