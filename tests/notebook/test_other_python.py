@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.client.client import Client
+from bacalhau_jupyter.config.election import read_record
 from tests.client.test_notebooks import cell, notebook
-from tests.services.common import is_root
+from tests.services.common import is_root, wait_until
 from tests.services.node import ROOT, ServedNode, start_node
 
 pytestmark = pytest.mark.timeout(240)
@@ -110,6 +112,11 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Other]:
         yield Other(prefix, place, served)
     finally:
         served.stop()
+        # One test kills that node; a cell has then started another one.
+        record = read_record(served.repo)
+        if record is not None and record.pid != served.process.pid:
+            os.kill(record.pid, signal.SIGTERM)
+            assert wait_until(lambda: read_record(served.repo) is None, timeout=20)
 
 
 def test_what_the_kernel_imports_the_job_imports_and_the_node_is_told_once(other: Other) -> None:
