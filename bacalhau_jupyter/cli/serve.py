@@ -50,7 +50,7 @@ def serve(
     """
     from bacalhau_jupyter.config.config import Config
     from bacalhau_jupyter.node.run import run_node
-    from bacalhau_jupyter.transfer.multiaddr import rpc_url
+    from bacalhau_jupyter.transfer.ipfs.multiaddr import rpc_url
 
     if ipfs_connect:
         # A typing error shall not just leave IPFS out.

@@ -20,7 +20,7 @@ from bacalhau_jupyter.models.history import JobHistory
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.job import JobState, JobStateType
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.files import Progress
+from bacalhau_jupyter.transfer.core.files import Progress
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from bacalhau_jupyter.transfer.files import Progress, format_bytes
+from bacalhau_jupyter.transfer.core.files import Progress, format_bytes
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.portal import Portal

@@ -18,9 +18,9 @@ from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job as JobModel
-from bacalhau_jupyter.transfer.files import Progress
-from bacalhau_jupyter.transfer.results import APPENDED
-from bacalhau_jupyter.transfer.scratch import scratch_directory
+from bacalhau_jupyter.transfer.core.files import Progress
+from bacalhau_jupyter.transfer.core.layout import APPENDED
+from bacalhau_jupyter.transfer.core.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.job import Job

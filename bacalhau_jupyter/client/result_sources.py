@@ -13,13 +13,13 @@ from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.files import Progress, no_progress
+from bacalhau_jupyter.transfer.core.files import Progress, no_progress
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.config import Config
     from bacalhau_jupyter.config.endpoint import Endpoint
-    from bacalhau_jupyter.transfer.archive_http import Link
-    from bacalhau_jupyter.transfer.readers import ResultReader
+    from bacalhau_jupyter.transfer.archive.http import Link
+    from bacalhau_jupyter.transfer.core.readers import ResultReader
 
 NO_DOWNLOADER = (
     "No supported downloader found for the published results. "
@@ -55,14 +55,14 @@ class ResultSource:
 
     async def rest(self) -> None:
         """Let connections go that nobody uses."""
-        from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
+        from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
 
         if isinstance(self.reader, ArchiveReader):
             await self.reader.rest()
 
     async def save_raw(self, directory: Path, progress: Progress = no_progress) -> None:
         """Write what was published, unchanged: the archive, or the tree where there is none."""
-        from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
+        from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
 
         place = directory / self.raw_name
         if isinstance(self.reader, ArchiveReader):
@@ -120,8 +120,8 @@ def _reader(
     again: Callable[[], Awaitable[Sequence[SpecConfig]]],
 ) -> ResultReader:
     from bacalhau_jupyter.config.config import Config
-    from bacalhau_jupyter.transfer.archive_http import HttpRanges
-    from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
+    from bacalhau_jupyter.transfer.archive.http import HttpRanges
+    from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
 
     config = Config.from_sources()
     if any(spec.is_type(disabled) for disabled in config["ResultDownloaders.Disabled"]):
@@ -138,8 +138,8 @@ def _reader(
         return ArchiveReader(http, name=shown, sha256=_sha256(spec), close=http.close, rest=http.rest)
     if spec.is_type("s3"):
         from bacalhau_jupyter.config.config import Config
-        from bacalhau_jupyter.transfer.s3_access import S3Access
-        from bacalhau_jupyter.transfer.s3_results import S3Ranges, open_s3_result
+        from bacalhau_jupyter.transfer.s3.access import S3Access
+        from bacalhau_jupyter.transfer.s3.results import S3Ranges, open_s3_result
 
         # The reference comes from a node, and names the server that would get this person's credentials.
         access = S3Access.of(Config.from_sources().get, is_node=False)
@@ -158,8 +158,8 @@ def _ipfs_reader(spec: SpecConfig, config: Config) -> ResultReader:
     addresses = config[f"{prefix}.SwarmAddresses"] or []
     if not endpoint and not addresses:
         raise _no_downloader(spec, f"set {prefix}.Endpoint to the RPC API of an IPFS node")
-    from bacalhau_jupyter.transfer.ipfs_results import open_ipfs_result
-    from bacalhau_jupyter.transfer.ipfs_swarm import IpfsSwarm
+    from bacalhau_jupyter.transfer.ipfs.results import open_ipfs_result
+    from bacalhau_jupyter.transfer.ipfs.swarm import IpfsSwarm
 
     swarm = IpfsSwarm.of(addresses, str(config[f"{prefix}.SwarmKey"] or ""))
     return open_ipfs_result(spec, endpoint, swarm=swarm)
@@ -171,7 +171,7 @@ def link_to(url: str, endpoint: Endpoint) -> Link:
     A result's link is signed. Only a gateway wants to know besides who asks, and nobody but the cluster we are
     connected to ever sees our credential; not even our own node, whose port may be somebody else's by now.
     """
-    from bacalhau_jupyter.transfer.archive_http import Link
+    from bacalhau_jupyter.transfer.archive.http import Link
 
     base = urlsplit(endpoint.url)
     if url.startswith("/") and not url.startswith("//"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bacalhau_jupyter.client.result_tree import HIDDEN, Part
 from bacalhau_jupyter.client.tables import TooLargeForFrame, looks_like_table, table_rank
-from bacalhau_jupyter.transfer.results import APPENDED
+from bacalhau_jupyter.transfer.core.layout import APPENDED
 
 _HEADS = 50
 """Files that are looked into when no name says table."""

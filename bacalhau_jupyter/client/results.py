@@ -21,9 +21,9 @@ from bacalhau_jupyter.client.result_tree import HIDDEN
 from bacalhau_jupyter.client.tables import SIZE_LIMIT, Backend, TableFile, read_tables
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NotFound
-from bacalhau_jupyter.transfer.files import io_failure
-from bacalhau_jupyter.transfer.readers import ResultEntry
-from bacalhau_jupyter.transfer.scratch import scratch_directory
+from bacalhau_jupyter.transfer.core.files import io_failure
+from bacalhau_jupyter.transfer.core.readers import ResultEntry
+from bacalhau_jupyter.transfer.core.scratch import scratch_directory
 
 _STREAMS = ("stdout", "stderr")
 _HEAD = 4096

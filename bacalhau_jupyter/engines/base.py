@@ -24,8 +24,8 @@ from bacalhau_jupyter.models.environments import (
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.transfer.files import Progress as Progress
-from bacalhau_jupyter.transfer.files import no_progress as no_progress
+from bacalhau_jupyter.transfer.core.files import Progress as Progress
+from bacalhau_jupyter.transfer.core.files import no_progress as no_progress
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.api import DataEntry, ListDataResponse
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.node.browse import page_start
-from bacalhau_jupyter.transfer.ipfs import IpfsNode
-from bacalhau_jupyter.transfer.ipfs_paths import IpfsPath, parse_path
-from bacalhau_jupyter.transfer.s3 import S3Clients, S3Location, missing_package
-from bacalhau_jupyter.transfer.s3_errors import s3_failure
+from bacalhau_jupyter.transfer.ipfs.node import IpfsNode
+from bacalhau_jupyter.transfer.ipfs.paths import IpfsPath, parse_path
+from bacalhau_jupyter.transfer.s3.errors import s3_failure
+from bacalhau_jupyter.transfer.s3.location import S3Clients, S3Location, missing_package
 
 _COMPONENT = "DataBrowser"
 _IPFS_TIMEOUT_S = 20.0

@@ -17,13 +17,13 @@ from bacalhau_jupyter.models.names import from_wire, shown, to_wire
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.node.results import removed
 from bacalhau_jupyter.publishers.local import mark_read, result_path
-from bacalhau_jupyter.transfer.archive_http import HttpRanges, Link
-from bacalhau_jupyter.transfer.archive_ranges import FileRanges
-from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
-from bacalhau_jupyter.transfer.ipfs_results import open_ipfs_result
-from bacalhau_jupyter.transfer.readers import EntryKind, ResultReader
-from bacalhau_jupyter.transfer.s3_access import S3Access
-from bacalhau_jupyter.transfer.signing import LOCAL
+from bacalhau_jupyter.transfer.archive.http import HttpRanges, Link
+from bacalhau_jupyter.transfer.archive.ranges import FileRanges
+from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
+from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultReader
+from bacalhau_jupyter.transfer.core.signing import LOCAL
+from bacalhau_jupyter.transfer.ipfs.results import open_ipfs_result
+from bacalhau_jupyter.transfer.s3.access import S3Access
 
 KEPT = 8
 """Results that stay open after somebody looked into them."""
@@ -171,7 +171,7 @@ class NodeResultFiles:
         ):
             return self._bucket_archive(reference)
         if reference.is_type("s3"):
-            from bacalhau_jupyter.transfer.s3_results import open_s3_result
+            from bacalhau_jupyter.transfer.s3.results import open_s3_result
 
             return open_s3_result(reference, self._s3)
         if reference.is_type("ipfs") and self._ipfs_endpoint:

@@ -11,10 +11,10 @@ from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFo
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.node.addresses import LinkAddress
 from bacalhau_jupyter.publishers.local import mark_read, removal, result_path
-from bacalhau_jupyter.transfer.s3_managed import TYPE as MANAGED
-from bacalhau_jupyter.transfer.s3_managed import ManagedBucket
-from bacalhau_jupyter.transfer.s3_presign import S3Presigner
-from bacalhau_jupyter.transfer.signing import RESULTS_PATH, is_signed, signed_reference, verify
+from bacalhau_jupyter.transfer.core.signing import RESULTS_PATH, is_signed, signed_reference, verify
+from bacalhau_jupyter.transfer.s3.managed import TYPE as MANAGED
+from bacalhau_jupyter.transfer.s3.managed import ManagedBucket
+from bacalhau_jupyter.transfer.s3.presign import S3Presigner
 
 SUFFIX = ".tar.gz"
 

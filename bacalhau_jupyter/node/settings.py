@@ -17,11 +17,11 @@ from bacalhau_jupyter.models.spec import ResourcesConfig
 from bacalhau_jupyter.node.addresses import ADDRESS, PORT, LinkAddress
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
-from bacalhau_jupyter.transfer.reach import KEY as ADDRESSES
-from bacalhau_jupyter.transfer.reach import Reach
-from bacalhau_jupyter.transfer.s3_access import S3Access
-from bacalhau_jupyter.transfer.s3_managed import ManagedBucket, managed_location
-from bacalhau_jupyter.transfer.s3_presign import S3Presigner
+from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
+from bacalhau_jupyter.transfer.core.reach import Reach
+from bacalhau_jupyter.transfer.s3.access import S3Access
+from bacalhau_jupyter.transfer.s3.managed import ManagedBucket, managed_location
+from bacalhau_jupyter.transfer.s3.presign import S3Presigner
 
 
 def check(config: Config) -> None:

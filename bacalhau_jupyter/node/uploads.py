@@ -6,7 +6,7 @@ import asyncio
 
 from bacalhau_jupyter.models.errors import Conflict
 from bacalhau_jupyter.models.messages import PreSignURLRequest, PreSignURLResponse
-from bacalhau_jupyter.transfer.s3_managed import ManagedBucket
+from bacalhau_jupyter.transfer.s3.managed import ManagedBucket
 from bacalhau_jupyter.transport.base import ComputeTransport
 
 

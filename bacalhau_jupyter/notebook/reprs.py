@@ -13,7 +13,7 @@ from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.notebook.display import MIME, Status
 from bacalhau_jupyter.notebook.errors import CellInterrupted
 from bacalhau_jupyter.notebook.preview import file_list, preview
-from bacalhau_jupyter.transfer.readers import EntryKind, ResultEntry
+from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
 
 
 def job_bundle(job: Job, include: Any = None, exclude: Any = None) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from bacalhau_jupyter.engines.base import Availability, Bid, InputMount, Progres
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.node import DiskUsage
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.gathering import MAX_NAME, Gathering, LeftOut
-from bacalhau_jupyter.transfer.job_view import JobView
+from bacalhau_jupyter.transfer.archive.gathering import MAX_NAME, Gathering, LeftOut
+from bacalhau_jupyter.transfer.core.job_view import JobView
 
 __all__ = ["Availability", "Bid", "KeepingPublisher", "PublishRequest", "Publisher"]
 

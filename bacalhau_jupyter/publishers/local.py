@@ -1,7 +1,7 @@
 """Publisher ``local``: results stay on this host as one archive per execution.
 
 What is stored with the execution is a reference that never goes stale; the results route turns it into a signed
-URL when it is read (`transfer.signing`), so a restart on another port a day later changes nothing.
+URL when it is read (`transfer.core.signing`), so a restart on another port a day later changes nothing.
 
 Results are kept by age and by the disk they take together (`publishers.retention`). What was removed is remembered, so
 that a link to it is answered with the reason.
@@ -26,9 +26,9 @@ from bacalhau_jupyter.publishers import removals
 from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
 from bacalhau_jupyter.publishers.removals import Removal
 from bacalhau_jupyter.publishers.retention import Kept, Rules
-from bacalhau_jupyter.transfer.archives import pack_tar_gz
-from bacalhau_jupyter.transfer.files import format_bytes, io_failure
-from bacalhau_jupyter.transfer.signing import LOCAL, local_reference
+from bacalhau_jupyter.transfer.archive.tar_gz import pack_tar_gz
+from bacalhau_jupyter.transfer.core.files import format_bytes, io_failure
+from bacalhau_jupyter.transfer.core.signing import LOCAL, local_reference
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.base import PluginOptions

@@ -18,9 +18,10 @@ from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.published import published_key
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
-from bacalhau_jupyter.transfer.files import run_interruptible
-from bacalhau_jupyter.transfer.packing import pack_into
-from bacalhau_jupyter.transfer.s3 import (
+from bacalhau_jupyter.transfer.archive.packing import pack_into
+from bacalhau_jupyter.transfer.core.files import run_interruptible
+from bacalhau_jupyter.transfer.s3.access import S3Access
+from bacalhau_jupyter.transfer.s3.location import (
     S3Clients,
     S3Location,
     folded,
@@ -28,9 +29,8 @@ from bacalhau_jupyter.transfer.s3 import (
     parse_location,
     text_param,
 )
-from bacalhau_jupyter.transfer.s3_access import S3Access
-from bacalhau_jupyter.transfer.s3_upload import ObjectWriter, Uploaded
-from bacalhau_jupyter.transfer.s3_upload_files import upload_files
+from bacalhau_jupyter.transfer.s3.upload import ObjectWriter, Uploaded
+from bacalhau_jupyter.transfer.s3.upload_files import upload_files
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.base import PluginOptions

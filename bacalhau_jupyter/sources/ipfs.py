@@ -12,10 +12,10 @@ from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, Ne
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
 from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount
-from bacalhau_jupyter.transfer.ipfs import IpfsNode, is_local
-from bacalhau_jupyter.transfer.ipfs_errors import MAX_RETRIES, READ_TIMEOUT_S
-from bacalhau_jupyter.transfer.ipfs_get import IpfsDownload
-from bacalhau_jupyter.transfer.ipfs_paths import IpfsPath, path_of
+from bacalhau_jupyter.transfer.ipfs.errors import MAX_RETRIES, READ_TIMEOUT_S
+from bacalhau_jupyter.transfer.ipfs.get import IpfsDownload
+from bacalhau_jupyter.transfer.ipfs.node import IpfsNode, is_local
+from bacalhau_jupyter.transfer.ipfs.paths import IpfsPath, path_of
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.base import PluginOptions

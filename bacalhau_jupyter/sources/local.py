@@ -20,7 +20,7 @@ from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
 from bacalhau_jupyter.sources.allowlist import KEY, AllowedPath, job_writable, parse_allow_list
 from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount
-from bacalhau_jupyter.transfer.files import io_failure
+from bacalhau_jupyter.transfer.core.files import io_failure
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.base import PluginOptions

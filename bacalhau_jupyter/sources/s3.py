@@ -25,8 +25,12 @@ from bacalhau_jupyter.sources.partitions import (
     parse_partition,
     selector,
 )
-from bacalhau_jupyter.transfer.files import io_failure, run_interruptible
-from bacalhau_jupyter.transfer.s3 import (
+from bacalhau_jupyter.transfer.core.files import io_failure, run_interruptible
+from bacalhau_jupyter.transfer.s3.access import S3Access
+from bacalhau_jupyter.transfer.s3.download import MAX_RETRIES, download_objects
+from bacalhau_jupyter.transfer.s3.errors import CHANGED, READ_TIMEOUT_S
+from bacalhau_jupyter.transfer.s3.listing import S3Object, find_objects, local_names, prefix_of
+from bacalhau_jupyter.transfer.s3.location import (
     S3Clients,
     S3Location,
     folded,
@@ -34,11 +38,7 @@ from bacalhau_jupyter.transfer.s3 import (
     parse_location,
     text_param,
 )
-from bacalhau_jupyter.transfer.s3_access import S3Access
-from bacalhau_jupyter.transfer.s3_download import MAX_RETRIES, download_objects
-from bacalhau_jupyter.transfer.s3_errors import CHANGED, READ_TIMEOUT_S
-from bacalhau_jupyter.transfer.s3_listing import S3Object, find_objects, local_names, prefix_of
-from bacalhau_jupyter.transfer.s3_memo import ListingMemo, listing_identity
+from bacalhau_jupyter.transfer.s3.memo import ListingMemo, listing_identity
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.base import PluginOptions

@@ -2,7 +2,7 @@
 
 The target is a *directory*; the file appears in it under the name that the server or the URL gives. A server
 that tells no size is fine (official nodes refuse it). A URL may not lead to this machine
-(`transfer.reach`), but for links that the node itself signed: those are read where they lie.
+(`transfer.core.reach`), but for links that the node itself signed: those are read where they lie.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
 from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount, not_brought
-from bacalhau_jupyter.transfer.addresses import parse_http_url
-from bacalhau_jupyter.transfer.files import io_failure
-from bacalhau_jupyter.transfer.http import MAX_RETRIES, READ_TIMEOUT_S, content_length, download
-from bacalhau_jupyter.transfer.reach import KEY as ADDRESSES
-from bacalhau_jupyter.transfer.reach import Reach
-from bacalhau_jupyter.transfer.requests import content_tag, is_strong
+from bacalhau_jupyter.transfer.core.addresses import parse_http_url
+from bacalhau_jupyter.transfer.core.files import io_failure
+from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
+from bacalhau_jupyter.transfer.core.reach import Reach
+from bacalhau_jupyter.transfer.http.download import MAX_RETRIES, READ_TIMEOUT_S, content_length, download
+from bacalhau_jupyter.transfer.http.requests import content_tag, is_strong
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.base import PluginOptions, Progress

@@ -15,8 +15,8 @@ from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.archive_reader import ArchiveReader
-from bacalhau_jupyter.transfer.packing import pack_into
+from bacalhau_jupyter.transfer.archive.packing import pack_into
+from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
 from tests.services.kubo import KuboNode, kubo
 from tests.services.s3 import S3Server, s3_credentials, s3_server
 from tests.transfer.helpers import tree

@@ -21,7 +21,7 @@ from bacalhau_jupyter.client.results import JobResult, scratch_directory
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict, NotFound
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.archive_ranges import TAIL
+from bacalhau_jupyter.transfer.archive.ranges import TAIL
 from tests.client.relay import Relay
 from tests.services.node import ServedNode, start_node
 

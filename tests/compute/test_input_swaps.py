@@ -21,7 +21,7 @@ from bacalhau_jupyter.models.messages import ComputeError, RunResult
 from bacalhau_jupyter.models.spec import InputSource
 from bacalhau_jupyter.sources.local import LocalDirectorySource
 from bacalhau_jupyter.sources.url import UrlDownloadSource
-from bacalhau_jupyter.transfer.reach import KEY as ADDRESSES
+from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
 from tests.compute.makers import an_input, make_execution
 from tests.compute.test_real_engines import LONG, RealBench, begin, ends
 from tests.services.common import in_ci

@@ -20,8 +20,8 @@ from bacalhau_jupyter.models.messages import ComputeError, RunResult
 from bacalhau_jupyter.models.spec import InputSource
 from bacalhau_jupyter.sources.base import FetchRequest
 from bacalhau_jupyter.sources.url import UrlDownloadSource
-from bacalhau_jupyter.transfer.files import io_failure
-from bacalhau_jupyter.transfer.reach import KEY as ADDRESSES
+from bacalhau_jupyter.transfer.core.files import io_failure
+from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
 from tests.compute.makers import an_input, make_execution, make_task
 from tests.compute.peer import WAIT, Bench, StubSource
 from tests.services.http_server import BadHttpServer

@@ -15,7 +15,7 @@ from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.history import Event
 from bacalhau_jupyter.node.logs import JsonFormatter, PlainFormatter
-from bacalhau_jupyter.transfer.addresses import parse_http_url, shown_url
+from bacalhau_jupyter.transfer.core.addresses import parse_http_url, shown_url
 
 HIDDEN = [
     "http://user:secret@host/x",

@@ -16,7 +16,7 @@ from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.publishers import removals
 from bacalhau_jupyter.publishers.local import result_path, results_directory
 from bacalhau_jupyter.publishers.removals import Removal
-from bacalhau_jupyter.transfer.signing import local_reference
+from bacalhau_jupyter.transfer.core.signing import local_reference
 
 BASE = "http://localhost:1234"
 

@@ -16,7 +16,7 @@ from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
 from bacalhau_jupyter.publishers.base import Publisher, PublishRequest
 from bacalhau_jupyter.publishers.ipfs import IpfsPublisher
-from bacalhau_jupyter.transfer.ipfs_results import open_ipfs_result
+from bacalhau_jupyter.transfer.ipfs.results import open_ipfs_result
 from tests.publishers.test_s3 import call, get, run_job
 from tests.services.kubo import KuboNode
 from tests.services.node import start_node

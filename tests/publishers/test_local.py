@@ -14,7 +14,7 @@ from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
 from bacalhau_jupyter.publishers.base import PublishRequest
 from bacalhau_jupyter.publishers.local import LocalPublisher, result_path
-from bacalhau_jupyter.transfer.archives import unpack
+from bacalhau_jupyter.transfer.archive.tar_gz import unpack
 from tests.transfer.helpers import names, small_disk, tree
 
 EXECUTION = Execution(

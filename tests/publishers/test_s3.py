@@ -25,9 +25,9 @@ from bacalhau_jupyter.models.published import published_key
 from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
 from bacalhau_jupyter.publishers.base import PublishRequest
 from bacalhau_jupyter.publishers.s3 import S3Publisher
-from bacalhau_jupyter.transfer import s3_upload
-from bacalhau_jupyter.transfer.archives import unpack_blocking
-from bacalhau_jupyter.transfer.s3_presign import S3Presigner
+from bacalhau_jupyter.transfer.archive.tar_gz import unpack_blocking
+from bacalhau_jupyter.transfer.s3 import upload as s3_upload
+from bacalhau_jupyter.transfer.s3.presign import S3Presigner
 from tests.clock import ManualClock
 from tests.services.node import ROOT, ServedNode
 from tests.services.node_fixtures import node_factory

@@ -22,9 +22,9 @@ from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.publishers.base import PublishRequest
 from bacalhau_jupyter.publishers.s3managed import S3ManagedPublisher
-from bacalhau_jupyter.transfer.archives import unpack_blocking
-from bacalhau_jupyter.transfer.s3 import S3Location
-from bacalhau_jupyter.transfer.s3_managed import ManagedBucket
+from bacalhau_jupyter.transfer.archive.tar_gz import unpack_blocking
+from bacalhau_jupyter.transfer.s3.location import S3Location
+from bacalhau_jupyter.transfer.s3.managed import ManagedBucket
 from tests.clock import ManualClock
 from tests.publishers.test_s3 import call, get, request, results, run_job, stored
 from tests.services.common import wait_until

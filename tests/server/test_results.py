@@ -10,7 +10,7 @@ import pytest
 
 from bacalhau_jupyter import Client
 from bacalhau_jupyter.client.build import process
-from bacalhau_jupyter.transfer.archive_ranges import TAIL
+from bacalhau_jupyter.transfer.archive.ranges import TAIL
 from tests.client.relay import Relay
 from tests.server.conftest import TOKEN, Starter
 from tests.services.node_fixtures import node, node_factory

@@ -14,8 +14,8 @@ from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
 from bacalhau_jupyter.sources.base import FetchRequest
 from bacalhau_jupyter.sources.inline import InlineSource
-from bacalhau_jupyter.transfer.archives import Limits
-from bacalhau_jupyter.transfer.data_urls import encode_data_url, encode_inline
+from bacalhau_jupyter.transfer.archive.data_urls import encode_data_url, encode_inline
+from bacalhau_jupyter.transfer.archive.tar_gz import Limits
 from tests.transfer.helpers import member, names, small_disk, tar_gz, tree
 
 

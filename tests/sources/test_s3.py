@@ -22,7 +22,7 @@ from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
 from bacalhau_jupyter.sources.base import FetchRequest
 from bacalhau_jupyter.sources.s3 import S3Source
-from bacalhau_jupyter.transfer.s3_pieces import PART_BYTES
+from bacalhau_jupyter.transfer.s3.pieces import PART_BYTES
 from tests.services.common import in_ci
 from tests.services.node import TEST_SERVERS
 from tests.services.s3 import ACCESS_KEY, SECRET_KEY, TRUSTED, S3Server, cutting_proxy

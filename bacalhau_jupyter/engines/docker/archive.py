@@ -36,8 +36,8 @@ from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
-from bacalhau_jupyter.transfer.files import io_failure
-from bacalhau_jupyter.transfer.unpacking import Limits, unpack_into
+from bacalhau_jupyter.transfer.archive.unpacking import Limits, unpack_into
+from bacalhau_jupyter.transfer.core.files import io_failure
 
 PHASE_OUT = "copying results"
 _PLACE = "bacalhau-files"

@@ -27,7 +27,7 @@ from bacalhau_jupyter.engines.docker.streams import Stream
 from bacalhau_jupyter.engines.logfile import STREAM_LIMIT, LogWriter
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, ServiceUnavailable
-from bacalhau_jupyter.transfer.files import Interrupted
+from bacalhau_jupyter.transfer.core.files import Interrupted
 
 _log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from bacalhau_jupyter.engines.docker.pulls import Abort
 from bacalhau_jupyter.engines.inputs import check_inputs
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
 from bacalhau_jupyter.models.spec import NetworkType
-from bacalhau_jupyter.transfer.files import io_failure
+from bacalhau_jupyter.transfer.core.files import io_failure
 
 _EXEC_PROBLEM = re.compile(r'exec: ("[^"]*": .*?)(?:: unknown)?$', re.DOTALL)
 _RUNTIME_PREFIX = re.compile(

@@ -25,7 +25,7 @@ from bacalhau_jupyter.engines.docker.placement import Placement, not_shareable
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig, Task, replace
-from bacalhau_jupyter.transfer.unpacking import Limits, unpack_into
+from bacalhau_jupyter.transfer.archive.unpacking import Limits, unpack_into
 from tests.engines.docker.conftest import Node, derived_image, output_of
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,199 @@
+"""Writing a directory as a gzip tar, the layout of every result and of inline directories.
+
+Members are rooted at ``./``, each directory stands before what it holds, names are sorted, times kept, owners
+not. The stream is packed in blocks, in parallel (`blocks`), and followed by an index (`index`) with
+which one file can be read without the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.names import shown
+from bacalhau_jupyter.transfer.archive.blocks import BLOCK, BlockWriter
+from bacalhau_jupyter.transfer.archive.gathering import Gathering, Item
+from bacalhau_jupyter.transfer.archive.index import MAX_ENTRIES, ArchiveEntry, trailer
+from bacalhau_jupyter.transfer.archive.names import COMPONENT
+from bacalhau_jupyter.transfer.core.files import CHUNK, Progress, check_interrupted, no_progress
+from bacalhau_jupyter.transfer.core.job_view import JobView
+from bacalhau_jupyter.transfer.core.measuring import measure
+from bacalhau_jupyter.transfer.core.readers import EntryKind
+
+__all__ = ["COMPONENT", "PackReport", "pack_into"]
+
+
+@dataclass
+class PackReport:
+    """What went into an archive.
+
+    Attributes
+    ----------
+    size
+        Bytes of the files packed, before compression.
+    skipped
+        Names of what was left out.
+    """
+
+    members: int = 0
+    size: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+
+_KINDS = {
+    tarfile.REGTYPE: EntryKind.FILE,
+    tarfile.DIRTYPE: EntryKind.DIRECTORY,
+    tarfile.SYMTYPE: EntryKind.LINK,
+}
+
+
+class _Packer:
+    def __init__(
+        self,
+        source: Gathering,
+        file: BinaryIO,
+        block: int,
+        progress: Progress,
+        stop: threading.Event | None,
+    ) -> None:
+        self.source = source
+        self.file = file
+        self.out = BlockWriter(file, block)
+        self.entries: list[ArchiveEntry] = []
+        self.files = 0
+        self.progress = progress
+        self.stop = stop
+        self.report = PackReport()
+        # Nobody listens, nobody counts.
+        self.totals = (None, None) if progress is no_progress else measure(source.root, stop)
+
+    def pack(self) -> PackReport:
+        with self.out:
+            for item in self.source:
+                check_interrupted(self.stop)
+                if item.kind is EntryKind.FILE:
+                    self._add_file(item)
+                else:
+                    self._add_other(item)
+            self.out.write(bytes(2 * tarfile.BLOCKSIZE))
+            self.out.finish()
+        self.file.write(trailer(self.out, self.entries))
+        self.report.skipped = [left.name for left in self.source.left_out]
+        return self.report
+
+    def _add_other(self, item: Item) -> None:
+        member = _member(item.name, item.info)
+        if item.kind is EntryKind.DIRECTORY:
+            member.type = tarfile.DIRTYPE
+        else:
+            member.type = tarfile.SYMTYPE
+            member.mode = 0o777
+            member.linkname = item.target
+        self._write_header(member)
+
+    def _write_header(self, member: tarfile.TarInfo) -> None:
+        self.out.write(member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+        self.report.members += 1
+        # One too many already means that there will be no index; the root goes without saying.
+        if member.name != "." and len(self.entries) <= MAX_ENTRIES:
+            kind, mtime = _KINDS[member.type], int(member.mtime)
+            self.entries.append(
+                ArchiveEntry(
+                    member.name, kind, member.mode, mtime, member.size, self.out.position, member.linkname
+                )
+            )
+
+    def _add_file(self, item: Item) -> None:
+        descriptor = self.source.open(item)
+        if descriptor is None:
+            return
+        with os.fdopen(descriptor, "rb", buffering=0) as source:
+            info = os.fstat(descriptor)
+            if not stat.S_ISREG(info.st_mode):
+                raise _changed(item)
+            # The mode that the job gave it, not what it took to read it.
+            member = _member(item.name, item.info)
+            member.size = info.st_size
+            self._write_header(member)
+            left = member.size
+            while left:
+                check_interrupted(self.stop)
+                count = self.out.take(source, min(left, CHUNK))
+                if not count:
+                    raise _changed(item)
+                left -= count
+                self.report.size += count
+                self._tell()
+            self.out.write(bytes(-member.size % tarfile.BLOCKSIZE))
+        self.files += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        size, files = self.totals
+        # What grew since it was measured is no reason to be at more than all of it.
+        size = None if size is None else max(size, self.report.size)
+        files = None if files is None else max(files, self.files)
+        self.progress("packing", self.report.size, size, self.files, files)
+
+
+def _changed(item: Item) -> IOFailure:
+    return IOFailure(f"{shown(item.name)} changed while it was packed", component=COMPONENT, retryable=True)
+
+
+def _member(name: str, info: os.stat_result) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name or ".")
+    member.mode = stat.S_IMODE(info.st_mode) & 0o777
+    member.mtime = max(0, int(info.st_mtime))
+    return member
+
+
+def pack_into(
+    directory: Path | Gathering,
+    file: BinaryIO,
+    *,
+    aliases: Mapping[str, str] | None = None,
+    progress: Progress = no_progress,
+    stop: threading.Event | None = None,
+    block: int = BLOCK,
+) -> PackReport:
+    """Write the gzip tar of a directory into an open file. Blocking: call it in a thread.
+
+    Memory does not grow with the size of the files, only (some 200 bytes each) with their number.
+
+    Parameters
+    ----------
+    directory
+        What a job left, with the rules of `Gathering`; or a directory all of which is wanted: then whatever can't be
+        packed is an error, but for sockets, pipes and devices.
+    file
+        Is only ever written to, forward, in pieces of about ``block``.
+    aliases
+        Absolute paths as the job saw them and the names they have in the archive (``{"/outputs": "outputs"}``):
+        absolute links to there become relative ones. A `Gathering` knows its own.
+    progress
+        Gets phase ``packing``, the bytes read and the files done, and how many there are.
+    block
+        Bytes in a block: what somebody who reads a single byte has to fetch.
+
+    Raises
+    ------
+    IOFailure
+        An entry can't be read, changed meanwhile, or is a link that points outside; the entry is named.
+    OSError
+        ``file`` can't be written.
+    Interrupted
+        ``stop`` was set.
+    """
+    source = directory
+    if isinstance(source, Path):
+        if not source.is_dir():
+            raise IOFailure(f"there is no directory {source} to pack", component=COMPONENT)
+        source = Gathering(source, JobView(source, aliases or {}), component=COMPONENT, strict=True)
+    return _Packer(source, file, block, progress, stop).pack()

@@ -1,0 +1,88 @@
+"""The unpacked stream of an archive with an index, read from anywhere: only the blocks that are needed are fetched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+
+from bacalhau_jupyter.models.errors import IOFailure, NetworkFailure
+from bacalhau_jupyter.transfer.archive.blocks import BrokenBlock, inflate
+from bacalhau_jupyter.transfer.archive.index import ArchiveIndex
+from bacalhau_jupyter.transfer.archive.names import COMPONENT
+from bacalhau_jupyter.transfer.archive.ranges import Ranges
+
+_AHEAD = 3
+_KEPT = 4
+
+
+class ArchiveStream:
+    """Reads parts of the stream; every block's checksum is compared.
+
+    Attributes
+    ----------
+    index
+        Where the blocks are.
+    """
+
+    def __init__(self, ranges: Ranges, index: ArchiveIndex, name: str) -> None:
+        self.index = index
+        self._ranges = ranges
+        self._name = name
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+
+    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Yield a part of the unpacked stream."""
+        wanted = self.index.blocks(start, stop)
+        async for number, data in self._blocks(wanted):
+            begin = number * self.index.block
+            if number in (wanted[0], wanted[-1]):
+                # Whoever reads on starts in the block where this part ends.
+                self._kept[number] = data
+                self._kept.move_to_end(number)
+                while len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)
+            yield data[max(0, start - begin) : stop - begin]
+
+    async def _blocks(self, wanted: range) -> AsyncIterator[tuple[int, bytes]]:
+        while wanted and wanted[0] in self._kept:
+            yield wanted[0], self._kept[wanted[0]]
+            wanted = wanted[1:]
+        if not wanted:
+            return
+        # Some blocks are unpacked in threads while the next ones arrive.
+        ahead: deque[tuple[int, asyncio.Future[bytes]]] = deque()
+        loop = asyncio.get_running_loop()
+        try:
+            async for number, member in self._members(wanted):
+                future = loop.run_in_executor(None, inflate, member, self.index.size_of(number))
+                # Whoever stops early never asks for the rest.
+                future.add_done_callback(lambda done: done.cancelled() or done.exception())
+                ahead.append((number, future))
+                if len(ahead) >= _AHEAD:
+                    number, future = ahead.popleft()
+                    yield number, await future
+            while ahead:
+                number, future = ahead.popleft()
+                yield number, await future
+        except BrokenBlock as error:
+            raise IOFailure(
+                f"{self._name} is damaged: {error}",
+                hint="get it again; if it stays like this, it was damaged where it lies",
+                component=COMPONENT,
+            ) from error
+
+    async def _members(self, wanted: range) -> AsyncIterator[tuple[int, bytes]]:
+        buffer = bytearray()
+        number = wanted[0]
+        async for chunk in self._ranges.read(self.index.starts[number], self.index.starts[wanted[-1] + 1]):
+            buffer += chunk
+            while number in wanted and len(buffer) >= (
+                count := self.index.starts[number + 1] - self.index.starts[number]
+            ):
+                member = bytes(buffer[:count])
+                del buffer[:count]
+                yield number, member
+                number += 1
+        if number in wanted or buffer:
+            raise NetworkFailure(f"{self._name} broke off before its end", component=COMPONENT)

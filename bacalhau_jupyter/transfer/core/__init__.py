@@ -1,0 +1,1 @@
+"""What all transfers share: progress, threads, the disk, links, names."""

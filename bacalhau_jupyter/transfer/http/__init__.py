@@ -1,0 +1,1 @@
+"""Bytes over HTTP: downloads that resume, uploads to signed links."""

@@ -1,0 +1,154 @@
+"""Uploading a file to a signed link, by whoever knows nothing but the link."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound
+from bacalhau_jupyter.transfer.core.addresses import parse_http_url, proxy_for
+from bacalhau_jupyter.transfer.core.files import CHUNK, Progress, io_failure, no_progress
+from bacalhau_jupyter.transfer.http.requests import open_session
+from bacalhau_jupyter.transfer.s3.wire import error_of
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+RETRIES = 5
+FIRST_DELAY_S = 1.0
+LONGEST_DELAY_S = 30.0
+STALL_TIMEOUT_S = 120.0
+
+_MAX_ANSWER = 64 * 1024
+_PASSING = frozenset({408, 425, 429})
+
+
+async def upload_file(
+    path: Path,
+    link: Callable[[], Awaitable[str]],
+    *,
+    component: str,
+    progress: Progress = no_progress,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    stall_timeout: float = STALL_TIMEOUT_S,
+) -> None:
+    """PUT a file to a link, again and again where that may help.
+
+    Parameters
+    ----------
+    link
+        Asked before each try, so that a link need only outlive one upload.
+    progress
+        Gets phase ``publishing`` and the bytes of this try.
+    sleep
+        Waits between tries: 1, 2, 4, 8 and 16 seconds.
+    stall_timeout
+        Seconds without a byte taken, or without the answer, before a try is given up.
+
+    Raises
+    ------
+    BacalhauError
+        The upload failed for good; the link is in no message.
+    """
+    try:
+        size = (await asyncio.to_thread(path.stat)).st_size
+    except OSError as error:
+        raise io_failure(error, "read", path, component) from error
+    delays = [0.0, *islice(backoff(FIRST_DELAY_S, LONGEST_DELAY_S), RETRIES)]
+    async with open_session() as session:
+        for number, delay in enumerate(delays):
+            if delay:
+                await sleep(delay)
+            try:
+                url = parse_http_url(await link(), component)
+                await _Upload(session, path, size, component, progress, stall_timeout).send(url)
+                return
+            except BacalhauError as error:
+                if not error.retryable or number == RETRIES:
+                    raise
+
+
+class _Upload:
+    """One try."""
+
+    def __init__(
+        self,
+        session: ClientSession,
+        path: Path,
+        size: int,
+        component: str,
+        progress: Progress,
+        stall_timeout: float,
+    ) -> None:
+        self._session = session
+        self._path = path
+        self._size = size
+        self._component = component
+        self._progress = progress
+        self._stall_timeout = stall_timeout
+
+    async def send(self, url: str) -> None:
+        import aiohttp
+        from yarl import URL
+
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(self._size)}
+        # Another spelling of the same path would not match the signature.
+        target = URL(url, encoded=True)
+        try:
+            async with (
+                asyncio.timeout(self._stall_timeout) as deadline,
+                self._session.put(
+                    target,
+                    data=self._body(deadline),
+                    headers=headers,
+                    allow_redirects=False,
+                    proxy=proxy_for(target),
+                    timeout=aiohttp.ClientTimeout(total=None),
+                ) as answer,
+            ):
+                if not 200 <= answer.status < 300:
+                    raise self._refused(answer.status, await answer.content.read(_MAX_ANSWER))
+        except TimeoutError as error:
+            reason = f"{target.host} took or said nothing for {self._stall_timeout:g} s"
+            raise self._failed(reason) from error
+        except aiohttp.ClientConnectorError as error:
+            raise self._failed(f"{target.host} can't be reached") from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise self._failed(f"the connection to {target.host} broke") from error
+        except OSError as error:
+            raise io_failure(error, "read", self._path, self._component) from error
+
+    async def _body(self, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
+        now = asyncio.get_running_loop().time
+        sent = 0
+        file = await asyncio.to_thread(self._path.open, "rb", buffering=0)
+        try:
+            while chunk := await asyncio.to_thread(file.read, CHUNK):
+                yield chunk
+                deadline.reschedule(now() + self._stall_timeout)
+                sent += len(chunk)
+                self._progress("publishing", sent, self._size)
+        finally:
+            file.close()
+
+    def _failed(self, reason: str) -> BacalhauError:
+        return NetworkFailure(
+            f"could not upload the results: {reason}", component=self._component, retryable=True
+        )
+
+    def _refused(self, status: int, body: bytes) -> BacalhauError:
+        code, _ = error_of(body)
+        details = {"Service": "S3", "Operation": "PutObject", "ErrorCode": code or str(status)}
+        retryable = status >= 500 or status in _PASSING or code == "RequestTimeout"
+        kind = NotFound if code == "NoSuchBucket" else NetworkFailure
+        return kind(
+            f"could not upload the results: the server of the managed bucket said {code or status}",
+            hint="look at the orchestrator's bucket, its rights (s3:PutObject) and the life time of its links",
+            component=self._component,
+            details=details,
+            retryable=retryable,
+        )

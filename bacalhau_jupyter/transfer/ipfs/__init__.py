@@ -1,0 +1,1 @@
+"""IPFS nodes: content in and out, results, private swarms."""

@@ -1,0 +1,1 @@
+"""Buckets: listings, downloads, uploads, results and signed links."""
