@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bacalhau_jupyter.client.build import process
 from bacalhau_jupyter.client.client import Client
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.publishers.base import PublishRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.publishers.local import LocalPublisher
 from benchmarks.harness import Row, node
 

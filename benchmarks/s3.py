@@ -18,13 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig, Task
-from bacalhau_jupyter.publishers.base import PublishRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.publisher import PublishRequest
+from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.publishers.s3 import S3Publisher
-from bacalhau_jupyter.sources.base import FetchRequest
 from bacalhau_jupyter.sources.s3 import S3Source
 from benchmarks.harness import Row, Unavailable
 from tests.services.common import ServiceUnavailableError

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bacalhau_jupyter.cli.grammar import bacalhau
-from bacalhau_jupyter.cli.grammar.output import Record, Table, Text
+from bacalhau_jupyter.grammar import bacalhau
+from bacalhau_jupyter.grammar.output import Record, Table, Text
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.text import readable

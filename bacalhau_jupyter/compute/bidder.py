@@ -12,13 +12,13 @@ from bacalhau_jupyter.compute.events import BidMade, BidRefused
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.probes import ask_probes
 from bacalhau_jupyter.compute.settings import ComputeSettings, Locality
-from bacalhau_jupyter.engines.base import Bid
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import InputSource, NetworkType, Task
 from bacalhau_jupyter.models.units import format_resources, resources_of
-from bacalhau_jupyter.sources.base import LocatingSource
+from bacalhau_jupyter.plugins.contract import Bid
+from bacalhau_jupyter.plugins.source import LocatingSource
 
 _LOCAL_TYPES = ("inline", "localdirectory", "local")
 _NETWORKED = (NetworkType.HOST, NetworkType.HTTP, NetworkType.BRIDGE)

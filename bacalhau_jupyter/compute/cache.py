@@ -18,8 +18,8 @@ from typing import TypeVar
 
 from bacalhau_jupyter.compute.cache_files import CacheFiles, Spoiled, Unfit, move
 from bacalhau_jupyter.compute.cache_index import CacheIndex, Entry, in_order
-from bacalhau_jupyter.engines.base import InputMount, Progress
 from bacalhau_jupyter.models.node import DiskUsage
+from bacalhau_jupyter.plugins.contract import InputMount, Progress
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ class ContentCache:
         Parameters
         ----------
         identity
-            What `sources.base.IdentifyingSource.identity` said.
+            What `plugins.source.IdentifyingSource.identity` said.
         directory
             Where the execution's tree of links is made.
         needed

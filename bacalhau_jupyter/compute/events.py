@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bacalhau_jupyter.compute.record import Fault, Record, StoredInput
-from bacalhau_jupyter.engines.base import Outcome
 from bacalhau_jupyter.models.execution import RunCommandResult
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.plugins.engine import Outcome
 
 # ---- events
 

@@ -15,12 +15,12 @@ from bacalhau_jupyter.compute.files import Places, as_bacalhau_error
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.progress import ProgressBoard, SharedProgress
 from bacalhau_jupyter.compute.record import Record, StoredInput
-from bacalhau_jupyter.engines.base import InputMount, Progress
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
 from bacalhau_jupyter.models.spec import InputSource
 from bacalhau_jupyter.models.units import format_bytes
-from bacalhau_jupyter.sources.base import FetchRequest, Source, identity_of
+from bacalhau_jupyter.plugins.contract import InputMount, Progress
+from bacalhau_jupyter.plugins.source import FetchRequest, Source, identity_of
 
 _log = logging.getLogger(__name__)
 

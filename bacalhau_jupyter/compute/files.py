@@ -7,12 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, read_frames
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.lib.text import write_text
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
 from bacalhau_jupyter.models.execution import RUN_OUTPUT_LIMIT, RunCommandResult
+from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT, read_frames
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 

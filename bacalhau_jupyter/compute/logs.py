@@ -12,9 +12,9 @@ from typing import TypeVar
 from bacalhau_jupyter.compute.files import Places, is_safe_id
 from bacalhau_jupyter.compute.record import Record
 from bacalhau_jupyter.compute.watch import DirectoryWatch
-from bacalhau_jupyter.engines.logfile import END, STDERR, STDOUT, Frame, read_frames, survey
 from bacalhau_jupyter.models.api import LogFrame, LogLine
 from bacalhau_jupyter.models.messages import ExecutionLogsRequest
+from bacalhau_jupyter.plugins.logfile import END, STDERR, STDOUT, Frame, read_frames, survey
 
 T = TypeVar("T")
 

@@ -44,12 +44,12 @@ from bacalhau_jupyter.compute.events import (
     Unpublished,
 )
 from bacalhau_jupyter.compute.record import Fault, Phase, Record, Verdict
-from bacalhau_jupyter.engines.base import EndReason
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import FAILS_JOB, BacalhauError, TimedOut
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.history import Event as HistoryEvent
 from bacalhau_jupyter.models.history import Topic
+from bacalhau_jupyter.plugins.engine import EndReason
 
 
 def admit(execution: Execution, direct: bool, now_ns: int) -> Step:

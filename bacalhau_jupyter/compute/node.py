@@ -25,7 +25,6 @@ from bacalhau_jupyter.compute.removing import remove_directory
 from bacalhau_jupyter.compute.runner import Runner
 from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.compute.store import Store
-from bacalhau_jupyter.engines.base import Engine
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.lib.database import Database, DatabaseError
 from bacalhau_jupyter.lib.problems import Problems
@@ -44,8 +43,9 @@ from bacalhau_jupyter.models.node import ComputeNodeInfo, DiskUsage, NodeInfo, N
 from bacalhau_jupyter.models.resources import GPU, Resources
 from bacalhau_jupyter.models.spec import replace
 from bacalhau_jupyter.models.units import format_bytes
-from bacalhau_jupyter.publishers.base import KeepingPublisher, Publisher
-from bacalhau_jupyter.sources.base import Source
+from bacalhau_jupyter.plugins.engine import Engine
+from bacalhau_jupyter.plugins.publisher import KeepingPublisher, Publisher
+from bacalhau_jupyter.plugins.source import Source
 from bacalhau_jupyter.transport.base import ComputeTransport, Envelope
 
 _log = logging.getLogger(__name__)

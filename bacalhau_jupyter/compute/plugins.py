@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from bacalhau_jupyter.engines.base import Availability, Engine
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.publishers.base import Publisher
-from bacalhau_jupyter.sources.base import Source
+from bacalhau_jupyter.plugins.contract import Availability
+from bacalhau_jupyter.plugins.engine import Engine
+from bacalhau_jupyter.plugins.publisher import Publisher
+from bacalhau_jupyter.plugins.source import Source
 
 _log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bacalhau_jupyter.engines.base import Progress
 from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.plugins.contract import Progress
 
 INTERVAL_NS = SECOND // 10
 

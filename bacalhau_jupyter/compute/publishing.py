@@ -18,7 +18,7 @@ from bacalhau_jupyter.models.errors import (
     TimedOut,
 )
 from bacalhau_jupyter.models.history import Topic
-from bacalhau_jupyter.publishers.base import Publisher, PublishRequest
+from bacalhau_jupyter.plugins.publisher import Publisher, PublishRequest
 
 _log = logging.getLogger(__name__)
 

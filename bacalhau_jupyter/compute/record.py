@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.models.codec import Wire
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution, ExecutionStateType, RunCommandResult
@@ -15,6 +14,7 @@ from bacalhau_jupyter.models.history import Event as HistoryEvent
 from bacalhau_jupyter.models.names import from_wire, to_wire
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.plugins.contract import InputMount
 
 
 class Phase(enum.StrEnum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from bacalhau_jupyter.compute.files import Places
-from bacalhau_jupyter.engines.base import Engine, ReclaimingEngine
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.plugins.engine import Engine, ReclaimingEngine
 
 
 async def remove_directory(

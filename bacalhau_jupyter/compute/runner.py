@@ -31,14 +31,15 @@ from bacalhau_jupyter.compute.publishing import publish
 from bacalhau_jupyter.compute.record import Fault, Phase, Record
 from bacalhau_jupyter.compute.removing import remove_directory
 from bacalhau_jupyter.compute.settings import ComputeSettings
-from bacalhau_jupyter.engines.base import Engine, OutputMount, RunRequest, ShowingEngine
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.lib.reserve import Reserve, is_full
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.history import Topic
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.units import resources_of
-from bacalhau_jupyter.publishers.base import PublishRequest
+from bacalhau_jupyter.plugins.contract import OutputMount
+from bacalhau_jupyter.plugins.engine import Engine, RunRequest, ShowingEngine
+from bacalhau_jupyter.plugins.publisher import PublishRequest
 
 _log = logging.getLogger(__name__)
 

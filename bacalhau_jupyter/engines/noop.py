@@ -5,21 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from bacalhau_jupyter.engines.base import (
-    ACCEPTED,
-    Availability,
-    Bid,
-    EndReason,
-    Outcome,
-    PluginOptions,
-    Progress,
-    RunRequest,
-    no_progress,
-)
-from bacalhau_jupyter.engines.logfile import STDOUT, LogWriter
 from bacalhau_jupyter.models.codec import Wire, convert
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, Progress, no_progress
+from bacalhau_jupyter.plugins.engine import EndReason, Outcome, RunRequest
+from bacalhau_jupyter.plugins.logfile import STDOUT, LogWriter
+from bacalhau_jupyter.plugins.options import PluginOptions
 
 COMPONENT = "Noop"
 RUNTIME = "noop"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.client.interpreters import own_python
-from bacalhau_jupyter.engines.base import Environments, KeepsEnvironments
 from bacalhau_jupyter.models.codec import convert
 from bacalhau_jupyter.models.environments import PythonDescription
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.plugins.engine import Environments, KeepsEnvironments
 from bacalhau_jupyter.sources.allowlist import parse_allow_list
 
 log = logging.getLogger(__name__)

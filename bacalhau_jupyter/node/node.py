@@ -26,8 +26,6 @@ from bacalhau_jupyter.compute.store import MIGRATIONS as COMPUTE_MIGRATIONS
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeLock, NodeRecord
 from bacalhau_jupyter.config.repo import Repo
-from bacalhau_jupyter.engines.base import Environments, PluginOptions
-from bacalhau_jupyter.engines.registry import Loaded, load_engines, load_publishers, load_sources
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.database import Database, DatabaseError
 from bacalhau_jupyter.lib.problems import Problems
@@ -47,6 +45,9 @@ from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.node.webui import WebPage, start_webui
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS as ORCHESTRATOR_MIGRATIONS
+from bacalhau_jupyter.plugins.engine import Environments
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.registry import Loaded, load_engines, load_publishers, load_sources
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from bacalhau_jupyter.transport.base import ComputeTransport
 
 
 class OrchestratorUploads:
-    """Asks the orchestrator for links (`engines.base.UploadLinks`).
+    """Asks the orchestrator for links (`plugins.engine.UploadLinks`).
 
     Parameters
     ----------

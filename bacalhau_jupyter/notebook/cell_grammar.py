@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from bacalhau_jupyter.cli.grammar import Group
-from bacalhau_jupyter.cli.grammar.options import spec_options, wait_options
+from bacalhau_jupyter.grammar import Group
+from bacalhau_jupyter.grammar.options import spec_options, wait_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -77,7 +77,7 @@ def _waiting_option(command: click.Command, rest: list[str]) -> click.Option | N
 
 def complete_line(magic: str, line: str, session: Any) -> list[str]:
     """Answer TAB on a line that starts with ``%bacalhau`` or ``%%bacalhau``."""
-    from bacalhau_jupyter.cli.grammar import bacalhau
+    from bacalhau_jupyter.grammar import bacalhau
     from bacalhau_jupyter.notebook.cell_grammar import cell
 
     rest = line.partition(magic)[2]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from bacalhau_jupyter.cli.grammar import bacalhau, read_spec, spec_of
-from bacalhau_jupyter.cli.grammar.options import job_options
-from bacalhau_jupyter.cli.grammar.output import Record, Table, Text
 from bacalhau_jupyter.client.job import JobResult
 from bacalhau_jupyter.client.results import HIDDEN, scratch_directory
+from bacalhau_jupyter.grammar import bacalhau, read_spec, spec_of
+from bacalhau_jupyter.grammar.options import job_options
+from bacalhau_jupyter.grammar.output import Record, Table, Text
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BadRequest, NotFound
 from bacalhau_jupyter.models.job import Job as JobModel

@@ -13,12 +13,12 @@ from bacalhau_jupyter.models.errors import (
 )
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
+from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 from bacalhau_jupyter.transfer.ipfs.add import add_directory
 from bacalhau_jupyter.transfer.ipfs.node import IpfsNode
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.base import PluginOptions
+    from bacalhau_jupyter.plugins.options import PluginOptions
 
 _COMPONENT = "IPFSPublisher"
 _ENDPOINT = "Publishers.Types.IPFS.Endpoint"

@@ -22,8 +22,8 @@ from bacalhau_jupyter.models.errors import BadRequest, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.node import DiskUsage
 from bacalhau_jupyter.models.spec import SpecConfig, replace
+from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 from bacalhau_jupyter.publishers import removals
-from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
 from bacalhau_jupyter.publishers.removals import Removal
 from bacalhau_jupyter.publishers.retention import Kept, Rules
 from bacalhau_jupyter.transfer.archive.tar_gz import pack_tar_gz
@@ -31,7 +31,7 @@ from bacalhau_jupyter.transfer.core.files import format_bytes, io_failure
 from bacalhau_jupyter.transfer.core.signing import LOCAL, local_reference
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.base import PluginOptions
+    from bacalhau_jupyter.plugins.options import PluginOptions
 
 QUOTA, MAX_AGE, MIN_AGE = (f"Publishers.Types.Local.{name}" for name in ("Quota", "MaxAge", "MinAge"))
 DEFAULTS = {QUOTA: 50_000_000_000, MAX_AGE: 0.0, MIN_AGE: 3600.0}

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
+from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.base import PluginOptions
+    from bacalhau_jupyter.plugins.options import PluginOptions
 
 
 class NoopPublisher:

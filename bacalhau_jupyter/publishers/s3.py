@@ -17,7 +17,7 @@ from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Configurat
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.published import published_key
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.publishers.base import Availability, Bid, PublishRequest
+from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.core.files import run_interruptible
 from bacalhau_jupyter.transfer.s3.access import S3Access
@@ -33,7 +33,7 @@ from bacalhau_jupyter.transfer.s3.upload import ObjectWriter, Uploaded
 from bacalhau_jupyter.transfer.s3.upload_files import upload_files
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.base import PluginOptions
+    from bacalhau_jupyter.plugins.options import PluginOptions
 
 COMPONENT = "S3Publisher"
 MAX_KEY = 1024

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
-from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount
+from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount
 from bacalhau_jupyter.transfer.archive.data_urls import DataURL, check_data_url, decode_data_url
 from bacalhau_jupyter.transfer.archive.tar_gz import Limits, unpack_blocking
 from bacalhau_jupyter.transfer.core.files import format_bytes, io_failure, run_interruptible
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.base import PluginOptions
+    from bacalhau_jupyter.plugins.options import PluginOptions
 
 LIMITS = Limits(max_bytes=1_000_000_000, max_members=100_000)
 """What an inline archive may unpack to; the request that brings it has at most 10 MB."""

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, NetworkFailure, TimedOut
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
-from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount
+from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount
 from bacalhau_jupyter.transfer.ipfs.errors import MAX_RETRIES, READ_TIMEOUT_S
 from bacalhau_jupyter.transfer.ipfs.get import IpfsDownload
 from bacalhau_jupyter.transfer.ipfs.node import IpfsNode, is_local
 from bacalhau_jupyter.transfer.ipfs.paths import IpfsPath, path_of
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.base import PluginOptions
+    from bacalhau_jupyter.plugins.options import PluginOptions
 
 _COMPONENT = "IPFSInputSource"
 _ENDPOINT = "InputSources.Types.IPFS.Endpoint"

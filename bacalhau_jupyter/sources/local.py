@@ -18,12 +18,12 @@ from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount
 from bacalhau_jupyter.sources.allowlist import KEY, AllowedPath, job_writable, parse_allow_list
-from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount
 from bacalhau_jupyter.transfer.core.files import io_failure
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.base import PluginOptions
+    from bacalhau_jupyter.plugins.options import PluginOptions
 
 _COMPONENT = "LocalSource"
 _CREATE = {"nocreate": "", "": "", "dir": "dir", "file": "file"}

@@ -17,7 +17,7 @@ from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
-from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount, not_brought
+from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount, not_brought
 from bacalhau_jupyter.sources.partitions import (
     COMPONENT,
     Partition,
@@ -41,7 +41,7 @@ from bacalhau_jupyter.transfer.s3.location import (
 from bacalhau_jupyter.transfer.s3.memo import ListingMemo, listing_identity
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.base import PluginOptions
+    from bacalhau_jupyter.plugins.options import PluginOptions
 
 
 @dataclass(frozen=True)

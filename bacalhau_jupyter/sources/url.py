@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
-from bacalhau_jupyter.sources.base import Availability, Bid, FetchRequest, InputMount, not_brought
+from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount, not_brought
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url
 from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
@@ -26,7 +26,8 @@ from bacalhau_jupyter.transfer.http.download import MAX_RETRIES, READ_TIMEOUT_S,
 from bacalhau_jupyter.transfer.http.requests import content_tag, is_strong
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.base import PluginOptions, Progress
+    from bacalhau_jupyter.plugins.contract import Progress
+    from bacalhau_jupyter.plugins.options import PluginOptions
 
 _COMPONENT = "URLSource"
 # A bid waits for it; a slow server's size is not worth more.

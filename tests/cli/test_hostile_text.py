@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bacalhau_jupyter.cli.grammar.output import Record, Show, Table
+from bacalhau_jupyter.grammar.output import Record, Show, Table
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.notebook.display import Status

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.cli.grammar.jobs import _timeout
 from bacalhau_jupyter.client.result_sources import NoDownloader, open_sources
+from bacalhau_jupyter.grammar.jobs import _timeout
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.spec import SpecConfig
 from tests.client.test_result_sources import CLUSTER

@@ -14,20 +14,6 @@ from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.compute.progress import Reading
 from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.compute.store import MIGRATIONS
-from bacalhau_jupyter.engines.base import (
-    ACCEPTED,
-    Availability,
-    Bid,
-    EndReason,
-    Engine,
-    InputMount,
-    Outcome,
-    PluginOptions,
-    Progress,
-    RunRequest,
-    no_progress,
-)
-from bacalhau_jupyter.engines.logfile import STDOUT, LogWriter
 from bacalhau_jupyter.engines.noop import NoopEngine
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.lib.database import Database
@@ -55,8 +41,12 @@ from bacalhau_jupyter.models.messages import (
 )
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
-from bacalhau_jupyter.publishers.base import Publisher, PublishRequest
-from bacalhau_jupyter.sources.base import FetchRequest, Source
+from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, InputMount, Progress, no_progress
+from bacalhau_jupyter.plugins.engine import EndReason, Engine, Outcome, RunRequest
+from bacalhau_jupyter.plugins.logfile import STDOUT, LogWriter
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.publisher import Publisher, PublishRequest
+from bacalhau_jupyter.plugins.source import FetchRequest, Source
 from bacalhau_jupyter.transport.base import Envelope
 from bacalhau_jupyter.transport.memory import MemoryTransport
 

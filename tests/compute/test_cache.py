@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from bacalhau_jupyter.compute.cache import Brought, ContentCache
 from bacalhau_jupyter.compute.cache_index import CacheIndex, Entry
-from bacalhau_jupyter.engines.base import InputMount, Progress, no_progress
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.plugins.contract import InputMount, Progress, no_progress
 
 WAIT = 10.0
 PLENTY = 1 << 40

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.base import PluginOptions
-from bacalhau_jupyter.engines.registry import load_engines
 from bacalhau_jupyter.models.messages import RunResult
 from bacalhau_jupyter.models.spec import SpecConfig, Task
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.registry import load_engines
 from tests.compute.makers import an_output, make_execution, make_task
 from tests.compute.peer import WAIT
 from tests.compute.test_inputs import DATA, Shared, named

@@ -8,8 +8,8 @@ import pytest
 
 from bacalhau_jupyter.compute.fetching import _looked_at
 from bacalhau_jupyter.compute.record import StoredInput
-from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.plugins.contract import InputMount
 
 
 def test_an_input_says_which_object_it_is_also_after_it_was_stored(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.compute.files import Places, is_safe_id, read_output, write_results
-from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, LogWriter
 from bacalhau_jupyter.models.execution import RUN_OUTPUT_LIMIT
+from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT, LogWriter
 
 
 def log_of(path: Path, *chunks: tuple[int, bytes]) -> Path:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.base import InputMount, PluginOptions
 from bacalhau_jupyter.engines.process import engine as process_engine
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.messages import ComputeError, RunResult
 from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.plugins.contract import InputMount
+from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.sources.local import LocalDirectorySource
 from bacalhau_jupyter.sources.url import UrlDownloadSource
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES

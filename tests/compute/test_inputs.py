@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.compute.progress import ProgressBoard, Reading, SharedProgress
-from bacalhau_jupyter.engines.base import EndReason, InputMount, Outcome, PluginOptions, Progress
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.messages import ComputeError, RunResult
 from bacalhau_jupyter.models.spec import InputSource
-from bacalhau_jupyter.sources.base import FetchRequest
+from bacalhau_jupyter.plugins.contract import InputMount, Progress
+from bacalhau_jupyter.plugins.engine import EndReason, Outcome
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.sources.url import UrlDownloadSource
 from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES

@@ -16,9 +16,9 @@ from bacalhau_jupyter.compute.files import Places
 from bacalhau_jupyter.compute.logs import LogFollower, _Text
 from bacalhau_jupyter.compute.machine import admit
 from bacalhau_jupyter.compute.record import Phase, Record
-from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, Frame, LogWriter
 from bacalhau_jupyter.models.api import LogFrame
 from bacalhau_jupyter.models.messages import ExecutionLogsRequest
+from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT, Frame, LogWriter
 from tests.compute.makers import make_execution
 
 WAIT = 10.0

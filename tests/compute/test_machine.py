@@ -29,12 +29,12 @@ from bacalhau_jupyter.compute.events import (
 )
 from bacalhau_jupyter.compute.machine import admit, step
 from bacalhau_jupyter.compute.record import Fault, Phase, Record, Verdict
-from bacalhau_jupyter.engines.base import EndReason, Outcome
 from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.execution import RunCommandResult
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 from tests.compute.makers import full_task, make_execution, make_task
 
 HELD = Resources(cpu=0.5, memory=1000)

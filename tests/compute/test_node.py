@@ -17,8 +17,6 @@ from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.compute.events import Accepted
 from bacalhau_jupyter.compute.settings import AdmissionSettings, Locality
-from bacalhau_jupyter.engines.base import EndReason, Outcome, RunRequest
-from bacalhau_jupyter.engines.logfile import STDOUT, LogWriter
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.execution import ExecutionStateType
 from bacalhau_jupyter.models.messages import (
@@ -39,7 +37,9 @@ from bacalhau_jupyter.models.spec import (
     Timeouts,
     replace,
 )
-from bacalhau_jupyter.publishers.base import PublishRequest
+from bacalhau_jupyter.plugins.engine import EndReason, Outcome, RunRequest
+from bacalhau_jupyter.plugins.logfile import STDOUT, LogWriter
+from bacalhau_jupyter.plugins.publisher import PublishRequest
 from tests.compute.makers import an_input, an_output, make_execution, make_task
 from tests.compute.peer import WAIT, Bench, WorldEngine, bench
 

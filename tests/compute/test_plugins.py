@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 
 from bacalhau_jupyter.compute.plugins import Plugins
-from bacalhau_jupyter.engines.base import Availability
 from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.plugins.contract import Availability
 from tests.compute.peer import StubPublisher, StubSource, World, WorldEngine
 
 

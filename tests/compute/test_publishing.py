@@ -9,12 +9,12 @@ import pytest
 
 from bacalhau_jupyter.compute.events import Published, Unpublished
 from bacalhau_jupyter.compute.publishing import publish
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NetworkFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import SpecConfig, Task
-from bacalhau_jupyter.publishers.base import Availability, Bid, Publisher, PublishRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.publisher import Availability, Bid, Publisher, PublishRequest
 from bacalhau_jupyter.publishers.local import LocalPublisher, result_path
 
 EXECUTION = Execution(id="e-1", job=Job(tasks=[Task()]))

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.registry import load_engines
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.messages import ComputeError, ExecutionLogsRequest, RunResult
 from bacalhau_jupyter.models.spec import SpecConfig, Task, Timeouts
+from bacalhau_jupyter.plugins.registry import load_engines
 from tests.compute.makers import an_input, an_output, make_execution, make_task
 from tests.compute.peer import Bench
 from tests.services.common import in_ci

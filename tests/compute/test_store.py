@@ -14,11 +14,11 @@ from bacalhau_jupyter.compute.events import Accepted, BidMade
 from bacalhau_jupyter.compute.machine import admit, step
 from bacalhau_jupyter.compute.record import Phase, Record, StoredInput
 from bacalhau_jupyter.compute.store import MIGRATIONS, Store
-from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.messages import BidResult, RunResult
 from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.plugins.contract import InputMount
 from tests.compute.makers import full_task, make_execution
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import EndReason, Engine, PluginOptions, RunRequest
-from bacalhau_jupyter.engines.logfile import END, STDOUT, read_frames
 from bacalhau_jupyter.engines.noop import NoopEngine
 from bacalhau_jupyter.models.errors import BadRequest, EngineError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import SpecConfig, Task
+from bacalhau_jupyter.plugins.engine import EndReason, Engine, RunRequest
+from bacalhau_jupyter.plugins.logfile import END, STDOUT, read_frames
+from bacalhau_jupyter.plugins.options import PluginOptions
 
 
 def request_of(directory: Path, **params: Any) -> RunRequest:

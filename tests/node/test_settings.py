@@ -13,11 +13,11 @@ from aiohttp import web
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
-from bacalhau_jupyter.engines.logfile import STDOUT, read_frames
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node import settings
 from bacalhau_jupyter.node.node import Node
+from bacalhau_jupyter.plugins.logfile import STDOUT, read_frames
 from tests.node.test_node import JOBS, MakeConfig, client, noop, run
 from tests.services.node import running_node
 from tests.services.node_fixtures import NodeFactory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bacalhau_jupyter.cli.grammar import bacalhau
+from bacalhau_jupyter.grammar import bacalhau
 from bacalhau_jupyter.notebook.cell_grammar import cell
 from bacalhau_jupyter.notebook.completion import complete
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.errors import NetworkFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
-from bacalhau_jupyter.publishers.base import Publisher, PublishRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.publisher import Publisher, PublishRequest
 from bacalhau_jupyter.publishers.ipfs import IpfsPublisher
 from bacalhau_jupyter.transfer.ipfs.results import open_ipfs_result
 from tests.publishers.test_s3 import call, get, run_job

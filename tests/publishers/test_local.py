@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
-from bacalhau_jupyter.publishers.base import PublishRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.publishers.local import LocalPublisher, result_path
 from bacalhau_jupyter.transfer.archive.tar_gz import unpack
 from tests.transfer.helpers import names, small_disk, tree

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.node import DiskUsage
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.publisher import KeepingPublisher, PublishRequest
 from bacalhau_jupyter.publishers import removals
-from bacalhau_jupyter.publishers.base import KeepingPublisher, PublishRequest
 from bacalhau_jupyter.publishers.local import (
     MAX_AGE,
     QUOTA,

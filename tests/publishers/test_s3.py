@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.published import published_key
 from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
-from bacalhau_jupyter.publishers.base import PublishRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.publishers.s3 import S3Publisher
 from bacalhau_jupyter.transfer.archive.tar_gz import unpack_blocking
 from bacalhau_jupyter.transfer.s3 import upload as s3_upload

@@ -16,11 +16,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.config.config import Config
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.node.results import LocalResults
-from bacalhau_jupyter.publishers.base import PublishRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.publishers.s3managed import S3ManagedPublisher
 from bacalhau_jupyter.transfer.archive.tar_gz import unpack_blocking
 from bacalhau_jupyter.transfer.s3.location import S3Location
@@ -39,7 +39,7 @@ MakeConfig = Callable[..., Config]
 
 
 class Links:
-    """An orchestrator that signs (`engines.base.UploadLinks`), or hands out one link."""
+    """An orchestrator that signs (`plugins.engine.UploadLinks`), or hands out one link."""
 
     def __init__(self, bucket: ManagedBucket | None = None, url: str = "") -> None:
         self.bucket = bucket

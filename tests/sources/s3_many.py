@@ -8,11 +8,11 @@ import resource
 import sys
 from pathlib import Path
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
-from bacalhau_jupyter.sources.base import FetchRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.sources.s3 import S3Source
 
 

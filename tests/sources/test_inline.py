@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
-from bacalhau_jupyter.sources.base import FetchRequest
+from bacalhau_jupyter.plugins.contract import InputMount
+from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.sources.inline import InlineSource
 from bacalhau_jupyter.transfer.archive.data_urls import encode_data_url, encode_inline
 from bacalhau_jupyter.transfer.archive.tar_gz import Limits

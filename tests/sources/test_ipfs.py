@@ -14,14 +14,14 @@ from bacalhau_jupyter.compute.capacity import Capacity
 from bacalhau_jupyter.compute.events import BidMade, BidRefused
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.engines.noop import NoopEngine
 from bacalhau_jupyter.models.errors import NetworkFailure, TimedOut
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig, Task
-from bacalhau_jupyter.sources.base import FetchRequest, IdentifyingSource, LocatingSource, Source
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.source import FetchRequest, IdentifyingSource, LocatingSource, Source
 from bacalhau_jupyter.sources.ipfs import IpfsSource
 from tests.services.kubo import KuboNode, cut
 from tests.transfer.helpers import names

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import Bid, InputMount, PluginOptions
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
-from bacalhau_jupyter.sources.base import FetchRequest
+from bacalhau_jupyter.plugins.contract import Bid, InputMount
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.sources.local import LocalDirectorySource
 from tests.services.common import is_root
 from tests.transfer.helpers import names

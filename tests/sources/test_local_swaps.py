@@ -14,9 +14,9 @@ from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import SpecConfig, Task
+from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.sources import local as module
 from bacalhau_jupyter.sources.allowlist import parse_allow_list
-from bacalhau_jupyter.sources.base import FetchRequest
 from tests.sources.test_local import ask, make, root, source
 
 __all__ = ["root"]

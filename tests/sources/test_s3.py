@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
-from bacalhau_jupyter.sources.base import FetchRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.sources.s3 import S3Source
 from bacalhau_jupyter.transfer.s3.pieces import PART_BYTES
 from tests.services.common import in_ci

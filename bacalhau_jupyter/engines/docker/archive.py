@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from bacalhau_jupyter.engines.base import InputMount, OutputMount, Progress, RunRequest
 from bacalhau_jupyter.engines.docker import cargo
 from bacalhau_jupyter.engines.docker.daemon import CALL_TIMEOUT, Daemon, engine_error, explain, no_answer
 from bacalhau_jupyter.engines.docker.params import (
@@ -31,11 +30,13 @@ from bacalhau_jupyter.engines.docker.params import (
 from bacalhau_jupyter.engines.docker.placement import bind
 from bacalhau_jupyter.engines.docker.pulls import Abort
 from bacalhau_jupyter.engines.docker.streams import Stream
-from bacalhau_jupyter.engines.inputs import open_input
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
+from bacalhau_jupyter.plugins.contract import InputMount, OutputMount, Progress
+from bacalhau_jupyter.plugins.engine import RunRequest
+from bacalhau_jupyter.plugins.inputs import open_input
 from bacalhau_jupyter.transfer.archive.unpacking import Limits, unpack_into
 from bacalhau_jupyter.transfer.core.files import io_failure
 

@@ -12,12 +12,12 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bacalhau_jupyter.engines.base import InputMount, Progress
 from bacalhau_jupyter.engines.docker.params import COMPONENT
-from bacalhau_jupyter.engines.inputs import open_input
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.plugins.contract import InputMount, Progress
+from bacalhau_jupyter.plugins.inputs import open_input
 
 BLOCK = 1 << 18
 """Bytes read, and sent, at a time."""

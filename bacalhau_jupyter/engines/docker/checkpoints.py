@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bacalhau_jupyter.engines.logfile import STDERR, STDOUT
+from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT
 
 EVERY_MS = 30_000
 MARGIN_MS = 60_000

@@ -17,16 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bacalhau_jupyter.engines.base import (
-    ACCEPTED,
-    Availability,
-    Bid,
-    Outcome,
-    PluginOptions,
-    Progress,
-    RunRequest,
-    no_progress,
-)
 from bacalhau_jupyter.engines.docker.archive import Archive, carried
 from bacalhau_jupyter.engines.docker.configuration import Configuration
 from bacalhau_jupyter.engines.docker.credentials import Credentials
@@ -62,6 +52,9 @@ from bacalhau_jupyter.engines.docker.threads import in_thread
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, NetworkFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import NetworkType
+from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, Progress, no_progress
+from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
 
 CALLS = 16
 """Quick calls to the Docker Engine, and starts, at a time."""

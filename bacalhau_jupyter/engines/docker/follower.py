@@ -18,15 +18,15 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.engines.base import EndReason, Outcome
 from bacalhau_jupyter.engines.docker.checkpoints import Checkpoint
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, translated
 from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost, Position
 from bacalhau_jupyter.engines.docker.params import COMPONENT
 from bacalhau_jupyter.engines.docker.streams import Stream
-from bacalhau_jupyter.engines.logfile import STREAM_LIMIT, LogWriter
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, ServiceUnavailable
+from bacalhau_jupyter.plugins.engine import EndReason, Outcome
+from bacalhau_jupyter.plugins.logfile import STREAM_LIMIT, LogWriter
 from bacalhau_jupyter.transfer.core.files import Interrupted
 
 _log = logging.getLogger(__name__)

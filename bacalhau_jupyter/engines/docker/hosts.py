@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.engines.base import RunRequest
 from bacalhau_jupyter.engines.docker.placement import bind
+from bacalhau_jupyter.plugins.engine import RunRequest
 
 _TARGET = "/etc/hosts"
 _FILE = "hosts"

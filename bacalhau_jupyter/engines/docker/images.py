@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bacalhau_jupyter.engines.base import ACCEPTED, Bid, Progress
 from bacalhau_jupyter.engines.docker.credentials import HUB, Credentials
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
 from bacalhau_jupyter.engines.docker.params import image_invalid
@@ -19,6 +18,7 @@ from bacalhau_jupyter.engines.docker.pulls import Abort, Pull, Pulls
 from bacalhau_jupyter.engines.docker.streams import Stream
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.plugins.contract import ACCEPTED, Bid, Progress
 
 PLATFORMS_KEPT = 1000
 PLATFORMS_FRESH_S = 3600.0

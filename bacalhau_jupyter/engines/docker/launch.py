@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from bacalhau_jupyter.engines.base import Progress, RunRequest
 from bacalhau_jupyter.engines.docker.archive import Archive
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
 from bacalhau_jupyter.engines.docker.hosts import hosts_archive, hosts_mount, own_hosts
@@ -22,9 +21,11 @@ from bacalhau_jupyter.engines.docker.params import (
 )
 from bacalhau_jupyter.engines.docker.placement import Placement, bind_mounts
 from bacalhau_jupyter.engines.docker.pulls import Abort
-from bacalhau_jupyter.engines.inputs import check_inputs
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
 from bacalhau_jupyter.models.spec import NetworkType
+from bacalhau_jupyter.plugins.contract import Progress
+from bacalhau_jupyter.plugins.engine import RunRequest
+from bacalhau_jupyter.plugins.inputs import check_inputs
 from bacalhau_jupyter.transfer.core.files import io_failure
 
 _EXEC_PROBLEM = re.compile(r'exec: ("[^"]*": .*?)(?:: unknown)?$', re.DOTALL)

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bacalhau_jupyter.engines.docker.checkpoints import Checkpoint, Checkpoints
-from bacalhau_jupyter.engines.logfile import (
+from bacalhau_jupyter.lib.clock import SECOND
+from bacalhau_jupyter.lib.times import parse_rfc3339
+from bacalhau_jupyter.plugins.logfile import (
     END,
     MAX_PAYLOAD,
     STDERR,
@@ -22,8 +24,6 @@ from bacalhau_jupyter.engines.logfile import (
     LogWriter,
     read_frames,
 )
-from bacalhau_jupyter.lib.clock import SECOND
-from bacalhau_jupyter.lib.times import parse_rfc3339
 
 _HEADER = struct.Struct(">BxxxI")
 _DAEMON_ERROR = 3

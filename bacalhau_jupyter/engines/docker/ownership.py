@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.engines.base import OutputMount, Progress, no_progress
 from bacalhau_jupyter.engines.docker.archive import fetch_tree, own_tree
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import walk
+from bacalhau_jupyter.plugins.contract import OutputMount, Progress, no_progress
 
 OPEN_TO_ALL = 0o777
 HELPER_TIMEOUT = 60

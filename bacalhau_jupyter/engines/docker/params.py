@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from bacalhau_jupyter.engines.base import RunRequest
 from bacalhau_jupyter.engines.docker.devices import gpu_options
 from bacalhau_jupyter.models.codec import Wire, convert
 from bacalhau_jupyter.models.errors import EngineError, ValidationError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import NetworkType, Task
+from bacalhau_jupyter.plugins.engine import RunRequest
 
 COMPONENT = "Docker"
 LABEL_NODE = "bacalhau-executor"

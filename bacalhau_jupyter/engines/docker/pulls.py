@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from bacalhau_jupyter.engines.base import Progress
 from bacalhau_jupyter.engines.docker.daemon import engine_error
 from bacalhau_jupyter.engines.docker.streams import Stream
+from bacalhau_jupyter.plugins.contract import Progress
 
 Report = Callable[[int, int], None]
 Work = Callable[["Pull"], None]

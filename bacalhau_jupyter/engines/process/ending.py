@@ -7,11 +7,11 @@ import os
 import signal
 from pathlib import Path
 
-from bacalhau_jupyter.engines import logfile
-from bacalhau_jupyter.engines.base import EndReason, Outcome
 from bacalhau_jupyter.engines.process import spawn
 from bacalhau_jupyter.engines.process.state import State
 from bacalhau_jupyter.models.errors import EngineError, TimedOut
+from bacalhau_jupyter.plugins import logfile
+from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 
 _END_FRAME = bytes([logfile.END])
 _END_SIZE = 13

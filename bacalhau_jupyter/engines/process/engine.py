@@ -15,17 +15,6 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from bacalhau_jupyter.engines.base import (
-    ACCEPTED,
-    Availability,
-    Bid,
-    Outcome,
-    PluginOptions,
-    Progress,
-    RunRequest,
-    no_progress,
-)
-from bacalhau_jupyter.engines.inputs import check_inputs
 from bacalhau_jupyter.engines.process import bids, ending, host, spawn, tree, trial, watch
 from bacalhau_jupyter.engines.process.environments import Environments
 from bacalhau_jupyter.engines.process.launch import STOP_GRACE_S, Launch, Tier, assemble
@@ -36,6 +25,10 @@ from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import ConfigurationError, EngineError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, Progress, no_progress
+from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
+from bacalhau_jupyter.plugins.inputs import check_inputs
+from bacalhau_jupyter.plugins.options import PluginOptions
 
 _CLEAN_TIMEOUT_S = STOP_GRACE_S + 10.0
 

@@ -1,6 +1,6 @@
 """The supervisor's own writer of log frames.
 
-The format is that of `engines.logfile`, whose imports alone would double the supervisor's start; a test compares the
+The format is that of `plugins.logfile`, whose imports alone would double the supervisor's start; a test compares the
 two. Only the standard library's cheap modules are used.
 """
 

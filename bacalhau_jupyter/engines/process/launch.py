@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from bacalhau_jupyter.engines.base import RunRequest
 from bacalhau_jupyter.engines.process.params import ProcessParams
 from bacalhau_jupyter.engines.process.plan import OutputMove, Plan
 from bacalhau_jupyter.engines.process.state import State
 from bacalhau_jupyter.engines.process.view import View
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.spec import NetworkType
+from bacalhau_jupyter.plugins.engine import RunRequest
 
 INPUTS, OUTPUTS = "/inputs", "/outputs"
 STOP_GRACE_S = 1.0

@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import bacalhau_jupyter
 from bacalhau_jupyter.engines.process import shm, supervisor, tree
 from bacalhau_jupyter.engines.process.state import About, State
 from bacalhau_jupyter.lib.text import write_text
@@ -33,7 +32,7 @@ def spawn(state: State, lock: int) -> int:
 
     It holds ``lock`` from its first instant and nothing else of ours: no pipe, no terminal, no environment.
     """
-    package = Path(bacalhau_jupyter.__file__).parents[1]
+    package = Path(__file__).parents[3]
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     errors = os.open(
         state.path / "supervisor.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600

@@ -13,12 +13,12 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-from bacalhau_jupyter.engines.base import InputMount
-from bacalhau_jupyter.engines.inputs import open_input
 from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.view import NotPlaced
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.trees import make_directories, walk
+from bacalhau_jupyter.plugins.contract import InputMount
+from bacalhau_jupyter.plugins.inputs import open_input
 
 COMPONENT = "Process"
 

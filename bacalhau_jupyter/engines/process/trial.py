@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from bacalhau_jupyter.engines import logfile
-from bacalhau_jupyter.engines.base import Engine, Outcome, OutputMount, RunRequest
 from bacalhau_jupyter.engines.process.params import ENGINE_TYPE
 from bacalhau_jupyter.lib.text import write_text
 from bacalhau_jupyter.models.errors import BacalhauError
@@ -14,6 +12,9 @@ from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import SpecConfig, Task
+from bacalhau_jupyter.plugins import logfile
+from bacalhau_jupyter.plugins.contract import OutputMount
+from bacalhau_jupyter.plugins.engine import Engine, Outcome, RunRequest
 
 EXECUTION_ID = "probe"
 _TIMEOUT_S = 20.0

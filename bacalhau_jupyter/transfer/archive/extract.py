@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.transfer.archive.index import ArchiveEntry, ArchiveIndex
-from bacalhau_jupyter.transfer.archive.names import refused, sane_mode
+from bacalhau_jupyter.transfer.core.entry_names import refused, sane_mode
 from bacalhau_jupyter.transfer.core.readers import EntryKind
 
 HEADER = 512

@@ -20,7 +20,7 @@ from itertools import accumulate
 import msgspec
 
 from bacalhau_jupyter.transfer.archive.blocks import OVERHEAD, BlockWriter
-from bacalhau_jupyter.transfer.archive.names import refused, safe_name
+from bacalhau_jupyter.transfer.core.entry_names import refused, safe_name
 from bacalhau_jupyter.transfer.core.links import is_plain_link
 from bacalhau_jupyter.transfer.core.readers import EntryKind
 

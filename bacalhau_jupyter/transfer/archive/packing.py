@@ -19,10 +19,10 @@ from typing import BinaryIO
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.transfer.archive.blocks import BLOCK, BlockWriter
-from bacalhau_jupyter.transfer.archive.gathering import Gathering, Item
 from bacalhau_jupyter.transfer.archive.index import MAX_ENTRIES, ArchiveEntry, trailer
-from bacalhau_jupyter.transfer.archive.names import COMPONENT
+from bacalhau_jupyter.transfer.core.entry_names import COMPONENT
 from bacalhau_jupyter.transfer.core.files import CHUNK, Progress, check_interrupted, no_progress
+from bacalhau_jupyter.transfer.core.gathering import Gathering, Item
 from bacalhau_jupyter.transfer.core.job_view import JobView
 from bacalhau_jupyter.transfer.core.measuring import measure
 from bacalhau_jupyter.transfer.core.readers import EntryKind

@@ -33,12 +33,12 @@ from bacalhau_jupyter.transfer.archive.index import (
     parse_footer,
     parse_index,
 )
-from bacalhau_jupyter.transfer.archive.names import COMPONENT, refused
 from bacalhau_jupyter.transfer.archive.ranges import TAIL, Ranges
 from bacalhau_jupyter.transfer.archive.stream import ArchiveStream
 from bacalhau_jupyter.transfer.archive.tar_gz import unpack
 from bacalhau_jupyter.transfer.archive.tree_reader import TreeReader, missing
 from bacalhau_jupyter.transfer.archive.unpacking import Limits
+from bacalhau_jupyter.transfer.core.entry_names import COMPONENT, refused
 from bacalhau_jupyter.transfer.core.files import (
     Progress,
     disk_full,

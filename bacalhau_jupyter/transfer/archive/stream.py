@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from bacalhau_jupyter.models.errors import IOFailure, NetworkFailure
 from bacalhau_jupyter.transfer.archive.blocks import BrokenBlock, inflate
 from bacalhau_jupyter.transfer.archive.index import ArchiveIndex
-from bacalhau_jupyter.transfer.archive.names import COMPONENT
 from bacalhau_jupyter.transfer.archive.ranges import Ranges
+from bacalhau_jupyter.transfer.core.entry_names import COMPONENT
 
 _AHEAD = 3
 _KEPT = 4

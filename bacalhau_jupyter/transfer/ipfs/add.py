@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.names import shown, to_wire
-from bacalhau_jupyter.transfer.archive.gathering import Gathering, Item
 from bacalhau_jupyter.transfer.core.files import CHUNK, Progress, io_failure, no_progress
+from bacalhau_jupyter.transfer.core.gathering import Gathering, Item
 from bacalhau_jupyter.transfer.core.job_view import JobView
 from bacalhau_jupyter.transfer.core.measuring import measure
 from bacalhau_jupyter.transfer.core.readers import EntryKind

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bacalhau_jupyter.models.errors import EngineError
-from bacalhau_jupyter.transfer.archive.names import sane_mode
+from bacalhau_jupyter.transfer.core.entry_names import sane_mode
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
 from bacalhau_jupyter.transfer.ipfs.paths import IpfsPath
 from bacalhau_jupyter.transfer.ipfs.tree import checked_entry, refused

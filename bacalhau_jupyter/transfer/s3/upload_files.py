@@ -10,7 +10,6 @@ from dataclasses import replace
 from io import RawIOBase
 
 from bacalhau_jupyter.models.names import to_wire
-from bacalhau_jupyter.transfer.archive.gathering import Gathering, Item
 from bacalhau_jupyter.transfer.core.files import (
     CHUNK,
     Interrupted,
@@ -19,6 +18,7 @@ from bacalhau_jupyter.transfer.core.files import (
     io_failure,
     no_progress,
 )
+from bacalhau_jupyter.transfer.core.gathering import Gathering, Item
 from bacalhau_jupyter.transfer.core.readers import EntryKind
 from bacalhau_jupyter.transfer.s3.location import S3Clients, S3Location
 from bacalhau_jupyter.transfer.s3.upload import ObjectWriter

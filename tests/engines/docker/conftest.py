@@ -15,14 +15,16 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import InputMount, Outcome, OutputMount, PluginOptions, RunRequest
 from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.engines.docker.placement import Placement
-from bacalhau_jupyter.engines.logfile import END, STDERR, STDOUT, read_frames
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import NetworkConfig, NetworkType, SpecConfig, Task
+from bacalhau_jupyter.plugins.contract import InputMount, OutputMount
+from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
+from bacalhau_jupyter.plugins.logfile import END, STDERR, STDOUT, read_frames
+from bacalhau_jupyter.plugins.options import PluginOptions
 from tests.services import docker_engine as services
 
 

@@ -18,13 +18,14 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import EndReason, InputMount, RunRequest, no_progress
 from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.engines.docker.archive import Archive
 from bacalhau_jupyter.engines.docker.placement import Placement, not_shareable
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig, Task, replace
+from bacalhau_jupyter.plugins.contract import InputMount, no_progress
+from bacalhau_jupyter.plugins.engine import EndReason, RunRequest
 from bacalhau_jupyter.transfer.archive.unpacking import Limits, unpack_into
 from tests.engines.docker.conftest import Node, derived_image, output_of
 
@@ -387,7 +388,8 @@ def test_hostile_results_are_refused_before_they_are_written(
 MEMORY = """
 import asyncio, resource, sys
 from pathlib import Path
-from bacalhau_jupyter.engines.base import InputMount, PluginOptions
+from bacalhau_jupyter.plugins.contract import InputMount
+from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.engines.docker.archive import Archive
 from bacalhau_jupyter.engines.docker.placement import Placement

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.engines.docker import cargo, ownership
 from bacalhau_jupyter.engines.docker import launch as launching
 from bacalhau_jupyter.engines.docker.daemon import Daemon
 from bacalhau_jupyter.engines.docker.placement import Placement, bind_mounts
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.docker.conftest import Node
 
 SECRET = "the-secret-of-the-host"

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.engines.docker.streams import _unchunked
 from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.plugins.options import PluginOptions
 from tests.engines.docker.conftest import Node
 
 ROOT = Path(__file__).parents[3]
 PROBE = """
 import asyncio, json, os, sys
 from pathlib import Path
-from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.engines.docker import DockerEngine
 
 async def main(directory, uid, groups):
@@ -124,7 +124,7 @@ async def test_a_missing_sdk_says_what_to_install(tmp_path: Path, monkeypatch: p
 def test_the_sdk_is_not_imported_before_the_engine_is_probed() -> None:
     code = (
         "import sys; import bacalhau_jupyter.engines.docker as d; from pathlib import Path;"
-        "from bacalhau_jupyter.engines.base import PluginOptions;"
+        "from bacalhau_jupyter.plugins.engine import PluginOptions;"
         "d.DockerEngine(PluginOptions(node_id='n', data_dir=Path('/tmp')));"
         "print(sorted({'docker', 'requests', 'urllib3'} & set(sys.modules)))"
     )
@@ -145,7 +145,7 @@ async def test_a_data_directory_that_can_not_be_written_is_told(docker_engine: s
 RUN_AS_USER = """
 import asyncio, os, shutil, sys
 from pathlib import Path
-from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.engines.docker import DockerEngine
 from tests.engines.docker.conftest import Node
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import EndReason, InputMount
 from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.models.errors import EngineError, IOFailure, ValidationError
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import NetworkConfig, NetworkType, Port
+from bacalhau_jupyter.plugins.contract import InputMount
+from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.docker.conftest import Node, derived_image, execution_of, output_of
 
 pytestmark = pytest.mark.usefixtures("no_leaks")

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import EndReason
 from bacalhau_jupyter.engines.docker import DockerEngine
-from bacalhau_jupyter.engines.logfile import read_frames
 from bacalhau_jupyter.models.errors import EngineError, IOFailure, NetworkFailure, ServiceUnavailable
+from bacalhau_jupyter.plugins.engine import EndReason
+from bacalhau_jupyter.plugins.logfile import read_frames
 from tests.engines.docker.conftest import Node, output_of
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -101,7 +101,7 @@ async def test_closing_leaves_the_task_alive_and_tells_who_waits(node: Node, bus
 NODE_THAT_DIES = """
 import asyncio, msgspec, sys
 from pathlib import Path
-from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.engines.docker import DockerEngine
 from tests.engines.docker.conftest import Node
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost, Position
-from bacalhau_jupyter.engines.logfile import STDERR, STDOUT, STREAM_LIMIT, LogWriter, read_frames
 from bacalhau_jupyter.lib.times import parse_rfc3339
+from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT, STREAM_LIMIT, LogWriter, read_frames
 
 STAMP = "2026-11-21T21:23:10.494587496Z"
 

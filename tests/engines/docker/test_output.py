@@ -14,7 +14,7 @@ from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.engines.docker.checkpoints import Checkpoint
 from bacalhau_jupyter.engines.docker.follower import Follower
 from bacalhau_jupyter.engines.docker.logs import LogCopier, Position
-from bacalhau_jupyter.engines.logfile import END, STDERR, STDOUT, read_frames
+from bacalhau_jupyter.plugins.logfile import END, STDERR, STDOUT, read_frames
 from tests.engines.docker.conftest import Node
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("no_leaks")]

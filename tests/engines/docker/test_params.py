@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import RunRequest
 from bacalhau_jupyter.engines.docker.devices import gpu_options
 from bacalhau_jupyter.engines.docker.params import container_config, container_name, docker_params, task_of
 from bacalhau_jupyter.models.errors import BadRequest, EngineError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.resources import GPU, Resources
 from bacalhau_jupyter.models.spec import NetworkConfig, NetworkType
+from bacalhau_jupyter.plugins.engine import RunRequest
 from tests.engines.docker.conftest import execution_of
 
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.engines import logfile
-from bacalhau_jupyter.engines.base import InputMount, Outcome, OutputMount, PluginOptions, RunRequest
 from bacalhau_jupyter.engines.process import ProcessEngine
 from bacalhau_jupyter.engines.process.launch import Tier
 from bacalhau_jupyter.engines.process.tiers import Bubblewrap, Restricted
@@ -31,6 +29,10 @@ from bacalhau_jupyter.models.spec import (
     SpecConfig,
     Task,
 )
+from bacalhau_jupyter.plugins import logfile
+from bacalhau_jupyter.plugins.contract import InputMount, OutputMount
+from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
 
 TIERS: dict[str, type[Bubblewrap] | type[Restricted]] = {"bubblewrap": Bubblewrap, "restricted": Restricted}
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")

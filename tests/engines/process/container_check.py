@@ -34,7 +34,7 @@ DEBIAN_PYTHON = (3, 11)
 _PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
 _TIERS = """
 import asyncio, pathlib, sys, tempfile
-from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.engines.process import ProcessEngine
 
 async def main():

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bacalhau_jupyter.engines.base import EndReason, InputMount
 from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.plugins.contract import InputMount
+from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.attackers import assert_only_unconfined, attacker, unconfined
 from tests.engines.process.bench import SYSTEM_PYTHON, Bench, until
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import EndReason
 from bacalhau_jupyter.engines.process import bids, view
 from bacalhau_jupyter.engines.process.environments import Environments, Forbidden, Registered, Registry, check
 from bacalhau_jupyter.engines.process.environments.check import Place
 from bacalhau_jupyter.engines.process.params import PythonReference
 from bacalhau_jupyter.engines.process.tiers import Bubblewrap
 from bacalhau_jupyter.models.errors import BadRequest, EngineError
+from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.attackers import attacker, unconfined
 from tests.engines.process.bench import Bench, Result
 from tests.engines.process.pythons import SITE, make_python, open_way

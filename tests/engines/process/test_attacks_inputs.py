@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.engines.process import spawn, staging
 from bacalhau_jupyter.engines.process.launch import Launch
 from bacalhau_jupyter.engines.process.state import State
@@ -24,6 +23,7 @@ from bacalhau_jupyter.engines.process.view import Mount, lay_out
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.process.bench import Bench, make_execution
 
 SECRET = "the-secret-of-the-host"

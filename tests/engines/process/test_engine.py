@@ -16,8 +16,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bacalhau_jupyter.engines import logfile
-from bacalhau_jupyter.engines.base import EndReason, InputMount
 from bacalhau_jupyter.engines.process import ProcessEngine, frames, host
 from bacalhau_jupyter.engines.process.tiers import Restricted
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
@@ -31,6 +29,9 @@ from bacalhau_jupyter.models.spec import (
     SpecConfig,
     replace,
 )
+from bacalhau_jupyter.plugins import logfile
+from bacalhau_jupyter.plugins.contract import InputMount
+from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.bench import SYSTEM_PYTHON, Bench, all_frames, make_execution, own_python, until
 
 ROOT = os.geteuid() == 0
@@ -399,7 +400,7 @@ NODE = """
 import asyncio, os, pickle, sys
 sys.path.insert(0, sys.argv[1])
 from tests.engines.process.bench import TIERS
-from bacalhau_jupyter.engines.base import PluginOptions
+from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.engines.process import ProcessEngine
 
 async def main():

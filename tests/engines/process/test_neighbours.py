@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.engines.process.tiers import Restricted
 from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.process.attackers import ON_A_PROCESS, assert_only_unconfined, attacker, unconfined
 from tests.engines.process.bench import Bench
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.engines.process import ProcessEngine
+from bacalhau_jupyter.plugins.options import PluginOptions
 from tests.engines.process import container_check
 from tests.services.common import ServiceUnavailableError
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.engines.process import ProcessEngine
 from bacalhau_jupyter.engines.process.tiers import TIERS, chosen_tiers
 from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.plugins.options import PluginOptions
 
 
 def engine(tmp_path: Path, tiers: list[str] | None) -> ProcessEngine:

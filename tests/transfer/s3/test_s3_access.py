@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Forbidden
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.publishers.s3 import S3Publisher
-from bacalhau_jupyter.sources.base import FetchRequest
 from bacalhau_jupyter.sources.s3 import S3Source
 from bacalhau_jupyter.transfer.core.reach import Reach
 from bacalhau_jupyter.transfer.s3.access import S3Access

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from bacalhau_jupyter.engines.base import PluginOptions
 from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.environments.check import NotShown
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden
@@ -16,10 +15,11 @@ from bacalhau_jupyter.models.environments import (
     RegisteredEnvironment,
 )
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
+from bacalhau_jupyter.plugins.options import PluginOptions
 
 
 class Environments:
-    """Implements `engines.base.Environments`.
+    """Implements `plugins.engine.Environments`.
 
     Parameters
     ----------

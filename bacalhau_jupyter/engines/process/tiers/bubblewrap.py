@@ -13,7 +13,6 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.engines.process import confine, host, seccomp, staging
 from bacalhau_jupyter.engines.process.launch import (
     INPUTS,
@@ -27,6 +26,7 @@ from bacalhau_jupyter.engines.process.launch import (
 from bacalhau_jupyter.engines.process.tiers import accounts, shown, sockets
 from bacalhau_jupyter.engines.process.view import Mount, Pin, TooManyEntries, lay_out
 from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.plugins.contract import InputMount
 
 JOB_DIRECTORY = "/job"
 HOME = "/tmp"

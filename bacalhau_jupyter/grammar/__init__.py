@@ -6,9 +6,9 @@ Commands return `Table`, `Record`, `Text` or what the session returns for a fini
 from __future__ import annotations
 
 # Each of these modules adds its verbs to the root when it is imported.
-from bacalhau_jupyter.cli.grammar import configuration, docker, jobs, nodes, notebooks
-from bacalhau_jupyter.cli.grammar.root import Group, bacalhau
-from bacalhau_jupyter.cli.grammar.specs import read_spec, spec_of, submit
+from bacalhau_jupyter.grammar import configuration, docker, jobs, nodes, notebooks
+from bacalhau_jupyter.grammar.root import Group, bacalhau
+from bacalhau_jupyter.grammar.specs import read_spec, spec_of, submit
 
 __all__ = [
     "Group",

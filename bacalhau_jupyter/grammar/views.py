@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bacalhau_jupyter.cli.grammar.output import Record, Table
+from bacalhau_jupyter.grammar.output import Record, Table
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.execution import Execution

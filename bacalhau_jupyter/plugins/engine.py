@@ -8,14 +8,11 @@ idempotent, so a restarted node asks the same questions again.
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from bacalhau_jupyter.engines.logfile import STREAM_LIMIT
-from bacalhau_jupyter.lib.beneath import FileId
-from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.models.environments import (
     KnownEnvironment,
     PythonDescription,
@@ -24,66 +21,15 @@ from bacalhau_jupyter.models.environments import (
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.transfer.core.files import Progress as Progress
-from bacalhau_jupyter.transfer.core.files import no_progress as no_progress
-
-
-@dataclass(frozen=True)
-class Availability:
-    """Whether an engine, source or publisher can work on this node.
-
-    ``runtime`` names what does the work ("Docker Engine 27.1", "bubblewrap 0.11.0"); ``problem`` is one
-    sentence saying why it can't (shown in node info and in bid rejections); ``may_change`` says that asking again
-    may help.
-    """
-
-    available: bool
-    runtime: str = ""
-    problem: str = ""
-    may_change: bool = False
-
-
-@dataclass(frozen=True)
-class Bid:
-    """Whether this node would run an execution; a rejection's reason starts "this node …"."""
-
-    accepted: bool
-    reason: str = ""
-
-
-ACCEPTED = Bid(accepted=True)
-
-
-@dataclass(frozen=True)
-class InputMount:
-    """An input on this host's disk and where the task sees it (absolute ``target``).
-
-    Attributes
-    ----------
-    identity
-        Which bytes these are (`sources.base.IdentifyingSource`), where the source knows better than when it was asked.
-    checked
-        Which object (device, inode) was found at ``path``, a real path without links; engines mount this one or
-        nothing. None: nobody has looked yet.
-    jobs_write
-        Whether some job of this node may write to the path, or to a directory above it.
-    """
-
-    path: Path
-    target: str
-    read_only: bool = True
-    identity: str = ""
-    checked: FileId | None = field(default=None, compare=False)
-    jobs_write: bool = field(default=False, compare=False)
-
-
-@dataclass(frozen=True)
-class OutputMount:
-    """A result directory on this host's disk and where the task writes it (absolute ``target``)."""
-
-    name: str
-    path: Path
-    target: str
+from bacalhau_jupyter.plugins.contract import (
+    Availability,
+    Bid,
+    InputMount,
+    OutputMount,
+    Progress,
+    no_progress,
+)
+from bacalhau_jupyter.plugins.logfile import STREAM_LIMIT
 
 
 @dataclass(frozen=True)
@@ -101,7 +47,7 @@ class RunRequest:
     directory
         Private directory of this execution (0700) for the engine's own files.
     log_path
-        Where stdout/stderr frames go (`engines.logfile`).
+        Where stdout/stderr frames go (`plugins.logfile`).
     timeout_s
         Seconds the task may run, or None. The compute node enforces it too; an engine whose work survives
         the node (process) must enforce it itself.
@@ -248,65 +194,3 @@ class KeepsEnvironments(Protocol):
     def environments(self) -> Environments:
         """What it keeps of them."""
         ...
-
-
-class UploadLinks(Protocol):
-    """Where a publisher without credentials of its own may upload to; the orchestrator signs."""
-
-    async def problem(self) -> str:
-        """Say, in one sentence, why the orchestrator signs nothing; empty when it does, or nobody can tell yet."""
-        ...
-
-    async def link(self, job_id: str, execution_id: str) -> str:
-        """Return a link that takes the archive of an execution by PUT.
-
-        Raises
-        ------
-        BacalhauError
-            The orchestrator refuses, or can't be reached.
-        """
-        ...
-
-
-async def _none_known() -> Collection[str]:
-    return ()
-
-
-def _never(path: Path) -> bool:
-    return False
-
-
-@dataclass(frozen=True)
-class PluginOptions:
-    """What the node hands to every engine, source and publisher it creates.
-
-    Attributes
-    ----------
-    node_id
-        This compute node.
-    data_dir
-        The compute node's directory (absolute).
-    settings
-        Looks up a configuration key by its official name (``"Compute.AllowListedLocalPaths"``).
-    hidden
-        Paths no job may ever see (repo directory, keys).
-    upload_links
-        The orchestrator's managed bucket; None where there is no asking for it.
-    writable
-        Whether the configuration lets jobs write at a real path of this host.
-    stored
-        Returns the file behind a link that this node signed, None for any other URL. May block; raises BacalhauError
-        for a link whose time is over.
-    unfinished
-        Tells the IDs of executions whose job is not over, as far as this node can know.
-    """
-
-    node_id: str
-    data_dir: Path
-    settings: Callable[[str], Any] = lambda key: None
-    hidden: tuple[Path, ...] = ()
-    clock: Clock = field(default_factory=SystemClock)
-    upload_links: UploadLinks | None = None
-    writable: Callable[[Path], bool] = _never
-    stored: Callable[[str], Path | None] = lambda url: None
-    unfinished: Callable[[], Awaitable[Collection[str]]] = _none_known

@@ -10,9 +10,9 @@ from typing import Any
 import click
 import yaml
 
-from bacalhau_jupyter.cli.grammar.output import Record, Text
-from bacalhau_jupyter.cli.grammar.root import client
-from bacalhau_jupyter.cli.grammar.session import current
+from bacalhau_jupyter.grammar.output import Record, Text
+from bacalhau_jupyter.grammar.root import client
+from bacalhau_jupyter.grammar.session import current
 from bacalhau_jupyter.models.codec import convert, to_plain
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.job import Job as JobModel

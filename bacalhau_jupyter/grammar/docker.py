@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from bacalhau_jupyter.cli.grammar.options import job_options, spec_options, wait_options
-from bacalhau_jupyter.cli.grammar.root import bacalhau, client
-from bacalhau_jupyter.cli.grammar.specs import submit
+from bacalhau_jupyter.grammar.options import job_options, spec_options, wait_options
+from bacalhau_jupyter.grammar.root import bacalhau, client
+from bacalhau_jupyter.grammar.specs import submit
 
 
 @bacalhau.group()

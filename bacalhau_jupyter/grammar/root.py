@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bacalhau_jupyter.cli.grammar.session import current
+from bacalhau_jupyter.grammar.session import current
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client

@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from bacalhau_jupyter.cli.grammar.options import namespace_option, print_options, wait_options
-from bacalhau_jupyter.cli.grammar.output import Result, Text
-from bacalhau_jupyter.cli.grammar.root import bacalhau, client
-from bacalhau_jupyter.cli.grammar.session import current
-from bacalhau_jupyter.cli.grammar.specs import read_file, read_spec, read_stdin, submit
-from bacalhau_jupyter.cli.grammar.views import executions_table, history_table, job_record, jobs_table
 from bacalhau_jupyter.client.result_sources import NO_DOWNLOADER, NoDownloader
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.keys import KEYS
 from bacalhau_jupyter.config.parsing import parse_value
+from bacalhau_jupyter.grammar.options import namespace_option, print_options, wait_options
+from bacalhau_jupyter.grammar.output import Result, Text
+from bacalhau_jupyter.grammar.root import bacalhau, client
+from bacalhau_jupyter.grammar.session import current
+from bacalhau_jupyter.grammar.specs import read_file, read_spec, read_stdin, submit
+from bacalhau_jupyter.grammar.views import executions_table, history_table, job_record, jobs_table
 from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.logfile import END, STDERR, STDOUT, LogWriter, read_frames, survey
+from bacalhau_jupyter.plugins.logfile import END, STDERR, STDOUT, LogWriter, read_frames, survey
 
 
 def written(path: Path) -> list[tuple[int, bytes]]:

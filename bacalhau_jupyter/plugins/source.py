@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from bacalhau_jupyter.engines.base import Availability, Bid, InputMount, Progress, no_progress
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.plugins.contract import Availability, Bid, InputMount, Progress, no_progress
 
 __all__ = [
     "Availability",

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines import registry
-from bacalhau_jupyter.engines.base import PluginOptions
-from bacalhau_jupyter.engines.registry import (
+from bacalhau_jupyter.plugins import registry
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.registry import (
     BUILT_IN,
     ENGINES,
     PUBLISHERS,

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from bacalhau_jupyter.engines.base import Availability, Bid, InputMount, Progress, no_progress
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.node import DiskUsage
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.archive.gathering import MAX_NAME, Gathering, LeftOut
+from bacalhau_jupyter.plugins.contract import Availability, Bid, InputMount, Progress, no_progress
+from bacalhau_jupyter.transfer.core.gathering import MAX_NAME, Gathering, LeftOut
 from bacalhau_jupyter.transfer.core.job_view import JobView
 
 __all__ = ["Availability", "Bid", "KeepingPublisher", "PublishRequest", "Publisher"]

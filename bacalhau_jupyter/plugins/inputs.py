@@ -10,9 +10,9 @@ import stat
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bacalhau_jupyter.engines.base import InputMount
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
+from bacalhau_jupyter.plugins.contract import InputMount
 
 
 def open_input(mount: InputMount, component: str, flags: int = beneath.O_PATH) -> int:

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from bacalhau_jupyter.cli.grammar.options import job_options, spec_options, wait_options
-from bacalhau_jupyter.cli.grammar.output import Record, Text
-from bacalhau_jupyter.cli.grammar.root import bacalhau, client
-from bacalhau_jupyter.cli.grammar.session import current
-from bacalhau_jupyter.cli.grammar.specs import read_file, spec_of
+from bacalhau_jupyter.grammar.options import job_options, spec_options, wait_options
+from bacalhau_jupyter.grammar.output import Record, Text
+from bacalhau_jupyter.grammar.root import bacalhau, client
+from bacalhau_jupyter.grammar.session import current
+from bacalhau_jupyter.grammar.specs import read_file, spec_of
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 
 

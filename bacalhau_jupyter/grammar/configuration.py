@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from bacalhau_jupyter.cli.grammar.options import print_options
-from bacalhau_jupyter.cli.grammar.output import Result, Table
-from bacalhau_jupyter.cli.grammar.root import bacalhau
+from bacalhau_jupyter.grammar.options import print_options
+from bacalhau_jupyter.grammar.output import Result, Table
+from bacalhau_jupyter.grammar.root import bacalhau
 
 
 @bacalhau.group()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.transfer.archive.gathering import MAX_NAME, Gathering
+from bacalhau_jupyter.transfer.core.gathering import MAX_NAME, Gathering
 from bacalhau_jupyter.transfer.core.job_view import JobView
 from bacalhau_jupyter.transfer.core.readers import EntryKind
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from bacalhau_jupyter.cli.grammar.output import FORMATS, Show
+from bacalhau_jupyter.grammar.output import FORMATS, Show
 from bacalhau_jupyter.models.errors import BadRequest
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from bacalhau_jupyter.engines.base import Engine, PluginOptions
+from bacalhau_jupyter.plugins.engine import Engine
+from bacalhau_jupyter.plugins.options import PluginOptions
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.publishers.base import Publisher
-    from bacalhau_jupyter.sources.base import Source
+    from bacalhau_jupyter.plugins.publisher import Publisher
+    from bacalhau_jupyter.plugins.source import Source
 
 ENGINES = "bacalhau_jupyter.engines"
 SOURCES = "bacalhau_jupyter.sources"

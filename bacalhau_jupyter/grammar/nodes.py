@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from bacalhau_jupyter.cli.grammar.options import print_options
-from bacalhau_jupyter.cli.grammar.output import Record, Result, Table
-from bacalhau_jupyter.cli.grammar.root import bacalhau, client
-from bacalhau_jupyter.cli.grammar.views import nodes_table
+from bacalhau_jupyter.grammar.options import print_options
+from bacalhau_jupyter.grammar.output import Record, Result, Table
+from bacalhau_jupyter.grammar.root import bacalhau, client
+from bacalhau_jupyter.grammar.views import nodes_table
 from bacalhau_jupyter.models.errors import BacalhauError
 
 
@@ -100,7 +100,7 @@ def agent_config(**show: Any) -> Result:
 @print_options
 def version(**show: Any) -> Result:
     """Show the versions of client and server."""
-    from bacalhau_jupyter import __version__
+    from bacalhau_jupyter._version import __version__
 
     try:
         server = client().call(lambda api: api.agent_version()).git_version

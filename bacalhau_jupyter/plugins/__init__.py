@@ -1,0 +1,1 @@
+"""What engines, sources and publishers have in common: their contract, options, registry and log file."""

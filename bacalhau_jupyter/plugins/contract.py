@@ -1,0 +1,69 @@
+"""What engines, sources and publishers answer and are given: availability, bids, mounts, progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bacalhau_jupyter.lib.beneath import FileId
+from bacalhau_jupyter.transfer.core.files import Progress as Progress
+from bacalhau_jupyter.transfer.core.files import no_progress as no_progress
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether an engine, source or publisher can work on this node.
+
+    ``runtime`` names what does the work ("Docker Engine 27.1", "bubblewrap 0.11.0"); ``problem`` is one
+    sentence saying why it can't (shown in node info and in bid rejections); ``may_change`` says that asking again
+    may help.
+    """
+
+    available: bool
+    runtime: str = ""
+    problem: str = ""
+    may_change: bool = False
+
+
+@dataclass(frozen=True)
+class Bid:
+    """Whether this node would run an execution; a rejection's reason starts "this node …"."""
+
+    accepted: bool
+    reason: str = ""
+
+
+ACCEPTED = Bid(accepted=True)
+
+
+@dataclass(frozen=True)
+class InputMount:
+    """An input on this host's disk and where the task sees it (absolute ``target``).
+
+    Attributes
+    ----------
+    identity
+        Which bytes these are (`plugins.source.IdentifyingSource`), where the source knows better than when it
+        was asked.
+    checked
+        Which object (device, inode) was found at ``path``, a real path without links; engines mount this one or
+        nothing. None: nobody has looked yet.
+    jobs_write
+        Whether some job of this node may write to the path, or to a directory above it.
+    """
+
+    path: Path
+    target: str
+    read_only: bool = True
+    identity: str = ""
+    checked: FileId | None = field(default=None, compare=False)
+    jobs_write: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class OutputMount:
+    """A result directory on this host's disk and where the task writes it (absolute ``target``)."""
+
+    name: str
+    path: Path
+    target: str

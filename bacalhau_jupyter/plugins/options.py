@@ -1,0 +1,72 @@
+"""What the node hands to every engine, source and publisher that it creates."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from bacalhau_jupyter.lib.clock import Clock, SystemClock
+
+
+class UploadLinks(Protocol):
+    """Where a publisher without credentials of its own may upload to; the orchestrator signs."""
+
+    async def problem(self) -> str:
+        """Say, in one sentence, why the orchestrator signs nothing; empty when it does, or nobody can tell yet."""
+        ...
+
+    async def link(self, job_id: str, execution_id: str) -> str:
+        """Return a link that takes the archive of an execution by PUT.
+
+        Raises
+        ------
+        BacalhauError
+            The orchestrator refuses, or can't be reached.
+        """
+        ...
+
+
+async def _none_known() -> Collection[str]:
+    return ()
+
+
+def _never(path: Path) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class PluginOptions:
+    """What the node hands to every engine, source and publisher it creates.
+
+    Attributes
+    ----------
+    node_id
+        This compute node.
+    data_dir
+        The compute node's directory (absolute).
+    settings
+        Looks up a configuration key by its official name (``"Compute.AllowListedLocalPaths"``).
+    hidden
+        Paths no job may ever see (repo directory, keys).
+    upload_links
+        The orchestrator's managed bucket; None where there is no asking for it.
+    writable
+        Whether the configuration lets jobs write at a real path of this host.
+    stored
+        Returns the file behind a link that this node signed, None for any other URL. May block; raises BacalhauError
+        for a link whose time is over.
+    unfinished
+        Tells the IDs of executions whose job is not over, as far as this node can know.
+    """
+
+    node_id: str
+    data_dir: Path
+    settings: Callable[[str], Any] = lambda key: None
+    hidden: tuple[Path, ...] = ()
+    clock: Clock = field(default_factory=SystemClock)
+    upload_links: UploadLinks | None = None
+    writable: Callable[[Path], bool] = _never
+    stored: Callable[[str], Path | None] = lambda url: None
+    unfinished: Callable[[], Awaitable[Collection[str]]] = _none_known
