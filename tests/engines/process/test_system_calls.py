@@ -221,15 +221,15 @@ HEADER = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 
 
 def calls_of_the_page() -> dict[str, list[str]]:
-    """Return the calls of each list: the first column of its table, or all of a list's words."""
+    """Return the calls of each list; an item that begins with calls explains them after the colon."""
     sections = re.split(r"^### ", PAGE.read_text(), flags=re.MULTILINE)[1:]
-    found = {}
+    calls = {}
     for section in sections:
         title, _, text = section.partition("\n")
-        text = text.partition("\n## ")[0]
-        rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("|")]
-        found[title] = re.findall(r"`([a-z_0-9]+)`", "\n".join(rows) if rows else text)
-    return found
+        items = re.split(r"^\* ", text.partition("\n## ")[0], flags=re.MULTILINE)
+        texts = [item.partition(":")[0] if item.startswith("`") else item for item in items]
+        calls[title] = re.findall(r"`([a-z_0-9]+)`", "\n".join(texts))
+    return calls
 
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not beside the tests")
@@ -238,7 +238,7 @@ def test_the_page_names_each_call_once_and_as_the_code_does() -> None:
     everything = [name for names in page.values() for name in names]
     assert sorted(everything) == sorted(set(everything))
     for title, expected in LISTS.items():
-        (names,) = [names for found, names in page.items() if found.startswith(title)]
+        (names,) = [names for heading, names in page.items() if heading.startswith(title)]
         assert set(names) == expected, title
     assert set(syscalls.NUMBERS) == {name for names in LISTS.values() for name in names}
     if HEADER.exists():
