@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from bacalhau_jupyter.client.inline import inline
-from bacalhau_jupyter.client.references import Referable, ResultPart
+from bacalhau_jupyter.client.options import DEFAULT_OPTIONS, OUTPUTS, Input, JobKeywords, JobOptions
+from bacalhau_jupyter.client.submission import QUEUE_TIMEOUT_S
 from bacalhau_jupyter.client.uri import parse_input, parse_output, parse_publisher, s3_params
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.job import Job, JobType
@@ -16,20 +17,17 @@ from bacalhau_jupyter.models.spec import (
     NetworkConfig,
     NetworkType,
     ResourcesConfig,
-    ResultPath,
     SpecConfig,
     Task,
     Timeouts,
-    replace,
 )
-
-QUEUE_TIMEOUT_S = 24 * 3600
-"""Seconds a job of ours may wait for room (official clients fail at once, as they always did)."""
 
 __all__ = [
     "OUTPUTS",
     "QUEUE_TIMEOUT_S",
+    "JobOptions",
     "docker",
+    "docker_engine",
     "inline",
     "ipfs",
     "job_of",
@@ -39,9 +37,6 @@ __all__ = [
     "s3",
     "url",
 ]
-
-OUTPUTS = ResultPath(name="outputs", path="/outputs")
-"""What every job of ours brings back."""
 
 
 def url(address: str, to: str = "/inputs") -> InputSource:
@@ -109,7 +104,7 @@ def docker(
     *,
     entrypoint: Sequence[str] = (),
     workdir: str = "",
-    **options: Any,
+    **options: Unpack[JobKeywords],
 ) -> Job:
     """Build a job that runs ``command`` in a container.
 
@@ -122,20 +117,32 @@ def docker(
     entrypoint, workdir
         Override the image's own.
     **options
-        See `job_of`.
+        The fields of `JobOptions`.
     """
-    parameters = ["sh", "-c", command] if isinstance(command, str) else list(command)
+    engine = docker_engine(image, command, entrypoint=entrypoint, workdir=workdir)
+    return job_of(engine, JobOptions(**options))
+
+
+def docker_engine(
+    image: str, command: str | Sequence[str] = (), *, entrypoint: Sequence[str] = (), workdir: str = ""
+) -> SpecConfig:
+    """Return the engine's part of the job that `docker` builds."""
     params: dict[str, Any] = {"Image": image}
     if entrypoint:
         params["Entrypoint"] = list(entrypoint)
-    if parameters and command:
-        params["Parameters"] = parameters
+    if command:
+        params["Parameters"] = ["sh", "-c", command] if isinstance(command, str) else list(command)
     if workdir:
         params["WorkingDirectory"] = workdir
-    return job_of(SpecConfig(type="docker", params=params), **options)
+    return SpecConfig(type="docker", params=params)
 
 
-def process(command: str | Sequence[str], *, python: Mapping[str, Any] | None = None, **options: Any) -> Job:
+def process(
+    command: str | Sequence[str],
+    *,
+    python: Mapping[str, Any] | None = None,
+    **options: Unpack[JobKeywords],
+) -> Job:
     """Build a job that runs ``command`` confined on the node's own file tree; a string is run by ``sh -c``.
 
     Parameters
@@ -145,91 +152,65 @@ def process(command: str | Sequence[str], *, python: Mapping[str, Any] | None = 
     python
         A Python environment that the job sees besides: what `Client.environment` returned.
     **options
-        See `job_of`.
+        The fields of `JobOptions`.
     """
     params: dict[str, Any] = {"Command": ["sh", "-c", command] if isinstance(command, str) else list(command)}
     if python:
         params["Python"] = dict(python)
-    return job_of(SpecConfig(type="process", params=params), **options)
+    return job_of(SpecConfig(type="process", params=params), JobOptions(**options))
 
 
-def job_of(
-    engine: SpecConfig,
-    *,
-    inputs: Sequence[InputSource | Referable | ResultPart | str] = (),
-    outputs: Sequence[ResultPath | str] = (OUTPUTS,),
-    publisher: SpecConfig | str | None = None,
-    env: Mapping[str, str] | None = None,
-    cpu: str | float = "",
-    memory: str = "",
-    disk: str = "",
-    gpu: str | int = "",
-    network: str = "",
-    domains: Sequence[str] = (),
-    timeout: int = 0,
-    queue_timeout: int = QUEUE_TIMEOUT_S,
-    name: str = "",
-    namespace: str = "",
-    labels: Mapping[str, str] | None = None,
-    constraints: str = "",
-    priority: int = 0,
-    count: int = 1,
-    task_name: str = "main",
-    target: str = "any",
-) -> Job:
+def job_of(engine: SpecConfig, options: JobOptions = DEFAULT_OPTIONS) -> Job:
     """Build a batch job (``target="all"``: an ops job) around an engine spec.
 
-    An input is a short form as ``-i`` takes it, an `InputSource`, or another job's result or a part of it.
-    Results are published to the node (``local``) unless ``publisher`` says otherwise; ``timeout`` and
-    ``queue_timeout`` are seconds; resources are written as Bacalhau writes them (``500m``, ``4gb``).
+    Raises
+    ------
+    BacalhauError
+        An option is not valid, or an input can't be used.
     """
     from bacalhau_jupyter.models.selector import parse_selector
 
-    paths = [parse_output(item) if isinstance(item, str) else item for item in outputs]
-    if publisher is None:
-        publisher = local() if paths else SpecConfig()
+    paths = [parse_output(item) if isinstance(item, str) else item for item in options.outputs]
     task = Task(
-        name=task_name,
+        name=options.task_name,
         engine=engine,
-        publisher=parse_publisher(publisher) if isinstance(publisher, str) else publisher,
-        env=dict(env or {}),
-        input_sources=[source for item in inputs for source in _sources(item)],
+        publisher=_publisher(options.publisher, has_outputs=bool(paths)),
+        env=dict(options.env or {}),
+        input_sources=[source for item in options.inputs for source in _sources(item)],
         result_paths=paths,
-        resources=ResourcesConfig(cpu=str(cpu), memory=memory, disk=disk, gpu=str(gpu)),
-        network=NetworkConfig(type=_network(network), domains=list(domains)),
+        resources=ResourcesConfig(
+            cpu=str(options.cpu), memory=options.memory, disk=options.disk, gpu=str(options.gpu)
+        ),
+        network=NetworkConfig(type=_network(options.network), domains=list(options.domains)),
         # Official validation wants the queue's time within the total.
-        timeouts=Timeouts(total_timeout=timeout, queue_timeout=min(queue_timeout, timeout or queue_timeout)),
+        timeouts=Timeouts(
+            total_timeout=options.timeout,
+            queue_timeout=min(options.queue_timeout, options.timeout or options.queue_timeout),
+        ),
     )
-    ops = target == "all"
+    ops = options.target == "all"
     return Job(
-        name=name,
-        namespace=namespace,
+        name=options.name,
+        namespace=options.namespace,
         type=JobType.OPS if ops else JobType.BATCH,
-        priority=priority,
-        count=0 if ops else count,
-        constraints=parse_selector(constraints) if constraints else [],
-        labels=dict(labels or {}),
+        priority=options.priority,
+        count=0 if ops else options.count,
+        constraints=parse_selector(options.constraints) if options.constraints else [],
+        labels=dict(options.labels or {}),
         tasks=[task],
     )
 
 
-def _sources(item: InputSource | Referable | ResultPart | str) -> list[InputSource]:
+def _publisher(publisher: SpecConfig | str | None, *, has_outputs: bool) -> SpecConfig:
+    if publisher is None:
+        return local() if has_outputs else SpecConfig()
+    return parse_publisher(publisher) if isinstance(publisher, str) else publisher
+
+
+def _sources(item: Input) -> Sequence[InputSource]:
     if isinstance(item, str):
         return [parse_input(item)]
     return [item] if isinstance(item, InputSource) else item.as_inputs()
-
-
-def without_default_queue_timeout(job: Job) -> Job:
-    """Return the job with the server's own queue time-out where nobody asked for another than our default."""
-    return replace(
-        job,
-        tasks=[
-            replace(task, timeouts=replace(task.timeouts, queue_timeout=0))
-            if task.timeouts.queue_timeout == QUEUE_TIMEOUT_S
-            else task
-            for task in job.tasks
-        ],
-    )
 
 
 def _network(text: str) -> NetworkType:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import threading
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,11 +13,11 @@ from bacalhau_jupyter.client.api import AsyncAPI
 from bacalhau_jupyter.client.environments import Described, RegisteredEnvironments
 from bacalhau_jupyter.client.job import Job
 from bacalhau_jupyter.client.portal import Portal, shared_portal
+from bacalhau_jupyter.client.submission import submit_once, suited_to
 from bacalhau_jupyter.models.api import PutJobResponse
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.node import NodeInfo, NodeState
-from bacalhau_jupyter.models.spec import replace
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -27,14 +26,6 @@ if TYPE_CHECKING:
     from bacalhau_jupyter.config.repo import Repo
 
 T = TypeVar("T")
-
-SUBMISSION = "jupyter.org/bacalhau-submission"
-"""Meta key with which a submission whose answer was lost is found again, instead of being made twice."""
-
-_SEARCHED = 100
-
-EVENTS = "events"
-"""The feature by which a node of ours is told from an official one."""
 
 
 class Client:
@@ -273,39 +264,20 @@ class Client:
     async def asubmit(self, model: JobModel, *, force: bool = False) -> PutJobResponse:
         """Submit a job on the portal's loop, once, whatever happens to the connection.
 
-        The same *name* submitted twice is one job. Without a name a lost answer leaves open whether the node
-        has taken the job: it is looked for under its submission mark before it is sent again.
+        The same *name* submitted twice is one job; for a job without a name see `submit_once`.
         """
         model = await self._suited(model)
         if model.name:
             return await self.acall(lambda api: api.submit(model, force=force))
-        mark = str(uuid.uuid4())
-        marked = replace(model, meta={**model.meta, SUBMISSION: mark})
-        api = self.api_now()
-        try:
-            return await api.submit(marked, force=force)
-        except NetworkFailure:
-            if self._url is not None:
-                raise
-            api = await self.reconnect(api)
-        recent = await api.list_jobs(
-            namespace=model.namespace, limit=_SEARCHED, order_by="created_at", reverse=True
-        )
-        found = next((job for job in recent.items if job.meta.get(SUBMISSION) == mark), None)
-        return PutJobResponse(job_id=found.id) if found else await api.submit(marked, force=force)
+        reconnect = None if self._url is not None else self.reconnect
+        return await submit_once(self.api_now(), model, force=force, reconnect=reconnect)
 
     async def _suited(self, model: JobModel) -> JobModel:
-        """Leave our default queue time-out out of what goes to an official cluster.
-
-        There a job that failed on every node waits for another node until that time has passed.
-        """
-        from bacalhau_jupyter.client.build import without_default_queue_timeout
-
         if self.api_now().endpoint.embedded:
             return model
         if self._info is None:
             self._info = await self.acall(lambda api: api.agent_node())
-        return model if EVENTS in self._info.features else without_default_queue_timeout(model)
+        return suited_to(self._info, model)
 
     def job(self, job_id: str, *, namespace: str = "") -> Job:
         """Return the handle of an existing job by name, ID or unique ID prefix.

@@ -6,49 +6,40 @@ import asyncio
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bacalhau_jupyter.client.cluster import Cluster
+from bacalhau_jupyter.client.job_failure import JobFailed, raise_for_state
+from bacalhau_jupyter.client.portal import Portal
 from bacalhau_jupyter.client.progress import run_shown
 from bacalhau_jupyter.client.result_sources import open_sources
 from bacalhau_jupyter.client.result_tree import ResultTree
 from bacalhau_jupyter.client.results import JobResult, fresh_directory
 from bacalhau_jupyter.client.watch import Output, Transition, Update, watch
 from bacalhau_jupyter.lib.ids import short_id
+from bacalhau_jupyter.models.api import GetJobResponse
 from bacalhau_jupyter.models.errors import BacalhauError, TimedOut
-from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
+from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.history import JobHistory
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.job import JobState, JobStateType
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.core.files import Progress
 
-if TYPE_CHECKING:
-    from bacalhau_jupyter.client.client import Client
-    from bacalhau_jupyter.models.api import GetJobResponse
-
 _SLICE_S = 0.2
 
 STOP_REASON = "Stopped at user request"
 
 
-class JobFailed(BacalhauError):
-    """The job ended, but not well.
-
-    Attributes
-    ----------
-    result
-        What it left behind; None when nothing ran.
-    """
-
-    default_code = "JobFailed"
-
-    def __init__(self, message: str, *, result: JobResult | None = None, **kwargs: Any) -> None:
-        super().__init__(message, component="Job", **kwargs)
-        self.result = result
-
-
 class Job:
     """A submitted job. Blocking methods for cells and scripts; ``await job`` waits without blocking.
+
+    Parameters
+    ----------
+    client
+        Knows the job's cluster.
+    job_id
+        Full job ID.
 
     Attributes
     ----------
@@ -56,7 +47,7 @@ class Job:
         Full job ID.
     """
 
-    def __init__(self, client: Client, job_id: str) -> None:
+    def __init__(self, client: Cluster, job_id: str) -> None:
         self._client = client
         self.id = job_id
 
@@ -66,9 +57,14 @@ class Job:
         return short_id(self.id)
 
     @property
-    def client(self) -> Client:
+    def client(self) -> Cluster:
         """The client that knows this job's cluster."""
         return self._client
+
+    @property
+    def portal(self) -> Portal:
+        """The event loop thread on which this job is watched and its results are fetched."""
+        return self._client.portal
 
     # ---- what it is
 
@@ -269,55 +265,4 @@ class Job:
         return f"<Job {self.short_id}>"
 
 
-def raise_for_state(result: JobResult, *, check: bool) -> None:
-    """Raise `JobFailed` when the job did not end well.
-
-    Parameters
-    ----------
-    result
-        The result of a job that is over.
-    check
-        Whether a non-zero exit code counts as failure.
-    """
-    state = result.job.state
-    name = short_id(result.job.id)
-    if state.state_type is JobStateType.COMPLETED:
-        code = result.exit_code
-        if check and code:
-            raise JobFailed(
-                f"job {name} ended with exit code {code}",
-                hint=f"%bacalhau job logs {name} shows all it printed; --no-check lets the notebook go on",
-                result=result,
-            )
-        return
-    if state.state_type is JobStateType.STOPPED:
-        raise JobFailed(f"job {name} was stopped: {state.message or 'no reason given'}", result=result)
-    raise JobFailed(
-        f"job {name} failed: {_cause(result)}",
-        hint=_hint(result) or f"%bacalhau job history {name} shows every step",
-        result=result,
-    )
-
-
-def _cause(result: JobResult) -> str:
-    """The most telling sentence: an execution's own error before "not enough nodes"."""
-    for execution in reversed(result.executions):
-        # What was cancelled tells of the failure's consequence, not of its cause.
-        if execution.compute_state.state_type is ExecutionStateType.CANCELLED:
-            continue
-        if execution.is_discarded and execution.compute_state.message:
-            text = execution.compute_state.message
-            if text not in ("bid rejected", "execution failed", "Running"):
-                return text
-    return result.job.state.message or "no reason given"
-
-
-def _hint(result: JobResult) -> str:
-    for execution in reversed(result.executions):
-        hint = execution.compute_state.details.get("Hint", "")
-        if hint:
-            return hint
-    return result.job.state.details.get("Hint", "")
-
-
-__all__ = ["Job", "JobFailed", "JobResult", "Output", "Transition"]
+__all__ = ["STOP_REASON", "Job", "JobFailed", "JobResult", "Output", "Transition", "raise_for_state"]

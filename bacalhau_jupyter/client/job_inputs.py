@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from bacalhau_jupyter.client.job import Job
 from bacalhau_jupyter.client.references import ResultPart
 from bacalhau_jupyter.client.uri import DEFAULT_TARGET, JOB_SCHEME, split_input
 from bacalhau_jupyter.models.errors import BadRequest, Conflict
 from bacalhau_jupyter.models.spec import InputSource
 
-if TYPE_CHECKING:
-    from bacalhau_jupyter.client.client import Client
+
+class FindsJobs(Protocol):
+    """Finds a job by its name or ID; `Client` does."""
+
+    def job(self, job_id: str) -> Job:
+        """Return the handle of an existing job."""
+        ...
 
 
-def resolve_input(text: str, client: Callable[[], Client]) -> list[InputSource | str]:
+def resolve_input(text: str, client: Callable[[], FindsJobs]) -> list[InputSource | str]:
     """Turn ``job:ID[/path][:TARGET]`` into inputs; any other input stays as it is.
 
     Raises

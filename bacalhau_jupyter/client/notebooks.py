@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bacalhau_jupyter.client import build
+from bacalhau_jupyter.client.build import job_of
 from bacalhau_jupyter.client.environments import ToSpec
 from bacalhau_jupyter.client.inline import inline_files
 from bacalhau_jupyter.client.interpreters import joined, own_python, python_of
 from bacalhau_jupyter.client.notebook_files import copy_name
+from bacalhau_jupyter.client.options import DEFAULT_OPTIONS, JobOptions
+from bacalhau_jupyter.client.results import JobResult
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.node import NodeInfo
 from bacalhau_jupyter.models.spec import SpecConfig, replace
-
-if TYPE_CHECKING:
-    from bacalhau_jupyter.client.results import JobResult
 
 LABEL = "jupyter.org/notebook-job"
 """Label of every notebook job; its value tells which server collects the copy, or ``manual``."""
@@ -79,8 +79,9 @@ def notebook_job(
     environment: ToSpec = dict,
     image: str = "",
     argv: list[str] | None = None,
+    workdir: str = "",
     collector: str = "manual",
-    **options: Any,
+    options: JobOptions = DEFAULT_OPTIONS,
 ) -> Job:
     """Build the job that runs a (prepared) notebook.
 
@@ -100,10 +101,12 @@ def notebook_job(
         Container image to run it in instead.
     argv
         The kernel's command on this machine; None for this Python's own ipykernel.
+    workdir
+        Working directory inside the job.
     collector
         Who fetches the copy when the job is over.
-    **options
-        See `client.build.job_of`.
+    options
+        What shapes the job besides.
 
     Raises
     ------
@@ -112,7 +115,6 @@ def notebook_job(
     """
     engine = "docker" if image else "process"
     run: dict[str, Any] = {"copy": copy_name(path)}
-    workdir = str(options.pop("workdir", ""))
     if image:
         runner = f"{_KIT['docker']}/notebook_runner.py"
         params: dict[str, Any] = {
@@ -121,7 +123,7 @@ def notebook_job(
             "WorkingDirectory": workdir or "/",
         }
     else:
-        _check_process(node, shares_machine=shares_machine, gpu=str(options.get("gpu", "")))
+        _check_process(node, shares_machine=shares_machine, asks_gpu=options.asks_gpu)
         params, run["kernel"] = _own_environment(argv, environment)
         if workdir:
             params["WorkingDirectory"] = workdir
@@ -134,17 +136,20 @@ def notebook_job(
         _KIT[engine],
         what=f"the notebook {PurePosixPath(path).name}",
     )
-    options["inputs"] = [*options.get("inputs", ()), kit]
-    options["labels"] = {**options.get("labels", {}), LABEL: collector}
-    job = build.job_of(SpecConfig(type=engine, params=params), **options)
+    options = dataclasses.replace(
+        options,
+        inputs=[*options.inputs, kit],
+        labels={**(options.labels or {}), LABEL: collector},
+    )
+    job = job_of(SpecConfig(type=engine, params=params), options)
     return replace(job, meta={**job.meta, PATH: path, COPY: run["copy"]})
 
 
-def _check_process(node: NodeInfo, *, shares_machine: bool, gpu: str) -> None:
+def _check_process(node: NodeInfo, *, shares_machine: bool, asks_gpu: bool) -> None:
     if not shares_machine:
         raise BadRequest("the connected cluster does not run on this machine, so it lacks the notebook's "
                          "environment", hint=_WAY_OUT)  # fmt: skip
-    if gpu not in ("", "0"):
+    if asks_gpu:
         raise BadRequest("GPUs are given to containers only", hint=_WAY_OUT)
     info = node.compute_node_info
     if "process" not in {name.lower() for name in info.execution_engines or []}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,24 @@ def s3_reference(params: dict[str, Any]) -> dict[str, Any]:
     """Return what an ``s3`` input takes over from a published reference; the key is left out."""
     names = {"bucket": "Bucket", "region": "Region", "endpoint": "Endpoint", "versionid": "VersionID"}
     return {names[key]: params[key] for key in names if params.get(key)}
+
+
+def archive_urls(references: Sequence[SpecConfig]) -> list[str]:
+    """Return the addresses of archives, as the cluster has signed them.
+
+    Raises
+    ------
+    BacalhauError
+        A result has none.
+    """
+    addresses = []
+    for item in references:
+        params = folded(item)
+        address = params.get("url") or params.get("presignedurl")
+        if not address:
+            raise BacalhauError(f"results of type {item.type!r} have no address", component="Results")
+        addresses.append(str(address))
+    return addresses
 
 
 def missing(name: str, path: str, names: list[str]) -> NotFound:

@@ -8,16 +8,16 @@ published to                  what the next job gets
 ``s3`` with encoding plain    an ``s3`` input of the prefix, or of the key below it
 ``ipfs``                      an ``ipfs`` input of the CID, or of the path below it
 ``s3`` (tar.gz), ``local``,   the files themselves, shipped inside the job (up to `inline.INLINE_LIMIT`); no
-``s3managed``                 official input type unpacks archives. `Referable.archive` passes the archive itself
+``s3managed``                 official input type unpacks archives. `JobResult.archive` passes the archive itself
 ============================  ===========================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 from bacalhau_jupyter.client.inline import INLINE_LIMIT, inline, inline_files
 from bacalhau_jupyter.client.published import Place, folded, missing, place_of, s3_reference, too_large
@@ -26,11 +26,39 @@ from bacalhau_jupyter.client.uri import DEFAULT_TARGET, JOB_SCHEME
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
 from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
+from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.transfer.core.readers import ResultEntry
 
-if TYPE_CHECKING:
-    from bacalhau_jupyter.client.job import Job
-    from bacalhau_jupyter.client.results import JobResult
+
+class Readable(Protocol):
+    """What a part needs from the result that it is a part of; `JobResult` has it."""
+
+    @property
+    def job(self) -> Job:
+        """The job's final record."""
+        ...
+
+    @property
+    def executions(self) -> Sequence[Execution]:
+        """The job's executions."""
+        ...
+
+    def ls(self, pattern: str = "*", *, raw: bool = False) -> list[str]:
+        """Return the files' names; ``raw``: below each execution's short ID."""
+        ...
+
+    def entries(self, *, raw: bool = False) -> list[ResultEntry]:
+        """Return files, directories and links with their sizes."""
+        ...
+
+    def bytes(self, name: str) -> bytes:
+        """Return one file."""
+        ...
+
+    def archive_urls(self) -> list[str]:
+        """Return the addresses of the archives, as the cluster signs them now."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +82,7 @@ class ResultPart:
         Whether the archive itself is passed, where the result is one.
     """
 
-    result: JobResult
+    result: Readable
     path: str = ""
     target: str = DEFAULT_TARGET
     is_archive: bool = False
@@ -230,53 +258,3 @@ class ResultPart:
             InputSource(source=source, alias=self._alias(target), target=target)
             for source, target in zip(sources, targets, strict=True)
         ]
-
-
-class Referable:
-    """What makes a result an input: ``inputs=[result]``, ``inputs=[result["outputs/x.parquet"]]``."""
-
-    _handle: Job
-
-    def __getitem__(self, path: str) -> ResultPart:
-        """Return a file or directory of the result as an input of another job; ``.to(target)`` says where."""
-        return ResultPart(self._itself(), path)
-
-    def __iter__(self) -> Iterator[Any]:
-        raise TypeError("a result is no sequence: result.ls() names its files")
-
-    def to(self, target: str) -> ResultPart:
-        """Return the result as an input of another job, in the directory ``target``."""
-        return ResultPart(self._itself()).to(target)
-
-    @property
-    def archive(self) -> ResultPart:
-        """The result as it was published, as an input: the ``.tar.gz`` arrives unopened.
-
-        Of the publishers ``local`` and ``s3managed`` it is a signed address that works for an hour: by then the
-        job has to have started.
-        """
-        return ResultPart(self._itself(), is_archive=True)
-
-    def as_inputs(self) -> list[InputSource]:
-        """Return the inputs for another job's spec; see `ResultPart.as_inputs`."""
-        return ResultPart(self._itself()).as_inputs()
-
-    def archive_urls(self) -> list[str]:
-        """Return the addresses of the archives, as the cluster signs them now.
-
-        Raises
-        ------
-        BacalhauError
-            A result has none.
-        """
-        found = []
-        for item in self._handle.results():
-            params = folded(item)
-            address = params.get("url") or params.get("presignedurl")
-            if not address:
-                raise BacalhauError(f"results of type {item.type!r} have no address", component="Results")
-            found.append(str(address))
-        return found
-
-    def _itself(self) -> JobResult:
-        return self  # type: ignore[return-value]

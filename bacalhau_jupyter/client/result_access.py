@@ -9,32 +9,37 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
+from bacalhau_jupyter.client.portal import Portal
 from bacalhau_jupyter.client.progress import run_shown
-from bacalhau_jupyter.client.result_record import Finished
+from bacalhau_jupyter.client.result_file import open_remote
+from bacalhau_jupyter.client.result_origin import Origin
 from bacalhau_jupyter.client.result_tree import HIDDEN, Part, ResultTree, clash
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.transfer.core.files import Progress
 from bacalhau_jupyter.transfer.core.layout import APPENDED
 from bacalhau_jupyter.transfer.core.scratch import scratch_directory
 
-if TYPE_CHECKING:
-    from bacalhau_jupyter.client.job import Job
-    from bacalhau_jupyter.client.portal import Portal
-
 T = TypeVar("T")
 
 
-class ResultAccess(Finished):
-    """A finished job whose published files can be fetched. Blocking; threads may share it."""
+class ResultAccess:
+    """Fetches the published files of a finished job. Blocking; threads may share it.
 
-    def __init__(self, handle: Job, job: JobModel, executions: list[Execution]) -> None:
-        super().__init__(job, executions)
-        self._handle = handle
+    Parameters
+    ----------
+    origin
+        Opens the job's results.
+    executions
+        The job's executions.
+    """
+
+    def __init__(self, origin: Origin, executions: Sequence[Execution]) -> None:
+        self._origin = origin
+        self._executions = executions
         self._lock = threading.RLock()
         self._opened: tuple[Portal, ResultTree] | None = None
         self._directory: Path | None = None
@@ -47,15 +52,22 @@ class ResultAccess(Finished):
             if self._directory is None:
                 directory = scratch_directory(self)
                 try:
-                    self._run(lambda tree, progress: tree.save(directory, progress=progress))
+                    self.run(lambda tree, progress: tree.save(directory, progress=progress))
                 except BaseException:
                     remove_tree(directory)
                     raise
                 self._directory = directory
             return self._directory
 
-    def _names(self, *, raw: bool = False) -> list[str]:
-        found = self._run(lambda tree, _: tree.files(raw=raw))
+    def names(self, *, raw: bool = False) -> list[str]:
+        """Return the files' merged or raw names, without what ``--out`` brought back.
+
+        Raises
+        ------
+        Conflict
+            Several executions wrote the same path, and ``raw`` is not set.
+        """
+        found = self.run(lambda tree, _: tree.files(raw=raw))
         clashing = next(
             (name for name, parts in found.items() if len(parts) > 1 and name not in APPENDED), None
         )
@@ -63,18 +75,41 @@ class ResultAccess(Finished):
             raise clash(clashing)
         return [name for name in found if HIDDEN not in name.split("/")]
 
-    def _find(self, name: str) -> tuple[str, list[Part]]:
-        found, parts = self._run(lambda tree, _: tree.find(name))
+    def find(self, name: str) -> tuple[str, list[Part]]:
+        """Return a file's path as it is listed, and its parts.
+
+        Raises
+        ------
+        NotFound
+            There is no such file.
+        """
+        found, parts = self.run(lambda tree, _: tree.find(name))
         if any(part.entry.kind.value != "file" for part in parts):
-            raise NotFound(f"{name} is no file of {self._handle.short_id}'s results", component="Results")
+            raise NotFound(f"{name} is no file of {self._origin.short_id}'s results", component="Results")
         return found, parts
+
+    def open(self, name: str) -> BinaryIO:
+        """Open one file for reading: seekable, and only what is read of it is fetched."""
+        found, parts = self.find(name)
+        if self._directory is not None and (here := self._directory / found).is_file():
+            return here.open("rb")
+        portal, tree = self.opened()
+
+        async def read(start: int, stop: int) -> bytes:
+            try:
+                return b"".join([chunk async for chunk in tree.read(parts, start, stop)])
+            finally:
+                await tree.rest()
+
+        size = sum(part.entry.size for part in parts)
+        return open_remote(size, lambda start, stop: portal.run(read(start, stop)), found)
 
     def local(self, name: str) -> Path:
         """Return where one file lies on this machine, fetching it if it does not yet."""
-        found, parts = self._find(name)
+        found, parts = self.find(name)
         if self._directory is not None and (here := self._directory / found).exists():
             return here
-        return self._bring([(found, parts)])[0]
+        return self.fetch([(found, parts)])[0]
 
     def subtree(self, name: str) -> Path:
         """Return a local copy of one directory, which lives as long as this object; the rest is not fetched.
@@ -87,29 +122,32 @@ class ResultAccess(Finished):
         with self._lock:
             self._cache = self._cache or scratch_directory(self)
             place = Path(tempfile.mkdtemp(dir=self._cache))
-        return place / self._run(lambda tree, progress: tree.save(place, name, progress))
+        return place / self.run(lambda tree, progress: tree.save(place, name, progress))
 
-    def _bring(self, wanted: Iterable[tuple[str, Sequence[Part]]]) -> list[Path]:
+    def fetch(self, wanted: Iterable[tuple[str, Sequence[Part]]]) -> list[Path]:
+        """Return where files lie on this machine, fetching those that do not yet; each is a name and its parts."""
         with self._lock:
             cache = self._cache = self._cache or scratch_directory(self)
 
             async def bring(tree: ResultTree, progress: Progress) -> list[Path]:
                 return [await tree.bring(cache, name, parts, progress) for name, parts in wanted]
 
-            return self._run(bring)
+            return self.run(bring)
 
-    def _open_tree(self) -> tuple[Portal, ResultTree]:
-        portal = self._handle.client.portal
+    def opened(self) -> tuple[Portal, ResultTree]:
+        """Return the tree and the event loop thread that it belongs to; a forked process gets its own."""
+        portal = self._origin.portal
         with self._lock:
             if self._opened is None or self._opened[0] is not portal:
-                tree = self._handle.result_tree(self.executions)
+                tree = self._origin.result_tree(self._executions)
                 self._opened = (portal, tree)
                 portal.own(tree)
                 weakref.finalize(self, _close, portal, tree, os.getpid()).atexit = False
             return self._opened
 
-    def _run(self, work: Callable[[ResultTree, Progress], Coroutine[Any, Any, T]]) -> T:
-        portal, tree = self._open_tree()
+    def run(self, work: Callable[[ResultTree, Progress], Coroutine[Any, Any, T]]) -> T:
+        """Work with the tree on its event loop and wait; progress is shown while it lasts."""
+        portal, tree = self.opened()
 
         async def resting(progress: Progress) -> T:
             try:
@@ -119,12 +157,13 @@ class ResultAccess(Finished):
 
         return run_shown(portal, resting)
 
-    def _missing(self, what: str) -> NotFound:
-        names = self._run(lambda tree, _: tree.files())
+    def missing(self, what: str) -> NotFound:
+        """Return the error for something that the results do not hold; its hint lists what they do hold."""
+        names = self.run(lambda tree, _: tree.files())
         there = [name for name in names if HIDDEN not in name.split("/")]
         listed = ", ".join(there[:10]) + (" …" if len(there) > 10 else "")
         return NotFound(
-            f"the results of {self._handle.short_id} hold no {what}", hint=f"there is: {listed or 'nothing'}"
+            f"the results of {self._origin.short_id} hold no {what}", hint=f"there is: {listed or 'nothing'}"
         )
 
 

@@ -30,8 +30,8 @@ def docker_run(
     from bacalhau_jupyter.client import build
 
     flags = _wait_flags(values)
-    job = build.docker(image, command, entrypoint=entrypoint, workdir=workdir, **job_options(values, client))
-    return submit(job, **flags)
+    engine = build.docker_engine(image, command, entrypoint=entrypoint, workdir=workdir)
+    return submit(build.job_of(engine, job_options(values, client)), **flags)
 
 
 def _wait_flags(values: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def run_notebook(
         image=image,
         argv=None if image else notebooks.kernel_argv(found, kernel),
         workdir=workdir,
-        **job_options(values, client),
+        options=job_options(values, client),
     )
     if flags["dry_run"]:
         return Record(spec_of(job))

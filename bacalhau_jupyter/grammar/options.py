@@ -13,6 +13,7 @@ from bacalhau_jupyter.models.errors import BadRequest
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
+    from bacalhau_jupyter.client.options import JobOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -129,8 +130,8 @@ def pairs(values: Sequence[str], flag: str) -> dict[str, str]:
     return found
 
 
-def job_options(values: Mapping[str, Any], client: Callable[[], Client]) -> dict[str, Any]:
-    """Turn the values of `spec_options` into the keywords of `client.build.job_of`.
+def job_options(values: Mapping[str, Any], client: Callable[[], Client]) -> JobOptions:
+    """Turn the values of `spec_options` into what shapes a job.
 
     Parameters
     ----------
@@ -139,21 +140,32 @@ def job_options(values: Mapping[str, Any], client: Callable[[], Client]) -> dict
     client
         Gives the client that looks up jobs whose results are inputs; only called when there are any.
     """
-    from bacalhau_jupyter.client.build import OUTPUTS
     from bacalhau_jupyter.client.job_inputs import resolve_input
+    from bacalhau_jupyter.client.options import OUTPUTS, JobOptions
     from bacalhau_jupyter.client.uri import parse_output
 
     outputs = [parse_output(text) for text in values.get("outputs", ())]
     if not any(item.name == OUTPUTS.name or item.path == OUTPUTS.path for item in outputs):
         outputs.insert(0, OUTPUTS)
-    same = (
-        "cpu", "memory", "disk", "gpu", "network", "domains", "constraints", "count", "target", "timeout",
-        "queue_timeout", "name", "namespace", "priority", "task_name", "publisher",
-    )  # fmt: skip
-    return {
-        **{key: values[key] for key in same},
-        "inputs": [item for text in values["inputs"] for item in resolve_input(text, client)],
-        "outputs": outputs,
-        "env": pairs(values["env"], "--env"),
-        "labels": pairs(values["labels"], "--labels"),
-    }
+    return JobOptions(
+        inputs=[item for text in values["inputs"] for item in resolve_input(text, client)],
+        outputs=outputs,
+        publisher=values["publisher"],
+        env=pairs(values["env"], "--env"),
+        cpu=values["cpu"],
+        memory=values["memory"],
+        disk=values["disk"],
+        gpu=values["gpu"],
+        network=values["network"],
+        domains=values["domains"],
+        timeout=values["timeout"],
+        queue_timeout=values["queue_timeout"],
+        name=values["name"],
+        namespace=values["namespace"],
+        labels=pairs(values["labels"], "--labels"),
+        constraints=values["constraints"],
+        priority=values["priority"],
+        count=values["count"],
+        task_name=values["task_name"],
+        target=values["target"],
+    )

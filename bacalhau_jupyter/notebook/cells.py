@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
@@ -12,7 +12,9 @@ from bacalhau_jupyter.client import build
 from bacalhau_jupyter.client.environments import ToSpec
 from bacalhau_jupyter.client.inline import inline_files
 from bacalhau_jupyter.client.interpreters import own_python
-from bacalhau_jupyter.client.references import Referable, ResultPart
+from bacalhau_jupyter.client.options import DEFAULT_OPTIONS, JobOptions
+from bacalhau_jupyter.client.references import ResultPart
+from bacalhau_jupyter.client.results import JobResult
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.job import Job
@@ -51,7 +53,7 @@ class Cell:
     workdir
         Working directory inside the job.
     options
-        Keywords of `client.build.job_of`.
+        What shapes the job besides its engine.
     """
 
     language: str
@@ -63,7 +65,7 @@ class Cell:
     variables: Mapping[str, Any] = field(default_factory=dict)
     wanted: Sequence[str] = ()
     workdir: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: JobOptions = DEFAULT_OPTIONS
 
 
 def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment: ToSpec = dict) -> Job:
@@ -89,25 +91,27 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment
     body = cell.body.rstrip("\n") if cell.language == "python" else cell.body.strip("\n")
     if cell.language == "docker" and not body.strip():
         _no_variables(cell)
-        return build.docker(
-            cell.image, cell.command, entrypoint=cell.entrypoint, workdir=cell.workdir, **cell.options
+        container = build.docker_engine(
+            cell.image, cell.command, entrypoint=cell.entrypoint, workdir=cell.workdir
         )
+        return build.job_of(container, cell.options)
     if not body.strip():
         raise BadRequest(f"the cell has no body for {cell.language} to run")
     engine = choose_engine(cell, node, shares_machine=shares_machine)
     kit, extra = _kit(cell, body, KIT[engine])
-    options = dict(cell.options)
-    options["inputs"] = [*options.get("inputs", ()), kit, *extra]
+    options = replace(cell.options, inputs=[*cell.options.inputs, kit, *extra])
     if engine == "process":
-        return build.job_of(_process(cell, environment), **options)
-    return build.job_of(_container(cell, body), **options)
+        return build.job_of(_process(cell, environment), options)
+    return build.job_of(_container(cell, body), options)
 
 
 def choose_engine(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> str:
     """Say which engine runs a body: the kernel's own environment when it can, else a container."""
     info = node.compute_node_info
     offered = {name.lower() for name in info.execution_engines or []}
-    wanted = cell.engine or ("docker" if cell.language == "docker" or cell.image or _asks_gpu(cell) else "")
+    wanted = cell.engine or (
+        "docker" if cell.language == "docker" or cell.image or cell.options.asks_gpu else ""
+    )
     if wanted:
         return wanted
     if shares_machine and "process" in offered:
@@ -120,10 +124,6 @@ def choose_engine(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> str:
     raise BacalhauError(
         f"this node has no engine for a {cell.language} cell: {reasons}", component="Notebook"
     )
-
-
-def _asks_gpu(cell: Cell) -> bool:
-    return bool(cell.options.get("gpu")) and str(cell.options["gpu"]) != "0"
 
 
 def _process(cell: Cell, environment: ToSpec) -> SpecConfig:
@@ -173,7 +173,7 @@ def _kit(cell: Cell, body: str, target: str) -> tuple[InputSource, list[InputSou
     """Pack the body, the runner and the variables; return that input and the variables a shell body reads."""
     files: dict[str, bytes] = {}
     results = {
-        name: value for name, value in cell.variables.items() if isinstance(value, Referable | ResultPart)
+        name: value for name, value in cell.variables.items() if isinstance(value, JobResult | ResultPart)
     }
     # A job's result is passed by reference: a directory below the inputs.
     extra = [source for name, value in results.items() for source in value.to(f"/inputs/{name}").as_inputs()]

@@ -103,7 +103,7 @@ class BacalhauMagics:
             variables={name: self._variable(name) for name in values["ins"]},
             wanted=list(dict.fromkeys(values["outs"])) if language == "python" else (),
             workdir=values["workdir"],
-            options={**job_options(values, lambda: client), "task_name": values["task_name"]},
+            options=job_options(values, lambda: client),
         )
         model = job_of_cell(
             spec,

@@ -13,6 +13,7 @@ from jupyter_core.utils import ensure_async
 from tornado import web
 
 from bacalhau_jupyter.client import notebook_files, notebooks
+from bacalhau_jupyter.client.options import JobOptions
 from bacalhau_jupyter.client.uri import parse_reference
 from bacalhau_jupyter.models.codec import convert, encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound
@@ -142,15 +143,17 @@ class NotebooksHandler(GatewayAPIHandler):
                 image=order.image,
                 argv=argv,
                 collector="jupyter",
-                cpu=order.resources.cpu,
-                memory=order.resources.memory,
-                disk=order.resources.disk,
-                gpu=order.resources.gpu,
-                inputs=order.inputs,
-                env=order.env,
-                network=order.network,
-                timeout=order.timeout,
-                name=order.name,
+                options=JobOptions(
+                    cpu=order.resources.cpu,
+                    memory=order.resources.memory,
+                    disk=order.resources.disk,
+                    gpu=order.resources.gpu,
+                    inputs=order.inputs,
+                    env=order.env,
+                    network=order.network,
+                    timeout=order.timeout,
+                    name=order.name,
+                ),
             )
 
         # Asks another interpreter for its paths, sometimes, and the node to take them.

@@ -168,7 +168,9 @@ def test_results_land_on_another_disk(client: Client) -> None:
     ):
         pytest.skip("one disk only")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
-        target = client.submit(process("echo x > outputs/x")).result()._handle.get(f"{other}/here")
+        job = client.submit(process("echo x > outputs/x"))
+        job.result()
+        target = job.get(f"{other}/here")
         assert (target / "outputs" / "x").read_text() == "x\n"
         assert [path.name for path in target.iterdir() if path.name.startswith(".")] == []
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.client import notebook_files, notebooks
+from bacalhau_jupyter.client.options import JobOptions
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.node import ComputeNodeInfo, NodeInfo
 
@@ -118,8 +119,7 @@ def test_the_job_carries_the_notebook_its_names_and_a_visible_environment() -> N
         "reports/a b.ipynb",
         node(),
         shares_machine=True,
-        memory="1gb",
-        labels={"team": "x"},
+        options=JobOptions(memory="1gb", labels={"team": "x"}),
     )
     assert job.meta[notebooks.PATH] == "reports/a b.ipynb"
     assert job.meta[notebooks.COPY] == "a b.out.ipynb"
@@ -131,7 +131,12 @@ def test_the_job_carries_the_notebook_its_names_and_a_visible_environment() -> N
 
 def test_an_image_runs_it_in_a_container_wherever_the_cluster_is() -> None:
     job = notebooks.notebook_job(
-        notebook(), "a.ipynb", NodeInfo(), shares_machine=False, image="jupyter/x:1", gpu="1"
+        notebook(),
+        "a.ipynb",
+        NodeInfo(),
+        shares_machine=False,
+        image="jupyter/x:1",
+        options=JobOptions(gpu="1"),
     )
     assert job.task.engine.type == "docker"
     assert job.task.engine.params["Image"] == "jupyter/x:1"
@@ -141,7 +146,7 @@ def test_an_image_runs_it_in_a_container_wherever_the_cluster_is() -> None:
     ("arguments", "sentence"),
     [
         ({"shares_machine": False}, "does not run on this machine"),
-        ({"gpu": "1"}, "containers only"),
+        ({"options": JobOptions(gpu="1")}, "containers only"),
         ({"node": node("Landlock 4 + seccomp")}, "which has no sockets"),
         ({"node": NodeInfo()}, "no process engine"),
     ],

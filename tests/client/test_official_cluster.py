@@ -67,7 +67,7 @@ def stored_queue_timeout(client: Client, job: Job) -> int:
 def test_our_default_queue_time_out_stays_at_home_and_a_given_one_travels(client: Client) -> None:
     assert build.job_of(noop()).task.timeouts.queue_timeout == build.QUEUE_TIMEOUT_S
     assert stored_queue_timeout(client, build.job_of(noop())) == 0
-    assert stored_queue_timeout(client, build.job_of(noop(), queue_timeout=60)) == 60
+    assert stored_queue_timeout(client, build.job_of(noop(), build.JobOptions(queue_timeout=60))) == 60
 
 
 def test_history_is_polled_to_the_end_and_the_output_is_whole(client: Client) -> None:
@@ -89,6 +89,6 @@ def test_a_job_that_never_runs_fails_at_once_with_the_executions_own_words(clien
 
 def test_a_time_out_is_named_rather_than_the_stop_that_follows_it(client: Client) -> None:
     with pytest.raises(JobFailed, match="took longer than 1s") as failed:
-        client.submit(build.job_of(noop(Sleep=60), timeout=1)).result()
+        client.submit(build.job_of(noop(Sleep=60), build.JobOptions(timeout=1))).result()
     assert failed.value.result is not None
     assert failed.value.result.exit_code is None

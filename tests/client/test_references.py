@@ -157,7 +157,7 @@ def test_the_command_line_names_a_job(client: Client, s3_credentials: S3Server) 
 def test_ipfs_results_are_passed_by_cid(client: Client) -> None:
     first = ran(client, WRITE)
     place = SpecConfig(type="ipfs", params={"CID": "QmX"})
-    first.executions = [replace(first.executions[0], published_result=place)]
+    first.executions[:] = [replace(first.executions[0], published_result=place)]
     inputs = [
         *first.as_inputs(),
         *first["outputs/d/"].to("/d").as_inputs(),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter import Client
-from bacalhau_jupyter.client.build import job_of, process
+from bacalhau_jupyter.client.build import JobOptions, job_of, process
 from bacalhau_jupyter.client.progress import progress_text, run_shown
 from bacalhau_jupyter.client.result_sources import NoDownloader, link_to
 from bacalhau_jupyter.client.results import JobResult, scratch_directory
@@ -238,7 +238,7 @@ def test_the_same_file_of_several_executions_is_a_clash_by_name_and_one_frame_wi
 
 def test_without_a_publisher_there_is_what_the_record_holds(client: Client) -> None:
     result = client.submit(
-        job_of(SpecConfig(type="process", params={"Command": ["echo", "hi"]}), outputs=())
+        job_of(SpecConfig(type="process", params={"Command": ["echo", "hi"]}), JobOptions(outputs=()))
     ).result()
     assert result.text() == "hi\n"
     assert "outputs" not in "".join(result.ls())

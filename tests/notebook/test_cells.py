@@ -10,6 +10,7 @@ import tarfile
 
 import pytest
 
+from bacalhau_jupyter.client.options import JobOptions
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.node import ComputeNodeInfo, NodeInfo
@@ -55,7 +56,7 @@ def test_a_python_cell_runs_in_the_kernels_own_environment_when_it_can() -> None
         (Cell("python", "1"), BOTH, False, "docker"),
         (Cell("python", "1"), DOCKER, True, "docker"),
         (Cell("python", "1", image="python:3.12"), BOTH, True, "docker"),
-        (Cell("python", "1", options={"gpu": "1"}), BOTH, True, "docker"),
+        (Cell("python", "1", options=JobOptions(gpu="1")), BOTH, True, "docker"),
         (Cell("python", "1", engine="docker"), BOTH, True, "docker"),
         (Cell("sh", "1"), BOTH, True, "process"),
         (Cell("docker", "echo", image="busybox"), BOTH, True, "docker"),
