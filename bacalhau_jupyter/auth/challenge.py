@@ -13,6 +13,7 @@ import secrets
 from bacalhau_jupyter.auth.guesses import GuessLimit
 from bacalhau_jupyter.auth.signatures import is_signature
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.api import Authentication, AuthMethod, AuthnRequest
 from bacalhau_jupyter.models.codec import decode
 from bacalhau_jupyter.models.errors import BadRequest, NotFound
@@ -89,7 +90,7 @@ class ChallengeMethod:
 
     def _is_signed(self, method_data: str) -> bool:
         data = _base64(method_data, "MethodData")
-        answer = {key.lower(): value for key, value in decode(data, dict[str, object], "MethodData").items()}
+        answer = folded(decode(data, dict[str, object], "MethodData"))
         key, signature = (_member(answer, name) for name in ("PublicKey", "PhraseSignature"))
         return is_signature(key, signature, self._phrase)
 

@@ -13,6 +13,7 @@ import yaml
 from bacalhau_jupyter.grammar.output import Record, Text
 from bacalhau_jupyter.grammar.root import client
 from bacalhau_jupyter.grammar.session import current
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.codec import convert, to_plain
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.job import Job as JobModel
@@ -69,7 +70,7 @@ def read_spec(text: str, what: str) -> JobModel:
         raise BadRequest(f"{what} is not valid YAML{where}: {reason}") from error
     if not isinstance(plain, dict):
         raise BadRequest(f"{what} must be a mapping with Type and Tasks, not {type(plain).__name__}")
-    inner = next((value for key, value in plain.items() if str(key).lower() == "job"), None)
+    inner = folded(plain).get("job")
     return convert(inner if isinstance(inner, dict) else plain, JobModel, what)
 
 

@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.models.text import readable
 
@@ -294,16 +295,16 @@ def error_from_envelope(body: Mapping[str, Any], status: int) -> BacalhauError:
     status
         The HTTP status of the answer.
     """
-    folded = {str(key).lower(): value for key, value in body.items()}
+    members = folded(body)
     # Upstream has errors with an empty code: that differs from "no code given".
-    code = None if folded.get("code") is None else str(folded["code"])
+    code = None if members.get("code") is None else str(members["code"])
     cls = _BY_CODE.get(code or "") or _BY_STATUS.get(status) or BacalhauError
-    details = folded.get("details")
+    details = members.get("details")
     return cls(
-        str(folded.get("message") or f"the server answered HTTP {status}"),
-        hint=str(folded.get("hint") or ""),
+        str(members.get("message") or f"the server answered HTTP {status}"),
+        hint=str(members.get("hint") or ""),
         code=code,
-        component=str(folded.get("component") or "Bacalhau"),
+        component=str(members.get("component") or "Bacalhau"),
         details={str(k): str(v) for k, v in details.items()} if isinstance(details, Mapping) else None,
         status=status,
     )

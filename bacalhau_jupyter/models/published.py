@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.spec import SpecConfig
 
 ARCHIVE = ".tar.gz"
@@ -43,7 +44,7 @@ def is_own_publication(
     """
     if not (publisher.is_type("s3") and reference.is_type("s3")):
         return False
-    wanted, given = _folded(publisher.params), _folded(reference.params)
+    wanted, given = folded(publisher.params), folded(reference.params)
     if len(given) != len(reference.params):
         # A name twice, in two spellings: another reader might take the other one.
         return False
@@ -66,10 +67,6 @@ def _values(job_id: str, execution_id: str, node_id: str) -> dict[str, str]:
 def _ended(key: str, archive: bool) -> str:
     ending = ARCHIVE if archive else "/"
     return key if key.endswith(ending) else key + ending
-
-
-def _folded(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name).lower(): value for name, value in params.items()}
 
 
 def _text(params: Mapping[str, Any], name: str) -> str:

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.codec import Wire, always
 
 
 class SpecConfig(Wire):
     """Type and parameters of an engine, source or publisher.
 
-    ``params`` travel verbatim; who understands the type decodes them (keys case-insensitively).
+    ``params`` travel verbatim; their readers look names up without regard to case (`param`).
     """
 
     type: str = always("")
@@ -23,6 +24,10 @@ class SpecConfig(Wire):
         """Whether the type is one of ``names``, ignoring case and surrounding spaces."""
         mine = self.type.strip().lower()
         return any(mine == name.lower() for name in names)
+
+    def param(self, name: str, default: Any = None) -> Any:
+        """Return the parameter of a name in any case, or ``default``."""
+        return folded(self.params).get(name.lower(), default)
 
     @property
     def is_empty(self) -> bool:

@@ -155,7 +155,6 @@ class NodeResultFiles:
 
     def _reader(self, reference: SpecConfig) -> ResultReader:
         """Return a reader; only places that this node publishes to itself are ever asked."""
-        params = {name.lower(): value for name, value in reference.params.items()}
         if reference.is_type(LOCAL):
             execution_id = _execution_id(reference)
             path = result_path(self._data_dir, execution_id)
@@ -167,7 +166,7 @@ class NodeResultFiles:
                 )
             return ArchiveReader(FileRanges(path))
         if reference.is_type("s3managed") or (
-            reference.is_type("s3") and str(params.get("key", "")).endswith(_ARCHIVES)
+            reference.is_type("s3") and str(reference.param("Key", "")).endswith(_ARCHIVES)
         ):
             return self._bucket_archive(reference)
         if reference.is_type("s3"):
@@ -184,8 +183,7 @@ class NodeResultFiles:
     def _bucket_archive(self, reference: SpecConfig) -> ResultReader:
         async def link() -> Link:
             signed = await asyncio.to_thread(self._sign, reference, "")
-            params = {name.lower(): value for name, value in signed.params.items()}
-            url = params.get("url") or params.get("presignedurl")
+            url = signed.param("URL") or signed.param("PreSignedURL")
             if not url:
                 raise BadRequest("this node does not sign links to results in buckets", component=_COMPONENT)
             return Link(str(url))
@@ -195,4 +193,4 @@ class NodeResultFiles:
 
 
 def _execution_id(reference: SpecConfig) -> str:
-    return str({name.lower(): value for name, value in reference.params.items()}.get("executionid", ""))
+    return str(reference.param("ExecutionID", ""))

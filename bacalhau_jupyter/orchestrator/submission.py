@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.ids import IdSource, job_id
 from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotFound, ValidationError
@@ -282,6 +283,4 @@ def _task_defaults(task: Task, defaults: Mapping[str, Any], job_type: str) -> Ta
 
 def _member(mapping: Mapping[str, Any], name: str) -> Any:
     """Return a member whatever the case of its key (config keys are case-insensitive)."""
-    if name in mapping:
-        return mapping[name]
-    return next((value for key, value in mapping.items() if key.lower() == name.lower()), None)
+    return folded(mapping).get(name.lower())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from bacalhau_jupyter.lib.clock import SECOND
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Forbidden, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.published import published_key
@@ -24,7 +25,6 @@ from bacalhau_jupyter.transfer.s3.access import S3Access
 from bacalhau_jupyter.transfer.s3.location import (
     S3Clients,
     S3Location,
-    folded,
     missing_package,
     parse_location,
     text_param,

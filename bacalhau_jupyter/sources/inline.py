@@ -95,7 +95,7 @@ class InlineSource:
 
 
 def _url(input_source: InputSource) -> object:
-    return next((value for name, value in input_source.source.params.items() if name.lower() == "url"), None)
+    return input_source.source.param("URL")
 
 
 def _unpacked_size(url: str, limits: Limits) -> int:

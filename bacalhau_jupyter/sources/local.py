@@ -136,8 +136,7 @@ class LocalDirectorySource:
 
 
 def _parameters(spec: SpecConfig) -> _Wanted:
-    params = {name.lower(): value for name, value in spec.params.items()}
-    path = params.get("sourcepath")
+    path = spec.param("SourcePath")
     if not isinstance(path, str) or not path.strip():
         raise BadRequest("this node needs a SourcePath for a localDirectory input", component=_COMPONENT)
     path = path.strip()
@@ -146,7 +145,7 @@ def _parameters(spec: SpecConfig) -> _Wanted:
             f"this node needs an absolute SourcePath for a localDirectory input, not {path!r}",
             component=_COMPONENT,
         )
-    create = params.get("createas") or ""
+    create = spec.param("CreateAs") or ""
     if not isinstance(create, str) or create.strip().lower() not in _CREATE:
         raise BadRequest(
             f"this node does not know CreateAs {create!r} of a localDirectory input",
@@ -158,7 +157,7 @@ def _parameters(spec: SpecConfig) -> _Wanted:
         raise BadRequest(
             f"this node can't create {path} as a file: it ends with a slash", component=_COMPONENT
         )
-    return _Wanted(path, _truth(params.get("readwrite")), kind)
+    return _Wanted(path, _truth(spec.param("ReadWrite")), kind)
 
 
 def _truth(value: object) -> bool:

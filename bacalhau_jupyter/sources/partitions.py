@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError
 from bacalhau_jupyter.sources import golayout
 
@@ -101,7 +102,7 @@ def parse_partition(given: object) -> Partition:
         return Partition()
     if not isinstance(given, Mapping):
         raise BadRequest("Partition is not a mapping with Type and its settings", component=COMPONENT)
-    params = {str(name).lower(): value for name, value in given.items()}
+    params = folded(given)
     text = str(params.get("type") or "none").strip().lower()
     try:
         kind = PartitionType(text)

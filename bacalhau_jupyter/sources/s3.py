@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.execution import Execution
@@ -33,7 +34,6 @@ from bacalhau_jupyter.transfer.s3.listing import S3Object, find_objects, local_n
 from bacalhau_jupyter.transfer.s3.location import (
     S3Clients,
     S3Location,
-    folded,
     missing_package,
     parse_location,
     text_param,

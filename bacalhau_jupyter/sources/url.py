@@ -163,9 +163,7 @@ def _identity(url: str, tag: str) -> str | None:
 
 
 def _url(input_source: InputSource) -> str:
-    params = input_source.source.params
-    given = next((value for name, value in params.items() if name.lower() == "url"), None)
-    return parse_http_url(given, _COMPONENT)
+    return parse_http_url(input_source.source.param("URL"), _COMPONENT)
 
 
 def _move_in(part: Path, directory: Path, filename: str) -> None:

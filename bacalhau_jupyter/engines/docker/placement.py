@@ -79,14 +79,13 @@ def _ask_bind(daemon: Daemon, source: Path) -> tuple[int, str]:
 def not_shareable(task: Task) -> str:
     """Say why a task's inputs can't be copied to the engine instead of being mounted; empty when they can."""
     for item in task.input_sources:
-        params = {name.lower(): value for name, value in item.source.params.items()}
-        if item.source.is_type(*_LOCAL) and str(params.get("readwrite") or "").strip().lower() in (
+        if item.source.is_type(*_LOCAL) and str(item.source.param("ReadWrite") or "").strip().lower() in (
             "true",
             "1",
             "t",
         ):
             return (
-                f"this node can't share {params.get('sourcepath')} for writing: its Docker Engine does not see "
+                f"this node can't share {item.source.param('SourcePath')} for writing: its Docker Engine does not see "
                 "this node's disk, so inputs are copied to it"
             )
     return ""

@@ -189,7 +189,7 @@ def _check_nothing_inside_writable(task: Task) -> None:
 
 
 def _is_writable(source: InputSource) -> bool:
-    wanted = {key.lower(): value for key, value in source.source.params.items()}.get("readwrite")
+    wanted = source.source.param("ReadWrite")
     return wanted is True or str(wanted).strip().lower() in ("true", "1", "t")
 
 

@@ -88,8 +88,7 @@ def signed_reference(
     """
     if not spec.is_type(LOCAL):
         return spec
-    params = {name.lower(): value for name, value in spec.params.items()}
-    path = f"{RESULTS_PATH}{params.get('executionid', '')}.tar.gz"
+    path = f"{RESULTS_PATH}{spec.param('ExecutionID', '')}.tar.gz"
     query = sign(path, now_ns // SECOND + int(expiry_s), key)
     return SpecConfig(type="urlDownload", params={"URL": f"{base_url.rstrip('/')}{quote(path)}?{query}"})
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.errors import BadRequest
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -70,8 +71,7 @@ def path_of(params: Mapping[str, Any], component: str) -> IpfsPath:
     BadRequest
         ``CID`` is missing or broken.
     """
-    given = next((value for name, value in params.items() if name.lower() == "cid"), None)
-    return parse_path(given, component)
+    return parse_path(folded(params).get("cid"), component)
 
 
 def _check_cid(text: str, component: str) -> None:

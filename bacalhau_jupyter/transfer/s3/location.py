@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, shown_url
 from bacalhau_jupyter.transfer.s3.access import S3Access
@@ -51,11 +52,6 @@ class S3Location:
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
-
-
-def folded(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters with lower-case names: theirs are matched without regard to case."""
-    return {str(name).lower(): value for name, value in params.items()}
 
 
 def text_param(params: Mapping[str, Any], name: str, component: str) -> str:

@@ -6,10 +6,11 @@ Objects are ``[prefix/]<job ID>/<execution ID>.tar.gz``, as upstream names them.
 from __future__ import annotations
 
 from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Forbidden
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.s3.errors import boto_errors, s3_failure
-from bacalhau_jupyter.transfer.s3.location import S3Clients, S3Location, folded, missing_package, text_param
+from bacalhau_jupyter.transfer.s3.location import S3Clients, S3Location, missing_package, text_param
 
 TYPE = "s3managed"
 COMPONENT = "S3ManagedPublisher"
