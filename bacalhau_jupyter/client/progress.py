@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from bacalhau_jupyter.transfer.core.files import Progress, format_bytes
+from bacalhau_jupyter.models.units import format_bytes
+from bacalhau_jupyter.transfer.core.files import Progress
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.portal import Portal

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.history import StreamEvent, Topic
 from bacalhau_jupyter.models.text import readable
+from bacalhau_jupyter.models.units import format_bytes
 
 MIME = "application/vnd.bacalhau.job+json"
 QUIET_S = 1.0
@@ -117,7 +118,7 @@ def _progress(phase: str, details: dict[str, str]) -> str:
     if total:
         parts[0] += f" {_share_of(done, total)} ({100 * done // total} %)"
     elif done:
-        parts[0] += f" {_size(done)}"
+        parts[0] += f" {format_bytes(done)}"
     # One file needs no counting: its bytes say it all.
     if total_files > 1:
         parts.append(f"{files}/{total_files} files")
@@ -134,17 +135,9 @@ def _count(details: dict[str, str], name: str) -> int:
 
 
 def _share_of(done: int, total: int) -> str:
-    first, second = _size(done), _size(total)
+    first, second = format_bytes(done), format_bytes(total)
     amount, _, unit = first.partition(" ")
     return f"{amount}/{second}" if second.endswith(f" {unit}") else f"{first}/{second}"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit in ("B", "kB") else f"{count:.1f} {unit}"
-        count /= 1000
-    return ""
 
 
 def _size_of(text: str) -> int:

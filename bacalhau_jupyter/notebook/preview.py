@@ -16,6 +16,7 @@ from typing import Any
 from bacalhau_jupyter.client.tables import TableFile, looks_like_table, read_head, table_rank
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.text import readable
+from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.notebook.ansi import ansi_to_html
 from bacalhau_jupyter.notebook.foreign import image_tag, image_type, sandboxed
 
@@ -123,10 +124,10 @@ def file_list(sizes: Mapping[str, int], *, is_open: bool = True) -> str:
         if folder != above:
             rows.append(_row(f"{folder}/", "", max(0, depth - 1)))
             above = folder
-        rows.append(_row(leaf, size_text(sizes[name]), depth))
+        rows.append(_row(leaf, format_bytes(sizes[name]), depth))
     left = len(sizes) - FILES
     more = f"<p>and {left:,} more: result.ls() names all</p>" if left > 0 else ""
-    title = f"{len(sizes):,} file{'s' * (len(sizes) != 1)}, {size_text(sum(sizes.values()))}"
+    title = f"{len(sizes):,} file{'s' * (len(sizes) != 1)}, {format_bytes(sum(sizes.values()))}"
     opened = " open" if is_open else ""
     return (
         f"<details{opened}><summary>{title}</summary>"
@@ -148,7 +149,7 @@ def _table(files: Files) -> str:
         found = [name for name in files.endings(("",)) if files.can_fetch(name)]
     for name in found[:_LOOKED_INTO]:
         if not files.can_fetch(name):
-            return f"<p>{_call('df', name)} reads the table, {size_text(files.sizes[name])}</p>"
+            return f"<p>{_call('df', name)} reads the table, {format_bytes(files.sizes[name])}</p>"
         path = files.path(name)
         with path.open("rb") as file:
             is_table = looks_like_table(name, file.read(_HEAD_BYTES))
@@ -218,7 +219,7 @@ def _images(files: Files) -> str:
             figures.append(f"<figure>{picture}<figcaption>{_name(name)}</figcaption></figure>")
     note = ""
     if left:
-        much = size_text(sum(files.sizes[name] for name in left))
+        much = format_bytes(sum(files.sizes[name] for name in left))
         note = f"<p>{len(left)} more not shown here ({much}): {_call('image', left[0])}</p>"
     return "".join(figures) + note
 
@@ -243,9 +244,7 @@ def _text(files: Files) -> str:
             continue
         size, note = files.sizes[name], f"<b>{_name(name)}</b>"
         if size > len(raw):
-            note += (
-                f" · showing {size_text(len(raw))} of {size_text(size)}: {_call('text', name)} returns all"
-            )
+            note += f" · showing {format_bytes(len(raw))} of {format_bytes(size)}: {_call('text', name)} returns all"
         return f"<pre>{ansi_to_html(raw.decode(errors='replace'))}</pre><p>{note}</p>"
     return ""
 
@@ -262,12 +261,3 @@ def _call(method: str, name: str) -> str:
 
 def _count(number: int) -> str:
     return f"{number / 1e6:.1f} M" if number >= 1_000_000 else f"{number:,}"
-
-
-def size_text(count: float) -> str:
-    """Return a number of bytes as people write it."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

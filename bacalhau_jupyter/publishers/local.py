@@ -22,12 +22,13 @@ from bacalhau_jupyter.models.errors import BadRequest, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.node import DiskUsage
 from bacalhau_jupyter.models.spec import SpecConfig, replace
+from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 from bacalhau_jupyter.publishers import removals
 from bacalhau_jupyter.publishers.removals import Removal
 from bacalhau_jupyter.publishers.retention import Kept, Rules
 from bacalhau_jupyter.transfer.archive.tar_gz import pack_tar_gz
-from bacalhau_jupyter.transfer.core.files import format_bytes, io_failure
+from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.signing import LOCAL, local_reference
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@ def test_the_state_line_follows_the_events() -> None:
     ):
         status.saw(event)
         seen.append(status.phase)
-    assert seen == ["submitted", "asking for bids", "pulling image 450 B/1 kB (45 %)", "running"]
+    assert seen == ["submitted", "asking for bids", "pulling image 450 B/1.0 kB (45 %)", "running"]
     assert "running 00:00 · on n-1" in status.line()
 
 
@@ -66,8 +66,8 @@ def test_the_state_line_follows_the_events() -> None:
     ("details", "words"),
     [
         ({"Phase": "starting", "Done": "0"}, "starting"),
-        ({"Phase": "publishing", "Done": "300000000"}, "publishing 300.0 MB"),
-        ({"Phase": "publishing", "Done": "300000000", "Files": "12"}, "publishing 300.0 MB, 12 files"),
+        ({"Phase": "publishing", "Done": "300000000"}, "publishing 300 MB"),
+        ({"Phase": "publishing", "Done": "300000000", "Files": "12"}, "publishing 300 MB, 12 files"),
         (
             {"Phase": "fetching inputs", "Done": "1200000000", "Total": "3400000000"}
             | {"Files": "120", "TotalFiles": "400"},
@@ -79,7 +79,7 @@ def test_the_state_line_follows_the_events() -> None:
         ),
         (
             {"Phase": "fetching inputs", "Done": "5000", "Total": "5000", "Note": "5 kB from the cache"},
-            "fetching inputs 5/5 kB (100 %), 5 kB from the cache",
+            "fetching inputs 5.0/5.0 kB (100 %), 5 kB from the cache",
         ),
         ({"Phase": "fetching inputs", "Done": "-", "Files": "many", "Total": "²"}, "fetching inputs"),
     ],

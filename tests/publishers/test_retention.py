@@ -101,7 +101,7 @@ async def test_the_oldest_result_makes_room_for_a_new_one_and_its_end_is_told(sh
         await shelf.publish(name)
         shelf.clock.pass_s(2 * HOUR)
     assert shelf.kept() == ["e-2", "e-3"]
-    assert shelf.why("e-1") == "local results may take 25.0 kB (Publishers.Types.Local.Quota)"
+    assert shelf.why("e-1") == "local results may take 25 kB (Publishers.Types.Local.Quota)"
     assert (shelf.why("e-2"), shelf.why("e-9")) == ("", "")
     usage = shelf.publisher.usage()
     assert usage.count == 2
@@ -115,8 +115,8 @@ async def test_when_all_the_others_are_young_publishing_fails_and_names_the_quot
     await shelf.publish("e-2")
     with pytest.raises(IOFailure) as caught:
         await shelf.publish("e-3")
-    words = r"the results could not be published: 9\.\d kB do not fit into the quota of 25\.0 kB for local results: "
-    words += r"those of 2 other executions take 18\.\d kB and can't be removed yet"
+    words = r"the results could not be published: 9\.\d kB do not fit into the quota of 25 kB for local results: "
+    words += r"those of 2 other executions take 19 kB and can't be removed yet"
     assert re.fullmatch(words, str(caught.value))
     assert "Publishers.Types.Local.Quota" in caught.value.hint
     assert shelf.files() == ["e-1.tar.gz", "e-2.tar.gz"]

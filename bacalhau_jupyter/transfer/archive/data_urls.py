@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.transfer.archive.packing import pack_into
-from bacalhau_jupyter.transfer.core.files import format_bytes, io_failure
+from bacalhau_jupyter.transfer.core.files import io_failure
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.transfer.archive.tarstream import TarStream
 from bacalhau_jupyter.transfer.core.entry_names import COMPONENT, refused, safe_name, sane_mode
-from bacalhau_jupyter.transfer.core.files import Progress, check_interrupted, format_bytes, no_progress
+from bacalhau_jupyter.transfer.core.files import Progress, check_interrupted, no_progress
 from bacalhau_jupyter.transfer.core.links import is_plain_link
 
 _MAX_NAMES = 256 << 20

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.units import format_bytes
 
 T = TypeVar("T")
 
@@ -57,17 +58,6 @@ def no_progress(
     phase: str, done: int, total: int | None, files_done: int | None = None, files_total: int | None = None, /
 ) -> None:
     """Report nothing."""
-
-
-def format_bytes(count: float) -> str:
-    """Write a number of bytes for people: ``512 B``, ``1.5 MB`` (powers of 1000)."""
-    if abs(count) < 1000:
-        return f"{count:.0f} B"
-    for unit in ("kB", "MB", "GB"):
-        count /= 1000
-        if abs(count) < 999.95:
-            return f"{count:.1f} {unit}"
-    return f"{count / 1000:.1f} TB"
 
 
 def free_bytes(path: Path) -> int | None:

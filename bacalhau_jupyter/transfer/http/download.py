@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, TimedOut
+from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, shown_url
 from bacalhau_jupyter.transfer.core.filenames import download_name
 from bacalhau_jupyter.transfer.core.files import (
     CHUNK,
     Progress,
     disk_full,
-    format_bytes,
     free_bytes,
     io_failure,
     no_progress,
