@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.folding import folded
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Forbidden, IOFailure
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.published import published_key
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
+from bacalhau_jupyter.plugins.s3_clients import ConfiguredS3
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.core.files import run_interruptible
-from bacalhau_jupyter.transfer.s3.access import S3Access
 from bacalhau_jupyter.transfer.s3.location import (
-    S3Clients,
     S3Location,
-    missing_package,
     parse_location,
     text_param,
 )
@@ -74,17 +72,11 @@ class S3Publisher:
     def __init__(self, options: PluginOptions) -> None:
         self._node_id = options.node_id
         self._clock = options.clock
-        self._settings = options.settings
-        self._made: S3Clients | None = None
+        self._s3 = ConfiguredS3(options.settings, options.clock, COMPONENT)
 
     async def probe(self) -> Availability:
         """Need boto3 only: credentials may come later, and the bid looks for them."""
-        problem = await asyncio.to_thread(missing_package)
-        try:
-            S3Access.of(self._settings)
-        except ConfigurationError as error:
-            problem = error.message
-        return Availability(available=not problem, problem=problem)
+        return await self._s3.probe()
 
     async def bid(self, execution: Execution, spec: SpecConfig) -> Bid:
         try:
@@ -120,26 +112,18 @@ class S3Publisher:
         return _reference(location, uploaded)
 
     async def close(self) -> None:
-        if self._made is not None:
-            await asyncio.to_thread(self._made.close)
-
-    @property
-    def _clients(self) -> S3Clients:
-        """The clients; raises ConfigurationError where it is not clear which servers get credentials."""
-        if self._made is None:
-            self._made = S3Clients(COMPONENT, self._clock, S3Access.of(self._settings))
-        return self._made
+        await self._s3.close()
 
     def _need_credentials(self, location: S3Location) -> None:
-        S3Access.of(self._settings).need(location.endpoint, COMPONENT)
-        if self._clients.credentials_for(location) is None:
+        self._s3.access().need(location.endpoint, COMPONENT)
+        if self._s3.clients.credentials_for(location) is None:
             raise Forbidden("it has no AWS credentials", component=COMPONENT)
 
     def _archive(self, request: PublishRequest, location: S3Location, stop: threading.Event) -> Uploaded:
         self._need_credentials(location)
         # Other servers often refuse the newer checksums.
         with ObjectWriter(
-            self._clients,
+            self._s3.clients,
             location,
             checksum=not location.endpoint,
             content_type="application/gzip",
@@ -158,7 +142,7 @@ class S3Publisher:
         self._need_credentials(location)
         max_name = MAX_KEY - len(location.key.encode())
         source = request.gathering(COMPONENT, links=False, max_name=max_name)
-        upload_files(self._clients, location, source, progress=request.progress, stop=stop)
+        upload_files(self._s3.clients, location, source, progress=request.progress, stop=stop)
         return Uploaded()
 
 

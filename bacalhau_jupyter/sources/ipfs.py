@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, NetworkFailure, TimedOut
+from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.plugins.fetch_limits import FetchLimits
+from bacalhau_jupyter.plugins.ipfs_node import ConfiguredIpfsNode
 from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount
-from bacalhau_jupyter.transfer.ipfs.errors import MAX_RETRIES, READ_TIMEOUT_S
 from bacalhau_jupyter.transfer.ipfs.get import IpfsDownload
 from bacalhau_jupyter.transfer.ipfs.node import IpfsNode, is_local
 from bacalhau_jupyter.transfer.ipfs.paths import IpfsPath, path_of
@@ -34,16 +35,15 @@ class IpfsSource:
 
     def __init__(self, options: PluginOptions) -> None:
         self._settings = options.settings
+        self._configured = ConfiguredIpfsNode(options.settings, _ENDPOINT, _COMPONENT)
 
     async def probe(self) -> Availability:
         """Ask the configured node who it is; without one there is no such source."""
-        if not self._endpoint():
-            return Availability(available=False, problem=f"no IPFS node is configured ({_ENDPOINT})")
         try:
-            async with self._node() as node:
-                return Availability(available=True, runtime=await node.identity())
-        except (NetworkFailure, TimedOut) as error:
-            return Availability(available=False, problem=error.message, may_change=True)
+            self._limits()
+        except ConfigurationError as error:
+            return Availability(available=False, problem=error.message)
+        return await self._configured.probe()
 
     async def bid(self, execution: Execution, input_source: InputSource) -> Bid:
         try:
@@ -74,29 +74,18 @@ class IpfsSource:
         path = _path(request.input)
         target = request.directory / "content"
         async with self._node() as node:
-            retries = self._settings("InputSources.MaxRetryCount")
-            download = IpfsDownload(
-                node,
-                progress=request.progress,
-                max_retries=retries if isinstance(retries, int) and retries >= 0 else MAX_RETRIES,
-            )
+            download = IpfsDownload(node, progress=request.progress, max_retries=self._limits().max_retries)
             await download.fetch(path, target)
         return InputMount(path=target, target=request.input.target, read_only=True)
 
     async def close(self) -> None:
         return
 
-    def _endpoint(self) -> str:
-        return str(self._settings(_ENDPOINT) or "").strip()
+    def _limits(self) -> FetchLimits:
+        return FetchLimits.of(self._settings, _COMPONENT)
 
     def _node(self) -> IpfsNode:
-        endpoint = self._endpoint()
-        if not endpoint:
-            raise ConfigurationError(f"no IPFS node is configured ({_ENDPOINT})", component=_COMPONENT)
-        timeout = self._settings("InputSources.ReadTimeout")
-        if not isinstance(timeout, int | float) or timeout <= 0:
-            timeout = READ_TIMEOUT_S
-        return IpfsNode(endpoint, _COMPONENT, read_timeout=timeout)
+        return self._configured.open(self._limits().read_timeout_s)
 
 
 def _path(input_source: InputSource) -> IpfsPath:

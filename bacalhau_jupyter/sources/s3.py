@@ -6,7 +6,6 @@ The target is a *directory*. An object, a prefix (``…/``) or a wildcard (``…
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.plugins.fetch_limits import FetchLimits
+from bacalhau_jupyter.plugins.s3_clients import ConfiguredS3
 from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount, not_brought
 from bacalhau_jupyter.sources.partitions import (
     COMPONENT,
@@ -27,14 +28,11 @@ from bacalhau_jupyter.sources.partitions import (
     selector,
 )
 from bacalhau_jupyter.transfer.core.files import io_failure, run_interruptible
-from bacalhau_jupyter.transfer.s3.access import S3Access
-from bacalhau_jupyter.transfer.s3.download import MAX_RETRIES, download_objects
+from bacalhau_jupyter.transfer.s3.download import download_objects
 from bacalhau_jupyter.transfer.s3.errors import CHANGED, READ_TIMEOUT_S
 from bacalhau_jupyter.transfer.s3.listing import S3Object, find_objects, local_names, prefix_of
 from bacalhau_jupyter.transfer.s3.location import (
-    S3Clients,
     S3Location,
-    missing_package,
     parse_location,
     text_param,
 )
@@ -88,24 +86,22 @@ class S3Source:
 
     def __init__(self, options: PluginOptions) -> None:
         self._settings = options.settings
-        self._clock = options.clock
-        self._made: S3Clients | None = None
+        self._s3 = ConfiguredS3(options.settings, options.clock, COMPONENT)
         self._memo = ListingMemo(options.clock)
 
     async def probe(self) -> Availability:
         """Need boto3 only: without credentials there are still public buckets."""
-        problem = await asyncio.to_thread(missing_package)
         try:
-            S3Access.of(self._settings)
+            self._limits()
         except ConfigurationError as error:
-            problem = error.message
-        return Availability(available=not problem, problem=problem)
+            return Availability(available=False, problem=error.message)
+        return await self._s3.probe()
 
     async def bid(self, execution: Execution, input_source: InputSource) -> Bid:
         try:
             wanted = parse_input(input_source)
             _selects(execution, wanted)
-            S3Access.of(self._settings).check(wanted.location.endpoint, COMPONENT)
+            self._s3.access().check(wanted.location.endpoint, COMPONENT)
         except BacalhauError as error:
             return not_brought(error)
         return Bid(accepted=True)
@@ -130,15 +126,7 @@ class S3Source:
         )
 
     async def close(self) -> None:
-        if self._made is not None:
-            await asyncio.to_thread(self._made.close)
-
-    @property
-    def _clients(self) -> S3Clients:
-        """The clients; raises ConfigurationError where it is not clear which servers get credentials."""
-        if self._made is None:
-            self._made = S3Clients(COMPONENT, self._clock, S3Access.of(self._settings))
-        return self._made
+        await self._s3.close()
 
     def _known(self, execution: Execution, wanted: S3Input, stop: threading.Event) -> Sequence[S3Object]:
         """Return what was found a moment ago, or look now."""
@@ -153,7 +141,7 @@ class S3Source:
         """Return the objects of an execution's partition."""
         selects = _selects(execution, wanted)
         objects = find_objects(
-            self._clients, wanted.location, sha256=wanted.sha256, matches=wanted.matches(), stop=stop
+            self._s3.clients, wanted.location, sha256=wanted.sha256, matches=wanted.matches(), stop=stop
         )
         return [item for item in objects if selects(item.key)]
 
@@ -188,7 +176,7 @@ class S3Source:
             raise io_failure(error, "write", directory, COMPONENT) from error
         read_timeout, max_retries = self._limits()
         download_objects(
-            self._clients,
+            self._s3.clients,
             wanted.location,
             objects,
             names,
@@ -201,15 +189,10 @@ class S3Source:
         return listing_identity(wanted.location, objects, names)
 
     def _limits(self) -> tuple[float, int]:
-        """Return read time-out in seconds and number of retries; odd settings are `urlDownload`'s to complain about."""
-        timeout = self._settings("InputSources.ReadTimeout")
-        retries = self._settings("InputSources.MaxRetryCount")
-        if not isinstance(timeout, int | float) or timeout <= 0:
-            timeout = READ_TIMEOUT_S
-        if not isinstance(retries, int) or retries < 0:
-            retries = MAX_RETRIES
+        """Return read time-out in seconds and number of retries."""
+        limits = FetchLimits.of(self._settings, COMPONENT)
         # A person's patience with a whole page is too long for one of many connections.
-        return min(timeout, READ_TIMEOUT_S), retries
+        return min(limits.read_timeout_s, READ_TIMEOUT_S), limits.max_retries
 
 
 def _name(execution: Execution, wanted: S3Input) -> Hashable:

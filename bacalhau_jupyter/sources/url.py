@@ -8,21 +8,20 @@ that tells no size is fine (official nodes refuse it). A URL may not lead to thi
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.plugins.fetch_limits import FetchLimits
 from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount, not_brought
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url
 from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
 from bacalhau_jupyter.transfer.core.reach import Reach
-from bacalhau_jupyter.transfer.http.download import MAX_RETRIES, READ_TIMEOUT_S, content_length, download
+from bacalhau_jupyter.transfer.http.download import content_length, download
 from bacalhau_jupyter.transfer.http.requests import content_tag, is_strong
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 _COMPONENT = "URLSource"
 # A bid waits for it; a slow server's size is not worth more.
 _SIZE_TIMEOUT_S = 10.0
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 
 
 class UrlDownloadSource:
@@ -71,8 +68,7 @@ class UrlDownloadSource:
         stored = await asyncio.to_thread(self._stored, url)
         if stored is not None:
             return (await asyncio.to_thread(stored.stat)).st_size
-        read_timeout, _ = self._limits()
-        timeout = min(_SIZE_TIMEOUT_S, read_timeout)
+        timeout = min(_SIZE_TIMEOUT_S, self._limits().read_timeout_s)
         return await content_length(url, timeout=timeout, reach=self._reach()) or 0
 
     async def identity(self, execution: Execution, input_source: InputSource) -> str | None:
@@ -80,12 +76,11 @@ class UrlDownloadSource:
         url = _url(input_source)
         if await asyncio.to_thread(self._stored, url) is not None:
             return None
-        read_timeout, _ = self._limits()
-        timeout = min(_SIZE_TIMEOUT_S, read_timeout)
+        timeout = min(_SIZE_TIMEOUT_S, self._limits().read_timeout_s)
         return _identity(url, await content_tag(url, timeout=timeout, reach=self._reach()))
 
     async def fetch(self, request: FetchRequest) -> InputMount:
-        read_timeout, max_retries = self._limits()
+        limits = self._limits()
         url = _url(request.input)
         part = request.directory / "download.part"
         stored = await asyncio.to_thread(self._stored, url)
@@ -94,8 +89,8 @@ class UrlDownloadSource:
         result = await download(
             url,
             part,
-            max_retries=max_retries,
-            read_timeout=read_timeout,
+            max_retries=limits.max_retries,
+            read_timeout=limits.read_timeout_s,
             progress=_counting(request.progress),
             component=_COMPONENT,
             reach=self._reach(),
@@ -119,21 +114,8 @@ class UrlDownloadSource:
         """
         return Reach.of(self._settings(ADDRESSES))
 
-    def _limits(self) -> tuple[float, int]:
-        """Return read time-out in seconds and number of retries."""
-        seconds = _seconds(self._settings("InputSources.ReadTimeout"))
-        retries = self._settings("InputSources.MaxRetryCount")
-        if retries is None:
-            retries = MAX_RETRIES
-        try:
-            count = int(retries)
-        except (TypeError, ValueError):
-            count = -1
-        if count < 0:
-            raise ConfigurationError(
-                f"InputSources.MaxRetryCount is not a count: {retries!r}", component=_COMPONENT
-            )
-        return seconds, count
+    def _limits(self) -> FetchLimits:
+        return FetchLimits.of(self._settings, _COMPONENT)
 
 
 async def _copied(stored: Path, part: Path, request: FetchRequest, url: str) -> InputMount:
@@ -176,23 +158,3 @@ def _move_in(part: Path, directory: Path, filename: str) -> None:
         part.rename(directory / filename)
     except OSError as error:
         raise io_failure(error, "write", directory / filename, _COMPONENT) from error
-
-
-def _seconds(value: object) -> float:
-    """Read a duration as settings hold it: seconds, a timedelta, or Go's text (``5m0s``)."""
-    seconds = 0.0
-    if value is None:
-        return READ_TIMEOUT_S
-    if isinstance(value, timedelta):
-        seconds = value.total_seconds()
-    elif isinstance(value, (int, float)):
-        seconds = float(value)
-    elif isinstance(value, str) and re.fullmatch(f"(?:{_DURATION.pattern})+", value.strip()):
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(value))
-    if seconds <= 0:
-        raise ConfigurationError(
-            f"InputSources.ReadTimeout is not a duration: {value!r}",
-            hint="write it like 5m or 90s",
-            component=_COMPONENT,
-        )
-    return seconds

@@ -115,7 +115,9 @@ async def test_when_all_the_others_are_young_publishing_fails_and_names_the_quot
     await shelf.publish("e-2")
     with pytest.raises(IOFailure) as caught:
         await shelf.publish("e-3")
-    words = r"the results could not be published: 9\.\d kB do not fit into the quota of 25 kB for local results: "
+    words = (
+        r"the results could not be published: 9\.\d kB do not fit into the quota of 25 kB for local results: "
+    )
     words += r"those of 2 other executions take 19 kB and can't be removed yet"
     assert re.fullmatch(words, str(caught.value))
     assert "Publishers.Types.Local.Quota" in caught.value.hint
