@@ -20,9 +20,6 @@ from bacalhau_jupyter.models.node import BuildVersionInfo, DiskUsage, NodeInfo
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.orchestrator.base import OrchestratorService
 
-RESULTS_PATH = "/api/v1/compute/results"
-"""Where archives of the ``local`` publisher are served; the last segment is ``<execution ID>.tar.gz``."""
-
 
 class AgentService(Protocol):
     """The node itself, as the API shows it."""

@@ -10,13 +10,14 @@ from urllib.parse import quote
 from aiohttp import web
 
 from bacalhau_jupyter.api.answers import answer
-from bacalhau_jupyter.api.base import RESULTS_PATH, DataBrowser, DiskCleaner, ResultFiles
+from bacalhau_jupyter.api.base import DataBrowser, DiskCleaner, ResultFiles
 from bacalhau_jupyter.api.binding import Query
 from bacalhau_jupyter.api.jobs import JOBS
 from bacalhau_jupyter.models.api import ListResultFilesResponse, ResultFile, ResultListing
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.names import from_wire, to_wire
+from bacalhau_jupyter.models.published import RESULTS_PATH
 from bacalhau_jupyter.orchestrator.base import ExecutionQuery, OrchestratorService
 
 LIST_LIMIT = 10_000

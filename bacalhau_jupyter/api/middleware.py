@@ -10,11 +10,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from bacalhau_jupyter.api import answers, versions
-from bacalhau_jupyter.api.base import RESULTS_PATH, ApiServices
+from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.binding import header
 from bacalhau_jupyter.api.serving import prove
 from bacalhau_jupyter.auth.guesses import TooManyGuesses
 from bacalhau_jupyter.models.errors import BacalhauError, Unauthorized
+from bacalhau_jupyter.models.published import RESULTS_PATH
 
 log = logging.getLogger(__name__)
 

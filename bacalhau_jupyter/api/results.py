@@ -7,14 +7,13 @@ from functools import partial
 from aiohttp import web
 
 from bacalhau_jupyter.api.answers import answer
-from bacalhau_jupyter.api.base import RESULTS_PATH, ResultLinks
+from bacalhau_jupyter.api.base import ResultLinks
 from bacalhau_jupyter.api.binding import Query
 from bacalhau_jupyter.api.jobs import JOBS
 from bacalhau_jupyter.api.serving import prove
+from bacalhau_jupyter.models.published import RESULTS_PATH
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.orchestrator.base import OrchestratorService
-
-SUFFIX = ".tar.gz"
 
 
 class ResultListRoutes:

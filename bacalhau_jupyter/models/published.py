@@ -1,4 +1,4 @@
-"""Where the results of an execution go in a bucket: the key that its job's ``s3`` publisher names, filled in."""
+"""Where the results of an execution lie: below the API, and in a bucket under the key that its job names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from typing import Any
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.spec import SpecConfig
 
-ARCHIVE = ".tar.gz"
+ARCHIVE_SUFFIX = ".tar.gz"
+"""What the name of a packed result ends with; official clients unpack by it."""
+ARCHIVE_SUFFIXES = (ARCHIVE_SUFFIX, ".tgz")
+"""What a packed result may be called in a bucket."""
+RESULTS_PATH = "/api/v1/compute/results"
+"""Where the API serves archives of the ``local`` publisher: the last segment is ``<execution ID>.tar.gz``."""
 _PLACEHOLDER = re.compile(r"(\{nodeID\}|\{executionID\}|\{jobID\}|\{date\}|\{time\})")
 
 
@@ -65,7 +70,7 @@ def _values(job_id: str, execution_id: str, node_id: str) -> dict[str, str]:
 
 
 def _ended(key: str, archive: bool) -> str:
-    ending = ARCHIVE if archive else "/"
+    ending = ARCHIVE_SUFFIX if archive else "/"
     return key if key.endswith(ending) else key + ending
 
 

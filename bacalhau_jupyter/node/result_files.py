@@ -14,6 +14,7 @@ from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.api import ResultFile
 from bacalhau_jupyter.models.errors import BadRequest, NotFound
 from bacalhau_jupyter.models.names import from_wire, shown, to_wire
+from bacalhau_jupyter.models.published import ARCHIVE_SUFFIXES
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.node.results import removed
 from bacalhau_jupyter.publishers.local import mark_read, result_path
@@ -29,7 +30,6 @@ KEPT = 8
 """Results that stay open after somebody looked into them."""
 
 _COMPONENT = "Results"
-_ARCHIVES = (".tar.gz", ".tgz")
 
 Signer = Callable[[SpecConfig, str], SpecConfig]
 
@@ -166,7 +166,7 @@ class NodeResultFiles:
                 )
             return ArchiveReader(FileRanges(path))
         if reference.is_type("s3managed") or (
-            reference.is_type("s3") and str(reference.param("Key", "")).endswith(_ARCHIVES)
+            reference.is_type("s3") and str(reference.param("Key", "")).endswith(ARCHIVE_SUFFIXES)
         ):
             return self._bucket_archive(reference)
         if reference.is_type("s3"):

@@ -8,15 +8,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
+from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX, RESULTS_PATH
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.node.addresses import LinkAddress
 from bacalhau_jupyter.publishers.local import mark_read, removal, result_path
-from bacalhau_jupyter.transfer.core.signing import RESULTS_PATH, is_signed, signed_reference, verify
+from bacalhau_jupyter.transfer.core.signing import is_signed, signed_reference, verify
 from bacalhau_jupyter.transfer.s3.managed import TYPE as MANAGED
 from bacalhau_jupyter.transfer.s3.managed import ManagedBucket
 from bacalhau_jupyter.transfer.s3.presign import S3Presigner
-
-SUFFIX = ".tar.gz"
 
 
 class LocalResults:
@@ -96,21 +95,21 @@ class LocalResults:
         except ValueError:
             return None
         query = dict(parse_qsl(parts.query))
-        _, found, name = path.partition(RESULTS_PATH)
-        if not found or not is_signed(RESULTS_PATH + name, query, self._key):
+        _, found, name = path.partition(f"{RESULTS_PATH}/")
+        if not found or not is_signed(f"{RESULTS_PATH}/{name}", query, self._key):
             return None
         return self.resolve(name, query["expires"], query["signature"])
 
     def resolve(self, name: str, expires: str, signature: str) -> Path:
         """Return the archive that a signed URL means; raises Forbidden, or NotFound saying what became of it."""
         query = {"expires": expires, "signature": signature}
-        verify(RESULTS_PATH + name, query, self._key, self._clock.now_ns())
+        verify(f"{RESULTS_PATH}/{name}", query, self._key, self._clock.now_ns())
         try:
-            path = result_path(self._data_dir, name.removesuffix(SUFFIX))
+            path = result_path(self._data_dir, name.removesuffix(ARCHIVE_SUFFIX))
         except BadRequest as error:
             raise _gone(name) from error
-        if not name.endswith(SUFFIX) or not path.is_file():
-            raise removed(self._data_dir, name.removesuffix(SUFFIX)) or _gone(name)
+        if not name.endswith(ARCHIVE_SUFFIX) or not path.is_file():
+            raise removed(self._data_dir, name.removesuffix(ARCHIVE_SUFFIX)) or _gone(name)
         # Retention leaves alone what somebody reads, part by part, for hours perhaps.
         mark_read(path, self._clock.now_ns())
         return path

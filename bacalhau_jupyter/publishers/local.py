@@ -21,6 +21,7 @@ from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.node import DiskUsage
+from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX
 from bacalhau_jupyter.models.spec import SpecConfig, replace
 from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
@@ -39,7 +40,6 @@ DEFAULTS = {QUOTA: 50_000_000_000, MAX_AGE: 0.0, MIN_AGE: 3600.0}
 
 _log = logging.getLogger(__name__)
 _COMPONENT = "LocalPublisher"
-_SUFFIX = ".tar.gz"
 _EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 
 
@@ -189,7 +189,7 @@ class LocalPublisher:
             removals.note(directory, gone)
         for each in chosen:
             _log.info("removing the results of execution %s: %s", each.execution_id, reason)
-            (directory / f"{each.execution_id}{_SUFFIX}").unlink(missing_ok=True)
+            (directory / f"{each.execution_id}{ARCHIVE_SUFFIX}").unlink(missing_ok=True)
 
 
 def removal(data_dir: Path, execution_id: str) -> Removal | None:
@@ -220,7 +220,7 @@ def result_path(data_dir: Path, execution_id: str) -> Path:
     """
     if not _EXECUTION_ID.fullmatch(execution_id):
         raise BadRequest(f"{execution_id[:80]!r} is not an execution ID", component=_COMPONENT)
-    return results_directory(data_dir) / f"{execution_id}{_SUFFIX}"
+    return results_directory(data_dir) / f"{execution_id}{ARCHIVE_SUFFIX}"
 
 
 def _rules(settings: Callable[[str], object]) -> Rules:
@@ -243,9 +243,9 @@ def _kept(directory: Path) -> list[Kept]:
     found = []
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.endswith(_SUFFIX) and not entry.name.startswith("."):
+            if entry.name.endswith(ARCHIVE_SUFFIX) and not entry.name.startswith("."):
                 about = entry.stat(follow_symlinks=False)
-                name = entry.name.removesuffix(_SUFFIX)
+                name = entry.name.removesuffix(ARCHIVE_SUFFIX)
                 found.append(Kept(name, about.st_size, about.st_mtime_ns, about.st_atime_ns))
     return found
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import IOFailure, NotImplementedHere
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 from bacalhau_jupyter.transfer.archive.packing import pack_into
@@ -91,7 +92,7 @@ def _pack(request: PublishRequest, stop: threading.Event) -> Path:
     place = request.directory.parent
     path: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=".managed-", suffix=".tar.gz", dir=place)
+        descriptor, name = tempfile.mkstemp(prefix=".managed-", suffix=ARCHIVE_SUFFIX, dir=place)
         path = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             pack_into(request.gathering(COMPONENT), file, progress=request.progress, stop=stop)

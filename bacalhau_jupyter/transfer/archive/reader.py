@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure
+from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX
 from bacalhau_jupyter.transfer.archive.extract import (
     HEADER,
     Run,
@@ -304,7 +305,7 @@ class ArchiveReader:
 
     async def _download(self, place: Path, progress: Progress) -> None:
         """Bring the whole archive to ``place`` and unpack it there as ``tree``."""
-        archive = place / "archive.tar.gz"
+        archive = place / f"archive{ARCHIVE_SUFFIX}"
         await self.save_archive(archive, progress)
         try:
             await unpack(archive, place / "tree", limits=self._limits, progress=progress)

@@ -14,13 +14,12 @@ from urllib.parse import quote, urlencode
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import Forbidden
+from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX, RESULTS_PATH
 from bacalhau_jupyter.models.spec import SpecConfig
 
 LOCAL = "local"
 """Type of the stored reference: params ``ExecutionID`` and ``NodeID``."""
 
-RESULTS_PATH = "/api/v1/compute/results/"
-"""Where the API serves archives: this, the execution ID, and ``.tar.gz`` (official clients look at the ending)."""
 
 EXPIRY_S = 3600.0
 """Seconds that a link lives unless somebody says otherwise."""
@@ -88,7 +87,7 @@ def signed_reference(
     """
     if not spec.is_type(LOCAL):
         return spec
-    path = f"{RESULTS_PATH}{spec.param('ExecutionID', '')}.tar.gz"
+    path = f"{RESULTS_PATH}/{spec.param('ExecutionID', '')}{ARCHIVE_SUFFIX}"
     query = sign(path, now_ns // SECOND + int(expiry_s), key)
     return SpecConfig(type="urlDownload", params={"URL": f"{base_url.rstrip('/')}{quote(path)}?{query}"})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Forbidden
+from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.s3.errors import boto_errors, s3_failure
 from bacalhau_jupyter.transfer.s3.location import S3Clients, S3Location, missing_package, text_param
@@ -48,7 +49,8 @@ class ManagedBucket:
     def key(self, job_id: str, execution_id: str) -> str:
         """Return the key of an execution's archive."""
         prefix = self._location.key.removesuffix("/")
-        return f"{prefix}/{job_id}/{execution_id}.tar.gz" if prefix else f"{job_id}/{execution_id}.tar.gz"
+        name = f"{job_id}/{execution_id}{ARCHIVE_SUFFIX}"
+        return f"{prefix}/{name}" if prefix else name
 
     def upload_url(self, job_id: str, execution_id: str) -> str:
         """Return a link that takes the archive by PUT.

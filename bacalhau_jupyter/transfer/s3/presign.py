@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.s3.access import S3Access
 from bacalhau_jupyter.transfer.s3.errors import boto_errors, s3_failure
@@ -12,8 +13,6 @@ from bacalhau_jupyter.transfer.s3.wire import bucket_region
 
 COMPONENT = "S3ResultSigner"
 DEFAULT_EXPIRY_S = 900.0
-
-_ARCHIVE = ".tar.gz"
 
 
 class S3Presigner:
@@ -38,7 +37,7 @@ class S3Presigner:
             return reference
         try:
             location = parse_location(reference.params, COMPONENT)
-            if not location.key.endswith(_ARCHIVE) or self._clients.credentials_for(location) is None:
+            if not location.key.endswith(ARCHIVE_SUFFIX) or self._clients.credentials_for(location) is None:
                 return reference
             url = self._url(location)
         except BacalhauError:
