@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.codec import convert, decode
 from bacalhau_jupyter.models.errors import BadRequest
 
@@ -49,8 +50,6 @@ OPEN_BODY = BodyLimit(64 * 1024, 5.0)
 HEADER_LIMIT = 256
 """Characters of a header that is stored or repeated."""
 
-_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-_FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
 _UINT_LIMIT = 2**63
 
 
@@ -73,13 +72,12 @@ class Query:
         return tuple(self._values.get(name, ()))
 
     def flag(self, name: str) -> bool:
-        """Return a boolean; absent is false. Raises BadRequest for other words than Go's."""
+        """Return a boolean; absent is false. Raises BadRequest for other words than true and false."""
         value = self.text(name)
-        if value in _FALSE:
-            return False
-        if value in _TRUE:
-            return True
-        raise _unparsable("ParseBool", value)
+        flag = parse_truth(value or False)
+        if flag is None:
+            raise _unparsable("ParseBool", value)
+        return flag
 
     def uint(self, name: str) -> int:
         """Return an unsigned integer; absent is 0. Raises BadRequest for anything else."""

@@ -16,6 +16,7 @@ from bacalhau_jupyter.config.parsing import parse_value
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
 from bacalhau_jupyter.lib.masking import MASK
+from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import ConfigurationError
 
 _PORT = 1234
@@ -210,7 +211,7 @@ def _credentials(environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:
-    return environ.get(name, "").strip().lower() in ("1", "t", "true")
+    return parse_truth(environ.get(name, "")) is True
 
 
 def endpoint_url(endpoint: str) -> str:

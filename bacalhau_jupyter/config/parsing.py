@@ -11,12 +11,11 @@ import yaml
 
 from bacalhau_jupyter.config.keys import KEYS, SECTIONS, Key, Kind, find_key
 from bacalhau_jupyter.lib.text import read_text
+from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.goduration import parse_go_duration
 from bacalhau_jupyter.models.units import parse_bytes
 
-_TRUE = frozenset({"1", "t", "true"})
-_FALSE = frozenset({"0", "f", "false"})
 _LIST_HINT = "`bacalhau-jupyter config list` shows every key"
 
 
@@ -131,14 +130,10 @@ def _text(value: object) -> str:
 
 
 def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = _text(value).strip().lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise ValueError(value)
+    flag = parse_truth(value)
+    if flag is None:
+        raise ValueError(value)
+    return flag
 
 
 def _integer(value: object) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib import beneath
+from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
@@ -161,17 +162,15 @@ def _parameters(spec: SpecConfig) -> _Wanted:
 
 
 def _truth(value: object) -> bool:
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    text = str(value).strip().lower()
-    if text in ("true", "1", "t"):
-        return True
-    if text in ("false", "0", "f", ""):
+    if value is None or str(value).strip() == "":
         return False
-    raise BadRequest(
-        f"this node reads ReadWrite of a localDirectory input as true or false, not {value!r}",
-        component=_COMPONENT,
-    )
+    flag = parse_truth(value)
+    if flag is None:
+        raise BadRequest(
+            f"this node reads ReadWrite of a localDirectory input as true or false, not {value!r}",
+            component=_COMPONENT,
+        )
+    return flag
 
 
 def _check_allowed(path: Path, wanted: _Wanted, allowed: list[AllowedPath]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bacalhau_jupyter.engines.docker.daemon import Daemon, NoEngine, explain
 from bacalhau_jupyter.lib.text import read_text
+from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.spec import Task
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.engine import RunRequest
@@ -79,11 +80,7 @@ def _ask_bind(daemon: Daemon, source: Path) -> tuple[int, str]:
 def not_shareable(task: Task) -> str:
     """Say why a task's inputs can't be copied to the engine instead of being mounted; empty when they can."""
     for item in task.input_sources:
-        if item.source.is_type(*_LOCAL) and str(item.source.param("ReadWrite") or "").strip().lower() in (
-            "true",
-            "1",
-            "t",
-        ):
+        if item.source.is_type(*_LOCAL) and parse_truth(item.source.param("ReadWrite")):
             return (
                 f"this node can't share {item.source.param('SourcePath')} for writing: its Docker Engine does not see "
                 "this node's disk, so inputs are copied to it"

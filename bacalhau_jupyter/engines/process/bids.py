@@ -12,6 +12,7 @@ from bacalhau_jupyter.engines.process.environments.check import search_path
 from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Tier
 from bacalhau_jupyter.engines.process.params import ProcessParams, PythonReference, read_params
 from bacalhau_jupyter.engines.process.view import Pin, TooManyEntries, View
+from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.environments import environment_hash
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.execution import Execution
@@ -189,8 +190,7 @@ def _check_nothing_inside_writable(task: Task) -> None:
 
 
 def _is_writable(source: InputSource) -> bool:
-    wanted = source.source.param("ReadWrite")
-    return wanted is True or str(wanted).strip().lower() in ("true", "1", "t")
+    return parse_truth(source.source.param("ReadWrite")) is True
 
 
 def _check_mount_point(target: str, python: Iterable[Path], other: str) -> None:

@@ -106,6 +106,13 @@ def shortened(path: str) -> str:
     return path if len(path) <= _LONG_PATH else f"{path[: _LONG_PATH // 2]}…{path[-_LONG_PATH // 2 :]}"
 
 
+def write_at(descriptor: int, chunk: bytes, position: int) -> None:
+    """Write all of a chunk at a position of a file; the file's own position stays."""
+    view, written = memoryview(chunk), 0
+    while written < len(chunk):
+        written += os.pwrite(descriptor, view[written:], position + written)
+
+
 async def run_interruptible(work: Callable[[threading.Event], T]) -> T:
     """Run long blocking work in a thread; when the caller is cancelled, stop it and wait until it has stopped.
 

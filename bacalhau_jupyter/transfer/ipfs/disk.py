@@ -73,10 +73,3 @@ def open_part(path: Path) -> int:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     os.fchmod(descriptor, 0o644)
     return descriptor
-
-
-def write_at(descriptor: int, chunk: bytes, position: int) -> None:
-    """Write all of a chunk."""
-    view, written = memoryview(chunk), 0
-    while written < len(chunk):
-        written += os.pwrite(descriptor, view[written:], position + written)

@@ -22,6 +22,7 @@ from bacalhau_jupyter.transfer.core.files import (
     free_bytes,
     io_failure,
     no_progress,
+    write_at,
 )
 from bacalhau_jupyter.transfer.core.readers import EntryKind
 from bacalhau_jupyter.transfer.ipfs.disk import (
@@ -31,7 +32,6 @@ from bacalhau_jupyter.transfer.ipfs.disk import (
     on_disk,
     open_part,
     present,
-    write_at,
 )
 from bacalhau_jupyter.transfer.ipfs.errors import MAX_RETRIES
 from bacalhau_jupyter.transfer.ipfs.node import IpfsNode, IpfsStat

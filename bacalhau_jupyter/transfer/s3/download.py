@@ -25,6 +25,7 @@ from bacalhau_jupyter.transfer.core.files import (
     free_bytes,
     io_failure,
     no_progress,
+    write_at,
 )
 from bacalhau_jupyter.transfer.s3.errors import READ_TIMEOUT_S
 from bacalhau_jupyter.transfer.s3.get import Getter
@@ -136,18 +137,12 @@ class _Downloader:
                     break
                 if not chunk:
                     break
-                position += _write(descriptor, chunk, position)
+                write_at(descriptor, chunk, position)
+                position += len(chunk)
                 if digest is not None:
                     digest.update(chunk)
                 self._meter.add(len(chunk), piece.item.key if position > piece.last else "")
         return position
-
-
-def _write(descriptor: int, chunk: bytes, position: int) -> int:
-    view, written = memoryview(chunk), 0
-    while written < len(chunk):
-        written += os.pwrite(descriptor, view[written:], position + written)
-    return written
 
 
 def download_objects(
