@@ -6,11 +6,11 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
-from bacalhau_jupyter.compute import environment
-from bacalhau_jupyter.compute.capacity import Capacity, shortfall, with_defaults
-from bacalhau_jupyter.compute.events import BidMade, BidRefused
+from bacalhau_jupyter.compute.execution.events import BidMade, BidRefused
+from bacalhau_jupyter.compute.host import environment
+from bacalhau_jupyter.compute.host.capacity import Capacity, shortfall, with_defaults
+from bacalhau_jupyter.compute.host.probes import ask_probes
 from bacalhau_jupyter.compute.plugins import Plugins
-from bacalhau_jupyter.compute.probes import ask_probes
 from bacalhau_jupyter.compute.settings import ComputeSettings, Locality
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.execution import Execution

@@ -10,21 +10,21 @@ import platform
 from collections.abc import AsyncIterator, Callable, Mapping
 
 from bacalhau_jupyter.compute.bidder import Bidder
-from bacalhau_jupyter.compute.cache import ContentCache
-from bacalhau_jupyter.compute.capacity import Capacity, allocated, host_resources
-from bacalhau_jupyter.compute.connection import Connection
-from bacalhau_jupyter.compute.events import Accepted, Cancel, Rejected
-from bacalhau_jupyter.compute.executions import Executions
+from bacalhau_jupyter.compute.execution.events import Accepted, Cancel, Rejected
+from bacalhau_jupyter.compute.execution.executions import Executions
+from bacalhau_jupyter.compute.execution.progress import ProgressBoard, ProgressListener, Reading
+from bacalhau_jupyter.compute.execution.record import Phase, Record
+from bacalhau_jupyter.compute.execution.removing import remove_directory
+from bacalhau_jupyter.compute.execution.runner import Runner
 from bacalhau_jupyter.compute.files import Places, is_safe_id
-from bacalhau_jupyter.compute.gpus import find_gpus, gpu_labels
-from bacalhau_jupyter.compute.logs import LogFollower
+from bacalhau_jupyter.compute.host.capacity import Capacity, allocated, host_resources
+from bacalhau_jupyter.compute.host.gpus import find_gpus, gpu_labels
+from bacalhau_jupyter.compute.inputs.cache import ContentCache
+from bacalhau_jupyter.compute.link.connection import Connection
+from bacalhau_jupyter.compute.link.store import Store
+from bacalhau_jupyter.compute.output.logs import LogFollower
 from bacalhau_jupyter.compute.plugins import Plugins
-from bacalhau_jupyter.compute.progress import ProgressBoard, ProgressListener, Reading
-from bacalhau_jupyter.compute.record import Phase, Record
-from bacalhau_jupyter.compute.removing import remove_directory
-from bacalhau_jupyter.compute.runner import Runner
 from bacalhau_jupyter.compute.settings import ComputeSettings
-from bacalhau_jupyter.compute.store import Store
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.lib.database import Database, DatabaseError
 from bacalhau_jupyter.lib.problems import Problems
@@ -66,7 +66,7 @@ class ComputeNode:
     transport
         The compute node's end of a carrier; closed by `stop`.
     database
-        Opened with `compute.store.MIGRATIONS`; stays open, whoever opened it closes it after `stop`.
+        Opened with `compute.link.store.MIGRATIONS`; stays open, whoever opened it closes it after `stop`.
     engines, sources, publishers
         Instances by wire type; closed by `stop`.
     clock

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bacalhau_jupyter.compute.capacity import DEFAULT_ALLOCATION
+from bacalhau_jupyter.compute.host.capacity import DEFAULT_ALLOCATION
 from bacalhau_jupyter.models.node import BuildVersionInfo
 from bacalhau_jupyter.models.spec import ResourcesConfig
 

@@ -20,9 +20,9 @@ from bacalhau_jupyter.api.serving import Gatekeeper
 from bacalhau_jupyter.auth.access import Access, TrustedSockets
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.auth.peers import ProcessTable
+from bacalhau_jupyter.compute.execution.progress import Reading
+from bacalhau_jupyter.compute.link.store import MIGRATIONS as COMPUTE_MIGRATIONS
 from bacalhau_jupyter.compute.node import ComputeNode
-from bacalhau_jupyter.compute.progress import Reading
-from bacalhau_jupyter.compute.store import MIGRATIONS as COMPUTE_MIGRATIONS
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeLock, NodeRecord
 from bacalhau_jupyter.config.repo import Repo

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bacalhau_jupyter.compute.execution.progress import Reading
+from bacalhau_jupyter.compute.link.store import MIGRATIONS
 from bacalhau_jupyter.compute.node import ComputeNode
-from bacalhau_jupyter.compute.progress import Reading
 from bacalhau_jupyter.compute.settings import ComputeSettings
-from bacalhau_jupyter.compute.store import MIGRATIONS
 from bacalhau_jupyter.engines.noop import NoopEngine
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.lib.database import Database

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.compute.cache import Brought, ContentCache
-from bacalhau_jupyter.compute.cache_index import CacheIndex, Entry
+from bacalhau_jupyter.compute.inputs.cache import Brought, ContentCache
+from bacalhau_jupyter.compute.inputs.cache_index import CacheIndex, Entry
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.plugins.contract import InputMount, Progress, no_progress
 

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.compute.capacity import Capacity, allocated, host_resources, shortfall, with_defaults
+from bacalhau_jupyter.compute.host.capacity import (
+    Capacity,
+    allocated,
+    host_resources,
+    shortfall,
+    with_defaults,
+)
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.resources import GPU, Resources
 from bacalhau_jupyter.models.spec import ResourcesConfig

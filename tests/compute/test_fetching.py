@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.compute.fetching import _looked_at
-from bacalhau_jupyter.compute.record import StoredInput
+from bacalhau_jupyter.compute.execution.record import StoredInput
+from bacalhau_jupyter.compute.inputs.fetching import _looked_at
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.plugins.contract import InputMount
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bacalhau_jupyter.compute import gpus
-from bacalhau_jupyter.compute.gpus import find_gpus, gpu_labels
+from bacalhau_jupyter.compute.host import gpus
+from bacalhau_jupyter.compute.host.gpus import find_gpus, gpu_labels
 from bacalhau_jupyter.models.resources import GPU
 
 

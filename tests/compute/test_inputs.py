@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.compute.progress import ProgressBoard, Reading, SharedProgress
+from bacalhau_jupyter.compute.execution.progress import ProgressBoard, Reading, SharedProgress
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.execution import Execution

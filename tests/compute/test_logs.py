@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.compute import logs
+from bacalhau_jupyter.compute.execution.machine import admit
+from bacalhau_jupyter.compute.execution.record import Phase, Record
 from bacalhau_jupyter.compute.files import Places
-from bacalhau_jupyter.compute.logs import LogFollower, _Text
-from bacalhau_jupyter.compute.machine import admit
-from bacalhau_jupyter.compute.record import Phase, Record
+from bacalhau_jupyter.compute.output import logs
+from bacalhau_jupyter.compute.output.logs import LogFollower, _Text
 from bacalhau_jupyter.models.api import LogFrame
 from bacalhau_jupyter.models.messages import ExecutionLogsRequest
 from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT, Frame, LogWriter

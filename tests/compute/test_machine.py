@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bacalhau_jupyter.compute import machine
-from bacalhau_jupyter.compute.events import (
+from bacalhau_jupyter.compute.execution import machine
+from bacalhau_jupyter.compute.execution.events import (
     ACTIVITIES,
     REPORTS,
     Accepted,
@@ -27,8 +27,8 @@ from bacalhau_jupyter.compute.events import (
     Step,
     Unpublished,
 )
-from bacalhau_jupyter.compute.machine import admit, step
-from bacalhau_jupyter.compute.record import Fault, Phase, Record, Verdict
+from bacalhau_jupyter.compute.execution.machine import admit, step
+from bacalhau_jupyter.compute.execution.record import Fault, Phase, Record, Verdict
 from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.execution import RunCommandResult

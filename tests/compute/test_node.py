@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bacalhau_jupyter.compute.events import Accepted
+from bacalhau_jupyter.compute.execution.events import Accepted
 from bacalhau_jupyter.compute.settings import AdmissionSettings, Locality
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.execution import ExecutionStateType

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.compute.events import Published, Unpublished
-from bacalhau_jupyter.compute.publishing import publish
+from bacalhau_jupyter.compute.execution.events import Published, Unpublished
+from bacalhau_jupyter.compute.execution.publishing import publish
 from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NetworkFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job

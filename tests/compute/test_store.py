@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bacalhau_jupyter.compute.events import Accepted, BidMade
-from bacalhau_jupyter.compute.machine import admit, step
-from bacalhau_jupyter.compute.record import Phase, Record, StoredInput
-from bacalhau_jupyter.compute.store import MIGRATIONS, Store
+from bacalhau_jupyter.compute.execution.events import Accepted, BidMade
+from bacalhau_jupyter.compute.execution.machine import admit, step
+from bacalhau_jupyter.compute.execution.record import Phase, Record, StoredInput
+from bacalhau_jupyter.compute.link.store import MIGRATIONS, Store
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.messages import BidResult, RunResult
@@ -104,9 +104,9 @@ async def test_ended_executions_are_cleaned_and_forgotten_by_age_and_number(data
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from bacalhau_jupyter.compute.events import BidMade
-from bacalhau_jupyter.compute.machine import admit, step
-from bacalhau_jupyter.compute.store import MIGRATIONS, Store
+from bacalhau_jupyter.compute.execution.events import BidMade
+from bacalhau_jupyter.compute.execution.machine import admit, step
+from bacalhau_jupyter.compute.link.store import MIGRATIONS, Store
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.models.messages import BidResult
 from bacalhau_jupyter.models.resources import Resources

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.compute.bidder import Bidder
-from bacalhau_jupyter.compute.capacity import Capacity
-from bacalhau_jupyter.compute.events import BidMade, BidRefused
+from bacalhau_jupyter.compute.execution.events import BidMade, BidRefused
+from bacalhau_jupyter.compute.host.capacity import Capacity
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.engines.noop import NoopEngine

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.client.build import local_path, url
-from bacalhau_jupyter.compute.record import Phase
+from bacalhau_jupyter.compute.execution.record import Phase
 from bacalhau_jupyter.models.job import Job
 from tests.survival.slow_server import SlowServer
 from tests.survival.world import ENGINES, World, pause

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from bacalhau_jupyter.client.build import docker, local_path, process
-from bacalhau_jupyter.compute.record import Phase
+from bacalhau_jupyter.compute.execution.record import Phase
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.execution import ExecutionStateType

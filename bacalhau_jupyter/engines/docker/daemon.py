@@ -11,10 +11,10 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from bacalhau_jupyter.engines.docker.configuration import sdk_without_configuration
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
+from bacalhau_jupyter.engines.docker.output.streams import Stream
 from bacalhau_jupyter.engines.docker.params import COMPONENT
-from bacalhau_jupyter.engines.docker.streams import Stream
+from bacalhau_jupyter.engines.docker.registry.configuration import sdk_without_configuration
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.engines.docker.configuration import Configuration
+from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
 from bacalhau_jupyter.models.errors import ConfigurationError
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")

@@ -17,9 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bacalhau_jupyter.engines.docker.archive import Archive, carried
-from bacalhau_jupyter.engines.docker.configuration import Configuration
-from bacalhau_jupyter.engines.docker.credentials import Credentials
 from bacalhau_jupyter.engines.docker.daemon import (
     Daemon,
     NoEngine,
@@ -28,16 +25,17 @@ from bacalhau_jupyter.engines.docker.daemon import (
     translated,
 )
 from bacalhau_jupyter.engines.docker.endpoints import endpoints
-from bacalhau_jupyter.engines.docker.follower import Follower
-from bacalhau_jupyter.engines.docker.images import PLATFORMS_FRESH_S, PLATFORMS_KEPT, Images
-from bacalhau_jupyter.engines.docker.launch import Launcher
-from bacalhau_jupyter.engines.docker.ownership import (
+from bacalhau_jupyter.engines.docker.files.archive import Archive, carried
+from bacalhau_jupyter.engines.docker.files.ownership import (
     copy_out,
     hand_over,
     make_removable,
     unreadable,
     unremovable,
 )
+from bacalhau_jupyter.engines.docker.files.placement import Placement, find_placement, not_shareable
+from bacalhau_jupyter.engines.docker.launch import Launcher
+from bacalhau_jupyter.engines.docker.output.follower import Follower
 from bacalhau_jupyter.engines.docker.params import (
     container_name,
     docker_params,
@@ -45,8 +43,10 @@ from bacalhau_jupyter.engines.docker.params import (
     task_of,
     unsupported,
 )
-from bacalhau_jupyter.engines.docker.placement import Placement, find_placement, not_shareable
-from bacalhau_jupyter.engines.docker.pulls import Abort
+from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
+from bacalhau_jupyter.engines.docker.registry.credentials import Credentials
+from bacalhau_jupyter.engines.docker.registry.images import PLATFORMS_FRESH_S, PLATFORMS_KEPT, Images
+from bacalhau_jupyter.engines.docker.registry.pulls import Abort
 from bacalhau_jupyter.engines.docker.remains import Remains
 from bacalhau_jupyter.engines.docker.threads import in_thread
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, NetworkFailure

@@ -7,11 +7,11 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from bacalhau_jupyter.engines.docker.archive import Archive
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
-from bacalhau_jupyter.engines.docker.hosts import hosts_archive, hosts_mount, own_hosts
-from bacalhau_jupyter.engines.docker.images import Images
-from bacalhau_jupyter.engines.docker.ownership import open_outputs
+from bacalhau_jupyter.engines.docker.files.archive import Archive
+from bacalhau_jupyter.engines.docker.files.hosts import hosts_archive, hosts_mount, own_hosts
+from bacalhau_jupyter.engines.docker.files.ownership import open_outputs
+from bacalhau_jupyter.engines.docker.files.placement import Placement, bind_mounts
 from bacalhau_jupyter.engines.docker.params import (
     COMPONENT,
     LABEL_EXECUTION,
@@ -19,8 +19,8 @@ from bacalhau_jupyter.engines.docker.params import (
     container_config,
     container_name,
 )
-from bacalhau_jupyter.engines.docker.placement import Placement, bind_mounts
-from bacalhau_jupyter.engines.docker.pulls import Abort
+from bacalhau_jupyter.engines.docker.registry.images import Images
+from bacalhau_jupyter.engines.docker.registry.pulls import Abort
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
 from bacalhau_jupyter.models.spec import NetworkType
 from bacalhau_jupyter.plugins.contract import Progress

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from bacalhau_jupyter.engines.docker.daemon import Daemon, translated
-from bacalhau_jupyter.engines.docker.ownership import hand_over, unremovable
+from bacalhau_jupyter.engines.docker.files.ownership import hand_over, unremovable
 from bacalhau_jupyter.engines.docker.params import LABEL_EXECUTION, LABEL_NODE, execution_label
 from bacalhau_jupyter.models.errors import BacalhauError
 

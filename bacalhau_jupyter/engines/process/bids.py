@@ -11,7 +11,7 @@ from bacalhau_jupyter.engines.process.environments import Environments, NotShown
 from bacalhau_jupyter.engines.process.environments.check import search_path
 from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Tier
 from bacalhau_jupyter.engines.process.params import ProcessParams, PythonReference, read_params
-from bacalhau_jupyter.engines.process.view import Pin, TooManyEntries, View
+from bacalhau_jupyter.engines.process.visible_paths import Pin, TooManyEntries, View
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.environments import environment_hash
 from bacalhau_jupyter.models.errors import BadRequest

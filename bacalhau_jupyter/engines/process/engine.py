@@ -15,12 +15,16 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import bids, ending, host, spawn, tree, trial, watch
+from bacalhau_jupyter.engines.process import bids, host, spawn
+from bacalhau_jupyter.engines.process import outcomes as ending
+from bacalhau_jupyter.engines.process import supervisor_watch as watch
+from bacalhau_jupyter.engines.process import tier_trial as trial
 from bacalhau_jupyter.engines.process.environments import Environments
 from bacalhau_jupyter.engines.process.launch import STOP_GRACE_S, Launch, Tier, assemble
 from bacalhau_jupyter.engines.process.params import ENGINE_TYPE, ProcessParams
 from bacalhau_jupyter.engines.process.state import About, State, existing
-from bacalhau_jupyter.engines.process.view import NotPlaced, View
+from bacalhau_jupyter.engines.process.supervisor import process_tree as tree
+from bacalhau_jupyter.engines.process.visible_paths import NotPlaced, View
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import ConfigurationError, EngineError, IOFailure

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from bacalhau_jupyter.engines.process.params import ProcessParams
-from bacalhau_jupyter.engines.process.plan import OutputMove, Plan
 from bacalhau_jupyter.engines.process.state import State
-from bacalhau_jupyter.engines.process.view import View
+from bacalhau_jupyter.engines.process.supervisor.plan import OutputMove, Plan
+from bacalhau_jupyter.engines.process.visible_paths import View
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.spec import NetworkType
 from bacalhau_jupyter.plugins.engine import RunRequest

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from bacalhau_jupyter.engines.process import host
-from bacalhau_jupyter.engines.process.view import NotPlaced
+from bacalhau_jupyter.engines.process.visible_paths import NotPlaced
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.trees import make_directories, walk
 from bacalhau_jupyter.plugins.contract import InputMount

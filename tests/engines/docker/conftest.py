@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.engines.docker import DockerEngine
-from bacalhau_jupyter.engines.docker.placement import Placement
+from bacalhau_jupyter.engines.docker.files.placement import Placement
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.resources import Resources

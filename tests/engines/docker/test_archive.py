@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.engines.docker import DockerEngine
-from bacalhau_jupyter.engines.docker.archive import Archive
-from bacalhau_jupyter.engines.docker.placement import Placement, not_shareable
+from bacalhau_jupyter.engines.docker.files.archive import Archive
+from bacalhau_jupyter.engines.docker.files.placement import Placement, not_shareable
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig, Task, replace
@@ -391,8 +391,8 @@ from pathlib import Path
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.engines.docker import DockerEngine
-from bacalhau_jupyter.engines.docker.archive import Archive
-from bacalhau_jupyter.engines.docker.placement import Placement
+from bacalhau_jupyter.engines.docker.files.archive import Archive
+from bacalhau_jupyter.engines.docker.files.placement import Placement
 from tests.engines.docker.conftest import Node
 
 async def main(directory, url, node_id, image):

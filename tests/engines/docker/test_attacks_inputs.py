@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from bacalhau_jupyter.engines.docker import cargo, ownership
 from bacalhau_jupyter.engines.docker import launch as launching
 from bacalhau_jupyter.engines.docker.daemon import Daemon
-from bacalhau_jupyter.engines.docker.placement import Placement, bind_mounts
+from bacalhau_jupyter.engines.docker.files import cargo, ownership
+from bacalhau_jupyter.engines.docker.files.placement import Placement, bind_mounts
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.contract import InputMount
@@ -109,7 +109,7 @@ async def test_mounts_inside_a_directory_that_jobs_write_to_are_not_mounted_by_t
 ) -> None:
     """Older engines get what is mounted below an input listed one by one; its way may lead through a job's link."""
     inside = str(shared / "wanted/deep/disk")
-    monkeypatch.setattr("bacalhau_jupyter.engines.docker.placement._mount_points", lambda: [inside])
+    monkeypatch.setattr("bacalhau_jupyter.engines.docker.files.placement._mount_points", lambda: [inside])
     request = node.request({"Image": busybox_image}, inputs=[checked(shared / "wanted")])
     sources = [each["Source"] for each in bind_mounts(request, recursive_read_only=False)]
     assert sources == [str(shared / "wanted"), inside]

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.engines.docker.checkpoints import EVERY_MS, MARGIN_MS, Checkpoint, Checkpoints
-from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, Position
+from bacalhau_jupyter.engines.docker.output.checkpoints import EVERY_MS, MARGIN_MS, Checkpoint, Checkpoints
+from bacalhau_jupyter.engines.docker.output.logs import BrokenStream, LogCopier, Position
 from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT, LogWriter, read_frames
 
 START_MS = 1_795_000_000_000

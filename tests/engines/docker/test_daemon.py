@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.engines.docker import DockerEngine
-from bacalhau_jupyter.engines.docker.streams import _unchunked
+from bacalhau_jupyter.engines.docker.output.streams import _unchunked
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.options import PluginOptions
 from tests.engines.docker.conftest import Node
@@ -124,7 +124,7 @@ async def test_a_missing_sdk_says_what_to_install(tmp_path: Path, monkeypatch: p
 def test_the_sdk_is_not_imported_before_the_engine_is_probed() -> None:
     code = (
         "import sys; import bacalhau_jupyter.engines.docker as d; from pathlib import Path;"
-        "from bacalhau_jupyter.plugins.engine import PluginOptions;"
+        "from bacalhau_jupyter.plugins.options import PluginOptions;"
         "d.DockerEngine(PluginOptions(node_id='n', data_dir=Path('/tmp')));"
         "print(sorted({'docker', 'requests', 'urllib3'} & set(sys.modules)))"
     )

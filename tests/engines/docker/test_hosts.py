@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.engines.docker import launch
-from bacalhau_jupyter.engines.docker.hosts import CONTENT, own_hosts
-from bacalhau_jupyter.engines.docker.placement import Placement
+from bacalhau_jupyter.engines.docker.files.hosts import CONTENT, own_hosts
+from bacalhau_jupyter.engines.docker.files.placement import Placement
 from bacalhau_jupyter.models.spec import NetworkConfig, NetworkType
 from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.docker.conftest import Node

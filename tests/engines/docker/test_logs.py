@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.engines.docker.logs import BrokenStream, LogCopier, LogLost, Position
+from bacalhau_jupyter.engines.docker.output.logs import BrokenStream, LogCopier, LogLost, Position
 from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT, STREAM_LIMIT, LogWriter, read_frames
 

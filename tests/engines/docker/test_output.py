@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.engines.docker import DockerEngine
-from bacalhau_jupyter.engines.docker.checkpoints import Checkpoint
-from bacalhau_jupyter.engines.docker.follower import Follower
-from bacalhau_jupyter.engines.docker.logs import LogCopier, Position
+from bacalhau_jupyter.engines.docker.output.checkpoints import Checkpoint
+from bacalhau_jupyter.engines.docker.output.follower import Follower
+from bacalhau_jupyter.engines.docker.output.logs import LogCopier, Position
 from bacalhau_jupyter.plugins.logfile import END, STDERR, STDOUT, read_frames
 from tests.engines.docker.conftest import Node
 
@@ -196,8 +196,8 @@ async def test_the_last_read_begins_at_a_checkpoint(
         places.append(Checkpoint(place.since_ms, dict(place.received)))
         copy(self, chunks, place)
 
-    monkeypatch.setattr("bacalhau_jupyter.engines.docker.checkpoints.EVERY_MS", 100)
-    monkeypatch.setattr("bacalhau_jupyter.engines.docker.checkpoints.MARGIN_MS", 300)
+    monkeypatch.setattr("bacalhau_jupyter.engines.docker.output.checkpoints.EVERY_MS", 100)
+    monkeypatch.setattr("bacalhau_jupyter.engines.docker.output.checkpoints.MARGIN_MS", 300)
     monkeypatch.setattr(LogCopier, "copy", noted)
     script = "i=0; while [ $i -lt 30 ]; do echo out $i; i=$((i+1)); usleep 50000; done; printf tail"
     done = await node.run({"Image": busybox_image, "Parameters": ["sh", "-c", script]})

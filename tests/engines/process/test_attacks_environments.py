@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.process import bids, view
+from bacalhau_jupyter.engines.process import bids
+from bacalhau_jupyter.engines.process import visible_paths as view
 from bacalhau_jupyter.engines.process.environments import Environments, Forbidden, Registered, Registry, check
 from bacalhau_jupyter.engines.process.environments.check import Place
 from bacalhau_jupyter.engines.process.params import PythonReference

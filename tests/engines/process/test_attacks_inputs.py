@@ -19,7 +19,7 @@ from bacalhau_jupyter.engines.process import spawn, staging
 from bacalhau_jupyter.engines.process.launch import Launch
 from bacalhau_jupyter.engines.process.state import State
 from bacalhau_jupyter.engines.process.tiers import bubblewrap, sockets
-from bacalhau_jupyter.engines.process.view import Mount, lay_out
+from bacalhau_jupyter.engines.process.visible_paths import Mount, lay_out
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig

@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bacalhau_jupyter.engines.process import ProcessEngine, frames, host
+from bacalhau_jupyter.engines.process import ProcessEngine, host
+from bacalhau_jupyter.engines.process.supervisor import frames
 from bacalhau_jupyter.engines.process.tiers import Restricted
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.execution import Execution

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.process import seccomp
-from bacalhau_jupyter.engines.process.view import MAX_ENTRIES, Mount, TooManyEntries, View, lay_out
+from bacalhau_jupyter.engines.process.confinement import seccomp
+from bacalhau_jupyter.engines.process.visible_paths import MAX_ENTRIES, Mount, TooManyEntries, View, lay_out
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.process import host, shm
+from bacalhau_jupyter.engines.process import host
+from bacalhau_jupyter.engines.process.confinement import shm
 from bacalhau_jupyter.models.resources import Resources
 from tests.engines.process.bench import Bench, Result
 

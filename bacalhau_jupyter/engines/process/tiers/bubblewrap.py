@@ -13,7 +13,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import confine, host, seccomp, staging
+from bacalhau_jupyter.engines.process import host, staging
+from bacalhau_jupyter.engines.process.confinement import seccomp
 from bacalhau_jupyter.engines.process.launch import (
     INPUTS,
     OUTPUTS,
@@ -23,8 +24,9 @@ from bacalhau_jupyter.engines.process.launch import (
     program,
     user_name,
 )
+from bacalhau_jupyter.engines.process.supervisor import confine
 from bacalhau_jupyter.engines.process.tiers import accounts, shown, sockets
-from bacalhau_jupyter.engines.process.view import Mount, Pin, TooManyEntries, lay_out
+from bacalhau_jupyter.engines.process.visible_paths import Mount, Pin, TooManyEntries, lay_out
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.contract import InputMount
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import landlock, seccomp, shm, staging
+from bacalhau_jupyter.engines.process import staging
+from bacalhau_jupyter.engines.process.confinement import landlock, seccomp, shm
 from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Confined, Launch, environment, program
-from bacalhau_jupyter.engines.process.plan import OutputMove
-from bacalhau_jupyter.engines.process.view import Pin, View
+from bacalhau_jupyter.engines.process.supervisor.plan import OutputMove
+from bacalhau_jupyter.engines.process.visible_paths import Pin, View
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.contract import InputMount
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.tiers import accounts
-from bacalhau_jupyter.engines.process.view import View
+from bacalhau_jupyter.engines.process.visible_paths import View
 
 FIRST_PINNED = 6
 """The child's first descriptor of something shown: after the options, the filter and the status pipe."""

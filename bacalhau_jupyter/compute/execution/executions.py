@@ -1,0 +1,367 @@
+"""Every live execution of this node: events are applied one at a time, stored, then acted upon."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bacalhau_jupyter.compute.execution.events import (
+    ACTIVITIES,
+    REPORTS,
+    Act,
+    Event,
+    OfferExpired,
+    Overdue,
+    Restored,
+    Step,
+)
+from bacalhau_jupyter.compute.execution.machine import admit, step
+from bacalhau_jupyter.compute.execution.progress import ProgressBoard
+from bacalhau_jupyter.compute.execution.record import Phase, Record
+from bacalhau_jupyter.compute.execution.reports import report
+from bacalhau_jupyter.compute.execution.runner import Runner
+from bacalhau_jupyter.compute.host.capacity import Capacity
+from bacalhau_jupyter.compute.link.store import Store
+from bacalhau_jupyter.compute.settings import ComputeSettings
+from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.lib.database import DatabaseError
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.execution import Execution
+
+_log = logging.getLogger(__name__)
+
+STORE_RETRY = (0.1, 5.0)
+"""First and longest delay, in seconds, before a transition that could not be stored is tried again."""
+
+
+@dataclass(eq=False)
+class _Actor:
+    """One execution at work."""
+
+    record: Record
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    activity: asyncio.Task[Event] | None = None
+    halting: asyncio.Task[None] | None = None
+    alarm: asyncio.TimerHandle | None = None
+    alarm_for: Event | None = None
+
+
+class Executions:
+    """Applies events to executions and carries out what the state machine instructs.
+
+    Parameters
+    ----------
+    on_report
+        Called when messages for the orchestrator were stored.
+    on_capacity
+        Called when capacity became free, or work began on what was reserved.
+    on_end
+        Called with the ID of an execution that ended.
+    """
+
+    def __init__(
+        self,
+        settings: ComputeSettings,
+        store: Store,
+        runner: Runner,
+        capacity: Capacity,
+        board: ProgressBoard,
+        clock: Clock,
+        on_report: Callable[[], None],
+        on_capacity: Callable[[], None],
+        on_end: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._runner = runner
+        self._capacity = capacity
+        self._board = board
+        self._clock = clock
+        self._on_report = on_report
+        self._on_capacity = on_capacity
+        self._on_end = on_end
+        self._actors: dict[str, _Actor] = {}
+        self._admitting: set[str] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transitions: set[asyncio.Task[bool]] = set()
+
+    def __contains__(self, execution_id: str) -> bool:
+        return execution_id in self._actors
+
+    def record(self, execution_id: str) -> Record | None:
+        """Return an execution that is live or still being cleaned up."""
+        actor = self._actors.get(execution_id)
+        return None if actor is None else actor.record
+
+    def live(self) -> list[Record]:
+        """Return the executions that are not over."""
+        return [actor.record for actor in self._actors.values() if not actor.record.phase.is_terminal]
+
+    async def admit(self, execution: Execution, direct: bool) -> bool:
+        """Take an offered execution; returns after it is stored. False when it was known already.
+
+        Raises
+        ------
+        DatabaseError
+            It could not be stored; nothing has happened.
+        """
+        return await self._whole(self._admit(execution, direct))
+
+    async def feed(self, execution_id: str, event: Event) -> bool:
+        """Apply an event; returns after the change is stored. False when it changed nothing.
+
+        Raises
+        ------
+        DatabaseError
+            It could not be stored; nothing has happened.
+        """
+        return await self._whole(self._apply(execution_id, event))
+
+    async def idle(self) -> None:
+        """Wait until no execution is live or being cleaned up."""
+        await self._idle.wait()
+
+    async def restore(self, records: Iterable[Record]) -> None:
+        """Take up executions of before a restart; returns before slow engines have answered.
+
+        Capacity is taken back first, so that nothing new is accepted in its place.
+        """
+        asking = []
+        for record in records:
+            if record.reserved:
+                self._capacity.restore(record.id, record.held)
+            self._set_alarm(self._add(record))
+            if record.phase in (Phase.STARTING, Phase.RUNNING):
+                asking.append(record)
+            else:
+                await self.feed(record.id, Restored())
+        for record in asking:
+            self._spawn(self._attach(record), f"attach {record.id}")
+
+    async def settled(self) -> None:
+        """Wait until every restored execution is attached or given up."""
+        await asyncio.gather(
+            *(task for task in self._tasks if task.get_name().startswith("attach ")), return_exceptions=True
+        )
+
+    async def cleaned_up(self, timeout: float) -> None:
+        """Wait until what ended so far is cleaned up, for so many seconds at most."""
+        tasks = [task for task in self._tasks if task.get_name().startswith("clean ")]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+
+    async def close(self) -> None:
+        """Stop looking after executions; what engines run goes on."""
+        for actor in self._actors.values():
+            if actor.alarm is not None:
+                actor.alarm.cancel()
+        # Transitions first: they are short, and what they store is what the next start goes by.
+        timeout = self._settings.stop_timeout
+        if self._transitions:
+            await asyncio.wait(self._transitions, timeout=timeout)
+        activities = [actor.activity for actor in self._actors.values() if actor.activity is not None]
+        tasks = [*self._tasks, *activities]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=timeout)
+            for task in stuck:
+                _log.warning("%s does not end", task.get_name())
+        self._actors.clear()
+        self._idle.set()
+
+    # ---- below: carrying out
+
+    async def _whole(self, work: Coroutine[Any, Any, bool]) -> bool:
+        """Do it to the end even if the caller is cancelled: what is stored must also be acted upon."""
+        task = asyncio.create_task(work)
+        self._transitions.add(task)
+        task.add_done_callback(self._stored)
+        return await asyncio.shield(task)
+
+    def _stored(self, task: asyncio.Task[bool]) -> None:
+        self._transitions.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; if nobody did, the sender sends again
+
+    async def _admit(self, execution: Execution, direct: bool) -> bool:
+        if execution.id in self._admitting or execution.id in self._actors:
+            return False
+        self._admitting.add(execution.id)
+        try:
+            if await self._store.get(execution.id) is not None:
+                return False
+            first = admit(execution, direct, self._clock.now_ns())
+            await self._store.save(first.record, [])
+            actor = self._add(first.record)
+        finally:
+            self._admitting.discard(execution.id)
+        self._carry_out(actor, first)
+        return True
+
+    def _add(self, record: Record) -> _Actor:
+        actor = self._actors[record.id] = _Actor(record)
+        self._idle.clear()
+        return actor
+
+    async def _apply(self, execution_id: str, event: Event) -> bool:
+        actor = self._actors.get(execution_id)
+        if actor is None:
+            return False
+        async with actor.lock:
+            now_ns = self._clock.now_ns()
+            result = step(actor.record, event, now_ns)
+            _log.debug("execution %s: %s", execution_id, result.story)
+            if not result.changed:
+                return False
+            reports = [(now_ns, report(act, result.record, now_ns)) for act in result.acts if act in REPORTS]
+            await self._store.save(result.record, reports)
+            actor.record = result.record
+            self._carry_out(actor, result)
+        return True
+
+    def _carry_out(self, actor: _Actor, result: Step) -> None:
+        record = result.record
+        self._set_alarm(actor)
+        for act in result.acts:
+            if act in ACTIVITIES:
+                actor.activity = asyncio.create_task(self._runner.run(act, record))
+                self._spawn(self._drive(actor, act, actor.activity), f"{act.value} {record.id}")
+                if act is Act.FETCH:
+                    self._on_capacity()
+            elif act is Act.INTERRUPT:
+                self._interrupt(actor)
+            elif act is Act.RESERVE:
+                self._capacity.restore(record.id, record.held)
+            elif act is Act.RELEASE and self._capacity.release(record.id):
+                self._on_capacity()
+            elif act is Act.CLEAN:
+                self._spawn(self._clean(actor), f"clean {record.id}")
+        if any(act in REPORTS for act in result.acts):
+            self._on_report()
+        if record.phase.is_terminal:
+            _log.info("execution %s: %s", record.id, result.story)
+            self._on_end(record.id)
+
+    async def _drive(self, actor: _Actor, act: Act, activity: asyncio.Task[Event]) -> None:
+        """Wait for an activity and apply the event that ends it."""
+        # The activity may be interrupted at any time, the delivery of its event may not.
+        try:
+            await asyncio.wait([activity])
+        except asyncio.CancelledError:
+            activity.cancel()
+            await asyncio.wait([activity])
+            raise
+        if activity.cancelled():
+            if act in (Act.START, Act.WAIT):
+                await self._runner.halt(actor.record)
+            event: Event = self._runner.interrupted(act)
+        else:
+            event = activity.result()
+        if actor.activity is activity:
+            actor.activity = None
+        await self._insist(actor.record.id, event)
+
+    def _interrupt(self, actor: _Actor) -> None:
+        if actor.record.phase is Phase.RUNNING:
+            actor.halting = self._spawn(self._halt(actor), f"halt {actor.record.id}")
+        elif actor.activity is not None:
+            actor.activity.cancel()
+
+    async def _halt(self, actor: _Actor) -> None:
+        """Stop a running task; if it does not end in time, stop waiting for it."""
+        await self._runner.halt(actor.record)
+        activity = actor.activity
+        if activity is not None:
+            await asyncio.wait([activity], timeout=self._settings.cancel_timeout)
+            if activity.cancel():
+                _log.warning("execution %s does not end; it is given up", actor.record.id)
+
+    async def _clean(self, actor: _Actor) -> None:
+        record = actor.record
+        if actor.halting is not None:
+            # The engine is told one thing at a time about an execution.
+            await asyncio.wait([actor.halting], timeout=self._settings.cancel_timeout)
+        with contextlib.suppress(DatabaseError):
+            if await self._runner.clean(record):
+                await self._store.cleaned([record.id])
+        self._board.forget(record.id)
+        self._actors.pop(record.id, None)
+        if not self._actors:
+            self._idle.set()
+
+    async def _attach(self, record: Record) -> None:
+        """Ask the engine for a task of before the restart; an engine that can't say is asked again for a while."""
+        deadline = self._clock.monotonic_ns() + int(self._settings.probe_timeout * SECOND)
+        alive = False
+        for delay in backoff(0.2, 5.0):
+            try:
+                async with asyncio.timeout(self._settings.probe_timeout):
+                    alive = await self._runner.attached(record)
+                break
+            except Exception as error:
+                # Whatever a plug-in raises: an execution that nobody attaches would live for ever.
+                known = isinstance(error, (BacalhauError, TimeoutError, OSError))
+                _log.warning("execution %s can't be attached yet: %s", record.id, error, exc_info=not known)
+            if self._clock.monotonic_ns() > deadline:
+                break
+            await asyncio.sleep(delay)
+        await self._insist(record.id, Restored(alive, self._runner.runtime(record) if alive else ""))
+
+    async def _insist(self, execution_id: str, event: Event) -> None:
+        """Apply an event of our own; a full disk delays it but must not lose it."""
+        desperate = False
+        for delay in backoff(*STORE_RETRY):
+            try:
+                await self.feed(execution_id, event)
+                return
+            except DatabaseError as error:
+                _log.warning("execution %s can't be stored, trying again: %s", execution_id, error)
+                if error.full and (record := self.record(execution_id)) is not None:
+                    event = await self._runner.make_room(record, event)
+            except Exception as error:
+                # A mistake of ours or of a plug-in's; the execution must end all the same.
+                _log.exception("execution %s: %s can't be recorded", execution_id, type(event).__name__)
+                if desperate:
+                    return
+                event, desperate = self._runner.unrecordable(error), True
+            await asyncio.sleep(delay)
+
+    def _set_alarm(self, actor: _Actor) -> None:
+        """Set the timer that the phase needs: a bid's decision, or the time limit."""
+        record = actor.record
+        event: Event | None = None
+        delay = 0.0
+        if record.phase is Phase.OFFERED:
+            age = (self._clock.now_ns() - record.created_ns) / SECOND
+            event, delay = OfferExpired(), max(0.0, self._settings.offer_timeout - age)
+        elif record.phase.is_busy and (left := self._runner.remaining(record)) is not None:
+            event, delay = Overdue(), left
+        if actor.alarm_for == event:
+            return
+        if actor.alarm is not None:
+            actor.alarm.cancel()
+        actor.alarm, actor.alarm_for = None, event
+        if event is not None:
+            actor.alarm = asyncio.get_running_loop().call_later(delay, self._ring, record.id, event)
+
+    def _ring(self, execution_id: str, event: Event) -> None:
+        self._spawn(self._insist(execution_id, event), f"alarm {execution_id}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s failed", task.get_name(), exc_info=error)

@@ -1,0 +1,295 @@
+"""The activities of an execution: each does the I/O of one phase and returns the event that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from bacalhau_jupyter.compute.bidder import Bidder
+from bacalhau_jupyter.compute.execution.events import (
+    Act,
+    Ended,
+    Event,
+    Faulted,
+    Fetched,
+    Published,
+    Started,
+    Unpublished,
+)
+from bacalhau_jupyter.compute.execution.progress import ProgressBoard
+from bacalhau_jupyter.compute.execution.publishing import publish
+from bacalhau_jupyter.compute.execution.record import Fault, Phase, Record
+from bacalhau_jupyter.compute.execution.removing import remove_directory
+from bacalhau_jupyter.compute.files import Places, as_bacalhau_error, read_output, write_results
+from bacalhau_jupyter.compute.host.environment import task_environment
+from bacalhau_jupyter.compute.inputs.cache import ContentCache
+from bacalhau_jupyter.compute.inputs.fetching import Fetcher
+from bacalhau_jupyter.compute.plugins import Plugins
+from bacalhau_jupyter.compute.settings import ComputeSettings
+from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.lib.reserve import Reserve, is_full
+from bacalhau_jupyter.models.errors import BacalhauError, EngineError
+from bacalhau_jupyter.models.history import Topic
+from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.units import resources_of
+from bacalhau_jupyter.plugins.contract import OutputMount
+from bacalhau_jupyter.plugins.engine import Engine, RunRequest, ShowingEngine
+from bacalhau_jupyter.plugins.publisher import PublishRequest
+
+_log = logging.getLogger(__name__)
+
+_TOPICS = {
+    Act.EVALUATE: Topic.EXECUTION_SCANNING,
+    Act.FETCH: Topic.INPUTS,
+    Act.START: Topic.ENVIRONMENT,
+    Act.WAIT: Topic.RUNNING,
+    Act.PUBLISH: Topic.PUBLISHING,
+}
+_DOING = {
+    Act.EVALUATE: "looking at the offer",
+    Act.FETCH: "fetching inputs",
+    Act.START: "starting the task",
+    Act.WAIT: "running the task",
+    Act.PUBLISH: "publishing results",
+}
+
+
+class Runner:
+    """Does what the state machine instructs.
+
+    Parameters
+    ----------
+    host_env
+        The node's own environment, for ``env:NAME``.
+    cache
+        Shares inputs between executions.
+    """
+
+    def __init__(
+        self,
+        settings: ComputeSettings,
+        plugins: Plugins,
+        places: Places,
+        bidder: Bidder,
+        board: ProgressBoard,
+        clock: Clock,
+        host_env: Mapping[str, str],
+        cache: ContentCache,
+        reserve: Reserve,
+    ) -> None:
+        self._reserve = reserve
+        self._settings = settings
+        self._plugins = plugins
+        self._places = places
+        self._bidder = bidder
+        self._board = board
+        self._clock = clock
+        self._host_env = host_env
+        self._fetcher = Fetcher(places, plugins, board, cache)
+
+    async def run(self, act: Act, record: Record) -> Event:
+        """Run an activity to its end; whatever goes wrong becomes a `Faulted` event."""
+        try:
+            match act:
+                case Act.EVALUATE:
+                    return await self._bidder.evaluate(record.execution)
+                case Act.FETCH:
+                    return await self._fetcher.fetch(record, _job(record).task.input_sources)
+                case Act.START:
+                    return await self._start(record)
+                case Act.WAIT:
+                    return await self._wait(record)
+                case _:
+                    return await self._publish(record)
+        except Exception as error:
+            told = as_bacalhau_error(error, _DOING[act])
+            if told is not error:
+                _log.warning("execution %s: %s", record.id, told, exc_info=error)
+            if act is Act.WAIT:
+                await self.halt(record)
+            if is_full(error):
+                await self._give_way(record, act is Act.START)
+            elif act is Act.FETCH:
+                # At once: where the disk is full, nothing can be stored before there is room again.
+                await asyncio.to_thread(self._places.remove_inputs, record.id)
+            return Faulted(Fault.of(told, _TOPICS[act]))
+
+    def interrupted(self, act: Act) -> Faulted:
+        """Return the event of an activity that was interrupted."""
+        return Faulted(Fault(message=f"{_DOING[act]} was interrupted", topic=_TOPICS[act]))
+
+    def unrecordable(self, error: Exception) -> Faulted:
+        """Return the event that takes the place of one that could not be recorded."""
+        words = f"the node could not record how the execution went on: {type(error).__name__}"
+        return Faulted(
+            Fault.of(BacalhauError(words, component="Compute", fails_execution=True), Topic.EXECUTION)
+        )
+
+    async def attached(self, record: Record) -> bool:
+        """After a restart: whether the engine still has the task.
+
+        Raises
+        ------
+        BacalhauError
+            The engine can't say (yet).
+        """
+        # Its environment was resolved when it was started; the host's may have changed since.
+        return await self._engine(record).attach(self._request(record, {}))
+
+    def runtime(self, record: Record) -> str:
+        """Return what runs the engine of an execution here."""
+        return self._plugins.availability(self._engine(record)).runtime
+
+    async def make_room(self, record: Record, event: Event) -> Event:
+        """On a full disk: remove what the execution has there, and return what that makes of its event.
+
+        Nothing can be stored any more, not even that the disk is full, until somebody gives way; it is the
+        execution that was at work.
+        """
+        acts = {
+            Fetched: Act.FETCH,
+            Started: Act.START,
+            Ended: Act.WAIT,
+            Published: Act.PUBLISH,
+            Unpublished: Act.PUBLISH,
+        }
+        act = acts.get(type(event))
+        if act is None and not (isinstance(event, Faulted) and record.phase.is_busy):
+            return event
+        # A task that was started runs already, and may be what fills the disk.
+        await self._give_way(record, act is Act.START)
+        if act is None or act is Act.PUBLISH:
+            return event
+        full = as_bacalhau_error(OSError(errno.ENOSPC, "full"), _DOING[act])
+        return Faulted(Fault.of(full, _TOPICS[act]))
+
+    async def _give_way(self, record: Record, started: bool = False) -> None:
+        """Remove what an execution has on a full disk: none of it can be kept, and others need the room."""
+        await asyncio.to_thread(self._reserve.give_back)
+        if started:
+            await self.halt(record)
+        await asyncio.to_thread(self._places.remove, record.id)
+        # What a task printed may be what fills the disk.
+        await asyncio.to_thread(self._cut_log, record.id)
+
+    def _cut_log(self, execution_id: str) -> None:
+        with contextlib.suppress(OSError):
+            self._places.cut_log(execution_id)
+
+    async def halt(self, record: Record) -> None:
+        """Make the engine stop the task; bounded, and never raises."""
+        try:
+            async with asyncio.timeout(self._settings.cancel_timeout):
+                await self._engine(record).cancel(record.id)
+        except Exception as error:
+            _log.warning("execution %s could not be stopped: %s", record.id, error)
+
+    async def clean(self, record: Record) -> bool:
+        """Remove what is left of an ended execution; True when its directory is gone, too."""
+        if record.accepted_ns:
+            try:
+                async with asyncio.timeout(self._settings.cancel_timeout):
+                    await self._engine(record).clean(record.id)
+            except Exception as error:
+                _log.warning("the engine's rest of execution %s could not be removed: %s", record.id, error)
+        if await asyncio.to_thread(self._reserve.lacks_room):
+            # Nothing of what failed can be kept to be looked at.
+            await self._give_way(record)
+            return not self._places.directory(record.id).exists()
+        delivered = record.phase is Phase.COMPLETED and record.published is not None
+        # What failed can be looked at for a while; what was cancelled nobody asks for again.
+        if delivered or record.phase is Phase.CANCELLED or not record.accepted_ns:
+            job = record.execution.job
+            engine = None if job is None else self._plugins.engine(job.task.engine.type)
+            return not await remove_directory(
+                self._places, record.id, record.execution, engine, self._settings.cancel_timeout
+            )
+        await asyncio.to_thread(self._places.remove_inputs, record.id)
+        return False
+
+    async def _start(self, record: Record) -> Started:
+        names = [item.name for item in _job(record).task.result_paths]
+        await asyncio.to_thread(self._places.ready_to_run, record.id, names)
+        self._board.phase(record.id, "starting")
+        env = task_environment(record.execution, self._settings.env_allow_list, self._host_env)
+        request = self._request(record, env)
+        return Started(await self._engine(record).start(request, self._board.reporter(record.id)))
+
+    async def _wait(self, record: Record) -> Ended:
+        self._board.phase(record.id, "running")
+        outcome = await self._engine(record).wait(record.id)
+        error = "" if outcome.error is None else outcome.error.message
+        log = self._places.log(record.id)
+        ended = Ended(outcome, await asyncio.to_thread(read_output, log, outcome.exit_code, error))
+        if outcome.error is not None and await asyncio.to_thread(self._reserve.lacks_room):
+            # Before anybody hears of it: whoever comes next needs the room.
+            await self._give_way(record)
+        return ended
+
+    async def _publish(self, record: Record) -> Published | Unpublished:
+        self._board.phase(record.id, "publishing")
+        directory = self._places.results(record.id)
+        exit_code = record.output.exit_code if record.output else 0
+        engine = self._plugins.engine(_job(record).task.engine.type)
+        await asyncio.to_thread(write_results, self._places.log(record.id), directory, exit_code)
+        request = PublishRequest(
+            record.execution,
+            directory,
+            self._board.reporter(record.id, "publishing"),
+            inputs=[item.mount() for item in record.inputs],
+            prefixes=_prefixes(engine, record.id),
+        )
+        done = await publish(
+            self._plugins.publisher, _job(record).task.publisher.type, request, self._settings.publish_retries
+        )
+        lost = isinstance(done, Unpublished) and done.kept is None
+        if lost and await asyncio.to_thread(self._reserve.lacks_room):
+            await self._give_way(record)
+        return done
+
+    def _engine(self, record: Record) -> Engine:
+        kind = _job(record).task.engine.type
+        engine = self._plugins.engine(kind)
+        if engine is None:
+            raise EngineError(f"this node does not support {kind}", component="Compute")
+        return engine
+
+    def _request(self, record: Record, env: Mapping[str, str]) -> RunRequest:
+        task = _job(record).task
+        results = self._places.results(record.id)
+        return RunRequest(
+            execution=record.execution,
+            node_id=self._settings.node_id,
+            env=env,
+            # What was reserved for the inputs is no limit on what the job may write.
+            resources=msgspec.structs.replace(record.held, disk=resources_of(task.resources).disk),
+            inputs=[item.mount() for item in record.inputs],
+            outputs=[OutputMount(item.name, results / item.name, item.path) for item in task.result_paths],
+            directory=self._places.engine(record.id),
+            log_path=self._places.log(record.id),
+            timeout_s=self.remaining(record),
+            grace_s=self._settings.grace,
+            log_limit=self._settings.log_limit,
+        )
+
+    def remaining(self, record: Record) -> float | None:
+        """Seconds until the time limit (never below a moment), or None without one."""
+        if not record.timeout_s or not record.accepted_ns:
+            return None
+        spent = (self._clock.now_ns() - record.accepted_ns) / SECOND
+        return max(0.001, record.timeout_s - spent)
+
+
+def _job(record: Record) -> Job:
+    if record.execution.job is None:
+        raise EngineError(f"execution {record.id} came without its job", component="Compute")
+    return record.execution.job
+
+
+def _prefixes(engine: object, execution_id: str) -> Sequence[str]:
+    return engine.prefixes(execution_id) if isinstance(engine, ShowingEngine) else ()

@@ -1,0 +1,1 @@
+"""What this host has, and what it is asked about a job."""

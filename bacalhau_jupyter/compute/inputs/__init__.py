@@ -1,0 +1,1 @@
+"""Bringing inputs, once for all executions that want the same."""

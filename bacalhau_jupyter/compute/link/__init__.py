@@ -1,0 +1,1 @@
+"""The link to the orchestrator, and what survives a crash."""

@@ -1,0 +1,281 @@
+"""The link to the orchestrator: handshake, heartbeats, node info, and the messages that must arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from bacalhau_jupyter.compute.link.store import Store
+from bacalhau_jupyter.compute.settings import ComputeSettings
+from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.database import DatabaseError
+from bacalhau_jupyter.lib.problems import Problems
+from bacalhau_jupyter.lib.times import rfc3339
+from bacalhau_jupyter.models.errors import BacalhauError, Conflict, Forbidden, HandshakeRequired
+from bacalhau_jupyter.models.messages import (
+    ControlRequest,
+    HandshakeRequest,
+    HandshakeResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    ShutdownNoticeRequest,
+    UpdateNodeInfoRequest,
+    UpdateNodeInfoResponse,
+)
+from bacalhau_jupyter.models.node import NodeInfo
+from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.spec import replace
+from bacalhau_jupyter.transport.base import ComputeTransport, Envelope, LogHandler, NodeMessageHandler
+
+R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
+
+EAGER_SECONDS = 0.02
+"""News of capacity are told this much later, so that a burst of endings is one heartbeat."""
+
+
+class Connection:
+    """Keeps a compute node joined to its orchestrator.
+
+    Parameters
+    ----------
+    node_info
+        Describes the node as it is now.
+    available
+        Returns free capacity.
+    problems
+        Where a loop that failed tells so.
+    """
+
+    def __init__(
+        self,
+        settings: ComputeSettings,
+        transport: ComputeTransport,
+        store: Store,
+        clock: Clock,
+        node_info: Callable[[], NodeInfo],
+        available: Callable[[], Resources],
+        problems: Problems,
+    ) -> None:
+        self._problems = problems
+        self._settings = settings
+        self._transport = transport
+        self._store = store
+        self._clock = clock
+        self._node_info = node_info
+        self._available = available
+        self._started = clock.now_ns()
+        self._told: NodeInfo | None = None
+        self._joined = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._beat = asyncio.Event()
+        self._news = False
+        self._mail = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.problem = ""
+        """Why the node is not connected, for people; empty while it is."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether the orchestrator knows this node."""
+        return self._joined.is_set()
+
+    def start(self, messages: NodeMessageHandler, logs: LogHandler) -> None:
+        """Join, and keep joined until `stop`."""
+        work = {
+            "joining the orchestrator": lambda: self._keep_joined(messages, logs),
+            "telling the orchestrator that this node lives": self._heartbeats,
+            "sending messages to the orchestrator": self._post,
+        }
+        self._tasks = [
+            asyncio.create_task(self._problems.keep(task, job), name=f"compute: {task}")
+            for task, job in work.items()
+        ]
+
+    async def wait_joined(self, timeout: float) -> bool:
+        """Wait until the node has joined; False when it did not in time."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._joined.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def wake_outbox(self) -> None:
+        """Say that there is something to send."""
+        self._mail.set()
+
+    def capacity_changed(self) -> None:
+        """Tell the orchestrator what is free soon rather than at the next heartbeat."""
+        self._beat.set()
+
+    def info_changed(self) -> None:
+        """Tell the orchestrator soon what is new about this node."""
+        self._news = True
+        self._beat.set()
+
+    async def stop(self) -> None:
+        """Say goodbye and leave; bounded."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.joined:
+            notice = ShutdownNoticeRequest(
+                node_id=self._settings.node_id, last_orchestrator_seq_num=self._store.incoming
+            )
+            with contextlib.suppress(BacalhauError, TimeoutError):
+                async with asyncio.timeout(self._settings.stop_timeout):
+                    await self._transport.request(notice)
+        self._joined.clear()
+        with contextlib.suppress(DatabaseError):
+            await self._store.flush_incoming()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.stop_timeout):
+                await self._transport.close()
+
+    # ---- joining
+
+    async def _keep_joined(self, messages: NodeMessageHandler, logs: LogHandler) -> None:
+        while True:
+            for delay in self._delays():
+                try:
+                    # Messages may come during the handshake, so listening comes first.
+                    await self._transport.connect(self._settings.node_id, messages, logs)
+                    await self._handshake()
+                    break
+                except BacalhauError as error:
+                    if self.problem != error.message:
+                        _log.warning("not connected to the orchestrator: %s", error)
+                    self.problem = error.message
+                await asyncio.sleep(delay)
+            self.problem = ""
+            self._lost.clear()
+            self._joined.set()
+            self._mail.set()
+            await self._lost.wait()
+            self._joined.clear()
+
+    async def _handshake(self) -> None:
+        info = self._node_info()
+        answer = await self._ask(
+            HandshakeRequest(
+                node_info=info,
+                start_time=rfc3339(self._started),
+                last_orchestrator_seq_num=self._store.incoming,
+            ),
+            HandshakeResponse,
+        )
+        if not answer.accepted:
+            raise Forbidden(f"the orchestrator refused this node: {answer.reason}", component="Handshake")
+        self._store.incoming = answer.last_orchestrator_seq_num
+        self._told = info
+        _log.info("joined the orchestrator: %s", answer.reason)
+
+    # ---- staying joined
+
+    async def _heartbeats(self) -> None:
+        told_at = self._clock.monotonic_ns()
+        failures = 0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.heartbeat_interval):
+                    await self._beat.wait()
+                    await asyncio.sleep(EAGER_SECONDS)
+            self._beat.clear()
+            await self._joined.wait()
+            try:
+                await self._heartbeat()
+                if self._news or self._clock.monotonic_ns() - told_at > self._settings.info_interval * 1e9:
+                    told_at, self._news = self._clock.monotonic_ns(), False
+                    await self._tell_info()
+                failures = 0
+            except HandshakeRequired:
+                self._lost.set()
+                self._joined.clear()
+            except (BacalhauError, DatabaseError) as error:
+                failures += 1
+                _log.warning("a heartbeat failed: %s", error)
+                if failures >= 5:
+                    failures = 0
+                    self.problem = str(error)
+                    self._lost.set()
+                    self._joined.clear()
+
+    async def _heartbeat(self) -> None:
+        request = HeartbeatRequest(
+            node_id=self._settings.node_id,
+            available_capacity=self._available(),
+            last_orchestrator_seq_num=self._store.incoming,
+        )
+        await self._ask(request, HeartbeatResponse)
+        await self._store.flush_incoming()
+
+    async def _tell_info(self) -> None:
+        info = self._node_info()
+        if self._told is not None and _static(info) == _static(self._told):
+            return
+        answer = await self._ask(UpdateNodeInfoRequest(node_info=info), UpdateNodeInfoResponse)
+        if answer.accepted:
+            self._told = info
+
+    # ---- the outbox
+
+    async def _post(self) -> None:
+        """Send what is stored, oldest first, and forget it only when the orchestrator has it."""
+        delays = self._delays()
+        while True:
+            await self._mail.wait()
+            await self._joined.wait()
+            self._mail.clear()
+            try:
+                while await self._post_some():
+                    delays = self._delays()
+            except (BacalhauError, DatabaseError) as error:
+                _log.debug("messages wait: %s", error)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(next(delays)):
+                        await self._mail.wait()
+                self._mail.set()
+
+    async def _post_some(self) -> bool:
+        waiting = await self._store.outbox()
+        last = 0
+        try:
+            for item in waiting:
+                await self._transport.send(
+                    Envelope(item.message, item.seq, item.time_ns, self._settings.node_id)
+                )
+                last = item.seq
+        finally:
+            if last:
+                await self._store.delivered(last)
+        return bool(waiting)
+
+    async def _ask(self, request: ControlRequest, kind: type[R]) -> R:
+        answer = await self._transport.request(request)
+        if not isinstance(answer, kind):
+            raise Conflict(
+                f"the orchestrator answered with {type(answer).__name__} instead of {kind.__name__}",
+                component="Transport",
+            )
+        return answer
+
+    def _delays(self) -> Iterator[float]:
+        return backoff(self._settings.reconnect_first, self._settings.reconnect_limit)
+
+
+def _static(info: NodeInfo) -> NodeInfo:
+    """Drop what heartbeats tell already."""
+    compute = replace(
+        info.compute_node_info,
+        queue_capacity=Resources(),
+        available_capacity=Resources(),
+        running_executions=0,
+        enqueued_executions=0,
+    )
+    return replace(info, compute_node_info=compute)

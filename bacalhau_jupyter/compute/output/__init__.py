@@ -1,0 +1,1 @@
+"""Log streams of executions."""

@@ -1,0 +1,1 @@
+"""Where a container finds its inputs and leaves its results."""

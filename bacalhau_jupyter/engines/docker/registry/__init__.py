@@ -1,0 +1,1 @@
+"""Images, and the logins that bring them here."""

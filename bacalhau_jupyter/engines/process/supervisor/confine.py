@@ -1,0 +1,141 @@
+"""The child's way from ``fork`` to ``exec``: descriptors, limits, user, Landlock, seccomp.
+
+Runs in the supervisor's child, which has one thread; the standard library's cheap modules only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+
+    from bacalhau_jupyter.engines.process.supervisor.plan import Plan
+else:
+    import _signal  # `signal` itself imports enum: five milliseconds
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_SECCOMP = 22
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_SECCOMP_MODE_FILTER = 2
+
+OWN_PID = 0x7FFFFFFE
+"""Stands in a filter for the process that loads it, the job's first; no real pid is that large."""
+
+POLITE = (_signal.SIGTERM, _signal.SIGINT)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def _prctl(option: int, argument: object, second: object = 0) -> None:
+    if _libc.prctl(option, argument, second, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def become_subreaper() -> None:
+    """Let orphans below this process become its children, so that none is ever lost."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def load_filter(program: bytes) -> None:
+    """Load a seccomp filter for this thread and its children; needs ``no_new_privs``."""
+    program = program.replace(OWN_PID.to_bytes(4, "little"), os.getpid().to_bytes(4, "little"))
+    _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(_SockFprog(len(program) // 8, program)))
+
+
+def make_room(count: int) -> None:
+    """Let this process have so many files open, twice: while they are put in place, two descriptors lead to each."""
+    wanted = descriptors(count)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:
+        top = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
+
+
+def descriptors(count: int) -> int:
+    """Return the limit of open files that mounting ``count`` descriptors takes."""
+    return 2 * count + 256
+
+
+def execute(plan: Plan, out: int, err: int, files: list[int], failure: int) -> None:
+    """Turn this process into the job (or into the sandbox around it); never returns.
+
+    Parameters
+    ----------
+    plan
+        What to run and how to confine it.
+    out, err
+        Write ends of the output pipes.
+    files
+        Descriptors that the program gets as 3, 4, …
+    failure
+        A pipe that closes on ``exec``; what went wrong is written there.
+    """
+    step = "prepare"
+    try:
+        os.setsid()
+        for each in (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
+            _signal.signal(each, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, POLITE)
+        failure = _place(out, err, files, failure)
+        os.umask(0o022)
+        for number, value in plan["limits"]:
+            hard = resource.getrlimit(number)[1]
+            top = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(number, (top, top))
+        step = "confine"
+        _confine(plan)
+        step = "change to the directory"
+        os.chdir(plan["cwd"])
+        step = "start"
+        os.execve(plan["argv"][0], plan["argv"], plan["env"])
+    except BaseException as error:
+        code = getattr(error, "errno", None) or 0
+        os.write(failure, f"{step}\n{code}\n{error}".encode(errors="replace")[:4000])
+    os._exit(127)
+
+
+def _place(out: int, err: int, files: list[int], failure: int) -> int:
+    """Move descriptors to where the program expects them, through high numbers so that none overwrites another."""
+    import fcntl
+
+    null = os.open("/dev/null", os.O_RDONLY)
+    first = max(100, len(files) + 10)
+    wanted = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, first) for each in (null, out, err, *files)]
+    failure = fcntl.fcntl(failure, fcntl.F_DUPFD_CLOEXEC, first)
+    for target, source in enumerate(wanted):
+        os.dup2(source, target)
+    os.closerange(len(wanted), failure)
+    os.closerange(failure + 1, max(4096, failure + len(wanted)))
+    return failure
+
+
+def _confine(plan: Plan) -> None:
+    rules = -1
+    if plan["landlock_abi"]:
+        from bacalhau_jupyter.engines.process.confinement import landlock
+
+        # Opened before the user changes: the node may see directories that the job's user can't.
+        own = [(f"/proc/{os.getpid()}", landlock.READ_FILE | landlock.READ_DIR)]
+        rules = landlock.ruleset(plan["landlock_abi"], plan["rules"] + own, plan["network"])
+        # The rules hold what the descriptors led to; the job has no use for them.
+        os.closerange(3, 3 + len(plan["pinned"]))
+    if plan["user"] >= 0:
+        os.setgroups([])
+        os.setresgid(plan["user"], plan["user"], plan["user"])
+        os.setresuid(plan["user"], plan["user"], plan["user"])
+    if plan["landlock_abi"]:
+        # After the change of user, which clears it. bubblewrap has a switch of its own.
+        _prctl(_PR_SET_PDEATHSIG, int(_signal.SIGKILL))
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        landlock.restrict(rules)
+        load_filter(plan["filter"])

@@ -1,0 +1,55 @@
+"""How an execution ended, in words and in its exit record."""
+
+from __future__ import annotations
+
+import os
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bacalhau_jupyter.engines.process.supervisor.plan import Plan
+
+
+def start_error(plan: Plan, step: str, code: int, text: str) -> str:
+    """Say in one sentence why the program did not start."""
+    what = os.strerror(code) if code else text
+    if step == "start":
+        return f"the command {plan['argv'][0]!r} could not be started: {what}"
+    if step == "change to the directory":
+        return f"the working directory {plan['cwd']!r} can't be entered: {what}"
+    if step == "open the inputs":
+        return f"the inputs can't be used: {what}"
+    return f"the job could not be confined ({step}): {what}"
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory since it booted (0: unknown)."""
+    try:
+        with open("/proc/vmstat", "rb") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith(b"oom_kill "):
+                    return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def write_record(path: str, reason: str, exit_code: int, error: str) -> None:
+    """Write the exit record in place of the space reserved for it, so that a full disk can't prevent it."""
+    text = "".join(
+        char if 31 < ord(char) < 127 and char not in '"\\' else _escape(char) for char in error[:600]
+    )
+    record = (
+        f'{{"reason": "{reason}", "exit_code": {exit_code}, "ended_ns": {time.time_ns()}, "error": "{text}"}}'
+    ).encode()
+    reserved = path + ".reserved"
+    descriptor = os.open(reserved, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.write(descriptor, record)
+    os.ftruncate(descriptor, len(record))
+    os.close(descriptor)
+    os.rename(reserved, path)  # noqa: PTH104
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be", errors="replace")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -1,0 +1,68 @@
+"""Whether a node looks after an execution, told by the file in which every node writes its pid and start time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from bacalhau_jupyter.engines.process.supervisor import process_tree as tree
+
+_NODE_STEP_S = 2.0
+"""How often the node is looked at where the kernel has no pidfd."""
+
+
+class Node:
+    """Whether a node looks after the execution: a pidfd on the one whose name is in the node file."""
+
+    def __init__(self, path: str, grace_s: float) -> None:
+        self._path = path
+        self._grace = grace_s
+        self.watch = -1
+        self.look_again_at = 0.0
+        self._gone_since = time.time()
+        self.look()
+
+    def gone(self) -> None:
+        """Note that the node's process has ended: look again when its grace is over."""
+        self._close()
+        self._gone_since = time.time()
+        self.look_again_at = time.monotonic() + self._grace
+
+    def look(self) -> bool:
+        """Look for a living node; False when there has been none for longer than the grace."""
+        self._close()
+        try:
+            with open(self._path, "rb") as file:  # noqa: PTH123
+                pid, start = file.read().decode().split()
+                named = os.fstat(file.fileno()).st_mtime
+        except (OSError, ValueError):
+            pid, start, named = "0", "", 0.0
+        if start and self._watch(int(pid), start):
+            return True
+        waited = time.time() - max(self._gone_since, named)
+        self.look_again_at = time.monotonic() + max(0.05, self._grace - waited)
+        return waited < self._grace
+
+    def _watch(self, pid: int, start: str) -> bool:
+        try:
+            self.watch = os.pidfd_open(pid)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                return False
+            # No pidfd here: the only place that has to ask again and again.
+            self.look_again_at = time.monotonic() + min(_NODE_STEP_S, max(self._grace / 4, 0.05))
+            if tree.start_time(pid) == start:
+                self._gone_since = time.time()
+                return True
+            return False
+        if tree.start_time(pid) != start:
+            self._close()
+            return False
+        self.look_again_at = 0.0
+        return True
+
+    def _close(self) -> None:
+        if self.watch >= 0:
+            os.close(self.watch)
+            self.watch = -1

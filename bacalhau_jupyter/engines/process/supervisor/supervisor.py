@@ -1,0 +1,314 @@
+"""The supervisor of one execution: a small process of ours that outlives the node.
+
+It starts the confined program, writes the log frames, holds the time-out, ends the whole tree, and leaves an exit
+record. It depends on nobody: the node may be killed and come back, and finds it by its lock file, pid and start time.
+Run as ``python -I -S -c … PLAN`` by `engine`; its modules are chosen for a start of about ten milliseconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import marshal
+import os
+import select
+import sys
+import time
+
+from bacalhau_jupyter.engines.process.supervisor import advice, confine
+from bacalhau_jupyter.engines.process.supervisor import exit_record as record
+from bacalhau_jupyter.engines.process.supervisor import process_tree as tree
+from bacalhau_jupyter.engines.process.supervisor.frames import MAX_PAYLOAD, STDERR, STDOUT, Log
+from bacalhau_jupyter.engines.process.supervisor.node_watch import Node
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+
+    from bacalhau_jupyter.engines.process.supervisor.plan import Plan
+else:
+    import _signal  # `signal` itself imports enum: five milliseconds
+
+LOCK_FD = 3
+"""Where the node put the locked descriptor; as long as it is open, the execution counts as alive."""
+
+_F_SETPIPE_SZ = 1031
+_PIPE_SIZE = 256 * 1024
+_ENDING_STEP_S = 0.02
+"""How often the signals are repeated while the tree is going down."""
+
+
+class Supervisor:
+    """One execution from its start to its exit record."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.log = Log(plan["out"], plan["log_limit"])
+        self.reason = ""
+        self.error = ""
+        self.main = -1
+        self.status = 0
+        self.main_ended = False
+        self.ended = False
+        self.timeout_at = 0.0
+        self.polite_until = 0.0
+        self.asked: set[int] = set()
+        self.streams: dict[int, int] = {}
+        self.reported = -1
+        self.tail = b""
+        self.node: Node | None = None
+        self.wake, wake_write = os.pipe()
+        os.set_blocking(self.wake, False)
+        os.set_blocking(wake_write, False)
+        _signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGCHLD):
+            _signal.signal(number, lambda *_: None)
+        _signal.signal(_signal.SIGHUP, _signal.SIG_IGN)
+
+    # --- start ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the program; what can't be started is the execution's error."""
+        self.oom_kills = record.oom_kills()
+        try:
+            pinned = self._open_pinned()
+        except Exception as reason:  # whatever it is, nothing may be shown then
+            self._fail(f"the job could not be confined: this node {reason}")
+            return
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        failure_read, failure_write = os.pipe()
+        for pipe in (out_read, err_read):
+            os.set_blocking(pipe, False)
+            try:
+                fcntl.fcntl(pipe, _F_SETPIPE_SZ, _PIPE_SIZE)
+            except OSError:
+                continue  # this user's pipes are at their limit; a smaller one works, too
+        files = [os.open(path, os.O_RDONLY) for path in self.plan["sandbox_files"]]
+        if self.plan["status"]:
+            self.reported, status_write = os.pipe()
+            files.append(status_write)
+        files += pinned
+        started = time.monotonic()
+        # A signal to the child before it has its own handling would end up in our wake-up pipe.
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, confine.POLITE)
+        self.main = os.fork()
+        if self.main == 0:
+            confine.execute(self.plan, out_write, err_write, files, failure_write)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, confine.POLITE)
+        for each in (out_write, err_write, failure_write, *files):
+            os.close(each)
+        self.streams = {out_read: STDOUT, err_read: STDERR}
+        self.timeout_at = started + self.plan["timeout_s"] if self.plan["timeout_s"] else 0.0
+        failed = os.read(failure_read, 4096)
+        os.close(failure_read)
+        if failed:
+            step, _, rest = failed.decode(errors="replace").partition("\n")
+            code, _, text = rest.partition("\n")
+            self._fail(record.start_error(self.plan, step, int(code), text))
+
+    def _open_pinned(self) -> list[int]:
+        """Open what is shown by its descriptor: at the last moment, so that it is what was checked."""
+        if not self.plan["pinned"]:
+            return []
+        from bacalhau_jupyter.engines.process.confinement.pinned import open_pinned
+
+        confine.make_room(len(self.plan["pinned"]))
+        return [open_pinned(*each) for each in self.plan["pinned"]]
+
+    # --- the loop -------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Relay output and hold the limits until nothing of the execution is left."""
+        self.node = Node(self.plan["node_file"], self.plan["grace_s"])
+        poll = select.poll()
+        poll.register(self.wake, select.POLLIN)
+        for stream in self.streams:
+            poll.register(stream, select.POLLIN)
+        watched = -1
+        if os.access(self.plan["cancel_file"], os.F_OK):
+            self.stop("cancelled")
+        self._reap()
+        while not (self.ended and not self.streams):
+            if self.node.watch != watched:
+                if watched >= 0:
+                    poll.unregister(watched)
+                watched = self.node.watch
+                if watched >= 0:
+                    poll.register(watched, select.POLLIN)
+            for ready, _ in poll.poll(self._wait_ms()):
+                if ready == self.wake:
+                    self._on_signal()
+                elif ready in self.streams:
+                    self._relay(ready, poll)
+                elif self.node.watch == ready:
+                    self.node.gone()
+            self._check_times()
+            if self.ended:  # no writer is left: what the pipes hold is all there is
+                for stream in list(self.streams):
+                    self._drain(stream, poll)
+
+    def _wait_ms(self) -> int:
+        times = [at for at in (self.timeout_at, self.polite_until) if at]
+        if self.node and (at := self.node.look_again_at):
+            times.append(at)
+        if (self.main_ended and not self.ended) or self.polite_until:
+            times.append(time.monotonic() + _ENDING_STEP_S)
+        return -1 if not times else max(0, int((min(times) - time.monotonic()) * 1000) + 1)
+
+    def _on_signal(self) -> None:
+        numbers = os.read(self.wake, 512)
+        if _signal.SIGTERM in numbers or _signal.SIGINT in numbers:
+            self.stop("cancelled")
+        self._reap()
+
+    def _check_times(self) -> None:
+        now = time.monotonic()
+        if self.timeout_at and now >= self.timeout_at:
+            self.timeout_at = 0.0
+            self.stop("timed out")
+        if self.polite_until and now >= self.polite_until:
+            self.polite_until = 0.0
+            self._kill()
+        elif self.polite_until and not self.main_ended:
+            self._ask()
+        if self.node and self.node.look_again_at and now >= self.node.look_again_at and not self.node.look():
+            self.error = f"no node looked after the execution for {self.plan['grace_s']:g} s"
+            self.stop("error")
+        if self.main_ended and not self.ended:
+            self._reap()
+            if not self.ended:
+                self._kill()
+
+    def _relay(self, stream: int, poll: select.poll) -> bool:
+        """Pass on one chunk; False when the stream has ended or has nothing now."""
+        try:
+            data = os.read(stream, MAX_PAYLOAD)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._forget(stream, poll)
+            return False
+        try:
+            self.log.write(self.streams[stream], data)
+        except OSError as error:
+            self._log_failed(error)
+        if self.plan["advice"] and self.streams[stream] == STDERR:
+            self.tail = (self.tail + data)[-advice.TAIL :]
+        return True
+
+    def _drain(self, stream: int, poll: select.poll) -> None:
+        while self._relay(stream, poll):
+            pass
+        if stream in self.streams:
+            self._forget(stream, poll)
+
+    def _forget(self, stream: int, poll: select.poll) -> None:
+        poll.unregister(stream)
+        os.close(stream)
+        del self.streams[stream]
+
+    def _log_failed(self, error: OSError) -> None:
+        if not self.error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            problem = "no space left on the disk that holds it" if full else (error.strerror or str(error))
+            self.error = f"the execution's log could not be written: {problem}"
+            self.reason = "error"
+            self._kill()
+
+    # --- ending ---------------------------------------------------------------------------------------------------
+
+    def stop(self, reason: str) -> None:
+        """Ask the job to end, and make it after the grace; the first reason counts."""
+        if not self.reason and not self.main_ended:
+            self.reason = reason
+            # bubblewrap's own process must not take the namespace down before the job had its chance.
+            self.asked = {self.main} if self.plan["status"] else set()
+            self.polite_until = time.monotonic() + self.plan["stop_grace_s"]
+            self._ask()
+
+    def _ask(self) -> None:
+        """Send the polite signal to everybody, once: children that the job makes to tidy up are left alone.
+
+        bubblewrap may still be on its way to the job; its own two processes don't count.
+        """
+        if len(self.asked) > (2 if self.plan["status"] else 0):
+            return
+        fresh = [pid for pid in tree.descendants(os.getpid()) if pid not in self.asked]
+        self.asked.update(fresh)
+        tree.signal_all(fresh, _signal.SIGTERM)
+
+    def _kill(self) -> None:
+        tree.kill_below(os.getpid())
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self.ended = self.main_ended = True
+                return
+            if pid == 0:
+                return
+            if pid == self.main:
+                self.main_ended, self.status = True, status
+
+    def _fail(self, error: str) -> None:
+        self.reason, self.error = "error", error
+
+    # --- the record -----------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Settle the results, write the exit record, end the log."""
+        code = os.waitstatus_to_exitcode(self.status)
+        code = 128 - code if code < 0 else code
+        if self.plan["status"] and not self.reason:
+            report = os.read(self.reported, 65536)
+            if b'"exit-code"' not in report:
+                self._fail("the sandbox could not be set up (its message is the end of stderr)")
+        if not self.reason:
+            killed = code == 137 and record.oom_kills() > self.oom_kills
+            self.reason = "out of memory" if killed else "exited"
+        if self.plan["moves"] or self.plan["owned"] or self.plan["user"] >= 0:
+            from bacalhau_jupyter.engines.process.supervisor import result_moves as settle
+
+            try:
+                settle.settle(self.plan)
+            except OSError as error:
+                if self.reason == "exited":
+                    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                    problem = "no space left on the disk" if full else (error.strerror or str(error))
+                    self._fail(f"the results could not be stored: {problem}")
+        record.write_record(self.plan["record"], self.reason, code, self.error)
+        try:
+            if self.reason == "exited" and code and advice.wanted(self.tail):
+                self.log.write(STDERR, self.plan["advice"].encode() + b"\n")
+            self.log.end()
+        except OSError:
+            return  # the disk is full; the node ends the log when it reads the record
+
+
+def main() -> None:
+    """Supervise the execution whose plan is the last argument."""
+    path = sys.argv[-1]
+    os.set_inheritable(LOCK_FD, False)
+    os.closerange(LOCK_FD + 1, 4096)  # whatever a library of the node forgot to mark
+    os.chdir("/")
+    with open(path, "rb") as file:  # noqa: PTH123
+        plan: Plan = marshal.load(file)
+    supervisor = Supervisor(plan)
+    with open(plan["pid_file"] + ".new", "wb") as file:  # noqa: PTH123
+        file.write(f"{os.getpid()} {tree.start_time(os.getpid())}\n".encode())
+    os.rename(plan["pid_file"] + ".new", plan["pid_file"])  # noqa: PTH104
+    confine.become_subreaper()
+    try:
+        supervisor.start()
+        supervisor.run()
+    except Exception as error:
+        tree.kill_below(os.getpid())
+        supervisor.reason, supervisor.error = (
+            "error",
+            f"the supervisor failed: {type(error).__name__}: {error}",
+        )
+    supervisor.finish()
+    os._exit(0)
