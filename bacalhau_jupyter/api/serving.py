@@ -38,15 +38,15 @@ class Gatekeeper:
         self.head_timeout_s = head_timeout_s
         self._access = access
 
-    def arrived(self, connection: Connection, transport: asyncio.Transport) -> None:
+    def arrived(self, connection: GuardedConnection, transport: asyncio.Transport) -> None:
         """Let a connection in; an older one may have to go for it."""
         caller = self._access.caller(transport)
         evicted = self.book.open(connection, caller.key, caller.is_own_user)
-        if isinstance(evicted, Connection):
+        if isinstance(evicted, GuardedConnection):
             evicted.abort()
 
 
-class Connection(web.RequestHandler):
+class GuardedConnection(web.RequestHandler):
     """One connection: closed where the head of a request does not come in time."""
 
     __slots__ = ("_busy", "_gatekeeper", "_head_timer")
@@ -108,7 +108,7 @@ class Connection(web.RequestHandler):
 
 def prove(request: web.BaseRequest) -> None:
     """Keep the connection of an admitted request."""
-    if isinstance(request.protocol, Connection):
+    if isinstance(request.protocol, GuardedConnection):
         request.protocol.prove()
 
 
@@ -146,11 +146,11 @@ class _Server(web.Server):
         self._options = options
 
     def __call__(self) -> web.RequestHandler:
-        return Connection(self, self._gatekeeper, loop=asyncio.get_running_loop(), **self._options)
+        return GuardedConnection(self, self._gatekeeper, loop=asyncio.get_running_loop(), **self._options)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
-        assert isinstance(connection, Connection)
+        assert isinstance(connection, GuardedConnection)
         connection.begin()
         try:
             return await self._plain(request)

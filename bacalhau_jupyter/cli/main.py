@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bacalhau_jupyter.grammar import bacalhau
-from bacalhau_jupyter.grammar.output import Record, Table, Text
+from bacalhau_jupyter.grammar.output import Details, Table, Text
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.text import readable
@@ -168,7 +168,7 @@ def run(arguments: list[str]) -> int:
 def _show(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, (Table, Record, Text)):
+    if isinstance(value, (Table, Details, Text)):
         click.echo(value.render(value.show))
     return 0
 

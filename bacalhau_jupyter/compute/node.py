@@ -13,14 +13,14 @@ from bacalhau_jupyter.compute.bidder import Bidder
 from bacalhau_jupyter.compute.execution.events import Accepted, Cancel, Rejected
 from bacalhau_jupyter.compute.execution.executions import Executions
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard, ProgressListener, Reading
-from bacalhau_jupyter.compute.execution.record import Phase, Record
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
 from bacalhau_jupyter.compute.execution.removing import remove_directory
 from bacalhau_jupyter.compute.execution.runner import Runner
 from bacalhau_jupyter.compute.files import Places, is_safe_id
 from bacalhau_jupyter.compute.host.capacity import Capacity, allocated, host_resources
 from bacalhau_jupyter.compute.host.gpus import find_gpus, gpu_labels
 from bacalhau_jupyter.compute.inputs.cache import ContentCache
-from bacalhau_jupyter.compute.link.connection import Connection
+from bacalhau_jupyter.compute.link.connection import OrchestratorLink
 from bacalhau_jupyter.compute.link.store import Store
 from bacalhau_jupyter.compute.output.logs import LogFollower
 from bacalhau_jupyter.compute.plugins import Plugins
@@ -203,7 +203,7 @@ class ComputeNode:
         """What may be used and what is free."""
         return self._ready().capacity
 
-    def live(self) -> list[Record]:
+    def live(self) -> list[ExecutionRecord]:
         """Return the executions that are not over."""
         return [] if self._parts is None else self._parts.executions.live()
 
@@ -215,7 +215,7 @@ class ComputeNode:
         """Return the latest progress of a live execution."""
         return None if self._parts is None else self._parts.board.reading(execution_id)
 
-    async def lookup(self, execution_id: str) -> Record | None:
+    async def lookup(self, execution_id: str) -> ExecutionRecord | None:
         """Return an execution, live or ended; None when it is unknown or forgotten."""
         record = None if self._parts is None else self._parts.executions.record(execution_id)
         return record or await self._store.get(execution_id)
@@ -444,7 +444,7 @@ class _Parts:
         self.capacity = capacity
         self.board = ProgressBoard(clock)
         self.logs = LogFollower(node._places, node.lookup)
-        self.connection = Connection(
+        self.connection = OrchestratorLink(
             settings,
             node._transport,
             node._store,

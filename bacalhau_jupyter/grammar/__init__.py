@@ -1,6 +1,6 @@
 """The command grammar: the official verbs and flags, used by the shell and by ``%bacalhau``.
 
-Commands return `Table`, `Record`, `Text` or what the session returns for a finished job; the front end shows it.
+Commands return `Table`, `Details`, `Text` or what the session returns for a finished job; the front end shows it.
 """
 
 from __future__ import annotations

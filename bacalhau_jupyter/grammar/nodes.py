@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from bacalhau_jupyter.grammar.options import print_options
-from bacalhau_jupyter.grammar.output import Record, Result, Table
+from bacalhau_jupyter.grammar.output import Details, Result, Table
 from bacalhau_jupyter.grammar.root import bacalhau, client
 from bacalhau_jupyter.grammar.views import nodes_table
 from bacalhau_jupyter.models.errors import BacalhauError
@@ -54,7 +54,7 @@ def node_list(
 @print_options
 def node_describe(node_id: str, **show: Any) -> Result:
     """Show everything about a node."""
-    return Record(client().call(lambda api: api.node(node_id)).node)
+    return Details(client().call(lambda api: api.node(node_id)).node)
 
 
 @bacalhau.group()
@@ -74,7 +74,7 @@ def agent_alive(**show: Any) -> Result:
 @print_options
 def agent_node(**show: Any) -> Result:
     """Show the node's description of itself."""
-    return Record(client().call(lambda api: api.agent_node()))
+    return Details(client().call(lambda api: api.agent_node()))
 
 
 @agent.command("version")
@@ -93,7 +93,7 @@ def agent_version(**show: Any) -> Result:
 @print_options
 def agent_config(**show: Any) -> Result:
     """Show the node's effective configuration, secrets masked."""
-    return Record(client().call(lambda api: api.agent_config()))
+    return Details(client().call(lambda api: api.agent_config()))
 
 
 @bacalhau.command()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bacalhau_jupyter.grammar.options import job_options, spec_options, wait_options
-from bacalhau_jupyter.grammar.output import Record, Text
+from bacalhau_jupyter.grammar.output import Details, Text
 from bacalhau_jupyter.grammar.root import bacalhau, client
 from bacalhau_jupyter.grammar.session import current
 from bacalhau_jupyter.grammar.specs import read_file, spec_of
@@ -63,7 +63,7 @@ def run_notebook(
         options=job_options(values, client),
     )
     if flags["dry_run"]:
-        return Record(spec_of(job))
+        return Details(spec_of(job))
     handle = current().submit(connected, job, force=False, on_interrupt="stop")
     if flags["id_only"]:
         click.echo(handle.id)

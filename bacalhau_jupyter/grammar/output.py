@@ -94,7 +94,7 @@ class Table:
 
 
 @dataclass
-class Record:
+class Details:
     """One described thing: sections of text for people, the full record for JSON and YAML."""
 
     record: Any
@@ -160,7 +160,7 @@ class Text:
         return self.text
 
 
-Result = Table | Record | Text
+Result = Table | Details | Text
 
 
 def _cell(value: object, *, lines: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import yaml
 
-from bacalhau_jupyter.grammar.output import Record, Text
+from bacalhau_jupyter.grammar.output import Details, Text
 from bacalhau_jupyter.grammar.root import client
 from bacalhau_jupyter.grammar.session import current
 from bacalhau_jupyter.lib.folding import folded
@@ -31,7 +31,7 @@ def submit(
 ) -> Any:
     """Submit a job and do what the wait flags say."""
     if dry_run:
-        return Record(spec_of(job))
+        return Details(spec_of(job))
     session = current()
     handle = session.submit(client(), job, force=force, on_interrupt="stop")
     if id_only:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bacalhau_jupyter.grammar.output import Record, Table
+from bacalhau_jupyter.grammar.output import Details, Table
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.execution import Execution
@@ -113,7 +113,7 @@ def nodes_table(nodes: Sequence[NodeState], *, wide: bool = False) -> Table:
     return Table(columns, rows, list(nodes))
 
 
-def job_record(job: Job, executions: Sequence[Execution], history: Sequence[JobHistory]) -> Record:
+def job_record(job: Job, executions: Sequence[Execution], history: Sequence[JobHistory]) -> Details:
     """Describe a job."""
     counts: dict[str, int] = {}
     for item in executions:
@@ -148,4 +148,4 @@ def job_record(job: Job, executions: Sequence[Execution], history: Sequence[JobH
         if item.run_output is not None and (item.run_output.stdout or item.run_output.stderr)
     ]
     record = {"Job": job, "Executions": {"Items": list(executions)}, "History": {"Items": list(history)}}
-    return Record(record, sections)
+    return Details(record, sections)

@@ -34,14 +34,14 @@ class Membership(enum.Enum):
         return cls.UNKNOWN
 
 
-class Connection(enum.Enum):
+class NodeConnection(enum.Enum):
     """Whether the orchestrator hears from the node."""
 
     DISCONNECTED = "DISCONNECTED"
     CONNECTED = "CONNECTED"
 
     @classmethod
-    def _missing_(cls, value: object) -> Connection:
+    def _missing_(cls, value: object) -> NodeConnection:
         return cls.DISCONNECTED
 
 
@@ -113,7 +113,7 @@ class NodeInfo(Wire):
 class ConnectionState(Wire):
     """Since when, and up to which message, a node is connected. Times are RFC 3339."""
 
-    status: Connection = always(Connection.DISCONNECTED)
+    status: NodeConnection = always(NodeConnection.DISCONNECTED)
     last_heartbeat: str = always(ZERO_TIME)
     last_compute_seq_num: int = always(0)
     last_orchestrator_seq_num: int = always(0)
@@ -127,5 +127,5 @@ class NodeState(Wire):
 
     info: NodeInfo = always(NodeInfo())
     membership: Membership = always(Membership.UNKNOWN)
-    connection: Connection = always(Connection.DISCONNECTED)
+    connection: NodeConnection = always(NodeConnection.DISCONNECTED)
     connection_state: ConnectionState = always(ConnectionState())

@@ -22,7 +22,7 @@ _PATH_LIMIT, _NAME_LIMIT = 4000, 255
 _SAFE = "/-._~!$&'()*+,;=:@"
 
 
-class Place(Protocol):
+class InputPlace(Protocol):
     """Somewhere that inputs can come from."""
 
     scheme: str
@@ -43,7 +43,7 @@ class Place(Protocol):
 class DataPlaces:
     """Every place that inputs can come from, by the scheme of its URIs."""
 
-    def __init__(self, *places: Place) -> None:
+    def __init__(self, *places: InputPlace) -> None:
         self._places = {place.scheme: place for place in places}
 
     async def list(self, uri: str, limit: int, token: str) -> ListDataResponse:

@@ -13,7 +13,7 @@ from bacalhau_jupyter.client.job import JobResult
 from bacalhau_jupyter.client.results import HIDDEN, scratch_directory
 from bacalhau_jupyter.grammar import bacalhau, read_spec, spec_of
 from bacalhau_jupyter.grammar.options import job_options
-from bacalhau_jupyter.grammar.output import Record, Table, Text
+from bacalhau_jupyter.grammar.output import Details, Table, Text
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BadRequest, NotFound
 from bacalhau_jupyter.models.job import Job as JobModel
@@ -58,7 +58,7 @@ class BacalhauMagics:
                 hint=f"in a shell: bacalhau-jupyter {words[0]}",
             )
         value = invoke(bacalhau, words or ["--help"], "%bacalhau", self.session)
-        if isinstance(value, (Table, Record, Text)) and value.show.form != "table":
+        if isinstance(value, (Table, Details, Text)) and value.show.form != "table":
             click.echo(value.render(value.show))
             return None
         return value
@@ -78,7 +78,7 @@ class BacalhauMagics:
         is_spec = language == "job"
         model = read_spec(body, "the job spec") if is_spec else self._model(client, language, values, body)
         if values["dry_run"]:
-            return Record(spec_of(model))
+            return Details(spec_of(model))
         force = values.get("force", False)
         handle = self.session.submit(client, model, force=force, on_interrupt=on_interrupt)
         if values["id_only"]:

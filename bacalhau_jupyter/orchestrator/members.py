@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bacalhau_jupyter.lib.times import ZERO_TIME, rfc3339
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.messages import HeartbeatRequest
-from bacalhau_jupyter.models.node import Connection, ConnectionState, Membership, NodeInfo, NodeState
+from bacalhau_jupyter.models.node import ConnectionState, Membership, NodeConnection, NodeInfo, NodeState
 from bacalhau_jupyter.models.spec import replace
 
 
@@ -35,7 +35,7 @@ class Member:
     @property
     def connected(self) -> bool:
         """Whether it is heard."""
-        return self.state.connection is Connection.CONNECTED
+        return self.state.connection is NodeConnection.CONNECTED
 
     @property
     def free(self) -> tuple[float, int, int]:
@@ -75,18 +75,20 @@ def joined(
     """Return a node after its handshake; messages to it begin after ``start``."""
     now = rfc3339(now_ns)
     told = replace(
-        before, status=Connection.CONNECTED, last_heartbeat=now, connected_since=now, disconnected_since=ZERO_TIME,
+        before, status=NodeConnection.CONNECTED, last_heartbeat=now, connected_since=now, disconnected_since=ZERO_TIME,
         last_error="", last_orchestrator_seq_num=start,
     )  # fmt: skip
-    return NodeState(info=info, membership=membership, connection=Connection.CONNECTED, connection_state=told)
+    return NodeState(
+        info=info, membership=membership, connection=NodeConnection.CONNECTED, connection_state=told
+    )
 
 
 def disconnected(state: NodeState, now_ns: int, error: str) -> NodeState:
     """Return a node that is not heard any more, and why."""
     told = replace(
-        state.connection_state, status=Connection.DISCONNECTED, disconnected_since=rfc3339(now_ns), last_error=error
+        state.connection_state, status=NodeConnection.DISCONNECTED, disconnected_since=rfc3339(now_ns), last_error=error
     )  # fmt: skip
-    return replace(state, connection=Connection.DISCONNECTED, connection_state=told)
+    return replace(state, connection=NodeConnection.DISCONNECTED, connection_state=told)
 
 
 def same_node(carrier: str, told: str) -> str:

@@ -30,9 +30,9 @@ from bacalhau_jupyter.models.messages import (
     UpdateNodeInfoResponse,
 )
 from bacalhau_jupyter.models.node import (
-    Connection,
     ConnectionState,
     Membership,
+    NodeConnection,
     NodeInfo,
     NodeState,
     NodeType,
@@ -119,7 +119,7 @@ class Nodes:
         for state in await self._store.read(rows.every):
             away = (
                 disconnected(state, self._clock.now_ns(), "")
-                if state.connection is Connection.CONNECTED
+                if state.connection is NodeConnection.CONNECTED
                 else state
             )
             self._members[state.info.node_id] = Member(away, deadline)

@@ -31,7 +31,7 @@ from bacalhau_jupyter.orchestrator.scheduler.plan import (
     JobChange,
     NodeView,
     Note,
-    Place,
+    PlaceExecution,
     Plan,
     Situation,
 )
@@ -134,7 +134,9 @@ class Planner:
                 self._place(transaction, job, spec, step, request)
         return job
 
-    def _place(self, transaction: Transaction, job: Job, spec: Job, step: Place, request: Resources) -> None:
+    def _place(
+        self, transaction: Transaction, job: Job, spec: Job, step: PlaceExecution, request: Resources
+    ) -> None:
         now = transaction.now_ns
         execution = Execution(
             id=execution_id(self._ids),

@@ -18,7 +18,7 @@ from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.server.activity import ActivityWatch
 from bacalhau_jupyter.server.base import SETTING, Gateway
 from bacalhau_jupyter.server.collector import NotebookCollector
-from bacalhau_jupyter.server.connection import Connection
+from bacalhau_jupyter.server.connection import ClusterConnection
 from bacalhau_jupyter.server.handlers import default_handlers
 from bacalhau_jupyter.server.lease import LeaseKeeper
 from bacalhau_jupyter.server.local import Inheritance, find_cluster
@@ -66,7 +66,7 @@ class BacalhauApp(ExtensionApp):
                 timeout_s=self.start_timeout,
             )
 
-        connection = Connection(find, found=self._inheritance.publish)
+        connection = ClusterConnection(find, found=self._inheritance.publish)
         upstream = Upstream(connection)
         self.gateway = Gateway(upstream, ActivityWatch(upstream, self._note_activity), repo.path)
         self.settings[SETTING] = self.gateway

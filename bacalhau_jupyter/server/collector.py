@@ -28,7 +28,7 @@ from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFou
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.endpoint import Endpoint
-    from bacalhau_jupyter.server.connection import Connection
+    from bacalhau_jupyter.server.connection import ClusterConnection
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _NAMES = 1000
 class ClusterClient(Client):
     """A client of whichever cluster the gateway is connected to."""
 
-    def __init__(self, connection: Connection, repo: Path) -> None:
+    def __init__(self, connection: ClusterConnection, repo: Path) -> None:
         super().__init__(data_dir=str(repo))
         self._connection = connection
 
@@ -85,7 +85,7 @@ class NotebookCollector:
         The repo directory.
     """
 
-    def __init__(self, connection: Connection, contents: Any, repo: Path) -> None:
+    def __init__(self, connection: ClusterConnection, contents: Any, repo: Path) -> None:
         self._connection = connection
         self._client: ClusterClient | None = None
         self._contents = contents

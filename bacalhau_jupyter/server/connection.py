@@ -19,7 +19,7 @@ FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
 
 
-class Connection:
+class ClusterConnection:
     """Which API the gateway, the lease and the activity report talk to.
 
     Parameters

@@ -10,7 +10,7 @@ from bacalhau_jupyter.client.api import AsyncAPI
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.server.connection import FIRST_DELAY_S, LONGEST_DELAY_S, Connection
+from bacalhau_jupyter.server.connection import FIRST_DELAY_S, LONGEST_DELAY_S, ClusterConnection
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.endpoint import Endpoint
@@ -32,7 +32,7 @@ class LeaseKeeper:
         Measures how long a lease lasted.
     """
 
-    def __init__(self, connection: Connection, clock: Clock | None = None) -> None:
+    def __init__(self, connection: ClusterConnection, clock: Clock | None = None) -> None:
         self._connection = connection
         self._clock = clock or SystemClock()
         self.losses = 0

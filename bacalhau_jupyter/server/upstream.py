@@ -13,7 +13,7 @@ from yarl import URL
 
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, ServiceUnavailable, TimedOut
 from bacalhau_jupyter.server import headers
-from bacalhau_jupyter.server.connection import Connection
+from bacalhau_jupyter.server.connection import ClusterConnection
 from bacalhau_jupyter.server.paths import Target
 from bacalhau_jupyter.server.upload import Upload
 
@@ -40,7 +40,7 @@ class Upstream:
         Which cluster.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ClusterConnection) -> None:
         self.connection = connection
         self._session: aiohttp.ClientSession | None = None
 

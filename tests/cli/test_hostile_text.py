@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bacalhau_jupyter.grammar.output import Record, Show, Table
+from bacalhau_jupyter.grammar.output import Details, Show, Table
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.notebook.display import Status
@@ -38,17 +38,17 @@ def test_a_name_can_neither_turn_around_nor_forge_a_row_of_a_table(form: Callabl
 def test_the_lines_of_a_message_stay_in_its_column() -> None:
     table = Table(("id", "event"), [("j-1", "not enough nodes\n• node a: busy"), ("j-2", "ok")])
     assert table.text().splitlines()[1:] == ["j-1  not enough nodes", "     • node a: busy", "j-2  ok"]
-    record = Record({}, [("", {"Name": "a", "Message": "first\nState = Completed"})])
+    record = Details({}, [("", {"Name": "a", "Message": "first\nState = Completed"})])
     assert record.text().splitlines()[1:] == ["Message = first", "          State = Completed"]
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_data_stays_what_it_is_and_shows_what_it_is_made_of(form: str) -> None:
     record = {"Name": HOSTILE, "Other": "größe"}
-    text = Record(record).render(Show(form))
+    text = Details(record).render(Show(form))
     assert (json.loads(text) if form == "json" else yaml.safe_load(text)) == record
     assert readable(text, lines=True) == text
-    plain = Record({"Name": "größe"}).render(Show(form))
+    plain = Details({"Name": "größe"}).render(Show(form))
     assert "größe" in plain
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.compute.execution.machine import admit
-from bacalhau_jupyter.compute.execution.record import Phase, Record
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
 from bacalhau_jupyter.compute.files import Places
 from bacalhau_jupyter.compute.output import logs
 from bacalhau_jupyter.compute.output.logs import LogFollower, _Text
@@ -30,11 +30,11 @@ class Room:
     def __init__(self, directory: Path, inotify: bool) -> None:
         self.places = Places(directory)
         self.places.prepare()
-        self.record: Record = admit(make_execution(), False, 0).record
+        self.record: ExecutionRecord = admit(make_execution(), False, 0).record
         self.follower = LogFollower(self.places, self._lookup, inotify)
         self.path = self.places.log(self.record.id)
 
-    async def _lookup(self, execution_id: str) -> Record | None:
+    async def _lookup(self, execution_id: str) -> ExecutionRecord | None:
         return self.record if execution_id == self.record.id else None
 
     def writer(self) -> LogWriter:

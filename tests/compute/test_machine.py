@@ -28,7 +28,7 @@ from bacalhau_jupyter.compute.execution.events import (
     Unpublished,
 )
 from bacalhau_jupyter.compute.execution.machine import admit, step
-from bacalhau_jupyter.compute.execution.record import Fault, Phase, Record, Verdict
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Fault, Phase, Verdict
 from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.execution import RunCommandResult
@@ -42,7 +42,7 @@ FINE = Ended(Outcome(EndReason.EXITED, 0), RunCommandResult(exit_code=0))
 BROKEN = Faulted(Fault(message="it broke", topic="Downloading Inputs", details={"IsError": "true"}))
 
 
-def run(record: Record, *events: Event) -> tuple[Record, list[Act]]:
+def run(record: ExecutionRecord, *events: Event) -> tuple[ExecutionRecord, list[Act]]:
     acts: list[Act] = []
     for moment, event in enumerate(events, start=1):
         result = step(record, event, moment)
@@ -51,7 +51,7 @@ def run(record: Record, *events: Event) -> tuple[Record, list[Act]]:
     return record, acts
 
 
-def fresh(timeout: int = 0, direct: bool = False) -> Record:
+def fresh(timeout: int = 0, direct: bool = False) -> ExecutionRecord:
     return admit(make_execution(full_task(timeout), direct=direct), direct, 0).record
 
 
@@ -186,7 +186,7 @@ def test_a_restart_goes_on_from_the_stored_state(
     before: tuple[Event, ...], alive: bool, phase: Phase, acts: list[Act]
 ) -> None:
     record, _ = run(fresh(), *before)
-    stored = decode_exact(encode(record), Record)
+    stored = decode_exact(encode(record), ExecutionRecord)
     assert stored == record
     record, done = run(stored, Restored(alive))
     assert (record.phase, done) == (phase, acts)
@@ -298,7 +298,7 @@ class Life(RuleBasedStateMachine):
     @rule(stored=st.booleans())
     def the_node_restarts(self, stored: bool) -> None:
         """All activities are gone; the engine's task may have survived."""
-        self.record = decode_exact(encode(self.record), Record)
+        self.record = decode_exact(encode(self.record), ExecutionRecord)
         self.activity, self.interrupted = None, False
         # What was reserved but not noted is forgotten with the process.
         self.held = False

@@ -12,7 +12,7 @@ import pytest
 
 from bacalhau_jupyter.compute.execution.events import Accepted, BidMade
 from bacalhau_jupyter.compute.execution.machine import admit, step
-from bacalhau_jupyter.compute.execution.record import Phase, Record, StoredInput
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase, StoredInput
 from bacalhau_jupyter.compute.link.store import MIGRATIONS, Store
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.models.codec import decode_exact, encode
@@ -29,11 +29,11 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     await database.close()
 
 
-def new_record(created_ns: int = 1) -> Record:
+def new_record(created_ns: int = 1) -> ExecutionRecord:
     return admit(make_execution(full_task(9)), False, created_ns).record
 
 
-def ended(record: Record, at: int) -> Record:
+def ended(record: ExecutionRecord, at: int) -> ExecutionRecord:
     return msgspec.structs.replace(record, phase=Phase.COMPLETED, ended_ns=at)
 
 

@@ -17,7 +17,7 @@ from bacalhau_jupyter.models.messages import (
     UpdateNodeInfoRequest,
     UpdateNodeInfoResponse,
 )
-from bacalhau_jupyter.models.node import Connection, Membership, NodeType
+from bacalhau_jupyter.models.node import Membership, NodeConnection, NodeType
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import Timeouts, replace
 from bacalhau_jupyter.orchestrator.base import NodeQuery
@@ -47,7 +47,7 @@ async def test_a_handshake_registers_and_a_second_one_reconnects() -> None:
             "node reconnected", 2, 2,
         )  # fmt: skip
         state = await service.node("n-1")
-        assert (state.membership, state.connection) == (Membership.APPROVED, Connection.CONNECTED)
+        assert (state.membership, state.connection) == (Membership.APPROVED, NodeConnection.CONNECTED)
         assert state.connection_state.disconnected_since == "0001-01-01T00:00:00Z"
 
 
@@ -165,15 +165,15 @@ async def test_a_silent_node_is_disconnected_at_its_deadline_and_its_work_goes_e
         clock.advance(59)
         await other.heartbeat()
         service.wake()
-        assert (await service.node("n-silent")).connection is Connection.CONNECTED
+        assert (await service.node("n-silent")).connection is NodeConnection.CONNECTED
         clock.advance(1)
         service.wake()
         await other.until(lambda: bool(other.running))
         state = await service.node("n-silent")
         assert (state.connection, state.connection_state.last_error) == (
-            Connection.DISCONNECTED, "heartbeat missed",
+            NodeConnection.DISCONNECTED, "heartbeat missed",
         )  # fmt: skip
-        assert (await service.node("n-other")).connection is Connection.CONNECTED
+        assert (await service.node("n-other")).connection is NodeConnection.CONNECTED
         assert "Execution stop requested because node has disappeared" in [
             message for _, _, message in await topics(service, job_id)
         ]
@@ -209,7 +209,7 @@ async def test_a_node_is_not_blamed_for_time_in_which_nobody_could_hear_it(
         clock.advance(later)
         service.wake()
         await asyncio.sleep(0)
-        assert (await service.node("n-1")).connection is Connection.CONNECTED
+        assert (await service.node("n-1")).connection is NodeConnection.CONNECTED
         await peer.finish(next(iter(peer.running)))
         await ended(service, job_id)
         assert len(peer.offered) == 1
@@ -225,7 +225,7 @@ async def test_a_node_that_says_goodbye_keeps_its_executions_if_it_is_back_in_ti
         await peer.end.request(ShutdownNoticeRequest(node_id="n-1"))
         state = await service.node("n-1")
         assert (state.connection, state.connection_state.last_error) == (
-            Connection.DISCONNECTED, "graceful shutdown",
+            NodeConnection.DISCONNECTED, "graceful shutdown",
         )  # fmt: skip
         clock.advance(30)
         service.wake()
@@ -249,7 +249,7 @@ async def test_after_a_restart_of_the_orchestrator_executions_go_on_and_waiting_
         version = (await service.submit(noop_job("no time-out", cpu="2", timeouts=WAIT))).job_id
         await reached(service, version, in_state(JobStateType.QUEUED))
     async with orchestrator(path) as (service, transport):
-        assert (await service.node("n-1")).connection is Connection.DISCONNECTED
+        assert (await service.node("n-1")).connection is NodeConnection.DISCONNECTED
         # Accepted before any node is back: it must wait for the node rather than fail.
         fresh = (await service.submit(noop_job("fresh"))).job_id
         await asyncio.sleep(0)

@@ -10,7 +10,7 @@ import pytest
 
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.errors import ServiceUnavailable
-from bacalhau_jupyter.server.connection import LONGEST_DELAY_S, Connection
+from bacalhau_jupyter.server.connection import LONGEST_DELAY_S, ClusterConnection
 from tests.clock import ManualClock
 
 
@@ -37,7 +37,7 @@ async def test_callers_at_the_same_time_share_one_attempt() -> None:
         assert go_on.wait(5)
         return finder()
 
-    connection = Connection(slowly)
+    connection = ClusterConnection(slowly)
     waiting = [asyncio.create_task(connection.endpoint()) for _ in range(5)]
     await asyncio.to_thread(entered.wait, 5)
     go_on.set()
@@ -47,7 +47,7 @@ async def test_callers_at_the_same_time_share_one_attempt() -> None:
 
 async def test_a_lost_endpoint_is_looked_up_again_once_by_all_who_lost_it() -> None:
     finder = Finder()
-    connection = Connection(finder)
+    connection = ClusterConnection(finder)
     first = await connection.endpoint()
     second, third = await asyncio.gather(connection.renew(first), connection.renew(first))
     assert first is not second
@@ -58,7 +58,7 @@ async def test_a_lost_endpoint_is_looked_up_again_once_by_all_who_lost_it() -> N
 def test_a_node_that_does_not_start_is_tried_again_after_growing_pauses() -> None:
     clock, finder = ManualClock(), Finder()
     finder.error = ServiceUnavailable("the node did not start: no disk")
-    connection = Connection(finder, clock=clock)
+    connection = ClusterConnection(finder, clock=clock)
     attempts_at = []
     for second in range(120):
         before = finder.calls
@@ -81,7 +81,7 @@ def test_trouble_of_the_operating_system_is_one_sentence_too() -> None:
     finder = Finder()
     finder.error = FileNotFoundError(2, "No such file or directory")
     with pytest.raises(ServiceUnavailable, match="can't be started: No such file"):
-        Connection(finder).connect()
+        ClusterConnection(finder).connect()
 
 
 async def test_the_event_loop_never_waits_for_an_attempt() -> None:
@@ -94,7 +94,7 @@ async def test_the_event_loop_never_waits_for_an_attempt() -> None:
             assert go_on.wait(5)
         return finder()
 
-    connection = Connection(slowly)
+    connection = ClusterConnection(slowly)
     first = await connection.endpoint()
     renewal = asyncio.create_task(connection.renew(first))
     await asyncio.to_thread(entered.wait, 5)

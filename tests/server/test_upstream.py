@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.errors import NetworkFailure
-from bacalhau_jupyter.server.connection import Connection
+from bacalhau_jupyter.server.connection import ClusterConnection
 from bacalhau_jupyter.server.paths import parse
 from bacalhau_jupyter.server.upstream import Upstream
 
@@ -37,7 +37,7 @@ async def test_a_stream_follows_no_redirect_of_the_cluster() -> None:
         cluster.router.add_get(EVENTS, away)
         async with TestServer(cluster) as server:
             url = str(server.make_url("")).rstrip("/")
-            upstream = Upstream(Connection(lambda: Endpoint(url=url, token="key")))
+            upstream = Upstream(ClusterConnection(lambda: Endpoint(url=url, token="key")))
             with pytest.raises(NetworkFailure, match="redirect"):
                 async with upstream.stream(parse(EVENTS)):
                     pass

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bacalhau_jupyter.compute.execution.record import Fault, Record, StoredInput
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Fault, StoredInput
 from bacalhau_jupyter.models.execution import RunCommandResult
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import SpecConfig
@@ -146,7 +146,7 @@ REPORTS = {Act.REPORT_BID, Act.REPORT_REFUSAL, Act.REPORT_RESULT, Act.REPORT_FAI
 class Step:
     """The new record, what to do (in order), and a sentence for the log."""
 
-    record: Record
+    record: ExecutionRecord
     acts: tuple[Act, ...] = ()
     story: str = ""
 

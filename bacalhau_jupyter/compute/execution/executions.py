@@ -21,7 +21,7 @@ from bacalhau_jupyter.compute.execution.events import (
 )
 from bacalhau_jupyter.compute.execution.machine import admit, step
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard
-from bacalhau_jupyter.compute.execution.record import Phase, Record
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
 from bacalhau_jupyter.compute.execution.reports import report
 from bacalhau_jupyter.compute.execution.runner import Runner
 from bacalhau_jupyter.compute.host.capacity import Capacity
@@ -43,7 +43,7 @@ STORE_RETRY = (0.1, 5.0)
 class _Actor:
     """One execution at work."""
 
-    record: Record
+    record: ExecutionRecord
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     activity: asyncio.Task[Event] | None = None
     halting: asyncio.Task[None] | None = None
@@ -95,12 +95,12 @@ class Executions:
     def __contains__(self, execution_id: str) -> bool:
         return execution_id in self._actors
 
-    def record(self, execution_id: str) -> Record | None:
+    def record(self, execution_id: str) -> ExecutionRecord | None:
         """Return an execution that is live or still being cleaned up."""
         actor = self._actors.get(execution_id)
         return None if actor is None else actor.record
 
-    def live(self) -> list[Record]:
+    def live(self) -> list[ExecutionRecord]:
         """Return the executions that are not over."""
         return [actor.record for actor in self._actors.values() if not actor.record.phase.is_terminal]
 
@@ -128,7 +128,7 @@ class Executions:
         """Wait until no execution is live or being cleaned up."""
         await self._idle.wait()
 
-    async def restore(self, records: Iterable[Record]) -> None:
+    async def restore(self, records: Iterable[ExecutionRecord]) -> None:
         """Take up executions of before a restart; returns before slow engines have answered.
 
         Capacity is taken back first, so that nothing new is accepted in its place.
@@ -206,7 +206,7 @@ class Executions:
         self._carry_out(actor, first)
         return True
 
-    def _add(self, record: Record) -> _Actor:
+    def _add(self, record: ExecutionRecord) -> _Actor:
         actor = self._actors[record.id] = _Actor(record)
         self._idle.clear()
         return actor
@@ -297,7 +297,7 @@ class Executions:
         if not self._actors:
             self._idle.set()
 
-    async def _attach(self, record: Record) -> None:
+    async def _attach(self, record: ExecutionRecord) -> None:
         """Ask the engine for a task of before the restart; an engine that can't say is asked again for a while."""
         deadline = self._clock.monotonic_ns() + int(self._settings.probe_timeout * SECOND)
         alive = False

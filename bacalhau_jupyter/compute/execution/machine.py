@@ -43,7 +43,7 @@ from bacalhau_jupyter.compute.execution.events import (
     Step,
     Unpublished,
 )
-from bacalhau_jupyter.compute.execution.record import Fault, Phase, Record, Verdict
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Fault, Phase, Verdict
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import FAILS_JOB, BacalhauError, TimedOut
 from bacalhau_jupyter.models.execution import Execution
@@ -55,11 +55,13 @@ from bacalhau_jupyter.plugins.engine import EndReason
 def admit(execution: Execution, direct: bool, now_ns: int) -> Step:
     """Begin: a record for an execution this node did not know."""
     return Step(
-        Record(execution=execution, direct=direct, created_ns=now_ns), (Act.EVALUATE,), "asked for a bid"
+        ExecutionRecord(execution=execution, direct=direct, created_ns=now_ns),
+        (Act.EVALUATE,),
+        "asked for a bid",
     )
 
 
-def step(record: Record, event: Event, now_ns: int) -> Step:
+def step(record: ExecutionRecord, event: Event, now_ns: int) -> Step:
     """Apply an event.
 
     Parameters
@@ -82,7 +84,7 @@ def step(record: Record, event: Event, now_ns: int) -> Step:
     return handler(record, event, now_ns)
 
 
-def _bid_made(record: Record, event: BidMade, now_ns: int) -> Step:
+def _bid_made(record: ExecutionRecord, event: BidMade, now_ns: int) -> Step:
     if record.phase is not Phase.NEW:
         return _ignore(record, event)
     record = _with(record, held=event.held, reserved=True)
@@ -93,7 +95,7 @@ def _bid_made(record: Record, event: BidMade, now_ns: int) -> Step:
     return Step(_with(record, phase=Phase.OFFERED), (Act.REPORT_BID,), "bid made")
 
 
-def _bid_refused(record: Record, event: BidRefused, now_ns: int) -> Step:
+def _bid_refused(record: ExecutionRecord, event: BidRefused, now_ns: int) -> Step:
     if record.phase is not Phase.NEW:
         return _ignore(record, event)
     if record.verdict is not Verdict.NONE:
@@ -109,7 +111,7 @@ def _bid_refused(record: Record, event: BidRefused, now_ns: int) -> Step:
     )
 
 
-def _accepted(record: Record, event: Accepted, now_ns: int) -> Step:
+def _accepted(record: ExecutionRecord, event: Accepted, now_ns: int) -> Step:
     if record.phase is Phase.NEW and not record.direct and record.verdict is Verdict.NONE:
         # The decision overtook our own answer: as if it had been wanted running from the start.
         return Step(_with(record, direct=True), (), "bid accepted before it was made")
@@ -118,7 +120,7 @@ def _accepted(record: Record, event: Accepted, now_ns: int) -> Step:
     return _begin(record, now_ns, "bid accepted")
 
 
-def _rejected(record: Record, event: Rejected, now_ns: int) -> Step:
+def _rejected(record: ExecutionRecord, event: Rejected, now_ns: int) -> Step:
     if record.phase is Phase.OFFERED:
         return _terminal(record, Phase.BID_REJECTED, None, now_ns, "bid rejected")
     if record.phase is Phase.NEW:
@@ -126,19 +128,19 @@ def _rejected(record: Record, event: Rejected, now_ns: int) -> Step:
     return _ignore(record, event)
 
 
-def _cancel(record: Record, event: Cancel, now_ns: int) -> Step:
+def _cancel(record: ExecutionRecord, event: Cancel, now_ns: int) -> Step:
     if record.phase is Phase.OFFERED:
         return _terminal(record, Phase.CANCELLED, None, now_ns, "cancelled")
     return _judge(record, Verdict.CANCELLED, event)
 
 
-def _overdue(record: Record, event: Overdue, now_ns: int) -> Step:
+def _overdue(record: ExecutionRecord, event: Overdue, now_ns: int) -> Step:
     if not record.phase.is_busy or record.phase is Phase.NEW:
         return _ignore(record, event)
     return _judge(record, Verdict.TIMED_OUT, event)
 
 
-def _offer_expired(record: Record, event: OfferExpired, now_ns: int) -> Step:
+def _offer_expired(record: ExecutionRecord, event: OfferExpired, now_ns: int) -> Step:
     if record.phase is not Phase.OFFERED:
         return _ignore(record, event)
     fault = Fault(
@@ -149,7 +151,7 @@ def _offer_expired(record: Record, event: OfferExpired, now_ns: int) -> Step:
     return _fail(_with(record, fault=fault), now_ns)
 
 
-def _fetched(record: Record, event: Fetched, now_ns: int) -> Step:
+def _fetched(record: ExecutionRecord, event: Fetched, now_ns: int) -> Step:
     if record.phase is not Phase.FETCHING:
         return _ignore(record, event)
     if record.verdict is not Verdict.NONE:
@@ -167,7 +169,7 @@ def _note(event: Fetched, now_ns: int) -> HistoryEvent:
     )
 
 
-def _started(record: Record, event: Started, now_ns: int) -> Step:
+def _started(record: ExecutionRecord, event: Started, now_ns: int) -> Step:
     if record.phase is not Phase.STARTING:
         return _ignore(record, event)
     record = _with(record, phase=Phase.RUNNING, runtime=event.runtime or record.runtime)
@@ -176,7 +178,7 @@ def _started(record: Record, event: Started, now_ns: int) -> Step:
     return Step(record, acts, f"running in {record.runtime}")
 
 
-def _ended(record: Record, event: Ended, now_ns: int) -> Step:
+def _ended(record: ExecutionRecord, event: Ended, now_ns: int) -> Step:
     if record.phase is not Phase.RUNNING:
         return _ignore(record, event)
     outcome = event.outcome
@@ -196,7 +198,7 @@ def _ended(record: Record, event: Ended, now_ns: int) -> Step:
     )
 
 
-def _published(record: Record, event: Published, now_ns: int) -> Step:
+def _published(record: ExecutionRecord, event: Published, now_ns: int) -> Step:
     if record.phase is not Phase.PUBLISHING:
         return _ignore(record, event)
     if record.verdict is Verdict.CANCELLED:
@@ -205,7 +207,7 @@ def _published(record: Record, event: Published, now_ns: int) -> Step:
     return _complete(_with(record, published=event.result, left_out=list(event.left_out)), now_ns)
 
 
-def _unpublished(record: Record, event: Unpublished, now_ns: int) -> Step:
+def _unpublished(record: ExecutionRecord, event: Unpublished, now_ns: int) -> Step:
     if record.phase is not Phase.PUBLISHING:
         return _ignore(record, event)
     if record.verdict is Verdict.CANCELLED:
@@ -214,7 +216,7 @@ def _unpublished(record: Record, event: Unpublished, now_ns: int) -> Step:
     return _fail(kept, now_ns)
 
 
-def _faulted(record: Record, event: Faulted, now_ns: int) -> Step:
+def _faulted(record: ExecutionRecord, event: Faulted, now_ns: int) -> Step:
     if not record.phase.is_busy:
         return _ignore(record, event)
     if record.verdict is not Verdict.NONE:
@@ -226,7 +228,7 @@ def _faulted(record: Record, event: Faulted, now_ns: int) -> Step:
     return _fail(_with(record, fault=fault), now_ns)
 
 
-def _restored(record: Record, event: Restored, now_ns: int) -> Step:
+def _restored(record: ExecutionRecord, event: Restored, now_ns: int) -> Step:
     acts: tuple[Act, ...] = (Act.RESERVE,) if record.reserved else ()
     if record.phase is Phase.OFFERED:
         return Step(record, acts, "restored, bid still open")
@@ -250,7 +252,7 @@ def _restored(record: Record, event: Restored, now_ns: int) -> Step:
     return Step(record, (*acts, again[record.phase]), f"restored, {record.phase.value} again")
 
 
-_HANDLERS: dict[type[Any], Callable[[Record, Any, int], Step]] = {
+_HANDLERS: dict[type[Any], Callable[[ExecutionRecord, Any, int], Step]] = {
     BidMade: _bid_made,
     BidRefused: _bid_refused,
     Accepted: _accepted,
@@ -268,11 +270,11 @@ _HANDLERS: dict[type[Any], Callable[[Record, Any, int], Step]] = {
 }
 
 
-def _with(record: Record, **changes: Any) -> Record:
+def _with(record: ExecutionRecord, **changes: Any) -> ExecutionRecord:
     return msgspec.structs.replace(record, **changes)
 
 
-def _ignore(record: Record, event: Event) -> Step:
+def _ignore(record: ExecutionRecord, event: Event) -> Step:
     return Step(record, (), f"ignored {type(event).__name__} while {record.phase.value}")
 
 
@@ -280,7 +282,7 @@ def _after(acts: tuple[Act, ...], then: Step) -> Step:
     return replace(then, acts=(*acts, *then.acts))
 
 
-def _begin(record: Record, now_ns: int, story: str) -> Step:
+def _begin(record: ExecutionRecord, now_ns: int, story: str) -> Step:
     """Go to work: fetch inputs, or start at once when there are none."""
     record = _with(record, accepted_ns=now_ns)
     job = record.execution.job
@@ -289,7 +291,7 @@ def _begin(record: Record, now_ns: int, story: str) -> Step:
     return Step(_with(record, phase=Phase.STARTING), (Act.START,), story)
 
 
-def _judge(record: Record, verdict: Verdict, event: Event) -> Step:
+def _judge(record: ExecutionRecord, verdict: Verdict, event: Event) -> Step:
     """Note what is to become of a busy execution and interrupt its activity; the first verdict stands.
 
     A cancellation still overrules a time-out: nobody wants the report any more.
@@ -300,7 +302,7 @@ def _judge(record: Record, verdict: Verdict, event: Event) -> Step:
     return Step(_with(record, verdict=verdict), acts, f"to be {verdict.value}")
 
 
-def _conclude(record: Record, now_ns: int) -> Step:
+def _conclude(record: ExecutionRecord, now_ns: int) -> Step:
     """The interrupted activity is over: carry out the verdict."""
     if record.verdict is Verdict.CANCELLED:
         return _terminal(record, Phase.CANCELLED, None, now_ns, "cancelled")
@@ -315,16 +317,16 @@ def _conclude(record: Record, now_ns: int) -> Step:
     return _fail(_with(record, fault=Fault.of(error, Topic.EXECUTION_TIMEOUT)), now_ns)
 
 
-def _complete(record: Record, now_ns: int) -> Step:
+def _complete(record: ExecutionRecord, now_ns: int) -> Step:
     return _terminal(record, Phase.COMPLETED, Act.REPORT_RESULT, now_ns, "completed")
 
 
-def _fail(record: Record, now_ns: int) -> Step:
+def _fail(record: ExecutionRecord, now_ns: int) -> Step:
     reason = record.fault.message if record.fault else ""
     return _terminal(record, Phase.FAILED, Act.REPORT_FAILURE, now_ns, f"failed: {reason}")
 
 
-def _terminal(record: Record, phase: Phase, report: Act | None, now_ns: int, story: str) -> Step:
+def _terminal(record: ExecutionRecord, phase: Phase, report: Act | None, now_ns: int, story: str) -> Step:
     # Capacity is given back before the report goes out: what the orchestrator sends next must find it free.
     acts: list[Act] = [Act.RELEASE] if record.reserved else []
     if report is not None:

@@ -133,7 +133,7 @@ class StoredInput(Wire):
         )
 
 
-class Record(Wire):
+class ExecutionRecord(Wire):
     """What this node knows of an execution. Times are Unix nanoseconds, 0 when it has not happened.
 
     Attributes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bacalhau_jupyter.compute.execution.events import Act
-from bacalhau_jupyter.compute.execution.record import Record
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.execution import RunCommandResult
 from bacalhau_jupyter.models.history import LEFT_OUT, LEFT_OUT_COUNT, Event, Topic
@@ -19,7 +19,7 @@ _NAMED = 10
 _LISTED = 100
 
 
-def report(act: Act, record: Record, now_ns: int) -> ToOrchestrator:
+def report(act: Act, record: ExecutionRecord, now_ns: int) -> ToOrchestrator:
     """Return the message that a report instruction asks for."""
     execution = record.execution
     job_id = execution.job_id or (execution.job.id if execution.job else "")
@@ -61,7 +61,7 @@ def left_out_text(lines: Sequence[str]) -> str:
     return "left out of the results: " + "; ".join(lines[:_NAMED]) + more
 
 
-def _left_out(record: Record, now_ns: int) -> list[Event]:
+def _left_out(record: ExecutionRecord, now_ns: int) -> list[Event]:
     if not record.left_out:
         return []
     return [
@@ -74,20 +74,20 @@ def _left_out(record: Record, now_ns: int) -> list[Event]:
     ]
 
 
-def _left_out_details(record: Record) -> dict[str, str]:
+def _left_out_details(record: ExecutionRecord) -> dict[str, str]:
     if not record.left_out:
         return {}
     return {LEFT_OUT: "\n".join(record.left_out[:_LISTED]), LEFT_OUT_COUNT: str(len(record.left_out))}
 
 
-def _fault_event(record: Record, now_ns: int) -> Event:
+def _fault_event(record: ExecutionRecord, now_ns: int) -> Event:
     if record.fault is None:
         return _event("the execution failed", Topic.EXECUTION, record, now_ns)
     return _event(record.fault.message, record.fault.topic, record, now_ns, record.fault.details)
 
 
 def _event(
-    message: str, topic: str, record: Record, now_ns: int, details: dict[str, str] | None = None
+    message: str, topic: str, record: ExecutionRecord, now_ns: int, details: dict[str, str] | None = None
 ) -> Event:
     told = {**(details or {}), **_left_out_details(record)}
     if record.runtime:

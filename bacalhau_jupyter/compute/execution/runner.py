@@ -23,7 +23,7 @@ from bacalhau_jupyter.compute.execution.events import (
 )
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard
 from bacalhau_jupyter.compute.execution.publishing import publish
-from bacalhau_jupyter.compute.execution.record import Fault, Phase, Record
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Fault, Phase
 from bacalhau_jupyter.compute.execution.removing import remove_directory
 from bacalhau_jupyter.compute.files import Places, as_bacalhau_error, read_output, write_results
 from bacalhau_jupyter.compute.host.environment import task_environment
@@ -92,7 +92,7 @@ class Runner:
         self._host_env = host_env
         self._fetcher = Fetcher(places, plugins, board, cache)
 
-    async def run(self, act: Act, record: Record) -> Event:
+    async def run(self, act: Act, record: ExecutionRecord) -> Event:
         """Run an activity to its end; whatever goes wrong becomes a `Faulted` event."""
         try:
             match act:
@@ -130,7 +130,7 @@ class Runner:
             Fault.of(BacalhauError(words, component="Compute", fails_execution=True), Topic.EXECUTION)
         )
 
-    async def attached(self, record: Record) -> bool:
+    async def attached(self, record: ExecutionRecord) -> bool:
         """After a restart: whether the engine still has the task.
 
         Raises
@@ -141,11 +141,11 @@ class Runner:
         # Its environment was resolved when it was started; the host's may have changed since.
         return await self._engine(record).attach(self._request(record, {}))
 
-    def runtime(self, record: Record) -> str:
+    def runtime(self, record: ExecutionRecord) -> str:
         """Return what runs the engine of an execution here."""
         return self._plugins.availability(self._engine(record)).runtime
 
-    async def make_room(self, record: Record, event: Event) -> Event:
+    async def make_room(self, record: ExecutionRecord, event: Event) -> Event:
         """On a full disk: remove what the execution has there, and return what that makes of its event.
 
         Nothing can be stored any more, not even that the disk is full, until somebody gives way; it is the
@@ -168,7 +168,7 @@ class Runner:
         full = as_bacalhau_error(OSError(errno.ENOSPC, "full"), _DOING[act])
         return Faulted(Fault.of(full, _TOPICS[act]))
 
-    async def _give_way(self, record: Record, started: bool = False) -> None:
+    async def _give_way(self, record: ExecutionRecord, started: bool = False) -> None:
         """Remove what an execution has on a full disk: none of it can be kept, and others need the room."""
         await asyncio.to_thread(self._reserve.give_back)
         if started:
@@ -181,7 +181,7 @@ class Runner:
         with contextlib.suppress(OSError):
             self._places.cut_log(execution_id)
 
-    async def halt(self, record: Record) -> None:
+    async def halt(self, record: ExecutionRecord) -> None:
         """Make the engine stop the task; bounded, and never raises."""
         try:
             async with asyncio.timeout(self._settings.cancel_timeout):
@@ -189,7 +189,7 @@ class Runner:
         except Exception as error:
             _log.warning("execution %s could not be stopped: %s", record.id, error)
 
-    async def clean(self, record: Record) -> bool:
+    async def clean(self, record: ExecutionRecord) -> bool:
         """Remove what is left of an ended execution; True when its directory is gone, too."""
         if record.accepted_ns:
             try:
@@ -212,7 +212,7 @@ class Runner:
         await asyncio.to_thread(self._places.remove_inputs, record.id)
         return False
 
-    async def _start(self, record: Record) -> Started:
+    async def _start(self, record: ExecutionRecord) -> Started:
         names = [item.name for item in _job(record).task.result_paths]
         await asyncio.to_thread(self._places.ready_to_run, record.id, names)
         self._board.phase(record.id, "starting")
@@ -220,7 +220,7 @@ class Runner:
         request = self._request(record, env)
         return Started(await self._engine(record).start(request, self._board.reporter(record.id)))
 
-    async def _wait(self, record: Record) -> Ended:
+    async def _wait(self, record: ExecutionRecord) -> Ended:
         self._board.phase(record.id, "running")
         outcome = await self._engine(record).wait(record.id)
         error = "" if outcome.error is None else outcome.error.message
@@ -231,7 +231,7 @@ class Runner:
             await self._give_way(record)
         return ended
 
-    async def _publish(self, record: Record) -> Published | Unpublished:
+    async def _publish(self, record: ExecutionRecord) -> Published | Unpublished:
         self._board.phase(record.id, "publishing")
         directory = self._places.results(record.id)
         exit_code = record.output.exit_code if record.output else 0
@@ -252,14 +252,14 @@ class Runner:
             await self._give_way(record)
         return done
 
-    def _engine(self, record: Record) -> Engine:
+    def _engine(self, record: ExecutionRecord) -> Engine:
         kind = _job(record).task.engine.type
         engine = self._plugins.engine(kind)
         if engine is None:
             raise EngineError(f"this node does not support {kind}", component="Compute")
         return engine
 
-    def _request(self, record: Record, env: Mapping[str, str]) -> RunRequest:
+    def _request(self, record: ExecutionRecord, env: Mapping[str, str]) -> RunRequest:
         task = _job(record).task
         results = self._places.results(record.id)
         return RunRequest(
@@ -277,7 +277,7 @@ class Runner:
             log_limit=self._settings.log_limit,
         )
 
-    def remaining(self, record: Record) -> float | None:
+    def remaining(self, record: ExecutionRecord) -> float | None:
         """Seconds until the time limit (never below a moment), or None without one."""
         if not record.timeout_s or not record.accepted_ns:
             return None
@@ -285,7 +285,7 @@ class Runner:
         return max(0.001, record.timeout_s - spent)
 
 
-def _job(record: Record) -> Job:
+def _job(record: ExecutionRecord) -> Job:
     if record.execution.job is None:
         raise EngineError(f"execution {record.id} came without its job", component="Compute")
     return record.execution.job

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.compute.execution.events import Fetched
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard, SharedProgress
-from bacalhau_jupyter.compute.execution.record import Record, StoredInput
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord, StoredInput
 from bacalhau_jupyter.compute.files import Places, as_bacalhau_error
 from bacalhau_jupyter.compute.inputs.cache import Brought, ContentCache
 from bacalhau_jupyter.compute.plugins import Plugins
@@ -46,7 +46,7 @@ class Fetcher:
         self._board = board
         self._cache = cache
 
-    async def fetch(self, record: Record, inputs: Sequence[InputSource]) -> Fetched:
+    async def fetch(self, record: ExecutionRecord, inputs: Sequence[InputSource]) -> Fetched:
         """Fetch them; none of them is being fetched any more when this returns or raises."""
         directories = await asyncio.to_thread(self._places.fresh_inputs, record.id, len(inputs))
         self._board.phase(record.id, "fetching inputs")
@@ -69,7 +69,7 @@ class Fetcher:
         )
 
     async def _fetch_one(
-        self, record: Record, item: InputSource, directory: Path, shared: SharedProgress, index: int
+        self, record: ExecutionRecord, item: InputSource, directory: Path, shared: SharedProgress, index: int
     ) -> Brought:
         source = self._plugins.source(item.source.type)
         if source is None:
@@ -94,7 +94,7 @@ class Fetcher:
         shared.finish(index, brought.size, brought.files)
         return replace(brought, mount=replace(mount, target=mount.target or item.target))
 
-    async def _identity(self, source: Source, record: Record, item: InputSource) -> str | None:
+    async def _identity(self, source: Source, record: ExecutionRecord, item: InputSource) -> str | None:
         if not self._cache.enabled:
             return None
         try:

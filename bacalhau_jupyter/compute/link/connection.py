@@ -39,7 +39,7 @@ EAGER_SECONDS = 0.02
 """News of capacity are told this much later, so that a burst of endings is one heartbeat."""
 
 
-class Connection:
+class OrchestratorLink:
     """Keeps a compute node joined to its orchestrator.
 
     Parameters

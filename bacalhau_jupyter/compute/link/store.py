@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bacalhau_jupyter.compute.execution.record import Phase, Record
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
 from bacalhau_jupyter.lib.database import Database, Migration
 from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.execution import Execution
@@ -73,7 +73,7 @@ class Store:
     def incoming(self, seq: int) -> None:
         self._incoming = seq
 
-    async def load(self) -> list[Record]:
+    async def load(self) -> list[ExecutionRecord]:
         """Return the live executions, oldest first, and recall how far we have listened."""
 
         def read(connection: sqlite3.Connection) -> tuple[list[tuple[bytes, bytes]], int]:
@@ -87,7 +87,7 @@ class Store:
         self._incoming_stored = self._incoming
         return [_record(execution, state) for execution, state in rows]
 
-    async def get(self, execution_id: str) -> Record | None:
+    async def get(self, execution_id: str) -> ExecutionRecord | None:
         """Return an execution, live or ended; None when it is unknown (or was forgotten)."""
         row = await self._database.read(
             lambda connection: connection.execute(
@@ -96,7 +96,7 @@ class Store:
         )
         return None if row is None else _record(*row)
 
-    async def save(self, record: Record, reports: list[tuple[int, ToOrchestrator]]) -> None:
+    async def save(self, record: ExecutionRecord, reports: list[tuple[int, ToOrchestrator]]) -> None:
         """Store a record and what is to be told about it, in one transaction.
 
         Parameters
@@ -200,8 +200,10 @@ class Store:
         return await self._database.write(write)
 
 
-def _record(execution: bytes, state: bytes) -> Record:
-    return msgspec.structs.replace(decode_exact(state, Record), execution=decode_exact(execution, Execution))
+def _record(execution: bytes, state: bytes) -> ExecutionRecord:
+    return msgspec.structs.replace(
+        decode_exact(state, ExecutionRecord), execution=decode_exact(execution, Execution)
+    )
 
 
 def _mark(connection: sqlite3.Connection, incoming: int) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from bacalhau_jupyter.compute.execution.record import Record
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord
 from bacalhau_jupyter.compute.files import Places, is_safe_id
 from bacalhau_jupyter.compute.output.watch import DirectoryWatch
 from bacalhau_jupyter.models.api import LogFrame, LogLine
@@ -18,7 +18,7 @@ from bacalhau_jupyter.plugins.logfile import END, STDERR, STDOUT, Frame, read_fr
 
 T = TypeVar("T")
 
-RecordLookup = Callable[[str], Awaitable[Record | None]]
+RecordLookup = Callable[[str], Awaitable[ExecutionRecord | None]]
 """Finds an execution, live or ended."""
 
 CHUNK = 32 * 1024

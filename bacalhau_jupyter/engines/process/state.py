@@ -36,7 +36,7 @@ class About:
 
 
 @dataclass(frozen=True)
-class Record:
+class EndRecord:
     """How an execution ended, as its supervisor wrote it."""
 
     reason: str
@@ -124,10 +124,10 @@ class State:
         data = _read(self.about_file)
         return About(**data) if data else None
 
-    def record(self) -> Record | None:
+    def record(self) -> EndRecord | None:
         """Return the exit record, or None when there is none (yet)."""
         data = _read(self.record_file)
-        return Record(data["reason"], data["exit_code"], data["error"]) if data else None
+        return EndRecord(data["reason"], data["exit_code"], data["error"]) if data else None
 
     def note(self, about: About) -> None:
         """Write down what has to be removed and whom to look for, before any of it is used."""

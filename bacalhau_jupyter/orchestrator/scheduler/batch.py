@@ -15,7 +15,7 @@ from bacalhau_jupyter.orchestrator.scheduler.plan import (
     JobChange,
     NodeView,
     Note,
-    Place,
+    PlaceExecution,
     Plan,
     Situation,
 )
@@ -241,7 +241,7 @@ class _Batch:
                 note = Note(
                     Topic.SCHEDULING, f"Requested execution on {short_id(choice.id)}", {"NodeID": choice.id}
                 )
-                self.plan.steps.append(Place(choice.id, partition, note))
+                self.plan.steps.append(PlaceExecution(choice.id, partition, note))
                 continue
             short[partition] = choice
             if partition not in placement.tried:

@@ -95,7 +95,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Place:
+class PlaceExecution:
     """Make an execution of a partition on a node."""
 
     node_id: str
@@ -139,7 +139,7 @@ class Plan:
         Nodes that would do for a waiting partition if they had room; None: nothing waits.
     """
 
-    steps: list[Place | Change | JobChange] = field(default_factory=list)
+    steps: list[PlaceExecution | Change | JobChange] = field(default_factory=list)
     again: bool = False
     wakeup_ns: int | None = None
     waits_for: frozenset[str] | None = None

@@ -23,7 +23,7 @@ from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.job_view import (
     JobView,
     Parts,
-    Place,
+    ResolvedPath,
     Where,
     make_readable,
     open_directory,
@@ -131,7 +131,7 @@ class Gathering:
         self._links = links
         self._max_name = max_name
         self._published: dict[tuple[int, int], str] = {}
-        self._waiting: deque[tuple[str, Place]] = deque()
+        self._waiting: deque[tuple[str, ResolvedPath]] = deque()
         self._latest: tuple[Item, int, str] | None = None
 
     def __iter__(self) -> Iterator[Item]:
@@ -139,7 +139,7 @@ class Gathering:
         self.left_out.clear()
         self._published.clear()
         self._waiting.clear()
-        yield from self._tree("", Place(Where.RESULT, self._view.root, self._view.root))
+        yield from self._tree("", ResolvedPath(Where.RESULT, self._view.root, self._view.root))
         # Directories of inputs that links mean, one after the other: a link in one may mean another one.
         while self._waiting:
             name, place = self._waiting.popleft()
@@ -180,7 +180,7 @@ class Gathering:
         if len(self.left_out) < MOST_LEFT_OUT:
             self.left_out.append(LeftOut(name, reason, target))
 
-    def _tree(self, prefix: str, top: Place) -> Iterator[Item]:
+    def _tree(self, prefix: str, top: ResolvedPath) -> Iterator[Item]:
         ours = top.where is Where.RESULT
         skipped = ""
 
@@ -195,7 +195,7 @@ class Gathering:
         try:
             for entry in walk(_opened(directory, top.path), failed, deepest=MAX_DEPTH):
                 inside = tuple(part for part in entry.path.split("/") if part)
-                place = Place(top.where, (*top.path, *inside), (*top.at, *inside), info=entry.info)
+                place = ResolvedPath(top.where, (*top.path, *inside), (*top.at, *inside), info=entry.info)
                 name = _joined(prefix, entry.path)
                 if skipped and name.startswith(skipped):
                     continue
@@ -221,7 +221,7 @@ class Gathering:
             self._latest = None
             os.close(directory)
 
-    def _item(self, name: str, place: Place, directory: int, entry: str) -> Item | None:
+    def _item(self, name: str, place: ResolvedPath, directory: int, entry: str) -> Item | None:
         info, ours = place.info, place.where is Where.RESULT
         assert info is not None
         kind = stat.S_IFMT(info.st_mode)
@@ -236,7 +236,7 @@ class Gathering:
         self.leave_out(name, _KINDS.get(kind, "neither a file, a directory nor a link"))
         return None
 
-    def _link(self, name: str, place: Place, target: str) -> Item | None:
+    def _link(self, name: str, place: ResolvedPath, target: str) -> Item | None:
         """Decide what becomes of a link."""
         here = posixpath.dirname(name)
         directory = self._view.seen_at(here) if place.where is Where.RESULT else place.at[:-1]
@@ -266,7 +266,7 @@ class Gathering:
         self.leave_out(name, reason, target)
         return None
 
-    def _content(self, name: str, target: str, found: Place) -> Item | None:
+    def _content(self, name: str, target: str, found: ResolvedPath) -> Item | None:
         """Return the file that a link means, under the link's name."""
         assert found.info is not None
         if stat.S_ISREG(found.info.st_mode):
@@ -276,7 +276,7 @@ class Gathering:
         self.leave_out(name, f"a link to {kind}, which can't be published here", target)
         return None
 
-    def _input(self, name: str, target: str, found: Place) -> Item | None:
+    def _input(self, name: str, target: str, found: ResolvedPath) -> Item | None:
         """Return the input that a link means: a copy of it, or a link to the copy that is published already."""
         assert found.info is not None
         kind = stat.S_IFMT(found.info.st_mode)

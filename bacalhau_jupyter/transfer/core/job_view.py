@@ -41,7 +41,7 @@ class _Mount:
 
 
 @dataclass(frozen=True)
-class Place:
+class ResolvedPath:
     """What a path of the job's means.
 
     Attributes
@@ -109,7 +109,7 @@ class JobView:
                 best, depth = mount, len(own)
         return (*best.at, *parts[max(0, depth) :])
 
-    def resolve(self, directory: Parts, target: str, *, follow: bool = True) -> Place:
+    def resolve(self, directory: Parts, target: str, *, follow: bool = True) -> ResolvedPath:
         """Return where a link leads.
 
         Parameters
@@ -136,7 +136,7 @@ class JobView:
                 links += 1
                 text = self._text(place) if links <= _MAX_LINKS else None
                 if text is None:
-                    return Place(Where.MISSING, at=here)
+                    return ResolvedPath(Where.MISSING, at=here)
                 here = () if text.startswith("/") else here[:-1]
                 left.extendleft(reversed(_names(text)))
                 place = self._at(here)
@@ -144,11 +144,11 @@ class JobView:
                 return place
         return place
 
-    def _at(self, at: Parts) -> Place:
+    def _at(self, at: Parts) -> ResolvedPath:
         mount = next((each for each in self._mounts if at[: len(each.at)] == each.at), None)
         if mount is None:
             # A directory above what was mounted: nothing of it is ours, but the way leads through it.
-            return Place(Where.OUTSIDE, at=at)
+            return ResolvedPath(Where.OUTSIDE, at=at)
         rest = at[len(mount.at) :]
         path = (*mount.source, *rest)
         where = Where.INPUT if mount.name is None else Where.RESULT
@@ -157,10 +157,10 @@ class JobView:
             with _opened(path[:-1], mend=where is Where.RESULT) as directory:
                 info = os.stat(path[-1] if path else ".", dir_fd=directory, follow_symlinks=False)
         except (OSError, ValueError):
-            return Place(Where.MISSING, path, at, name)
-        return Place(where, path, at, name, info)
+            return ResolvedPath(Where.MISSING, path, at, name)
+        return ResolvedPath(where, path, at, name, info)
 
-    def _text(self, place: Place) -> str | None:
+    def _text(self, place: ResolvedPath) -> str | None:
         try:
             with _opened(place.path[:-1], mend=False) as directory:
                 return os.readlink(place.path[-1], dir_fd=directory)

@@ -19,7 +19,7 @@ import pytest
 from bacalhau_jupyter.engines.process import bids
 from bacalhau_jupyter.engines.process import visible_paths as view
 from bacalhau_jupyter.engines.process.environments import Environments, Forbidden, Registered, Registry, check
-from bacalhau_jupyter.engines.process.environments.check import Place
+from bacalhau_jupyter.engines.process.environments.check import CheckedPath
 from bacalhau_jupyter.engines.process.params import PythonReference
 from bacalhau_jupyter.engines.process.tiers import Bubblewrap
 from bacalhau_jupyter.models.errors import BadRequest, EngineError
@@ -54,7 +54,7 @@ def names_are_believed() -> Iterator[None]:
         for text in [*description.prefixes, *description.paths]:
             real = os.path.realpath(text)
             found = Path(real).stat()
-            places.append(Place(target=text, real=real, device=found.st_dev, inode=found.st_ino))
+            places.append(CheckedPath(target=text, real=real, device=found.st_dev, inode=found.st_ino))
         return Registered(name="believed", description=description, places=places)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,7 @@ from bacalhau_jupyter.models.messages import AskForBid, BidAccepted, BidRejected
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import Constraint
 from bacalhau_jupyter.orchestrator.scheduler.batch import schedule_batch
-from bacalhau_jupyter.orchestrator.scheduler.plan import JobChange, NodeView, Place, Situation
+from bacalhau_jupyter.orchestrator.scheduler.plan import JobChange, NodeView, PlaceExecution, Situation
 from tests.orchestrator.scheduler.world import World
 from tests.orchestrator.support import CORES, node_info, noop_job
 
@@ -76,7 +76,7 @@ def test_a_vast_count_is_walked_not_listed(zone: str, placed: int) -> None:
     start = time.monotonic()
     plan = schedule_batch(situation)
     assert time.monotonic() - start < 1
-    assert sum(isinstance(step, Place) for step in plan.steps) == placed
+    assert sum(isinstance(step, PlaceExecution) for step in plan.steps) == placed
     if not placed:
         (failure,) = plan.steps
         assert isinstance(failure, JobChange)

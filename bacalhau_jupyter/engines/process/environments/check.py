@@ -34,7 +34,7 @@ class NotShown(Exception):
     """A path can't be shown; the text completes "this node …"."""
 
 
-class Place(Wire):
+class CheckedPath(Wire):
     """Something that is shown: where jobs see it, where it really lies, and what it was there.
 
     ``target`` and ``real`` differ where the target leads through links; both are seen by the job.
@@ -67,7 +67,7 @@ class Registered(Wire):
 
     name: str
     description: PythonDescription
-    places: list[Place] = always([])
+    places: list[CheckedPath] = always([])
     left_out: list[str] = always([])
     sockets: list[str] = always([])
     boot: str = always("")
@@ -129,7 +129,7 @@ class _Check:
     def __init__(self, tidy: PythonDescription, forbidden: Forbidden) -> None:
         self._tidy = tidy
         self._forbidden = forbidden
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, CheckedPath] = {}
         self._left_out: list[str] = []
 
     def result(self, boot: str, sockets: list[str] | None) -> Registered:
@@ -197,7 +197,7 @@ class _Check:
         if not path.exists():
             raise NotShown(f"can't see {path} (Engine.Params.Python.{member}): is it on another machine?")
 
-    def _look(self, path: Path, member: str) -> tuple[Place | None, str]:
+    def _look(self, path: Path, member: str) -> tuple[CheckedPath | None, str]:
         """Resolve a path to a descriptor and judge what that is; return the reason where it can't be shown."""
         if said := self._forbidden.spelling(path):
             return None, said
@@ -209,14 +209,15 @@ class _Check:
             os.close(descriptor)
         if said := self._forbidden.place(real, found):
             return None, said
-        return Place(target=str(path), real=str(real), device=found.st_dev, inode=found.st_ino), ""
+        return CheckedPath(target=str(path), real=str(real), device=found.st_dev, inode=found.st_ino), ""
 
-    def _add(self, path: Path, place: Place) -> None:
+    def _add(self, path: Path, place: CheckedPath) -> None:
         """Show a place where it is called and where it lies, for links inside that name the real place."""
         for target in (str(path), place.real):
             if not _in_system(Path(target)):
                 self._places.setdefault(
-                    target, Place(target=target, real=place.real, device=place.device, inode=place.inode)
+                    target,
+                    CheckedPath(target=target, real=place.real, device=place.device, inode=place.inode),
                 )
 
 

@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 
 from bacalhau_jupyter.engines.process.confinement.pinned import Changed, open_again
-from bacalhau_jupyter.engines.process.environments.check import NotShown, Place, Registered, check
+from bacalhau_jupyter.engines.process.environments.check import CheckedPath, NotShown, Registered, check
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.codec import decode, encode
@@ -76,7 +76,7 @@ class Registry:
             return []
         return [known for name in names if (known := self.find(name)) is not None]
 
-    def verify(self, known: Registered, forbidden: Forbidden) -> list[Place]:
+    def verify(self, known: Registered, forbidden: Forbidden) -> list[CheckedPath]:
         """Make sure that everything of an environment is what it was, and may still be shown; return what it is now.
 
         Raises
