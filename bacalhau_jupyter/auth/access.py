@@ -42,8 +42,11 @@ NOBODY_UID = 65534
 """The uid that stands for "somebody outside this user namespace"."""
 
 _THREADS = 2
-_FORWARDED = ("Forwarded", "Via")
-_FORWARDED_PREFIX = "x-forwarded-"
+_FORWARDED = frozenset({
+    "forwarded", "via", "x-real-ip", "x-client-ip", "client-ip", "true-client-ip", "cf-connecting-ip",
+    "fastly-client-ip", "x-cluster-client-ip", "x-proxycontextpath",
+})  # fmt: skip
+_FORWARDED_PREFIXES = ("x-forwarded-", "x-original-", "x-envoy-")
 
 
 @dataclass(frozen=True)
@@ -269,9 +272,8 @@ class Access:
 
 def is_forwarded(headers: Mapping[str, str]) -> bool:
     """Whether a proxy says that it passes on somebody else's request."""
-    return any(name in headers for name in _FORWARDED) or any(
-        name.lower().startswith(_FORWARDED_PREFIX) for name in headers
-    )
+    names = map(str.lower, headers)
+    return any(name in _FORWARDED or name.startswith(_FORWARDED_PREFIXES) for name in names)
 
 
 _NOBODY = Caller("unknown", is_own_user=False)
@@ -286,5 +288,6 @@ def _network(address: IpAddress) -> str:
 
 def _without_port(host: str) -> str:
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        name, closed, rest = host[1:].partition("]")
+        return name if closed and (not rest or rest.startswith(":")) else host
     return host.partition(":")[0] if host.count(":") == 1 else host

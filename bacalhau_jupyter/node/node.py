@@ -208,7 +208,7 @@ class Node:
             node_id=self.node_id,
             data_dir=told.data_dir,
             settings=self.config.get,
-            hidden=settings.hidden_paths(self.repo),
+            hidden=settings.hidden_paths(self.config, self.repo),
             clock=self._clock,
             upload_links=None if self._managed is None else OrchestratorUploads(end, self._managed),
             writable=environments.writable(lambda: self.config["Compute.AllowListedLocalPaths"]),
@@ -308,7 +308,7 @@ class Node:
         disabled = {name.lower() for name in self.config["InputSources.Disabled"]}
         buckets = S3Buckets(self._clock, enabled=lambda: "s3" not in disabled)
         stack.push_async_callback(bounded, "data places", buckets.close)
-        hidden = settings.hidden_paths(self.repo)
+        hidden = settings.hidden_paths(self.config, self.repo)
         local = LocalPaths(lambda: self.config["Compute.AllowListedLocalPaths"], hidden)
         ipfs = "" if "ipfs" in disabled else self.config["InputSources.Types.IPFS.Endpoint"] or ""
         return DataPlaces(local, buckets, IpfsPins(ipfs))

@@ -139,10 +139,15 @@ def database_path(config: Config, default: Path) -> Path | None:
     return Path(state).expanduser().absolute() / default.parent.name / default.name if state else default
 
 
-def hidden_paths(repo: Repo) -> tuple[Path, ...]:
-    """Return what no job may ever see."""
+def hidden_paths(config: Config, repo: Repo) -> tuple[Path, ...]:
+    """Return what no job may ever see: the node's own files, keys, and the tokens of running Jupyter servers."""
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
-    return (repo.path, home / ".ssh", home / ".aws")
+    found = [repo.path, home / ".ssh", home / ".aws", home / ".local/share/jupyter/runtime"]
+    if state := config["Node.StateDir"]:
+        found.append(Path(state).expanduser().absolute())
+    if runtime := os.environ.get("JUPYTER_RUNTIME_DIR"):
+        found.append(Path(runtime).absolute())
+    return tuple(found)
 
 
 def s3_presigner(config: Config, clock: Clock) -> S3Presigner | None:

@@ -69,6 +69,9 @@ async def test_the_node_itself_is_nobody_without_the_key(transport: asyncio.Base
         {"Host": "rebound.example:1234"},
         {"Host": "10.0.0.1:1234"},
         {"Host": "127.0.0.1.example"},
+        {"Host": "[::1].example"},
+        {"Host": "[::1]example"},
+        {"Host": "[::1"},
         {"Host": ""},
         {},
     ],
@@ -79,6 +82,21 @@ async def test_what_a_browser_may_have_sent_needs_the_key(
     access = Access(KEY, sockets)
     assert not await access.identify(headers, transport)
     assert await access.identify({**headers, "Authorization": f"Bearer {KEY}"}, transport)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "x-real-ip", "True-Client-IP",
+        "CF-Connecting-IP", "X-Client-IP", "X-Original-URL", "X-ProxyContextPath", "X-Envoy-External-Address",
+    ],
+)  # fmt: skip
+async def test_what_a_proxy_passes_on_needs_the_key(
+    transport: asyncio.BaseTransport, sockets: TrustedSockets, header: str
+) -> None:
+    access = Access(KEY, sockets)
+    assert await access.identify(LOCAL, transport)
+    assert not await access.identify(LOCAL | {header: "192.0.2.1"}, transport)
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,36 @@ async def test_databases_lie_where_the_owner_says(node_config: MakeConfig, tmp_p
         assert not list(node.repo.path.rglob("state.sqlite"))
 
 
+async def test_no_job_sees_where_the_owner_keeps_the_databases(
+    node_config: MakeConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    config = node_config(
+        Node__StateDir=str(tmp_path / "state"), Compute__AllowListedLocalPaths=[f"{tmp_path}/**:rw"]
+    )
+    async with running_node(config) as node, client(node) as session:
+        for place in ("state", "state/compute", ""):
+            assert "the node's own files are there" in await refusal(session, _mounting(tmp_path / place))
+        await run(session, _mounting(tmp_path / "data"))
+
+
+@pytest.mark.parametrize("name", [".local/share/jupyter/runtime", "elsewhere"])
+async def test_no_job_sees_the_tokens_of_jupyter_servers(
+    node_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "elsewhere"))
+    (tmp_path / name).mkdir(parents=True)
+    config = node_config(Compute__AllowListedLocalPaths=[f"{tmp_path}/**"])
+    async with running_node(config) as node, client(node) as session:
+        assert "the node's own files are there" in await refusal(session, _mounting(tmp_path / name))
+
+
+def _mounting(path: Path) -> dict[str, Any]:
+    source = {"Type": "localDirectory", "Params": {"SourcePath": str(path)}}
+    return noop(InputSources=[{"Source": source, "Target": "/inputs"}])
+
+
 async def test_the_input_cache_has_the_size_that_was_set(node_config: MakeConfig) -> None:
     config = node_config(Compute__InputCache__Size="5Mb", Compute__InputCache__MinFree="1Mb")
     async with running_node(config) as node:
