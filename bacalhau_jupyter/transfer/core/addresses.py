@@ -35,6 +35,8 @@ def parse_http_url(text: object, component: str = "Download") -> str:
         )
     if not host:
         raise BadRequest(f"the URL {shown_url(url)!r} names no host", component=component)
+    if problem := _problem_of_host(url):
+        raise BadRequest(f"the URL {shown_url(url)!r} is broken: {problem}", component=component)
     if not parts.path:
         raise BadRequest(
             f"the URL {shown_url(url)!r} has no path",
@@ -42,6 +44,22 @@ def parse_http_url(text: object, component: str = "Download") -> str:
             component=component,
         )
     return url
+
+
+def _problem_of_host(url: str) -> str:
+    """Say why a URL can't be asked although it has the form of one; "" where it can."""
+    # What asks it knows best; kernels load that before their first download, not earlier.
+    from yarl import URL
+
+    try:
+        host = URL(url).host or ""
+        # As the system's resolver will.
+        host.encode("idna")
+    except ValueError as error:
+        return str(error)
+    if any(sign.isspace() or not sign.isprintable() for sign in host):
+        return "no host has such a name"
+    return ""
 
 
 def shown_url(url: str) -> str:

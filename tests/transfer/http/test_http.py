@@ -317,6 +317,14 @@ async def test_head_tells_a_size_or_nothing(
         ("http://host?q=1", "has no path"),
         ("http:///x", "names no host"),
         ("http://host:port/x", "broken"),
+        ("http://127.0.0.1\\@example.org/x", "broken"),
+        ("http://a..b/x", "broken"),
+        ("http://xn--a/x", "broken"),
+        ("http://\u3002/x", "broken"),
+        ("http://\u202eevil/x", "broken"),
+        ("http://[::1]x/x", "broken"),
+        ("http://a b/x", "no host has such a name"),
+        ("http://a\0b/x", "no host has such a name"),
     ],
 )
 def test_urls_that_cannot_be_fetched_are_refused_with_a_reason(text: object, words: str) -> None:
