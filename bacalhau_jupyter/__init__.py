@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "Client": "bacalhau_jupyter.client.client",
-    "Job": "bacalhau_jupyter.client.job",
-    "JobFailed": "bacalhau_jupyter.client.job",
-    "JobResult": "bacalhau_jupyter.client.results",
-    "docker": "bacalhau_jupyter.client.build",
-    "process": "bacalhau_jupyter.client.build",
-    "s3": "bacalhau_jupyter.client.build",
-    "inline": "bacalhau_jupyter.client.build",
-    "ipfs": "bacalhau_jupyter.client.build",
-    "local": "bacalhau_jupyter.client.build",
-    "local_path": "bacalhau_jupyter.client.build",
-    "url": "bacalhau_jupyter.client.build",
+    "Job": "bacalhau_jupyter.client.jobs.job",
+    "JobFailed": "bacalhau_jupyter.client.jobs.job",
+    "JobResult": "bacalhau_jupyter.client.results.result",
+    "docker": "bacalhau_jupyter.client.jobs.build",
+    "process": "bacalhau_jupyter.client.jobs.build",
+    "s3": "bacalhau_jupyter.client.jobs.build",
+    "inline": "bacalhau_jupyter.client.jobs.build",
+    "ipfs": "bacalhau_jupyter.client.jobs.build",
+    "local": "bacalhau_jupyter.client.jobs.build",
+    "local_path": "bacalhau_jupyter.client.jobs.build",
+    "url": "bacalhau_jupyter.client.jobs.build",
     "BacalhauError": "bacalhau_jupyter.models.errors",
 }
 """Public names and their modules; imported on first use, so that ``%load_ext`` stays quick."""

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from bacalhau_jupyter.client.build import process
 from bacalhau_jupyter.client.client import Client
+from bacalhau_jupyter.client.jobs.build import process
 from benchmarks.harness import Row, Unavailable
 from tests.browser.conftest import CHROMIUM_FLAGS, built_labextension, chromium
 from tests.browser.lab import TOKEN, LabServer, start_lab

@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from bacalhau_jupyter.client.build import process
 from bacalhau_jupyter.client.client import Client
+from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import PublishRequest

@@ -17,7 +17,7 @@ from bacalhau_jupyter.models.text import readable
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
-    from bacalhau_jupyter.client.job import Job
+    from bacalhau_jupyter.client.jobs.job import Job
     from bacalhau_jupyter.models.history import StreamEvent
     from bacalhau_jupyter.models.job import Job as JobModel
 
@@ -46,8 +46,8 @@ class ShellSession:
 
     def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str = "stop") -> Any:
         """Print what happens until the job is over; an interrupt leaves it running, as the official CLI does."""
-        from bacalhau_jupyter.client.job import JobFailed
-        from bacalhau_jupyter.client.watch import Output
+        from bacalhau_jupyter.client.jobs.job import JobFailed
+        from bacalhau_jupyter.client.jobs.watch import Output
 
         done = "attached" if on_interrupt == "detach" else "submitted"
         click.echo(f"Job successfully {done}. Job ID: {job.id}", err=True)
@@ -71,7 +71,7 @@ class ShellSession:
                 click.echo(error.result.stderr.rstrip("\n"), err=True)
             raise
         if result.left_out:
-            from bacalhau_jupyter.client.result_record import named
+            from bacalhau_jupyter.client.results.record import named
 
             click.echo(f"left out of the results: {named(result.left_out)}", err=True)
         if logs:

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bacalhau_jupyter.client.api import AsyncAPI
-from bacalhau_jupyter.client.environments import Described, RegisteredEnvironments
-from bacalhau_jupyter.client.job import Job
-from bacalhau_jupyter.client.portal import Portal, shared_portal
-from bacalhau_jupyter.client.submission import submit_once, suited_to
+from bacalhau_jupyter.client.connection.api import AsyncAPI
+from bacalhau_jupyter.client.connection.portal import Portal, shared_portal
+from bacalhau_jupyter.client.jobs.environments import Described, RegisteredEnvironments
+from bacalhau_jupyter.client.jobs.job import Job
+from bacalhau_jupyter.client.jobs.submission import submit_once, suited_to
 from bacalhau_jupyter.models.api import PutJobResponse
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
 from bacalhau_jupyter.models.job import Job as JobModel
@@ -118,7 +118,7 @@ class Client:
             return self._api
 
     def _find(self, *, start: bool = True) -> Endpoint:
-        from bacalhau_jupyter.client.launcher import ensure_node
+        from bacalhau_jupyter.client.connection.launcher import ensure_node
         from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
         from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
 
@@ -230,7 +230,7 @@ class Client:
         BacalhauError
             The node does not take it: the caller is not its own user, or it holds more than a Python.
         """
-        from bacalhau_jupyter.client.interpreters import own_python
+        from bacalhau_jupyter.client.jobs.interpreters import own_python
 
         chosen = own_python() if described is None else described
         info = self.info

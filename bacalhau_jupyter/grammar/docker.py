@@ -27,7 +27,7 @@ def docker_run(
     image: str, command: Sequence[str], entrypoint: Sequence[str], workdir: str, **values: Any
 ) -> Any:
     """Run COMMAND in a container of IMAGE as a job."""
-    from bacalhau_jupyter.client import build
+    from bacalhau_jupyter.client.jobs import build
 
     flags = _wait_flags(values)
     engine = build.docker_engine(image, command, entrypoint=entrypoint, workdir=workdir)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bacalhau_jupyter.client.result_sources import NO_DOWNLOADER, NoDownloader
+from bacalhau_jupyter.client.results.sources import NO_DOWNLOADER, NoDownloader
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.keys import KEYS
 from bacalhau_jupyter.config.parsing import parse_value

@@ -41,7 +41,8 @@ def run_notebook(
     notebook: str, parameters: tuple[str, ...], image: str, kernel: str, save_as: str | None, **values: Any
 ) -> Any:
     """Run NOTEBOOK as a job, in its own environment or an image, and bring the executed copy back."""
-    from bacalhau_jupyter.client import notebook_files, notebooks
+    from bacalhau_jupyter.client.notebooks import build as notebooks
+    from bacalhau_jupyter.client.notebooks import files as notebook_files
 
     target = Path(save_as) if save_as else None
     if target is not None and target.exists():
@@ -77,7 +78,7 @@ def run_notebook(
 
 def _follow(handle: Any, original: Path, target: Path | None, *, check: bool) -> Any:
     """Show the run, then save the copy: also that of a run in which a cell failed."""
-    from bacalhau_jupyter.client.job import JobFailed
+    from bacalhau_jupyter.client.jobs.job import JobFailed
 
     try:
         value = current().follow(handle, logs=True, check=check)
@@ -94,7 +95,8 @@ def _follow(handle: Any, original: Path, target: Path | None, *, check: bool) ->
 
 
 def _save(result: Any, original: Path, target: Path | None) -> None:
-    from bacalhau_jupyter.client import notebook_files, notebooks
+    from bacalhau_jupyter.client.notebooks import build as notebooks
+    from bacalhau_jupyter.client.notebooks import files as notebook_files
 
     made = notebooks.executed_copy(result)
     if made is None:
@@ -104,7 +106,7 @@ def _save(result: Any, original: Path, target: Path | None) -> None:
 
 
 def _parameters(texts: tuple[str, ...]) -> dict[str, Any]:
-    from bacalhau_jupyter.client.notebook_files import typed
+    from bacalhau_jupyter.client.notebooks.files import typed
 
     found: dict[str, Any] = {}
     for text in texts:

@@ -13,7 +13,7 @@ from bacalhau_jupyter.models.errors import BadRequest
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
-    from bacalhau_jupyter.client.options import JobOptions
+    from bacalhau_jupyter.client.jobs.options import JobOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -140,9 +140,9 @@ def job_options(values: Mapping[str, Any], client: Callable[[], Client]) -> JobO
     client
         Gives the client that looks up jobs whose results are inputs; only called when there are any.
     """
-    from bacalhau_jupyter.client.job_inputs import resolve_input
-    from bacalhau_jupyter.client.options import OUTPUTS, JobOptions
-    from bacalhau_jupyter.client.uri import parse_output
+    from bacalhau_jupyter.client.inputs.uri import parse_output
+    from bacalhau_jupyter.client.jobs.job_inputs import resolve_input
+    from bacalhau_jupyter.client.jobs.options import OUTPUTS, JobOptions
 
     outputs = [parse_output(text) for text in values.get("outputs", ())]
     if not any(item.name == OUTPUTS.name or item.path == OUTPUTS.path for item in outputs):

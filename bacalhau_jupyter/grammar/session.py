@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
-    from bacalhau_jupyter.client.job import Job
+    from bacalhau_jupyter.client.jobs.job import Job
     from bacalhau_jupyter.models.job import Job as JobModel
 
 

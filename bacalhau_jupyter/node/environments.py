@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.client.interpreters import own_python
+from bacalhau_jupyter.client.jobs.interpreters import own_python
 from bacalhau_jupyter.models.codec import convert
 from bacalhau_jupyter.models.environments import PythonDescription
 from bacalhau_jupyter.models.errors import BacalhauError

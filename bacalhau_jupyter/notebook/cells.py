@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
-from bacalhau_jupyter.client import build
-from bacalhau_jupyter.client.environments import ToSpec
-from bacalhau_jupyter.client.inline import inline_files
-from bacalhau_jupyter.client.interpreters import own_python
-from bacalhau_jupyter.client.options import DEFAULT_OPTIONS, JobOptions
-from bacalhau_jupyter.client.references import ResultPart
-from bacalhau_jupyter.client.results import JobResult
+from bacalhau_jupyter.client.inputs.inline import inline_files
+from bacalhau_jupyter.client.jobs import build
+from bacalhau_jupyter.client.jobs.environments import ToSpec
+from bacalhau_jupyter.client.jobs.interpreters import own_python
+from bacalhau_jupyter.client.jobs.options import DEFAULT_OPTIONS, JobOptions
+from bacalhau_jupyter.client.results.references import ResultPart
+from bacalhau_jupyter.client.results.result import JobResult
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.job import Job

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bacalhau_jupyter.client.job import JobFailed
+from bacalhau_jupyter.client.jobs.job import JobFailed
 from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.notebook.display import plain_text
 

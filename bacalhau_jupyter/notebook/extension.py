@@ -50,8 +50,8 @@ def load(shell: InteractiveShell) -> None:
     _completed.add(shell)
     if shell.display_formatter is not None:
         bundles = shell.display_formatter.mimebundle_formatter
-        bundles.for_type_by_name("bacalhau_jupyter.client.job", "Job", _job_bundle)
-        bundles.for_type_by_name("bacalhau_jupyter.client.results", "JobResult", _result_bundle)
+        bundles.for_type_by_name("bacalhau_jupyter.client.jobs.job", "Job", _job_bundle)
+        bundles.for_type_by_name("bacalhau_jupyter.client.results.result", "JobResult", _result_bundle)
     shell.input_transformers_cleanup.append(give_body)
 
 

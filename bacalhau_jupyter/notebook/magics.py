@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from bacalhau_jupyter.client.job import JobResult
-from bacalhau_jupyter.client.results import HIDDEN, scratch_directory
+from bacalhau_jupyter.client.jobs.job import JobResult
+from bacalhau_jupyter.client.results.result import HIDDEN, scratch_directory
 from bacalhau_jupyter.grammar import bacalhau, read_spec, spec_of
 from bacalhau_jupyter.grammar.options import job_options
 from bacalhau_jupyter.grammar.output import Details, Table, Text

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from bacalhau_jupyter.client.client import Client
-from bacalhau_jupyter.client.job import Job, JobFailed, JobResult
-from bacalhau_jupyter.client.result_record import named
-from bacalhau_jupyter.client.watch import Output
+from bacalhau_jupyter.client.jobs.job import Job, JobFailed, JobResult
+from bacalhau_jupyter.client.jobs.watch import Output
+from bacalhau_jupyter.client.results.record import named
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.job import JobStateType
 from bacalhau_jupyter.models.text import readable

@@ -10,7 +10,7 @@ from typing import Any
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Float, List, Unicode
 
-from bacalhau_jupyter.client.launcher import START_TIMEOUT_S
+from bacalhau_jupyter.client.connection.launcher import START_TIMEOUT_S
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.problems import Problems

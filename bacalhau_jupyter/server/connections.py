@@ -14,7 +14,7 @@ import msgspec
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
-from bacalhau_jupyter.client.api import AsyncAPI
+from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_url, shown_endpoint
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import NODE_MARKER, Repo

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from bacalhau_jupyter.client.api import AsyncAPI
+from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
 from bacalhau_jupyter.models.errors import BacalhauError

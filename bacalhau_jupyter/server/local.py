@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Mapping, MutableMapping, Sequence
 
-from bacalhau_jupyter.client.launcher import START_TIMEOUT_S, ensure_node
+from bacalhau_jupyter.client.connection.launcher import START_TIMEOUT_S, ensure_node
 from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
 from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
 from bacalhau_jupyter.models.errors import ServiceUnavailable

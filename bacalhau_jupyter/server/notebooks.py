@@ -12,9 +12,10 @@ from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_core.utils import ensure_async
 from tornado import web
 
-from bacalhau_jupyter.client import notebook_files, notebooks
-from bacalhau_jupyter.client.options import JobOptions
-from bacalhau_jupyter.client.uri import parse_reference
+from bacalhau_jupyter.client.inputs.uri import parse_reference
+from bacalhau_jupyter.client.jobs.options import JobOptions
+from bacalhau_jupyter.client.notebooks import build as notebooks
+from bacalhau_jupyter.client.notebooks import files as notebook_files
 from bacalhau_jupyter.models.codec import convert, encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound
 from bacalhau_jupyter.server.base import GatewayAPIHandler
@@ -22,7 +23,7 @@ from bacalhau_jupyter.server.base import GatewayAPIHandler
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from bacalhau_jupyter.client.api import AsyncAPI
+    from bacalhau_jupyter.client.connection.api import AsyncAPI
     from bacalhau_jupyter.models.job import Job
     from bacalhau_jupyter.models.spec import InputSource
     from bacalhau_jupyter.server.collector import NotebookCollector

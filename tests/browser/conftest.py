@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from bacalhau_jupyter.client.client import Client
-from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.models.job import Job as JobModel
 from tests.browser.lab import LabServer, start_lab
 from tests.labextension.support import packaging

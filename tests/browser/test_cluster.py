@@ -10,9 +10,9 @@ from urllib.request import Request, urlopen
 import pytest
 
 from bacalhau_jupyter._version import __version__
-from bacalhau_jupyter.client.build import process
 from bacalhau_jupyter.client.client import Client
-from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.client.jobs.build import process
+from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.config.profiles import ProfileStore
 from bacalhau_jupyter.models.job import Job as JobModel
 from tests.browser.conftest import Shot

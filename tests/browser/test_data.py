@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bacalhau_jupyter.client.uri import parse_input
+from bacalhau_jupyter.client.inputs.uri import parse_input
 from tests.browser.conftest import Shot, built_labextension, lab_page
 from tests.browser.lab import LabServer, start_lab
 from tests.services.fixtures import service_or_skip

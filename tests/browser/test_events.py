@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from bacalhau_jupyter.client.build import process
-from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.client.jobs.build import process
+from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.models.job import Job as JobModel
 from tests.browser.conftest import lab_page
 from tests.browser.lab import LabServer

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bacalhau_jupyter.client.build import process
-from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.client.jobs.build import process
+from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.job import JobStateType
 from tests.browser.conftest import Shot

@@ -10,15 +10,15 @@ from uuid import uuid4
 
 import pytest
 
-from bacalhau_jupyter.client.build import process
 from bacalhau_jupyter.client.client import Client
-from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.client.jobs.build import process
+from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.spec import replace
 from tests.browser.lab import LabServer
 from tests.browser.panel import open_panel, row
 from tests.browser.test_renderer import KERNEL, code
-from tests.client.test_notebooks import notebook
+from tests.client.notebooks.test_notebooks import notebook
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect

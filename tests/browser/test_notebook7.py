@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bacalhau_jupyter.client.build import process
-from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.client.jobs.build import process
+from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.models.job import Job as JobModel
 from tests.browser.conftest import Shot, built_labextension, lab_page
 from tests.browser.lab import LabServer, start_lab
 from tests.browser.test_renderer import KERNEL, code, record
-from tests.client.test_notebooks import notebook
+from tests.client.notebooks.test_notebooks import notebook
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode
 

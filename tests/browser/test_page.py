@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bacalhau_jupyter.client.build import process
 from bacalhau_jupyter.client.client import Client
+from bacalhau_jupyter.client.jobs.build import process
 from tests.browser.conftest import WAIT_MS, built_labextension
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode, start_node

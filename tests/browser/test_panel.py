@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bacalhau_jupyter.client.build import process
-from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.client.jobs.build import process
+from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.job import JobStateType
 from tests.browser.conftest import lab_page
 from tests.browser.lab import LabServer
 from tests.browser.panel import CONTRAST, open_panel, put_setting, row
-from tests.client.test_notebooks import cell, notebook
+from tests.client.notebooks.test_notebooks import cell, notebook
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect

@@ -12,13 +12,13 @@ from uuid import uuid4
 
 import pytest
 
-from bacalhau_jupyter.client.build import process
-from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.client.jobs.build import process
+from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.models.job import Job as JobModel
 from tests.browser.conftest import lab_page
 from tests.browser.lab import LabServer, start_lab
 from tests.browser.panel import put_setting
-from tests.client.test_notebooks import cell, notebook
+from tests.client.notebooks.test_notebooks import cell, notebook
 from tests.services.node import ServedNode
 
 pytest.importorskip("playwright.sync_api")

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bacalhau_jupyter.client.build import process
 from bacalhau_jupyter.client.client import Client
+from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.config.election import read_record
 from tests.browser.conftest import built_labextension, lab_page
 from tests.browser.lab import LabServer, start_lab

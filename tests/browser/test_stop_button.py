@@ -11,7 +11,7 @@ import pytest
 
 from tests.browser.conftest import lab_page
 from tests.browser.lab import LabServer
-from tests.client.test_notebooks import cell, notebook
+from tests.client.notebooks.test_notebooks import cell, notebook
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect

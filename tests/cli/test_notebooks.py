@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.test_notebooks import cell, notebook
+from tests.client.notebooks.test_notebooks import cell, notebook
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import node, node_factory
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter import Client
-from bacalhau_jupyter.client.build import process
-from bacalhau_jupyter.client.job import JobFailed
+from bacalhau_jupyter.client.jobs.build import process
+from bacalhau_jupyter.client.jobs.job import JobFailed
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
 from bacalhau_jupyter.models.spec import SpecConfig
 from tests.services.node import ServedNode, start_node
@@ -83,7 +83,7 @@ async def test_a_job_is_awaited_on_any_loop_and_giving_up_is_quick(client: Clien
 
 def test_a_script_that_gives_up_waiting_ends_at_once(served: ServedNode, client: Client) -> None:
     script = (
-        "import asyncio, sys; from bacalhau_jupyter import Client; from bacalhau_jupyter.client.build import process\n"
+        "import asyncio, sys; from bacalhau_jupyter import Client, process\n"
         "job = Client(data_dir=sys.argv[1]).submit(process('sleep 30'))\n"
         "async def main():\n"
         "    try: await asyncio.wait_for(job, 1)\n"
@@ -106,7 +106,7 @@ def test_a_forked_child_connects_anew_and_leaves_the_parent_alone(served: Served
     script = (
         "import os, sys, warnings; warnings.simplefilter('ignore')\n"
         "from bacalhau_jupyter import Client\n"
-        "from bacalhau_jupyter.client.build import process\n"
+        "from bacalhau_jupyter.client.jobs.build import process\n"
         "client = Client(data_dir=sys.argv[1])\n"
         "result = client.submit(process('echo x > outputs/x')).result()\n"
         "path = result.files['outputs/x']\n"

@@ -13,7 +13,7 @@ import docker
 import pytest
 
 from bacalhau_jupyter import Client
-from bacalhau_jupyter.client.job import Job, JobFailed
+from bacalhau_jupyter.client.jobs.job import Job, JobFailed
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.spec import InputSource, ResultPath, SpecConfig, Task
 from tests.services.node import ServedNode

@@ -13,7 +13,7 @@ import pytest
 from yarl import URL
 
 from bacalhau_jupyter import Client
-from bacalhau_jupyter.client.job import Job
+from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
 from tests.node.test_node import JOBS, MakeConfig, client, run

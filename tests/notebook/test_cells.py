@@ -10,7 +10,7 @@ import tarfile
 
 import pytest
 
-from bacalhau_jupyter.client.options import JobOptions
+from bacalhau_jupyter.client.jobs.options import JobOptions
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.node import ComputeNodeInfo, NodeInfo

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(300)
 
 TASKS = (
     "import asyncio\n"
-    "from bacalhau_jupyter.client.portal import shared_portal\n"
+    "from bacalhau_jupyter.client.connection.portal import shared_portal\n"
     "async def names():\n"
     "    return [t.get_coro().__qualname__ for t in asyncio.all_tasks() if t is not asyncio.current_task()]\n"
     "def left():\n"

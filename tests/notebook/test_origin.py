@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.client.build import process
+from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.notebook.origin import CELL, SESSION, with_origin
 
 

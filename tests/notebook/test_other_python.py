@@ -17,7 +17,7 @@ import pytest
 
 from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.config.election import read_record
-from tests.client.test_notebooks import cell, notebook
+from tests.client.notebooks.test_notebooks import cell, notebook
 from tests.services.common import is_root, wait_until
 from tests.services.node import ROOT, ServedNode, start_node
 
@@ -27,7 +27,7 @@ CELL = "%%bacalhau python\nimport {}; print('from', {}.PLACE)"
 SESSION = """
 import json, os, signal, sys, time
 from IPython.core.interactiveshell import InteractiveShell
-from bacalhau_jupyter.client.api import AsyncAPI
+from bacalhau_jupyter.client.connection.api import AsyncAPI
 
 registered = []
 original = AsyncAPI.register_environment
@@ -154,7 +154,7 @@ def test_a_node_that_was_restarted_still_knows_the_environment(other: Other) -> 
 
 def test_a_process_job_of_a_script_takes_the_environment_by_hand(other: Other) -> None:
     script = (
-        "import sys\nfrom bacalhau_jupyter import Client\nfrom bacalhau_jupyter.client.build import process\n"
+        "import sys\nfrom bacalhau_jupyter import Client\nfrom bacalhau_jupyter.client.jobs.build import process\n"
         "client = Client()\n"
         "code = 'import inprefix; print(inprefix.PLACE)'\n"
         "python = client.environment()\n"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.client.test_notebooks import cell, notebook
+from tests.client.notebooks.test_notebooks import cell, notebook
 from tests.notebook.conftest import Kernel
 
 pytestmark = pytest.mark.timeout(200)

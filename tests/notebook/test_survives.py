@@ -41,7 +41,7 @@ def test_a_submission_whose_answer_is_lost_makes_one_job(tmp_path: Path) -> None
     # As if the node died right after it had taken the job: the answer never gets to the client.
     script = (
         "import sys; from bacalhau_jupyter import Client; from bacalhau_jupyter.client import client as module\n"
-        "from bacalhau_jupyter.client.build import process\n"
+        "from bacalhau_jupyter.client.jobs.build import process\n"
         "from bacalhau_jupyter.models.errors import NetworkFailure\n"
         "real = module.AsyncAPI.submit\n"
         "cut = []\n"

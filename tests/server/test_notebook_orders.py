@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.client.uri import parse_input
+from bacalhau_jupyter.client.inputs.uri import parse_input
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NetworkFailure
 from bacalhau_jupyter.server.collector import NotebookCollector
 from bacalhau_jupyter.server.notebooks import read_order

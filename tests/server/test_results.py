@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter import Client
-from bacalhau_jupyter.client.build import process
+from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.transfer.archive.ranges import TAIL
 from tests.client.relay import Relay
 from tests.server.conftest import TOKEN, Starter

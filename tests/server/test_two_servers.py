@@ -17,7 +17,7 @@ import aiohttp
 import psutil
 import pytest
 
-from bacalhau_jupyter.client.launcher import ensure_node
+from bacalhau_jupyter.client.connection.launcher import ensure_node
 from bacalhau_jupyter.config.election import NodeRecord, read_record
 from bacalhau_jupyter.config.repo import Repo
 from tests.server.conftest import TOKEN, nodes_of, until

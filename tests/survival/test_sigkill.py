@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.client.build import local_path, url
+from bacalhau_jupyter.client.jobs.build import local_path, url
 from bacalhau_jupyter.compute.execution.record import Phase
 from bacalhau_jupyter.models.job import Job
 from tests.survival.slow_server import SlowServer

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from bacalhau_jupyter.client.build import docker, local_path, process
+from bacalhau_jupyter.client.jobs.build import docker, local_path, process
 from bacalhau_jupyter.compute.execution.record import Phase
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from bacalhau_jupyter.models.codec import encode

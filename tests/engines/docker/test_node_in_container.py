@@ -45,8 +45,8 @@ data = pathlib.Path("/data")
 LIBRARY = """
 import hashlib, json, pathlib, sys
 from bacalhau_jupyter import Client, docker
-from bacalhau_jupyter.client.build import local_path, url
-from bacalhau_jupyter.client.inline import inline_files
+from bacalhau_jupyter.client.jobs.build import local_path, url
+from bacalhau_jupyter.client.inputs.inline import inline_files
 
 def tree(top):
     found = {}

@@ -1,0 +1,168 @@
+"""A connection to one API: requests, websockets and downloads, with the right credential and errors as ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from bacalhau_jupyter.client.connection.listener import check_listener
+from bacalhau_jupyter.models.codec import decode, encode, require_text
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, Unauthorized, error_from_envelope
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from bacalhau_jupyter.config.endpoint import Endpoint
+
+T = TypeVar("T")
+
+_MESSAGE_LIMIT = 64 * 1024 * 1024
+
+
+class Connection:
+    """Speaks HTTP with a Bacalhau API. Use it on one event loop; close it at the end.
+
+    Parameters
+    ----------
+    endpoint
+        Where the API is and what credential to send.
+    timeout_s
+        Seconds an ordinary request may take.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float = 60.0) -> None:
+        self.endpoint = endpoint
+        self._timeout_s = timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                headers=self.endpoint.headers(),
+                trust_env=False,
+                trace_configs=[self._checked()] if self.endpoint.embedded else None,
+            )
+        return self._session
+
+    def _checked(self) -> aiohttp.TraceConfig:
+        """Look who listens before each new connection: the port of a node that died may be somebody else's."""
+        import aiohttp
+
+        async def check(*_: object) -> None:
+            check_listener(self.endpoint.url)
+
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_start.append(check)
+        return trace
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        *,
+        params: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        body: object = None,
+    ) -> T:
+        """Make one request and decode the answer.
+
+        Raises
+        ------
+        BacalhauError
+            The server answered with an error (rebuilt from its envelope) or can't be reached.
+        """
+        import aiohttp
+
+        require_text(body)
+        require_text({"the request": [list(pair) for pair in dict(params).items()]})
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        try:
+            async with self._open().request(
+                method,
+                self.endpoint.url + path,
+                params=params,
+                data=encode(body) if body is not None else None,
+                headers=headers,
+                allow_redirects=False,
+                ssl=self.endpoint.ssl(),
+            ) as answer:
+                data = await answer.read()
+                if answer.status != 200:
+                    raise _error(data, answer.status, self.endpoint.url)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise unreachable(self.endpoint.url, error) from error
+        return decode(data, kind, f"answer of {path}")
+
+    async def websocket(self, path: str, params: Sequence[tuple[str, str]]) -> AsyncIterator[str]:
+        """Yield what a websocket sends until it ends well; anything else is an error."""
+        import aiohttp
+
+        try:
+            async with self._open().ws_connect(
+                self.endpoint.url + path,
+                params=params,
+                heartbeat=30,
+                max_msg_size=_MESSAGE_LIMIT,
+                ssl=self.endpoint.ssl(),
+            ) as socket:
+                async for message in socket:
+                    if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                        data = message.data
+                        yield data if isinstance(data, str) else bytes(data).decode()
+                    elif message.type is aiohttp.WSMsgType.ERROR:
+                        raise NetworkFailure(
+                            f"the stream of {path} broke: {socket.exception()}", retryable=True
+                        )
+                if socket.close_code != 1000:
+                    raise NetworkFailure(
+                        f"the stream of {path} ended early (close code {socket.close_code})", retryable=True
+                    )
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status == 401:
+                raise Unauthorized(
+                    f"{self.endpoint.url} does not accept this caller", hint=_KEY_HINT
+                ) from error
+            raise NetworkFailure(
+                f"{self.endpoint.url}{path} refused the stream (HTTP {error.status})",
+                retryable=error.status >= 500 or error.status == 429,
+            ) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise unreachable(self.endpoint.url, error) from error
+
+
+_KEY_HINT = "set BACALHAU_API_KEY to the node's key, or run as the node's own user"
+
+
+def unreachable(url: str, error: BaseException) -> BacalhauError:
+    """Describe a connection that failed, as one sentence with a way out."""
+    if isinstance(error, BacalhauError):
+        return error
+    reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    return NetworkFailure(
+        f"the Bacalhau API at {url} can't be reached: {reason}",
+        hint="is the node running? `bacalhau-jupyter serve` starts one; BACALHAU_API_HOST/PORT name another",
+        component="Client",
+        retryable=True,
+    )
+
+
+def _error(data: bytes, status: int, url: str) -> BacalhauError:
+    if status == 401:
+        return Unauthorized(f"{url} does not accept this caller", hint=_KEY_HINT)
+    try:
+        body = json.loads(data)
+    except ValueError:
+        text = data[:200].decode(errors="replace").strip()
+        body = {
+            "Message": f"{url} answered HTTP {status}: {text}" if text else f"{url} answered HTTP {status}"
+        }
+    return error_from_envelope(body if isinstance(body, dict) else {"Message": str(body)}, status)

@@ -1,0 +1,78 @@
+"""The error of a job that did not end well: its cause, and the result that it left all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bacalhau_jupyter.client.results.result import JobResult
+from bacalhau_jupyter.lib.ids import short_id
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.execution import ExecutionStateType
+from bacalhau_jupyter.models.job import JobStateType
+
+
+class JobFailed(BacalhauError):
+    """The job ended, but not well.
+
+    Attributes
+    ----------
+    result
+        What it left behind; None when nothing ran.
+    """
+
+    default_code = "JobFailed"
+
+    def __init__(self, message: str, *, result: JobResult | None = None, **kwargs: Any) -> None:
+        super().__init__(message, component="Job", **kwargs)
+        self.result = result
+
+
+def raise_for_state(result: JobResult, *, check: bool) -> None:
+    """Raise `JobFailed` when the job did not end well.
+
+    Parameters
+    ----------
+    result
+        The result of a job that is over.
+    check
+        Whether a non-zero exit code counts as failure.
+    """
+    state = result.job.state
+    name = short_id(result.job.id)
+    if state.state_type is JobStateType.COMPLETED:
+        code = result.exit_code
+        if check and code:
+            raise JobFailed(
+                f"job {name} ended with exit code {code}",
+                hint=f"%bacalhau job logs {name} shows all it printed; --no-check lets the notebook go on",
+                result=result,
+            )
+        return
+    if state.state_type is JobStateType.STOPPED:
+        raise JobFailed(f"job {name} was stopped: {state.message or 'no reason given'}", result=result)
+    raise JobFailed(
+        f"job {name} failed: {_cause(result)}",
+        hint=_hint(result) or f"%bacalhau job history {name} shows every step",
+        result=result,
+    )
+
+
+def _cause(result: JobResult) -> str:
+    """The most telling sentence: an execution's own error before "not enough nodes"."""
+    for execution in reversed(result.executions):
+        # What was cancelled tells of the failure's consequence, not of its cause.
+        if execution.compute_state.state_type is ExecutionStateType.CANCELLED:
+            continue
+        if execution.is_discarded and execution.compute_state.message:
+            text = execution.compute_state.message
+            if text not in ("bid rejected", "execution failed", "Running"):
+                return text
+    return result.job.state.message or "no reason given"
+
+
+def _hint(result: JobResult) -> str:
+    for execution in reversed(result.executions):
+        hint = execution.compute_state.details.get("Hint", "")
+        if hint:
+            return hint
+    return result.job.state.details.get("Hint", "")

@@ -1,0 +1,1 @@
+"""Notebooks as jobs: prepared, run inside the job, and the executed copy brought back."""

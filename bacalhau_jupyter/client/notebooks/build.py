@@ -1,0 +1,227 @@
+"""A notebook as a job: parameters go in after the cell tagged ``parameters``, the executed copy comes back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import PurePosixPath
+from typing import Any
+
+from bacalhau_jupyter.client.inputs.inline import inline_files
+from bacalhau_jupyter.client.jobs.build import job_of
+from bacalhau_jupyter.client.jobs.environments import ToSpec
+from bacalhau_jupyter.client.jobs.interpreters import joined, own_python, python_of
+from bacalhau_jupyter.client.jobs.options import DEFAULT_OPTIONS, JobOptions
+from bacalhau_jupyter.client.notebooks.files import copy_name
+from bacalhau_jupyter.client.results.result import JobResult
+from bacalhau_jupyter.lib.ids import short_id
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
+from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.node import NodeInfo
+from bacalhau_jupyter.models.spec import SpecConfig, replace
+
+LABEL = "jupyter.org/notebook-job"
+"""Label of every notebook job; its value tells which server collects the copy, or ``manual``."""
+PATH = "jupyter.org/notebook"
+COPY = "jupyter.org/notebook-copy"
+"""Meta keys: where the notebook lies, and the copy's name inside the results' ``outputs``."""
+
+COPY_LIMIT = 200 * 1024 * 1024
+"""Bytes of an executed copy that are taken beside the original."""
+
+_KIT = {"process": "/inputs/.bacalhau", "docker": "/.bacalhau"}
+_NEEDED = ("nbclient", "ipykernel")
+_WAY_OUT = "name an image that holds nbclient and ipykernel: --image quay.io/jupyter/minimal-notebook"
+
+
+def kernel_argv(notebook: Mapping[str, Any], name: str = "") -> list[str] | None:
+    """Return the command of the notebook's kernel on this machine; None for this Python's own.
+
+    Raises
+    ------
+    BadRequest
+        No such kernel is installed, or it is not a Python kernel.
+    """
+    found = notebook.get("metadata", {}).get("kernelspec")
+    wanted = name or (found.get("name") if isinstance(found, dict) else "") or "python3"
+    try:
+        from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    except ImportError:
+        return None
+    try:
+        spec = KernelSpecManager().get_kernel_spec(str(wanted))
+    except (NoSuchKernel, ValueError) as error:
+        raise BadRequest(
+            f"there is no kernel {wanted!r} on this machine",
+            hint="--kernel NAME names another one (`jupyter kernelspec list`), --image IMAGE a container",
+        ) from error
+    return checked_argv(str(wanted), spec.argv, spec.language)
+
+
+def checked_argv(name: str, argv: list[str], language: str) -> list[str]:
+    """Return a kernel's command if it is Python's; raises as `kernel_argv` does."""
+    if language.lower() != "python" or not argv:
+        raise BadRequest(
+            f"kernel {name!r} is in {language}; only Python notebooks run without an image", hint=_WAY_OUT
+        )
+    return argv
+
+
+def notebook_job(
+    notebook: Mapping[str, Any],
+    path: str,
+    node: NodeInfo,
+    *,
+    shares_machine: bool,
+    environment: ToSpec = dict,
+    image: str = "",
+    argv: list[str] | None = None,
+    workdir: str = "",
+    collector: str = "manual",
+    options: JobOptions = DEFAULT_OPTIONS,
+) -> Job:
+    """Build the job that runs a (prepared) notebook.
+
+    Parameters
+    ----------
+    notebook
+        What `with_parameters` returned.
+    path
+        Where it lies; names the copy.
+    node
+        The connected node.
+    shares_machine
+        Whether that node runs on this machine, so that the notebook's own environment is there.
+    environment
+        Registers the notebook's Python with the node (`Client.environment`).
+    image
+        Container image to run it in instead.
+    argv
+        The kernel's command on this machine; None for this Python's own ipykernel.
+    workdir
+        Working directory inside the job.
+    collector
+        Who fetches the copy when the job is over.
+    options
+        What shapes the job besides.
+
+    Raises
+    ------
+    BadRequest, BacalhauError
+        The notebook can't run there; the sentence names why, the hint the way out.
+    """
+    engine = "docker" if image else "process"
+    run: dict[str, Any] = {"copy": copy_name(path)}
+    if image:
+        runner = f"{_KIT['docker']}/notebook_runner.py"
+        params: dict[str, Any] = {
+            "Image": image,
+            "Entrypoint": ["python", "-u", runner],
+            "WorkingDirectory": workdir or "/",
+        }
+    else:
+        _check_process(node, shares_machine=shares_machine, asks_gpu=options.asks_gpu)
+        params, run["kernel"] = _own_environment(argv, environment)
+        if workdir:
+            params["WorkingDirectory"] = workdir
+    kit = inline_files(
+        {
+            "notebook_runner.py": resources.files(__package__).joinpath("notebook_runner.py").read_bytes(),
+            "notebook.ipynb": json.dumps(notebook).encode(),
+            "run.json": json.dumps(run).encode(),
+        },
+        _KIT[engine],
+        what=f"the notebook {PurePosixPath(path).name}",
+    )
+    options = dataclasses.replace(
+        options,
+        inputs=[*options.inputs, kit],
+        labels={**(options.labels or {}), LABEL: collector},
+    )
+    job = job_of(SpecConfig(type=engine, params=params), options)
+    return replace(job, meta={**job.meta, PATH: path, COPY: run["copy"]})
+
+
+def _check_process(node: NodeInfo, *, shares_machine: bool, asks_gpu: bool) -> None:
+    if not shares_machine:
+        raise BadRequest("the connected cluster does not run on this machine, so it lacks the notebook's "
+                         "environment", hint=_WAY_OUT)  # fmt: skip
+    if asks_gpu:
+        raise BadRequest("GPUs are given to containers only", hint=_WAY_OUT)
+    info = node.compute_node_info
+    if "process" not in {name.lower() for name in info.execution_engines or []}:
+        why = info.engine_problems.get("process", "") or "it is not set up"
+        raise BacalhauError(
+            f"this node has no process engine: {why}", hint=_WAY_OUT, component="Notebook", status=400
+        )
+    runtime = info.engine_runtimes.get("process", "")
+    if runtime and "bubblewrap" not in runtime:
+        raise BacalhauError(
+            f"this node confines processes with {runtime}, which has no sockets, and a kernel needs them",
+            hint=_WAY_OUT,
+            component="Notebook",
+            status=400,
+        )
+
+
+def _own_environment(argv: list[str] | None, environment: ToSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the engine's params and the kernel's spec: our Python runs the notebook, its own runs the cells."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise BadRequest(
+            f"running a notebook as a job needs {' and '.join(missing)} beside bacalhau-jupyter",
+            hint=f"pip install {' '.join(missing)}, or {_WAY_OUT}",
+        )
+    python = own_python()
+    kernel = python if argv is None else python_of(argv[0])
+    command = [
+        kernel["Executable"],
+        *(argv or ["", "-m", "ipykernel_launcher", "-f", "{connection_file}"])[1:],
+    ]
+    params: dict[str, Any] = {
+        "Command": [python["Executable"], "-u", "inputs/.bacalhau/notebook_runner.py"],
+        "Python": environment(joined(python, kernel)),
+    }
+    if python["Paths"]:
+        params["EnvironmentVariables"] = ["PYTHONPATH=" + ":".join(python["Paths"])]
+    spec = {
+        "argv": command,
+        "display_name": "notebook job",
+        "language": "python",
+        "env": {"PYTHONPATH": ":".join(kernel["Paths"])},
+    }
+    return params, spec
+
+
+def executed_copy(result: JobResult) -> bytes | None:
+    """Return the executed copy out of a finished job's results; None when the job left none.
+
+    Raises
+    ------
+    BacalhauError
+        It can't be fetched, or is larger than `COPY_LIMIT`.
+    """
+    name = result.job.meta.get(COPY, "")
+    if not name or all(item.published_result.is_empty for item in result.executions):
+        return None
+    try:
+        with result.open(f"outputs/{name}") as file:
+            data = file.read(COPY_LIMIT + 1)
+    except NotFound:
+        return None
+    if len(data) > COPY_LIMIT:
+        raise BacalhauError(
+            f"the executed copy has more than {COPY_LIMIT:,} bytes",
+            hint=f"`job get {short_id(result.job.id)}` brings it",
+            component="Notebook",
+        )
+    return data
+
+
+def told(job_id: str, path: str) -> str:
+    """Return the sentence for a job that is left running."""
+    where = f"outputs/{copy_name(path)}"
+    return f"Job {job_id} runs {path}; `job get {short_id(job_id)}` brings its executed copy ({where})"

@@ -1,0 +1,94 @@
+"""Our client on a cluster that has none of our additions: no events, upstream's rules for queues.
+
+The node is ours but keeps quiet about its features, which is all the client goes by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from bacalhau_jupyter.client.client import Client
+from bacalhau_jupyter.client.jobs import build
+from bacalhau_jupyter.client.jobs.job import JobFailed
+from bacalhau_jupyter.client.jobs.watch import Output, Transition
+from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.spec import SpecConfig
+from tests.services.node import running_node
+
+START_S = 30.0
+
+
+@dataclass
+class _Cluster:
+    url: str = ""
+    key: str = ""
+
+
+@pytest.fixture
+def client(node_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    for module in ("node", "settings"):
+        monkeypatch.setattr(f"bacalhau_jupyter.node.{module}.FEATURES", [])
+    cluster, ready, loop = _Cluster(), threading.Event(), asyncio.new_event_loop()
+    ended = asyncio.Event()
+
+    async def serve() -> None:
+        async with running_node(node_config()) as node:
+            cluster.url, cluster.key = node.url, node.key
+            ready.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(START_S)
+        with Client(cluster.url, api_key=cluster.key) as connected:
+            yield connected
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(START_S)
+        loop.close()
+
+
+def noop(**params: object) -> SpecConfig:
+    return SpecConfig(type="noop", params=dict(params))
+
+
+def stored_queue_timeout(client: Client, job: Job) -> int:
+    return client.submit(job).describe().task.timeouts.queue_timeout
+
+
+def test_our_default_queue_time_out_stays_at_home_and_a_given_one_travels(client: Client) -> None:
+    assert build.job_of(noop()).task.timeouts.queue_timeout == build.QUEUE_TIMEOUT_S
+    assert stored_queue_timeout(client, build.job_of(noop())) == 0
+    assert stored_queue_timeout(client, build.job_of(noop(), build.JobOptions(queue_timeout=60))) == 60
+
+
+def test_history_is_polled_to_the_end_and_the_output_is_whole(client: Client) -> None:
+    job = client.submit(build.job_of(noop(Stdout="one\ntwo\n", Sleep=0.2)))
+    updates = list(job.updates())
+    assert "".join(item.text for item in updates if isinstance(item, Output)) == "one\ntwo\n"
+    words = [item.event.message for item in updates if isinstance(item, Transition)]
+    assert words[0] == "Job submitted"
+    assert "Completed successfully" in words
+    assert job.result().exit_code == 0
+
+
+def test_a_job_that_never_runs_fails_at_once_with_the_executions_own_words(client: Client) -> None:
+    start = time.monotonic()
+    with pytest.raises(JobFailed, match="Sleep"):
+        client.submit(build.job_of(noop(Sleep="much"))).result()
+    assert time.monotonic() - start < 10
+
+
+def test_a_time_out_is_named_rather_than_the_stop_that_follows_it(client: Client) -> None:
+    with pytest.raises(JobFailed, match="took longer than 1s") as failed:
+        client.submit(build.job_of(noop(Sleep=60), build.JobOptions(timeout=1))).result()
+    assert failed.value.result is not None
+    assert failed.value.result.exit_code is None

@@ -1,0 +1,52 @@
+"""Where a download's progress is seen: on a terminal, under a cell, nowhere else."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+from bacalhau_jupyter.config.repo import Repo
+from tests.notebook.conftest import Kernel
+
+SCRIPT = """
+import asyncio
+from bacalhau_jupyter.client.connection.portal import Portal
+from bacalhau_jupyter.client.results.progress import run_shown
+async def work(progress):
+    for done in (1, 2, 3):
+        progress("downloading results", done * 1_000_000, 3_000_000)
+        await asyncio.sleep(0.7)
+portal = Portal()
+run_shown(portal, work)
+portal.close()
+"""
+
+
+def test_a_terminal_shows_one_line_that_is_gone_at_the_end() -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen, os.fdopen(theirs, "wb") as terminal:
+        subprocess.run([sys.executable, "-c", SCRIPT], stderr=terminal, timeout=30, check=True)
+        seen = screen.read(100_000)
+    assert b"\r\x1b[Kdownloading results 2.0 MB of 3.0 MB (66 %)" in seen
+    assert seen.endswith(b"\r\x1b[K")
+    assert b"\n" not in seen
+
+
+def test_a_pipe_gets_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, timeout=30, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_a_cell_shows_one_output_that_is_emptied_at_the_end(tmp_path: Path) -> None:
+    kernel = Kernel(Repo.open(tmp_path / "repo"), tmp_path)
+    try:
+        ran = kernel.run(SCRIPT)
+        assert ran.status == "ok", ran.traceback
+        texts = [shown["text/plain"] for shown in ran.displays]
+        assert "downloading results 2.0 MB of 3.0 MB (66 %)" in texts
+        assert texts[-1] == ""
+    finally:
+        kernel.close()
