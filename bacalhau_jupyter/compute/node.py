@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from bacalhau_jupyter.compute.bidder import Bidder
 from bacalhau_jupyter.compute.execution.events import Accepted, Cancel, Rejected
 from bacalhau_jupyter.compute.execution.executions import Executions
-from bacalhau_jupyter.compute.execution.progress import ProgressBoard, ProgressListener, Reading
+from bacalhau_jupyter.compute.execution.progress import ProgressBoard, ProgressListener
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
 from bacalhau_jupyter.compute.execution.removing import remove_directory
 from bacalhau_jupyter.compute.execution.runner import Runner
@@ -40,6 +40,7 @@ from bacalhau_jupyter.models.messages import (
     ExecutionLogsRequest,
 )
 from bacalhau_jupyter.models.node import ComputeNodeInfo, DiskUsage, NodeInfo, NodeType
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.resources import GPU, Resources
 from bacalhau_jupyter.models.spec import replace
 from bacalhau_jupyter.models.units import format_bytes

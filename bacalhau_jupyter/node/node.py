@@ -20,7 +20,6 @@ from bacalhau_jupyter.api.serving import Gatekeeper
 from bacalhau_jupyter.auth.access import Access, TrustedSockets
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.auth.peers import ProcessTable
-from bacalhau_jupyter.compute.execution.progress import Reading
 from bacalhau_jupyter.compute.link.store import MIGRATIONS as COMPUTE_MIGRATIONS
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.config.config import Config
@@ -33,6 +32,7 @@ from bacalhau_jupyter.lib.reserve import Reserve
 from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
 from bacalhau_jupyter.models.node import NodeInfo, NodeType
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.node import environments, ports, settings
 from bacalhau_jupyter.node.agent import NodeAgent
 from bacalhau_jupyter.node.browse import DataPlaces, LocalPaths
@@ -247,17 +247,7 @@ class Node:
             return
         record = next((each for each in self.compute.live() if each.execution.id == execution_id), None)
         if record is not None:
-            self.orchestrator.progress(
-                record.execution.job_id,
-                execution_id,
-                self.node_id,
-                reading.phase,
-                reading.done,
-                reading.total,
-                reading.files,
-                reading.files_total,
-                reading.note,
-            )
+            self.orchestrator.progress(record.execution.job_id, execution_id, self.node_id, reading)
 
     async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:
         trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"], processes=self._processes)

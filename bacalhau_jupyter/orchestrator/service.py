@@ -27,6 +27,7 @@ from bacalhau_jupyter.models.history import StreamEvent, Topic
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.messages import BidResult, ComputeError, RunResult
 from bacalhau_jupyter.models.node import NodeState
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.orchestrator import queries, submission
 from bacalhau_jupyter.orchestrator.base import (
     ExecutionQuery,
@@ -226,29 +227,17 @@ class Orchestrator:
         finally:
             await reader.aclose()
 
-    def progress(
-        self,
-        job_id: str,
-        execution_id: str,
-        node_id: str,
-        phase: str,
-        done: int,
-        total: int | None,
-        files: int | None = None,
-        files_total: int | None = None,
-        note: str = "",
-    ) -> None:
+    def progress(self, job_id: str, execution_id: str, node_id: str, reading: Reading) -> None:
         """Tell readers of the event stream how far a phase of an execution is (bytes, files); nothing is stored."""
-        details = progress_details(phase, done, total, files, files_total, note)
         event = StreamEvent(
             seq=PASSING,
             time=rfc3339(self._clock.now_ns()),
             topic=Topic.PROGRESS,
-            message=phase,
+            message=reading.phase,
             job=job_id,
             execution=execution_id,
             node=node_id,
-            details=details,
+            details=progress_details(reading),
         )
         self._stream.publish([event])
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from bacalhau_jupyter.models.errors import ResourceExhausted
 from bacalhau_jupyter.models.history import StreamEvent
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.orchestrator.store import history
 from bacalhau_jupyter.orchestrator.store.store import Store
 
@@ -19,18 +20,12 @@ PAGE = 500
 """Rows read at a time when old events are replayed."""
 
 
-def progress_details(
-    phase: str,
-    done: int,
-    total: int | None,
-    files: int | None = None,
-    files_total: int | None = None,
-    note: str = "",
-) -> dict[str, str]:
+def progress_details(reading: Reading) -> dict[str, str]:
     """Return the details of a progress event: bytes, files, a remark; what is not known is left out."""
-    counted = {"Total": total, "Files": files, "TotalFiles": files_total}
-    told = {name: str(value) for name, value in counted.items() if value is not None}
-    return {"Phase": phase, "Done": str(done)} | told | ({"Note": note} if note else {})
+    counted = {"Total": reading.total, "Files": reading.files, "TotalFiles": reading.files_total}
+    known = {name: str(value) for name, value in counted.items() if value is not None}
+    details = {"Phase": reading.phase, "Done": str(reading.done)} | known
+    return details | ({"Note": reading.note} if reading.note else {})
 
 
 class _Subscriber:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bacalhau_jupyter.lib.beneath import FileId
-from bacalhau_jupyter.transfer.core.files import Progress as Progress
-from bacalhau_jupyter.transfer.core.files import no_progress as no_progress
+from bacalhau_jupyter.models.progress import Progress as Progress
+from bacalhau_jupyter.models.progress import Reading as Reading
+from bacalhau_jupyter.models.progress import no_progress as no_progress
 
 
 @dataclass(frozen=True)

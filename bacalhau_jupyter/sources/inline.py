@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.spec import InputSource
 from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount
@@ -91,7 +92,7 @@ class InlineSource:
             path.chmod(0o755)
         except OSError as error:
             raise io_failure(error, "write", path, _COMPONENT) from error
-        request.progress("writing", len(content.data), len(content.data), 1, 1)
+        request.progress(Reading("writing", len(content.data), len(content.data), 1, 1))
         return path
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.spec import InputSource
 from bacalhau_jupyter.plugins.fetch_limits import FetchLimits
 from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount, not_brought
@@ -97,7 +99,7 @@ class UrlDownloadSource:
         )
         directory = request.directory / "content"
         await asyncio.to_thread(_move_in, part, directory, result.filename)
-        request.progress("downloading", result.bytes, result.bytes, 1, 1)
+        request.progress(Reading("downloading", result.bytes, result.bytes, 1, 1))
         brought = _identity(url, result.etag) or f"urldownload\n{url}\n"
         return InputMount(directory, request.input.target, read_only=True, identity=brought)
 
@@ -127,15 +129,13 @@ async def _copied(stored: Path, part: Path, request: FetchRequest, url: str) -> 
         raise io_failure(error, "write", part, _COMPONENT) from error
     await asyncio.to_thread(_move_in, part, directory, stored.name)
     size = (await asyncio.to_thread((directory / stored.name).stat)).st_size
-    request.progress("downloading", size, size, 1, 1)
+    request.progress(Reading("downloading", size, size, 1, 1))
     return InputMount(directory, request.input.target, read_only=True, identity=f"urldownload\n{url}\n")
 
 
 def _counting(progress: Progress) -> Progress:
-    def report(
-        phase: str, done: int, total: int | None, files: int | None = 0, files_total: int | None = 1, /
-    ) -> None:
-        progress(phase, done, total, files, files_total)
+    def report(reading: Reading) -> None:
+        progress(replace(reading, files=0, files_total=1))
 
     return report
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.compute.execution.progress import Reading
 from bacalhau_jupyter.compute.link.store import MIGRATIONS
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.compute.settings import ComputeSettings
@@ -39,6 +38,7 @@ from bacalhau_jupyter.models.messages import (
     ToOrchestrator,
     UpdateNodeInfoResponse,
 )
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
 from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, InputMount, Progress, no_progress
@@ -191,7 +191,7 @@ class StubSource:
             if self.fill is not None:
                 self.fill(request.directory)
             (request.directory / "data.txt").write_text("hello")
-            request.progress("downloading", 5, 5)
+            request.progress(Reading("downloading", 5, 5))
             await asyncio.sleep(0)
             return InputMount(request.directory, request.input.target)
         finally:
@@ -281,7 +281,7 @@ class WorldEngine:
     async def start(self, request: RunRequest, progress: Progress = no_progress) -> str:
         world, identifier = self.world, request.execution.id
         world.starting.set()
-        progress("pulling image", 45, 100)
+        progress(Reading("pulling image", 45, 100))
         if world.hold_start is not None:
             await world.hold_start.wait()
         if world.start_error is not None:

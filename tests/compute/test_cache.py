@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bacalhau_jupyter.compute.inputs.cache import Brought, ContentCache
 from bacalhau_jupyter.compute.inputs.cache_index import CacheIndex, Entry
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, Progress, no_progress
 
 WAIT = 10.0
@@ -42,9 +43,9 @@ class Origin:
         for name, data in self.files.items():
             (content / name).parent.mkdir(exist_ok=True)
             (content / name).write_bytes(data)
-        progress("downloading", 1, 9, 0, 2)
+        progress(Reading("downloading", 1, 9, 0, 2))
         await self.go.wait()
-        progress("downloading", 9, 9, 2, 2)
+        progress(Reading("downloading", 9, 9, 2, 2))
         if self.error is not None:
             raise self.error
         return InputMount(content, "/inputs", identity=self.identity)
@@ -217,17 +218,17 @@ async def test_what_changed_while_it_was_fetched_is_kept_under_its_own_name(host
 async def test_two_that_want_the_same_at_once_fetch_it_once_and_both_see_how_far_it_is(host: Host) -> None:
     origin = Origin()
     origin.go.clear()
-    seen: list[tuple[object, ...]] = []
+    seen: list[Reading] = []
     first = asyncio.create_task(host.bring("x", origin))
     await origin.started.wait()
-    second = asyncio.create_task(host.bring("x", origin, lambda *told: seen.append(told)))
+    second = asyncio.create_task(host.bring("x", origin, seen.append))
     other = await asyncio.wait_for(host.bring("y", Origin()), WAIT)
     assert not other.from_cache
     origin.go.set()
     brought = await asyncio.wait_for(asyncio.gather(first, second), WAIT)
     assert origin.fetches == 1
     assert [it.from_cache for it in brought] == [False, True]
-    assert seen[-1] == ("downloading", 9, 9, 2, 2)
+    assert seen[-1] == Reading("downloading", 9, 9, 2, 2)
 
 
 @pytest.mark.parametrize("how", ["fails", "is cancelled"])

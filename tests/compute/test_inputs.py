@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.compute.execution.progress import ProgressBoard, Reading, SharedProgress
+from bacalhau_jupyter.compute.execution.progress import ProgressBoard, SharedProgress
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.messages import ComputeError, RunResult
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.spec import InputSource
 from bacalhau_jupyter.plugins.contract import InputMount, Progress
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
@@ -54,9 +55,9 @@ class NamedSource(StubSource):
         content = request.directory / "content"
         content.mkdir()
         (content / "one").write_bytes(DATA[:4])
-        request.progress("downloading", 4, 10, 1, 2)
+        request.progress(Reading("downloading", 4, 10, 1, 2))
         (content / "two").write_bytes(DATA[4:])
-        request.progress("downloading", 10, 10, 2, 2)
+        request.progress(Reading("downloading", 10, 10, 2, 2))
         if self.error is not None:
             raise self.error
         return InputMount(content, request.input.target)
@@ -173,43 +174,43 @@ async def test_progress_is_the_sum_of_all_inputs_of_an_execution(node: Shared) -
 
 
 def record(seen: list[Any]) -> Progress:
-    return lambda *told: seen.append(told)
+    return seen.append
 
 
 def test_a_sum_knows_its_total_once_every_part_does() -> None:
     seen: list[Any] = []
     shared = SharedProgress(record(seen), "fetching inputs", 3)
     first, second, third = (shared.part(index) for index in range(3))
-    first("downloading", 10, 100, 0, 1)
-    second("unpacking", 5, None)
-    assert seen[-1] == ("fetching inputs", 15, None, 0, None)
+    first(Reading("downloading", 10, 100, 0, 1))
+    second(Reading("unpacking", 5, None))
+    assert seen[-1] == Reading("fetching inputs", 15, None, 0, None)
     shared.finish(1)
-    third("downloading", 1, 7, 3, 9)
-    assert seen[-1] == ("fetching inputs", 16, 112, 3, 10)
+    third(Reading("downloading", 1, 7, 3, 9))
+    assert seen[-1] == Reading("fetching inputs", 16, 112, 3, 10)
     shared.finish(0, 100, 1)
     shared.finish(2, 7, 9)
-    assert seen[-1] == ("fetching inputs", 112, 112, 10, 10)
+    assert seen[-1] == Reading("fetching inputs", 112, 112, 10, 10)
 
 
 def test_a_part_that_says_nothing_does_not_hide_the_total() -> None:
     seen: list[Any] = []
     shared = SharedProgress(record(seen), "fetching inputs", 2)
     shared.finish(0)  # a directory that is mounted where it is
-    shared.part(1)("downloading", 3, 10)
-    assert seen[-1] == ("fetching inputs", 3, 10, None, None)
+    shared.part(1)(Reading("downloading", 3, 10))
+    assert seen[-1] == Reading("fetching inputs", 3, 10, None, None)
 
 
-async def test_old_three_word_reports_and_steps_under_another_name_reach_the_board() -> None:
+async def test_readings_without_files_and_steps_under_another_name_reach_the_board() -> None:
     board = ProgressBoard(SystemClock())
     board.phase("e-1", "publishing")
     report = board.reporter("e-1", "publishing")
-    report("packing", 1, None)
+    report(Reading("packing", 1, None))
     assert board.reading("e-1") == Reading("publishing", 1)
-    await asyncio.to_thread(report, "uploading", 2, 4, 1, 3)
+    await asyncio.to_thread(report, Reading("uploading", 2, 4, 1, 3))
     await asyncio.sleep(0)
     assert board.reading("e-1") == Reading("publishing", 2, 4, 1, 3)
     board.remark("e-1", "half of it")
-    report("uploading", 3, 4)
+    report(Reading("uploading", 3, 4))
     assert board.reading("e-1") == Reading("publishing", 3, 4, note="half of it")
     board.phase("e-1", "done")
     assert board.reading("e-1") == Reading("done")

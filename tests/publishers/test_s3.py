@@ -20,6 +20,7 @@ import pytest
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.published import published_key
 from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -184,14 +185,14 @@ async def test_bytes_and_files_are_told_while_they_go(
     for number in range(20):
         (directory / f"outputs/{number}").write_bytes(b"x" * number)
     asked = request(directory, at(s3_server, bucket, "r", Encoding=encoding))
-    reports: list[tuple[Any, ...]] = []
-    await publisher.publish(replace(asked, progress=lambda *told: reports.append(told)))
+    reports: list[Reading] = []
+    await publisher.publish(replace(asked, progress=reports.append))
     size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     count = 23
     assert len(stored(s3_server, bucket)) == (1 if encoding == "gzip" else count)
-    assert {(told[2], told[4]) for told in reports} == {(size, count)}
-    assert reports[-1][1:] == (size, size, count, count)
-    assert all(told[1] <= size and told[3] <= count for told in reports)
+    assert {(it.total, it.files_total) for it in reports} == {(size, count)}
+    assert reports[-1] == Reading(reports[-1].phase, size, size, count, count)
+    assert all(it.done <= size and (it.files or 0) <= count for it in reports)
 
 
 async def test_a_cloud_that_rewrites_accept_encoding_takes_our_results(
@@ -232,9 +233,9 @@ async def test_a_failure_in_the_middle_leaves_nothing_under_the_key(
     bucket, directory = s3_server.bucket(), results(tmp_path)
     (directory / "outputs/big").write_bytes(os.urandom(1 << 20) * 12)
 
-    def failing(_phase: str, done: int, *_: Any) -> None:
+    def failing(reading: Reading) -> None:
         # Two parts are sent by then.
-        if done > 11 << 20:
+        if reading.done > 11 << 20:
             raise IOFailure("the disk broke")
 
     with pytest.raises(BacalhauError, match="could not be published: the disk broke"):

@@ -17,6 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -147,8 +148,8 @@ async def test_an_upload_is_tried_again_with_growing_waits_and_fresh_links(tmp_p
     links = Links(url=str(server.make_url("/up/e-1.tar.gz?X-Amz-Signature=secret")))
     work = asked(tmp_path)
     (work.directory / "outputs/big").write_bytes(os.urandom(3_000_000))
-    reports: list[tuple[str, int, int | None]] = []
-    work = PublishRequest(work.execution, work.directory, lambda *told: reports.append(told[:3]))
+    reports: list[Reading] = []
+    work = PublishRequest(work.execution, work.directory, reports.append)
     await publisher(links, waits).publish(work)
     await server.close()
     assert waits == [1.0, 2.0, 4.0]
@@ -161,8 +162,8 @@ async def test_an_upload_is_tried_again_with_growing_waits_and_fresh_links(tmp_p
     assert (
         hashlib.sha256(big).digest() == hashlib.sha256((work.directory / "outputs/big").read_bytes()).digest()
     )
-    sent = [told for told in reports if told[0] == "publishing"]
-    assert sent[-1] == ("publishing", len(receiver.bodies[-1]), len(receiver.bodies[-1]))
+    sent = [it for it in reports if it.phase == "publishing"]
+    assert (sent[-1].done, sent[-1].total) == (len(receiver.bodies[-1]), len(receiver.bodies[-1]))
 
 
 @pytest.mark.parametrize(

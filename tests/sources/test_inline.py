@@ -78,7 +78,7 @@ async def test_hostile_and_broken_archives_are_refused_and_leave_nothing(data: b
 async def test_the_size_of_a_bomb_is_an_error_not_a_wait() -> None:
     url = encode_data_url(gzip.compress(bytes(20_000_000)), "application/gzip")
     inline = InlineSource(limits=Limits(max_bytes=10_000_000, max_members=10))
-    with pytest.raises(BadRequest, match=r"unpacks to more than 10\.0 MB"):
+    with pytest.raises(BadRequest, match=r"unpacks to more than 10 MB"):
         await inline.size(Execution(), source(url))
 
 

@@ -18,6 +18,7 @@ from bacalhau_jupyter.engines.noop import NoopEngine
 from bacalhau_jupyter.models.errors import NetworkFailure, TimedOut
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig, Task
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -121,8 +122,8 @@ async def test_a_node_that_is_down_or_goes_meanwhile_fails_the_fetch(
     cid = own_kubo.add(tmp_path / "big")
     plugin = source(tmp_path, own_kubo.endpoint, MaxRetryCount=1)
 
-    def progress(_phase: str, done: int, *_: Any) -> None:
-        if 0 < done < 30_000_000:
+    def progress(reading: Reading) -> None:
+        if 0 < reading.done < 30_000_000:
             own_kubo.kill()
 
     ask = request(tmp_path, cid, "meanwhile")

@@ -18,6 +18,7 @@ import pytest
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.source import FetchRequest
@@ -49,16 +50,9 @@ class Source:
         self.reports: list[tuple[int, int | None]] = []
         self.files: list[tuple[int | None, int | None]] = []
 
-    def _report(
-        self,
-        _phase: str,
-        done: int,
-        total: int | None,
-        files_done: int | None = None,
-        files_total: int | None = None,
-    ) -> None:
-        self.files.append((files_done, files_total))
-        self.reports.append((done, total))
+    def _report(self, reading: Reading) -> None:
+        self.files.append((reading.files, reading.files_total))
+        self.reports.append((reading.done, reading.total))
 
     async def fetch(self, params: dict[str, Any], *, count: int = 1, index: int = 0) -> dict[str, bytes]:
         """Fetch into a fresh directory; return what lies there."""

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.models.errors import BadRequest, NetworkFailure
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.source import FetchRequest, identity_of
@@ -146,16 +147,14 @@ async def test_a_server_that_refuses_head_or_is_not_there_has_no_identity(
 async def test_a_file_whose_connection_is_cut_at_half_comes_whole_and_is_counted_once(
     http_server: BadHttpServer, tmp_path: Path
 ) -> None:
-    seen: list[Any] = []
-    request = FetchRequest(
-        Execution(), source(f"{http_server.url}/cut/1"), tmp_path, lambda *told: seen.append(told)
-    )
+    seen: list[Reading] = []
+    request = FetchRequest(Execution(), source(f"{http_server.url}/cut/1"), tmp_path, seen.append)
     mount = await make(tmp_path).fetch(request)
     assert (mount.path / "1").read_bytes() == http_server.content
     assert [method for method, *_ in http_server.requests] == ["GET", "GET"]
     whole = len(http_server.content)
-    assert seen[-1] == ("downloading", whole, whole, 1, 1)
-    assert seen[0][3:] == (0, 1)
+    assert seen[-1] == Reading("downloading", whole, whole, 1, 1)
+    assert (seen[0].files, seen[0].files_total) == (0, 1)
 
 
 async def test_a_server_that_always_breaks_off_fails_in_a_sentence_and_leaves_nothing(

@@ -23,8 +23,8 @@ from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.history import JobHistory
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.job import JobState, JobStateType
+from bacalhau_jupyter.models.progress import Progress
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.core.files import Progress
 
 _SLICE_S = 0.2
 

@@ -19,7 +19,7 @@ from bacalhau_jupyter.client.results.tree import HIDDEN, Part, ResultTree, clash
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.transfer.core.files import Progress
+from bacalhau_jupyter.models.progress import Progress
 from bacalhau_jupyter.transfer.core.layout import APPENDED
 from bacalhau_jupyter.transfer.core.scratch import scratch_directory
 

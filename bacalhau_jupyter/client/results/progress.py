@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from bacalhau_jupyter.models.progress import Progress, Reading
 from bacalhau_jupyter.models.units import format_bytes
-from bacalhau_jupyter.transfer.core.files import Progress
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.connection.portal import Portal
@@ -63,13 +63,13 @@ def find_line() -> Line | None:
     return TerminalLine() if sys.stderr is not None and sys.stderr.isatty() else None
 
 
-def progress_text(phase: str, done: int, total: int | None, files: int | None, all_files: int | None) -> str:
+def progress_text(reading: Reading) -> str:
     """Write a state for people: ``downloading results 1.2 GB of 3.4 GB (35 %), 12 of 40 files``."""
-    text = f"{phase} {format_bytes(done)}"
-    if total:
-        text += f" of {format_bytes(total)} ({100 * done // total} %)"
-    if files is not None and (all_files or 0) > 1:
-        text += f", {files} of {all_files} files"
+    text = f"{reading.phase} {format_bytes(reading.done)}"
+    if reading.total:
+        text += f" of {format_bytes(reading.total)} ({100 * reading.done // reading.total} %)"
+    if reading.files is not None and (reading.files_total or 0) > 1:
+        text += f", {reading.files} of {reading.files_total} files"
     return text
 
 
@@ -93,10 +93,8 @@ def run_shown(
     """
     latest: list[str] = []
 
-    def progress(
-        phase: str, done: int, total: int | None, files: int | None = None, all_files: int | None = None, /
-    ) -> None:
-        latest[:] = [progress_text(phase, done, total, files, all_files)]
+    def progress(reading: Reading) -> None:
+        latest[:] = [progress_text(reading)]
 
     started, shown = clock(), ""
     future = portal.start(work(progress))

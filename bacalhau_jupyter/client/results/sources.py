@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
 from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.progress import Progress, no_progress
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.core.files import Progress, no_progress
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.config import Config

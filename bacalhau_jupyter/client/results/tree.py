@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, cast
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import Conflict, NotFound
-from bacalhau_jupyter.transfer.core.files import Progress, io_failure, no_progress
+from bacalhau_jupyter.models.progress import Progress, no_progress
+from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.layout import APPENDED, merge_results
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
 

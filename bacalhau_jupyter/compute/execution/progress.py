@@ -6,36 +6,15 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.plugins.contract import Progress
 
 INTERVAL_NS = SECOND // 10
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The latest word on an execution.
-
-    Attributes
-    ----------
-    done, total
-        Bytes, or 0/None where nothing can be counted.
-    files, files_total
-        Files finished and in all; None where they can't be counted.
-    note
-        A remark in words, such as how much came from the cache.
-    """
-
-    phase: str
-    done: int = 0
-    total: int | None = None
-    files: int | None = None
-    files_total: int | None = None
-    note: str = ""
 
 
 ProgressListener = Callable[[str, Reading], None]
@@ -73,19 +52,12 @@ class ProgressBoard:
         """
         loop = self._loop
 
-        def report(
-            step: str,
-            done: int,
-            total: int | None,
-            files: int | None = None,
-            files_total: int | None = None,
-            /,
-        ) -> None:
+        def report(reading: Reading) -> None:
             try:
                 running = asyncio.get_running_loop()
             except RuntimeError:
                 running = None
-            reading = Reading(phase or step, done, total, files, files_total)
+            reading = replace(reading, phase=phase or reading.phase)
             if running is loop:
                 self._note(execution_id, reading, late=True)
             elif not loop.is_closed():
@@ -135,10 +107,7 @@ class ProgressBoard:
 class _Part:
     """What is known of one of several things done at the same time."""
 
-    done: int = 0
-    total: int | None = None
-    files: int | None = None
-    files_total: int | None = None
+    reading: Reading = field(default_factory=lambda: Reading(""))
     finished: bool = False
 
 
@@ -167,11 +136,9 @@ class SharedProgress:
         """Return the function to which one part reports."""
         part = self._parts[index]
 
-        def report(
-            _: str, done: int, total: int | None, files: int | None = None, files_total: int | None = None, /
-        ) -> None:
+        def report(reading: Reading) -> None:
             with self._lock:
-                part.done, part.total, part.files, part.files_total = done, total, files, files_total
+                part.reading = reading
                 self._tell()
 
         return report
@@ -186,27 +153,38 @@ class SharedProgress:
         part = self._parts[index]
         with self._lock:
             part.finished = True
-            part.done = part.done if size is None else size
-            part.files = part.files if files is None else files
+            last = part.reading
+            part.reading = replace(
+                last,
+                done=last.done if size is None else size,
+                files=last.files if files is None else files,
+            )
             self._tell()
 
     @property
     def done(self) -> tuple[int, int]:
         """Bytes and files so far."""
         with self._lock:
-            return sum(part.done for part in self._parts), sum(part.files or 0 for part in self._parts)
+            readings = [part.reading for part in self._parts]
+            return sum(each.done for each in readings), sum(each.files or 0 for each in readings)
 
     def _tell(self) -> None:
-        parts = self._parts
-        totals = [part.done if part.finished else part.total for part in parts]
-        known = [total for total in totals if total is not None]
-        files = [part.files for part in parts if part.files is not None]
-        all_files = [(part.files or 0) if part.finished else part.files_total for part in parts]
-        known_files = [total for total in all_files if total is not None]
+        readings = [_with_totals(part) for part in self._parts]
+        totals = [each.total for each in readings if each.total is not None]
+        files = [each.files for each in readings if each.files is not None]
+        file_totals = [each.files_total for each in readings if each.files_total is not None]
         self._report(
-            self._phase,
-            sum(part.done for part in parts),
-            sum(known) if len(known) == len(parts) else None,
-            sum(files) if files else None,
-            sum(known_files) if files and len(known_files) == len(parts) else None,
+            Reading(
+                self._phase,
+                sum(each.done for each in readings),
+                sum(totals) if len(totals) == len(readings) else None,
+                sum(files) if files else None,
+                sum(file_totals) if files and len(file_totals) == len(readings) else None,
+            )
         )
+
+
+def _with_totals(part: _Part) -> Reading:
+    """Return the reading of a part; what is finished is its own total."""
+    last = part.reading
+    return replace(last, total=last.done, files_total=last.files or 0) if part.finished else last

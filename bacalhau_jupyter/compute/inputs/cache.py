@@ -19,6 +19,7 @@ from typing import TypeVar
 from bacalhau_jupyter.compute.inputs.cache_files import CacheFiles, Spoiled, Unfit, move
 from bacalhau_jupyter.compute.inputs.cache_index import CacheIndex, Entry, in_order
 from bacalhau_jupyter.models.node import DiskUsage
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, Progress
 
 T = TypeVar("T")
@@ -46,17 +47,9 @@ class _Flight:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     progress: list[Progress] = field(default_factory=list)
 
-    def report(
-        self,
-        phase: str,
-        done: int,
-        total: int | None,
-        files: int | None = None,
-        files_total: int | None = None,
-        /,
-    ) -> None:
+    def report(self, reading: Reading) -> None:
         for progress in tuple(self.progress):
-            progress(phase, done, total, files, files_total)
+            progress(reading)
 
 
 class ContentCache:

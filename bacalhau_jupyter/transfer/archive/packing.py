@@ -18,10 +18,11 @@ from typing import BinaryIO
 
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.names import shown
+from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.archive.blocks import BLOCK, BlockWriter
 from bacalhau_jupyter.transfer.archive.index import MAX_ENTRIES, ArchiveEntry, trailer
 from bacalhau_jupyter.transfer.core.entry_names import COMPONENT
-from bacalhau_jupyter.transfer.core.files import CHUNK, Progress, check_interrupted, no_progress
+from bacalhau_jupyter.transfer.core.files import CHUNK, check_interrupted
 from bacalhau_jupyter.transfer.core.gathering import Gathering, Item
 from bacalhau_jupyter.transfer.core.job_view import JobView
 from bacalhau_jupyter.transfer.core.measuring import measure
@@ -140,7 +141,7 @@ class _Packer:
         # What grew since it was measured is no reason to be at more than all of it.
         size = None if size is None else max(size, self.report.size)
         files = None if files is None else max(files, self.files)
-        self.progress("packing", self.report.size, size, self.files, files)
+        self.progress(Reading("packing", self.report.size, size, self.files, files))
 
 
 def _changed(item: Item) -> IOFailure:

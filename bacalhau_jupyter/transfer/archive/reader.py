@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure
+from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX
 from bacalhau_jupyter.transfer.archive.extract import (
     HEADER,
@@ -40,13 +41,7 @@ from bacalhau_jupyter.transfer.archive.tar_gz import unpack
 from bacalhau_jupyter.transfer.archive.tree_reader import TreeReader, missing
 from bacalhau_jupyter.transfer.archive.unpacking import Limits
 from bacalhau_jupyter.transfer.core.entry_names import COMPONENT, refused
-from bacalhau_jupyter.transfer.core.files import (
-    Progress,
-    disk_full,
-    free_bytes,
-    io_failure,
-    no_progress,
-)
+from bacalhau_jupyter.transfer.core.files import disk_full, free_bytes, io_failure
 from bacalhau_jupyter.transfer.core.layout import merge_results
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
 from bacalhau_jupyter.transfer.core.scratch import scratch_directory
@@ -181,7 +176,7 @@ class ArchiveReader:
                     if self.sha256:
                         await asyncio.to_thread(digest.update, chunk)
                     done += len(chunk)
-                    progress(PHASE, done, size)
+                    progress(Reading(PHASE, done, size))
                 if done != size:
                     raise NetworkFailure(f"{self._name} broke off before its end", component=COMPONENT)
             if self.sha256 and base64.b64encode(digest.digest()).decode() != self.sha256:
@@ -274,7 +269,7 @@ class ArchiveReader:
         for run in parts:
             async for taken, finished in self._write_run(index, run, root):
                 done = min(size, done + taken)
-                progress(PHASE, done, size, files + finished, count)
+                progress(Reading(PHASE, done, size, files + finished, count))
             files += len(run.files)
         await asyncio.to_thread(finish_tree, root, chosen)
 

@@ -13,9 +13,10 @@ from typing import BinaryIO
 
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.progress import Progress, no_progress
 from bacalhau_jupyter.transfer.archive.packing import COMPONENT, PackReport, pack_into
 from bacalhau_jupyter.transfer.archive.unpacking import Limits, UnpackReport, unpack_into
-from bacalhau_jupyter.transfer.core.files import Progress, io_failure, no_progress, run_interruptible
+from bacalhau_jupyter.transfer.core.files import io_failure, run_interruptible
 from bacalhau_jupyter.transfer.core.gathering import Gathering
 
 __all__ = ["Limits", "PackReport", "UnpackReport", "pack_tar_gz", "unpack", "unpack_blocking"]

@@ -13,8 +13,9 @@ from pathlib import Path
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import copy_tree, make_directories, walk
 from bacalhau_jupyter.models.errors import NotFound
+from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.archive.ranges import read_file
-from bacalhau_jupyter.transfer.core.files import Progress, io_failure, no_progress
+from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.layout import merge_results
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
 
@@ -61,7 +62,7 @@ class TreeReader:
             await asyncio.to_thread(self._copy, target, path)
         except OSError as error:
             raise io_failure(error, "write to", target, _COMPONENT) from error
-        progress("copying results", 0, None)
+        progress(Reading("copying results", 0, None))
 
     def _copy(self, target: Path, path: str) -> None:
         source = self._root / path

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.transfer.archive.tarstream import TarStream
 from bacalhau_jupyter.transfer.core.entry_names import COMPONENT, refused, safe_name, sane_mode
-from bacalhau_jupyter.transfer.core.files import Progress, check_interrupted, no_progress
+from bacalhau_jupyter.transfer.core.files import check_interrupted
 from bacalhau_jupyter.transfer.core.links import is_plain_link
 
 _MAX_NAMES = 256 << 20
@@ -180,7 +181,9 @@ class _Unpacker:
         ratio = self.limits.max_ratio
         if ratio is not None and self.report.size > _RATIO_GRACE and self.report.size > ratio * packed:
             raise refused(f"it unpacks to more than {ratio:g} times its size")
-        self.progress("unpacking", packed if self.total is not None else self.report.size, self.total)
+        self.progress(
+            Reading("unpacking", packed if self.total is not None else self.report.size, self.total)
+        )
 
     def _hard_link(self, name: str, target: str) -> None:
         source = safe_name(target)

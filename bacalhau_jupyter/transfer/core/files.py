@@ -10,36 +10,12 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.units import format_bytes
 
 T = TypeVar("T")
-
-
-class Progress(Protocol):
-    """Reports how far something is. Callable from any thread; never blocks. Positional only.
-
-    Parameters
-    ----------
-    phase
-        What is being done, in words.
-    done, total
-        Bytes, or 0/None when not countable.
-    files_done, files_total
-        Files finished and in all; left out by what moves a single file, and None when not countable.
-    """
-
-    def __call__(
-        self,
-        phase: str,
-        done: int,
-        total: int | None,
-        files_done: int | None = None,
-        files_total: int | None = None,
-        /,
-    ) -> None: ...
 
 
 CHUNK = 1 << 20
@@ -52,12 +28,6 @@ _slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] 
 
 class Interrupted(Exception):
     """Work in a thread noticed that nobody waits for it any more."""
-
-
-def no_progress(
-    phase: str, done: int, total: int | None, files_done: int | None = None, files_total: int | None = None, /
-) -> None:
-    """Report nothing."""
 
 
 def free_bytes(path: Path) -> int | None:

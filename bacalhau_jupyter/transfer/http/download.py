@@ -17,17 +17,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, TimedOut
+from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, shown_url
 from bacalhau_jupyter.transfer.core.filenames import download_name
-from bacalhau_jupyter.transfer.core.files import (
-    CHUNK,
-    Progress,
-    disk_full,
-    free_bytes,
-    io_failure,
-    no_progress,
-)
+from bacalhau_jupyter.transfer.core.files import CHUNK, disk_full, free_bytes, io_failure
 from bacalhau_jupyter.transfer.http.requests import content_length, open_session, request
 
 if TYPE_CHECKING:
@@ -203,7 +197,7 @@ class _Download:
         except OSError as error:
             raise io_failure(error, "write", self.path, self.component) from error
         self.furthest = max(self.furthest, self.received)
-        self.progress("downloading", self.received, self.total)
+        self.progress(Reading("downloading", self.received, self.total))
 
     def _write(self, data: bytearray) -> None:
         self.file.write(data)

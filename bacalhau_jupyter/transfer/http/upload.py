@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound
+from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, proxy_for
-from bacalhau_jupyter.transfer.core.files import CHUNK, Progress, io_failure, no_progress
+from bacalhau_jupyter.transfer.core.files import CHUNK, io_failure
 from bacalhau_jupyter.transfer.http.requests import open_session
 from bacalhau_jupyter.transfer.s3.wire import error_of
 
@@ -131,7 +132,7 @@ class _Upload:
                 yield chunk
                 deadline.reschedule(now() + self._stall_timeout)
                 sent += len(chunk)
-                self._progress("publishing", sent, self._size)
+                self._progress(Reading("publishing", sent, self._size))
         finally:
             file.close()
 

@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.names import shown, to_wire
-from bacalhau_jupyter.transfer.core.files import CHUNK, Progress, io_failure, no_progress
+from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
+from bacalhau_jupyter.transfer.core.files import CHUNK, io_failure
 from bacalhau_jupyter.transfer.core.gathering import Gathering, Item
 from bacalhau_jupyter.transfer.core.job_view import JobView
 from bacalhau_jupyter.transfer.core.measuring import measure
@@ -69,7 +70,7 @@ async def add_directory(
         raise
     finally:
         await asyncio.to_thread(form.close)
-    progress("publishing", form.sent, form.sent, form.files, form.files)
+    progress(Reading("publishing", form.sent, form.sent, form.files, form.files))
     return cid
 
 
@@ -96,7 +97,7 @@ class _Body:
         (size, files), form = self._totals, self._form
         size = None if size is None else max(size, form.sent)
         files = None if files is None else max(files, form.files)
-        self._progress("publishing", form.sent, size, form.files, files)
+        self._progress(Reading("publishing", form.sent, size, form.files, files))
 
 
 class _Form:

@@ -16,14 +16,8 @@ from typing import Any, TypeVar
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, NetworkFailure
-from bacalhau_jupyter.transfer.core.files import (
-    Progress,
-    disk_full,
-    free_bytes,
-    io_failure,
-    no_progress,
-    write_at,
-)
+from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
+from bacalhau_jupyter.transfer.core.files import disk_full, free_bytes, io_failure, write_at
 from bacalhau_jupyter.transfer.core.readers import EntryKind
 from bacalhau_jupyter.transfer.ipfs.disk import (
     incomplete,
@@ -135,7 +129,7 @@ class IpfsDownload:
             raise refused(path, f"it holds {error.filename!r} twice", self._node.component) from error
         except OSError as error:
             raise io_failure(error, "write", target, self._node.component) from error
-        self._progress(_PHASE, size, size, count, count)
+        self._progress(Reading(_PHASE, size, size, count, count))
         return Fetched(True, count, size)
 
     async def _stream(self, files: TarFiles, found: IpfsStat, path: IpfsPath) -> None:
@@ -148,7 +142,9 @@ class IpfsDownload:
                     if writing is not None:
                         await writing
                     self._done = files.size
-                    self._progress(_PHASE, self._done, max(self._done, self._total), files.files, None)
+                    self._progress(
+                        Reading(_PHASE, self._done, max(self._done, self._total), files.files, None)
+                    )
                     if files.entries > MAX_ENTRIES:
                         raise refused(path, f"it holds more than {MAX_ENTRIES} entries", self._node.component)
                     if files.size + files.entries * _ENTRY_BYTES > claimed:
@@ -207,7 +203,7 @@ class IpfsDownload:
                             await self._on_disk(write_at, descriptor, chunk, position)
                             position += len(chunk)
                             self._done += len(chunk)
-                            self._progress(_PHASE, self._done, self._total)
+                            self._progress(Reading(_PHASE, self._done, self._total))
                 except BacalhauError as error:
                     if not error.retryable:
                         raise

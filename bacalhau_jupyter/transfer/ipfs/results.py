@@ -11,8 +11,9 @@ from pathlib import Path
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BadRequest, NetworkFailure, NotFound
+from bacalhau_jupyter.models.progress import Progress, no_progress
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.core.files import Progress, io_failure, no_progress
+from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.layout import merge_results
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
 from bacalhau_jupyter.transfer.ipfs.errors import READ_TIMEOUT_S

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure
+from bacalhau_jupyter.models.progress import Progress, no_progress
 from bacalhau_jupyter.transfer.core.files import (
     CHUNK,
     Interrupted,
-    Progress,
     disk_full,
     free_bytes,
     io_failure,
-    no_progress,
     write_at,
 )
 from bacalhau_jupyter.transfer.s3.errors import READ_TIMEOUT_S

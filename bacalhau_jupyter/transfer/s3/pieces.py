@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bacalhau_jupyter.lib.trees import make_directories
-from bacalhau_jupyter.transfer.core.files import CHUNK, Progress
+from bacalhau_jupyter.models.progress import Progress, Reading
+from bacalhau_jupyter.transfer.core.files import CHUNK
 from bacalhau_jupyter.transfer.s3.listing import S3Object
 
 PART_BYTES = 32 * CHUNK
@@ -64,7 +65,7 @@ class Meter:
                 return
             self._told = done = self._done
             files = self._files
-        self._progress("downloading", done, self._total, files, self._files_total)
+        self._progress(Reading("downloading", done, self._total, files, self._files_total))
 
 
 def prepare(items: Sequence[S3Object], names: Mapping[str, str], directory: Path) -> None:

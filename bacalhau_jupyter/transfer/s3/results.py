@@ -16,14 +16,9 @@ from pathlib import Path
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound
+from bacalhau_jupyter.models.progress import Progress, no_progress
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.core.files import (
-    CHUNK,
-    Progress,
-    io_failure,
-    no_progress,
-    run_interruptible,
-)
+from bacalhau_jupyter.transfer.core.files import CHUNK, io_failure, run_interruptible
 from bacalhau_jupyter.transfer.core.layout import merge_results
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry, ResultReader
 from bacalhau_jupyter.transfer.s3.access import S3Access

@@ -10,14 +10,8 @@ from dataclasses import replace
 from io import RawIOBase
 
 from bacalhau_jupyter.models.names import to_wire
-from bacalhau_jupyter.transfer.core.files import (
-    CHUNK,
-    Interrupted,
-    Progress,
-    check_interrupted,
-    io_failure,
-    no_progress,
-)
+from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
+from bacalhau_jupyter.transfer.core.files import CHUNK, Interrupted, check_interrupted, io_failure
 from bacalhau_jupyter.transfer.core.gathering import Gathering, Item
 from bacalhau_jupyter.transfer.core.readers import EntryKind
 from bacalhau_jupyter.transfer.s3.location import S3Clients, S3Location
@@ -127,4 +121,4 @@ class _Uploads:
             self._files += files
             done, files_done = self._bytes, self._files
         size = None if self._size is None else max(self._size, done)
-        self._progress("publishing", done, size, files_done, self._count)
+        self._progress(Reading("publishing", done, size, files_done, self._count))

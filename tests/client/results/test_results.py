@@ -20,6 +20,7 @@ from bacalhau_jupyter.client.results.result import JobResult, scratch_directory
 from bacalhau_jupyter.client.results.sources import NoDownloader, link_to
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict, NotFound
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.archive.ranges import TAIL
 from tests.client.relay import Relay
@@ -296,14 +297,14 @@ def test_a_download_that_takes_longer_than_a_moment_shows_how_far_it_is(client: 
         import asyncio
 
         for done in range(4):
-            progress("downloading results", done * 1_000_000, 3_000_000, done, 3)
+            progress(Reading("downloading results", done * 1_000_000, 3_000_000, done, 3))
             await asyncio.sleep(0.25)
         return "done"
 
     assert run_shown(client.portal, work, line=Line(), clock=lambda: next(ticks)) == "done"
     assert shown[-1] == ""
     assert "downloading results 1.0 MB of 3.0 MB (33 %), 1 of 3 files" in shown
-    assert progress_text("packing", 5, None, None, None) == "packing 5 B"
+    assert progress_text(Reading("packing", 5)) == "packing 5 B"
 
 
 def test_a_time_limit_ends_a_download_and_leaves_nothing(

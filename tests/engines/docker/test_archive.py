@@ -22,6 +22,7 @@ from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.engines.docker.files.archive import Archive
 from bacalhau_jupyter.engines.docker.files.placement import Placement, not_shareable
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import InputSource, SpecConfig, Task, replace
 from bacalhau_jupyter.plugins.contract import InputMount, no_progress
@@ -203,15 +204,13 @@ async def test_a_start_that_is_cancelled_while_it_copies_leaves_nothing(
 ) -> None:
     with (tmp_path / "large").open("wb") as file:
         file.truncate(20 << 30)
-    seen: list[tuple[str, int, int | None]] = []
+    seen: list[Reading] = []
     moving = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def progress(
-        phase: str, done: int, total: int | None, files: int | None = None, of: int | None = None, /
-    ) -> None:
-        seen.append((phase, done, total))
-        if done > 4 << 20:
+    def progress(reading: Reading) -> None:
+        seen.append(reading)
+        if reading.done > 4 << 20:
             loop.call_soon_threadsafe(moving.set)
 
     request = node.request(
@@ -222,8 +221,7 @@ async def test_a_start_that_is_cancelled_while_it_copies_leaves_nothing(
     await node.engine.cancel(request.execution.id)
     with pytest.raises(BacalhauError, match="cancelled while it started"):
         await starting
-    assert seen[-1][0] == "copying inputs"
-    assert seen[-1][2] == 20 << 30
+    assert (seen[-1].phase, seen[-1].total) == ("copying inputs", 20 << 30)
     assert (node.containers(), node.volumes()) == ([], [])
 
 
@@ -301,10 +299,8 @@ async def test_the_carrier_may_be_pruned_while_the_task_runs(
 ) -> None:
     phases: list[tuple[str, int]] = []
 
-    def progress(
-        phase: str, done: int, total: int | None, files: int | None = None, of: int | None = None, /
-    ) -> None:
-        phases.append((phase, done))
+    def progress(reading: Reading) -> None:
+        phases.append((reading.phase, reading.done))
 
     params = {"Image": busybox_image, "Parameters": ["sh", "-c", "sleep 1; echo x > /outputs/f"]}
     request = node.request(params, outputs={"outputs": "/outputs"})

@@ -14,6 +14,7 @@ from docker.errors import ImageNotFound
 
 from bacalhau_jupyter.engines.docker.engine import CALLS, DockerEngine
 from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.progress import Reading
 from tests.clock import ManualClock
 from tests.engines.docker.conftest import Node, derived_image, execution_of, load_image, output_of
 from tests.services.registry import Pushed, Registry
@@ -119,17 +120,17 @@ async def test_an_image_is_pulled_by_its_digest_with_progress_in_bytes(
     node: Node, pushed: Pushed, api: Any
 ) -> None:
     assert (await node.engine.bid(execution_of({"Image": pushed.pinned}))).accepted
-    reports: list[tuple[str, int, int | None]] = []
+    reports: list[Reading] = []
     request = node.request({"Image": pushed.pinned})
-    await node.engine.start(request, lambda *report: reports.append(report))
+    await node.engine.start(request, reports.append)
     assert (await node.engine.wait(request.execution.id)).exit_code == 0
     assert output_of(request.log_path)[0] == "pulled\n"
     await node.engine.clean(request.execution.id)
-    assert reports[0] == ("pulling image", 0, None)
-    assert {phase for phase, _, _ in reports} == {"pulling image"}
-    done = [count for _, count, _ in reports]
+    assert reports[0] == Reading("pulling image")
+    assert {it.phase for it in reports} == {"pulling image"}
+    done = [it.done for it in reports]
     assert done == sorted(done)
-    assert reports[-1][1] == reports[-1][2] != 0
+    assert reports[-1].done == reports[-1].total != 0
     assert pushed.pinned in api.inspect_image(pushed.pinned)["RepoDigests"]
 
 

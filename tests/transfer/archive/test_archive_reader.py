@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, NotFound
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.archive import index as layout
 from bacalhau_jupyter.transfer.archive.blocks import BlockWriter, BrokenBlock, deflate, inflate
@@ -156,12 +157,12 @@ async def test_what_is_saved_has_the_modes_times_and_links_of_what_was_packed(tm
     (tmp_path / "x.tar.gz").write_bytes(packed(source))
     reader = ArchiveReader(FileRanges(tmp_path / "x.tar.gz"))
     (tmp_path / "out").mkdir()
-    told: list[tuple[Any, ...]] = []
-    await reader.save(tmp_path / "out", progress=lambda *args: told.append(args))
+    readings: list[Reading] = []
+    await reader.save(tmp_path / "out", progress=readings.append)
     assert tree(tmp_path / "out") == tree(source)
     assert (tmp_path / "out/stdout").stat().st_mtime == 1_600_000_000
     total = sum(path.stat().st_size for path in source.rglob("*") if path.is_file() and not path.is_symlink())
-    assert told[-1] == ("downloading results", total, total, 6, 6)
+    assert readings[-1] == Reading("downloading results", total, total, 6, 6)
 
 
 async def test_one_file_or_subtree_is_saved_and_what_is_there_is_never_overwritten(tmp_path: Path) -> None:

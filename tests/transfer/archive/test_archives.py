@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.archive.tar_gz import Limits, pack_tar_gz, unpack, unpack_blocking
 from bacalhau_jupyter.transfer.core.links import is_plain_link
@@ -335,10 +336,10 @@ async def test_packing_200_mb_keeps_memory_small_and_can_be_called_off(tmp_path:
     before, peak = resident(), 0
     loop, half = asyncio.get_running_loop(), asyncio.Event()
 
-    def progress(phase: str, done: int, total: int | None, *files: int | None) -> None:
+    def progress(reading: Reading) -> None:
         nonlocal peak
         peak = max(peak, resident())
-        if done > 20_000_000:
+        if reading.done > 20_000_000:
             loop.call_soon_threadsafe(half.set)
 
     await pack_tar_gz(tmp_path / "source", tmp_path / "x.tar.gz", progress=progress)

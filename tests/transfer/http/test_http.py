@@ -17,6 +17,7 @@ from aiohttp import web
 from yarl import URL
 
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure, NetworkFailure, TimedOut
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, proxy_for, refuse_inward, shown_url
 from bacalhau_jupyter.transfer.http.download import content_length, download
 from tests.services.http_server import BadHttpServer
@@ -35,14 +36,12 @@ async def no_wait(seconds: float) -> None:
 async def test_a_file_arrives_with_its_name_size_etag_and_progress(
     http_server: BadHttpServer, tmp_path: Path
 ) -> None:
-    seen: list[tuple[str, int, int | None]] = []
-    result = await download(
-        f"{http_server.url}/file/data.bin?key=1", tmp_path / "x", progress=lambda *args: seen.append(args)
-    )
+    seen: list[Reading] = []
+    result = await download(f"{http_server.url}/file/data.bin?key=1", tmp_path / "x", progress=seen.append)
     assert result.path.read_bytes() == http_server.content
     assert (result.filename, result.bytes) == ("data.bin", len(http_server.content))
     assert result.etag.startswith('"')
-    assert seen[-1] == ("downloading", len(http_server.content), len(http_server.content))
+    assert seen[-1] == Reading("downloading", len(http_server.content), len(http_server.content))
     assert result.path.stat().st_mode & 0o777 == 0o600
     assert names(tmp_path) == ["x"]
 
@@ -211,7 +210,7 @@ async def test_a_full_disk_is_told_with_path_and_room_and_leaves_nothing(
             await answer.write(bytes(100_000))
 
     with small_disk(tmp_path / "disk") as disk:
-        with pytest.raises(IOFailure, match=r"disk is full.*/disk/x \(50\.0 MB needed, 2\.1 MB free\)"):
+        with pytest.raises(IOFailure, match=r"disk is full.*/disk/x \(50 MB needed, 2\.1 MB free\)"):
             await download(f"{http_server.url}/big/50000000", disk / "x")
         with pytest.raises(IOFailure, match=r"disk is full.*/disk/x"):
             await download(f"{await serve(endless)}/f", disk / "x")
@@ -236,7 +235,7 @@ async def test_memory_stays_small_while_200_mb_arrive(http_server: BadHttpServer
     before = resident()
     peak = 0
 
-    def progress(phase: str, done: int, total: int | None, *files: int | None) -> None:
+    def progress(_: Reading) -> None:
         nonlocal peak
         peak = max(peak, resident())
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, NotFound, TimedOut
+from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.ipfs import tree as ipfs_tree
 from bacalhau_jupyter.transfer.ipfs.add import add_directory
 from bacalhau_jupyter.transfer.ipfs.get import Fetched, IpfsDownload
@@ -45,10 +46,10 @@ def content(root: Path) -> Path:
 
 
 async def fetch(
-    endpoint: str, cid: str, target: Path, reports: list[tuple[Any, ...]] | None = None, **options: Any
+    endpoint: str, cid: str, target: Path, reports: list[Reading] | None = None, **options: Any
 ) -> Fetched:
     async with IpfsNode(endpoint, "Test", **options) as node:
-        progress = (lambda *report: reports.append(report)) if reports is not None else lambda *report: None
+        progress: Progress = no_progress if reports is None else reports.append
         return await IpfsDownload(node, progress=progress).fetch(parse_path(cid, "Test"), target)
 
 
@@ -77,15 +78,15 @@ async def test_a_directory_goes_in_and_out_as_it_was(tmp_path: Path, kubo: KuboN
     # The same CID as the official command makes, and pinned.
     assert kubo.add(source, "--pin=false") == cid
     assert kubo.pinned(cid)
-    reports: list[tuple[Any, ...]] = []
+    reports: list[Reading] = []
     fetched = await fetch(kubo.endpoint, cid, tmp_path / "out", reports)
     size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file() and not path.is_symlink())
     assert fetched == Fetched(directory=True, files=6, size=size)
     assert without_modes(tree(tmp_path / "out")) == without_modes(tree(source))
     for kind, _, mode in tree(tmp_path / "out").values():
         assert kind == "link" or mode == {"file": 0o644, "directory": 0o755}[kind]
-    assert reports[-1] == ("downloading", size, size, 6, 6)
-    assert [done for _, done, *_ in reports] == sorted(done for _, done, *_ in reports)
+    assert reports[-1] == Reading("downloading", size, size, 6, 6)
+    assert [it.done for it in reports] == sorted(it.done for it in reports)
 
 
 async def test_a_file_and_a_path_below_a_cid_are_fetched(tmp_path: Path, kubo: KuboNode) -> None:
@@ -218,7 +219,7 @@ async def test_a_cut_connection_goes_on_where_it_broke(tmp_path: Path, kubo: Kub
 async def test_a_file_is_resumed_at_its_offset(tmp_path: Path, kubo: KuboNode) -> None:
     (tmp_path / "file").write_bytes(os.urandom(10_000_000))
     cid = kubo.add(tmp_path / "file")
-    reports: list[tuple[Any, ...]] = []
+    reports: list[Reading] = []
     with cut(kubo, after=3_000_000, cuts=2) as (endpoint, proxy):
         await fetch(endpoint, cid, tmp_path / "out", reports)
     assert proxy.cut == 2
@@ -226,7 +227,7 @@ async def test_a_file_is_resumed_at_its_offset(tmp_path: Path, kubo: KuboNode) -
     offsets = [int(head.split(b"offset=")[1].split(b" ")[0]) for head in proxy.heads if b"/cat?" in head]
     assert offsets[0] == 0 < offsets[1] < offsets[2]
     # Every byte was counted once.
-    assert reports[-1][1] == 10_000_000
+    assert reports[-1].done == 10_000_000
 
 
 async def test_a_connection_that_always_breaks_is_given_up(tmp_path: Path, kubo: KuboNode) -> None:
@@ -329,8 +330,8 @@ async def test_a_node_that_goes_while_results_are_sent_is_an_error(
         file.truncate(300_000_000)
     stopped = asyncio.Event()
 
-    def progress(_phase: str, done: int, *_: Any) -> None:
-        if done > 20_000_000 and not stopped.is_set():
+    def progress(reading: Reading) -> None:
+        if reading.done > 20_000_000 and not stopped.is_set():
             stopped.set()
             own_kubo.kill()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.transfer.s3 import download as s3_download
 from bacalhau_jupyter.transfer.s3.download import download_objects
 from bacalhau_jupyter.transfer.s3.listing import S3Object, find_objects
@@ -49,13 +50,13 @@ def test_each_byte_that_comes_renews_the_patience(
 def test_bytes_that_were_changed_on_the_way_are_fetched_again(
     tmp_path: Path, s3_credentials: S3Server
 ) -> None:
-    reports: list[tuple[object, ...]] = []
+    reports: list[Reading] = []
     with cutting_proxy(s3_credentials, after=1 << 40, cuts=0, corrupt=[(b"xxxx", b"xyxx")]) as proxy:
-        through(s3_credentials, proxy.url, tmp_path, lambda *told: reports.append(told))
+        through(s3_credentials, proxy.url, tmp_path, reports.append)
         assert not proxy.corrupt
         assert len(proxy.heads) == 2
     assert (tmp_path / "k").read_bytes() == DATA
-    assert reports[-1] == ("downloading", len(DATA), len(DATA), 1, 1)
+    assert reports[-1] == Reading("downloading", len(DATA), len(DATA), 1, 1)
 
 
 def test_a_way_that_changes_bytes_each_time_is_given_up(tmp_path: Path, s3_credentials: S3Server) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.core.readers import EntryKind
 from bacalhau_jupyter.transfer.s3.results import S3Ranges, open_s3_result
@@ -71,11 +72,11 @@ async def test_files_are_listed_read_in_ranges_and_saved(
     assert await whole(reader.read(name, 256)) == b""
     assert await whole(reader.read(name, 0, 1000)) == FILES[name]
     assert await whole(reader.read("outputs-2/empty")) == b""
-    reports: list[tuple[Any, ...]] = []
-    await reader.save(tmp_path, progress=lambda *told: reports.append(told))
+    reports: list[Reading] = []
+    await reader.save(tmp_path, progress=reports.append)
     assert lies(tmp_path) == FILES
     size = sum(len(data) for data in FILES.values())
-    assert reports[-1] == ("downloading", size, size, len(FILES), len(FILES))
+    assert reports[-1] == Reading("downloading", size, size, len(FILES), len(FILES))
     await reader.close()
 
 

@@ -15,6 +15,7 @@ import os
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -34,6 +35,7 @@ from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, OutputMount, Progress
 from bacalhau_jupyter.plugins.engine import RunRequest
 from bacalhau_jupyter.plugins.inputs import open_input
@@ -116,15 +118,8 @@ class Archive:
         carrier = str(found["Id"]) if found is not None else self._carrier_again(image)
         part = self._request.directory / "copied-results"
 
-        def report(
-            _phase: str,
-            done: int,
-            total: int | None,
-            files: int | None = None,
-            all_files: int | None = None,
-            /,
-        ) -> None:
-            progress(PHASE_OUT, done, total, files, all_files)
+        def report(reading: Reading) -> None:
+            progress(replace(reading, phase=PHASE_OUT))
 
         try:
             remove_tree(part)

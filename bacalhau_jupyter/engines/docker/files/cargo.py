@@ -16,6 +16,7 @@ from bacalhau_jupyter.engines.docker.params import COMPONENT
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, Progress
 from bacalhau_jupyter.plugins.inputs import open_input
 
@@ -143,7 +144,7 @@ class _Packer:
     def _report(self) -> None:
         # A directory that grows while it is copied must not be more than done.
         self._total, self._files = max(self._total, self._done), max(self._files, self._files_done)
-        self._progress(PHASE, self._done, self._total, self._files_done, self._files)
+        self._progress(Reading(PHASE, self._done, self._total, self._files_done, self._files))
 
 
 def _walk(item: Item) -> Iterator[tuple[int, str, str, os.stat_result]]:

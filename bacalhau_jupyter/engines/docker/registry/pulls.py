@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from bacalhau_jupyter.engines.docker.daemon import engine_error
 from bacalhau_jupyter.engines.docker.output.streams import Stream
+from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.plugins.contract import Progress
 
 Report = Callable[[int, int], None]
@@ -110,7 +111,7 @@ class Pull:
                 )
                 told, finished = self._figures, self._finished
             abort.check()
-            progress(phase, *told)
+            progress(Reading(phase, *told))
             if finished:
                 break
         if self._error is not None:
