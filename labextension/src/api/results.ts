@@ -1,4 +1,4 @@
-import { JobsApi } from './client';
+import { JobsApi } from './jobs';
 import { ITransport } from './transport';
 import { ISpecConfig } from './types';
 

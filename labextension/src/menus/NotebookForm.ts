@@ -1,15 +1,7 @@
 import { Dialog } from '@jupyterlab/apputils';
 import { Widget } from '@lumino/widgets';
+import { INotebookOrder } from '../api/notebooks';
 import { changed, IParameter } from './parameters';
-
-/** What `POST bacalhau/notebooks` takes. */
-export interface INotebookOrder {
-  path: string;
-  parameters: Record<string, unknown>;
-  image: string;
-  resources: { cpu: string; memory: string; gpu: string };
-  timeout: number;
-}
 
 interface ITranslate {
   __(text: string, ...args: unknown[]): string;

@@ -1,0 +1,142 @@
+import { Api } from '../api/client';
+import { INotebookOrder } from '../api/notebooks';
+import { isOver } from '../api/types';
+import { shortId } from '../format/units';
+import { IHost } from '../host';
+import { Sync } from '../store/sync';
+import { IOrigin, pathBelow } from './origin';
+import { IParameter, parametersOf } from './parameters';
+import { readSpec } from './spec';
+
+/** How long the executed copy may take to appear after its job has ended. */
+export const COPY_WAITS_MS: readonly number[] = [500, 1000, 2000, 4000, 8000, 16000];
+
+/** A message that stays a moment or, with `stays`, until somebody closes it. */
+export interface INotice {
+  readonly text: string;
+  readonly kind: 'success' | 'warning';
+  readonly stays?: boolean;
+  /** The job whose output a click shows. */
+  readonly job?: string;
+  /** The file that a click opens. */
+  readonly file?: string;
+}
+
+/** What JupyterLab does for the runs: files, the dialog, notices. */
+export interface IDesk {
+  /** The root of the Jupyter server, with `~` for the home directory. */
+  readonly root: string;
+  /** Save a file that is open with changes: what runs is what is on screen. */
+  save(path: string): Promise<void>;
+  /** The text of a file. */
+  readText(path: string): Promise<string>;
+  /** The content of a notebook. */
+  readNotebook(path: string): Promise<unknown>;
+  /** Whether there is a file. */
+  exists(path: string): Promise<boolean>;
+  /** Open a file, or bring it to the front, at a cell. */
+  reveal(path: string, cell: string): Promise<void>;
+  /** Ask how a notebook shall run; null when the person cancels. */
+  ask(path: string, parameters: readonly IParameter[]): Promise<INotebookOrder | null>;
+  notify(notice: INotice): void;
+  /** Resolves after some time. */
+  wait(ms: number): Promise<void>;
+}
+
+/** What the runs need of the rest of the front end. */
+export interface IContext {
+  readonly api: Pick<Api, 'jobs' | 'notebooks'>;
+  readonly sync: Pick<Sync, 'acquire' | 'watchers'>;
+  readonly host: Pick<IHost, 'showError'>;
+  readonly trans: { __(text: string, ...args: unknown[]): string };
+}
+
+/** Files as jobs, and the way back from a job to its notebook. */
+export class Runs {
+  constructor(
+    private readonly context: IContext,
+    private readonly desk: IDesk
+  ) {}
+
+  /** Submit a job spec. */
+  async runSpec(path: string): Promise<void> {
+    const { trans, host, api } = this.context;
+    try {
+      await this.desk.save(path);
+      const answer = await api.jobs.submit(await readSpec(await this.desk.readText(path), path));
+      const warnings = answer.Warnings ?? [];
+      this.desk.notify({
+        text: [trans.__('Job %1 is submitted.', shortId(answer.JobID)), ...warnings].join(' '),
+        kind: warnings.length > 0 ? 'warning' : 'success',
+        job: answer.JobID
+      });
+    } catch (reason) {
+      host.showError(trans.__('%1 could not be run', path), reason);
+    }
+  }
+
+  /** Ask how a notebook shall run, submit it, and tell when its executed copy is there. */
+  async runNotebook(path: string): Promise<void> {
+    const { trans, host, api } = this.context;
+    try {
+      await this.desk.save(path);
+      const order = await this.desk.ask(path, parametersOf(await this.desk.readNotebook(path)));
+      if (order === null) {
+        return;
+      }
+      const { job_id: job, copy } = await api.notebooks.submit(order);
+      this.desk.notify({
+        text: trans.__('%1 runs as job %2; its executed copy comes back beside it.', path, shortId(job)),
+        kind: 'success',
+        job
+      });
+      this.awaitCopy(job, copy);
+    } catch (reason) {
+      host.showError(trans.__('%1 could not be run', path), reason);
+    }
+  }
+
+  /** Show the cell that submitted a job. */
+  async jump(origin: IOrigin): Promise<void> {
+    const { trans, host } = this.context;
+    const { notebook, cell } = origin;
+    const path = pathBelow(this.desk.root, notebook) ?? notebook.split('/').pop() ?? '';
+    if (await this.desk.exists(path)) {
+      await this.desk.reveal(path, cell);
+      return;
+    }
+    host.showError(
+      trans.__('The notebook can’t be opened'),
+      new Error(trans.__('%1 is not below the root of this Jupyter server.', notebook))
+    );
+  }
+
+  private awaitCopy(job: string, copy: string): void {
+    const { sync } = this.context;
+    const release = sync.acquire('active');
+    const watch = (event: { job: string; state?: string }): void => {
+      if (event.job === job && isOver(event.state || undefined)) {
+        sync.watchers.delete(watch);
+        release();
+        void this.tellOfCopy(copy);
+      }
+    };
+    sync.watchers.add(watch);
+  }
+
+  private async tellOfCopy(copy: string): Promise<void> {
+    const { trans } = this.context;
+    for (const wait of COPY_WAITS_MS) {
+      await this.desk.wait(wait);
+      if (await this.desk.exists(copy)) {
+        this.desk.notify({
+          text: trans.__('The executed copy is %1.', copy),
+          kind: 'success',
+          stays: true,
+          file: copy
+        });
+        return;
+      }
+    }
+  }
+}
