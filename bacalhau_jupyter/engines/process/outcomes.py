@@ -9,12 +9,15 @@ from pathlib import Path
 
 from bacalhau_jupyter.engines.process import spawn
 from bacalhau_jupyter.engines.process.state import State
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import EngineError, TimedOut
+from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.plugins import logfile
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 
 _END_FRAME = bytes([logfile.END])
 _END_SIZE = 13
+_MAX_SAID = 300
 
 
 def cancel(state: State) -> None:
@@ -46,7 +49,7 @@ def read_outcome(state: State) -> Outcome:
     if record is None:
         if state.cancel_file.exists():
             return Outcome(EndReason.CANCELLED)
-        return Outcome(EndReason.ERROR, 0, _failure("the execution's supervisor was killed"))
+        return Outcome(EndReason.ERROR, 0, _unrecorded(state))
     reason = EndReason(record.reason)
     if reason in (EndReason.EXITED, EndReason.CANCELLED):
         return Outcome(reason, record.exit_code)
@@ -57,6 +60,22 @@ def read_outcome(state: State) -> Outcome:
         message = "the kernel killed the process for want of memory"
         return Outcome(reason, record.exit_code, _failure(message))
     return Outcome(reason, record.exit_code, _failure(record.error))
+
+
+def _unrecorded(state: State) -> EngineError:
+    """Tell why a supervisor left no record: it was killed, or could not begin."""
+    try:
+        said = read_text(state.errors_file, errors="replace").strip()
+    except OSError:
+        said = ""
+    if not said:
+        return _failure("the execution's supervisor was killed")
+    return EngineError(
+        f"the execution's supervisor ended with an error: {shown(said.splitlines()[-1][-_MAX_SAID:])}",
+        hint="if bacalhau-jupyter was updated while this node ran, restart the node",
+        component="Process",
+        fails_execution=True,
+    )
 
 
 def _failure(message: str) -> EngineError:

@@ -36,9 +36,7 @@ def spawn(state: State, lock: int) -> int:
     """
     package = Path(__file__).parents[3]
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    errors = os.open(
-        state.path / "supervisor.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-    )
+    errors = os.open(state.errors_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     environment = {"PATH": os.defpath}
     environment |= {
         name: value for name, value in os.environ.items() if name == "LANG" or name.startswith("LC_")

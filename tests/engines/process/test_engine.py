@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bacalhau_jupyter.engines.process import ProcessEngine, host
+from bacalhau_jupyter.engines.process import ProcessEngine, host, spawn
 from bacalhau_jupyter.engines.process.supervisor import frames
 from bacalhau_jupyter.engines.process.tiers import Restricted
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
@@ -492,6 +492,16 @@ async def test_a_node_that_comes_back_within_the_grace_stops_the_clock(bench: Be
 
 async def test_what_was_never_started_is_not_there(bench: Bench) -> None:
     assert not await bench.engine.attach(bench.request(["true"]))
+
+
+async def test_a_supervisor_that_cannot_begin_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As after an update of the package under a node that runs.
+    monkeypatch.setattr(spawn, "_CODE", "import no_such_module_of_ours")
+    outcome = (await bench.run(["true"])).outcome
+    assert outcome.reason is EndReason.ERROR
+    assert outcome.error is not None
+    assert "No module named 'no_such_module_of_ours'" in outcome.error.message
+    assert "restart the node" in outcome.error.hint
 
 
 async def test_a_killed_supervisor_takes_its_job_along_and_that_is_said(bench: Bench) -> None:
