@@ -120,17 +120,17 @@ class LocalDirectorySource:
             raise IOFailure(
                 f"this node can't follow the local path {wanted.path}: {error}", component=_COMPONENT
             ) from error
-        # Whether a path exists is told only to those who may see it.
-        self._check_hidden(path)
+        # Whether a path exists, and where its links lead, is told only to those who may see it.
+        self._check_hidden(path, wanted.path)
         _check_allowed(path, wanted, allowed)
         _check_movable(execution, path, allowed)
         return path, wanted, job_writable(path, allowed) is not None
 
-    def _check_hidden(self, path: Path) -> None:
+    def _check_hidden(self, path: Path, written: str) -> None:
         for hidden in self._hidden:
             if path == hidden or hidden in path.parents or path in hidden.parents:
                 raise ConfigurationError(
-                    f"this node never shows {path} to a job: the node's own files are there",
+                    f"this node never shows {written} to a job: the node's own files are there",
                     hint="mount a directory beside them",
                     component=_COMPONENT,
                 )
@@ -177,10 +177,9 @@ def _check_allowed(path: Path, wanted: _Wanted, allowed: list[AllowedPath]) -> N
     matching = [entry for entry in allowed if entry.matches(path)]
     if not matching:
         mode = "rw" if wanted.writable else "ro"
-        via = "" if str(path) == wanted.path else f" (that is {path})"
         raise ConfigurationError(
-            f"this node does not share the local path {wanted.path}{via}: it is not allowlisted",
-            hint=f"the node's owner can add it: -c {KEY}={path}:{mode}",
+            f"this node does not share the local path {wanted.path}: it is not allowlisted",
+            hint=f"the node's owner can add it: -c {KEY}={wanted.path}:{mode}",
             component=_COMPONENT,
         )
     if wanted.writable and not any(entry.writable for entry in matching):

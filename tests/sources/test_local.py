@@ -147,6 +147,14 @@ async def test_links_are_followed_before_the_list_is_read_on_both_sides(root: Pa
     assert mount.path == root / "a/b/c"
 
 
+@pytest.mark.parametrize("target", ["secret/key", "repo/key", "nowhere"])
+async def test_a_refusal_does_not_tell_where_a_link_leads(root: Path, target: str) -> None:
+    (root / "link").symlink_to(root / target)
+    bid, refused = await ask(make(root, "ROOT/a"), source(root / "link"), root)
+    for said in (bid.reason, refused.message, refused.hint):
+        assert target not in said
+
+
 async def test_a_path_that_becomes_a_link_after_the_bid_leads_nowhere_else(root: Path) -> None:
     local, wanted = make(root, "ROOT/a/*"), source(f"{root}/a/b")
     assert (await local.bid(Execution(), wanted)).accepted
