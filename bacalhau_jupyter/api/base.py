@@ -68,7 +68,7 @@ class ResultLinks(Protocol):
         Forbidden
             The signature is wrong or has expired.
         NotFound
-            There is no such archive (any more).
+            The archive does not exist, or no longer exists.
         """
         ...
 
@@ -82,12 +82,12 @@ class ResultFiles(Protocol):
         Raises
         ------
         BacalhauError
-            It can't be told: the result is gone, or this node may not read it.
+            The result is gone, or this node may not read it.
         """
         ...
 
     async def size(self, reference: SpecConfig, path: str) -> int:
-        """Return the bytes of one file; raises NotFound where there is no such file."""
+        """Return the bytes of one file; raises NotFound if it does not exist."""
         ...
 
     def read(self, reference: SpecConfig, path: str, start: int, stop: int) -> AsyncIterator[bytes]:
@@ -104,7 +104,7 @@ class DataBrowser(Protocol):
         Raises
         ------
         BacalhauError
-            There is no such place, or this node may not look into it.
+            The place does not exist, or this node may not read it.
         """
         ...
 

@@ -1,6 +1,6 @@
 """``/agent/environments`` ＋: the Python environments of this machine that jobs may see.
 
-What is registered here is shown to jobs, so a key is not enough: whoever has one may be anywhere, and a job's author
+Registered paths are shown to jobs, so a key is not enough: its holder may be anywhere, and a job's author
 must not widen what his job sees. Registering takes a connection of the node's own user, and no browser behind it.
 """
 
@@ -35,7 +35,7 @@ class EnvironmentRoutes:
     async def register(self, request: web.Request) -> web.Response:
         """Keep an environment; answer with its name in specs."""
         trusted = await self._access.is_trusted(request.headers, request.transport)
-        # A valid credential of somebody else counts, whoever holds the socket.
+        # A valid credential of another user counts, also on a trusted socket.
         if not trusted or self._access.principal_of(request.headers) not in (None, OWNER):
             raise Forbidden(
                 "only a program of the node's own user on its machine may register a Python environment; "

@@ -1,4 +1,4 @@
-"""``/orchestrator/jobs``: submit, look at, stop."""
+"""``/orchestrator/jobs``: submit, inspect, stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/orchestrator/nodes``: who runs jobs."""
+"""``/orchestrator/nodes``: the compute nodes."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ async def accept(request: web.Request) -> web.WebSocketResponse:
     Raises
     ------
     BadRequest
-        It is no websocket request.
+        The request is not a websocket request.
     ResourceExhausted
         Too many are open.
     """

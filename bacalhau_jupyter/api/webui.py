@@ -125,7 +125,7 @@ class WebUI:
             if request.method != "GET" or request.headers.get("Sec-Fetch-Mode") != "navigate":
                 raise Forbidden("this request comes from another site", component="WebUI")
             if request.path.startswith("/api/"):
-                raise Forbidden("this address is not for links", component="WebUI")
+                raise Forbidden("this address can't be opened from a link", component="WebUI")
         changes = request.method not in _SAFE_METHODS or "Upgrade" in request.headers
         if changes and origin is None and not has_key:
             raise Forbidden("a request that changes something must say its origin", component="WebUI")

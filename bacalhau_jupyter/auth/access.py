@@ -1,4 +1,4 @@
-"""Who may call the node: the same OS user without any credential, everybody else with the key.
+"""Access to the node: the same OS user needs no credential, all other callers need the key.
 
 One look per connection tells whether its socket is held by our own user (``TrustedSockets``); `Access` combines
 that with what the request says. The order is fixed:

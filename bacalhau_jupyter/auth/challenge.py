@@ -1,7 +1,7 @@
 """The token exchange that official clients do before their first protected call.
 
 The token authorises nothing here (see `access`): it only lets those clients go on, so it is random and forgotten.
-A wrong signature never gets one, whoever sends it.
+A wrong signature never gets a token, also on a trusted socket.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ METHOD = "clientkey"
 
 
 _NOT_TRUSTED = "this node accepts its own OS user on this machine, or its API key (BACALHAU_API_KEY)"
-_NOT_SIGNED = "the signature is not the one of this key over this node's phrase"
+_NOT_SIGNED = "the signature does not match this key and this node's phrase"
 
 
 class ChallengeMethod:
@@ -70,7 +70,7 @@ class ChallengeMethod:
         Raises
         ------
         NotFound
-            There is no such method.
+            The method does not exist.
         TooManyGuesses
             The caller was wrong too often; nothing was looked at.
         BadRequest

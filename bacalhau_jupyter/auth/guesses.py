@@ -1,4 +1,4 @@
-"""How often somebody may be wrong: tries are counted per caller, and refused before they are looked at."""
+"""Limits on failed logins: tries are counted per caller, and refused before they are checked."""
 
 from __future__ import annotations
 

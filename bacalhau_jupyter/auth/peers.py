@@ -1,4 +1,4 @@
-"""Which process holds the other end of a connection, and whether it stands where the node stands.
+"""Which process holds the other end of a connection, and whether it runs in the node's own context.
 
 The owner's uid alone does not separate the user from what the user's jobs may do: a host-network container's
 root has uid 0 too, a sidecar in the same pod shares the uid, a networked ``process`` job runs as the user. So
@@ -132,7 +132,7 @@ class ProcessTable:
     def _is_ours_or_an_executions(self, pid: int) -> bool:
         """Whether the process is this one, or was started by this one or by what looks after an execution.
 
-        Who looks after an execution adopts its orphans: there is no way out.
+        The supervisor of an execution adopts its orphans, so a process can't escape.
         """
         for _ in range(_ANCESTORS_LIMIT):
             if pid == self._pid:

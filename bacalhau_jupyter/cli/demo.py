@@ -31,7 +31,7 @@ _FINAL = ("Completed", "Failed", "Stopped")
 @click.command()
 @click.argument("notebook", required=False, type=click.Path(dir_okay=False))
 def demo(notebook: str | None) -> int:
-    """Run NOTEBOOK (default: the quickstart) under a Jupyter server of its own and print what comes back."""
+    """Run NOTEBOOK (default: the quickstart) under its own Jupyter server and print its results."""
     path = (
         Path(notebook) if notebook else Path(__file__).resolve().parents[2] / "notebooks" / "quickstart.ipynb"
     )

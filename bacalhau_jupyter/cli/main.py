@@ -61,7 +61,7 @@ class ShellSession:
                     click.echo(f"{update.event.topic:<16} {message}", err=True)
         except KeyboardInterrupt:
             click.echo(
-                f"\nthe job goes on; see it again with: bacalhau-jupyter attach {job.short_id}", err=True
+                f"\nthe job continues; follow it again with: bacalhau-jupyter attach {job.short_id}", err=True
             )
             raise
         try:
@@ -87,7 +87,7 @@ class ShellSession:
 
 
 def _is_news(event: StreamEvent, phases: set[tuple[str, str]]) -> bool:
-    """Whether a line is due: a phase is told when it begins, not each time it gets on."""
+    """Whether to print a line: a phase is printed when it begins, not at each progress."""
     if event.topic != "Progress":
         return True
     phase = (event.execution, event.message)
@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit."""
     open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that can't show a character shows another; it is no reason to fail.
+        # A terminal that can't show a character shows another; the command must not fail for it.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     status = run(sys.argv[1:] if arguments is None else arguments)
@@ -156,7 +156,7 @@ def run(arguments: list[str]) -> int:
         return 1
     except UnicodeError as error:
         said = shown(str(getattr(error, "object", ""))[:80])
-        click.echo(f"Error: '{said}' is no UTF-8, which it has to be here", err=True)
+        click.echo(f"Error: '{said}' is not UTF-8 text", err=True)
         return 1
     except OSError as error:
         click.echo(f"Error: {error.strerror or error}", err=True)

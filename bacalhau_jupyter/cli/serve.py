@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     metavar="MULTIADDR",
     help="RPC API of the IPFS node for inputs and results, such as /ip4/127.0.0.1/tcp/5001.",
 )
-@click.option("--embedded", is_flag=True, hidden=True, help="End when nobody holds a lease.")
+@click.option("--embedded", is_flag=True, hidden=True, help="End when no lease is held.")
 def serve(
     orchestrator: bool,
     compute: bool,
@@ -53,7 +53,7 @@ def serve(
     from bacalhau_jupyter.transfer.ipfs.multiaddr import rpc_url
 
     if ipfs_connect:
-        # A typing error shall not just leave IPFS out.
+        # A typing error must not just leave IPFS out.
         rpc_url(ipfs_connect)
     settings = Config.from_sources(
         flags={
@@ -73,7 +73,8 @@ def serve(
     if not (settings["Orchestrator.Enabled"] or settings["Compute.Enabled"]):
         settings = settings.replace({"Orchestrator.Enabled": True})
         click.echo(
-            "Neither --orchestrator nor --compute was given: this node places jobs and runs none.", err=True
+            "Neither --orchestrator nor --compute was given: this node schedules jobs and runs none.",
+            err=True,
         )
         click.echo("Hint: bacalhau-jupyter serve --orchestrator --compute does both.", err=True)
     return run_node(
@@ -100,5 +101,6 @@ def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
         click.echo(f"The web page, logged in (once, within the hour): {node.page.login_link()}")
         if node.page.is_open_to_others:
             click.echo(
-                "The web page is open to other machines, unencrypted: put a TLS proxy before it.", err=True
+                "The web page is open to other machines, unencrypted: put a TLS proxy in front of it.",
+                err=True,
             )

@@ -1,4 +1,4 @@
-"""Whether this node would run an execution: every rule is asked, every objection is told."""
+"""Whether this node would run an execution: every rule is checked, every objection is reported."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Bidder:
         """
         job = execution.job
         if job is None or not job.tasks:
-            raise BadRequest(f"execution {execution.id} came without a job or task", component="Bidder")
+            raise BadRequest(f"execution {execution.id} has no job or task", component="Bidder")
         reasons = self._semantic(job)
         if not reasons and self._full is not None and (reason := await self._full()):
             reasons = [reason]
@@ -137,7 +137,7 @@ class Bidder:
         if publisher is not None:
             asks.append(publisher.bid(execution, task.publisher))
         bids = await asyncio.gather(*asks)
-        return [bid.reason or "this node does not want the job" for bid in bids if not bid.accepted]
+        return [bid.reason or "this node does not accept the job" for bid in bids if not bid.accepted]
 
     async def _reserve(self, execution: Execution, task: Task) -> BidMade | BidRefused:
         sizes = await asyncio.gather(*(self._size(execution, item) for item in task.input_sources))

@@ -52,7 +52,7 @@ from bacalhau_jupyter.transport.base import ComputeTransport, Envelope
 _log = logging.getLogger(__name__)
 
 _DIRECTORIES = "removing directories of old executions"
-_ROOM = "keeping room on the disk"
+_ROOM = "reserving disk space"
 
 PROTOCOLS = ("ncl/v1",)
 
@@ -63,11 +63,11 @@ class ComputeNode:
     Parameters
     ----------
     settings
-        What the node is told.
+        Configuration of the compute role.
     transport
         The compute node's end of a carrier; closed by `stop`.
     database
-        Opened with `compute.link.store.MIGRATIONS`; stays open, whoever opened it closes it after `stop`.
+        Opened with `compute.link.store.MIGRATIONS`; stays open; its owner closes it after `stop`.
     engines, sources, publishers
         Instances by wire type; closed by `stop`.
     clock
@@ -145,7 +145,7 @@ class ComputeNode:
         await self._plugins.probe(self.settings.probe_timeout)
         await self._open_cache()
         host = await asyncio.to_thread(host_resources, self.settings.data_dir, await gpus_asked)
-        # What the cache holds gives way to whoever needs the room.
+        # Cache entries are evicted when an execution needs the space.
         host = replace(host, disk=host.disk + self._cache.usage().bytes)
         parts = self._parts = _Parts(self, Capacity(allocated(self.settings.allocated, host)))
         parts.board.listener = self._on_progress
@@ -157,10 +157,10 @@ class ComputeNode:
                 self.problems.keep("housekeeping", self._housekeeping), name="compute housekeeping"
             ),
             asyncio.create_task(
-                self.problems.keep("watching the room on the disk", self._watch_disk), name="compute disk"
+                self.problems.keep("watching the free disk space", self._watch_disk), name="compute disk"
             ),
             asyncio.create_task(
-                self.problems.keep("looking for engines that come and go", self._watch_plugins),
+                self.problems.keep("checking which engines are available", self._watch_plugins),
                 name="compute probes",
             ),
         ]
@@ -296,7 +296,7 @@ class ComputeNode:
                 async with asyncio.timeout(self.settings.probe_timeout):
                     leftovers = await engine.existing()
             except Exception as error:
-                _log.warning("the rests of %s can't be listed: %s", engine.type, error)
+                _log.warning("the remains on %s can't be listed: %s", engine.type, error)
                 continue
             for identifier in leftovers:
                 if identifier not in executions:
@@ -358,11 +358,11 @@ class ComputeNode:
             await self._store.cleaned([it for it in ended if it not in executions])
 
     async def tidy(self) -> None:
-        """Remove directories, logs, inputs and results that were kept long enough; what fails is told and left."""
+        """Remove directories, logs, inputs and results after their time; failures are reported and skipped."""
         work = [
             (_DIRECTORIES, self._tidy_directories),
             ("removing logs of old executions", self._tidy_logs),
-            ("tidying the input cache", self._cache.tidy),
+            ("cleaning up the input cache", self._cache.tidy),
             *(("removing old results", keeper.tidy) for keeper in self._keepers),
         ]
         for task, tidy in work:

@@ -1,4 +1,4 @@
-"""What the compute role can be told; the node fills this in from its configuration."""
+"""Settings of the compute role; the node fills them in from its configuration."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class Config:
         Raises
         ------
         ConfigurationError
-            There is no such section.
+            The section does not exist.
         """
         prefix = name.lower() + "."
         if name.lower() not in SECTIONS:

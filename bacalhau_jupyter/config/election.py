@@ -1,7 +1,7 @@
 """Which process is the node of a repo: one lock, held for life, and a record of the holder.
 
 The lock file is opened once, by this module, and locked with ``flock``: a POSIX record lock would vanish as soon as
-any other descriptor of the file is closed. The record is a file of its own, so that readers see all or nothing.
+any other descriptor of the file is closed. The record is a separate file, so that readers see all or nothing.
 """
 
 from __future__ import annotations
@@ -224,10 +224,10 @@ def _taken(repo: Repo, record: NodeRecord | None) -> NodeRunning:
         return NodeRunning(
             f"the node of {repo.path} runs on another host, {record.host} (pid {record.pid})",
             record,
-            f"Stop it there, or choose another data directory; if it is surely gone, delete {repo.node_record}.",
+            f"Stop it there, or choose another data directory; if it no longer runs, delete {repo.node_record}.",
         )
     if record is None or not record.is_alive:
-        return NodeRunning(f"another process is just becoming the node of {repo.path}", None)
+        return NodeRunning(f"another process is starting the node of {repo.path}", None)
     where = f", {record.url}" if record.port else ""
     return NodeRunning(f"a node already runs for {repo.path} (pid {record.pid}{where})", record)
 

@@ -33,7 +33,7 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def create_once(path: Path, text: str) -> str:
-    """Create a file unless it exists; return what it holds, whoever was first."""
+    """Create a file unless it exists; return its content, also if another process was first."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with told("can't create", path):
         if not path.exists():

@@ -1,4 +1,4 @@
-"""``job …`` and ``attach``: submit, look at, fetch and stop jobs."""
+"""``job …`` and ``attach``: submit, inspect, fetch and stop jobs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def job_validate(file: str) -> Result:
 @job.command("list")
 @click.option("--labels", multiple=True, metavar="SELECTOR", help="Only jobs whose labels match.")
 @click.option("--limit", default=10, help="How many.")
-@click.option("--next-token", default="", help="Go on after an earlier page.")
+@click.option("--next-token", default="", help="Continue after an earlier page.")
 @click.option("--order-by", type=click.Choice(["id", "created_at"]), default="created_at", help="Order.")
 @click.option("--order-reversed/--order-forward", default=True, help="Newest first.")
 @print_options
@@ -121,7 +121,7 @@ def job_history(job_id: str, limit: int, **values: Any) -> Result:
 
 @job.command("logs")
 @click.argument("job_id")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+@click.option("-f", "--follow", is_flag=True, help="Follow until the job ends.")
 @click.option("-t", "--tail", is_flag=True, help="Only what is printed from now on.")
 @click.option("-e", "--execution-id", default="", help="Output of one execution.")
 @namespace_option
@@ -138,12 +138,13 @@ def job_logs(job_id: str, follow: bool, tail: bool, execution_id: str, namespace
 @job.command("get")
 @click.argument("job_id", metavar="JOB[/PATH]")
 @click.option(
-    "--output-dir", default=None, type=click.Path(file_okay=False), help="Where to (default ./job-JOB)."
+    "--output-dir",
+    default=None,
+    type=click.Path(file_okay=False),
+    help="Output directory (default ./job-JOB).",
 )
 @click.option("--raw", is_flag=True, help="Leave the results as they were published, in raw/.")
-@click.option(
-    "--download-timeout-secs", default="", metavar="DURATION", help="How long it may take (5m, 90s)."
-)
+@click.option("--download-timeout-secs", default="", metavar="DURATION", help="Time limit (5m, 90s).")
 @namespace_option
 def job_get(
     job_id: str, output_dir: str | None, raw: bool, download_timeout_secs: str, namespace: str
@@ -157,7 +158,7 @@ def job_get(
     if output_dir is not None and not Path(output_dir).is_dir():
         raise BadRequest(
             f"--output-dir {output_dir} does not exist",
-            hint="make it first, or leave the option out: job-<id> is made here",
+            hint="create it first, or leave the option out: the default is job-<id> in this directory",
         )
     click.echo(f"Fetching results of job '{name}'...", err=True)
     published = handle.results()

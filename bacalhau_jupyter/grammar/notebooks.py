@@ -28,12 +28,12 @@ from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 @click.option(
     "--image", default="", help="Run in a container of this image (it needs nbclient and ipykernel)."
 )
-@click.option("--kernel", default="", metavar="NAME", help="Another kernel than the notebook's own.")
+@click.option("--kernel", default="", metavar="NAME", help="Kernel to use instead of the notebook's own.")
 @click.option(
     "--save-as",
     default=None,
     type=click.Path(dir_okay=False),
-    help="The executed copy (default: NAME.out.ipynb).",
+    help="File for the executed copy (default: NAME.out.ipynb).",
 )
 @spec_options()
 @wait_options
@@ -112,7 +112,7 @@ def _parameters(texts: tuple[str, ...]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise BadRequest(f"-p/--parameter wants NAME=VALUE, not {text!r}")
+            raise BadRequest(f"-p/--parameter needs NAME=VALUE, not {text!r}")
         found[name.strip()] = typed(value)
     return found
 

@@ -52,9 +52,12 @@ def spec_options(*, output_flag: bool = True) -> Callable[[F], F]:
         ),
         click.option("--timeout", default=0, metavar="SECONDS", help="Total time the job may take."),
         click.option(
-            "--queue-timeout", default=24 * 3600, metavar="SECONDS", help="How long it may wait for room."
+            "--queue-timeout",
+            default=24 * 3600,
+            metavar="SECONDS",
+            help="How long the job may wait for capacity.",
         ),
-        click.option("--name", default="", help="Job name; the same name again is an update."),
+        click.option("--name", default="", help="Job name; submitting it again updates the job."),
         click.option("--namespace", default="", help="Namespace."),
         click.option("--priority", default=0, help="Larger goes first."),
         click.option("--task-name", default="main", help="Task name."),
@@ -80,8 +83,8 @@ def wait_options(function: F) -> F:
     return _stack(
         click.option("--wait/--no-wait", "wait", default=True, help="Wait for the job."),
         click.option("-f", "--follow", is_flag=True, help="Show the job's output while it runs."),
-        click.option("--id-only", is_flag=True, help="Print the job ID and nothing else."),
-        click.option("--dry-run", is_flag=True, help="Show the job spec; submit nothing."),
+        click.option("--id-only", is_flag=True, help="Print only the job ID."),
+        click.option("--dry-run", is_flag=True, help="Show the job spec without submitting it."),
         click.option("--check/--no-check", default=None, help="Fail on a non-zero exit code."),
     )(function)
 
@@ -99,7 +102,7 @@ def print_options(function: F) -> F:
         F,
         _stack(
             click.option(
-                "--output", "form", type=click.Choice(FORMATS), default="table", help="How to show it."
+                "--output", "form", type=click.Choice(FORMATS), default="table", help="Output format."
             ),
             click.option("--pretty/--no-pretty", default=True, help="Indent JSON."),
             click.option("--hide-header", is_flag=True, help="No headings."),
@@ -125,7 +128,7 @@ def pairs(values: Sequence[str], flag: str) -> dict[str, str]:
     for text in values:
         key, equals, value = text.partition("=")
         if not key.strip() or (flag == "--env" and not equals):
-            raise BadRequest(f"{flag} wants KEY=VALUE, not {text!r}")
+            raise BadRequest(f"{flag} needs KEY=VALUE, not {text!r}")
         found[key.strip()] = value
     return found
 

@@ -95,7 +95,7 @@ def read_stdin(what: str) -> str:
     Raises
     ------
     BadRequest
-        There is none, or it is no text.
+        It does not exist, or it is not text.
     """
     try:
         return _decoded(sys.stdin.buffer.read(), what)

@@ -1,7 +1,7 @@
 """Opening paths without following a link, and telling whether it is still the object that was looked at before.
 
 A path is only a name: between a check and a use somebody may rename a directory and put a link in its place. So what
-is checked is opened once, described by its device and inode, and whoever uses it later opens it by the same rules and
+is checked is opened once and described by its device and inode; later uses open it by the same rules and
 compares. The kernel does it in one call (``openat2``, Linux 5.6); elsewhere the path is walked name by name.
 
 Imported by the supervisor of processes: the standard library's cheap modules only.
@@ -19,7 +19,7 @@ FileId = tuple[int, int]
 """Device and inode of a file or directory."""
 
 O_PATH = getattr(os, "O_PATH", os.O_RDONLY)
-"""Opens the object itself, without rights on its content; where there is no such thing, for reading."""
+"""Opens the object itself, without rights on its content; for reading, where the system lacks that."""
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 _OPENAT2 = 437  # the same number on every architecture

@@ -276,7 +276,7 @@ class Database:
             self._try(connection, _lack_room(writes))
 
     def _try(self, connection: sqlite3.Connection, writes: list[_Work]) -> None:
-        """Store a batch: plainly, else with a savepoint for each, else each in a transaction of its own."""
+        """Store a batch: plainly, else with a savepoint for each, else each in a separate transaction."""
         # Savepoints double the statements of a small write, so they are used only when something went wrong.
         if self._attempt(connection, writes, savepoints=False):
             return

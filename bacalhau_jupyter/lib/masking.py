@@ -1,4 +1,4 @@
-"""Secrets of URLs taken out of text: whatever is shown, logged or kept as an event passes here."""
+"""Removes secrets of URLs from text: everything that is shown, logged or stored as an event passes here."""
 
 from __future__ import annotations
 

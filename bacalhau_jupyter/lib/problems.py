@@ -1,4 +1,4 @@
-"""What the work that goes on in the background could not do, for people to see; and loops that outlive a failure."""
+"""The list of failed background tasks, for users to see; and loops that continue after a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Room on a disk that is kept for the moment when it is full."""
+"""Disk space that is reserved for when the disk is full."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Reserve:
             return False
 
     def free(self) -> int:
-        """Return the free bytes of the disk; 0 when they can't be told."""
+        """Return the free bytes of the disk; 0 when they are unknown."""
         try:
             return self._free(self._path.parent)[1]
         except OSError:
@@ -102,7 +102,7 @@ class Reserve:
                     return False
                 self._fill()
             except OSError as error:
-                _log.debug("no room can be kept in %s: %s", self._path.parent, error)
+                _log.debug("can't reserve disk space in %s: %s", self._path.parent, error)
                 self._path.unlink(missing_ok=True)
                 return False
             self._spent = False
@@ -126,7 +126,7 @@ class Reserve:
                 self._path.unlink()
             except OSError:
                 return False
-        _log.warning("the disk of %s is full: the room kept for that is used now", self._path.parent)
+        _log.warning("the disk of %s is full: using the reserved space", self._path.parent)
         return True
 
 

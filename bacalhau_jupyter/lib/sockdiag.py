@@ -1,4 +1,4 @@
-"""Which OS user holds the other end of a loopback connection, asked from the Linux kernel.
+"""Which OS user owns the other end of a loopback connection, from the Linux kernel.
 
 One exact 4-tuple query over ``NETLINK_SOCK_DIAG`` costs some ten microseconds; parsing ``/proc/net/tcp`` costs
 milliseconds and is the fallback where netlink is not allowed. The answer describes the *peer's* socket, and it
@@ -75,14 +75,14 @@ def endpoint(address: object) -> Endpoint | None:
 
 
 class NetlinkLookup:
-    """Asks the kernel for one connection over a netlink socket of its own.
+    """Asks the kernel for one connection over a new netlink socket.
 
     Not for several threads at once. `close` it when done.
     """
 
     def __init__(self) -> None:
         if sys.platform != "linux":
-            raise LookupUnavailable("only Linux tells who holds a socket")
+            raise LookupUnavailable("only Linux says who owns a socket")
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
         except OSError as error:
@@ -158,7 +158,7 @@ class ProcLookup:
             The tables can't be read.
         """
         if sys.platform != "linux":
-            raise LookupUnavailable("only Linux tells who holds a socket")
+            raise LookupUnavailable("only Linux says who owns a socket")
         found = []
         readable = False
         for name in ("tcp", "tcp6"):

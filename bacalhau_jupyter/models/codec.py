@@ -46,7 +46,7 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
 
 def encode(value: object) -> bytes:
-    """Encode a model (or any plain data) as compact JSON; what is no text in it gets the form of `models.names`."""
+    """Encode a model (or any plain data) as compact JSON; names that are not text get the form of `models.names`."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -75,10 +75,10 @@ def require_text(value: object) -> None:
 
 
 def not_text(what: str, value: str) -> BadRequest:
-    """Return the error for a value that is no text."""
+    """Return the error for a value that is not text."""
     return BadRequest(
-        f"{what} is not text: '{shown(value[:80])}' is no UTF-8",
-        hint="a file with such a name travels all the same when its directory is named",
+        f"{what} is not text: '{shown(value[:80])}' is not UTF-8",
+        hint="name the file's directory instead: a directory may hold such a file",
         component="Codec",
     )
 

@@ -38,7 +38,7 @@ FAILS_JOB = "FailsJob"
 
 
 def _tellable(text: str) -> str:
-    """Replace what no JSON can carry, and what nobody shall read.
+    """Replace values that JSON can't hold, and secrets.
 
     File names may hold bytes that are no UTF-8 (Python makes them surrogates), URLs may hold passwords.
     """

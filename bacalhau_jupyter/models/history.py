@@ -47,7 +47,7 @@ class Event(Wire):
     details: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        # Also what other nodes report: events are shown to whoever may see the job.
+        # Also what other nodes report: events are shown to every user who may see the job.
         if (message := mask_secrets(self.message)) != self.message:
             force_setattr(self, "message", message)
         if (details := {name: mask_secrets(text) for name, text in self.details.items()}) != self.details:

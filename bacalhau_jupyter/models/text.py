@@ -1,6 +1,6 @@
 """Text as text: what others wrote, shown so that it can't pretend to be something else.
 
-Names, labels, reasons and errors come from whoever submits a job or runs a node. A direction mark turns a name
+Names, labels, reasons and errors come from submitters of jobs and from nodes. A direction mark turns a name
 around, an escape sequence rewrites a terminal, a line feed adds a row to a table, a zero-width character makes
 two names look the same. `readable` is what every view shows them through (in the browser: ``src/format/text.ts``).
 """

@@ -1,4 +1,4 @@
-"""The rules a job must keep, all checked at once and told in the official words."""
+"""The rules a job must keep, all checked at once and reported in the official words."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class LocalPaths:
             or len(path) > _PATH_LIMIT
             or any(len(os.fsencode(part)) > _NAME_LIMIT for part in path.split("/"))
         ):
-            raise BadRequest(f"{shown(path[:60])!r} is no path that a file can have", component=_COMPONENT)
+            raise BadRequest(f"{shown(path[:60])!r} is not a possible file path", component=_COMPONENT)
         entries = self._entries(Path(path), allowed) if path else self._roots(allowed)
         entries.sort(key=lambda entry: (entry.kind != "directory", entry.name))
         first = page_start(token)

@@ -37,7 +37,7 @@ class S3Buckets:
         self._enabled = enabled
 
     async def is_offered(self) -> bool:
-        """Whether the node reads buckets and has credentials of its own."""
+        """Whether the node reads buckets and has its own credentials."""
         if not self._enabled() or missing_package():
             return False
         try:
@@ -120,7 +120,7 @@ class IpfsPins:
             if wanted:
                 entries = await self._directory(node, parse_path(wanted, _COMPONENT))
             else:
-                # Whether a pin is a file is told when somebody looks: asking for each would take minutes.
+                # Whether a pin is a file is found out when it is opened: asking for each would take minutes.
                 entries = [
                     DataEntry(name=cid, uri=f"{self.scheme}{cid}", kind="directory")
                     for cid in await node.pins()
@@ -136,7 +136,7 @@ class IpfsPins:
             raise BadRequest(f"{self.scheme}{path} is a file", component=_COMPONENT)
         entries = []
         async for directory, link in node.links([found.cid]):
-            # A name that is none in a path could not be asked for.
+            # A name that is not valid in a path could not be requested.
             if (
                 directory == found.cid
                 and link.kind in ("file", "directory")

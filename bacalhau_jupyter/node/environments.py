@@ -23,7 +23,7 @@ def keeper(engines: Iterable[Any]) -> Environments | None:
 
 
 async def register_own(environments: Environments) -> None:
-    """Register the Python that the node itself runs with; one that can't be shown is no reason not to start."""
+    """Register the Python that the node itself runs with; the node starts also if it can't be shown."""
     try:
         await environments.register(convert(own_python(), PythonDescription, "Python"))
     except BacalhauError as error:

@@ -105,7 +105,7 @@ class Node:
         """Return once an embedded node has nobody to serve and nothing to do."""
         grace_s = self.config["Node.GracePeriod"]
         await self.problems.keep(
-            "looking whether this node is still needed",
+            "checking whether this node is still needed",
             lambda: self.leases.until_superfluous(self.orchestrator.active_jobs, grace_s),
         )
 
@@ -237,7 +237,7 @@ class Node:
         if self._environments is not None:
             # Nobody waits for it: what a kernel needs, it registers itself.
             own = asyncio.create_task(environments.register_own(self._environments), name="own Python")
-            stack.push_async_callback(bounded, "registration of the own Python", lambda: own)
+            stack.push_async_callback(bounded, "registering the node's own Python", lambda: own)
         if not await self.compute.start(JOIN_TIMEOUT_S):
             log.warning("the compute role has not joined yet: %s", self.compute.problem)
 

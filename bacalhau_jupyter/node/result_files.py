@@ -56,7 +56,7 @@ class _Open:
         Raises
         ------
         NotFound
-            There is no such file.
+            The file does not exist.
         """
         sizes = await self.sizes()
         for name in (from_wire(path), path):
@@ -106,7 +106,7 @@ class NodeResultFiles:
             ]
 
     async def size(self, reference: SpecConfig, path: str) -> int:
-        """Return the bytes of one file; raises NotFound where there is no such file."""
+        """Return the bytes of one file; raises NotFound if it does not exist."""
         async with self._opened(reference) as found:
             return (await found.sizes())[await found.named(path)]
 

@@ -122,7 +122,7 @@ def removed(data_dir: Path, execution_id: str) -> NotFound | None:
         return None
     return NotFound(
         f"the results of execution {execution_id} were removed at {found.removed[:19]}Z: {found.reason}",
-        hint="Run the job again, or publish to s3 or ipfs what shall stay.",
+        hint="Run the job again, or publish results that must stay to s3 or ipfs.",
         code="ResultsRemoved",
         component="LocalPublisher",
         status=HTTPStatus.GONE,

@@ -30,7 +30,7 @@ def run_node(
 ) -> int:
     """Run a node until a signal ends it or, embedded, until nobody needs it; return the exit status.
 
-    An embedded node that finds another one running for its repo has nothing to do: that is no failure.
+    An embedded node that finds another one running for its repo has nothing to do: that is not a failure.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _give_back() -> None:
 
 def _on_signal(number: int, ended: asyncio.Event) -> None:
     if ended.is_set():
-        # Asked twice: whoever asks does not want to wait for a graceful end.
+        # Asked twice: the user does not want to wait for a graceful end.
         with contextlib.suppress(ProcessLookupError):
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

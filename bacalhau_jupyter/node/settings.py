@@ -1,4 +1,4 @@
-"""From config keys to what each role is told, and what this version refuses to do."""
+"""From config keys to the settings of each role; refuses what this version does not support."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def node_name(config: Config, repo: Repo, wanted: str = "") -> str:
 
 
 def orchestrator_settings(config: Config, repo: Repo, node_id: str) -> OrchestratorSettings:
-    """Return what the orchestrator is told."""
+    """Return the settings of the orchestrator."""
     return OrchestratorSettings(
         node_id=node_id,
         instance_id=repo.instance_id(),
@@ -94,7 +94,7 @@ def orchestrator_settings(config: Config, repo: Repo, node_id: str) -> Orchestra
 
 
 def compute_settings(config: Config, repo: Repo, node_id: str) -> ComputeSettings:
-    """Return what the compute node is told."""
+    """Return the settings of the compute node."""
     capacity = {
         name: config[f"Compute.AllocatedCapacity.{name}"] for name in ("CPU", "Memory", "Disk", "GPU")
     }
@@ -158,12 +158,12 @@ def s3_presigner(config: Config, clock: Clock) -> S3Presigner | None:
 
 
 def s3_access(config: Config) -> S3Access:
-    """Return which S3 servers get credentials; raises ConfigurationError for a listed one that is none."""
+    """Return which S3 servers get credentials; raises ConfigurationError for a listed address that is not a server."""
     return S3Access.of(config.get)
 
 
 def link_address(config: Config) -> LinkAddress:
-    """Return where links to local results lead; raises ConfigurationError for an address that is none."""
+    """Return where links to local results lead; raises ConfigurationError for an invalid address."""
     return LinkAddress.parse(config[ADDRESS], config[PORT])
 
 

@@ -1,4 +1,4 @@
-"""What this node says its software is."""
+"""The version that this node reports."""
 
 from __future__ import annotations
 

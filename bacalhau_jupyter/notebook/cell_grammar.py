@@ -31,7 +31,7 @@ def cell_options(function: F) -> F:
     """Flags only a cell has."""
     decorators: Sequence[Callable[[F], F]] = (
         click.option(
-            "--in", "ins", multiple=True, metavar="NAME", help="Ship a variable, or pass on a result."
+            "--in", "ins", multiple=True, metavar="NAME", help="Send a variable, or pass on a result."
         ),
         click.option(
             "--out",
@@ -44,7 +44,7 @@ def cell_options(function: F) -> F:
             "--out-as",
             type=click.Choice(["pandas", "polars", "arrow"]),
             default=None,
-            help="What a table of --out becomes (default: what it was in a Python body, else pandas).",
+            help="Library for tables of --out (default: that of the Python body, else pandas).",
         ),
         click.option("--detach", is_flag=True, help="Return the job at once; await it later."),
         click.option(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bacalhau_jupyter.client.tables import Backend
 
 _OWN_PROCESS = ("serve", "demo")
-"""Verbs that are processes of their own: a node inside a kernel would die with it."""
+"""Verbs that are separate processes: a node inside a kernel would die with it."""
 
 
 class BacalhauMagics:
@@ -150,7 +150,7 @@ def _brought(result: JobResult) -> Path:
     try:
         return result.subtree(f"outputs/{HIDDEN}")
     except NotFound:
-        # An empty place: each variable that is missing is told by name.
+        # A placeholder: each missing variable is reported by name.
         return scratch_directory(result)
 
 

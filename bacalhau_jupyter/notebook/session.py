@@ -84,7 +84,7 @@ class NotebookSession:
             job = _late_job(client, future)
             if job is None:
                 raise CellInterrupted(
-                    "the node did not say whether it took the job; %bacalhau job list shows it"
+                    "the node did not say whether it accepted the job; %bacalhau job list shows it"
                 ) from None
             raise CellInterrupted(self._end(job, on_interrupt)) from None
         for warning in answer.warnings or []:
@@ -167,12 +167,12 @@ class NotebookSession:
         """Stop an interrupted job, or leave it; return what became of it, and how to see it again."""
         again = f"%bacalhau attach {job.short_id}"
         if on_interrupt == "detach":
-            return f"job {job.short_id} goes on; {again} shows it"
+            return f"job {job.short_id} continues; {again} shows it"
         try:
             job.stop("interrupted in the notebook")
             state = job.state
         except KeyboardInterrupt:
-            return f"detached while stopping; {again} shows what became of the job"
+            return f"detached while stopping; {again} shows its outcome"
         except BacalhauError as error:
             return f"the job may still run ({error.message}); {again} shows it"
         if status is not None:

@@ -1,7 +1,7 @@
 """The line with the Stop button that stands in for the state line while a cell blocks the kernel.
 
 The kernel's main thread waits in the cell, so a click arrives only where the front end sends comm messages to a
-subshell, a thread of its own (JupyterLab 4.4 and ipykernel 7, or newer). Such a front end opens the subshell as
+subshell, a separate thread (JupyterLab 4.4 and ipykernel 7, or newer). Such a front end opens the subshell as
 soon as it hears of our widget; until that is seen nothing is shown, and elsewhere nothing ever: a dead button is
 worse than none. The widget borrows the display of the state line and gives it back: it leaves no output behind.
 """
@@ -229,7 +229,7 @@ class _Widget:
         self._text.value = html
 
     def progress(self, done: str, total: str) -> None:
-        """Show how far it is; without a total there is no bar."""
+        """Show the progress; without a total, show no bar."""
         known = done.isdigit() and total.isdigit() and int(total) > 0
         self._bar.layout.display = None if known else "none"
         if known:

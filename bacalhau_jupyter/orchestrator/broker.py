@@ -1,4 +1,4 @@
-"""The evaluation broker: which job is looked at next.
+"""The evaluation broker: which job is evaluated next.
 
 At most one evaluation of a job is in flight; what is asked for meanwhile becomes one more afterwards. Kept in memory
 only: at start every job that is not over is evaluated anyway.

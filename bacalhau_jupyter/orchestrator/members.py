@@ -18,7 +18,7 @@ class Member:
     Parameters
     ----------
     state
-        What is told about it.
+        Its description.
     deadline_ns
         Until when (monotonic nanoseconds) it may be silent before it is disconnected or (if it is already) given up.
     lost
@@ -39,7 +39,7 @@ class Member:
 
     @property
     def free(self) -> tuple[float, int, int]:
-        """CPU, memory and GPUs that it told to be free. Disk moves all the time by itself, so it does not count."""
+        """CPU, memory and GPUs that it reported as free. Disk moves all the time by itself, so it does not count."""
         capacity = self.state.info.compute_node_info.available_capacity
         return capacity.cpu, capacity.memory, capacity.gpu
 

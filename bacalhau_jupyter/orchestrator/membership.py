@@ -1,4 +1,4 @@
-"""Who belongs to the cluster and who is heard: handshakes, heartbeats, goodbyes, approval, silence."""
+"""Which nodes belong to the cluster and are connected: handshakes, heartbeats, goodbyes, approval, silence."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Nodes:
             self._members[state.info.node_id] = Member(away, deadline)
         self._views = None
         self._timer = asyncio.create_task(
-            self._problems.keep("looking for nodes that went silent", self._watch), name="node time-outs"
+            self._problems.keep("looking for silent nodes", self._watch), name="node time-outs"
         )
 
     async def stop(self) -> None:
@@ -359,7 +359,7 @@ class Nodes:
 
     def _forgive(self) -> None:
         """It was us who did not listen (a stopped process): everybody gets the time to be heard."""
-        _log.warning("this process stood still; nodes get time to be heard again")
+        _log.warning("this process was suspended; nodes get time to send a heartbeat")
         for member in self._members.values():
             if not member.lost:
                 member.deadline_ns = max(member.deadline_ns, self._deadline())

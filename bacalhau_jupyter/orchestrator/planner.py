@@ -2,7 +2,7 @@
 
 The database runs one transaction at a time, so nothing changes between the look and the decision: two jobs can't be
 given the same capacity, and a plan never meets a job in another state than it was made for. The revision is
-checked all the same, so that a broken caller is told rather than obeyed.
+checked all the same, so that a broken caller gets an error.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def _publisher(transaction: Transaction, execution: Execution) -> SpecConfig:
 def _foreign(before: Execution, published: SpecConfig | None, publisher: Callable[[], SpecConfig]) -> str:
     """Say why a published reference is not this execution's own; empty when it is, or nobody signs for it here.
 
-    Links to what such references name are signed here, for whoever may read this job: a node must not be able to
+    Links to these references are signed here, for every caller who may read this job: a node must not be able to
     point to the results of another one.
     """
     if published is None:
@@ -76,7 +76,11 @@ def _foreign(before: Execution, published: SpecConfig | None, publisher: Callabl
         own_place = is_own_publication(
             publisher(), published, job_id=before.job_id, execution_id=before.id, node_id=before.node_id
         )
-        return "" if own_place else "the node reported a result in S3 elsewhere than its job's publisher says"
+        return (
+            ""
+            if own_place
+            else "the node reported a result in S3 at another place than its job's publisher names"
+        )
     own = {"executionid": before.id}
     if published.is_type("s3managed"):
         own["jobid"] = before.job_id
@@ -103,7 +107,7 @@ def _bid(before: Execution, message: BidResult, now: int) -> tuple[Execution | N
 
 
 def _run(before: Execution, message: RunResult, now: int) -> tuple[Execution | None, Event | None]:
-    # A node that restarted may report the end of what it was never told to start: the work is done all the same.
+    # A restarted node may report the end of an execution that it was not asked to start: the work is done.
     if before.is_terminal:
         return None, None
     done = Event(message="Completed successfully", topic=Topic.EXECUTION, timestamp=rfc3339(now))

@@ -132,7 +132,7 @@ class Orchestrator:
         for job_id, priority in active:
             self._broker.enqueue(job_id, priority)
         self._running = True
-        self._spawn(self.problems.keep("taking up jobs to evaluate", self._evaluate_all), "evaluations")
+        self._spawn(self.problems.keep("loading jobs to evaluate", self._evaluate_all), "evaluations")
         await self._transport.serve(self._nodes.control, self._message)
 
     async def close(self) -> None:
@@ -292,7 +292,7 @@ class Orchestrator:
             if self._waiting.free(execution_id for execution_id, _ in changes.freed):
                 self._walk_soon()
         except Exception:
-            _log.exception("a commit could not be told to everybody")
+            _log.exception("a commit could not be announced to all listeners")
 
     async def _evaluate_all(self) -> None:
         slots = asyncio.Semaphore(self._settings.workers)

@@ -20,8 +20,8 @@ class OrchestratorSettings:
     manual_approval
         Whether a new compute node waits for `approve` before it gets jobs.
     disconnect_timeout
-        A node silent for so long is disconnected, and its executions are lost. A node that said goodbye, or that was
-        connected when this orchestrator stopped, has so long to come back before its executions are lost.
+        A node that is silent for this long is disconnected, and its executions are lost. A node that said goodbye, or
+        that was connected when this orchestrator stopped, has the same time to come back.
     execution_grace
         How much longer than its ExecutionTimeout an execution may take before the orchestrator ends it; the node is
         expected to end it first.

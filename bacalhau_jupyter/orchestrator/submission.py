@@ -1,4 +1,4 @@
-"""What people do to jobs: submit, update, run again, stop, compare. Pure but for the transaction they are given."""
+"""What users do to jobs: submit, update, run again, stop, compare. Pure, except for the given transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs that wait for capacity, and which of them to look at again when some is freed.
+"""Jobs that wait for capacity, and which of them to evaluate again when some is freed.
 
 This is a hint kept in memory: whether a job really fits is decided by its evaluation, on what is stored.
 """
@@ -88,7 +88,7 @@ class Waiting:
         return freed
 
     def again(self) -> None:
-        """Something changed for the better: jobs that were woken in vain may be woken again."""
+        """Something changed for the better: jobs that were woken without effect may be woken again."""
         self._tried.clear()
 
     def worth_a_walk(self, job_id: str, capacity: Mapping[str, Resources]) -> bool:

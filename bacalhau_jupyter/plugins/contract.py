@@ -1,4 +1,4 @@
-"""What engines, sources and publishers answer and are given: availability, bids, mounts, progress."""
+"""Inputs and answers of engines, sources and publishers: availability, bids, mounts, progress."""
 
 from __future__ import annotations
 

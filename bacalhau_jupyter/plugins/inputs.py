@@ -21,7 +21,7 @@ def open_input(mount: InputMount, component: str, flags: int = beneath.O_PATH) -
     Parameters
     ----------
     component
-        Who is told in the error.
+        Component named in the error.
 
     Raises
     ------

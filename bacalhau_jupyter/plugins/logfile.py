@@ -1,4 +1,4 @@
-"""The one log path: a file per execution with timestamped frames of stdout and stderr.
+"""The log file of an execution with timestamped frames of stdout and stderr.
 
 Frame: 1 byte stream (1 stdout, 2 stderr, 4 end), 8 bytes Unix nanoseconds, 4 bytes length, then the bytes;
 big endian. The end frame has length 0 and says that nothing will follow. A frame is written with one

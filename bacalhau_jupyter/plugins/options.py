@@ -11,7 +11,7 @@ from bacalhau_jupyter.lib.clock import Clock, SystemClock
 
 
 class UploadLinks(Protocol):
-    """Where a publisher without credentials of its own may upload to; the orchestrator signs."""
+    """Where a publisher without its own credentials may upload to; the orchestrator signs."""
 
     async def problem(self) -> str:
         """Say, in one sentence, why the orchestrator signs nothing; empty when it does, or nobody can tell yet."""
@@ -51,7 +51,7 @@ class PluginOptions:
     hidden
         Paths no job may ever see (repo directory, keys).
     upload_links
-        The orchestrator's managed bucket; None where there is no asking for it.
+        The orchestrator's managed bucket; None where it can't be requested.
     writable
         Whether the configuration lets jobs write at a real path of this host.
     stored

@@ -28,7 +28,7 @@ class PublishRequest:
     prefixes
         Directories of the job's below which it saw inputs and results, too.
     left_out
-        Gets what is not published, for the result's story; filled by whoever walks with `gathering`.
+        Gets what is not published, for the result's history; filled by the walk of `gathering`.
     """
 
     execution: Execution

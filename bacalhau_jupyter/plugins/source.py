@@ -76,7 +76,7 @@ class IdentifyingSource(Protocol):
     async def identity(self, execution: Execution, input_source: InputSource) -> str | None:
         """Name the bytes that `Source.fetch` would bring now, or None when they can't be named.
 
-        Two inputs with the same identity hold the same bytes in the same layout, whoever asks and whenever: it is
+        Two inputs with the same identity always hold the same bytes in the same layout: it is
         made of checksums, versions, ETags or CIDs with their names, and of the source's type, never of a
         place alone. What differs by credentials belongs into it. Fetching goes on to be right when the bytes change
         meanwhile: a source that notices says in `InputMount.identity` what it brought instead.
@@ -84,7 +84,7 @@ class IdentifyingSource(Protocol):
         Raises
         ------
         BacalhauError
-            It can't be told; the fetch is tried all the same.
+            It is unknown; the fetch is tried all the same.
         """
         ...
 
@@ -102,7 +102,7 @@ class LocatingSource(Protocol):
         Raises
         ------
         BacalhauError
-            It can't be told.
+            It is unknown.
         """
         ...
 

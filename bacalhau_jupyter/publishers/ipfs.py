@@ -30,7 +30,7 @@ class IpfsPublisher:
         self._configured = ConfiguredIpfsNode(options.settings, _ENDPOINT, _COMPONENT)
 
     async def probe(self) -> Availability:
-        """Ask the configured node who it is; without one there is no such publisher."""
+        """Ask the configured node for its identity; without a node the publisher is off."""
         return await self._configured.probe()
 
     async def bid(self, execution: Execution, spec: SpecConfig) -> Bid:

@@ -183,7 +183,7 @@ class LocalPublisher:
             self._discard(directory, chosen, reason, now_ns)
 
     def _discard(self, directory: Path, chosen: list[Kept], reason: str, now_ns: int) -> None:
-        # Told first: a result that vanished without a word is worse than one that is told to be gone.
+        # Recorded first: a result that vanishes without a record is worse than one that is reported too early.
         if chosen:
             gone = [Removal(each.execution_id, rfc3339(now_ns), reason, each.size) for each in chosen]
             removals.note(directory, gone)

@@ -1,4 +1,4 @@
-"""What was removed of the local results, and why: a short list beside them. Functions here block."""
+"""A list of removed local results and the reasons, in a file beside them. Functions here block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which local results have to go: by age, and by how much disk they take together. No I/O."""
+"""Which local results to remove: by age, and by their total size. No I/O."""
 
 from __future__ import annotations
 

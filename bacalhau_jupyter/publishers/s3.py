@@ -90,7 +90,7 @@ class S3Publisher:
     async def publish(self, request: PublishRequest) -> SpecConfig:
         job = request.execution.job
         if job is None or not job.tasks:
-            raise BadRequest(f"execution {request.execution.id} came without its job", component=COMPONENT)
+            raise BadRequest(f"execution {request.execution.id} has no job", component=COMPONENT)
         target = parse_target(job.task.publisher)
         now = datetime.datetime.fromtimestamp(self._clock.now_ns() / SECOND).astimezone()
         key = published_key(

@@ -52,7 +52,7 @@ class BacalhauApp(ExtensionApp):
     _tasks: asyncio.Task[None] | None = None
 
     def initialize_settings(self) -> None:
-        """Find or start the node before any kernel can start; a failure is told, and tried again on demand."""
+        """Find or start the node before any kernel can start; a failure is logged, and tried again on demand."""
         repo = Repo.locate(self.data_dir or None)
         self._inheritance = Inheritance(repo)
         options = [f"--config=Node.GracePeriod={self.grace_period}"] if self.grace_period else []

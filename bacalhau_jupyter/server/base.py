@@ -91,10 +91,10 @@ class GatewayMixin(JupyterHandler):
         BadRequest, NotFound
             The path may not pass.
         """
-        # The raw path: what the router hands over is decoded, and then can't be told apart any more.
+        # The raw path: the router's path is decoded, so different paths look the same.
         raw = self.request.path
         if not raw.startswith(self.prefix + "/"):
-            raise NotFound("this path does not lie under the gateway", component="Gateway")
+            raise NotFound("this path is not below the gateway", component="Gateway")
         return paths.parse(raw[len(self.prefix) :], self.request.query)
 
     async def authorize(self, action: str) -> None:
@@ -103,7 +103,7 @@ class GatewayMixin(JupyterHandler):
         Raises
         ------
         Forbidden
-            There is no user, or the user may not do this.
+            No user is logged in, or the user may not do this.
         """
         user = self.current_user
         if user is None or not await ensure_async(

@@ -101,7 +101,7 @@ class NotebookCollector:
         Raises
         ------
         IOFailure
-            There is no repo directory to be had.
+            No repo directory can be found or created.
         """
         if self._client is None:
             self._client = ClusterClient(self._connection, self._repo)
@@ -179,7 +179,7 @@ class NotebookCollector:
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                log.warning("bacalhau: the copy of %s is still to come: %s", awaited.path, error)
+                log.warning("bacalhau: the copy of %s is not available yet: %s", awaited.path, error)
                 await asyncio.sleep(next(delays))
                 continue
             await asyncio.to_thread(self._forget, awaited)
@@ -223,5 +223,5 @@ class NotebookCollector:
             there = await ensure_async(self._contents.get(path, type="notebook", content=True))
             return bool(there["content"]["metadata"].get("bacalhau", {}).get("job_id") == job)
         except Exception:
-            # Somebody's file that is no notebook: it stays, and the copy takes the next name.
+            # A user's file that is not a notebook: it stays, and the copy takes the next name.
             return False

@@ -1,4 +1,4 @@
-"""The connected cluster: found once, looked up again when it is lost, started when it is ours and not there."""
+"""The connected cluster: found once, looked up again when it is lost, started if it is ours and not running."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ClusterConnection:
         self._find = find
         self._found = found
         self._clock = clock or SystemClock()
-        # One attempt at a time; the state has a lock of its own, because an event loop must never wait for the first.
+        # One attempt at a time; the state has its own lock, because an event loop must never wait for the first.
         self._attempts = threading.Lock()
         self._state = threading.Lock()
         self._attempt: asyncio.Future[Endpoint] | None = None
@@ -154,7 +154,7 @@ class ClusterConnection:
 
 
 def _in_thread(work: Callable[[], Endpoint]) -> asyncio.Future[Endpoint]:
-    """Run blocking work in a thread of its own: the interpreter waits for a pool's threads before it ends."""
+    """Run blocking work in its own thread: the interpreter waits for a pool's threads before it ends."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Endpoint] = loop.create_future()
     # Those who asked may have gone by the time it fails.

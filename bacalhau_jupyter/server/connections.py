@@ -123,7 +123,7 @@ class ConnectionTestHandler(_ConnectionsBase):
     @web.authenticated
     @authorized
     async def post(self) -> None:
-        """Ask a cluster for its version and a list of nodes; what is missing is told in one sentence."""
+        """Ask a cluster for its version and a list of nodes; report what is missing in one sentence."""
         try:
             wanted = self.body(SavedConnection)
             endpoint = await asyncio.to_thread(_endpoint, self.store, wanted)
@@ -239,7 +239,7 @@ def _url(endpoint: str) -> str:
     try:
         return endpoint_url(endpoint.strip())
     except ConfigurationError as error:
-        # What a person typed is no fault of this server's configuration.
+        # A user's typing error is not a fault of this server's configuration.
         raise BadRequest(error.message, component="Connections") from error
 
 

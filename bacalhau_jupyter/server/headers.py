@@ -58,7 +58,7 @@ def from_cluster(cluster: Mapping[str, str], download: str = "") -> Iterator[tup
     cluster
         Headers of the answer; names in any case.
     download
-        Name of the file that the answer is; empty when it is no file.
+        Name of the file that the answer is; empty when it is not a file.
     """
     for name in FROM_CLUSTER:
         # An archive is what it is: a browser that unpacks it in flight saves something else.

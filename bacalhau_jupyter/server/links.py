@@ -22,7 +22,7 @@ def lead_through_gateway(body: bytes, cluster_url: str, prefix: str) -> bytes:
     Parameters
     ----------
     body
-        The answer's JSON; what is no such answer comes back unchanged.
+        The answer's JSON; other answers come back unchanged.
     cluster_url
         The cluster as the gateway addresses it, such as ``http://127.0.0.1:1234``.
     prefix

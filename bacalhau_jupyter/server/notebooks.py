@@ -193,12 +193,12 @@ def read_order(body: bytes) -> Order:
 
 def _reference(item: object) -> InputSource:
     if not isinstance(item, str):
-        raise BadRequest("inputs is not a list of texts", component="Gateway")
+        raise BadRequest("inputs is not a list of strings", component="Gateway")
     return parse_reference(item)
 
 
 def check_path(path: str) -> None:
-    """Refuse what is no plain path to a notebook below the server's root; raises as `read_order` does."""
+    """Refuse anything but a plain path to a notebook below the server's root; raises as `read_order` does."""
     parts = path.split("/")
     plain = path.isprintable() and "\\" not in path and not any(part in ("", ".", "..") for part in parts)
     if not plain or not path.endswith(".ipynb"):

@@ -79,7 +79,7 @@ async def _node_version(gateway: Gateway) -> str:
 
 
 async def _check_credential(gateway: Gateway) -> None:
-    """Ask for something that not everybody gets: a version is told to anybody."""
+    """Make a request that needs a credential: the version is public."""
     endpoint = gateway.upstream.connection.current
     if endpoint is None or endpoint.embedded:
         return

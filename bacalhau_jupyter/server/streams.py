@@ -51,7 +51,7 @@ class GatewayStreamHandler(WebSocketMixin, WebSocketHandler, GatewayMixin):
             target = self.target()
             await self.authorize("read")
             if not target.is_stream:
-                raise BadRequest("the gateway passes no such stream", component="Gateway")
+                raise BadRequest("the gateway does not pass this stream", component="Gateway")
             if self.request.headers.get("Upgrade", "").lower() != "websocket":
                 raise BadRequest(f"{target.path} is a websocket", component="Gateway")
         except BacalhauError as error:
@@ -91,8 +91,8 @@ class GatewayStreamHandler(WebSocketMixin, WebSocketHandler, GatewayMixin):
         except BacalhauError as error:
             code, reason = TRY_AGAIN_LATER if error.retryable else INTERNAL_ERROR, error.message
         except asyncio.CancelledError:
-            # The browser has gone, or Jupyter shuts down; then it is told so.
-            self.close(GOING_AWAY, "the gateway goes down")
+            # The browser has gone, or Jupyter shuts down; then tell it so.
+            self.close(GOING_AWAY, "the gateway is shutting down")
             raise
         except Exception:
             log.exception("a stream failed")

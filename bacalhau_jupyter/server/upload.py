@@ -1,4 +1,4 @@
-"""A request body on its way through: never more than a few chunks of it are here."""
+"""A request body that passes the gateway: only a few chunks are in memory."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Times in the layouts of Go (``2006-01-02``), as far as partitions by date need them.
 
-A layout writes the reference time, Monday 2 January 2006 15:04:05, the way times shall look. Results must be those
+A layout writes the reference time, Monday 2 January 2006 15:04:05, in the wanted form. Results must be those
 of Go's `time.Parse` and `Time.Format` to the byte: they decide which execution gets which object.
 """
 

@@ -87,7 +87,7 @@ class InlineSource:
             return path
         try:
             path.write_bytes(content.data)
-            # A data URL carries no permissions, and a script shall run by its first line. Whatever user the job
+            # A data URL carries no permissions, and a script must run by its first line. Whatever user the job
             # runs as may read it; the directory around it keeps others of this host out.
             path.chmod(0o755)
         except OSError as error:

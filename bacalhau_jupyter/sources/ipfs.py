@@ -1,7 +1,7 @@
 """Source ``ipfs``: a file or directory by its CID, or a part of one (``CID/sub/path``), through an IPFS node's RPC API.
 
-A directory appears at the target, a file *is* the target, as on official nodes. Each execution gets files of its own;
-what two inputs may share is told by `IpfsSource.identity`.
+A directory appears at the target, a file *is* the target, as on official nodes. Each execution gets its own files;
+`IpfsSource.identity` says what two inputs may share.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class IpfsSource:
         self._configured = ConfiguredIpfsNode(options.settings, _ENDPOINT, _COMPONENT)
 
     async def probe(self) -> Availability:
-        """Ask the configured node who it is; without one there is no such source."""
+        """Ask the configured node for its identity; without a node the source is off."""
         try:
             self._limits()
         except ConfigurationError as error:

@@ -120,7 +120,7 @@ class LocalDirectorySource:
             raise IOFailure(
                 f"this node can't follow the local path {wanted.path}: {error}", component=_COMPONENT
             ) from error
-        # Whether a path exists, and where its links lead, is told only to those who may see it.
+        # Only jobs that may see a path learn whether it exists, and where its links lead.
         self._check_hidden(path, wanted.path)
         _check_allowed(path, wanted, allowed)
         _check_movable(execution, path, allowed)
@@ -247,7 +247,7 @@ def _guarded(path: Path, doing: str, work: Callable[[], int]) -> int:
         raise
     except beneath.Changed as error:
         raise IOFailure(
-            f"this node can't {doing} {path}: something was put in its place while it was looked at",
+            f"this node can't {doing} {path}: it was replaced while it was checked",
             component=_COMPONENT,
         ) from error
     except PermissionError as error:

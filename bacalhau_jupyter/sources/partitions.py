@@ -228,7 +228,7 @@ def _text(params: Mapping[str, Any], key: str, name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise BadRequest(f"Partition.{name} is not a text: {value!r}", component=COMPONENT)
+        raise BadRequest(f"Partition.{name} is not text: {value!r}", component=COMPONENT)
     return value
 
 

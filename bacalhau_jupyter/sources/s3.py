@@ -156,7 +156,7 @@ class S3Source:
             except BacalhauError as error:
                 if error.details.get("ErrorCode") not in CHANGED:
                     raise
-                # Something changed since the bid: that is no reason to fail, if it holds still now.
+                # Something changed since the bid: fail only if it changes again.
                 remove_tree(directory)
         return self._download(request, wanted, self._find(request.execution, wanted, stop), directory, stop)
 

@@ -16,7 +16,7 @@ __all__ = ["sockets", "transport"]
 
 READER = Principal("reader")
 READ_KEY = {"Authorization": "Bearer reader"}
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who holds a socket")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who owns a socket")
 
 
 class WithReader(Access):

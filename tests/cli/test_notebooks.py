@@ -120,7 +120,7 @@ def test_an_image_without_nbclient_says_what_it_lacks(shell: Any, python_image: 
     [
         (["missing.ipynb"], "missing.ipynb can't be read"),
         (["broken.ipynb"], "broken.ipynb is not a notebook"),
-        (["a.ipynb", "-p", "x"], "wants NAME=VALUE"),
+        (["a.ipynb", "-p", "x"], "needs NAME=VALUE"),
         (["a.ipynb", "-p", "a b=1"], "is not a variable name"),
         (["a.ipynb", "--kernel", "nope"], "no kernel 'nope'"),
         (["a.ipynb", "--gpu", "1"], "containers only"),

@@ -26,7 +26,7 @@ async def test_housekeeping_goes_on_after_a_round_that_failed_and_the_node_says_
     async with asyncio.timeout(20):
         await enough.wait()
     told = node.info().compute_node_info.problems
-    assert told == {"tidying the input cache": "RecursionError: maximum recursion depth exceeded"}
+    assert told == {"cleaning up the input cache": "RecursionError: maximum recursion depth exceeded"}
     (problem,) = node.problems.every()
     assert problem.count >= 2
     monkeypatch.undo()

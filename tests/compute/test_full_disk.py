@@ -90,7 +90,7 @@ async def test_a_node_whose_disk_stays_full_refuses_with_the_reason_and_says_so(
     assert isinstance(end, BidResult)
     assert not end.accepted
     assert any("the disk of this node is full" in event.message for event in end.events or [])
-    assert "keeping room on the disk" in node.node.info().compute_node_info.problems
+    assert "reserving disk space" in node.node.info().compute_node_info.problems
     (tmp_path / "disk" / "filling").unlink()
     end = await end_of(node, "echo again")
     assert isinstance(end, RunResult), [event.message for event in end.events or []]

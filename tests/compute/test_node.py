@@ -436,7 +436,7 @@ async def test_what_a_plugin_returns_and_nobody_can_store_fails_the_execution(
     answer = await node.peer.run(make_execution(make_task(publisher=STUB)))
     assert isinstance(answer, ComputeError)
     assert answer.events is not None
-    assert answer.events[0].message == "the node could not record how the execution went on: TypeError"
+    assert answer.events[0].message == "the node could not record the progress of the execution: TypeError"
     await node.idle()
     assert node.free() == node.node.capacity.limit
 
@@ -484,7 +484,7 @@ async def test_an_offer_without_a_task_fails_with_a_sentence(node: Bench) -> Non
     answer = await node.peer.next()
     assert isinstance(answer, ComputeError)
     assert answer.events is not None
-    assert answer.events[0].message == f"execution {execution.id} came without a job or task"
+    assert answer.events[0].message == f"execution {execution.id} has no job or task"
 
 
 @pytest.mark.root

@@ -23,7 +23,7 @@ from tests.services.node import ServedNode, interpreter_for
 from tests.services.node_fixtures import NodeFactory
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who holds a socket"),
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who owns a socket"),
     needs_root,
 ]
 

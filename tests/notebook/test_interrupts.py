@@ -71,7 +71,7 @@ def test_a_cell_told_to_detach_leaves_its_job_running(kernel: Kernel) -> None:
         on_output=once(kernel, lambda ran: "started" in ran.stdout),
     )
     job = job_in(ran.traceback)
-    assert "goes on" in ran.traceback
+    assert "continues" in ran.traceback
     assert state_of(kernel, job) == "Running"
     short_and_clean(kernel, ran)
     kernel.run(f"%bacalhau job stop {job}")

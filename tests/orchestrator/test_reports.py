@@ -161,4 +161,4 @@ def test_a_result_in_a_bucket_lies_where_the_jobs_publisher_says(
     after = world.executions(job_id)[0]
     assert after.published_result == (reference if kept else SpecConfig())
     if not kept:
-        assert "elsewhere than its job's publisher says" in after.compute_state.message
+        assert "at another place than its job's publisher names" in after.compute_state.message

@@ -133,7 +133,7 @@ def test_without_a_node_ipfs_is_not_listed_and_a_wrong_endpoint_is_refused(
     node = node_factory()
     listed = call(node, "GET", "/api/v1/orchestrator/nodes")["Nodes"][0]["Info"]["ComputeNodeInfo"]
     assert "ipfs" not in [*listed["StorageSources"], *listed["Publishers"]]
-    with pytest.raises(AssertionError, match="is no multiaddress of an RPC API: it does not start with /"):
+    with pytest.raises(AssertionError, match="is not a multiaddress of an RPC API: it does not start with /"):
         start_node(tmp_path / "wrong", "--ipfs-connect", "http://127.0.0.1:5001")
 
 

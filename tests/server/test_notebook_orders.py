@@ -111,7 +111,7 @@ def test_addresses_are_taken() -> None:
 
 @pytest.mark.parametrize("item", [7, None, {"Source": {"Type": "inline"}}, ["https://x/"]])
 def test_an_input_that_is_no_text_is_refused(item: Any) -> None:
-    with pytest.raises(BadRequest, match="list of texts"):
+    with pytest.raises(BadRequest, match="list of strings"):
         read_order(order_of(item))
 
 

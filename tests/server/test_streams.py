@@ -180,7 +180,7 @@ async def test_open_streams_end_when_jupyter_stops(jupyter: Jupyter, cluster: Cl
         await socket.receive_str()
         async with asyncio.timeout(3):
             await jupyter.extension.stop_extension()
-        assert await closing(socket) == (1001, "the gateway goes down")
+        assert await closing(socket) == (1001, "the gateway is shutting down")
 
 
 async def test_the_browser_is_pinged(

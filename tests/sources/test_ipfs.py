@@ -102,7 +102,7 @@ async def test_a_bad_cid_gets_no_bid_and_a_missing_one_is_given_up_in_time(
 ) -> None:
     plugin = source(tmp_path, kubo.endpoint, ReadTimeout=0.5)
     bad = await plugin.bid(Execution(), wanted("Qmnonsense"))
-    assert bad.reason == "this node can't bring an input: 'Qmnonsense' is no CID"
+    assert bad.reason == "this node can't bring an input: 'Qmnonsense' is not a CID"
     assert (await plugin.bid(Execution(), wanted(MISSING))).accepted
     async with asyncio.timeout(20):
         with pytest.raises(TimedOut) as caught:

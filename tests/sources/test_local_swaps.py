@@ -56,7 +56,7 @@ async def test_a_path_that_is_swapped_after_the_list_was_read_is_not_opened(
 
     monkeypatch.setattr(module, "_check_allowed", late)
     local, wanted = make(root, "ROOT/a/**"), source(f"{root}/a/b")
-    with pytest.raises(IOFailure, match="something was put in its place while it was looked at"):
+    with pytest.raises(IOFailure, match="it was replaced while it was checked"):
         await local.fetch(FetchRequest(Execution(), wanted, root))
     # Control: following the path finds the other directory.
     assert at(Path(os.path.realpath(root / "a/b"))) == at(root / "secret")
@@ -75,7 +75,7 @@ async def test_nothing_is_created_behind_a_link_that_was_just_put_there(
     monkeypatch.setattr(module, "_check_creation", late)
     local = make(root, "ROOT/a/**:rw")
     wanted = source(f"{root}/a/b/new/x", ReadWrite=True, CreateAs=kind)
-    with pytest.raises(IOFailure, match="something was put in its place"):
+    with pytest.raises(IOFailure, match="it was replaced while it was checked"):
         await local.fetch(FetchRequest(Execution(), wanted, root))
     assert [path.name for path in (root / "secret").iterdir()] == ["key"]
     # Control: made by its path, it lands behind the link.

@@ -120,7 +120,7 @@ def test_without_partitioning_everybody_gets_everything(key: str, total: int) ->
         ({"Type": "substring", "StartIndex": True, "EndIndex": 2}, "StartIndex is not a whole number"),
         ({"Type": "date"}, "DateFormat is empty"),
         ({"Type": "date", "DateFormat": "12"}, "can't be read back"),
-        ({"Type": "regex", "Pattern": 7}, "Partition.Pattern is not a text"),
+        ({"Type": "regex", "Pattern": 7}, "Partition.Pattern is not text"),
     ],
 )
 def test_a_wrong_partition_is_refused_with_its_member(partition: Any, reason: str) -> None:

@@ -189,7 +189,7 @@ class Executions:
     def _stored(self, task: asyncio.Task[bool]) -> None:
         self._transitions.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever waited has it; if nobody did, the sender sends again
+            task.exception()  # a waiting caller has it; without one, the sender sends again
 
     async def _admit(self, execution: Execution, direct: bool) -> bool:
         if execution.id in self._admitting or execution.id in self._actors:
@@ -282,12 +282,12 @@ class Executions:
         if activity is not None:
             await asyncio.wait([activity], timeout=self._settings.cancel_timeout)
             if activity.cancel():
-                _log.warning("execution %s does not end; it is given up", actor.record.id)
+                _log.warning("execution %s does not end; the node stops waiting for it", actor.record.id)
 
     async def _clean(self, actor: _Actor) -> None:
         record = actor.record
         if actor.halting is not None:
-            # The engine is told one thing at a time about an execution.
+            # The engine gets one instruction at a time for an execution.
             await asyncio.wait([actor.halting], timeout=self._settings.cancel_timeout)
         with contextlib.suppress(DatabaseError):
             if await self._runner.clean(record):

@@ -223,7 +223,7 @@ def _faulted(record: ExecutionRecord, event: Faulted, now_ns: int) -> Step:
         return _conclude(record, now_ns)
     fault = event.fault
     if record.phase is Phase.PUBLISHING:
-        # The work is done: running it again is no way to publish it.
+        # The work is done: running it again would not publish it.
         fault = msgspec.structs.replace(fault, details={**fault.details, FAILS_JOB: "true"})
     return _fail(_with(record, fault=fault), now_ns)
 

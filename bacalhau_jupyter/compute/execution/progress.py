@@ -1,4 +1,4 @@
-"""Progress of executions: in memory only, told to whoever listens, never more often than eyes can follow."""
+"""Progress of executions: in memory only, sent to listeners, never more often than eyes can follow."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class _Part:
 
 
 class SharedProgress:
-    """Adds up things that are done at the same time: what is told is their sum, not whichever reported last.
+    """Adds up concurrent work: listeners get the sum, not the last report.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class SharedProgress:
         self._report = report
         self._phase = phase
         self._parts = [_Part() for _ in range(count)]
-        # Parts report from threads of their own; under the lock a sum is never overtaken by an older one.
+        # Parts report from their own threads; the lock keeps an older sum from overtaking a newer one.
         self._lock = threading.Lock()
         self.cached = 0
 

@@ -1,4 +1,4 @@
-"""Publishing what a task left: tried again where trouble may pass, and kept on the node where it does not."""
+"""Publishing a task's results: temporary errors are retried, after a lasting one the results stay on the node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a compute node knows of one execution: plain, storable data."""
+"""What a compute node stores about one execution: plain data."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class ExecutionRecord(Wire):
     held
         Resources reserved; ``reserved`` says whether they still are.
     notes
-        What is told to history before the event that ends it (how much was fetched, and from where).
+        Detail for the history before the final event (how much was fetched, and from where).
     left_out
         What the task left behind and that is not in its published results, a line each.
     accepted_ns

@@ -1,4 +1,4 @@
-"""Removing the directories of executions that are over, whoever their files belong to."""
+"""Removing the directories of finished executions, also with files of other users."""
 
 from __future__ import annotations
 

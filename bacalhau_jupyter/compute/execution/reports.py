@@ -1,4 +1,4 @@
-"""What the orchestrator is told about an execution, in the wire's words."""
+"""Reports about an execution to the orchestrator, in the wire's words."""
 
 from __future__ import annotations
 

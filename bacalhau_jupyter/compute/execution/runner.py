@@ -125,7 +125,7 @@ class Runner:
 
     def unrecordable(self, error: Exception) -> Faulted:
         """Return the event that takes the place of one that could not be recorded."""
-        words = f"the node could not record how the execution went on: {type(error).__name__}"
+        words = f"the node could not record the progress of the execution: {type(error).__name__}"
         return Faulted(
             Fault.of(BacalhauError(words, component="Compute", fails_execution=True), Topic.EXECUTION)
         )
@@ -196,7 +196,9 @@ class Runner:
                 async with asyncio.timeout(self._settings.cancel_timeout):
                     await self._engine(record).clean(record.id)
             except Exception as error:
-                _log.warning("the engine's rest of execution %s could not be removed: %s", record.id, error)
+                _log.warning(
+                    "the engine's remains of execution %s could not be removed: %s", record.id, error
+                )
         if await asyncio.to_thread(self._reserve.lacks_room):
             # Nothing of what failed can be kept to be looked at.
             await self._give_way(record)
@@ -227,7 +229,7 @@ class Runner:
         log = self._places.log(record.id)
         ended = Ended(outcome, await asyncio.to_thread(read_output, log, outcome.exit_code, error))
         if outcome.error is not None and await asyncio.to_thread(self._reserve.lacks_room):
-            # Before anybody hears of it: whoever comes next needs the room.
+            # Before the report: the next execution needs the space.
             await self._give_way(record)
         return ended
 
@@ -266,7 +268,7 @@ class Runner:
             execution=record.execution,
             node_id=self._settings.node_id,
             env=env,
-            # What was reserved for the inputs is no limit on what the job may write.
+            # The reservation for inputs does not limit what the job may write.
             resources=msgspec.structs.replace(record.held, disk=resources_of(task.resources).disk),
             inputs=[item.mount() for item in record.inputs],
             outputs=[OutputMount(item.name, results / item.name, item.path) for item in task.result_paths],
@@ -287,7 +289,7 @@ class Runner:
 
 def _job(record: ExecutionRecord) -> Job:
     if record.execution.job is None:
-        raise EngineError(f"execution {record.id} came without its job", component="Compute")
+        raise EngineError(f"execution {record.id} has no job", component="Compute")
     return record.execution.job
 
 

@@ -1,4 +1,4 @@
-"""The environment a task is given."""
+"""The environment variables of a task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bid decisions by others: a command or a URL that is shown the job."""
+"""Bid decisions by a command or a URL that gets the job."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def _ask_url(url: str, data: bytes) -> str:
             status = response.status
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise EngineError(
-            f"the job selection probe could not be asked: {error}", component="ProbeHTTP"
+            f"the job selection probe could not be reached: {error}", component="ProbeHTTP"
         ) from error
     if status >= 400:
         return f"this node does not accept the job: its probe answered HTTP {status}"
@@ -107,5 +107,5 @@ async def _ask_url(url: str, data: bytes) -> str:
     return (
         ""
         if answer.should_bid
-        else f"this node does not accept the job: {answer.reason or 'its probe said no'}"
+        else f"this node does not accept the job: {answer.reason or 'its probe rejected the job'}"
     )

@@ -1,6 +1,6 @@
 """The content cache: inputs with the same identity are fetched once and shared between executions.
 
-An execution never gets the cache's own path: it gets a tree of its own whose files are hard links to the entry's. So
+An execution never gets the cache's own path: it gets its own tree of hard links to the entry's files. So
 the link count of each file is its reference count: an entry may be evicted at any time, executions keep what they have.
 What is shared is read-only twice: files have no permission to write, and engines show inputs read-only.
 """
@@ -212,7 +212,7 @@ class ContentCache:
         if mount.identity:
             key = hashlib.sha256(mount.identity.encode("utf-8", "surrogateescape")).hexdigest()
         if mount.read_only:
-            # What is under its name in the index must be what is on disk, whoever is cancelled meanwhile.
+            # The index must match the disk, also if one of the waiting executions is cancelled.
             self._index.pin(key)
             try:
                 entry = await self._whole(lambda: self._files.seal(place, mount.path, key), self._index.add)

@@ -127,7 +127,7 @@ class CacheFiles:
         return sealed
 
     def share(self, entry: Entry, directory: Path) -> Path:
-        """Show an entry in a directory of an execution: a tree of its own, of links to the same files.
+        """Show an entry in a directory of an execution, as its own tree of links to the same files.
 
         Raises
         ------

@@ -36,7 +36,7 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 EAGER_SECONDS = 0.02
-"""News of capacity are told this much later, so that a burst of endings is one heartbeat."""
+"""Changes of capacity are sent after this many seconds, so that a burst of endings is one heartbeat."""
 
 
 class OrchestratorLink:
@@ -89,7 +89,7 @@ class OrchestratorLink:
         """Join, and keep joined until `stop`."""
         work = {
             "joining the orchestrator": lambda: self._keep_joined(messages, logs),
-            "telling the orchestrator that this node lives": self._heartbeats,
+            "sending heartbeats to the orchestrator": self._heartbeats,
             "sending messages to the orchestrator": self._post,
         }
         self._tasks = [

@@ -1,4 +1,4 @@
-"""What survives a crash of the compute role: executions, messages not yet delivered, how far we have listened."""
+"""What survives a crash of the compute role: executions, undelivered messages, and the last message received."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Store:
     Parameters
     ----------
     database
-        Opened with `MIGRATIONS`; whoever opened it closes it.
+        Opened with `MIGRATIONS`; the caller closes it.
     """
 
     def __init__(self, database: Database) -> None:

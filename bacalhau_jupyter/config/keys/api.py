@@ -1,4 +1,4 @@
-"""What the API listens on, who may call it, and how clients reach it."""
+"""The API's address, its access rules, and how clients reach it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECTION: tuple[Key, ...] = (
         "API.Host",
         Kind.TEXT,
         "127.0.0.1",
-        "Address the API listens on (upstream: 0.0.0.0; opening it is your choice here)",
+        "Address the API listens on (upstream: 0.0.0.0)",
         HONOURED,
     ),
     Key(
@@ -45,7 +45,11 @@ SECTION: tuple[Key, ...] = (
         "API.TLS.AutoCertCachePath", Kind.TEXT, "", "Directory that keeps ACME certificates", refused(_NO_TLS)
     ),
     Key(
-        "API.Auth.AccessPolicyPath", Kind.TEXT, "", "Rego policy asked for every request", refused(_NO_USERS)
+        "API.Auth.AccessPolicyPath",
+        Kind.TEXT,
+        "",
+        "Rego policy that decides each request",
+        refused(_NO_USERS),
     ),
     Key(
         "API.Auth.Methods",
@@ -66,15 +70,15 @@ SECTION: tuple[Key, ...] = (
         "API.Auth.Oauth2.ProviderName",
         Kind.TEXT,
         "",
-        "Name of the identity provider for people",
+        "Display name of the identity provider",
         refused(_NO_USERS),
     ),
-    Key("API.Auth.Oauth2.TokenEndpoint", Kind.TEXT, "", "URL that hands out tokens", refused(_NO_USERS)),
+    Key("API.Auth.Oauth2.TokenEndpoint", Kind.TEXT, "", "URL that issues tokens", refused(_NO_USERS)),
     Key("API.Auth.Oauth2.JWKSUri", Kind.TEXT, "", "URL of the provider's public keys", refused(_NO_USERS)),
     Key("API.Auth.Oauth2.Issuer", Kind.TEXT, "", "Issuer that tokens must name", refused(_NO_USERS)),
     Key("API.Auth.Oauth2.DeviceClientID", Kind.TEXT, "", "Client ID of the device flow", refused(_NO_USERS)),
     Key("API.Auth.Oauth2.Audience", Kind.TEXT, "", "Audience that tokens must name", refused(_NO_USERS)),
-    Key("API.Auth.Oauth2.Scopes", Kind.LIST, [], "Scopes to ask for", refused(_NO_USERS)),
+    Key("API.Auth.Oauth2.Scopes", Kind.LIST, [], "Scopes to request", refused(_NO_USERS)),
     Key(
         "API.Auth.Oauth2.DeviceAuthorizationEndpoint",
         Kind.TEXT,
@@ -93,9 +97,9 @@ SECTION: tuple[Key, ...] = (
         "API.TrustLocalUser",
         Kind.FLAG,
         True,
-        "Whether this OS user needs no key on loopback; switch off beside sidecars",
+        "Whether this OS user needs no key on loopback; turn it off in pods with sidecars",
         HONOURED,
         ours=True,
     ),
-    Key("API.Names", Kind.LIST, [], "Further host names a browser may use for the API", HONOURED, ours=True),
+    Key("API.Names", Kind.LIST, [], "More host names that browsers may use for the API", HONOURED, ours=True),
 )

@@ -9,7 +9,7 @@ ADMISSION: tuple[Key, ...] = (
         "JobAdmissionControl.Locality",
         Kind.TEXT,
         "anywhere",
-        "Where inputs may lie",
+        "Where inputs may be stored",
         HONOURED,
         choices=("anywhere", "local"),
     ),
@@ -45,28 +45,28 @@ def _defaults_of(job_type: str, standing: Standing, *, finite: bool) -> tuple[Ke
     """Return the keys of one job type; jobs that are not ``finite`` have neither publisher nor time limits."""
     section, task = f"JobDefaults.{job_type}", f"JobDefaults.{job_type}.Task"
     keys = [
-        Key(f"{section}.Priority", Kind.INTEGER, 0, "Priority of a job that names none", standing),
-        Key(f"{task}.Resources.CPU", Kind.TEXT, "500m", "CPU of a task that names none", standing),
-        Key(f"{task}.Resources.Memory", Kind.TEXT, "512Mb", "Memory of a task that names none", standing),
-        Key(f"{task}.Resources.Disk", Kind.TEXT, "", "Disk of a task that names none", standing),
-        Key(f"{task}.Resources.GPU", Kind.TEXT, "", "GPUs of a task that names none", standing),
+        Key(f"{section}.Priority", Kind.INTEGER, 0, "Default priority of a job", standing),
+        Key(f"{task}.Resources.CPU", Kind.TEXT, "500m", "Default CPU of a task", standing),
+        Key(f"{task}.Resources.Memory", Kind.TEXT, "512Mb", "Default memory of a task", standing),
+        Key(f"{task}.Resources.Disk", Kind.TEXT, "", "Default disk of a task", standing),
+        Key(f"{task}.Resources.GPU", Kind.TEXT, "", "Default GPUs of a task", standing),
     ]
     if finite:
         keys += [
-            Key(f"{task}.Publisher.Type", Kind.TEXT, "", "Publisher of a task that names none", standing),
+            Key(f"{task}.Publisher.Type", Kind.TEXT, "", "Default publisher of a task", standing),
             Key(f"{task}.Publisher.Params", Kind.MAP, {}, "Parameters of that publisher", standing),
             Key(
                 f"{task}.Timeouts.TotalTimeout",
                 Kind.DURATION,
                 0.0,
-                "Total time-out of a task that names none",
+                "Default total time-out of a task",
                 standing,
             ),
             Key(
                 f"{task}.Timeouts.ExecutionTimeout",
                 Kind.DURATION,
                 0.0,
-                "Execution time-out of a task that names none",
+                "Default execution time-out of a task",
                 standing,
             ),
         ]
@@ -75,7 +75,7 @@ def _defaults_of(job_type: str, standing: Standing, *, finite: bool) -> tuple[Ke
             f"{task}.Timeouts.QueueTimeout",
             Kind.DURATION,
             0.0,
-            "Queue time-out of a task that names none; 0 fails at once",
+            "Default queue time-out of a task; 0 fails at once",
             standing,
             ours=True,
         )

@@ -13,7 +13,9 @@ SECTION: tuple[Key, ...] = (
         "Orchestrator.Host", Kind.TEXT, "0.0.0.0", "Address compute nodes connect to", ignored(_NO_NODE_LINK)
     ),
     Key("Orchestrator.Port", Kind.PORT, 4222, "Port compute nodes connect to", ignored(_NO_NODE_LINK)),
-    Key("Orchestrator.Advertise", Kind.TEXT, "", "Address told to other servers", ignored(_NO_NODE_LINK)),
+    Key(
+        "Orchestrator.Advertise", Kind.TEXT, "", "Address announced to other servers", ignored(_NO_NODE_LINK)
+    ),
     Key(
         "Orchestrator.TLS.ServerKey",
         Kind.TEXT,
@@ -49,7 +51,7 @@ SECTION: tuple[Key, ...] = (
         "Orchestrator.Cluster.Advertise",
         Kind.TEXT,
         "",
-        "Address told to cluster members",
+        "Address announced to cluster members",
         refused(_NO_NODE_NETWORK),
     ),
     Key("Orchestrator.Cluster.Peers", Kind.LIST, [], "Other cluster members", refused(_NO_NODE_NETWORK)),
@@ -57,7 +59,7 @@ SECTION: tuple[Key, ...] = (
         "Orchestrator.NodeManager.DisconnectTimeout",
         Kind.DURATION,
         60.0,
-        "A node silent for so long is disconnected",
+        "A node that is silent for this long is disconnected",
         HONOURED,
     ),
     Key(
@@ -78,15 +80,15 @@ SECTION: tuple[Key, ...] = (
         "Orchestrator.Scheduler.QueueBackoff",
         Kind.DURATION,
         60.0,
-        "How often a queued job is looked at when nothing else happens",
-        ignored("a queued job is looked at as soon as capacity is freed"),
+        "How often a queued job is evaluated if nothing else happens",
+        ignored("a queued job is evaluated as soon as capacity is freed"),
     ),
     Key(
         "Orchestrator.Scheduler.HousekeepingInterval",
         Kind.DURATION,
         30.0,
-        "How often time-outs are looked for",
-        ignored("each time-out is carried out when it is due"),
+        "How often time-outs are checked",
+        ignored("each time-out takes effect when it is due"),
     ),
     Key(
         "Orchestrator.Scheduler.HousekeepingTimeout",
@@ -113,7 +115,7 @@ SECTION: tuple[Key, ...] = (
         "Orchestrator.SupportReverseProxy",
         Kind.FLAG,
         False,
-        "Whether a TLS proxy stands before the node link",
+        "Whether a TLS proxy is in front of the node link",
         refused(_NO_NODE_NETWORK),
     ),
     Key(

@@ -20,7 +20,7 @@ from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure
 
 CALL_TIMEOUT = 120
-"""Seconds that one call to the engine may take (streams have no limit of their own)."""
+"""Seconds that one call to the engine may take (streams have no separate limit)."""
 PROBE_TIMEOUT = 10
 OOM_WAIT = 1.0
 """Seconds that the news of an out-of-memory kill may come after the end of its container."""
@@ -240,7 +240,7 @@ def _open(endpoint: Endpoint, headers: Mapping[str, str]) -> Daemon:
         plugins = api.info().get("Plugins") or {}
         daemon = Daemon(api, endpoint, version, plugins.get("Log") or ())
     except (DockerException, OSError, ValueError) as error:
-        # A ValueError: an address or a version that is none.
+        # A ValueError: the address or the version is malformed.
         raise NoEngine(f"no Docker Engine answers at {endpoint.url} ({endpoint.origin}): {error}") from error
     api.timeout = CALL_TIMEOUT
     # A socket needs no proxy, and looking for one costs a good part of a call.

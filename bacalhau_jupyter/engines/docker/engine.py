@@ -322,7 +322,7 @@ class DockerEngine:
         return await asyncio.get_running_loop().run_in_executor(pool or self._pool, run)
 
     async def _ask(self, function: Callable[[], T]) -> T:
-        """Call what may never answer: whoever waits can be cancelled, and neither a stop nor an exit waits for it."""
+        """Call a function that may never return: the caller can be cancelled; stop and exit do not wait for it."""
         url = self._connected().endpoint.url
 
         def run() -> T:

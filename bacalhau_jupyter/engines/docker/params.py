@@ -57,7 +57,7 @@ def task_of(execution: Execution) -> Task:
     Raises
     ------
     EngineError
-        The execution came without its job.
+        The execution has no job.
     """
     if execution.job is None or not execution.job.tasks:
         raise EngineError(f"execution {execution.id} has no task", component=COMPONENT, fails_execution=True)
@@ -96,7 +96,7 @@ def docker_params(task: Task) -> DockerParams:
 
 
 def image_invalid(image: str) -> EngineError:
-    """Describe an image name that is no image name."""
+    """Describe an invalid image name."""
     return EngineError(
         f'invalid image format: "{image}"',
         hint="An image is written [registry/]name[:tag] or name@sha256:…, in lower case.",

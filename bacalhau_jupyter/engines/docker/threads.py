@@ -1,4 +1,4 @@
-"""Questions that may never be answered, in threads that nobody has to wait for."""
+"""Calls that may never return, in threads that delay neither stop nor exit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def in_thread(function: Callable[[], T], unwanted: Callable[[T], None] = lambda answer: None) -> Future[T]:
-    """Call ``function`` in a thread of its own; neither a stop of the node nor its exit waits for it.
+    """Call ``function`` in its own thread; neither a stop of the node nor its exit waits for it.
 
     Parameters
     ----------

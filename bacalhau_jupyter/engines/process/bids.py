@@ -1,4 +1,4 @@
-"""Whether this node can run a process task: every reason completes "this node …"."""
+"""Whether this node can run a process task; each reason completes the sentence "this node …"."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check(execution: Execution, tier: Tier, environments: Environments) -> tuple
         With the reason.
     """
     if execution.job is None:
-        raise Refused("was not told the execution's job")
+        raise Refused("did not get the execution's job")
     task = execution.job.task
     params = _params(task)
     _check_network(task)
@@ -56,7 +56,7 @@ def check(execution: Execution, tier: Tier, environments: Environments) -> tuple
     try:
         view.without_hidden()
     except TooManyEntries as reason:
-        raise Refused(f"can't hide what is private: {reason}") from None
+        raise Refused(f"can't hide private files: {reason}") from None
     return params, view
 
 

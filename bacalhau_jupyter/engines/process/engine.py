@@ -98,7 +98,7 @@ class ProcessEngine:
         spawn.announce(self._node_file)
 
     async def _try(self, tier: Tier) -> str:
-        """Say why a tier is no good here, or ""."""
+        """Say why a tier does not work here, or ""."""
         place = self._root / f".probe-{uuid.uuid4().hex[:8]}"
         candidate = ProcessEngine(dataclasses.replace(self._options, data_dir=place), tiers=[])
         candidate._tier = tier
@@ -145,7 +145,7 @@ class ProcessEngine:
         try:
             pid, start = await asyncio.shield(launching)
         except asyncio.CancelledError:
-            # The thread can't be interrupted: whoever cancels next must find what it has started.
+            # The thread can't be interrupted: the next cancel must find what it has started.
             await asyncio.gather(launching, return_exceptions=True)
             raise
         except OSError as error:
@@ -159,7 +159,7 @@ class ProcessEngine:
         return tier.label
 
     def _known(self, state: State) -> str:
-        """Return the label of an execution that was started before; what is no more than a beginning is removed."""
+        """Return the label of an execution that was started before; remove one that was only half started."""
         if not state.path.exists():
             return ""
         if state.is_alive() or state.was_started():
@@ -240,7 +240,7 @@ class ProcessEngine:
         return True
 
     def prefixes(self, execution_id: str) -> Sequence[str]:
-        """Return where a job that works in a directory of its own finds inputs and outputs, in either tier."""
+        """Return where a job with its own working directory finds inputs and outputs, in either tier."""
         from bacalhau_jupyter.engines.process.tiers.bubblewrap import JOB_DIRECTORY
 
         state = State(self._root, execution_id)

@@ -14,7 +14,7 @@ JOB_UIDS = 3900
 
 SYSTEM_DIRECTORIES = ("/usr", "/nix/store")
 SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-"""Directories of their own on old systems, links into /usr on new ones."""
+"""Separate directories on old systems, links into /usr on new ones."""
 
 ETC = (
     "alternatives", "bash.bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies", "debian_version",

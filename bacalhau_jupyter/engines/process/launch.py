@@ -136,7 +136,7 @@ def environment(launch: Launch, inputs: str, outputs: str, scratch: str) -> dict
 
 
 def user_name(user: int) -> str:
-    """Return the name of the job's user; ``job`` for a uid of its own and for one that this machine does not know."""
+    """Return the name of the job's user; ``job`` for a uid that this machine does not know."""
     if user >= 0:
         return "job"
     try:

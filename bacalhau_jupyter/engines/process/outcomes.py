@@ -57,7 +57,7 @@ def read_outcome(state: State) -> Outcome:
         message = "the execution ran longer than it may"
         return Outcome(reason, record.exit_code, TimedOut(message, component="Process", fails_execution=True))
     if reason is EndReason.OOM:
-        message = "the kernel killed the process for want of memory"
+        message = "the kernel killed the process because memory ran out"
         return Outcome(reason, record.exit_code, _failure(message))
     return Outcome(reason, record.exit_code, _failure(record.error))
 

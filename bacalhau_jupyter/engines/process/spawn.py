@@ -30,7 +30,7 @@ _SWEEP_TIMEOUT_S = 5.0
 
 
 def spawn(state: State, lock: int) -> int:
-    """Start the supervisor of a prepared execution in a session of its own; return its pid.
+    """Start the supervisor of a prepared execution in a new session; return its pid.
 
     It holds ``lock`` from its first instant and nothing else of ours: no pipe, no terminal, no environment.
     """
@@ -70,7 +70,7 @@ def announce(node_file: Path) -> None:
 
 
 def terminate(pid: int, start: str, number: int = signal.SIGTERM) -> None:
-    """Ask a supervisor to end its execution (or kill it); one that has gone is no trouble."""
+    """Ask a supervisor to end its execution (or kill it); do nothing if it has gone."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -133,7 +133,7 @@ def copy(mount: InputMount, target: Path, user: int, taken: Collection[Path] = (
 
 
 def _copy_file(opened: int, target: Path) -> None:
-    """Copy what is open, and close it; what is no file (any more) is left out."""
+    """Copy an open file, and close it; leave out anything that is not a file, or no longer one."""
     with open(opened, "rb", buffering=0) as source:
         if not stat.S_ISREG(os.fstat(opened).st_mode):
             return

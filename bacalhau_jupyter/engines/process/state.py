@@ -62,7 +62,7 @@ class State:
 
     def __init__(self, root: Path, execution_id: str) -> None:
         if not _NAME.fullmatch(execution_id):
-            raise EngineError(f"{execution_id!r} is no execution ID", component="Process")
+            raise EngineError(f"{execution_id!r} is not an execution ID", component="Process")
         self.id = execution_id
         self.path = root / execution_id
         self.plan = self.path / "plan"
@@ -74,7 +74,7 @@ class State:
         self._lock = self.path / "lock"
 
     def create(self) -> int:
-        """Create the directory and return the locked descriptor; whoever has it open keeps it locked.
+        """Create the directory and return the locked descriptor; it stays locked while it is open.
 
         Raises
         ------

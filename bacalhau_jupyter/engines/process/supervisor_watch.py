@@ -54,7 +54,7 @@ async def until_unlocked(state: State) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(wake)
 
-    # A thread of its own, not the loop's pool: it may block for days, and must not hold up the node's end.
+    # Its own thread, not the loop's pool: it may block for days, and must not delay the node's end.
     threading.Thread(target=block, name=f"process-lock-{state.id}", daemon=True).start()
     await done
 

@@ -23,7 +23,7 @@ _PROGRAM = f'cat "$1" >/dev/null 2>&1 && exit {_COULD_READ}; echo confined > "$B
 
 
 async def problem(engine: Engine, place: Path, node_id: str) -> str:
-    """Run the trial on an engine; return why its confinement is no good, or "".
+    """Run the trial on an engine; return why its confinement does not work, or "".
 
     Parameters
     ----------

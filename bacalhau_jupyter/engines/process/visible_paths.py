@@ -52,7 +52,7 @@ class View:
     hidden
         Real paths that stay hidden.
     left_out
-        Import paths that were asked for in vain.
+        Requested import paths that are not shown.
     pins
         For each shown path that is shown by its descriptor, what it must be.
     sockets
@@ -206,7 +206,7 @@ def lay_out(mounts: Sequence[Mount]) -> list[Mount]:
 
 @contextlib.contextmanager
 def _opened(mount: Mount) -> Iterator[int | None]:
-    """Open a mount's source for listing; None when it is no directory."""
+    """Open a mount's source for listing; None when it is not a directory."""
     assert mount.source is not None
     if mount.checked is None and not mount.source.is_dir():
         yield None

@@ -12,7 +12,7 @@ _NUMBERS = re.compile(r"\d[\d.]*( [kMGTPE]?B)?")
 
 
 def shortage_text(requested: int, available: int, suitable: int, refusals: Mapping[str, Refusal]) -> str:
-    """Say how many nodes were wanted and there, and each node's reason; equal reasons are told once."""
+    """Say how many nodes were wanted and there, and each node's reason; equal reasons appear once."""
     lines = [
         f"not enough nodes to run job. requested: {requested}, available: {available}, suitable: {suitable}."
     ]

@@ -33,7 +33,7 @@ class Store:
         self._on_commit = on_commit
 
     async def transact(self, fn: Callable[[Transaction], T]) -> T:
-        """Run ``fn`` in a transaction; its changes are told to ``on_commit`` before this returns.
+        """Run ``fn`` in a transaction; ``on_commit`` gets its changes before this returns.
 
         ``fn`` runs on the database's thread, and again if the shared commit failed: it must only use what it is given.
 

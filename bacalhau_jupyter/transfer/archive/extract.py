@@ -64,7 +64,7 @@ def check_header(header: bytes, entry: ArchiveEntry) -> None:
         info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         raise refused(f"its index and its contents disagree about {entry.path!r}") from None
-    # Longer or other names, and sizes beyond eight octal gigabytes, are told in a header before this one.
+    # Longer or other names, and sizes beyond eight octal gigabytes, are in a header before this one.
     named = len(entry.path) > 100 or not entry.path.isascii() or info.name == entry.path
     sized = entry.size >= _OCTAL_LIMIT or info.size == entry.size
     if not (info.isreg() and named and sized):

@@ -222,7 +222,7 @@ class HttpRanges:
     def _gave_up(self, error: Exception) -> BacalhauError:
         return NetworkFailure(
             f"the result can't be fetched: GET {self._name} {error}",
-            hint="is the place reachable from here? Try again",
+            hint="check that the address can be reached from here, then try again",
             component=_COMPONENT,
             retryable=True,
         )
@@ -246,14 +246,12 @@ class HttpRanges:
             part = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
             if part is None:
                 raise NetworkFailure(
-                    f"{self._name} does not tell how long the result is", component=_COMPONENT
+                    f"{self._name} does not send the length of the result", component=_COMPONENT
                 )
             self._etag = answer.headers.get("ETag", "")
             start, size, tail = int(part[1] or part[3]), int(part[3]), bytearray()
             if size - start > TAIL:
-                raise NetworkFailure(
-                    f"{self._name} answers with more than it was asked for", component=_COMPONENT
-                )
+                raise NetworkFailure(f"{self._name} sent more bytes than requested", component=_COMPONENT)
             while len(tail) < size - start and (chunk := await answer.content.read(size - start - len(tail))):
                 tail += chunk
             if start + len(tail) != size:
@@ -270,7 +268,7 @@ class HttpRanges:
                 component=_COMPONENT,
             )
         if answer.status != 206 or part is None or part[1] is None or int(part[1]) != start:
-            raise _Again("answered with another part than the one asked for")
+            raise _Again("answered with another range than requested")
 
     async def _take_whole(self, answer: ClientResponse) -> None:
         """Keep everything: this server knows no ranges."""

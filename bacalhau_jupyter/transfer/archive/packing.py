@@ -138,7 +138,7 @@ class _Packer:
 
     def _tell(self) -> None:
         size, files = self.totals
-        # What grew since it was measured is no reason to be at more than all of it.
+        # Files may have grown since they were measured; progress stays at 100 % or less.
         size = None if size is None else max(size, self.report.size)
         files = None if files is None else max(files, self.files)
         self.progress(Reading("packing", self.report.size, size, self.files, files))

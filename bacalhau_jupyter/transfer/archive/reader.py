@@ -181,7 +181,7 @@ class ArchiveReader:
                     raise NetworkFailure(f"{self._name} broke off before its end", component=COMPONENT)
             if self.sha256 and base64.b64encode(digest.digest()).decode() != self.sha256:
                 raise IOFailure(
-                    f"{self._name} is damaged: its SHA-256 is not the one that was told when it was published",
+                    f"{self._name} is damaged: its SHA-256 differs from the published one",
                     hint="fetch it again; if that does not help, run the job again",
                     component=COMPONENT,
                 )

@@ -68,7 +68,7 @@ class ArchiveStream:
         except BrokenBlock as error:
             raise IOFailure(
                 f"{self._name} is damaged: {error}",
-                hint="get it again; if it stays like this, it was damaged where it lies",
+                hint="fetch it again; if the error remains, the stored archive is damaged",
                 component=COMPONENT,
             ) from error
 

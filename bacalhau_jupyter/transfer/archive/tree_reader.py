@@ -45,7 +45,7 @@ class TreeReader:
     async def read(self, path: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """Yield a part of one file."""
         try:
-            # Links are entries of their own: nothing is read through one.
+            # Links are separate entries: nothing is read through one.
             descriptor = await asyncio.to_thread(os.open, self._root / path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
             raise missing(self._name, path) from None

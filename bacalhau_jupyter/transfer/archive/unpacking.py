@@ -265,7 +265,7 @@ def unpack_into(
     except _BROKEN as error:
         raise IOFailure(
             f"the archive is broken: {str(error) or type(error).__name__}",
-            hint="it may have been cut off on its way: get it again",
+            hint="it may have been cut off during the transfer: fetch it again",
             component=COMPONENT,
         ) from error
 

@@ -89,7 +89,7 @@ async def run_interruptible(work: Callable[[threading.Event], T]) -> T:
     Parameters
     ----------
     work
-        Gets an event that is set when it shall stop; it looks at least once per `CHUNK`, cleans up and raises
+        Gets an event that is set when it should stop; it looks at least once per `CHUNK`, cleans up and raises
         `Interrupted`.
     """
     loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
-"""What of a result directory is published: one walk that every publisher shares.
+"""Which files of a result directory are published: one walk that every publisher shares.
 
 A job may leave anything behind: links to inputs, links to nowhere, pipes, files that nobody may read. What can be
-published is; what can't is left out, with a reason that is told with the result. Nothing a job left makes its
+published is; what can't is left out, with a reason in the result. Nothing a job left makes its
 publishing fail.
 """
 
@@ -281,7 +281,7 @@ class Gathering:
         assert found.info is not None
         kind = stat.S_IFMT(found.info.st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
-            self.leave_out(name, "a link to what is neither a file nor a directory", target)
+            self.leave_out(name, "a link to something that is neither a file nor a directory", target)
             return None
         if kind == stat.S_IFDIR:
             # Its own walk yields it, and finds out whether it is published already.

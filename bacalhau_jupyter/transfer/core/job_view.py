@@ -1,4 +1,4 @@
-"""What a job saw: its results and inputs at their paths, and where a link that it made leads among them.
+"""A job's view of files: its results and inputs at their paths, and where its links lead among them.
 
 Links are followed here, name by name, never by the kernel: what is mounted where the job was is another tree than
 this host's, and inputs may be written by other jobs meanwhile. Everything here blocks.

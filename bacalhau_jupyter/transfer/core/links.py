@@ -1,4 +1,4 @@
-"""Symbolic links inside a tree that travels: what they may say."""
+"""Symbolic links inside a transferred tree: where they may lead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a directory holds, so that progress can say of how much."""
+"""The size of a directory, so that progress has a total."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bacalhau_jupyter.transfer.core.files import check_interrupted
 def measure(directory: Path, stop: threading.Event | None = None) -> tuple[int, int]:
     """Return the bytes and the number of the regular files below a directory. Blocking.
 
-    Only an estimate for progress: what can't be looked at is left out, and whoever reads it names it. Links are not
+    Only an estimate for progress: unreadable entries are left out here and named by the later read. Links are not
     followed.
 
     Raises

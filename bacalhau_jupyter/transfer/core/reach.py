@@ -120,7 +120,7 @@ class Reach:
         Forbidden
             One of them may not be connected to.
         OSError
-            There is no such host.
+            The host does not exist.
         """
         options.setdefault("type", socket.SOCK_STREAM)
         found = self._lookup(host, port, **options)
@@ -201,7 +201,7 @@ def _parse(text: str) -> _Exception:
         host, port = "", 0
     if not host or any(sign in entry for sign in "/?#@* ") or (":" in entry and not port):
         raise ConfigurationError(
-            f"{KEY} holds {text!r}, which is no host, host:port or network",
+            f"{KEY} holds {text!r}, which is not a host, host:port or network",
             hint="write localhost:8080, 127.0.0.1 or 127.0.0.0/8",
             component="Config",
         )

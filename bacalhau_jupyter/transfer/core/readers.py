@@ -1,4 +1,4 @@
-"""What a result reader is: the seam between whoever looks at results and whatever holds them.
+"""What a result reader is: the interface between readers of results and the places that hold them.
 
 One reader reads the published result of one execution, lazily: names first, then only the bytes that are asked
 for, where the place allows it. Archives behind a URL, buckets and CIDs each have their reader; what they share is this.
@@ -54,7 +54,7 @@ class ResultReader(Protocol):
         Raises
         ------
         BacalhauError
-            It can't be told; the sentence names the result and the reason.
+            It is unknown; the message names the result and the reason.
         """
         ...
 
@@ -64,7 +64,7 @@ class ResultReader(Protocol):
         Raises
         ------
         NotFound
-            There is no such file.
+            The file does not exist.
         BacalhauError
             It can't be read.
         """

@@ -1,4 +1,4 @@
-"""Host names, looked up in threads of their own.
+"""Host names, looked up in separate threads.
 
 A name server that does not answer holds a thread for half a minute. In the event loop's own few threads, a handful
 of such names would hold up everything else that goes to a thread: disks, archives, other jobs.
@@ -40,7 +40,7 @@ class Names:
         Raises
         ------
         OSError
-            There is no such host, or nobody says.
+            The host does not exist, or no server answers.
         """
         return await _in_thread(functools.partial(self._lookup, host, port, **options))
 

@@ -1,4 +1,4 @@
-"""Links to results that open for everybody who has one, for a while.
+"""Signed links to results: valid for a while, for everybody who has one.
 
 Publisher `local` stores a reference that never goes stale (`SpecConfig` type ``local``). Whoever serves results
 turns it into a signed URL at the moment it is read, with the address under which the caller reached us.

@@ -152,7 +152,7 @@ class _Download:
             part = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
             if not resuming or part is None or int(part[1]) != self.received:
                 await self._rewind()
-                raise _Retry("answered with a part that nobody asked for", status)
+                raise _Retry("answered with a part that was not requested", status)
             self.total = None if length is None else self.received + length
         else:
             await self._rewind()
@@ -236,7 +236,7 @@ async def download(
     Parameters
     ----------
     session
-        Used and left open; without one, a session of its own is opened.
+        Used and left open; without one, a new session is opened.
     headers
         Sent to the URL's own origin only, never on to another one.
     read_timeout
@@ -297,9 +297,9 @@ def _gave_up(state: _Download, error: _Retry, attempts: int) -> BacalhauError:
     kind = TimedOut if error.timed_out else NetworkFailure
     times = "" if attempts == 1 else f" (tried {attempts} times)"
     hints = {
-        401: "the server wants a login, which a download does not have",
-        403: "the server wants a login, or the link has expired",
-        404: "look at the URL's spelling",
+        401: "the server requires a login, and a download has none",
+        403: "the server requires a login, or the link has expired",
+        404: "check the URL's spelling",
     }
     return kind(
         f"GET {shown_url(state.url)} {error.reason}{times}",

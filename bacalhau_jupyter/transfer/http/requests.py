@@ -62,7 +62,7 @@ async def _ask_head(
     read: Callable[[ClientResponse], T | None],
     reach: Reach | None,
 ) -> T | None:
-    """Return what ``read`` finds in a successful answer to HEAD; None when there is no such answer in time."""
+    """Return what ``read`` finds in a successful answer to HEAD; None when no such answer comes in time."""
     import aiohttp
 
     url = parse_http_url(url, _COMPONENT)

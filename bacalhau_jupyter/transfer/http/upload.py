@@ -1,4 +1,4 @@
-"""Uploading a file to a signed link, by whoever knows nothing but the link."""
+"""Uploading a file to a signed link, without any other credential."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class _Upload:
                 if not 200 <= answer.status < 300:
                     raise self._refused(answer.status, await answer.content.read(_MAX_ANSWER))
         except TimeoutError as error:
-            reason = f"{target.host} took or said nothing for {self._stall_timeout:g} s"
+            reason = f"{target.host} neither accepted nor sent data for {self._stall_timeout:g} s"
             raise self._failed(reason) from error
         except aiohttp.ClientConnectorError as error:
             raise self._failed(f"{target.host} can't be reached") from error
@@ -148,7 +148,7 @@ class _Upload:
         kind = NotFound if code == "NoSuchBucket" else NetworkFailure
         return kind(
             f"could not upload the results: the server of the managed bucket said {code or status}",
-            hint="look at the orchestrator's bucket, its rights (s3:PutObject) and the life time of its links",
+            hint="check the orchestrator's bucket, its rights (s3:PutObject) and the life time of its links",
             component=self._component,
             details=details,
             retryable=retryable,

@@ -1,4 +1,4 @@
-"""What goes wrong with an IPFS node, each in one sentence."""
+"""Errors of an IPFS node, each as one sentence."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def node_error(
     if missing := _NO_LINK.search(message):
         return NotFound(f"there is no {missing[1]!r} in the IPFS content{what}", component=component)
     if any(words in message for words in _NOT_HERE):
-        return NotFound(f"the IPFS content{what} does not lie on the node at {endpoint}", component=component)
+        return NotFound(f"the IPFS content{what} is not on the node at {endpoint}", component=component)
     if "deadline exceeded" in message:
         return waited_too_long(endpoint, path, None, component)
     return EngineError(
@@ -63,7 +63,7 @@ def unreachable(endpoint: str, error: Exception, component: str) -> NetworkFailu
     reason = str(error) or type(error).__name__
     return NetworkFailure(
         f"the IPFS node at {endpoint} can't be reached, or hung up: {reason}",
-        hint="see that `ipfs daemon` runs there and that the endpoint is its RPC API",
+        hint="check that `ipfs daemon` runs there and that the endpoint is its RPC API",
         component=component,
         retryable=True,
     )
@@ -77,7 +77,7 @@ def waited_too_long(endpoint: str, path: IpfsPath | None, seconds: float | None,
     return TimedOut(
         f'IPFS storage provider was unable to retrieve content "{path}"'
         + (" in time" if seconds is None else f" before timeout {format_go_duration(seconds)}"),
-        hint=f"no peer that the IPFS node at {endpoint} can reach has it; see that it is still pinned somewhere",
+        hint=f"no peer that the IPFS node at {endpoint} can reach has it; check that it is still pinned somewhere",
         component=component,
     )
 

@@ -24,7 +24,7 @@ def rpc_url(address: str, component: str = "IPFS") -> str:
     Raises
     ------
     ConfigurationError
-        It is no such address; the part that is wrong is named.
+        The address is invalid; the message names the wrong part.
     """
     text = address.strip()
     if not text.startswith("/"):
@@ -37,7 +37,7 @@ def rpc_url(address: str, component: str = "IPFS") -> str:
         raise _wrong(text, "it names no TCP port after the host", component)
     port = parts[3]
     if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise _wrong(text, f"{port!r} is no port", component)
+        raise _wrong(text, f"{port!r} is not a port", component)
     return f"{_scheme(text, parts[4:], component)}://{host}:{int(port)}"
 
 
@@ -49,11 +49,11 @@ def _host(text: str, kind: str, value: str, component: str) -> str:
         except ValueError:
             found = None
         if found is None or found.version != version:
-            raise _wrong(text, f"{value!r} is no IPv{version} address", component)
+            raise _wrong(text, f"{value!r} is not an IPv{version} address", component)
         return f"[{found}]" if version == 6 else str(found)
     if kind in _NAMES:
         if not _HOST_NAME.fullmatch(value):
-            raise _wrong(text, f"{value!r} is no host name", component)
+            raise _wrong(text, f"{value!r} is not a host name", component)
         return value
     raise _wrong(text, f"{kind!r} is none of ip4, ip6 and dns", component)
 
@@ -73,7 +73,7 @@ def _scheme(text: str, rest: list[str], component: str) -> str:
 
 def _wrong(text: str, reason: str, component: str) -> ConfigurationError:
     return ConfigurationError(
-        f"the IPFS endpoint {text[:200]!r} is no multiaddress of an RPC API: {reason}",
+        f"the IPFS endpoint {text[:200]!r} is not a multiaddress of an RPC API: {reason}",
         hint=_EXAMPLE,
         component=component,
     )

@@ -78,7 +78,7 @@ class IpfsNode(IpfsRpc):
         Raises
         ------
         NotFound
-            There is no such name below the CID; with ``offline`` also: it does not lie on the node.
+            The name does not exist below the CID; with ``offline`` also: it is not on the node.
         TimedOut
             Nobody had it.
         """
@@ -140,7 +140,7 @@ class IpfsNode(IpfsRpc):
     ) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of a file from ``start`` on.
 
-        What comes is right, but may end early: whoever reads it knows its size.
+        The bytes are right, but may end early: the reader knows the size.
 
         Raises
         ------
@@ -184,7 +184,7 @@ class IpfsNode(IpfsRpc):
         if not cid:
             raise NetworkFailure(
                 f"the IPFS node at {self.endpoint} did not take all of the results",
-                hint="see its log, and that its disk and its Datastore.StorageMax have room",
+                hint="check its log, and that its disk and its Datastore.StorageMax have free space",
                 component=self.component,
                 retryable=True,
             )

@@ -81,8 +81,8 @@ def _check_cid(text: str, component: str) -> None:
         whole = False
     if not whole:
         raise BadRequest(
-            f"{text[:100]!r} is no CID",
-            hint="a CID starts with Qm… or baf… and is copied as it stands; names (IPNS) are not taken",
+            f"{text[:100]!r} is not a CID",
+            hint="a CID starts with Qm… or baf… and is copied as it stands; names (IPNS) are not accepted",
             component=component,
         )
 

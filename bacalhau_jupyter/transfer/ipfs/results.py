@@ -77,7 +77,7 @@ class IpfsResultReader:
         if entry.kind is not EntryKind.FILE:
             raise NotFound(f"there is no file {path!r} in the result {self._root}", component=_COMPONENT)
         if start < 0 or (stop is not None and stop < start):
-            raise BadRequest(f"{start} to {stop} is no range of bytes", component=_COMPONENT)
+            raise BadRequest(f"{start} to {stop} is not a range of bytes", component=_COMPONENT)
         end = entry.size if stop is None else min(stop, entry.size)
         if start >= end:
             return

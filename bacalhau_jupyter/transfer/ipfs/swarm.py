@@ -1,4 +1,4 @@
-"""Private IPFS swarms: nodes that share a key, and nobody else.
+"""Private IPFS swarms: nodes that share a key.
 
 Results in such a swarm are read through a node of it (whose RPC API is configured), or, where there is none on this
 machine, through a short-lived node of our own: the `ipfs` command with a fresh repository, the key, and connections
@@ -83,7 +83,7 @@ async def connect(node: IpfsNode, addresses: Sequence[str]) -> None:
     if failures and len(failures) == len(answers):
         raise NetworkFailure(
             f"no node of the IPFS swarm can be reached from {node.endpoint}: {failures[0]}",
-            hint="see that the addresses are right and that this side has the swarm's key",
+            hint="check that the addresses are right and that this side has the swarm's key",
             component=_COMPONENT,
         )
 
@@ -220,7 +220,9 @@ def _copy_key(source: Path, target: Path) -> None:
         text = ""
     if not text.startswith(_KEY_HEAD):
         raise ConfigurationError(
-            f"{source} is no IPFS swarm key", hint=f"its first line must be {_KEY_HEAD}", component=_COMPONENT
+            f"{source} is not an IPFS swarm key",
+            hint=f"its first line must be {_KEY_HEAD}",
+            component=_COMPONENT,
         )
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii", newline="") as file:

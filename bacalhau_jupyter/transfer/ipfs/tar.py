@@ -69,7 +69,7 @@ class TarFiles:
         Raises
         ------
         EngineError
-            It is no tar.
+            It is not a tar.
         IOFailure
             It holds something hostile, or something twice.
         OSError

@@ -56,7 +56,7 @@ async def list_tree(node: IpfsNode, root: IpfsPath, stat: IpfsStat) -> IpfsTree:
         The node can't list it.
     """
     if stat.kind != "directory":
-        raise NotFound(f"the IPFS content {root} is no directory", component=node.component)
+        raise NotFound(f"the IPFS content {root} is not a directory", component=node.component)
     found: dict[str, ResultEntry] = {}
     names = 0
     # CID of a directory → every path it stands under.
@@ -121,6 +121,6 @@ def refused(root: IpfsPath, reason: str, component: str) -> IOFailure:
     """Return the error for content that breaks a rule."""
     return IOFailure(
         f"the IPFS content {root} is refused: {reason}",
-        hint="nothing of it was kept; name a part of it that is sound, as CID/sub/path",
+        hint="nothing of it was kept; name an intact part of it, as CID/sub/path",
         component=component,
     )

@@ -1,4 +1,4 @@
-"""Which S3 servers get credentials: AWS, and those that the configuration lists. A job names servers of its own.
+"""Which S3 servers get credentials: AWS, and those that the configuration lists. A job names its own servers.
 
 A signed request shows its server the access key's ID and the session token, and a link that is signed for a server
 works there. Other servers are asked anonymously, as strangers would, and only where a job may reach
@@ -48,7 +48,7 @@ class S3Access:
     Raises
     ------
     ConfigurationError
-        A trusted server is no http or https URL.
+        A trusted server is not an http or https URL.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class S3Access:
         return cls(trusted, reach=reach)
 
     def signs_for(self, endpoint: str) -> bool:
-        """Whether requests to a server carry credentials; the empty endpoint is AWS, or what botocore was told."""
+        """Whether requests to a server carry credentials; an empty endpoint means AWS or botocore's setting."""
         if not endpoint:
             return True
         base = _base(endpoint)
@@ -119,7 +119,7 @@ class S3Access:
         """
         if not self.signs_for(endpoint):
             raise Forbidden(
-                f"the AWS credentials of this node are not given to {shown_url(endpoint)}",
+                f"the AWS credentials of this node are not sent to {shown_url(endpoint)}",
                 hint=f"the node's owner can add it to {KEY}",
                 component=component,
             )
@@ -129,7 +129,7 @@ def _listed(text: str) -> tuple[str, str, int, str]:
     found = _base(text)
     if found is None:
         raise ConfigurationError(
-            f"{KEY} holds {shown_url(text.strip())!r}, which is no http or https URL of a server",
+            f"{KEY} holds {shown_url(text.strip())!r}, which is not an http or https URL of a server",
             hint="write https://minio.example.org:9000",
             component="Config",
         )
@@ -137,7 +137,7 @@ def _listed(text: str) -> tuple[str, str, int, str]:
 
 
 def _base(text: str) -> tuple[str, str, int, str] | None:
-    """Return scheme, host, port and path of a server in one spelling; None for what is no server."""
+    """Return scheme, host, port and path of a server in one spelling; None if it is not a server."""
     try:
         parts = urlsplit(text.strip())
         scheme, host, port = parts.scheme.lower(), (parts.hostname or "").rstrip("."), parts.port

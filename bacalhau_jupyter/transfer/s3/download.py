@@ -84,7 +84,7 @@ class _Downloader:
                     return
                 self._meter.take_back(piece.item.size)
             raise EngineError(
-                f"could not read {piece.item.key}: its bytes came out differently each time, and never as stored",
+                f"could not read {piece.item.key}: each read gave other bytes, and none matched the stored checksum",
                 hint="something between this node and the server changes them; https would notice",
                 component=self._component,
             )

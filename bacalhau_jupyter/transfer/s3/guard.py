@@ -31,7 +31,7 @@ def guard(client: Any, reach: Reach, component: str, ca_bundle: str, max_connect
         reach.check_host(host, port, component)
         proxied = bool(get_environ_proxies(request.url).get(parts.scheme))
         try:
-            # Said here, it is no failed connection, which botocore would try again.
+            # Raised here, it does not count as a failed connection, which botocore would try again.
             reach.addresses(host, port, component)
         except OSError:
             if not proxied:

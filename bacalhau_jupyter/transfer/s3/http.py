@@ -77,7 +77,7 @@ class Answer(http.client.HTTPResponse):
             self.length = int(length)
         said = self.fields.get("connection", "").lower()
         self.will_close = "keep-alive" not in said if self.version == 10 else "close" in said
-        # A body without an end of its own ends with the connection.
+        # A body without a length or chunks ends with the connection.
         if not self.chunked and self.length is None:
             self.will_close = True
 

@@ -119,7 +119,7 @@ def _head_failure(error: Exception, clients: S3Clients, location: S3Location) ->
             told = _told_of_credentials(clients, location)
             code = error.response["Error"]["Code"] = told or code
         if code in ("400", "404", "NotFound") and location.version_id:
-            # A version ID that is none is refused with 400.
+            # S3 refuses an invalid version ID with 400.
             error.response["Error"]["Code"] = "NoSuchVersion"
         if code in ("404", "NotFound"):
             try:
@@ -157,7 +157,7 @@ def _compare_stored(stored: object, wanted: str, location: S3Location, component
         return
     reason = f"its checksum is {stored}" if stored else "no SHA-256 checksum is stored with it"
     raise EngineError(
-        f"the checksum of {location} differs: the job wants {wanted}, {reason}",
+        f"the checksum of {location} differs: the job expects {wanted}, {reason}",
         hint="correct ChecksumSHA256 (base64), or leave it out",
         component=component,
     )
@@ -234,7 +234,7 @@ def _page(wire: Wire, location: S3Location, prefix: str, token: str) -> tuple[li
             ) from error
     items, token = parse_page(body)
     if items is None:
-        raise NetworkFailure(f"could not {action}: the answer is no listing of S3", component=wire.component)
+        raise NetworkFailure(f"could not {action}: the answer is not an S3 listing", component=wire.component)
     return items, token
 
 
@@ -313,6 +313,6 @@ def _safe(key: str, cut: int, component: str) -> str:
 def _clash(first: str, second: str, component: str) -> Conflict:
     return Conflict(
         f"the S3 keys {first[:200]!r} and {second[:200]!r} would be the same file",
-        hint="select one of them with Filter, or give each an input of its own",
+        hint="select one of them with Filter, or give each its own input",
         component=component,
     )

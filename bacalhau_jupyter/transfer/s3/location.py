@@ -1,4 +1,4 @@
-"""What everything that talks to S3 shares: where an object is, and who asks.
+"""What all S3 code shares: the place of an object, and the credentials.
 
 boto3 finds credentials and lists; it is loaded on first use, in a thread. Credentials come from the default AWS
 chain and are refreshed by it. Where there are none, requests go unsigned: public buckets need nothing.
@@ -66,7 +66,7 @@ def text_param(params: Mapping[str, Any], name: str, component: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise BadRequest(f"{name} of the S3 spec is not a text: {value!r}", component=component)
+        raise BadRequest(f"{name} of the S3 spec is not text: {value!r}", component=component)
     return value
 
 

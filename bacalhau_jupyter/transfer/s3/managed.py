@@ -1,4 +1,4 @@
-"""The bucket that an orchestrator lends: who has no AWS credentials writes and reads results there by signed links.
+"""The bucket that an orchestrator provides: nodes and clients without AWS credentials use it by signed links.
 
 Objects are ``[prefix/]<job ID>/<execution ID>.tar.gz``, as upstream names them.
 """

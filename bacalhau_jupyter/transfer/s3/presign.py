@@ -1,4 +1,4 @@
-"""Results in a bucket as links that open for a while, for clients without credentials of their own."""
+"""Results in a bucket as links that are valid for a while, for clients without credentials."""
 
 from __future__ import annotations
 

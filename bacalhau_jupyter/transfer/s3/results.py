@@ -1,4 +1,4 @@
-"""Results in a bucket, read by whoever has AWS credentials of his own: file by file, or ranges of one archive.
+"""Results in a bucket, read with the client's own AWS credentials: file by file, or ranges of one archive.
 
 Every request insists on the ETag that was seen first, so nothing is ever put together from two versions.
 """
@@ -173,7 +173,7 @@ class _Bucket:
 
 
 async def _enter(opened: AbstractContextManager[Answer]) -> Answer:
-    """Enter in a thread; whoever is cancelled meanwhile leaves nothing open."""
+    """Enter in a thread; a cancelled caller leaves nothing open."""
     future = asyncio.get_running_loop().run_in_executor(None, opened.__enter__)
 
     def leave(done: asyncio.Future[Answer]) -> None:
@@ -188,7 +188,7 @@ async def _enter(opened: AbstractContextManager[Answer]) -> Answer:
 
 
 async def _read_some(answer: Answer, count: int) -> bytes:
-    """Read in a thread; whoever is cancelled meanwhile ends the connection, and with it the thread's wait."""
+    """Read in a thread; a cancelled caller ends the connection, and with it the thread's wait."""
     future = asyncio.get_running_loop().run_in_executor(None, answer.read, count)
     try:
         return await asyncio.shield(future)

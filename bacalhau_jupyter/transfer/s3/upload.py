@@ -39,7 +39,7 @@ class ObjectWriter(io.RawIOBase):
     Parameters
     ----------
     checksum
-        Whether S3 shall store a SHA-256.
+        Whether S3 stores a SHA-256.
     stop
         When set, the next write raises `Interrupted`.
     """

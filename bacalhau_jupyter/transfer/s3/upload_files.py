@@ -30,7 +30,7 @@ def upload_files(
 ) -> None:
     """Upload every file that is gathered, to the location's key followed by its relative path. Blocking.
 
-    Keys are UTF-8: names that are none have the form of `models.names.to_wire`.
+    Keys are UTF-8: other names have the form of `models.names.to_wire`.
 
     Parameters
     ----------

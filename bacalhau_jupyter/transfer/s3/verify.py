@@ -1,4 +1,4 @@
-"""Whether bytes are those that were stored."""
+"""Checks whether bytes are the stored ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def verify_sha256(path: Path, wanted: str, name: str, component: str) -> None:
     found = base64.b64encode(digest).decode()
     if found != wanted:
         raise EngineError(
-            f"the checksum of {name} differs: the job wants {wanted}, its bytes have {found}",
+            f"the checksum of {name} differs: the job expects {wanted}, its bytes have {found}",
             hint="correct ChecksumSHA256 (base64), or leave it out",
             component=component,
         )

@@ -115,7 +115,7 @@ def test_a_node_registers_its_own_python_by_itself(node: ServedNode) -> None:
 
 def test_what_a_node_does_not_show_is_said_so(node: ServedNode, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
-    with connected(node) as client, pytest.raises(BadRequest, match="it is no Python prefix"):
+    with connected(node) as client, pytest.raises(BadRequest, match="it is not a Python prefix"):
         client.environment({**OTHER, "Prefixes": [str(tmp_path / "plain")]})
 
 

@@ -475,7 +475,7 @@ async def test_what_no_node_looks_after_ends_after_its_grace(bench: Bench, tier:
     outcome = (await bench.finish(request)).outcome
     assert outcome.reason is EndReason.ERROR
     assert outcome.error is not None
-    assert "no node looked after" in outcome.error.message
+    assert "no node supervised" in outcome.error.message
 
 
 async def test_a_node_that_comes_back_within_the_grace_stops_the_clock(bench: Bench, tier: str) -> None:

@@ -274,7 +274,7 @@ async def test_a_listed_name_may_lead_to_this_machine(http_server: BadHttpServer
 
 @pytest.mark.parametrize("text", ["http://x/", "a b", "x:y", ":80", "10.0.0.0/33", "user@host", "*.example"])
 def test_an_exception_that_is_none_is_named(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="which is no host, host:port or network"):
+    with pytest.raises(ConfigurationError, match="which is not a host, host:port or network"):
         Reach([text])
 
 

@@ -69,7 +69,7 @@ async def test_a_result_is_listed_and_read_in_parts(tmp_path: Path, kubo: KuboNo
             await whole(reader, wrong)
     with pytest.raises(BadRequest, match="is not plain"):
         await whole(reader, "outputs/../stdout")
-    with pytest.raises(BadRequest, match="is no range"):
+    with pytest.raises(BadRequest, match="is not a range"):
         await whole(reader, path, 5, 3)
     await reader.close()
 
@@ -123,7 +123,7 @@ async def test_without_a_node_the_way_to_one_is_told(monkeypatch: pytest.MonkeyP
         await reader.entries()
     assert "ResultDownloaders.Types.IPFS.Endpoint" in caught.value.hint
     await reader.close()
-    with pytest.raises(BadRequest, match="is no CID"):
+    with pytest.raises(BadRequest, match="is not a CID"):
         open_ipfs_result(spec("nonsense"), "")
     with pytest.raises(ConfigurationError, match="names no peer"):
         IpfsSwarm.of(["/ip4/127.0.0.1/tcp/4001"])
@@ -190,7 +190,7 @@ async def test_with_a_wrong_key_nobody_is_reached_and_nothing_stays(
     cid = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn"
     cases: list[tuple[str, type[BacalhauError], str]] = [
         ("wrong", NetworkFailure, "no node of the IPFS swarm can be reached"),
-        ("nonsense", ConfigurationError, "is no IPFS swarm key"),
+        ("nonsense", ConfigurationError, "is not an IPFS swarm key"),
         ("missing", BacalhauError, "could not read the swarm key"),
     ]
     for name, kind, words in cases:

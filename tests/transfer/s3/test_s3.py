@@ -75,11 +75,11 @@ def test_no_key_ever_leads_outside(keys: list[str]) -> None:
     ("params", "reason"),
     [
         ({}, "Bucket of the S3 spec is missing"),
-        ({"Bucket": 7}, "Bucket of the S3 spec is not a text: 7"),
+        ({"Bucket": 7}, "Bucket of the S3 spec is not text: 7"),
         ({"Bucket": "a/b"}, "'a/b' is not the name of a bucket"),
         ({"Bucket": ".."}, "'..' is not the name of a bucket"),
         ({"Bucket": "b", "Endpoint": "file:///etc"}, "does not start with http"),
-        ({"Bucket": "b", "Key": ["x"]}, "Key of the S3 spec is not a text"),
+        ({"Bucket": "b", "Key": ["x"]}, "Key of the S3 spec is not text"),
     ],
 )
 def test_a_wrong_parameter_is_named(params: dict[str, object], reason: str) -> None:

@@ -1,6 +1,6 @@
 """Files of one execution on the disk of an engine that does not see ours.
 
-Each input and each result directory is a volume of its own, mounted where a bind mount would be: read-only inputs stay
+Each input and each result directory is a separate volume, mounted where a bind mount would be: read-only inputs stay
 read-only. What may not be written in the task's container is filled through a second one, the carrier, which has
 all the volumes, writable, and is never started: the engine copies into and out of created containers, too, and needs
 no program in the image for it. The carrier stays until the execution is cleaned up; it also keeps the volumes from
@@ -220,7 +220,7 @@ def fetch_tree(
     Raises
     ------
     BacalhauError
-        There is no such directory, the copy is broken, the disk is full, or the engine does not answer.
+        The directory does not exist, the copy is broken, the disk is full, or the engine does not answer.
     Interrupted
         ``stop`` was set.
     """
@@ -249,7 +249,7 @@ def own_tree(daemon: Daemon, container: str, path: str, owner: tuple[int, int]) 
     Raises
     ------
     BacalhauError
-        There is no such directory, or the engine does not answer.
+        The directory does not exist, or the engine does not answer.
     """
     plain = {"Accept-Encoding": "identity"}
     address = f"/containers/{container}/archive"
@@ -319,7 +319,7 @@ class _StreamFile:
         self._buffer[:0] = self._back[len(self._back) + offset :]
 
     def fileno(self) -> int:
-        raise OSError("it is no file of this disk")
+        raise OSError("it is not a file on this disk")
 
     def _next(self) -> bytes:
         try:
@@ -327,5 +327,5 @@ class _StreamFile:
         except BacalhauError:
             raise
         except Exception as error:
-            # Whatever cuts the answer off; an OSError of its own would look like one of our disk.
+            # Any error that cuts the answer off; as an OSError it would look like an error of our disk.
             raise no_answer(self._url) from error

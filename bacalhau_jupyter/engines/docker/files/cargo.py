@@ -1,4 +1,4 @@
-"""Inputs as one tar stream for the engine: pulled bit by bit by whoever sends it, never as a whole in memory.
+"""Inputs as one tar stream for the engine: the sender pulls it bit by bit; it is never in memory as a whole.
 
 What a mount would show is kept: owners, modes, times, links as they are, empty directories. Sockets, pipes and
 devices hold nothing that could be copied and are left out. Everything here blocks.
@@ -91,7 +91,7 @@ class _Packer:
             member.type, member.mode = tarfile.DIRTYPE, folder.mode
             yield _header(member)
         for item in items:
-            # Each item is a volume of its own, and no link leads from one to another.
+            # Each item is a separate volume, and no link leads from one to another.
             self._linked.clear()
             for directory, path, name, info in _walk(item):
                 self._check()
@@ -153,7 +153,7 @@ def _walk(item: Item) -> Iterator[tuple[int, str, str, os.stat_result]]:
     Yields
     ------
     tuple
-        The open directory that holds the entry (`_NO_DIRECTORY` for an item that is no directory) and its name there,
+        The open directory that holds the entry (`_NO_DIRECTORY` unless the item is a directory) and its name there,
         its name in the stream, and its state.
     """
     opened = open_input(item.mount, COMPONENT)

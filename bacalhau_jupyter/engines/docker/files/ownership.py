@@ -1,9 +1,9 @@
-"""Results belong to the node, whoever wrote them.
+"""Results belong to the node, whichever user wrote them.
 
 A container's processes run as root or as the image's user. So that each of them can write, a result directory
 is open to all (inside the execution's private directory); so that a node that is not root can read and
 remove what they wrote, a short-lived helper container hands those files over. An image without ``chown`` can't: then
-the engine copies the results out of the container, as whoever it runs as.
+the engine copies the results out of the container, with the engine's own user.
 """
 
 from __future__ import annotations

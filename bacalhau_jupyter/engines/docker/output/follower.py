@@ -174,7 +174,7 @@ class Follower:
             _end(writer)
             return state
         except BacalhauError:
-            # The execution is over: whoever reads its log must not wait for more.
+            # The execution is over: readers of its log must not wait for more.
             with contextlib.suppress(LogLost):
                 _end(writer)
             raise

@@ -203,7 +203,7 @@ class _Mender:
     """Gives lines over 16 KiB their newline back, which the driver ``local`` loses before Docker Engine 23.
 
     A line's pieces have one time stamp; all but the last are of the daemon's full size. The last piece has lost its
-    newline, unless the program ended in the middle of such a line: that can't be told apart, so it gets one, too.
+    newline, unless the program ended in the middle of such a line: this case looks the same, so it gets one, too.
     """
 
     def __init__(self) -> None:

@@ -44,7 +44,7 @@ class Stream:
 def _unchunked(file: BufferedReader) -> Iterator[bytes]:
     """Undo HTTP's chunked encoding, as many chunks at a time as have arrived.
 
-    The engine sends each line of a log as a chunk of its own, and `http.client` takes 40 µs for each.
+    The engine sends each line of a log as a separate chunk, and `http.client` takes 40 µs for each.
 
     Raises
     ------

@@ -77,7 +77,7 @@ class Configuration:
         if isinstance(found, str):
             return found
         if found is not None:
-            self.warn(f'"{name}" is not a text and is ignored')
+            self.warn(f'"{name}" is not text and is ignored')
         return ""
 
     @property
@@ -88,7 +88,7 @@ class Configuration:
             name: value for name, value in found.items() if isinstance(value, str) and _is_header(name, value)
         }
         if len(headers) != len(found):
-            self.warn('"HttpHeaders" has members that are no headers; they are ignored')
+            self.warn('"HttpHeaders" has members that are not headers; they are ignored')
         return headers
 
 

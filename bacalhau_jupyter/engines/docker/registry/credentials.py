@@ -68,7 +68,7 @@ class Credentials:
             self._configuration.warn(f"the credential helper {program} failed: {type(error).__name__}")
             return {}
         if found is None:
-            # "Not found" is the usual answer; anything else is told, without its words (they may quote a secret).
+            # "Not found" is the usual answer; other answers are reported, without their text (it may quote a secret).
             if b"not found" not in (done.stdout + done.stderr).lower():
                 self._configuration.warn(
                     f"the credential helper {program} failed with exit code {done.returncode}"
@@ -81,7 +81,7 @@ class Credentials:
             (found.get("Username"), found.get("Secret")) if isinstance(found, dict) else (None, None)
         )
         if not isinstance(user, str) or not isinstance(secret, str):
-            self._configuration.warn(f"the credential helper {program} answered no login")
+            self._configuration.warn(f"the credential helper {program} gave no login")
             return {}
         if not user and not secret:
             return {}

@@ -1,7 +1,7 @@
 """Pulls in progress: one per image, however many executions wait for it.
 
 The Docker Engine sends nothing at all until the registry has answered, and such a call can't be interrupted.
-So a pull has a thread of its own, and whoever waits for it can stop waiting at any time; when nobody waits
+So a pull has its own thread, and each waiting execution can stop waiting at any time; when none waits
 any more, the pull is ended as soon as that is possible.
 """
 
@@ -55,7 +55,7 @@ class Pull:
     Parameters
     ----------
     work
-        Runs in a thread of its own.
+        Runs in its own thread.
     """
 
     def __init__(self, image: str, work: Work) -> None:

@@ -83,5 +83,5 @@ def open_pinned(path: str, device: int, inode: int) -> int:
     found = os.fstat(descriptor)
     if found.st_ino != inode or (device and found.st_dev != device):
         os.close(descriptor)
-        raise Changed(f"does not show {path}: it is no longer what was checked")
+        raise Changed(f"does not show {path}: it is no longer the object that was checked")
     return descriptor

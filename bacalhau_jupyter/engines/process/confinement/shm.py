@@ -1,4 +1,4 @@
-"""What a job with a user of its own leaves in this host's ``/dev/shm``, where the tier has no private one."""
+"""What a job with its own user leaves in this host's ``/dev/shm``, where the tier has no private one."""
 
 from __future__ import annotations
 

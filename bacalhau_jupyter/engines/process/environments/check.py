@@ -154,7 +154,7 @@ class _Check:
             raise NotShown(f"does not show {prefix} to jobs: {reason} (Engine.Params.Python.Prefixes)")
         if not _looks_like_python(Path(place.real)):
             raise NotShown(
-                f"does not show {prefix} to jobs: it is no Python prefix (Engine.Params.Python.Prefixes)"
+                f"does not show {prefix} to jobs: it is not a Python prefix (Engine.Params.Python.Prefixes)"
             )
         self._add(prefix, place)
 

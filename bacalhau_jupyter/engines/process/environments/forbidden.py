@@ -1,4 +1,4 @@
-"""Places that are never shown to a job, whoever registers them."""
+"""Places that are never shown to a job, also when the owner registers them."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Environments:
         return Forbidden(self.secrets, self._options.writable)
 
     async def register(self, description: PythonDescription) -> RegisteredEnvironment:
-        """Keep an environment that jobs may see from now on; whoever asks must be the node's own user.
+        """Keep an environment that jobs may see from now on; the caller must be the node's own user.
 
         Raises
         ------

@@ -25,7 +25,7 @@ def sockets_below(roots: Iterable[str], limit: int = MAX_ENTRIES) -> list[str]:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
                     elif not entry.is_file(follow_symlinks=False) and not entry.is_symlink():
-                        found.add(entry.path)  # a FIFO or a device is no part of a Python, either
+                        found.add(entry.path)  # a FIFO or a device is not part of a Python, either
     return sorted(found)
 
 

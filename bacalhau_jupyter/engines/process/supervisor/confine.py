@@ -134,7 +134,7 @@ def _confine(plan: Plan) -> None:
         os.setresgid(plan["user"], plan["user"], plan["user"])
         os.setresuid(plan["user"], plan["user"], plan["user"])
     if plan["landlock_abi"]:
-        # After the change of user, which clears it. bubblewrap has a switch of its own.
+        # After the change of user, which clears it. bubblewrap has its own switch for it.
         _prctl(_PR_SET_PDEATHSIG, int(_signal.SIGKILL))
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         landlock.restrict(rules)

@@ -1,4 +1,4 @@
-"""Whether a node looks after an execution, told by the file in which every node writes its pid and start time."""
+"""Whether a node supervises an execution: every node writes its pid and start time to a file."""
 
 from __future__ import annotations
 

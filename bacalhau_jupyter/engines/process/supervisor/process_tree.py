@@ -51,7 +51,7 @@ def descendants(root: int) -> list[int]:
 
 
 def signal_all(pids: list[int], number: int) -> None:
-    """Send a signal to each; one that has gone meanwhile is no trouble."""
+    """Send a signal to each; ignore those that have gone meanwhile."""
     for pid in pids:
         try:
             os.kill(pid, number)

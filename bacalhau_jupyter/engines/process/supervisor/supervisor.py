@@ -173,7 +173,7 @@ class Supervisor:
         elif self.polite_until and not self.main_ended:
             self._ask()
         if self.node and self.node.look_again_at and now >= self.node.look_again_at and not self.node.look():
-            self.error = f"no node looked after the execution for {self.plan['grace_s']:g} s"
+            self.error = f"no node supervised the execution for {self.plan['grace_s']:g} s"
             self.stop("error")
         if self.main_ended and not self.ended:
             self._reap()

@@ -1,4 +1,4 @@
-"""The users that a job with a file tree of its own knows: itself, root and nobody."""
+"""The users that a job with its own file tree knows: itself, root and nobody."""
 
 from __future__ import annotations
 

