@@ -185,7 +185,7 @@ async def test_a_checksum_is_compared_with_the_stored_one(source: Source, s3_ser
     client.put_object(Bucket=bucket, Key="k", Body=b"data", ChecksumSHA256=right)
     client.close()
     assert await source.fetch(at(s3_server, bucket, "k", ChecksumSHA256=right)) == {"k": b"data"}
-    with pytest.raises(BacalhauError, match=r"the checksum of .*/k differs: the job wants"):
+    with pytest.raises(BacalhauError, match=r"the checksum of .*/k differs: the job expects"):
         await source.fetch(at(s3_server, bucket, "k", ChecksumSHA256=wrong))
     with pytest.raises(BacalhauError, match="no SHA-256 checksum is stored"):
         await source.fetch(at(s3_server, bucket, "plain", ChecksumSHA256=right))
