@@ -179,7 +179,8 @@ def _check_allowed(path: Path, wanted: _Wanted, allowed: list[AllowedPath]) -> N
         mode = "rw" if wanted.writable else "ro"
         raise ConfigurationError(
             f"this node does not share the local path {wanted.path}: it is not allowlisted",
-            hint=f"the node's owner can add it: -c {KEY}={wanted.path}:{mode}",
+            # By its letters alone: what lies behind a link is not for everybody to know.
+            hint=f"the node's owner can add it: -c {KEY}={os.path.normpath(wanted.path)}:{mode}",
             component=_COMPONENT,
         )
     if wanted.writable and not any(entry.writable for entry in matching):

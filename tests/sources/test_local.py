@@ -142,7 +142,6 @@ async def test_links_are_followed_before_the_list_is_read_on_both_sides(root: Pa
     local = make(root, "ROOT/linked/**")
     _, refused = await ask(local, source(f"{root}/a/way-out/key"), root)
     assert "not allowlisted" in refused.message
-    assert f"that is {root}/secret/key" in refused.message
     _, mount = await ask(local, source(f"{root}/linked/inside/c"), root)
     assert mount.path == root / "a/b/c"
 
