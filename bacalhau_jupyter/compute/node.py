@@ -7,11 +7,12 @@ import contextlib
 import logging
 import os
 import platform
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from bacalhau_jupyter.compute.bidder import Bidder
+from bacalhau_jupyter.compute.equipment import Equipment
 from bacalhau_jupyter.compute.execution.events import Accepted, Cancel, Rejected
-from bacalhau_jupyter.compute.execution.executions import Executions
+from bacalhau_jupyter.compute.execution.executions import ExecutionListener, Executions
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard, ProgressListener
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
 from bacalhau_jupyter.compute.execution.removing import remove_directory
@@ -45,8 +46,6 @@ from bacalhau_jupyter.models.resources import GPU, Resources
 from bacalhau_jupyter.models.spec import replace
 from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.plugins.engine import Engine
-from bacalhau_jupyter.plugins.publisher import KeepingPublisher, Publisher
-from bacalhau_jupyter.plugins.source import Source
 from bacalhau_jupyter.transport.base import ComputeTransport, Envelope
 
 _log = logging.getLogger(__name__)
@@ -68,15 +67,13 @@ class ComputeNode:
         The compute node's end of a carrier; closed by `stop`.
     database
         Opened with `compute.link.store.MIGRATIONS`; stays open; its owner closes it after `stop`.
-    engines, sources, publishers
-        Instances by wire type; closed by `stop`.
+    plugins
+        Engines, sources and publishers; closed by `stop`.
     clock
         For every time stamp.
     on_progress
         Called on the loop with (execution ID, phase, bytes done, total or None) while executions are at work.
         Local wiring only: it is neither stored nor sent.
-    engine_problems
-        Engines that could not be loaded: type → one sentence, shown in node info and in refused bids.
     reserve
         Room that is given back when the disk is full; its own in the data directory, if left out.
     problems
@@ -95,12 +92,10 @@ class ComputeNode:
         settings: ComputeSettings,
         transport: ComputeTransport,
         database: Database,
-        engines: Mapping[str, Engine],
-        sources: Mapping[str, Source],
-        publishers: Mapping[str, Publisher],
+        plugins: Plugins,
         clock: Clock,
+        *,
         on_progress: ProgressListener | None = None,
-        engine_problems: Mapping[str, str] | None = None,
         host_env: Mapping[str, str] | None = None,
         problems: Problems | None = None,
         reserve: Reserve | None = None,
@@ -114,8 +109,8 @@ class ComputeNode:
         self._cache = ContentCache(
             self._places.cache, settings.input_cache_size, settings.input_cache_min_free
         )
-        self._plugins = Plugins(engines, sources, publishers, engine_problems)
-        self._keepers = [each for each in publishers.values() if isinstance(each, KeepingPublisher)]
+        self._plugins = plugins
+        self._keepers = plugins.keepers()
         self._on_progress = on_progress
         self._database = database
         self._reserve = reserve or Reserve(settings.data_dir / "reserve", settings.disk_reserve)
@@ -147,7 +142,8 @@ class ComputeNode:
         host = await asyncio.to_thread(host_resources, self.settings.data_dir, await gpus_asked)
         # Cache entries are evicted when an execution needs the space.
         host = replace(host, disk=host.disk + self._cache.usage().bytes)
-        parts = self._parts = _Parts(self, Capacity(allocated(self.settings.allocated, host)))
+        capacity = Capacity(allocated(self.settings.allocated, host))
+        parts = self._parts = _Parts(self._equipment(), capacity, self.info, self._full)
         parts.board.listener = self._on_progress
         await parts.executions.restore(await self._store.load())
         parts.connection.start(self._on_message, self.logs)
@@ -165,6 +161,20 @@ class ComputeNode:
             ),
         ]
         return await parts.connection.wait_joined(join_timeout)
+
+    def _equipment(self) -> Equipment:
+        return Equipment(
+            settings=self.settings,
+            clock=self._clock,
+            transport=self._transport,
+            store=self._store,
+            places=self._places,
+            plugins=self._plugins,
+            cache=self._cache,
+            reserve=self._reserve,
+            host_env=self._host_env,
+            problems=self.problems,
+        )
 
     async def _open_cache(self) -> None:
         try:
@@ -218,8 +228,9 @@ class ComputeNode:
 
     async def lookup(self, execution_id: str) -> ExecutionRecord | None:
         """Return an execution, live or ended; None when it is unknown or forgotten."""
-        record = None if self._parts is None else self._parts.executions.record(execution_id)
-        return record or await self._store.get(execution_id)
+        if self._parts is not None:
+            return await self._parts.lookup(execution_id)
+        return await self._store.get(execution_id)
 
     def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
         """Stream an execution's output."""
@@ -440,43 +451,30 @@ class ComputeNode:
 class _Parts:
     """What exists while the node runs."""
 
-    def __init__(self, node: ComputeNode, capacity: Capacity) -> None:
-        settings, clock = node.settings, node._clock
+    def __init__(
+        self,
+        equipment: Equipment,
+        capacity: Capacity,
+        node_info: Callable[[], NodeInfo],
+        make_room: Callable[[], Awaitable[str]],
+    ) -> None:
         self.capacity = capacity
-        self.board = ProgressBoard(clock)
-        self.logs = LogFollower(node._places, node.lookup)
-        self.connection = OrchestratorLink(
-            settings,
-            node._transport,
-            node._store,
-            clock,
-            node.info,
-            lambda: capacity.available,
-            node.problems,
+        self.board = ProgressBoard(equipment.clock)
+        self.connection = OrchestratorLink(equipment, node_info, lambda: capacity.available)
+        bidder = Bidder(equipment.settings, equipment.plugins, capacity, make_room)
+        runner = Runner(equipment, bidder, self.board)
+        listener = ExecutionListener(
+            reported=self.connection.wake_outbox,
+            capacity_changed=self.connection.capacity_changed,
+            ended=lambda execution_id: self.logs.wake(execution_id),
         )
-        bidder = Bidder(settings, node._plugins, capacity, node._full)
-        runner = Runner(
-            settings,
-            node._plugins,
-            node._places,
-            bidder,
-            self.board,
-            clock,
-            node._host_env,
-            node._cache,
-            node._reserve,
-        )
-        self.executions = Executions(
-            settings,
-            node._store,
-            runner,
-            capacity,
-            self.board,
-            clock,
-            on_report=self.connection.wake_outbox,
-            on_capacity=self.connection.capacity_changed,
-            on_end=self.logs.wake,
-        )
+        self.executions = Executions(equipment, runner, capacity, self.board, listener)
+        self.logs = LogFollower(equipment.places, self.lookup)
+        self._store = equipment.store
+
+    async def lookup(self, execution_id: str) -> ExecutionRecord | None:
+        """Return an execution, live or ended; None when it is unknown or forgotten."""
+        return self.executions.record(execution_id) or await self._store.get(execution_id)
 
 
 async def _none() -> list[GPU]:

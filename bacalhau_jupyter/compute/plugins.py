@@ -14,7 +14,7 @@ from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.plugins.contract import Availability
 from bacalhau_jupyter.plugins.engine import Engine
-from bacalhau_jupyter.plugins.publisher import Publisher
+from bacalhau_jupyter.plugins.publisher import KeepingPublisher, Publisher
 from bacalhau_jupyter.plugins.source import Source
 
 _log = logging.getLogger(__name__)
@@ -53,6 +53,10 @@ class Plugins:
         self._found: dict[int, Availability] = {}
         self._at_start: dict[int, Availability] = {}
         self._asked: dict[int, asyncio.Task[None]] = {}
+
+    def keepers(self) -> list[KeepingPublisher]:
+        """Return the publishers that keep results on this node's disk."""
+        return [item for item in self._publishers.values() if isinstance(item, KeepingPublisher)]
 
     async def probe(self, timeout: float, patience: float = PATIENCE) -> None:
         """Ask every plug-in at the same time whether it works here; a plug-in that fails to say does not.

@@ -22,6 +22,7 @@ from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.auth.peers import ProcessTable
 from bacalhau_jupyter.compute.link.store import MIGRATIONS as COMPUTE_MIGRATIONS
 from bacalhau_jupyter.compute.node import ComputeNode
+from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeLock, NodeRecord
 from bacalhau_jupyter.config.repo import Repo
@@ -224,12 +225,9 @@ class Node:
             told,
             end,
             database,
-            engines,
-            sources,
-            publishers,
+            Plugins(engines, sources, publishers, found.problems),
             self._clock,
             on_progress=self._progress,
-            engine_problems=found.problems,
             problems=self.problems,
             reserve=self.reserve,
         )

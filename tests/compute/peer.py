@@ -12,6 +12,7 @@ from typing import Any
 
 from bacalhau_jupyter.compute.link.store import MIGRATIONS
 from bacalhau_jupyter.compute.node import ComputeNode
+from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.engines.noop import NoopEngine
 from bacalhau_jupyter.lib.clock import SystemClock
@@ -360,9 +361,11 @@ class Bench:
             self.settings,
             self.carrier.compute_end("n-test"),
             self.database,
-            engines,
-            {"fake": self.source, **self.extra_sources},
-            {"stub": self.publisher, **self.extra_publishers},
+            Plugins(
+                engines,
+                {"fake": self.source, **self.extra_sources},
+                {"stub": self.publisher, **self.extra_publishers},
+            ),
             SystemClock(),
             on_progress=self._note,
             host_env=self.host_env,

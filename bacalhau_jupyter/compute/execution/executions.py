@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bacalhau_jupyter.compute.equipment import Equipment
 from bacalhau_jupyter.compute.execution.events import (
     ACTIVITIES,
     REPORTS,
@@ -25,10 +26,8 @@ from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
 from bacalhau_jupyter.compute.execution.reports import report
 from bacalhau_jupyter.compute.execution.runner import Runner
 from bacalhau_jupyter.compute.host.capacity import Capacity
-from bacalhau_jupyter.compute.link.store import Store
-from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.lib.backoff import backoff
-from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.database import DatabaseError
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
@@ -51,40 +50,57 @@ class _Actor:
     alarm_for: Event | None = None
 
 
+@dataclass(frozen=True)
+class ExecutionListener:
+    """What the node's other parts hear of executions.
+
+    Attributes
+    ----------
+    reported
+        Called when messages for the orchestrator were stored.
+    capacity_changed
+        Called when capacity became free, or work began on what was reserved.
+    ended
+        Called with the ID of an execution that ended.
+    """
+
+    reported: Callable[[], None]
+    capacity_changed: Callable[[], None]
+    ended: Callable[[str], None]
+
+
 class Executions:
     """Applies events to executions and carries out what the state machine instructs.
 
     Parameters
     ----------
-    on_report
-        Called when messages for the orchestrator were stored.
-    on_capacity
-        Called when capacity became free, or work began on what was reserved.
-    on_end
-        Called with the ID of an execution that ended.
+    equipment
+        What the node's parts share.
+    runner
+        Does the work of each phase.
+    capacity
+        What executions take and give back.
+    board
+        Shows how far each phase is.
+    listener
+        Hears of what happened.
     """
 
     def __init__(
         self,
-        settings: ComputeSettings,
-        store: Store,
+        equipment: Equipment,
         runner: Runner,
         capacity: Capacity,
         board: ProgressBoard,
-        clock: Clock,
-        on_report: Callable[[], None],
-        on_capacity: Callable[[], None],
-        on_end: Callable[[str], None],
+        listener: ExecutionListener,
     ) -> None:
-        self._settings = settings
-        self._store = store
+        self._settings = equipment.settings
+        self._store = equipment.store
+        self._clock = equipment.clock
         self._runner = runner
         self._capacity = capacity
         self._board = board
-        self._clock = clock
-        self._on_report = on_report
-        self._on_capacity = on_capacity
-        self._on_end = on_end
+        self._listener = listener
         self._actors: dict[str, _Actor] = {}
         self._admitting: set[str] = set()
         self._idle = asyncio.Event()
@@ -235,20 +251,20 @@ class Executions:
                 actor.activity = asyncio.create_task(self._runner.run(act, record))
                 self._spawn(self._drive(actor, act, actor.activity), f"{act.value} {record.id}")
                 if act is Act.FETCH:
-                    self._on_capacity()
+                    self._listener.capacity_changed()
             elif act is Act.INTERRUPT:
                 self._interrupt(actor)
             elif act is Act.RESERVE:
                 self._capacity.restore(record.id, record.held)
             elif act is Act.RELEASE and self._capacity.release(record.id):
-                self._on_capacity()
+                self._listener.capacity_changed()
             elif act is Act.CLEAN:
                 self._spawn(self._clean(actor), f"clean {record.id}")
         if any(act in REPORTS for act in result.acts):
-            self._on_report()
+            self._listener.reported()
         if record.phase.is_terminal:
             _log.info("execution %s: %s", record.id, result.story)
-            self._on_end(record.id)
+            self._listener.ended(record.id)
 
     async def _drive(self, actor: _Actor, act: Act, activity: asyncio.Task[Event]) -> None:
         """Wait for an activity and apply the event that ends it."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from bacalhau_jupyter.compute.bidder import Bidder
+from bacalhau_jupyter.compute.equipment import Equipment
 from bacalhau_jupyter.compute.execution.events import (
     Act,
     Ended,
@@ -25,14 +26,11 @@ from bacalhau_jupyter.compute.execution.progress import ProgressBoard
 from bacalhau_jupyter.compute.execution.publishing import publish
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Fault, Phase
 from bacalhau_jupyter.compute.execution.removing import remove_directory
-from bacalhau_jupyter.compute.files import Places, as_bacalhau_error, read_output, write_results
+from bacalhau_jupyter.compute.files import as_bacalhau_error, read_output, write_results
 from bacalhau_jupyter.compute.host.environment import task_environment
-from bacalhau_jupyter.compute.inputs.cache import ContentCache
 from bacalhau_jupyter.compute.inputs.fetching import Fetcher
-from bacalhau_jupyter.compute.plugins import Plugins
-from bacalhau_jupyter.compute.settings import ComputeSettings
-from bacalhau_jupyter.lib.clock import SECOND, Clock
-from bacalhau_jupyter.lib.reserve import Reserve, is_full
+from bacalhau_jupyter.lib.clock import SECOND
+from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.history import Topic
 from bacalhau_jupyter.models.job import Job
@@ -64,33 +62,24 @@ class Runner:
 
     Parameters
     ----------
-    host_env
-        The node's own environment, for ``env:NAME``.
-    cache
-        Shares inputs between executions.
+    equipment
+        What the node's parts share.
+    bidder
+        Looks at offers.
+    board
+        Shows how far each phase is.
     """
 
-    def __init__(
-        self,
-        settings: ComputeSettings,
-        plugins: Plugins,
-        places: Places,
-        bidder: Bidder,
-        board: ProgressBoard,
-        clock: Clock,
-        host_env: Mapping[str, str],
-        cache: ContentCache,
-        reserve: Reserve,
-    ) -> None:
-        self._reserve = reserve
-        self._settings = settings
-        self._plugins = plugins
-        self._places = places
+    def __init__(self, equipment: Equipment, bidder: Bidder, board: ProgressBoard) -> None:
+        self._reserve = equipment.reserve
+        self._settings = equipment.settings
+        self._plugins = equipment.plugins
+        self._places = equipment.places
         self._bidder = bidder
         self._board = board
-        self._clock = clock
-        self._host_env = host_env
-        self._fetcher = Fetcher(places, plugins, board, cache)
+        self._clock = equipment.clock
+        self._host_env = equipment.host_env
+        self._fetcher = Fetcher(equipment.places, equipment.plugins, board, equipment.cache)
 
     async def run(self, act: Act, record: ExecutionRecord) -> Event:
         """Run an activity to its end; whatever goes wrong becomes a `Faulted` event."""

@@ -8,12 +8,9 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from bacalhau_jupyter.compute.link.store import Store
-from bacalhau_jupyter.compute.settings import ComputeSettings
+from bacalhau_jupyter.compute.equipment import Equipment
 from bacalhau_jupyter.lib.backoff import backoff
-from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.database import DatabaseError
-from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict, Forbidden, HandshakeRequired
 from bacalhau_jupyter.models.messages import (
@@ -29,7 +26,7 @@ from bacalhau_jupyter.models.messages import (
 from bacalhau_jupyter.models.node import NodeInfo
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import replace
-from bacalhau_jupyter.transport.base import ComputeTransport, Envelope, LogHandler, NodeMessageHandler
+from bacalhau_jupyter.transport.base import Envelope, LogHandler, NodeMessageHandler
 
 R = TypeVar("R")
 
@@ -44,32 +41,28 @@ class OrchestratorLink:
 
     Parameters
     ----------
+    equipment
+        What the node's parts share.
     node_info
         Describes the node as it is now.
     available
         Returns free capacity.
-    problems
-        Where a loop that failed tells so.
     """
 
     def __init__(
         self,
-        settings: ComputeSettings,
-        transport: ComputeTransport,
-        store: Store,
-        clock: Clock,
+        equipment: Equipment,
         node_info: Callable[[], NodeInfo],
         available: Callable[[], Resources],
-        problems: Problems,
     ) -> None:
-        self._problems = problems
-        self._settings = settings
-        self._transport = transport
-        self._store = store
-        self._clock = clock
+        self._problems = equipment.problems
+        self._settings = equipment.settings
+        self._transport = equipment.transport
+        self._store = equipment.store
+        self._clock = equipment.clock
         self._node_info = node_info
         self._available = available
-        self._started = clock.now_ns()
+        self._started = self._clock.now_ns()
         self._told: NodeInfo | None = None
         self._joined = asyncio.Event()
         self._lost = asyncio.Event()
