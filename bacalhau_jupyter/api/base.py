@@ -18,7 +18,7 @@ from bacalhau_jupyter.models.environments import (
 )
 from bacalhau_jupyter.models.node import BuildVersionInfo, DiskUsage, NodeInfo
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.orchestrator.base import OrchestratorService
+from bacalhau_jupyter.orchestrator.service import Orchestrator
 
 
 class AgentService(Protocol):
@@ -160,7 +160,7 @@ class ApiServices:
     agent: AgentService
     access: Access
     challenge: ChallengeMethod
-    orchestrator: OrchestratorService | None = None
+    orchestrator: Orchestrator | None = None
     results: ResultLinks | None = None
     result_files: ResultFiles | None = None
     data: DataBrowser | None = None

@@ -18,7 +18,8 @@ from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.names import from_wire, to_wire
 from bacalhau_jupyter.models.published import RESULTS_PATH
-from bacalhau_jupyter.orchestrator.base import ExecutionQuery, OrchestratorService
+from bacalhau_jupyter.orchestrator.base import ExecutionQuery
+from bacalhau_jupyter.orchestrator.service import Orchestrator
 
 LIST_LIMIT = 10_000
 """Entries per result that one answer holds."""
@@ -37,7 +38,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 class ResultFileBrowser:
     """``/orchestrator/jobs/{id}/results/files``: the entries of a job's results, and single files with byte ranges."""
 
-    def __init__(self, orchestrator: OrchestratorService, files: ResultFiles) -> None:
+    def __init__(self, orchestrator: Orchestrator, files: ResultFiles) -> None:
         self._orchestrator = orchestrator
         self._files = files
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from bacalhau_jupyter.api.binding import Query
 from bacalhau_jupyter.api.websocket import push
 from bacalhau_jupyter.models.codec import encode
-from bacalhau_jupyter.orchestrator.base import OrchestratorService
+from bacalhau_jupyter.orchestrator.service import Orchestrator
 
 EVENTS = "/api/v1/orchestrator/events"
 
@@ -18,7 +18,7 @@ EVENTS = "/api/v1/orchestrator/events"
 class EventRoutes:
     """The event websocket: one `StreamEvent` per frame; a reader that falls behind is closed with 1013."""
 
-    def __init__(self, orchestrator: OrchestratorService) -> None:
+    def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator
 
     def routes(self) -> list[web.RouteDef]:

@@ -16,7 +16,8 @@ from bacalhau_jupyter.models.api import (
 )
 from bacalhau_jupyter.models.errors import ValidationError
 from bacalhau_jupyter.models.job import META_CLIENT_INSTALLATION, META_CLIENT_INSTANCE, Job
-from bacalhau_jupyter.orchestrator.base import ExecutionQuery, HistoryQuery, JobQuery, OrchestratorService
+from bacalhau_jupyter.orchestrator.base import ExecutionQuery, HistoryQuery, JobQuery
+from bacalhau_jupyter.orchestrator.service import Orchestrator
 
 JOBS = "/api/v1/orchestrator/jobs"
 INCLUDED_HISTORY = 100
@@ -29,7 +30,7 @@ _CLIENT_META = {
 class JobRoutes:
     """Handlers of ``/api/v1/orchestrator/jobs`` (logs and results have modules of their own)."""
 
-    def __init__(self, orchestrator: OrchestratorService) -> None:
+    def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator
 
     def routes(self) -> list[web.RouteDef]:

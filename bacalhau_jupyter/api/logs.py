@@ -13,13 +13,14 @@ from bacalhau_jupyter.api.websocket import push
 from bacalhau_jupyter.models.api import LogFrame
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.orchestrator.base import LogQuery, OrchestratorService
+from bacalhau_jupyter.orchestrator.base import LogQuery
+from bacalhau_jupyter.orchestrator.service import Orchestrator
 
 
 class LogRoutes:
     """The log websocket: 101 always (errors travel in a frame), one JSON document per frame, close 1000."""
 
-    def __init__(self, orchestrator: OrchestratorService) -> None:
+    def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator
 
     def routes(self) -> list[web.RouteDef]:

@@ -7,7 +7,8 @@ from aiohttp import web
 from bacalhau_jupyter.api.answers import answer
 from bacalhau_jupyter.api.binding import Query, body
 from bacalhau_jupyter.models.api import GetNodeResponse, ListNodesResponse, PutNodeRequest, PutNodeResponse
-from bacalhau_jupyter.orchestrator.base import NodeQuery, OrchestratorService
+from bacalhau_jupyter.orchestrator.base import NodeQuery
+from bacalhau_jupyter.orchestrator.service import Orchestrator
 
 NODES = "/api/v1/orchestrator/nodes"
 
@@ -15,7 +16,7 @@ NODES = "/api/v1/orchestrator/nodes"
 class NodeRoutes:
     """Handlers of ``/api/v1/orchestrator/nodes``."""
 
-    def __init__(self, orchestrator: OrchestratorService) -> None:
+    def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator
 
     def routes(self) -> list[web.RouteDef]:

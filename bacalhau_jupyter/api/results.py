@@ -13,13 +13,13 @@ from bacalhau_jupyter.api.jobs import JOBS
 from bacalhau_jupyter.api.serving import prove
 from bacalhau_jupyter.models.published import RESULTS_PATH
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.orchestrator.base import OrchestratorService
+from bacalhau_jupyter.orchestrator.service import Orchestrator
 
 
 class ResultListRoutes:
     """``/orchestrator/jobs/{id}/results``: references become signed URLs when they are read."""
 
-    def __init__(self, orchestrator: OrchestratorService, links: ResultLinks | None) -> None:
+    def __init__(self, orchestrator: Orchestrator, links: ResultLinks | None) -> None:
         self._orchestrator = orchestrator
         self._links = links
 

@@ -1,24 +1,10 @@
-"""What the orchestrator offers to the API: one service, no HTTP in it."""
+"""What can be asked of the orchestrator: filters of its lists and streams."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from bacalhau_jupyter.models.api import (
-    ListExecutionsResponse,
-    ListHistoryResponse,
-    ListJobsResponse,
-    ListResultsResponse,
-    LogFrame,
-    PutJobResponse,
-    RerunJobResponse,
-    StopJobResponse,
-)
-from bacalhau_jupyter.models.history import StreamEvent
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.node import NodeState
 from bacalhau_jupyter.models.spec import SpecConfig
 
 
@@ -85,59 +71,3 @@ class NodeQuery:
 
 ResultSigner = Callable[[SpecConfig], SpecConfig]
 """Turns a stored result reference into what the caller can download (signed URL for ``local``)."""
-
-
-class OrchestratorService(Protocol):
-    """The orchestrator as the API sees it. ``job`` arguments are a name, an ID or a unique ID prefix.
-
-    Every method raises `BacalhauError` subclasses with the official messages (`NotFound` "job not found: X" …).
-    """
-
-    async def submit(
-        self, job: Job, *, force: bool = False, client: Mapping[str, str] | None = None
-    ) -> PutJobResponse:
-        """Validate, normalise, store (job, event and evaluation in one transaction), answer after the commit.
-
-        ``client`` holds the Meta entries taken from the client's headers.
-        """
-        ...
-
-    async def get_job(self, job: str, namespace: str = "", version: int = 0) -> Job: ...
-
-    async def list_jobs(self, query: JobQuery) -> ListJobsResponse: ...
-
-    async def versions(self, job: str, namespace: str = "") -> ListJobsResponse: ...
-
-    async def stop(self, job: str, namespace: str = "", reason: str = "") -> StopJobResponse: ...
-
-    async def rerun(
-        self, job: str, namespace: str = "", version: int = 0, reason: str = ""
-    ) -> RerunJobResponse: ...
-
-    async def diff(self, job: Job) -> tuple[str, list[str]]: ...
-
-    async def history(self, job: str, query: HistoryQuery) -> ListHistoryResponse: ...
-
-    async def executions(self, job: str, query: ExecutionQuery) -> ListExecutionsResponse: ...
-
-    async def results(self, job: str, namespace: str, sign: ResultSigner) -> ListResultsResponse: ...
-
-    def logs(self, job: str, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
-        """Wait for an execution if there is none yet, then stream; errors come as a frame with ``error``."""
-        ...
-
-    def events(
-        self, since: int | None, job: str = "", topics: Sequence[str] = ()
-    ) -> AsyncGenerator[StreamEvent, None]:
-        """Replay rows after ``since`` (None: only new ones), then go on live; a slow reader gets ResourceExhausted."""
-        ...
-
-    async def nodes(self, query: NodeQuery) -> Sequence[NodeState]: ...
-
-    async def node(self, node_id: str) -> NodeState: ...
-
-    async def change_node(self, node_id: str, action: str, message: str = "") -> None: ...
-
-    async def active_jobs(self) -> int:
-        """Jobs that are not over (what keeps an embedded node alive)."""
-        ...

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.lib.problems import Problems
@@ -57,6 +58,28 @@ STALL = 5.0
 """Seconds after a deadline at which it can only be noticed when this process itself stood still."""
 
 
+@dataclass(frozen=True)
+class NodeListener:
+    """What the orchestrator's other parts hear of its nodes.
+
+    Attributes
+    ----------
+    joined
+        Called when a node may take jobs now.
+    freed
+        Called when a node told of capacity that became free.
+    gone
+        Called with the ID of a node whose executions are to be given up.
+    changed
+        Called with the ID of a node and what is new about it, for people.
+    """
+
+    joined: Callable[[], None]
+    freed: Callable[[], None]
+    gone: Callable[[str], None]
+    changed: Callable[[str, str], None]
+
+
 class Nodes:
     """The nodes of this orchestrator.
 
@@ -68,16 +91,10 @@ class Nodes:
         Monotonic time decides who is silent for too long.
     settings
         Approval and time-outs.
-    joined
-        Called when a node may take jobs now.
-    freed
-        Called when a node told of capacity that became free.
-    gone
-        Called with the ID of a node whose executions are to be given up.
     uploads
         Answers nodes that ask where to upload results.
-    changed
-        Called with the ID of a node and what is new about it, for people.
+    listener
+        Hears what changes with the nodes.
     problems
         Where a loop that failed tells so.
     """
@@ -88,11 +105,8 @@ class Nodes:
         dispatcher: Dispatcher,
         clock: Clock,
         settings: OrchestratorSettings,
-        joined: Callable[[], None],
-        freed: Callable[[], None],
-        gone: Callable[[str], None],
         uploads: Uploads,
-        changed: Callable[[str, str], None],
+        listener: NodeListener,
         problems: Problems | None = None,
     ) -> None:
         self._problems = problems or Problems()
@@ -100,11 +114,8 @@ class Nodes:
         self._dispatcher = dispatcher
         self._clock = clock
         self._settings = settings
-        self._joined = joined
-        self._freed = freed
-        self._gone = gone
+        self._listener = listener
         self._uploads = uploads
-        self._tell = changed
         self.generation = 0
         self._members: dict[str, Member] = {}
         self._timer: asyncio.Task[None] | None = None
@@ -236,9 +247,9 @@ class Nodes:
         )
         self._moved()
         await self._put(member)
-        self._tell(node_id, "connected")
+        self._listener.changed(node_id, "connected")
         if membership is Membership.APPROVED:
-            self._joined()
+            self._listener.joined()
         return HandshakeResponse(
             accepted=True,
             reason="node reconnected" if known else "node registered",
@@ -252,13 +263,13 @@ class Nodes:
         before = member.free
         more = member.heard(request, now)
         if member.free != before:
-            self._tell(node_id, "capacity changed")
+            self._listener.changed(node_id, "capacity changed")
         member.deadline_ns = self._deadline()
         self._dispatcher.connect(node_id)
         if more:
             member.freed_ns = now
             self._views = None
-            self._freed()
+            self._listener.freed()
         return HeartbeatResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
 
     async def _update(self, node_id: str, info: NodeInfo) -> UpdateNodeInfoResponse:
@@ -268,8 +279,8 @@ class Nodes:
         member.state = replace(member.state, info=info)
         self._views = None
         await self._put(member)
-        self._tell(node_id, "described itself anew")
-        self._joined()
+        self._listener.changed(node_id, "described itself anew")
+        self._listener.joined()
         return UpdateNodeInfoResponse(accepted=True)
 
     async def _goodbye(self, node_id: str, request: ShutdownNoticeRequest) -> ShutdownNoticeResponse:
@@ -280,7 +291,7 @@ class Nodes:
         self._dispatcher.disconnect(node_id)
         self._moved()
         await self._put(member)
-        self._tell(node_id, "left")
+        self._listener.changed(node_id, "left")
         return ShutdownNoticeResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
 
     def _connected(self, node_id: str) -> Member:
@@ -321,11 +332,11 @@ class Nodes:
             member.state = replace(member.state, connection_state=told)
         self._moved()
         await self._put(member)
-        self._tell(node_id, wanted.value.lower())
+        self._listener.changed(node_id, wanted.value.lower())
         if wanted is Membership.APPROVED:
-            self._joined()
+            self._listener.joined()
         else:
-            self._gone(node_id)
+            self._listener.gone(node_id)
 
     async def _delete(self, node_id: str) -> None:
         def delete(transaction: Transaction) -> None:
@@ -336,8 +347,8 @@ class Nodes:
         self._dispatcher.forget_node(node_id)
         self._moved()
         await self._store.transact(delete)
-        self._tell(node_id, "deleted")
-        self._gone(node_id)
+        self._listener.changed(node_id, "deleted")
+        self._listener.gone(node_id)
 
     # ---- silence
 
@@ -376,8 +387,8 @@ class Nodes:
             await self._put(member)
         except BacalhauError as error:
             _log.warning("the state of node %s can't be stored: %s", node_id, error)
-        self._tell(node_id, "not heard any more")
-        self._gone(node_id)
+        self._listener.changed(node_id, "not heard any more")
+        self._listener.gone(node_id)
 
     def _deadline(self) -> int:
         # A computer that slept, or whose clock was set, has not missed any heartbeat.

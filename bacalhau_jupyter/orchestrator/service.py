@@ -1,4 +1,4 @@
-"""The orchestrator: everything in this room wired together behind `base.OrchestratorService`."""
+"""The orchestrator: everything in this room wired together behind one service, no HTTP in it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from bacalhau_jupyter.orchestrator.base import (
 from bacalhau_jupyter.orchestrator.broker import Broker, Evaluation
 from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
 from bacalhau_jupyter.orchestrator.logs import JobWatch, LogReader
-from bacalhau_jupyter.orchestrator.membership import Nodes
+from bacalhau_jupyter.orchestrator.membership import NodeListener, Nodes
 from bacalhau_jupyter.orchestrator.planner import Outcome, Planner
 from bacalhau_jupyter.orchestrator.reports import store_report
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
@@ -59,7 +59,10 @@ STOP_SECONDS = 10.0
 
 
 class Orchestrator:
-    """The orchestrator's service (`base.OrchestratorService`).
+    """The orchestrator, as the API and the node see it.
+
+    ``job`` arguments are a name, an ID or a unique prefix of an ID. Methods raise subclasses of `BacalhauError` with
+    the official messages (`NotFound` "job not found: X" …).
 
     Parameters
     ----------
@@ -107,12 +110,9 @@ class Orchestrator:
             self._dispatcher,
             self._clock,
             settings,
-            joined=self._node_joined,
-            freed=self._node_freed,
-            gone=self._node_gone,
-            uploads=Uploads(self._store, upload_signer),
-            changed=self._node_changed,
-            problems=self.problems,
+            Uploads(self._store, upload_signer),
+            NodeListener(self._node_joined, self._node_freed, self._node_gone, self._node_changed),
+            self.problems,
         )
         self._planner = Planner(settings, ids)
         self._logs = LogReader(self._store, transport, self._watch)

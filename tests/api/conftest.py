@@ -42,7 +42,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         agent=agent,
         access=Access(KEY, sockets),
         challenge=ChallengeMethod("n-test"),
-        orchestrator=orchestrator,
+        orchestrator=orchestrator.service,
         results=Links(tmp_path),
     )
     runner = build_runner(services)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bacalhau_jupyter.models.api import (
     ListExecutionsResponse,
@@ -25,19 +26,38 @@ from bacalhau_jupyter.models.history import StreamEvent
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.node import BuildVersionInfo, NodeInfo, NodeState
 from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.orchestrator.base import (
-    ExecutionQuery,
-    HistoryQuery,
-    JobQuery,
-    LogQuery,
-    NodeQuery,
-    ResultSigner,
-)
+from bacalhau_jupyter.orchestrator.base import LogQuery
+from bacalhau_jupyter.orchestrator.service import Orchestrator
+
+ANSWERS: dict[str, Callable[..., Any]] = {
+    "submit": lambda *_: PutJobResponse(job_id="j-1", evaluation_id="v"),
+    "get_job": lambda job, namespace, version: Job(
+        id="j-1", name="<a & b>", namespace="default", type="batch", version=version or 2
+    ),
+    "list_jobs": lambda *_: ListJobsResponse(),
+    "versions": lambda *_: ListJobsResponse(),
+    "stop": lambda *_: StopJobResponse(evaluation_id="v"),
+    "rerun": lambda job, *_: RerunJobResponse(evaluation_id="v", job_id=job, job_version=3),
+    "diff": lambda *_: ("+ x", []),
+    "history": lambda *_: ListHistoryResponse(),
+    "executions": lambda *_: ListExecutionsResponse(),
+    "results": lambda job, namespace, sign: ListResultsResponse(
+        items=[sign(SpecConfig(type="local", params={"ExecutionID": "e-1"}))]
+    ),
+    "nodes": lambda *_: [NodeState()],
+    "node": lambda *_: NodeState(),
+    "change_node": lambda *_: None,
+    "active_jobs": lambda: 0,
+}
+"""What each method of the orchestrator answers here, from its arguments."""
 
 
 @dataclass
 class Recorder:
-    """Every call, in order, as ``(method, arguments…)``; ``fail`` is raised instead of answering."""
+    """Every call, in order, as ``(method, arguments…)``; ``fail`` is raised instead of answering.
+
+    The methods are those of `Orchestrator`, with its signatures: a call that it would not take fails here, too.
+    """
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     fail: Exception | None = None
@@ -46,56 +66,28 @@ class Recorder:
     endless: bool = False
     open_streams: int = 0
 
-    async def _note(self, *call: Any) -> None:
-        self.calls.append(call)
-        if self.stuck is not None:
-            await self.stuck.wait()
-        if self.fail is not None:
-            raise self.fail
+    @property
+    def service(self) -> Orchestrator:
+        """This object, as the API takes it."""
+        return cast(Orchestrator, self)
 
-    async def submit(
-        self, job: Job, *, force: bool = False, client: Mapping[str, str] | None = None
-    ) -> PutJobResponse:
-        await self._note("submit", job, force, dict(client or {}))
-        return PutJobResponse(job_id="j-1", evaluation_id="v")
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        if name not in ANSWERS:
+            raise AttributeError(name)
+        signature = inspect.signature(getattr(Orchestrator, name))
 
-    async def get_job(self, job: str, namespace: str = "", version: int = 0) -> Job:
-        await self._note("get_job", job, namespace, version)
-        return Job(id="j-1", name="<a & b>", namespace="default", type="batch", version=version or 2)
+        async def method(*args: Any, **kwargs: Any) -> Any:
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            _, *values = bound.arguments.values()
+            self.calls.append((name, *(value for value in values if not callable(value))))
+            if self.stuck is not None:
+                await self.stuck.wait()
+            if self.fail is not None:
+                raise self.fail
+            return ANSWERS[name](*values)
 
-    async def list_jobs(self, query: JobQuery) -> ListJobsResponse:
-        await self._note("list_jobs", query)
-        return ListJobsResponse()
-
-    async def versions(self, job: str, namespace: str = "") -> ListJobsResponse:
-        await self._note("versions", job, namespace)
-        return ListJobsResponse()
-
-    async def stop(self, job: str, namespace: str = "", reason: str = "") -> StopJobResponse:
-        await self._note("stop", job, namespace, reason)
-        return StopJobResponse(evaluation_id="v")
-
-    async def rerun(
-        self, job: str, namespace: str = "", version: int = 0, reason: str = ""
-    ) -> RerunJobResponse:
-        await self._note("rerun", job, namespace, version, reason)
-        return RerunJobResponse(evaluation_id="v", job_id=job, job_version=3)
-
-    async def diff(self, job: Job) -> tuple[str, list[str]]:
-        await self._note("diff", job)
-        return "+ x", []
-
-    async def history(self, job: str, query: HistoryQuery) -> ListHistoryResponse:
-        await self._note("history", job, query)
-        return ListHistoryResponse()
-
-    async def executions(self, job: str, query: ExecutionQuery) -> ListExecutionsResponse:
-        await self._note("executions", job, query)
-        return ListExecutionsResponse()
-
-    async def results(self, job: str, namespace: str, sign: ResultSigner) -> ListResultsResponse:
-        await self._note("results", job, namespace)
-        return ListResultsResponse(items=[sign(SpecConfig(type="local", params={"ExecutionID": "e-1"}))])
+        return method
 
     async def logs(self, job: str, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
         self.calls.append(("logs", job, query))
@@ -118,20 +110,6 @@ class Recorder:
         self.calls.append(("events", since, job, tuple(topics)))
         yield StreamEvent(seq=7, topic="Submission", job="j-1")
         raise ResourceExhausted("the reader is too slow")
-
-    async def nodes(self, query: NodeQuery) -> Sequence[NodeState]:
-        await self._note("nodes", query)
-        return [NodeState()]
-
-    async def node(self, node_id: str) -> NodeState:
-        await self._note("node", node_id)
-        return NodeState()
-
-    async def change_node(self, node_id: str, action: str, message: str = "") -> None:
-        await self._note("change_node", node_id, action, message)
-
-    async def active_jobs(self) -> int:
-        return 0
 
 
 class Agent:

@@ -37,7 +37,7 @@ async def serving(tmp_path: Path, *, guarded: bool = True) -> AsyncIterator[int]
         agent=Agent(),
         access=Access(KEY, sockets),
         challenge=ChallengeMethod("n-test"),
-        orchestrator=Recorder(),
+        orchestrator=Recorder().service,
         results=Links(tmp_path),
     )
     gatekeeper = Gatekeeper(services.access, LIMITS, HEAD_S)

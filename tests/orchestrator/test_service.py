@@ -11,8 +11,7 @@ from bacalhau_jupyter.models.job import JobStateType
 from bacalhau_jupyter.models.messages import CancelExecution, RunResult
 from bacalhau_jupyter.models.resources import Resources
 from bacalhau_jupyter.models.spec import Timeouts
-from bacalhau_jupyter.orchestrator.base import JobQuery, OrchestratorService
-from bacalhau_jupyter.orchestrator.service import Orchestrator
+from bacalhau_jupyter.orchestrator.base import JobQuery
 from tests.clock import ManualClock
 from tests.orchestrator.support import (
     Peer,
@@ -159,8 +158,3 @@ async def test_a_message_that_is_not_for_an_orchestrator_is_ignored() -> None:
         await peer.report(CancelExecution(execution_id="e-1"))  # type: ignore[arg-type]
         await peer.report(RunResult(execution_id="e-unknown", job_id="j-unknown"))
         assert (await service.node("n-1")).connection_state.last_compute_seq_num == 2
-
-
-def test_the_orchestrator_is_what_the_api_expects() -> None:
-    service: type[OrchestratorService] = Orchestrator
-    assert service is Orchestrator
