@@ -30,17 +30,57 @@ __all__ = [
     "s3_server",
 ]
 
-BUILT = {"s3_server", "kubo", "own_kubo", "private_kubo"}
-SERVICES = {"docker_engine", "busybox_image", "python_image", "registry"}
+# Which service a fixture stands for; whoever asks for one of them, directly or through others, needs the service.
+SERVICE_OF = {
+    "docker_engine": "docker",
+    "registry": "docker",
+    "s3_server": "s3",
+    "kubo": "kubo",
+    "own_kubo": "kubo",
+    "private_kubo": "kubo",
+    "browser": "browser",
+}
+SET_UP_ONCE = {"docker", "s3", "kubo"}
+# Fixtures that start nodes, kernels, shells or sandboxes: seconds each, and the rooms' own tests need none of them.
+PROCESSES = {
+    "bash",
+    "bench",
+    "kernel",
+    "node_factory",
+    "other",
+    "own_node",
+    "served",
+    "shell",
+    "tier",
+    "world",
+}
+SERVICES = set(SERVICE_OF.values())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs an engine, and let the first such test wait for the services to be set up."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the two choices of `./run test`: less than the default, and more."""
+    group = parser.getgroup("bacalhau-jupyter")
+    group.addoption(
+        "--fast", action="store_true", help="leave out what needs a service, starts processes, or is slow"
+    )
+    group.addoption("--long", action="store_true", help="run what is marked `long` as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs a service, let its first test wait for the set-up, and leave out what was not asked for."""
     for item in items:
-        names = getattr(item, "fixturenames", ())
-        if BUILT.intersection(names) and item.get_closest_marker("timeout") is None:
+        fixtures = getattr(item, "fixturenames", ())
+        services = {SERVICE_OF[name] for name in fixtures if name in SERVICE_OF}
+        for service in services:
+            item.add_marker(service)
+        if PROCESSES.intersection(fixtures):
+            item.add_marker("process")
+        if services & SET_UP_ONCE and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SERVICE_TIMEOUT))
-        if SERVICES.intersection(names):
-            item.add_marker(pytest.mark.docker)
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(SERVICE_TIMEOUT))
+    left_out = set() if config.option.long else {"long"}
+    if config.option.fast:
+        left_out |= {"conformance", "long", "process", "slow"} | SERVICES
+    excluded = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    if excluded:
+        config.hook.pytest_deselected(items=excluded)
+        items[:] = [item for item in items if item not in set(excluded)]

@@ -14,11 +14,31 @@ FIRST_LEASE_S = 30.0
 _LOOK_S = 1.0
 
 
-class Leases:
-    """Counts open leases and tells when the node has become superfluous."""
+async def wait_for_change(changed: asyncio.Event, seconds: float) -> None:
+    """Wait until the leases change, for ``seconds`` at most."""
+    try:
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+    except TimeoutError:
+        pass
 
-    def __init__(self, clock: Clock) -> None:
+
+class Leases:
+    """Counts open leases and tells when the node has become superfluous.
+
+    Parameters
+    ----------
+    clock
+        Measures how long nobody has needed the node.
+    wait
+        Waits for an event, with a limit in seconds; returns in either case.
+    """
+
+    def __init__(
+        self, clock: Clock, wait: Callable[[asyncio.Event, float], Awaitable[None]] = wait_for_change
+    ) -> None:
         self._clock = clock
+        self._wait = wait
         self._changed = asyncio.Event()
         self.count = 0
         self.total = 0
@@ -55,12 +75,5 @@ class Leases:
                 wait_s = needed_s - (now - idle_since) / SECOND
                 if wait_s <= 0:
                     return
-            await self._wait(wait_s)
-
-    async def _wait(self, seconds: float) -> None:
-        """Wait for a change of the leases; the end of the last job is looked for, since it tells nobody here."""
-        try:
-            async with asyncio.timeout(max(0.01, min(seconds, _LOOK_S))):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+            # The end of the last job is looked for, since nobody reports it here.
+            await self._wait(self._changed, max(0.01, min(wait_s, _LOOK_S)))

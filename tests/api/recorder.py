@@ -64,6 +64,7 @@ class Recorder:
     stuck: asyncio.Event | None = None
     frames: list[LogFrame | BacalhauError] = field(default_factory=list)
     endless: bool = False
+    sent: int = 0
     open_streams: int = 0
 
     @property
@@ -98,6 +99,7 @@ class Recorder:
                     raise frame
                 yield frame
             while self.endless:
+                self.sent += 1
                 yield LogFrame(value=LogLine(type=1, line="x" * 65536))
             if self.stuck is not None:
                 await self.stuck.wait()

@@ -14,14 +14,9 @@ from bacalhau_jupyter.models.api import LogFrame, LogLine
 from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.orchestrator.base import LogQuery
 from tests.api.conftest import KEY, Api
+from tests.services.waiting import settled, until
 
 LOGS = "/api/v1/orchestrator/jobs/j-1/logs"
-
-
-async def until(condition, timeout: float = 5) -> None:
-    async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110 - what is waited for knows no events
-            await asyncio.sleep(0.005)
 
 
 async def test_log_frames_are_official_and_the_end_is_1000(api: Api) -> None:
@@ -84,7 +79,8 @@ async def test_a_reader_that_does_not_read_holds_back_the_source_instead_of_fill
     before = resident()
     reader = await raw_websocket(api.port, LOGS)
     await until(lambda: api.orchestrator.open_streams == 1)
-    await asyncio.sleep(0.5)  # without the await on each write this grows by some 10 MB
+    # Without the await on each write the source never stops.
+    assert await settled(lambda: api.orchestrator.sent) > 0
     gc.collect()
     assert resident() - before < 8 * 1024 * 1024
     reader.close()

@@ -21,7 +21,7 @@ from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.models.job import Job as JobModel
 from tests.browser.lab import LabServer, start_lab
 from tests.labextension.support import packaging
-from tests.services.common import ServiceUnavailableError, in_ci
+from tests.services.common import ServiceUnavailableError
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode, start_node
 
@@ -39,17 +39,12 @@ Shot = Callable[[str], None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this directory time for the first start of everything, and in CI a second try.
-
-    What a loaded machine makes of a browser's timing should not stop a landing; the summary tells of each second try.
-    """
+    """Give the tests of this directory time for the first start of everything."""
     for item in items:
         if not item.path.is_relative_to(Path(__file__).parent):
             continue
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(BROWSER_TIMEOUT))
-        if in_ci():
-            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -184,8 +179,8 @@ def lab_page(
     page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
     page.wait_for_selector(".jp-LabShell, .jp-NotebookShell, #main", timeout=60_000)
     if path.startswith("lab/"):
-        # Lab opens its launcher last of all, and takes the focus there.
-        page.wait_for_selector("#jp-main-dock-panel .lm-TabBar-tab.jp-mod-current", timeout=60_000)
+        # Lab opens its launcher last of all, and takes the focus there: a tab is current before, active only then.
+        page.wait_for_selector("#jp-main-dock-panel .lm-TabBar-tab.jp-mod-active", timeout=60_000)
     failed = True
     try:
         yield page

@@ -261,6 +261,7 @@ def test_an_address_where_nothing_listens_says_so(shell: Shell) -> None:
     assert "Hint:" in done.stderr
 
 
+@pytest.mark.process
 def test_without_a_node_the_first_verb_starts_one_and_it_leaves_with_its_last_user(tmp_path: Path) -> None:
     from bacalhau_jupyter.config.election import read_record
     from bacalhau_jupyter.config.repo import Repo

@@ -9,6 +9,9 @@ from bacalhau_jupyter.models.execution import DesiredState, DesiredStateType, Ex
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.spec import InputSource, ResultPath, SpecConfig, Task, Timeouts
 
+STUB = SpecConfig(type="stub")
+"""The publisher of `tests.compute.peer`."""
+
 
 def make_task(engine: str = "noop", params: dict[str, Any] | None = None, **members: Any) -> Task:
     return Task(name="main", engine=SpecConfig(type=engine, params=params or {}), **members)

@@ -18,6 +18,8 @@ from tests.compute.peer import WAIT
 from tests.compute.test_inputs import DATA, Shared, named
 from tests.services.common import in_ci
 
+pytestmark = pytest.mark.process
+
 LONG = 60.0
 # Whoever is stopped by none of these owns the file: modes, contents, length, times, names, links.
 ATTACK = """
@@ -61,7 +63,7 @@ class RealNode(Shared):
         )  # fmt: skip
 
 
-@pytest.fixture(params=["bubblewrap", "landlock", "docker"])
+@pytest.fixture(params=["bubblewrap", "landlock", pytest.param("docker", marks=pytest.mark.docker)])
 async def node(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RealNode]:

@@ -15,12 +15,14 @@ from tests.lib.test_reserve import fill
 from tests.services.common import in_ci
 from tests.transfer.helpers import small_disk
 
+pytestmark = pytest.mark.process
+
 FILL = "dd if=/dev/zero of=outputs/x bs=1M count=100; exit 3"
 PRINT = "head -c 100000000 /dev/zero | od -v"
 ROUNDS = 3
 
 
-@pytest.fixture(params=["process", "docker"])
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
 async def node(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> AsyncIterator[RealBench]:
     image = ""
     if request.param == "docker":

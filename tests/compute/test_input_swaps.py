@@ -27,6 +27,8 @@ from tests.compute.makers import an_input, make_execution
 from tests.compute.test_real_engines import LONG, RealBench, begin, ends
 from tests.services.common import in_ci
 
+pytestmark = pytest.mark.process
+
 SECRET = "the-secret-of-the-host"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
 
@@ -77,7 +79,7 @@ def place(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture(params=["process", "docker"])
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
 async def node(
     request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RealBench]:

@@ -27,7 +27,15 @@ WAIT = 10.0
 class Room:
     """One execution, its log file, and a follower."""
 
-    def __init__(self, directory: Path, inotify: bool) -> None:
+    def __init__(self, directory: Path, inotify: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._waits = asyncio.Event()
+        wait = logs._wait
+
+        async def announced(changed: asyncio.Event) -> None:
+            self._waits.set()
+            await wait(changed)
+
+        monkeypatch.setattr(logs, "_wait", announced)
         self.places = Places(directory)
         self.places.prepare()
         self.record: ExecutionRecord = admit(make_execution(), False, 0).record
@@ -43,6 +51,12 @@ class Room:
     def end(self) -> None:
         self.record = msgspec.structs.replace(self.record, phase=Phase.COMPLETED)
         self.follower.wake(self.record.id)
+
+    async def reads_to_the_end(self) -> None:
+        """Return once a follower has read all that there is and begins to wait for more."""
+        async with asyncio.timeout(WAIT):
+            await self._waits.wait()
+        self._waits.clear()
 
     def stream(self, *, follow: bool = True, tail: bool = False) -> AsyncIterator[LogFrame]:
         return self.follower.follow(
@@ -62,7 +76,7 @@ async def room(
 ) -> AsyncIterator[Room]:
     # Followers must be woken; the safety net would hide it if they were not.
     monkeypatch.setattr(logs, "RECHECK_SECONDS", 10 * WAIT)
-    it = Room(tmp_path / "compute", request.param)
+    it = Room(tmp_path / "compute", request.param, monkeypatch)
     yield it
     assert it.follower._watch._waiting == {}
     it.follower.close()
@@ -97,7 +111,8 @@ async def test_tail_never_begins_inside_a_frame_that_is_being_written(room: Room
         file.truncate(size + 100)  # a reader may see as much of a write that goes on
     stream = room.stream(tail=True)
     reading = asyncio.ensure_future(anext(stream))
-    await asyncio.wait([reading], timeout=0.1)
+    await room.reads_to_the_end()
+    assert not reading.done()
     with room.path.open("ab") as file:
         file.write(last[100:])
     async with asyncio.timeout(WAIT):
@@ -109,7 +124,7 @@ async def test_tail_never_begins_inside_a_frame_that_is_being_written(room: Room
 
 async def test_a_follower_that_comes_before_the_start_gets_the_first_byte(room: Room) -> None:
     reading = asyncio.create_task(room.read())
-    await asyncio.sleep(0.02)
+    await room.reads_to_the_end()
     assert not reading.done()
     writer = room.writer()
     writer.write(STDOUT, b"first\n")
@@ -119,7 +134,7 @@ async def test_a_follower_that_comes_before_the_start_gets_the_first_byte(room: 
 
 async def test_a_follower_of_an_execution_that_never_starts_ends_with_it(room: Room) -> None:
     reading = asyncio.create_task(room.read())
-    await asyncio.sleep(0.02)
+    await room.reads_to_the_end()
     room.end()
     assert await reading == []
 
@@ -128,7 +143,7 @@ async def test_a_log_without_an_end_ends_with_its_execution(room: Room) -> None:
     writer = room.writer()
     writer.write(STDOUT, b"killed in mid-sen")
     reading = asyncio.create_task(room.read())
-    await asyncio.sleep(0.02)
+    await room.reads_to_the_end()
     assert not reading.done()
     room.end()
     assert await reading == [(STDOUT, "killed in mid-sen")]
@@ -140,7 +155,7 @@ async def test_tail_gives_only_what_is_written_from_now_on(room: Room) -> None:
     writer.write(STDOUT, b"old\n")
     stream = room.stream(tail=True)
     reading = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0.03)
+    await room.reads_to_the_end()
     writer.write(STDOUT, b"new\n")
     frame = await asyncio.wait_for(reading, WAIT)
     assert frame.value.line == "new\n"
@@ -176,7 +191,7 @@ async def test_a_change_that_the_system_had_no_room_to_tell_is_found_all_the_sam
     writer.write(STDOUT, b"first\n")
     assert (await asyncio.wait_for(anext(stream), WAIT)).value.line == "first\n"
     reading = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0.02)
+    await room.reads_to_the_end()
     with (room.places.logs / "a").open("wb", 0) as one, (room.places.logs / "b").open("wb", 0) as other:
         for _ in range(10_000):
             one.write(b"x")
@@ -229,14 +244,16 @@ async def test_a_log_of_many_megabytes_is_streamed_in_bounded_pieces(room: Room)
     assert max(sizes) <= 100_000
 
 
-async def test_a_line_reaches_its_follower_within_milliseconds(tmp_path: Path) -> None:
-    room = Room(tmp_path / "compute", inotify=True)
+async def test_a_line_reaches_its_follower_within_milliseconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(tmp_path / "compute", True, monkeypatch)
     writer = room.writer()
     stream = room.stream()
     delays = []
     for number in range(100):
         waiting = asyncio.ensure_future(anext(stream))
-        await asyncio.sleep(0.002)
+        await room.reads_to_the_end()
         before = time.perf_counter()
         writer.write(STDOUT, f"{number}\n".encode())
         await asyncio.wait_for(waiting, WAIT)

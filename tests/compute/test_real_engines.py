@@ -19,11 +19,13 @@ from tests.compute.makers import an_input, an_output, make_execution, make_task
 from tests.compute.peer import Bench
 from tests.services.common import in_ci
 
+pytestmark = pytest.mark.process
+
 STUB = SpecConfig(type="stub")
 LONG = 60.0
 
 
-@pytest.fixture(params=["process", "docker"])
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
 async def node(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> AsyncIterator[Bench]:
     kind = request.param
     if kind == "docker":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 
+import pytest
+
 from tests.browser.conftest import built_labextension
 from tests.labextension.support import packaging
 from tests.services.fixtures import service_or_skip
@@ -11,6 +13,7 @@ from tests.services.fixtures import service_or_skip
 MOST_BYTES = 500_000
 
 
+@pytest.mark.slow
 def test_the_bundle_is_small() -> None:
     service_or_skip(built_labextension)
     static = packaging("bundle").output() / "static"

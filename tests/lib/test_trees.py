@@ -33,11 +33,13 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.slow
 def test_the_standard_ways_fail_with_such_a_tree(deep: Path) -> None:
     with pytest.raises((RecursionError, OSError)):
         shutil.rmtree(deep)
 
 
+@pytest.mark.slow
 def test_a_tree_deeper_than_a_path_is_long_is_walked_whole_with_few_descriptors(deep: Path) -> None:
     before, most, count = descriptors(), 0, 0
     for entry in walk(deep):
@@ -52,6 +54,7 @@ def test_a_tree_deeper_than_a_path_is_long_is_walked_whole_with_few_descriptors(
     assert descriptors() == before
 
 
+@pytest.mark.slow
 def test_a_tree_deeper_than_a_path_is_long_is_removed_with_few_descriptors(deep: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() + 20, hard))

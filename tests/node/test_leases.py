@@ -1,57 +1,117 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from bacalhau_jupyter.lib.clock import SystemClock
-from bacalhau_jupyter.node.leases import Leases
+from bacalhau_jupyter.node.leases import FIRST_LEASE_S, Leases
+from tests.clock import ManualClock
+
+WAIT = 10.0
 
 
 async def nothing_runs() -> int:
     return 0
 
 
+class Node:
+    """A node that waits to become superfluous; the test lets its time pass."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.leases = Leases(self.clock, self._pause)
+        self._pauses: asyncio.Queue[float] = asyncio.Queue()
+        self._next_look = asyncio.Event()
+
+    async def _pause(self, _changed: asyncio.Event, seconds: float) -> None:
+        self._pauses.put_nowait(seconds)
+        await self._next_look.wait()
+        self._next_look.clear()
+
+    def waits(
+        self,
+        grace_s: float,
+        active_jobs: Callable[[], Awaitable[int]] = nothing_runs,
+        first_lease_s: float = FIRST_LEASE_S,
+    ) -> asyncio.Task[None]:
+        return asyncio.create_task(self.leases.until_superfluous(active_jobs, grace_s, first_lease_s))
+
+    async def looks_and_stays(self) -> None:
+        """Return once the node has looked at its leases and jobs, and has decided to stay."""
+        async with asyncio.timeout(WAIT):
+            await self._pauses.get()
+
+    def after(self, seconds: float) -> None:
+        """Let time pass; the node looks again."""
+        self.clock.advance(seconds)
+        self._next_look.set()
+
+
 async def test_an_idle_node_is_superfluous_once_the_last_lease_is_gone() -> None:
-    leases = Leases(SystemClock())
-    with leases.hold(), leases.hold():
-        waiting = asyncio.create_task(leases.until_superfluous(nothing_runs, 0))
-        done, _ = await asyncio.wait([waiting], timeout=0.2)
-        assert not done
-    await asyncio.wait_for(waiting, 2)
+    node = Node()
+    with node.leases.hold(), node.leases.hold():
+        waiting = node.waits(grace_s=0)
+        await node.looks_and_stays()
+        node.after(3600)
+        await node.looks_and_stays()
+    node.after(0)
+    await asyncio.wait_for(waiting, WAIT)
 
 
 async def test_a_running_job_keeps_the_node() -> None:
-    leases = Leases(SystemClock())
-    running = 1
+    node, running = Node(), 1
 
     async def active() -> int:
         return running
 
-    with leases.hold():
+    with node.leases.hold():
         pass
-    waiting = asyncio.create_task(leases.until_superfluous(active, 0))
-    done, _ = await asyncio.wait([waiting], timeout=0.2)
-    assert not done
+    waiting = node.waits(grace_s=0, active_jobs=active)
+    await node.looks_and_stays()
+    node.after(3600)
+    await node.looks_and_stays()
     running = 0
-    await asyncio.wait_for(waiting, 5)
+    node.after(1)
+    await asyncio.wait_for(waiting, WAIT)
 
 
 async def test_the_grace_time_starts_again_with_each_lease() -> None:
-    leases = Leases(SystemClock())
-    with leases.hold():
+    node = Node()
+    with node.leases.hold():
         pass
-    waiting = asyncio.create_task(leases.until_superfluous(nothing_runs, 0.3))
-    await asyncio.sleep(0.2)
-    with leases.hold():
-        await asyncio.sleep(0.2)
-        assert not waiting.done()
-    started = asyncio.get_running_loop().time()
-    await asyncio.wait_for(waiting, 2)
-    assert asyncio.get_running_loop().time() - started > 0.25
+    waiting = node.waits(grace_s=30)
+    await node.looks_and_stays()
+    node.after(20)
+    await node.looks_and_stays()
+    with node.leases.hold():
+        node.after(20)
+        await node.looks_and_stays()
+    node.after(0)
+    await node.looks_and_stays()
+    node.after(29)
+    await node.looks_and_stays()
+    node.after(1)
+    await asyncio.wait_for(waiting, WAIT)
 
 
 async def test_a_fresh_node_waits_for_its_starter() -> None:
-    leases = Leases(SystemClock())
-    waiting = asyncio.create_task(leases.until_superfluous(nothing_runs, 0, first_lease_s=0.3))
-    done, _ = await asyncio.wait([waiting], timeout=0.15)
-    assert not done
-    await asyncio.wait_for(waiting, 2)
+    node = Node()
+    waiting = node.waits(grace_s=0, first_lease_s=30)
+    await node.looks_and_stays()
+    node.after(29)
+    await node.looks_and_stays()
+    node.after(1)
+    await asyncio.wait_for(waiting, WAIT)
+
+
+async def test_the_end_of_the_last_lease_is_noticed_at_once() -> None:
+    waits = asyncio.Event()
+
+    async def without_limit(changed: asyncio.Event, _seconds: float) -> None:
+        waits.set()
+        await changed.wait()
+
+    leases = Leases(ManualClock(), without_limit)
+    with leases.hold():
+        waiting = asyncio.create_task(leases.until_superfluous(nothing_runs, 0))
+        await asyncio.wait_for(waits.wait(), WAIT)
+    await asyncio.wait_for(waiting, WAIT)

@@ -117,8 +117,8 @@ def test_an_embedded_node_ends_with_its_last_lease(node_factory: NodeFactory) ->
                 assert greeting == {"instance": node.record.instance_id}
                 second = await session.ws_connect(LEASE)
                 await second.receive_json(timeout=5)
-            await asyncio.sleep(1.5)
-            assert node.process.poll() is None, "one lease is still held"
+            with pytest.raises(subprocess.TimeoutExpired):  # one lease is still held
+                await asyncio.to_thread(node.process.wait, 1.5)
             await second.close()
 
     asyncio.run(hold())

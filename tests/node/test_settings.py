@@ -245,7 +245,7 @@ def test_a_json_log_has_one_object_per_line(node_factory: NodeFactory) -> None:
 LOUD = ["sh", "-c", "i=0; while [ $i -lt 1000 ]; do echo 0123456789; i=$((i+1)); done; echo end"]
 
 
-@pytest.mark.parametrize("kind", ["process", "docker"])
+@pytest.mark.parametrize("kind", ["process", pytest.param("docker", marks=pytest.mark.docker)])
 async def test_a_log_keeps_as_much_as_the_owner_says(
     node_config: MakeConfig, kind: str, request: pytest.FixtureRequest
 ) -> None:

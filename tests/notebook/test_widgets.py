@@ -166,6 +166,7 @@ def test_an_interrupt_still_works_and_takes_the_widget_away(kernel: Kernel, fron
     assert front_end.closed == set(front_end.models)
 
 
+@pytest.mark.process
 def test_without_ipywidgets_a_cell_shows_its_state_line_alone(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

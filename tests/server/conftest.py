@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,16 +74,6 @@ TOKEN = "the-jupyter-token"
 VARIABLES = ("HOST", "PORT", "KEY", "USERNAME", "PASSWORD")
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-async def settled(measure: Callable[[], int]) -> int:
-    """Return a growing figure once it has stood still for a while (at the latest after ten seconds)."""
-    async with asyncio.timeout(10):
-        before = -1
-        while (now := measure()) != before:
-            before = now
-            await asyncio.sleep(0.25)
-    return before
 
 
 @dataclass
@@ -268,13 +257,3 @@ def nodes_of(repo: Repo) -> list[psutil.Process]:
         if "serve" in words and str(repo.path) in words and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found
-
-
-async def until(ready: Callable[[], Any], timeout_s: float = 20) -> None:
-    """Wait for what another process does; asks again until it is true. `ready` may be a coroutine function."""
-    async with asyncio.timeout(timeout_s):
-        while True:
-            answer = ready()
-            if await answer if inspect.isawaitable(answer) else answer:
-                return
-            await asyncio.sleep(0.02)

@@ -17,8 +17,9 @@ import pytest
 
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.server.base import PERSON
-from tests.server.conftest import TOKEN, Jupyter, nodes_of, until
+from tests.server.conftest import TOKEN, Jupyter, nodes_of
 from tests.server.test_app import noop
+from tests.services.waiting import until
 
 JOBS = "/bacalhau/api/v1/orchestrator/jobs"
 IDLE_S = 15
@@ -140,9 +141,10 @@ async def test_a_real_server_with_an_idle_panel_ends_itself_and_one_at_work_or_i
         # Jupyter looks once a minute.
         assert await asyncio.wait_for(servers["idle"].wait(), 150) == 0
         # The others have been looked at as well by then, or are within their next minute.
-        await asyncio.sleep(IDLE_S)
-        assert servers["at work"].returncode is None
-        assert servers["in use"].returncode is None
-        for task in open_panels:
+        others = [asyncio.create_task(servers[name].wait()) for name in ("at work", "in use")]
+        ended, _ = await asyncio.wait(others, timeout=IDLE_S)
+        assert not ended
+        waiting = [*open_panels, *others]
+        for task in waiting:
             task.cancel()
-        await asyncio.gather(*open_panels, return_exceptions=True)
+        await asyncio.gather(*waiting, return_exceptions=True)

@@ -16,7 +16,8 @@ import pytest
 
 from bacalhau_jupyter.config.election import read_record
 from bacalhau_jupyter.config.repo import Repo
-from tests.server.conftest import Jupyter, Starter, nodes_of, until
+from tests.server.conftest import Jupyter, Starter, nodes_of
+from tests.services.waiting import until
 
 ANY_PORT = {"node_options": ["--api-port=0"], "grace_period": "1s"}
 JOBS = "/api/v1/orchestrator/jobs"

@@ -12,8 +12,9 @@ import pytest
 from bacalhau_jupyter.config.endpoint import resolve_endpoint
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import Repo
-from tests.server.conftest import Jupyter, Starter, nodes_of, until
+from tests.server.conftest import Jupyter, Starter, nodes_of
 from tests.services.node_fixtures import NodeFactory
+from tests.services.waiting import until
 
 JOBS = "/api/v1/orchestrator/jobs"
 NOOP = {"Name": "main", "Engine": {"Type": "noop", "Params": {}}}

@@ -15,7 +15,8 @@ from aiohttp import web
 from yarl import URL
 
 from tests.conformance import malformed
-from tests.server.conftest import KEY, TOKEN, Cluster, Jupyter, Starter, settled, until
+from tests.server.conftest import KEY, TOKEN, Cluster, Jupyter, Starter
+from tests.services.waiting import settled, until
 
 MB = 1024 * 1024
 BUFFERED = 24 * MB

@@ -11,9 +11,10 @@ import pytest
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.server.collector import DIRECTORY
 from tests.client.notebooks.test_notebooks import cell, notebook
-from tests.server.conftest import Cluster, Jupyter, Starter, until
+from tests.server.conftest import Cluster, Jupyter, Starter
 from tests.server.test_app import ANY_PORT, JOBS
 from tests.server.test_auth import Recorder
+from tests.services.waiting import until
 
 pytestmark = pytest.mark.timeout(200)
 

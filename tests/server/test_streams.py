@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.server.conftest import KEY, TOKEN, Cluster, Jupyter, Starter, settled, until
+from tests.server.conftest import KEY, TOKEN, Cluster, Jupyter, Starter
+from tests.services.waiting import settled, until
 
 LOGS = "/api/v1/orchestrator/jobs/j-1/logs"
 EVENTS = "/api/v1/orchestrator/events"

@@ -20,7 +20,8 @@ import pytest
 from bacalhau_jupyter.client.connection.launcher import ensure_node
 from bacalhau_jupyter.config.election import NodeRecord, read_record
 from bacalhau_jupyter.config.repo import Repo
-from tests.server.conftest import TOKEN, nodes_of, until
+from tests.server.conftest import TOKEN, nodes_of
+from tests.services.waiting import until
 
 JOBS = "/api/v1/orchestrator/jobs"
 ROUNDS = 50

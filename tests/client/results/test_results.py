@@ -8,6 +8,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.archive.ranges import TAIL
 from tests.client.relay import Relay
 from tests.services.node import ServedNode, start_node
+from tests.services.waiting import until
 
 MB = 1 << 20
 FILL = """
@@ -291,14 +293,15 @@ def test_a_download_that_takes_longer_than_a_moment_shows_how_far_it_is(client: 
         def show(self, text: str) -> None:
             shown.append(text)
 
+    def has_shown(count: int) -> bool:
+        return len(shown) >= count
+
     ticks = iter(range(10_000))
 
     async def work(progress: Any) -> str:
-        import asyncio
-
         for done in range(4):
             progress(Reading("downloading results", done * 1_000_000, 3_000_000, done, 3))
-            await asyncio.sleep(0.25)
+            await until(partial(has_shown, done + 1))
         return "done"
 
     assert run_shown(client.portal, work, line=Line(), clock=lambda: next(ticks)) == "done"

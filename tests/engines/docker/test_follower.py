@@ -46,15 +46,16 @@ async def test_a_line_is_in_the_log_as_soon_as_it_is_printed(node: Node, python_
     await node.engine.start(request)
     arrived: list[float] = []
     offset = 0
-    while len(arrived) < 20:
-        for frame in read_frames(request.log_path, offset):
-            # A busy engine may read two lines at once.
-            for printed in frame.data.split():
-                arrived.append((time.time_ns() - int(printed)) / 1e6)
-                # Docker's own time, not ours.
-                assert int(printed) <= frame.time_ns <= time.time_ns()
-            offset = frame.next_offset
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(30):
+        while len(arrived) < 20:
+            for frame in read_frames(request.log_path, offset):
+                # A busy engine may read two lines at once.
+                for printed in frame.data.split():
+                    arrived.append((time.time_ns() - int(printed)) / 1e6)
+                    # Docker's own time, not ours.
+                    assert int(printed) <= frame.time_ns <= time.time_ns()
+                offset = frame.next_offset
+            await asyncio.sleep(0.001)
     await node.engine.wait(request.execution.id)
     await node.engine.clean(request.execution.id)
     # Half of them within 5 ms on an idle machine (1 ms is usual); a stream that waits for more would take 20.

@@ -146,8 +146,9 @@ async def test_a_node_that_restarts_again_and_again_loses_and_doubles_no_byte(
 async def a_little_more(path: Path) -> None:
     """Wait until a log has grown, or has its end."""
     before, _, ends = printed(path)
-    while not ends and len(printed(path)[0]) < len(before) + 20 and not printed(path)[2]:  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(30):
+        while not ends and len(printed(path)[0]) < len(before) + 20 and not printed(path)[2]:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 BYTES = "printf '\\377\\376'; i=0; while [ $i -lt 9000 ]; do printf '\\303\\251'; i=$((i+1)); done; echo"

@@ -13,37 +13,24 @@ import subprocess
 import tarfile
 import tempfile
 import zlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NotFound
 from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.transfer.archive import index as layout
-from bacalhau_jupyter.transfer.archive.blocks import BlockWriter, BrokenBlock, deflate, inflate
-from bacalhau_jupyter.transfer.archive.http import HttpRanges, Link
-from bacalhau_jupyter.transfer.archive.index import ArchiveEntry, trailer
+from bacalhau_jupyter.transfer.archive.blocks import BrokenBlock, deflate, inflate
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.archive.ranges import TAIL, FileRanges
 from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
-from bacalhau_jupyter.transfer.archive.unpacking import Limits
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
-from bacalhau_jupyter.transfer.s3.presign import S3Presigner
-from tests.services.s3 import S3Server, s3_credentials, s3_server
+from tests.transfer.archive.reading import MemoryRanges, contents, made, packed, sample
 from tests.transfer.archive.test_archives import NAMES, TREES, build
-from tests.transfer.conftest import Serve
-from tests.transfer.helpers import member, names, tar_gz, tree
+from tests.transfer.helpers import names, tree
 from tests.transfer.http.test_http import resident
-
-__all__ = ["s3_credentials", "s3_server"]
 
 GO = """package main
 import ("archive/tar"; "compress/gzip"; "fmt"; "io"; "os"; "crypto/sha256")
@@ -63,52 +50,6 @@ func main() {
 }
 func check(err error) { if err != nil { panic(err) } }
 """
-
-
-@dataclass
-class MemoryRanges:
-    """Bytes in memory that count what is read of them."""
-
-    data: bytes
-    read_bytes: int = 0
-    piece: int = 1000
-    asked: list[tuple[int, int]] = field(default_factory=list)
-
-    async def size(self) -> int:
-        return len(self.data)
-
-    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
-        assert 0 <= start <= stop <= len(self.data)
-        self.asked.append((start, stop))
-        for at in range(start, stop, self.piece):
-            chunk = self.data[at : min(at + self.piece, stop)]
-            self.read_bytes += len(chunk)
-            yield chunk
-
-
-def packed(directory: Path, **options: Any) -> bytes:
-    out = io.BytesIO()
-    pack_into(directory, out, **options)
-    return out.getvalue()
-
-
-async def contents(reader: ArchiveReader, path: str, start: int = 0, stop: int | None = None) -> bytes:
-    return b"".join([chunk async for chunk in reader.read(path, start, stop)])
-
-
-def sample(root: Path) -> Path:
-    """A result with everything in it, incompressible for the most part, about 5 MB."""
-    (root / "outputs/deep").mkdir(parents=True)
-    (root / "stdout").write_text("hello\n")
-    (root / "empty").touch()
-    (root / "outputs/big.bin").write_bytes(os.urandom(5_000_000))
-    (root / "outputs/deep/table.csv").write_bytes(b"a,b\n1,2\n" * 1000)
-    (root / "outputs/deep" / ("long" * 40)).write_bytes(b"x" * 700)
-    (root / "outputs/grüße.txt").write_text("ü")
-    (root / "outputs/link").symlink_to("deep/table.csv")
-    (root / "outputs/deep/run.sh").write_text("#!/bin/sh\n")
-    (root / "outputs/deep/run.sh").chmod(0o755)
-    return root
 
 
 @settings(max_examples=40, deadline=None)
@@ -211,17 +152,12 @@ async def test_one_file_of_a_large_archive_costs_its_own_blocks_and_the_index(tm
     assert ranges.read_bytes == 0
     # Files side by side come with one request.
     ranges.asked.clear()
-    await reader.save(_made(tmp_path / "out"))
+    await reader.save(made(tmp_path / "out"))
     assert len(ranges.asked) == 1
 
 
-def _made(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
 async def test_an_index_larger_than_the_tail_and_ten_thousand_names_work(tmp_path: Path) -> None:
-    source = _made(tmp_path / "source")
+    source = made(tmp_path / "source")
     for number in range(10_000):
         (source / f"{zlib.crc32(str(number).encode()):08x}-{number}").touch()
     archive = packed(source)
@@ -245,7 +181,7 @@ async def test_an_official_archive_without_an_index_is_downloaded_once_and_read_
     assert (
         await contents(reader, "outputs/big.bin", 10, 20) == (plain / "outputs/big.bin").read_bytes()[10:20]
     )
-    await reader.save(_made(tmp_path / "part"), "outputs/deep")
+    await reader.save(made(tmp_path / "part"), "outputs/deep")
     assert (tmp_path / "part/outputs/deep/table.csv").read_bytes() == (
         plain / "outputs/deep/table.csv"
     ).read_bytes()
@@ -256,7 +192,7 @@ async def test_an_official_archive_without_an_index_is_downloaded_once_and_read_
     assert ranges.read_bytes <= len(ranges.data) + TAIL
     await reader.close()
     fresh = ArchiveReader(MemoryRanges(ranges.data, piece=1 << 20))
-    await fresh.save(_made(tmp_path / "out"))
+    await fresh.save(made(tmp_path / "out"))
     assert {name: entry[:2] for name, entry in tree(tmp_path / "out").items()} == {
         name: entry[:2] for name, entry in tree(plain).items()
     }
@@ -271,11 +207,11 @@ async def test_a_whole_archive_has_to_have_the_checksum_that_was_told(tmp_path: 
     told = base64.b64encode(hashlib.sha256(data).digest()).decode()
     for place, checksum in enumerate((told, "", "hash-of-hashes-3")):
         reader = ArchiveReader(MemoryRanges(data, piece=1 << 20), sha256=checksum)
-        await reader.save(_made(tmp_path / str(place)))
+        await reader.save(made(tmp_path / str(place)))
         assert (tmp_path / str(place) / "stdout").read_text() == "hello\n"
         await reader.close()
     other = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
-    out = _made(tmp_path / "out")
+    out = made(tmp_path / "out")
     for work in (
         lambda reader: reader.save(out),
         lambda reader: reader.save(out, "stdout"),
@@ -289,6 +225,7 @@ async def test_a_whole_archive_has_to_have_the_checksum_that_was_told(tmp_path: 
         await reader.close()
 
 
+@pytest.mark.slow
 def test_gos_tar_and_gzip_read_our_archives_to_the_end(tmp_path: Path) -> None:
     source = sample(tmp_path / "source")
     (tmp_path / "x.tar.gz").write_bytes(packed(source, block=100_000))
@@ -318,98 +255,6 @@ def test_gnu_tar_and_python_unpack_what_was_packed_in_many_blocks(tmp_path: Path
         }
 
 
-# ---- what strangers may have made of it
-
-
-@pytest.mark.parametrize("at", [20, 3_000_000, -30, -200])
-async def test_a_flipped_bit_anywhere_is_found(tmp_path: Path, at: int) -> None:
-    data = bytearray(packed(sample(tmp_path / "source")))
-    data[at] ^= 0x10
-    reader = ArchiveReader(MemoryRanges(bytes(data), piece=1 << 20))
-    with pytest.raises(IOFailure):
-        await reader.save(_made(tmp_path / "out"))
-    assert names(tmp_path / "out") == []
-    await reader.close()
-
-
-def forged(entries: list[ArchiveEntry], plain: bytes = bytes(4096), **changes: Any) -> bytes:
-    """Build an archive whose index says what a test wants it to say."""
-    out = io.BytesIO()
-    with BlockWriter(out, changes.pop("block", 4096)) as writer:
-        writer.write(plain)
-        writer.finish()
-    for name, value in changes.items():
-        setattr(writer, name, value)
-    return out.getvalue() + trailer(writer, entries)
-
-
-FILE, DIRECTORY, LINK = EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.LINK
-HOSTILE: dict[str, tuple[list[ArchiveEntry], dict[str, Any], str]] = {
-    "climbs": ([ArchiveEntry("../x", FILE, size=1, offset=512)], {}, "leads outside"),
-    "absolute": ([ArchiveEntry("/etc/x", FILE, size=1, offset=512)], {}, "not a relative path"),
-    "dotted": ([ArchiveEntry("./a", FILE, size=1, offset=512)], {}, "wrong or second"),
-    "empty name": ([ArchiveEntry("", FILE, size=1, offset=512)], {}, "wrong or second"),
-    "twice": ([ArchiveEntry("a", DIRECTORY), ArchiveEntry("a", DIRECTORY)], {}, "wrong or second 'a'"),
-    "link out": ([ArchiveEntry("a", LINK, target="../../etc")], {}, "points outside"),
-    "through a link": ([ArchiveEntry("a", LINK, target="b"), ArchiveEntry("a/b", DIRECTORY)], {}, "written through"),
-    "beyond the end": ([ArchiveEntry("a", FILE, size=9000, offset=512)], {}, "wrong place"),
-    "negative size": ([ArchiveEntry("a", FILE, size=-1, offset=512)], {}, "wrong place"),
-    "before its header": ([ArchiveEntry("a", FILE, size=1, offset=0)], {}, "wrong place"),
-    "bytes counted twice": (
-        [ArchiveEntry("a", FILE, size=2048, offset=512), ArchiveEntry("b", FILE, size=2048, offset=1024)],
-        {},
-        "wrong place",
-    ),
-    "too large": ([ArchiveEntry("a", FILE, size=1 << 40, offset=512)], {"position": 1 << 41}, "contradicts"),
-    "blocks that are not there": ([], {"packed": [10**9]}, "not where it should be"),
-    "too few blocks": ([], {"position": 10**9}, "contradicts the file"),
-    "no block size": ([], {"block": 4096, "position": 0}, "contradicts the file"),
-    "contents of something else": ([ArchiveEntry("a", FILE, size=10, offset=512)], {}, "disagree about 'a'"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-async def test_an_index_that_lies_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
-    entries, changes, says = HOSTILE[name]
-    reader = ArchiveReader(MemoryRanges(forged(entries, **changes)))
-    with pytest.raises(IOFailure, match=says):
-        await reader.save(_made(tmp_path / "out"))
-    assert names(tmp_path / "out") == []
-
-
-async def test_indexes_and_archives_beyond_the_limits_are_refused(tmp_path: Path) -> None:
-    source = sample(tmp_path / "source")
-    for limits, says in (
-        (Limits(max_bytes=1000), "more than 1000 bytes"),
-        (Limits(max_members=3), "more than 3"),
-    ):
-        with pytest.raises(IOFailure, match=says):
-            await ArchiveReader(MemoryRanges(packed(source)), limits=limits).entries()
-    # An index that unpacks to far more than it says.
-    bomb = zlib.compress(bytes(50_000_000))
-    out = layout._member(layout._CHUNK_ID, bomb)
-    footer = layout._FOOTER.pack(layout._MAGIC, 1, 0, len(bomb), 1000, zlib.crc32(bomb))
-    with pytest.raises(IOFailure, match="index is damaged"):
-        await ArchiveReader(MemoryRanges(out + layout._member(layout._FOOTER_ID, footer))).entries()
-    # A version of tomorrow is an archive without an index to us.
-    footer = layout._FOOTER.pack(layout._MAGIC, 2, 0, 0, 0, 0)
-    later = tar_gz((member("a"), b"x")) + layout._member(layout._FOOTER_ID, footer)
-    reader = ArchiveReader(MemoryRanges(later))
-    assert [entry.path for entry in await reader.entries()] == ["a"]
-    await reader.close()
-
-
-async def test_a_hostile_archive_without_an_index_leaves_nothing(tmp_path: Path) -> None:
-    for hostile in (tar_gz((member("../x"), b"x")), b"nonsense", b""):
-        reader = ArchiveReader(MemoryRanges(hostile), name="the result of j-1")
-        with pytest.raises(IOFailure, match="the result of j-1"):
-            await reader.entries()
-        with pytest.raises(IOFailure):
-            await reader.save(tmp_path)
-        assert names(tmp_path) == []
-        await reader.close()
-
-
 @given(st.binary(max_size=5000) | st.just(bytes(40_000)) | st.just(os.urandom(140_000)))
 def test_a_block_is_a_gzip_file_of_its_own_and_holds_exactly_what_it_should(data: bytes) -> None:
     block = deflate(data)
@@ -432,7 +277,7 @@ async def test_without_isa_l_zlib_packs_and_reads_the_same_archives(
     fast = packed(source)
     monkeypatch.setattr("bacalhau_jupyter.transfer.archive.blocks._codec", zlib)
     for number, archive in enumerate((fast, packed(source))):
-        place = _made(tmp_path / str(number))
+        place = made(tmp_path / str(number))
         await ArchiveReader(MemoryRanges(archive, piece=1 << 20)).save(place)
         assert tree(place) == tree(source)
 
@@ -447,140 +292,8 @@ def test_nothing_goes_on_in_threads_when_the_disk_is_full(tmp_path: Path) -> Non
         pack_into(source, Full(), block=65_536)
 
 
-# ---- over HTTP
-
-
-def serving(
-    data: bytes, change: Callable[[web.Request, int], web.StreamResponse | None] | None = None
-) -> Any:
-    """Answer ranges of ``data`` as S3 does; ``change`` may answer a request (its number) otherwise."""
-    seen: list[str] = []
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        seen.append(request.headers.get("Range", ""))
-        if change is not None and (other := change(request, len(seen))) is not None:
-            return other
-        part = request.http_range
-        start, stop, _ = slice(part.start, part.stop).indices(len(data))
-        headers = {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}", "ETag": '"1"'}
-        return web.Response(status=206, body=data[start:stop], headers=headers)
-
-    return handler, seen
-
-
-def http(url: str) -> tuple[HttpRanges, list[str]]:
-    asked: list[str] = []
-
-    async def link() -> Link:
-        asked.append(f"{url}/x.tar.gz?signature={len(asked)}")
-        return Link(asked[-1])
-
-    async def at_once(delay: float) -> None:
-        del delay
-
-    return HttpRanges(link, sleep=at_once), asked
-
-
-async def test_a_cut_connection_is_taken_up_where_it_broke(tmp_path: Path, serve: Serve) -> None:
-    data = packed(sample(tmp_path / "source"))
-
-    def cut(request: web.Request, number: int) -> web.StreamResponse | None:
-        if number not in (2, 3):
-            return None
-        start = request.http_range.start or 0
-        headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}", "ETag": '"1"'}
-        response = web.Response(status=206, body=data[start : start + 1_500_000], headers=headers)
-        return response
-
-    handler, seen = serving(data, cut)
-    ranges, asked = http(await serve(handler))
-    reader = ArchiveReader(ranges, close=ranges.close)
-    await reader.save(_made(tmp_path / "out"))
-    assert tree(tmp_path / "out") == tree(tmp_path / "source")
-    assert [text.split("-")[0] for text in seen] == ["bytes=", "bytes=0", "bytes=1500000", "bytes=3000000"]
-    assert len(asked) == 1
-    await reader.close()
-
-
-async def test_a_link_that_expired_is_asked_for_again_once(tmp_path: Path, serve: Serve) -> None:
-    data = packed(sample(tmp_path / "source"))
-
-    def expire(request: web.Request, number: int) -> web.StreamResponse | None:
-        return web.Response(status=403) if request.query["signature"] == "0" and number > 1 else None
-
-    handler, _ = serving(data, expire)
-    ranges, asked = http(await serve(handler))
-    reader = ArchiveReader(ranges, close=ranges.close)
-    assert await contents(reader, "stdout") == b"hello\n"
-    assert len(asked) == 2
-    await reader.close()
-    handler, _ = serving(data, lambda request, number: web.Response(status=403))
-    ranges, asked = http(await serve(handler))
-    with pytest.raises(NetworkFailure, match="answered 403") as caught:
-        await ranges.size()
-    assert "signature" not in str(caught.value)
-    assert len(asked) == 2
-    await ranges.close()
-
-
-async def test_another_file_behind_the_same_link_is_an_error(tmp_path: Path, serve: Serve) -> None:
-    data = packed(sample(tmp_path / "source"))
-
-    def replaced(request: web.Request, number: int) -> web.StreamResponse | None:
-        if number == 1:
-            return None
-        start = request.http_range.start or 0
-        headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}", "ETag": '"2"'}
-        return web.Response(status=206, body=data[start:], headers=headers)
-
-    ranges, _ = http(await serve(serving(data, replaced)[0]))
-    reader = ArchiveReader(ranges, close=ranges.close)
-    with pytest.raises(IOFailure, match="changed while it was read"):
-        await contents(reader, "outputs/big.bin")
-    await reader.close()
-
-
-async def test_a_server_without_ranges_is_downloaded_once(tmp_path: Path, serve: Serve) -> None:
-    data = packed(sample(tmp_path / "source"))
-    handler, seen = serving(data, lambda request, number: web.Response(body=data))
-    ranges, _ = http(await serve(handler))
-    reader = ArchiveReader(ranges, close=ranges.close)
-    assert len(await reader.entries()) == len(tree(tmp_path / "source"))
-    assert await contents(reader, "stdout") == b"hello\n"
-    await reader.save(_made(tmp_path / "out"))
-    assert tree(tmp_path / "out") == tree(tmp_path / "source")
-    assert len(seen) == 1
-    await reader.close()
-
-
-async def test_what_a_node_says_of_a_removed_result_is_passed_on(serve: Serve) -> None:
-    body = {
-        "Code": "NotFound",
-        "Message": "the result was removed on Sunday: it was the oldest",
-        "Hint": "run it",
-    }
-    handler, _ = serving(b"", lambda request, number: web.json_response(body, status=410))
-    ranges, _ = http(await serve(handler))
-    with pytest.raises(BacalhauError, match="removed on Sunday") as caught:
-        await ranges.size()
-    assert caught.value.hint == "run it"
-    await ranges.close()
-
-
-async def test_a_server_that_sends_more_than_it_was_asked_for_fills_no_memory(serve: Serve) -> None:
-    def much(request: web.Request, number: int) -> web.StreamResponse:
-        return web.Response(
-            status=206, body=bytes(500_000), headers={"Content-Range": "bytes 0-499999/500000"}
-        )
-
-    ranges, _ = http(await serve(serving(b"", much)[0]))
-    with pytest.raises(NetworkFailure, match="more bytes than requested"):
-        await ranges.size()
-    await ranges.close()
-
-
 async def test_saving_200_mb_keeps_memory_small(tmp_path: Path) -> None:
-    source = _made(tmp_path / "source")
+    source = made(tmp_path / "source")
     with (source / "big").open("wb") as file:
         file.truncate(200_000_000)
     with (tmp_path / "x.tar.gz").open("wb") as packed_file:
@@ -591,57 +304,6 @@ async def test_saving_200_mb_keeps_memory_small(tmp_path: Path) -> None:
         nonlocal peak
         peak = max(peak, resident())
 
-    await ArchiveReader(FileRanges(tmp_path / "x.tar.gz")).save(_made(tmp_path / "out"), progress=progress)
+    await ArchiveReader(FileRanges(tmp_path / "x.tar.gz")).save(made(tmp_path / "out"), progress=progress)
     assert (tmp_path / "out/big").stat().st_size == 200_000_000
     assert peak - before < 40_000_000
-
-
-def _failing(status: int, request: web.Request, number: int) -> web.StreamResponse:
-    return web.Response(status=status)
-
-
-async def test_what_is_gone_or_never_answers_well_is_said_so(serve: Serve) -> None:
-    for status, kind, says in ((404, NotFound, "not there any more"), (503, NetworkFailure, "answered 503")):
-        handler, seen = serving(b"", partial(_failing, status))
-        ranges, _ = http(await serve(handler))
-        with pytest.raises(kind, match=says):
-            await ranges.size()
-        assert len(seen) <= 4
-        await ranges.close()
-
-
-@pytest.mark.parametrize("expires_s", [300, 1])
-async def test_a_pre_signed_s3_link_is_read_in_ranges_and_renewed_when_it_expires(
-    tmp_path: Path, s3_credentials: S3Server, expires_s: int
-) -> None:
-    data = packed(sample(tmp_path / "source"))
-    bucket = s3_credentials.bucket()
-    client = s3_credentials.client()
-    client.put_object(Bucket=bucket, Key="out put/+ü.tar.gz", Body=data)
-    client.close()
-    where = {
-        "Bucket": bucket,
-        "Key": "out put/+ü.tar.gz",
-        "Endpoint": s3_credentials.url,
-        "Region": "us-east-1",
-    }
-    urls: list[str] = []
-
-    async def link() -> Link:
-        presigner = S3Presigner(expires_s if not urls else 300)
-        signed = await asyncio.to_thread(presigner.sign, SpecConfig(type="s3", params=where))
-        urls.append(str(signed.params["PreSignedURL"]))
-        return Link(urls[-1])
-
-    ranges = HttpRanges(link)
-    reader = ArchiveReader(ranges, close=ranges.close)
-    assert {entry.path for entry in await reader.entries()} == set(tree(tmp_path / "source"))
-    if expires_s == 1:
-        # Nothing tells when another clock has passed a second; a link that is asked for too early is just used.
-        await asyncio.sleep(2.1)
-    big = (tmp_path / "source/outputs/big.bin").read_bytes()
-    assert await contents(reader, "outputs/big.bin", 4_000_000, 4_000_100) == big[4_000_000:4_000_100]
-    assert len(urls) == (2 if expires_s == 1 else 1)
-    await reader.save(_made(tmp_path / "out"))
-    assert tree(tmp_path / "out") == tree(tmp_path / "source")
-    await reader.close()

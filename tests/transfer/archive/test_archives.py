@@ -329,6 +329,7 @@ async def test_a_missing_archive_and_a_missing_place_are_told(tmp_path: Path) ->
         await pack_tar_gz(tmp_path / "no", tmp_path / "x")
 
 
+@pytest.mark.slow
 async def test_packing_200_mb_keeps_memory_small_and_can_be_called_off(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     with (tmp_path / "source/big").open("wb") as file:

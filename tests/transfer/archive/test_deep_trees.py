@@ -19,6 +19,8 @@ from bacalhau_jupyter.transfer.core.measuring import measure
 from tests.services.deep import nest
 from tests.transfer.helpers import member, tar_gz
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place(tmp_path: Path):

@@ -1,0 +1,28 @@
+"""Waiting for what can only be asked: with a limit each, for things that push no event."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+async def settled(measure: Callable[[], int]) -> int:
+    """Return a growing figure once it has stood still for a while (at the latest after ten seconds)."""
+    async with asyncio.timeout(10):
+        before = -1
+        while (now := measure()) != before:
+            before = now
+            await asyncio.sleep(0.25)
+    return before
+
+
+async def until(ready: Callable[[], Any], timeout_s: float = 20) -> None:
+    """Wait for what another process does; asks again until it is true. `ready` may be a coroutine function."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            answer = ready()
+            if await answer if inspect.isawaitable(answer) else answer:
+                return
+            await asyncio.sleep(0.02)

@@ -1,0 +1,166 @@
+"""The tests themselves: which of them run, how long a file is, and that none sleeps and hopes."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+MOST_LINES = 500
+MODULES = ("anyio", "asyncio", "time")
+ON_PURPOSE = {
+    ("survival/world.py", "pause"): "the moment of a kill is meant to be arbitrary",
+    ("api/test_serving.py", "trickle"): "a client that is slow on purpose",
+    ("server/test_activity.py", "stay_open"): "a panel that asks every two seconds, like the real one",
+}
+
+
+def modules() -> list[Path]:
+    return sorted(TESTS.rglob("*.py"))
+
+
+def called(node: ast.AST) -> str:
+    """Return the dotted name of what a call calls, such as ``asyncio.sleep``."""
+    return ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+
+
+def has_limit(scope: ast.AST) -> bool:
+    """Whether a function compares with a clock, waits under a time-out, or counts its rounds."""
+    names = {called(node) for node in ast.walk(scope)}
+    return bool(names & {"asyncio.timeout", "time.monotonic"})
+
+
+def bare_sleeps(source: str) -> Iterator[tuple[str, int]]:
+    """Yield function and line of each sleep that is not a round of a loop with a limit.
+
+    ``sleep(0)`` lets the other tasks take a step, which is the same on a machine of any speed.
+    """
+
+    def visit(node: ast.AST, functions: list[ast.AST], loop: ast.AST | None) -> Iterator[tuple[str, int]]:
+        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef):
+            functions, loop = [*functions, node], None
+        elif isinstance(node, ast.While) or (
+            isinstance(node, ast.For) and "range(" in ast.unparse(node.iter)
+        ):
+            loop = node
+        if called(node) in sleeps and ast.unparse(node.args[0]) != "0":  # type: ignore[attr-defined]
+            counts = isinstance(loop, ast.For) and any(
+                isinstance(part, ast.Break | ast.Return) for part in ast.walk(loop)
+            )
+            waits = isinstance(loop, ast.While) and bool(functions) and has_limit(functions[-1])
+            if not counts and not waits:
+                yield getattr(functions[-1], "name", "") if functions else "", getattr(node, "lineno", 0)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, functions, loop)
+
+    if "sleep" not in source:
+        return
+    tree = ast.parse(source)
+    sleeps = {f"{module}.sleep" for module in MODULES}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            sleeps |= {name.asname or name.name for name in node.names if name.name == "sleep"}
+    yield from visit(tree, [], None)
+
+
+def test_no_test_sleeps_and_hopes() -> None:
+    faults = [
+        f"tests/{name}:{line}: wait for the event, or ask again under a time limit (tests/services/waiting.py)"
+        for path in modules()
+        for function, line in bare_sleeps(path.read_text(encoding="utf-8"))
+        if ((name := path.relative_to(TESTS).as_posix()), function) not in ON_PURPOSE
+    ]
+    assert faults == []
+
+
+def test_every_sleep_on_purpose_is_still_there() -> None:
+    there = {
+        (path.relative_to(TESTS).as_posix(), function)
+        for path in modules()
+        for function, _ in bare_sleeps(path.read_text(encoding="utf-8"))
+    }
+    assert there >= set(ON_PURPOSE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "time.sleep(0.1)",
+        "await asyncio.sleep(0.1)",
+        "from asyncio import sleep\n    await sleep(0.1)",
+        "while not ready(): await asyncio.sleep(0.1)",
+        "for _ in range(3): time.sleep(0.1)",
+    ],
+)
+def test_a_sleep_that_hopes_is_found(body: str) -> None:
+    assert list(bare_sleeps(f"async def test_it():\n    {body}"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "await asyncio.sleep(0)",
+        "async with asyncio.timeout(5):\n        while not ready(): await asyncio.sleep(0.1)",
+        "while time.monotonic() < deadline: time.sleep(0.1)",
+        "for _ in range(3):\n        if ready(): break\n        time.sleep(0.1)",
+    ],
+)
+def test_asking_again_under_a_limit_is_no_bare_sleep(body: str) -> None:
+    assert not list(bare_sleeps(f"async def test_it():\n    {body}"))
+
+
+def test_no_file_of_tests_is_longer_than_500_lines() -> None:
+    lengths = {path: len(path.read_bytes().splitlines()) for path in modules()}
+    assert {
+        str(path.relative_to(TESTS)): lines for path, lines in lengths.items() if lines > MOST_LINES
+    } == {}
+
+
+SAMPLE = """
+import pytest
+
+def test_pure(): pass
+def test_image(busybox_image): pass
+def test_bucket(s3_credentials): pass
+def test_ipfs(own_kubo): pass
+def test_page(browser): pass
+def test_shell(served): pass
+@pytest.mark.slow
+def test_slow(): pass
+@pytest.mark.long
+def test_long(): pass
+"""
+DEFAULT = {"pure", "image", "bucket", "ipfs", "page", "shell", "slow"}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("arguments", "chosen"),
+    [
+        ([], DEFAULT),
+        (["--fast"], {"pure"}),
+        (["--long"], DEFAULT | {"long"}),
+        (["-m", "docker or s3"], {"image", "bucket"}),
+    ],
+    ids=["default", "fast", "long", "marks"],
+)
+def test_which_tests_run_is_decided_by_what_they_ask_for(
+    tmp_path: Path, arguments: list[str], chosen: set[str]
+) -> None:
+    (tmp_path / "test_sample.py").write_text(SAMPLE, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "--co", "-q"]
+    done = subprocess.run(
+        [*command, "-c", "pyproject.toml", *arguments, tmp_path],
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert set(re.findall(r"::test_(\w+)", done.stdout)) == chosen, done.stdout + done.stderr
