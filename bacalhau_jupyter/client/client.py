@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
+from bacalhau_jupyter.client.connection.finding import Finder, UsualFinder
 from bacalhau_jupyter.client.connection.portal import Portal, shared_portal
 from bacalhau_jupyter.client.jobs.environments import Described, RegisteredEnvironments
 from bacalhau_jupyter.client.jobs.job import Job
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from bacalhau_jupyter.config.endpoint import Endpoint
-    from bacalhau_jupyter.config.repo import Repo
 
 T = TypeVar("T")
 
@@ -49,6 +48,8 @@ class Client:
         Whether to start the node of the repo directory when nothing else is configured.
     portal
         Event loop thread to use instead of the process's shared one.
+    finder
+        Finds the cluster in a way of its own; the arguments above then mean nothing.
     """
 
     def __init__(
@@ -60,15 +61,13 @@ class Client:
         data_dir: str | None = None,
         start: bool = True,
         portal: Portal | None = None,
+        finder: Finder | None = None,
     ) -> None:
         from bacalhau_jupyter.config.repo import Repo
 
-        self._repo: Repo = Repo.open(data_dir)
-        self._data_dir_given = data_dir is not None
-        self._url = url
-        self._api_key = api_key
-        self._context = context
-        self._start = start
+        self._finder: Finder = finder or UsualFinder(
+            Repo.open(data_dir), url, api_key, context, starts=start, is_repo_given=data_dir is not None
+        )
         self._portal = portal or shared_portal()
         self._opening = threading.Lock()
         self._reconnecting = asyncio.Lock()
@@ -111,32 +110,11 @@ class Client:
         portal = self.portal
         with self._opening:
             if self._api is None:
-                self._api = AsyncAPI(self._find())
+                self._api = AsyncAPI(self._finder.find(None, start=True))
                 portal.own(self._api)
                 if self._api.endpoint.embedded:
                     self._lease = portal.start(self._hold_lease())
             return self._api
-
-    def _find(self, *, start: bool = True) -> Endpoint:
-        from bacalhau_jupyter.client.connection.launcher import ensure_node
-        from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
-        from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
-
-        if self._url is not None:
-            return Endpoint(url=self._url.rstrip("/"), token=self._api_key, source="argument")
-        found = resolve_endpoint(self._repo, context=self._context)
-        if found is not None:
-            return found
-        if not (self._start and start):
-            raise NetworkFailure(
-                f"no node is running for {self._repo.path}",
-                hint="`bacalhau-jupyter serve --orchestrator --compute` starts one",
-                component="Client",
-            )
-        # A kernel started by Jupyter uses the node of that server's repo, even after that node went away.
-        marker = os.environ.get(NODE_MARKER, "")
-        repo = Repo(marker) if marker and not self._data_dir_given else self._repo
-        return Endpoint.of_record(repo, ensure_node(repo))
 
     async def reconnect(self, failed: AsyncAPI | None = None, *, start: bool = True) -> AsyncAPI:
         """Look the cluster up again after the connection was lost (the node may have a new port).
@@ -152,7 +130,8 @@ class Client:
             old = self._api
             if old is not None and failed is not None and old is not failed:
                 return old
-            endpoint = await asyncio.to_thread(self._find, start=start)
+            lost = old.endpoint if old is not None else None
+            endpoint = await asyncio.to_thread(self._finder.find, lost, start=start)
             if old is not None and (old.endpoint.url, old.endpoint.token) == (endpoint.url, endpoint.token):
                 return old
             self._api = AsyncAPI(endpoint)
@@ -186,7 +165,7 @@ class Client:
         try:
             return await work(api)
         except NetworkFailure:
-            if self._url is not None:
+            if self._finder.is_fixed:
                 raise
             return await work(await self.reconnect(api))
 
@@ -269,7 +248,7 @@ class Client:
         model = await self._suited(model)
         if model.name:
             return await self.acall(lambda api: api.submit(model, force=force))
-        reconnect = None if self._url is not None else self.reconnect
+        reconnect = None if self._finder.is_fixed else self.reconnect
         return await submit_once(self.api_now(), model, force=force, reconnect=reconnect)
 
     async def _suited(self, model: JobModel) -> JobModel:

@@ -39,15 +39,15 @@ _NAMES = 1000
 """How many copies of one notebook may lie beside it."""
 
 
-class ClusterClient(Client):
-    """A client of whichever cluster the gateway is connected to."""
+class GatewayFinder:
+    """Finds whichever cluster the gateway is connected to."""
 
-    def __init__(self, connection: ClusterConnection, repo: Path) -> None:
-        super().__init__(data_dir=str(repo))
+    is_fixed = False
+
+    def __init__(self, connection: ClusterConnection) -> None:
         self._connection = connection
 
-    def _find(self, *, start: bool = True) -> Endpoint:
-        lost = self._api.endpoint if self._api is not None else None
+    def find(self, lost: Endpoint | None, *, start: bool) -> Endpoint:
         if lost is not None:
             self._connection.drop(lost)
         return self._connection.connect()
@@ -87,24 +87,17 @@ class NotebookCollector:
 
     def __init__(self, connection: ClusterConnection, contents: Any, repo: Path) -> None:
         self._connection = connection
-        self._client: ClusterClient | None = None
+        self._client: Client | None = None
         self._contents = contents
-        self._repo = repo
         self._directory = repo / DIRECTORY
         self._root = f"{type(contents).__name__}:{getattr(contents, 'root_dir', '')}"
         self._new: asyncio.Queue[Awaited] = asyncio.Queue()
 
     @property
-    def client(self) -> ClusterClient:
-        """The client of the connected cluster.
-
-        Raises
-        ------
-        IOFailure
-            No repo directory can be found or created.
-        """
+    def client(self) -> Client:
+        """The client of the connected cluster."""
         if self._client is None:
-            self._client = ClusterClient(self._connection, self._repo)
+            self._client = Client(finder=GatewayFinder(self._connection))
         return self._client
 
     async def expect(self, job: str, path: str) -> None:

@@ -1,0 +1,90 @@
+"""Which cluster a client talks to: found when it is first needed, and anew after a lost connection."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from bacalhau_jupyter.models.errors import NetworkFailure
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.config.endpoint import Endpoint
+    from bacalhau_jupyter.config.repo import Repo
+
+
+class Finder(Protocol):
+    """Finds a client's cluster. Blocking; called from any thread."""
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether there is only one address: a lost connection is not looked up again."""
+        ...
+
+    def find(self, lost: Endpoint | None, *, start: bool) -> Endpoint:
+        """Return where the cluster is.
+
+        Parameters
+        ----------
+        lost
+            Where it was until now; None at first.
+        start
+            Whether a node may be started.
+
+        Raises
+        ------
+        BacalhauError
+            There is no cluster.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class UsualFinder:
+    """Finds the cluster as everything of ours does: an address, the environment, a profile, the user's own node.
+
+    Attributes
+    ----------
+    repo
+        Repo directory of the node and the profiles.
+    url, api_key
+        An address that is given, and the credential for it.
+    context
+        Name of a saved profile.
+    starts
+        Whether it may start a node.
+    is_repo_given
+        Whether a person chose the repo directory; else the one of the Jupyter server goes first.
+    """
+
+    repo: Repo
+    url: str | None = None
+    api_key: str | None = None
+    context: str | None = None
+    starts: bool = True
+    is_repo_given: bool = False
+
+    @property
+    def is_fixed(self) -> bool:
+        return self.url is not None
+
+    def find(self, lost: Endpoint | None, *, start: bool) -> Endpoint:
+        from bacalhau_jupyter.client.connection.launcher import ensure_node
+        from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
+        from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
+
+        if self.url is not None:
+            return Endpoint(url=self.url.rstrip("/"), token=self.api_key, source="argument")
+        endpoint = resolve_endpoint(self.repo, context=self.context)
+        if endpoint is not None:
+            return endpoint
+        if not (self.starts and start):
+            raise NetworkFailure(
+                f"no node is running for {self.repo.path}",
+                hint="`bacalhau-jupyter serve --orchestrator --compute` starts one",
+                component="Client",
+            )
+        # A kernel started by Jupyter uses the node of that server's repo, even after that node went away.
+        marker = os.environ.get(NODE_MARKER, "")
+        repo = Repo(marker) if marker and not self.is_repo_given else self.repo
+        return Endpoint.of_record(repo, ensure_node(repo))
