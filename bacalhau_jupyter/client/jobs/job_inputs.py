@@ -8,6 +8,7 @@ from typing import Protocol
 from bacalhau_jupyter.client.inputs.uri import DEFAULT_TARGET, JOB_SCHEME, split_input
 from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.client.results.references import ResultPart
+from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import BadRequest, Conflict
 from bacalhau_jupyter.models.spec import InputSource
 
@@ -35,7 +36,10 @@ def resolve_input(text: str, client: Callable[[], FindsJobs]) -> list[InputSourc
     if not job_id:
         raise BadRequest(f"-i/--input {text!r} names no job", hint="use job:ID or job:ID/outputs/file")
     options = dict(given.options)
-    is_archive = options.pop("archive", "false").lower() in ("true", "1", "t")
+    archive = options.pop("archive", "false")
+    is_archive = parse_truth(archive)
+    if is_archive is None:
+        raise BadRequest(f"-i/--input opt=archive is true or false, not {archive!r}")
     if options:
         raise BadRequest(f"-i/--input job has no option {next(iter(options))!r}", hint="known: archive=true")
     job = client().job(job_id)
