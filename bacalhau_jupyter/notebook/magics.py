@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from bacalhau_jupyter.client.jobs.job import JobResult
-from bacalhau_jupyter.client.results.result import HIDDEN, scratch_directory
+from bacalhau_jupyter.client.results.result import JobResult
+from bacalhau_jupyter.client.results.tree import HIDDEN
 from bacalhau_jupyter.grammar import bacalhau, read_spec, spec_of
 from bacalhau_jupyter.grammar.options import job_options
 from bacalhau_jupyter.grammar.output import Details, Table, Text
@@ -23,6 +23,7 @@ from bacalhau_jupyter.notebook.errors import CellInterrupted
 from bacalhau_jupyter.notebook.origin import with_origin
 from bacalhau_jupyter.notebook.session import NotebookSession
 from bacalhau_jupyter.notebook.values import unpack_values
+from bacalhau_jupyter.transfer.core.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

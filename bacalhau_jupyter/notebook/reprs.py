@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bacalhau_jupyter.client.jobs.job import Job
-from bacalhau_jupyter.client.results.result import HIDDEN, JobResult
+from bacalhau_jupyter.client.results.result import JobResult
+from bacalhau_jupyter.client.results.tree import HIDDEN
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict
 from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.notebook.display import MIME, Status

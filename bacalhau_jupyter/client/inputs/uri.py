@@ -15,17 +15,17 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from bacalhau_jupyter.client.inputs.inline import upload
+from bacalhau_jupyter.client.inputs.s3_options import s3_params
 from bacalhau_jupyter.client.inputs.uri_hints import (
     INPUT,
     OPTION_KEYS,
     READ_WRITE,
-    S3_OPTIONS,
     SOURCE_KEYS,
     TARGET_KEYS,
     known_keys,
-    known_options,
     nearest,
 )
+from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.spec import InputSource, ResultPath, SpecConfig
@@ -36,9 +36,6 @@ JOB_SCHEME = "job:"
 """``-i job:ID[/path]`` (an addition of ours): the result of a job; see `client.jobs.job_inputs`."""
 
 _PUBLISHER = "-p/--publisher"
-
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 _INPUT_FORMS = "s3://bucket/key, ipfs://CID, https://…, file:///path/on/the/node, job:ID, or a path here"
 _PUBLISHER_FORMS = "local, ipfs, s3managed or s3://bucket/key[,opt=region=…]"
@@ -275,48 +272,8 @@ def _file(uri: str, options: Mapping[str, str]) -> SpecConfig:
     for name, value in options.items():
         if name.lower() not in READ_WRITE:
             raise BadRequest(f"{INPUT} file has no option {name!r}", hint="known: rw")
-        if value not in (*_TRUE, *_FALSE):
+        is_writable = parse_truth(value)
+        if is_writable is None:
             raise BadRequest(f"{INPUT} opt={name} is true or false, not {value!r}")
-        params["ReadWrite"] = value in _TRUE
+        params["ReadWrite"] = is_writable
     return SpecConfig(type="localDirectory", params=params)
-
-
-def s3_params(bucket: str, key: str, options: Mapping[str, str]) -> dict[str, Any]:
-    """Return the parameters of an ``s3`` input.
-
-    Raises
-    ------
-    BadRequest
-        There is no bucket, or an option that is none.
-    """
-    if not bucket:
-        raise BadRequest(f"{INPUT} s3:///{key} names no bucket", hint="use s3://bucket/key")
-    params: dict[str, Any] = {"Bucket": bucket, "Key": key}
-    for name, value in options.items():
-        if name.lower() == "partition":
-            params["Partition"] = _partition(value)
-            continue
-        known = S3_OPTIONS.get(name.lower())
-        if known is None:
-            raise BadRequest(f"{INPUT} s3 has no option {name!r}", hint=known_options(name))
-        params[known] = value
-    return params
-
-
-def _partition(text: str) -> dict[str, Any]:
-    """Parse ``object``, ``regex:PATTERN``, ``substring:START-END`` or ``date:LAYOUT`` (an addition of ours)."""
-    kind, _, setting = text.partition(":")
-    kind = kind.strip().lower()
-    if kind in ("none", "object") and not setting:
-        return {"Type": kind}
-    if kind == "regex" and setting:
-        return {"Type": kind, "Pattern": setting}
-    if kind == "date" and setting:
-        return {"Type": kind, "DateFormat": setting}
-    start, dash, end = setting.partition("-")
-    if kind == "substring" and dash and start.strip().isdecimal() and end.strip().isdecimal():
-        return {"Type": kind, "StartIndex": int(start), "EndIndex": int(end)}
-    raise BadRequest(
-        f"-i/--input s3 does not know opt=partition={text}",
-        hint="use object, regex:PATTERN, substring:START-END or date:2006-01-02",
-    )

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from bacalhau_jupyter.client.inputs.inline import inline
-from bacalhau_jupyter.client.inputs.uri import parse_input, parse_output, parse_publisher, s3_params
+from bacalhau_jupyter.client.inputs.s3_options import s3_params
+from bacalhau_jupyter.client.inputs.uri import parse_input, parse_output, parse_publisher
 from bacalhau_jupyter.client.jobs.options import DEFAULT_OPTIONS, OUTPUTS, Input, JobKeywords, JobOptions
 from bacalhau_jupyter.client.jobs.submission import QUEUE_TIMEOUT_S
 from bacalhau_jupyter.models.errors import BadRequest

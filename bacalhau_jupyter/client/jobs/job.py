@@ -12,18 +12,18 @@ from bacalhau_jupyter.client.connection.cluster import Cluster
 from bacalhau_jupyter.client.connection.portal import Portal
 from bacalhau_jupyter.client.jobs.failure import JobFailed, raise_for_state
 from bacalhau_jupyter.client.jobs.watch import Output, Transition, Update, watch
+from bacalhau_jupyter.client.results.download import download, fresh_directory
 from bacalhau_jupyter.client.results.progress import run_shown
-from bacalhau_jupyter.client.results.result import JobResult, fresh_directory
+from bacalhau_jupyter.client.results.result import JobResult
 from bacalhau_jupyter.client.results.sources import open_sources
 from bacalhau_jupyter.client.results.tree import ResultTree
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.api import GetJobResponse
-from bacalhau_jupyter.models.errors import BacalhauError, TimedOut
+from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.history import JobHistory
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.job import JobState, JobStateType
-from bacalhau_jupyter.models.progress import Progress
 from bacalhau_jupyter.models.spec import SpecConfig
 
 _SLICE_S = 0.2
@@ -201,26 +201,11 @@ class Job:
         self, directory: Path, *, path: str = "", raw: bool = False, timeout_s: float | None = None
     ) -> None:
         """Download results into an existing directory; see `get`."""
-        executions = self.executions()
-        tree = self.result_tree(executions)
-
-        async def work(progress: Progress) -> None:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    if raw:
-                        await tree.save_raw(directory, progress)
-                    else:
-                        await tree.save(directory, path, progress)
-            except TimeoutError:
-                raise TimedOut(
-                    f"the results did not arrive within {timeout_s:g} s",
-                    hint="give it more time: --download-timeout-secs 30m",
-                    component="Results",
-                ) from None
-            finally:
-                await tree.close()
-
-        run_shown(self._client.portal, work)
+        tree = self.result_tree(self.executions())
+        run_shown(
+            self.portal,
+            lambda progress: download(tree, directory, progress, path=path, raw=raw, timeout_s=timeout_s),
+        )
 
     def results(self) -> list[SpecConfig]:
         """Return where the results are, with URLs that are valid now."""

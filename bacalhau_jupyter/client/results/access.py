@@ -8,7 +8,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
 from bacalhau_jupyter.client.connection.portal import Portal
@@ -17,9 +17,10 @@ from bacalhau_jupyter.client.results.origin import Origin
 from bacalhau_jupyter.client.results.progress import run_shown
 from bacalhau_jupyter.client.results.tree import HIDDEN, Part, ResultTree, clash
 from bacalhau_jupyter.lib.removal import remove_tree
-from bacalhau_jupyter.models.errors import NotFound
+from bacalhau_jupyter.models.errors import IOFailure, NotFound
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.progress import Progress
+from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.layout import APPENDED
 from bacalhau_jupyter.transfer.core.scratch import scratch_directory
 
@@ -110,6 +111,26 @@ class ResultAccess:
         if self._directory is not None and (here := self._directory / found).exists():
             return here
         return self.fetch([(found, parts)])[0]
+
+    def copy(self, name: str, target: Path) -> Path:
+        """Copy one file or directory to ``target`` (into it, if it is a directory); return the new path.
+
+        Raises
+        ------
+        IOFailure
+            It can't be written, or is a directory that is there already.
+        """
+        target = target / PurePosixPath(name).name if target.is_dir() else target
+        if target.is_dir():
+            raise IOFailure(f"{target} is there already", component="Results")
+        try:
+            with tempfile.TemporaryDirectory(prefix=".bacalhau-get-", dir=target.parent) as scratch:
+                place = Path(scratch)
+                saved = self.run(lambda tree, progress: tree.save(place, name, progress))
+                (place / saved).rename(target)
+        except OSError as error:
+            raise io_failure(error, "write", target, "Results") from error
+        return target
 
     def subtree(self, name: str) -> Path:
         """Return a local copy of one directory, which lives as long as this object; the rest is not fetched.

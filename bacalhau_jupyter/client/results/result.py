@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from bacalhau_jupyter.client.results.access import ResultAccess
@@ -18,20 +16,15 @@ from bacalhau_jupyter.client.results.origin import Origin
 from bacalhau_jupyter.client.results.published import archive_urls
 from bacalhau_jupyter.client.results.record import Finished
 from bacalhau_jupyter.client.results.references import ResultPart
-from bacalhau_jupyter.client.results.sources import NoDownloader
+from bacalhau_jupyter.client.results.streams import STREAMS, stream_text
 from bacalhau_jupyter.client.results.table_choice import choose_tables
-from bacalhau_jupyter.client.results.tree import HIDDEN
 from bacalhau_jupyter.client.tables import SIZE_LIMIT, Backend, TableFile, read_tables
-from bacalhau_jupyter.lib.removal import remove_tree
-from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.spec import InputSource
-from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.readers import ResultEntry
-from bacalhau_jupyter.transfer.core.scratch import scratch_directory
 
-_STREAMS = ("stdout", "stderr")
 _HEAD = 4096
 
 
@@ -100,18 +93,7 @@ class JobResult:
         return self._stream("stderr")
 
     def _stream(self, name: str) -> str:
-        """Return one stream: from the published file (of all executions), else what the records and logs hold."""
-        outputs = [item.run_output for item in self.executions if item.run_output is not None]
-        cut = any(getattr(output, f"{name}_truncated") for output in outputs)
-        if len(outputs) == 1 and not cut:
-            return str(getattr(outputs[0], name))
-        if any(not item.published_result.is_empty for item in self.executions):
-            with contextlib.suppress(NotFound, NoDownloader):
-                return self.bytes(name).decode(errors="replace")
-        if cut:
-            with contextlib.suppress(BacalhauError):
-                return self._origin.printed(name)
-        return "".join(getattr(output, name) for output in outputs)
+        return stream_text(name, self.executions, published=self.bytes, printed=self._origin.printed)
 
     # ---- what is there
 
@@ -171,7 +153,7 @@ class JobResult:
 
     def text(self, name: str = "stdout") -> str:
         """Return one file as text; ``stdout`` and ``stderr`` are there without a publisher, too."""
-        if name in _STREAMS:
+        if name in STREAMS:
             return self._stream(name)
         return self.bytes(name).decode(errors="replace")
 
@@ -213,18 +195,7 @@ class JobResult:
         IOFailure
             It can't be written, or is a directory that is there already.
         """
-        target = Path(destination)
-        target = target / PurePosixPath(name).name if target.is_dir() else target
-        if target.is_dir():
-            raise IOFailure(f"{target} is there already", component="Results")
-        try:
-            with tempfile.TemporaryDirectory(prefix=".bacalhau-get-", dir=target.parent) as scratch:
-                place = Path(scratch)
-                saved = self._access.run(lambda tree, progress: tree.save(place, name, progress))
-                (place / saved).rename(target)
-        except OSError as error:
-            raise io_failure(error, "write", target, "Results") from error
-        return target
+        return self._access.copy(name, Path(destination))
 
     # ---- tables
 
@@ -315,19 +286,3 @@ class JobResult:
 def _head(result: JobResult, name: str) -> bytes:
     with result.open(name) as file:
         return file.read(_HEAD)
-
-
-@contextlib.contextmanager
-def fresh_directory(path: Path) -> Iterator[Path]:
-    """Make a directory for results; remove it again when filling it fails."""
-    existed = path.exists()
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield path
-    except BaseException:
-        if not existed:
-            remove_tree(path)
-        raise
-
-
-__all__ = ["HIDDEN", "JobResult", "fresh_directory", "scratch_directory"]

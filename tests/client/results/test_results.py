@@ -17,13 +17,14 @@ import pytest
 from bacalhau_jupyter import Client
 from bacalhau_jupyter.client.jobs.build import JobOptions, job_of, process
 from bacalhau_jupyter.client.results.progress import progress_text, run_shown
-from bacalhau_jupyter.client.results.result import JobResult, scratch_directory
+from bacalhau_jupyter.client.results.result import JobResult
 from bacalhau_jupyter.client.results.sources import NoDownloader, link_to
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict, NotFound
 from bacalhau_jupyter.models.progress import Reading
 from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.transfer.archive.ranges import TAIL
+from bacalhau_jupyter.transfer.core.scratch import scratch_directory
 from tests.client.relay import Relay
 from tests.services.node import ServedNode, start_node
 from tests.services.waiting import until
