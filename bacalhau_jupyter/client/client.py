@@ -264,7 +264,7 @@ class Client:
         Raises
         ------
         NotFound
-            There is no such job.
+            The job does not exist.
         """
         found = self.call(lambda api: api.get_job(job_id, namespace=namespace)).job
         return Job(self, found.id)

@@ -130,7 +130,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"kernel": "nope"}, 400, "no kernel 'nope'"),
     ({"resources": {"gpu": "1"}}, 400, "containers only"),
     ({"resources": {"memory": "much"}}, 400, "memory"),
-    ({"inputs": ["./data"]}, 400, "is no address"),
+    ({"inputs": ["./data"]}, 400, "is not an address"),
     ({"timeout": -1}, 400, "timeout"),
 ]
 

@@ -1,4 +1,4 @@
-"""The raw API: one method per official route, models in and out, nothing remembered but a connection pool."""
+"""The raw API: one method per official route, models in and out; its only state is a connection pool."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def unreachable(url: str, error: BaseException) -> BacalhauError:
     reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
     return NetworkFailure(
         f"the Bacalhau API at {url} can't be reached: {reason}",
-        hint="is the node running? `bacalhau-jupyter serve` starts one; BACALHAU_API_HOST/PORT name another",
+        hint="start a node with `bacalhau-jupyter serve`, or set BACALHAU_API_HOST/PORT to another",
         component="Client",
         retryable=True,
     )

@@ -1,4 +1,4 @@
-"""Is it really our node that listens there? The key goes to nobody else."""
+"""Checks that our node listens at an address before the key is sent there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bacalhau_jupyter.models.errors import Forbidden
 def check_listener(url: str) -> None:
     """Make sure that a process of our own user listens at a loopback URL, where the kernel can tell.
 
-    A node that died leaves its port to whoever takes it next; a stranger there would be handed the key.
+    The port of a dead node is free for other programs; a stranger there would get the key.
 
     Raises
     ------

@@ -70,7 +70,7 @@ def upload(path: Path, to: str | None) -> InputSource:
             # Data that doesn't compress at all is the worst case; four times the limit never fits in practice.
             if size > 4 * INLINE_LIMIT:
                 raise BadRequest(
-                    f"{path} has {size:,} bytes, too much to travel inside a job", hint=_TOO_BIG_HINT
+                    f"{path} has {size:,} bytes, too much to send inside a job", hint=_TOO_BIG_HINT
                 )
             packed = {name: item.read_bytes() for name, item in files.items()}
             return inline_files(packed, to or "/inputs", what=str(path))

@@ -15,7 +15,7 @@ def s3_params(bucket: str, key: str, options: Mapping[str, str]) -> dict[str, An
     Raises
     ------
     BadRequest
-        There is no bucket, or an option that is none.
+        The bucket is missing, or an option is unknown.
     """
     if not bucket:
         raise BadRequest(f"{INPUT} s3:///{key} names no bucket", hint="use s3://bucket/key")

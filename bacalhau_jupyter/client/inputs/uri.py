@@ -70,7 +70,7 @@ def parse_input(text: str) -> InputSource:
 def parse_reference(text: str) -> InputSource:
     """Parse an input that says where something lies; files of this machine are neither read nor looked for.
 
-    For whoever asks on somebody else's behalf: the text decides, not what exists here.
+    For requests on behalf of another machine: the text decides, not the files here.
 
     Raises
     ------
@@ -79,7 +79,9 @@ def parse_reference(text: str) -> InputSource:
     """
     given = split_input(text)
     if "://" not in (given.uri or ""):
-        raise BadRequest(f"input {text!r} is no address", hint="use s3://…, ipfs://…, https://… or file:///…")
+        raise BadRequest(
+            f"input {text!r} is not an address", hint="use s3://…, ipfs://…, https://… or file:///…"
+        )
     return _reference(given)
 
 
@@ -87,7 +89,7 @@ def _reference(given: _Fields) -> InputSource:
     uri = given.uri or ""
     if uri.startswith(JOB_SCHEME):
         raise BadRequest(
-            f"{INPUT} {uri!r} needs a client that looks the job up",
+            f"{INPUT} {uri!r} needs a client to look up the job",
             hint="in Python, pass the result itself: inputs=[job.result()]",
         )
     return InputSource(source=_source(uri, given.options), alias=uri, target=given.target or DEFAULT_TARGET)
@@ -110,7 +112,7 @@ def split_input(text: str) -> _Fields:
         uri, target = _split_target(uri)
     if target is not None and not target.startswith("/"):
         raise BadRequest(
-            f"{INPUT} wants an absolute path inside the job as its target, not {target!r}",
+            f"{INPUT} needs an absolute path inside the job as its target, not {target!r}",
             hint=f"for example dst=/{target.lstrip('./') or 'inputs'}",
         )
     return _Fields(uri, target, given.options)
@@ -128,7 +130,7 @@ def parse_output(text: str) -> ResultPath:
     if not colon or not name.strip() or not path.startswith("/"):
         leaf = path.strip("/ ") or name.strip("/ ") or "outputs"
         raise BadRequest(
-            f"-o/--output wants name:/absolute/path, not {text!r}",
+            f"-o/--output needs name:/absolute/path, not {text!r}",
             hint=f"for example {name.strip('/ ') or leaf}:/{leaf}",
         )
     return ResultPath(name=name.strip(), path=path.strip())
@@ -164,7 +166,7 @@ def parse_publisher(text: str) -> SpecConfig:
     bucket, key = params.pop("bucket", "") or parts.netloc, params.pop("key", "") or _key(uri, parts.netloc)
     if not bucket or not key.strip("/"):
         raise BadRequest(
-            f"{_PUBLISHER} s3 wants a bucket and a key, not {text!r}", hint="s3://bucket/results/{jobID}"
+            f"{_PUBLISHER} s3 needs a bucket and a key, not {text!r}", hint="s3://bucket/results/{jobID}"
         )
     return SpecConfig(type="s3", params={"bucket": bucket, "key": key, **params})
 
@@ -181,16 +183,16 @@ def _split(text: str, flag: str) -> _Fields:
         key, named = key.strip().lower(), value.strip(" '\"")
         if equals and key in SOURCE_KEYS and flag == INPUT:
             if uri is not None:
-                raise BadRequest(f"{flag} {text!r} names two sources", hint="give each an input of its own")
+                raise BadRequest(f"{flag} {text!r} names two sources", hint="give each its own input")
             uri = named
         elif equals and key in TARGET_KEYS:
             if target is not None:
-                raise BadRequest(f"{flag} {text!r} names two targets", hint="give each one of its own")
+                raise BadRequest(f"{flag} {text!r} names two targets", hint="give each target its own input")
             target = named
         elif equals and key in OPTION_KEYS:
             name, inner, setting = value.partition("=")
             if not inner or not name.strip():
-                raise BadRequest(f"{flag} option {value!r} wants opt=KEY=VALUE")
+                raise BadRequest(f"{flag} option {value!r} needs opt=KEY=VALUE")
             # As it stands: a pattern may well end in a quote or a space.
             options[name.strip()] = setting
         elif position == 0 and not _is_wrong_key(part, key, equals):
@@ -201,7 +203,7 @@ def _split(text: str, flag: str) -> _Fields:
 
 
 def _is_wrong_key(part: str, key: str, equals: str) -> bool:
-    """Tell ``scr=s3://…`` (a key that is none) from ``https://…?a=b`` (a URI that holds a sign of equality)."""
+    """Tell ``scr=s3://…`` (a wrong key) from ``https://…?a=b`` (a URI that holds a sign of equality)."""
     return bool(equals) and key.isalpha() and "://" in part and "://" not in part.split("=", 1)[0]
 
 
@@ -258,8 +260,8 @@ def _text(escaped: str, uri: str) -> str:
         text.encode()
     except UnicodeError:
         raise BadRequest(
-            f"{INPUT} {shown(uri)} is no UTF-8, which a job spec has to be",
-            hint="name the directory above it instead: what lies in it may have any name",
+            f"{INPUT} {shown(uri)} is not UTF-8, as a job spec must be",
+            hint="name the directory above it instead: files in a directory may have any name",
         ) from None
     return text
 

@@ -1,1 +1,1 @@
-"""Jobs: built, submitted once, watched to their end, and their results asked for."""
+"""Jobs: built, submitted once, watched to their end, and their results fetched."""

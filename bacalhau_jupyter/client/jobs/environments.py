@@ -52,7 +52,7 @@ class RegisteredEnvironments:
             try:
                 name = (await api.register_environment(description)).environment
             except Forbidden:
-                # Whoever may not register can still use what the node knows, such as its own Python.
+                # Callers that may not register can still use known environments, such as the node's own Python.
                 if name not in {each.environment for each in (await api.environments()).environments}:
                     raise
             known.add(name)

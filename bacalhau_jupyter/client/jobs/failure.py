@@ -44,7 +44,7 @@ def raise_for_state(result: JobResult, *, check: bool) -> None:
         if check and code:
             raise JobFailed(
                 f"job {name} ended with exit code {code}",
-                hint=f"%bacalhau job logs {name} shows all it printed; --no-check lets the notebook go on",
+                hint=f"%bacalhau job logs {name} shows all it printed; --no-check lets the notebook continue",
                 result=result,
             )
         return

@@ -41,7 +41,7 @@ def python_of(executable: str) -> dict[str, Any]:
     Raises
     ------
     BadRequest
-        It can't be started, or is no Python.
+        It can't be started, or is not a Python.
     """
     if executable in ("python", "python3", sys.executable):
         return own_python()
@@ -53,7 +53,7 @@ def python_of(executable: str) -> dict[str, Any]:
         return _described(told["executable"], told["prefixes"], told["path"], told["user"])
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
         raise BadRequest(
-            f"{executable} can't be asked for its Python: {type(error).__name__}",
+            f"{executable} can't report its Python: {type(error).__name__}",
             hint="name another kernel (--kernel), or an image (--image)",
         ) from error
 

@@ -27,7 +27,7 @@ def resolve_input(text: str, client: Callable[[], FindsJobs]) -> list[InputSourc
     Raises
     ------
     BacalhauError
-        There is no such job or file, or the job is not over.
+        The job or file does not exist, or the job is not over.
     """
     given = split_input(text)
     if not (given.uri or "").startswith(JOB_SCHEME):

@@ -1,4 +1,4 @@
-"""What shapes a job besides its engine: data, resources, placement and limits, as one value."""
+"""The options of a job besides its engine: data, resources, placement and limits, as one value."""
 
 from __future__ import annotations
 

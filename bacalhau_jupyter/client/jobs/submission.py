@@ -19,7 +19,7 @@ SUBMISSION = "jupyter.org/bacalhau-submission"
 """Meta key with which a submission whose answer was lost is found again, instead of being made twice."""
 
 EVENTS = "events"
-"""The feature by which a node of ours is told from an official one."""
+"""The feature that distinguishes a node of ours from an official one."""
 
 _SEARCHED = 100
 
@@ -66,7 +66,7 @@ async def submit_once(
     force
         Whether it is submitted though nothing changed.
     reconnect
-        Returns the API to use after the given one was lost; None where there is no other.
+        Returns the API to use after the given one was lost; None if no other is known.
 
     Raises
     ------

@@ -67,7 +67,7 @@ def with_parameters(notebook: Mapping[str, Any], values: Mapping[str, Any]) -> d
     Raises
     ------
     BadRequest
-        A name is no variable name, a value has no Python literal, or the notebook is not in Python.
+        A name is not a variable name, a value has no Python literal, or the notebook is not in Python.
     """
     made = copy.deepcopy(dict(notebook))
     for cell in made["cells"]:

@@ -57,7 +57,7 @@ def main() -> int:
     notebook: Any = nbformat.reads(read("notebook.ipynb"), as_version=4)  # type: ignore[no-untyped-call]
     home = tempfile.mkdtemp(prefix="nb-")
     prepare_home(home, spec.get("kernel"))
-    # Whoever stops the job still gets the cells that were done.
+    # After a stop the user still gets the finished cells.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     outputs = os.environ.get("BACALHAU_OUTPUTS", "outputs")
     os.makedirs(outputs, exist_ok=True)  # noqa: TID251

@@ -1,1 +1,1 @@
-"""Results: a small file system of which only what somebody looks at is fetched."""
+"""Results: a small file system that fetches only the files that are read."""

@@ -82,11 +82,13 @@ class ResultAccess:
         Raises
         ------
         NotFound
-            There is no such file.
+            The file does not exist.
         """
         found, parts = self.run(lambda tree, _: tree.find(name))
         if any(part.entry.kind.value != "file" for part in parts):
-            raise NotFound(f"{name} is no file of {self._origin.short_id}'s results", component="Results")
+            raise NotFound(
+                f"{name} is not a file in the results of {self._origin.short_id}", component="Results"
+            )
         return found, parts
 
     def open(self, name: str) -> BinaryIO:
@@ -138,7 +140,7 @@ class ResultAccess:
         Raises
         ------
         NotFound
-            There is no such directory.
+            The directory does not exist.
         """
         with self._lock:
             self._cache = self._cache or scratch_directory(self)

@@ -1,4 +1,4 @@
-"""Images of a result, as what a notebook shows."""
+"""Images of a result, in the form that a notebook shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a result needs from the job that left it behind."""
+"""What a result needs from its job."""
 
 from __future__ import annotations
 

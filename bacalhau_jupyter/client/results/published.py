@@ -1,4 +1,4 @@
-"""Where a published result lies, as far as the next job can be pointed there."""
+"""The place of a published result, as an input of the next job."""
 
 from __future__ import annotations
 

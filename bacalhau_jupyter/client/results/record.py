@@ -1,4 +1,4 @@
-"""What the record of a finished job says, without looking at what it left behind."""
+"""The facts in the record of a finished job, without a look at its files."""
 
 from __future__ import annotations
 

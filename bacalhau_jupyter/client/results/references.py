@@ -73,7 +73,7 @@ class ResultPart:
     """A job's result, or a file or directory of it, as an input.
 
     A directory's content appears in the directory ``target``, a file in it under its own name. Of several
-    executions each has a directory of its own, ``target/0``, ``target/1``, … by the number of its partition; only
+    executions each has its own directory, ``target/0``, ``target/1``, … by the number of its partition; only
     a file that one of them alone has needs none.
 
     Attributes
@@ -106,7 +106,7 @@ class ResultPart:
         Raises
         ------
         BacalhauError
-            There is no such file, nothing was published, or the files are too large to travel inside a job.
+            The file does not exist, nothing was published, or the files are too large to travel inside a job.
         """
         published = self._published()
         if self.is_archive:
@@ -120,7 +120,7 @@ class ResultPart:
         except NotFound:
             raise
         except BacalhauError:
-            # Who may not look into a bucket may still name what the node, which may, shall bring.
+            # A client without rights on a bucket may still refer to objects that the node may read.
             holders, is_directory = {}, not self._inside or self.path.endswith("/")
         alone = not is_directory and len(holders) == 1
         chosen = [item for item in by_reference if item[0] in holders] if alone else by_reference
@@ -167,8 +167,8 @@ class ResultPart:
                 found.append((number, reference))
         if not found:
             raise BadRequest(
-                f"{self._name} published no result that could be an input",
-                hint="it needs an output and a publisher, as every job of ours has (-p local)",
+                f"{self._name} published no result that can be an input",
+                hint="it needs an output and a publisher, as all our jobs have by default (-p local)",
             )
         return found
 
@@ -244,7 +244,7 @@ class ResultPart:
 
     def _archives(self, references: list[SpecConfig]) -> list[InputSource]:
         if self._inside:
-            raise BadRequest("an archive is passed whole: take result.archive, without a path")
+            raise BadRequest("an archive is passed as a whole: use result.archive, without a path")
         if any(place_of(item, self._name) for item in references):
             raise BadRequest(
                 f"{self._name} published files, no archive",

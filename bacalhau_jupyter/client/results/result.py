@@ -1,4 +1,4 @@
-"""Results: what a job left behind, a small file system of which only what somebody looks at is fetched."""
+"""Results: what a job left behind, a small file system that fetches only the files that are read."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class JobResult:
         Raises
         ------
         NotFound
-            There is no such directory.
+            The directory does not exist.
         """
         return self._access.subtree(name)
 
@@ -176,7 +176,7 @@ class JobResult:
         Raises
         ------
         NotFound
-            There is no such image.
+            The image does not exist.
         BacalhauError
             It is none, or a broken one.
         """
@@ -220,7 +220,7 @@ class JobResult:
         size_limit
             Bytes that may be read; more is an error, never a sample.
         encoding
-            Of text files (``cp1252``, ``latin-1``, …); left out, it is told by a byte order mark, else UTF-8.
+            Of text files (``cp1252``, ``latin-1``, …); if left out, from the byte order mark, else UTF-8.
 
         Raises
         ------
@@ -248,7 +248,7 @@ class JobResult:
         return ResultPart(self, path)
 
     def __iter__(self) -> Iterator[Any]:
-        raise TypeError("a result is no sequence: result.ls() names its files")
+        raise TypeError("a result is not a sequence: result.ls() lists its files")
 
     def to(self, target: str) -> ResultPart:
         """Return the result as an input of another job, in the directory ``target``."""

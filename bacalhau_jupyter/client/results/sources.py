@@ -1,4 +1,4 @@
-"""Where a job's results lie, one source per execution, each with the reader that its place needs."""
+"""Where a job's results are stored: one source per execution, each with its reader."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def _same(spec: SpecConfig, number: int, specs: Sequence[SpecConfig]) -> SpecCon
     if found is None and number < len(specs) and _url(specs[number]):
         found = specs[number]
     if found is None:
-        raise NotFound("the result is not listed any more", component=_COMPONENT)
+        raise NotFound("the result is no longer listed", component=_COMPONENT)
     return found
 
 
@@ -221,7 +221,7 @@ def _url(spec: SpecConfig) -> str:
 
 
 def _sha256(spec: SpecConfig) -> str:
-    """Return the base64 checksum that was told when an archive was published; empty without one."""
+    """Return the base64 checksum that was published with an archive; empty without one."""
     params = _folded(spec)
     source = params.get("sourcespec")
     if isinstance(source, dict):

@@ -1,4 +1,4 @@
-"""Which files of a result a frame is made of."""
+"""Selects the files of a result that make up a frame."""
 
 from __future__ import annotations
 

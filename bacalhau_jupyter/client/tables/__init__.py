@@ -1,4 +1,4 @@
-"""Files to frames: tables in any common format, told by content and name, read into pandas, polars or Arrow.
+"""Files to frames: tables in any common format, recognised by content and name, read into pandas, polars or Arrow.
 
 Only what `looks_like_table` needs is imported here; pandas, pyarrow and polars are imported when a table is read.
 """

@@ -26,7 +26,7 @@ def read_head(file: TableFile, rows: int, *, size_limit: int) -> tuple[Any, int]
     TooLargeForFrame
         Counting the rows would take reading more than ``size_limit``.
     BacalhauError
-        It is no table, or pandas is not installed.
+        It is not a table, or pandas is not installed.
     """
     require_pandas()
     item = opened(file)

@@ -1,4 +1,4 @@
-"""The heavy libraries behind tables, imported on first use; what is missing is said in one sentence."""
+"""The heavy libraries behind tables, imported on first use; a missing library is one sentence."""
 
 from __future__ import annotations
 

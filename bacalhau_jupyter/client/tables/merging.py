@@ -44,7 +44,7 @@ def _conflict(column: object, types: Sequence[tuple[str, str]]) -> NoReturn:
     first = types[0]
     other = next(item for item in types if item[1] != first[1])
     raise BacalhauError(
-        f"column {column!r} is {first[1]} in {first[0]} and {other[1]} in {other[0]}: they make no one frame",
+        f"column {column!r} is {first[1]} in {first[0]} and {other[1]} in {other[0]}: they can't be joined",
         hint="read the files one by one and convert that column, or write the same type everywhere",
         component="Results",
     )
@@ -82,7 +82,7 @@ def _stacked(pandas: Any, frames: list[Any], names: list[str]) -> Any:
     for frame, name in zip(frames, names, strict=True):
         if not frame.columns.equals(columns):
             raise BacalhauError(
-                f"{name} has other columns than {names[0]}, and names that occur twice or have levels can't be matched",
+                f"{name} has other columns than {names[0]}, and duplicate or multi-level names can't be matched",
                 component="Results",
             )
     counted = all(isinstance(frame.index, pandas.RangeIndex) for frame in frames)

@@ -68,7 +68,7 @@ def read_tables(
 ) -> Any:
     """Read one or several files into one frame; several get a column ``source`` with each file's name.
 
-    Formats are told by content first, then by name: Parquet, Arrow (file and stream), Feather, Excel (the first
+    Formats are recognised by content first, then by name: Parquet, Arrow (file and stream), Feather, Excel (the first
     sheet), CSV with any usual delimiter and encoding, JSON and JSON lines; all but Excel also compressed.
     Columns are matched by name; one that a file lacks is empty in its rows. Where the types of a column differ,
     numbers widen, time zones become UTC, and text files are read again with that column as text; anything else is
@@ -83,14 +83,14 @@ def read_tables(
     size_limit
         Bytes that the frame may take, judged by file sizes, by what formats tell of themselves, and while reading.
     encoding
-        Of text files; told by byte order marks, else UTF-8, if left out.
+        Of text files; if left out, from the byte order mark, else UTF-8.
 
     Raises
     ------
     TooLargeForFrame
         They take more than ``size_limit``.
     BacalhauError
-        A file is no table or broken, nothing tells its encoding, columns can't be joined, or the library is not
+        A file is not a table or broken, its encoding is unknown, columns can't be joined, or the library is not
         installed.
     """
     if backend not in ("pandas", "polars", "arrow"):
@@ -149,8 +149,8 @@ def _known_encoding(encoding: str | None) -> str:
 
 def _unknown(name: str) -> BadRequest:
     return BadRequest(
-        f"{name} is not UTF-8, and nothing in it tells which encoding it has",
-        hint='say it: df(encoding="cp1252") for Western Windows, "latin-1", "shift_jis", …',
+        f"{name} is not UTF-8, and its content does not show its encoding",
+        hint='give the encoding: df(encoding="cp1252") for Western Windows, "latin-1", "shift_jis", …',
     )
 
 
@@ -256,7 +256,7 @@ def _arrow_table(item: Opened, as_text: Collection[str], budget: int, limit: int
                 strings_can_be_null=True,
             ),
         ))  # fmt: skip
-        # Arrow makes bytes of what is no text.
+        # Arrow makes bytes of values that are not text.
         if any(pa.types.is_binary(field.type) for field in table.schema):
             raise _undecodable(item, item.encoding or "utf-8")
         return table, taken
@@ -287,7 +287,7 @@ def _csv(item: Opened, budget: int, limit: int, read: Any) -> tuple[Any, int]:
 def _undecodable(item: Opened, encoding: str) -> BadRequest:
     if item.encoding:
         return BadRequest(
-            f"{item.file.source} is not written in {encoding}: some of its bytes mean nothing there"
+            f"{item.file.source} is not written in {encoding}: some of its bytes are not valid in it"
         )
     return _unknown(item.file.source)
 

@@ -26,7 +26,7 @@ def read_records(raw: bytes, kind: Kind, name: str) -> list[Mapping[str, Any]] |
     Raises
     ------
     BacalhauError
-        It is JSON, but no table.
+        It is JSON, but not a table.
     """
     text = raw
     if kind is Kind.JSONL:
@@ -66,7 +66,7 @@ def _lines(text: bytes) -> list[Any]:
 
 def _no_table(name: str) -> BacalhauError:
     return BacalhauError(
-        f"{name} is JSON, but no table",
+        f"{name} is JSON, but not a table",
         hint="a table is an array of objects, an object per line, or an object of equally long arrays; "
         "result.json() returns anything",
         component="Results",

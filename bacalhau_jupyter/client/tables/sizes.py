@@ -1,4 +1,4 @@
-"""How much memory a table will take: asked before where its format tells, counted while it is read elsewhere.
+"""How much memory a table will take: from the format's own figures, or counted while the table is read.
 
 A Parquet footer holds rows and encoded sizes per column; an Arrow buffer has the size of the memory it takes.
 """

@@ -172,7 +172,7 @@ def test_ipfs_results_are_passed_by_cid(client: Client) -> None:
 
 def test_a_result_is_no_sequence_and_wants_absolute_targets(client: Client, tmp_path: Path) -> None:
     first = ran(client, "true", publisher=SpecConfig(type="noop"))
-    with pytest.raises(TypeError, match="no sequence"):
+    with pytest.raises(TypeError, match="not a sequence"):
         list(first)
     with pytest.raises(BadRequest, match="absolute path"):
         first.to("data")

@@ -170,7 +170,7 @@ def test_what_is_not_there_or_not_what_was_asked_for_is_said_in_a_sentence(
         with pytest.raises(NotFound) as caught:
             small.open(name)
         assert "outputs/table.csv" in caught.value.hint
-    with pytest.raises(NotFound, match="is no file"):
+    with pytest.raises(NotFound, match="is not a file"):
         small.open("outputs")
     with pytest.raises(KeyError):
         small.files["nope"]

@@ -117,7 +117,7 @@ def test_a_text_that_does_not_tell_its_encoding_is_not_guessed(
 ) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,b\n" + b"1,plain\n" * before + "2,\u044f\n".encode("cp1251"))
-    with pytest.raises(BadRequest, match="is not UTF-8, and nothing in it tells which encoding") as caught:
+    with pytest.raises(BadRequest, match="is not UTF-8, and its content does not show its encoding") as caught:
         one(path, backend=backend)
     assert 'encoding="cp1252"' in caught.value.hint
     frame = one(path, backend=backend, encoding="cp1251")
@@ -159,7 +159,7 @@ def test_json_values_keep_their_types_and_nothing_is_guessed(tmp_path: Path) -> 
     path.write_text('{"a": [1, 2], "b": ["x", "y"]}')
     assert one(path).to_dict("list") == {"a": [1, 2], "b": ["x", "y"]}
     path.write_text('{"loss": 0.5}')
-    with pytest.raises(BacalhauError, match=r"x\.json is JSON, but no table"):
+    with pytest.raises(BacalhauError, match=r"x\.json is JSON, but not a table"):
         one(path)
 
 
