@@ -117,7 +117,9 @@ def test_a_text_that_does_not_tell_its_encoding_is_not_guessed(
 ) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,b\n" + b"1,plain\n" * before + "2,\u044f\n".encode("cp1251"))
-    with pytest.raises(BadRequest, match="is not UTF-8, and its content does not show its encoding") as caught:
+    with pytest.raises(
+        BadRequest, match="is not UTF-8, and its content does not show its encoding"
+    ) as caught:
         one(path, backend=backend)
     assert 'encoding="cp1252"' in caught.value.hint
     frame = one(path, backend=backend, encoding="cp1251")
