@@ -176,9 +176,14 @@ class WebUI:
             raise Unauthorized(what, component="WebUI")
         done = answer(request, {"Authenticated": True})
         done.set_cookie(
-            self.cookie_name(request), self.sessions.open(), path="/", httponly=True, samesite="Strict",
-            secure=request.secure, max_age=LONGEST_S,
-        )  # fmt: skip
+            self.cookie_name(request),
+            self.sessions.open(),
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=request.secure,
+            max_age=LONGEST_S,
+        )
         return done
 
     def _log_out(self, request: web.Request) -> web.Response:

@@ -42,10 +42,20 @@ NOBODY_UID = 65534
 """The uid that stands for "somebody outside this user namespace"."""
 
 _THREADS = 2
-_FORWARDED = frozenset({
-    "forwarded", "via", "x-real-ip", "x-client-ip", "client-ip", "true-client-ip", "cf-connecting-ip",
-    "fastly-client-ip", "x-cluster-client-ip", "x-proxycontextpath",
-})  # fmt: skip
+_FORWARDED = frozenset(
+    {
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "x-client-ip",
+        "client-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+        "x-cluster-client-ip",
+        "x-proxycontextpath",
+    }
+)
 _FORWARDED_PREFIXES = ("x-forwarded-", "x-original-", "x-envoy-")
 
 

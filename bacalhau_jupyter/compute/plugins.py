@@ -179,8 +179,10 @@ class Plugins:
 
     def _instances(self) -> list[Engine | Source | Publisher]:
         every: list[Engine | Source | Publisher] = [
-            *self._engines.values(), *self._sources.values(), *self._publishers.values(),
-        ]  # fmt: skip
+            *self._engines.values(),
+            *self._sources.values(),
+            *self._publishers.values(),
+        ]
         return list({id(item): item for item in every}.values())
 
 

@@ -202,6 +202,14 @@ def _records(value: object) -> list[dict[str, Any]]:
 
 
 _PARSERS = {
-    Kind.TEXT: _text, Kind.FLAG: _flag, Kind.INTEGER: _integer, Kind.PORT: _port, Kind.DURATION: _duration,
-    Kind.SIZE: _size, Kind.LIST: _list, Kind.MAP: _map, Kind.TREE: _tree, Kind.RECORDS: _records,
-}  # fmt: skip
+    Kind.TEXT: _text,
+    Kind.FLAG: _flag,
+    Kind.INTEGER: _integer,
+    Kind.PORT: _port,
+    Kind.DURATION: _duration,
+    Kind.SIZE: _size,
+    Kind.LIST: _list,
+    Kind.MAP: _map,
+    Kind.TREE: _tree,
+    Kind.RECORDS: _records,
+}

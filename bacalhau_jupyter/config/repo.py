@@ -89,11 +89,6 @@ class Repo:
         return self.path / "system_metadata.yaml"
 
     @property
-    def user_id_file(self) -> Path:
-        """The RSA key with which clients answer challenges (official name and form)."""
-        return self.path / "user_id.pem"
-
-    @property
     def profiles_dir(self) -> Path:
         return self.path / "profiles"
 

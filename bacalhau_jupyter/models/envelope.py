@@ -22,8 +22,6 @@ EVENT_TIME = "Bacalhau-EventTime"
 SEQ_NUM = "Bacalhau-SeqNum"
 MESSAGE_ID = "Bacalhau-MessageID"
 SUBJECT = "Bacalhau-Subject"
-STATUS_CODE = "Bacalhau-StatusCode"
-ERROR_CODE = "Bacalhau-ErrorCode"
 _LEGACY_TYPE, _LEGACY_ENCODING = "Type", "PayloadEncoding"
 
 _JSON, _PROTOBUF = 1, 2

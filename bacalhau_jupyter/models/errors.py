@@ -273,16 +273,35 @@ class EngineError(BacalhauError):
 _BY_CODE: dict[str, type[BacalhauError]] = {
     cls.default_code: cls
     for cls in (
-        BadRequest, Unauthorized, Forbidden, NotFound, Conflict, ResourceExhausted, HandshakeRequired,
-        NotImplementedHere, ServiceUnavailable, VersionMismatch, ConfigurationError, IOFailure,
-        NetworkFailure, TimedOut, Cancelled,
+        BadRequest,
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        Conflict,
+        ResourceExhausted,
+        HandshakeRequired,
+        NotImplementedHere,
+        ServiceUnavailable,
+        VersionMismatch,
+        ConfigurationError,
+        IOFailure,
+        NetworkFailure,
+        TimedOut,
+        Cancelled,
     )
-}  # fmt: skip
+}
 
 _BY_STATUS: dict[int, type[BacalhauError]] = {
-    400: BadRequest, 401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict,
-    428: HandshakeRequired, 429: ResourceExhausted, 501: NotImplementedHere, 503: ServiceUnavailable,
-}  # fmt: skip
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    428: HandshakeRequired,
+    429: ResourceExhausted,
+    501: NotImplementedHere,
+    503: ServiceUnavailable,
+}
 
 
 def error_from_envelope(body: Mapping[str, Any], status: int) -> BacalhauError:

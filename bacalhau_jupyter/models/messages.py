@@ -194,9 +194,15 @@ class BacError(Wire):
     def of(cls, error: BacalhauError) -> BacError:
         """Describe an exception for the wire."""
         return cls(
-            cause=error.message, hint=error.hint, retryable=error.retryable, fails_execution=error.fails_execution,
-            component=error.component, http_status_code=error.status, details=error.details or None, code=error.code,
-        )  # fmt: skip
+            cause=error.message,
+            hint=error.hint,
+            retryable=error.retryable,
+            fails_execution=error.fails_execution,
+            component=error.component,
+            http_status_code=error.status,
+            details=error.details or None,
+            code=error.code,
+        )
 
 
 ControlRequest = (

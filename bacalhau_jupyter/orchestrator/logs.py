@@ -91,8 +91,9 @@ class LogReader:
             except TimeoutError:
                 raise NotFound(
                     f"failed to open log stream for job {job.id}: no executions found for job {job.name} with "
-                    f"ID {job.id}, and version {job.version}", component="LogStream",
-                ) from None  # fmt: skip
+                    f"ID {job.id}, and version {job.version}",
+                    component="LogStream",
+                ) from None
 
     async def _frames(self, execution: Execution, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
         request = ExecutionLogsRequest(
@@ -130,8 +131,9 @@ def _look(connection: sqlite3.Connection, job: Job, query: LogQuery) -> tuple[bo
         except NotFound as error:
             raise NotFound(
                 f"failed to open log stream for job {job.id}: unable to find execution {query.execution_id} in job "
-                f"{job.id} and job version {job.version}", component="LogStream",
-            ) from error  # fmt: skip
+                f"{job.id} and job version {job.version}",
+                component="LogStream",
+            ) from error
         chosen = executions.get(connection, identifier)
     else:
         chosen = newest_execution(executions.of_job(connection, job.id, job.version))

@@ -75,9 +75,14 @@ def joined(
     """Return a node after its handshake; messages to it begin after ``start``."""
     now = rfc3339(now_ns)
     told = replace(
-        before, status=NodeConnection.CONNECTED, last_heartbeat=now, connected_since=now, disconnected_since=ZERO_TIME,
-        last_error="", last_orchestrator_seq_num=start,
-    )  # fmt: skip
+        before,
+        status=NodeConnection.CONNECTED,
+        last_heartbeat=now,
+        connected_since=now,
+        disconnected_since=ZERO_TIME,
+        last_error="",
+        last_orchestrator_seq_num=start,
+    )
     return NodeState(
         info=info, membership=membership, connection=NodeConnection.CONNECTED, connection_state=told
     )
@@ -86,8 +91,11 @@ def joined(
 def disconnected(state: NodeState, now_ns: int, error: str) -> NodeState:
     """Return a node that is not heard any more, and why."""
     told = replace(
-        state.connection_state, status=NodeConnection.DISCONNECTED, disconnected_since=rfc3339(now_ns), last_error=error
-    )  # fmt: skip
+        state.connection_state,
+        status=NodeConnection.DISCONNECTED,
+        disconnected_since=rfc3339(now_ns),
+        last_error=error,
+    )
     return replace(state, connection=NodeConnection.DISCONNECTED, connection_state=told)
 
 

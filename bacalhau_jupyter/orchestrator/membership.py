@@ -198,8 +198,10 @@ class Nodes:
         if len(found) > 1:
             raise Conflict(
                 f"multiple nodes found for prefix: {reference}, matching IDs: [{' '.join(found)}]",
-                hint="Use a more specific node ID prefix", code="MultipleNodesFound", component=COMPONENT,
-            )  # fmt: skip
+                hint="Use a more specific node ID prefix",
+                code="MultipleNodesFound",
+                component=COMPONENT,
+            )
         return self._members[found[0]].state
 
     # ---- requests of nodes
@@ -298,9 +300,10 @@ class Nodes:
         member = self._members.get(node_id)
         if member is None or not member.connected:
             raise HandshakeRequired(
-                f"node {node_id} not connected - handshake required", retryable=True,
+                f"node {node_id} not connected - handshake required",
+                retryable=True,
                 component="ConnectionManager",
-            )  # fmt: skip
+            )
         return member
 
     # ---- requests of people

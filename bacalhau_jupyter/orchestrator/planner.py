@@ -120,9 +120,11 @@ class Planner:
             stored = jobs.get(transaction.connection, job.id)
             if stored is None or stored.revision != job.revision:
                 raise BacalhauError(
-                    f"job {job.id} has changed since it was looked at", code="ConflictJobRevision", retryable=True,
+                    f"job {job.id} has changed since it was looked at",
+                    code="ConflictJobRevision",
+                    retryable=True,
                     component="JobStore",
-                )  # fmt: skip
+                )
         spec = None
         for step in plan.steps:
             if isinstance(step, JobChange):

@@ -34,14 +34,21 @@ LARGEST_PAGE = 10_000
 """Rows that one answer holds at most, whatever is asked for."""
 
 _JOB_COLUMNS = {
-    "": "create_time", "created_at": "create_time", "create_time": "create_time",
-    "modified_at": "modify_time", "modify_time": "modify_time",
-}  # fmt: skip
+    "": "create_time",
+    "created_at": "create_time",
+    "create_time": "create_time",
+    "modified_at": "modify_time",
+    "modify_time": "modify_time",
+}
 
 _LEVELS = {
-    "": None, "all": None, "job": HistoryType.JOB, "joblevel": HistoryType.JOB,
-    "execution": HistoryType.EXECUTION, "executionlevel": HistoryType.EXECUTION,
-}  # fmt: skip
+    "": None,
+    "all": None,
+    "job": HistoryType.JOB,
+    "joblevel": HistoryType.JOB,
+    "execution": HistoryType.EXECUTION,
+    "executionlevel": HistoryType.EXECUTION,
+}
 
 
 def get_job(connection: sqlite3.Connection, reference: str, namespace: str, version: int) -> Job:
@@ -120,9 +127,15 @@ def list_history(reference: str, query: HistoryQuery) -> Callable[[sqlite3.Conne
             execution = executions.get(connection, execution_id)
             over = execution is None or execution.is_terminal
         rows = history.of_job(
-            connection, job.id, after, limit + 1, version=version, level=_LEVELS[kind], execution_id=execution_id,
+            connection,
+            job.id,
+            after,
+            limit + 1,
+            version=version,
+            level=_LEVELS[kind],
+            execution_id=execution_id,
             since_ns=min(query.since * SECOND, LATEST_NS),
-        )  # fmt: skip
+        )
         items = rows[:limit]
         if over and len(rows) <= limit:
             return ListHistoryResponse(next_token="", items=items)

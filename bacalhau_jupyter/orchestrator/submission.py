@@ -57,16 +57,19 @@ def prepare(
     if job is not None and len(job.tasks) > TASK_LIMIT:
         raise ValidationError(
             f"the job has {len(job.tasks)} tasks; only one is supported per job",
-            code="InternalError", component="APIServer",
-        )  # fmt: skip
+            code="InternalError",
+            component="APIServer",
+        )
     validate_submission(job)
     assert job is not None  # said by the line above
     scheduler_of(job.type)
     if (job.count or 0) > COUNT_LIMIT:
         raise ValidationError(
-            f"job count must be <= {COUNT_LIMIT} on this node", code="InternalError", component="APIServer",
+            f"job count must be <= {COUNT_LIMIT} on this node",
+            code="InternalError",
+            component="APIServer",
             hint="Split the work into several jobs, or give each partition more to do.",
-        )  # fmt: skip
+        )
     job, warnings = sanitize_submission(normalize_job(job))
     identifier = job.id or job_id(ids)
     meta = {
@@ -122,8 +125,9 @@ def rerun(transaction: Transaction, reference: str, namespace: str, version: int
     if state in (JobStateType.UNDEFINED, JobStateType.PENDING, JobStateType.QUEUED):
         raise Conflict(
             f"cannot rerun job in state {state.value}",
-            hint="try to use the job run command instead of the job rerun command", code="",
-        )  # fmt: skip
+            hint="try to use the job run command instead of the job rerun command",
+            code="",
+        )
     job = _next_version(transaction, old, spec, "job rerun")
     event = transaction.event(Topic.SUBMISSION, "Job rerun requested", {"Reason": "job rerun"})
     transaction.record(job, event)
@@ -142,8 +146,9 @@ def stop(transaction: Transaction, reference: str, namespace: str, reason: str) 
         case JobStateType.FAILED:
             raise Conflict(
                 f"job {job.id} is in terminal state Failed and cannot transition to Stopped",
-                code="ConflictJobState", component="JobStore",
-            )  # fmt: skip
+                code="ConflictJobState",
+                component="JobStore",
+            )
         case _:
             job = transaction.set_state(job, JobState(state_type=JobStateType.STOPPED, message=reason))
             details = {"Reason": reason} if reason else {}
@@ -163,8 +168,9 @@ def stored_namesake(job: Job) -> tuple[str, str]:
     """
     if not job.name:
         raise BadRequest(
-            "invalid job spec: name is missing", hint="Job name must be provided in the job spec for diff operations"
-        )  # fmt: skip
+            "invalid job spec: name is missing",
+            hint="Job name must be provided in the job spec for diff operations",
+        )
     return job.name, job.namespace or "default"
 
 
@@ -189,13 +195,15 @@ def _update(transaction: Transaction, old: Job, job: Job, force: bool) -> Job:
     if old.type != job.type:
         raise BadRequest(
             f"job {old.name!r} is a {old.type} job and can't become a {job.type} job",
-            hint="Use another name, or stop the job and use a new name.", component="JobStore",
-        )  # fmt: skip
+            hint="Use another name, or stop the job and use a new name.",
+            component="JobStore",
+        )
     if not force and _comparable(old) == _comparable(job):
         raise Conflict(
             f"no changes detected for new job spec. Job Name: '{old.name}', Job Id: '{old.id}'",
-            hint="Use the --force flag to override this warning", code="",
-        )  # fmt: skip
+            hint="Use the --force flag to override this warning",
+            code="",
+        )
     job = _next_version(transaction, old, job, "Job update requested by user")
     transaction.record(job, transaction.event(Topic.SUBMISSION, "Job updated"))
     return job

@@ -159,9 +159,12 @@ def _carry_error(error: BacalhauError) -> BacalhauError:
     told = wire_decode(wire_encode(BacError.of(error), metadata))[1]
     assert isinstance(told, BacError)
     body = {
-        "Message": told.cause, "Hint": told.hint, "Code": told.code,
-        "Component": told.component, "Details": told.details,
-    }  # fmt: skip
+        "Message": told.cause,
+        "Hint": told.hint,
+        "Code": told.code,
+        "Component": told.component,
+        "Details": told.details,
+    }
     return error_from_envelope(body, told.http_status_code)
 
 

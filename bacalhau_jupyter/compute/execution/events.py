@@ -112,9 +112,21 @@ class Restored:
 
 
 Event = (
-    BidMade | BidRefused | Accepted | Rejected | Cancel | Overdue | OfferExpired
-    | Fetched | Started | Ended | Published | Unpublished | Faulted | Restored
-)  # fmt: skip
+    BidMade
+    | BidRefused
+    | Accepted
+    | Rejected
+    | Cancel
+    | Overdue
+    | OfferExpired
+    | Fetched
+    | Started
+    | Ended
+    | Published
+    | Unpublished
+    | Faulted
+    | Restored
+)
 
 
 # ---- instructions

@@ -115,9 +115,12 @@ async def _ask(path: str | None, tool: str, *arguments: str) -> str:
     process: asyncio.subprocess.Process | None = None
     try:
         process = await asyncio.create_subprocess_exec(
-            executable, *arguments,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+            executable,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
         async with asyncio.timeout(TOOL_SECONDS):
             printed, _ = await process.communicate()
     except (OSError, TimeoutError) as error:

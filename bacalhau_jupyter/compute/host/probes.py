@@ -58,9 +58,15 @@ async def _ask_command(command: str, data: bytes) -> str:
         env["BACALHAU_JOB_SELECTION_PROBE_DATA"] = data.decode()
     try:
         process = await asyncio.create_subprocess_exec(
-            "bash", "-c", command, env=env, start_new_session=True,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            "bash",
+            "-c",
+            command,
+            env=env,
+            start_new_session=True,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
     except OSError as error:
         raise EngineError(
             f"the job selection probe could not be run: {error}", component="ProbeExec"

@@ -192,10 +192,8 @@ class _Batch:
             self.plan.wake_at(self.situation.now_ns + self._allowed())
         note = Note(Topic.EXECUTION, "Running")
         self.plan.steps.append(
-            Change(
-                execution, DesiredStateType.RUNNING, ExecutionStateType.BID_ACCEPTED, "Running", note
-            )
-        )  # fmt: skip
+            Change(execution, DesiredStateType.RUNNING, ExecutionStateType.BID_ACCEPTED, "Running", note)
+        )
 
     def _is_running(self) -> bool:
         return any(

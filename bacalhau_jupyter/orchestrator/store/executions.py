@@ -16,10 +16,18 @@ def insert(connection: sqlite3.Connection, execution: Execution, holds: Resource
     connection.execute(
         "INSERT INTO executions VALUES (?,?,?,?,?,?,?,?,?,?)",
         (
-            execution.id, execution.job_id, execution.job_version, execution.node_id, not execution.is_terminal,
-            holds.cpu, holds.memory, holds.disk, holds.gpu, _body(execution),
+            execution.id,
+            execution.job_id,
+            execution.job_version,
+            execution.node_id,
+            not execution.is_terminal,
+            holds.cpu,
+            holds.memory,
+            holds.disk,
+            holds.gpu,
+            _body(execution),
         ),
-    )  # fmt: skip
+    )
 
 
 def update(connection: sqlite3.Connection, execution: Execution) -> None:
@@ -54,9 +62,11 @@ def resolve(connection: sqlite3.Connection, job_id: str, reference: str) -> str:
         raise NotFound(f"execution not found: {reference}", component="JobStore")
     if len(rows) > 1 and rows[0][0] != reference:
         raise Conflict(
-            f"multiple executions found for id {reference}", hint="Use full execution ID",
-            code="MultipleExecutionsFound", component="JobStore",
-        )  # fmt: skip
+            f"multiple executions found for id {reference}",
+            hint="Use full execution ID",
+            code="MultipleExecutionsFound",
+            component="JobStore",
+        )
     return str(rows[0][0])
 
 

@@ -25,14 +25,27 @@ def append(
         "INSERT INTO history (job_id, job_seq, job_version, execution_id, node_id, state, time, event)"
         " VALUES (?1, (SELECT coalesce(max(job_seq), 0) + 1 FROM history WHERE job_id = ?1), ?2,?3,?4,?5,?6,?7)",
         (
-            job.id, job.version, execution_id, node_id, job.state.state_type.value, now_ns, encode(event),
+            job.id,
+            job.version,
+            execution_id,
+            node_id,
+            job.state.state_type.value,
+            now_ns,
+            encode(event),
         ),
-    )  # fmt: skip
+    )
     return StreamEvent(
-        seq=cursor.lastrowid or 0, time=rfc3339(now_ns), topic=event.topic, message=event.message, job=job.id,
-        job_version=job.version, execution=execution_id, node=node_id, state=job.state.state_type.value,
+        seq=cursor.lastrowid or 0,
+        time=rfc3339(now_ns),
+        topic=event.topic,
+        message=event.message,
+        job=job.id,
+        job_version=job.version,
+        execution=execution_id,
+        node=node_id,
+        state=job.state.state_type.value,
         details=event.details,
-    )  # fmt: skip
+    )
 
 
 def of_job(
@@ -67,11 +80,16 @@ def of_job(
     )
     return [
         JobHistory(
-            seq_num=seq, type=HistoryType.EXECUTION if execution else HistoryType.JOB, job_id=job_id,
-            job_version=number, execution_id=execution, event=decode_exact(event, Event), time=rfc3339(time),
+            seq_num=seq,
+            type=HistoryType.EXECUTION if execution else HistoryType.JOB,
+            job_id=job_id,
+            job_version=number,
+            execution_id=execution,
+            event=decode_exact(event, Event),
+            time=rfc3339(time),
         )
         for seq, number, execution, time, event in rows
-    ]  # fmt: skip
+    ]
 
 
 def since(
@@ -93,10 +111,18 @@ def since(
         if not topics or event.topic in topics:
             events.append(
                 StreamEvent(
-                    seq=number, time=rfc3339(time), topic=event.topic, message=event.message, job=job,
-                    job_version=version, execution=execution, node=node, state=state, details=event.details,
+                    seq=number,
+                    time=rfc3339(time),
+                    topic=event.topic,
+                    message=event.message,
+                    job=job,
+                    job_version=version,
+                    execution=execution,
+                    node=node,
+                    state=state,
+                    details=event.details,
                 )
-            )  # fmt: skip
+            )
     return events, (rows[-1][0] if rows else seq), len(rows) == limit
 
 

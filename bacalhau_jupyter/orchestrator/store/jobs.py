@@ -22,10 +22,21 @@ def insert(connection: sqlite3.Connection, job: Job, submitted: int) -> None:
     connection.execute(
         "INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
-            job.id, job.namespace, job.name, job.type, job.priority, job.version, job.revision, encode(job.state),
-            not job.is_terminal, _labels(job), job.create_time, job.modify_time, submitted,
+            job.id,
+            job.namespace,
+            job.name,
+            job.type,
+            job.priority,
+            job.version,
+            job.revision,
+            encode(job.state),
+            not job.is_terminal,
+            _labels(job),
+            job.create_time,
+            job.modify_time,
+            submitted,
         ),
-    )  # fmt: skip
+    )
     _insert_version(connection, job)
 
 
@@ -47,10 +58,17 @@ def replace_version(connection: sqlite3.Connection, old: Job, new: Job, submitte
         "UPDATE jobs SET priority=?, version=?, revision=?, state=?, active=?, labels=?, modify_time=?,"
         " submit_time=? WHERE id=?",
         (
-            new.priority, new.version, new.revision, encode(new.state), not new.is_terminal, _labels(new),
-            new.modify_time, submitted, new.id,
+            new.priority,
+            new.version,
+            new.revision,
+            encode(new.state),
+            not new.is_terminal,
+            _labels(new),
+            new.modify_time,
+            submitted,
+            new.id,
         ),
-    )  # fmt: skip
+    )
     _insert_version(connection, new)
 
 
@@ -95,9 +113,11 @@ def resolve(connection: sqlite3.Connection, reference: str, namespace: str) -> s
         raise NotFound(f"job not found: {reference}", component="JobStore")
     if len(rows) > 1 and rows[0][0] != reference:
         raise Conflict(
-            f"multiple jobs found for id {reference}", hint="Use full job ID", code="MultipleJobsFound",
+            f"multiple jobs found for id {reference}",
+            hint="Use full job ID",
+            code="MultipleJobsFound",
             component="JobStore",
-        )  # fmt: skip
+        )
     return str(rows[0][0])
 
 

@@ -66,10 +66,14 @@ class Transaction:
         """Store a history row about a job or one of its executions."""
         self.changes.events.append(
             history.append(
-                self.connection, job, event, self.now_ns,
-                execution.id if execution else "", execution.node_id if execution else "",
+                self.connection,
+                job,
+                event,
+                self.now_ns,
+                execution.id if execution else "",
+                execution.node_id if execution else "",
             )
-        )  # fmt: skip
+        )
 
     def add_job(self, job: Job) -> None:
         """Store a new job."""

@@ -115,11 +115,16 @@ def trailer(writer: BlockWriter, entries: Sequence[ArchiveEntry]) -> bytes:
         return b""
     listed = [
         _Entry(
-            os.fsencode(entry.path), _KINDS.index(entry.kind), entry.mode, entry.mtime, entry.size, entry.offset,
+            os.fsencode(entry.path),
+            _KINDS.index(entry.kind),
+            entry.mode,
+            entry.mtime,
+            entry.size,
+            entry.offset,
             os.fsencode(entry.target),
         )
         for entry in entries
-    ]  # fmt: skip
+    ]
     plain = msgspec.msgpack.encode(_Index(writer.block, writer.position, writer.packed, listed))
     payload = zlib.compress(plain, 6)
     if len(plain) > _MAX_PLAIN or len(payload) > _MAX_PACKED:

@@ -29,8 +29,15 @@ from bacalhau_jupyter.transfer.core.links import is_plain_link
 _MAX_NAMES = 256 << 20
 _RATIO_GRACE = 1 << 20
 _BROKEN = (
-    tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, IndexError, OverflowError, RecursionError,
-)  # fmt: skip
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    EOFError,
+    zlib.error,
+    ValueError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True)

@@ -167,8 +167,12 @@ class IpfsNode(IpfsRpc):
         As upstream adds results: CIDv0, blocks of 256 KiB. The same bytes have the same CID on every node.
         """
         wanted = {
-            "pin": "true", "cid-version": "0", "chunker": "size-262144", "hash": "sha2-256", "progress": "false",
-        }  # fmt: skip
+            "pin": "true",
+            "cid-version": "0",
+            "chunker": "size-262144",
+            "hash": "sha2-256",
+            "progress": "false",
+        }
         headers = {"Content-Type": f'multipart/form-data; boundary="{boundary}"'}
         cid = ""
         try:

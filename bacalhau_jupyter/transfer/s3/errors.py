@@ -103,8 +103,12 @@ def _refused(
         kind: type[BacalhauError], reason: str, hint: str = "", retryable: bool = False
     ) -> BacalhauError:
         return kind(
-            f"could not {action}: {reason}", hint=hint, component=component, details=details, retryable=retryable
-        )  # fmt: skip
+            f"could not {action}: {reason}",
+            hint=hint,
+            component=component,
+            details=details,
+            retryable=retryable,
+        )
 
     if code in _NO_BUCKET:
         return failure(NotFound, "there is no such bucket", "check the bucket's name, region and endpoint")
