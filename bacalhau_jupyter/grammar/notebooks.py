@@ -41,25 +41,24 @@ def run_notebook(
     notebook: str, parameters: tuple[str, ...], image: str, kernel: str, save_as: str | None, **values: Any
 ) -> Any:
     """Run NOTEBOOK as a job, in its own environment or an image, and bring the executed copy back."""
-    from bacalhau_jupyter.client.notebooks import build as notebooks
-    from bacalhau_jupyter.client.notebooks import files as notebook_files
+    from bacalhau_jupyter.client.notebooks import build, copies, files
 
     target = Path(save_as) if save_as else None
     if target is not None and target.exists():
         raise BadRequest(f"--save-as {save_as} exists already, and nothing is overwritten")
     flags = {key: values.pop(key) for key in ("wait", "follow", "id_only", "dry_run", "check")}
     workdir = values.pop("workdir")
-    found = notebook_files.read_notebook(read_file(notebook), notebook)
-    prepared = notebook_files.with_parameters(found, _parameters(parameters))
+    found = files.read_notebook(read_file(notebook), notebook)
+    prepared = files.with_parameters(found, _parameters(parameters))
     connected = client()
-    job = notebooks.notebook_job(
+    job = build.notebook_job(
         prepared,
         notebook,
         connected.info,
         shares_machine=connected.endpoint.embedded,
         environment=connected.environment,
         image=image,
-        argv=None if image else notebooks.kernel_argv(found, kernel),
+        argv=None if image else build.kernel_argv(found, kernel),
         workdir=workdir,
         options=job_options(values, client),
     )
@@ -72,7 +71,7 @@ def run_notebook(
             _save(handle.until_settled(check=flags["check"] is not False), Path(notebook), target)
         return None
     if not flags["wait"]:
-        return Text(notebooks.told(handle.id, notebook))
+        return Text(copies.how_to_fetch(handle.id, notebook))
     return _follow(handle, Path(notebook), target, check=flags["check"] is not False)
 
 
@@ -95,14 +94,13 @@ def _follow(handle: Any, original: Path, target: Path | None, *, check: bool) ->
 
 
 def _save(result: Any, original: Path, target: Path | None) -> None:
-    from bacalhau_jupyter.client.notebooks import build as notebooks
-    from bacalhau_jupyter.client.notebooks import files as notebook_files
+    from bacalhau_jupyter.client.notebooks import copies, files
 
-    made = notebooks.executed_copy(result)
+    made = copies.executed_copy(result)
     if made is None:
         click.echo("the job left no executed copy", err=True)
         return
-    click.echo(f"executed copy: {notebook_files.save_beside(made, original, target)}")
+    click.echo(f"executed copy: {files.save_beside(made, original, target)}")
 
 
 def _parameters(texts: tuple[str, ...]) -> dict[str, Any]:

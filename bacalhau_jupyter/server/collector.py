@@ -19,7 +19,7 @@ from jupyter_core.utils import ensure_async
 
 from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.jobs.job import Job, JobFailed, JobResult
-from bacalhau_jupyter.client.notebooks.build import executed_copy
+from bacalhau_jupyter.client.notebooks.copies import executed_copy
 from bacalhau_jupyter.client.notebooks.files import copy_name
 from bacalhau_jupyter.config.files import write_atomic
 from bacalhau_jupyter.lib.backoff import backoff

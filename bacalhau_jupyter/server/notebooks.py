@@ -14,8 +14,7 @@ from tornado import web
 
 from bacalhau_jupyter.client.inputs.uri import parse_reference
 from bacalhau_jupyter.client.jobs.options import JobOptions
-from bacalhau_jupyter.client.notebooks import build as notebooks
-from bacalhau_jupyter.client.notebooks import files as notebook_files
+from bacalhau_jupyter.client.notebooks import build, files
 from bacalhau_jupyter.models.codec import convert, encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound
 from bacalhau_jupyter.server.base import GatewayAPIHandler
@@ -81,7 +80,7 @@ class NotebooksHandler(GatewayAPIHandler):
             )
             return
         folder = PurePosixPath(order.path).parent
-        copy = str(folder / notebook_files.copy_name(order.path))
+        copy = str(folder / files.copy_name(order.path))
         self.finish(encode({"job_id": job_id, "path": order.path, "copy": copy}))
 
     async def _authorize_contents(self) -> None:
@@ -114,7 +113,7 @@ class NotebooksHandler(GatewayAPIHandler):
                 f"{path} can't be read as a notebook: {why}"[:500], component="Gateway"
             ) from error
         # Plain data out of whatever the contents manager made of it.
-        return notebook_files.check_notebook(json.loads(json.dumps(found["content"])), path)
+        return files.check_notebook(json.loads(json.dumps(found["content"])), path)
 
     async def _kernel(self, notebook: dict[str, Any], name: str) -> list[str]:
         found = notebook["metadata"].get("kernelspec")
@@ -125,7 +124,7 @@ class NotebooksHandler(GatewayAPIHandler):
             raise BadRequest(
                 f"this Jupyter server has no kernel {wanted!r}", hint="choose another kernel, or an image"
             ) from error
-        return notebooks.checked_argv(str(wanted), spec.argv, spec.language)
+        return build.checked_argv(str(wanted), spec.argv, spec.language)
 
     @staticmethod
     async def _job(
@@ -134,9 +133,9 @@ class NotebooksHandler(GatewayAPIHandler):
         node = await ask(collector, lambda api: api.agent_node())
         embedded = collector.client.api_now().endpoint.embedded
 
-        def build() -> Job:
-            return notebooks.notebook_job(
-                notebook_files.with_parameters(notebook, order.parameters),
+        def made() -> Job:
+            return build.notebook_job(
+                files.with_parameters(notebook, order.parameters),
                 order.path,
                 node,
                 shares_machine=embedded,
@@ -158,7 +157,7 @@ class NotebooksHandler(GatewayAPIHandler):
             )
 
         # Asks another interpreter for its paths, sometimes, and the node to take them.
-        return await asyncio.to_thread(build)
+        return await asyncio.to_thread(made)
 
 
 async def ask(collector: NotebookCollector, work: Callable[[AsyncAPI], Awaitable[T]]) -> T:

@@ -15,10 +15,9 @@ from bacalhau_jupyter.client.jobs.build import job_of
 from bacalhau_jupyter.client.jobs.environments import ToSpec
 from bacalhau_jupyter.client.jobs.interpreters import joined, own_python, python_of
 from bacalhau_jupyter.client.jobs.options import DEFAULT_OPTIONS, JobOptions
+from bacalhau_jupyter.client.notebooks.copies import COPY
 from bacalhau_jupyter.client.notebooks.files import copy_name
-from bacalhau_jupyter.client.results.result import JobResult
-from bacalhau_jupyter.lib.ids import short_id
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.job import Job
 from bacalhau_jupyter.models.node import NodeInfo
 from bacalhau_jupyter.models.spec import SpecConfig, replace
@@ -26,11 +25,7 @@ from bacalhau_jupyter.models.spec import SpecConfig, replace
 LABEL = "jupyter.org/notebook-job"
 """Label of every notebook job; its value tells which server collects the copy, or ``manual``."""
 PATH = "jupyter.org/notebook"
-COPY = "jupyter.org/notebook-copy"
-"""Meta keys: where the notebook lies, and the copy's name inside the results' ``outputs``."""
-
-COPY_LIMIT = 200 * 1024 * 1024
-"""Bytes of an executed copy that are taken beside the original."""
+"""Meta key of the place where the notebook lies."""
 
 _KIT = {"process": "/inputs/.bacalhau", "docker": "/.bacalhau"}
 _NEEDED = ("nbclient", "ipykernel")
@@ -194,34 +189,3 @@ def _own_environment(argv: list[str] | None, environment: ToSpec) -> tuple[dict[
         "env": {"PYTHONPATH": ":".join(kernel["Paths"])},
     }
     return params, spec
-
-
-def executed_copy(result: JobResult) -> bytes | None:
-    """Return the executed copy out of a finished job's results; None when the job left none.
-
-    Raises
-    ------
-    BacalhauError
-        It can't be fetched, or is larger than `COPY_LIMIT`.
-    """
-    name = result.job.meta.get(COPY, "")
-    if not name or all(item.published_result.is_empty for item in result.executions):
-        return None
-    try:
-        with result.open(f"outputs/{name}") as file:
-            data = file.read(COPY_LIMIT + 1)
-    except NotFound:
-        return None
-    if len(data) > COPY_LIMIT:
-        raise BacalhauError(
-            f"the executed copy has more than {COPY_LIMIT:,} bytes",
-            hint=f"`job get {short_id(result.job.id)}` brings it",
-            component="Notebook",
-        )
-    return data
-
-
-def told(job_id: str, path: str) -> str:
-    """Return the sentence for a job that is left running."""
-    where = f"outputs/{copy_name(path)}"
-    return f"Job {job_id} runs {path}; `job get {short_id(job_id)}` brings its executed copy ({where})"

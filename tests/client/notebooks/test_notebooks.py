@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bacalhau_jupyter.client.jobs.options import JobOptions
 from bacalhau_jupyter.client.notebooks import build as notebooks
 from bacalhau_jupyter.client.notebooks import files as notebook_files
+from bacalhau_jupyter.client.notebooks.copies import COPY
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.node import ComputeNodeInfo, NodeInfo
 
@@ -123,7 +124,7 @@ def test_the_job_carries_the_notebook_its_names_and_a_visible_environment() -> N
         options=JobOptions(memory="1gb", labels={"team": "x"}),
     )
     assert job.meta[notebooks.PATH] == "reports/a b.ipynb"
-    assert job.meta[notebooks.COPY] == "a b.out.ipynb"
+    assert job.meta[COPY] == "a b.out.ipynb"
     assert job.labels == {"team": "x", notebooks.LABEL: "manual"}
     assert job.task.engine.type == "process"
     assert job.task.resources.memory == "1gb"
