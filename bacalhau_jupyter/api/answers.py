@@ -49,7 +49,6 @@ def no_such_route() -> NotFound:
     """Describe a path or method that does not exist."""
     return NotFound(
         "The requested resource/URL was not found.",
-        component="APIServer",
         hint=ROUTE_HINT,
         details=ROUTE_DETAILS,
     )

@@ -121,9 +121,7 @@ async def body(request: web.BaseRequest, kind: type[T], limit: BodyLimit = ORDIN
     if not request.body_exists:
         return kind()
     if not request.content_type.startswith("application/json"):
-        raise BadRequest(
-            "code=415, message=Unsupported Media Type", component="APIServer", code="InternalError"
-        )
+        raise BadRequest("code=415, message=Unsupported Media Type", code="InternalError")
     length = request.content_length or 0
     if length > limit.size:
         raise web.HTTPRequestEntityTooLarge(max_size=limit.size, actual_size=length)
@@ -148,13 +146,9 @@ async def _read(request: web.BaseRequest, limit: BodyLimit) -> bytes:
                 if len(raw) > limit.size:
                     raise web.HTTPRequestEntityTooLarge(max_size=limit.size, actual_size=len(raw))
     except TimeoutError:
-        raise BadRequest(
-            f"the body did not come within {limit.seconds:.0f} s", component="APIServer", status=408
-        ) from None
+        raise BadRequest(f"the body did not come within {limit.seconds:.0f} s", status=408) from None
     except web.RequestPayloadError as error:
-        raise BadRequest(
-            "the body can't be read: it is not encoded as its headers say", component="APIServer"
-        ) from error
+        raise BadRequest("the body can't be read: it is not encoded as its headers say") from error
     return bytes(raw)
 
 
@@ -166,9 +160,7 @@ def _check_count(raw: bytes) -> None:
         structure = b"".join(raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
         count = structure.count(b"{") + structure.count(b"[")
     if count > CONTAINER_LIMIT:
-        raise BadRequest(
-            f"the body holds more than {CONTAINER_LIMIT} objects and lists", component="APIServer"
-        )
+        raise BadRequest(f"the body holds more than {CONTAINER_LIMIT} objects and lists")
 
 
 def _check_shape(plain: Any) -> None:
@@ -183,18 +175,16 @@ def _check_shape(plain: Any) -> None:
                 below += value
         count, depth = count + len(below), depth + 1
         if count > MEMBER_LIMIT:
-            raise BadRequest(f"the body holds more than {MEMBER_LIMIT} members", component="APIServer")
+            raise BadRequest(f"the body holds more than {MEMBER_LIMIT} members")
         if depth > DEPTH_LIMIT:
             raise _too_deep()
         level = below
 
 
 def _too_deep() -> BadRequest:
-    return BadRequest("the body is nested too deeply", component="APIServer")
+    return BadRequest("the body is nested too deeply")
 
 
 def _unparsable(function: str, value: str, why: str = "invalid syntax") -> BadRequest:
     problem = f'strconv.{function}: parsing "{value[:64]}": {why}'
-    return BadRequest(
-        f"code=400, message={problem}, internal={problem}", component="APIServer", code="InternalError"
-    )
+    return BadRequest(f"code=400, message={problem}, internal={problem}", code="InternalError")

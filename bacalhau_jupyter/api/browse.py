@@ -21,6 +21,8 @@ from bacalhau_jupyter.models.published import RESULTS_PATH
 from bacalhau_jupyter.orchestrator.base import ExecutionQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 
+COMPONENT = "Results"
+
 LIST_LIMIT = 10_000
 """Entries per result that one answer holds."""
 
@@ -61,7 +63,7 @@ class ResultFileBrowser:
         wanted, path = request.match_info["execution"], request.match_info["path"]
         found = [item for item in await self._published(request) if item.id == wanted]
         if not found:
-            raise NotFound(f"execution {wanted[:80]} published no result", component="Results")
+            raise NotFound(f"execution {wanted[:80]} published no result")
         reference = found[0].published_result
         size = await self._files.size(reference, path)
         start, stop = _range(request.headers.get("Range", ""), size)
@@ -165,12 +167,10 @@ def _range(text: str, size: int) -> tuple[int, int]:
         return 0, size
     found = _RANGE.fullmatch(text.strip())
     if found is None or found[0] == "bytes=-":
-        raise BadRequest(f"the range {text[:64]!r} is not one of bytes=A-B", component="Results", status=416)
+        raise BadRequest(f"the range {text[:64]!r} is not one of bytes=A-B", status=416)
     first, last = found[1][:19], found[2][:19]
     start, stop = (int(first), int(last) + 1 if last else size) if first else (max(0, size - int(last)), size)
     stop = min(stop, size)
     if start >= stop:
-        raise BadRequest(
-            f"the range {text[:64]} lies outside of the file's {size} bytes", component="Results", status=416
-        )
+        raise BadRequest(f"the range {text[:64]} lies outside of the file's {size} bytes", status=416)
     return start, stop

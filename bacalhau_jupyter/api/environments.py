@@ -41,11 +41,10 @@ class EnvironmentRoutes:
                 "only a program of the node's own user on its machine may register a Python environment; "
                 "a key is not enough",
                 hint=_WAY_OUT,
-                component="APIServer",
             )
         description = await body(request, PythonDescription)
         if description.is_empty:
-            raise BadRequest("the body names no Python environment", component="APIServer")
+            raise BadRequest("the body names no Python environment")
         return answer(request, await self._environments.register(description))
 
     async def list(self, request: web.Request) -> web.Response:

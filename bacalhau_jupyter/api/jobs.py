@@ -162,5 +162,5 @@ class JobRoutes:
 
 def _present(job: Job | None) -> Job:
     if job is None:
-        raise ValidationError("empty/nil job", component="APIServer")
+        raise ValidationError("empty/nil job")
     return job

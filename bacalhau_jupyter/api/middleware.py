@@ -106,14 +106,13 @@ def _from_http(request: web.Request, error: web.HTTPException) -> web.StreamResp
     if error.status in (404, 405):
         return answers.error_answer(request, answers.no_such_route())
     reason = "Request Entity Too Large" if error.status == 413 else error.reason
-    return answers.error_answer(request, BacalhauError(reason, component="APIServer", status=error.status))
+    return answers.error_answer(request, BacalhauError(reason, status=error.status))
 
 
 def _unauthorized(request: web.Request) -> Unauthorized:
     given = "Authorization" in request.headers
     return Unauthorized(
         "Request Unauthorized",
-        component="APIServer",
         hint="Call as the node's own user on this machine, or set BACALHAU_API_KEY to the node's API key.",
         details={"reason": "invalid API key" if given else "Missing Authorization header"},
     )

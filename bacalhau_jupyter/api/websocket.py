@@ -40,7 +40,6 @@ async def accept(request: web.Request) -> web.WebSocketResponse:
     if limit is not None and len(request.app[OPEN_SOCKETS]) >= limit:
         raise ResourceExhausted(
             f"this node has {limit} streams open, as many as it may",
-            component="APIServer",
             hint="Close some notebooks or followers, or raise the limit of open files.",
         )
     socket = web.WebSocketResponse(
@@ -49,7 +48,6 @@ async def accept(request: web.Request) -> web.WebSocketResponse:
     if not socket.can_prepare(request):
         raise BadRequest(
             f"{request.path} is a websocket, and this is an ordinary request",
-            component="APIServer",
             hint="Connect with a websocket client (ws://).",
         )
     await socket.prepare(request)

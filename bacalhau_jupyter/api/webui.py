@@ -31,6 +31,8 @@ from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.codec import Wire, always
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound, Unauthorized
 
+COMPONENT = "WebUI"
+
 COOKIE = "bacalhau-session"
 LOGIN_GUESSES = 5
 """Bad logins that one address may make in a minute; all addresses together, ten times as many."""
@@ -105,7 +107,7 @@ class WebUI:
         except BacalhauError as error:
             return error_answer(request, error)
         except web.HTTPRequestEntityTooLarge:
-            return error_answer(request, BadRequest("the body is too large", component="WebUI"))
+            return error_answer(request, BadRequest("the body is too large"))
 
     def _check_origin(self, request: web.Request, has_key: bool) -> None:
         """Refuse other names (DNS rebinding), other sites' requests, and changes without a proven origin."""
@@ -115,29 +117,26 @@ class WebUI:
             raise Forbidden(
                 f"this node is not called {host[:100]!r}",
                 hint="API.Names lists further names by which it may be addressed",
-                component="WebUI",
             )
         origin = request.headers.get("Origin")
         if origin is not None and not _is_same(origin, request):
-            raise Forbidden("this request comes from another site", component="WebUI")
+            raise Forbidden("this request comes from another site")
         if request.headers.get("Sec-Fetch-Site", "same-origin") in ("cross-site", "same-site"):
             # A link from elsewhere may lead here; nothing else may.
             if request.method != "GET" or request.headers.get("Sec-Fetch-Mode") != "navigate":
-                raise Forbidden("this request comes from another site", component="WebUI")
+                raise Forbidden("this request comes from another site")
             if request.path.startswith("/api/"):
-                raise Forbidden("this address can't be opened from a link", component="WebUI")
+                raise Forbidden("this address can't be opened from a link")
         changes = request.method not in _SAFE_METHODS or "Upgrade" in request.headers
         if changes and origin is None and not has_key:
-            raise Forbidden("a request that changes something must say its origin", component="WebUI")
+            raise Forbidden("a request that changes something must say its origin")
 
     def _check_caller(self, request: web.Request, has_key: bool) -> web.Response | None:
         if self.sessions.is_open(self._cookie(request)) or has_key:
             return None
         if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
             return web.Response(status=302, headers={"Location": LOGIN})
-        raise Unauthorized(
-            "log in first", hint=f"the page {LOGIN} asks for the node's API key", component="WebUI"
-        )
+        raise Unauthorized("log in first", hint=f"the page {LOGIN} asks for the node's API key")
 
     @staticmethod
     def cookie_name(request: web.Request) -> str:
@@ -159,7 +158,7 @@ class WebUI:
         if route == ("GET", SESSION):
             return answer(request, {"Authenticated": True})
         if route[0] != "GET":
-            raise NotFound("there is nothing here", component="WebUI")
+            raise NotFound("there is nothing here")
         return await asyncio.to_thread(self._file, request.path)
 
     async def _log_in(self, request: web.Request) -> web.Response:
@@ -173,7 +172,7 @@ class WebUI:
                 if given.key
                 else "this link was used already, or is too old"
             )
-            raise Unauthorized(what, component="WebUI")
+            raise Unauthorized(what)
         done = answer(request, {"Authenticated": True})
         done.set_cookie(
             self.cookie_name(request),
@@ -245,7 +244,7 @@ def _below(root: Path, path: str) -> Path:
             found = root.joinpath(*parts).resolve()
             if found.is_relative_to(root.resolve()) and found.is_file():
                 return found
-    raise NotFound("there is no such page", component="WebUI")
+    raise NotFound("there is no such page")
 
 
 def _page(file: Path, policy: str) -> web.Response:

@@ -50,7 +50,7 @@ class ChallengeMethod:
     def requirement(self, name: str) -> AuthMethod:
         """Return how method ``name`` works; raises NotFound for another name."""
         if name != METHOD:
-            raise NotFound(f"authentication method not found: {name}", component="Authentication")
+            raise NotFound(f"authentication method not found: {name}")
         return self.method
 
     def answer(self, name: str, request: AuthnRequest, *, trusted: bool, caller: str) -> Authentication:
@@ -98,7 +98,7 @@ class ChallengeMethod:
 def _member(answer: dict[str, object], name: str) -> bytes:
     value = answer.get(name.lower())
     if not isinstance(value, str):
-        raise BadRequest(f"MethodData has no {name}", component="Authentication")
+        raise BadRequest(f"MethodData has no {name}")
     return _base64(value, name)
 
 
@@ -106,4 +106,4 @@ def _base64(text: str, what: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise BadRequest(f"{what} is not base64", component="Authentication") from None
+        raise BadRequest(f"{what} is not base64") from None

@@ -21,6 +21,8 @@ import click
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BacalhauError, ServiceUnavailable
 
+COMPONENT = "Demo"
+
 START_TIMEOUT_S = 60.0
 CELL_TIMEOUT_S = 600.0
 
@@ -89,7 +91,7 @@ def _wait_for_server(child: subprocess.Popen[bytes], runtime: Path, log: Path) -
             return found
         time.sleep(0.05)
     last = (read_text(log, errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-    raise ServiceUnavailable(f"the Jupyter server did not start: {last}", component="Demo")
+    raise ServiceUnavailable(f"the Jupyter server did not start: {last}")
 
 
 async def _run(server: dict[str, Any], path: Path, runtime: Path, cells: list[dict[str, Any]]) -> str:
@@ -103,9 +105,7 @@ async def _run(server: dict[str, Any], path: Path, runtime: Path, cells: list[di
         async with session.post(server["url"] + "api/sessions", json=body) as answer:
             started = await answer.json()
             if answer.status != 201:
-                raise ServiceUnavailable(
-                    f"no kernel: {started.get('message', answer.status)}", component="Demo"
-                )
+                raise ServiceUnavailable(f"no kernel: {started.get('message', answer.status)}")
         kernel = started["kernel"]["id"]
         client = AsyncKernelClient(connection_file=str(runtime / f"kernel-{kernel}.json"))
         client.load_connection_file()
@@ -115,7 +115,7 @@ async def _run(server: dict[str, Any], path: Path, runtime: Path, cells: list[di
             try:
                 await client.wait_for_ready(timeout=START_TIMEOUT_S)
             except RuntimeError as error:
-                raise ServiceUnavailable(f"the kernel did not start: {error}", component="Demo") from error
+                raise ServiceUnavailable(f"the kernel did not start: {error}") from error
             for cell in cells:
                 source = "".join(cell["source"])
                 if await _run_cell(client, source):

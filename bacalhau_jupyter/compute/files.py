@@ -176,12 +176,9 @@ def as_bacalhau_error(error: Exception, doing: str) -> BacalhauError:
         return IOFailure(
             f"the disk of the compute node is full (while {doing})",
             hint="free some space on the node, or ask for less data",
-            component="Compute",
             retryable=True,
             fails_execution=True,
         )
     if isinstance(error, OSError):
-        return IOFailure(f"{doing} failed: {error}", component="Compute", fails_execution=True)
-    return BacalhauError(
-        f"{doing} failed: {type(error).__name__}: {error}", component="Compute", fails_execution=True
-    )
+        return IOFailure(f"{doing} failed: {error}", fails_execution=True)
+    return BacalhauError(f"{doing} failed: {type(error).__name__}: {error}", fails_execution=True)

@@ -444,7 +444,7 @@ class ComputeNode:
 
     def _ready(self) -> _Parts:
         if self._parts is None:
-            raise ServiceUnavailable("the compute node is not running", component="Compute", retryable=True)
+            raise ServiceUnavailable("the compute node is not running", retryable=True)
         return self._parts
 
 

@@ -153,7 +153,7 @@ class Config:
         """
         prefix = name.lower() + "."
         if name.lower() not in SECTIONS:
-            raise ConfigurationError(f"there is no config section {name}", component="Config")
+            raise ConfigurationError(f"there is no config section {name}")
         tree: dict[str, Any] = {}
         for key in KEYS.values():
             if key.name.lower().startswith(prefix):
@@ -214,7 +214,7 @@ def _overrides(texts: Iterable[str]) -> tuple[list[tuple[str, Any, str]], list[s
         else:
             key = known_key(text, "-c")
             if key.kind is not Kind.FLAG:
-                raise ConfigurationError(f"-c {key.name} needs a value: -c {key.name}=…", component="Config")
+                raise ConfigurationError(f"-c {key.name} needs a value: -c {key.name}=…")
             values.append((key.name, True, "-c"))
     return values, files
 
@@ -229,14 +229,11 @@ def _is_there(path: Path) -> bool:
 
 def _absolute(path: str) -> str:
     if not path.strip():
-        raise ConfigurationError(
-            "data dir path is empty", hint="Provide a valid path for the data directory", component="Config"
-        )
+        raise ConfigurationError("data dir path is empty", hint="Provide a valid path for the data directory")
     if "$" in path:
         raise ConfigurationError(
             f"data dir path \"{path}\" contains a '$' character",
             hint="Environment variables in it are not expanded",
-            component="Config",
         )
     return str(Path(path).expanduser().absolute())
 

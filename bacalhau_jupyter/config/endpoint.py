@@ -19,6 +19,8 @@ from bacalhau_jupyter.lib.masking import MASK
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import ConfigurationError
 
+COMPONENT = "Endpoint"
+
 _PORT = 1234
 
 
@@ -106,7 +108,6 @@ class Endpoint:
             raise ConfigurationError(
                 f"API.TLS.CAFile: {self.ca_file} can't be used: {error.strerror or error}",
                 hint="name a PEM file with the certificate of the authority",
-                component="Endpoint",
             ) from error
         return context
 
@@ -200,13 +201,9 @@ def _credentials(environ: Mapping[str, str]) -> tuple[str, str]:
     key = environ.get("BACALHAU_API_KEY", "")
     user, password = environ.get("BACALHAU_API_USERNAME", ""), environ.get("BACALHAU_API_PASSWORD", "")
     if bool(user) != bool(password):
-        raise ConfigurationError(
-            "BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD must be set together", component="Endpoint"
-        )
+        raise ConfigurationError("BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD must be set together")
     if key and user:
-        raise ConfigurationError(
-            "BACALHAU_API_KEY and BACALHAU_API_USERNAME can't both be set", component="Endpoint"
-        )
+        raise ConfigurationError("BACALHAU_API_KEY and BACALHAU_API_USERNAME can't both be set")
     return key, base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
 
 
@@ -228,9 +225,9 @@ def endpoint_url(endpoint: str) -> str:
             endpoint = f"http://{endpoint}" if parts.port else f"http://{parts.netloc}:{_PORT}{parts.path}"
         except ValueError as error:
             shown = shown_endpoint(endpoint)
-            raise ConfigurationError(f'"{shown}" is not an endpoint', component="Endpoint") from error
+            raise ConfigurationError(f'"{shown}" is not an endpoint') from error
     if not endpoint.startswith(("http://", "https://")):
-        raise ConfigurationError(f'"{endpoint}" is not an endpoint: http or https only', component="Endpoint")
+        raise ConfigurationError(f'"{endpoint}" is not an endpoint: http or https only')
     return endpoint.rstrip("/")
 
 

@@ -35,7 +35,6 @@ def known_key(name: str, where: str = "") -> Key:
     raise ConfigurationError(
         f"{_at(where)}there is no config key {name.strip() or '(empty)'}",
         hint=f"Did you mean {nearest.name}?" if nearest else _LIST_HINT,
-        component="Config",
     )
 
 
@@ -58,13 +57,10 @@ def parse_value(key: Key, value: object, where: str = "") -> Any:
         parsed = _PARSERS[key.kind](value)
     except (ValueError, TypeError, yaml.YAMLError) as error:
         shown = "********" if key.secret else repr(value)
-        raise ConfigurationError(
-            f"{_at(where)}{key.name} must be a {key.kind.value}, not {shown}", component="Config"
-        ) from error
+        raise ConfigurationError(f"{_at(where)}{key.name} must be a {key.kind.value}, not {shown}") from error
     if key.choices and str(parsed).lower() not in key.choices:
         raise ConfigurationError(
             f"{_at(where)}{key.name} must be one of {', '.join(key.choices)}, not {parsed!r}",
-            component="Config",
         )
     return str(parsed).lower() if key.choices else parsed
 
@@ -80,23 +76,17 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         plain = yaml.safe_load(read_text(path))
     except FileNotFoundError as error:
-        raise ConfigurationError(
-            f'the specified configuration file "{path}" doesn\'t exist', component="Config"
-        ) from error
+        raise ConfigurationError(f'the specified configuration file "{path}" doesn\'t exist') from error
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigurationError(
-            f'config file "{path}" can\'t be read: {reason}', component="Config"
-        ) from error
+        raise ConfigurationError(f'config file "{path}" can\'t be read: {reason}') from error
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
-        raise ConfigurationError(
-            f'config file "{path}" is not YAML: {problem}', component="Config"
-        ) from error
+        raise ConfigurationError(f'config file "{path}" is not YAML: {problem}') from error
     if plain is None:
         return {}
     if not isinstance(plain, Mapping):
-        raise ConfigurationError(f'config file "{path}" must hold keys and values', component="Config")
+        raise ConfigurationError(f'config file "{path}" must hold keys and values')
     return dict(_flat(plain, "", str(path)))
 
 
@@ -112,9 +102,7 @@ def _flat(tree: Mapping[Any, Any], prefix: str, where: str) -> Iterator[tuple[st
         elif isinstance(value, Mapping):
             yield from _flat(value, f"{full}.", where)
         elif value is not None:
-            raise ConfigurationError(
-                f"{_at(where)}{full} is a section: it holds keys, not a value", component="Config"
-            )
+            raise ConfigurationError(f"{_at(where)}{full} is a section: it holds keys, not a value")
 
 
 def _at(where: str) -> str:

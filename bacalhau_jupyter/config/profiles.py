@@ -16,6 +16,8 @@ from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFo
 from bacalhau_jupyter.models.goduration import parse_go_duration
 from bacalhau_jupyter.models.text import is_readable, readable
 
+COMPONENT = "Profiles"
+
 DEFAULT_TIMEOUT = "30s"
 NAME_LIMIT = 150
 """Bytes of a name: most file systems take 255, and drafts need some more than the file itself."""
@@ -81,13 +83,9 @@ class ProfileStore:
         except FileNotFoundError as error:
             raise _unknown(name, self.names()) from error
         except OSError as error:
-            raise ConfigurationError(
-                f"{path} can't be read: {error.strerror}", component="Profiles"
-            ) from error
+            raise ConfigurationError(f"{path} can't be read: {error.strerror}") from error
         except (yaml.YAMLError, UnicodeError) as error:
-            raise ConfigurationError(
-                f"{path} is not a profile: it is not YAML", component="Profiles"
-            ) from error
+            raise ConfigurationError(f"{path} is not a profile: it is not YAML") from error
         return _profile(plain, path)
 
     def save(self, name: str, profile: Profile) -> None:
@@ -100,11 +98,11 @@ class ProfileStore:
         """
         path = self._path(name)
         if not profile.endpoint.strip():
-            raise BadRequest("a profile needs an endpoint", component="Profiles")
+            raise BadRequest("a profile needs an endpoint")
         try:
             parse_go_duration(profile.timeout or DEFAULT_TIMEOUT)
         except ValueError as error:
-            raise BadRequest(f'invalid timeout "{profile.timeout}"', component="Profiles") from error
+            raise BadRequest(f'invalid timeout "{profile.timeout}"') from error
         tree: dict[str, Any] = {"endpoint": profile.endpoint.strip()}
         if profile.description:
             tree["description"] = profile.description
@@ -159,9 +157,7 @@ class ProfileStore:
 
     def _path(self, name: str) -> Path:
         if why := _unusable(name):
-            raise BadRequest(
-                f"{readable(name[:60])!r} is not a name for a profile: {why}", component="Profiles"
-            )
+            raise BadRequest(f"{readable(name[:60])!r} is not a name for a profile: {why}")
         return self._directory / f"{name}.yaml"
 
 
@@ -180,7 +176,7 @@ def _unusable(name: str) -> str:
 
 def _unknown(name: str, known: list[str]) -> NotFound:
     hint = f"Known profiles: {', '.join(known)}." if known else "No profile is saved yet."
-    return NotFound(f'profile "{name}" not found', hint=hint, component="Profiles")
+    return NotFound(f'profile "{name}" not found', hint=hint)
 
 
 def _profile(plain: object, path: Path) -> Profile:
@@ -195,11 +191,11 @@ def _profile(plain: object, path: Path) -> Profile:
         insecure=tls.get("insecure") is True,
     )
     if not profile.endpoint:
-        raise ConfigurationError(f"{path} has no endpoint", component="Profiles")
+        raise ConfigurationError(f"{path} has no endpoint")
     try:
         _ = profile.timeout_s
     except ValueError as error:
-        raise ConfigurationError(f"{path}: {error}", component="Profiles") from error
+        raise ConfigurationError(f"{path}: {error}") from error
     return profile
 
 
@@ -207,5 +203,5 @@ def _mapping(plain: object, path: Path) -> Mapping[str, Any]:
     if plain is None:
         return {}
     if not isinstance(plain, Mapping):
-        raise ConfigurationError(f"{path} is not a profile", component="Profiles")
+        raise ConfigurationError(f"{path} is not a profile")
     return plain

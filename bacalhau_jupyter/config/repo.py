@@ -17,6 +17,8 @@ from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.lib.times import ZERO_TIME
 from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
 
+COMPONENT = "Repo"
+
 DEFAULT_DIR = "~/.bacalhau"
 NODE_MARKER = "BACALHAU_JUPYTER_NODE"
 """Names the repo of our Jupyter server's node. ``BACALHAU_API_*`` beside it are that node's, not the user's."""
@@ -66,7 +68,7 @@ class Repo:
         with told("can't create the data directory", self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(self.path, os.W_OK | os.X_OK):
-            raise IOFailure(f"the data directory {self.path} is not writable", component="Repo")
+            raise IOFailure(f"the data directory {self.path} is not writable")
         return self
 
     def directory(self, path: Path) -> Path:
@@ -148,7 +150,7 @@ class Repo:
         try:
             return bytes.fromhex(text)
         except ValueError as error:
-            raise IOFailure(f"{self.signing_key_file} does not hold a key", component="Repo") from error
+            raise IOFailure(f"{self.signing_key_file} does not hold a key") from error
 
     def instance_id(self, ids: IdSource = uuid4) -> str:
         """Return the anonymous ID of this repo (official field ``InstanceID``), created at first use."""
@@ -181,7 +183,6 @@ class Repo:
             raise ConfigurationError(
                 f"NameProvider {provider} is not available",
                 hint="Use puuid, uuid or hostname.",
-                component="Repo",
             )
         return self._metadata("NodeName", name)
 
@@ -217,5 +218,5 @@ class Repo:
             if path.stat().st_mode & 0o077:
                 path.chmod(0o600)
         if not text:
-            raise IOFailure(f"{path} is empty", hint="Delete it; a new one is made.", component="Repo")
+            raise IOFailure(f"{path} is empty", hint="Delete it; a new one is made.")
         return text

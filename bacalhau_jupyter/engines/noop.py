@@ -68,7 +68,7 @@ class NoopEngine:
     async def wait(self, execution_id: str) -> Outcome:
         task = self._tasks.get(execution_id)
         if task is None:
-            raise EngineError(f"the noop engine does not run execution {execution_id}", component=COMPONENT)
+            raise EngineError(f"the noop engine does not run execution {execution_id}")
         return await asyncio.shield(task)
 
     async def cancel(self, execution_id: str) -> None:
@@ -110,7 +110,7 @@ async def _pretend(params: NoopParams, request: RunRequest, cancelled: asyncio.E
         return Outcome(
             EndReason.ERROR,
             exit_code=-1,
-            error=EngineError(params.fail, component=COMPONENT, fails_execution=True),
+            error=EngineError(params.fail, fails_execution=True),
         )
     return Outcome(EndReason.EXITED, params.exit_code)
 

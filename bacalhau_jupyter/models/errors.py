@@ -31,6 +31,7 @@ from typing import Any
 
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.masking import mask_secrets
+from bacalhau_jupyter.lib.origin import component_of_caller
 from bacalhau_jupyter.models.text import readable
 
 FAILS_JOB = "FailsJob"
@@ -57,7 +58,8 @@ class BacalhauError(Exception):
     code
         Machine-readable code from Bacalhau's vocabulary; defaults to the class's own.
     component
-        The part that noticed, for example ``JobStore`` or ``Docker``.
+        The part that noticed, for example ``JobStore`` or ``Docker``; defaults to the ``COMPONENT`` of the module or
+        room whose code makes the error.
     retryable
         Whether the same request may succeed later.
     fails_execution
@@ -79,7 +81,7 @@ class BacalhauError(Exception):
         *,
         hint: str = "",
         code: str | None = None,
-        component: str = "Bacalhau",
+        component: str = "",
         retryable: bool = False,
         fails_execution: bool = False,
         fails_job: bool = False,
@@ -91,7 +93,7 @@ class BacalhauError(Exception):
         self.message = message
         self.hint = _tellable(hint)
         self.code = self.default_code if code is None else code
-        self.component = component
+        self.component = component or component_of_caller(__name__) or "Bacalhau"
         self.retryable = retryable
         self.fails_execution = fails_execution
         self.fails_job = fails_job

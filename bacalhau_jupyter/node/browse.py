@@ -15,7 +15,7 @@ from bacalhau_jupyter.models.errors import BadRequest, Forbidden, IOFailure, Not
 from bacalhau_jupyter.models.names import shown, to_wire
 from bacalhau_jupyter.sources.allowlist import KEY, AllowedPath, parse_allow_list, split_glob
 
-_COMPONENT = "DataBrowser"
+COMPONENT = "DataBrowser"
 _FILE = "file://"
 _PATH_LIMIT, _NAME_LIMIT = 4000, 255
 """Characters of a path, and bytes of a name in it, that file systems take."""
@@ -58,7 +58,6 @@ class DataPlaces:
             raise BadRequest(
                 f"this node has no data at {uri[:80]}",
                 hint="places: " + (", ".join(self._places) or "none"),
-                component=_COMPONENT,
             )
         return await place.look(uri, limit, token)
 
@@ -103,7 +102,7 @@ class LocalPaths:
             or len(path) > _PATH_LIMIT
             or any(len(os.fsencode(part)) > _NAME_LIMIT for part in path.split("/"))
         ):
-            raise BadRequest(f"{shown(path[:60])!r} is not a possible file path", component=_COMPONENT)
+            raise BadRequest(f"{shown(path[:60])!r} is not a possible file path")
         entries = self._entries(Path(path), allowed) if path else self._roots(allowed)
         entries.sort(key=lambda entry: (entry.kind != "directory", entry.name))
         first = page_start(token)
@@ -122,22 +121,17 @@ class LocalPaths:
             raise Forbidden(
                 f"this node does not share {shown(str(path)[:200])}",
                 hint=f"the node's owner can add it to {KEY}",
-                component=_COMPONENT,
             )
         try:
             found = [self._describe(real / name, name, allowed) for name in _names(real)]
         except beneath.Changed:
-            raise Forbidden(
-                f"{shown(str(path))} changed while it was looked at", component=_COMPONENT
-            ) from None
+            raise Forbidden(f"{shown(str(path))} changed while it was looked at") from None
         except FileNotFoundError:
-            raise NotFound(f"{shown(str(path))} does not exist", component=_COMPONENT) from None
+            raise NotFound(f"{shown(str(path))} does not exist") from None
         except NotADirectoryError:
-            raise BadRequest(f"{shown(str(path))} is a file", component=_COMPONENT) from None
+            raise BadRequest(f"{shown(str(path))} is a file") from None
         except OSError as error:
-            raise IOFailure(
-                f"{shown(str(path))} can't be listed: {error.strerror}", component=_COMPONENT
-            ) from error
+            raise IOFailure(f"{shown(str(path))} can't be listed: {error.strerror}") from error
         return [entry for entry in found if entry is not None]
 
     def _describe(self, path: Path, name: str, allowed: Sequence[AllowedPath]) -> DataEntry | None:
@@ -197,5 +191,5 @@ def page_start(token: str) -> int:
     if not token:
         return 0
     if not (token.isascii() and token.isdigit() and len(token) < 10):
-        raise BadRequest(f"{token[:40]!r} is not a token of this list", component=_COMPONENT)
+        raise BadRequest(f"{token[:40]!r} is not a token of this list")
     return int(token)

@@ -15,7 +15,7 @@ from bacalhau_jupyter.transfer.ipfs.paths import IpfsPath, parse_path
 from bacalhau_jupyter.transfer.s3.errors import s3_failure
 from bacalhau_jupyter.transfer.s3.location import S3Clients, S3Location, missing_package
 
-_COMPONENT = "DataBrowser"
+COMPONENT = "DataBrowser"
 _IPFS_TIMEOUT_S = 20.0
 """Seconds that content is searched for: somebody looks at an empty list meanwhile."""
 
@@ -33,7 +33,7 @@ class S3Buckets:
     name = "S3 buckets"
 
     def __init__(self, clock: Clock, *, enabled: Callable[[], bool]) -> None:
-        self._clients = S3Clients(_COMPONENT, clock)
+        self._clients = S3Clients(COMPONENT, clock)
         self._enabled = enabled
 
     async def is_offered(self) -> bool:
@@ -48,7 +48,7 @@ class S3Buckets:
     async def look(self, uri: str, limit: int, token: str) -> ListDataResponse:
         """Return the buckets, or one page of the folders and objects below a prefix."""
         if missing_package() or not self._enabled():
-            raise BadRequest("this node does not read S3 buckets", component=_COMPONENT)
+            raise BadRequest("this node does not read S3 buckets")
         bucket, _, prefix = uri.removeprefix(self.scheme).partition("/")
         if not bucket:
             return await asyncio.to_thread(self._buckets, uri)
@@ -89,7 +89,7 @@ class S3Buckets:
         try:
             return getattr(self._clients.client(location), method)(**wanted)
         except (BotoCoreError, ClientError, ValueError) as error:
-            raise s3_failure(error, action, _COMPONENT) from error
+            raise s3_failure(error, action, COMPONENT) from error
 
 
 class IpfsPins:
@@ -114,11 +114,11 @@ class IpfsPins:
     async def look(self, uri: str, limit: int, token: str) -> ListDataResponse:
         """Return the pinned CIDs, or one page of what a directory holds, sorted by name."""
         if not self._endpoint:
-            raise BadRequest("this node reads nothing from IPFS", component=_COMPONENT)
+            raise BadRequest("this node reads nothing from IPFS")
         wanted = uri.removeprefix(self.scheme).strip("/")
-        async with IpfsNode(self._endpoint, _COMPONENT, read_timeout=_IPFS_TIMEOUT_S) as node:
+        async with IpfsNode(self._endpoint, COMPONENT, read_timeout=_IPFS_TIMEOUT_S) as node:
             if wanted:
-                entries = await self._directory(node, parse_path(wanted, _COMPONENT))
+                entries = await self._directory(node, parse_path(wanted, COMPONENT))
             else:
                 # Whether a pin is a file is found out when it is opened: asking for each would take minutes.
                 entries = [
@@ -133,7 +133,7 @@ class IpfsPins:
     async def _directory(self, node: IpfsNode, path: IpfsPath) -> list[DataEntry]:
         found = await node.stat(path)
         if found.kind != "directory":
-            raise BadRequest(f"{self.scheme}{path} is a file", component=_COMPONENT)
+            raise BadRequest(f"{self.scheme}{path} is a file")
         entries = []
         async for directory, link in node.links([found.cid]):
             # A name that is not valid in a path could not be requested.

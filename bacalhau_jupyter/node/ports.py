@@ -11,6 +11,8 @@ from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError
 
+COMPONENT = "API"
+
 BACKLOG = 1024
 _PORT_FILE = "api.port"
 
@@ -30,12 +32,10 @@ def listen(host: str, port: int) -> socket.socket:
             raise ConfigurationError(
                 f"port {port} is in use on {host}",
                 hint="Choose another port with --api-port (0 takes any free one).",
-                component="API",
             ) from error
         raise ConfigurationError(
             f"the API can't listen on {host} port {port}: {error.strerror or error}",
             hint="Check API.Host and API.Port.",
-            component="API",
         ) from error
 
 

@@ -29,7 +29,7 @@ from bacalhau_jupyter.transfer.s3.access import S3Access
 KEPT = 8
 """Results that stay open after somebody looked into them."""
 
-_COMPONENT = "Results"
+COMPONENT = "Results"
 
 Signer = Callable[[SpecConfig, str], SpecConfig]
 
@@ -62,7 +62,7 @@ class _Open:
         for name in (from_wire(path), path):
             if name in sizes:
                 return name
-        raise NotFound(f"the result holds no file {shown(path[:200])}", component=_COMPONENT)
+        raise NotFound(f"the result holds no file {shown(path[:200])}")
 
 
 class NodeResultFiles:
@@ -177,7 +177,6 @@ class NodeResultFiles:
             return open_ipfs_result(reference, self._ipfs_endpoint)
         raise BadRequest(
             f"this node can't look into results of type {reference.type[:40] or 'none'}",
-            component=_COMPONENT,
         )
 
     def _bucket_archive(self, reference: SpecConfig) -> ResultReader:
@@ -185,7 +184,7 @@ class NodeResultFiles:
             signed = await asyncio.to_thread(self._sign, reference, "")
             url = signed.param("URL") or signed.param("PreSignedURL")
             if not url:
-                raise BadRequest("this node does not sign links to results in buckets", component=_COMPONENT)
+                raise BadRequest("this node does not sign links to results in buckets")
             return Link(str(url))
 
         ranges = HttpRanges(link)

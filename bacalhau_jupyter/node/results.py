@@ -17,6 +17,8 @@ from bacalhau_jupyter.transfer.s3.managed import TYPE as MANAGED
 from bacalhau_jupyter.transfer.s3.managed import ManagedBucket
 from bacalhau_jupyter.transfer.s3.presign import S3Presigner
 
+COMPONENT = "LocalPublisher"
+
 
 class LocalResults:
     """Signs references and finds archives (``api.base.ResultLinks``).
@@ -124,7 +126,6 @@ def removed(data_dir: Path, execution_id: str) -> NotFound | None:
         f"the results of execution {execution_id} were removed at {found.removed[:19]}Z: {found.reason}",
         hint="Run the job again, or publish results that must stay to s3 or ipfs.",
         code="ResultsRemoved",
-        component="LocalPublisher",
         status=HTTPStatus.GONE,
     )
 
@@ -133,5 +134,4 @@ def _gone(name: str) -> NotFound:
     return NotFound(
         f"there is no result {name[:80]} on this node",
         hint="It may have been cleaned up; run the job again.",
-        component="LocalPublisher",
     )

@@ -23,6 +23,8 @@ from bacalhau_jupyter.transfer.s3.access import S3Access
 from bacalhau_jupyter.transfer.s3.managed import ManagedBucket, managed_location
 from bacalhau_jupyter.transfer.s3.presign import S3Presigner
 
+COMPONENT = "Config"
+
 
 def check(config: Config) -> None:
     """Refuse a configuration that this version can't honour.
@@ -40,16 +42,14 @@ def check(config: Config) -> None:
         raise ConfigurationError(
             f"this version can't honour {names}: {first.standing.reason}",
             hint=f"remove it from {config.source(first.name)}; `bacalhau-jupyter config list` shows what each key does",
-            component="Config",
         )
     if not config["Orchestrator.Enabled"]:
         raise ConfigurationError(
             "joining a remote orchestrator needs the NATS link between nodes, which is not in this version",
             hint="Start both roles in one process: bacalhau-jupyter serve --orchestrator --compute",
-            component="Config",
         )
     if config["Orchestrator.Scheduler.WorkerCount"] < 1:
-        raise ConfigurationError("Orchestrator.Scheduler.WorkerCount must be 1 or more", component="Config")
+        raise ConfigurationError("Orchestrator.Scheduler.WorkerCount must be 1 or more")
     managed_bucket(config, None)
     Reach.of(config[ADDRESSES])
     s3_access(config)
@@ -75,7 +75,6 @@ def node_name(config: Config, repo: Repo, wanted: str = "") -> str:
         raise ConfigurationError(
             f"the node of {repo.path} is called {name} already, so it can't become {wanted}",
             hint="Leave out --name, or choose another data directory.",
-            component="Config",
         )
     return name
 

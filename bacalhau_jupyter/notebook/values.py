@@ -17,6 +17,8 @@ from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.tables import Backend
 
+COMPONENT = "Results"
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -163,8 +165,8 @@ def _load(directory: Path, name: str, tables_as: str | None) -> Any:
             try:
                 return _converted(read(path), tables_as)
             except (ValueError, OSError, KeyError, TypeError) as error:
-                raise BacalhauError(f"--out {name} can't be read: {error}", component="Results") from error
-    raise BacalhauError(f"--out {name}: the job brought nothing back under that name", component="Results")
+                raise BacalhauError(f"--out {name} can't be read: {error}") from error
+    raise BacalhauError(f"--out {name}: the job brought nothing back under that name")
 
 
 def _read_table(path: Path, name: str, backend: str) -> Any:
@@ -177,7 +179,6 @@ def _read_table(path: Path, name: str, backend: str) -> Any:
             error.message,
             hint="let the cell write it to outputs/ and read that with result.df(…, size_limit=…)",
             code=error.code,
-            component="Results",
         ) from None
 
 

@@ -19,6 +19,8 @@ from bacalhau_jupyter.orchestrator.store import executions
 from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.transport.base import OrchestratorTransport
 
+COMPONENT = "LogStream"
+
 PATIENCE = 30.0
 """Seconds that a reader who does not follow waits for an execution."""
 
@@ -92,7 +94,6 @@ class LogReader:
                 raise NotFound(
                     f"failed to open log stream for job {job.id}: no executions found for job {job.name} with "
                     f"ID {job.id}, and version {job.version}",
-                    component="LogStream",
                 ) from None
 
     async def _frames(self, execution: Execution, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
@@ -132,7 +133,6 @@ def _look(connection: sqlite3.Connection, job: Job, query: LogQuery) -> tuple[bo
             raise NotFound(
                 f"failed to open log stream for job {job.id}: unable to find execution {query.execution_id} in job "
                 f"{job.id} and job version {job.version}",
-                component="LogStream",
             ) from error
         chosen = executions.get(connection, identifier)
     else:

@@ -194,13 +194,12 @@ class Nodes:
             return self._members[reference].state
         found = [node_id for node_id in sorted(self._members) if reference and node_id.startswith(reference)]
         if not found:
-            raise NotFound(f"node not found: {reference}", component=COMPONENT)
+            raise NotFound(f"node not found: {reference}")
         if len(found) > 1:
             raise Conflict(
                 f"multiple nodes found for prefix: {reference}, matching IDs: [{' '.join(found)}]",
                 hint="Use a more specific node ID prefix",
                 code="MultipleNodesFound",
-                component=COMPONENT,
             )
         return self._members[found[0]].state
 
@@ -322,13 +321,11 @@ class Nodes:
             return
         wanted = {"approve": Membership.APPROVED, "reject": Membership.REJECTED}.get(action)
         if wanted is None:
-            raise BadRequest(
-                f"unknown node action: {action!r}", hint="Use approve, reject or delete.", component=COMPONENT
-            )
+            raise BadRequest(f"unknown node action: {action!r}", hint="Use approve, reject or delete.")
         member = self._members[node_id]
         if member.state.membership is wanted:
             words = "approved" if wanted is Membership.APPROVED else "rejected"
-            raise Conflict(f"node {node_id} already {words}", code="ConflictNodeState", component=COMPONENT)
+            raise Conflict(f"node {node_id} already {words}", code="ConflictNodeState")
         member.state = replace(member.state, membership=wanted)
         if wanted is Membership.REJECTED and message:
             told = replace(member.state.connection_state, last_error=message)

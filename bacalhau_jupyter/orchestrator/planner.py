@@ -123,7 +123,6 @@ class Planner:
                     f"job {job.id} has changed since it was looked at",
                     code="ConflictJobRevision",
                     retryable=True,
-                    component="JobStore",
                 )
         spec = None
         for step in plan.steps:

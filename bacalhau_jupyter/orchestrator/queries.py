@@ -24,6 +24,8 @@ from bacalhau_jupyter.orchestrator.base import ExecutionQuery, HistoryQuery, Job
 from bacalhau_jupyter.orchestrator.pages import HistoryToken, JobToken, read_token, write_token
 from bacalhau_jupyter.orchestrator.store import executions, history, jobs
 
+COMPONENT = "APIServer"
+
 LATEST_NS = (1 << 63) - 1
 """The last moment that the database can hold."""
 
@@ -70,7 +72,7 @@ def list_jobs(query: JobQuery) -> Callable[[sqlite3.Connection], ListJobsRespons
         column, reverse, limit = token.column, token.reverse, token.limit
         after = (token.value, token.job_id)
         if column not in _JOB_COLUMNS.values():
-            raise BadRequest(f"invalid next_token: {query.next_token!r}", component="APIServer")
+            raise BadRequest(f"invalid next_token: {query.next_token!r}")
     else:
         chosen = _JOB_COLUMNS.get(query.order_by)
         if chosen is None:
@@ -109,7 +111,6 @@ def list_history(reference: str, query: HistoryQuery) -> Callable[[sqlite3.Conne
         raise BadRequest(
             f"invalid event_type: {query.event_type!r}",
             hint="Use all, job or execution.",
-            component="APIServer",
         )
     token = read_token(query.next_token, HistoryToken) if query.next_token else None
     limit = min((token.limit if token else query.limit) or HISTORY_LIMIT, LARGEST_PAGE)
@@ -198,9 +199,9 @@ def list_nodes(states: Sequence[NodeState], query: NodeQuery) -> list[NodeState]
     constraints = parse_selectors(text for text in query.labels if text.strip())
     approval, status = query.approval.upper(), query.status.upper()
     if approval not in ("", "APPROVED", "PENDING", "REJECTED"):
-        raise BadRequest(f"invalid filter-approval: {query.approval!r}", component="APIServer")
+        raise BadRequest(f"invalid filter-approval: {query.approval!r}")
     if status not in ("", "CONNECTED", "DISCONNECTED"):
-        raise BadRequest(f"invalid filter-status: {query.status!r}", component="APIServer")
+        raise BadRequest(f"invalid filter-status: {query.status!r}")
     key = _NODE_ORDERS.get(query.order_by.lower())
     if key is None:
         raise _bad_order(query.order_by, ", ".join(sorted(filter(None, _NODE_ORDERS))))
@@ -233,4 +234,4 @@ _NODE_ORDERS: dict[str, Callable[[NodeState], tuple[str | float, ...]]] = {
 
 
 def _bad_order(order: str, allowed: str) -> BadRequest:
-    return BadRequest(f"invalid order_by: {order!r}", hint=f"Use {allowed}.", component="APIServer")
+    return BadRequest(f"invalid order_by: {order!r}", hint=f"Use {allowed}.")

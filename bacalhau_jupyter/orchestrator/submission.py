@@ -33,6 +33,9 @@ from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import jobs
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
 
+UNNAMED = "Bacalhau"
+"""The component that official servers name where they name none."""
+
 COUNT_LIMIT = 10_000
 """Most partitions of a job: each evaluation looks at all of them."""
 TASK_LIMIT = 100
@@ -127,6 +130,7 @@ def rerun(transaction: Transaction, reference: str, namespace: str, version: int
             f"cannot rerun job in state {state.value}",
             hint="try to use the job run command instead of the job rerun command",
             code="",
+            component=UNNAMED,
         )
     job = _next_version(transaction, old, spec, "job rerun")
     event = transaction.event(Topic.SUBMISSION, "Job rerun requested", {"Reason": "job rerun"})
@@ -142,12 +146,11 @@ def stop(transaction: Transaction, reference: str, namespace: str, reason: str) 
         case JobStateType.STOPPED:
             return None
         case JobStateType.COMPLETED:
-            raise Conflict("cannot stop job in state Completed", code="")
+            raise Conflict("cannot stop job in state Completed", code="", component=UNNAMED)
         case JobStateType.FAILED:
             raise Conflict(
                 f"job {job.id} is in terminal state Failed and cannot transition to Stopped",
                 code="ConflictJobState",
-                component="JobStore",
             )
         case _:
             job = transaction.set_state(job, JobState(state_type=JobStateType.STOPPED, message=reason))
@@ -170,6 +173,7 @@ def stored_namesake(job: Job) -> tuple[str, str]:
         raise BadRequest(
             "invalid job spec: name is missing",
             hint="Job name must be provided in the job spec for diff operations",
+            component=UNNAMED,
         )
     return job.name, job.namespace or "default"
 
@@ -183,7 +187,7 @@ def difference(old: Job | None, new: Job) -> str:
         There is no old job.
     """
     if old is None:
-        raise NotFound(f"job name index not found: {new.name}:{new.namespace}", component="JobStore")
+        raise NotFound(f"job name index not found: {new.name}:{new.namespace}")
     if _comparable(old) == _comparable(new):
         return ""
     before, after = (_yaml(job).splitlines() for job in (old, new))
@@ -196,13 +200,13 @@ def _update(transaction: Transaction, old: Job, job: Job, force: bool) -> Job:
         raise BadRequest(
             f"job {old.name!r} is a {old.type} job and can't become a {job.type} job",
             hint="Use another name, or stop the job and use a new name.",
-            component="JobStore",
         )
     if not force and _comparable(old) == _comparable(job):
         raise Conflict(
             f"no changes detected for new job spec. Job Name: '{old.name}', Job Id: '{old.id}'",
             hint="Use the --force flag to override this warning",
             code="",
+            component=UNNAMED,
         )
     job = _next_version(transaction, old, job, "Job update requested by user")
     transaction.record(job, transaction.event(Topic.SUBMISSION, "Job updated"))

@@ -45,21 +45,18 @@ class Uploads:
             raise BadRequest(
                 "Managed S3 publisher is not available",
                 hint="set Publishers.Types.S3Managed.Bucket and .Region on the orchestrator",
-                component=COMPONENT,
             )
         if not request.job_id or not request.execution_id:
-            raise BadRequest("JobID and ExecutionID must be provided", component=COMPONENT)
+            raise BadRequest("JobID and ExecutionID must be provided")
         identifier = request.execution_id
         execution = await self._store.read(lambda connection: executions.get(connection, identifier))
         if execution is None or (execution.node_id, execution.job_id) != (node_id, request.job_id):
             raise Forbidden(
                 f"execution {identifier[:80]} of job {request.job_id[:80]} does not run on node {node_id}",
-                component=COMPONENT,
             )
         if execution.is_terminal:
             raise Conflict(
                 f"execution {identifier} is over, so nothing is published for it any more",
-                component=COMPONENT,
             )
         url = await asyncio.to_thread(self._signer, request.job_id, identifier)
         return PreSignURLResponse(execution_id=identifier, job_id=request.job_id, pre_signed_url=url)

@@ -17,7 +17,7 @@ from bacalhau_jupyter.transfer.ipfs.add import add_directory
 if TYPE_CHECKING:
     from bacalhau_jupyter.plugins.options import PluginOptions
 
-_COMPONENT = "IPFSPublisher"
+COMPONENT = "IPFSPublisher"
 _ENDPOINT = "Publishers.Types.IPFS.Endpoint"
 
 
@@ -27,7 +27,7 @@ class IpfsPublisher:
     type = "ipfs"
 
     def __init__(self, options: PluginOptions) -> None:
-        self._configured = ConfiguredIpfsNode(options.settings, _ENDPOINT, _COMPONENT)
+        self._configured = ConfiguredIpfsNode(options.settings, _ENDPOINT, COMPONENT)
 
     async def probe(self) -> Availability:
         """Ask the configured node for its identity; without a node the publisher is off."""
@@ -44,10 +44,10 @@ class IpfsPublisher:
     async def publish(self, request: PublishRequest) -> SpecConfig:
         try:
             async with self._configured.open() as node:
-                cid = await add_directory(node, request.gathering(_COMPONENT), progress=request.progress)
+                cid = await add_directory(node, request.gathering(COMPONENT), progress=request.progress)
         except IOFailure as error:
             raise IOFailure(
-                f"the results could not be published: {error.message}", hint=error.hint, component=_COMPONENT
+                f"the results could not be published: {error.message}", hint=error.hint
             ) from error
         return SpecConfig(type="ipfs", params={"CID": cid})
 

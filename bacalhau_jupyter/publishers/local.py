@@ -39,7 +39,7 @@ QUOTA, MAX_AGE, MIN_AGE = (f"Publishers.Types.Local.{name}" for name in ("Quota"
 DEFAULTS = {QUOTA: 50_000_000_000, MAX_AGE: 0.0, MIN_AGE: 3600.0}
 
 _log = logging.getLogger(__name__)
-_COMPONENT = "LocalPublisher"
+COMPONENT = "LocalPublisher"
 _EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 
 
@@ -68,7 +68,7 @@ class LocalPublisher:
             await asyncio.to_thread(_open_directory, results_directory(self._data_dir))
             await self.tidy()
         except OSError as error:
-            failure = io_failure(error, "write to", results_directory(self._data_dir), _COMPONENT)
+            failure = io_failure(error, "write to", results_directory(self._data_dir), COMPONENT)
             return Availability(available=False, problem=failure.message)
         return Availability(available=True)
 
@@ -81,13 +81,13 @@ class LocalPublisher:
         try:
             await asyncio.to_thread(target.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
             before = await asyncio.to_thread(_size, target)
-            await pack_tar_gz(request.gathering(_COMPONENT), target, progress=request.progress)
+            await pack_tar_gz(request.gathering(COMPONENT), target, progress=request.progress)
             await self._settle(target, execution.id, before)
         except OSError as error:
-            raise io_failure(error, "write", target, _COMPONENT) from error
+            raise io_failure(error, "write", target, COMPONENT) from error
         except IOFailure as error:
             raise IOFailure(
-                f"the results could not be published: {error.message}", hint=error.hint, component=_COMPONENT
+                f"the results could not be published: {error.message}", hint=error.hint
             ) from error
         return local_reference(execution.id, self._node_id)
 
@@ -148,7 +148,6 @@ class LocalPublisher:
             f"{format_bytes(size)} do not fit into the quota of {format_bytes(self._rules.quota)} for local results: "
             f"those of {left.count} other executions take {format_bytes(left.bytes)} and can't be removed yet",
             hint=f"the node's owner can raise it: -c {QUOTA}=…; or publish to s3 or ipfs",
-            component=_COMPONENT,
         )
 
     async def _clean(self, newest: str = "") -> bool:
@@ -219,7 +218,7 @@ def result_path(data_dir: Path, execution_id: str) -> Path:
         The ID is not one: letters, digits and dashes.
     """
     if not _EXECUTION_ID.fullmatch(execution_id):
-        raise BadRequest(f"{execution_id[:80]!r} is not an execution ID", component=_COMPONENT)
+        raise BadRequest(f"{execution_id[:80]!r} is not an execution ID")
     return results_directory(data_dir) / f"{execution_id}{ARCHIVE_SUFFIX}"
 
 

@@ -57,10 +57,10 @@ def parse_target(spec: SpecConfig) -> S3Target:
     given = folded(spec.params)
     location = parse_location(spec.params, COMPONENT)
     if not location.key.strip("/ "):
-        raise BadRequest("Key of the S3 publisher is missing", component=COMPONENT)
+        raise BadRequest("Key of the S3 publisher is missing")
     encoding = text_param(given, "Encoding", COMPONENT).strip().lower() or "gzip"
     if encoding not in ("gzip", "plain"):
-        raise BadRequest(f"Encoding {encoding!r} is not gzip or plain", component=COMPONENT)
+        raise BadRequest(f"Encoding {encoding!r} is not gzip or plain")
     return S3Target(replace(location, version_id=""), encoding == "gzip")
 
 
@@ -90,7 +90,7 @@ class S3Publisher:
     async def publish(self, request: PublishRequest) -> SpecConfig:
         job = request.execution.job
         if job is None or not job.tasks:
-            raise BadRequest(f"execution {request.execution.id} has no job", component=COMPONENT)
+            raise BadRequest(f"execution {request.execution.id} has no job")
         target = parse_target(job.task.publisher)
         now = datetime.datetime.fromtimestamp(self._clock.now_ns() / SECOND).astimezone()
         key = published_key(
@@ -107,7 +107,7 @@ class S3Publisher:
             uploaded = await run_interruptible(lambda stop: work(request, location, stop))
         except IOFailure as error:
             raise IOFailure(
-                f"the results could not be published: {error.message}", hint=error.hint, component=COMPONENT
+                f"the results could not be published: {error.message}", hint=error.hint
             ) from error
         return _reference(location, uploaded)
 
@@ -117,7 +117,7 @@ class S3Publisher:
     def _need_credentials(self, location: S3Location) -> None:
         self._s3.access().need(location.endpoint, COMPONENT)
         if self._s3.clients.credentials_for(location) is None:
-            raise Forbidden("it has no AWS credentials", component=COMPONENT)
+            raise Forbidden("it has no AWS credentials")
 
     def _archive(self, request: PublishRequest, location: S3Location, stop: threading.Event) -> Uploaded:
         self._need_credentials(location)

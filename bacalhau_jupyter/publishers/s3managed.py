@@ -60,7 +60,7 @@ class S3ManagedPublisher:
     async def publish(self, request: PublishRequest) -> SpecConfig:
         links, execution = self._links, request.execution
         if links is None:
-            raise NotImplementedHere("Managed S3 publisher is not available", component=COMPONENT)
+            raise NotImplementedHere("Managed S3 publisher is not available")
         archive: Path | None = None
         try:
             try:
@@ -69,7 +69,6 @@ class S3ManagedPublisher:
                 raise IOFailure(
                     f"the results could not be published: {error.message}",
                     hint=error.hint,
-                    component=COMPONENT,
                 ) from error
             await upload_file(
                 archive,

@@ -1,1 +1,4 @@
 """The jupyter-server extension: gateway and node supervision."""
+
+COMPONENT = "Gateway"
+"""Named in the errors of this room (`models.errors`)."""

@@ -94,7 +94,7 @@ class GatewayMixin(JupyterHandler):
         # The raw path: the router's path is decoded, so different paths look the same.
         raw = self.request.path
         if not raw.startswith(self.prefix + "/"):
-            raise NotFound("this path is not below the gateway", component="Gateway")
+            raise NotFound("this path is not below the gateway")
         return paths.parse(raw[len(self.prefix) :], self.request.query)
 
     async def authorize(self, action: str) -> None:
@@ -109,9 +109,7 @@ class GatewayMixin(JupyterHandler):
         if user is None or not await ensure_async(
             self.authorizer.is_authorized(self, user, action, AUTH_RESOURCE)
         ):
-            raise Forbidden(
-                f"this Jupyter user may not {action} on the resource {AUTH_RESOURCE}", component="Gateway"
-            )
+            raise Forbidden(f"this Jupyter user may not {action} on the resource {AUTH_RESOURCE}")
 
     def send_envelope(self, error: BacalhauError) -> None:
         """Answer with the official error envelope."""

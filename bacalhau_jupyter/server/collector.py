@@ -110,9 +110,7 @@ class NotebookCollector:
         """
         if not _ID.fullmatch(job):
             # It becomes the name of a file here, and comes from whatever cluster is connected.
-            raise NetworkFailure(
-                f"the cluster gave the job an impossible ID: {job[:80]!r}", component="Gateway"
-            )
+            raise NetworkFailure(f"the cluster gave the job an impossible ID: {job[:80]!r}")
         awaited = Awaited(job, path, self._root)
         try:
             await asyncio.to_thread(self._remember, awaited)

@@ -143,7 +143,7 @@ class ClusterConnection:
             await asyncio.gather(switched, task, return_exceptions=True)
 
     def _remember(self, message: str, hint: str = "") -> BacalhauError:
-        problem = ServiceUnavailable(message, hint=hint, component="Gateway", retryable=True)
+        problem = ServiceUnavailable(message, hint=hint, retryable=True)
         self._problem = problem
         self._not_before_ns = self._clock.monotonic_ns() + int(next(self._delays) * SECOND)
         return problem

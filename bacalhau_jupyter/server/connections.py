@@ -22,6 +22,8 @@ from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Conflict
 from bacalhau_jupyter.server.base import GatewayAPIHandler
 
+COMPONENT = "Connections"
+
 TEST_TIMEOUT_S = 15.0
 BODY_LIMIT = 64 * 1024
 
@@ -56,11 +58,11 @@ class _ConnectionsBase(GatewayAPIHandler):
     def body(self, kind: type[Any]) -> Any:
         """Decode the body; raises BadRequest."""
         if len(self.request.body) > BODY_LIMIT:
-            raise BadRequest("the body is too long", component="Connections", status=413)
+            raise BadRequest("the body is too long", status=413)
         try:
             return msgspec.json.decode(self.request.body or b"{}", type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRequest(f"the connection can't be read: {error}", component="Connections") from error
+            raise BadRequest(f"the connection can't be read: {error}") from error
 
 
 class ConnectionsHandler(_ConnectionsBase):
@@ -102,7 +104,6 @@ class CurrentConnectionHandler(_ConnectionsBase):
                 raise Conflict(
                     f"the cluster is chosen by {fixed} in this server's environment",
                     hint="unset it and start Jupyter again to switch here",
-                    component="Connections",
                 )
             await asyncio.to_thread(_select, self.store, wanted.name)
         except BacalhauError as error:
@@ -147,7 +148,6 @@ class ConnectionHandler(_ConnectionsBase):
                 raise Conflict(
                     f"the connection {name} is in use",
                     hint="switch to another one first",
-                    component="Connections",
                 )
             await asyncio.to_thread(self.store.delete, name)
         except BacalhauError as error:
@@ -204,7 +204,7 @@ async def probe(endpoint: Endpoint) -> dict[str, Any]:
 
 def _save(store: ProfileStore, wanted: SavedConnection) -> None:
     if not wanted.name.strip():
-        raise BadRequest("a connection needs a name", component="Connections")
+        raise BadRequest("a connection needs a name")
     _url(wanted.endpoint)
     store.save(wanted.name.strip(), _profile(store, wanted))
 
@@ -234,13 +234,12 @@ def _url(endpoint: str) -> str:
         raise BadRequest(
             "the endpoint holds a user or a password, which would be shown with it",
             hint="leave it out, and enter a token",
-            component="Connections",
         )
     try:
         return endpoint_url(endpoint.strip())
     except ConfigurationError as error:
         # A user's typing error is not a fault of this server's configuration.
-        raise BadRequest(error.message, component="Connections") from error
+        raise BadRequest(error.message) from error
 
 
 def _select(store: ProfileStore, name: str) -> None:

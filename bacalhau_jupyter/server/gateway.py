@@ -69,7 +69,7 @@ class GatewayHandler(GatewayAPIHandler):
         if length is not None:
             # Tornado lets several through, which may mean one thing here and another one at the cluster.
             if not (length.isascii() and length.isdigit()) or len(length) > 18:
-                raise BadRequest("the request's Content-Length is not one number", component="Gateway")
+                raise BadRequest("the request's Content-Length is not one number")
             return Upload(int(length)) if int(length) else None
         return Upload() if "Transfer-Encoding" in self.request.headers else None
 
@@ -138,7 +138,6 @@ class GatewayHandler(GatewayAPIHandler):
         if 300 <= answer.status < 400:
             raise NetworkFailure(
                 f"the cluster answered with a redirect (HTTP {answer.status}), which the gateway does not pass",
-                component="Gateway",
                 status=502,
             )
         if target.is_results_list and answer.status == 200:
@@ -186,7 +185,5 @@ async def _whole(answer: aiohttp.ClientResponse) -> bytes:
     async for chunk in answer.content.iter_chunked(CHUNK):
         body += chunk
         if len(body) > LIST_LIMIT:
-            raise NetworkFailure(
-                "the cluster's list of results is too long for the gateway", component="Gateway", status=502
-            )
+            raise NetworkFailure("the cluster's list of results is too long for the gateway", status=502)
     return bytes(body)

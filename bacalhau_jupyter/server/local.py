@@ -50,7 +50,6 @@ def find_cluster(
         raise ServiceUnavailable(
             f"no node runs for {repo.path}, and BacalhauApp.autostart is off",
             hint="`bacalhau-jupyter serve --orchestrator --compute` starts one",
-            component="Gateway",
             retryable=True,
         )
     return Endpoint.of_record(repo.create(), ensure_node(repo, timeout_s=timeout_s, options=options))

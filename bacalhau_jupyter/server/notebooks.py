@@ -73,11 +73,7 @@ class NotebooksHandler(GatewayAPIHandler):
             self.send_envelope(error)
             return
         except TimeoutError:
-            self.send_envelope(
-                BacalhauError(
-                    "the cluster did not take the notebook in time", component="Gateway", status=504
-                )
-            )
+            self.send_envelope(BacalhauError("the cluster did not take the notebook in time", status=504))
             return
         folder = PurePosixPath(order.path).parent
         copy = str(folder / files.copy_name(order.path))
@@ -88,12 +84,12 @@ class NotebooksHandler(GatewayAPIHandler):
         for action in ("read", "write"):
             allowed = self.authorizer.is_authorized(self, self.current_user, action, "contents")
             if not await ensure_async(allowed):
-                raise Forbidden(f"this Jupyter user may not {action} files", component="Gateway")
+                raise Forbidden(f"this Jupyter user may not {action} files")
 
     async def _submit(self, order: Order) -> str:
         collector = self.gateway.notebooks
         if collector is None:
-            raise BacalhauError("the extension is stopping", component="Gateway", status=503)
+            raise BacalhauError("the extension is stopping", status=503)
         notebook = await self._read(order.path)
         argv = None if order.image else await self._kernel(notebook, order.kernel)
         model = await self._job(collector, order, notebook, argv)
@@ -107,11 +103,9 @@ class NotebooksHandler(GatewayAPIHandler):
             found = await ensure_async(manager.get(path, type="notebook", content=True))
         except web.HTTPError as error:
             if error.status_code == 404:
-                raise NotFound(f"there is no notebook {path}", component="Gateway") from error
+                raise NotFound(f"there is no notebook {path}") from error
             why = error.log_message or error.reason or "it is none"
-            raise BadRequest(
-                f"{path} can't be read as a notebook: {why}"[:500], component="Gateway"
-            ) from error
+            raise BadRequest(f"{path} can't be read as a notebook: {why}"[:500]) from error
         # Plain data out of whatever the contents manager made of it.
         return files.check_notebook(json.loads(json.dumps(found["content"])), path)
 
@@ -178,21 +172,21 @@ def read_order(body: bytes) -> Order:
     try:
         plain = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}", component="Gateway") from error
+        raise BadRequest(f"the body is not JSON: {error}") from error
     if not isinstance(plain, dict):
-        raise BadRequest("the body must be an object with the notebook's path", component="Gateway")
+        raise BadRequest("the body must be an object with the notebook's path")
     order = convert(plain, Order, "notebook order")
     check_path(order.path)
     # Read here and for good: a path that got further would be read on this server.
     order.inputs = [_reference(item) for item in order.inputs]
     if order.timeout < 0:
-        raise BadRequest("timeout must not be negative", component="Gateway")
+        raise BadRequest("timeout must not be negative")
     return order
 
 
 def _reference(item: object) -> InputSource:
     if not isinstance(item, str):
-        raise BadRequest("inputs is not a list of strings", component="Gateway")
+        raise BadRequest("inputs is not a list of strings")
     return parse_reference(item)
 
 
@@ -201,4 +195,4 @@ def check_path(path: str) -> None:
     parts = path.split("/")
     plain = path.isprintable() and "\\" not in path and not any(part in ("", ".", "..") for part in parts)
     if not plain or not path.endswith(".ipynb"):
-        raise BadRequest(f"{path[:200]!r} is not the path of a notebook", component="Gateway")
+        raise BadRequest(f"{path[:200]!r} is not the path of a notebook")

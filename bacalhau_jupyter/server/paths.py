@@ -114,7 +114,7 @@ def parse(raw_path: str, raw_query: str = "") -> Target:
         raise _outside()
     if tuple(_leniently(part) for part in segments[2 : 2 + len(ENVIRONMENTS)]) == ENVIRONMENTS:
         # The node would take the gateway for the user himself; a page must not say what his jobs may see.
-        raise Forbidden("the gateway registers no Python environments", component="Gateway")
+        raise Forbidden("the gateway registers no Python environments")
     return Target(segments[2:], _query(raw_query))
 
 
@@ -184,8 +184,8 @@ def _query(raw: str) -> str:
 
 
 def _refused(why: str) -> BadRequest:
-    return BadRequest(f"the gateway does not pass this path: {why}", component="Gateway")
+    return BadRequest(f"the gateway does not pass this path: {why}")
 
 
 def _outside() -> NotFound:
-    return NotFound("the gateway passes only paths under /api/v1/", component="Gateway")
+    return NotFound("the gateway passes only paths under /api/v1/")

@@ -73,7 +73,7 @@ async def _node_version(gateway: Gateway) -> str:
     async with answer:
         body = await answer.content.read(64 * 1024)
         if answer.status != 200:
-            raise BacalhauError(f"the cluster answered HTTP {answer.status}", component="Gateway")
+            raise BacalhauError(f"the cluster answered HTTP {answer.status}")
         found = msgspec.json.decode(body)
     return str(found.get("GitVersion", "")) if isinstance(found, dict) else ""
 
@@ -87,4 +87,4 @@ async def _check_credential(gateway: Gateway) -> None:
     answer.close()
     if answer.status == 401:
         caller = "the saved token" if endpoint.token else "callers without a token"
-        raise Unauthorized(f"{endpoint.url} does not accept {caller}", component="Gateway")
+        raise Unauthorized(f"{endpoint.url} does not accept {caller}")

@@ -51,9 +51,9 @@ class GatewayStreamHandler(WebSocketMixin, WebSocketHandler, GatewayMixin):
             target = self.target()
             await self.authorize("read")
             if not target.is_stream:
-                raise BadRequest("the gateway does not pass this stream", component="Gateway")
+                raise BadRequest("the gateway does not pass this stream")
             if self.request.headers.get("Upgrade", "").lower() != "websocket":
-                raise BadRequest(f"{target.path} is a websocket", component="Gateway")
+                raise BadRequest(f"{target.path} is a websocket")
         except BacalhauError as error:
             self.send_envelope(error)
             return

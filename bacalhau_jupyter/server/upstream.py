@@ -156,7 +156,6 @@ def _no_redirects() -> aiohttp.TraceConfig:
     async def refuse(*_: object) -> None:
         raise NetworkFailure(
             "the cluster answered with a redirect, which the gateway does not follow",
-            component="Gateway",
             status=502,
         )
 
@@ -169,25 +168,19 @@ def lost(error: BaseException) -> BacalhauError:
     """Describe a failed exchange with the cluster in one sentence, for a 502, 503 or 504."""
     hint = "Try again; if it stays like this, see the node's log."
     if isinstance(error, aiohttp.WSServerHandshakeError):
-        return NetworkFailure(
-            f"the cluster did not open the stream (HTTP {error.status})", component="Gateway", status=502
-        )
+        return NetworkFailure(f"the cluster did not open the stream (HTTP {error.status})", status=502)
     if isinstance(error, TimeoutError):
-        return TimedOut(
-            "the cluster did not answer in time", hint=hint, component="Gateway", status=504, retryable=True
-        )
+        return TimedOut("the cluster did not answer in time", hint=hint, status=504, retryable=True)
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.strerror or "the connection failed"
         return ServiceUnavailable(
             f"the cluster at {error.host}:{error.port} can't be reached: {reason}",
             hint=hint,
-            component="Gateway",
             retryable=True,
         )
     return NetworkFailure(
         "the cluster hung up before it had answered",
         hint=hint,
-        component="Gateway",
         status=502,
         retryable=True,
     )

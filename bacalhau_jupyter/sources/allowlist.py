@@ -16,7 +16,7 @@ from bacalhau_jupyter.models.errors import ConfigurationError
 
 KEY = "Compute.AllowListedLocalPaths"
 
-_COMPONENT = "LocalSource"
+COMPONENT = "LocalSource"
 _MAX_LINKS = 40
 _GLOB = re.compile(r"[*?\[{\\]")
 
@@ -74,7 +74,7 @@ def parse_allow_list(value: object) -> list[AllowedPath]:
     elif isinstance(value, Iterable):
         entries = value
     else:
-        raise ConfigurationError(f"{KEY} is not a list of paths: {value!r}", component=_COMPONENT)
+        raise ConfigurationError(f"{KEY} is not a list of paths: {value!r}")
     found = [_parse_entry(str(entry).strip()) for entry in entries if str(entry).strip()]
     resolved = [(entry, _real_fixed_part(entry, found)) for entry in found]
     return [replace(entry, real=real) for entry, real in resolved if real is not None]
@@ -116,18 +116,15 @@ def _parse_entry(text: str) -> AllowedPath:
         raise ConfigurationError(
             f"{KEY}: the entry {text!r} is not an absolute path",
             hint="write it like /data/**:ro or /scratch:rw",
-            component=_COMPONENT,
         )
     if ".." in path.split("/"):
-        raise ConfigurationError(f"{KEY}: the entry {text!r} has a `..` in it", component=_COMPONENT)
+        raise ConfigurationError(f"{KEY}: the entry {text!r} has a `..` in it")
     glob = re.sub(r"/{2,}", "/", path)
     glob = glob.rstrip("/") or "/"
     try:
         re.compile(_regex(glob, 0))
     except re.error as error:
-        raise ConfigurationError(
-            f"{KEY}: the entry {text!r} is a broken glob: {error}", component=_COMPONENT
-        ) from error
+        raise ConfigurationError(f"{KEY}: the entry {text!r} is a broken glob: {error}") from error
     return AllowedPath(glob, mode.lower() == "rw")
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LIMITS = Limits(max_bytes=1_000_000_000, max_members=100_000)
 """What an inline archive may unpack to; the request that brings it has at most 10 MB."""
 
-_COMPONENT = "InlineSource"
+COMPONENT = "InlineSource"
 
 
 class InlineSource:
@@ -91,7 +91,7 @@ class InlineSource:
             # runs as may read it; the directory around it keeps others of this host out.
             path.chmod(0o755)
         except OSError as error:
-            raise io_failure(error, "write", path, _COMPONENT) from error
+            raise io_failure(error, "write", path, COMPONENT) from error
         request.progress(Reading("writing", len(content.data), len(content.data), 1, 1))
         return path
 
@@ -119,9 +119,8 @@ def _gzip_size(content: DataURL, limits: Limits) -> int:
                 if total > most:
                     raise BadRequest(
                         f"the inline input unpacks to more than {format_bytes(limits.max_bytes)}",
-                        component=_COMPONENT,
                     )
             rest = stream.unused_data.lstrip(b"\0")
     except zlib.error as error:
-        raise BadRequest(f"the inline input is not a gzip archive: {error}", component=_COMPONENT) from error
+        raise BadRequest(f"the inline input is not a gzip archive: {error}") from error
     return total

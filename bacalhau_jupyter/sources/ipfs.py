@@ -21,7 +21,7 @@ from bacalhau_jupyter.transfer.ipfs.paths import IpfsPath, path_of
 if TYPE_CHECKING:
     from bacalhau_jupyter.plugins.options import PluginOptions
 
-_COMPONENT = "IPFSInputSource"
+COMPONENT = "IPFSInputSource"
 _ENDPOINT = "InputSources.Types.IPFS.Endpoint"
 
 
@@ -35,7 +35,7 @@ class IpfsSource:
 
     def __init__(self, options: PluginOptions) -> None:
         self._settings = options.settings
-        self._configured = ConfiguredIpfsNode(options.settings, _ENDPOINT, _COMPONENT)
+        self._configured = ConfiguredIpfsNode(options.settings, _ENDPOINT, COMPONENT)
 
     async def probe(self) -> Availability:
         """Ask the configured node for its identity; without a node the source is off."""
@@ -82,11 +82,11 @@ class IpfsSource:
         return
 
     def _limits(self) -> FetchLimits:
-        return FetchLimits.of(self._settings, _COMPONENT)
+        return FetchLimits.of(self._settings, COMPONENT)
 
     def _node(self) -> IpfsNode:
         return self._configured.open(self._limits().read_timeout_s)
 
 
 def _path(input_source: InputSource) -> IpfsPath:
-    return path_of(input_source.source.params, _COMPONENT)
+    return path_of(input_source.source.params, COMPONENT)

@@ -26,7 +26,7 @@ from bacalhau_jupyter.transfer.core.files import io_failure
 if TYPE_CHECKING:
     from bacalhau_jupyter.plugins.options import PluginOptions
 
-_COMPONENT = "LocalSource"
+COMPONENT = "LocalSource"
 _CREATE = {"nocreate": "", "": "", "dir": "dir", "file": "file"}
 _MOUNT_WHAT_IS_OPEN = ("process", "noop")
 """Engines that mount an open descriptor; others mount by a path, which they resolve themselves."""
@@ -117,9 +117,7 @@ class LocalDirectorySource:
         try:
             path = Path(wanted.path).resolve()
         except (OSError, RuntimeError) as error:
-            raise IOFailure(
-                f"this node can't follow the local path {wanted.path}: {error}", component=_COMPONENT
-            ) from error
+            raise IOFailure(f"this node can't follow the local path {wanted.path}: {error}") from error
         # Only jobs that may see a path learn whether it exists, and where its links lead.
         self._check_hidden(path, wanted.path)
         _check_allowed(path, wanted, allowed)
@@ -132,32 +130,27 @@ class LocalDirectorySource:
                 raise ConfigurationError(
                     f"this node never shows {written} to a job: the node's own files are there",
                     hint="mount a directory beside them",
-                    component=_COMPONENT,
                 )
 
 
 def _parameters(spec: SpecConfig) -> _Wanted:
     path = spec.param("SourcePath")
     if not isinstance(path, str) or not path.strip():
-        raise BadRequest("this node needs a SourcePath for a localDirectory input", component=_COMPONENT)
+        raise BadRequest("this node needs a SourcePath for a localDirectory input")
     path = path.strip()
     if not path.startswith("/") or "\0" in path:
         raise BadRequest(
             f"this node needs an absolute SourcePath for a localDirectory input, not {path!r}",
-            component=_COMPONENT,
         )
     create = spec.param("CreateAs") or ""
     if not isinstance(create, str) or create.strip().lower() not in _CREATE:
         raise BadRequest(
             f"this node does not know CreateAs {create!r} of a localDirectory input",
             hint="it is one of dir, file, noCreate",
-            component=_COMPONENT,
         )
     kind = _CREATE[create.strip().lower()]
     if kind == "file" and path.endswith("/"):
-        raise BadRequest(
-            f"this node can't create {path} as a file: it ends with a slash", component=_COMPONENT
-        )
+        raise BadRequest(f"this node can't create {path} as a file: it ends with a slash")
     return _Wanted(path, _truth(spec.param("ReadWrite")), kind)
 
 
@@ -168,7 +161,6 @@ def _truth(value: object) -> bool:
     if flag is None:
         raise BadRequest(
             f"this node reads ReadWrite of a localDirectory input as true or false, not {value!r}",
-            component=_COMPONENT,
         )
     return flag
 
@@ -181,13 +173,11 @@ def _check_allowed(path: Path, wanted: _Wanted, allowed: list[AllowedPath]) -> N
             f"this node does not share the local path {wanted.path}: it is not allowlisted",
             # By its letters alone: what lies behind a link is not for everybody to know.
             hint=f"the node's owner can add it: -c {KEY}={os.path.normpath(wanted.path)}:{mode}",
-            component=_COMPONENT,
         )
     if wanted.writable and not any(entry.writable for entry in matching):
         raise ConfigurationError(
             f"this node shares {path} for reading only: the volume is not granted write access",
             hint=f"the node's owner can change it: -c {KEY}={matching[0].glob}:rw",
-            component=_COMPONENT,
         )
 
 
@@ -203,7 +193,6 @@ def _check_movable(execution: Execution, path: Path, allowed: list[AllowedPath])
             "something else in its place",
             hint=f"mount {above} and use {path.relative_to(above)} in it, or allow-list its parts one by one "
             f"({above}/*:rw instead of {above}:rw)",
-            component=_COMPONENT,
         )
 
 
@@ -212,7 +201,6 @@ def _check_creation(path: Path, wanted: _Wanted) -> None:
         raise IOFailure(
             f"this node can't mount {path}: it does not exist and creation is not allowed",
             hint="create it, or ask for ReadWrite with CreateAs dir or file",
-            component=_COMPONENT,
         )
 
 
@@ -225,9 +213,9 @@ def _open(path: Path, wanted: _Wanted) -> int:
         here = here if here.exists() else path
         needed = os.R_OK | (os.X_OK if beneath.is_directory(found) else 0)
         if not os.access(here, needed):
-            raise IOFailure(f"this node may not read {path}: permission denied", component=_COMPONENT)
+            raise IOFailure(f"this node may not read {path}: permission denied")
         if wanted.writable and not os.access(here, os.W_OK):
-            raise IOFailure(f"this node may not write to {path}: permission denied", component=_COMPONENT)
+            raise IOFailure(f"this node may not write to {path}: permission denied")
     except BaseException:
         os.close(found)
         raise
@@ -249,13 +237,10 @@ def _guarded(path: Path, doing: str, work: Callable[[], int]) -> int:
     except beneath.Changed as error:
         raise IOFailure(
             f"this node can't {doing} {path}: it was replaced while it was checked",
-            component=_COMPONENT,
         ) from error
     except PermissionError as error:
         if doing == "mount":
-            raise IOFailure(
-                f"this node may not read {path}: permission denied", component=_COMPONENT
-            ) from error
-        raise io_failure(error, doing, path, _COMPONENT) from error
+            raise IOFailure(f"this node may not read {path}: permission denied") from error
+        raise io_failure(error, doing, path, COMPONENT) from error
     except OSError as error:
-        raise io_failure(error, doing, path, _COMPONENT) from error
+        raise io_failure(error, doing, path, COMPONENT) from error

@@ -72,10 +72,9 @@ def compile_pattern(pattern: str, name: str) -> Any:
         raise ConfigurationError(
             f"{name} needs the package google-re2, which is not installed",
             hint='pip install "bacalhau-jupyter[s3]"',
-            component=COMPONENT,
         ) from error
     if len(pattern) > _MAX_PATTERN:
-        raise BadRequest(f"{name} is longer than {_MAX_PATTERN} characters", component=COMPONENT)
+        raise BadRequest(f"{name} is longer than {_MAX_PATTERN} characters")
     options = re2.Options()
     options.log_errors = False
     try:
@@ -86,7 +85,6 @@ def compile_pattern(pattern: str, name: str) -> Any:
         raise BadRequest(
             f"{name} {pattern!r} is not a regular expression: {reason}",
             hint="RE2 syntax: no look-around, no back-references",
-            component=COMPONENT,
         ) from None
 
 
@@ -101,14 +99,14 @@ def parse_partition(given: object) -> Partition:
     if given is None or given == "":
         return Partition()
     if not isinstance(given, Mapping):
-        raise BadRequest("Partition is not a mapping with Type and its settings", component=COMPONENT)
+        raise BadRequest("Partition is not a mapping with Type and its settings")
     params = folded(given)
     text = str(params.get("type") or "none").strip().lower()
     try:
         kind = PartitionType(text)
     except ValueError:
         known = ", ".join(member.value for member in PartitionType)
-        raise BadRequest(f"Partition.Type {text!r} is not one of {known}", component=COMPONENT) from None
+        raise BadRequest(f"Partition.Type {text!r} is not one of {known}") from None
     found = Partition(
         type=kind,
         pattern=_text(params, "pattern", "Pattern"),
@@ -124,21 +122,20 @@ def _check(found: Partition) -> None:
     match found.type:
         case PartitionType.REGEX:
             if not found.pattern:
-                raise BadRequest("Partition.Pattern is empty", component=COMPONENT)
+                raise BadRequest("Partition.Pattern is empty")
             compile_pattern(found.pattern, "Partition.Pattern")
         case PartitionType.SUBSTRING:
             if found.start < 0:
-                raise BadRequest("Partition.StartIndex is negative", component=COMPONENT)
+                raise BadRequest("Partition.StartIndex is negative")
             if found.end <= found.start:
-                raise BadRequest("Partition.EndIndex is not greater than StartIndex", component=COMPONENT)
+                raise BadRequest("Partition.EndIndex is not greater than StartIndex")
         case PartitionType.DATE:
             if not found.date_format:
-                raise BadRequest("Partition.DateFormat is empty", component=COMPONENT)
+                raise BadRequest("Partition.DateFormat is empty")
             if not golayout.survives_round_trip(found.date_format):
                 raise BadRequest(
                     f"Partition.DateFormat {found.date_format!r} can't be read back",
                     hint="write it as Go does, for example 2006-01-02",
-                    component=COMPONENT,
                 )
 
 
@@ -158,9 +155,7 @@ def assign(partition: Partition, prefix: str, total: int) -> Callable[[str], int
         ``total`` is not positive.
     """
     if total <= 0:
-        raise BadRequest(
-            f"the number of partitions (Count) must be greater than 0, not {total}", component=COMPONENT
-        )
+        raise BadRequest(f"the number of partitions (Count) must be greater than 0, not {total}")
     if partition.type is PartitionType.NONE or total == 1:
         return lambda key: 0
     if partition.type is PartitionType.OBJECT:
@@ -186,7 +181,7 @@ def selector(partition: Partition, prefix: str, total: int, index: int) -> Calla
         return lambda key: True
     of = assign(partition, prefix, total)
     if not 0 <= index < total:
-        raise BadRequest(f"the partition index {index} is not between 0 and {total - 1}", component=COMPONENT)
+        raise BadRequest(f"the partition index {index} is not between 0 and {total - 1}")
     return lambda key: of(key) == index
 
 
@@ -228,7 +223,7 @@ def _text(params: Mapping[str, Any], key: str, name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise BadRequest(f"Partition.{name} is not text: {value!r}", component=COMPONENT)
+        raise BadRequest(f"Partition.{name} is not text: {value!r}")
     return value
 
 
@@ -242,5 +237,5 @@ def _count(params: Mapping[str, Any], key: str, name: str) -> int:
     except (TypeError, ValueError, OverflowError):
         whole = False
     if not whole:
-        raise BadRequest(f"Partition.{name} is not a whole number: {value!r}", component=COMPONENT)
+        raise BadRequest(f"Partition.{name} is not a whole number: {value!r}")
     return number

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bacalhau_jupyter.plugins.contract import Progress
     from bacalhau_jupyter.plugins.options import PluginOptions
 
-_COMPONENT = "URLSource"
+COMPONENT = "URLSource"
 # A bid waits for it; a slow server's size is not worth more.
 _SIZE_TIMEOUT_S = 10.0
 
@@ -59,7 +59,7 @@ class UrlDownloadSource:
         try:
             url = _url(input_source)
             if await asyncio.to_thread(self._stored, url) is None:
-                self._reach().check_url(url, _COMPONENT)
+                self._reach().check_url(url, COMPONENT)
         except BacalhauError as error:
             return not_brought(error)
         return Bid(accepted=True)
@@ -94,7 +94,7 @@ class UrlDownloadSource:
             max_retries=limits.max_retries,
             read_timeout=limits.read_timeout_s,
             progress=_counting(request.progress),
-            component=_COMPONENT,
+            component=COMPONENT,
             reach=self._reach(),
         )
         directory = request.directory / "content"
@@ -117,7 +117,7 @@ class UrlDownloadSource:
         return Reach.of(self._settings(ADDRESSES))
 
     def _limits(self) -> FetchLimits:
-        return FetchLimits.of(self._settings, _COMPONENT)
+        return FetchLimits.of(self._settings, COMPONENT)
 
 
 async def _copied(stored: Path, part: Path, request: FetchRequest, url: str) -> InputMount:
@@ -126,7 +126,7 @@ async def _copied(stored: Path, part: Path, request: FetchRequest, url: str) -> 
     try:
         await asyncio.to_thread(shutil.copyfile, stored, part)
     except OSError as error:
-        raise io_failure(error, "write", part, _COMPONENT) from error
+        raise io_failure(error, "write", part, COMPONENT) from error
     await asyncio.to_thread(_move_in, part, directory, stored.name)
     size = (await asyncio.to_thread((directory / stored.name).stat)).st_size
     request.progress(Reading("downloading", size, size, 1, 1))
@@ -145,7 +145,7 @@ def _identity(url: str, tag: str) -> str | None:
 
 
 def _url(input_source: InputSource) -> str:
-    return parse_http_url(input_source.source.param("URL"), _COMPONENT)
+    return parse_http_url(input_source.source.param("URL"), COMPONENT)
 
 
 def _move_in(part: Path, directory: Path, filename: str) -> None:
@@ -157,4 +157,4 @@ def _move_in(part: Path, directory: Path, filename: str) -> None:
         part.chmod(0o644)
         part.rename(directory / filename)
     except OSError as error:
-        raise io_failure(error, "write", directory / filename, _COMPONENT) from error
+        raise io_failure(error, "write", directory / filename, COMPONENT) from error

@@ -213,7 +213,6 @@ class OrchestratorEnd:
         if node is None:
             raise NetworkFailure(
                 f"node {request.node_id} is not connected, so its logs can't be read",
-                component="Transport",
                 retryable=True,
             )
         stream = node.open_stream(request)
@@ -318,7 +317,7 @@ class ComputeEnd:
     def open_stream(self, request: ExecutionLogsRequest) -> _Stream:
         """Start a log stream (called by the orchestrator's end)."""
         if self._logs is None:
-            raise NetworkFailure(f"node {self._node_id} is not connected", component="Transport")
+            raise NetworkFailure(f"node {self._node_id} is not connected")
         stream = _Stream(self._logs(request), self._carrier.log_queue, self._streams)
         self._streams.add(stream)
         return stream
@@ -342,9 +341,7 @@ class _Stream:
     async def next(self) -> LogFrame | None:
         """Return the next frame, or None at the end; raises when the node went away."""
         if self._gone.is_set() and self._queue.empty():
-            raise NetworkFailure(
-                "the node went away while its logs were read", component="Transport", retryable=True
-            )
+            raise NetworkFailure("the node went away while its logs were read", retryable=True)
         item = await self._queue.get()
         if isinstance(item, BacalhauError):
             raise item
@@ -361,9 +358,7 @@ class _Stream:
         self._gone.set()
         if self._queue.empty():
             self._queue.put_nowait(
-                NetworkFailure(
-                    "the node went away while its logs were read", component="Transport", retryable=True
-                )
+                NetworkFailure("the node went away while its logs were read", retryable=True)
             )
 
     async def _produce(self) -> None:

@@ -73,7 +73,7 @@ async def _tried(
 ) -> Published:
     publisher = publishers(kind)
     if publisher is None:
-        raise EngineError(f"this node does not support {kind}", component="Compute")
+        raise EngineError(f"this node does not support {kind}")
     for delay in (*delays, None):
         try:
             result = await publisher.publish(request)

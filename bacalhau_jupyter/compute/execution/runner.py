@@ -115,9 +115,7 @@ class Runner:
     def unrecordable(self, error: Exception) -> Faulted:
         """Return the event that takes the place of one that could not be recorded."""
         words = f"the node could not record the progress of the execution: {type(error).__name__}"
-        return Faulted(
-            Fault.of(BacalhauError(words, component="Compute", fails_execution=True), Topic.EXECUTION)
-        )
+        return Faulted(Fault.of(BacalhauError(words, fails_execution=True), Topic.EXECUTION))
 
     async def attached(self, record: ExecutionRecord) -> bool:
         """After a restart: whether the engine still has the task.
@@ -247,7 +245,7 @@ class Runner:
         kind = _job(record).task.engine.type
         engine = self._plugins.engine(kind)
         if engine is None:
-            raise EngineError(f"this node does not support {kind}", component="Compute")
+            raise EngineError(f"this node does not support {kind}")
         return engine
 
     def _request(self, record: ExecutionRecord, env: Mapping[str, str]) -> RunRequest:
@@ -278,7 +276,7 @@ class Runner:
 
 def _job(record: ExecutionRecord) -> Job:
     if record.execution.job is None:
-        raise EngineError(f"execution {record.id} has no job", component="Compute")
+        raise EngineError(f"execution {record.id} has no job")
     return record.execution.job
 
 

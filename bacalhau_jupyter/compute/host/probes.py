@@ -12,6 +12,8 @@ from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.job import Job
 
+COMPONENT = "ProbeExec"
+
 PROBE_SECONDS = 30.0
 """How long a probe may take."""
 
@@ -68,16 +70,12 @@ async def _ask_command(command: str, data: bytes) -> str:
             stderr=asyncio.subprocess.PIPE,
         )
     except OSError as error:
-        raise EngineError(
-            f"the job selection probe could not be run: {error}", component="ProbeExec"
-        ) from error
+        raise EngineError(f"the job selection probe could not be run: {error}") from error
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             _, told = await process.communicate(data)
     except TimeoutError as error:
-        raise EngineError(
-            f"the job selection probe took longer than {PROBE_SECONDS:g}s", component="ProbeExec"
-        ) from error
+        raise EngineError(f"the job selection probe took longer than {PROBE_SECONDS:g}s") from error
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -73,7 +73,7 @@ class Fetcher:
     ) -> Brought:
         source = self._plugins.source(item.source.type)
         if source is None:
-            raise EngineError(f"this node does not support {item.source.type}", component="Compute")
+            raise EngineError(f"this node does not support {item.source.type}")
 
         async def fetch(place: Path, progress: Progress) -> InputMount:
             return await source.fetch(FetchRequest(record.execution, item, place, progress))
@@ -123,9 +123,7 @@ def _looked_at(mount: InputMount, directory: Path) -> InputMount:
     try:
         found = beneath.open_path(path)
     except beneath.Changed as error:
-        raise IOFailure(
-            "the input is a link, which is never followed", component="Compute", fails_execution=True
-        ) from error
+        raise IOFailure("the input is a link, which is never followed", fails_execution=True) from error
     try:
         return replace(mount, path=path, checked=beneath.file_id(found))
     finally:

@@ -8,3 +8,6 @@ from __future__ import annotations
 from bacalhau_jupyter.engines.docker.engine import DockerEngine
 
 __all__ = ["DockerEngine"]
+
+COMPONENT = "Docker"
+"""Named in the errors of this room (`models.errors`)."""

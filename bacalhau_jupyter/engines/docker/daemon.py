@@ -13,7 +13,6 @@ from typing import Any
 
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
 from bacalhau_jupyter.engines.docker.output.streams import Stream
-from bacalhau_jupyter.engines.docker.params import COMPONENT
 from bacalhau_jupyter.engines.docker.registry.configuration import sdk_without_configuration
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import parse_rfc3339
@@ -312,7 +311,6 @@ def no_answer(endpoint: str) -> NetworkFailure:
     return NetworkFailure(
         f"the Docker Engine at {endpoint} does not answer",
         hint="Check that Docker is running (`docker info`).",
-        component=COMPONENT,
         retryable=True,
         fails_execution=True,
     )
@@ -320,4 +318,4 @@ def no_answer(endpoint: str) -> NetworkFailure:
 
 def engine_error(message: str, **kwargs: Any) -> EngineError:
     """Return an error of this engine that fails its execution."""
-    return EngineError(message, component=COMPONENT, fails_execution=True, **kwargs)
+    return EngineError(message, fails_execution=True, **kwargs)

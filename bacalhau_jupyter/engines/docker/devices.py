@@ -12,7 +12,7 @@ from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.resources import GPU
 
 DEVICES = Path("/dev")
-_COMPONENT = "Docker"
+COMPONENT = "Docker"
 _AMD_COMPUTE = "kfd"
 _LINKS = ("card", "render")
 
@@ -45,7 +45,6 @@ def gpu_options(gpus: list[GPU], devices: Path = DEVICES) -> dict[str, Any]:
             case _:
                 raise EngineError(
                     f"the docker engine can't hand a GPU of vendor {gpu.vendor or 'unknown'} to a container",
-                    component=_COMPONENT,
                     fails_execution=True,
                 )
     options: dict[str, Any] = {}
@@ -71,7 +70,6 @@ def _no_files(gpu: GPU, devices: Path) -> EngineError:
     return EngineError(
         f"the device files of GPU {gpu.index} ({gpu.name or gpu.vendor}) are not below {devices / 'dri' / 'by-path'}",
         hint="Check that the GPU's driver is loaded on this node.",
-        component=_COMPONENT,
         fails_execution=True,
         retryable=True,
     )

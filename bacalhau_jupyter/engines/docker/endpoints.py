@@ -103,12 +103,9 @@ def _from_context(name: str, directory: Path, api_version: str) -> Endpoint:
         raise ConfigurationError(
             f'the Docker context "{name}" does not exist',
             hint="`docker context ls` lists them; `docker context use default` goes back to the local engine.",
-            component="Docker",
         ) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigurationError(
-            f'the Docker context "{name}" can\'t be read: {error!r}', component="Docker"
-        ) from error
+        raise ConfigurationError(f'the Docker context "{name}" can\'t be read: {error!r}') from error
     folder = directory / "contexts" / "tls" / identifier / "docker"
     tls = None
     if (folder / "cert.pem").exists():

@@ -115,7 +115,6 @@ class Launcher:
         except OSError as error:
             raise IOFailure(
                 f"the result directory {error.filename} can't be made: {error.strerror}",
-                component=COMPONENT,
                 fails_execution=True,
             ) from error
 

@@ -60,7 +60,7 @@ def task_of(execution: Execution) -> Task:
         The execution has no job.
     """
     if execution.job is None or not execution.job.tasks:
-        raise EngineError(f"execution {execution.id} has no task", component=COMPONENT, fails_execution=True)
+        raise EngineError(f"execution {execution.id} has no task", fails_execution=True)
     return execution.job.task
 
 
@@ -89,7 +89,7 @@ def docker_params(task: Task) -> DockerParams:
             f'invalid engine param: WorkingDirectory "{params.working_directory}" must be an absolute path'
         )
     if problems:
-        raise ValidationError(problems, component=COMPONENT, fails_execution=True)
+        raise ValidationError(problems, fails_execution=True)
     if len(params.image) > IMAGE_LENGTH or not _REFERENCE.fullmatch(params.image):
         raise image_invalid(params.image)
     return params
@@ -101,7 +101,6 @@ def image_invalid(image: str) -> EngineError:
         f'invalid image format: "{image}"',
         hint="An image is written [registry/]name[:tag] or name@sha256:…, in lower case.",
         code="ImageInvalid",
-        component=COMPONENT,
         fails_execution=True,
         details={"Image": image},
     )

@@ -6,6 +6,9 @@ and its start must stay in the order of ten milliseconds.
 
 from __future__ import annotations
 
+COMPONENT = "Process"
+"""Named in the errors of this room (`models.errors`)."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.process.engine import ProcessEngine

@@ -135,7 +135,7 @@ class ProcessEngine:
         """
         tier = self._tier
         if tier is None:
-            raise EngineError("this node can't confine processes", component="Process", fails_execution=True)
+            raise EngineError("this node can't confine processes", fails_execution=True)
         state = State(self._root, request.execution.id)
         known = await asyncio.to_thread(self._known, state)
         if known:
@@ -152,7 +152,6 @@ class ProcessEngine:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise IOFailure(
                 "no space left on the disk for the execution's files" if full else f"can't start: {error}",
-                component="Process",
                 fails_execution=True,
             ) from error
         self._watch(state, (pid, start))
@@ -172,7 +171,7 @@ class ProcessEngine:
         try:
             params, view = self._check(request.execution, tier)
         except bids.Refused as reason:
-            raise EngineError(f"this node {reason}", component="Process", fails_execution=True) from None
+            raise EngineError(f"this node {reason}", fails_execution=True) from None
         request = dataclasses.replace(request, inputs=check_inputs(request.inputs, "Process", sockets=False))
         lock = state.create()
         try:
@@ -196,14 +195,10 @@ class ProcessEngine:
                 raise
         except NotPlaced as error:
             self._forget(state)
-            raise EngineError(
-                f"the inputs can't be laid out: {error}", component="Process", fails_execution=True
-            ) from None
+            raise EngineError(f"the inputs can't be laid out: {error}", fails_execution=True) from None
         except beneath.Changed as error:
             self._forget(state)
-            raise EngineError(
-                f"the inputs are not mounted: {error}", component="Process", fails_execution=True
-            ) from None
+            raise EngineError(f"the inputs are not mounted: {error}", fails_execution=True) from None
         except BaseException:
             self._forget(state)
             raise
@@ -230,7 +225,7 @@ class ProcessEngine:
                 if user not in taken and not host.is_known_user(user):
                     self._users[execution_id] = user
                     return user
-        raise EngineError("no uid is left for another process job", component="Process", retryable=True)
+        raise EngineError("no uid is left for another process job", retryable=True)
 
     async def attach(self, request: RunRequest) -> bool:
         state = State(self._root, request.execution.id)
@@ -278,7 +273,7 @@ class ProcessEngine:
         if execution_id not in self._watches:
             state = State(self._root, execution_id)
             if not await asyncio.to_thread(state.path.exists):
-                raise EngineError(f"execution {execution_id} is unknown here", component="Process")
+                raise EngineError(f"execution {execution_id} is unknown here")
             self._watch(state)
         return await asyncio.shield(self._watches[execution_id])
 

@@ -170,7 +170,6 @@ def program(launch: Launch, env: dict[str, str]) -> list[str]:
             raise EngineError(
                 f"the command {name!r} does not exist in the job's view of this machine",
                 hint="give a program of /usr or of the Python environment, or bring it as an input",
-                component="Process",
                 fails_execution=True,
             )
         return [name, *arguments]
@@ -183,7 +182,6 @@ def program(launch: Launch, env: dict[str, str]) -> list[str]:
     raise EngineError(
         f"the command {name!r} was not found on the job's PATH",
         hint=f"the PATH is {env['PATH']}",
-        component="Process",
         fails_execution=True,
     )
 

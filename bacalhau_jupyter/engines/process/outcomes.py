@@ -55,7 +55,7 @@ def read_outcome(state: State) -> Outcome:
         return Outcome(reason, record.exit_code)
     if reason is EndReason.TIMEOUT:
         message = "the execution ran longer than it may"
-        return Outcome(reason, record.exit_code, TimedOut(message, component="Process", fails_execution=True))
+        return Outcome(reason, record.exit_code, TimedOut(message, fails_execution=True))
     if reason is EndReason.OOM:
         message = "the kernel killed the process because memory ran out"
         return Outcome(reason, record.exit_code, _failure(message))
@@ -73,13 +73,12 @@ def _unrecorded(state: State) -> EngineError:
     return EngineError(
         f"the execution's supervisor ended with an error: {shown(said.splitlines()[-1][-_MAX_SAID:])}",
         hint="if bacalhau-jupyter was updated while this node ran, restart the node",
-        component="Process",
         fails_execution=True,
     )
 
 
 def _failure(message: str) -> EngineError:
-    return EngineError(message, component="Process", fails_execution=True)
+    return EngineError(message, fails_execution=True)
 
 
 def _end_log(path: Path) -> None:

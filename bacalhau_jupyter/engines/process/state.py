@@ -62,7 +62,7 @@ class State:
 
     def __init__(self, root: Path, execution_id: str) -> None:
         if not _NAME.fullmatch(execution_id):
-            raise EngineError(f"{execution_id!r} is not an execution ID", component="Process")
+            raise EngineError(f"{execution_id!r} is not an execution ID")
         self.id = execution_id
         self.path = root / execution_id
         self.plan = self.path / "plan"

@@ -59,13 +59,12 @@ def resolve(connection: sqlite3.Connection, job_id: str, reference: str) -> str:
         (reference, reference + "\U0010ffff", job_id),
     ).fetchall()
     if not rows or not reference:
-        raise NotFound(f"execution not found: {reference}", component="JobStore")
+        raise NotFound(f"execution not found: {reference}")
     if len(rows) > 1 and rows[0][0] != reference:
         raise Conflict(
             f"multiple executions found for id {reference}",
             hint="Use full execution ID",
             code="MultipleExecutionsFound",
-            component="JobStore",
         )
     return str(rows[0][0])
 

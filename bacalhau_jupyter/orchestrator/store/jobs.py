@@ -110,13 +110,12 @@ def resolve(connection: sqlite3.Connection, reference: str, namespace: str) -> s
         (reference, reference + "\U0010ffff"),
     ).fetchall()
     if not rows or not reference:
-        raise NotFound(f"job not found: {reference}", component="JobStore")
+        raise NotFound(f"job not found: {reference}")
     if len(rows) > 1 and rows[0][0] != reference:
         raise Conflict(
             f"multiple jobs found for id {reference}",
             hint="Use full job ID",
             code="MultipleJobsFound",
-            component="JobStore",
         )
     return str(rows[0][0])
 
@@ -131,7 +130,7 @@ def version(connection: sqlite3.Connection, job_id: str, number: int) -> Job:
     """
     job = get(connection, job_id)
     if job is None:
-        raise NotFound(f"job not found: {job_id}", component="JobStore")
+        raise NotFound(f"job not found: {job_id}")
     if number in (0, job.version):
         return job
     row = None
@@ -142,7 +141,7 @@ def version(connection: sqlite3.Connection, job_id: str, number: int) -> Job:
             (job_id, number),
         ).fetchone()
     if row is None:
-        raise NotFound(f"job version {number} not found for job {job_id}", component="JobStore")
+        raise NotFound(f"job version {number} not found for job {job_id}")
     return _job(row)
 
 
@@ -150,7 +149,7 @@ def versions(connection: sqlite3.Connection, job_id: str) -> list[Job]:
     """Return every version of a job, oldest first, each as it was left."""
     job = get(connection, job_id)
     if job is None:
-        raise NotFound(f"job not found: {job_id}", component="JobStore")
+        raise NotFound(f"job not found: {job_id}")
     rows = connection.execute(
         "SELECT spec, state, revision, modify_time FROM job_versions WHERE job_id=? AND version<? ORDER BY version",
         (job_id, job.version),

@@ -71,6 +71,5 @@ def _failure(error: DatabaseError) -> IOFailure:
     return IOFailure(
         str(error),
         hint="Free some space on the disk that holds the node's directory." if error.full else "",
-        component="JobStore",
         retryable=True,
     )

@@ -32,7 +32,7 @@ MAX_INLINE = 10_000_000
 
 _OFFICIAL_PLAIN_LIMIT = 512
 _DEFAULT_TYPE = "text/plain"
-_COMPONENT = "InlineInput"
+COMPONENT = "InlineInput"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,6 @@ def check_data_url(url: object) -> str:
         raise BadRequest(
             "the inline input has no URL",
             hint="put the contents into `URL` as data:text/plain;base64,…",
-            component=_COMPONENT,
         )
     _split(url)
     return url
@@ -118,7 +117,7 @@ def encode_inline(content: Path | bytes, *, official: bool = False, max_length: 
             raise _too_large(format_bytes(size), max_length)
         return _encode_plain(content.read_bytes(), max_length)
     except OSError as error:
-        raise io_failure(error, "read the inline input", content, _COMPONENT) from error
+        raise io_failure(error, "read the inline input", content, COMPONENT) from error
 
 
 class _Bounded(io.BytesIO):
@@ -165,7 +164,6 @@ def _too_large(size: str, max_length: int) -> BadRequest:
     return BadRequest(
         f"the inline input takes {size}, and a job carries at most {format_bytes(_capacity(max_length))}",
         hint="name it as an input that the node reads itself: file://…, https://… or s3://…",
-        component=_COMPONENT,
     )
 
 
@@ -176,7 +174,6 @@ def _split(url: str) -> tuple[str, str]:
         raise BadRequest(
             f"the inline input's URL is not a data URL: {shown!r}",
             hint="it reads data:[media type][;base64],contents",
-            component=_COMPONENT,
         )
     return match[1], url[match.end() :]
 
@@ -190,6 +187,4 @@ def _from_base64(data: bytes) -> bytes:
     try:
         return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
     except binascii.Error as error:
-        raise BadRequest(
-            f"the inline input's contents are not base64: {str(error).lower()}", component=_COMPONENT
-        ) from error
+        raise BadRequest(f"the inline input's contents are not base64: {str(error).lower()}") from error

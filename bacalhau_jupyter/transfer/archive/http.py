@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 READ_TIMEOUT_S = 300.0
 MAX_RETRIES = 3
 
-_COMPONENT = "Results"
+COMPONENT = "Results"
 _MAX_ERROR = 64 * 1024
 _CONTENT_RANGE = re.compile(r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+)")
 _REFUSED = frozenset({400, 401, 403, 404, 410})
@@ -208,11 +208,9 @@ class HttpRanges:
             raise NotFound(
                 f"the result is not there any more: {self._name} answered {status}",
                 hint="results are kept for a limited time; run the job again",
-                component=_COMPONENT,
             )
         raise NetworkFailure(
             f"the result can't be fetched: {self._name} answered {status} {answer.reason or ''}".rstrip(),
-            component=_COMPONENT,
         )
 
     @property
@@ -223,7 +221,6 @@ class HttpRanges:
         return NetworkFailure(
             f"the result can't be fetched: GET {self._name} {error}",
             hint="check that the address can be reached from here, then try again",
-            component=_COMPONENT,
             retryable=True,
         )
 
@@ -245,13 +242,11 @@ class HttpRanges:
                 return
             part = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
             if part is None:
-                raise NetworkFailure(
-                    f"{self._name} does not send the length of the result", component=_COMPONENT
-                )
+                raise NetworkFailure(f"{self._name} does not send the length of the result")
             self._etag = answer.headers.get("ETag", "")
             start, size, tail = int(part[1] or part[3]), int(part[3]), bytearray()
             if size - start > TAIL:
-                raise NetworkFailure(f"{self._name} sent more bytes than requested", component=_COMPONENT)
+                raise NetworkFailure(f"{self._name} sent more bytes than requested")
             while len(tail) < size - start and (chunk := await answer.content.read(size - start - len(tail))):
                 tail += chunk
             if start + len(tail) != size:
@@ -265,7 +260,6 @@ class HttpRanges:
             raise IOFailure(
                 f"the result at {self._name} changed while it was read",
                 hint="look at the job's results again",
-                component=_COMPONENT,
             )
         if answer.status != 206 or part is None or part[1] is None or int(part[1]) != start:
             raise _Again("answered with another range than requested")
@@ -294,7 +288,7 @@ async def _write(file: BinaryIO, data: bytes) -> None:
     try:
         await asyncio.to_thread(work)
     except OSError as error:
-        raise io_failure(error, "write to", Path(tempfile.gettempdir()), _COMPONENT) from error
+        raise io_failure(error, "write to", Path(tempfile.gettempdir()), COMPONENT) from error
 
 
 async def _told(answer: ClientResponse) -> BacalhauError | None:

@@ -145,7 +145,7 @@ class _Packer:
 
 
 def _changed(item: Item) -> IOFailure:
-    return IOFailure(f"{shown(item.name)} changed while it was packed", component=COMPONENT, retryable=True)
+    return IOFailure(f"{shown(item.name)} changed while it was packed", retryable=True)
 
 
 def _member(name: str, info: os.stat_result) -> tarfile.TarInfo:
@@ -195,6 +195,6 @@ def pack_into(
     source = directory
     if isinstance(source, Path):
         if not source.is_dir():
-            raise IOFailure(f"there is no directory {source} to pack", component=COMPONENT)
+            raise IOFailure(f"there is no directory {source} to pack")
         source = Gathering(source, JobView(source, aliases or {}), component=COMPONENT, strict=True)
     return _Packer(source, file, block, progress, stop).pack()

@@ -13,7 +13,7 @@ from bacalhau_jupyter.transfer.core.files import CHUNK, io_failure
 TAIL = 64 * 1024
 """Bytes at the end that the first request brings along: the index of most archives is among them."""
 
-_COMPONENT = "Results"
+COMPONENT = "Results"
 
 
 class Ranges(Protocol):
@@ -39,7 +39,7 @@ class FileRanges:
         try:
             return (await asyncio.to_thread(self._path.stat)).st_size
         except OSError as error:
-            raise io_failure(error, "read", self._path, _COMPONENT) from error
+            raise io_failure(error, "read", self._path, COMPONENT) from error
 
     async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """Yield a part."""
@@ -51,7 +51,7 @@ class FileRanges:
             finally:
                 await asyncio.to_thread(file.close)
         except OSError as error:
-            raise io_failure(error, "read", self._path, _COMPONENT) from error
+            raise io_failure(error, "read", self._path, COMPONENT) from error
 
 
 async def read_file(file: BinaryIO, start: int, stop: int) -> AsyncIterator[bytes]:

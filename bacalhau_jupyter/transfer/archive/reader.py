@@ -178,12 +178,11 @@ class ArchiveReader:
                     done += len(chunk)
                     progress(Reading(PHASE, done, size))
                 if done != size:
-                    raise NetworkFailure(f"{self._name} broke off before its end", component=COMPONENT)
+                    raise NetworkFailure(f"{self._name} broke off before its end")
             if self.sha256 and base64.b64encode(digest.digest()).decode() != self.sha256:
                 raise IOFailure(
                     f"{self._name} is damaged: its SHA-256 differs from the published one",
                     hint="fetch it again; if that does not help, run the job again",
-                    component=COMPONENT,
                 )
             await asyncio.to_thread(part.replace, file)
         except OSError as error:

@@ -10,7 +10,6 @@ from bacalhau_jupyter.models.errors import IOFailure, NetworkFailure
 from bacalhau_jupyter.transfer.archive.blocks import BrokenBlock, inflate
 from bacalhau_jupyter.transfer.archive.index import ArchiveIndex
 from bacalhau_jupyter.transfer.archive.ranges import Ranges
-from bacalhau_jupyter.transfer.core.entry_names import COMPONENT
 
 _AHEAD = 3
 _KEPT = 4
@@ -69,7 +68,6 @@ class ArchiveStream:
             raise IOFailure(
                 f"{self._name} is damaged: {error}",
                 hint="fetch it again; if the error remains, the stored archive is damaged",
-                component=COMPONENT,
             ) from error
 
     async def _members(self, wanted: range) -> AsyncIterator[tuple[int, bytes]]:
@@ -85,4 +83,4 @@ class ArchiveStream:
                 yield number, member
                 number += 1
         if number in wanted or buffer:
-            raise NetworkFailure(f"{self._name} broke off before its end", component=COMPONENT)
+            raise NetworkFailure(f"{self._name} broke off before its end")

@@ -19,7 +19,7 @@ from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.layout import merge_results
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
 
-_COMPONENT = "Results"
+COMPONENT = "Results"
 
 
 class TreeReader:
@@ -61,7 +61,7 @@ class TreeReader:
         try:
             await asyncio.to_thread(self._copy, target, path)
         except OSError as error:
-            raise io_failure(error, "write to", target, _COMPONENT) from error
+            raise io_failure(error, "write to", target, COMPONENT) from error
         progress(Reading("copying results", 0, None))
 
     def _copy(self, target: Path, path: str) -> None:
@@ -88,7 +88,7 @@ class TreeReader:
 
 def missing(name: str, path: str) -> NotFound:
     """Return the error for a file that a result does not hold."""
-    return NotFound(f"{name} holds no file {path!r}", component=_COMPONENT)
+    return NotFound(f"{name} holds no file {path!r}")
 
 
 def _entries(root: Path) -> list[ResultEntry]:

@@ -22,7 +22,7 @@ from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.transfer.archive.tarstream import TarStream
-from bacalhau_jupyter.transfer.core.entry_names import COMPONENT, refused, safe_name, sane_mode
+from bacalhau_jupyter.transfer.core.entry_names import refused, safe_name, sane_mode
 from bacalhau_jupyter.transfer.core.files import check_interrupted
 from bacalhau_jupyter.transfer.core.links import is_plain_link
 
@@ -273,7 +273,6 @@ def unpack_into(
         raise IOFailure(
             f"the archive is broken: {str(error) or type(error).__name__}",
             hint="it may have been cut off during the transfer: fetch it again",
-            component=COMPONENT,
         ) from error
 
 

@@ -17,7 +17,6 @@ def refused(reason: str) -> IOFailure:
     return IOFailure(
         f"the archive is refused: {reason}",
         hint="nothing of it was kept; make it again with relative names only, such as `tar czf x.tar.gz -C DIR .`",
-        component=COMPONENT,
     )
 
 

@@ -16,7 +16,7 @@ from bacalhau_jupyter.transfer.core.files import io_failure
 APPENDED = ("stdout", "stderr", "exitCode")
 """Files at the top of every result; those of several results become one, in the order of the results."""
 
-_COMPONENT = "Results"
+COMPONENT = "Results"
 
 
 def merge_results(directories: Sequence[Path], target: Path) -> None:
@@ -52,7 +52,7 @@ def merge_results(directories: Sequence[Path], target: Path) -> None:
                     source.rename(destination)
             remove_tree(directory)
     except OSError as error:
-        raise io_failure(error, "write the results to", target, _COMPONENT) from error
+        raise io_failure(error, "write the results to", target, COMPONENT) from error
 
 
 def _find_clashes(directories: Sequence[Path], target: Path) -> None:
@@ -72,7 +72,6 @@ def _find_clashes(directories: Sequence[Path], target: Path) -> None:
                 raise Conflict(
                     f"cannot merge results as output already exists: {there}",
                     hint="try --raw to download raw results instead of merging them, or another directory",
-                    component=_COMPONENT,
                 )
             seen[name] = is_directory
 

@@ -24,7 +24,7 @@ LOCAL = "local"
 EXPIRY_S = 3600.0
 """Seconds that a link lives unless somebody says otherwise."""
 
-_COMPONENT = "ResultSigner"
+COMPONENT = "ResultSigner"
 # What is signed says what it is for, so that the key can sign other things later.
 _PURPOSE = "bacalhau result v1"
 _MIN_KEY_BYTES = 16
@@ -60,14 +60,12 @@ def verify(path: str, query: Mapping[str, str], key: bytes, now_ns: int) -> None
         raise Forbidden(
             "this result link is not signed by this node",
             hint="ask for the results again to get a fresh link",
-            component=_COMPONENT,
         )
     # Only what we signed gets here, and we sign integers.
     if now_ns >= int(expires) * SECOND:
         raise Forbidden(
             f"this result link expired at {rfc3339(int(expires) * SECOND)}",
             hint="ask for the results again to get a fresh link",
-            component=_COMPONENT,
         )
 
 

@@ -34,7 +34,7 @@ __all__ = ["DownloadResult", "content_length", "download"]
 READ_TIMEOUT_S = 300.0
 MAX_RETRIES = 3
 
-_COMPONENT = "Download"
+COMPONENT = "Download"
 _MAX_ATTEMPTS = 100
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-\d+/(\d+|\*)")
 _UNSATISFIED = re.compile(r"bytes\s+\*/(\d+)")
@@ -224,7 +224,7 @@ async def download(
     progress: Progress = no_progress,
     max_bytes: int | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    component: str = _COMPONENT,
+    component: str = COMPONENT,
     reach: Reach | None = None,
 ) -> DownloadResult:
     """Download ``url`` to the file ``path`` (0600), which appears whole or not at all.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_COMPONENT = "Download"
+COMPONENT = "Download"
 _MAX_REDIRECTS = 10
 _CONNECT_TIMEOUT_S = 30.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -65,7 +65,7 @@ async def _ask_head(
     """Return what ``read`` finds in a successful answer to HEAD; None when no such answer comes in time."""
     import aiohttp
 
-    url = parse_http_url(url, _COMPONENT)
+    url = parse_http_url(url, COMPONENT)
     try:
         async with asyncio.timeout(timeout), AsyncExitStack() as stack:
             if session is None:
@@ -104,7 +104,7 @@ def open_session(reach: Reach | None = None) -> ClientSession:
     """
     import aiohttp
 
-    names = resolver() if reach is None else reach.resolver(_COMPONENT)
+    names = resolver() if reach is None else reach.resolver(COMPONENT)
     connector = aiohttp.TCPConnector(resolver=names)
     return aiohttp.ClientSession(connector=connector, auto_decompress=False)
 
@@ -143,10 +143,10 @@ async def request(
         async with AsyncExitStack() as stack:
             if reach is not None:
                 host, port = here.raw_host or "", here.port or 0
-                reach.check_host(host, port, _COMPONENT)
+                reach.check_host(host, port, COMPONENT)
                 if proxy is not None:
                     # The proxy looks the name up, and may itself be on this machine.
-                    await reach.look(host, port, _COMPONENT)
+                    await reach.look(host, port, COMPONENT)
                     asking = await stack.enter_async_context(open_session())
             answer = await stack.enter_async_context(
                 asking.request(
@@ -164,9 +164,7 @@ async def request(
                 yield answer, hops
                 return
         here = await _next_hop(here, location)
-    raise NetworkFailure(
-        f"GET {shown_url(url)} was redirected more than {_MAX_REDIRECTS} times", component=_COMPONENT
-    )
+    raise NetworkFailure(f"GET {shown_url(url)} was redirected more than {_MAX_REDIRECTS} times")
 
 
 async def _next_hop(here: URL, location: str) -> URL:
@@ -174,13 +172,12 @@ async def _next_hop(here: URL, location: str) -> URL:
 
     try:
         there = here.join(URL(location))
-        parse_http_url(str(there), _COMPONENT)
+        parse_http_url(str(there), COMPONENT)
     except (ValueError, BacalhauError):
         raise NetworkFailure(
             f"{shown_url(str(here))} redirects to something that is not an http or https URL",
-            component=_COMPONENT,
         ) from None
-    await refuse_inward(here, there, _COMPONENT)
+    await refuse_inward(here, there, COMPONENT)
     return there
 
 

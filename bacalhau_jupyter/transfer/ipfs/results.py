@@ -23,7 +23,7 @@ from bacalhau_jupyter.transfer.ipfs.paths import IpfsPath, parse_path, path_of
 from bacalhau_jupyter.transfer.ipfs.swarm import IpfsSwarm, swarm_endpoint
 from bacalhau_jupyter.transfer.ipfs.tree import list_tree
 
-_COMPONENT = "IPFSResults"
+COMPONENT = "IPFSResults"
 
 
 def open_ipfs_result(
@@ -49,7 +49,7 @@ def open_ipfs_result(
     BadRequest
         The result names no CID.
     """
-    return IpfsResultReader(path_of(spec.params, _COMPONENT), endpoint, swarm or IpfsSwarm(), read_timeout)
+    return IpfsResultReader(path_of(spec.params, COMPONENT), endpoint, swarm or IpfsSwarm(), read_timeout)
 
 
 class IpfsResultReader:
@@ -75,9 +75,9 @@ class IpfsResultReader:
     async def read(self, path: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         entry = await self._entry(path)
         if entry.kind is not EntryKind.FILE:
-            raise NotFound(f"there is no file {path!r} in the result {self._root}", component=_COMPONENT)
+            raise NotFound(f"there is no file {path!r} in the result {self._root}")
         if start < 0 or (stop is not None and stop < start):
-            raise BadRequest(f"{start} to {stop} is not a range of bytes", component=_COMPONENT)
+            raise BadRequest(f"{start} to {stop} is not a range of bytes")
         end = entry.size if stop is None else min(stop, entry.size)
         if start >= end:
             return
@@ -90,7 +90,6 @@ class IpfsResultReader:
         if left:
             raise NetworkFailure(
                 f"could not read {path} of the result {self._root}: {left} bytes are missing",
-                component=_COMPONENT,
                 retryable=True,
             )
 
@@ -101,7 +100,7 @@ class IpfsResultReader:
         try:
             part = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".bacalhau-get-", dir=target))
         except OSError as error:
-            raise io_failure(error, "write the results to", target, _COMPONENT) from error
+            raise io_failure(error, "write the results to", target, COMPONENT) from error
         try:
             place = part / "all" / wanted
             await asyncio.to_thread(make_directories, place.parent)
@@ -111,7 +110,7 @@ class IpfsResultReader:
                 await IpfsDownload(node, progress=progress).fetch(self._root.below(wanted), place)
             await asyncio.to_thread(merge_results, [part / "all"], target)
         except OSError as error:
-            raise io_failure(error, "write the results to", target, _COMPONENT) from error
+            raise io_failure(error, "write the results to", target, COMPONENT) from error
         finally:
             await asyncio.to_thread(remove_tree, part)
 
@@ -120,11 +119,11 @@ class IpfsResultReader:
         await self._stack.aclose()
 
     async def _entry(self, path: str) -> ResultEntry:
-        wanted = parse_path(f"{self._root.cid}/{path}", _COMPONENT).path
+        wanted = parse_path(f"{self._root.cid}/{path}", COMPONENT).path
         for entry in await self.entries():
             if entry.path == wanted:
                 return entry
-        raise NotFound(f"there is no {path!r} in the result {self._root}", component=_COMPONENT)
+        raise NotFound(f"there is no {path!r} in the result {self._root}")
 
     async def _open(self) -> IpfsNode:
         """Connect on first use; a node of our own is started then, and ended by `close`."""
@@ -134,6 +133,6 @@ class IpfsResultReader:
                 if not endpoint.strip() or self._swarm.addresses:
                     endpoint = await self._stack.enter_async_context(swarm_endpoint(endpoint, self._swarm))
                 self._node = await self._stack.enter_async_context(
-                    IpfsNode(endpoint, _COMPONENT, read_timeout=self._read_timeout)
+                    IpfsNode(endpoint, COMPONENT, read_timeout=self._read_timeout)
                 )
             return self._node

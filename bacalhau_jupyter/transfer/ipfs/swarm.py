@@ -23,7 +23,7 @@ from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, Ne
 from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.ipfs.node import IpfsNode
 
-_COMPONENT = "IPFSSwarm"
+COMPONENT = "IPFSSwarm"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.05
@@ -61,7 +61,6 @@ class IpfsSwarm:
                 raise ConfigurationError(
                     f"the IPFS swarm address {address[:200]!r} names no peer",
                     hint="write it like /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…; `ipfs id` prints it",
-                    component=_COMPONENT,
                 )
         key = Path(key_file).expanduser() if key_file.strip() else None
         return cls(tuple(address.strip() for address in addresses), key)
@@ -84,7 +83,6 @@ async def connect(node: IpfsNode, addresses: Sequence[str]) -> None:
         raise NetworkFailure(
             f"no node of the IPFS swarm can be reached from {node.endpoint}: {failures[0]}",
             hint="check that the addresses are right and that this side has the swarm's key",
-            component=_COMPONENT,
         )
 
 
@@ -106,7 +104,7 @@ async def swarm_endpoint(endpoint: str, swarm: IpfsSwarm) -> AsyncIterator[str]:
         if not endpoint.strip():
             endpoint = await stack.enter_async_context(_own_node(swarm))
         if swarm.addresses:
-            async with IpfsNode(endpoint, _COMPONENT) as node:
+            async with IpfsNode(endpoint, COMPONENT) as node:
                 await connect(node, swarm.addresses)
         yield endpoint
 
@@ -120,7 +118,6 @@ async def _own_node(swarm: IpfsSwarm) -> AsyncIterator[str]:
             "results in IPFS are read through an IPFS node, and none is configured",
             hint="set ResultDownloaders.Types.IPFS.Endpoint to its RPC API (/ip4/127.0.0.1/tcp/5001), or install "
             "`ipfs` and set ResultDownloaders.Types.IPFS.SwarmAddresses and SwarmKey",
-            component=_COMPONENT,
         )
     directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="bacalhau-ipfs-"))
     try:
@@ -167,18 +164,15 @@ async def _wait_for_api(process: asyncio.subprocess.Process, repo: Path) -> str:
                 # The daemon writes this file when it listens; there is nothing that would tell us.
                 text = await asyncio.to_thread(_read, api)
                 if text:
-                    async with IpfsNode(text, _COMPONENT) as node:
+                    async with IpfsNode(text, COMPONENT) as node:
                         await node.identity()
                     return text
                 await asyncio.sleep(_POLL_S)
     except TimeoutError as error:
-        raise TimedOut(
-            f"`ipfs daemon` did not start within {_START_TIMEOUT_S:g} s", component=_COMPONENT
-        ) from error
+        raise TimedOut(f"`ipfs daemon` did not start within {_START_TIMEOUT_S:g} s") from error
     lines = (await asyncio.to_thread(_read, repo.parent / "log")).splitlines()
     raise NetworkFailure(
         f"`ipfs daemon` ended at once: {' / '.join(lines[-_LOG_LINES:]) or 'it said nothing'}",
-        component=_COMPONENT,
     )
 
 
@@ -195,9 +189,7 @@ async def _run(program: str, *arguments: str, env: Mapping[str, str]) -> None:
         async with asyncio.timeout(_START_TIMEOUT_S):
             output, _ = await process.communicate()
     except TimeoutError as error:
-        raise TimedOut(
-            f"`ipfs {arguments[0]}` did not end within {_START_TIMEOUT_S:g} s", component=_COMPONENT
-        ) from error
+        raise TimedOut(f"`ipfs {arguments[0]}` did not end within {_START_TIMEOUT_S:g} s") from error
     finally:
         if process.returncode is None:
             process.kill()
@@ -206,7 +198,6 @@ async def _run(program: str, *arguments: str, env: Mapping[str, str]) -> None:
         words = output.decode("utf-8", "replace").strip().splitlines()
         raise ConfigurationError(
             f"`ipfs {arguments[0]}` failed: {words[-1] if words else process.returncode}",
-            component=_COMPONENT,
         )
 
 
@@ -215,14 +206,13 @@ def _copy_key(source: Path, target: Path) -> None:
     try:
         text = read_text(source)
     except OSError as error:
-        raise io_failure(error, "read the swarm key", source, _COMPONENT) from error
+        raise io_failure(error, "read the swarm key", source, COMPONENT) from error
     except UnicodeDecodeError:
         text = ""
     if not text.startswith(_KEY_HEAD):
         raise ConfigurationError(
             f"{source} is not an IPFS swarm key",
             hint=f"its first line must be {_KEY_HEAD}",
-            component=_COMPONENT,
         )
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii", newline="") as file:

@@ -73,7 +73,7 @@ class ManagedBucket:
         given = folded(reference.params)
         job_id, execution_id = (text_param(given, name, COMPONENT) for name in ("JobID", "ExecutionID"))
         if not job_id or not execution_id:
-            raise BadRequest("the managed result names no job and execution", component=COMPONENT)
+            raise BadRequest("the managed result names no job and execution")
         url = self._url("get_object", job_id, execution_id)
         return SpecConfig(type="s3PreSigned", params={"SourceSpec": {}, "PreSignedURL": url, "Managed": True})
 
@@ -82,7 +82,6 @@ class ManagedBucket:
             raise Forbidden(
                 "the orchestrator has no AWS credentials to sign links to its managed bucket with",
                 hint="give them to the orchestrator by the default AWS chain; the other nodes need none",
-                component=COMPONENT,
             )
 
     def _url(self, operation: str, job_id: str, execution_id: str) -> str:

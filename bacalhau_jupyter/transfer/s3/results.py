@@ -99,7 +99,7 @@ class S3Ranges:
             if self._item is None:
                 found = await self._bucket.find()
                 if len(found) != 1 or found[0].key != self.location.key:
-                    raise NotFound(f"could not read {self.location}: it is a directory", component=COMPONENT)
+                    raise NotFound(f"could not read {self.location}: it is a directory")
                 self._item = found[0]
             return self._item
 
@@ -139,7 +139,6 @@ class _Bucket:
             if tries > _RETRIES:
                 raise failure or NetworkFailure(
                     f"could not read s3://{self.location.bucket}/{item.key}: the server hung up at byte {position}",
-                    component=COMPONENT,
                     retryable=True,
                 )
             await asyncio.sleep(next(delays))
@@ -275,7 +274,6 @@ class _Results:
         return NotFound(
             f"there is no {path[:200]} in the results at {self._location}",
             hint="list what is there; paths are relative, without a slash at the start",
-            component=COMPONENT,
         )
 
 

@@ -192,7 +192,6 @@ class Archive:
                 raise IOFailure(
                     "the inputs could not be copied: the disk of the Docker Engine is full",
                     hint="Free space there: `docker system df` shows what takes it.",
-                    component=COMPONENT,
                     retryable=True,
                     fails_execution=True,
                 ) from error

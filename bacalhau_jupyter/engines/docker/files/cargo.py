@@ -66,7 +66,6 @@ def stream(
         # Anything but an OSError: an HTTP client would take that for its own.
         raise IOFailure(
             f"could not copy the input {error.filename or 'data'} to the Docker Engine: {error.strerror}",
-            component=COMPONENT,
             fails_execution=True,
         ) from error
 
@@ -196,7 +195,6 @@ def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:
 def _changed(path: str) -> IOFailure:
     return IOFailure(
         f"the input {path} changed while it was copied to the Docker Engine",
-        component=COMPONENT,
         retryable=True,
         fails_execution=True,
     )

@@ -22,7 +22,6 @@ from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, transla
 from bacalhau_jupyter.engines.docker.output.checkpoints import Checkpoint
 from bacalhau_jupyter.engines.docker.output.logs import BrokenStream, LogCopier, LogLost, Position
 from bacalhau_jupyter.engines.docker.output.streams import Stream
-from bacalhau_jupyter.engines.docker.params import COMPONENT
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, ServiceUnavailable
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
@@ -122,9 +121,7 @@ class Follower:
         except BacalhauError as error:
             self.outcome.set_result(_failed(error))
         except _StoppedError:
-            self.outcome.set_exception(
-                ServiceUnavailable("the docker engine is being closed", component=COMPONENT)
-            )
+            self.outcome.set_exception(ServiceUnavailable("the docker engine is being closed"))
         except Exception as error:
             # Whoever waits must hear of it, whatever it is.
             self.outcome.set_exception(error)
@@ -318,7 +315,6 @@ def _log_lost(error: LogLost | OSError) -> IOFailure:
     return IOFailure(
         f"the execution's log can't be written: {reason}",
         hint="Free disk space under the node's data directory.",
-        component=COMPONENT,
         retryable=True,
         fails_execution=True,
     )
@@ -328,7 +324,6 @@ def _gone(error: Exception) -> BacalhauError:
     return NetworkFailure(
         f"the Docker Engine has not answered for {PATIENCE:.0f} s: {error}",
         hint="Check that Docker is running (`docker info`).",
-        component=COMPONENT,
         retryable=True,
         fails_execution=True,
     )

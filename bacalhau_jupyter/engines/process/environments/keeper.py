@@ -53,11 +53,9 @@ class Environments:
         try:
             found = await asyncio.to_thread(self.registry.register, description, self.forbidden())
         except NotShown as reason:
-            raise BadRequest(f"this node {reason}", component="Process") from None
+            raise BadRequest(f"this node {reason}") from None
         except OSError as error:
-            raise IOFailure(
-                f"the environment can't be kept: {error.strerror or error}", component="Process"
-            ) from error
+            raise IOFailure(f"the environment can't be kept: {error.strerror or error}") from error
         return RegisteredEnvironment(environment=found.name, not_shown=found.left_out)
 
     async def known(self) -> list[KnownEnvironment]:

@@ -28,6 +28,5 @@ def chosen_tiers(names: Sequence[str] | None) -> list[Tier]:
         raise ConfigurationError(
             f"Engines.Process.Tiers does not know {unknown[0]!r}",
             hint="known: " + ", ".join(TIERS),
-            component="Process",
         )
     return [TIERS[name]() for name in wanted]

@@ -237,7 +237,6 @@ def _input(launch: Launch, index: int, mount: InputMount) -> Mount:
     if not mount.read_only:
         raise EngineError(
             f"the input {mount.target} can't be writable: jobs of this node run as another user than its owner",
-            component="Process",
             fails_execution=True,
         )
     copied = launch.scratch / "copies" / str(index)

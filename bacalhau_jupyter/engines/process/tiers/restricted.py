@@ -128,7 +128,6 @@ def _stage_inputs(launch: Launch, place: Path) -> list[InputMount]:
         if not mount.read_only:
             raise EngineError(
                 f"the input {mount.target} can't be writable here: this node can't mount ({LABEL})",
-                component="Process",
                 fails_execution=True,
             )
         staging.open_way(place, target.parent if target != place else place, launch.user)
