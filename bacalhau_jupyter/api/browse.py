@@ -60,11 +60,11 @@ class ResultFileBrowser:
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """Stream one file, or a range of it; always as a download, whatever it is."""
-        wanted, path = request.match_info["execution"], request.match_info["path"]
-        found = [item for item in await self._published(request) if item.id == wanted]
-        if not found:
-            raise NotFound(f"execution {wanted[:80]} published no result")
-        reference = found[0].published_result
+        execution_id, path = request.match_info["execution"], request.match_info["path"]
+        results = [item for item in await self._published(request) if item.id == execution_id]
+        if not results:
+            raise NotFound(f"execution {execution_id[:80]} published no result")
+        reference = results[0].published_result
         size = await self._files.size(reference, path)
         start, stop = _range(request.headers.get("Range", ""), size)
         response = web.StreamResponse(
@@ -165,10 +165,10 @@ def _range(text: str, size: int) -> tuple[int, int]:
     """Return the first byte and the one after the last of a ``Range`` header; the whole file without one."""
     if not text:
         return 0, size
-    found = _RANGE.fullmatch(text.strip())
-    if found is None or found[0] == "bytes=-":
+    match = _RANGE.fullmatch(text.strip())
+    if match is None or match[0] == "bytes=-":
         raise BadRequest(f"the range {text[:64]!r} is not one of bytes=A-B", status=416)
-    first, last = found[1][:19], found[2][:19]
+    first, last = match[1][:19], match[2][:19]
     start, stop = (int(first), int(last) + 1 if last else size) if first else (max(0, size - int(last)), size)
     stop = min(stop, size)
     if start >= stop:

@@ -50,10 +50,10 @@ class JobRoutes:
 
     async def submit(self, request: web.Request) -> web.Response:
         """Submit or update a job."""
-        wanted = await body(request, PutJobRequest)
+        order = await body(request, PutJobRequest)
         client = {key: header(request, name) for name, key in _CLIENT_META.items() if name in request.headers}
-        job = _present(wanted.job)
-        return answer(request, await self._orchestrator.submit(job, force=wanted.force, client=client))
+        job = _present(order.job)
+        return answer(request, await self._orchestrator.submit(job, force=order.force, client=client))
 
     async def list(self, request: web.Request) -> web.Response:
         """A page of jobs."""
@@ -100,17 +100,17 @@ class JobRoutes:
 
     async def diff(self, request: web.Request) -> web.Response:
         """What submitting would change."""
-        wanted = await body(request, DiffJobRequest)
-        text, warnings = await self._orchestrator.diff(_present(wanted.job))
+        order = await body(request, DiffJobRequest)
+        text, warnings = await self._orchestrator.diff(_present(order.job))
         return answer(request, DiffJobResponse(diff=text, warnings=warnings or None))
 
     async def rerun(self, request: web.Request) -> web.Response:
         """Run a version again."""
-        wanted = await body(request, RerunJobRequest)
+        order = await body(request, RerunJobRequest)
         return answer(
             request,
             await self._orchestrator.rerun(
-                request.match_info["id"], wanted.namespace, wanted.job_version, wanted.reason
+                request.match_info["id"], order.namespace, order.job_version, order.reason
             ),
         )
 

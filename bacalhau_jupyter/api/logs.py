@@ -30,14 +30,14 @@ class LogRoutes:
     async def logs(self, request: web.Request) -> web.StreamResponse:
         """Stream the output of one execution."""
         query = Query(request)
-        wanted = LogQuery(
+        log_query = LogQuery(
             namespace=query.text("namespace"),
             execution_id=query.text("execution_id"),
             version=query.uint("job_version"),
             tail=query.flag("tail"),
             follow=query.flag("follow"),
         )
-        return await push(request, self._frames(request.match_info["id"], wanted))
+        return await push(request, self._frames(request.match_info["id"], log_query))
 
     async def _frames(self, job: str, query: LogQuery) -> AsyncIterator[str]:
         try:

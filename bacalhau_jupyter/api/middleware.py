@@ -110,11 +110,11 @@ def _from_http(request: web.Request, error: web.HTTPException) -> web.StreamResp
 
 
 def _unauthorized(request: web.Request) -> Unauthorized:
-    given = "Authorization" in request.headers
+    has_credential = "Authorization" in request.headers
     return Unauthorized(
         "Request Unauthorized",
         hint="Call as the node's own user on this machine, or set BACALHAU_API_KEY to the node's API key.",
-        details={"reason": "invalid API key" if given else "Missing Authorization header"},
+        details={"reason": "invalid API key" if has_credential else "Missing Authorization header"},
     )
 
 

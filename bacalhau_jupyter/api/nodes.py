@@ -50,7 +50,7 @@ class NodeRoutes:
 
     async def change(self, request: web.Request) -> web.Response:
         """Approve, reject or delete a node."""
-        wanted = await body(request, PutNodeRequest)
-        node = request.match_info.get("id") or wanted.node_id
-        await self._orchestrator.change_node(node, wanted.action, wanted.message)
+        order = await body(request, PutNodeRequest)
+        node = request.match_info.get("id") or order.node_id
+        await self._orchestrator.change_node(node, order.action, order.message)
         return answer(request, PutNodeResponse())

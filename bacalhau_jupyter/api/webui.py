@@ -164,12 +164,12 @@ class WebUI:
     async def _log_in(self, request: web.Request) -> web.Response:
         address = request.remote or ""
         self._limit.check(address, "WebUI")
-        given = await body(request, LoginRequest, OPEN_BODY)
-        if not (self.sessions.is_key(given.key) if given.key else self.sessions.redeem(given.token)):
+        login = await body(request, LoginRequest, OPEN_BODY)
+        if not (self.sessions.is_key(login.key) if login.key else self.sessions.redeem(login.token)):
             self._limit.failed(address)
             what = (
                 "this is not the API key of this node"
-                if given.key
+                if login.key
                 else "this link was used already, or is too old"
             )
             raise Unauthorized(what)
@@ -241,9 +241,9 @@ def _below(root: Path, path: str) -> Path:
     ):
         # A name may be too long, or a link lead round in circles.
         with contextlib.suppress(OSError, ValueError, RuntimeError):
-            found = root.joinpath(*parts).resolve()
-            if found.is_relative_to(root.resolve()) and found.is_file():
-                return found
+            file = root.joinpath(*parts).resolve()
+            if file.is_relative_to(root.resolve()) and file.is_file():
+                return file
     raise NotFound("there is no such page")
 
 

@@ -261,8 +261,8 @@ class Access:
         scheme, _, credential = headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not self._key:
             return None
-        given = credential.strip().encode("utf-8", "surrogateescape")
-        return OWNER if hmac.compare_digest(given, self._key) else None
+        credential_bytes = credential.strip().encode("utf-8", "surrogateescape")
+        return OWNER if hmac.compare_digest(credential_bytes, self._key) else None
 
     def looks_like_a_browser(self, headers: Mapping[str, str]) -> bool:
         """Whether a page could have caused the request, or made a name resolve to us (DNS rebinding)."""

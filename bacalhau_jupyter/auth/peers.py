@@ -70,9 +70,9 @@ class ProcessTable:
         """
         if self._ours is None:
             return False
-        wanted = f"socket:[{inode}]"
+        socket_link = f"socket:[{inode}]"
         for pid in list(self._recent) if quick else self._candidates():
-            if self._holds(pid, wanted) and self._is_equal(pid):
+            if self._holds(pid, socket_link) and self._is_equal(pid):
                 self._recent[pid] = None
                 self._recent.move_to_end(pid, last=False)
                 while len(self._recent) > _RECENT_LIMIT:

@@ -87,8 +87,8 @@ def _wait_for_server(child: subprocess.Popen[bytes], runtime: Path, log: Path) -
     file = runtime / f"jpserver-{child.pid}.json"
     while time.monotonic() < deadline and child.poll() is None:
         with contextlib.suppress(OSError, ValueError):
-            found: dict[str, Any] = json.loads(read_text(file))
-            return found
+            server_info: dict[str, Any] = json.loads(read_text(file))
+            return server_info
         time.sleep(0.05)
     last = (read_text(log, errors="replace").strip().splitlines() or ["it said nothing"])[-1]
     raise ServiceUnavailable(f"the Jupyter server did not start: {last}")

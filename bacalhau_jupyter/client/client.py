@@ -266,8 +266,8 @@ class Client:
         NotFound
             The job does not exist.
         """
-        found = self.call(lambda api: api.get_job(job_id, namespace=namespace)).job
-        return Job(self, found.id)
+        stored_job = self.call(lambda api: api.get_job(job_id, namespace=namespace)).job
+        return Job(self, stored_job.id)
 
     def jobs(self, *, limit: int = 10, labels: Sequence[str] = (), reverse: bool = True) -> list[JobModel]:
         """Return jobs, newest first."""

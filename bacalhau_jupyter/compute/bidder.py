@@ -98,15 +98,17 @@ class Bidder:
 
     def _support(self, task: Task) -> list[str]:
         engines, sources, publishers = self._plugins.names()
-        found = [self._plugins.objection(self._plugins.engine(task.engine.type), task.engine.type, engines)]
-        found += [
+        objections = [
+            self._plugins.objection(self._plugins.engine(task.engine.type), task.engine.type, engines)
+        ]
+        objections += [
             self._plugins.objection(self._plugins.source(kind), kind, sources)
             for kind in dict.fromkeys(item.source.type for item in task.input_sources)
         ]
         if not task.publisher.is_empty:
             kind = task.publisher.type
-            found.append(self._plugins.objection(self._plugins.publisher(kind), kind, publishers))
-        return [reason for reason in found if reason]
+            objections.append(self._plugins.objection(self._plugins.publisher(kind), kind, publishers))
+        return [reason for reason in objections if reason]
 
     async def _remote(self, execution: Execution, task: Task) -> list[str]:
         """Objections to inputs that do not lie here."""
@@ -141,16 +143,16 @@ class Bidder:
 
     async def _reserve(self, execution: Execution, task: Task) -> BidMade | BidRefused:
         sizes = await asyncio.gather(*(self._size(execution, item) for item in task.input_sources))
-        wanted = with_defaults(resources_of(task.resources), sum(sizes))
+        requested = with_defaults(resources_of(task.resources), sum(sizes))
         limit = self._capacity.limit
-        if not wanted.fits(limit):
+        if not requested.fits(limit):
             return BidRefused(
-                f"rejected bid: insufficient resources - requested: {format_resources(wanted)}, "
+                f"rejected bid: insufficient resources - requested: {format_resources(requested)}, "
                 f"available: {format_resources(limit)}"
             )
-        held = self._capacity.reserve(execution.id, wanted)
+        held = self._capacity.reserve(execution.id, requested)
         if held is None:
-            lacking = shortfall(wanted, self._capacity.available)
+            lacking = shortfall(requested, self._capacity.available)
             return BidRefused(f"rejected bid: this node is busy: not enough {lacking} free", busy=True)
         return BidMade(held)
 

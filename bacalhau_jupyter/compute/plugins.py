@@ -130,19 +130,19 @@ class Plugins:
         """What runs each engine, and why an engine is off."""
         runtimes, problems = {}, dict(self._problems)
         for kind, engine in self._engines.items():
-            found = self.availability(engine)
-            if found.available:
-                runtimes[kind] = found.runtime
+            availability = self.availability(engine)
+            if availability.available:
+                runtimes[kind] = availability.runtime
             else:
-                problems[kind] = found.problem
+                problems[kind] = availability.problem
         return runtimes, problems
 
     def objection(self, plugin: Engine | Source | Publisher | None, kind: str, there: Iterable[str]) -> str:
         """Say why a type can't be used here; empty when it can."""
-        found = self.availability(plugin)
-        if found.available:
+        availability = self.availability(plugin)
+        if availability.available:
             return ""
-        problem = found.problem if plugin is not None else self._problems.get(kind.strip().lower(), "")
+        problem = availability.problem if plugin is not None else self._problems.get(kind.strip().lower(), "")
         if problem:
             return f"this node does not support {kind}: {problem}"
         names = ", ".join(there)
@@ -167,13 +167,13 @@ class Plugins:
             await asyncio.wait({asked})
         delays = backoff(*retry)
         while True:
-            found = self.availability(item)
-            if found != before:
-                _log.info("a plug-in changed: %s", found.runtime or found.problem or "it works")
+            availability = self.availability(item)
+            if availability != before:
+                _log.info("a plug-in changed: %s", availability.runtime or availability.problem or "it works")
                 changed()
-            if found.available or not found.may_change:
+            if availability.available or not availability.may_change:
                 return
-            before = found
+            before = availability
             await asyncio.sleep(next(delays))
             await self._ask(item, timeout)
 

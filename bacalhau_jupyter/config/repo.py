@@ -196,15 +196,15 @@ class Repo:
         return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
 
     def _metadata(self, name: str, fallback: str) -> str:
-        found = self.metadata()
-        if found.get(name):
-            return found[name]
+        metadata = self.metadata()
+        if metadata.get(name):
+            return metadata[name]
         fields = {
             "RepoVersion": str(_REPO_VERSION),
             "InstanceID": '""',
             "LastUpdateCheck": ZERO_TIME,
             "NodeName": '""',
-            **{key: value or '""' for key, value in found.items()},
+            **{key: value or '""' for key, value in metadata.items()},
             name: fallback,
         }
         self.create()

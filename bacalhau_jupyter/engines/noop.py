@@ -90,8 +90,8 @@ class NoopEngine:
 
 
 def _params(execution: Execution) -> NoopParams:
-    given = execution.job.task.engine.params if execution.job is not None and execution.job.tasks else {}
-    return convert(given, NoopParams, "noop engine's Params")
+    params = execution.job.task.engine.params if execution.job is not None and execution.job.tasks else {}
+    return convert(params, NoopParams, "noop engine's Params")
 
 
 async def _pretend(params: NoopParams, request: RunRequest, cancelled: asyncio.Event) -> Outcome:

@@ -92,8 +92,8 @@ def open_checked(path: str | os.PathLike[str], wanted: FileId, flags: int = O_PA
 
 def file_id(descriptor: int) -> FileId:
     """Return which object is open."""
-    found = os.fstat(descriptor)
-    return found.st_dev, found.st_ino
+    info = os.fstat(descriptor)
+    return info.st_dev, info.st_ino
 
 
 def is_directory(descriptor: int) -> bool:
@@ -174,9 +174,9 @@ def _resolve(directory: int, names: list[str], flags: int) -> int:
     path = os.fsencode("/".join(names))
     how = _OpenHow(flags | os.O_CLOEXEC, 0, _NO_LINKS | _BENEATH)
     for _ in range(_TRIES):
-        found = _openat2(directory, path, how)
-        if found >= 0:
-            return found
+        descriptor = _openat2(directory, path, how)
+        if descriptor >= 0:
+            return descriptor
         code = ctypes.get_errno()
         if code in (errno.ELOOP, errno.EXDEV):
             raise _changed(path)
@@ -208,15 +208,15 @@ def by_name(directory: int, names: list[str], flags: int) -> int:
 
 def _one(directory: int, name: str, flags: int) -> int:
     try:
-        found = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(directory, name):
             raise _changed(name) from error
         raise
-    if stat.S_ISLNK(os.fstat(found).st_mode):
-        os.close(found)
+    if stat.S_ISLNK(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise _changed(name)
-    return found
+    return descriptor
 
 
 def _is_link(directory: int, name: str) -> bool:

@@ -70,8 +70,8 @@ class _Remover:
         return self._remove_directory(name, self._above)
 
     def _empty(self, directory: int) -> None:
-        with os.scandir(directory) as found:
-            entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+        with os.scandir(directory) as iterator:
+            entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in iterator]
         for name, is_directory in entries:
             try:
                 if is_directory:

@@ -100,9 +100,9 @@ class NetlinkLookup:
         """
         # The IPv4 query also finds an IPv6 socket that talks IPv4 (``::ffff:127.0.0.1``).
         family = socket.AF_INET if local[0].version == 4 else socket.AF_INET6
-        found = self._ask(family, local, remote)
+        sockets = self._ask(family, local, remote)
         # Without an established match the kernel falls back to a listener on the same port: not the peer.
-        return [found[0]] if found is not None and found[1:] == (local, remote) else []
+        return [sockets[0]] if sockets is not None and sockets[1:] == (local, remote) else []
 
     def listener(self, local: Endpoint) -> PeerSocket | None:
         """Return the socket that listens where a connection to ``local`` would arrive; None when nothing does.
@@ -114,8 +114,8 @@ class NetlinkLookup:
         """
         family = socket.AF_INET if local[0].version == 4 else socket.AF_INET6
         # Port 0 is nobody's, so no established connection can match.
-        found = self._ask(family, local, (local[0], 0))
-        return found[0] if found is not None and found[0].state == LISTEN else None
+        sockets = self._ask(family, local, (local[0], 0))
+        return sockets[0] if sockets is not None and sockets[0].state == LISTEN else None
 
     def close(self) -> None:
         """Close the netlink socket."""
@@ -159,16 +159,16 @@ class ProcLookup:
         """
         if sys.platform != "linux":
             raise LookupUnavailable("only Linux says who owns a socket")
-        found = []
+        sockets = []
         readable = False
         for name in ("tcp", "tcp6"):
             with contextlib.suppress(OSError):
                 text = read_text(self._root / name)
                 readable = True
-                found += [peer for near, far, peer in _rows(text) if (near, far) == (local, remote)]
+                sockets += [peer for near, far, peer in _rows(text) if (near, far) == (local, remote)]
         if not readable:
             raise LookupUnavailable("the kernel's socket tables can't be read")
-        return found
+        return sockets
 
 
 def _packed(ip: IpAddress) -> bytes:
@@ -210,6 +210,6 @@ def _end(text: str) -> Endpoint:
     raw = bytes.fromhex(words)
     if sys.byteorder == "little":
         raw = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
-    found = endpoint((ipaddress.ip_address(raw), int(port, 16)))
-    assert found is not None
-    return found
+    end = endpoint((ipaddress.ip_address(raw), int(port, 16)))
+    assert end is not None
+    return end

@@ -90,10 +90,10 @@ def decode(data: bytes) -> tuple[dict[str, str], Message]:
 
 def _json_body(body: bytes) -> tuple[dict[str, str], bytes]:
     try:
-        found = msgspec.json.decode(body, type=_Body)
+        decoded = msgspec.json.decode(body, type=_Body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _refuse(f"bad message: {error}") from error
-    return found.metadata, bytes(found.payload)
+    return decoded.metadata, bytes(decoded.payload)
 
 
 def _protobuf_body(body: bytes) -> tuple[dict[str, str], bytes]:

@@ -49,20 +49,20 @@ def is_own_publication(
     """
     if not (publisher.is_type("s3") and reference.is_type("s3")):
         return False
-    wanted, given = folded(publisher.params), folded(reference.params)
-    if len(given) != len(reference.params):
+    expected, reported = folded(publisher.params), folded(reference.params)
+    if len(reported) != len(reference.params):
         # A name twice, in two spellings: another reader might take the other one.
         return False
-    archive = (_text(wanted, "encoding").strip().lower() or "gzip") == "gzip"
+    archive = (_text(expected, "encoding").strip().lower() or "gzip") == "gzip"
     # A job that names no region leaves it to the node.
-    names = ("bucket", "endpoint", "region") if _place(wanted, "region") else ("bucket", "endpoint")
-    if any(_place(wanted, name) != _place(given, name) for name in names):
+    names = ("bucket", "endpoint", "region") if _place(expected, "region") else ("bucket", "endpoint")
+    if any(_place(expected, name) != _place(reported, name) for name in names):
         return False
     values = {name: re.escape(value) for name, value in _values(job_id, execution_id, node_id).items()}
     values |= {"{date}": r"\d{8}", "{time}": r"\d{6}"}
-    pieces = _PLACEHOLDER.split(_ended(_text(wanted, "key"), archive))
+    pieces = _PLACEHOLDER.split(_ended(_text(expected, "key"), archive))
     pattern = "".join(values.get(piece) or re.escape(piece) for piece in pieces)
-    return re.fullmatch(pattern, _text(given, "key"), re.ASCII) is not None
+    return re.fullmatch(pattern, _text(reported, "key"), re.ASCII) is not None
 
 
 def _values(job_id: str, execution_id: str, node_id: str) -> dict[str, str]:

@@ -129,15 +129,15 @@ def _holds(constraint: Constraint, label: str | None) -> bool:
 
 
 def _tokens(text: str) -> list[_Token]:
-    found = []
+    tokens = []
     end = len(text.rstrip())
     at = 0
     while at < end:
         match = _TOKEN.match(text, at)
         assert match is not None  # every character but white space is part of some token
-        found.append(_Token(match[1], match.start(1) + 1))
+        tokens.append(_Token(match[1], match.start(1) + 1))
         at = match.end()
-    return found
+    return tokens
 
 
 def _requirement(text: str, tokens: list[_Token]) -> Constraint:
@@ -189,9 +189,9 @@ def _word(text: str, tokens: list[_Token], wanted: str) -> str:
 
 
 def _error(text: str, token: _Token | None, wanted: str) -> BadRequest:
-    found = f'"{token.text}" at position {token.at}' if token else f"the end at position {len(text) + 1}"
+    place = f'"{token.text}" at position {token.at}' if token else f"the end at position {len(text) + 1}"
     return BadRequest(
-        f'label selector "{text}" is wrong: found {found}, expected {wanted}',
+        f'label selector "{text}" is wrong: found {place}, expected {wanted}',
         hint="Examples: zone=eu · zone in (eu,us) · !spot · cores>4",
         component="Selector",
     )

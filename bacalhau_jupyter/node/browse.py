@@ -112,8 +112,8 @@ class LocalPaths:
 
     def _roots(self, allowed: Sequence[AllowedPath]) -> list[DataEntry]:
         fixed = dict.fromkeys(os.path.realpath(split_glob(entry.glob)[0]) for entry in allowed)
-        found = (self._describe(Path(path), path, allowed) for path in fixed)
-        return [entry for entry in found if entry is not None]
+        roots = (self._describe(Path(path), path, allowed) for path in fixed)
+        return [entry for entry in roots if entry is not None]
 
     def _entries(self, path: Path, allowed: Sequence[AllowedPath]) -> list[DataEntry]:
         real = Path(os.path.realpath(path))
@@ -123,7 +123,7 @@ class LocalPaths:
                 hint=f"the node's owner can add it to {KEY}",
             )
         try:
-            found = [self._describe(real / name, name, allowed) for name in _names(real)]
+            entries = [self._describe(real / name, name, allowed) for name in _names(real)]
         except beneath.Changed:
             raise Forbidden(f"{shown(str(path))} changed while it was looked at") from None
         except FileNotFoundError:
@@ -132,7 +132,7 @@ class LocalPaths:
             raise BadRequest(f"{shown(str(path))} is a file") from None
         except OSError as error:
             raise IOFailure(f"{shown(str(path))} can't be listed: {error.strerror}") from error
-        return [entry for entry in found if entry is not None]
+        return [entry for entry in entries if entry is not None]
 
     def _describe(self, path: Path, name: str, allowed: Sequence[AllowedPath]) -> DataEntry | None:
         """Describe an entry; None where it is not shared, not readable, or no file or directory."""

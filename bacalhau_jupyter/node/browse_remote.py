@@ -67,10 +67,10 @@ class S3Buckets:
         )
 
     def _objects(self, uri: str, bucket: str, prefix: str, limit: int, token: str) -> ListDataResponse:
-        wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": limit}
+        arguments: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": limit}
         if token:
-            wanted["ContinuationToken"] = token
-        answer = self._call(S3Location(bucket, prefix), f"list {uri[:200]}", "list_objects_v2", wanted)
+            arguments["ContinuationToken"] = token
+        answer = self._call(S3Location(bucket, prefix), f"list {uri[:200]}", "list_objects_v2", arguments)
         entries = [
             _entry(bucket, str(item["Prefix"]), prefix, "directory", 0)
             for item in answer.get("CommonPrefixes") or []
@@ -115,10 +115,10 @@ class IpfsPins:
         """Return the pinned CIDs, or one page of what a directory holds, sorted by name."""
         if not self._endpoint:
             raise BadRequest("this node reads nothing from IPFS")
-        wanted = uri.removeprefix(self.scheme).strip("/")
+        name = uri.removeprefix(self.scheme).strip("/")
         async with IpfsNode(self._endpoint, COMPONENT, read_timeout=_IPFS_TIMEOUT_S) as node:
-            if wanted:
-                entries = await self._directory(node, parse_path(wanted, COMPONENT))
+            if name:
+                entries = await self._directory(node, parse_path(name, COMPONENT))
             else:
                 # Whether a pin is a file is found out when it is opened: asking for each would take minutes.
                 entries = [
@@ -131,14 +131,14 @@ class IpfsPins:
         return ListDataResponse(uri=uri, entries=page, next_token=str(after) if after < len(entries) else "")
 
     async def _directory(self, node: IpfsNode, path: IpfsPath) -> list[DataEntry]:
-        found = await node.stat(path)
-        if found.kind != "directory":
+        stat = await node.stat(path)
+        if stat.kind != "directory":
             raise BadRequest(f"{self.scheme}{path} is a file")
         entries = []
-        async for directory, link in node.links([found.cid]):
+        async for directory, link in node.links([stat.cid]):
             # A name that is not valid in a path could not be requested.
             if (
-                directory == found.cid
+                directory == stat.cid
                 and link.kind in ("file", "directory")
                 and link.name not in ("", ".", "..")
                 and "/" not in link.name

@@ -203,11 +203,11 @@ class Node:
 
     async def _start_compute(self, stack: AsyncExitStack, carrier: MemoryTransport) -> None:
         database = await self._database(stack, self.repo.compute_db, COMPUTE_MIGRATIONS)
-        told = settings.compute_settings(self.config, self.repo, self.node_id)
+        compute_settings = settings.compute_settings(self.config, self.repo, self.node_id)
         end = carrier.compute_end(self.node_id)
         options = PluginOptions(
             node_id=self.node_id,
-            data_dir=told.data_dir,
+            data_dir=compute_settings.data_dir,
             settings=self.config.get,
             hidden=settings.hidden_paths(self.config, self.repo),
             clock=self._clock,
@@ -216,16 +216,16 @@ class Node:
             stored=self._results.stored,
             unfinished=self.orchestrator.unfinished_executions,
         )
-        found = load_engines(options, self._disabled_engines())
-        engines = self._plugins("engine", found)
+        loaded = load_engines(options, self._disabled_engines())
+        engines = self._plugins("engine", loaded)
         self._environments = environments.keeper(engines.values())
         sources = self._plugins("source", load_sources(options, self.config["InputSources.Disabled"]))
         publishers = self._plugins("publisher", load_publishers(options, self.config["Publishers.Disabled"]))
         self.compute = ComputeNode(
-            told,
+            compute_settings,
             end,
             database,
-            Plugins(engines, sources, publishers, found.problems),
+            Plugins(engines, sources, publishers, loaded.problems),
             self._clock,
             on_progress=self._progress,
             problems=self.problems,

@@ -94,7 +94,7 @@ class NodeResultFiles:
 
     async def list(self, reference: SpecConfig) -> Sequence[ResultFile]:
         """Return every entry of a result."""
-        async with self._opened(reference) as found:
+        async with self._opened(reference) as opened:
             return [
                 ResultFile(
                     path=to_wire(entry.path),
@@ -102,18 +102,18 @@ class NodeResultFiles:
                     kind=entry.kind.value,
                     target=to_wire(entry.target),
                 )
-                for entry in await found.reader.entries()
+                for entry in await opened.reader.entries()
             ]
 
     async def size(self, reference: SpecConfig, path: str) -> int:
         """Return the bytes of one file; raises NotFound if it does not exist."""
-        async with self._opened(reference) as found:
-            return (await found.sizes())[await found.named(path)]
+        async with self._opened(reference) as opened:
+            return (await opened.sizes())[await opened.named(path)]
 
     async def read(self, reference: SpecConfig, path: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """Yield a part of one file."""
-        async with self._opened(reference) as found:
-            async for chunk in found.reader.read(await found.named(path), start, stop):
+        async with self._opened(reference) as opened:
+            async for chunk in opened.reader.read(await opened.named(path), start, stop):
                 yield chunk
 
     async def close(self) -> None:
@@ -125,28 +125,28 @@ class NodeResultFiles:
     @asynccontextmanager
     async def _opened(self, reference: SpecConfig) -> AsyncIterator[_Open]:
         key = json.dumps([reference.type, reference.params], sort_keys=True, default=str)
-        found = self._open.get(key)
-        if found is None:
-            found = self._open[key] = _Open(self._reader(reference))
+        opened = self._open.get(key)
+        if opened is None:
+            opened = self._open[key] = _Open(self._reader(reference))
         self._open.move_to_end(key)
-        found.users += 1
+        opened.users += 1
         await self._make_room()
         if reference.is_type(LOCAL):
             # Retention leaves alone what somebody looks into, also while it stays open here.
             path = result_path(self._data_dir, _execution_id(reference))
             await asyncio.to_thread(mark_read, path, self._clock.now_ns())
         try:
-            yield found
+            yield opened
         except BaseException:
             # What failed once is opened anew: its archive may be another one by now.
-            if self._open.get(key) is found:
+            if self._open.get(key) is opened:
                 del self._open[key]
-            found.dropped = True
+            opened.dropped = True
             raise
         finally:
-            found.users -= 1
-            if found.dropped and not found.users:
-                await found.reader.close()
+            opened.users -= 1
+            if opened.dropped and not opened.users:
+                await opened.reader.close()
 
     async def _make_room(self) -> None:
         idle = [key for key, each in self._open.items() if not each.users]

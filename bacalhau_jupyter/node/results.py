@@ -97,8 +97,8 @@ class LocalResults:
         except ValueError:
             return None
         query = dict(parse_qsl(parts.query))
-        _, found, name = path.partition(f"{RESULTS_PATH}/")
-        if not found or not is_signed(f"{RESULTS_PATH}/{name}", query, self._key):
+        _, separator, name = path.partition(f"{RESULTS_PATH}/")
+        if not separator or not is_signed(f"{RESULTS_PATH}/{name}", query, self._key):
             return None
         return self.resolve(name, query["expires"], query["signature"])
 
@@ -119,11 +119,11 @@ class LocalResults:
 
 def removed(data_dir: Path, execution_id: str) -> NotFound | None:
     """Return the error for a local result that retention removed; None when it did not. Blocks."""
-    found = removal(data_dir, execution_id)
-    if found is None:
+    record = removal(data_dir, execution_id)
+    if record is None:
         return None
     return NotFound(
-        f"the results of execution {execution_id} were removed at {found.removed[:19]}Z: {found.reason}",
+        f"the results of execution {execution_id} were removed at {record.removed[:19]}Z: {record.reason}",
         hint="Run the job again, or publish results that must stay to s3 or ipfs.",
         code="ResultsRemoved",
         status=HTTPStatus.GONE,

@@ -141,12 +141,12 @@ def database_path(config: Config, default: Path) -> Path | None:
 def hidden_paths(config: Config, repo: Repo) -> tuple[Path, ...]:
     """Return what no job may ever see: the node's own files, keys, and the tokens of running Jupyter servers."""
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
-    found = [repo.path, home / ".ssh", home / ".aws", home / ".local/share/jupyter/runtime"]
+    paths = [repo.path, home / ".ssh", home / ".aws", home / ".local/share/jupyter/runtime"]
     if state := config["Node.StateDir"]:
-        found.append(Path(state).expanduser().absolute())
+        paths.append(Path(state).expanduser().absolute())
     if runtime := os.environ.get("JUPYTER_RUNTIME_DIR"):
-        found.append(Path(runtime).absolute())
-    return tuple(found)
+        paths.append(Path(runtime).absolute())
+    return tuple(paths)
 
 
 def s3_presigner(config: Config, clock: Clock) -> S3Presigner | None:

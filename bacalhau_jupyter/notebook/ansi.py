@@ -39,22 +39,22 @@ def _span(text: str, style: dict[str, str]) -> str:
 
 def _styled(style: dict[str, str], codes: str) -> dict[str, str]:
     """Apply the codes of one colour sequence; colours of the large palettes are left out."""
-    found = dict(style)
+    new_style = dict(style)
     for code in (int(part) if part.isdigit() else 0 for part in re.split("[;:]", codes)):
         if code in (38, 48):
             break
         if code == 0:
-            found = {}
+            new_style = {}
         elif code == 1:
-            found["font-weight"] = "bold"
+            new_style["font-weight"] = "bold"
         elif code == 22:
-            found.pop("font-weight", None)
+            new_style.pop("font-weight", None)
         elif code == 39:
-            found.pop("color", None)
+            new_style.pop("color", None)
         elif code == 49:
-            found.pop("background", None)
+            new_style.pop("background", None)
         elif 30 <= code <= 37 or 90 <= code <= 97:
-            found["color"] = _COLOURS[code % 10]
+            new_style["color"] = _COLOURS[code % 10]
         elif 40 <= code <= 47 or 100 <= code <= 107:
-            found["background"] = _COLOURS[code % 10]
-    return found
+            new_style["background"] = _COLOURS[code % 10]
+    return new_style

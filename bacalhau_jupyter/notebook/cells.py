@@ -109,11 +109,11 @@ def choose_engine(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> str:
     """Say which engine runs a body: the kernel's own environment when it can, else a container."""
     info = node.compute_node_info
     offered = {name.lower() for name in info.execution_engines or []}
-    wanted = cell.engine or (
+    engine = cell.engine or (
         "docker" if cell.language == "docker" or cell.image or cell.options.asks_gpu else ""
     )
-    if wanted:
-        return wanted
+    if engine:
+        return engine
     if shares_machine and "process" in offered:
         return "process"
     if "docker" in offered or not shares_machine:

@@ -25,5 +25,9 @@ def cell_id(shell: Any) -> str:
     """Return the id of the running cell, which JupyterLab and Notebook send along; empty elsewhere."""
     kernel = getattr(shell, "kernel", None)
     parent = kernel.get_parent("shell") if kernel is not None else {}
-    found = (parent.get("metadata") or {}).get("cellId", "") if isinstance(parent, dict) else ""
-    return found if isinstance(found, str) and len(found) <= _LONGEST and found.isprintable() else ""
+    identifier = (parent.get("metadata") or {}).get("cellId", "") if isinstance(parent, dict) else ""
+    return (
+        identifier
+        if isinstance(identifier, str) and len(identifier) <= _LONGEST and identifier.isprintable()
+        else ""
+    )

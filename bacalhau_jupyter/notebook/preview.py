@@ -143,11 +143,11 @@ def _row(name: str, size: str, depth: int) -> str:
 
 def _table(files: Files) -> str:
     """Show the head of the first table; empty where there is none (not every text is one)."""
-    found = sorted((name for name in files.sizes if looks_like_table(name, b"")), key=table_rank)
-    if not found and len(files.sizes) <= _LOOKED_INTO:
+    tables = sorted((name for name in files.sizes if looks_like_table(name, b"")), key=table_rank)
+    if not tables and len(files.sizes) <= _LOOKED_INTO:
         # Names that say nothing: `part-00000` may well be a table.
-        found = [name for name in files.endings(("",)) if files.can_fetch(name)]
-    for name in found[:_LOOKED_INTO]:
+        tables = [name for name in files.endings(("",)) if files.can_fetch(name)]
+    for name in tables[:_LOOKED_INTO]:
         if not files.can_fetch(name):
             return f"<p>{_call('df', name)} reads the table, {format_bytes(files.sizes[name])}</p>"
         path = files.path(name)

@@ -158,9 +158,9 @@ class NotebookSession:
     def _interrupted(self, job: Job, status: Status, line: StateLine, on_interrupt: str) -> NoReturn:
         if on_interrupt == "stop":
             line.finish(f"{status.line()} · stopping")
-        told = self._end(job, on_interrupt, status)
-        line.finish(f"{status.line()} · {told}" if status.phase != "stopped" else status.line())
-        raise CellInterrupted(told) from None
+        message = self._end(job, on_interrupt, status)
+        line.finish(f"{status.line()} · {message}" if status.phase != "stopped" else status.line())
+        raise CellInterrupted(message) from None
 
     @staticmethod
     def _end(job: Job, on_interrupt: str, status: Status | None = None) -> str:

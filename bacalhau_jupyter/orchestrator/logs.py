@@ -100,18 +100,18 @@ class LogReader:
         request = ExecutionLogsRequest(
             execution_id=execution.id, node_id=execution.node_id, tail=query.tail, follow=query.follow
         )
-        told = False
+        has_ended = False
         stream = cast(AsyncGenerator[LogFrame, None], self._transport.logs(request))
         try:
             async for frame in stream:
-                if frame.error and not told and execution.is_terminal:
+                if frame.error and not has_ended and execution.is_terminal:
                     break
-                told = True
+                has_ended = True
                 yield frame
             else:
                 return
         except BacalhauError:
-            if told or not execution.is_terminal:
+            if has_ended or not execution.is_terminal:
                 raise
         finally:
             closer = getattr(stream, "aclose", None)

@@ -48,25 +48,29 @@ class Member:
 
         Heartbeats are not stored: a restart asks every node for a handshake anyway.
         """
-        info, told = self.state.info, self.state.connection_state
+        info, new_state = self.state.info, self.state.connection_state
         before, now = info.compute_node_info.available_capacity, request.available_capacity
         compute = replace(
             info.compute_node_info, available_capacity=now, queue_capacity=request.queue_used_capacity
         )
-        told = replace(
-            told,
+        new_state = replace(
+            new_state,
             last_heartbeat=rfc3339(now_ns),
-            last_orchestrator_seq_num=max(told.last_orchestrator_seq_num, request.last_orchestrator_seq_num),
+            last_orchestrator_seq_num=max(
+                new_state.last_orchestrator_seq_num, request.last_orchestrator_seq_num
+            ),
         )
-        self.state = replace(self.state, info=replace(info, compute_node_info=compute), connection_state=told)
+        self.state = replace(
+            self.state, info=replace(info, compute_node_info=compute), connection_state=new_state
+        )
         # Free disk moves all the time by itself, so it does not count as news.
         return now.cpu > before.cpu or now.memory > before.memory or now.gpu > before.gpu
 
     def processed(self, seq: int) -> None:
         """Remember the last of its messages that has been stored."""
-        told = self.state.connection_state
-        if seq > told.last_compute_seq_num:
-            self.state = replace(self.state, connection_state=replace(told, last_compute_seq_num=seq))
+        connection = self.state.connection_state
+        if seq > connection.last_compute_seq_num:
+            self.state = replace(self.state, connection_state=replace(connection, last_compute_seq_num=seq))
 
 
 def joined(
@@ -74,7 +78,7 @@ def joined(
 ) -> NodeState:
     """Return a node after its handshake; messages to it begin after ``start``."""
     now = rfc3339(now_ns)
-    told = replace(
+    new_state = replace(
         before,
         status=NodeConnection.CONNECTED,
         last_heartbeat=now,
@@ -84,19 +88,19 @@ def joined(
         last_orchestrator_seq_num=start,
     )
     return NodeState(
-        info=info, membership=membership, connection=NodeConnection.CONNECTED, connection_state=told
+        info=info, membership=membership, connection=NodeConnection.CONNECTED, connection_state=new_state
     )
 
 
 def disconnected(state: NodeState, now_ns: int, error: str) -> NodeState:
     """Return a node that is not heard any more, and why."""
-    told = replace(
+    new_state = replace(
         state.connection_state,
         status=NodeConnection.DISCONNECTED,
         disconnected_since=rfc3339(now_ns),
         last_error=error,
     )
-    return replace(state, connection=NodeConnection.DISCONNECTED, connection_state=told)
+    return replace(state, connection=NodeConnection.DISCONNECTED, connection_state=new_state)
 
 
 def same_node(carrier: str, told: str) -> str:

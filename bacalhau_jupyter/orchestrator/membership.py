@@ -192,16 +192,18 @@ class Nodes:
         """
         if reference in self._members:
             return self._members[reference].state
-        found = [node_id for node_id in sorted(self._members) if reference and node_id.startswith(reference)]
-        if not found:
+        matches = [
+            node_id for node_id in sorted(self._members) if reference and node_id.startswith(reference)
+        ]
+        if not matches:
             raise NotFound(f"node not found: {reference}")
-        if len(found) > 1:
+        if len(matches) > 1:
             raise Conflict(
-                f"multiple nodes found for prefix: {reference}, matching IDs: [{' '.join(found)}]",
+                f"multiple nodes found for prefix: {reference}, matching IDs: [{' '.join(matches)}]",
                 hint="Use a more specific node ID prefix",
                 code="MultipleNodesFound",
             )
-        return self._members[found[0]].state
+        return self._members[matches[0]].state
 
     # ---- requests of nodes
 
@@ -319,21 +321,21 @@ class Nodes:
         if action == "delete":
             await self._delete(node_id)
             return
-        wanted = {"approve": Membership.APPROVED, "reject": Membership.REJECTED}.get(action)
-        if wanted is None:
+        membership = {"approve": Membership.APPROVED, "reject": Membership.REJECTED}.get(action)
+        if membership is None:
             raise BadRequest(f"unknown node action: {action!r}", hint="Use approve, reject or delete.")
         member = self._members[node_id]
-        if member.state.membership is wanted:
-            words = "approved" if wanted is Membership.APPROVED else "rejected"
+        if member.state.membership is membership:
+            words = "approved" if membership is Membership.APPROVED else "rejected"
             raise Conflict(f"node {node_id} already {words}", code="ConflictNodeState")
-        member.state = replace(member.state, membership=wanted)
-        if wanted is Membership.REJECTED and message:
-            told = replace(member.state.connection_state, last_error=message)
-            member.state = replace(member.state, connection_state=told)
+        member.state = replace(member.state, membership=membership)
+        if membership is Membership.REJECTED and message:
+            new_connection = replace(member.state.connection_state, last_error=message)
+            member.state = replace(member.state, connection_state=new_connection)
         self._moved()
         await self._put(member)
-        self._listener.changed(node_id, wanted.value.lower())
-        if wanted is Membership.APPROVED:
+        self._listener.changed(node_id, membership.value.lower())
+        if membership is Membership.APPROVED:
             self._listener.joined()
         else:
             self._listener.gone(node_id)

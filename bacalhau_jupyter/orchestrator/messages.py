@@ -17,16 +17,16 @@ def message_of(before: Execution | None, after: Execution, events: Sequence[Even
     What a node reported itself needs no answer, so reports don't come here. ``after.job`` must be set for a new
     execution.
     """
-    told = list(events)
-    wanted = after.desired_state.state_type
+    all_events = list(events)
+    desired = after.desired_state.state_type
     if before is None:
-        return None if wanted is DesiredStateType.STOPPED else AskForBid(events=told, execution=after)
+        return None if desired is DesiredStateType.STOPPED else AskForBid(events=all_events, execution=after)
     had = before.desired_state.state_type
-    if had is DesiredStateType.PENDING and wanted is DesiredStateType.RUNNING:
-        return BidAccepted(events=told, execution_id=after.id, accepted=True)
-    if wanted is not DesiredStateType.STOPPED or had is DesiredStateType.STOPPED or before.is_terminal:
+    if had is DesiredStateType.PENDING and desired is DesiredStateType.RUNNING:
+        return BidAccepted(events=all_events, execution_id=after.id, accepted=True)
+    if desired is not DesiredStateType.STOPPED or had is DesiredStateType.STOPPED or before.is_terminal:
         return None
     # An open bid is rejected rather than cancelled: the node has not started anything yet.
     if had is DesiredStateType.PENDING and before.compute_state.state_type in _OPEN_BID:
-        return BidRejected(events=told, execution_id=after.id)
-    return CancelExecution(events=told, execution_id=after.id)
+        return BidRejected(events=all_events, execution_id=after.id)
+    return CancelExecution(events=all_events, execution_id=after.id)

@@ -81,20 +81,20 @@ def list_jobs(query: JobQuery) -> Callable[[sqlite3.Connection], ListJobsRespons
     namespace = None if query.namespace in ("", "*") else query.namespace
 
     def read(connection: sqlite3.Connection) -> ListJobsResponse:
-        found: list[tuple[str, int]] = []
+        ids: list[tuple[str, int]] = []
         next_token = ""
         for job_id, labels, value in jobs.page(connection, column, reverse, after, namespace):
             if constraints and not matches(
                 constraints, decode_exact(labels, dict[str, str]) if labels else {}
             ):
                 continue
-            if limit and len(found) == limit:
-                last_id, last_value = found[-1]
+            if limit and len(ids) == limit:
+                last_id, last_value = ids[-1]
                 next_token = write_token(JobToken(column, reverse, limit, last_value, last_id))
                 break
-            found.append((job_id, value))
+            ids.append((job_id, value))
         return ListJobsResponse(
-            next_token=next_token, items=jobs.many(connection, [job_id for job_id, _ in found])
+            next_token=next_token, items=jobs.many(connection, [job_id for job_id, _ in ids])
         )
 
     return read
@@ -153,14 +153,14 @@ def list_executions(
 
     def read(connection: sqlite3.Connection) -> ListExecutionsResponse:
         job = get_job(connection, reference, query.namespace, query.version)
-        found = executions.of_job(connection, job.id, 0 if query.all_versions else job.version)
+        matches = executions.of_job(connection, job.id, 0 if query.all_versions else job.version)
         column = _JOB_COLUMNS.get(query.order_by, "create_time")
-        found.sort(key=lambda execution: getattr(execution, column), reverse=query.reverse)
+        matches.sort(key=lambda execution: getattr(execution, column), reverse=query.reverse)
         if query.limit:
-            found = found[: query.limit]
-        specs = jobs.specs(connection, job.id, {execution.job_version for execution in found})
+            matches = matches[: query.limit]
+        specs = jobs.specs(connection, job.id, {execution.job_version for execution in matches})
         return ListExecutionsResponse(
-            items=[replace(execution, job=specs.get(execution.job_version)) for execution in found]
+            items=[replace(execution, job=specs.get(execution.job_version)) for execution in matches]
         )
 
     return read
@@ -205,15 +205,15 @@ def list_nodes(states: Sequence[NodeState], query: NodeQuery) -> list[NodeState]
     key = _NODE_ORDERS.get(query.order_by.lower())
     if key is None:
         raise _bad_order(query.order_by, ", ".join(sorted(filter(None, _NODE_ORDERS))))
-    found = [
+    selected = [
         state
         for state in states
         if matches(constraints, state.info.labels)
         and approval in ("", state.membership.value)
         and status in ("", state.connection.value)
     ]
-    found.sort(key=key, reverse=query.reverse)
-    return found[: query.limit] if query.limit else found
+    selected.sort(key=key, reverse=query.reverse)
+    return selected[: query.limit] if query.limit else selected
 
 
 def _free(state: NodeState) -> Resources:

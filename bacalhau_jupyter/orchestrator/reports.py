@@ -36,8 +36,10 @@ def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator
     published = None if isinstance(message, BidResult) else message.publish_result
     if problem := _foreign(before, published, lambda: _publisher(transaction, before)):
         _log.warning("node %s, execution %s: %s", node_id, before.id, problem)
-        told = Event(message=problem, topic=Topic.PUBLISHING, details={"IsError": "true"})
-        message = ComputeError(execution_id=message.execution_id, job_id=message.job_id, events=[told])
+        problem_event = Event(message=problem, topic=Topic.PUBLISHING, details={"IsError": "true"})
+        message = ComputeError(
+            execution_id=message.execution_id, job_id=message.job_id, events=[problem_event]
+        )
     if isinstance(message, BidResult):
         after, event = _bid(before, message, transaction.now_ns)
     elif isinstance(message, RunResult):
@@ -144,5 +146,5 @@ def _error(before: Execution, message: ComputeError, now: int) -> tuple[Executio
 
 
 def _seen(state: ExecutionStateType, message: BidResult | ComputeError) -> ComputeState:
-    told = (message.events or [Event()])[0]
-    return ComputeState(state_type=state, message=told.message, details=told.details)
+    first_event = (message.events or [Event()])[0]
+    return ComputeState(state_type=state, message=first_event.message, details=first_event.details)

@@ -250,25 +250,25 @@ def _yaml(job: Job) -> str:
 
 
 def _with_defaults(job: Job, defaults: Mapping[str, Mapping[str, Any]]) -> Job:
-    found = _member(defaults, job.type)
-    if not found:
+    type_defaults = _member(defaults, job.type)
+    if not type_defaults:
         return job
-    task = _member(found, "Task") or {}
+    task = _member(type_defaults, "Task") or {}
     return replace(
         job,
-        priority=job.priority or int(_member(found, "Priority") or 0),
+        priority=job.priority or int(_member(type_defaults, "Priority") or 0),
         tasks=[_task_defaults(each, task, job.type) for each in job.tasks],
     )
 
 
 def _task_defaults(task: Task, defaults: Mapping[str, Any], job_type: str) -> Task:
     resources = _member(defaults, "Resources") or {}
-    given = task.resources
+    task_resources = task.resources
     filled = ResourcesConfig(
-        cpu=given.cpu or clean(str(_member(resources, "CPU") or "")),
-        memory=given.memory or clean(str(_member(resources, "Memory") or "")),
-        disk=given.disk or clean(str(_member(resources, "Disk") or "")),
-        gpu=given.gpu or clean(str(_member(resources, "GPU") or "")),
+        cpu=task_resources.cpu or clean(str(_member(resources, "CPU") or "")),
+        memory=task_resources.memory or clean(str(_member(resources, "Memory") or "")),
+        disk=task_resources.disk or clean(str(_member(resources, "Disk") or "")),
+        gpu=task_resources.gpu or clean(str(_member(resources, "GPU") or "")),
     )
     if job_type not in (JobType.BATCH, JobType.OPS):
         return replace(task, resources=filled)

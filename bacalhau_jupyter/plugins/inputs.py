@@ -57,11 +57,11 @@ def check_inputs(inputs: Sequence[InputMount], component: str, *, sockets: bool 
     EngineError, IOFailure
         As for `open_input`; an input is a socket and may not be.
     """
-    found = []
+    checked = []
     for mount in inputs:
         opened = open_input(mount, component)
         try:
-            found.append(replace(mount, checked=beneath.file_id(opened)))
+            checked.append(replace(mount, checked=beneath.file_id(opened)))
             is_socket = stat.S_ISSOCK(os.fstat(opened).st_mode)
         finally:
             os.close(opened)
@@ -71,7 +71,7 @@ def check_inputs(inputs: Sequence[InputMount], component: str, *, sockets: bool 
                 component=component,
                 fails_execution=True,
             )
-    return found
+    return checked
 
 
 def changed(mount: InputMount, component: str) -> EngineError:

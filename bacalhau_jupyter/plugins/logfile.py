@@ -54,17 +54,17 @@ def survey(path: Path) -> Survey:
     OSError
         The file can't be read.
     """
-    found = Survey()
-    while frames := list(read_frames(path, found.size)):
+    result = Survey()
+    while frames := list(read_frames(path, result.size)):
         for frame in frames:
             if frame.stream == END:
-                found.ended = True
-            elif frame.stream in found.written:
-                found.written[frame.stream] += len(frame.data)
+                result.ended = True
+            elif frame.stream in result.written:
+                result.written[frame.stream] += len(frame.data)
             else:
-                return found
-            found.size = frame.next_offset
-    return found
+                return result
+            result.size = frame.next_offset
+    return result
 
 
 class LogWriter:

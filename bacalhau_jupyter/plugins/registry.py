@@ -120,13 +120,13 @@ def _factories(
 ) -> list[tuple[str, Callable[[], Callable[[PluginOptions], Any]], str]]:
     """Return ``(name, loader, owner)``: our own first, whatever the installed metadata says."""
     own = BUILT_IN[group]
-    found = [(name, _loader(target), OWN_DISTRIBUTION) for name, target in own.items()]
+    factories = [(name, _loader(target), OWN_DISTRIBUTION) for name, target in own.items()]
     for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
         owner = entry.dist.name if entry.dist is not None else entry.module
         stale = owner == OWN_DISTRIBUTION and entry.name in own
         if not stale and entry.value not in own.values():
-            found.append((entry.name, entry.load, owner))
-    return found
+            factories.append((entry.name, entry.load, owner))
+    return factories
 
 
 def _loader(target: str) -> Callable[[], Callable[[PluginOptions], Any]]:

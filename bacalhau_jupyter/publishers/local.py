@@ -239,14 +239,14 @@ def _size(path: Path) -> int | None:
 
 
 def _kept(directory: Path) -> list[Kept]:
-    found = []
+    kept = []
     with os.scandir(directory) as entries:
         for entry in entries:
             if entry.name.endswith(ARCHIVE_SUFFIX) and not entry.name.startswith("."):
                 about = entry.stat(follow_symlinks=False)
                 name = entry.name.removesuffix(ARCHIVE_SUFFIX)
-                found.append(Kept(name, about.st_size, about.st_mtime_ns, about.st_atime_ns))
-    return found
+                kept.append(Kept(name, about.st_size, about.st_mtime_ns, about.st_atime_ns))
+    return kept
 
 
 def _open_directory(directory: Path) -> None:

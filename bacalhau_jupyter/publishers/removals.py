@@ -41,15 +41,15 @@ def note(directory: Path, removals: list[Removal]) -> None:
 
 def find(directory: Path, execution_id: str) -> Removal | None:
     """Return how the result of an execution was removed; None when that is not known."""
-    wanted = json.dumps(execution_id).encode()
-    found = None
+    quoted_id = json.dumps(execution_id).encode()
+    newest = None
     with contextlib.suppress(OSError), (directory / FILE).open("rb") as file:
         for line in file:
-            if wanted in line:
+            if quoted_id in line:
                 with contextlib.suppress(msgspec.MsgspecError):
                     removal = msgspec.json.decode(line, type=Removal)
-                    found = removal if removal.execution == execution_id else found
-    return found
+                    newest = removal if removal.execution == execution_id else newest
+    return newest
 
 
 def _shorten(path: Path) -> None:

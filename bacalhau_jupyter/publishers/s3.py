@@ -54,11 +54,11 @@ def parse_target(spec: SpecConfig) -> S3Target:
     BadRequest
         A parameter is missing or wrong; it is named.
     """
-    given = folded(spec.params)
+    params = folded(spec.params)
     location = parse_location(spec.params, COMPONENT)
     if not location.key.strip("/ "):
         raise BadRequest("Key of the S3 publisher is missing")
-    encoding = text_param(given, "Encoding", COMPONENT).strip().lower() or "gzip"
+    encoding = text_param(params, "Encoding", COMPONENT).strip().lower() or "gzip"
     if encoding not in ("gzip", "plain"):
         raise BadRequest(f"Encoding {encoding!r} is not gzip or plain")
     return S3Target(replace(location, version_id=""), encoding == "gzip")

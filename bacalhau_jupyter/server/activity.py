@@ -136,16 +136,16 @@ class ActivityWatch:
         self._active()
 
     async def _unfinished(self) -> set[str]:
-        found: set[str] = set()
+        job_ids: set[str] = set()
         token = ""
         for _ in range(PAGES):
             query = f"namespace=*&limit={PAGE}&reverse=true" + (f"&next_token={token}" if token else "")
             page = await self._page(paths.parse("/api/v1/orchestrator/jobs", query))
-            found.update(job.id for job in page.items if job.state.state_type not in OVER)
+            job_ids.update(job.id for job in page.items if job.state.state_type not in OVER)
             token = page.next_token
             if not token:
                 break
-        return found
+        return job_ids
 
     async def _page(self, target: paths.Target) -> _Page:
         answer: Any

@@ -75,8 +75,8 @@ class GatewayMixin(JupyterHandler):
     @property
     def gateway(self) -> Gateway:
         """The parts behind the handlers."""
-        found: Gateway = self.settings[SETTING]
-        return found
+        parts: Gateway = self.settings[SETTING]
+        return parts
 
     @property
     def prefix(self) -> str:

@@ -144,14 +144,14 @@ class NotebookCollector:
         write_atomic(self._file(awaited.job), text)
 
     def _remembered(self) -> list[Awaited]:
-        found = []
+        orders = []
         with contextlib.suppress(OSError):
             for file in sorted(self._directory.glob("*.json")):
                 with contextlib.suppress(OSError, ValueError, TypeError):
                     awaited = Awaited(**json.loads(read_text(file)))
                     if awaited.root == self._root and self._file(awaited.job) == file:
-                        found.append(awaited)
-        return found
+                        orders.append(awaited)
+        return orders
 
     def _forget(self, awaited: Awaited) -> None:
         self._file(awaited.job).unlink(missing_ok=True)

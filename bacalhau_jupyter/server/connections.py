@@ -81,8 +81,8 @@ class ConnectionsHandler(_ConnectionsBase):
     async def put(self) -> None:
         """Save a connection under its name."""
         try:
-            wanted = self.body(SavedConnection)
-            await asyncio.to_thread(_save, self.store, wanted)
+            order = self.body(SavedConnection)
+            await asyncio.to_thread(_save, self.store, order)
         except BacalhauError as error:
             self.send_envelope(error)
             return
@@ -99,13 +99,13 @@ class CurrentConnectionHandler(_ConnectionsBase):
     async def put(self) -> None:
         """Use another cluster from now on: gateway, kernels and terminals alike."""
         try:
-            wanted = self.body(Choice)
+            choice = self.body(Choice)
             if fixed := fixed_by():
                 raise Conflict(
                     f"the cluster is chosen by {fixed} in this server's environment",
                     hint="unset it and start Jupyter again to switch here",
                 )
-            await asyncio.to_thread(_select, self.store, wanted.name)
+            await asyncio.to_thread(_select, self.store, choice.name)
         except BacalhauError as error:
             self.send_envelope(error)
             return
@@ -126,8 +126,8 @@ class ConnectionTestHandler(_ConnectionsBase):
     async def post(self) -> None:
         """Ask a cluster for its version and a list of nodes; report what is missing in one sentence."""
         try:
-            wanted = self.body(SavedConnection)
-            endpoint = await asyncio.to_thread(_endpoint, self.store, wanted)
+            order = self.body(SavedConnection)
+            endpoint = await asyncio.to_thread(_endpoint, self.store, order)
         except BacalhauError as error:
             self.send_envelope(error)
             return
@@ -164,14 +164,14 @@ def fixed_by() -> str:
 
 def describe(store: ProfileStore) -> dict[str, Any]:
     """Return ``current`` (empty: this machine's node), ``fixed_by`` and ``connections``. Blocking."""
-    found: list[dict[str, Any]] = []
+    connections: list[dict[str, Any]] = []
     for name in store.names():
         try:
             profile = store.load(name)
         except BacalhauError as error:
-            found.append({"name": name, "problem": error.message})
+            connections.append({"name": name, "problem": error.message})
             continue
-        found.append(
+        connections.append(
             {
                 "name": name,
                 "endpoint": shown_endpoint(profile.endpoint),
@@ -182,7 +182,7 @@ def describe(store: ProfileStore) -> dict[str, Any]:
                 "problem": "",
             }
         )
-    return {"current": store.current() or "", "fixed_by": fixed_by(), "connections": found}
+    return {"current": store.current() or "", "fixed_by": fixed_by(), "connections": connections}
 
 
 async def probe(endpoint: Endpoint) -> dict[str, Any]:

@@ -41,17 +41,17 @@ class LeaseKeeper:
     async def keep(self) -> None:
         """Hold the lease until cancelled. A cluster that is not ours needs none, until the user chooses another."""
         delays = backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
-        told = ""
+        reported = ""
         while True:
             try:
                 endpoint = await self._connection.endpoint()
             except BacalhauError as error:
-                if error.message != told:
-                    told = error.message
-                    log.warning("bacalhau: %s", told)
+                if error.message != reported:
+                    reported = error.message
+                    log.warning("bacalhau: %s", reported)
                 await asyncio.sleep(next(delays))
                 continue
-            told = ""
+            reported = ""
             if not endpoint.embedded:
                 await self._connection.until_switched()
                 continue

@@ -43,9 +43,9 @@ def find_cluster(
     BacalhauError
         There is none: the configuration is unusable, or the node does not start.
     """
-    found = resolve_endpoint(repo, environ=_chosen_by_user(environ))
-    if found is not None:
-        return found
+    endpoint = resolve_endpoint(repo, environ=_chosen_by_user(environ))
+    if endpoint is not None:
+        return endpoint
     if not autostart:
         raise ServiceUnavailable(
             f"no node runs for {repo.path}, and BacalhauApp.autostart is off",

@@ -100,25 +100,26 @@ class NotebooksHandler(GatewayAPIHandler):
     async def _read(self, path: str) -> dict[str, Any]:
         try:
             manager: Any = self.contents_manager
-            found = await ensure_async(manager.get(path, type="notebook", content=True))
+            model = await ensure_async(manager.get(path, type="notebook", content=True))
         except web.HTTPError as error:
             if error.status_code == 404:
                 raise NotFound(f"there is no notebook {path}") from error
             why = error.log_message or error.reason or "it is none"
             raise BadRequest(f"{path} can't be read as a notebook: {why}"[:500]) from error
         # Plain data out of whatever the contents manager made of it.
-        return files.check_notebook(json.loads(json.dumps(found["content"])), path)
+        return files.check_notebook(json.loads(json.dumps(model["content"])), path)
 
     async def _kernel(self, notebook: dict[str, Any], name: str) -> list[str]:
-        found = notebook["metadata"].get("kernelspec")
-        wanted = name or (found.get("name") if isinstance(found, dict) else "") or "python3"
+        kernelspec = notebook["metadata"].get("kernelspec")
+        kernel_name = name or (kernelspec.get("name") if isinstance(kernelspec, dict) else "") or "python3"
         try:
-            spec = await ensure_async(self.kernel_spec_manager.get_kernel_spec(str(wanted)))
+            spec = await ensure_async(self.kernel_spec_manager.get_kernel_spec(str(kernel_name)))
         except (NoSuchKernel, ValueError) as error:
             raise BadRequest(
-                f"this Jupyter server has no kernel {wanted!r}", hint="choose another kernel, or an image"
+                f"this Jupyter server has no kernel {kernel_name!r}",
+                hint="choose another kernel, or an image",
             ) from error
-        return build.checked_argv(str(wanted), spec.argv, spec.language)
+        return build.checked_argv(str(kernel_name), spec.argv, spec.language)
 
     @staticmethod
     async def _job(

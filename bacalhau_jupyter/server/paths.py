@@ -107,9 +107,9 @@ def parse(raw_path: str, raw_query: str = "") -> Target:
     parts = raw_path.split("/")
     if parts[0] != "" or len(parts) < 2:
         raise _outside()
-    given = _without_trailing_slash(parts[1:])
-    names = _FILES_FROM if _names_a_file(given) else len(given)
-    segments = (*map(_segment, given[:names]), *map(_file_name, given[names:]))
+    path_segments = _without_trailing_slash(parts[1:])
+    names = _FILES_FROM if _names_a_file(path_segments) else len(path_segments)
+    segments = (*map(_segment, path_segments[:names]), *map(_file_name, path_segments[names:]))
     if segments[:2] != API or len(segments) < 3:
         raise _outside()
     if tuple(_leniently(part) for part in segments[2 : 2 + len(ENVIRONMENTS)]) == ENVIRONMENTS:

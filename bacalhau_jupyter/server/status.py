@@ -74,8 +74,8 @@ async def _node_version(gateway: Gateway) -> str:
         body = await answer.content.read(64 * 1024)
         if answer.status != 200:
             raise BacalhauError(f"the cluster answered HTTP {answer.status}")
-        found = msgspec.json.decode(body)
-    return str(found.get("GitVersion", "")) if isinstance(found, dict) else ""
+        decoded = msgspec.json.decode(body)
+    return str(decoded.get("GitVersion", "")) if isinstance(decoded, dict) else ""
 
 
 async def _check_credential(gateway: Gateway) -> None:

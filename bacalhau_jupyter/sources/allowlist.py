@@ -75,8 +75,8 @@ def parse_allow_list(value: object) -> list[AllowedPath]:
         entries = value
     else:
         raise ConfigurationError(f"{KEY} is not a list of paths: {value!r}")
-    found = [_parse_entry(str(entry).strip()) for entry in entries if str(entry).strip()]
-    resolved = [(entry, _real_fixed_part(entry, found)) for entry in found]
+    allowed = [_parse_entry(str(entry).strip()) for entry in entries if str(entry).strip()]
+    resolved = [(entry, _real_fixed_part(entry, allowed)) for entry in allowed]
     return [replace(entry, real=real) for entry, real in resolved if real is not None]
 
 

@@ -81,28 +81,28 @@ class LocalDirectorySource:
         return
 
     def _look_at(self, execution: Execution, spec: SpecConfig) -> None:
-        path, wanted, _ = self._resolve(execution, spec)
+        path, params, _ = self._resolve(execution, spec)
         if os.path.lexists(path):
-            os.close(_open(path, wanted))
+            os.close(_open(path, params))
         else:
-            _check_creation(path, wanted)
+            _check_creation(path, params)
 
     def _prepare(self, request: FetchRequest) -> InputMount:
-        path, wanted, jobs_write = self._resolve(request.execution, request.input.source)
+        path, params, jobs_write = self._resolve(request.execution, request.input.source)
         if not os.path.lexists(path):
-            _check_creation(path, wanted)
-            _create(path, wanted.create)
-        found = _open(path, wanted)
+            _check_creation(path, params)
+            _create(path, params.create)
+        descriptor = _open(path, params)
         try:
             return InputMount(
                 path=path,
                 target=request.input.target,
-                read_only=not wanted.writable,
-                checked=beneath.file_id(found),
+                read_only=not params.writable,
+                checked=beneath.file_id(descriptor),
                 jobs_write=jobs_write,
             )
         finally:
-            os.close(found)
+            os.close(descriptor)
 
     def _resolve(self, execution: Execution, spec: SpecConfig) -> tuple[Path, _Wanted, bool]:
         """Return the real path to mount, what is wanted of it, and whether jobs may write there.
@@ -112,17 +112,17 @@ class LocalDirectorySource:
         BacalhauError
             A sentence that starts "this node": it may not mount the path.
         """
-        wanted = _parameters(spec)
+        params = _parameters(spec)
         allowed = parse_allow_list(self._settings(KEY))
         try:
-            path = Path(wanted.path).resolve()
+            path = Path(params.path).resolve()
         except (OSError, RuntimeError) as error:
-            raise IOFailure(f"this node can't follow the local path {wanted.path}: {error}") from error
+            raise IOFailure(f"this node can't follow the local path {params.path}: {error}") from error
         # Only jobs that may see a path learn whether it exists, and where its links lead.
-        self._check_hidden(path, wanted.path)
-        _check_allowed(path, wanted, allowed)
+        self._check_hidden(path, params.path)
+        _check_allowed(path, params, allowed)
         _check_movable(execution, path, allowed)
-        return path, wanted, job_writable(path, allowed) is not None
+        return path, params, job_writable(path, allowed) is not None
 
     def _check_hidden(self, path: Path, written: str) -> None:
         for hidden in self._hidden:
@@ -206,20 +206,20 @@ def _check_creation(path: Path, wanted: _Wanted) -> None:
 
 def _open(path: Path, wanted: _Wanted) -> int:
     """Open what is at a checked path, and see that the node itself may use it as wanted."""
-    found = _guarded(path, "mount", lambda: beneath.open_path(path))
+    descriptor = _guarded(path, "mount", lambda: beneath.open_path(path))
     try:
         # By the descriptor: the path may lead elsewhere by now.
-        here = Path(f"/proc/self/fd/{found}")
+        here = Path(f"/proc/self/fd/{descriptor}")
         here = here if here.exists() else path
-        needed = os.R_OK | (os.X_OK if beneath.is_directory(found) else 0)
+        needed = os.R_OK | (os.X_OK if beneath.is_directory(descriptor) else 0)
         if not os.access(here, needed):
             raise IOFailure(f"this node may not read {path}: permission denied")
         if wanted.writable and not os.access(here, os.W_OK):
             raise IOFailure(f"this node may not write to {path}: permission denied")
     except BaseException:
-        os.close(found)
+        os.close(descriptor)
         raise
-    return found
+    return descriptor
 
 
 def _create(path: Path, kind: str) -> None:

@@ -107,15 +107,15 @@ def parse_partition(given: object) -> Partition:
     except ValueError:
         known = ", ".join(member.value for member in PartitionType)
         raise BadRequest(f"Partition.Type {text!r} is not one of {known}") from None
-    found = Partition(
+    partition = Partition(
         type=kind,
         pattern=_text(params, "pattern", "Pattern"),
         start=_count(params, "startindex", "StartIndex"),
         end=_count(params, "endindex", "EndIndex"),
         date_format=_text(params, "dateformat", "DateFormat"),
     )
-    _check(found)
-    return found
+    _check(partition)
+    return partition
 
 
 def _check(found: Partition) -> None:

@@ -68,15 +68,15 @@ def parse_input(source: InputSource) -> S3Input:
         A parameter is missing or wrong; it is named.
     """
     params = source.source.params
-    given = folded(params)
-    found = S3Input(
+    members = folded(params)
+    parsed = S3Input(
         location=parse_location(params, COMPONENT),
-        filter=text_param(given, "Filter", COMPONENT),
-        sha256=text_param(given, "ChecksumSHA256", COMPONENT).strip(),
-        partition=parse_partition(given.get("partition")),
+        filter=text_param(members, "Filter", COMPONENT),
+        sha256=text_param(members, "ChecksumSHA256", COMPONENT).strip(),
+        partition=parse_partition(members.get("partition")),
     )
-    found.matches()
-    return found
+    parsed.matches()
+    return parsed
 
 
 class S3Source:
@@ -99,28 +99,30 @@ class S3Source:
 
     async def bid(self, execution: Execution, input_source: InputSource) -> Bid:
         try:
-            wanted = parse_input(input_source)
-            _selects(execution, wanted)
-            self._s3.access().check(wanted.location.endpoint, COMPONENT)
+            s3_input = parse_input(input_source)
+            _selects(execution, s3_input)
+            self._s3.access().check(s3_input.location.endpoint, COMPONENT)
         except BacalhauError as error:
             return not_brought(error)
         return Bid(accepted=True)
 
     async def size(self, execution: Execution, input_source: InputSource) -> int:
         """Return the bytes of the objects that this execution gets."""
-        wanted = parse_input(input_source)
-        objects = await run_interruptible(lambda stop: self._known(execution, wanted, stop))
+        s3_input = parse_input(input_source)
+        objects = await run_interruptible(lambda stop: self._known(execution, s3_input, stop))
         return sum(item.size for item in objects)
 
     async def identity(self, execution: Execution, input_source: InputSource) -> str | None:
         """Name the bytes that this execution gets; None when the server tells no ETags."""
-        wanted = parse_input(input_source)
-        return await run_interruptible(lambda stop: _identity(wanted, self._known(execution, wanted, stop)))
+        s3_input = parse_input(input_source)
+        return await run_interruptible(
+            lambda stop: _identity(s3_input, self._known(execution, s3_input, stop))
+        )
 
     async def fetch(self, request: FetchRequest) -> InputMount:
-        wanted = parse_input(request.input)
+        s3_input = parse_input(request.input)
         directory = request.directory / "content"
-        identity = await run_interruptible(lambda stop: self._fetch(request, wanted, directory, stop))
+        identity = await run_interruptible(lambda stop: self._fetch(request, s3_input, directory, stop))
         return InputMount(
             path=directory, target=request.input.target, read_only=True, identity=identity or ""
         )
@@ -131,11 +133,11 @@ class S3Source:
     def _known(self, execution: Execution, wanted: S3Input, stop: threading.Event) -> Sequence[S3Object]:
         """Return what was found a moment ago, or look now."""
         name = _name(execution, wanted)
-        found = self._memo.get(name)
-        if found is None:
-            found = self._find(execution, wanted, stop)
-            self._memo.put(name, found)
-        return found
+        objects = self._memo.get(name)
+        if objects is None:
+            objects = self._find(execution, wanted, stop)
+            self._memo.put(name, objects)
+        return objects
 
     def _find(self, execution: Execution, wanted: S3Input, stop: threading.Event) -> list[S3Object]:
         """Return the objects of an execution's partition."""

@@ -84,12 +84,12 @@ class MemoryTransport:
         if not self.wire:
             return envelope
         metadata = data_metadata(envelope.source, envelope.event_time_ns, envelope.seq)
-        told, message = wire_decode(wire_encode(envelope.message, metadata))
+        decoded_metadata, message = wire_decode(wire_encode(envelope.message, metadata))
         return Envelope(
             message=cast("ToCompute | ToOrchestrator", message),
-            seq=int(told[SEQ_NUM]),
-            event_time_ns=int(told[EVENT_TIME]),
-            source=told[SOURCE],
+            seq=int(decoded_metadata[SEQ_NUM]),
+            event_time_ns=int(decoded_metadata[EVENT_TIME]),
+            source=decoded_metadata[SOURCE],
         )
 
     def carry_control(self, message: C, source: str) -> C:
@@ -156,16 +156,16 @@ class _Lane:
 
 def _carry_error(error: BacalhauError) -> BacalhauError:
     metadata = data_metadata("orchestrator-control", time.time_ns())
-    told = wire_decode(wire_encode(BacError.of(error), metadata))[1]
-    assert isinstance(told, BacError)
+    decoded_error = wire_decode(wire_encode(BacError.of(error), metadata))[1]
+    assert isinstance(decoded_error, BacError)
     body = {
-        "Message": told.cause,
-        "Hint": told.hint,
-        "Code": told.code,
-        "Component": told.component,
-        "Details": told.details,
+        "Message": decoded_error.cause,
+        "Hint": decoded_error.hint,
+        "Code": decoded_error.code,
+        "Component": decoded_error.component,
+        "Details": decoded_error.details,
     }
-    return error_from_envelope(body, told.http_status_code)
+    return error_from_envelope(body, decoded_error.http_status_code)
 
 
 def _refuse(parcel: _Parcel, reason: str) -> None:

@@ -28,14 +28,15 @@ def check_listener(url: str) -> None:
     except LookupUnavailable:
         return
     try:
-        found = lookup.listener(local)
+        listening_socket = lookup.listener(local)
     except LookupUnavailable:
         return
     finally:
         lookup.close()
-    if found is not None and found.uid != os.getuid():
+    if listening_socket is not None and listening_socket.uid != os.getuid():
         raise Forbidden(
-            f"a process of another user (uid {found.uid}) listens at {url}; the node's key is not sent there",
+            f"a process of another user (uid {listening_socket.uid}) listens at {url}; "
+            "the node's key is not sent there",
             hint="start your own node on another port: bacalhau-jupyter serve --orchestrator --compute --api-port 0",
             component="Client",
         )

@@ -64,8 +64,8 @@ def upload(path: Path, to: str | None) -> InputSource:
     try:
         if path.is_dir():
             # Links are followed once: a link to a file is its contents, one to a directory is left out.
-            found = (path / entry.path for entry in walk(path.resolve(), deepest=MAX_DEPTH) if entry.path)
-            files = {item.relative_to(path).as_posix(): item for item in found if item.is_file()}
+            paths = (path / entry.path for entry in walk(path.resolve(), deepest=MAX_DEPTH) if entry.path)
+            files = {item.relative_to(path).as_posix(): item for item in paths if item.is_file()}
             size = sum(item.stat().st_size for item in files.values())
             # Data that doesn't compress at all is the worst case; four times the limit never fits in practice.
             if size > 4 * INLINE_LIMIT:

@@ -58,13 +58,13 @@ def parse_input(text: str) -> InputSource:
     BadRequest
         The text has an unknown key, scheme or option, or lacks the URI.
     """
-    given = split_input(text)
-    uri = given.uri or ""
+    fields = split_input(text)
+    uri = fields.uri or ""
     path = Path(uri).expanduser()
     if "://" not in uri and (path.exists() or uri.startswith(("/", "./", "../", "~"))):
-        _no_options(given.options, "a path of this machine")
-        return upload(path, given.target)
-    return _reference(given)
+        _no_options(fields.options, "a path of this machine")
+        return upload(path, fields.target)
+    return _reference(fields)
 
 
 def parse_reference(text: str) -> InputSource:
@@ -77,12 +77,12 @@ def parse_reference(text: str) -> InputSource:
     BadRequest
         As `parse_input`, and for a path.
     """
-    given = split_input(text)
-    if "://" not in (given.uri or ""):
+    fields = split_input(text)
+    if "://" not in (fields.uri or ""):
         raise BadRequest(
             f"input {text!r} is not an address", hint="use s3://…, ipfs://…, https://… or file:///…"
         )
-    return _reference(given)
+    return _reference(fields)
 
 
 def _reference(given: _Fields) -> InputSource:
@@ -103,11 +103,11 @@ def split_input(text: str) -> _Fields:
     BadRequest
         The text has an unknown key, lacks the URI, or its target is not absolute.
     """
-    given = _split(text, INPUT)
-    if not given.uri:
+    fields = _split(text, INPUT)
+    if not fields.uri:
         raise BadRequest(f"{INPUT} {text!r} names no URI", hint=f"use {_INPUT_FORMS}")
-    target = given.target
-    uri = given.uri
+    target = fields.target
+    uri = fields.uri
     if target is None:
         uri, target = _split_target(uri)
     if target is not None and not target.startswith("/"):
@@ -115,7 +115,7 @@ def split_input(text: str) -> _Fields:
             f"{INPUT} needs an absolute path inside the job as its target, not {target!r}",
             hint=f"for example dst=/{target.lstrip('./') or 'inputs'}",
         )
-    return _Fields(uri, target, given.options)
+    return _Fields(uri, target, fields.options)
 
 
 def parse_output(text: str) -> ResultPath:
@@ -147,9 +147,9 @@ def parse_publisher(text: str) -> SpecConfig:
     BadRequest
         The text names no publisher.
     """
-    given = _split(text, _PUBLISHER)
-    uri = given.target if given.uri is None else given.uri
-    if given.uri is not None and given.target is not None:
+    fields = _split(text, _PUBLISHER)
+    uri = fields.target if fields.uri is None else fields.uri
+    if fields.uri is not None and fields.target is not None:
         raise BadRequest(f"{_PUBLISHER} {text!r} names two destinations", hint=f"use {_PUBLISHER_FORMS}")
     if not uri:
         raise BadRequest(f"{_PUBLISHER} {text!r} names no destination", hint=f"use {_PUBLISHER_FORMS}")
@@ -158,11 +158,11 @@ def parse_publisher(text: str) -> SpecConfig:
     if kind in ("local", "ipfs", "s3managed", "noop"):
         if parts.netloc or parts.path.strip("/") not in ("", uri):
             raise BadRequest(f"{_PUBLISHER} {kind} takes no path: {uri!r}", hint=f"use -p {kind}")
-        _no_options(given.options, kind, _PUBLISHER)
+        _no_options(fields.options, kind, _PUBLISHER)
         return SpecConfig(type=kind, params={})
     if kind != "s3":
         raise BadRequest(f"{_PUBLISHER} does not know {uri!r}", hint=nearest(uri, _PUBLISHER_FORMS))
-    params = {name: value for name, value in given.options.items() if value}
+    params = {name: value for name, value in fields.options.items() if value}
     bucket, key = params.pop("bucket", "") or parts.netloc, params.pop("key", "") or _key(uri, parts.netloc)
     if not bucket or not key.strip("/"):
         raise BadRequest(

@@ -78,8 +78,8 @@ def s3(
         As the options of ``-i s3://…``.
     """
     bucket, _, key = place.removeprefix("s3://").partition("/")
-    given = {"endpoint": endpoint, "region": region, "filter": filter, "versionid": version}
-    options = {**given, "partition": partition}
+    given_options = {"endpoint": endpoint, "region": region, "filter": filter, "versionid": version}
+    options = {**given_options, "partition": partition}
     params = s3_params(bucket, key, {name: value for name, value in options.items() if value})
     return InputSource(
         source=SpecConfig(type="s3", params=params), alias=f"s3://{bucket}/{key}:{to}", target=to

@@ -49,8 +49,10 @@ def python_of(executable: str) -> dict[str, Any]:
         done = subprocess.run(
             [executable, "-c", _ASK], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=True
         )
-        told = json.loads(done.stdout)
-        return _described(told["executable"], told["prefixes"], told["path"], told["user"])
+        description = json.loads(done.stdout)
+        return _described(
+            description["executable"], description["prefixes"], description["path"], description["user"]
+        )
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
         raise BadRequest(
             f"{executable} can't report its Python: {type(error).__name__}",

@@ -95,14 +95,14 @@ class Job:
 
     def printed(self, stream: str) -> str:
         """Return all that the job's executions have printed to ``stdout`` or ``stderr`` so far."""
-        wanted = {"stdout": 1, "stderr": 2}[stream]
+        stream_number = {"stdout": 1, "stderr": 2}[stream]
         parts = []
         for execution in self.executions():
             frames = self._client.api().logs(self.id, execution_id=execution.id)
             parts += [
                 frame.value.line
                 for frame in self._client.portal.iterate(frames)
-                if frame.value.type == wanted
+                if frame.value.type == stream_number
             ]
         return "".join(parts)
 

@@ -29,13 +29,13 @@ def resolve_input(text: str, client: Callable[[], FindsJobs]) -> list[InputSourc
     BacalhauError
         The job or file does not exist, or the job is not over.
     """
-    given = split_input(text)
-    if not (given.uri or "").startswith(JOB_SCHEME):
+    fields = split_input(text)
+    if not (fields.uri or "").startswith(JOB_SCHEME):
         return [text]
-    job_id, _, path = (given.uri or "").removeprefix(JOB_SCHEME).lstrip("/").partition("/")
+    job_id, _, path = (fields.uri or "").removeprefix(JOB_SCHEME).lstrip("/").partition("/")
     if not job_id:
         raise BadRequest(f"-i/--input {text!r} names no job", hint="use job:ID or job:ID/outputs/file")
-    options = dict(given.options)
+    options = dict(fields.options)
     archive = options.pop("archive", "false")
     is_archive = parse_truth(archive)
     if is_archive is None:
@@ -49,5 +49,5 @@ def resolve_input(text: str, client: Callable[[], FindsJobs]) -> list[InputSourc
             f"job {job.short_id} is {state.value.lower()}: its result can't be an input yet",
             hint=f"%bacalhau attach {job.short_id} waits for it",
         )
-    part = ResultPart(job.outcome(check=False), path, given.target or DEFAULT_TARGET, is_archive)
+    part = ResultPart(job.outcome(check=False), path, fields.target or DEFAULT_TARGET, is_archive)
     return list(part.as_inputs())

@@ -40,20 +40,20 @@ def kernel_argv(notebook: Mapping[str, Any], name: str = "") -> list[str] | None
     BadRequest
         No such kernel is installed, or it is not a Python kernel.
     """
-    found = notebook.get("metadata", {}).get("kernelspec")
-    wanted = name or (found.get("name") if isinstance(found, dict) else "") or "python3"
+    kernelspec = notebook.get("metadata", {}).get("kernelspec")
+    kernel_name = name or (kernelspec.get("name") if isinstance(kernelspec, dict) else "") or "python3"
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError:
         return None
     try:
-        spec = KernelSpecManager().get_kernel_spec(str(wanted))
+        spec = KernelSpecManager().get_kernel_spec(str(kernel_name))
     except (NoSuchKernel, ValueError) as error:
         raise BadRequest(
-            f"there is no kernel {wanted!r} on this machine",
+            f"there is no kernel {kernel_name!r} on this machine",
             hint="--kernel NAME names another one (`jupyter kernelspec list`), --image IMAGE a container",
         ) from error
-    return checked_argv(str(wanted), spec.argv, spec.language)
+    return checked_argv(str(kernel_name), spec.argv, spec.language)
 
 
 def checked_argv(name: str, argv: list[str], language: str) -> list[str]:

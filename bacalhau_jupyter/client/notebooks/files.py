@@ -105,9 +105,9 @@ def _tags(cell: Mapping[str, Any]) -> list[Any]:
 def _language(notebook: Mapping[str, Any]) -> str:
     metadata = notebook.get("metadata", {})
     for section, key in (("language_info", "name"), ("kernelspec", "language")):
-        found = metadata.get(section)
-        if isinstance(found, dict) and isinstance(found.get(key), str):
-            return str(found[key]).lower()
+        section_data = metadata.get(section)
+        if isinstance(section_data, dict) and isinstance(section_data.get(key), str):
+            return str(section_data[key]).lower()
     return "python"
 
 

@@ -152,8 +152,8 @@ def execute(notebook: "Any", spec: "Any", home: str) -> int:
 
 def show_error(cell: "Any", error: "Any") -> None:
     """Print the cell's traceback where nobody has yet: it is in the copy, and belongs into the log too."""
-    found = [output for output in cell.outputs if output.get("output_type") == "error"]
-    sys.stderr.write("\n".join(found[-1].get("traceback", [])) if found else str(error))
+    errors = [output for output in cell.outputs if output.get("output_type") == "error"]
+    sys.stderr.write("\n".join(errors[-1].get("traceback", [])) if errors else str(error))
     sys.stderr.write("\n")
     sys.stderr.flush()
 

@@ -68,13 +68,13 @@ class ResultAccess:
         Conflict
             Several executions wrote the same path, and ``raw`` is not set.
         """
-        found = self.run(lambda tree, _: tree.files(raw=raw))
+        files = self.run(lambda tree, _: tree.files(raw=raw))
         clashing = next(
-            (name for name, parts in found.items() if len(parts) > 1 and name not in APPENDED), None
+            (name for name, parts in files.items() if len(parts) > 1 and name not in APPENDED), None
         )
         if clashing is not None:
             raise clash(clashing)
-        return [name for name in found if HIDDEN not in name.split("/")]
+        return [name for name in files if HIDDEN not in name.split("/")]
 
     def find(self, name: str) -> tuple[str, list[Part]]:
         """Return a file's path as it is listed, and its parts.
@@ -84,17 +84,17 @@ class ResultAccess:
         NotFound
             The file does not exist.
         """
-        found, parts = self.run(lambda tree, _: tree.find(name))
+        found_name, parts = self.run(lambda tree, _: tree.find(name))
         if any(part.entry.kind.value != "file" for part in parts):
             raise NotFound(
                 f"{name} is not a file in the results of {self._origin.short_id}", component="Results"
             )
-        return found, parts
+        return found_name, parts
 
     def open(self, name: str) -> BinaryIO:
         """Open one file for reading: seekable, and only what is read of it is fetched."""
-        found, parts = self.find(name)
-        if self._directory is not None and (here := self._directory / found).is_file():
+        found_name, parts = self.find(name)
+        if self._directory is not None and (here := self._directory / found_name).is_file():
             return here.open("rb")
         portal, tree = self.opened()
 
@@ -105,14 +105,14 @@ class ResultAccess:
                 await tree.rest()
 
         size = sum(part.entry.size for part in parts)
-        return open_remote(size, lambda start, stop: portal.run(read(start, stop)), found)
+        return open_remote(size, lambda start, stop: portal.run(read(start, stop)), found_name)
 
     def local(self, name: str) -> Path:
         """Return where one file lies on this machine, fetching it if it does not yet."""
-        found, parts = self.find(name)
-        if self._directory is not None and (here := self._directory / found).exists():
+        found_name, parts = self.find(name)
+        if self._directory is not None and (here := self._directory / found_name).exists():
             return here
-        return self.fetch([(found, parts)])[0]
+        return self.fetch([(found_name, parts)])[0]
 
     def copy(self, name: str, target: Path) -> Path:
         """Copy one file or directory to ``target`` (into it, if it is a directory); return the new path.

@@ -47,8 +47,10 @@ class Finished:
     @property
     def left_out(self) -> list[str]:
         """What the job left behind and that is not among its results, a line each: what it was, and why."""
-        told = [item.compute_state.details.get(LEFT_OUT, "") for item in self.executions if item.has_results]
-        return [line for text in told for line in text.split("\n") if line]
+        reports = [
+            item.compute_state.details.get(LEFT_OUT, "") for item in self.executions if item.has_results
+        ]
+        return [line for text in reports for line in text.split("\n") if line]
 
     @property
     def node(self) -> str:

@@ -160,17 +160,17 @@ class ResultPart:
 
     def _published(self) -> list[tuple[int, SpecConfig]]:
         """Return where the executions' results lie, each place once (several may publish to one)."""
-        found: list[tuple[int, SpecConfig]] = []
+        published: list[tuple[int, SpecConfig]] = []
         for number, execution in self._done():
             reference = execution.published_result
-            if not reference.is_empty and all(reference != known for _, known in found):
-                found.append((number, reference))
-        if not found:
+            if not reference.is_empty and all(reference != known for _, known in published):
+                published.append((number, reference))
+        if not published:
             raise BadRequest(
                 f"{self._name} published no result that can be an input",
                 hint="it needs an output and a publisher, as all our jobs have by default (-p local)",
             )
-        return found
+        return published
 
     def _holders(self) -> tuple[dict[int, list[str]], bool]:
         """Return the wanted files by execution, and whether they are a directory's.
@@ -182,17 +182,17 @@ class ResultPart:
         """
         labels = {short_id(execution.id): number for number, execution in self._done()}
         names = [name for name in self.result.ls(raw=True) if HIDDEN not in name.split("/")]
-        found: dict[int, list[str]] = {}
+        holders: dict[int, list[str]] = {}
         is_directory = not self._inside or self.path.endswith("/")
         for name in names:
             label, _, inside = name.partition("/")
             below = not self._inside or inside.startswith(f"{self._inside}/")
             if below or inside == self._inside:
                 is_directory = is_directory or below
-                found.setdefault(labels.setdefault(label, len(labels)), []).append(name)
-        if not found:
+                holders.setdefault(labels.setdefault(label, len(labels)), []).append(name)
+        if not holders:
             raise missing(self._name, self.path, [name.partition("/")[2] for name in names])
-        return found, is_directory
+        return holders, is_directory
 
     def _input(self, place: Place, target: str, is_directory: bool) -> InputSource:
         if place.type == "s3":
@@ -251,10 +251,10 @@ class ResultPart:
                 hint="pass the result itself: -i job:ID, in Python inputs=[result]",
             )
         if all(item.type == "s3" for item in references):
-            given = [folded(item) for item in references]
+            folded_references = [folded(item) for item in references]
             sources = [
                 SpecConfig(type="s3", params={**s3_reference(params), "Key": params["key"]})
-                for params in given
+                for params in folded_references
             ]
         else:
             sources = [

@@ -229,15 +229,15 @@ class JobResult:
         BadRequest
             Nothing tells the encoding of a text file.
         """
-        found = self._access.run(lambda tree, _: tree.files())
-        wanted = choose_tables(found, pattern, size_limit, partial(_head, self))
-        if not wanted:
+        files = self._access.run(lambda tree, _: tree.files())
+        chosen_tables = choose_tables(files, pattern, size_limit, partial(_head, self))
+        if not chosen_tables:
             raise self._access.missing(pattern or "table")
         labels = [source.label for source in self._access.opened()[1].sources]
-        paths = self._access.fetch([(item.name, item.parts) for item in wanted])
+        paths = self._access.fetch([(item.name, item.parts) for item in chosen_tables])
         tables = [
             TableFile(path, f"{labels[item.parts[0].number]}/{item.name}" if item.shared else item.name)
-            for path, item in zip(paths, wanted, strict=True)
+            for path, item in zip(paths, chosen_tables, strict=True)
         ]
         return read_tables(tables, backend=backend, size_limit=size_limit, encoding=encoding)
 

@@ -184,12 +184,12 @@ def link_to(url: str, endpoint: Endpoint) -> Link:
 def _same(spec: SpecConfig, number: int, specs: Sequence[SpecConfig]) -> SpecConfig:
     """Find a result in a new listing: under its name, else (the node has another address) in its place."""
     name = _raw_name(spec)
-    found = next((item for item in specs if _raw_name(item) == name), None)
-    if found is None and number < len(specs) and _url(specs[number]):
-        found = specs[number]
-    if found is None:
+    matching_spec = next((item for item in specs if _raw_name(item) == name), None)
+    if matching_spec is None and number < len(specs) and _url(specs[number]):
+        matching_spec = specs[number]
+    if matching_spec is None:
         raise NotFound("the result is no longer listed", component=_COMPONENT)
-    return found
+    return matching_spec
 
 
 def _raw_name(spec: SpecConfig) -> str:
@@ -226,8 +226,8 @@ def _sha256(spec: SpecConfig) -> str:
     source = params.get("sourcespec")
     if isinstance(source, dict):
         params = {str(key).lower(): value for key, value in source.items()}
-    told = params.get("checksumsha256")
-    return told if isinstance(told, str) else ""
+    checksum = params.get("checksumsha256")
+    return checksum if isinstance(checksum, str) else ""
 
 
 def _folded(spec: SpecConfig) -> dict[str, Any]:

@@ -49,15 +49,15 @@ def choose_tables(
     """
     names = [name for name in found if HIDDEN not in name.split("/")]
     chosen = _matching(names, pattern) if pattern else _first_table(names, found, head)
-    wanted = [
+    tables = [
         Wanted(name, parts, shared=len(parts) < len(found[name]))
         for name in chosen
         for parts in ([found[name]] if name in APPENDED else [[part] for part in found[name]])
     ]
-    size = sum(part.entry.size for item in wanted for part in item.parts)
+    size = sum(part.entry.size for item in tables for part in item.parts)
     if size > size_limit:
-        raise TooLargeForFrame(chosen[0] if len(wanted) == 1 else f"{len(wanted)} files", size, size_limit)
-    return wanted
+        raise TooLargeForFrame(chosen[0] if len(tables) == 1 else f"{len(tables)} files", size, size_limit)
+    return tables
 
 
 def _matching(names: Sequence[str], pattern: str) -> list[str]:

@@ -79,8 +79,10 @@ class ResultTree:
         """Return what is there (asked once)."""
         async with self._lock:
             if self._listing is None:
-                found = await asyncio.gather(*(source.reader.entries() for source in self.sources))
-                self._listing = _merge(found, [source.label for source in self.sources])
+                entries_by_source = await asyncio.gather(
+                    *(source.reader.entries() for source in self.sources)
+                )
+                self._listing = _merge(entries_by_source, [source.label for source in self.sources])
             return self._listing
 
     async def entries(self, *, raw: bool = False) -> list[ResultEntry]:
@@ -114,15 +116,15 @@ class ResultTree:
             Several executions wrote it.
         """
         listing = await self.listing()
-        wanted = posixpath.normpath(name.strip("/")) if name.strip("/") else ""
-        for tried in (wanted, f"outputs/{wanted}"):
+        normal_name = posixpath.normpath(name.strip("/")) if name.strip("/") else ""
+        for tried in (normal_name, f"outputs/{normal_name}"):
             if tried in listing.merged:
                 if tried in listing.clashes:
                     raise clash(tried)
                 parts = [self._followed(listing, part) for part in listing.merged[tried]]
                 return tried, parts
-        if wanted in listing.raw:
-            return wanted, [self._followed(listing, listing.raw[wanted])]
+        if normal_name in listing.raw:
+            return normal_name, [self._followed(listing, listing.raw[normal_name])]
         raise self._missing(listing, name)
 
     async def read(
@@ -148,10 +150,12 @@ class ResultTree:
         """
         listing = await self.listing()
         named = {name: [part] for name, part in sorted(listing.raw.items())} if raw else listing.merged
-        found = {name: [self._followed(listing, part) for part in parts] for name, parts in named.items()}
+        parts_by_name = {
+            name: [self._followed(listing, part) for part in parts] for name, parts in named.items()
+        }
         return {
             name: parts
-            for name, parts in found.items()
+            for name, parts in parts_by_name.items()
             if all(part.entry.kind is EntryKind.FILE for part in parts)
         }
 
@@ -179,8 +183,8 @@ class ResultTree:
                 raise clash(str(target / listing.clashes[0]))
             await self._save([(number, "") for number in range(len(self.sources))], target, progress)
             return ""
-        found, parts = await self.find(name)
-        inside = [path for path in listing.clashes if path.startswith(f"{found}/")]
+        found_name, parts = await self.find(name)
+        inside = [path for path in listing.clashes if path.startswith(f"{found_name}/")]
         if inside:
             raise clash(inside[0])
         await self._save([(part.number, part.entry.path) for part in parts], target, progress)

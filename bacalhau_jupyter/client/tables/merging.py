@@ -209,7 +209,7 @@ def merged_arrow(reader: Reader) -> Any:
 
 def _unlike(pa: Any, tables: list[Any]) -> list[str]:
     """Return the columns whose types Arrow can't bring together."""
-    found = []
+    differences = []
     for column in dict.fromkeys(name for table in tables for name in table.column_names):
         types = dict.fromkeys(
             table.schema.field(column).type for table in tables if column in table.column_names
@@ -217,5 +217,5 @@ def _unlike(pa: Any, tables: list[Any]) -> list[str]:
         try:
             pa.unify_schemas([pa.schema([(column, kind)]) for kind in types], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError):
-            found.append(column)
-    return found
+            differences.append(column)
+    return differences

@@ -97,8 +97,11 @@ def read_tables(
         raise BadRequest(f"backend {backend!r} is not one of pandas, polars, arrow")
     if not files:
         raise BadRequest("no files to read")
-    given = _known_encoding(encoding)
-    items = [replace(opened(file, alone=len(files) == 1, encoding=given), encoding=given) for file in files]
+    known_encoding = _known_encoding(encoding)
+    items = [
+        replace(opened(file, alone=len(files) == 1, encoding=known_encoding), encoding=known_encoding)
+        for file in files
+    ]
     expected = sum(_guarded(item, expected_bytes, item.kind, item.compression) for item in items)
     if expected > size_limit:
         raise TooLargeForFrame(_named(files), expected, size_limit)
@@ -138,13 +141,13 @@ def _known_encoding(encoding: str | None) -> str:
     if encoding is None:
         return ""
     try:
-        found = codecs.lookup(encoding)
+        codec = codecs.lookup(encoding)
         "".encode(encoding)
     except (LookupError, ValueError, TypeError) as error:
         raise BadRequest(
             f"encoding={encoding!r} is not known", hint='usual are "utf-8", "cp1252", "latin-1", "shift_jis"'
         ) from error
-    return found.name
+    return codec.name
 
 
 def _unknown(name: str) -> BadRequest:

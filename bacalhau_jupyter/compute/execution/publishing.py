@@ -49,8 +49,8 @@ async def publish(
     try:
         return await _tried(publishers, kind, request, delays, sleep)
     except Exception as error:
-        told = as_bacalhau_error(error, "publishing results")
-        _log.warning("execution %s: %s", request.execution.id, told, exc_info=told is not error)
+        failure = as_bacalhau_error(error, "publishing results")
+        _log.warning("execution %s: %s", request.execution.id, failure, exc_info=failure is not error)
     kept = None
     if kind.strip().lower() != _KEEPER:
         try:
@@ -58,7 +58,7 @@ async def publish(
         except Exception as error:
             _log.warning("the results of execution %s can't be kept here: %s", request.execution.id, error)
     return Unpublished(
-        Fault.of(_final(told, kept=kept is not None), Topic.PUBLISHING),
+        Fault.of(_final(failure, kept=kept is not None), Topic.PUBLISHING),
         kept,
         tuple(map(str, request.left_out)),
     )
@@ -79,11 +79,11 @@ async def _tried(
             result = await publisher.publish(request)
             return Published(result, tuple(map(str, request.left_out)))
         except Exception as error:
-            told = as_bacalhau_error(error, "publishing results")
+            failure = as_bacalhau_error(error, "publishing results")
             # A full disk does not become empty by waiting: the results themselves fill it.
-            if delay is None or is_full(error) or not (told.retryable or isinstance(told, _PASSING)):
+            if delay is None or is_full(error) or not (failure.retryable or isinstance(failure, _PASSING)):
                 raise
-            _log.info("execution %s is published again in %g s: %s", request.execution.id, delay, told)
+            _log.info("execution %s is published again in %g s: %s", request.execution.id, delay, failure)
         await sleep(delay)
     raise AssertionError("unreachable")
 

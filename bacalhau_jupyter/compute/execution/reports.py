@@ -89,7 +89,7 @@ def _fault_event(record: ExecutionRecord, now_ns: int) -> Event:
 def _event(
     message: str, topic: str, record: ExecutionRecord, now_ns: int, details: dict[str, str] | None = None
 ) -> Event:
-    told = {**(details or {}), **_left_out_details(record)}
+    all_details = {**(details or {}), **_left_out_details(record)}
     if record.runtime:
-        told[RUNTIME] = record.runtime
-    return Event(message=message, topic=topic, timestamp=rfc3339(now_ns), details=told)
+        all_details[RUNTIME] = record.runtime
+    return Event(message=message, topic=topic, timestamp=rfc3339(now_ns), details=all_details)

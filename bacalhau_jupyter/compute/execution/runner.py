@@ -96,9 +96,9 @@ class Runner:
                 case _:
                     return await self._publish(record)
         except Exception as error:
-            told = as_bacalhau_error(error, _DOING[act])
-            if told is not error:
-                _log.warning("execution %s: %s", record.id, told, exc_info=error)
+            failure = as_bacalhau_error(error, _DOING[act])
+            if failure is not error:
+                _log.warning("execution %s: %s", record.id, failure, exc_info=error)
             if act is Act.WAIT:
                 await self.halt(record)
             if is_full(error):
@@ -106,7 +106,7 @@ class Runner:
             elif act is Act.FETCH:
                 # At once: where the disk is full, nothing can be stored before there is room again.
                 await asyncio.to_thread(self._places.remove_inputs, record.id)
-            return Faulted(Fault.of(told, _TOPICS[act]))
+            return Faulted(Fault.of(failure, _TOPICS[act]))
 
     def interrupted(self, act: Act) -> Faulted:
         """Return the event of an activity that was interrupted."""

@@ -140,9 +140,9 @@ class Capacity:
         free = self.available
         if not wanted.fits(free) or wanted.gpu > len(free.gpus):
             return None
-        given = replace(wanted, gpus=free.gpus[: wanted.gpu])
-        self._held[execution_id] = given
-        return given
+        reserved = replace(wanted, gpus=free.gpus[: wanted.gpu])
+        self._held[execution_id] = reserved
+        return reserved
 
     def restore(self, execution_id: str, held: Resources) -> None:
         """Take over what an execution held before a restart, even where the limit has shrunk since."""

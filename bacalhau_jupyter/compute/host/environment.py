@@ -22,9 +22,9 @@ def objections(env: Mapping[str, str], allow_list: Sequence[str]) -> list[str]:
     """
     return [
         f"this node does not resolve environment variable {name}: "
-        f"environment variable '{wanted}' is not in allowed patterns"
+        f"environment variable '{host_name}' is not in allowed patterns"
         for name, value in env.items()
-        if (wanted := _host_name(value)) is not None and not _allowed(wanted, allow_list)
+        if (host_name := _host_name(value)) is not None and not _allowed(host_name, allow_list)
     ]
 
 
@@ -52,15 +52,15 @@ def task_environment(
 
 
 def _resolve(name: str, value: str, allow_list: Sequence[str], host: Mapping[str, str]) -> str:
-    wanted = _host_name(value)
-    if wanted is None:
+    host_name = _host_name(value)
+    if host_name is None:
         return value
-    if not _allowed(wanted, allow_list):
-        problem = f"environment variable '{wanted}' is not in allowed patterns"
-    elif wanted not in host:
-        problem = f"required environment variable '{wanted}' not found"
+    if not _allowed(host_name, allow_list):
+        problem = f"environment variable '{host_name}' is not in allowed patterns"
+    elif host_name not in host:
+        problem = f"required environment variable '{host_name}' not found"
     else:
-        return host[wanted]
+        return host[host_name]
     raise EngineError(
         f"environment variable {name} can't be resolved: {problem}",
         hint="Set the variable where the node runs, and allow it in Compute.Env.AllowList",

@@ -30,8 +30,10 @@ async def find_gpus(path: str | None = None) -> list[GPU]:
     path
         Where to look for the tools, in the form of ``PATH``; None means this process's.
     """
-    found = await asyncio.gather(_nvidia(path), _amd(path), _intel(path))
-    return [replace(gpu, index=index) for index, gpu in enumerate(gpu for part in found for gpu in part)]
+    gpus_by_vendor = await asyncio.gather(_nvidia(path), _amd(path), _intel(path))
+    return [
+        replace(gpu, index=index) for index, gpu in enumerate(gpu for part in gpus_by_vendor for gpu in part)
+    ]
 
 
 def gpu_labels(gpus: list[GPU]) -> dict[str, str]:

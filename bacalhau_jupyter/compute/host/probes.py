@@ -73,7 +73,7 @@ async def _ask_command(command: str, data: bytes) -> str:
         raise EngineError(f"the job selection probe could not be run: {error}") from error
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            _, told = await process.communicate(data)
+            _, stderr = await process.communicate(data)
     except TimeoutError as error:
         raise EngineError(f"the job selection probe took longer than {PROBE_SECONDS:g}s") from error
     finally:
@@ -83,7 +83,7 @@ async def _ask_command(command: str, data: bytes) -> str:
             await process.wait()
     if process.returncode == 0:
         return ""
-    reason = told.decode(errors="replace").strip()[:_REASON_LIMIT]
+    reason = stderr.decode(errors="replace").strip()[:_REASON_LIMIT]
     return f"this node does not accept the job: {reason or f'its probe exited with {process.returncode}'}"
 
 

@@ -79,14 +79,14 @@ class CacheFiles:
         remove_tree(self.incoming)
         for directory in (self.entries.parent, self.entries, self.incoming):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = []
+        entries = []
         for directory in self.entries.iterdir():
             entry = _described(directory)
             if entry is None:
                 remove_tree(directory)
             else:
-                found.append(((directory / _DESCRIPTION).stat().st_mtime_ns, entry))
-        return found
+                entries.append(((directory / _DESCRIPTION).stat().st_mtime_ns, entry))
+        return entries
 
     def begin(self) -> Path:
         """Make a private directory to fetch to."""
@@ -147,8 +147,8 @@ class CacheFiles:
         except FileNotFoundError as error:
             remove_tree(target)
             raise Spoiled from error
-        told = (survey.size, survey.files, survey.changed_ns)
-        if survey.writable or told != (entry.size, entry.files, entry.changed_ns):
+        stored_facts = (survey.size, survey.files, survey.changed_ns)
+        if survey.writable or stored_facts != (entry.size, entry.files, entry.changed_ns):
             remove_tree(target)
             raise Spoiled
         with contextlib.suppress(OSError):

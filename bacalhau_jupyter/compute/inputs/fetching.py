@@ -121,13 +121,13 @@ def _looked_at(mount: InputMount, directory: Path) -> InputMount:
     else:
         path = Path(os.path.realpath(mount.path))
     try:
-        found = beneath.open_path(path)
+        descriptor = beneath.open_path(path)
     except beneath.Changed as error:
         raise IOFailure("the input is a link, which is never followed", fails_execution=True) from error
     try:
-        return replace(mount, path=path, checked=beneath.file_id(found))
+        return replace(mount, path=path, checked=beneath.file_id(descriptor))
     finally:
-        os.close(found)
+        os.close(descriptor)
 
 
 def _told(size: int, files: int, cached: int) -> tuple[str, dict[str, str]]:

@@ -106,26 +106,26 @@ class _Text:
 
     def chunks(self, frames: list[Frame]) -> list[LogFrame]:
         """Return the text of frames, in order, neighbours of one stream joined."""
-        found: list[LogFrame] = []
+        decoded_frames: list[LogFrame] = []
         stream, parts, size = 0, list[bytes](), 0
         for frame in frames:
             if parts and (frame.stream != stream or size >= CHUNK):
-                self._add(found, stream, b"".join(parts))
+                self._add(decoded_frames, stream, b"".join(parts))
                 parts, size = [], 0
             if frame.stream in self._decoders:
                 stream = frame.stream
                 parts.append(frame.data)
                 size += len(frame.data)
         if parts:
-            self._add(found, stream, b"".join(parts))
-        return found
+            self._add(decoded_frames, stream, b"".join(parts))
+        return decoded_frames
 
     def rest(self) -> list[LogFrame]:
         """Return what an incomplete last character leaves."""
-        found: list[LogFrame] = []
+        frames: list[LogFrame] = []
         for stream in self._decoders:
-            self._add(found, stream, b"", final=True)
-        return found
+            self._add(frames, stream, b"", final=True)
+        return frames
 
     def _add(self, found: list[LogFrame], stream: int, data: bytes, final: bool = False) -> None:
         text = self._decoders[stream].decode(data, final)

@@ -96,10 +96,10 @@ class Daemon:
         from docker.errors import NotFound
 
         try:
-            found: dict[str, Any] = self.api.inspect_container(container)
+            inspection: dict[str, Any] = self.api.inspect_container(container)
         except NotFound:
             return None
-        return found
+        return inspection
 
     def ran_out_of_memory(self, container: str, started: str) -> bool:
         """Whether the kernel killed something in a container that has ended, by the engine's events.
@@ -116,8 +116,8 @@ class Daemon:
 
     def containers(self, label: str) -> list[dict[str, Any]]:
         """Return short descriptions of all containers, in any state, that carry ``name=value``."""
-        found: list[dict[str, Any]] = self.api.containers(all=True, filters={"label": [label]})
-        return found
+        matching: list[dict[str, Any]] = self.api.containers(all=True, filters={"label": [label]})
+        return matching
 
     def check_reachable(self) -> None:
         """Make sure that something listens, without a call of the SDK (which leaks a socket when nothing does).
@@ -163,9 +163,9 @@ class Daemon:
 
     def volumes(self, *labels: tuple[str, str]) -> list[dict[str, Any]]:
         """Return descriptions of all volumes that carry the labels."""
-        wanted = [f"{name}={value}" for name, value in labels]
-        found: list[dict[str, Any]] | None = self.api.volumes(filters={"label": wanted})["Volumes"]
-        return found or []
+        label_filters = [f"{name}={value}" for name, value in labels]
+        matching: list[dict[str, Any]] | None = self.api.volumes(filters={"label": label_filters})["Volumes"]
+        return matching or []
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume; one that is gone is fine."""

@@ -60,10 +60,10 @@ def gpu_options(gpus: list[GPU], devices: Path = DEVICES) -> dict[str, Any]:
 
 def _render_nodes(gpu: GPU, devices: Path) -> list[Path]:
     links = [devices / "dri" / "by-path" / f"pci-{gpu.pci_address.lower()}-{kind}" for kind in _LINKS]
-    found = [link.resolve() for link in links if link.exists()]
-    if not gpu.pci_address or not found:
+    nodes = [link.resolve() for link in links if link.exists()]
+    if not gpu.pci_address or not nodes:
         raise _no_files(gpu, devices)
-    return found
+    return nodes
 
 
 def _no_files(gpu: GPU, devices: Path) -> EngineError:

@@ -175,13 +175,13 @@ class DockerEngine:
             return True
         daemon = self._connected()
         name = container_name(request.node_id, request.execution)
-        found = await self._call(lambda: daemon.inspect(name))
+        inspection = await self._call(lambda: daemon.inspect(name))
         # A container that was made and never started has not run: `start` takes it over.
-        if found is None or found["State"]["Status"] in ("created", "removing", "dead"):
+        if inspection is None or inspection["State"]["Status"] in ("created", "removing", "dead"):
             return False
         if request.execution.id not in self._followers:
-            driver = str(found["HostConfig"].get("LogConfig", {}).get("Type", ""))
-            self._follow(request, str(found["Id"]), carried(found), driver)
+            driver = str(inspection["HostConfig"].get("LogConfig", {}).get("Type", ""))
+            self._follow(request, str(inspection["Id"]), carried(inspection), driver)
         return True
 
     async def wait(self, execution_id: str) -> Outcome:
@@ -277,16 +277,18 @@ class DockerEngine:
         image = docker_params(task_of(request.execution)).image
 
         def on_ended(follower: Follower, _state: dict[str, Any]) -> None:
-            found = follower.inspected
-            if carried(found) if found else copied:
+            inspection = follower.inspected
+            if carried(inspection) if inspection else copied:
                 with finished_work():
-                    Archive(daemon, request).unload(str(found.get("Image", image)), progress, follower.hurry)
+                    Archive(daemon, request).unload(
+                        str(inspection.get("Image", image)), progress, follower.hurry
+                    )
             elif follower.cancelled or os.geteuid() == 0:
                 return
             elif any(unreadable(output.path) for output in request.outputs):
                 try:
                     with translated(daemon.endpoint.url):
-                        hand_over(daemon, found, node_id, own, unreadable)
+                        hand_over(daemon, inspection, node_id, own, unreadable)
                 except NetworkFailure:
                     raise
                 except BacalhauError as error:

@@ -141,8 +141,8 @@ class Launcher:
             mounts = bind_mounts(self._request, recursive_read_only=self._daemon.recursive_read_only)
             if self._needs_hosts:
                 mounts.append(self._hosts_mount())
-        elif (found := self._take_over()) is not None:
-            return found
+        elif (taken_over := self._take_over()) is not None:
+            return taken_over
         else:
             mounts = self._archive.load(self._params.image, progress, abort)
         self._config["HostConfig"]["Mounts"] = mounts
@@ -155,24 +155,24 @@ class Launcher:
             except APIError as error:
                 if error.status_code != 409:
                     raise engine_error(f"the container can't be made: {explain(error)}") from error
-            if (found := self._take_over()) is not None:
-                return found
+            if (taken_over := self._take_over()) is not None:
+                return taken_over
         raise engine_error(f'the container name "{self._name}" is in use', retryable=True)
 
     def _take_over(self) -> tuple[str, bool] | None:
-        found = self._daemon.inspect(self._name)
-        if found is None:
+        inspection = self._daemon.inspect(self._name)
+        if inspection is None:
             return None
-        labels: dict[str, Any] = found["Config"].get("Labels") or {}
+        labels: dict[str, Any] = inspection["Config"].get("Labels") or {}
         if labels.get(LABEL_EXECUTION) != self._config["Labels"][LABEL_EXECUTION]:
             raise engine_error(
                 f'the container name "{self._name}" is used by a container that is not this node\'s'
             )
-        status = found["State"]["Status"]
+        status = inspection["State"]["Status"]
         if status in ("removing", "dead"):
             self._daemon.remove(self._name)
             return None
-        return str(found["Id"]), status != "created"
+        return str(inspection["Id"]), status != "created"
 
     def _start(self, container: str) -> None:
         from docker.errors import APIError

@@ -193,13 +193,13 @@ def _log_config(drivers: Collection[str]) -> dict[str, Any]:
 
 
 def _network(execution: Execution, default: NetworkType) -> dict[str, Any]:
-    wanted = task_of(execution).network.type
-    if wanted is NetworkType.DEFAULT:
+    network = task_of(execution).network.type
+    if network is NetworkType.DEFAULT:
         return {"NetworkMode": "none" if default is NetworkType.NONE else "bridge"}
-    if wanted is NetworkType.NONE:
+    if network is NetworkType.NONE:
         return {"NetworkMode": "none"}
     return {
-        "NetworkMode": "host" if wanted is NetworkType.HOST else "bridge",
+        "NetworkMode": "host" if network is NetworkType.HOST else "bridge",
         "ExtraHosts": ["host.docker.internal:host-gateway"],
     }
 

@@ -24,14 +24,14 @@ class Remains:
         """Return the IDs of the executions that something is left of."""
         containers = self._daemon.containers(f"{LABEL_NODE}={self._node_id}")
         volumes = self._daemon.volumes((LABEL_NODE, self._node_id))
-        labels = [str((found["Labels"] or {}).get(LABEL_EXECUTION, "")) for found in (*containers, *volumes)]
+        labels = [str((item["Labels"] or {}).get(LABEL_EXECUTION, "")) for item in (*containers, *volumes)]
         mine = (label for label in labels if label.startswith(self._node_id))
         return list(dict.fromkeys(label.removeprefix(self._node_id) for label in mine))
 
     def containers(self, execution_id: str) -> list[str]:
         """Return the containers of an execution: the task's, and the one that carries its files."""
         label = f"{LABEL_EXECUTION}={execution_label(self._node_id, execution_id)}"
-        return [str(found["Id"]) for found in self._daemon.containers(label)]
+        return [str(container["Id"]) for container in self._daemon.containers(label)]
 
     def stop(self, execution_id: str, grace: int) -> None:
         """End an execution's programs: SIGTERM, and SIGKILL after ``grace`` seconds."""
@@ -54,6 +54,6 @@ class Remains:
         if os.geteuid() != 0:
             # What can't be handed over stays behind as files of another user: no reason to keep the container.
             with contextlib.suppress(BacalhauError), translated(self._daemon.endpoint.url):
-                found = self._daemon.inspect(container) or {}
-                hand_over(self._daemon, found, self._node_id, self._own, unremovable)
+                inspection = self._daemon.inspect(container) or {}
+                hand_over(self._daemon, inspection, self._node_id, self._own, unremovable)
         self._daemon.remove(container)

@@ -51,8 +51,8 @@ def is_known_user(uid: int) -> bool:
 @functools.cache
 def system_paths() -> tuple[Path, ...]:
     """Return the system directories and files that exist here and that every job may read."""
-    wanted = [*SYSTEM_DIRECTORIES, *SYSTEM_LINKS, *(f"/etc/{name}" for name in ETC), CPU_FACTS]
-    return tuple(Path(path) for path in wanted if Path(path).exists())
+    candidates = [*SYSTEM_DIRECTORIES, *SYSTEM_LINKS, *(f"/etc/{name}" for name in ETC), CPU_FACTS]
+    return tuple(Path(path) for path in candidates if Path(path).exists())
 
 
 def home() -> Path:
@@ -66,23 +66,23 @@ def home() -> Path:
 @functools.cache
 def homes() -> frozenset[Path]:
     """Return the home directories of this machine's people, and ours."""
-    found = {home(), Path("/root")}
+    home_directories = {home(), Path("/root")}
     for entry in pwd.getpwall():
         theirs = Path(entry.pw_dir)
         if entry.pw_uid >= 1000 and theirs.is_absolute() and len(theirs.parts) > 1:
-            found.add(theirs)
-    return frozenset(found)
+            home_directories.add(theirs)
+    return frozenset(home_directories)
 
 
 @functools.lru_cache(maxsize=8)
 def secrets(hidden: tuple[Path, ...]) -> tuple[Path, ...]:
     """Return what no job may see, even inside a directory that it may: ``hidden`` and well-known places."""
-    found = {path.resolve() for path in hidden}
-    found.update((home() / name).resolve() for name in _SECRET_DIRECTORIES)
+    secret_paths = {path.resolve() for path in hidden}
+    secret_paths.update((home() / name).resolve() for name in _SECRET_DIRECTORIES)
     for variable in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "XDG_RUNTIME_DIR", "BACALHAU_DIR"):
         if value := os.environ.get(variable):
-            found.add(Path(value).resolve())
-    return tuple(sorted(found - {Path("/")}))
+            secret_paths.add(Path(value).resolve())
+    return tuple(sorted(secret_paths - {Path("/")}))
 
 
 def is_of_the_system(path: Path) -> bool:

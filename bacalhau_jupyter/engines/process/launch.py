@@ -102,13 +102,13 @@ def environment(launch: Launch, inputs: str, outputs: str, scratch: str) -> dict
     inputs, outputs, scratch
         Where the job finds these directories.
     """
-    found = {
+    variables = {
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("LC_")
     }
-    found.setdefault("LANG", "C.UTF-8")
+    variables.setdefault("LANG", "C.UTF-8")
     user = user_name(launch.user)
     search = [*launch.view.programs, *SYSTEM_PATH]
-    found |= {
+    variables |= {
         "PATH": ":".join(dict.fromkeys(search)),
         "HOME": scratch,
         "TMPDIR": scratch,
@@ -120,19 +120,19 @@ def environment(launch: Launch, inputs: str, outputs: str, scratch: str) -> dict
     if launch.request.resources.cpu > 0:
         # A share of the processor can't be enforced here; well-behaved libraries keep to it when told.
         threads = str(max(1, round(launch.request.resources.cpu)))
-        found |= dict.fromkeys(_THREADS, threads)
+        variables |= dict.fromkeys(_THREADS, threads)
     for text in launch.params.environment_variables:
         name, _, value = text.partition("=")
-        found[name] = value
-    found |= launch.request.env
+        variables[name] = value
+    variables |= launch.request.env
     if launch.view.left_out:
-        found["BACALHAU_PATHS_NOT_SHOWN"] = ":".join(launch.view.left_out)
-    found |= {
+        variables["BACALHAU_PATHS_NOT_SHOWN"] = ":".join(launch.view.left_out)
+    variables |= {
         "BACALHAU_EXECUTION_ID": launch.request.execution.id,
         "BACALHAU_INPUTS": inputs,
         "BACALHAU_OUTPUTS": outputs,
     }
-    return found
+    return variables
 
 
 def user_name(user: int) -> str:
@@ -147,13 +147,13 @@ def user_name(user: int) -> str:
 
 def limits(request: RunRequest) -> list[tuple[int, int]]:
     """Return the resource limits: memory per process (private writable pages), size per file, no core dumps."""
-    found = [(resource.RLIMIT_CORE, 0)]
+    all_limits = [(resource.RLIMIT_CORE, 0)]
     if request.resources.memory > 0:
         # RLIMIT_AS would also count what libraries merely reserve, and refuse programs that use little.
-        found.append((resource.RLIMIT_DATA, request.resources.memory))
+        all_limits.append((resource.RLIMIT_DATA, request.resources.memory))
     if request.resources.disk > 0:
-        found.append((resource.RLIMIT_FSIZE, request.resources.disk))
-    return found
+        all_limits.append((resource.RLIMIT_FSIZE, request.resources.disk))
+    return all_limits
 
 
 def program(launch: Launch, env: dict[str, str]) -> list[str]:

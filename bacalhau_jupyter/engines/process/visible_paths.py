@@ -91,13 +91,13 @@ class View:
         }
         listening = (Path(path) for path in listening_below(set(roots.values())))
         secrets = (*self.hidden, *self.sockets, *listening)
-        found = [
+        covered = [
             (shown / secret.relative_to(root), secret)
             for shown, root in roots.items()
             for secret in secrets
             if str(secret) == root or root in _above(str(secret))
         ]
-        return [(place, secret) for place, secret in dict.fromkeys(found) if secret.exists()]
+        return [(place, secret) for place, secret in dict.fromkeys(covered) if secret.exists()]
 
     def covered(self) -> list[Path]:
         """Return the hidden paths that exist inside a shown one."""
@@ -144,8 +144,8 @@ def entries(directory: Path) -> list[Path]:
     TooManyEntries
         There are more than `MAX_ENTRIES`.
     """
-    with os.scandir(directory) as found:
-        names = [entry.name for _, entry in zip(range(MAX_ENTRIES + 1), found, strict=False)]
+    with os.scandir(directory) as iterator:
+        names = [entry.name for _, entry in zip(range(MAX_ENTRIES + 1), iterator, strict=False)]
     if len(names) > MAX_ENTRIES:
         raise TooManyEntries(f"{directory} has more than {MAX_ENTRIES} entries")
     return [directory / name for name in sorted(names)]

@@ -67,12 +67,12 @@ class _Batch:
             and execution.compute_state.state_type is ExecutionStateType.COMPLETED
         }
         self._one_per_partition(completed)
-        wanted = range(self.job.count or 0)
-        if sum(partition in wanted for partition in completed) == len(wanted):
+        partitions = range(self.job.count or 0)
+        if sum(partition in partitions for partition in completed) == len(partitions):
             self._complete()
             return self.plan
         taken = completed | {e.partition_index for e in self.live if e.job_version == self.job.version}
-        self._place(wanted, taken)
+        self._place(partitions, taken)
         return self.plan
 
     # ---- ending executions

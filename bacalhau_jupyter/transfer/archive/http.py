@@ -200,10 +200,10 @@ class HttpRanges:
             return
         if status >= 500 or status in (408, 429):
             raise _Again(f"answered {status}")
-        told = await _told(answer)
-        if told is not None:
+        server_error = await _told(answer)
+        if server_error is not None:
             # A node of ours knows better what became of the result.
-            raise told
+            raise server_error
         if status in (404, 410):
             raise NotFound(
                 f"the result is not there any more: {self._name} answered {status}",
@@ -297,5 +297,5 @@ async def _told(answer: ClientResponse) -> BacalhauError | None:
         body = json.loads(await answer.content.read(_MAX_ERROR))
     except ValueError:
         return None
-    told = isinstance(body, dict) and isinstance(body.get("Message"), str)
-    return error_from_envelope(body, answer.status) if told else None
+    has_message = isinstance(body, dict) and isinstance(body.get("Message"), str)
+    return error_from_envelope(body, answer.status) if has_message else None

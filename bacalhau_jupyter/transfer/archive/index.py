@@ -175,21 +175,21 @@ def parse_index(data: bytes, footer: Footer, *, max_members: int, max_bytes: int
     IOFailure
         It is damaged, contradicts itself or the file, breaks the rules of names, or goes beyond the limits.
     """
-    found = _decode(_payload(data, footer), footer)
-    blocks = -(-found.plain // found.block) if found.block > 0 else -1
-    starts = list(accumulate(found.packed, initial=0))
-    most = found.block + found.block // 64 + 1024
+    index = _decode(_payload(data, footer), footer)
+    blocks = -(-index.plain // index.block) if index.block > 0 else -1
+    starts = list(accumulate(index.packed, initial=0))
+    most = index.block + index.block // 64 + 1024
     if (
-        not 0 < found.block <= _MAX_BLOCK
-        or found.plain < 0
-        or blocks != len(found.packed)
+        not 0 < index.block <= _MAX_BLOCK
+        or index.plain < 0
+        or blocks != len(index.packed)
         or starts[-1] != footer.start
-        or any(not OVERHEAD < packed <= most for packed in found.packed)
+        or any(not OVERHEAD < packed <= most for packed in index.packed)
     ):
         raise refused("its index contradicts the file")
-    if len(found.entries) > max_members:
+    if len(index.entries) > max_members:
         raise refused(f"it holds more than {max_members} members")
-    return ArchiveIndex(found.block, found.plain, starts, _entries(found, max_bytes))
+    return ArchiveIndex(index.block, index.plain, starts, _entries(index, max_bytes))
 
 
 def _payload(data: bytes, footer: Footer) -> bytes:

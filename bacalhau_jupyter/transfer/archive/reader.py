@@ -101,8 +101,8 @@ class ArchiveReader:
         index = await self._open()
         if index is None:
             return await (await self._unpacked()).entries()
-        found = [ResultEntry(item.path, item.size, item.kind, item.target) for item in index.entries]
-        return sorted(found, key=lambda entry: entry.path.split("/"))
+        result_entries = [ResultEntry(item.path, item.size, item.kind, item.target) for item in index.entries]
+        return sorted(result_entries, key=lambda entry: entry.path.split("/"))
 
     async def read(self, path: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """Yield a part of one file: only the blocks that hold it are fetched, and their checksums compared."""

@@ -32,10 +32,10 @@ class ArchiveStream:
 
     async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """Yield a part of the unpacked stream."""
-        wanted = self.index.blocks(start, stop)
-        async for number, data in self._blocks(wanted):
+        blocks = self.index.blocks(start, stop)
+        async for number, data in self._blocks(blocks):
             begin = number * self.index.block
-            if number in (wanted[0], wanted[-1]):
+            if number in (blocks[0], blocks[-1]):
                 # Whoever reads on starts in the block where this part ends.
                 self._kept[number] = data
                 self._kept.move_to_end(number)

@@ -92,14 +92,14 @@ def missing(name: str, path: str) -> NotFound:
 
 
 def _entries(root: Path) -> list[ResultEntry]:
-    found: list[ResultEntry] = []
+    entries: list[ResultEntry] = []
     for entry in walk(root):
         mode, path = entry.info.st_mode, entry.path
         if stat.S_ISLNK(mode):
             target = os.readlink(entry.name, dir_fd=entry.directory)
-            found.append(ResultEntry(path, 0, EntryKind.LINK, target))
+            entries.append(ResultEntry(path, 0, EntryKind.LINK, target))
         elif not stat.S_ISDIR(mode):
-            found.append(ResultEntry(path, entry.info.st_size))
+            entries.append(ResultEntry(path, entry.info.st_size))
         elif path:
-            found.append(ResultEntry(path, 0, EntryKind.DIRECTORY))
-    return sorted(found, key=lambda item: item.path.split("/"))
+            entries.append(ResultEntry(path, 0, EntryKind.DIRECTORY))
+    return sorted(entries, key=lambda item: item.path.split("/"))

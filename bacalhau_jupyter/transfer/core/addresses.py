@@ -120,10 +120,10 @@ async def refuse_inward(origin: URL, target: URL, component: str) -> None:
 
 async def _is_inward(url: URL) -> bool:
     try:
-        found = await Names().getaddrinfo(url.host or "", url.port, type=socket.SOCK_STREAM)
+        addresses = await Names().getaddrinfo(url.host or "", url.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return False
-    return any(_inward_address(str(entry[4][0])) for entry in found)
+    return any(_inward_address(str(entry[4][0])) for entry in addresses)
 
 
 def _inward_address(text: str) -> bool:

@@ -206,12 +206,12 @@ class Gathering:
                 if len(name.encode("utf-8", "surrogateescape")) > self._max_name:
                     self._too_long(name)
                     continue
-                found = self._item(name, place, entry.directory, entry.name)
-                if found is None:
+                item = self._item(name, place, entry.directory, entry.name)
+                if item is None:
                     continue
-                own = found.kind is EntryKind.FILE and found.path == place.path
-                self._latest = (found, entry.directory, entry.name) if own else None
-                yield found
+                own = item.kind is EntryKind.FILE and item.path == place.path
+                self._latest = (item, entry.directory, entry.name) if own else None
+                yield item
         except OSError as error:
             # An input may be changed by another job while it is read.
             if error.errno != errno.ESTALE:
@@ -240,18 +240,18 @@ class Gathering:
         """Decide what becomes of a link."""
         here = posixpath.dirname(name)
         directory = self._view.seen_at(here) if place.where is Where.RESULT else place.at[:-1]
-        found = self._view.resolve(directory, target)
-        info = found.info
-        if found.where is Where.RESULT and info is not None and place.info is not None:
+        resolved = self._view.resolve(directory, target)
+        info = resolved.info
+        if resolved.where is Where.RESULT and info is not None and place.info is not None:
             if self._links:
                 meant = self._view.resolve(directory, target, follow=False)
                 # The last name is kept where it is a link among the results: that one is published, too.
-                kept = meant.name if meant.where is Where.RESULT else found.name
+                kept = meant.name if meant.where is Where.RESULT else resolved.name
                 return Item(name, EntryKind.LINK, place.info, self._said(here, target, kept))
-            return self._content(name, target, found)
-        if found.where is Where.INPUT and info is not None and not self._strict:
-            return self._input(name, target, found)
-        if found.where is Where.MISSING:
+            return self._content(name, target, resolved)
+        if resolved.where is Where.INPUT and info is not None and not self._strict:
+            return self._input(name, target, resolved)
+        if resolved.where is Where.MISSING:
             if self._strict and is_plain_link(here, target) and place.info is not None:
                 return Item(name, EntryKind.LINK, place.info, target)
             reason = "a link that leads nowhere"

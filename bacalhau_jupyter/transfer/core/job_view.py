@@ -209,10 +209,10 @@ def make_readable(name: str, directory: int) -> bool:
         return False
     try:
         info = os.fstat(descriptor)
-        wanted = 0o700 if stat.S_ISDIR(info.st_mode) else 0o600
-        if stat.S_ISLNK(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & wanted == wanted:
+        mode_bits = 0o700 if stat.S_ISDIR(info.st_mode) else 0o600
+        if stat.S_ISLNK(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & mode_bits == mode_bits:
             return False
-        os.chmod(f"/proc/self/fd/{descriptor}", stat.S_IMODE(info.st_mode) | wanted)  # noqa: PTH101
+        os.chmod(f"/proc/self/fd/{descriptor}", stat.S_IMODE(info.st_mode) | mode_bits)  # noqa: PTH101
     except OSError:
         return False
     finally:

@@ -123,11 +123,11 @@ class Reach:
             The host does not exist.
         """
         options.setdefault("type", socket.SOCK_STREAM)
-        found = self._lookup(host, port, **options)
-        for entry in found:
+        resolved = self._lookup(host, port, **options)
+        for entry in resolved:
             text = str(entry[4][0]).partition("%")[0]
             self._judge(_plain(host), port, ipaddress.ip_address(text), component)
-        return found
+        return resolved
 
     def connect(self, host: str, port: int, timeout: float | None, component: str) -> socket.socket:
         """Return a connection to a host, made to the address that was judged. Blocking.
@@ -175,7 +175,7 @@ class Reach:
 
     def _judge(self, host: str, port: int, address: Address, component: str) -> None:
         problem = next(
-            (found for form in _forms(address) if (found := _problem(form, self._is_own))),
+            (objection for form in _forms(address) if (objection := _problem(form, self._is_own))),
             "",
         )
         if not problem or any(each.allows(host, port, address) for each in self._exceptions):

@@ -43,8 +43,8 @@ def sign(path: str, expires_at: int, key: bytes) -> str:
 def is_signed(path: str, query: Mapping[str, str], key: bytes) -> bool:
     """Whether the query string of a request for ``path`` was signed with ``key``, be it over or not."""
     expected = _signature(path, query.get("expires", ""), key)
-    given = query.get("signature", "")
-    return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogatepass"))
+    signature = query.get("signature", "")
+    return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogatepass"))
 
 
 def verify(path: str, query: Mapping[str, str], key: bytes, now_ns: int) -> None:

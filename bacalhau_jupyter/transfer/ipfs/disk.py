@@ -47,16 +47,16 @@ def present(tree: IpfsTree, target: Path) -> int:
 
 def incomplete(tree: IpfsTree, target: Path) -> list[tuple[ResultEntry, int]]:
     """Return the files that lack bytes, and how many they have."""
-    found = []
+    missing = []
     for entry in tree.files:
         try:
             have = (target / entry.path).lstat().st_size
         except FileNotFoundError:
-            found.append((entry, 0))
+            missing.append((entry, 0))
             continue
         if have != entry.size:
-            found.append((entry, have))
-    return found
+            missing.append((entry, have))
+    return missing
 
 
 def make_links(links: Sequence[ResultEntry], target: Path) -> None:

@@ -85,8 +85,8 @@ def waited_too_long(endpoint: str, path: IpfsPath | None, seconds: float | None,
 def _message(text: str) -> str:
     """Return what a node says of its error; empty for an answer that is not a node's."""
     try:
-        found = msgspec.json.decode(text)
+        decoded = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return ""
-    message = found.get("Message") if isinstance(found, dict) else None
+    message = decoded.get("Message") if isinstance(decoded, dict) else None
     return " ".join(str(message or "").split())[:300]

@@ -85,19 +85,19 @@ class IpfsDownload:
             It can't be had, holds something hostile, or the disk is full. Nothing of it stays.
         """
         self._target = target
-        found = await self._node.stat(path)
+        stat = await self._node.stat(path)
         try:
-            if found.kind == "file":
-                self._total = found.size
+            if stat.kind == "file":
+                self._total = stat.size
                 await self._room(target)
-                await self._file(path, found.size, target)
-                return Fetched(False, 1, found.size)
-            if found.kind != "directory":
+                await self._file(path, stat.size, target)
+                return Fetched(False, 1, stat.size)
+            if stat.kind != "directory":
                 raise IOFailure(
-                    f"the IPFS content {path} is refused: it is a {found.kind or 'thing'}, not a file or directory",
+                    f"the IPFS content {path} is refused: it is a {stat.kind or 'thing'}, not a file or directory",
                     component=self._node.component,
                 )
-            return await self._directory(path, found, target)
+            return await self._directory(path, stat, target)
         except BaseException:
             await on_disk(remove_tree, target)
             raise

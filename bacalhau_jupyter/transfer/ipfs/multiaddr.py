@@ -45,12 +45,12 @@ def _host(text: str, kind: str, value: str, component: str) -> str:
     if kind in ("ip4", "ip6"):
         version = 4 if kind == "ip4" else 6
         try:
-            found = ipaddress.ip_address(value)
+            address = ipaddress.ip_address(value)
         except ValueError:
-            found = None
-        if found is None or found.version != version:
+            address = None
+        if address is None or address.version != version:
             raise _wrong(text, f"{value!r} is not an IPv{version} address", component)
-        return f"[{found}]" if version == 6 else str(found)
+        return f"[{address}]" if version == 6 else str(address)
     if kind in _NAMES:
         if not _HOST_NAME.fullmatch(value):
             raise _wrong(text, f"{value!r} is not a host name", component)

@@ -82,8 +82,8 @@ class IpfsNode(IpfsRpc):
         TimedOut
             Nobody had it.
         """
-        wanted = {"arg": path.argument, "offline": _flag(offline), "with-local": _flag(locality)}
-        answer = await self.ask("files/stat", wanted, path=path, timeout=self.read_timeout)
+        arguments = {"arg": path.argument, "offline": _flag(offline), "with-local": _flag(locality)}
+        answer = await self.ask("files/stat", arguments, path=path, timeout=self.read_timeout)
         kind = str(answer.get("Type", ""))
         try:
             if int(str(answer.get("Mode") or "0"), 8) & _SYMLINK_MODE:
@@ -101,10 +101,10 @@ class IpfsNode(IpfsRpc):
     async def pins(self) -> list[str]:
         """Return the CIDs that the node keeps with all they hold."""
         answer = await self.ask("pin/ls", {"type": "recursive"}, timeout=self.read_timeout)
-        found = answer.get("Keys")
-        if not isinstance(found, dict):
+        keys = answer.get("Keys")
+        if not isinstance(keys, dict):
             raise self.odd("pin/ls")
-        return sorted(str(cid) for cid in found)
+        return sorted(str(cid) for cid in keys)
 
     async def links(self, cids: Sequence[str]) -> AsyncGenerator[tuple[str, IpfsLink], None]:
         """Yield what is in directories, each with the CID of its directory.
@@ -115,16 +115,16 @@ class IpfsNode(IpfsRpc):
             The connection broke, or the node could not go on.
         """
         # An error in the middle comes in a trailer that no HTTP client here shows: what was asked for last tells.
-        wanted = [("arg", cid) for cid in (*cids, _LAST)]
-        wanted += [("size", "true"), ("resolve-type", "true"), ("stream", "true")]
+        arguments = [("arg", cid) for cid in (*cids, _LAST)]
+        arguments += [("size", "true"), ("resolve-type", "true"), ("stream", "true")]
         ended = False
-        async with self.post("ls", wanted, path=IpfsPath(cids[0])) as answer:
+        async with self.post("ls", arguments, path=IpfsPath(cids[0])) as answer:
             async for item in self.lines(answer, "ls"):
                 try:
-                    for found in item.get("Objects") or []:
-                        ended = ended or found["Hash"] == _LAST
-                        for link in found.get("Links") or []:
-                            yield str(found["Hash"]), _link(link)
+                    for directory in item.get("Objects") or []:
+                        ended = ended or directory["Hash"] == _LAST
+                        for link in directory.get("Links") or []:
+                            yield str(directory["Hash"]), _link(link)
                 except (KeyError, ValueError, TypeError, AttributeError) as error:
                     raise self.odd("ls") from error
         if not ended:
@@ -147,17 +147,17 @@ class IpfsNode(IpfsRpc):
         NetworkFailure
             The connection broke.
         """
-        wanted = [("arg", path.argument), ("offset", str(start))]
+        arguments = [("arg", path.argument), ("offset", str(start))]
         if length is not None:
-            wanted.append(("length", str(length)))
-        async with self.post("cat", wanted, path=path, plain=True) as answer:
+            arguments.append(("length", str(length)))
+        async with self.post("cat", arguments, path=path, plain=True) as answer:
             async for chunk in chunks_of(answer):
                 yield chunk
 
     async def tar(self, path: IpfsPath) -> AsyncGenerator[bytes, None]:
         """Yield a tar of a path; its members start with `IpfsPath.name`. It may end early."""
-        wanted = [("arg", path.argument), ("archive", "true")]
-        async with self.post("get", wanted, path=path, plain=True) as answer:
+        arguments = [("arg", path.argument), ("archive", "true")]
+        async with self.post("get", arguments, path=path, plain=True) as answer:
             async for chunk in chunks_of(answer):
                 yield chunk
 
@@ -166,7 +166,7 @@ class IpfsNode(IpfsRpc):
 
         As upstream adds results: CIDv0, blocks of 256 KiB. The same bytes have the same CID on every node.
         """
-        wanted = {
+        arguments = {
             "pin": "true",
             "cid-version": "0",
             "chunker": "size-262144",
@@ -178,7 +178,7 @@ class IpfsNode(IpfsRpc):
         try:
             async with asyncio.timeout(self.read_timeout) as patience:
                 sent = _watched(body, patience, self.read_timeout)
-                async with self.post("add", list(wanted.items()), data=sent, headers=headers) as answer:
+                async with self.post("add", list(arguments.items()), data=sent, headers=headers) as answer:
                     # One line for each file and directory; the root's comes last, and not at all after an error.
                     async for item in self.lines(answer, "add"):
                         if item.get("Name") == root:

@@ -95,19 +95,19 @@ class IpfsResultReader:
 
     async def save(self, target: Path, path: str = "", progress: Progress = no_progress) -> None:
         entry = await self._entry(path) if path else None
-        wanted = "" if entry is None else entry.path
+        entry_path = "" if entry is None else entry.path
         node = await self._open()
         try:
             part = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".bacalhau-get-", dir=target))
         except OSError as error:
             raise io_failure(error, "write the results to", target, COMPONENT) from error
         try:
-            place = part / "all" / wanted
+            place = part / "all" / entry_path
             await asyncio.to_thread(make_directories, place.parent)
             if entry is not None and entry.kind is EntryKind.LINK:
                 await asyncio.to_thread(place.symlink_to, entry.target)
             else:
-                await IpfsDownload(node, progress=progress).fetch(self._root.below(wanted), place)
+                await IpfsDownload(node, progress=progress).fetch(self._root.below(entry_path), place)
             await asyncio.to_thread(merge_results, [part / "all"], target)
         except OSError as error:
             raise io_failure(error, "write the results to", target, COMPONENT) from error
@@ -119,9 +119,9 @@ class IpfsResultReader:
         await self._stack.aclose()
 
     async def _entry(self, path: str) -> ResultEntry:
-        wanted = parse_path(f"{self._root.cid}/{path}", COMPONENT).path
+        entry_path = parse_path(f"{self._root.cid}/{path}", COMPONENT).path
         for entry in await self.entries():
-            if entry.path == wanted:
+            if entry.path == entry_path:
                 return entry
         raise NotFound(f"there is no {path!r} in the result {self._root}")
 

@@ -146,16 +146,16 @@ class IpfsRpc:
 
     def _object(self, text: bytes, command: str) -> dict[str, Any]:
         try:
-            found = msgspec.json.decode(text)
+            decoded = msgspec.json.decode(text)
         except msgspec.DecodeError as error:
             raise self.odd(command) from error
-        if not isinstance(found, dict):
+        if not isinstance(decoded, dict):
             raise self.odd(command)
-        if found.get("Type") == "error":
+        if decoded.get("Type") == "error":
             raise node_error(
                 self.endpoint, command, None, 500, text.decode("utf-8", "replace"), self.component
             )
-        return found
+        return decoded
 
     def odd(self, command: str) -> NetworkFailure:
         return NetworkFailure(

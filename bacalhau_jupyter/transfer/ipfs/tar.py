@@ -218,12 +218,12 @@ def _odd(reason: str, component: str) -> EngineError:
 
 def _pax(data: bytes, component: str) -> dict[str, str]:
     """Read the records of a pax header: a length, a space, ``KEY=VALUE`` and a line feed each."""
-    found: dict[str, str] = {}
+    records: dict[str, str] = {}
     while data:
         length, space, _ = data.partition(b" ")
         if not space or not length.isdigit() or not len(length) < int(length) <= len(data):
             raise _odd("a header has no records", component)
         key, _, value = data[len(length) + 1 : int(length) - 1].partition(b"=")
-        found[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
+        records[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
         data = data[int(length) :]
-    return found
+    return records

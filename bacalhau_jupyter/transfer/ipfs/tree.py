@@ -57,7 +57,7 @@ async def list_tree(node: IpfsNode, root: IpfsPath, stat: IpfsStat) -> IpfsTree:
     """
     if stat.kind != "directory":
         raise NotFound(f"the IPFS content {root} is not a directory", component=node.component)
-    found: dict[str, ResultEntry] = {}
+    entries: dict[str, ResultEntry] = {}
     names = 0
     # CID of a directory → every path it stands under.
     level: dict[str, list[str]] = {stat.cid: [""]}
@@ -67,16 +67,16 @@ async def list_tree(node: IpfsNode, root: IpfsPath, stat: IpfsStat) -> IpfsTree:
             async for parent, link in node.links(batch):
                 for place in level.get(parent, ()):
                     entry = _entry(root, place, link, node.component)
-                    if entry.path in found:
+                    if entry.path in entries:
                         raise refused(root, f"it holds {entry.path!r} twice", node.component)
-                    found[entry.path] = entry
+                    entries[entry.path] = entry
                     names += len(entry.path) + len(entry.target)
-                    if len(found) > MAX_ENTRIES or names > _MAX_NAMES:
+                    if len(entries) > MAX_ENTRIES or names > _MAX_NAMES:
                         raise refused(root, f"it holds more than {MAX_ENTRIES} entries", node.component)
                     if entry.kind is EntryKind.DIRECTORY:
                         below.setdefault(link.cid, []).append(entry.path)
         level = below
-    return IpfsTree(root, tuple(found[path] for path in sorted(found, key=lambda path: path.split("/"))))
+    return IpfsTree(root, tuple(entries[path] for path in sorted(entries, key=lambda path: path.split("/"))))
 
 
 def _batches(level: Iterable[str]) -> list[list[str]]:

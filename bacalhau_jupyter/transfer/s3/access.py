@@ -60,7 +60,7 @@ class S3Access:
     ) -> None:
         named = os.environ if environ is None else environ
         self._trusted = {_listed(text) for text in trusted if text.strip()}
-        self._trusted |= {found for name in _VARIABLES if (found := _base(named.get(name, ""))) is not None}
+        self._trusted |= {base for name in _VARIABLES if (base := _base(named.get(name, ""))) is not None}
         self._reach = reach
 
     @classmethod
@@ -126,14 +126,14 @@ class S3Access:
 
 
 def _listed(text: str) -> tuple[str, str, int, str]:
-    found = _base(text)
-    if found is None:
+    base = _base(text)
+    if base is None:
         raise ConfigurationError(
             f"{KEY} holds {shown_url(text.strip())!r}, which is not an http or https URL of a server",
             hint="write https://minio.example.org:9000",
             component="Config",
         )
-    return found
+    return base
 
 
 def _base(text: str) -> tuple[str, str, int, str] | None:

@@ -81,9 +81,9 @@ def find_objects(
         There is nothing there, it can't be read, or the checksum differs.
     """
     if not is_listing(location.key):
-        found = _head(clients, location, sha256)
-        if found is not None:
-            return [found]
+        head = _head(clients, location, sha256)
+        if head is not None:
+            return [head]
     return _list(clients, location, matches, stop)
 
 
@@ -116,8 +116,8 @@ def _head_failure(error: Exception, clients: S3Clients, location: S3Location) ->
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code"))
         if signed and code in ("400", "403", "Forbidden"):
-            told = _told_of_credentials(clients, location)
-            code = error.response["Error"]["Code"] = told or code
+            credentials_error = _told_of_credentials(clients, location)
+            code = error.response["Error"]["Code"] = credentials_error or code
         if code in ("400", "404", "NotFound") and location.version_id:
             # S3 refuses an invalid version ID with 400.
             error.response["Error"]["Code"] = "NoSuchVersion"
@@ -170,7 +170,7 @@ def _list(
     stop: threading.Event | None,
 ) -> list[S3Object]:
     prefix = prefix_of(location.key)
-    seen, found = 0, []
+    seen, objects = 0, []
     for item in _entries(clients, location, prefix, stop):
         seen += 1
         key = item.key
@@ -179,8 +179,8 @@ def _list(
             continue
         if matches is not None and not matches(key[len(prefix) :]):
             continue
-        found.append(item)
-    if not found:
+        objects.append(item)
+    if not objects:
         what = f"bucket {location.bucket}" if not prefix else f"s3://{location.bucket}/{prefix}"
         reason = (
             "there are no objects below it"
@@ -190,7 +190,7 @@ def _list(
         if seen and matches is None:
             reason = "it holds only directory markers"
         raise NotFound(f"could not read {what}: {reason}", component=clients.component)
-    return found
+    return objects
 
 
 def _entries(
@@ -220,9 +220,9 @@ def _entries(
 def _page(wire: Wire, location: S3Location, prefix: str, token: str) -> tuple[list[S3Object], str]:
     """Return up to a thousand objects, and what to ask for the next ones with."""
     # Sorted by name, as the signature wants it. URL encoding is for keys that XML has no letters for.
-    given = {"continuation-token": token, "encoding-type": "url", "list-type": "2", "prefix": prefix}
+    parameters = {"continuation-token": token, "encoding-type": "url", "list-type": "2", "prefix": prefix}
     query = "&".join(
-        f"{name}={quote(text, safe='~')}" for name, text in given.items() if text or name == "prefix"
+        f"{name}={quote(text, safe='~')}" for name, text in parameters.items() if text or name == "prefix"
     )
     action = f"list {location}"
     with wire.get(wire.path, query, {}, action, "ListObjectsV2") as answer:
@@ -252,8 +252,8 @@ def parse_page(body: bytes) -> tuple[list[S3Object] | None, str]:
     items = []
     try:
         for entry in root.iterfind(f"{space}Contents"):
-            found = {element.tag: element.text or "" for element in entry}
-            items.append(S3Object(decode(found[key_tag]), int(found[size_tag]), found.get(etag_tag, "")))
+            fields = {element.tag: element.text or "" for element in entry}
+            items.append(S3Object(decode(fields[key_tag]), int(fields[size_tag]), fields.get(etag_tag, "")))
     except (KeyError, ValueError):
         return None, ""
     more = root.findtext(f"{space}IsTruncated") == "true"

@@ -78,13 +78,13 @@ def parse_location(params: Mapping[str, Any], component: str) -> S3Location:
     BadRequest
         ``Bucket`` is missing or no bucket's name, or ``Endpoint`` is not an http or https URL.
     """
-    given = folded(params)
-    bucket = text_param(given, "Bucket", component).strip()
+    members = folded(params)
+    bucket = text_param(members, "Bucket", component).strip()
     if not bucket:
         raise BadRequest("Bucket of the S3 spec is missing", component=component)
     if any(sign in bucket for sign in "/?#\\ \0") or bucket in (".", ".."):
         raise BadRequest(f"Bucket {bucket[:80]!r} is not the name of a bucket", component=component)
-    endpoint = text_param(given, "Endpoint", component).strip()
+    endpoint = text_param(members, "Endpoint", component).strip()
     if endpoint:
         # A base URL needs no path.
         parse_http_url(endpoint.rstrip("/") + "/", component)
@@ -96,10 +96,10 @@ def parse_location(params: Mapping[str, Any], component: str) -> S3Location:
             )
     return S3Location(
         bucket=bucket,
-        key=text_param(given, "Key", component),
-        region=text_param(given, "Region", component).strip(),
+        key=text_param(members, "Key", component),
+        region=text_param(members, "Region", component).strip(),
         endpoint=endpoint.rstrip("/"),
-        version_id=text_param(given, "VersionID", component).strip(),
+        version_id=text_param(members, "VersionID", component).strip(),
     )
 
 
@@ -187,12 +187,12 @@ class S3Clients:
             if self._clock.monotonic_ns() < self._none_until:
                 return None
             try:
-                found: Credentials | None = session.get_credentials()
+                session_credentials: Credentials | None = session.get_credentials()
             except BotoCoreError as error:
                 raise s3_failure(error, "find AWS credentials", self.component) from error
-            if found is None:
+            if session_credentials is None:
                 self._none_until = self._clock.monotonic_ns() + _NO_CREDENTIALS_FOR_NS
-            return found
+            return session_credentials
 
     def frozen(self, action: str, location: S3Location) -> FrozenCredentials | None:
         """Return the credentials of this moment for a location, renewed where they are about to end; None without any.
@@ -209,11 +209,11 @@ class S3Clients:
         """
         from botocore.exceptions import BotoCoreError
 
-        found = self.credentials_for(location)
-        if found is None:
+        credentials = self.credentials_for(location)
+        if credentials is None:
             return None
         try:
-            frozen: FrozenCredentials = found.get_frozen_credentials()
+            frozen: FrozenCredentials = credentials.get_frozen_credentials()
         except BotoCoreError as error:
             raise s3_failure(error, action, self.component) from error
         except RuntimeError as error:
@@ -231,11 +231,11 @@ class S3Clients:
         """
         signed = self.credentials_for(location) is not None
         region = self.region(location)
-        wanted = (region, location.endpoint, signed)
+        client_key = (region, location.endpoint, signed)
         with self._lock:
-            if wanted not in self._kept:
-                self._kept[wanted] = self._make(region, location, signed)
-            return self._kept[wanted]
+            if client_key not in self._kept:
+                self._kept[client_key] = self._make(region, location, signed)
+            return self._kept[client_key]
 
     def region(self, location: S3Location) -> str:
         """Return the region to sign for."""

@@ -70,8 +70,8 @@ class ManagedBucket:
         BacalhauError
             The reference names no execution, or nothing can be signed.
         """
-        given = folded(reference.params)
-        job_id, execution_id = (text_param(given, name, COMPONENT) for name in ("JobID", "ExecutionID"))
+        params = folded(reference.params)
+        job_id, execution_id = (text_param(params, name, COMPONENT) for name in ("JobID", "ExecutionID"))
         if not job_id or not execution_id:
             raise BadRequest("the managed result names no job and execution")
         url = self._url("get_object", job_id, execution_id)
@@ -85,12 +85,12 @@ class ManagedBucket:
             )
 
     def _url(self, operation: str, job_id: str, execution_id: str) -> str:
-        wanted = {"Bucket": self._location.bucket, "Key": self.key(job_id, execution_id)}
+        object_params = {"Bucket": self._location.bucket, "Key": self.key(job_id, execution_id)}
         self._need_credentials()
         client = self._clients.client(self._location)
         try:
             url = client.generate_presigned_url(
-                operation, Params=wanted, ExpiresIn=max(1, int(self._expiry_s))
+                operation, Params=object_params, ExpiresIn=max(1, int(self._expiry_s))
             )
         except boto_errors() as error:
             raise s3_failure(error, "sign a link to the managed bucket", COMPONENT) from error

@@ -39,8 +39,8 @@ class ListingMemo:
         """Return a listing that is fresh enough; None without one."""
         with self._lock:
             self._tidy()
-            found = self._kept.get(name)
-            return None if found is None else found[1]
+            listing = self._kept.get(name)
+            return None if listing is None else listing[1]
 
     def take(self, name: Hashable) -> Sequence[S3Object] | None:
         """Return a listing and forget it: after a fetch nobody asks again."""
@@ -57,11 +57,11 @@ class ListingMemo:
             self._drop(name)
 
     def _drop(self, name: Hashable) -> Sequence[S3Object] | None:
-        found = self._kept.pop(name, None)
-        if found is None:
+        listing = self._kept.pop(name, None)
+        if listing is None:
             return None
-        self._count -= len(found[1])
-        return found[1]
+        self._count -= len(listing[1])
+        return listing[1]
 
 
 def listing_identity(

@@ -53,13 +53,13 @@ class S3Presigner:
         if bucket not in self._regions:
             self._regions[bucket] = bucket_region(self._clients, bucket)
         signed_for = S3Location(location.bucket, "", self._regions[bucket], location.endpoint)
-        wanted = {"Bucket": location.bucket, "Key": location.key}
+        object_params = {"Bucket": location.bucket, "Key": location.key}
         if location.version_id:
-            wanted["VersionId"] = location.version_id
+            object_params["VersionId"] = location.version_id
         client = self._clients.client(signed_for)
         try:
             url = client.generate_presigned_url(
-                "get_object", Params=wanted, ExpiresIn=max(1, int(self._expiry_s))
+                "get_object", Params=object_params, ExpiresIn=max(1, int(self._expiry_s))
             )
         except boto_errors() as error:
             raise s3_failure(error, f"sign a link to {location}", COMPONENT) from error

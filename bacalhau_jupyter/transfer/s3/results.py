@@ -97,10 +97,10 @@ class S3Ranges:
     async def _found(self) -> S3Object:
         async with self._lock:
             if self._item is None:
-                found = await self._bucket.find()
-                if len(found) != 1 or found[0].key != self.location.key:
+                objects = await self._bucket.find()
+                if len(objects) != 1 or objects[0].key != self.location.key:
                     raise NotFound(f"could not read {self.location}: it is a directory")
-                self._item = found[0]
+                self._item = objects[0]
             return self._item
 
 
@@ -208,15 +208,15 @@ class _Results:
         self._items: dict[str, S3Object] | None = None
 
     async def entries(self) -> Sequence[ResultEntry]:
-        found = [ResultEntry(path, item.size) for path, item in (await self._listed()).items()]
+        result_entries = [ResultEntry(path, item.size) for path, item in (await self._listed()).items()]
         parents = {
             path[:at]
-            for path in (entry.path for entry in found)
+            for path in (entry.path for entry in result_entries)
             for at, sign in enumerate(path)
             if sign == "/"
         }
-        found += [ResultEntry(path, kind=EntryKind.DIRECTORY) for path in parents]
-        return sorted(found, key=lambda entry: entry.path.split("/"))
+        result_entries += [ResultEntry(path, kind=EntryKind.DIRECTORY) for path in parents]
+        return sorted(result_entries, key=lambda entry: entry.path.split("/"))
 
     def read(self, path: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         return self._read(path, start, stop)
@@ -265,9 +265,9 @@ class _Results:
         """Return the files by path; listed once."""
         async with self._lock:
             if self._items is None:
-                found = await self._bucket.find()
-                names = local_names(self._location, (item.key for item in found), COMPONENT)
-                self._items = {names[item.key]: item for item in found}
+                objects = await self._bucket.find()
+                names = local_names(self._location, (item.key for item in objects), COMPONENT)
+                self._items = {names[item.key]: item for item in objects}
             return self._items
 
     def _missing(self, path: str) -> NotFound:

@@ -128,10 +128,10 @@ class ObjectWriter(io.RawIOBase):
             )
         finally:
             self._slots.release()
-        found = {"PartNumber": number, "ETag": answer["ETag"]}
+        stored_part = {"PartNumber": number, "ETag": answer["ETag"]}
         if self._sums:
-            found["ChecksumSHA256"] = answer.get("ChecksumSHA256")
-        return {name: value for name, value in found.items() if value is not None}
+            stored_part["ChecksumSHA256"] = answer.get("ChecksumSHA256")
+        return {name: value for name, value in stored_part.items() if value is not None}
 
     def _finish(self) -> None:
         try:

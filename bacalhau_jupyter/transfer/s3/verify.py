@@ -66,10 +66,10 @@ def verify_sha256(path: Path, wanted: str, name: str, component: str) -> None:
             digest = hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise io_failure(error, "read", path, component) from error
-    found = base64.b64encode(digest).decode()
-    if found != wanted:
+    actual = base64.b64encode(digest).decode()
+    if actual != wanted:
         raise EngineError(
-            f"the checksum of {name} differs: the job expects {wanted}, its bytes have {found}",
+            f"the checksum of {name} differs: the job expects {wanted}, its bytes have {actual}",
             hint="correct ChecksumSHA256 (base64), or leave it out",
             component=component,
         )

@@ -183,8 +183,8 @@ def error_of(body: bytes) -> tuple[str, str]:
     root = parse_xml(body)
     if root is None:
         return "", ""
-    found = {element.tag.rpartition("}")[2]: element.text or "" for element in root.iter()}
-    return found.get("Code", ""), found.get("Message", "")
+    fields = {element.tag.rpartition("}")[2]: element.text or "" for element in root.iter()}
+    return fields.get("Code", ""), fields.get("Message", "")
 
 
 def bucket_region(clients: S3Clients, location: S3Location) -> str:
@@ -204,10 +204,10 @@ def bucket_region(clients: S3Clients, location: S3Location) -> str:
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     except boto_errors() as error:
         raise s3_failure(error, f"find bucket {location.bucket}", clients.component) from error
-    told = str(headers.get("x-amz-bucket-region") or "")
-    if told:
-        clients.regions[location.bucket] = told
-    return told or clients.region(location) or DEFAULT_REGION
+    region = str(headers.get("x-amz-bucket-region") or "")
+    if region:
+        clients.regions[location.bucket] = region
+    return region or clients.region(location) or DEFAULT_REGION
 
 
 def _base_url(clients: S3Clients, location: S3Location) -> str:

@@ -114,8 +114,8 @@ class Archive:
         """
         if not self._request.outputs:
             return
-        found = self._daemon.inspect(self._carrier)
-        carrier = str(found["Id"]) if found is not None else self._carrier_again(image)
+        inspection = self._daemon.inspect(self._carrier)
+        carrier = str(inspection["Id"]) if inspection is not None else self._carrier_again(image)
         part = self._request.directory / "copied-results"
 
         def report(reading: Reading) -> None:
@@ -258,8 +258,8 @@ def own_tree(daemon: Daemon, container: str, path: str, owner: tuple[int, int]) 
         tarfile.open(fileobj=packed, mode="w", errors="surrogateescape") as out,
     ):
         file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint.url))
-        with tarfile.open(fileobj=file, mode="r|", errors="surrogateescape") as found:
-            for member in found:
+        with tarfile.open(fileobj=file, mode="r|", errors="surrogateescape") as tar:
+            for member in tar:
                 if member.isdir():
                     entry = tarfile.TarInfo(member.name)
                     entry.type, entry.mode = tarfile.DIRTYPE, 0o700

@@ -82,13 +82,13 @@ def hand_over(
     """
     if os.geteuid() == 0:
         return
-    found = [
+    foreign = [
         Path(mount["Source"])
         for mount in container.get("Mounts") or []
         if mount.get("Type") == "bind" and mount.get("RW") and own in Path(mount["Source"]).parents
     ]
     hand_over_directories(
-        daemon, str(container.get("Image", "")), [path for path in found if wanted(path)], node_id
+        daemon, str(container.get("Image", "")), [path for path in foreign if wanted(path)], node_id
     )
 
 

@@ -253,8 +253,8 @@ class Follower:
             return None if state["Running"] else state
 
     def _inspect(self) -> dict[str, Any]:
-        found = self._daemon.inspect(self.container)
-        if found is None:
+        inspection = self._daemon.inspect(self.container)
+        if inspection is None:
             if self.cancelled:
                 return {"Running": False, "ExitCode": 137, "OOMKilled": False}
             raise engine_error(
@@ -262,8 +262,8 @@ class Follower:
                 hint="Leave containers whose name starts with `bacalhau-` to the node.",
                 retryable=True,
             )
-        self.inspected = found
-        state: dict[str, Any] = found["State"]
+        self.inspected = inspection
+        state: dict[str, Any] = inspection["State"]
         return state
 
     def _judge(self, state: dict[str, Any]) -> Outcome:

@@ -76,17 +76,17 @@ class Position:
         OSError
             The file can't be read.
         """
-        found, offset = cls(limit=limit), 0
+        position, offset = cls(limit=limit), 0
         while frames := list(read_frames(path, offset)):
             for frame in frames:
                 if frame.stream == END:
-                    found.ended = True
-                elif frame.stream in found.written:
-                    found.note(frame.stream, frame.time_ns, frame.data, len(frame.data))
+                    position.ended = True
+                elif frame.stream in position.written:
+                    position.note(frame.stream, frame.time_ns, frame.data, len(frame.data))
                 else:
-                    return found
+                    return position
                 offset = frame.next_offset
-        return found
+        return position
 
     @property
     def full(self) -> bool:
@@ -224,7 +224,7 @@ def _frames(chunks: Iterator[bytes]) -> Iterator[list[tuple[int, bytes]]]:
     buffer = bytearray()
     for chunk in chunks:
         buffer += chunk
-        start, found = 0, list[tuple[int, bytes]]()
+        start, frames = 0, list[tuple[int, bytes]]()
         while start + _HEADER.size <= len(buffer):
             stream, length = _HEADER.unpack_from(buffer, start)
             end = start + _HEADER.size + length
@@ -233,11 +233,11 @@ def _frames(chunks: Iterator[bytes]) -> Iterator[list[tuple[int, bytes]]]:
             payload = bytes(buffer[start + _HEADER.size : end])
             start = end
             if stream == _DAEMON_ERROR:
-                yield found
+                yield frames
                 raise BrokenStream(payload.decode(errors="replace").strip())
-            found.append((STDERR if stream == STDERR else STDOUT, payload))
+            frames.append((STDERR if stream == STDERR else STDOUT, payload))
         del buffer[:start]
-        yield found
+        yield frames
     if buffer:
         raise BrokenStream("the daemon's log stream ended inside a frame")
 

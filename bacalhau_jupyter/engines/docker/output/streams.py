@@ -55,21 +55,21 @@ def _unchunked(file: BufferedReader) -> Iterator[bytes]:
     buffer = bytearray()
     while data := file.read1(READ_SIZE):
         buffer += data
-        start, found = 0, list[bytes]()
+        start, chunks = 0, list[bytes]()
         while (line := buffer.find(b"\r\n", start)) >= 0:
             try:
                 size = int(buffer[start:line].partition(b";")[0], 16)
             except ValueError:
                 raise ConnectionError("the Docker Engine's answer is not chunked properly") from None
             if size == 0:
-                yield b"".join(found)
+                yield b"".join(chunks)
                 return
             end = line + 2 + size
             if end + 2 > len(buffer):
                 break
-            found.append(bytes(buffer[line + 2 : end]))
+            chunks.append(bytes(buffer[line + 2 : end]))
             start = end + 2
         del buffer[:start]
-        if found:
-            yield b"".join(found)
+        if chunks:
+            yield b"".join(chunks)
     raise ConnectionError("the Docker Engine's answer ended early")

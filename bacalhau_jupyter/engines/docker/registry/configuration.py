@@ -47,7 +47,7 @@ class Configuration:
         """Return the whole of it; empty where there is none, or none that can be understood."""
         try:
             with self.path.open("rb") as file:
-                found = json.loads(file.read(_LARGEST))
+                content = json.loads(file.read(_LARGEST))
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -57,37 +57,39 @@ class Configuration:
             # The parser's words may quote a secret.
             self.warn("it is not valid JSON; Docker's configuration is ignored")
             return {}
-        if not isinstance(found, dict):
+        if not isinstance(content, dict):
             self.warn("it is not a JSON object; Docker's configuration is ignored")
             return {}
-        return found
+        return content
 
     def section(self, name: str) -> dict[str, Any]:
         """Return a member that has to be an object; empty where it is missing, or is none."""
-        found = self.read().get(name)
-        if isinstance(found, dict):
-            return found
-        if found is not None:
+        value = self.read().get(name)
+        if isinstance(value, dict):
+            return value
+        if value is not None:
             self.warn(f'"{name}" is not an object and is ignored')
         return {}
 
     def text(self, name: str) -> str:
         """Return a member that has to be a text; empty where it is missing, or is none."""
-        found = self.read().get(name)
-        if isinstance(found, str):
-            return found
-        if found is not None:
+        value = self.read().get(name)
+        if isinstance(value, str):
+            return value
+        if value is not None:
             self.warn(f'"{name}" is not text and is ignored')
         return ""
 
     @property
     def http_headers(self) -> dict[str, str]:
         """Headers that a person wants to be sent to the Docker Engine."""
-        found = self.section("HttpHeaders")
+        all_headers = self.section("HttpHeaders")
         headers = {
-            name: value for name, value in found.items() if isinstance(value, str) and _is_header(name, value)
+            name: value
+            for name, value in all_headers.items()
+            if isinstance(value, str) and _is_header(name, value)
         }
-        if len(headers) != len(found):
+        if len(headers) != len(all_headers):
             self.warn('"HttpHeaders" has members that are not headers; they are ignored')
         return headers
 

@@ -63,18 +63,18 @@ class Credentials:
                 env=dict(self._env),
                 check=False,
             )
-            found = json.loads(done.stdout) if done.returncode == 0 else None
+            answer = json.loads(done.stdout) if done.returncode == 0 else None
         except (OSError, ValueError, RecursionError, subprocess.TimeoutExpired) as error:
             self._configuration.warn(f"the credential helper {program} failed: {type(error).__name__}")
             return {}
-        if found is None:
+        if answer is None:
             # "Not found" is the usual answer; other answers are reported, without their text (it may quote a secret).
             if b"not found" not in (done.stdout + done.stderr).lower():
                 self._configuration.warn(
                     f"the credential helper {program} failed with exit code {done.returncode}"
                 )
             return {}
-        return self._from_answer(found, program, server)
+        return self._from_answer(answer, program, server)
 
     def _from_answer(self, found: Any, program: str, server: str) -> dict[str, str]:
         user, secret = (

@@ -136,14 +136,14 @@ class Images:
         from docker.errors import APIError, NotFound
 
         try:
-            found: dict[str, Any] = self._daemon.api.inspect_image(image)
+            inspection: dict[str, Any] = self._daemon.api.inspect_image(image)
         except NotFound:
             return None
         except APIError as error:
             if "invalid reference format" in explain(error):
                 raise image_invalid(image) from error
             raise
-        return f"{found.get('Os', '')}/{found.get('Architecture', '')}"
+        return f"{inspection.get('Os', '')}/{inspection.get('Architecture', '')}"
 
     def _registry_platforms(self, image: str) -> list[str]:
         from docker.errors import APIError
@@ -154,12 +154,12 @@ class Images:
         if platforms and now - stamp < self._fresh_s * SECOND:
             return platforms
         try:
-            found = self._daemon.api.inspect_distribution(image, auth_config=self._login(image))
+            distribution = self._daemon.api.inspect_distribution(image, auth_config=self._login(image))
         except APIError as error:
             raise _not_available(image, explain(error)) from error
         platforms = [
             f"{item.get('os', '')}/{item.get('architecture', '')}"
-            for item in found.get("Platforms") or []
+            for item in distribution.get("Platforms") or []
             if item.get("os") not in ("", "unknown", None)
         ]
         with self._lock:

@@ -103,15 +103,15 @@ class Pull:
             Whatever the work raised; `EngineError` when aborted.
         """
         abort.on_wanted(self._wake)
-        told: tuple[int, int | None] | None = None
+        reported: tuple[int, int | None] | None = None
         while True:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._finished or abort.wanted or self._figures != told  # noqa: B023  (used at once)
+                    lambda: self._finished or abort.wanted or self._figures != reported  # noqa: B023  (used at once)
                 )
-                told, finished = self._figures, self._finished
+                reported, finished = self._figures, self._finished
             abort.check()
-            progress(Reading(phase, *told))
+            progress(Reading(phase, *reported))
             if finished:
                 break
         if self._error is not None:

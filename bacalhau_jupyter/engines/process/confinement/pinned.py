@@ -42,19 +42,19 @@ def open_again(path: str, device: int, inode: int) -> int:
             descriptor = open_real(path)
         except OSError as error:
             raise Changed(f"can't show {path}: {error.strerror}") from None
-        found = os.fstat(descriptor)
-        if (device and found.st_dev != device) or not _numbers_anew(found.st_dev):
+        info = os.fstat(descriptor)
+        if (device and info.st_dev != device) or not _numbers_anew(info.st_dev):
             os.close(descriptor)
             raise
         return descriptor
 
 
 def _numbers_anew(device: int) -> bool:
-    wanted = f"{os.major(device)}:{os.minor(device)}"
+    device_numbers = f"{os.major(device)}:{os.minor(device)}"
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace", newline="\n") as mounts:  # noqa: PTH123
             for line in mounts:
-                if line.split(" ", 3)[2] == wanted:
+                if line.split(" ", 3)[2] == device_numbers:
                     return line.rpartition(" - ")[2].startswith(_NUMBERING_ANEW)
     except OSError:
         pass
@@ -80,8 +80,8 @@ def open_pinned(path: str, device: int, inode: int) -> int:
         descriptor = open_real(path)
     except OSError as error:
         raise Changed(f"can't show {path}: {error.strerror}") from None
-    found = os.fstat(descriptor)
-    if found.st_ino != inode or (device and found.st_dev != device):
+    info = os.fstat(descriptor)
+    if info.st_ino != inode or (device and info.st_dev != device):
         os.close(descriptor)
         raise Changed(f"does not show {path}: it is no longer the object that was checked")
     return descriptor

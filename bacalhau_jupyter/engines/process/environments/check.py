@@ -108,9 +108,9 @@ def check(
 
 def search_path(description: PythonDescription) -> list[str]:
     """Return the directories of the environment's programs, the executable's own first."""
-    found = [str(Path(description.executable).parent)] if description.executable else []
-    found += [str(Path(prefix) / "bin") for prefix in description.prefixes]
-    return list(dict.fromkeys(found))
+    directories = [str(Path(description.executable).parent)] if description.executable else []
+    directories += [str(Path(prefix) / "bin") for prefix in description.prefixes]
+    return list(dict.fromkeys(directories))
 
 
 def _check_size(description: PythonDescription) -> None:
@@ -204,12 +204,12 @@ class _Check:
         self._existing(path, member)
         descriptor = open_real(os.path.realpath(path))
         try:
-            real, found = Path(f"/proc/self/fd/{descriptor}").readlink(), os.fstat(descriptor)
+            real, info = Path(f"/proc/self/fd/{descriptor}").readlink(), os.fstat(descriptor)
         finally:
             os.close(descriptor)
-        if said := self._forbidden.place(real, found):
+        if said := self._forbidden.place(real, info):
             return None, said
-        return CheckedPath(target=str(path), real=str(real), device=found.st_dev, inode=found.st_ino), ""
+        return CheckedPath(target=str(path), real=str(real), device=info.st_dev, inode=info.st_ino), ""
 
     def _add(self, path: Path, place: CheckedPath) -> None:
         """Show a place where it is called and where it lies, for links inside that name the real place."""

@@ -51,12 +51,12 @@ class Environments:
             It can't be written down.
         """
         try:
-            found = await asyncio.to_thread(self.registry.register, description, self.forbidden())
+            registered = await asyncio.to_thread(self.registry.register, description, self.forbidden())
         except NotShown as reason:
             raise BadRequest(f"this node {reason}") from None
         except OSError as error:
             raise IOFailure(f"the environment can't be kept: {error.strerror or error}") from error
-        return RegisteredEnvironment(environment=found.name, not_shown=found.left_out)
+        return RegisteredEnvironment(environment=registered.name, not_shown=registered.left_out)
 
     async def known(self) -> list[KnownEnvironment]:
         """Return every environment that jobs may see."""

@@ -55,9 +55,9 @@ class Registry:
                 if known == check(description, forbidden, boot=self._boot, sockets=known.sockets):
                     os.utime(self._file(known.name))
                     return known
-        found = check(description, forbidden, boot=self._boot)
-        self._write(found)
-        return found
+        registered = check(description, forbidden, boot=self._boot)
+        self._write(registered)
+        return registered
 
     def find(self, name: str) -> Registered | None:
         """Return an environment by its name; None where nobody has registered it."""
@@ -91,12 +91,12 @@ class Registry:
             except Changed as reason:
                 raise NotShown(str(reason)) from None
             try:
-                found = os.fstat(descriptor)
+                info = os.fstat(descriptor)
             finally:
                 os.close(descriptor)
-            if said := forbidden.place(Path(place.real), found):
+            if said := forbidden.place(Path(place.real), info):
                 raise NotShown(f"does not show {place.real} to jobs: {said}")
-            places.append(replace(place, device=found.st_dev, inode=found.st_ino))
+            places.append(replace(place, device=info.st_dev, inode=info.st_ino))
         return places
 
     def device(self, known: Registered, device: int) -> int:

@@ -11,7 +11,7 @@ MAX_ENTRIES = 500_000
 
 def sockets_below(roots: Iterable[str], limit: int = MAX_ENTRIES) -> list[str]:
     """Return the sockets below real directories, found by looking at every entry."""
-    found: set[str] = set()
+    sockets: set[str] = set()
     for root in roots:
         left, pending = limit, [root]
         while pending and left > 0:
@@ -25,8 +25,8 @@ def sockets_below(roots: Iterable[str], limit: int = MAX_ENTRIES) -> list[str]:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
                     elif not entry.is_file(follow_symlinks=False) and not entry.is_symlink():
-                        found.add(entry.path)  # a FIFO or a device is not part of a Python, either
-    return sorted(found)
+                        sockets.add(entry.path)  # a FIFO or a device is not part of a Python, either
+    return sorted(sockets)
 
 
 def listening_below(roots: Collection[str], table: str = "/proc/net/unix") -> list[str]:
@@ -36,7 +36,7 @@ def listening_below(roots: Collection[str], table: str = "/proc/net/unix") -> li
             lines = file.read().splitlines()[1:]
     except OSError:
         return []
-    found: set[str] = set()
+    sockets: set[str] = set()
     resolved: dict[str, str] = {}
     for line in lines:
         text = os.fsdecode(line.split(b" ", 7)[-1]) if line.count(b" ") >= 7 else ""
@@ -47,5 +47,5 @@ def listening_below(roots: Collection[str], table: str = "/proc/net/unix") -> li
             resolved[directory] = os.path.realpath(directory or "/")
         path = f"{resolved[directory].rstrip('/')}/{name}"
         if any(path.startswith(f"{root.rstrip('/')}/") for root in roots):
-            found.add(path)
-    return sorted(found)
+            sockets.add(path)
+    return sorted(sockets)

@@ -54,10 +54,10 @@ def load_filter(program: bytes) -> None:
 
 def make_room(count: int) -> None:
     """Let this process have so many files open, twice: while they are put in place, two descriptors lead to each."""
-    wanted = descriptors(count)
+    needed = descriptors(count)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:
-        top = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft not in (resource.RLIM_INFINITY, hard) and soft < needed:
+        top = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
 
 
@@ -110,12 +110,12 @@ def _place(out: int, err: int, files: list[int], failure: int) -> int:
 
     null = os.open("/dev/null", os.O_RDONLY)
     first = max(100, len(files) + 10)
-    wanted = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, first) for each in (null, out, err, *files)]
+    copies = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, first) for each in (null, out, err, *files)]
     failure = fcntl.fcntl(failure, fcntl.F_DUPFD_CLOEXEC, first)
-    for target, source in enumerate(wanted):
+    for target, source in enumerate(copies):
         os.dup2(source, target)
-    os.closerange(len(wanted), failure)
-    os.closerange(failure + 1, max(4096, failure + len(wanted)))
+    os.closerange(len(copies), failure)
+    os.closerange(failure + 1, max(4096, failure + len(copies)))
     return failure
 
 

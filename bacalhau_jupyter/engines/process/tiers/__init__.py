@@ -23,10 +23,10 @@ def chosen_tiers(names: Sequence[str] | None) -> list[Tier]:
     ConfigurationError
         A name is unknown.
     """
-    wanted = [name.strip().lower() for name in names or TIERS]
-    if unknown := [name for name in wanted if name not in TIERS]:
+    tier_names = [name.strip().lower() for name in names or TIERS]
+    if unknown := [name for name in tier_names if name not in TIERS]:
         raise ConfigurationError(
             f"Engines.Process.Tiers does not know {unknown[0]!r}",
             hint="known: " + ", ".join(TIERS),
         )
-    return [TIERS[name]() for name in wanted]
+    return [TIERS[name]() for name in tier_names]

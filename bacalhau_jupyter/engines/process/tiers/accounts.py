@@ -34,10 +34,10 @@ def write(directory: Path, name: str, user: int, home: str) -> list[tuple[Path, 
     # Before the others: a look-up takes the first that fits, and the node's user may be `nobody`.
     lines[PASSWD].insert(0, f"{name}:x:{uid}:{gid}:job:{home}:/bin/sh")
     lines[GROUP].insert(0, f"{name}:x:{gid}:")
-    found = []
+    files = []
     for place, text in lines.items():
         file = directory / Path(place).name
         write_text(file, "\n".join([*text, ""]))
         file.chmod(0o644)
-        found.append((file, place))
-    return found
+        files.append((file, place))
+    return files

@@ -143,18 +143,18 @@ def _said(binary: str | None, option: str) -> str:
 
 
 def _namespaces(launch: Launch) -> list[str]:
-    found = ["--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-uts"]
-    found += ["--unshare-cgroup-try"]
+    arguments = ["--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-uts"]
+    arguments += ["--unshare-cgroup-try"]
     if launch.user >= 0:
-        found += ["--cap-drop", "ALL"]
+        arguments += ["--cap-drop", "ALL"]
         # The last one lets bubblewrap enter a directory of the job's user; setpriv drops them all.
         for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_READ_SEARCH"):
-            found += ["--cap-add", capability]
+            arguments += ["--cap-add", capability]
     else:
-        found += ["--unshare-user"]
+        arguments += ["--unshare-user"]
     if not launch.host_network:
-        found += ["--unshare-net"]
-    return found
+        arguments += ["--unshare-net"]
+    return arguments
 
 
 def _base(scratch: Path, launch: Launch) -> list[str]:
@@ -203,7 +203,7 @@ def _mounts(launch: Launch, pins: list[Pin]) -> list[str]:
         for mount in mounts
         if any(mount.target == root or mount.target.startswith(f"{root}/") for root in (INPUTS, OUTPUTS))
     ]
-    found: list[str] = []
+    arguments: list[str] = []
     laid = lay_out(mounts)
     made: set[str] = set()
     bound = {mount.target for mount in laid if mount.source is not None}
@@ -211,23 +211,23 @@ def _mounts(launch: Launch, pins: list[Pin]) -> list[str]:
         ways = [str(parent) for parent in reversed(Path(mount.target).parents)][1:]
         # Spelled out for the same reason as in `_view`; what lies inside a mount is there already.
         if bound.isdisjoint(ways):
-            found += [option for way in ways if way not in made for option in ("--dir", way)]
+            arguments += [option for way in ways if way not in made for option in ("--dir", way)]
             made.update(ways)
         bind = "--bind" if mount.writable else "--ro-bind"
         if mount.link:
-            found += ["--symlink", mount.link, mount.target]
+            arguments += ["--symlink", mount.link, mount.target]
         elif mount.source is None:
-            found += ["--dir", mount.target]
+            arguments += ["--dir", mount.target]
         elif mount.checked is None:
-            found += [bind, str(mount.source.resolve()), mount.target]
+            arguments += [bind, str(mount.source.resolve()), mount.target]
         else:
-            found += [f"{bind}-fd", str(shown.FIRST_PINNED + len(pins)), mount.target]
+            arguments += [f"{bind}-fd", str(shown.FIRST_PINNED + len(pins)), mount.target]
             pins.append(Pin(str(mount.source), *mount.checked))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     too_many = limit != resource.RLIM_INFINITY and confine.descriptors(len(pins)) > limit
-    if too_many or len(found) > _MAX_OPTIONS:
+    if too_many or len(arguments) > _MAX_OPTIONS:
         raise TooManyEntries(f"{len(laid)} files and directories would have to be mounted one by one")
-    return found
+    return arguments
 
 
 def _input(launch: Launch, index: int, mount: InputMount) -> Mount:
@@ -246,12 +246,12 @@ def _input(launch: Launch, index: int, mount: InputMount) -> Mount:
 
 def _covers(launch: Launch) -> list[str]:
     """Cover the sockets in inputs, at both places of an input."""
-    found: list[str] = []
+    arguments: list[str] = []
     for place in sockets.covers(launch):
-        found += ["--ro-bind", "/dev/null", place]
+        arguments += ["--ro-bind", "/dev/null", place]
         if place.startswith((f"{INPUTS}/", f"{OUTPUTS}/")):
-            found += ["--ro-bind", "/dev/null", JOB_DIRECTORY + place]
-    return found
+            arguments += ["--ro-bind", "/dev/null", JOB_DIRECTORY + place]
+    return arguments
 
 
 def _directory(wanted: str) -> str:

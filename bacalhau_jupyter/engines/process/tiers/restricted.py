@@ -110,12 +110,12 @@ class Restricted:
 
 def _shown(view: View) -> list[str]:
     """Return what is readable; of what is pinned, by its descriptor."""
-    found = []
+    paths = []
     descriptors = {path: f"/proc/self/fd/{3 + index}" for index, (path, _) in enumerate(view.pinned())}
     for path in view.without_hidden():
         root = next((each for each in (path, *path.parents) if each in descriptors), None)
-        found.append(str(path) if root is None else str(Path(descriptors[root], path.relative_to(root))))
-    return found
+        paths.append(str(path) if root is None else str(Path(descriptors[root], path.relative_to(root))))
+    return paths
 
 
 def _stage_inputs(launch: Launch, place: Path) -> list[InputMount]:

@@ -17,7 +17,7 @@ def options(view: View) -> list[str]:
     shown = [path for path in view.outermost() if str(path) not in (accounts.PASSWD, accounts.GROUP)]
     # Spelled out, because bubblewrap makes a file's missing parents for its own user only.
     parents = {parent for path in shown for parent in path.parents if parent != Path("/")}
-    found = [
+    arguments = [
         option
         for parent in sorted(parents)
         if not any(root == parent or root in parent.parents for root in shown)
@@ -26,14 +26,14 @@ def options(view: View) -> list[str]:
     pinned = {path: FIRST_PINNED + index for index, (path, _) in enumerate(view.pinned())}
     for path in shown:
         if path in pinned:
-            found += ["--ro-bind-fd", str(pinned[path]), str(path)]
+            arguments += ["--ro-bind-fd", str(pinned[path]), str(path)]
         elif path.is_symlink() and str(path) in host.SYSTEM_LINKS:
-            found += ["--symlink", str(path.readlink()), str(path)]
+            arguments += ["--symlink", str(path.readlink()), str(path)]
         else:
-            found += ["--ro-bind", str(path.resolve()), str(path)]
+            arguments += ["--ro-bind", str(path.resolve()), str(path)]
     for place, hidden in view.covers():
         if hidden.is_dir():
-            found += ["--perms", "0000", "--tmpfs", str(place), "--remount-ro", str(place)]
+            arguments += ["--perms", "0000", "--tmpfs", str(place), "--remount-ro", str(place)]
         else:
-            found += ["--ro-bind", "/dev/null", str(place)]
-    return found
+            arguments += ["--ro-bind", "/dev/null", str(place)]
+    return arguments

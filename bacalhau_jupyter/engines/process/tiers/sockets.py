@@ -25,7 +25,7 @@ def covers(launch: Launch) -> list[str]:
         return []
     listening = [path for path in listening_below(set(roots)) if _is_socket(path)]
     targets = [each.target.rstrip("/") for each in launch.request.inputs]
-    found = []
+    covered = []
     for index, (root, target) in enumerate(zip(roots, targets, strict=True)):
         if launch.request.inputs[index].jobs_write or (launch.scratch / "copies" / str(index)).exists():
             continue
@@ -34,8 +34,8 @@ def covers(launch: Launch) -> list[str]:
             place = target + path[len(root) :]
             hides = any(place == other or place.startswith(f"{other}/") for other in inner)
             if path.startswith(f"{root.rstrip('/')}/") and not hides:
-                found.append(place)
-    return found
+                covered.append(place)
+    return covered
 
 
 def uncovered(launch: Launch) -> bool:
