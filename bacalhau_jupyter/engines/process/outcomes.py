@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.engines.process import spawn
 from bacalhau_jupyter.engines.process.state import State
+from bacalhau_jupyter.engines.process.supervisor.exit_record import UNSTORED
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import EngineError, TimedOut
 from bacalhau_jupyter.models.names import shown
@@ -50,6 +51,9 @@ def read_outcome(state: State) -> Outcome:
         if state.cancel_file.exists():
             return Outcome(EndReason.CANCELLED)
         return Outcome(EndReason.ERROR, 0, _unrecorded(state))
+    if record.reason == UNSTORED:
+        # The work is done: the same would become of it a second time.
+        return Outcome(EndReason.ERROR, record.exit_code, _failure(record.error, fails_job=True))
     reason = EndReason(record.reason)
     if reason in (EndReason.EXITED, EndReason.CANCELLED):
         return Outcome(reason, record.exit_code)
@@ -77,8 +81,8 @@ def _unrecorded(state: State) -> EngineError:
     )
 
 
-def _failure(message: str) -> EngineError:
-    return EngineError(message, fails_execution=True)
+def _failure(message: str, *, fails_job: bool = False) -> EngineError:
+    return EngineError(message, fails_execution=True, fails_job=fails_job)
 
 
 def _end_log(path: Path) -> None:

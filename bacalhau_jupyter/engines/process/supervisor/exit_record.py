@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import time
 
+UNSTORED = "results not stored"
+"""The reason where a program came to its end and what it left could not be kept."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.process.supervisor.plan import Plan

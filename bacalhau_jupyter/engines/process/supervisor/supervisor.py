@@ -269,18 +269,21 @@ class Supervisor:
         if not self.reason:
             killed = code == 137 and record.oom_kills() > self.oom_kills
             self.reason = "out of memory" if killed else "exited"
+        lost = b""
         if self.plan["moves"] or self.plan["owned"] or self.plan["user"] >= 0:
             from bacalhau_jupyter.engines.process.supervisor import result_moves as settle
 
             try:
-                settle.settle(self.plan)
+                lost = settle.settle(self.plan)
             except OSError as error:
                 if self.reason == "exited":
                     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
                     problem = "no space left on the disk" if full else (error.strerror or str(error))
                     self._fail(f"the results could not be stored: {problem}")
+                    self.reason = record.UNSTORED
         record.write_record(self.plan["record"], self.reason, code, self.error)
         try:
+            self.log.write(STDERR, lost)
             if self.reason == "exited" and code and advice.wanted(self.tail):
                 self.log.write(STDERR, self.plan["advice"].encode() + b"\n")
             self.log.end()
