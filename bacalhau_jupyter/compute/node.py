@@ -137,7 +137,7 @@ class ComputeNode:
         await asyncio.to_thread(self._places.prepare)
         await asyncio.to_thread(self._reserve.make)
         gpus_asked = asyncio.create_task(find_gpus() if self.settings.probe_gpus else _none())
-        await self._plugins.probe(self.settings.probe_timeout)
+        await self._plugins.probe(self.settings.probe_timeout_s)
         await self._open_cache()
         host = await asyncio.to_thread(host_resources, self.settings.data_dir, await gpus_asked)
         # Cache entries are evicted when an execution needs the space.
@@ -194,8 +194,8 @@ class ComputeNode:
             await parts.connection.stop()
             await parts.executions.close()
             parts.logs.close()
-        await self._cache.close(self.settings.stop_timeout)
-        await self._plugins.close(self.settings.stop_timeout)
+        await self._cache.close(self.settings.stop_timeout_s)
+        await self._plugins.close(self.settings.stop_timeout_s)
 
     # ---- for people and for the node's own wiring
 
@@ -304,7 +304,7 @@ class ComputeNode:
         executions = self._ready().executions
         for engine in self._plugins.working_engines().values():
             try:
-                async with asyncio.timeout(self.settings.probe_timeout):
+                async with asyncio.timeout(self.settings.probe_timeout_s):
                     leftovers = await engine.existing()
             except Exception as error:
                 _log.warning("the remains on %s can't be listed: %s", engine.type, error)
@@ -316,14 +316,14 @@ class ComputeNode:
     async def _sweep_one(self, engine: Engine, identifier: str) -> None:
         _log.info("removing what %s still holds of execution %s", engine.type, identifier)
         try:
-            async with asyncio.timeout(self.settings.cancel_timeout):
+            async with asyncio.timeout(self.settings.cancel_timeout_s):
                 await engine.cancel(identifier)
                 await engine.clean(identifier)
         except Exception as error:
             _log.warning("execution %s can't be swept: %s", identifier, error)
 
     async def _watch_plugins(self) -> None:
-        await self._plugins.watch(self.settings.probe_timeout, self._ready().connection.info_changed)
+        await self._plugins.watch(self.settings.probe_timeout_s, self._ready().connection.info_changed)
 
     async def _housekeeping(self) -> None:
         await self._ready().executions.settled()
@@ -331,11 +331,11 @@ class ComputeNode:
             with self.problems.watching("removing what engines still hold of old executions"):
                 await self.sweep()
             await self.tidy()
-            await asyncio.sleep(self.settings.housekeeping_interval)
+            await asyncio.sleep(self.settings.housekeeping_interval_s)
 
     async def _watch_disk(self) -> None:
         while True:
-            await asyncio.sleep(self.settings.disk_interval)
+            await asyncio.sleep(self.settings.disk_interval_s)
             if self._reserve.spent or await asyncio.to_thread(self._reserve.lacks_room):
                 await self._full()
             await self._database.replenish()
@@ -356,7 +356,7 @@ class ComputeNode:
     async def _make_room(self) -> None:
         """Remove what was only kept to be looked at or to save time: failed executions' files, the cache."""
         executions = self._ready().executions
-        await executions.cleaned_up(self.settings.stop_timeout)
+        await executions.cleaned_up(self.settings.stop_timeout_s)
         ended = await self._store.to_clean(self._clock.now_ns())
         for identifier in ended:
             if identifier not in executions:
@@ -385,11 +385,11 @@ class ComputeNode:
             self.problems.tell(_DIRECTORIES, f"execution {identifier}: {why}{more}")
 
     async def _tidy_directories(self) -> None:
-        before = self._clock.now_ns() - int(self.settings.directory_retention * SECOND)
+        before = self._clock.now_ns() - int(self.settings.directory_retention_s * SECOND)
         await self._remove_directories(before)
 
     async def _tidy_logs(self) -> None:
-        before = self._clock.now_ns() - int(self.settings.log_retention * SECOND)
+        before = self._clock.now_ns() - int(self.settings.log_retention_s * SECOND)
         while forgotten := await self._store.forget(before, self.settings.log_count):
             for identifier in forgotten:
                 with self.problems.watching(f"removing the log of execution {identifier}"):
@@ -417,7 +417,7 @@ class ComputeNode:
         job = None if execution is None else execution.job
         engine = None if job is None or not job.tasks else self._plugins.engine(job.task.engine.type)
         return await remove_directory(
-            self._places, identifier, execution, engine, self.settings.cancel_timeout
+            self._places, identifier, execution, engine, self.settings.cancel_timeout_s
         )
 
     async def clear_results(self, older_than_s: float) -> DiskUsage:

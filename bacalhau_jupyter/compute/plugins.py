@@ -19,9 +19,9 @@ from bacalhau_jupyter.plugins.source import Source
 
 _log = logging.getLogger(__name__)
 
-PATIENCE = 2.0
+PATIENCE_S = 2.0
 """Seconds that the start waits for answers."""
-RETRY = (5.0, 60.0)
+RETRY_S = (5.0, 60.0)
 """First and longest delay, in seconds, before what is missing is asked again."""
 
 
@@ -58,7 +58,7 @@ class Plugins:
         """Return the publishers that keep results on this node's disk."""
         return [item for item in self._publishers.values() if isinstance(item, KeepingPublisher)]
 
-    async def probe(self, timeout: float, patience: float = PATIENCE) -> None:
+    async def probe(self, timeout: float, patience: float = PATIENCE_S) -> None:
         """Ask every plug-in at the same time whether it works here; a plug-in that fails to say does not.
 
         Parameters
@@ -76,7 +76,7 @@ class Plugins:
         self._at_start = dict(self._found)
 
     async def watch(
-        self, timeout: float, changed: Callable[[], None], retry: tuple[float, float] = RETRY
+        self, timeout: float, changed: Callable[[], None], retry: tuple[float, float] = RETRY_S
     ) -> None:
         """Wait for late answers, and ask again what may work later; returns when nothing can change any more.
 

@@ -57,17 +57,17 @@ class ComputeSettings:
         Configured labels; ``name``, ``os_type`` and ``os_arch`` are added.
     env_allow_list
         Anchored globs of host variables that a job may ask for with ``env:NAME``.
-    offer_timeout
+    offer_timeout_s
         How long a bid stays open.
-    grace
+    grace_s
         How long an engine may keep an execution going that no node looks after.
-    cancel_timeout
+    cancel_timeout_s
         How long an engine may take to stop a task before it is given up.
-    publish_retries
+    publish_delays_s
         How long to wait before each further try to publish, after trouble that may pass.
-    directory_retention
+    directory_retention_s
         How long the directory of an ended execution that did not publish is kept.
-    log_retention, log_count
+    log_retention_s, log_count
         How long, and of how many executions, logs are kept after the end.
     log_limit
         Bytes of stdout, and of stderr, that are kept of an execution.
@@ -86,23 +86,23 @@ class ComputeSettings:
     jupyter_version: str = ""
     features: tuple[str, ...] = ()
     address: str = ""
-    heartbeat_interval: float = 15.0
-    info_interval: float = 60.0
-    housekeeping_interval: float = 600.0
-    publish_retries: tuple[float, ...] = (1.0, 5.0, 20.0)
-    reconnect_first: float = 0.2
-    reconnect_limit: float = 30.0
-    probe_timeout: float = 30.0
-    offer_timeout: float = 600.0
-    grace: float = 600.0
-    cancel_timeout: float = 60.0
-    stop_timeout: float = 10.0
-    directory_retention: float = HOUR
-    log_retention: float = 7 * 24 * HOUR
+    heartbeat_interval_s: float = 15.0
+    info_interval_s: float = 60.0
+    housekeeping_interval_s: float = 600.0
+    publish_delays_s: tuple[float, ...] = (1.0, 5.0, 20.0)
+    reconnect_first_s: float = 0.2
+    reconnect_limit_s: float = 30.0
+    probe_timeout_s: float = 30.0
+    offer_timeout_s: float = 600.0
+    grace_s: float = 600.0
+    cancel_timeout_s: float = 60.0
+    stop_timeout_s: float = 10.0
+    directory_retention_s: float = HOUR
+    log_retention_s: float = 7 * 24 * HOUR
     log_count: int = 1000
     log_limit: int = 1_000_000_000
     input_cache_size: int = 10_000_000_000
     input_cache_min_free: int = 2_000_000_000
     disk_reserve: int = 0
-    disk_interval: float = 10.0
+    disk_interval_s: float = 10.0
     probe_gpus: bool = True

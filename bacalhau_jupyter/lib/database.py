@@ -28,7 +28,7 @@ Journal = Literal["wal", "delete"]
 BATCH_LIMIT = 1024
 """Writes that share one transaction at most."""
 
-JOIN_SECONDS = 30.0
+JOIN_S = 30.0
 """How long `Database.close` waits for the thread."""
 
 
@@ -124,7 +124,7 @@ class Database:
         try:
             await ready
         except DatabaseError:
-            await asyncio.to_thread(thread.join, JOIN_SECONDS)
+            await asyncio.to_thread(thread.join, JOIN_S)
             raise
         return database
 
@@ -177,7 +177,7 @@ class Database:
             self._closed = True
             self._queue.put(None)
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, JOIN_SECONDS)
+            await asyncio.to_thread(self._thread.join, JOIN_S)
 
     async def _submit(
         self, write: bool, fn: Callable[[sqlite3.Connection], T], then: Callable[[T], None] | None

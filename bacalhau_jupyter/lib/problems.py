@@ -16,7 +16,7 @@ from bacalhau_jupyter.lib.times import rfc3339
 _log = logging.getLogger(__name__)
 
 _LONGEST = 500
-RETRY_SECONDS = (1.0, 60.0)
+RETRY_S = (1.0, 60.0)
 """First and longest pause before a loop that failed is begun again."""
 
 
@@ -111,7 +111,7 @@ class Problems:
         self,
         task: str,
         work: Callable[[], Awaitable[None]],
-        pause: tuple[float, float] = RETRY_SECONDS,
+        pause: tuple[float, float] = RETRY_S,
     ) -> None:
         """Run ``work``, which loops, until it returns or this is cancelled; begin it again when it raises.
 

@@ -17,7 +17,7 @@ from bacalhau_jupyter.lib.clock import SECOND, Clock
 NACK_DELAYS = (5.0, 30.0)
 """Seconds until a failed evaluation is tried again: the first time, later times."""
 
-LONGEST_WAIT = 60.0
+LONGEST_WAIT_S = 60.0
 """Seconds after which the clock is read again whatever is due, since wall clocks are set."""
 
 SLACK = 64
@@ -92,9 +92,9 @@ class Broker:
         while (evaluation := self.take()) is None:
             self._changed.clear()
             due = self.due_ns()
-            wait = LONGEST_WAIT if due is None else (due - self._clock.now_ns()) / SECOND
+            wait = LONGEST_WAIT_S if due is None else (due - self._clock.now_ns()) / SECOND
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, min(wait, LONGEST_WAIT))):
+                async with asyncio.timeout(max(0.0, min(wait, LONGEST_WAIT_S))):
                     await self._changed.wait()
         return evaluation
 

@@ -18,11 +18,11 @@ from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport
 
 _log = logging.getLogger(__name__)
 
-RETRY_FIRST = 0.1
-RETRY_LIMIT = 10.0
+RETRY_FIRST_S = 0.1
+RETRY_LIMIT_S = 10.0
 """Seconds between attempts to deliver a message."""
 
-FORGET_DELAY = 0.5
+FORGET_DELAY_S = 0.5
 """Seconds that acknowledged messages may stay in the outbox, so that their removal shares a commit."""
 
 FORGET_LIMIT = 256
@@ -135,7 +135,7 @@ class Dispatcher:
         return lane.last_sent if lane is not None else 0
 
     async def _send(self, node_id: str, lane: _Lane) -> None:
-        delays = backoff(RETRY_FIRST, RETRY_LIMIT)
+        delays = backoff(RETRY_FIRST_S, RETRY_LIMIT_S)
         while True:
             while not lane.items:
                 lane.arrived.clear()
@@ -153,7 +153,7 @@ class Dispatcher:
                     async with asyncio.timeout(next(delays)):
                         await lane.retry.wait()
                 continue
-            delays = backoff(RETRY_FIRST, RETRY_LIMIT)
+            delays = backoff(RETRY_FIRST_S, RETRY_LIMIT_S)
             # Only now is it out of the queue: a cancelled send is made again after a reconnect.
             lane.items.popleft()
             lane.last_sent = item.seq
@@ -167,7 +167,7 @@ class Dispatcher:
         while True:
             await self._acks.wait()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FORGET_DELAY):
+                async with asyncio.timeout(FORGET_DELAY_S):
                     await self._many.wait()
             self._acks.clear()
             self._many.clear()

@@ -21,7 +21,7 @@ from bacalhau_jupyter.transport.base import OrchestratorTransport
 
 COMPONENT = "LogStream"
 
-PATIENCE = 30.0
+PATIENCE_S = 30.0
 """Seconds that a reader who does not follow waits for an execution."""
 
 
@@ -83,7 +83,7 @@ class LogReader:
         job = await self._store.read(lambda c: get_job(c, reference, query.namespace, query.version))
         with self._watch.watch(job.id) as changed:
             try:
-                async with asyncio.timeout(None if query.follow else PATIENCE):
+                async with asyncio.timeout(None if query.follow else PATIENCE_S):
                     while True:
                         changed.clear()
                         over, execution = await self._store.read(lambda c: _look(c, job, query))

@@ -54,7 +54,7 @@ _log = logging.getLogger(__name__)
 
 COMPONENT = "NodesManager"
 
-STALL = 5.0
+STALL_S = 5.0
 """Seconds after a deadline at which it can only be noticed when this process itself stood still."""
 
 
@@ -364,7 +364,7 @@ class Nodes:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._changed.wait()
-            if deadlines and self._clock.monotonic_ns() - min(deadlines) > STALL * SECOND:
+            if deadlines and self._clock.monotonic_ns() - min(deadlines) > STALL_S * SECOND:
                 self._forgive()
             for node_id, member in list(self._members.items()):
                 if not member.lost and member.deadline_ns <= self._clock.monotonic_ns():
@@ -380,7 +380,7 @@ class Nodes:
     async def _silent(self, node_id: str, member: Member) -> None:
         member.lost = True
         if member.connected:
-            _log.warning("node %s was not heard for %gs", node_id, self._settings.disconnect_timeout)
+            _log.warning("node %s was not heard for %gs", node_id, self._settings.disconnect_timeout_s)
             member.state = disconnected(member.state, self._clock.now_ns(), "heartbeat missed")
             self._dispatcher.disconnect(node_id)
         self._views = None
@@ -394,7 +394,7 @@ class Nodes:
 
     def _deadline(self) -> int:
         # A computer that slept, or whose clock was set, has not missed any heartbeat.
-        return self._clock.monotonic_ns() + int(self._settings.disconnect_timeout * SECOND)
+        return self._clock.monotonic_ns() + int(self._settings.disconnect_timeout_s * SECOND)
 
     def _moved(self) -> None:
         self._views = None

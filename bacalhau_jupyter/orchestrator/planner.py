@@ -99,7 +99,7 @@ class Planner:
                 request=request,
                 submitted_ns=jobs.submitted(connection, job_id),
                 now_ns=transaction.now_ns,
-                execution_grace=self._settings.execution_grace,
+                execution_grace_s=self._settings.execution_grace_s,
                 queue_unsuitable=self._settings.queue_unsuitable,
                 rng=random.Random(self._seed()),
             )

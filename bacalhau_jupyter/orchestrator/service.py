@@ -54,7 +54,7 @@ from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport
 
 _log = logging.getLogger(__name__)
 
-STOP_SECONDS = 10.0
+STOP_S = 10.0
 """How long `Orchestrator.close` waits for what is in flight."""
 
 
@@ -143,7 +143,7 @@ class Orchestrator:
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+            await asyncio.wait(self._tasks, timeout=STOP_S)
         await self._dispatcher.stop()
         await self._nodes.stop()
 

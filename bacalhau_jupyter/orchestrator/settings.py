@@ -19,10 +19,10 @@ class OrchestratorSettings:
         Written into each job's Meta where known.
     manual_approval
         Whether a new compute node waits for `approve` before it gets jobs.
-    disconnect_timeout
+    disconnect_timeout_s
         A node that is silent for this long is disconnected, and its executions are lost. A node that said goodbye, or
         that was connected when this orchestrator stopped, has the same time to come back.
-    execution_grace
+    execution_grace_s
         How much longer than its ExecutionTimeout an execution may take before the orchestrator ends it; the node is
         expected to end it first.
     job_defaults
@@ -41,8 +41,8 @@ class OrchestratorSettings:
     instance_id: str = ""
     installation_id: str = ""
     manual_approval: bool = False
-    disconnect_timeout: float = 60.0
-    execution_grace: float = 120.0
+    disconnect_timeout_s: float = 60.0
+    execution_grace_s: float = 120.0
     job_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     queue_unsuitable: bool = False
     workers: int = 16

@@ -338,8 +338,8 @@ class Bench:
         self.reserve = 0
         given: dict[str, object] = {
             "node_id": "n-test", "data_dir": directory / "compute", "probe_gpus": False,
-            "heartbeat_interval": 60.0, "cancel_timeout": 2.0, "stop_timeout": 2.0, "probe_timeout": 2.0,
-            "publish_retries": (),
+            "heartbeat_interval_s": 60.0, "cancel_timeout_s": 2.0, "stop_timeout_s": 2.0, "probe_timeout_s": 2.0,
+            "publish_delays_s": (),
             "disk_reserve": 65_536,
         }  # fmt: skip
         self.settings = ComputeSettings(**(given | settings))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from tests.compute.peer import Bench
 async def test_housekeeping_goes_on_after_a_round_that_failed_and_the_node_says_so(
     tmp_path: Path, monkeypatch
 ) -> None:
-    bench = Bench(tmp_path, housekeeping_interval=0.01)
+    bench = Bench(tmp_path, housekeeping_interval_s=0.01)
     await bench.peer.serve()
     await bench.start()
     node, rounds, enough = bench.node, [], asyncio.Event()

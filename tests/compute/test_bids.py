@@ -221,7 +221,7 @@ async def test_the_sizes_of_inputs_count_as_disk(tmp_path: Path) -> None:
 
 
 async def test_a_bid_that_is_never_decided_is_given_up(tmp_path: Path) -> None:
-    async with bench(tmp_path, offer_timeout=0.05) as node:
+    async with bench(tmp_path, offer_timeout_s=0.05) as node:
         assert (await node.peer.bid(make_execution())).accepted
         answer = await node.peer.next()
         assert isinstance(answer, ComputeError)

@@ -37,7 +37,7 @@ class RealNode(Shared):
     """A node that shares inputs and runs them with one real engine."""
 
     def __init__(self, directory: Path, kind: str, image: str) -> None:
-        super().__init__(directory, probe_timeout=30.0, cancel_timeout=30.0)
+        super().__init__(directory, probe_timeout_s=30.0, cancel_timeout_s=30.0)
         self.kind, self.image = kind, image
 
     def options(self) -> PluginOptions:

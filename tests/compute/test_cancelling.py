@@ -68,7 +68,7 @@ async def test_cancelling_in_each_phase_ends_it_and_frees_everything(
 
 
 async def test_a_task_that_will_not_stop_is_given_up_after_a_while(tmp_path: Path) -> None:
-    async with bench(tmp_path, cancel_timeout=0.05) as node:
+    async with bench(tmp_path, cancel_timeout_s=0.05) as node:
         node.world.deaf = True
         execution = make_execution(make_task("world"))
         await node.peer.bid(execution)

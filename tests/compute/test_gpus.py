@@ -58,7 +58,7 @@ async def test_a_tool_that_fails_or_prints_nonsense_means_none(tmp_path: Path) -
 
 
 async def test_a_tool_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(gpus, "TOOL_SECONDS", 0.05)
+    monkeypatch.setattr(gpus, "TOOL_S", 0.05)
     tool(tmp_path, "nvidia-smi", "exec sleep 60")
     assert await find_gpus(str(tmp_path) + ":/bin:/usr/bin") == []
 

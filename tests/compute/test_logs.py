@@ -75,7 +75,7 @@ async def room(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Room]:
     # Followers must be woken; the safety net would hide it if they were not.
-    monkeypatch.setattr(logs, "RECHECK_SECONDS", 10 * WAIT)
+    monkeypatch.setattr(logs, "RECHECK_S", 10 * WAIT)
     it = Room(tmp_path / "compute", request.param, monkeypatch)
     yield it
     assert it.follower._watch._waiting == {}

@@ -122,7 +122,7 @@ async def test_progress_of_every_phase_reaches_the_listener(node: Bench) -> None
 
 
 async def test_a_node_that_the_orchestrator_forgot_introduces_itself_again(tmp_path: Path) -> None:
-    async with bench(tmp_path, heartbeat_interval=0.02) as node:
+    async with bench(tmp_path, heartbeat_interval_s=0.02) as node:
         await node.peer.hears(HeartbeatRequest)
         node.peer.known = False
         await node.peer.hears(HandshakeRequest, 2)
@@ -130,7 +130,7 @@ async def test_a_node_that_the_orchestrator_forgot_introduces_itself_again(tmp_p
 
 
 async def test_messages_that_were_refused_are_sent_again_in_order(tmp_path: Path) -> None:
-    async with bench(tmp_path, reconnect_first=0.01) as node:
+    async with bench(tmp_path, reconnect_first_s=0.01) as node:
         node.peer.refuse_messages = 3
         execution = make_execution()
         assert (await node.peer.bid(execution)).accepted
@@ -144,7 +144,7 @@ async def test_messages_that_were_refused_are_sent_again_in_order(tmp_path: Path
 
 
 async def test_a_refused_message_holds_back_those_behind_it_and_none_is_lost(tmp_path: Path) -> None:
-    async with bench(tmp_path, reconnect_first=0.01) as node:
+    async with bench(tmp_path, reconnect_first_s=0.01) as node:
         node.peer.refuse_messages = 1_000_000
         executions = [make_execution(direct=True) for _ in range(5)]
         for execution in executions:
@@ -160,7 +160,7 @@ async def test_a_refused_message_holds_back_those_behind_it_and_none_is_lost(tmp
 
 
 async def test_heartbeats_tell_how_far_the_node_has_listened(tmp_path: Path) -> None:
-    async with bench(tmp_path, heartbeat_interval=0.02) as node:
+    async with bench(tmp_path, heartbeat_interval_s=0.02) as node:
         await node.peer.run(make_execution())
         count = len(await node.peer.hears(HeartbeatRequest))
         last = (await node.peer.hears(HeartbeatRequest, count + 2))[-1]
@@ -214,7 +214,7 @@ async def test_logs_can_be_read_through_the_carrier_after_the_end(node: Bench) -
 
 
 async def test_directories_and_logs_are_removed_when_their_time_has_come(tmp_path: Path) -> None:
-    async with bench(tmp_path, directory_retention=0.0, log_retention=0.0) as node:
+    async with bench(tmp_path, directory_retention_s=0.0, log_retention_s=0.0) as node:
         execution = make_execution(make_task("noop", {"Stdout": "x"}))
         await node.peer.run(execution)
         await node.idle()

@@ -116,7 +116,7 @@ async def test_what_a_plugin_returns_and_nobody_can_store_fails_the_execution(
 async def test_an_engine_that_breaks_when_asked_for_its_tasks_does_not_keep_them_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with bench(tmp_path, probe_timeout=0.3) as node:
+    async with bench(tmp_path, probe_timeout_s=0.3) as node:
         execution = make_execution(make_task("world"))
         await node.peer.bid(execution)
         await node.peer.accept(execution)

@@ -55,7 +55,7 @@ class RealBench(Bench):
     """A bench with one real engine, made anew at each start as a new process would."""
 
     def __init__(self, directory: Path, kind: str, image: str) -> None:
-        super().__init__(directory, probe_timeout=30.0, cancel_timeout=30.0)
+        super().__init__(directory, probe_timeout_s=30.0, cancel_timeout_s=30.0)
         self.kind, self.image = kind, image
 
     async def start(self) -> None:
@@ -202,6 +202,6 @@ async def test_a_job_that_nests_deeper_than_paths_go_ends_and_housekeeping_remov
     execution = await begin(node, node.shell(NEST % "1 2 3 4 5"))
     await ends(node)
     await node.idle()
-    node.node.settings = dataclasses.replace(node.node.settings, directory_retention=0.0)
+    node.node.settings = dataclasses.replace(node.node.settings, directory_retention_s=0.0)
     await node.node.tidy()
     assert not node.node._places.directory(execution.id).exists()

@@ -11,7 +11,7 @@ from tests.transfer.helpers import small_disk
 
 
 async def test_what_can_not_be_removed_is_told_and_tried_again_also_after_a_restart(tmp_path: Path) -> None:
-    async with bench(tmp_path, directory_retention=0.0) as node:
+    async with bench(tmp_path, directory_retention_s=0.0) as node:
         stuck, other = (make_execution(make_task("noop", {"Stdout": "x"})) for _ in range(2))
         for execution in (stuck, other):
             assert isinstance(await node.peer.run(execution), RunResult)

@@ -269,7 +269,7 @@ def test_the_orchestrator_gets_its_settings(node_config: MakeConfig) -> None:
         }
     )
     found = settings.orchestrator_settings(config, Repo(config.data_dir).create(), "n")
-    assert (found.execution_grace, found.workers, found.disconnect_timeout) == (7.0, 3, 9.0)
+    assert (found.execution_grace_s, found.workers, found.disconnect_timeout_s) == (7.0, 3, 9.0)
 
 
 def test_the_compute_role_gets_its_settings(node_config: MakeConfig) -> None:
@@ -277,7 +277,7 @@ def test_the_compute_role_gets_its_settings(node_config: MakeConfig) -> None:
         {"Compute.Heartbeat.InfoUpdateInterval": "7s", "Compute.Heartbeat.Interval": "3s"}
     )
     found = settings.compute_settings(config, Repo(config.data_dir), "n")
-    assert (found.info_interval, found.heartbeat_interval) == (7.0, 3.0)
+    assert (found.info_interval_s, found.heartbeat_interval_s) == (7.0, 3.0)
 
 
 def test_a_managed_bucket_is_described_by_its_keys(node_config: MakeConfig) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 T = TypeVar("T")
 
-_SLICE = 0.2
+_SLICE_S = 0.2
 """Seconds a blocked caller waits at a time; an interrupt is noticed at the latest after one slice."""
 
 
@@ -85,7 +85,7 @@ class Portal:
     def wait(future: concurrent.futures.Future[T]) -> T:
         """Wait for what `start` returned in short slices; an interrupt leaves it running."""
         while True:
-            done, _ = concurrent.futures.wait([future], timeout=_SLICE)
+            done, _ = concurrent.futures.wait([future], timeout=_SLICE_S)
             if done:
                 return future.result()
 
@@ -122,7 +122,7 @@ class Portal:
         try:
             while True:
                 try:
-                    more, item = items.get(timeout=_SLICE)
+                    more, item = items.get(timeout=_SLICE_S)
                 except queue.Empty:
                     yield None
                     continue

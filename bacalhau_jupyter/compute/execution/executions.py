@@ -179,7 +179,7 @@ class Executions:
             if actor.alarm is not None:
                 actor.alarm.cancel()
         # Transitions first: they are short, and what they store is what the next start goes by.
-        timeout = self._settings.stop_timeout
+        timeout = self._settings.stop_timeout_s
         if self._transitions:
             await asyncio.wait(self._transitions, timeout=timeout)
         activities = [actor.activity for actor in self._actors.values() if actor.activity is not None]
@@ -296,7 +296,7 @@ class Executions:
         await self._runner.halt(actor.record)
         activity = actor.activity
         if activity is not None:
-            await asyncio.wait([activity], timeout=self._settings.cancel_timeout)
+            await asyncio.wait([activity], timeout=self._settings.cancel_timeout_s)
             if activity.cancel():
                 _log.warning("execution %s does not end; the node stops waiting for it", actor.record.id)
 
@@ -304,7 +304,7 @@ class Executions:
         record = actor.record
         if actor.halting is not None:
             # The engine gets one instruction at a time for an execution.
-            await asyncio.wait([actor.halting], timeout=self._settings.cancel_timeout)
+            await asyncio.wait([actor.halting], timeout=self._settings.cancel_timeout_s)
         with contextlib.suppress(DatabaseError):
             if await self._runner.clean(record):
                 await self._store.cleaned([record.id])
@@ -315,11 +315,11 @@ class Executions:
 
     async def _attach(self, record: ExecutionRecord) -> None:
         """Ask the engine for a task of before the restart; an engine that can't say is asked again for a while."""
-        deadline = self._clock.monotonic_ns() + int(self._settings.probe_timeout * SECOND)
+        deadline = self._clock.monotonic_ns() + int(self._settings.probe_timeout_s * SECOND)
         alive = False
         for delay in backoff(0.2, 5.0):
             try:
-                async with asyncio.timeout(self._settings.probe_timeout):
+                async with asyncio.timeout(self._settings.probe_timeout_s):
                     alive = await self._runner.attached(record)
                 break
             except Exception as error:
@@ -357,7 +357,7 @@ class Executions:
         delay = 0.0
         if record.phase is Phase.OFFERED:
             age = (self._clock.now_ns() - record.created_ns) / SECOND
-            event, delay = OfferExpired(), max(0.0, self._settings.offer_timeout - age)
+            event, delay = OfferExpired(), max(0.0, self._settings.offer_timeout_s - age)
         elif record.phase.is_busy and (left := self._runner.remaining(record)) is not None:
             event, delay = Overdue(), left
         if actor.alarm_for == event:

@@ -171,7 +171,7 @@ class Runner:
     async def halt(self, record: ExecutionRecord) -> None:
         """Make the engine stop the task; bounded, and never raises."""
         try:
-            async with asyncio.timeout(self._settings.cancel_timeout):
+            async with asyncio.timeout(self._settings.cancel_timeout_s):
                 await self._engine(record).cancel(record.id)
         except Exception as error:
             _log.warning("execution %s could not be stopped: %s", record.id, error)
@@ -180,7 +180,7 @@ class Runner:
         """Remove what is left of an ended execution; True when its directory is gone, too."""
         if record.accepted_ns:
             try:
-                async with asyncio.timeout(self._settings.cancel_timeout):
+                async with asyncio.timeout(self._settings.cancel_timeout_s):
                     await self._engine(record).clean(record.id)
             except Exception as error:
                 _log.warning(
@@ -196,7 +196,7 @@ class Runner:
             job = record.execution.job
             engine = None if job is None else self._plugins.engine(job.task.engine.type)
             return not await remove_directory(
-                self._places, record.id, record.execution, engine, self._settings.cancel_timeout
+                self._places, record.id, record.execution, engine, self._settings.cancel_timeout_s
             )
         await asyncio.to_thread(self._places.remove_inputs, record.id)
         return False
@@ -234,7 +234,10 @@ class Runner:
             prefixes=_prefixes(engine, record.id),
         )
         done = await publish(
-            self._plugins.publisher, _job(record).task.publisher.type, request, self._settings.publish_retries
+            self._plugins.publisher,
+            _job(record).task.publisher.type,
+            request,
+            self._settings.publish_delays_s,
         )
         lost = isinstance(done, Unpublished) and done.kept is None
         if lost and await asyncio.to_thread(self._reserve.lacks_room):
@@ -262,7 +265,7 @@ class Runner:
             directory=self._places.engine(record.id),
             log_path=self._places.log(record.id),
             timeout_s=self.remaining(record),
-            grace_s=self._settings.grace,
+            grace_s=self._settings.grace_s,
             log_limit=self._settings.log_limit,
         )
 

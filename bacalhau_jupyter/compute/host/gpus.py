@@ -16,7 +16,7 @@ from bacalhau_jupyter.models.spec import replace
 
 _log = logging.getLogger(__name__)
 
-TOOL_SECONDS = 10.0
+TOOL_S = 10.0
 """How long a tool may take; drivers that hang are common."""
 
 _MIB = 1024 * 1024
@@ -123,7 +123,7 @@ async def _ask(path: str | None, tool: str, *arguments: str) -> str:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        async with asyncio.timeout(TOOL_SECONDS):
+        async with asyncio.timeout(TOOL_S):
             printed, _ = await process.communicate()
     except (OSError, TimeoutError) as error:
         _log.debug("%s did not answer: %s", tool, error)

@@ -14,7 +14,7 @@ from bacalhau_jupyter.models.job import Job
 
 COMPONENT = "ProbeExec"
 
-PROBE_SECONDS = 30.0
+PROBE_S = 30.0
 """How long a probe may take."""
 
 _REASON_LIMIT = 2000
@@ -72,10 +72,10 @@ async def _ask_command(command: str, data: bytes) -> str:
     except OSError as error:
         raise EngineError(f"the job selection probe could not be run: {error}") from error
     try:
-        async with asyncio.timeout(PROBE_SECONDS):
+        async with asyncio.timeout(PROBE_S):
             _, stderr = await process.communicate(data)
     except TimeoutError as error:
-        raise EngineError(f"the job selection probe took longer than {PROBE_SECONDS:g}s") from error
+        raise EngineError(f"the job selection probe took longer than {PROBE_S:g}s") from error
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -91,7 +91,7 @@ async def _ask_url(url: str, data: bytes) -> str:
     import aiohttp
 
     try:
-        timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=PROBE_S)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.post(url, data=data, headers={"Content-Type": "application/json"}) as response,

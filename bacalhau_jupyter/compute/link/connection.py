@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
 
-EAGER_SECONDS = 0.02
+EAGER_S = 0.02
 """Changes of capacity are sent after this many seconds, so that a burst of endings is one heartbeat."""
 
 
@@ -122,13 +122,13 @@ class OrchestratorLink:
                 node_id=self._settings.node_id, last_orchestrator_seq_num=self._store.incoming
             )
             with contextlib.suppress(BacalhauError, TimeoutError):
-                async with asyncio.timeout(self._settings.stop_timeout):
+                async with asyncio.timeout(self._settings.stop_timeout_s):
                     await self._transport.request(notice)
         self._joined.clear()
         with contextlib.suppress(DatabaseError):
             await self._store.flush_incoming()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.stop_timeout):
+            async with asyncio.timeout(self._settings.stop_timeout_s):
                 await self._transport.close()
 
     # ---- joining
@@ -176,14 +176,14 @@ class OrchestratorLink:
         failures = 0
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.heartbeat_interval):
+                async with asyncio.timeout(self._settings.heartbeat_interval_s):
                     await self._beat.wait()
-                    await asyncio.sleep(EAGER_SECONDS)
+                    await asyncio.sleep(EAGER_S)
             self._beat.clear()
             await self._joined.wait()
             try:
                 await self._heartbeat()
-                if self._news or self._clock.monotonic_ns() - told_at > self._settings.info_interval * 1e9:
+                if self._news or self._clock.monotonic_ns() - told_at > self._settings.info_interval_s * 1e9:
                     told_at, self._news = self._clock.monotonic_ns(), False
                     await self._tell_info()
                 failures = 0
@@ -259,7 +259,7 @@ class OrchestratorLink:
         return answer
 
     def _delays(self) -> Iterator[float]:
-        return backoff(self._settings.reconnect_first, self._settings.reconnect_limit)
+        return backoff(self._settings.reconnect_first_s, self._settings.reconnect_limit_s)
 
 
 def _static(info: NodeInfo) -> NodeInfo:

@@ -24,7 +24,7 @@ RecordLookup = Callable[[str], Awaitable[ExecutionRecord | None]]
 CHUNK = 32 * 1024
 """Small frames of one stream that wait together are sent together, up to about this many bytes."""
 
-RECHECK_SECONDS = 5.0
+RECHECK_S = 5.0
 """How long a follower trusts that it would have been woken."""
 
 _READ_LIMIT = 256 * 1024
@@ -135,7 +135,7 @@ class _Text:
 
 async def _wait(changed: asyncio.Event) -> None:
     try:
-        async with asyncio.timeout(RECHECK_SECONDS):
+        async with asyncio.timeout(RECHECK_S):
             await changed.wait()
     except TimeoutError:
         return

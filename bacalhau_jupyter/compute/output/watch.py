@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-POLL_SECONDS = 0.005
+POLL_S = 0.005
 """How often files are looked at where the system can't tell of changes."""
 
 _IN_MODIFY = 0x2
@@ -112,7 +112,7 @@ class DirectoryWatch:
             if self._sizes.get(name) != size:
                 self._sizes[name] = size
                 self.wake(name)
-        self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._look)
+        self._timer = asyncio.get_running_loop().call_later(POLL_S, self._look)
 
 
 def _watch(directory: Path) -> int:

@@ -18,10 +18,10 @@ from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure
 
-CALL_TIMEOUT = 120
+CALL_TIMEOUT_S = 120
 """Seconds that one call to the engine may take (streams have no separate limit)."""
-PROBE_TIMEOUT = 10
-OOM_WAIT = 1.0
+PROBE_TIMEOUT_S = 10
+OOM_WAIT_S = 1.0
 """Seconds that the news of an out-of-memory kill may come after the end of its container."""
 CONNECTIONS = 64
 RECURSIVE_READ_ONLY = (1, 44)
@@ -86,7 +86,7 @@ class Daemon:
             params=dict(params),
             headers=dict(headers or {}),
             stream=True,
-            timeout=(PROBE_TIMEOUT, timeout),
+            timeout=(PROBE_TIMEOUT_S, timeout),
         )
         self.api._raise_for_status(response)
         return Stream(response)
@@ -108,7 +108,7 @@ class Daemon:
         """
         query: dict[str, str | int] = {
             "since": _seconds(parse_rfc3339(started)),
-            "until": _seconds(time.time_ns() + int(OOM_WAIT * SECOND)),
+            "until": _seconds(time.time_ns() + int(OOM_WAIT_S * SECOND)),
             "filters": json.dumps({"container": [container], "event": ["oom"]}),
         }
         with self.stream("GET", "/events", query) as stream:
@@ -157,7 +157,7 @@ class Daemon:
             params={"path": path},
             data=blocks,
             headers={"Content-Type": "application/x-tar"},
-            timeout=CALL_TIMEOUT,
+            timeout=CALL_TIMEOUT_S,
         )
         self.api._raise_for_status(response)
 
@@ -230,7 +230,7 @@ def _open(endpoint: Endpoint, headers: Mapping[str, str]) -> Daemon:
             api = docker.APIClient(
                 base_url=endpoint.url,
                 version=endpoint.api_version or "auto",
-                timeout=PROBE_TIMEOUT,
+                timeout=PROBE_TIMEOUT_S,
                 tls=tls or False,
                 use_ssh_client=True,
                 max_pool_size=CONNECTIONS,
@@ -241,7 +241,7 @@ def _open(endpoint: Endpoint, headers: Mapping[str, str]) -> Daemon:
     except (DockerException, OSError, ValueError) as error:
         # A ValueError: the address or the version is malformed.
         raise NoEngine(f"no Docker Engine answers at {endpoint.url} ({endpoint.origin}): {error}") from error
-    api.timeout = CALL_TIMEOUT
+    api.timeout = CALL_TIMEOUT_S
     # A socket needs no proxy, and looking for one costs a good part of a call.
     api.trust_env = endpoint.socket is None
     if version.get("Os") != "linux":
@@ -260,7 +260,7 @@ def _check_socket(endpoint: Endpoint) -> None:
     if path is None:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PROBE_TIMEOUT)
+        probe.settimeout(PROBE_TIMEOUT_S)
         try:
             probe.connect(str(path))
         except PermissionError:

@@ -60,10 +60,10 @@ CALLS = 16
 """Quick calls to the Docker Engine, and starts, at a time."""
 QUESTIONS = 8
 """Registries that are asked at a time."""
-STOP_GRACE = 1
+STOP_GRACE_S = 1
 """Seconds between SIGTERM and SIGKILL when an execution is cancelled."""
-LAST_OUTPUT_TIMEOUT = 5.0
-RESCUE_TIMEOUT = 30.0
+LAST_OUTPUT_TIMEOUT_S = 5.0
+RESCUE_TIMEOUT_S = 30.0
 """Seconds for copying out what a cancelled (or overdue) execution has written."""
 REJECT_NETWORK_KEY = "JobAdmissionControl.RejectNetworkedJobs"
 PLATFORMS_KEPT_KEY = "Engines.Types.Docker.ManifestCache.Size"
@@ -195,21 +195,21 @@ class DockerEngine:
             abort, launch = self._starting[execution_id]
             abort()
             # Whether a start that was interrupted as well has begun the program shows only now.
-            await asyncio.wait({launch}, timeout=LAST_OUTPUT_TIMEOUT)
+            await asyncio.wait({launch}, timeout=LAST_OUTPUT_TIMEOUT_S)
         follower = self._followers.get(execution_id)
         if follower is not None:
             if follower.outcome.done():
                 return
             follower.cancelled = True
         remains = self._remains()
-        await self._call(lambda: remains.stop(execution_id, STOP_GRACE))
+        await self._call(lambda: remains.stop(execution_id, STOP_GRACE_S))
         if follower is not None:
             ended = asyncio.wrap_future(follower.outcome)
             copies = self._placement is Placement.ARCHIVE
-            await asyncio.wait({ended}, timeout=RESCUE_TIMEOUT if copies else LAST_OUTPUT_TIMEOUT)
+            await asyncio.wait({ended}, timeout=RESCUE_TIMEOUT_S if copies else LAST_OUTPUT_TIMEOUT_S)
             if not ended.done():
                 follower.hurry.set()
-                await asyncio.wait({ended}, timeout=LAST_OUTPUT_TIMEOUT)
+                await asyncio.wait({ended}, timeout=LAST_OUTPUT_TIMEOUT_S)
         await self._remove(execution_id)
 
     async def clean(self, execution_id: str) -> None:

@@ -134,7 +134,7 @@ class _Batch:
     def _allowed(self) -> int:
         """Return how long (nanoseconds) an execution may take before it is ended from here; 0 for ever."""
         limit = self.job.task.timeouts.execution_timeout
-        return int((limit + self.situation.execution_grace) * SECOND) if limit else 0
+        return int((limit + self.situation.execution_grace_s) * SECOND) if limit else 0
 
     def _total_time_is_up(self) -> bool:
         limit = self.job.task.timeouts.total_timeout

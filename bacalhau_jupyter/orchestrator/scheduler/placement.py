@@ -19,7 +19,7 @@ from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView, Situation
 ATTEMPTS_PER_NODE = 2
 """How often a partition is tried on one node."""
 
-REJECTION_PAUSE = 0.25
+REJECTION_PAUSE_S = 0.25
 """Seconds a node is left alone after it turned a bid down for want of capacity; doubles with each, to 30 s."""
 
 REASON_LENGTH = 300
@@ -139,7 +139,7 @@ class Placement:
             return Refusal("node is not connected", away=True)
         busy = f"node busy with available capacity {format_resources(self._free[node.id])}"
         if past is not None and past.full and past.full_at >= node.freed_ns:
-            pause = int(min(30.0, REJECTION_PAUSE * 2 ** min(past.full - 1, 10)) * SECOND)
+            pause = int(min(30.0, REJECTION_PAUSE_S * 2 ** min(past.full - 1, 10)) * SECOND)
             until = past.full_at + pause
             if self._situation.now_ns < until:
                 return Refusal(busy, full=past.full >= PATIENCE, until_ns=until)

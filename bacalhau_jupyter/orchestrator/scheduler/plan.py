@@ -65,7 +65,7 @@ class Situation:
         When the current version was submitted.
     now_ns
         Unix time in nanoseconds.
-    execution_grace
+    execution_grace_s
         Seconds an execution may take longer than its time-out.
     queue_unsuitable
         Whether the job waits, within its queue time-out, when no node will ever do.
@@ -80,7 +80,7 @@ class Situation:
     request: Resources
     submitted_ns: int
     now_ns: int
-    execution_grace: float = 120.0
+    execution_grace_s: float = 120.0
     queue_unsuitable: bool = False
     rng: random.Random = field(default_factory=random.Random)
 

@@ -227,7 +227,7 @@ async def test_a_connection_that_is_cut_is_made_again_without_loss_or_doubles(
 async def test_an_engine_that_stays_away_ends_the_wait_with_a_reason(
     node: Node, busybox_image: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bacalhau_jupyter.engines.docker.output.follower.PATIENCE", 1.0)
+    monkeypatch.setattr("bacalhau_jupyter.engines.docker.output.follower.PATIENCE_S", 1.0)
     engine = await proxied(node, proxy)
     request = node.request({"Image": busybox_image, "Parameters": ["sh", "-c", "echo up; sleep 60"]})
     await engine.start(request)

@@ -228,7 +228,7 @@ def test_the_total_time_out_ends_job_and_executions() -> None:
 
 
 def test_the_execution_time_out_has_a_grace_for_the_node_to_report_first() -> None:
-    world = World(nodes=1, execution_grace=120.0)
+    world = World(nodes=1, execution_grace_s=120.0)
     job = world.submit(execution_timeout=5)
     world.settle(job.id)
     world.bid(world.live()[0])

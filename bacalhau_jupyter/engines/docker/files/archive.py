@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from bacalhau_jupyter.engines.docker.daemon import CALL_TIMEOUT, Daemon, engine_error, explain, no_answer
+from bacalhau_jupyter.engines.docker.daemon import CALL_TIMEOUT_S, Daemon, engine_error, explain, no_answer
 from bacalhau_jupyter.engines.docker.files import cargo
 from bacalhau_jupyter.engines.docker.files.placement import bind
 from bacalhau_jupyter.engines.docker.output.streams import Stream
@@ -226,7 +226,7 @@ def fetch_tree(
     # The engine would deflate it, at 25 MB/s.
     plain = {"Accept-Encoding": "identity"}
     address = f"/containers/{container}/archive"
-    with daemon.stream("GET", address, {"path": path}, plain, timeout=float(CALL_TIMEOUT)) as answer:
+    with daemon.stream("GET", address, {"path": path}, plain, timeout=float(CALL_TIMEOUT_S)) as answer:
         file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint.url))
         unpack_into(file, place, limits=_NO_LIMITS, as_is=True, stop=stop, progress=progress)
 
@@ -254,7 +254,7 @@ def own_tree(daemon: Daemon, container: str, path: str, owner: tuple[int, int]) 
     address = f"/containers/{container}/archive"
     packed = io.BytesIO()
     with (
-        daemon.stream("GET", address, {"path": f"{path}/."}, plain, timeout=float(CALL_TIMEOUT)) as answer,
+        daemon.stream("GET", address, {"path": f"{path}/."}, plain, timeout=float(CALL_TIMEOUT_S)) as answer,
         tarfile.open(fileobj=packed, mode="w", errors="surrogateescape") as out,
     ):
         file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint.url))

@@ -24,7 +24,7 @@ from bacalhau_jupyter.lib.trees import walk
 from bacalhau_jupyter.plugins.contract import OutputMount, Progress, no_progress
 
 OPEN_TO_ALL = 0o777
-HELPER_TIMEOUT = 60
+HELPER_TIMEOUT_S = 60
 
 
 def open_outputs(outputs: Sequence[OutputMount]) -> None:
@@ -106,7 +106,7 @@ def hand_over_directories(daemon: Daemon, image: str, directories: Sequence[Path
         return
     with _helper(daemon, image, directories, node_id) as (helper, _targets, _owner):
         daemon.api.start(helper)
-        code = daemon.api.wait(helper, timeout=HELPER_TIMEOUT)["StatusCode"]
+        code = daemon.api.wait(helper, timeout=HELPER_TIMEOUT_S)["StatusCode"]
     if code != 0:
         raise engine_error(f"the results can't be made readable: chown in the task's image ended with {code}")
 

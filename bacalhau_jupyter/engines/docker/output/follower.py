@@ -30,12 +30,12 @@ from bacalhau_jupyter.transfer.core.files import Interrupted
 
 _log = logging.getLogger(__name__)
 
-RETRY_FIRST, RETRY_LONGEST = 0.2, 5.0
-PATIENCE = 60.0
+RETRY_FIRST_S, RETRY_LONGEST_S = 0.2, 5.0
+PATIENCE_S = 60.0
 """Seconds to wait for a daemon that has gone, before the execution is given up."""
 SETTLE = 2
 """Seconds between the end of a container's output and its state saying so, at most."""
-JOIN_TIMEOUT = 5.0
+JOIN_TIMEOUT_S = 5.0
 KILLED = 137
 """Exit code of a program that was killed."""
 
@@ -109,7 +109,7 @@ class Follower:
 
     def join(self) -> None:
         """Wait (bounded) until the thread has gone; blocks."""
-        self._thread.join(JOIN_TIMEOUT)
+        self._thread.join(JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
         try:
@@ -138,7 +138,7 @@ class Follower:
         return self._judge(state)
 
     def _finish(self, state: dict[str, Any]) -> None:
-        waited, delays = 0.0, backoff(RETRY_FIRST, RETRY_LONGEST)
+        waited, delays = 0.0, backoff(RETRY_FIRST_S, RETRY_LONGEST_S)
         while True:
             try:
                 if waited:
@@ -153,7 +153,7 @@ class Follower:
             except NetworkFailure as error:
                 delay = next(delays)
                 waited += delay
-                if waited > PATIENCE:
+                if waited > PATIENCE_S:
                     raise _gone(error) from error
                 if self._stopped.wait(delay):
                     raise _StoppedError from error
@@ -179,7 +179,7 @@ class Follower:
             writer.close()
 
     def _until_ended(self, copier: LogCopier | None, position: Position) -> dict[str, Any]:
-        waited, delays, seen = 0.0, backoff(RETRY_FIRST, RETRY_LONGEST), dict(position.written)
+        waited, delays, seen = 0.0, backoff(RETRY_FIRST_S, RETRY_LONGEST_S), dict(position.written)
         while True:
             try:
                 if waited:
@@ -191,10 +191,14 @@ class Follower:
                     self._copy_rest(copier, position)
             except (NetworkFailure, BrokenStream) as error:
                 if seen != position.written:
-                    waited, delays, seen = 0.0, backoff(RETRY_FIRST, RETRY_LONGEST), dict(position.written)
+                    waited, delays, seen = (
+                        0.0,
+                        backoff(RETRY_FIRST_S, RETRY_LONGEST_S),
+                        dict(position.written),
+                    )
                 delay = next(delays)
                 waited += delay
-                if waited > PATIENCE:
+                if waited > PATIENCE_S:
                     raise _gone(error) from error
                 if self._stopped.wait(delay):
                     raise _StoppedError from error
@@ -322,7 +326,7 @@ def _log_lost(error: LogLost | OSError) -> IOFailure:
 
 def _gone(error: Exception) -> BacalhauError:
     return NetworkFailure(
-        f"the Docker Engine has not answered for {PATIENCE:.0f} s: {error}",
+        f"the Docker Engine has not answered for {PATIENCE_S:.0f} s: {error}",
         hint="Check that Docker is running (`docker info`).",
         retryable=True,
         fails_execution=True,

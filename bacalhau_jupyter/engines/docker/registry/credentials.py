@@ -15,7 +15,7 @@ HUB = "docker.io"
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = ("docker.io", "index.docker.io", "registry-1.docker.io")
 _TOKEN_USER = "<token>"
-HELPER_TIMEOUT = 20.0
+HELPER_TIMEOUT_S = 20.0
 """Seconds that a helper may take; some ask a person who is not there."""
 
 
@@ -59,7 +59,7 @@ class Credentials:
                 [path, "get"],
                 input=server.encode(),
                 capture_output=True,
-                timeout=HELPER_TIMEOUT,
+                timeout=HELPER_TIMEOUT_S,
                 env=dict(self._env),
                 check=False,
             )
