@@ -227,8 +227,8 @@ ODD = os.fsdecode(b"caf\xe9")
     [
         (("docker", "run", "--name", ODD, "busybox"), r"Error: Job.Name is not text: 'caf\xe9' is not UTF-8"),
         (("docker", "run", "busybox", "--", "echo", ODD), r"is not text: 'caf\xe9' is not UTF-8"),
-        (("docker", "run", "-i", f"file:///{ODD}", "busybox"), r"file:///caf\xe9 is no UTF-8"),
-        (("docker", "run", "-i", "file:///caf%E9", "busybox"), r"file:///caf%E9 is no UTF-8"),
+        (("docker", "run", "-i", f"file:///{ODD}", "busybox"), r"file:///caf\xe9 is not UTF-8"),
+        (("docker", "run", "-i", "file:///caf%E9", "busybox"), r"file:///caf%E9 is not UTF-8"),
         (("docker", "run", "-i", f"./{ODD}", "busybox"), r"caf\xe9 can't be read: No such file"),
         (("job", "describe", ODD), "caf%E9"),
         (("job", "list", "--labels", ODD), "Error: "),
