@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -88,6 +89,33 @@ async def test_a_registry_image_for_another_platform_is_refused_without_pulling_
     assert not bid.accepted
     assert f"[{other_platform}]" in bid.reason
     assert not api.images(pushed.tagged)
+
+
+@pytest.mark.parametrize("answer", ['{"token": "of-somebody-else"}', "<p>of-somebody-else</p>"])
+async def test_what_a_server_that_is_no_registry_answers_is_not_told(node: Node, answer: str) -> None:
+    class Service(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Print nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with pytest.raises(EngineError) as refused:
+            await node.engine.bid(execution_of({"Image": f"127.0.0.1:{server.server_port}/any:1"}))
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert "of-somebody-else" not in f"{refused.value.message} {refused.value.hint} {refused.value.details}"
+    assert "404" in refused.value.hint
 
 
 @pytest.mark.parametrize("image", ["127.0.0.1:9/nothing:1", "{registry}/nothing:1"])

@@ -7,6 +7,7 @@ registry asked, first for the platforms (at bid time), then for the image. Every
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -226,8 +227,16 @@ def _events(stream: Stream) -> Iterator[dict[str, Any]]:
         yield json.loads(rest)
 
 
+_FOREIGN_ANSWER = re.compile(r"error parsing HTTP (\d+) response body: .*", re.DOTALL)
+
+
 def _not_available(image: str, reason: str) -> EngineError:
-    """Say that an image can be had neither here nor from its registry; ``reason`` is the engine's sentence."""
+    """Say that an image can be had neither here nor from its registry; ``reason`` is the engine's sentence.
+
+    An image may name any server that the engine reaches, those of this machine included: what one that is no registry
+    answers is not for the job's author, and the engine quotes it.
+    """
+    reason = _FOREIGN_ANSWER.sub(r"HTTP \1 from what is no registry", reason)
     if "invalid reference format" in reason or "invalid repository name" in reason:
         return image_invalid(image)
     unreachable = any(
