@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bacalhau_jupyter.client.inputs.inline import INLINE_LIMIT
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
+from bacalhau_jupyter.models.published import ARCHIVE_SUFFIXES
 from bacalhau_jupyter.models.spec import SpecConfig
-
-_ARCHIVE = (".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,12 @@ class Place:
 
 def place_of(reference: SpecConfig, name: str) -> Place | None:
     """Return where a result's files lie one by one; None for an archive."""
-    params = folded(reference)
+    params = folded(reference.params)
     if reference.type == "ipfs":
         return Place("ipfs", _text(params, "cid", name), {})
-    if reference.type == "s3" and not _text(params, "key", name).endswith(_ARCHIVE):
+    if reference.type == "s3" and not _text(params, "key", name).endswith(ARCHIVE_SUFFIXES):
         return Place("s3", _text(params, "key", name).rstrip("/") + "/", s3_reference(params))
     return None
-
-
-def folded(reference: SpecConfig) -> dict[str, Any]:
-    """Return a reference's parameters by lower-case name."""
-    return {key.lower(): value for key, value in reference.params.items()}
 
 
 def _text(params: dict[str, Any], key: str, name: str) -> str:
@@ -60,7 +55,7 @@ def archive_urls(references: Sequence[SpecConfig]) -> list[str]:
     """
     addresses = []
     for item in references:
-        params = folded(item)
+        params = folded(item.params)
         address = params.get("url") or params.get("presignedurl")
         if not address:
             raise BacalhauError(f"results of type {item.type!r} have no address", component="Results")

@@ -23,13 +23,13 @@ from bacalhau_jupyter.client.inputs.inline import INLINE_LIMIT, inline, inline_f
 from bacalhau_jupyter.client.inputs.uri import DEFAULT_TARGET, JOB_SCHEME
 from bacalhau_jupyter.client.results.published import (
     Place,
-    folded,
     missing,
     place_of,
     s3_reference,
     too_large,
 )
 from bacalhau_jupyter.client.results.tree import HIDDEN
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
 from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
@@ -251,7 +251,7 @@ class ResultPart:
                 hint="pass the result itself: -i job:ID, in Python inputs=[result]",
             )
         if all(item.type == "s3" for item in references):
-            folded_references = [folded(item) for item in references]
+            folded_references = [folded(item.params) for item in references]
             sources = [
                 SpecConfig(type="s3", params={**s3_reference(params), "Key": params["key"]})
                 for params in folded_references

@@ -6,13 +6,15 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
 from bacalhau_jupyter.models.execution import Execution
 from bacalhau_jupyter.models.progress import Progress, no_progress
+from bacalhau_jupyter.models.published import ARCHIVE_SUFFIXES
 from bacalhau_jupyter.models.spec import SpecConfig
 
 if TYPE_CHECKING:
@@ -143,7 +145,7 @@ def _reader(
 
         # The reference comes from a node, and names the server that would get this person's credentials.
         access = S3Access.of(Config.from_sources().get, is_node=False)
-        if str(_folded(spec).get("key", "")).endswith((".tar.gz", ".tgz")):
+        if str(spec.param("Key", "")).endswith(ARCHIVE_SUFFIXES):
             ranges = S3Ranges(spec, access)
             return ArchiveReader(ranges, name=shown, sha256=_sha256(spec), close=ranges.close)
         return open_s3_result(spec, access)
@@ -193,7 +195,7 @@ def _same(spec: SpecConfig, number: int, specs: Sequence[SpecConfig]) -> SpecCon
 
 
 def _raw_name(spec: SpecConfig) -> str:
-    params = _folded(spec)
+    params = folded(spec.params)
     url = _url(spec)
     if url:
         parts = urlsplit(url)
@@ -208,30 +210,29 @@ def _label(spec: SpecConfig, executions: Sequence[Execution]) -> str:
     """Return the short ID of the execution that published a result, where its place tells."""
     place = json.dumps(spec.params, default=str)
     for execution in executions:
-        published = _folded(execution.published_result)
-        same = [published.get(key) and published.get(key) == _folded(spec).get(key) for key in ("cid", "key")]
+        published = folded(execution.published_result.params)
+        same = [
+            published.get(key) and published.get(key) == folded(spec.params).get(key)
+            for key in ("cid", "key")
+        ]
         if execution.id and (execution.id in place or any(same)):
             return short_id(execution.id)
     return ""
 
 
 def _url(spec: SpecConfig) -> str:
-    params = _folded(spec)
+    params = folded(spec.params)
     return str(params.get("url") or params.get("presignedurl") or "")
 
 
 def _sha256(spec: SpecConfig) -> str:
     """Return the base64 checksum that was published with an archive; empty without one."""
-    params = _folded(spec)
+    params = folded(spec.params)
     source = params.get("sourcespec")
     if isinstance(source, dict):
-        params = {str(key).lower(): value for key, value in source.items()}
+        params = folded(source)
     checksum = params.get("checksumsha256")
     return checksum if isinstance(checksum, str) else ""
-
-
-def _folded(spec: SpecConfig) -> dict[str, Any]:
-    return {key.lower(): value for key, value in spec.params.items()}
 
 
 def _no_downloader(spec: SpecConfig, hint: str = "") -> NoDownloader:
