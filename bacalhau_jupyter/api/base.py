@@ -150,7 +150,7 @@ class ApiServices:
     results
         None where no ``local`` publisher keeps results.
     result_files, data
-        None where nobody can look into results, or into the node's data.
+        None where the node can't open results, or browse its data.
     cleaner
         None on a node that does not compute.
     environments

@@ -93,7 +93,7 @@ class Query:
 
 
 def header(request: web.BaseRequest, name: str) -> str:
-    """Return a header's value as text that any JSON can carry: its bytes may be no UTF-8; cut after 256 characters."""
+    """Return a header's value as text that any JSON can carry: its bytes may not be UTF-8; cut after 256 characters."""
     value = request.headers.get(name, "")[:HEADER_LIMIT]
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 

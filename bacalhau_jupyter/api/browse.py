@@ -157,7 +157,7 @@ class CleanUpRoutes:
 
 
 def _attachment(path: str) -> str:
-    """Say under which name to save a file (RFC 6266); a name that is no UTF-8 has the form of `models.names`."""
+    """Say under which name to save a file (RFC 6266); a name that is not UTF-8 has the form of `models.names`."""
     return f"attachment; filename*=UTF-8''{quote(to_wire(from_wire(path.rpartition('/')[2])), safe='')}"
 
 

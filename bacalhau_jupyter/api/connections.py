@@ -3,7 +3,7 @@
 A connection is *proven* once a request on it was admitted. Proven connections are never closed for others. The
 others have quotas; where one is used up, the oldest of those that it belongs to makes room for the newcomer: a
 caller with a request sends it at once. Strangers and our own OS user have separate quotas, so
-nobody but our own user can make our own user's connections give way.
+only our own user can make our own user's connections give way.
 """
 
 from __future__ import annotations

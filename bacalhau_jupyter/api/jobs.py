@@ -28,7 +28,7 @@ _CLIENT_META = {
 
 
 class JobRoutes:
-    """Handlers of ``/api/v1/orchestrator/jobs`` (logs and results have modules of their own)."""
+    """Handlers of ``/api/v1/orchestrator/jobs`` (logs and results have separate modules)."""
 
     def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator

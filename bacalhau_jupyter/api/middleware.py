@@ -90,7 +90,7 @@ async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         return _from_http(request, error)
     except (ConnectionResetError, asyncio.CancelledError):
-        # The caller hung up, or the node goes down: there is nobody to answer.
+        # The caller hung up, or the node stops: no caller is left.
         raise
     except Exception as error:
         if isinstance(error, TimeoutError) and limit.expired():

@@ -89,7 +89,7 @@ async def hold(request: web.Request, greeting: str) -> web.WebSocketResponse:
 
 
 async def close_all(app: web.Application) -> None:
-    """Close what is still open, at shutdown: 1001 tells a follower that its stream is not complete."""
+    """Close what is still open, at shutdown: 1001 says to a follower that its stream is not complete."""
     sockets = app[OPEN_SOCKETS]
     closing = [
         socket.close(code=WSCloseCode.GOING_AWAY, message=b"the node goes down") for socket in tuple(sockets)

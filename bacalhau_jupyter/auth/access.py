@@ -1,12 +1,12 @@
 """Access to the node: the same OS user needs no credential, all other callers need the key.
 
-One look per connection tells whether its socket is held by our own user (``TrustedSockets``); `Access` combines
+One look-up per connection shows whether our own user owns its socket (``TrustedSockets``); `Access` combines
 that with what the request says. The order is fixed:
 
-1. A request that looks like a browser's, or that somebody forwarded, needs a credential.
-2. A valid credential decides, on a trusted socket, too: else nobody could try out a weaker one.
+1. A request that looks like a browser's, or that was forwarded, needs a credential.
+2. A valid credential decides, on a trusted socket, too: else a user could not try out a weaker one.
 3. Without one, or with an invalid one (stale bearers do come), a trusted socket is the owner's.
-4. Everybody else is nobody. Wrong credentials are counted, and not looked at any more after too many of them.
+4. All other requests are refused. Wrong credentials are counted; after too many they are no longer checked.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ OWNER = Principal("owner")
 
 @dataclass(frozen=True)
 class Caller:
-    """Whoever is at the other end of a connection, as far as limits go; this proves nothing.
+    """The caller of a connection, for the purpose of limits; this proves nothing.
 
     Attributes
     ----------
@@ -216,7 +216,7 @@ class Access:
     async def identify(
         self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None
     ) -> Principal | None:
-        """Return in whose name the request is made; None means nobody's.
+        """Return in whose name the request is made; None without a valid credential.
 
         Raises
         ------
@@ -281,7 +281,7 @@ class Access:
 
 
 def is_forwarded(headers: Mapping[str, str]) -> bool:
-    """Whether a proxy says that it passes on somebody else's request."""
+    """Whether a proxy says that it forwards a request."""
     names = map(str.lower, headers)
     return any(name in _FORWARDED or name.startswith(_FORWARDED_PREFIXES) for name in names)
 

@@ -40,7 +40,7 @@ class GuessLimit:
     guesses
         Wrong tries of one caller per `GUESS_WINDOW_S`.
     in_all
-        Wrong tries of all callers together; 0 means no such limit (then nobody can lock out anybody else).
+        Wrong tries of all callers together; 0 means no such limit (then no caller can lock out another).
     """
 
     def __init__(self, clock: Clock, guesses: int = GUESSES, in_all: int = 0) -> None:

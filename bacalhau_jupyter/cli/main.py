@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        # Who read has gone (`| head`): Python would complain once more at its end.
+        # The reader has gone (`| head`): Python would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = status or 1
     sys.exit(status)

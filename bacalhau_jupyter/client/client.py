@@ -49,7 +49,7 @@ class Client:
     portal
         Event loop thread to use instead of the process's shared one.
     finder
-        Finds the cluster in a way of its own; the arguments above then mean nothing.
+        Finds the cluster; the arguments above are then ignored.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Client:
         Parameters
         ----------
         failed
-            The API that lost its connection; when somebody has replaced it already, the new one is returned.
+            The API that lost its connection; if it was replaced already, the new one is returned.
         start
             Whether a node that is gone may be started again.
         """
@@ -150,7 +150,7 @@ class Client:
                 await api.hold_lease()
             self._environments.forget()
             await asyncio.sleep(1)
-            # An idle client starts no node; but one that somebody else started gets its lease.
+            # An idle client starts no node; but a node that another program started gets its lease.
             with contextlib.suppress(BacalhauError):
                 await self.reconnect(api, start=False)
 

@@ -29,7 +29,7 @@ class Equipment:
     host_env
         The host variables that ``env:NAME`` may refer to.
     problems
-        Where work in the background tells what it could not do.
+        List of failed background tasks.
     """
 
     settings: ComputeSettings

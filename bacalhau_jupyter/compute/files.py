@@ -89,7 +89,7 @@ class Places:
         return remove_tree(self.directory(execution_id))
 
     def cut_log(self, execution_id: str) -> None:
-        """Keep about the first megabyte of a log that nobody writes any more."""
+        """Keep about the first megabyte of a finished log."""
         log = self.log(execution_id)
         frames = list(read_frames(log))
         if frames and log.stat().st_size > frames[-1].next_offset:
@@ -163,13 +163,13 @@ def _cut(data: bytes) -> tuple[str, bool]:
             if head[-size:][:1] < b"\x80":
                 break
     text = head.decode("utf-8", "replace")
-    # Bytes that are no text were replaced by longer ones.
+    # Bytes that are not text were replaced by longer ones.
     fitted = text.encode()[:RUN_OUTPUT_LIMIT].decode("utf-8", "ignore")
     return fitted, truncated or len(fitted) < len(text)
 
 
 def as_bacalhau_error(error: Exception, doing: str) -> BacalhauError:
-    """Turn what an activity raised into an error that can be told."""
+    """Turn an activity's exception into an error for the report."""
     if isinstance(error, BacalhauError):
         return error
     if is_full(error):

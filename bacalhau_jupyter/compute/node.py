@@ -77,7 +77,7 @@ class ComputeNode:
     reserve
         Room that is given back when the disk is full; its own in the data directory, if left out.
     problems
-        Where work in the background tells what it could not do.
+        List of failed background tasks.
     host_env
         The host variables that ``env:NAME`` may refer to; defaults to this process's.
 
@@ -486,7 +486,7 @@ def _on_loop(call: Callable[[], None]) -> Callable[[], None]:
     loop = asyncio.get_running_loop()
 
     def schedule() -> None:
-        # A loop that is closed has nobody left to tell.
+        # A closed loop has no listeners left.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(call)
 

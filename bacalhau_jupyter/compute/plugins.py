@@ -66,7 +66,7 @@ class Plugins:
         timeout
             Seconds that a plug-in has to answer.
         patience
-            Seconds to wait here; later answers count when they come (`watch` tells).
+            Seconds to wait here; later answers count when they come (see `watch`).
         """
         for item in self._instances():
             self._found[id(item)] = Availability(False, problem="it has not answered yet", may_change=True)

@@ -108,7 +108,7 @@ class Config:
         return copy.deepcopy(self._values.get(key.name, key.default))
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a value, or ``default`` when nobody has set it."""
+        """Return a value, or ``default`` when it is not set."""
         key = known_key(name)
         return self[key.name] if default is None or key.name in self._sources else default
 

@@ -197,7 +197,7 @@ def _exists(pid: int) -> int | None:
 
 
 def _locked(repo: Repo) -> int | None:
-    """Open and lock the lock file; None when somebody else holds it."""
+    """Open and lock the lock file; None when another process holds it."""
     while True:
         with told("can't lock", repo.node_lock), contextlib.ExitStack() as undo:
             handle = os.open(repo.node_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -206,7 +206,7 @@ def _locked(repo: Repo) -> int | None:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return None
-            # Somebody may have removed the file in between: a lock on it would protect nothing.
+            # The file may have been removed in between: a lock on it would protect nothing.
             if _same_file(handle, repo.node_lock):
                 undo.pop_all()
                 return handle

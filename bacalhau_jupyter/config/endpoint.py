@@ -35,7 +35,7 @@ class Endpoint:
     token
         Bearer token or API key; None or empty means none.
     basic
-        Base64 of ``user:password``; used when there is no token.
+        Base64 of ``user:password``; used without a token.
     insecure
         Whether the server's certificate is not checked.
     ca_file
@@ -77,7 +77,7 @@ class Endpoint:
 
     @property
     def embedded(self) -> bool:
-        """Whether this is the node of a repo directory on this host, which lives as long as somebody leases it."""
+        """Whether this is the node of a repo directory on this host, which lives as long as it is leased."""
         return self.record is not None
 
     def headers(self) -> dict[str, str]:

@@ -24,7 +24,7 @@ class Kind(enum.Enum):
 
 
 class Treatment(enum.Enum):
-    """What this version does with a key that somebody sets."""
+    """What this version does with a key that is set."""
 
     HONOURED = "honoured"
     REFUSED = "refused"
@@ -48,7 +48,7 @@ def refused(reason: str) -> Standing:
 
 
 def ignored(reason: str) -> Standing:
-    """Accept the key without any effect; never for a key that somebody's security depends on."""
+    """Accept the key without any effect; never for a security setting."""
     return Standing(Treatment.IGNORED, reason)
 
 
@@ -61,7 +61,7 @@ class Key:
     name
         The official name, such as ``API.Port``.
     default
-        The value where nobody sets one, as a Python value of the kind.
+        The value if the key is not set, as a Python value of the kind.
     choices
         The only values allowed (compared without case); empty means any.
     secret

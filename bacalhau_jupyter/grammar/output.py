@@ -164,7 +164,7 @@ Result = Table | Details | Text
 
 
 def _cell(value: object, *, lines: bool) -> str:
-    """One table cell: what somebody named must not reach a terminal as control characters."""
+    """One table cell: names from other users must not reach a terminal as control characters."""
     return "" if value is None else readable(str(value), lines=lines)
 
 

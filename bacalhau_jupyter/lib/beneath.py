@@ -1,6 +1,6 @@
 """Opening paths without following a link, and telling whether it is still the object that was looked at before.
 
-A path is only a name: between a check and a use somebody may rename a directory and put a link in its place. So what
+A path is only a name: between a check and a use a directory may be renamed and replaced by a link. So what
 is checked is opened once and described by its device and inode; later uses open it by the same rules and
 compares. The kernel does it in one call (``openat2``, Linux 5.6); elsewhere the path is walked name by name.
 

@@ -316,7 +316,7 @@ class Database:
             self._fault(point)
 
     def _call(self, fn: Callable[[], None]) -> None:
-        # A loop that is closed has nobody left who waits.
+        # A closed loop has no waiting callers left.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(fn)
 

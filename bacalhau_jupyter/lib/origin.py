@@ -14,7 +14,7 @@ def component_of_caller(inside: str) -> str:
     Parameters
     ----------
     inside
-        The module that asks: frames of its own are skipped.
+        The calling module, whose own frames are skipped.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__") == inside:

@@ -132,7 +132,7 @@ def _open_up(name: str, directory: int) -> int:
 
 
 def _make_ours(name: str, directory: int) -> None:
-    """Let the owner read, write and enter a directory; somebody else's can perhaps be removed as it is."""
+    """Let the owner read, write and enter a directory; another user's can perhaps be removed as it is."""
     facts = os.stat(name, dir_fd=directory, follow_symlinks=False)
     mode = stat.S_IMODE(facts.st_mode)
     if not stat.S_ISDIR(facts.st_mode) or mode & 0o700 == 0o700:

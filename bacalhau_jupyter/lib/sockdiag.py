@@ -113,7 +113,7 @@ class NetlinkLookup:
             The kernel did not answer, or refused.
         """
         family = socket.AF_INET if local[0].version == 4 else socket.AF_INET6
-        # Port 0 is nobody's, so no established connection can match.
+        # No socket has port 0, so no established connection can match.
         sockets = self._ask(family, local, (local[0], 0))
         return sockets[0] if sockets is not None and sockets[0].state == LISTEN else None
 

@@ -11,7 +11,7 @@ from typing import Any
 from bacalhau_jupyter.models.codec import Wire, always
 
 FEATURE = "python-environments"
-"""By this feature a node tells that it keeps environments, and that specs name them by their hash."""
+"""With this feature a node says that it keeps environments, and that specs name them by their hash."""
 
 PATH = "/api/v1/agent/environments"
 

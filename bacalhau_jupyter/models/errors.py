@@ -41,7 +41,7 @@ FAILS_JOB = "FailsJob"
 def _tellable(text: str) -> str:
     """Replace values that JSON can't hold, and secrets.
 
-    File names may hold bytes that are no UTF-8 (Python makes them surrogates), URLs may hold passwords.
+    File names may hold bytes that are not UTF-8 (Python makes them surrogates), URLs may hold passwords.
     """
     return mask_secrets(text.encode("utf-8", "backslashreplace").decode())
 

@@ -1,6 +1,6 @@
 """File names as text: names are bytes, JSON is UTF-8.
 
-Inside, a name is a `str` as Python's file functions return it: bytes that are no UTF-8 are lone surrogates
+Inside, a name is a `str` as Python's file functions return it: bytes that are not UTF-8 are lone surrogates
 (``surrogateescape``). On the wire such a byte is written ``%E9``. Every other name is written as it is, whatever per
 cent signs it holds; only a name that would be read as an escaped one gets its per cent signs escaped, too
 (``%25``). So each name has exactly one form, and `from_wire` always finds the name again.
@@ -30,7 +30,7 @@ def is_text(name: str) -> bool:
 def to_wire(path: str) -> str:
     """Return a file name, or a path of them, as JSON can carry it.
 
-    Each name is itself, unless it is no UTF-8 or looks like an escaped name.
+    Each name is itself, unless it is not UTF-8 or looks like an escaped name.
     """
     return "/".join(map(_to_wire, path.split("/")))
 
@@ -55,7 +55,7 @@ def _from_wire(text: str) -> str:
 def shown(name: str) -> str:
     r"""Return a file name for people: on one line, without what changes a terminal or the direction of text.
 
-    Bytes that are no UTF-8 show as ``\xe9``, a line feed as ``\n``. Nothing else may be read from it.
+    Bytes that are not UTF-8 show as ``\xe9``, a line feed as ``\n``. Nothing else may be read from it.
     """
     return readable(name)
 

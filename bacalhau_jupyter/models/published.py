@@ -44,7 +44,7 @@ def is_own_publication(
 ) -> bool:
     """Whether an ``s3`` reference names the place that the job's publisher gives to this execution, and no other.
 
-    Whoever reads the reference signs links to it with credentials of his own, so it must not be the node that chooses
+    The reader of the reference signs links to it with its own credentials, so it must not be the node that chooses
     what they open.
     """
     if not (publisher.is_type("s3") and reference.is_type("s3")):

@@ -40,6 +40,6 @@ def _spelled(character: str, lines: bool) -> str:
     if unicodedata.category(character) not in _INVISIBLE or (lines and character in _KEPT_IN_LINES):
         return character
     if "\udc80" <= character <= "\udcff":
-        # Python's stand-in for a byte that is no UTF-8.
+        # Python's stand-in for a byte that is not UTF-8.
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()

@@ -17,7 +17,7 @@ from bacalhau_jupyter.transfer.s3.location import S3Clients, S3Location, missing
 
 COMPONENT = "DataBrowser"
 _IPFS_TIMEOUT_S = 20.0
-"""Seconds that content is searched for: somebody looks at an empty list meanwhile."""
+"""Seconds that content is searched for; meanwhile the user sees an empty list."""
 
 
 class S3Buckets:

@@ -1,4 +1,4 @@
-"""How long an embedded node lives: while somebody holds a lease, or a job runs, and a grace time after that."""
+"""How long an embedded node lives: while a lease is held or a job runs, and a grace time after that."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ async def wait_for_change(changed: asyncio.Event, seconds: float) -> None:
 
 
 class Leases:
-    """Counts open leases and tells when the node has become superfluous.
+    """Counts open leases and says when the node is no longer needed.
 
     Parameters
     ----------
     clock
-        Measures how long nobody has needed the node.
+        Measures how long the node was not needed.
     wait
         Waits for an event, with a limit in seconds; returns in either case.
     """
@@ -75,5 +75,5 @@ class Leases:
                 wait_s = needed_s - (now - idle_since) / SECOND
                 if wait_s <= 0:
                     return
-            # The end of the last job is looked for, since nobody reports it here.
+            # The end of the last job is polled, since it is not reported here.
             await self._wait(self._changed, max(0.01, min(wait_s, _LOOK_S)))

@@ -103,7 +103,7 @@ class Node:
         return self.repo.api_key()
 
     async def until_superfluous(self) -> None:
-        """Return once an embedded node has nobody to serve and nothing to do."""
+        """Return once an embedded node has no users and no jobs."""
         grace_s = self.config["Node.GracePeriod"]
         await self.problems.keep(
             "checking whether this node is still needed",
@@ -233,7 +233,7 @@ class Node:
         )
         stack.push_async_callback(bounded, "compute", self.compute.stop)
         if self._environments is not None:
-            # Nobody waits for it: what a kernel needs, it registers itself.
+            # Nothing waits for this: a kernel registers its own environment itself.
             own = asyncio.create_task(environments.register_own(self._environments), name="own Python")
             stack.push_async_callback(bounded, "registering the node's own Python", lambda: own)
         if not await self.compute.start(JOIN_TIMEOUT_S):

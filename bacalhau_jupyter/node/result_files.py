@@ -27,7 +27,7 @@ from bacalhau_jupyter.transfer.ipfs.results import open_ipfs_result
 from bacalhau_jupyter.transfer.s3.access import S3Access
 
 KEPT = 8
-"""Results that stay open after somebody looked into them."""
+"""Results that stay open after they were read."""
 
 COMPONENT = "Results"
 
@@ -132,7 +132,7 @@ class NodeResultFiles:
         opened.users += 1
         await self._make_room()
         if reference.is_type(LOCAL):
-            # Retention leaves alone what somebody looks into, also while it stays open here.
+            # Retention keeps a result that is being read, also while it stays open here.
             path = result_path(self._data_dir, _execution_id(reference))
             await asyncio.to_thread(mark_read, path, self._clock.now_ns())
         try:

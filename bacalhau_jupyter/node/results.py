@@ -63,7 +63,7 @@ class LocalResults:
         Raises
         ------
         BacalhauError
-            A managed result, which nobody could read unsigned, can't be signed.
+            A managed result can't be signed, and without a link it can't be read.
         """
         if reference.is_type(MANAGED):
             if self._managed is None:
@@ -81,8 +81,8 @@ class LocalResults:
     def stored(self, url: str) -> Path | None:
         """Return the archive that a link signed by this node means; None for any other URL. Blocks.
 
-        Whoever has the link may read the archive, under whatever name this node was addressed: so it is the signature
-        that tells its links from others.
+        The link's holder may read the archive, under any name of this node: so it is the signature
+        that distinguishes this node's links from others.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class LocalResults:
             raise _gone(name) from error
         if not name.endswith(ARCHIVE_SUFFIX) or not path.is_file():
             raise removed(self._data_dir, name.removesuffix(ARCHIVE_SUFFIX)) or _gone(name)
-        # Retention leaves alone what somebody reads, part by part, for hours perhaps.
+        # Retention keeps a result that is being read part by part, perhaps for hours.
         mark_read(path, self._clock.now_ns())
         return path
 

@@ -28,7 +28,7 @@ _MOST_DESCRIPTORS = 65_536
 def run_node(
     config: Config, *, embedded: bool, name: str = "", on_ready: Callable[[Node], None] = lambda node: None
 ) -> int:
-    """Run a node until a signal ends it or, embedded, until nobody needs it; return the exit status.
+    """Run a node until a signal ends it or, embedded, until it is no longer needed; return the exit status.
 
     An embedded node that finds another one running for its repo has nothing to do: that is not a failure.
 
@@ -74,7 +74,7 @@ async def _run(config: Config, embedded: bool, name: str, on_ready: Callable[[No
             for task in waits:
                 task.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
-        log.info("stopping: %s", "asked to" if ended.is_set() else "nobody needs this node any more")
+        log.info("stopping: %s", "asked to" if ended.is_set() else "this node is no longer needed")
 
 
 def _few_arenas() -> None:

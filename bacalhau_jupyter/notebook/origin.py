@@ -15,7 +15,7 @@ _LONGEST = 200
 
 
 def with_origin(job: Job, shell: Any) -> Job:
-    """Return the job with a note of the notebook and the cell that it comes from; unchanged where nobody tells."""
+    """Return the job with a note of the notebook and the cell that it comes from; unchanged where it is unknown."""
     noted = {SESSION: os.environ.get("JPY_SESSION_NAME", ""), CELL: cell_id(shell)}
     meta = {key: value for key, value in noted.items() if value}
     return replace(job, meta={**job.meta, **meta}) if meta else job

@@ -24,7 +24,7 @@ PREVIEW_ROWS = 200
 PREVIEW_COLUMNS = 40
 TABLE_HTML_BYTES = 150_000
 FETCH_BYTES = 50_000_000
-"""Larger files are listed only: nobody asked to have them fetched."""
+"""Larger files are only listed, not fetched."""
 TABLE_BYTES = 500_000_000
 """Memory that a table may take to be counted."""
 IMAGE_BYTES = 700_000

@@ -57,7 +57,7 @@ class StopControl:
 
     @property
     def is_pressed(self) -> bool:
-        """Whether somebody has pressed Stop."""
+        """Whether the user has pressed Stop."""
         return self._pressed.is_set()
 
     def tick(self) -> None:
@@ -86,7 +86,7 @@ class StopControl:
             self._show(bundle, display_id, update)
 
     def saw(self, event: StreamEvent) -> None:
-        """Move the bar where an event tells how far something is."""
+        """Move the bar if an event reports progress."""
         if self._widget is not None:
             self._widget.progress(event.details.get("Done", ""), event.details.get("Total", ""))
 

@@ -55,7 +55,7 @@ class Dispatcher:
     source
         Who the envelopes say sent them.
     problems
-        Where a loop that failed tells so.
+        List of failed background tasks.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ class Member:
         return capacity.cpu, capacity.memory, capacity.gpu
 
     def heard(self, request: HeartbeatRequest, now_ns: int) -> bool:
-        """Take over a heartbeat; tells whether more is free than at the one before.
+        """Take over a heartbeat; return whether more is free than at the one before.
 
         Heartbeats are not stored: a restart asks every node for a handshake anyway.
         """
@@ -109,7 +109,7 @@ def same_node(carrier: str, told: str) -> str:
     Raises
     ------
     BadRequest
-        They differ, or the message names nobody.
+        They differ, or the message names no node.
     """
     if not told or (carrier and carrier != told):
         raise BadRequest(f"node {carrier!r} says it is {told!r}", component="ConnectionManager")

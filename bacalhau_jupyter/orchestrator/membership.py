@@ -96,7 +96,7 @@ class Nodes:
     listener
         Hears what changes with the nodes.
     problems
-        Where a loop that failed tells so.
+        List of failed background tasks.
     """
 
     def __init__(

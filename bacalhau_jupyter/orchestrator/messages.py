@@ -12,7 +12,7 @@ _OPEN_BID = (ExecutionStateType.NEW, ExecutionStateType.ASK_FOR_BID_ACCEPTED)
 
 
 def message_of(before: Execution | None, after: Execution, events: Sequence[Event]) -> ToCompute | None:
-    """Return the message that tells the node about a transition that the orchestrator decided.
+    """Return the message to the node about a transition that the orchestrator decided.
 
     What a node reported itself needs no answer, so reports don't come here. ``after.job`` must be set for a new
     execution.

@@ -79,7 +79,7 @@ class Orchestrator:
     upload_signer
         Signs links to a bucket of the orchestrator's own; None without one.
     problems
-        Where work in the background tells what it could not do.
+        List of failed background tasks.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class _Subscriber:
         if self.job_id and event.job != self.job_id:
             return
         if event.seq == PASSING and len(self.queue) >= self.limit // 2:
-            return  # the next reading tells the same
+            return  # the next reading contains the same
         # After the first event dropped none may be queued: the reader would step over the hole.
         if self.overflowed or len(self.queue) >= self.limit:
             self.overflowed = True

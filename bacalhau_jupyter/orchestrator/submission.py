@@ -184,7 +184,7 @@ def difference(old: Job | None, new: Job) -> str:
     Raises
     ------
     NotFound
-        There is no old job.
+        The old job does not exist.
     """
     if old is None:
         raise NotFound(f"job name index not found: {new.name}:{new.namespace}")

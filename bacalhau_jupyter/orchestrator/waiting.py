@@ -76,7 +76,7 @@ class Waiting:
             self._used[node_id] = self._used.get(node_id, Resources()) + resources
 
     def free(self, execution_ids: Iterable[str]) -> bool:
-        """Executions hold nothing any more; tells whether that freed anything."""
+        """Executions hold nothing any more; return whether that freed anything."""
         freed = False
         for execution_id in execution_ids:
             node_id, resources = self._held.pop(execution_id, ("", Resources()))
@@ -92,7 +92,7 @@ class Waiting:
         self._tried.clear()
 
     def worth_a_walk(self, job_id: str, capacity: Mapping[str, Resources]) -> bool:
-        """Whether, after an evaluation left this job waiting, `wake` may find somebody.
+        """Whether, after an evaluation left this job waiting, `wake` may find a job.
 
         It may if the job itself seems to fit after all, or if it left unused what it was woken for.
         """
@@ -119,7 +119,7 @@ class Waiting:
                 wish = self._jobs[job_id][1]
                 node = wish.finds_room(left)
                 if node is None:
-                    # What is left only shrinks, so nobody of this shape finds room any more.
+                    # The rest only shrinks, so no other job of this shape fits any more.
                     heapq.heappop(heads)
                     continue
                 left[node] = left[node].minus(wish.request)

@@ -48,7 +48,7 @@ class InputMount:
         was asked.
     checked
         Which object (device, inode) was found at ``path``, a real path without links; engines mount this one or
-        nothing. None: nobody has looked yet.
+        nothing. None: not checked yet.
     jobs_write
         Whether some job of this node may write to the path, or to a directory above it.
     """

@@ -1,6 +1,6 @@
 """The inputs of an execution at the moment of starting it: the objects that were checked, or none.
 
-An input that nobody has looked at yet (`InputMount.checked` is None) is looked at here.
+An input that was not checked yet (`InputMount.checked` is None) is checked here.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def changed(mount: InputMount, component: str) -> EngineError:
     """Return the error of an input in whose place something else lies."""
     return EngineError(
         f"the input {mount.target} is not mounted: something else lies at {mount.path} now than what was checked",
-        hint="somebody renamed or replaced it while the job was waiting: submit the job again",
+        hint="it was renamed or replaced while the job was waiting: submit the job again",
         component=component,
         fails_execution=True,
     )

@@ -30,7 +30,7 @@ class ConfiguredIpfsNode:
         self._component = component
 
     async def probe(self) -> Availability:
-        """Ask the node for its identity; without an endpoint there is no such plug-in."""
+        """Ask the node for its identity; without an endpoint the plug-in is off."""
         if not self._endpoint():
             return Availability(available=False, problem=self._missing())
         try:

@@ -71,7 +71,7 @@ class LogWriter:
     """Appends frames to a log file; safe to call from several threads.
 
     A file of before is continued: a frame that a killed writer left torn is cut off, and what the streams have
-    had of their limit counts. So nobody else may be writing it.
+    had of their limit counts. So no other process may be writing it.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class LogWriter:
                 self._close()
 
     def close(self) -> None:
-        """Close the file without an end frame (the task goes on, somebody else will write)."""
+        """Close the file without an end frame (the task continues, another process will write)."""
         with self._lock:
             self._close()
 

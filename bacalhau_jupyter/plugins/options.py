@@ -14,7 +14,7 @@ class UploadLinks(Protocol):
     """Where a publisher without its own credentials may upload to; the orchestrator signs."""
 
     async def problem(self) -> str:
-        """Say, in one sentence, why the orchestrator signs nothing; empty when it does, or nobody can tell yet."""
+        """Say in one sentence why the orchestrator signs nothing; empty when it does, or when this is unknown."""
         ...
 
     async def link(self, job_id: str, execution_id: str) -> str:

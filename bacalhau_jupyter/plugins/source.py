@@ -108,7 +108,7 @@ class LocatingSource(Protocol):
 
 
 def not_brought(error: BacalhauError) -> Bid:
-    """Return the refusal of an input, with the way out where there is one: nobody sees the error itself."""
+    """Return the refusal of an input, with the hint if there is one: the error itself is not shown."""
     way_out = f" ({error.hint})" if error.hint else ""
     return Bid(accepted=False, reason=f"this node can't bring an input: {error.message}{way_out}")
 

@@ -59,7 +59,7 @@ class LocalPublisher:
         self._unfinished = options.unfinished
         self._rules = _rules(options.settings)
         self._usage = DiskUsage(limit=self._rules.quota)
-        # Whoever counts must not be counting while others publish or remove.
+        # No count may run while another call publishes or removes.
         self._counting = asyncio.Lock()
 
     async def probe(self) -> Availability:

@@ -1,6 +1,6 @@
 """Running jobs count as activity: no culler should end a Jupyter server whose node is at work.
 
-One look at the list of jobs when the event stream opens, then events only. A clock tick (which asks nobody) keeps
+One look at the list of jobs when the event stream opens, then events only. A clock tick (without a request) keeps
 the time of the last activity fresh while a job runs in silence.
 """
 
@@ -68,7 +68,7 @@ class ActivityWatch:
 
     @property
     def active_jobs(self) -> int | None:
-        """Jobs that are not over; None while nobody counts."""
+        """Jobs that are not over; None while they are not counted."""
         return len(self._jobs) if self._counting else None
 
     async def watch(self) -> None:

@@ -1,4 +1,4 @@
-"""The extension: it makes sure that there is a node, tells kernels where, and opens the gateway to it."""
+"""The extension: it makes sure that a node runs, gives its address to kernels, and opens the gateway to it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ AUTH_RESOURCE = "bacalhau"
 SETTING = "bacalhau_gateway"
 PREFIX = "bacalhau"
 PERSON = "X-Bacalhau-Person"
-"""The header by which our front end says that somebody pressed a key or a button just now."""
+"""The header by which our front end says that the user pressed a key or a button just now."""
 _READING = ("GET", "HEAD", "OPTIONS")
 
 

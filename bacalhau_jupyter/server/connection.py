@@ -157,7 +157,7 @@ def _in_thread(work: Callable[[], Endpoint]) -> asyncio.Future[Endpoint]:
     """Run blocking work in its own thread: the interpreter waits for a pool's threads before it ends."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Endpoint] = loop.create_future()
-    # Those who asked may have gone by the time it fails.
+    # The callers may have gone by the time it fails.
     future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def deliver(result: Endpoint | None, error: BaseException | None) -> None:
@@ -174,7 +174,7 @@ def _in_thread(work: Callable[[], Endpoint]) -> asyncio.Future[Endpoint]:
             result = work()
         except BaseException as error:
             failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any more
             loop.call_soon_threadsafe(deliver, result, failure)
 
     threading.Thread(target=run, name="bacalhau-connect", daemon=True).start()

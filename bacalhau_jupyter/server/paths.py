@@ -18,7 +18,7 @@ RESULTS = ("compute", "results")
 """Below `API`: the archives of the ``local`` publisher."""
 
 ENVIRONMENTS = ("agent", "environments")
-"""Below `API`: what is for the node's own user alone, and passed on for nobody."""
+"""Below `API`: the path for the node's own user alone, which the gateway never passes."""
 
 _JOBS = ("orchestrator", "jobs")
 # What RFC 3986 allows in a segment, apart from letters and digits; a semicolon starts parameters for some servers.

@@ -37,7 +37,7 @@ async def describe(gateway: Gateway) -> dict[str, Any]:
     """Return the status as plain data.
 
     Members: ``version`` (of this package), ``repo``, ``cluster`` (``url``, ``source``, ``embedded``; null without
-    one), ``alive``, ``node_version``, ``active_jobs`` (null when nobody counts), ``problem`` (a sentence, or
+    one), ``alive``, ``node_version``, ``active_jobs`` (null when they are not counted), ``problem`` (a sentence, or
     empty) and ``refused`` (whether the problem is the credential).
     """
     version, problem, refused = "", "", False

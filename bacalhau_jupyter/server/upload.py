@@ -24,7 +24,7 @@ class Upload:
         self._abandoned = False
 
     async def put(self, chunk: bytes) -> None:
-        """Hand over a chunk; waits while the other side is behind, drops it when nobody reads any more."""
+        """Hand over a chunk; waits while the other side is behind, drops it when no reader is left."""
         if not self._abandoned:
             await self._queue.put(chunk)
 

@@ -226,7 +226,7 @@ def _create(path: Path, kind: str) -> None:
     try:
         os.close(_guarded(path, f"create the {kind}", lambda: beneath.make(path, kind)))
     except FileExistsError:
-        return  # somebody else was faster; it is looked at like anything that was there before
+        return  # another process was faster; it is checked like any existing path
 
 
 def _guarded(path: Path, doing: str, work: Callable[[], int]) -> int:

@@ -113,7 +113,7 @@ class S3Source:
         return sum(item.size for item in objects)
 
     async def identity(self, execution: Execution, input_source: InputSource) -> str | None:
-        """Name the bytes that this execution gets; None when the server tells no ETags."""
+        """Name the bytes that this execution gets; None when the server sends no ETags."""
         s3_input = parse_input(input_source)
         return await run_interruptible(
             lambda stop: _identity(s3_input, self._known(execution, s3_input, stop))

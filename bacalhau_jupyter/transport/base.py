@@ -33,7 +33,7 @@ class Envelope:
 
 
 class DeliveryError(BacalhauError):
-    """The other side did not take a message (nobody listens, refused, no answer in time): send it again later."""
+    """The other side did not take a message (no listener, refused, no answer in time): send it again later."""
 
     default_code = "NetworkFailure"
 

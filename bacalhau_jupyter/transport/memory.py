@@ -267,7 +267,7 @@ class ComputeEnd:
                 f"this end belongs to node {self._node_id}, not {node_id}", component="Transport"
             )
         await self.close()
-        # Whoever connects last is the node, as with a restarted process behind a network.
+        # The last to connect is the node, as with a restarted process behind a network.
         before = self._carrier.nodes.get(node_id)
         if before is not None:
             await before.close()

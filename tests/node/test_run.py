@@ -123,7 +123,7 @@ def test_an_embedded_node_ends_with_its_last_lease(node_factory: NodeFactory) ->
 
     asyncio.run(hold())
     assert node.process.wait(15) == 0
-    assert "nobody needs this node any more" in node.repo.node_log.read_text()
+    assert "this node is no longer needed" in node.repo.node_log.read_text()
     assert node.key not in node.repo.node_log.read_text()
 
 

@@ -45,7 +45,7 @@ def test_a_container_ended_by_somebody_else_ends_its_execution_with_the_reason(
     first = world.wait_for_end_of_first_execution(job_id)
     # A program that was killed has an exit code like any other; a container may be gone before it can be asked.
     if first["ComputeState"]["StateType"] == FAILED and order == "remove":
-        assert "the container was removed while it ran, by somebody else" in world.history(job_id)
+        assert "the container was removed while it ran, by another program" in world.history(job_id)
     else:
         assert first["ComputeState"]["StateType"] == COMPLETED, world.history(job_id)
         assert first["RunOutput"]["ExitCode"] == 137

@@ -49,7 +49,7 @@ class Connection:
         return self._session
 
     def _checked(self) -> aiohttp.TraceConfig:
-        """Look who listens before each new connection: the port of a node that died may be somebody else's."""
+        """Check the listener before each new connection: the port of a dead node may belong to another program."""
         import aiohttp
 
         async def check(*_: object) -> None:

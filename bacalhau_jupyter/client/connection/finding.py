@@ -34,7 +34,7 @@ class Finder(Protocol):
         Raises
         ------
         BacalhauError
-            There is no cluster.
+            No cluster can be found.
         """
         ...
 

@@ -84,7 +84,7 @@ def start_node(repo: Repo, options: Sequence[str] = ()) -> subprocess.Popen[byte
         )
     finally:
         os.close(log)
-    # Somebody has to take note of its end, or it stays behind as a zombie of a long-lived Jupyter server.
+    # Its end must be collected, or it stays behind as a zombie of a long-lived Jupyter server.
     threading.Thread(target=child.wait, name="bacalhau-node", daemon=True).start()
     return child
 

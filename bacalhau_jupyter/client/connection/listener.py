@@ -17,7 +17,7 @@ def check_listener(url: str) -> None:
     Raises
     ------
     Forbidden
-        Somebody else listens there.
+        Another user listens there.
     """
     parts = urlsplit(url)
     local = endpoint((parts.hostname or "", parts.port or 0))

@@ -56,7 +56,7 @@ class Portal:
         return self._pid == os.getpid() and self._thread.is_alive()
 
     def own(self, thing: Closing) -> None:
-        """Close ``thing`` with this portal, if nobody has done it before."""
+        """Close ``thing`` with this portal, unless it is closed already."""
         self._owned.add(thing)
 
     def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:

@@ -60,7 +60,7 @@ def raise_for_state(result: JobResult, *, check: bool) -> None:
 def _cause(result: JobResult) -> str:
     """The most telling sentence: an execution's own error before "not enough nodes"."""
     for execution in reversed(result.executions):
-        # What was cancelled tells of the failure's consequence, not of its cause.
+        # A cancelled execution shows the failure's consequence, not its cause.
         if execution.compute_state.state_type is ExecutionStateType.CANCELLED:
             continue
         if execution.is_discarded and execution.compute_state.message:

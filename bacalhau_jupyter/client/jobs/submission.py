@@ -33,7 +33,7 @@ def suited_to(node: NodeInfo, job: Job) -> Job:
 
 
 def without_default_queue_timeout(job: Job) -> Job:
-    """Return the job with the server's own queue time-out where nobody asked for another than our default."""
+    """Return the job with the server's own queue time-out unless another than our default was set."""
     return replace(
         job,
         tasks=[

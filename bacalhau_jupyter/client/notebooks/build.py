@@ -23,7 +23,7 @@ from bacalhau_jupyter.models.node import NodeInfo
 from bacalhau_jupyter.models.spec import SpecConfig, replace
 
 LABEL = "jupyter.org/notebook-job"
-"""Label of every notebook job; its value tells which server collects the copy, or ``manual``."""
+"""Label of every notebook job; its value names the server that collects the copy, or is ``manual``."""
 PATH = "jupyter.org/notebook"
 """Meta key of the place where the notebook lies."""
 

@@ -22,7 +22,7 @@ NOT_EQUIPPED = 3
 
 
 def say(text: str) -> None:
-    """Print a line of our own, flushed: somebody watches."""
+    """Print a line of our own, flushed, because the output is watched live."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -79,7 +79,7 @@ def prepare_home(home: str, kernel: "Any") -> None:
     ):
         os.environ[name] = os.path.join(home, name.lower())
     os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
-    # Nobody scrolls back here, and not every place in a job can hold a database.
+    # History is not needed here, and not every place in a job can hold a database.
     config = os.path.join(home, "ipythondir", "profile_default", "ipython_kernel_config.py")
     write(config, "c.HistoryManager.enabled = False\n")
     if kernel:

@@ -24,7 +24,7 @@ def open_remote(size: int, fetch: Fetch, name: str) -> BinaryIO:
 
 
 class RemoteFile(io.RawIOBase):
-    """Reads a window at a time; it doubles as long as somebody reads on and on, and starts small after a jump."""
+    """Reads a window at a time; it doubles while the reader reads on, and starts small after a jump."""
 
     def __init__(self, size: int, fetch: Fetch, name: str) -> None:
         self.name = name

@@ -55,7 +55,7 @@ class CellLine:
 
 
 def find_line() -> Line | None:
-    """Return where progress is shown here; None: nobody would see it."""
+    """Return where progress is shown here; None if it would not be visible."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is not None and getattr(shell, "kernel", None) is not None:

@@ -59,7 +59,7 @@ class Finished:
 
     @property
     def runtime(self) -> str:
-        """What ran it: the engine's type and, where the node tells, its runtime."""
+        """What ran it: the engine's type and, if the node reports it, its runtime."""
         engine = self.job.task.engine.type
         name = self._last.compute_state.details.get("Runtime", "") if self._last else ""
         return f"{engine} ({name})" if name and name != engine else engine

@@ -77,7 +77,7 @@ class JobResult:
 
     @property
     def runtime(self) -> str:
-        """What ran it: the engine's type and, where the node tells, its runtime."""
+        """What ran it: the engine's type and, if the node reports it, its runtime."""
         return self._record.runtime
 
     # ---- what was printed
@@ -227,7 +227,7 @@ class JobResult:
         NotFound
             No table matches.
         BadRequest
-            Nothing tells the encoding of a text file.
+            The encoding of a text file is unknown.
         """
         files = self._access.run(lambda tree, _: tree.files())
         chosen_tables = choose_tables(files, pattern, size_limit, partial(_head, self))

@@ -56,7 +56,7 @@ class ResultSource:
     reader: ResultReader
 
     async def rest(self) -> None:
-        """Let connections go that nobody uses."""
+        """Close unused connections."""
         from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
 
         if isinstance(self.reader, ArchiveReader):
@@ -132,7 +132,7 @@ def _reader(
         current = [spec]
 
         async def link() -> Link:
-            # The first link was listed just now; who asks again was refused, or found nobody there.
+            # The first link was listed just now; a second request follows a refusal or a lost server.
             used = current.pop() if current else _same(spec, number, await again())
             return link_to(_url(used), endpoint)
 
@@ -170,8 +170,8 @@ def _ipfs_reader(spec: SpecConfig, config: Config) -> ResultReader:
 def link_to(url: str, endpoint: Endpoint) -> Link:
     """Return how to ask for a result's URL: a path of a gateway becomes a URL of that gateway, with its credential.
 
-    A result's link is signed. Only a gateway wants to know besides who asks, and nobody but the cluster we are
-    connected to ever sees our credential; not even our own node, whose port may be somebody else's by now.
+    A result's link is signed. Only a gateway also wants a credential, and only the cluster we are
+    connected to ever sees ours; not even our own node, whose port may belong to another program by now.
     """
     from bacalhau_jupyter.transfer.archive.http import Link
 
@@ -207,7 +207,7 @@ def _raw_name(spec: SpecConfig) -> str:
 
 
 def _label(spec: SpecConfig, executions: Sequence[Execution]) -> str:
-    """Return the short ID of the execution that published a result, where its place tells."""
+    """Return the short ID of the execution that published a result, if its place shows it."""
     place = json.dumps(spec.params, default=str)
     for execution in executions:
         published = folded(execution.published_result.params)

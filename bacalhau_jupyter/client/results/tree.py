@@ -218,7 +218,7 @@ class ResultTree:
             raise io_failure(error, "write to", place, "Results") from error
 
     async def rest(self) -> None:
-        """Let connections go that nobody uses: a result may be looked at again, much later, or never."""
+        """Close unused connections: a result may be read again, much later, or never."""
         for source in self.sources:
             await source.rest()
 

@@ -87,7 +87,7 @@ def looks_like_table(name: str, head: bytes) -> bool:
         return suffix in _BY_SUFFIX
     inner = decompressed_head(head)
     if not inner:
-        # zstd needs pyarrow, which nobody wants to load for a list of files.
+        # zstd needs pyarrow, which is too slow to load for a list of files.
         return suffix in _BY_SUFFIX and compression_of(head) == "zstd"
     kind = detect(name, inner)
     if kind is Kind.JSON:
@@ -154,7 +154,7 @@ def decompressed_head(head: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a delimited text is written; ``encoding`` is empty when nothing tells it."""
+    """How a delimited text is written; ``encoding`` is empty when it is unknown."""
 
     encoding: str
     delimiter: str
@@ -176,7 +176,7 @@ def dialect_of(name: str, head: bytes, encoding: str = "") -> Dialect:
 def encoding_of(head: bytes) -> str:
     """Return the encoding by its byte order mark, else UTF-16 by its zeros, else UTF-8; nothing when it is none.
 
-    Of other encodings nothing in a text tells which it is: a guess would invent text.
+    Other encodings can't be recognised from a text: a guess would invent text.
     """
     # UTF-32's mark starts with UTF-16's.
     for mark, name in (

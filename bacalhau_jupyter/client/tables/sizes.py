@@ -77,7 +77,7 @@ class Capped(io.RawIOBase):
     Raises
     ------
     TooLargeForFrame
-        Reading goes past the limit: nobody reads a decompression bomb to its end.
+        Reading goes past the limit: a decompression bomb must not be read to its end.
     """
 
     def __init__(self, inner: BinaryIO, budget: int, name: str, limit: int) -> None:

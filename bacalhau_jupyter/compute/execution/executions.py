@@ -323,7 +323,7 @@ class Executions:
                     alive = await self._runner.attached(record)
                 break
             except Exception as error:
-                # Whatever a plug-in raises: an execution that nobody attaches would live for ever.
+                # Any exception of a plug-in: an execution that is not attached would live for ever.
                 known = isinstance(error, (BacalhauError, TimeoutError, OSError))
                 _log.warning("execution %s can't be attached yet: %s", record.id, error, exc_info=not known)
             if self._clock.monotonic_ns() > deadline:

@@ -294,7 +294,7 @@ def _begin(record: ExecutionRecord, now_ns: int, story: str) -> Step:
 def _judge(record: ExecutionRecord, verdict: Verdict, event: Event) -> Step:
     """Note what is to become of a busy execution and interrupt its activity; the first verdict stands.
 
-    A cancellation still overrules a time-out: nobody wants the report any more.
+    A cancellation still overrules a time-out: the report is no longer wanted.
     """
     if record.verdict is verdict or record.verdict is Verdict.CANCELLED:
         return _ignore(record, event)

@@ -94,7 +94,7 @@ class StoredInput(Wire):
     Attributes
     ----------
     path
-        In the form of `models.names`: a real path may be no UTF-8.
+        In the form of `models.names`: a real path may not be UTF-8.
     device, inode
         Which object was found at ``path`` when it was fetched; both 0: unknown.
     jobs_write

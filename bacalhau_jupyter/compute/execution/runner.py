@@ -135,7 +135,7 @@ class Runner:
     async def make_room(self, record: ExecutionRecord, event: Event) -> Event:
         """On a full disk: remove what the execution has there, and return what that makes of its event.
 
-        Nothing can be stored any more, not even that the disk is full, until somebody gives way; it is the
+        Nothing can be stored any more, not even that the disk is full, until an execution gives way; it is the
         execution that was at work.
         """
         acts = {
@@ -191,7 +191,7 @@ class Runner:
             await self._give_way(record)
             return not self._places.directory(record.id).exists()
         delivered = record.phase is Phase.COMPLETED and record.published is not None
-        # What failed can be looked at for a while; what was cancelled nobody asks for again.
+        # Files of a failed execution can be read for a while; those of a cancelled one are not needed again.
         if delivered or record.phase is Phase.CANCELLED or not record.accepted_ns:
             job = record.execution.job
             engine = None if job is None else self._plugins.engine(job.task.engine.type)

@@ -134,7 +134,7 @@ class ContentCache:
             brought = await self._take(key, directory)
             if brought is None:
                 async with flight.lock:
-                    # Somebody else may have brought it while this one waited.
+                    # Another execution may have fetched it while this one waited.
                     brought = await self._take(key, directory)
                     if brought is None:
                         brought = await self._fetch(key, directory, fetch, flight, needed)

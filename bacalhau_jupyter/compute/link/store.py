@@ -97,7 +97,7 @@ class Store:
         return None if row is None else _record(*row)
 
     async def save(self, record: ExecutionRecord, reports: list[tuple[int, ToOrchestrator]]) -> None:
-        """Store a record and what is to be told about it, in one transaction.
+        """Store a record and its messages, in one transaction.
 
         Parameters
         ----------

@@ -25,7 +25,7 @@ _READ = 64 * 1024
 class DirectoryWatch:
     """Tells followers that their file has changed. Used on one event loop.
 
-    The system is asked only while somebody follows, so that busy logs cost nothing when nobody looks.
+    The system is asked only while a reader follows, so that busy logs without readers cost nothing.
 
     Parameters
     ----------

@@ -35,12 +35,12 @@ _OF_THE_SYSTEM = ("/", "/boot", "/dev", "/etc", "/home", "/proc", "/root", "/run
 
 
 def is_root() -> bool:
-    """Whether the node runs as root, so that jobs must become somebody else."""
+    """Whether the node runs as root, so that jobs must run as another user."""
     return os.geteuid() == 0
 
 
 def is_known_user(uid: int) -> bool:
-    """Whether somebody of this machine has that uid."""
+    """Whether a user of this machine has that uid."""
     try:
         pwd.getpwuid(uid)
     except KeyError:

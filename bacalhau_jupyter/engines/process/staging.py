@@ -106,7 +106,7 @@ def open_way(root: Path, target: Path, user: int) -> None:
 
 
 def copy(mount: InputMount, target: Path, user: int, taken: Collection[Path] = ()) -> None:
-    """Copy an input to ``target`` so that ``user`` can read it, and nobody else but the node.
+    """Copy an input to ``target`` so that only ``user`` and the node can read it.
 
     Sockets, pipes and devices are left out, and what would be at a place of ``taken``.
     """
@@ -151,7 +151,7 @@ def hand_over(path: Path, user: int) -> None:
 
 
 def hand_over_directory(path: Path, user: int) -> None:
-    """Let the group ``user`` enter and list one directory, and nobody else but the node."""
+    """Let only the group ``user`` and the node enter and list one directory."""
     os.chown(path, -1, user)
     path.chmod(0o750)
 

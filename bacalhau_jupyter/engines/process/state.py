@@ -1,6 +1,6 @@
 """What the engine keeps on disk per execution, so that a restarted node finds everything again.
 
-The lock tells whether an execution is alive: the node takes it before it writes anything, the supervisor inherits the
+The lock shows whether an execution is alive: the node takes it before it writes anything, the supervisor inherits the
 descriptor, and the kernel lets go when the last of the two has ended. No instant is left in which an execution runs
 and looks as if it did not.
 """
@@ -101,7 +101,7 @@ class State:
         return False
 
     def wait_until_dead(self) -> None:
-        """Block until nobody is at work on it."""
+        """Block until no process works on it."""
         lock = os.open(self._lock, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)

@@ -32,7 +32,7 @@ async def until_ended(state: State, pid: int, start: str) -> None:
         return
     try:
         if start and tree.start_time(pid) not in (start, ""):
-            return  # the number belongs to somebody else by now
+            return  # the number belongs to another process by now
         await _readable(descriptor)
     finally:
         os.close(descriptor)
@@ -40,7 +40,7 @@ async def until_ended(state: State, pid: int, start: str) -> None:
 
 
 async def until_unlocked(state: State) -> None:
-    """Return when nobody holds the execution's lock any more."""
+    """Return when the execution's lock is free."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 

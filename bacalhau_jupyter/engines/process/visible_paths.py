@@ -83,7 +83,7 @@ class View:
     def covers(self) -> list[tuple[Path, Path]]:
         """Return what has to be covered: where the job would see it, and where it really lies.
 
-        What is shown under two names is covered under both, and so is each socket at which somebody listens now.
+        What is shown under two names is covered under both, and so is each socket with a listener.
         """
         roots = {
             shown: self.pins[shown].real if shown in self.pins else os.path.realpath(shown)
@@ -168,7 +168,7 @@ class Mount:
 def lay_out(mounts: Sequence[Mount]) -> list[Mount]:
     """Order mounts so that parents come first, and make room for one inside another.
 
-    A mount point can't be created in somebody else's directory (it would change the input), so a directory that has
+    A mount point can't be created in another user's directory (it would change the input), so a directory that has
     other targets inside is replaced by an empty one with its entries mounted one by one. Links among them stay links:
     they lead to what the job sees there, never to what this host has there.
 

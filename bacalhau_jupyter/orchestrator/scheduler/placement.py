@@ -165,7 +165,7 @@ class Placement:
 
 
 def _because(words: str, reason: str) -> str:
-    """Add a node's own reason to the official words, which alone would tell nobody what to change."""
+    """Add a node's own reason to the official words, which alone do not say what to change."""
     reason = " ".join(reason.split())
     if len(reason) > REASON_LENGTH:
         reason = f"{reason[:REASON_LENGTH]}…"

@@ -126,7 +126,7 @@ def version(connection: sqlite3.Connection, job_id: str, number: int) -> Job:
     Raises
     ------
     NotFound
-        There is no such job or version.
+        The job or version does not exist.
     """
     job = get(connection, job_id)
     if job is None:

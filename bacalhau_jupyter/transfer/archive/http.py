@@ -292,7 +292,7 @@ async def _write(file: BinaryIO, data: bytes) -> None:
 
 
 async def _told(answer: ClientResponse) -> BacalhauError | None:
-    """Return the error that an answer of a Bacalhau API tells; None: it is not one."""
+    """Return the error in an answer of a Bacalhau API; None if it is not one."""
     try:
         body = json.loads(await answer.content.read(_MAX_ERROR))
     except ValueError:

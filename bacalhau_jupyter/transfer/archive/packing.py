@@ -72,7 +72,7 @@ class _Packer:
         self.progress = progress
         self.stop = stop
         self.report = PackReport()
-        # Nobody listens, nobody counts.
+        # Without a listener, nothing is counted.
         self.totals = (None, None) if progress is no_progress else measure(source.root, stop)
 
     def pack(self) -> PackReport:
@@ -181,7 +181,7 @@ def pack_into(
     progress
         Gets phase ``packing``, the bytes read and the files done, and how many there are.
     block
-        Bytes in a block: what somebody who reads a single byte has to fetch.
+        Bytes in a block: the amount to fetch for a single byte.
 
     Raises
     ------

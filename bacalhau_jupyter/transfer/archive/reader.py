@@ -67,7 +67,7 @@ class ArchiveReader:
     close
         Called when the reader is closed.
     rest
-        Called when nobody is going to read for a while.
+        Called when no read is expected for a while.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class ArchiveReader:
             await asyncio.to_thread(part.unlink, missing_ok=True)
 
     async def rest(self) -> None:
-        """Let connections go that nobody uses; the reader stays what it is."""
+        """Close unused connections; the reader stays usable."""
         if self._rest is not None:
             await self._rest()
 

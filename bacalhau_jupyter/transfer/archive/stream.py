@@ -36,7 +36,7 @@ class ArchiveStream:
         async for number, data in self._blocks(blocks):
             begin = number * self.index.block
             if number in (blocks[0], blocks[-1]):
-                # Whoever reads on starts in the block where this part ends.
+                # The next read starts in the block where this part ends.
                 self._kept[number] = data
                 self._kept.move_to_end(number)
                 while len(self._kept) > _KEPT:
@@ -55,7 +55,7 @@ class ArchiveStream:
         try:
             async for number, member in self._members(wanted):
                 future = loop.run_in_executor(None, inflate, member, self.index.size_of(number))
-                # Whoever stops early never asks for the rest.
+                # A reader that stops early never requests the rest.
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
                 ahead.append((number, future))
                 if len(ahead) >= _AHEAD:

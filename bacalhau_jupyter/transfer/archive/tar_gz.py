@@ -99,7 +99,7 @@ async def unpack(
     directory
         Must not exist, or be empty; its parent must exist.
     readable
-        Whether every user may read the files: a job may run as somebody else.
+        Whether every user may read the files: a job may run as another user.
     progress
         Gets phase ``unpacking``, packed bytes done and in all.
 

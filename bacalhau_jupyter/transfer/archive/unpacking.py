@@ -1,6 +1,6 @@
 """Unpacking archives of strangers.
 
-The rule that keeps it safe: files and directories are made first, in a fresh directory that nobody else writes
+The rule that keeps it safe: files and directories are made first, in a fresh directory that no other process writes
 to, and links only when everything else is there; so nothing can ever be written through a link. A link is made
 only if it can't lead outside. What `tarfile` reads into memory is bounded, too, and Python's own extraction
 filters, which early 3.11 lacks, are not needed.
@@ -249,10 +249,10 @@ def unpack_into(
     root
         Private and empty; after an error it holds a part, and the caller removes it.
     readable
-        Whether every user may read what is unpacked (a job may run as somebody else).
+        Whether every user may read what is unpacked (a job may run as another user).
     as_is
         Whether it is to look as a task left it: modes are kept (but set-uid), links lead wherever they did (they
-        are still made last), and pipes and devices are left out. Whoever reads it must not follow its links.
+        are still made last), and pipes and devices are left out. Readers must not follow its links.
     progress
         Gets phase ``unpacking`` and packed bytes of the packed size.
 

@@ -80,7 +80,7 @@ def shown_url(url: str) -> str:
 def proxy_for(url: URL) -> str | None:
     """Return the proxy that the environment names for a URL (``HTTPS_PROXY``, ``NO_PROXY`` …); None for this machine.
 
-    Passwords of ``~/.netrc`` are not looked at: a URL may come from somebody else.
+    Passwords of ``~/.netrc`` are not looked at: a URL may come from another user.
     """
     # A large module that a kernel need not load before the first download.
     from urllib.request import getproxies, proxy_bypass

@@ -27,7 +27,7 @@ _slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] 
 
 
 class Interrupted(Exception):
-    """Work in a thread noticed that nobody waits for it any more."""
+    """Work in a thread noticed that its caller no longer waits."""
 
 
 def free_bytes(path: Path) -> int | None:

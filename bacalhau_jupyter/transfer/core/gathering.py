@@ -1,6 +1,6 @@
 """Which files of a result directory are published: one walk that every publisher shares.
 
-A job may leave anything behind: links to inputs, links to nowhere, pipes, files that nobody may read. What can be
+A job may leave anything behind: links to inputs, links to nowhere, pipes, unreadable files. What can be
 published is; what can't is left out, with a reason in the result. Nothing a job left makes its
 publishing fail.
 """

@@ -1,4 +1,4 @@
-"""Which addresses this machine may connect to because somebody else names them.
+"""Which addresses this machine may connect to if another user names them.
 
 Services of this machine and its neighbours (a node's API, a database, a cloud's metadata) trust who connects from here;
 a job's URL must not borrow that trust. What counts is the address that is connected to, so it is judged after each
@@ -137,7 +137,7 @@ class Reach:
         Forbidden
             It may not be connected to.
         OSError
-            Nobody answers.
+            No server answers.
         """
         failure: OSError = OSError(f"{host} has no address")
         for entry in self.addresses(host, port, component):
@@ -148,7 +148,7 @@ class Reach:
         raise failure
 
     async def look(self, host: str, port: int, component: str) -> None:
-        """Judge what a name leads to from here, where somebody else connects (a proxy); unknown names pass.
+        """Check where a name leads from here, when a proxy makes the connection; unknown names pass.
 
         Raises
         ------
@@ -248,7 +248,7 @@ def _forms(address: Address) -> Iterator[Address]:
 
 
 def _problem(address: Address, is_own: Callable[[Address], bool]) -> str:
-    """Say what an address is that nobody may name; empty where it may be named."""
+    """Say what kind of forbidden address it is; empty if it is allowed."""
     if address.is_loopback or address.is_unspecified or address in _THIS_NETWORK:
         return "an address of this machine"
     if address.is_link_local:

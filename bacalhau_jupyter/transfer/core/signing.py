@@ -22,7 +22,7 @@ LOCAL = "local"
 
 
 EXPIRY_S = 3600.0
-"""Seconds that a link lives unless somebody says otherwise."""
+"""Seconds that a link lives by default."""
 
 COMPONENT = "ResultSigner"
 # What is signed says what it is for, so that the key can sign other things later.

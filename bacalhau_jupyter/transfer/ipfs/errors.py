@@ -70,7 +70,7 @@ def unreachable(endpoint: str, error: Exception, component: str) -> NetworkFailu
 
 
 def waited_too_long(endpoint: str, path: IpfsPath | None, seconds: float | None, component: str) -> TimedOut:
-    """Return the error for content that nobody had in time."""
+    """Return the error for content that was not found in time."""
     within = "" if seconds is None else f" within {format_go_duration(seconds)}"
     if path is None:
         return TimedOut(f"the IPFS node at {endpoint} did not answer{within}", component=component)

@@ -80,7 +80,7 @@ class IpfsNode(IpfsRpc):
         NotFound
             The name does not exist below the CID; with ``offline`` also: it is not on the node.
         TimedOut
-            Nobody had it.
+            No peer had it.
         """
         arguments = {"arg": path.argument, "offline": _flag(offline), "with-local": _flag(locality)}
         answer = await self.ask("files/stat", arguments, path=path, timeout=self.read_timeout)

@@ -39,7 +39,7 @@ class IpfsRpc:
     Raises
     ------
     ConfigurationError
-        The endpoint is no such address.
+        The endpoint is not a valid address.
     """
 
     def __init__(self, endpoint: str, component: str, *, read_timeout: float = READ_TIMEOUT_S) -> None:

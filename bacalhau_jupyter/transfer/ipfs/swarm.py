@@ -98,7 +98,7 @@ async def swarm_endpoint(endpoint: str, swarm: IpfsSwarm) -> AsyncIterator[str]:
     Raises
     ------
     BacalhauError
-        There is neither a node nor the `ipfs` command, or nobody of the swarm can be reached.
+        There is neither a node nor the `ipfs` command, or no node of the swarm can be reached.
     """
     async with AsyncExitStack() as stack:
         if not endpoint.strip():

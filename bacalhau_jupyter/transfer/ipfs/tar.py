@@ -185,7 +185,7 @@ class _Header(NamedTuple):
 
 
 def _header(block: bytes, component: str) -> _Header:
-    """Read a header; `tarfile` takes five times as long, for fields that nobody looks at."""
+    """Read a header; `tarfile` takes five times as long, for fields that are not used."""
     try:
         if sum(block) - sum(block[148:156]) + 8 * 0x20 != _octal(block[148:156]):
             raise ValueError("a header has a wrong checksum")

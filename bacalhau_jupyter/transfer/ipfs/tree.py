@@ -51,7 +51,7 @@ async def list_tree(node: IpfsNode, root: IpfsPath, stat: IpfsStat) -> IpfsTree:
     IOFailure
         A name climbs out or stands twice, a link leads outside, or there are too many entries. It is named.
     NotFound
-        The root is no directory.
+        The root is not a directory.
     BacalhauError
         The node can't list it.
     """

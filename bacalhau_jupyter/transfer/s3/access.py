@@ -65,7 +65,7 @@ class S3Access:
 
     @classmethod
     def of(cls, settings: Callable[[str], Any], *, is_node: bool = True) -> S3Access:
-        """Return what is configured; clients, whom nobody else tells where to go, may reach everything."""
+        """Return what is configured; clients choose their servers themselves, so they may reach everything."""
         listed = settings(KEY)
         trusted = [str(item) for item in listed] if isinstance(listed, list | tuple) else []
         managed = str(settings(_MANAGED) or "")

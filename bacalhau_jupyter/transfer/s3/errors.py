@@ -134,7 +134,7 @@ def _refused(
 
 
 def _whose(component: str) -> str:
-    """Name the credentials that somebody asks with."""
+    """Name the credentials of the request."""
     return _OWNERS.get(component, "the AWS credentials of this node")
 
 

@@ -22,7 +22,7 @@ def guard(client: Any, reach: Reach, component: str, ca_bundle: str, max_connect
         timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
         max_pool_connections=max_connections,
     )
-    # The one place where urllib3 and botocore let somebody else make the connections.
+    # The one place where urllib3 and botocore let other code make the connections.
     session._manager.pool_classes_by_scheme = _pools(reach, component)
 
     def send(request: Any, **_: Any) -> Any:

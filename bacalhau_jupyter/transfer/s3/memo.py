@@ -43,7 +43,7 @@ class ListingMemo:
             return None if listing is None else listing[1]
 
     def take(self, name: Hashable) -> Sequence[S3Object] | None:
-        """Return a listing and forget it: after a fetch nobody asks again."""
+        """Return a listing and forget it: after a fetch it is not needed again."""
         with self._lock:
             self._tidy()
             return self._drop(name)

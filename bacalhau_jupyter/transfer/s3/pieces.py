@@ -38,7 +38,7 @@ class Meter:
     def __init__(self, items: Sequence[S3Object], progress: Progress) -> None:
         self._total = sum(item.size for item in items)
         self._files_total = len(items)
-        # Empty objects are no work.
+        # Empty objects need no work.
         self._files = sum(not item.size for item in items)
         self._parts = {item.key: -(-item.size // PART_BYTES) for item in items if item.size > PART_BYTES}
         self._progress = progress

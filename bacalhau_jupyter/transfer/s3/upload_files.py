@@ -46,7 +46,7 @@ def upload_files(
     BacalhauError
         A file can't be sent; files sent so far stay.
     Interrupted
-        ``stop`` was set by somebody else.
+        ``stop`` was set by another thread.
     """
     files = [item for item in source if item.kind is EntryKind.FILE]
     work = _Uploads(clients, location, source, files, progress, stop)

@@ -188,7 +188,7 @@ def error_of(body: bytes) -> tuple[str, str]:
 
 
 def bucket_region(clients: S3Clients, location: S3Location) -> str:
-    """Return the region to sign for: AWS tells it where the job doesn't."""
+    """Return the region to sign for: AWS reports it if the job doesn't name it."""
     from botocore.exceptions import ClientError
 
     client = clients.client(location)

@@ -289,7 +289,7 @@ async def test_results_whose_volume_was_removed_are_missed_and_not_empty(
     async with running(node, params, outputs={"outputs": "/outputs"}) as request:
         await node.engine.wait(request.execution.id)
     # The engine would make an empty volume for whoever names one that has gone.
-    with pytest.raises(EngineError, match="somebody else removed the volumes"):
+    with pytest.raises(EngineError, match="volumes were removed by another program"):
         Archive(node.engine._connected(), request).unload(busybox_image, no_progress, threading.Event())
     assert (node.containers(), node.volumes()) == ([], [])
 

@@ -73,7 +73,7 @@ class Archive:
         docker.errors.NotFound
             The image is not here.
         BacalhauError
-            An input can't be read, the engine's disk is full, or nobody wants it any more. Volumes may be left.
+            An input can't be read, the engine's disk is full, or it is no longer wanted. Volumes may be left.
         """
         # What an interrupted try left is not trusted to be whole.
         self._daemon.remove(self._carrier)
@@ -161,7 +161,7 @@ class Archive:
         if not all(self._volume(name) in there for name in self._volumes()):
             # The engine would make empty ones.
             raise engine_error(
-                "the results are gone: somebody else removed the volumes that held them",
+                "the results are gone: their volumes were removed by another program",
                 hint="Leave volumes whose name starts with `bacalhau-` to the node.",
                 retryable=True,
             )

@@ -53,7 +53,7 @@ def stream(
     progress
         Gets `PHASE`, bytes and files.
     check
-        Called for every block; raises when nobody wants the stream any more.
+        Called for every block; raises when the stream is no longer wanted.
 
     Raises
     ------

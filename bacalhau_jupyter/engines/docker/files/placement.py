@@ -34,7 +34,7 @@ def find_placement(daemon: Daemon, directory: Path) -> Placement:
     """Find out whether the engine sees our directories: both of us must find the same fresh file.
 
     The engine looks for the source of a mount before it looks for the image, so asking it for a container
-    of an image that can't exist tells where the source is, and never makes anything.
+    of an image that can't exist shows where the source is, and never creates anything.
     (Seen on Docker Engine 20.10; the same order in Moby's current sources.)
 
     Raises

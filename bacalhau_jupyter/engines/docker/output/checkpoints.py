@@ -37,7 +37,7 @@ class Checkpoint:
         Bytes per stream that were received from there on.
     first_ms
         The time stamp of the first entry that was received from there on; 0 when there is none. A log that begins
-        with another one was rotated: nobody can tell how much of what was received is still in it.
+        with another one was rotated: how much of the received part it still holds is unknown.
     """
 
     since_ms: int = 0

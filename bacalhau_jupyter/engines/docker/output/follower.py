@@ -60,9 +60,9 @@ class Follower:
     Attributes
     ----------
     cancelled
-        Set when somebody wants the container's end.
+        Set to end the container.
     hurry
-        Set when nobody waits for `on_ended` any more.
+        Set when `on_ended` is no longer awaited.
     inspected
         What the engine knew of the container when it was last asked; empty when the container has gone.
     outcome
@@ -123,7 +123,7 @@ class Follower:
         except _StoppedError:
             self.outcome.set_exception(ServiceUnavailable("the docker engine is being closed"))
         except Exception as error:
-            # Whoever waits must hear of it, whatever it is.
+            # The waiting caller must get any exception.
             self.outcome.set_exception(error)
         else:
             self.outcome.set_result(outcome)
@@ -158,7 +158,7 @@ class Follower:
                 if self._stopped.wait(delay):
                     raise _StoppedError from error
             except BacalhauError:
-                # Whoever cancelled it does not ask for more.
+                # After a cancel, no more output is needed.
                 if self.cancelled:
                     return
                 raise
@@ -262,7 +262,7 @@ class Follower:
             if self.cancelled:
                 return {"Running": False, "ExitCode": 137, "OOMKilled": False}
             raise engine_error(
-                "the container was removed while it ran, by somebody else",
+                "the container was removed while it ran, by another program",
                 hint="Leave containers whose name starts with `bacalhau-` to the node.",
                 retryable=True,
             )

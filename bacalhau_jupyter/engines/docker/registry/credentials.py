@@ -20,7 +20,7 @@ HELPER_TIMEOUT_S = 20.0
 
 
 class Credentials:
-    """Finds the login for a registry; without one that works, a pull goes on as nobody's.
+    """Finds the login for a registry; without one that works, a pull is anonymous.
 
     Parameters
     ----------

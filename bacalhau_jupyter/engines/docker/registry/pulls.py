@@ -88,7 +88,7 @@ class Pull:
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Nobody wants it any more."""
+        """Stop the pull: no execution waits for it any more."""
         with self._changed:
             self._unwanted = True
             if self._stream is not None:

@@ -110,7 +110,7 @@ class _Program:
                 self.add(_RET, _ERRNO | error)
 
     def refuse_unknown(self) -> None:
-        """Let numbers that nobody had looked at fail as if the kernel had no such call."""
+        """Let unreviewed numbers fail as if the kernel had no such call."""
         first, last = syscalls.HOLES[self._column]
         self.add(_JGT, syscalls.LAST, 0, 1)
         self.add(_RET, _ERRNO | errno.ENOSYS)

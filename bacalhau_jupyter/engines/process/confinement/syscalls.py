@@ -83,10 +83,10 @@ XATTRS = (
     "fremovexattr", "fsetxattr", "getxattr", "getxattrat", "lgetxattr", "listxattr", "listxattrat", "llistxattr",
     "lremovexattr", "lsetxattr", "removexattr", "removexattrat", "setxattr", "setxattrat",
 )  # fmt: skip
-"""By path even reading: Landlock asks nobody. Through an open file it is allowed to read them."""
+"""By path even reading: Landlock does not check these. Through an open file it is allowed to read them."""
 
 WATCHES = ("inotify_init", "inotify_init1")
-"""A watch on a directory tells the names in it, which Landlock otherwise keeps."""
+"""A watch on a directory reveals the names in it, which Landlock otherwise hides."""
 
 SCHEDULING = ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "prlimit64")
 """Calls whose first argument is a process: guarded by the user alone."""

@@ -1,4 +1,4 @@
-"""The Python environments that jobs may see: checked when somebody registers one, and again when one is shown."""
+"""The Python environments that jobs may see: checked when one is registered, and again when one is shown."""
 
 from bacalhau_jupyter.engines.process.environments.check import NotShown, Registered
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden

@@ -1,6 +1,6 @@
 """Which parts of a Python environment a job gets to see, decided once, when the environment is registered.
 
-Whoever registers is the node's own user, so a name is believed to be meant; it may still lead to more than was meant.
+The registering user is the node's own, so a name is trusted as intended; it may still lead to more than intended.
 A prefix must look like a Python installation, and an import path must be one that such an installation itself (or the
 node's) refers to; the node reads the ``.pth`` files itself. An import path that nothing vouches for is left out rather
 than refused: kernels often have one that the job does not need (``sys.path.append("..")``). The job finds what was

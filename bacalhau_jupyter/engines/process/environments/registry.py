@@ -60,7 +60,7 @@ class Registry:
         return registered
 
     def find(self, name: str) -> Registered | None:
-        """Return an environment by its name; None where nobody has registered it."""
+        """Return an environment by its name; None if it is not registered."""
         if not _NAME.fullmatch(name):
             return None
         try:

@@ -30,7 +30,7 @@ def sockets_below(roots: Iterable[str], limit: int = MAX_ENTRIES) -> list[str]:
 
 
 def listening_below(roots: Collection[str], table: str = "/proc/net/unix") -> list[str]:
-    """Return the sockets below real directories at which somebody listens now, as far as the kernel tells."""
+    """Return the sockets below real directories that have a listener, as far as the kernel shows."""
     try:
         with open(table, "rb") as file:  # noqa: PTH123 - read for every job
             lines = file.read().splitlines()[1:]

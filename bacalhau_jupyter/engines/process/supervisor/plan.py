@@ -1,4 +1,4 @@
-"""What the node tells a supervisor: plain data, written with `marshal` (both run the same interpreter).
+"""The node's instructions for a supervisor: plain data, written with `marshal` (both run the same interpreter).
 
 `marshal` needs no import, where `json` would cost a third of the supervisor's start.
 """

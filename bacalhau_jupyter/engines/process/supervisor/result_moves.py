@@ -77,7 +77,7 @@ def _own_entry(entry: Entry) -> None:
     elif kind == stat.S_IFREG:
         os.chmod(name, mode & 0o777 | 0o600, dir_fd=directory)
     elif kind != stat.S_IFLNK:
-        os.unlink(name, dir_fd=directory)  # devices, sockets and pipes are no results
+        os.unlink(name, dir_fd=directory)  # devices, sockets and pipes are not results
 
 
 def _move(source: str, target: str, lost: list[str]) -> None:

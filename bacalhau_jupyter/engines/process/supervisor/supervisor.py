@@ -1,7 +1,7 @@
 """The supervisor of one execution: a small process of ours that outlives the node.
 
 It starts the confined program, writes the log frames, holds the time-out, ends the whole tree, and leaves an exit
-record. It depends on nobody: the node may be killed and come back, and finds it by its lock file, pid and start time.
+record. It depends on no other process: after a restart the node finds it by its lock file, pid and start time.
 Run as ``python -I -S -c … PLAN`` by `engine`; its modules are chosen for a start of about ten milliseconds.
 """
 

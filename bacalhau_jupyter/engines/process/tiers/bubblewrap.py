@@ -89,7 +89,7 @@ class Bubblewrap:
                 late.append(f"{name}={value}")
             else:
                 arguments += ["--setenv", name, value]
-        # Through files, not the command line: values of the environment are nobody else's business.
+        # Through files, not the command line, which other users can read.
         options = _write(launch.scratch / "bwrap.args", "\0".join([*arguments, ""]).encode())
         families: tuple[int, ...] = (seccomp.AF_INET, seccomp.AF_INET6, seccomp.AF_NETLINK)
         # Abstract sockets of this host live in its network namespace.

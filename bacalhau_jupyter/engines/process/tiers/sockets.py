@@ -11,7 +11,7 @@ from bacalhau_jupyter.engines.process.launch import Launch
 
 
 def covers(launch: Launch) -> list[str]:
-    """Return the places inside the job of sockets at which somebody listens now, to be covered.
+    """Return the places inside the job of sockets with a listener, to be covered.
 
     Where jobs may write, nothing is: another job could put a link on the way, and the cover would be made behind it.
 
@@ -39,7 +39,7 @@ def covers(launch: Launch) -> list[str]:
 
 
 def uncovered(launch: Launch) -> bool:
-    """Whether an input that jobs may write to holds a socket at which somebody listens now."""
+    """Whether an input that jobs may write to holds a socket with a listener."""
     roots = {os.path.realpath(each.path) for each in launch.request.inputs if each.jobs_write}
     return bool(roots) and any(_is_socket(path) for path in listening_below(roots))
 
