@@ -115,3 +115,24 @@ async def test_the_end_of_the_last_lease_is_noticed_at_once() -> None:
         waiting = asyncio.create_task(leases.until_superfluous(nothing_runs, 0))
         await asyncio.wait_for(waits.wait(), WAIT)
     await asyncio.wait_for(waiting, WAIT)
+
+
+async def test_a_lease_that_is_taken_while_the_jobs_are_counted_keeps_the_node() -> None:
+    node = Node()
+    with node.leases.hold():
+        pass  # somebody was here before, so the first lease is not waited for
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> int:
+        asked.set()
+        await answer.wait()
+        return 0
+
+    waiting = node.waits(0, slowly)
+    await asked.wait()
+    with node.leases.hold():
+        answer.set()
+        await node.looks_and_stays()
+        assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)

@@ -12,6 +12,7 @@ import pytest
 
 from bacalhau_jupyter.notebook.display import MIME
 from tests.notebook.conftest import Kernel, Ran
+from tests.services.common import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -82,6 +83,8 @@ def test_a_queued_job_is_stopped(kernel: Kernel) -> None:
     most = kernel.value("most")
     kernel.run(f"%%bacalhau sh --detach --cpu {most}\nsleep 60")
     kernel.run("first = _")
+    # It has the node's processors only once it runs.
+    assert wait_until(lambda: bool(kernel.value("first.state.value") == "Running"), timeout=30)
     ran = kernel.run(
         f"%%bacalhau sh --cpu {most}\ntrue", on_output=once(kernel, lambda ran: bool(ran.displays))
     )
