@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Loaded before any test. Its summary would import it last of all, and parsing a module at that moment can fail with
+# "AST constructor recursion depth mismatch" on early Python 3.11 (python/cpython#106905).
+import hypothesis  # noqa: F401
 import pytest
 
 from tests.services.fixtures import (
