@@ -17,7 +17,7 @@ from bacalhau_jupyter.client.jobs.job import Job, JobFailed
 from bacalhau_jupyter.models.job import Job as JobModel
 from bacalhau_jupyter.models.spec import InputSource, ResultPath, SpecConfig, Task
 from tests.services.node import ServedNode
-from tests.services.node_fixtures import NodeFactory
+from tests.services.node_fixtures import NodeFactory, factory
 from tests.services.s3 import S3Server
 
 UID = 1600
@@ -26,17 +26,21 @@ DISABLED = {"docker": "process", "process": "docker"}
 Run = Callable[..., Job]
 
 
-@pytest.fixture(params=["docker", "process"])
+@pytest.fixture(scope="module", params=["docker", "process"])
 def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["root", "user"])
+@pytest.fixture(scope="module", params=["root", "user"])
 def served(
-    request: pytest.FixtureRequest, engine: str, node_factory: NodeFactory, docker_engine: str
-) -> ServedNode:
+    request: pytest.FixtureRequest,
+    engine: str,
+    docker_engine: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ServedNode]:
     """A node with one engine, which is root or an ordinary user in the engine's group."""
-    return start(node_factory, engine, docker_engine, user=request.param == "user")
+    with factory(tmp_path_factory.mktemp("served")) as start_node:
+        yield start(start_node, engine, docker_engine, user=request.param == "user")
 
 
 def start(

@@ -23,6 +23,17 @@ from tests.services.waiting import until
 
 JOBS = "/bacalhau/api/v1/orchestrator/jobs"
 IDLE_S = 15
+# Jupyter looks once a minute whether anybody is there; here, once a second.
+LOOK_OFTEN = """
+from jupyter_server import serverapp
+
+class Often(serverapp.ioloop.PeriodicCallback):
+    def __init__(self, callback, every_ms, *more, **named):
+        looks = getattr(callback, "__name__", "") == "shutdown_no_activity"
+        super().__init__(callback, 1000 if looks else every_ms, *more, **named)
+
+serverapp.ioloop.PeriodicCallback = Often
+"""
 AS_USER = {"Authorization": f"token {TOKEN}"}
 
 
@@ -62,6 +73,8 @@ async def test_an_open_stream_is_no_activity(jupyter: Jupyter) -> None:
 async def jupyter_process(directory: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a Jupyter server that ends itself when nobody uses it, with a node of its own."""
     repo = Repo(directory / "repo")
+    (directory / "config").mkdir()
+    (directory / "config/jupyter_server_config.py").write_text(LOOK_OFTEN)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BACALHAU_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
@@ -69,7 +82,12 @@ async def jupyter_process(directory: Path, port: int) -> AsyncIterator[asyncio.s
         f"--ServerApp.shutdown_no_activity_timeout={IDLE_S}",
         "--ServerApp.jpserver_extensions=bacalhau_jupyter=True", f"--ServerApp.root_dir={directory}",
         "--BacalhauApp.node_options=--config=API.Port=0", "--BacalhauApp.grace_period=1s",
-        env={**environment, "BACALHAU_DIR": str(repo.path), "JUPYTER_RUNTIME_DIR": str(directory / "runtime")},
+        env={
+            **environment,
+            "BACALHAU_DIR": str(repo.path),
+            "JUPYTER_CONFIG_DIR": str(directory / "config"),
+            "JUPYTER_RUNTIME_DIR": str(directory / "runtime"),
+        },
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
@@ -138,9 +156,8 @@ async def test_a_real_server_with_an_idle_panel_ends_itself_and_one_at_work_or_i
             if name == "at work":
                 await panel.submit(noop("long", 600))
             open_panels.append(asyncio.create_task(panel.stay_open()))
-        # Jupyter looks once a minute.
         assert await asyncio.wait_for(servers["idle"].wait(), 150) == 0
-        # The others have been looked at as well by then, or are within their next minute.
+        # The others have been looked at as often by then, and are so for as long again.
         others = [asyncio.create_task(servers[name].wait()) for name in ("at work", "in use")]
         ended, _ = await asyncio.wait(others, timeout=IDLE_S)
         assert not ended

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from tests.services.node import TEST_SERVERS, ServedNode, start_node
 NodeFactory = Callable[..., ServedNode]
 
 
-@pytest.fixture
-def node_factory(tmp_path: Path) -> Iterator[NodeFactory]:
-    """Start nodes: ``node_factory(*options, name="node", **arguments of start_node)``; all are stopped at the end."""
+@contextmanager
+def factory(parent: Path) -> Iterator[NodeFactory]:
+    """Start nodes below a directory; all are stopped at the end."""
     nodes: list[ServedNode] = []
     outside: list[str] = []
 
     def start(*options: str, name: str = "node", **arguments: Any) -> ServedNode:
-        directory = arguments.pop("data_dir", None) or tmp_path / name
+        directory = arguments.pop("data_dir", None) or parent / name
         if arguments.get("uid") is not None:
             # Another user can't look below pytest's own directory.
             outside.append(tempfile.mkdtemp(prefix="bacalhau-node-"))
@@ -34,11 +35,20 @@ def node_factory(tmp_path: Path) -> Iterator[NodeFactory]:
         nodes.append(started)
         return started
 
-    yield start
-    for started in nodes:
-        started.stop()
-    for path in outside:
-        shutil.rmtree(path, ignore_errors=True)
+    try:
+        yield start
+    finally:
+        for started in nodes:
+            started.stop()
+        for path in outside:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def node_factory(tmp_path: Path) -> Iterator[NodeFactory]:
+    """Start nodes: ``node_factory(*options, name="node", **arguments of start_node)``; all are stopped at the end."""
+    with factory(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture

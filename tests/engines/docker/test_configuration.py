@@ -18,6 +18,7 @@ from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
 from bacalhau_jupyter.engines.docker.registry.credentials import Credentials
 from bacalhau_jupyter.models.errors import EngineError
 from tests.engines.docker.conftest import Node, derived_image, execution_of
+from tests.services import docker_engine as services
 from tests.services.fixtures import service_or_skip
 from tests.services.registry import PASSWORD, USER, Pushed, Registry
 
@@ -90,30 +91,39 @@ def private_registry(docker_engine: str, tmp_path_factory: pytest.TempPathFactor
     running.close()
 
 
-def pushed_to(api: Any, busybox_image: str, registry: Registry, command: str) -> Pushed:
+def pushed_to(docker_engine: str, busybox_image: str, registry: Registry, command: str) -> Pushed:
     name = f"bacalhau-jupyter-test/{command}"
-    image = derived_image(api, busybox_image, name, [f'CMD ["echo", "{command}"]'])
-    pushed = registry.push(image, f"tests/{command}:1")
-    api.remove_image(image, force=True)
+    with contextlib.closing(services.client(docker_engine)) as client:
+        image = derived_image(client.api, busybox_image, name, [f'CMD ["echo", "{command}"]'])
+        pushed = registry.push(image, f"tests/{command}:1")
+        client.api.remove_image(image, force=True)
     return pushed
 
 
+@pytest.fixture(scope="module")
+def public_image(docker_engine: str, busybox_image: str, registry: Registry) -> Pushed:
+    return pushed_to(docker_engine, busybox_image, registry, "public")
+
+
+@pytest.fixture(scope="module")
+def private_image(docker_engine: str, busybox_image: str, private_registry: Registry) -> Pushed:
+    return pushed_to(docker_engine, busybox_image, private_registry, "private")
+
+
 @pytest.fixture
-def public(api: Any, busybox_image: str, registry: Registry) -> Iterator[Pushed]:
+def public(api: Any, public_image: Pushed) -> Iterator[Pushed]:
     """An image that everybody may pull and that is not here."""
-    pushed = pushed_to(api, busybox_image, registry, "public")
-    yield pushed
+    yield public_image
     with contextlib.suppress(DockerException):
-        api.remove_image(pushed.tagged, force=True)
+        api.remove_image(public_image.tagged, force=True)
 
 
 @pytest.fixture
-def private(api: Any, busybox_image: str, private_registry: Registry) -> Iterator[Pushed]:
+def private(api: Any, private_image: Pushed) -> Iterator[Pushed]:
     """An image that only one person may pull and that is not here."""
-    pushed = pushed_to(api, busybox_image, private_registry, "private")
-    yield pushed
+    yield private_image
     with contextlib.suppress(DockerException):
-        api.remove_image(pushed.tagged, force=True)
+        api.remove_image(private_image.tagged, force=True)
 
 
 @pytest.fixture
