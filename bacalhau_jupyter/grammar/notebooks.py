@@ -48,8 +48,8 @@ def run_notebook(
         raise BadRequest(f"--save-as {save_as} exists already, and nothing is overwritten")
     flags = {key: values.pop(key) for key in ("wait", "follow", "id_only", "dry_run", "check")}
     workdir = values.pop("workdir")
-    found = files.read_notebook(read_file(notebook), notebook)
-    prepared = files.with_parameters(found, _parameters(parameters))
+    document = files.read_notebook(read_file(notebook), notebook)
+    prepared = files.with_parameters(document, _parameters(parameters))
     connected = client()
     job = build.notebook_job(
         prepared,
@@ -58,7 +58,7 @@ def run_notebook(
         shares_machine=connected.endpoint.embedded,
         environment=connected.environment,
         image=image,
-        argv=None if image else build.kernel_argv(found, kernel),
+        argv=None if image else build.kernel_argv(document, kernel),
         workdir=workdir,
         options=job_options(values, client),
     )
@@ -106,13 +106,13 @@ def _save(result: Any, original: Path, target: Path | None) -> None:
 def _parameters(texts: tuple[str, ...]) -> dict[str, Any]:
     from bacalhau_jupyter.client.notebooks.files import typed
 
-    found: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise BadRequest(f"-p/--parameter needs NAME=VALUE, not {text!r}")
-        found[name.strip()] = typed(value)
-    return found
+        parameters[name.strip()] = typed(value)
+    return parameters
 
 
 # Here -p is papermill's; the publisher keeps its long name.

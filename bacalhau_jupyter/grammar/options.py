@@ -124,13 +124,13 @@ def pairs(values: Sequence[str], flag: str) -> dict[str, str]:
     BadRequest
         A text has no key (or, for ``--env``, no value).
     """
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for text in values:
         key, equals, value = text.partition("=")
         if not key.strip() or (flag == "--env" and not equals):
             raise BadRequest(f"{flag} needs KEY=VALUE, not {text!r}")
-        found[key.strip()] = value
-    return found
+        result[key.strip()] = value
+    return result
 
 
 def job_options(values: Mapping[str, Any], client: Callable[[], Client]) -> JobOptions:

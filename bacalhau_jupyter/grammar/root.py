@@ -26,11 +26,11 @@ class Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a verb, importing it when it is lazy."""
-        found = super().get_command(ctx, cmd_name)
-        if found is None and ctx.parent is None and cmd_name in _LAZY:
+        command = super().get_command(ctx, cmd_name)
+        if command is None and ctx.parent is None and cmd_name in _LAZY:
             module, _, name = _LAZY[cmd_name].partition(":")
-            found = getattr(importlib.import_module(module), name)
-        return found
+            command = getattr(importlib.import_module(module), name)
+        return command
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

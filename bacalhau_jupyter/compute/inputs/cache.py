@@ -242,10 +242,10 @@ class ContentCache:
         """Run blocking work to its end, even if the caller is cancelled; ``then`` gets what it returned."""
 
         async def run() -> T:
-            found = await asyncio.to_thread(work)
+            result = await asyncio.to_thread(work)
             if then is not None:
-                then(found)
-            return found
+                then(result)
+            return result
 
         task = asyncio.ensure_future(run())
         self._works.add(task)  # type: ignore[arg-type]

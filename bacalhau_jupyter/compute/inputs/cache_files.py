@@ -112,13 +112,13 @@ class CacheFiles:
         _check_fit(content)
         survey = Survey()
         for entry in walk(content):
-            path, found = _joined(content, entry.path), entry.info
-            mode = stat.S_IMODE(found.st_mode)
-            if stat.S_ISREG(found.st_mode) and mode & _WRITE:
+            path, info = _joined(content, entry.path), entry.info
+            mode = stat.S_IMODE(info.st_mode)
+            if stat.S_ISREG(info.st_mode) and mode & _WRITE:
                 os.chmod(path, mode & ~_WRITE)
-            elif stat.S_ISDIR(found.st_mode) and mode & 0o700 != 0o700:
+            elif stat.S_ISDIR(info.st_mode) and mode & 0o700 != 0o700:
                 os.chmod(path, mode | 0o700)
-            survey.add(found)
+            survey.add(info)
         relative = str(content.relative_to(directory))
         sealed = Entry(key, survey.size, survey.files, survey.disk, survey.changed_ns, relative)
         (directory.parent / _DESCRIPTION).write_bytes(msgspec.json.encode(sealed))

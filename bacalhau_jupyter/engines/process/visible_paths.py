@@ -228,8 +228,8 @@ def _opened(mount: Mount) -> Iterator[int | None]:
 
 def _entries(mount: Mount, directory: int) -> Iterator[Mount]:
     assert mount.source is not None
-    with os.scandir(directory) as found:
-        names = [entry.name for _, entry in zip(range(MAX_ENTRIES + 1), found, strict=False)]
+    with os.scandir(directory) as iterator:
+        names = [entry.name for _, entry in zip(range(MAX_ENTRIES + 1), iterator, strict=False)]
     if len(names) > MAX_ENTRIES:
         raise TooManyEntries(f"{mount.source} has more than {MAX_ENTRIES} entries")
     for name in sorted(names):
