@@ -65,9 +65,8 @@ class Leases:
         idle_since: int | None = None
         while True:
             self._changed.clear()
-            jobs = await active_jobs()
-            # After the question: somebody may have taken a lease while it was answered.
-            if jobs or self.count:
+            # Once more after the question: somebody may have taken a lease while it was answered.
+            if self.count or await active_jobs() or self.count:
                 idle_since = None
                 wait_s = _LOOK_S
             else:

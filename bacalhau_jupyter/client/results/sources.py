@@ -98,6 +98,9 @@ def open_sources(
     NoDownloader
         One of them can't be read from here.
     """
+    from bacalhau_jupyter.config.config import Config
+
+    config = Config.from_sources()
     sources: list[ResultSource] = []
     seen: set[str] = set()
     for number, spec in enumerate(specs):
@@ -110,7 +113,7 @@ def open_sources(
         if any(source.label == label for source in sources):
             label = f"{label}-{number}"
         shown = f"the result of {label}"
-        sources.append(ResultSource(label, name, _reader(spec, number, shown, endpoint, again)))
+        sources.append(ResultSource(label, name, _reader(spec, number, shown, endpoint, again, config)))
     return sources
 
 
@@ -120,12 +123,11 @@ def _reader(
     shown: str,
     endpoint: Endpoint,
     again: Callable[[], Awaitable[Sequence[SpecConfig]]],
+    config: Config,
 ) -> ResultReader:
-    from bacalhau_jupyter.config.config import Config
     from bacalhau_jupyter.transfer.archive.http import HttpRanges
     from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
 
-    config = Config.from_sources()
     if any(spec.is_type(disabled) for disabled in config["ResultDownloaders.Disabled"]):
         raise _no_downloader(spec, f"ResultDownloaders.Disabled names {spec.type}")
     if _url(spec):
@@ -139,12 +141,11 @@ def _reader(
         http = HttpRanges(link)
         return ArchiveReader(http, name=shown, sha256=_sha256(spec), close=http.close, rest=http.rest)
     if spec.is_type("s3"):
-        from bacalhau_jupyter.config.config import Config
         from bacalhau_jupyter.transfer.s3.access import S3Access
         from bacalhau_jupyter.transfer.s3.results import S3Ranges, open_s3_result
 
         # The reference comes from a node, and names the server that would get this person's credentials.
-        access = S3Access.of(Config.from_sources().get, is_node=False)
+        access = S3Access.of(config.get, is_node=False)
         if str(spec.param("Key", "")).endswith(ARCHIVE_SUFFIXES):
             ranges = S3Ranges(spec, access)
             return ArchiveReader(ranges, name=shown, sha256=_sha256(spec), close=ranges.close)
