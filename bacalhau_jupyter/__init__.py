@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "Client": "bacalhau_jupyter.client.client",
     "Job": "bacalhau_jupyter.client.jobs.job",
+    "JobForm": "bacalhau_jupyter.notebook.form.form",
     "JobFailed": "bacalhau_jupyter.client.jobs.job",
     "JobResult": "bacalhau_jupyter.client.results.result",
     "docker": "bacalhau_jupyter.client.jobs.build",
@@ -26,6 +27,7 @@ _LAZY = {
     "local": "bacalhau_jupyter.client.jobs.build",
     "local_path": "bacalhau_jupyter.client.jobs.build",
     "url": "bacalhau_jupyter.client.jobs.build",
+    "remote": "bacalhau_jupyter.notebook.functions",
     "BacalhauError": "bacalhau_jupyter.models.errors",
 }
 """Public names and their modules; imported on first use, so that ``%load_ext`` stays quick."""
@@ -37,6 +39,10 @@ def __getattr__(name: str) -> Any:
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "remote":
+        from bacalhau_jupyter.notebook.extension import show_calls
+
+        show_calls()
     return getattr(importlib.import_module(module), name)
 
 

@@ -7,20 +7,28 @@ import os
 import sys
 import traceback
 
-from benchmarks import access, api, cells, docker_rates, engines, ipfs, logs, memory, panel, results, s3
+from benchmarks.api import access, memory, requests
+from benchmarks.cells import cards, panel, plain_cells
+from benchmarks.data import frames, ipfs, results, s3
+from benchmarks.engines import cluster, docker_rates, logs, many, scheduling, whole_jobs
 from benchmarks.harness import Row, Unavailable, show
 
 MEASUREMENTS = {
-    "api": api.measure,
+    "api": requests.measure,
     "logs": logs.measure,
-    "docker": engines.measure_docker,
+    "docker": whole_jobs.measure_docker,
     "docker-rates": docker_rates.measure,
-    "process": engines.measure_process,
-    "cells": cells.measure,
+    "process": whole_jobs.measure_process,
+    "scheduling": scheduling.measure,
+    "cluster": cluster.measure,
+    "many": many.measure,
+    "cells": plain_cells.measure,
+    "cards": cards.measure,
     "memory": memory.measure,
     "access": access.measure,
     "s3": s3.measure,
     "results": results.measure,
+    "frames": frames.measure,
     "ipfs": ipfs.measure,
     "panel": panel.measure,
 }

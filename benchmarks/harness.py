@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,10 +18,11 @@ from typing import Any
 import aiohttp
 import psutil
 
-from benchmarks.load import Load
+from benchmarks.api.load import Load
 from tests.services.node import ServedNode, start_node
 
 JOBS = "/api/v1/orchestrator/jobs"
+ROOT = Path(__file__).parents[1]
 TERMINAL = ("Completed", "Failed", "Stopped")
 
 
@@ -52,6 +54,37 @@ class Row:
         if self.target is None or value is None:
             return None
         return value <= self.target if self.better == "less" else value >= self.target
+
+
+def session_report(module: str, *arguments: str, timeout_s: float) -> dict[str, Any]:
+    """Run a module that measures cells in an IPython of its own, with a node of its own; return what it reports.
+
+    Raises
+    ------
+    RuntimeError
+        It ended without a report.
+    """
+    with tempfile.TemporaryDirectory(prefix="bacalhau-bench-") as directory:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("BACALHAU_")}
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            env={
+                **environment,
+                "BACALHAU_DIR": f"{directory}/repo",
+                "BACALHAU_NODE_GRACEPERIOD": "0s",
+                "IPYTHONDIR": f"{directory}/ipython",
+            },
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not lines:
+        raise RuntimeError(f"the cells failed: {done.stdout[-1500:]} {done.stderr[-1500:]}")
+    report: dict[str, Any] = json.loads(lines[0].removeprefix("RESULT "))
+    return report
 
 
 class Unavailable(Exception):
@@ -88,7 +121,7 @@ def bare() -> Iterator[int]:
     """The yardstick server for the duration; gives its port."""
     with tempfile.TemporaryDirectory(prefix="bacalhau-bench-") as directory:
         port_file = Path(directory) / "port"
-        command = [sys.executable, "-m", "benchmarks.bare", str(port_file), str(Path(directory) / "db")]
+        command = [sys.executable, "-m", "benchmarks.api.bare", str(port_file), str(Path(directory) / "db")]
         with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
             deadline = time.monotonic() + 20
             while not (port_file.exists() and port_file.read_text()) and time.monotonic() < deadline:
@@ -102,12 +135,12 @@ def bare() -> Iterator[int]:
 def load(port: int, method: str, path: str, clients: int, requests: int, body: str = "") -> dict[str, Any]:
     """Drive a server from a process of its own; raises RuntimeError when answers were not 200."""
     plan = Load(port, method, path, clients, requests, body)
-    command = [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(plan))]
+    command = [sys.executable, "-m", "benchmarks.api.load", json.dumps(asdict(plan))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    if found["failures"]:
-        raise RuntimeError(f"{method} {path}: {found['failures']} failures: {found['first_failure']}")
-    return found
+    report: dict[str, Any] = json.loads(done.stdout)
+    if report["failures"]:
+        raise RuntimeError(f"{method} {path}: {report['failures']} failures: {report['first_failure']}")
+    return report
 
 
 def settle(served: ServedNode, timeout_s: float = 60) -> None:
@@ -135,17 +168,17 @@ class Session:
     async def submit(self, body: dict[str, Any]) -> str:
         """Submit; return the job's ID."""
         async with self.http.put(JOBS, json=body) as answer:
-            found = await answer.json()
+            submitted = await answer.json()
             if answer.status != 200:
-                raise RuntimeError(f"refused: {found}")
-            return str(found["JobID"])
+                raise RuntimeError(f"refused: {submitted}")
+            return str(submitted["JobID"])
 
     async def next_event(self) -> dict[str, Any]:
         """Wait for the next event of any job."""
-        found = await self._arrived.get()
-        if found is None:
+        event = await self._arrived.get()
+        if event is None:
             raise RuntimeError("the node has ended the stream of events")
-        return found
+        return event
 
     async def listen(self) -> None:
         """Take events as they come, until the stream ends: a listener that is busy otherwise must answer pings."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 # Loaded before any test. Its summary would import it last of all, and parsing a module at that moment can fail with
 # "AST constructor recursion depth mismatch" on early Python 3.11 (python/cpython#106905).
+from typing import Any
+
 import hypothesis  # noqa: F401
 import pytest
 
+from tests.services.common import is_worker
 from tests.services.fixtures import (
-    SERVICE_TIMEOUT,
+    SERVICE_TIMEOUT_S,
     busybox_image,
     docker_engine,
     http_server,
@@ -18,6 +21,7 @@ from tests.services.fixtures import (
 )
 from tests.services.kubo import kubo, own_kubo, private_kubo
 from tests.services.s3 import s3_credentials, s3_server
+from tests.side_by_side import EngineOfWorkers, scheduler, turn_of
 
 __all__ = [
     "busybox_image",
@@ -58,6 +62,7 @@ PROCESSES = {
     "world",
 }
 SERVICES = set(SERVICE_OF.values())
+LONGEST_NAMED_BYTES = 40
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,6 +72,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fast", action="store_true", help="leave out what needs a service, starts processes, or is slow"
     )
     group.addoption("--long", action="store_true", help="run what is marked `long` as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """See to what workers can't: none of them knows when the others are done."""
+    if config.getoption("numprocesses", None):
+        config.pluginmanager.register(EngineOfWorkers())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let workers get their tests as `tests/side_by_side.py` says."""
+    config.option.loadscopereorder = False
+    return scheduler(config, log)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case with long bytes by its argument: an archive holds the time of day, and workers compare names."""
+    return argname if isinstance(val, bytes) and len(val) > LONGEST_NAMED_BYTES else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -79,10 +102,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if PROCESSES.intersection(fixtures):
             item.add_marker("process")
         if services & SET_UP_ONCE and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(SERVICE_TIMEOUT))
+            item.add_marker(pytest.mark.timeout(SERVICE_TIMEOUT_S))
     left_out = set() if config.option.long else {"long"}
     if config.option.fast:
         left_out |= {"conformance", "long", "process", "slow"} | SERVICES
+    if is_worker():
+        items.sort(key=lambda item: turn_of(item.nodeid))
     excluded = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
     if excluded:
         config.hook.pytest_deselected(items=excluded)

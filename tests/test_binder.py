@@ -49,19 +49,22 @@ def test_the_build_steps_work_and_the_quickstart_runs_without_docker(tmp_path: P
     path = f"{python.parent}{os.pathsep}{kept['PATH']}"
     env = {**kept, **NO_DOCKER, "PATH": path, "HOME": str(checkout), "TMPDIR": str(tmp_path)}
 
-    def step(*words: str | Path, timeout: float = 300) -> str:
+    def step(*words: str | Path, timeout_s: float = 300) -> str:
         done = subprocess.run(
-            words, cwd=checkout, env=env, capture_output=True, text=True, timeout=timeout, check=False
+            words, cwd=checkout, env=env, capture_output=True, text=True, timeout=timeout_s, check=False
         )
         assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
         return done.stdout
 
     step(python, "-m", "pip", "install", "--quiet", "-r", "binder/requirements.txt")
-    step(checkout / "binder" / "postBuild", timeout=600)
+    step(checkout / "binder" / "postBuild", timeout_s=600)
     shown = step(
-        checkout / "binder" / "start", python.with_name("bacalhau-jupyter"), "demo", "notebooks/quickstart.ipynb",
-        timeout=180,
-    )  # fmt: skip
+        checkout / "binder" / "start",
+        python.with_name("bacalhau-jupyter"),
+        "demo",
+        "notebooks/quickstart.ipynb",
+        timeout_s=180,
+    )
     assert "Every cell ran" in shown
     assert "process (" in shown, "the embedded engine did the work"
     assert (tmp_path / f"bacalhau-{os.getuid()}").is_dir()

@@ -54,6 +54,26 @@ def test_every_package_of_ours_is_a_room_with_import_rules() -> None:
     assert sorted(ruled) == sorted(rooms)
 
 
+@pytest.mark.parametrize(
+    ("top", "most", "folders"),
+    [
+        ("bacalhau_jupyter", 17, 40),
+        ("benchmarks", 17, 4),
+        # A test is found by the name of what it tests, so its folder may be wider.
+        ("tests", 40, 40),
+    ],
+)
+def test_no_folder_is_a_corridor(top: str, most: int, folders: int) -> None:
+    """About fifteen modules side by side can be read; more want rooms with names."""
+    places = [ROOT / top, *(path for path in ROOT.joinpath(top).rglob("*") if path.is_dir())]
+    modules = {
+        str(place.relative_to(ROOT)): len([it for it in place.glob("*.py") if it.name != "__init__.py"])
+        for place in places
+    }
+    assert len(modules) > folders
+    assert {place: count for place, count in modules.items() if count > most} == {}
+
+
 def test_no_import_rule_has_an_exception() -> None:
     contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
     assert not [rule["id"] for rule in contracts if "ignore_imports" in rule]
@@ -96,7 +116,7 @@ def test_run_without_a_verb_lists_the_verbs_and_sets_nothing_up(arguments: list[
     assert not (tmp_path / "venv").exists()
 
 
-def test_run_with_an_unusable_python_says_so_in_one_sentence(tmp_path: Path) -> None:
+def test_run_with_an_unusable_python_fails_with_one_sentence(tmp_path: Path) -> None:
     old = tmp_path / "python"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
@@ -115,10 +135,10 @@ def test_run_with_an_unusable_python_says_so_in_one_sentence(tmp_path: Path) -> 
 
 def _text_files_opened_by_locale(path: Path) -> list[str]:
     """Name the calls in a module that open text without saying which encoding and line endings."""
-    found = []
+    faults = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute) and node.attr in ("read_text", "write_text"):
-            found.append(f"{path.name}:{node.lineno} {node.attr}: use lib.text")
+            faults.append(f"{path.name}:{node.lineno} {node.attr}: use lib.text")
         if not isinstance(node, ast.Call):
             continue
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -134,15 +154,15 @@ def _text_files_opened_by_locale(path: Path) -> list[str]:
         modes = [text for text in texts if set(text) <= set("rwxab+t") and text]
         opens_file = isinstance(node.func, ast.Name) or name == "fdopen" or bool(modes)
         if opens_file and not any("b" in mode for mode in modes) and not {"encoding", "newline"} <= words:
-            found.append(f"{path.name}:{node.lineno} {name}: say encoding and newline")
-    return found
+            faults.append(f"{path.name}:{node.lineno} {name}: say encoding and newline")
+    return faults
 
 
 def test_every_text_file_of_ours_is_opened_with_its_encoding_and_line_endings() -> None:
-    found = [
+    faults = [
         problem
         for path in (ROOT / "bacalhau_jupyter").rglob("*.py")
         if path.relative_to(ROOT).as_posix() != "bacalhau_jupyter/lib/text.py"
         for problem in _text_files_opened_by_locale(path)
     ]
-    assert found == []
+    assert faults == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 MOST_LINES = 500
+SHORTEST_HANG_S = 5
 MODULES = ("anyio", "asyncio", "time")
 ON_PURPOSE = {
     ("survival/world.py", "pause"): "the moment of a kill is meant to be arbitrary",
@@ -111,8 +113,57 @@ def test_a_sleep_that_hopes_is_found(body: str) -> None:
         "for _ in range(3):\n        if ready(): break\n        time.sleep(0.1)",
     ],
 )
-def test_asking_again_under_a_limit_is_no_bare_sleep(body: str) -> None:
+def test_polling_under_a_limit_is_not_a_bare_sleep(body: str) -> None:
     assert not list(bare_sleeps(f"async def test_it():\n    {body}"))
+
+
+def tight_bounds(source: str) -> Iterator[int]:
+    """Yield the line of each comparison of passed time with less than catches a hang.
+
+    A machine that does other things fails such a test, and says nothing about the code. The times
+    are in ``benchmarks/``. CPU time (``time.process_time``) may be bounded.
+    """
+    if "time.monotonic" not in source and "perf_counter" not in source:
+        return
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Assert):
+            continue
+        for test in ast.walk(node.test):
+            if not isinstance(test, ast.Compare):
+                continue
+            clocks = {called(part).rpartition(".")[2] for part in ast.walk(test)}
+            limit = test.comparators[-1].value if isinstance(test.comparators[-1], ast.Constant) else None
+            if (
+                clocks & {"monotonic", "perf_counter"}
+                and isinstance(test.ops[-1], ast.Lt | ast.LtE)
+                and isinstance(limit, int | float)
+                and limit < SHORTEST_HANG_S
+            ):
+                yield node.lineno
+
+
+def test_no_test_measures_how_fast_something_is() -> None:
+    faults = [
+        f"tests/{path.relative_to(TESTS).as_posix()}:{line}: move the time to benchmarks/, or bound it by "
+        f"{SHORTEST_HANG_S} s at least"
+        for path in modules()
+        for line in tight_bounds(path.read_text(encoding="utf-8"))
+    ]
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("test", "is_tight"),
+    [
+        ("time.monotonic() - begun < 0.5", True),
+        ("1 < perf_counter() - begun <= 3", True),
+        ("time.monotonic() - begun < 20", False),
+        ("time.process_time() - begun < 1", False),
+        ("time.monotonic() - begun >= 1", False),
+    ],
+)
+def test_a_bound_on_time_that_a_busy_machine_misses_is_found(test: str, *, is_tight: bool) -> None:
+    assert bool(list(tight_bounds(f"def test_it():\n    assert {test}"))) == is_tight
 
 
 def test_no_file_of_tests_is_longer_than_500_lines() -> None:
@@ -158,6 +209,8 @@ def test_which_tests_run_is_decided_by_what_they_ask_for(
     done = subprocess.run(
         [*command, "-c", "pyproject.toml", *arguments, tmp_path],
         cwd=TESTS.parent,
+        # What a person adds for this run changes what the listing looks like.
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
         capture_output=True,
         text=True,
         timeout=60,

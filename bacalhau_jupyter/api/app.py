@@ -8,31 +8,41 @@ from weakref import WeakSet
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from bacalhau_jupyter.api import websocket
-from bacalhau_jupyter.api.agent import AgentRoutes
-from bacalhau_jupyter.api.auth import AuthRoutes
 from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.api.binding import BODY_LIMIT
-from bacalhau_jupyter.api.browse import CleanUpRoutes, DataRoutes, ResultFileBrowser
-from bacalhau_jupyter.api.environments import EnvironmentRoutes
-from bacalhau_jupyter.api.events import EventRoutes
-from bacalhau_jupyter.api.jobs import JobRoutes
-from bacalhau_jupyter.api.lease import LeaseRoutes
-from bacalhau_jupyter.api.logs import LogRoutes
-from bacalhau_jupyter.api.middleware import guard
-from bacalhau_jupyter.api.nodes import NodeRoutes
-from bacalhau_jupyter.api.results import ResultFileRoutes, ResultListRoutes
-from bacalhau_jupyter.api.serving import Gatekeeper, LimitedRunner
-from bacalhau_jupyter.models.environments import FEATURE as PYTHON_ENVIRONMENTS
+from bacalhau_jupyter.api.http import websocket
+from bacalhau_jupyter.api.http.binding import BODY_LIMIT
+from bacalhau_jupyter.api.http.middleware import guard
+from bacalhau_jupyter.api.http.serving import Gatekeeper, LimitedRunner
+from bacalhau_jupyter.api.routes.agent import AgentRoutes
+from bacalhau_jupyter.api.routes.auth import AuthRoutes
+from bacalhau_jupyter.api.routes.browse import CleanUpRoutes, DataRoutes, ResultFileBrowser
+from bacalhau_jupyter.api.routes.environments import EnvironmentRoutes
+from bacalhau_jupyter.api.routes.events import EventRoutes
+from bacalhau_jupyter.api.routes.explanations import ExplanationRoutes
+from bacalhau_jupyter.api.routes.jobs import JobRoutes
+from bacalhau_jupyter.api.routes.lease import LeaseRoutes
+from bacalhau_jupyter.api.routes.logs import LogRoutes
+from bacalhau_jupyter.api.routes.nodes import NodeRoutes
+from bacalhau_jupyter.api.routes.packages import PackageRoutes
+from bacalhau_jupyter.api.routes.results import ResultFileRoutes, ResultListRoutes
+from bacalhau_jupyter.api.routes.uploads import UploadRoutes
+from bacalhau_jupyter.models.records.environments import FEATURE as PYTHON_ENVIRONMENTS
+from bacalhau_jupyter.models.records.explanation import FEATURE as EXPLAIN
+from bacalhau_jupyter.models.records.packages import FEATURE as PYTHON_PACKAGES
+from bacalhau_jupyter.models.records.uploads import FEATURE as UPLOADS
 
 FEATURES = [
     "browse-data",
     "clean-up",
+    "delete-jobs",
     "events",
+    EXPLAIN,
     "lease",
     PYTHON_ENVIRONMENTS,
+    PYTHON_PACKAGES,
     "result-files",
     "signed-results",
+    UPLOADS,
 ]
 """What this API offers beyond the official one, as ``agent/node`` lists it."""
 
@@ -59,18 +69,31 @@ def build_app(services: ApiServices) -> web.Application:
         app.add_routes(CleanUpRoutes(services.cleaner).routes())
     if services.environments is not None:
         app.add_routes(EnvironmentRoutes(services.environments, services.access).routes())
+    if services.packages is not None:
+        app.add_routes(PackageRoutes(services.packages, services.access).routes())
+    if services.uploads is not None:
+        app.add_routes(UploadRoutes(services.uploads, services.access).routes())
     if services.orchestrator is not None:
         if services.result_files is not None:
             app.add_routes(ResultFileBrowser(services.orchestrator, services.result_files).routes())
         app.add_routes(AuthRoutes(services).routes())
         for group in (
-            JobRoutes(services.orchestrator),
+            JobRoutes(services.orchestrator, services.cleaner),
+            ExplanationRoutes(services.orchestrator, services.access),
             LogRoutes(services.orchestrator),
-            ResultListRoutes(services.orchestrator, services.results),
+            ResultListRoutes(services.orchestrator, services.results, services.access),
             NodeRoutes(services.orchestrator),
             EventRoutes(services.orchestrator),
         ):
             app.add_routes(group.routes())
+    return app
+
+
+def build_results_app(services: ApiServices) -> web.Application:
+    """Return an application that serves signed results and nothing else."""
+    app = web.Application(middlewares=[guard(services)], client_max_size=BODY_LIMIT)
+    if services.results is not None:
+        app.add_routes(ResultFileRoutes(services.results).routes())
     return app
 
 

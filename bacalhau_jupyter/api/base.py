@@ -10,14 +10,17 @@ from typing import Any, Protocol
 
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
-from bacalhau_jupyter.models.api import ListDataResponse, ResultFile
-from bacalhau_jupyter.models.environments import (
+from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.environments import (
     KnownEnvironment,
     PythonDescription,
     RegisteredEnvironment,
 )
-from bacalhau_jupyter.models.node import BuildVersionInfo, DiskUsage, NodeInfo
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.records.node import BuildVersionInfo, DiskUsage, NodeInfo
+from bacalhau_jupyter.models.records.packages import KeepPackages, PackagesState
+from bacalhau_jupyter.models.records.uploads import BeginUpload, UploadState
+from bacalhau_jupyter.models.wire.api import ListDataResponse, ResultFile
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 
 
@@ -60,6 +63,10 @@ class ResultLinks(Protocol):
         """
         ...
 
+    def file(self, reference: SpecConfig) -> Path | None:
+        """Return the archive of a stored reference on this node's disk; None where it lies elsewhere, or nowhere."""
+        ...
+
     def resolve(self, name: str, expires: str, signature: str) -> Path:
         """Return the archive that a signed URL means.
 
@@ -70,6 +77,33 @@ class ResultLinks(Protocol):
         NotFound
             The archive does not exist, or no longer exists.
         """
+        ...
+
+    def opened(self, archive: Path) -> MadeArchive | None:
+        """Open an archive that is made while it is sent; None for one that is a file. Blocks.
+
+        Raises
+        ------
+        BacalhauError
+            It is gone, or damaged.
+        """
+        ...
+
+
+class MadeArchive(Protocol):
+    """An archive that is made of what lies in a directory; close it."""
+
+    @property
+    def length(self) -> int:
+        """Its bytes."""
+        ...
+
+    def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Yield a part."""
+        ...
+
+    async def close(self) -> None:
+        """Close what it is made of."""
         ...
 
 
@@ -122,8 +156,70 @@ class Environments(Protocol):
         """
         ...
 
-    async def known(self) -> list[KnownEnvironment]:
+    async def registered(self) -> list[KnownEnvironment]:
         """Return every environment that is kept."""
+        ...
+
+
+class Packages(Protocol):
+    """The sets of Python packages of this machine that jobs may see; methods raise BacalhauError."""
+
+    async def find(self, request: str) -> PackagesState:
+        """Return the set that a request was resolved to, else a draft."""
+        ...
+
+    async def keep(self, draft: str, order: KeepPackages) -> PackagesState:
+        """Turn a draft into a set."""
+        ...
+
+    async def drop(self, draft: str) -> None:
+        """Give a draft up."""
+        ...
+
+
+class Uploads(Protocol):
+    """Content that clients send ahead of their jobs. ``owner`` is the caller's principal.
+
+    Methods raise `NotFound` for an upload that is not there or another principal's, and `BadRequest`, `Conflict`,
+    `ResourceExhausted` or `IOFailure` for what can't be taken.
+    """
+
+    async def begin(self, owner: str, order: BeginUpload, local: bool, base_url: str) -> UploadState:
+        """Return where to upload to; ``local``: the caller may write to the disk itself."""
+        ...
+
+    async def state(self, owner: str, upload_id: str) -> UploadState:
+        """Return how far an upload is."""
+        ...
+
+    async def append(
+        self, owner: str, upload_id: str, start: int, chunks: AsyncIterator[bytes], base_url: str
+    ) -> UploadState:
+        """Take bytes from ``start`` on; the last ones complete the upload."""
+        ...
+
+    async def complete(self, owner: str, upload_id: str, base_url: str) -> UploadState:
+        """Keep what lies on the disk."""
+        ...
+
+    async def drop(self, owner: str, upload_id: str) -> None:
+        """Give an upload up."""
+        ...
+
+    async def clear(self) -> DiskUsage:
+        """Remove what no job refers to; return what is gone."""
+        ...
+
+    async def resolve(self, sha256: str, name: str, expires: str, signature: str) -> Path:
+        """Return the content that a signed URL means.
+
+        Raises
+        ------
+        Forbidden
+            The signature is wrong or has expired.
+        NotFound
+            The content is not there any more.
+        """
         ...
 
 
@@ -132,6 +228,14 @@ class DiskCleaner(Protocol):
 
     async def clear_results(self, older_than_s: float) -> DiskUsage:
         """Remove published results of finished jobs, so many seconds old; return what is gone."""
+        ...
+
+    async def remove_results(self, execution_ids: Sequence[str]) -> DiskUsage:
+        """Remove the results of these executions, whose job is deleted; return what is gone."""
+        ...
+
+    async def clear_packages(self) -> DiskUsage:
+        """Remove Python packages that no job uses; return what is gone."""
         ...
 
     async def clear_cache(self) -> DiskUsage:
@@ -155,6 +259,12 @@ class ApiServices:
         None on a node that does not compute.
     environments
         None where no engine shows Python environments to its jobs, and for listeners whose callers are browsers.
+    packages
+        As ``environments``, for sets of Python packages.
+    uploads
+        None on a node that takes none.
+    telemetry
+        Who is told of requests.
     """
 
     agent: AgentService
@@ -166,3 +276,6 @@ class ApiServices:
     data: DataBrowser | None = None
     cleaner: DiskCleaner | None = None
     environments: Environments | None = None
+    packages: Packages | None = None
+    uploads: Uploads | None = None
+    telemetry: Telemetry = SILENT

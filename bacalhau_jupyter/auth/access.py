@@ -65,6 +65,13 @@ class Principal:
 
     name: str
 
+    def may_see_jobs(self, namespace: str) -> bool:
+        """Whether the jobs of a namespace may be shown, also where another job is asked for.
+
+        The node's owner sees all; for others there is no rule yet, so that they see none.
+        """
+        return self.name == OWNER.name
+
 
 OWNER = Principal("owner")
 
@@ -125,19 +132,19 @@ class TrustedSockets:
         """Whether the other end of ``transport`` is provably ours; cached for the life of the connection."""
         if not self.enabled or transport is None:
             return False
-        known = self._verdicts.get(transport)
-        if known is None:
-            known = self._verdicts[transport] = await self._judge(transport)
-        return known
+        is_ours = self._verdicts.get(transport)
+        if is_ours is None:
+            is_ours = self._verdicts[transport] = await self._judge(transport)
+        return is_ours
 
     def caller(self, transport: asyncio.BaseTransport | None) -> Caller:
         """Tell by whom the connection is limited; never blocks, and is cached for the life of the connection."""
         if transport is None:
             return _NOBODY
-        known = self._callers.get(transport)
-        if known is None:
-            known = self._callers[transport] = self._recognise(transport)
-        return known
+        caller = self._callers.get(transport)
+        if caller is None:
+            caller = self._callers[transport] = self._recognise(transport)
+        return caller
 
     def _recognise(self, transport: asyncio.BaseTransport) -> Caller:
         theirs = endpoint(transport.get_extra_info("peername"))

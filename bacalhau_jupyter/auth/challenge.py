@@ -14,9 +14,9 @@ from bacalhau_jupyter.auth.guesses import GuessLimit
 from bacalhau_jupyter.auth.signatures import is_signature
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.folding import folded
-from bacalhau_jupyter.models.api import Authentication, AuthMethod, AuthnRequest
 from bacalhau_jupyter.models.codec import decode
 from bacalhau_jupyter.models.errors import BadRequest, NotFound
+from bacalhau_jupyter.models.wire.api import Authentication, AuthMethod, AuthnRequest
 
 METHOD = "clientkey"
 """The one method's name, in lower case as in its path."""

@@ -52,15 +52,15 @@ class GuessLimit:
 
     def check(self, caller: str, component: str) -> None:
         """Raise `TooManyGuesses` where this caller must wait."""
-        wait = self.wait_s(caller)
-        if wait:
-            raise TooManyGuesses(wait, component)
+        wait_s = self.wait_s(caller)
+        if wait_s:
+            raise TooManyGuesses(wait_s, component)
 
     def wait_s(self, caller: str) -> int:
         """Return the seconds that this caller must wait before its next try; 0 when it need not."""
         times = self._by_caller.get(caller)
-        wait = 0 if times is None else self._wait(times, self._guesses)
-        return max(wait, self._wait(self._all, self._in_all)) if self._in_all else wait
+        wait_s = 0 if times is None else self._wait(times, self._guesses)
+        return max(wait_s, self._wait(self._all, self._in_all)) if self._in_all else wait_s
 
     def failed(self, caller: str) -> None:
         """Count a wrong try."""

@@ -87,16 +87,16 @@ class ProcessTable:
             pids = sorted((int(name) for name in os.listdir(self._proc) if name.isdigit()), reverse=True)
         except OSError:
             return
-        known = set(recent)
-        yield from (pid for pid in pids if pid not in known)
+        recent_pids = set(recent)
+        yield from (pid for pid in pids if pid not in recent_pids)
 
-    def _holds(self, pid: int, wanted: str) -> bool:
+    def _holds(self, pid: int, link: str) -> bool:
         try:
             if os.stat(f"{self._proc}/{pid}").st_uid != self._uid:
                 return False
             directory = f"{self._proc}/{pid}/fd"
             # Descriptors are numbered upwards, a fresh socket is near the end.
-            return any(_link(f"{directory}/{name}") == wanted for name in reversed(os.listdir(directory)))
+            return any(_link(f"{directory}/{name}") == link for name in reversed(os.listdir(directory)))
         except OSError:
             self._recent.pop(pid, None)
             return False

@@ -90,7 +90,7 @@ def _wait_for_server(child: subprocess.Popen[bytes], runtime: Path, log: Path) -
             server_info: dict[str, Any] = json.loads(read_text(file))
             return server_info
         time.sleep(0.05)
-    last = (read_text(log, errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    last = (read_text(log, errors="replace").strip().splitlines() or ["it printed nothing"])[-1]
     raise ServiceUnavailable(f"the Jupyter server did not start: {last}")
 
 

@@ -11,15 +11,22 @@ import click
 
 from bacalhau_jupyter.grammar import bacalhau
 from bacalhau_jupyter.grammar.output import Details, Table, Text
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.grammar.root import COMPLETE_VARIABLE, PROGRAM
+from bacalhau_jupyter.grammar.session import without_directory
+from bacalhau_jupyter.lib.telemetry.base import SILENT, spanning
+from bacalhau_jupyter.lib.telemetry.start import link_of_process, telemetry_of_client
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.names import shown
+from bacalhau_jupyter.models.records.displays import DisplayFilter
 from bacalhau_jupyter.models.text import readable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bacalhau_jupyter.client.client import Client
     from bacalhau_jupyter.client.jobs.job import Job
-    from bacalhau_jupyter.models.history import StreamEvent
-    from bacalhau_jupyter.models.job import Job as JobModel
+    from bacalhau_jupyter.models.jobs.job import Job as JobModel
+    from bacalhau_jupyter.models.records.history import StreamEvent
 
 
 class ShellSession:
@@ -28,37 +35,98 @@ class ShellSession:
     def __init__(self) -> None:
         self._clients: dict[str | None, Client] = {}
 
-    def client(self, context: str | None = None) -> Client:
+    def client(self, context: str | None = None, overrides: tuple[str, ...] = ()) -> Client:
         """Return the connected client, found on first use."""
         from bacalhau_jupyter.client.client import Client
 
         if context not in self._clients:
-            self._clients[context] = Client(context=context)
+            # A shell's session is one command: its options are the same for all its clients.
+            rest, directory = without_directory(overrides)
+            self._clients[context] = Client(context=context, data_dir=directory, overrides=rest)
         return self._clients[context]
 
-    def submit(self, client: Client, model: JobModel, *, force: bool, on_interrupt: str) -> Job:
+    def peek(self, context: str | None = None) -> Client | None:
+        """Return a connected client where no node has to be started for it."""
+        from bacalhau_jupyter.client.client import Client
+
+        client = self._clients.get(context) or Client(context=context, start=False)
+        try:
+            client.api()
+        except BacalhauError:
+            return None
+        return self._clients.setdefault(context, client)
+
+    def last_job_id(self, client: Client) -> str:
+        """Return the last job that was submitted from this directory."""
+        from bacalhau_jupyter.cli.record import last_job_id
+
+        return last_job_id(client.endpoint.url)
+
+    def submit(
+        self,
+        client: Client,
+        model: JobModel,
+        *,
+        force: bool,
+        on_interrupt: str,
+        hide_warnings: bool = False,
+    ) -> Job:
         """Submit a job; warnings of the cluster go to stderr."""
+        from bacalhau_jupyter.cli.record import note
+
         del on_interrupt
         job, warnings = client.submit_with_warnings(model, force=force)
-        for warning in warnings:
+        note(job)
+        for warning in () if hide_warnings else warnings:
             click.echo(f"Warning: {readable(warning, lines=True)}", err=True)
         return job
 
+    def form(self, spec: str, context: str | None) -> Any:
+        """Refuse: a shell has no widgets."""
+        del spec, context
+        raise BadRequest(
+            "a form needs a notebook",
+            hint="there the same words open one; here: docker run --help lists what jobs have",
+        )
+
+    def print_log(self, job_id: str, chunks: Iterable[tuple[int, str]]) -> None:
+        """Print a log, all of it."""
+        del job_id
+        for stream, text in chunks:
+            click.echo(text, nl=False, err=stream == 2)
+
     def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str = "stop") -> Any:
-        """Print what happens until the job is over; an interrupt leaves it running, as the official CLI does."""
+        """Print what happens until the job is over; an interrupt leaves it running, as the official CLI does.
+
+        A submitted service or daemon, which has no end, is left once it runs, as officially, unless its
+        output is shown.
+        """
         from bacalhau_jupyter.client.jobs.job import JobFailed
         from bacalhau_jupyter.client.jobs.watch import Output
 
         done = "attached" if on_interrupt == "detach" else "submitted"
         click.echo(f"Job successfully {done}. Job ID: {job.id}", err=True)
         phases: set[tuple[str, str]] = set()
+        displays = DisplayFilter()
+        model = job.describe()
+        is_left = not logs and on_interrupt == "stop" and model.is_long_running
         try:
             for update in job.updates(logs=logs):
                 if isinstance(update, Output):
-                    click.echo(update.text, nl=False, err=update.stream == 2)
+                    is_error = update.stream == 2
+                    text = update.text if is_error else displays.feed(update.text)
+                    click.echo(text, nl=False, err=is_error)
                 elif not logs and update.event.message and _is_news(update.event, phases):
                     message = readable(update.event.message, lines=True)
                     click.echo(f"{update.event.topic:<16} {message}", err=True)
+                    # Nobody asks for a daemon's executions: they have no event that they run.
+                    begins = update.event.topic == "Execution" or model.type == "daemon"
+                    if is_left and update.event.execution and begins:
+                        return Text(
+                            f"Job {job.short_id} runs until it is stopped\n"
+                            f"its output: bacalhau-jupyter attach {job.short_id}\n"
+                            f"its end: bacalhau-jupyter job stop {job.short_id}"
+                        )
         except KeyboardInterrupt:
             click.echo(
                 f"\nthe job continues; follow it again with: bacalhau-jupyter attach {job.short_id}", err=True
@@ -76,9 +144,9 @@ class ShellSession:
             click.echo(f"left out of the results: {named(result.left_out)}", err=True)
         if logs:
             return None
-        return Text(
-            f"Job {job.short_id}: {result.job.state.state_type.value}, exit code {result.exit_code}\n{_next(job)}"
-        )
+        state, code = result.job.state.state_type.value, result.exit_code
+        ending = f"✕ exit {code}" if code else f"{state}, exit code {code}"
+        return Text(f"Job {job.short_id}: {ending}\n{_next(job)}")
 
     def close(self) -> None:
         """Close the connections."""
@@ -91,9 +159,9 @@ def _is_news(event: StreamEvent, phases: set[tuple[str, str]]) -> bool:
     if event.topic != "Progress":
         return True
     phase = (event.execution, event.message)
-    known = phase in phases
+    was_shown = phase in phases
     phases.add(phase)
-    return not known
+    return not was_shown
 
 
 def _next(job: Job) -> str:
@@ -137,7 +205,16 @@ def run(arguments: list[str]) -> int:
     """Run one command; return the exit status."""
     session = ShellSession()
     try:
-        value = bacalhau.main(arguments, prog_name="bacalhau-jupyter", standalone_mode=False, obj=session)
+        # A node has a telemetry of its own.
+        telemetry = SILENT if arguments[:1] in (["serve"], ["devstack"]) else telemetry_of_client()
+        with spanning(telemetry, PROGRAM, parent=link_of_process()):
+            value = bacalhau.main(
+                arguments,
+                prog_name=PROGRAM,
+                complete_var=COMPLETE_VARIABLE,
+                standalone_mode=False,
+                obj=session,
+            )
         return _show(value)
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -150,7 +227,9 @@ def run(arguments: list[str]) -> int:
     except BacalhauError as error:
         click.echo(f"Error: {readable(error.message, lines=True)}", err=True)
         if error.hint:
-            click.echo(f"Hint: {readable(error.hint, lines=True)}", err=True)
+            # Hints name commands as in a notebook.
+            hint = error.hint.replace("%bacalhau ", "bacalhau-jupyter ")
+            click.echo(f"Hint: {readable(hint, lines=True)}", err=True)
         return 1
     except BrokenPipeError:
         return 1

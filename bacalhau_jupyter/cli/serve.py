@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
+
+from bacalhau_jupyter.grammar import session
+from bacalhau_jupyter.grammar.help import Verb
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.node.node import Node
 
 
-@click.command("serve", short_help="Start a node.")
+@click.command("serve", cls=Verb, short_help="Start a node.")
 @click.option("--orchestrator", is_flag=True, help="Place jobs.")
 @click.option("--compute", is_flag=True, help="Run jobs.")
 @click.option("--name", default="", help="The node's name; a data directory keeps it.")
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option("--embedded", is_flag=True, hidden=True, help="End when no lease is held.")
 def serve(
+    *,
     orchestrator: bool,
     compute: bool,
     name: str,
@@ -49,6 +54,8 @@ def serve(
     official command does.
     """
     from bacalhau_jupyter.config.config import Config
+    from bacalhau_jupyter.config.words.notices import tell
+    from bacalhau_jupyter.config.words.table import notices_about_files
     from bacalhau_jupyter.node.run import run_node
     from bacalhau_jupyter.transfer.ipfs.multiaddr import rpc_url
 
@@ -67,9 +74,11 @@ def serve(
             "Publishers.Types.IPFS.Endpoint": ipfs_connect,
             "ResultDownloaders.Types.IPFS.Endpoint": ipfs_connect,
         },
-        overrides=config,
+        overrides=(*session.overrides(), *config),
         server=True,
     )
+    for sentence in notices_about_files(settings.data_dir):
+        tell(sentence)
     if not (settings["Orchestrator.Enabled"] or settings["Compute.Enabled"]):
         settings = settings.replace({"Orchestrator.Enabled": True})
         click.echo(
@@ -85,20 +94,24 @@ def serve(
 def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
     if embedded:
         return
-    click.echo(f"Node {node.node_id} is ready at {node.url}")
+    # Standard output has one JSON object per line then.
+    say = partial(click.echo, err=node.config["Logging.Mode"] in ("json", "combined"))
+    say(f"Node {node.node_id} is ready at {node.url}")
     if node.compute is not None:
         information = node.compute.info().compute_node_info
         for engine, runtime in sorted(information.engine_runtimes.items()):
-            click.echo(f"  engine {engine}: {runtime}")
+            say(f"  engine {engine}: {runtime}")
         for engine, problem in sorted(information.engine_problems.items()):
-            click.echo(f"  engine {engine} is off: {problem}")
+            say(f"  engine {engine} is off: {problem}")
+        for name, problem in sorted(information.gpu_problems.items()):
+            say(f"  GPUs: {name}: {problem}")
         if ipfs and "ipfs" not in (information.storage_sources or ()):
-            click.echo(f"  ipfs is off until the IPFS node at {ipfs} answers")
-    click.echo("To use it from another terminal of this user, with any Bacalhau client:")
-    click.echo(f"  export BACALHAU_API_HOST={node.record.api_host} BACALHAU_API_PORT={node.record.port}")
-    click.echo(f"Other users and browsers need the key in {node.repo.api_key_file} (BACALHAU_API_KEY).")
+            say(f"  ipfs is off until the IPFS node at {ipfs} answers")
+    say("To use it from another terminal of this user, with any Bacalhau client:")
+    say(f"  export BACALHAU_API_HOST={node.record.api_host} BACALHAU_API_PORT={node.record.port}")
+    say(f"Other users and browsers need the key in {node.repo.api_key_file} (BACALHAU_API_KEY).")
     if node.page is not None:
-        click.echo(f"The web page, logged in (once, within the hour): {node.page.login_link()}")
+        say(f"The web page, logged in (once, within the hour): {node.page.login_link()}")
         if node.page.is_open_to_others:
             click.echo(
                 "The web page is open to other machines, unencrypted: put a TLS proxy in front of it.",

@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.client.connection.finding import Finder, UsualFinder
 from bacalhau_jupyter.client.connection.portal import Portal, shared_portal
+from bacalhau_jupyter.client.jobs.bringing.packages import PackageBringer, has_packages
 from bacalhau_jupyter.client.jobs.environments import Described, RegisteredEnvironments
 from bacalhau_jupyter.client.jobs.job import Job
+from bacalhau_jupyter.client.jobs.sending import Sender, has_pending
 from bacalhau_jupyter.client.jobs.submission import submit_once, suited_to
-from bacalhau_jupyter.models.api import PutJobResponse
+from bacalhau_jupyter.client.jobs.titles import titled
+from bacalhau_jupyter.client.packages.pending import nothing_said
+from bacalhau_jupyter.client.results.progress import run_shown, shown_line
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
-from bacalhau_jupyter.models.job import Job as JobModel
-from bacalhau_jupyter.models.node import NodeInfo, NodeState
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
+from bacalhau_jupyter.models.records.node import NodeInfo, NodeState
+from bacalhau_jupyter.models.records.progress import Progress, no_progress
+from bacalhau_jupyter.models.wire.api import PutJobResponse
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -50,6 +57,8 @@ class Client:
         Event loop thread to use instead of the process's shared one.
     finder
         Finds the cluster; the arguments above are then ignored.
+    overrides
+        Config keys (``Key=Value``) or files that outrank variables and ``config.yaml``, as after ``-c``.
     """
 
     def __init__(
@@ -62,11 +71,18 @@ class Client:
         start: bool = True,
         portal: Portal | None = None,
         finder: Finder | None = None,
+        overrides: Sequence[str] = (),
     ) -> None:
         from bacalhau_jupyter.config.repo import Repo
 
         self._finder: Finder = finder or UsualFinder(
-            Repo.open(data_dir), url, api_key, context, starts=start, is_repo_given=data_dir is not None
+            Repo.open(data_dir),
+            url,
+            api_key,
+            context,
+            starts=start,
+            is_repo_given=data_dir is not None,
+            overrides=tuple(overrides),
         )
         self._portal = portal or shared_portal()
         self._opening = threading.Lock()
@@ -74,7 +90,10 @@ class Client:
         self._api: AsyncAPI | None = None
         self._lease: Future[None] | None = None
         self._info: NodeInfo | None = None
+        self._job_defaults: Mapping[str, Any] | None = None
         self._environments = RegisteredEnvironments()
+        self._sender = Sender()
+        self._packages = PackageBringer()
 
     # ---- connection
 
@@ -105,12 +124,12 @@ class Client:
             self._info = self.call(lambda api: api.agent_node())
         return self._info
 
-    def api(self) -> AsyncAPI:
-        """Return the raw API, connecting on first use."""
+    def api(self, *, start: bool = True) -> AsyncAPI:
+        """Return the raw API, connecting on first use; without ``start`` no node is started for that."""
         portal = self.portal
         with self._opening:
             if self._api is None:
-                self._api = AsyncAPI(self._finder.find(None, start=True))
+                self._api = AsyncAPI(self._finder.find(None, start=start))
                 portal.own(self._api)
                 if self._api.endpoint.embedded:
                     self._lease = portal.start(self._hold_lease())
@@ -222,6 +241,8 @@ class Client:
         ------
         ValidationError
             The spec breaks rules; all of them are in the message.
+        BadRequest
+            A field of the plain dicts is unknown, or has the wrong type.
         """
         return self.submit_with_warnings(job, force=force)[0]
 
@@ -229,11 +250,41 @@ class Client:
         self, job: JobModel | Mapping[str, Any], *, force: bool = False
     ) -> tuple[Job, Sequence[str]]:
         """Submit a job; return its handle and the server's warnings."""
-        from bacalhau_jupyter.models.codec import convert
+        from bacalhau_jupyter.models.jobs.fields import written_job
 
-        model = job if isinstance(job, JobModel) else convert(dict(job), JobModel, "job spec")
+        model = job if isinstance(job, JobModel) else written_job(job, "the job spec")
+        model = self.sent(titled(model))
         answer = self.portal.wait(self.begin_submit(model, force=force))
         return Job(self, answer.job_id), answer.warnings or []
+
+    def sent(self, model: JobModel) -> JobModel:
+        """Send the inputs of this machine that a job names, and fetch its packages; return the job with both.
+
+        What takes longer than a moment shows how far it is. An interrupt gives the upload up.
+
+        Raises
+        ------
+        BadRequest
+            An input can't be read, changed meanwhile, or is too large for this cluster.
+        """
+        if has_packages(model):
+            self.api()
+            with shown_line() as say:
+                model = self._packages.resolved(self, model, say)
+        if not has_pending(model):
+            return model
+        self.api()
+        return run_shown(self.portal, lambda progress: self._sent(model, progress))
+
+    async def _sent(self, model: JobModel, progress: Progress = no_progress) -> JobModel:
+        if has_packages(model):
+            model = await asyncio.to_thread(self._packages.resolved, self, model, nothing_said)
+        if not has_pending(model):
+            return model
+        if self._info is None:
+            self._info = await self.acall(lambda api: api.agent_node())
+        info = self._info
+        return await self.acall(lambda api: self._sender.resolved(api, info, model, progress))
 
     def begin_submit(self, model: JobModel, *, force: bool = False) -> Future[PutJobResponse]:
         """Submit a job without waiting for the answer (who is interrupted may want to hear it all the same)."""
@@ -245,18 +296,30 @@ class Client:
 
         The same *name* submitted twice is one job; for a job without a name see `submit_once`.
         """
-        model = await self._suited(model)
+        model = await self._suited(await self._sent(model))
         if model.name:
             return await self.acall(lambda api: api.submit(model, force=force))
         reconnect = None if self._finder.is_fixed else self.reconnect
         return await submit_once(self.api_now(), model, force=force, reconnect=reconnect)
 
     async def _suited(self, model: JobModel) -> JobModel:
-        if self.api_now().endpoint.embedded:
-            return model
         if self._info is None:
             self._info = await self.acall(lambda api: api.agent_node())
-        return suited_to(self._info, model)
+        if self._job_defaults is None:
+            self._job_defaults = await self._asked_job_defaults()
+        return suited_to(self._info, self._job_defaults, model)
+
+    async def _asked_job_defaults(self) -> Mapping[str, Any]:
+        """Return the node's ``JobDefaults``; empty where the caller may not read the configuration."""
+        try:
+            configuration = await self.acall(lambda api: api.agent_config())
+        except NetworkFailure:
+            raise
+        except BacalhauError:
+            return {}
+        inner = folded(configuration).get("config")
+        defaults = folded(inner if isinstance(inner, Mapping) else configuration).get("jobdefaults")
+        return defaults if isinstance(defaults, Mapping) else {}
 
     def job(self, job_id: str, *, namespace: str = "") -> Job:
         """Return the handle of an existing job by name, ID or unique ID prefix.

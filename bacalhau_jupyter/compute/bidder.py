@@ -8,15 +8,18 @@ from collections.abc import Awaitable, Callable
 
 from bacalhau_jupyter.compute.execution.events import BidMade, BidRefused
 from bacalhau_jupyter.compute.host import environment
-from bacalhau_jupyter.compute.host.capacity import Capacity, shortfall, with_defaults
+from bacalhau_jupyter.compute.host.capacity import Capacity, most_per_job, shortfall, with_defaults
+from bacalhau_jupyter.compute.host.ports import PortTaken
 from bacalhau_jupyter.compute.host.probes import ask_probes
-from bacalhau_jupyter.compute.plugins import Plugins
-from bacalhau_jupyter.compute.settings import ComputeSettings, Locality
+from bacalhau_jupyter.compute.plugins import Plugins, first_reasons, usable_gpus
+from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import InputSource, NetworkType, Task
-from bacalhau_jupyter.models.units import format_resources, resources_of
+from bacalhau_jupyter.models.jobs.goduration import format_go_duration
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.resources import GPU
+from bacalhau_jupyter.models.jobs.spec import InputSource, NetworkType, Task, Timeouts
+from bacalhau_jupyter.models.jobs.units import format_resources, resources_of
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import Bid
 from bacalhau_jupyter.plugins.source import LocatingSource
 
@@ -53,6 +56,7 @@ class Bidder:
         self._settings = settings
         self._plugins = plugins
         self._capacity = capacity
+        self._most = most_per_job(settings.admission.max_resources, capacity.limit)
 
     async def evaluate(self, execution: Execution) -> BidMade | BidRefused:
         """Decide; capacity is held from here on when the answer is `BidMade`.
@@ -73,7 +77,7 @@ class Bidder:
         if not reasons:
             reasons = await self._plugin_bids(execution, job.task)
         if not reasons:
-            reasons = await ask_probes(self._settings.admission, job, execution)
+            reasons = await ask_probes(self._settings.admission, job)
         if reasons:
             return BidRefused("rejected bid: " + "; ".join(reasons))
         return await self._reserve(execution, job.task)
@@ -85,7 +89,8 @@ class Bidder:
         if admission.reject_networked_jobs and task.network.type in _NETWORKED:
             reasons.append("this node does not run jobs that require network access")
         if admission.reject_stateless_jobs and not task.input_sources:
-            reasons.append("this node does not run jobs without inputs")
+            reasons.append("this node does not accept jobs without any input volumes")
+        reasons += time_objections(task.timeouts, admission)
         reasons += environment.objections(task.env, self._settings.env_allow_list)
         reasons += [
             f"this node does not take {item.name[:80]!r} as the name of a result path"
@@ -112,7 +117,8 @@ class Bidder:
 
     async def _remote(self, execution: Execution, task: Task) -> list[str]:
         """Objections to inputs that do not lie here."""
-        reasons = []
+        reasons: list[str] = []
+        remote: list[str] = []
         for item in task.input_sources:
             source = self._plugins.source(item.source.type)
             local = item.source.is_type(*_LOCAL_TYPES)
@@ -123,7 +129,12 @@ class Bidder:
                     reasons.append(f"this node can't tell whether an input is local: {error}")
                     continue
             if not local:
-                reasons.append(f"this node does not run jobs with remote inputs ({item.source.type})")
+                remote.append(item.source.type)
+        if remote:
+            words = (
+                f"this node does not have all input data locally ({len(remote)} inputs require downloading)"
+            )
+            reasons.append(f"{words}: {', '.join(dict.fromkeys(remote))}")
         return reasons
 
     async def _plugin_bids(self, execution: Execution, task: Task) -> list[str]:
@@ -150,12 +161,50 @@ class Bidder:
                 f"rejected bid: insufficient resources - requested: {format_resources(requested)}, "
                 f"available: {format_resources(limit)}"
             )
-        held = self._capacity.reserve(execution.id, requested)
+        if excess := shortfall(requested, self._most):
+            return BidRefused(f"rejected bid: this node gives less to one job: {excess}")
+        usable: list[GPU] | None = None
+        if requested.gpu:
+            engine = self._plugins.engine(task.engine.type)
+            usable, problems = await usable_gpus(engine, limit.gpus)
+            if requested.gpu > len(usable):
+                return BidRefused(
+                    f"rejected bid: this node can give {task.engine.type} jobs {len(usable)} of its {limit.gpu} "
+                    f"GPUs: {first_reasons(problems)}"
+                )
+        held = self._capacity.reserve(execution.id, requested, usable)
         if held is None:
-            lacking = shortfall(requested, self._capacity.available)
+            lacking = shortfall(requested, self._capacity.available) or "GPUs"
             return BidRefused(f"rejected bid: this node is busy: not enough {lacking} free", busy=True)
-        return BidMade(held)
+        try:
+            ports = self._capacity.ports.reserve(execution.id, task.network)
+        except PortTaken as reason:
+            self._capacity.release(execution.id)
+            return BidRefused(f"rejected bid: {reason}", busy=reason.by_job)
+        return BidMade(held, tuple(ports))
 
     async def _size(self, execution: Execution, item: InputSource) -> int:
         source = self._plugins.source(item.source.type)
         return 0 if source is None else await source.size(execution, item)
+
+
+def time_objections(timeouts: Timeouts, admission: AdmissionSettings) -> list[str]:
+    """Return why a node does not take a job with such time limits."""
+    limits = [seconds for seconds in (timeouts.execution_timeout, timeouts.total_timeout) if seconds > 0]
+    limit_s = min(limits, default=0)
+    if admission.max_timeout_s and not limit_s:
+        return [
+            f"this node takes jobs with a time limit of at most {format_go_duration(admission.max_timeout_s)}, "
+            "and this one has none"
+        ]
+    if admission.max_timeout_s and limit_s > admission.max_timeout_s:
+        return [
+            f"this node takes jobs of at most {format_go_duration(admission.max_timeout_s)}, "
+            f"and this one may take {format_go_duration(limit_s)}"
+        ]
+    if limit_s and limit_s < admission.min_timeout_s:
+        return [
+            f"this node takes jobs of at least {format_go_duration(admission.min_timeout_s)}, "
+            f"and this one ends after {format_go_duration(limit_s)}"
+        ]
+    return []

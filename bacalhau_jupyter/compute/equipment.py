@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bacalhau_jupyter.compute.files import Places
 from bacalhau_jupyter.compute.inputs.cache import ContentCache
@@ -13,6 +13,7 @@ from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.reserve import Reserve
+from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
 from bacalhau_jupyter.transport.base import ComputeTransport
 
 
@@ -30,6 +31,10 @@ class Equipment:
         The host variables that ``env:NAME`` may refer to.
     problems
         List of failed background tasks.
+    gpu_problems
+        Why GPUs can't be found or given to jobs, by the name of the tool or engine.
+    telemetry
+        Who is told of executions.
     """
 
     settings: ComputeSettings
@@ -42,3 +47,5 @@ class Equipment:
     reserve: Reserve
     host_env: Mapping[str, str]
     problems: Problems
+    gpu_problems: Mapping[str, str] = field(default_factory=dict)
+    telemetry: Telemetry = SILENT

@@ -11,7 +11,8 @@ from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.lib.text import write_text
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
-from bacalhau_jupyter.models.execution import RUN_OUTPUT_LIMIT, RunCommandResult
+from bacalhau_jupyter.models.records.displays import DisplayFilter
+from bacalhau_jupyter.models.records.execution import RUN_OUTPUT_LIMIT, RunCommandResult
 from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT, read_frames
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -96,7 +97,6 @@ class Places:
             os.truncate(log, frames[-1].next_offset)
 
     def remove_log(self, execution_id: str) -> None:
-        """Remove the log file."""
         self.log(execution_id).unlink(missing_ok=True)
 
 
@@ -118,8 +118,8 @@ def write_results(log: Path, directory: Path, exit_code: int) -> None:
         while True:
             frame = None
             for frame in read_frames(log, offset):
-                if frame.stream in files:
-                    files[frame.stream].write(frame.data)
+                if frame.shown_in in files:
+                    files[frame.shown_in].write(frame.data)
             if frame is None:
                 break
             offset = frame.next_offset
@@ -129,15 +129,23 @@ def write_results(log: Path, directory: Path, exit_code: int) -> None:
 def read_output(log: Path, exit_code: int, error: str = "") -> RunCommandResult:
     """Return the exit code and the start of each stream, cut to `RUN_OUTPUT_LIMIT` bytes between characters."""
     texts = {STDOUT: b"", STDERR: b""}
+    # What a Python cell displays would fill the few bytes with base64; its plain text stays.
+    displays = DisplayFilter()
     offset, more = 0, True
     while more:
         more = False
         for frame in read_frames(log, offset):
             more, offset = True, frame.next_offset
-            if frame.stream in texts and len(texts[frame.stream]) <= RUN_OUTPUT_LIMIT:
-                texts[frame.stream] += frame.data[: RUN_OUTPUT_LIMIT + 4]
+            stream = frame.shown_in
+            if stream in texts and len(texts[stream]) <= RUN_OUTPUT_LIMIT:
+                data = frame.data
+                if stream == STDOUT:
+                    data = displays.feed(data.decode("latin-1")).encode("latin-1")
+                texts[stream] += data[: RUN_OUTPUT_LIMIT + 4]
         if all(len(text) > RUN_OUTPUT_LIMIT for text in texts.values()):
             break
+    if len(texts[STDOUT]) <= RUN_OUTPUT_LIMIT:
+        texts[STDOUT] += displays.finish().encode("latin-1")
     stdout, stdout_truncated = _cut(texts[STDOUT])
     stderr, stderr_truncated = _cut(texts[STDERR])
     return RunCommandResult(

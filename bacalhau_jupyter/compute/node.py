@@ -4,56 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import functools
 import logging
 import os
-import platform
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from bacalhau_jupyter.compute.bidder import Bidder
 from bacalhau_jupyter.compute.equipment import Equipment
 from bacalhau_jupyter.compute.execution.events import Accepted, Cancel, Rejected
-from bacalhau_jupyter.compute.execution.executions import ExecutionListener, Executions
-from bacalhau_jupyter.compute.execution.progress import ProgressBoard, ProgressListener
-from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
-from bacalhau_jupyter.compute.execution.removing import remove_directory
-from bacalhau_jupyter.compute.execution.runner import Runner
+from bacalhau_jupyter.compute.execution.progress import ProgressListener
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord
 from bacalhau_jupyter.compute.files import Places, is_safe_id
 from bacalhau_jupyter.compute.host.capacity import Capacity, allocated, host_resources
-from bacalhau_jupyter.compute.host.gpus import find_gpus, gpu_labels
+from bacalhau_jupyter.compute.host.gpu_watch import watch_gpus
+from bacalhau_jupyter.compute.host.gpus import HostGpus, find_gpus
+from bacalhau_jupyter.compute.host.ports import Ports
 from bacalhau_jupyter.compute.inputs.cache import ContentCache
-from bacalhau_jupyter.compute.link.connection import OrchestratorLink
 from bacalhau_jupyter.compute.link.store import Store
-from bacalhau_jupyter.compute.output.logs import LogFollower
+from bacalhau_jupyter.compute.parts import Parts
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.settings import ComputeSettings
-from bacalhau_jupyter.lib.clock import SECOND, Clock
-from bacalhau_jupyter.lib.database import Database, DatabaseError
+from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.reserve import Reserve
-from bacalhau_jupyter.models.api import LogFrame
+from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
 from bacalhau_jupyter.models.errors import ServiceUnavailable
-from bacalhau_jupyter.models.execution import DesiredStateType, Execution
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.execution import DesiredStateType, Execution
+from bacalhau_jupyter.models.records.node import DiskUsage, NodeInfo
+from bacalhau_jupyter.models.records.progress import Reading
+from bacalhau_jupyter.models.wire.api import LogFrame
+from bacalhau_jupyter.models.wire.messages import (
     AskForBid,
     BidAccepted,
     BidRejected,
     CancelExecution,
     ExecutionLogsRequest,
 )
-from bacalhau_jupyter.models.node import ComputeNodeInfo, DiskUsage, NodeInfo, NodeType
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.resources import GPU, Resources
-from bacalhau_jupyter.models.spec import replace
-from bacalhau_jupyter.models.units import format_bytes
-from bacalhau_jupyter.plugins.engine import Engine
 from bacalhau_jupyter.transport.base import ComputeTransport, Envelope
 
 _log = logging.getLogger(__name__)
-
-_DIRECTORIES = "removing directories of old executions"
-_ROOM = "reserving disk space"
-
-PROTOCOLS = ("ncl/v1",)
 
 
 class ComputeNode:
@@ -78,13 +69,10 @@ class ComputeNode:
         Room that is given back when the disk is full; its own in the data directory, if left out.
     problems
         List of failed background tasks.
+    telemetry
+        Who is told of executions.
     host_env
         The host variables that ``env:NAME`` may refer to; defaults to this process's.
-
-    Attributes
-    ----------
-    unremovable
-        Executions whose directories could not be removed the last time, and why.
     """
 
     def __init__(
@@ -99,27 +87,30 @@ class ComputeNode:
         host_env: Mapping[str, str] | None = None,
         problems: Problems | None = None,
         reserve: Reserve | None = None,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.settings = settings
         self.problems = problems or Problems(clock)
-        self._clock = clock
-        self._transport = transport
-        self._store = Store(database)
-        self._places = Places(settings.data_dir)
-        self._cache = ContentCache(
-            self._places.cache, settings.input_cache_size, settings.input_cache_min_free
+        places = Places(settings.data_dir)
+        self._equipment = Equipment(
+            settings=settings,
+            clock=clock,
+            transport=transport,
+            store=Store(database),
+            places=places,
+            plugins=plugins,
+            cache=ContentCache(places.cache, settings.input_cache_size, settings.input_cache_min_free),
+            reserve=reserve or Reserve(settings.data_dir / "reserve", settings.disk_reserve),
+            host_env=os.environ if host_env is None else host_env,
+            problems=self.problems,
+            telemetry=telemetry,
         )
-        self._plugins = plugins
-        self._keepers = plugins.keepers()
         self._on_progress = on_progress
         self._database = database
-        self._reserve = reserve or Reserve(settings.data_dir / "reserve", settings.disk_reserve)
-        self._host_env = os.environ if host_env is None else host_env
-        self.unremovable: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._parts: _Parts | None = None
+        self._parts: Parts | None = None
 
-    async def start(self, join_timeout: float = 10.0) -> bool:
+    async def start(self, join_timeout_s: float = 10.0) -> bool:
         """Take up what was there before, then join the orchestrator.
 
         Returns
@@ -134,54 +125,49 @@ class ComputeNode:
         DatabaseError
             The database can't be read.
         """
-        await asyncio.to_thread(self._places.prepare)
-        await asyncio.to_thread(self._reserve.make)
+        equipment = self._equipment
+        await asyncio.to_thread(equipment.places.prepare)
+        await asyncio.to_thread(equipment.reserve.make)
         gpus_asked = asyncio.create_task(find_gpus() if self.settings.probe_gpus else _none())
-        await self._plugins.probe(self.settings.probe_timeout_s)
-        await self._open_cache()
-        host = await asyncio.to_thread(host_resources, self.settings.data_dir, await gpus_asked)
+        await equipment.plugins.probe(self.settings.probe_timeout_s)
+        equipment = await _with_open_cache(equipment)
+        gpus = await gpus_asked
+        plugins, timeout_s = equipment.plugins, self.settings.probe_timeout_s
+
+        async def ask_gpus() -> dict[str, str]:
+            return gpus.problems | await plugins.gpu_problems(gpus.gpus, timeout_s)
+
+        gpu_problems = await ask_gpus()
+        self._equipment = equipment = dataclasses.replace(equipment, gpu_problems=gpu_problems)
+        host = await asyncio.to_thread(host_resources, self.settings.data_dir, gpus.gpus)
         # Cache entries are evicted when an execution needs the space.
-        host = replace(host, disk=host.disk + self._cache.usage().bytes)
-        capacity = Capacity(allocated(self.settings.allocated, host))
-        parts = self._parts = _Parts(self._equipment(), capacity, self.info, self._full)
+        host = replace(host, disk=host.disk + equipment.cache.usage().bytes)
+        ports = Ports(*self.settings.port_range, address=self.settings.port_address)
+        capacity = Capacity(allocated(self.settings.allocated, host), ports)
+        parts = self._parts = Parts(equipment, capacity, self._database)
         parts.board.listener = self._on_progress
-        await parts.executions.restore(await self._store.load())
+        await parts.executions.restore(await equipment.store.load())
         parts.connection.start(self._on_message, self.logs)
         self.problems.changed = _on_loop(parts.connection.info_changed)
         self._tasks = [
             asyncio.create_task(
-                self.problems.keep("housekeeping", self._housekeeping), name="compute housekeeping"
+                self.problems.keep("housekeeping", parts.housekeeping.run), name="compute housekeeping"
             ),
             asyncio.create_task(
-                self.problems.keep("watching the free disk space", self._watch_disk), name="compute disk"
+                self.problems.keep("watching the free disk space", parts.disk.watch), name="compute disk"
             ),
             asyncio.create_task(
                 self.problems.keep("checking which engines are available", self._watch_plugins),
                 name="compute probes",
             ),
         ]
-        return await parts.connection.wait_joined(join_timeout)
-
-    def _equipment(self) -> Equipment:
-        return Equipment(
-            settings=self.settings,
-            clock=self._clock,
-            transport=self._transport,
-            store=self._store,
-            places=self._places,
-            plugins=self._plugins,
-            cache=self._cache,
-            reserve=self._reserve,
-            host_env=self._host_env,
-            problems=self.problems,
-        )
-
-    async def _open_cache(self) -> None:
-        try:
-            await self._cache.start()
-        except OSError as error:
-            _log.warning("the input cache can't be used: %s", error)
-            self._cache = ContentCache(self._places.cache, 0, 0)
+        if gpus.gpus:
+            watch = functools.partial(
+                watch_gpus, gpu_problems, ask_gpus, parts.connection.info_changed, self.settings.gpus_asked_s
+            )
+            keep = self.problems.keep("checking which GPUs jobs can get", watch)
+            self._tasks.append(asyncio.create_task(keep, name="compute GPUs"))
+        return await parts.connection.wait_joined(join_timeout_s)
 
     async def stop(self) -> None:
         """Leave the orchestrator and stop looking after executions; engines keep what outlives a node. Bounded."""
@@ -194,8 +180,8 @@ class ComputeNode:
             await parts.connection.stop()
             await parts.executions.close()
             parts.logs.close()
-        await self._cache.close(self.settings.stop_timeout_s)
-        await self._plugins.close(self.settings.stop_timeout_s)
+        await self._equipment.cache.close(self.settings.stop_timeout_s)
+        await self._equipment.plugins.close(self.settings.stop_timeout_s)
 
     # ---- for people and for the node's own wiring
 
@@ -230,7 +216,7 @@ class ComputeNode:
         """Return an execution, live or ended; None when it is unknown or forgotten."""
         if self._parts is not None:
             return await self._parts.lookup(execution_id)
-        return await self._store.get(execution_id)
+        return await self._equipment.store.get(execution_id)
 
     def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
         """Stream an execution's output."""
@@ -238,36 +224,12 @@ class ComputeNode:
 
     def info(self) -> NodeInfo:
         """Describe this node as it is now."""
-        parts, settings = self._ready(), self.settings
-        engines, sources, publishers = self._plugins.names()
-        runtimes, problems = self._plugins.runtimes()
-        limit = parts.capacity.limit
-        phases = [record.phase for record in parts.executions.live()]
-        compute = ComputeNodeInfo(
-            execution_engines=engines,
-            publishers=publishers,
-            storage_sources=sources,
-            max_capacity=limit,
-            available_capacity=parts.capacity.available,
-            max_job_requirements=limit,
-            running_executions=sum(phase is Phase.RUNNING for phase in phases),
-            address=settings.address,
-            engine_runtimes=runtimes,
-            engine_problems=problems,
-            problems={problem.task: problem.message for problem in self.problems.every()},
-            input_cache=self._cache.usage() if self._cache.enabled else None,
-            local_results=self._keepers[0].usage() if self._keepers else None,
-        )
-        return NodeInfo(
-            node_id=settings.node_id,
-            node_type=NodeType.COMPUTE,
-            labels=self._labels(limit),
-            supported_protocols=list(PROTOCOLS),
-            compute_node_info=compute,
-            bacalhau_version=settings.version,
-            features=list(settings.features),
-            jupyter_version=settings.jupyter_version,
-        )
+        return self._ready().info()
+
+    @property
+    def unremovable(self) -> dict[str, str]:
+        """Executions whose directories could not be removed the last time, and why."""
+        return {} if self._parts is None else self._parts.housekeeping.unremovable
 
     # ---- messages of the orchestrator
 
@@ -286,7 +248,7 @@ class ComputeNode:
             case other:
                 _log.warning("ignored a %s from %s", type(other).__name__, envelope.source)
         if envelope.seq:
-            self._store.incoming = envelope.seq
+            self._equipment.store.incoming = envelope.seq
 
     async def _offered(self, execution: Execution) -> None:
         if not is_safe_id(execution.id):
@@ -299,186 +261,56 @@ class ComputeNode:
 
     # ---- housekeeping
 
-    async def sweep(self) -> None:
-        """Remove what engines still hold of executions that are over or unknown."""
-        executions = self._ready().executions
-        for engine in self._plugins.working_engines().values():
-            try:
-                async with asyncio.timeout(self.settings.probe_timeout_s):
-                    leftovers = await engine.existing()
-            except Exception as error:
-                _log.warning("the remains on %s can't be listed: %s", engine.type, error)
-                continue
-            for identifier in leftovers:
-                if identifier not in executions:
-                    await self._sweep_one(engine, identifier)
-
-    async def _sweep_one(self, engine: Engine, identifier: str) -> None:
-        _log.info("removing what %s still holds of execution %s", engine.type, identifier)
-        try:
-            async with asyncio.timeout(self.settings.cancel_timeout_s):
-                await engine.cancel(identifier)
-                await engine.clean(identifier)
-        except Exception as error:
-            _log.warning("execution %s can't be swept: %s", identifier, error)
-
-    async def _watch_plugins(self) -> None:
-        await self._plugins.watch(self.settings.probe_timeout_s, self._ready().connection.info_changed)
-
-    async def _housekeeping(self) -> None:
-        await self._ready().executions.settled()
-        while True:
-            with self.problems.watching("removing what engines still hold of old executions"):
-                await self.sweep()
-            await self.tidy()
-            await asyncio.sleep(self.settings.housekeeping_interval_s)
-
-    async def _watch_disk(self) -> None:
-        while True:
-            await asyncio.sleep(self.settings.disk_interval_s)
-            if self._reserve.spent or await asyncio.to_thread(self._reserve.lacks_room):
-                await self._full()
-            await self._database.replenish()
-
-    async def _full(self) -> str:
-        """Make room on a full disk; why nothing more can be run, empty when something can."""
-        if await asyncio.to_thread(self._reserve.lacks_room):
-            await self._make_room()
-        kept = await asyncio.to_thread(self._reserve.make)
-        if kept and not await asyncio.to_thread(self._reserve.lacks_room):
-            self.problems.clear(_ROOM)
-            return ""
-        free = await asyncio.to_thread(self._reserve.free)
-        reason = f"the disk of this node is full ({format_bytes(free)} free in {self.settings.data_dir})"
-        self.problems.tell(_ROOM, reason)
-        return reason
-
-    async def _make_room(self) -> None:
-        """Remove what was only kept to be looked at or to save time: failed executions' files, the cache."""
-        executions = self._ready().executions
-        await executions.cleaned_up(self.settings.stop_timeout_s)
-        ended = await self._store.to_clean(self._clock.now_ns())
-        for identifier in ended:
-            if identifier not in executions:
-                await asyncio.to_thread(self._places.remove, identifier)
-        await self._cache.clear()
-        for identifier in ended:
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(self._places.cut_log, identifier)
-        with contextlib.suppress(DatabaseError):
-            await self._store.cleaned([it for it in ended if it not in executions])
-
     async def tidy(self) -> None:
         """Remove directories, logs, inputs and results after their time; failures are reported and skipped."""
-        work = [
-            (_DIRECTORIES, self._tidy_directories),
-            ("removing logs of old executions", self._tidy_logs),
-            ("cleaning up the input cache", self._cache.tidy),
-            *(("removing old results", keeper.tidy) for keeper in self._keepers),
-        ]
-        for task, tidy in work:
-            with self.problems.watching(task):
-                await tidy()
-        if self.unremovable:
-            identifier, why = next(iter(self.unremovable.items()))
-            more = f" (and {len(self.unremovable) - 1} more)" if len(self.unremovable) > 1 else ""
-            self.problems.tell(_DIRECTORIES, f"execution {identifier}: {why}{more}")
-
-    async def _tidy_directories(self) -> None:
-        before = self._clock.now_ns() - int(self.settings.directory_retention_s * SECOND)
-        await self._remove_directories(before)
-
-    async def _tidy_logs(self) -> None:
-        before = self._clock.now_ns() - int(self.settings.log_retention_s * SECOND)
-        while forgotten := await self._store.forget(before, self.settings.log_count):
-            for identifier in forgotten:
-                with self.problems.watching(f"removing the log of execution {identifier}"):
-                    await asyncio.to_thread(self._places.remove_log, identifier)
-
-    async def _remove_directories(self, ended_before_ns: int) -> None:
-        """Remove what executions left; what can't be removed now is tried again the next time, and told until then."""
-        left: dict[str, str] = {}
-        while ended := await self._store.to_clean(ended_before_ns, skip=len(left)):
-            gone = []
-            for identifier in ended:
-                if problem := await self._remove_directory(identifier):
-                    left[identifier] = problem
-                else:
-                    gone.append(identifier)
-            await self._store.cleaned(gone)
-        for identifier, problem in left.items():
-            if identifier not in self.unremovable:
-                _log.warning("the directory of execution %s can't be removed: %s", identifier, problem)
-        self.unremovable = left
-
-    async def _remove_directory(self, identifier: str) -> str:
-        record = await self._store.get(identifier)
-        execution = None if record is None else record.execution
-        job = None if execution is None else execution.job
-        engine = None if job is None or not job.tasks else self._plugins.engine(job.task.engine.type)
-        return await remove_directory(
-            self._places, identifier, execution, engine, self.settings.cancel_timeout_s
-        )
+        await self._ready().housekeeping.tidy()
 
     async def clear_results(self, older_than_s: float) -> DiskUsage:
         """Remove published results of finished jobs from this node's disk; return what is gone."""
-        gone = [await keeper.clear(older_than_s) for keeper in self._keepers]
+        gone = [await keeper.clear(older_than_s) for keeper in self._equipment.plugins.keepers()]
+        self._ready().connection.info_changed()
+        return DiskUsage(bytes=sum(each.bytes for each in gone), count=sum(each.count for each in gone))
+
+    async def remove_results(self, execution_ids: Sequence[str]) -> DiskUsage:
+        """Remove the results of these executions from this node's disk; return what is gone."""
+        gone = [await keeper.remove(execution_ids) for keeper in self._equipment.plugins.keepers()]
         self._ready().connection.info_changed()
         return DiskUsage(bytes=sum(each.bytes for each in gone), count=sum(each.count for each in gone))
 
     async def clear_cache(self) -> DiskUsage:
         """Remove the inputs that are kept to be shared; return what is gone."""
-        gone = await self._cache.clear()
+        gone = await self._equipment.cache.clear()
         self._ready().connection.info_changed()
         return gone
 
-    def _labels(self, limit: Resources) -> dict[str, str]:
-        settings = self.settings
-        machine = platform.machine().lower()
-        own = {
-            "name": settings.name or settings.node_id,
-            "os_type": platform.system().lower(),
-            "os_arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine),
-        }
-        return own | gpu_labels(limit.gpus) | dict(settings.labels)
+    async def clear_packages(self) -> DiskUsage:
+        """Remove Python packages that no job uses; return what is gone."""
+        packages = self._equipment.plugins.packages()
+        return DiskUsage() if packages is None else await packages.clear()
 
-    def _ready(self) -> _Parts:
+    async def _watch_plugins(self) -> None:
+        await self._equipment.plugins.watch(
+            self.settings.probe_timeout_s, self._ready().connection.info_changed
+        )
+
+    def _ready(self) -> Parts:
         if self._parts is None:
             raise ServiceUnavailable("the compute node is not running", retryable=True)
         return self._parts
 
 
-class _Parts:
-    """What exists while the node runs."""
-
-    def __init__(
-        self,
-        equipment: Equipment,
-        capacity: Capacity,
-        node_info: Callable[[], NodeInfo],
-        make_room: Callable[[], Awaitable[str]],
-    ) -> None:
-        self.capacity = capacity
-        self.board = ProgressBoard(equipment.clock)
-        self.connection = OrchestratorLink(equipment, node_info, lambda: capacity.available)
-        bidder = Bidder(equipment.settings, equipment.plugins, capacity, make_room)
-        runner = Runner(equipment, bidder, self.board)
-        listener = ExecutionListener(
-            reported=self.connection.wake_outbox,
-            capacity_changed=self.connection.capacity_changed,
-            ended=lambda execution_id: self.logs.wake(execution_id),
-        )
-        self.executions = Executions(equipment, runner, capacity, self.board, listener)
-        self.logs = LogFollower(equipment.places, self.lookup)
-        self._store = equipment.store
-
-    async def lookup(self, execution_id: str) -> ExecutionRecord | None:
-        """Return an execution, live or ended; None when it is unknown or forgotten."""
-        return self.executions.record(execution_id) or await self._store.get(execution_id)
+async def _with_open_cache(equipment: Equipment) -> Equipment:
+    """Open the input cache; where that fails, the node goes on without one."""
+    try:
+        await equipment.cache.start()
+    except OSError as error:
+        _log.warning("the input cache can't be used: %s", error)
+        return dataclasses.replace(equipment, cache=ContentCache(equipment.places.cache, 0, 0))
+    return equipment
 
 
-async def _none() -> list[GPU]:
-    return []
+async def _none() -> HostGpus:
+    return HostGpus()
 
 
 def _on_loop(call: Callable[[], None]) -> Callable[[], None]:

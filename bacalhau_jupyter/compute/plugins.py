@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.plugins.contract import Availability
-from bacalhau_jupyter.plugins.engine import Engine
+from bacalhau_jupyter.plugins.engine import DeviceEngine, Engine
 from bacalhau_jupyter.plugins.publisher import KeepingPublisher, Publisher
-from bacalhau_jupyter.plugins.source import Source
+from bacalhau_jupyter.plugins.source import KeepsPackages, Packages, Source
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ PATIENCE_S = 2.0
 """Seconds that the start waits for answers."""
 RETRY_S = (5.0, 60.0)
 """First and longest delay, in seconds, before what is missing is asked again."""
+_REASONS_SHOWN = 3
 
 
 class Plugins:
@@ -50,7 +52,7 @@ class Plugins:
         for name, source in sources.items():
             for kind in (name, *source.types):
                 self._sources[kind.lower()] = source
-        self._found: dict[int, Availability] = {}
+        self._availabilities: dict[int, Availability] = {}
         self._at_start: dict[int, Availability] = {}
         self._asked: dict[int, asyncio.Task[None]] = {}
 
@@ -58,25 +60,32 @@ class Plugins:
         """Return the publishers that keep results on this node's disk."""
         return [item for item in self._publishers.values() if isinstance(item, KeepingPublisher)]
 
-    async def probe(self, timeout: float, patience: float = PATIENCE_S) -> None:
+    def packages(self) -> Packages | None:
+        """Return what keeps Python packages on this node's disk; None where no source brings any."""
+        sources = self._sources.values()
+        return next((item.packages for item in sources if isinstance(item, KeepsPackages)), None)
+
+    async def probe(self, timeout_s: float, patience_s: float = PATIENCE_S) -> None:
         """Ask every plug-in at the same time whether it works here; a plug-in that fails to say does not.
 
         Parameters
         ----------
-        timeout
+        timeout_s
             Seconds that a plug-in has to answer.
-        patience
+        patience_s
             Seconds to wait here; later answers count when they come (see `watch`).
         """
         for item in self._instances():
-            self._found[id(item)] = Availability(False, problem="it has not answered yet", may_change=True)
-            self._asked[id(item)] = asyncio.create_task(self._ask(item, timeout), name="probe")
+            self._availabilities[id(item)] = Availability(
+                False, problem="it has not answered yet", may_change=True
+            )
+            self._asked[id(item)] = asyncio.create_task(self._ask(item, timeout_s), name="probe")
         if self._asked:
-            await asyncio.wait(self._asked.values(), timeout=patience)
-        self._at_start = dict(self._found)
+            await asyncio.wait(self._asked.values(), timeout=patience_s)
+        self._at_start = dict(self._availabilities)
 
     async def watch(
-        self, timeout: float, changed: Callable[[], None], retry: tuple[float, float] = RETRY_S
+        self, timeout_s: float, changed: Callable[[], None], retry_s: tuple[float, float] = RETRY_S
     ) -> None:
         """Wait for late answers, and ask again what may work later; returns when nothing can change any more.
 
@@ -84,17 +93,17 @@ class Plugins:
         ----------
         changed
             Called when node info says something else than before.
-        retry
+        retry_s
             First and longest delay in seconds.
         """
-        await asyncio.gather(*(self._watch(item, timeout, changed, retry) for item in self._instances()))
+        await asyncio.gather(*(self._watch(item, timeout_s, changed, retry_s) for item in self._instances()))
 
-    async def close(self, timeout: float) -> None:
+    async def close(self, timeout_s: float) -> None:
         """Let every plug-in release what it holds; running tasks stay alive."""
         for task in self._asked.values():
             task.cancel()
         await asyncio.gather(*self._asked.values(), return_exceptions=True)
-        await asyncio.gather(*(_close(item.close, timeout) for item in self._instances()))
+        await asyncio.gather(*(_close(item.close, timeout_s) for item in self._instances()))
 
     def engine(self, kind: str) -> Engine | None:
         """Return the engine of a type, working or not."""
@@ -112,7 +121,7 @@ class Plugins:
         """Return what the probe found."""
         if plugin is None:
             return Availability(False)
-        return self._found.get(id(plugin), Availability(False, problem="it was not probed"))
+        return self._availabilities.get(id(plugin), Availability(False, problem="it was not probed"))
 
     def working_engines(self) -> dict[str, Engine]:
         """Engines that work here, by type."""
@@ -137,6 +146,21 @@ class Plugins:
                 problems[kind] = availability.problem
         return runtimes, problems
 
+    async def gpu_problems(self, gpus: Sequence[GPU], timeout_s: float) -> dict[str, str]:
+        """Say of each engine that works here why it can't give jobs some of these GPUs."""
+        problems = {}
+        for kind, engine in self.working_engines().items():
+            try:
+                async with asyncio.timeout(timeout_s):
+                    _, reasons = await usable_gpus(engine, gpus)
+            except (BacalhauError, TimeoutError) as error:
+                # It is asked again when a job wants one.
+                _log.info("%s can't say whether jobs can get GPUs: %s", kind, error)
+            else:
+                if reasons:
+                    problems[kind] = first_reasons(reasons)
+        return problems
+
     def objection(self, plugin: Engine | Source | Publisher | None, kind: str, there: Iterable[str]) -> str:
         """Say why a type can't be used here; empty when it can."""
         availability = self.availability(plugin)
@@ -152,20 +176,20 @@ class Plugins:
             else f"this node does not support {kind}"
         )
 
-    async def _ask(self, item: Engine | Source | Publisher, timeout: float) -> None:
-        self._found[id(item)] = await _probe(item.probe, timeout)
+    async def _ask(self, item: Engine | Source | Publisher, timeout_s: float) -> None:
+        self._availabilities[id(item)] = await _probe(item.probe, timeout_s)
 
     async def _watch(
         self,
         item: Engine | Source | Publisher,
-        timeout: float,
+        timeout_s: float,
         changed: Callable[[], None],
-        retry: tuple[float, float],
+        retry_s: tuple[float, float],
     ) -> None:
         before = self._at_start.get(id(item))
         if (asked := self._asked.get(id(item))) is not None:
             await asyncio.wait({asked})
-        delays = backoff(*retry)
+        delays = backoff(*retry_s)
         while True:
             availability = self.availability(item)
             if availability != before:
@@ -175,7 +199,7 @@ class Plugins:
                 return
             before = availability
             await asyncio.sleep(next(delays))
-            await self._ask(item, timeout)
+            await self._ask(item, timeout_s)
 
     def _instances(self) -> list[Engine | Source | Publisher]:
         every: list[Engine | Source | Publisher] = [
@@ -186,12 +210,37 @@ class Plugins:
         return list({id(item): item for item in every}.values())
 
 
-async def _probe(probe: Callable[[], Awaitable[Availability]], timeout: float) -> Availability:
+def first_reasons(reasons: Sequence[str]) -> str:
+    """Join reasons; of many, the first few and how many more there are."""
+    more = len(reasons) - _REASONS_SHOWN
+    return "; ".join([*reasons[:_REASONS_SHOWN], *([f"{more} more"] if more > 0 else [])])
+
+
+async def usable_gpus(engine: Engine | None, gpus: Sequence[GPU]) -> tuple[list[GPU], list[str]]:
+    """Return the GPUs that an engine can give to jobs, and why it can't give the others.
+
+    Raises
+    ------
+    BacalhauError
+        The engine can't say.
+    """
+    if not isinstance(engine, DeviceEngine):
+        return list(gpus), []
+    usable, reasons = [], []
+    for gpu in gpus:
+        if problem := await engine.gpu_problem(gpu):
+            reasons.append(problem)
+        else:
+            usable.append(gpu)
+    return usable, list(dict.fromkeys(reasons))
+
+
+async def _probe(probe: Callable[[], Awaitable[Availability]], timeout_s: float) -> Availability:
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_s):
             return await probe()
     except TimeoutError:
-        return Availability(False, problem=f"it did not answer within {timeout:g}s", may_change=True)
+        return Availability(False, problem=f"it did not answer within {timeout_s:g}s", may_change=True)
     except BacalhauError as error:
         return Availability(False, problem=error.message)
     except Exception as error:
@@ -199,11 +248,11 @@ async def _probe(probe: Callable[[], Awaitable[Availability]], timeout: float) -
         return Availability(False, problem=f"its probe failed: {error}")
 
 
-async def _close(close: Callable[[], Awaitable[None]], timeout: float) -> None:
+async def _close(close: Callable[[], Awaitable[None]], timeout_s: float) -> None:
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_s):
             await close()
     except TimeoutError:
-        _log.warning("a plug-in did not close within %gs", timeout)
+        _log.warning("a plug-in did not close within %gs", timeout_s)
     except Exception:
         _log.exception("a plug-in failed to close")

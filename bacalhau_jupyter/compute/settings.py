@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bacalhau_jupyter.compute.host.capacity import DEFAULT_ALLOCATION
-from bacalhau_jupyter.models.node import BuildVersionInfo
-from bacalhau_jupyter.models.spec import ResourcesConfig
+from bacalhau_jupyter.compute.host.ports import FIRST, LAST
+from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
+from bacalhau_jupyter.models.records.node import BuildVersionInfo
 
 HOUR = 3600.0
 
@@ -26,6 +27,10 @@ class Locality(enum.Enum):
         return next((member for member in cls if member.value == text), None)
 
 
+ANY = ResourcesConfig()
+"""No limit."""
+
+
 @dataclass(frozen=True)
 class AdmissionSettings:
     """Which jobs the node takes (``JobAdmissionControl.*``).
@@ -36,6 +41,10 @@ class AdmissionSettings:
         Shell command that decides: the job's JSON on stdin, exit 0 accepts, stderr is the reason.
     probe_http
         URL that decides: the same JSON is posted, an answer below 400 accepts.
+    max_resources
+        Most that one job may ask for: amounts, or shares of what all jobs may use; empty means all of it.
+    min_timeout_s, max_timeout_s
+        Shortest and longest time limit that a job may have; 0 means any. With a longest one, a job needs a limit.
     """
 
     reject_networked_jobs: bool = False
@@ -43,6 +52,9 @@ class AdmissionSettings:
     locality: Locality = Locality.ANYWHERE
     probe_exec: str = ""
     probe_http: str = ""
+    max_resources: ResourcesConfig = ANY
+    min_timeout_s: float = 0.0
+    max_timeout_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,12 @@ class ComputeSettings:
         How long, and of how many executions, logs are kept after the end.
     log_limit
         Bytes of stdout, and of stderr, that are kept of an execution.
+    port_range
+        First and last of the ports for jobs that name none.
+    port_address
+        Where ports of bridges listen if a job does not say; empty: on every address.
+    gpus_asked_s
+        How often engines are asked whether jobs can get the GPUs.
     input_cache_size, input_cache_min_free
         Bytes of inputs that are kept to be shared (0: none), and bytes of disk that they leave free.
     """
@@ -105,4 +123,7 @@ class ComputeSettings:
     input_cache_min_free: int = 2_000_000_000
     disk_reserve: int = 0
     disk_interval_s: float = 10.0
+    port_range: tuple[int, int] = (FIRST, LAST)
+    port_address: str = ""
     probe_gpus: bool = True
+    gpus_asked_s: float = 600.0

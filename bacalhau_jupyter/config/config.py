@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.config.keys import EMPTY_SECTIONS, KEYS, SECTIONS, Key, Kind
-from bacalhau_jupyter.config.parsing import known_key, parse_value, read_file
+from bacalhau_jupyter.config.parsing import known_key, modern_values, parse_value, read_file, values_of
 from bacalhau_jupyter.config.repo import NODE_MARKER
+from bacalhau_jupyter.config.words.notices import tell
+from bacalhau_jupyter.config.words.table import OLD_VARIABLES, notices_about
 from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.models.goduration import format_go_duration
+from bacalhau_jupyter.models.jobs.goduration import format_go_duration
 
 __all__ = ["FILE_NAME", "MARKED_KEYS", "MASK", "NODE_MARKER", "Config"]
 
@@ -83,11 +85,14 @@ class Config:
         ConfigurationError
             An unknown key, a value of the wrong kind, or an unreadable file; key and source are named.
         """
+        environ = os.environ if environ is None else environ
+        for sentence in notices_about(environ):
+            tell(sentence)
         set_by, more_files = _overrides(overrides)
         layers = [
             (name, value, source)
             for layer in (
-                _environment(os.environ if environ is None else environ, server),
+                _environment(environ, server),
                 _flags(flags),
                 set_by,
             )
@@ -169,6 +174,13 @@ class Config:
             defaults[kind.lower()] = tree
         return defaults
 
+    def tree(self) -> dict[str, Any]:
+        """Return every value as it is shown, in sections, as a config file has them."""
+        tree: dict[str, Any] = {}
+        for name in KEYS:
+            _plant(tree, name, self.shown(name))
+        return tree
+
     def to_wire(self) -> dict[str, Any]:
         """Return the configuration in the API's form: empty leaves left out, Go durations, secrets masked."""
         tree: dict[str, Any] = {}
@@ -186,6 +198,17 @@ class Config:
 
 def _environment(environ: Mapping[str, str], server: bool) -> Iterator[tuple[str, Any, str]]:
     marked = server and bool(environ.get(NODE_MARKER))
+    for name, word in OLD_VARIABLES.items():
+        if environ.get(name):
+            tell(word.notice)
+            yield from ((key.name, value, name) for key, value in values_of(word, environ[name], name))
+    level = environ.get("LOG_LEVEL", "").lower()
+    # Many programs read this name, and some know other levels: what is not one of ours is not meant for us.
+    if level in KEYS["Logging.Level"].choices:
+        yield "Logging.Level", level, "LOG_LEVEL"
+    mode = environ.get("LOG_TYPE", "").lower()
+    if mode in KEYS["Logging.Mode"].choices:
+        yield "Logging.Mode", mode, "LOG_TYPE"
     for key in KEYS.values():
         text = environ.get(key.variable)
         if text and not (marked and key.name in MARKED_KEYS):
@@ -206,7 +229,12 @@ def _overrides(texts: Iterable[str]) -> tuple[list[tuple[str, Any, str]], list[s
     values, files = [], []
     for text in texts:
         name, equals, value = text.partition("=")
-        if equals:
+        old = modern_values(name, value if equals else "true", "-c")
+        if old is not None:
+            if not equals and any(key.kind is not Kind.FLAG for key, _ in old):
+                raise ConfigurationError(f"-c {name} needs a value: -c {name}=…")
+            values += [(key.name, item, "-c") for key, item in old]
+        elif equals:
             key = known_key(name, "-c")
             values.append((key.name, parse_value(key, value, "-c"), "-c"))
         elif text.endswith((".yaml", ".yml", ".json")) or "/" in text:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import json
 import os
 import socket
@@ -18,8 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from bacalhau_jupyter.config.files import told, write_atomic
+from bacalhau_jupyter.config.files import io_explained, write_atomic
 from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.lib.clock import boot_id
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import Conflict
 
@@ -138,7 +138,7 @@ class NodeLock:
             return
         handle, self._handle = self._handle, None
         try:
-            with told("can't remove", self._repo.node_record):
+            with io_explained("can't remove", self._repo.node_record):
                 self._repo.node_record.unlink(missing_ok=True)
         finally:
             os.close(handle)
@@ -166,15 +166,6 @@ def base_url(host: str, port: int, scheme: str = "http") -> str:
     return f"{scheme}://{host}:{port}"
 
 
-@functools.cache
-def boot_id() -> str:
-    """Identify this boot of the machine; empty where the system doesn't tell."""
-    try:
-        return read_text(Path("/proc/sys/kernel/random/boot_id")).strip()
-    except OSError:
-        return ""
-
-
 def process_start(pid: int) -> int | None:
     """When a process started, in ticks since boot; 0 if it lives but the system doesn't tell, None if it is gone."""
     try:
@@ -199,7 +190,7 @@ def _exists(pid: int) -> int | None:
 def _locked(repo: Repo) -> int | None:
     """Open and lock the lock file; None when another process holds it."""
     while True:
-        with told("can't lock", repo.node_lock), contextlib.ExitStack() as undo:
+        with io_explained("can't lock", repo.node_lock), contextlib.ExitStack() as undo:
             handle = os.open(repo.node_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             undo.callback(os.close, handle)
             try:

@@ -5,23 +5,34 @@ from __future__ import annotations
 import base64
 import os
 import ssl as tls
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeRecord, base_url, read_record
 from bacalhau_jupyter.config.keys import KEYS
-from bacalhau_jupyter.config.parsing import parse_value
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
+from bacalhau_jupyter.config.words.table import OLD_VARIABLES
 from bacalhau_jupyter.lib.masking import MASK
+from bacalhau_jupyter.lib.nearby import is_listening, is_own_address
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import ConfigurationError
 
 COMPONENT = "Endpoint"
 
 _PORT = 1234
+_ADDRESS_KEYS = ("API.Host", "API.Port")
+_VARIABLES = (
+    *(KEYS[name].variable for name in _ADDRESS_KEYS),
+    *(
+        name
+        for name, word in OLD_VARIABLES.items()
+        if word.values is not None and set(word.values("")) & set(_ADDRESS_KEYS)
+    ),
+)
+"""Those that name the address, with their names in older versions."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,8 @@ class Endpoint:
         The local node behind it, when it is one.
     timeout_s
         Request time-out in seconds; None means the client's own.
+    overrides
+        Config keys (``Key=Value``) that a command sets for itself.
     """
 
     url: str
@@ -56,6 +69,7 @@ class Endpoint:
     source: str = ""
     record: NodeRecord | None = None
     timeout_s: float | None = None
+    overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Move a user and password out of the URL, which is shown."""
@@ -72,7 +86,7 @@ class Endpoint:
 
     @classmethod
     def of_record(cls, repo: Repo, record: NodeRecord) -> Endpoint:
-        """Return the endpoint of the node of a repo."""
+        """Return the endpoint of a node on this host, with the API key that its repo holds."""
         return cls(url=record.url, token=repo.api_key(), source="local node", record=record)
 
     @property
@@ -113,12 +127,16 @@ class Endpoint:
 
 
 def resolve_endpoint(
-    repo: Repo, context: str | None = None, environ: Mapping[str, str] | None = None
+    repo: Repo,
+    context: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
 ) -> Endpoint | None:
     """Find the cluster to talk to.
 
-    In this order: the profile asked for (``context``, else ``BACALHAU_PROFILE``); ``BACALHAU_API_HOST/PORT`` set by
-    the user; the current profile; the running node of the repo.
+    In this order: the profile asked for (``context``); ``API.Host`` and ``API.Port`` among ``overrides``; the profile
+    that ``BACALHAU_PROFILE`` names; ``BACALHAU_API_HOST/PORT`` set by the user; the current profile; ``API.Host`` and
+    ``API.Port`` of ``config.yaml``, as far as another program listens there; the running node of the repo.
 
     Parameters
     ----------
@@ -128,6 +146,8 @@ def resolve_endpoint(
         Name of a saved profile.
     environ
         Environment; defaults to the process's own.
+    overrides
+        What ``-c`` got.
 
     Returns
     -------
@@ -144,20 +164,35 @@ def resolve_endpoint(
     environ = os.environ if environ is None else environ
     variables: Mapping[str, str] = {} if environ.get(NODE_MARKER) else environ
     profiles = ProfileStore(repo.profiles_dir)
-    asked = context or environ.get("BACALHAU_PROFILE")
-    if asked:
-        return _of_profile(repo, asked, profiles.load(asked), variables)
-    if variables.get("BACALHAU_API_HOST") or variables.get("BACALHAU_API_PORT"):
-        return _of_environment(repo, variables)
-    current = profiles.current()
-    if current:
-        return _of_profile(repo, current, profiles.load(current), variables)
+    config = _client_config(repo, variables, overrides)
+    if context:
+        return _of_profile(context, profiles.load(context), config, variables)
+    if _is_set(config, "-c"):
+        return _of_address(repo, config, variables, "-c")
+    if named := environ.get("BACALHAU_PROFILE"):
+        return _of_profile(named, profiles.load(named), config, variables)
+    if _is_set(config, *_VARIABLES):
+        return _of_address(repo, config, variables, "environment")
+    if current := profiles.current():
+        return _of_profile(current, profiles.load(current), config, variables)
     # Where the variables are a Jupyter server's (marked), the record is fresher: the node may have moved since.
     record = read_record(repo)
-    return Endpoint.of_record(repo, record) if record is not None and record.port else None
+    of_record = Endpoint.of_record(repo, record) if record is not None and record.port else None
+    if any(config.source(name) != "default" for name in _ADDRESS_KEYS):
+        configured = _of_address(repo, config, variables, config.source("API.Host"))
+        if not is_own_address(configured.url):
+            return configured
+        # On this machine the file says where this directory's own node is to listen, too.
+        return of_record or (configured if is_listening(configured.url) else None)
+    return of_record
 
 
-def _of_profile(repo: Repo, name: str, profile: Profile, environ: Mapping[str, str]) -> Endpoint:
+def _is_set(config: Config, *sources: str) -> bool:
+    """Whether the address of the API comes from one of these sources."""
+    return any(config.source(name) in sources for name in _ADDRESS_KEYS)
+
+
+def _of_profile(name: str, profile: Profile, config: Config, environ: Mapping[str, str]) -> Endpoint:
     token, basic = _credentials(environ)
     url = endpoint_url(profile.endpoint)
     return Endpoint(
@@ -165,35 +200,32 @@ def _of_profile(repo: Repo, name: str, profile: Profile, environ: Mapping[str, s
         token=token or ("" if basic else profile.token),
         basic=basic,
         insecure=profile.insecure,
-        ca_file=_client_config(repo, environ)["API.TLS.CAFile"] if url.startswith("https:") else "",
+        ca_file=config["API.TLS.CAFile"] if url.startswith("https:") else "",
         source=f"profile {name}",
         timeout_s=profile.timeout_s,
     )
 
 
-def _of_environment(repo: Repo, environ: Mapping[str, str]) -> Endpoint:
-    port_key = KEYS["API.Port"]
-    port = parse_value(port_key, environ.get(port_key.variable) or _PORT, port_key.variable)
-    config = _client_config(repo, environ)
+def _of_address(repo: Repo, config: Config, environ: Mapping[str, str], source: str) -> Endpoint:
     secure = config["API.TLS.UseTLS"] or _flag(environ, "BACALHAU_HTTPS")
-    url = base_url(environ.get("BACALHAU_API_HOST", ""), port, "https" if secure else "http")
+    url = base_url(config["API.Host"], config["API.Port"], "https" if secure else "http")
     token, basic = _credentials(environ)
     record = read_record(repo)
     if record is not None and record.url == url and not basic:
-        return Endpoint(url=url, token=token or repo.api_key(), source="environment", record=record)
+        return Endpoint(url=url, token=token or repo.api_key(), source=source, record=record)
     return Endpoint(
         url=url,
         token=token,
         basic=basic,
         insecure=config["API.TLS.Insecure"],
         ca_file=config["API.TLS.CAFile"],
-        source="environment",
+        source=source,
     )
 
 
-def _client_config(repo: Repo, environ: Mapping[str, str]) -> Config:
-    """Return what variables and the repo's config file say; how clients speak TLS is the same for all clusters."""
-    return Config.from_sources(environ=environ, flags={"DataDir": str(repo.path)})
+def _client_config(repo: Repo, environ: Mapping[str, str], overrides: Sequence[str]) -> Config:
+    """Return what options, variables and the repo's config file (or one that an option names) say."""
+    return Config.from_sources(environ=environ, flags={"DataDir": str(repo.path)}, overrides=overrides)
 
 
 def _credentials(environ: Mapping[str, str]) -> tuple[str, str]:

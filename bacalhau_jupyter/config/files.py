@@ -13,18 +13,18 @@ from bacalhau_jupyter.models.errors import IOFailure
 
 
 @contextlib.contextmanager
-def told(what: str, path: Path) -> Iterator[None]:
-    """Turn an OS error into one sentence: ``what`` says what could not be done with ``path``."""
+def io_explained(problem: str, path: Path) -> Iterator[None]:
+    """Turn an OS error into one sentence: ``problem`` says what could not be done with ``path``."""
     try:
         yield
     except OSError as error:
-        raise IOFailure(f"{what} {path}: {error.strerror or error}", component="Repo") from error
+        raise IOFailure(f"{problem} {path}: {error.strerror or error}", component="Repo") from error
 
 
 def write_atomic(path: Path, text: str) -> None:
     """Replace a file's content in one step, readable by its owner only."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with told("can't write", path):
+    with io_explained("can't write", path):
         try:
             _write(draft, text)
             draft.replace(path)
@@ -35,7 +35,7 @@ def write_atomic(path: Path, text: str) -> None:
 def create_once(path: Path, text: str) -> str:
     """Create a file unless it exists; return its content, also if another process was first."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with told("can't create", path):
+    with io_explained("can't create", path):
         if not path.exists():
             try:
                 _write(draft, text)

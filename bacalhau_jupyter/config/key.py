@@ -64,6 +64,8 @@ class Key:
         The value if the key is not set, as a Python value of the kind.
     choices
         The only values allowed (compared without case); empty means any.
+    aliases
+        Further words for choices, such as the numbers that official programs take.
     secret
         Whether the value is masked when it is shown.
     ours
@@ -76,6 +78,7 @@ class Key:
     meaning: str
     standing: Standing
     choices: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
     secret: bool = False
     ours: bool = False
 
@@ -83,11 +86,6 @@ class Key:
     def variable(self) -> str:
         """The environment variable that sets this key."""
         return "BACALHAU_" + self.name.upper().replace(".", "_")
-
-    @property
-    def is_honoured(self) -> bool:
-        """Whether setting the key has its effect."""
-        return self.standing.treatment is Treatment.HONOURED
 
     @property
     def is_refused(self) -> bool:

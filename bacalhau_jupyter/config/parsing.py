@@ -10,11 +10,14 @@ from typing import Any
 import yaml
 
 from bacalhau_jupyter.config.keys import KEYS, SECTIONS, Key, Kind, find_key
+from bacalhau_jupyter.config.words.notices import tell
+from bacalhau_jupyter.config.words.table import OLD_KEYS, OLD_SECTIONS
+from bacalhau_jupyter.config.words.word import Word
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.models.goduration import parse_go_duration
-from bacalhau_jupyter.models.units import parse_bytes
+from bacalhau_jupyter.models.jobs.goduration import parse_go_duration
+from bacalhau_jupyter.models.jobs.units import parse_bytes
 
 _LIST_HINT = "`bacalhau-jupyter config list` shows every key"
 
@@ -30,7 +33,7 @@ def known_key(name: str, where: str = "") -> Key:
     key = find_key(name.strip())
     if key is not None:
         return key
-    close = difflib.get_close_matches(name.lower(), [known.lower() for known in KEYS], 1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), [other.lower() for other in KEYS], 1, cutoff=0.6)
     nearest = find_key(close[0]) if close else None
     raise ConfigurationError(
         f"{_at(where)}there is no config key {name.strip() or '(empty)'}",
@@ -57,7 +60,9 @@ def parse_value(key: Key, value: object, where: str = "") -> Any:
         parsed = _PARSERS[key.kind](value)
     except (ValueError, TypeError, yaml.YAMLError) as error:
         shown = "********" if key.secret else repr(value)
-        raise ConfigurationError(f"{_at(where)}{key.name} must be a {key.kind.value}, not {shown}") from error
+        kind = key.kind.value if key.kind is Kind.FLAG else f"a {key.kind.value}"
+        raise ConfigurationError(f"{_at(where)}{key.name} must be {kind}, not {shown}") from error
+    parsed = dict(key.aliases).get(str(parsed), parsed) if key.aliases else parsed
     if key.choices and str(parsed).lower() not in key.choices:
         raise ConfigurationError(
             f"{_at(where)}{key.name} must be one of {', '.join(key.choices)}, not {parsed!r}",
@@ -87,18 +92,60 @@ def read_file(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(plain, Mapping):
         raise ConfigurationError(f'config file "{path}" must hold keys and values')
-    return dict(_flat(plain, "", str(path)))
+    # What is said by a key of today wins, wherever it stands.
+    flat = sorted(_flat(plain, "", str(path)), key=lambda item: item[2])
+    return {name: value for name, value, _ in flat}
 
 
-def _flat(tree: Mapping[Any, Any], prefix: str, where: str) -> Iterator[tuple[str, Any]]:
+def modern_values(name: str, value: object, where: str) -> list[tuple[Key, Any]] | None:
+    """Return what a key of an older version sets, and tell its names of today; None where it is no such key.
+
+    Raises
+    ------
+    ConfigurationError
+        The value is of the wrong kind; key and source are named.
+    """
+    word = OLD_KEYS.get(name.strip().lower())
+    if word is None:
+        return None
+    if value is None:
+        # A key without a value says nothing.
+        return []
+    tell(f"{_at(where)}{word.notice}")
+    return values_of(word, value, where)
+
+
+def values_of(word: Word, value: object, where: str) -> list[tuple[Key, Any]]:
+    """Return the keys that a word of an older version sets, with their values.
+
+    Raises
+    ------
+    ConfigurationError
+        The value is of the wrong kind; word and source are named.
+    """
+    if word.values is None:
+        return []
+    try:
+        text = ",".join(map(_text, value)) if isinstance(value, (list, tuple)) else _text(value)
+    except TypeError as error:
+        raise ConfigurationError(f"{_at(where)}{word.name} must be one value, not {value!r}") from error
+    pairs = word.values(text)
+    return [(key := known_key(name), parse_value(key, item, where)) for name, item in pairs.items()]
+
+
+def _flat(tree: Mapping[Any, Any], prefix: str, where: str) -> Iterator[tuple[str, Any, bool]]:
+    """Return names and values of keys, and whether the name is one of today."""
     for name, value in tree.items():
         full = f"{prefix}{name}"
-        if full.lower() not in SECTIONS:
+        old = modern_values(full, value, where)
+        if old is not None:
+            yield from ((key.name, item, False) for key, item in old)
+        elif full.lower() not in SECTIONS and full.lower() not in OLD_SECTIONS:
             key = known_key(full, where)
             if value is not None:
                 # A bare number in a file could be meant as seconds or, as in Go, nanoseconds: ask for a unit.
                 unclear = key.kind is Kind.DURATION and isinstance(value, (int, float))
-                yield key.name, parse_value(key, str(value) if unclear else value, where)
+                yield key.name, parse_value(key, str(value) if unclear else value, where), True
         elif isinstance(value, Mapping):
             yield from _flat(value, f"{full}.", where)
         elif value is not None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from bacalhau_jupyter.config.files import told, write_atomic
+from bacalhau_jupyter.config.files import io_explained, write_atomic
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
-from bacalhau_jupyter.models.goduration import parse_go_duration
+from bacalhau_jupyter.models.jobs.goduration import parse_go_duration
 from bacalhau_jupyter.models.text import is_readable, readable
 
 COMPONENT = "Profiles"
@@ -73,7 +73,7 @@ class ProfileStore:
         Raises
         ------
         NotFound
-            There is none of that name.
+            There is no profile of that name.
         ConfigurationError
             Its file is damaged.
         """
@@ -112,7 +112,7 @@ class ProfileStore:
             tree["auth"] = {"token": profile.token}
         if profile.insecure:
             tree["tls"] = {"insecure": True}
-        with told("can't create", self._directory):
+        with io_explained("can't create", self._directory):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
@@ -122,12 +122,12 @@ class ProfileStore:
         Raises
         ------
         NotFound
-            There is none of that name.
+            There is no profile of that name.
         """
         path = self._path(name)
         if self.current() == name:
             (self._directory / _CURRENT).unlink(missing_ok=True)
-        with told("can't delete", path):
+        with io_explained("can't delete", path):
             try:
                 path.unlink()
             except FileNotFoundError as error:
@@ -138,13 +138,13 @@ class ProfileStore:
         self.load(name)
         link = self._directory / _CURRENT
         draft = self._directory / f".{_CURRENT}.{uuid.uuid4().hex}"
-        with told("can't select", link):
+        with io_explained("can't select", link):
             draft.symlink_to(f"{name}.yaml")
             draft.replace(link)
 
     def deselect(self) -> None:
         """Make no profile the current one."""
-        with told("can't deselect", self._directory):
+        with io_explained("can't deselect", self._directory):
             (self._directory / _CURRENT).unlink(missing_ok=True)
 
     def current(self) -> str | None:
@@ -174,8 +174,8 @@ def _unusable(name: str) -> str:
     return ""
 
 
-def _unknown(name: str, known: list[str]) -> NotFound:
-    hint = f"Known profiles: {', '.join(known)}." if known else "No profile is saved yet."
+def _unknown(name: str, saved: list[str]) -> NotFound:
+    hint = f"Known profiles: {', '.join(saved)}." if saved else "No profile is saved yet."
     return NotFound(f'profile "{name}" not found', hint=hint)
 
 

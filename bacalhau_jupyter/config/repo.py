@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from bacalhau_jupyter.config.files import create_once, told, write_atomic
+from bacalhau_jupyter.config.files import create_once, io_explained, write_atomic
 from bacalhau_jupyter.config.filesystems import on_network
 from bacalhau_jupyter.lib.ids import IdSource, uuid4
 from bacalhau_jupyter.lib.text import read_text
@@ -65,7 +65,7 @@ class Repo:
 
     def create(self) -> Repo:
         """Create the directory (0700) if it is missing."""
-        with told("can't create the data directory", self.path):
+        with io_explained("can't create the data directory", self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise IOFailure(f"the data directory {self.path} is not writable")
@@ -73,7 +73,7 @@ class Repo:
 
     def directory(self, path: Path) -> Path:
         """Create a directory of this repo (0700) if it is missing, and return it."""
-        with told("can't create", path):
+        with io_explained("can't create", path):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
@@ -81,10 +81,6 @@ class Repo:
         return f"Repo({str(self.path)!r})"
 
     # ---- where things are
-
-    @property
-    def config_file(self) -> Path:
-        return self.path / "config.yaml"
 
     @property
     def metadata_file(self) -> Path:
@@ -146,11 +142,11 @@ class Repo:
 
     def signing_key(self) -> bytes:
         """Return the key that signs result URLs, created at first use (0600); 32 bytes."""
-        text = self._secret(self.signing_key_file, secrets.token_hex(32))
-        try:
-            return bytes.fromhex(text)
-        except ValueError as error:
-            raise IOFailure(f"{self.signing_key_file} does not hold a key") from error
+        return self._key(self.signing_key_file)
+
+    def origin_key(self) -> bytes:
+        """Return the key that hides the names of notebooks from clusters, created at first use (0600); 32 bytes."""
+        return self._key(self.path / "origin.key")
 
     def instance_id(self, ids: IdSource = uuid4) -> str:
         """Return the anonymous ID of this repo (official field ``InstanceID``), created at first use."""
@@ -190,7 +186,7 @@ class Repo:
         """Return what ``system_metadata.yaml`` holds, as text."""
         if not self.metadata_file.exists():
             return {}
-        with told("can't read", self.metadata_file):
+        with io_explained("can't read", self.metadata_file):
             lines = read_text(self.metadata_file).splitlines()
         pairs = (line.partition(":") for line in lines if ":" in line)
         return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
@@ -211,10 +207,17 @@ class Repo:
         write_atomic(self.metadata_file, "".join(f"{key}: {value}\n" for key, value in fields.items()))
         return fallback
 
+    def _key(self, path: Path) -> bytes:
+        text = self._secret(path, secrets.token_hex(32))
+        try:
+            return bytes.fromhex(text)
+        except ValueError as error:
+            raise IOFailure(f"{path} does not hold a key") from error
+
     def _secret(self, path: Path, fresh: str) -> str:
         self.create()
         text = create_once(path, fresh + "\n").strip()
-        with told("can't protect", path):
+        with io_explained("can't protect", path):
             if path.stat().st_mode & 0o077:
                 path.chmod(0o600)
         if not text:

@@ -7,7 +7,7 @@ import contextlib
 
 from bacalhau_jupyter.models.codec import Wire, convert
 from bacalhau_jupyter.models.errors import EngineError
-from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, Progress, no_progress
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome, RunRequest
 from bacalhau_jupyter.plugins.logfile import STDOUT, LogWriter

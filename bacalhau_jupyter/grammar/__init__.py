@@ -6,14 +6,17 @@ Commands return `Table`, `Details`, `Text` or what the session returns for a fin
 from __future__ import annotations
 
 # Each of these modules adds its verbs to the root when it is imported.
-from bacalhau_jupyter.grammar import configuration, docker, jobs, nodes, notebooks
+from bacalhau_jupyter.grammar import access, configuration, docker, jobs, nodes, notebooks, wasm
 from bacalhau_jupyter.grammar.root import Group, bacalhau
-from bacalhau_jupyter.grammar.specs import read_spec, spec_of, submit
+from bacalhau_jupyter.grammar.specs import described, read_spec, spec_of
+from bacalhau_jupyter.grammar.submitting import submit
 
 __all__ = [
     "Group",
+    "access",
     "bacalhau",
     "configuration",
+    "described",
     "docker",
     "jobs",
     "nodes",
@@ -21,4 +24,5 @@ __all__ = [
     "read_spec",
     "spec_of",
     "submit",
+    "wasm",
 ]

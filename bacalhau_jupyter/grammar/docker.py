@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
-from bacalhau_jupyter.grammar.options import job_options, spec_options, wait_options
+from bacalhau_jupyter.grammar import completing
+from bacalhau_jupyter.grammar.flags.options import job_options, listed, spec_options
+from bacalhau_jupyter.grammar.flags.waiting import progress_options, wait_options
 from bacalhau_jupyter.grammar.root import bacalhau, client
-from bacalhau_jupyter.grammar.specs import submit
+from bacalhau_jupyter.grammar.submitting import Waiting, submit
 
 
 @bacalhau.group()
@@ -21,7 +23,8 @@ def docker() -> None:
 @spec_options()
 @click.option("--entrypoint", multiple=True, help="Override the image's entrypoint.")
 @wait_options
-@click.argument("image")
+@progress_options
+@click.argument("image", shell_complete=completing.images)
 @click.argument("command", nargs=-1, metavar="[-- COMMAND...]")
 def docker_run(
     image: str, command: Sequence[str], entrypoint: Sequence[str], workdir: str, **values: Any
@@ -29,10 +32,5 @@ def docker_run(
     """Run COMMAND in a container of IMAGE as a job."""
     from bacalhau_jupyter.client.jobs import build
 
-    flags = _wait_flags(values)
-    engine = build.docker_engine(image, command, entrypoint=entrypoint, workdir=workdir)
-    return submit(build.job_of(engine, job_options(values, client)), **flags)
-
-
-def _wait_flags(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: values.pop(key) for key in ("wait", "follow", "id_only", "dry_run", "check")}
+    engine = build.docker_engine(image, command, entrypoint=listed(entrypoint), workdir=workdir)
+    return submit(build.job_of(engine, job_options(values, client)), Waiting.of(values))

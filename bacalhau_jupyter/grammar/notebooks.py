@@ -7,11 +7,19 @@ from typing import Any
 
 import click
 
-from bacalhau_jupyter.grammar.options import job_options, spec_options, wait_options
-from bacalhau_jupyter.grammar.output import Details, Text
+from bacalhau_jupyter.client.inputs.modules import Snapshot
+from bacalhau_jupyter.grammar import completing
+from bacalhau_jupyter.grammar.flags.options import (
+    job_options,
+    modules_option,
+    pip_options,
+    spec_options,
+)
+from bacalhau_jupyter.grammar.flags.waiting import WAIT_FLAGS, wait_options
+from bacalhau_jupyter.grammar.output import Text
 from bacalhau_jupyter.grammar.root import bacalhau, client
 from bacalhau_jupyter.grammar.session import current
-from bacalhau_jupyter.grammar.specs import read_file, spec_of
+from bacalhau_jupyter.grammar.specs import described, read_file
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 
 
@@ -23,10 +31,14 @@ from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
+    shell_complete=completing.parameters,
     help="Set a parameter (as papermill).",
 )
 @click.option(
-    "--image", default="", help="Run in a container of this image (it needs nbclient and ipykernel)."
+    "--image",
+    default="",
+    shell_complete=completing.images,
+    help="Run in a container of this image (it needs nbclient and ipykernel).",
 )
 @click.option("--kernel", default="", metavar="NAME", help="Kernel to use instead of the notebook's own.")
 @click.option(
@@ -36,9 +48,17 @@ from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
     help="File for the executed copy (default: NAME.out.ipynb).",
 )
 @spec_options()
+@pip_options
+@modules_option
 @wait_options
 def run_notebook(
-    notebook: str, parameters: tuple[str, ...], image: str, kernel: str, save_as: str | None, **values: Any
+    notebook: str,
+    parameters: tuple[str, ...],
+    image: str,
+    kernel: str,
+    save_as: str | None,
+    modules: bool,
+    **values: Any,
 ) -> Any:
     """Run NOTEBOOK as a job, in its own environment or an image, and bring the executed copy back."""
     from bacalhau_jupyter.client.notebooks import build, copies, files
@@ -46,11 +66,13 @@ def run_notebook(
     target = Path(save_as) if save_as else None
     if target is not None and target.exists():
         raise BadRequest(f"--save-as {save_as} exists already, and nothing is overwritten")
-    flags = {key: values.pop(key) for key in ("wait", "follow", "id_only", "dry_run", "check")}
+    flags = {key: values.pop(key) for key in WAIT_FLAGS}
     workdir = values.pop("workdir")
     document = files.read_notebook(read_file(notebook), notebook)
     prepared = files.with_parameters(document, _parameters(parameters))
     connected = client()
+    taken = build.beside(document, Path(notebook).resolve().parent) if modules else Snapshot()
+    say_what_stays(taken, in_full=flags["dry_run"])
     job = build.notebook_job(
         prepared,
         notebook,
@@ -60,10 +82,11 @@ def run_notebook(
         image=image,
         argv=None if image else build.kernel_argv(document, kernel),
         workdir=workdir,
+        modules=taken.files,
         options=job_options(values, client),
     )
     if flags["dry_run"]:
-        return Details(spec_of(job))
+        return described(job, exact=flags["exact"])
     handle = current().submit(connected, job, force=False, on_interrupt="stop")
     if flags["id_only"]:
         click.echo(handle.id)
@@ -73,6 +96,14 @@ def run_notebook(
     if not flags["wait"]:
         return Text(copies.how_to_fetch(handle.id, notebook))
     return _follow(handle, Path(notebook), target, check=flags["check"] is not False)
+
+
+def say_what_stays(taken: Snapshot, *, in_full: bool) -> None:
+    """Warn of what the code needs and can't have; in full, name the other files that stay behind, too."""
+    if taken.warning:
+        click.echo(f"Warning: {taken.warning}", err=True)
+    if in_full and taken.left_out:
+        click.echo(f"Note: {taken.summary}", err=True)
 
 
 def _follow(handle: Any, original: Path, target: Path | None, *, check: bool) -> Any:
@@ -119,3 +150,11 @@ def _parameters(texts: tuple[str, ...]) -> dict[str, Any]:
 for _option in run_notebook.params:
     if _option.name == "publisher":
         _option.opts = ["--publisher"]
+
+
+@bacalhau.command("form")
+@click.argument("spec", default="", metavar="[JOB|FILE]")
+@click.pass_context
+def form(ctx: click.Context, spec: str) -> Any:
+    """Open a form that builds a job, empty or filled with a JOB or with the spec in FILE (in a notebook)."""
+    return current().form(spec, ctx.find_root().meta.get("bacalhau.context"))

@@ -7,7 +7,7 @@ import html
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,6 +17,7 @@ from bacalhau_jupyter.models.text import readable
 if TYPE_CHECKING:
     import pandas as pd
 
+_LEFT = 'style="text-align:left"'
 FORMATS = ("table", "json", "yaml", "csv")
 
 
@@ -27,6 +28,7 @@ class Show:
     form: str = "table"
     hide_header: bool = False
     pretty: bool = True
+    secrets: bool = False
 
 
 @dataclass
@@ -73,17 +75,18 @@ class Table:
             return out.getvalue().rstrip("\n")
         if show.form == "table":
             return self.text(hide_header=show.hide_header)
-        return _dump(
-            self.records if self.records is not None else self._plain(), show.form, pretty=show.pretty
-        )
+        return dump(self.records if self.records is not None else self._plain(), show)
 
     def _plain(self) -> list[dict[str, object]]:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(str(column))}</th>" for column in self.columns)
+        # Front ends put cells of tables at the right edge, which suits numbers only.
+        head = "".join(f"<th {_LEFT}>{html.escape(str(column))}</th>" for column in self.columns)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_cell(value, lines=True))}</td>" for value in row) + "</tr>"
+            "<tr>"
+            + "".join(f"<td {_LEFT}>{html.escape(_cell(value, lines=True))}</td>" for value in row)
+            + "</tr>"
             for row in self.rows
         )
         note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
@@ -104,7 +107,7 @@ class Details:
     def text(self) -> str:
         """Return the sections as text; without sections, YAML."""
         if not self.sections:
-            return _dump(self.record, "yaml")
+            return dump(self.record, replace(self.show, form="yaml"))
         parts = []
         for title, content in self.sections:
             if isinstance(content, Table):
@@ -125,7 +128,7 @@ class Details:
         """Return the record in one of `FORMATS` (csv falls back to JSON)."""
         if show.form == "table":
             return self.text()
-        return _dump(self.record, "yaml" if show.form == "yaml" else "json", pretty=show.pretty)
+        return dump(self.record, show)
 
     def _repr_html_(self) -> str:
         parts = []
@@ -152,7 +155,6 @@ class Text:
     show: Show = Show()
 
     def render(self, show: Show) -> str:
-        """Return the text."""
         del show
         return self.text
 
@@ -168,18 +170,39 @@ def _cell(value: object, *, lines: bool) -> str:
     return "" if value is None else readable(str(value), lines=lines)
 
 
-def _dump(value: Any, form: str, *, pretty: bool = True) -> str:
-    """Return YAML or JSON whose values are exactly the given ones, but in which nothing is invisible."""
+def dump(value: Any, show: Show) -> str:
+    """Return YAML or JSON in which nothing is invisible: the exact values, but secrets only if they are asked for."""
+    from bacalhau_jupyter.grammar.shown import without_secrets
     from bacalhau_jupyter.models.codec import to_plain
 
-    plain = to_plain(value)
-    if form == "yaml":
+    plain = to_plain(value) if show.secrets else without_secrets(to_plain(value))
+    if show.form == "yaml":
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
         if not _is_visible(text):
             text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=False)
         return text.rstrip("\n")
-    text = json.dumps(plain, indent=2 if pretty else None, ensure_ascii=False)
-    return text if _is_visible(text) else json.dumps(plain, indent=2 if pretty else None)
+    text = json.dumps(plain, indent=2 if show.pretty else None, ensure_ascii=False)
+    return text if _is_visible(text) else json.dumps(plain, indent=2 if show.pretty else None)
+
+
+def blocks(plain: Any) -> str:
+    """Return YAML for people: texts of several lines stand as blocks."""
+    text = yaml.dump(plain, Dumper=_Blocks, sort_keys=False, allow_unicode=True, width=110)
+    return text.rstrip("\n")
+
+
+class _Blocks(yaml.SafeDumper):
+    pass
+
+
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    lines = text.split("\n")
+    # A block can't hold such spaces.
+    is_block = len(lines) > 1 and not any(line != line.rstrip() for line in lines)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if is_block else None)
+
+
+_Blocks.add_representer(str, _text_node)
 
 
 def _is_visible(text: str) -> bool:

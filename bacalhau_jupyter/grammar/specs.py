@@ -1,4 +1,4 @@
-"""Job specs as text, and what happens to a job once it is described."""
+"""Job specs as text: read from files, checked for what a person may have meant, and shown."""
 
 from __future__ import annotations
 
@@ -7,42 +7,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import click
 import yaml
 
-from bacalhau_jupyter.grammar.output import Details, Text
-from bacalhau_jupyter.grammar.root import client
-from bacalhau_jupyter.grammar.session import current
-from bacalhau_jupyter.lib.folding import folded
-from bacalhau_jupyter.models.codec import convert, to_plain
+from bacalhau_jupyter.grammar.output import Details, Show, blocks
+from bacalhau_jupyter.grammar.shown import for_people
+from bacalhau_jupyter.lib.masking import MASK
+from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.fields import written_job
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
 
 
-def submit(
-    job: JobModel,
-    *,
-    wait: bool,
-    follow: bool,
-    id_only: bool,
-    dry_run: bool,
-    check: bool | None,
-    force: bool = False,
-) -> Any:
-    """Submit a job and do what the wait flags say."""
-    if dry_run:
-        return Details(spec_of(job))
-    session = current()
-    handle = session.submit(client(), job, force=force, on_interrupt="stop")
-    if id_only:
-        # As the official verb: the ID at once, then nothing until the job is over.
-        click.echo(handle.id)
-        if wait:
-            handle.until_settled(check=bool(check))
-        return None
-    if not wait:
-        return Text(f"Job {handle.id} submitted. %bacalhau attach {handle.short_id} shows it again.")
-    return session.follow(handle, logs=follow, check=bool(check))
+def described(job: JobModel, *, exact: bool = False) -> Details:
+    """Return a job's spec as it is shown: for people, or exactly (YAML that ``job run`` takes)."""
+    spec = spec_of(job)
+    if exact:
+        return Details(spec, show=Show(secrets=True))
+    return Details(spec, [("", blocks(for_people(spec)))])
 
 
 def spec_of(job: JobModel) -> dict[str, Any]:
@@ -59,7 +40,7 @@ def read_spec(text: str, what: str) -> JobModel:
     Raises
     ------
     BadRequest
-        It is neither, or not a mapping, or a member has the wrong type.
+        It is neither, or not a mapping, a field is unknown, or a member has the wrong type.
     """
     try:
         plain = yaml.safe_load(text)
@@ -68,10 +49,42 @@ def read_spec(text: str, what: str) -> JobModel:
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         reason = getattr(error, "problem", None) or "not YAML"
         raise BadRequest(f"{what} is not valid YAML{where}: {reason}") from error
+    if plain is None:
+        raise BadRequest(
+            f"{what} is empty", hint="give the path of a job spec, or its YAML or JSON on standard input"
+        )
     if not isinstance(plain, dict):
         raise BadRequest(f"{what} must be a mapping with Type and Tasks, not {type(plain).__name__}")
-    inner = folded(plain).get("job")
-    return convert(inner if isinstance(inner, dict) else plain, JobModel, what)
+    job = written_job(plain, what)
+    _refuse_masked(job, what)
+    return job
+
+
+def _refuse_masked(job: JobModel, what: str) -> None:
+    """Refuse a spec that was copied from a view: its secrets are gone."""
+    for task in job.tasks or []:
+        for name, value in task.env.items():
+            if value == MASK:
+                raise BadRequest(
+                    f"{what}: the value of {name} is masked ({MASK})",
+                    hint="write the value itself; --dry-run --exact and --show-secrets print specs that can be run",
+                )
+
+
+def read_file_or_stdin(file: str) -> tuple[str, str]:
+    """Return what a spec is called in errors, and its text; ``-`` is standard input.
+
+    Raises
+    ------
+    BadRequest
+        It can't be read.
+    """
+    if file != "-":
+        return file, read_file(file)
+    what = "the job spec"
+    if sys.stdin is not None and sys.stdin.isatty():
+        raise BadRequest(f"{what} is missing", hint="name its file, or send it to standard input")
+    return what, read_stdin(what)
 
 
 def read_file(file: str) -> str:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
+from bacalhau_jupyter.client.jobs.titles import shown_title
 from bacalhau_jupyter.grammar.output import Details, Table
+from bacalhau_jupyter.grammar.shown import code_of, inputs_of
 from bacalhau_jupyter.lib.ids import short_id
+from bacalhau_jupyter.lib.masking import masked_variables
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.history import LEFT_OUT, JobHistory
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.node import NodeState
+from bacalhau_jupyter.models.codec import to_plain
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.ports import LOOPBACK, port_text, port_url
+from bacalhau_jupyter.models.records.displays import without_displays
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.explanation import Explanation
+from bacalhau_jupyter.models.records.history import LEFT_OUT, JobHistory
+from bacalhau_jupyter.models.records.outcome import ERROR, Outcome, recorded_exit_code
 
 _SECOND_LENGTH = len("2026-01-01T00:00:00")
 
@@ -19,8 +27,15 @@ def _when(ns: int) -> str:
     return rfc3339(ns)[:_SECOND_LENGTH].replace("T", " ") if ns else ""
 
 
-def _state(name: str) -> str:
+def state_name(name: str) -> str:
+    """Return the name of an execution's state as it is shown."""
     return name.replace("_", " ").title().replace(" ", "")
+
+
+def state_words(job: Job) -> str:
+    """Return how a job stands: a program that failed, which the official state calls "Completed", by its exit code."""
+    exit_code = recorded_exit_code(job.state)
+    return f"✕ exit {exit_code}" if exit_code else job.state.state_type.value
 
 
 def jobs_table(jobs: Sequence[Job], *, wide: bool = False) -> Table:
@@ -29,103 +44,127 @@ def jobs_table(jobs: Sequence[Job], *, wide: bool = False) -> Table:
         (
             _when(job.create_time),
             job.id if wide else short_id(job.id),
-            job.name if wide else short_id(job.name),
+            shown_title(job),
             job.tasks[0].engine.type if job.tasks else "",
             job.type,
-            job.state.state_type.value,
+            state_words(job),
         )
         for job in jobs
     ]
-    return Table(("created", "id", "name", "engine", "type", "state"), rows, list(jobs))
+    return Table(("created", "id", "name", "job", "type", "state"), rows, list(jobs))
+
+
+def versions_table(versions: Sequence[Job]) -> Table:
+    """List the versions of a job; one that was not over when the next one came was replaced by it."""
+    latest = max((job.version for job in versions), default=0)
+    rows = [
+        (
+            _when(job.modify_time),
+            job.version,
+            state_words(job) if job.is_terminal or job.version == latest else "Replaced",
+        )
+        for job in versions
+    ]
+    return Table(("created at", "job version", "state"), rows, list(versions))
 
 
 def executions_table(executions: Sequence[Execution], *, wide: bool = False) -> Table:
-    """List executions."""
+    """List executions: the official columns, then ours."""
     rows = [
         (
             _when(item.create_time),
             _when(item.modify_time),
             item.id if wide else short_id(item.id),
+            item.job_version,
             item.node_id if wide else short_id(item.node_id),
-            item.partition_index,
             item.revision,
-            _state(item.compute_state.state_type.name),
-            _state(item.desired_state.state_type.name),
+            state_name(item.compute_state.state_type.name),
+            state_name(item.desired_state.state_type.name),
+            item.partition_index,
             "" if item.run_output is None or not item.is_terminal else item.run_output.exit_code,
             item.compute_state.message,
         )
         for item in executions
     ]
-    columns = (
-        "created",
-        "modified",
-        "id",
-        "node id",
-        "part",
-        "rev.",
-        "compute state",
-        "desired state",
-        "exit",
-        "comment",
-    )
-    return Table(columns, rows, list(executions))
+    official = ("created", "modified", "id", "job version", "node id", "rev.", "state", "desired")
+    return Table((*official, "part", "exit", "comment"), rows, list(executions))
 
 
-def history_table(rows: Sequence[JobHistory], *, wide: bool = False) -> Table:
-    """List what happened to a job."""
+_HISTORY = ("time", "level", "job version", "exec. id", "topic", "event")
+
+
+def history_table(rows: Sequence[JobHistory], *, wide: bool = False, brief: bool = False) -> Table:
+    """List what happened to a job; a brief list leaves out what is the same in each row."""
     lines = []
     for row in rows:
         text = row.event.message
         if row.event.details.get("IsError") == "true":
             text = f"Error: {text}"
         hint = row.event.details.get("Hint")
-        lines.append(
-            (
-                row.time[:_SECOND_LENGTH].replace("T", " "),
-                row.execution_id if wide else short_id(row.execution_id),
-                row.event.topic,
-                f"{text} (Hint: {hint})" if hint else text,
-            )
+        line = (
+            row.time[:_SECOND_LENGTH].replace("T", " "),
+            row.type.value,
+            row.job_version,
+            row.execution_id if wide else short_id(row.execution_id),
+            row.event.topic,
+            f"{text} (Hint: {hint})" if hint else text,
         )
-    return Table(("time", "exec. id", "topic", "event"), lines, list(rows))
+        lines.append((line[0], *line[4:]) if brief else line)
+    return Table((_HISTORY[0], *_HISTORY[4:]) if brief else _HISTORY, lines, list(rows))
 
 
-def nodes_table(nodes: Sequence[NodeState], *, wide: bool = False) -> Table:
-    """List nodes."""
-    rows = []
-    for node in nodes:
-        info = node.info.compute_node_info
-        free, most = info.available_capacity, info.max_capacity
-        rows.append(
-            (
-                node.info.node_id if wide else short_id(node.info.node_id),
-                node.info.node_type.value,
-                node.membership.value,
-                node.connection.value,
-                ", ".join(info.execution_engines or []),
-                f"{free.cpu:g} / {most.cpu:g}",
-                f"{free.memory / 1e9:.1f} / {most.memory / 1e9:.1f} GB",
-                f"{free.disk / 1e9:.1f} / {most.disk / 1e9:.1f} GB",
-                f"{free.gpu} / {most.gpu}",
-            )
+def explanation_record(explanation: Explanation, *, wide: bool = False) -> Details:
+    """Say why a job waits or ran where it did, node by node."""
+    named = explanation.name not in ("", explanation.job_id)
+    job_id = explanation.job_id if wide else short_id(explanation.job_id)
+    head = {
+        "Job": f"{job_id} ({explanation.name})" if named else job_id,
+        "State": _explained_state(explanation),
+        "Why" if explanation.outcome is Outcome.WAITING else "How": explanation.summary,
+    }
+    rows = [
+        (
+            node.rank or "",
+            node.node_id if wide else short_id(node.node_id),
+            node.verdict.value,
+            node.reason,
         )
-    columns = ("id", "type", "approval", "status", "engines", "cpu", "memory", "disk", "gpu")
-    return Table(columns, rows, list(nodes))
+        for node in explanation.nodes
+    ]
+    sections: list[tuple[str, Table | dict[str, object] | str]] = [("", dict(head))]
+    if rows:
+        # Only a job that is about to be placed asks its nodes in an order.
+        first = 0 if any(node.rank for node in explanation.nodes) else 1
+        columns = ("rank", "node", "verdict", "reason")[first:]
+        sections.append(("Nodes", Table(columns, [row[first:] for row in rows], list(explanation.nodes))))
+    if explanation.remedies:
+        lines = [f"• {remedy.text}" for remedy in explanation.remedies]
+        sections.append(("What would make it run", "\n".join(lines)))
+    return Details(explanation, sections)
 
 
-def job_record(job: Job, executions: Sequence[Execution], history: Sequence[JobHistory]) -> Details:
-    """Describe a job."""
+def _explained_state(explanation: Explanation) -> str:
+    """Return the state, in the words of the sentence below it: a program that failed did not "complete" for people."""
+    is_failure = explanation.outcome is Outcome.FAILED
+    return "Failed" if is_failure else explanation.state
+
+
+def job_record(
+    job: Job, executions: Sequence[Execution], history: Sequence[JobHistory], url: str = ""
+) -> Details:
+    """Describe a job of the cluster at ``url``."""
     counts: dict[str, int] = {}
     for item in executions:
-        name = _state(item.compute_state.state_type.name)
+        name = state_name(item.compute_state.state_type.name)
         counts[name] = counts.get(name, 0) + 1
     summary = {
         "ID": job.id,
         "Name": job.name,
         "Namespace": job.namespace,
         "Type": job.type,
-        "State": job.state.state_type.value,
-        "Message": job.state.message,
+        "State": state_words(job),
+        "Official State": job.state.state_type.value if recorded_exit_code(job.state) else "",
+        "Message": job.state.message or job.state.details.get(ERROR, ""),
         "Count": job.count,
         "Version": job.version,
         "Created Time": _when(job.create_time),
@@ -137,15 +176,43 @@ def job_record(job: Job, executions: Sequence[Execution], history: Sequence[JobH
         ("Job History", history_table(history)),
         ("Executions", executions_table(executions)),
     ]
+    if ports := _ports(executions, urlsplit(url).hostname or LOOPBACK):
+        sections.append(("Ports", ports))
+    sections += _spec_sections(job)
     sections += [
         (f"Execution {short_id(item.id)} Left Out", item.compute_state.details[LEFT_OUT])
         for item in executions
         if item.compute_state.details.get(LEFT_OUT)
     ]
     sections += [
-        (f"Execution {short_id(item.id)} Logs", item.run_output.stdout + item.run_output.stderr)
+        (
+            f"Execution {short_id(item.id)} Logs",
+            without_displays(item.run_output.stdout) + item.run_output.stderr,
+        )
         for item in executions
         if item.run_output is not None and (item.run_output.stdout or item.run_output.stderr)
     ]
     record = {"Job": job, "Executions": {"Items": list(executions)}, "History": {"Items": list(history)}}
     return Details(record, sections)
+
+
+def _ports(executions: Sequence[Execution], host: str) -> str:
+    """Return a line for each port of what runs, with a link where it seems to speak HTTP."""
+    return "\n".join(
+        "  ".join(filter(None, (short_id(item.id), port_text(port), port_url(port, host))))
+        for item in executions
+        if not item.is_terminal
+        for port in item.ports
+    )
+
+
+def _spec_sections(job: Job) -> list[tuple[str, Table | dict[str, object] | str]]:
+    """Return what the job was asked to do: its code, inputs and variables."""
+    plain = to_plain(job)
+    sections: list[tuple[str, Table | dict[str, object] | str]] = []
+    if inputs := inputs_of(plain):
+        sections.append(("Inputs", Table(("name", "target", "type"), inputs)))
+    sections.extend(("Environment", dict(masked_variables(task.env))) for task in job.tasks if task.env)
+    if code := code_of(plain):
+        sections.append(("Code", code))
+    return sections

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-def backoff(first: float, limit: float, factor: float = 2.0) -> Iterator[float]:
-    """Yield delays in seconds: ``first``, then ``factor`` times longer each, never above ``limit``."""
-    delay = first
+def backoff(first_s: float, limit_s: float, factor: float = 2.0) -> Iterator[float]:
+    """Yield delays in seconds: ``first_s``, then ``factor`` times longer each, never above ``limit_s``."""
+    delay_s = first_s
     while True:
-        yield min(delay, limit)
-        delay = min(delay * factor, limit)
+        yield min(delay_s, limit_s)
+        delay_s = min(delay_s * factor, limit_s)

@@ -70,8 +70,8 @@ def open_beneath(directory: int, relative: str, flags: int = O_PATH) -> int:
     return _open_names(directory, _names(relative), flags)
 
 
-def open_checked(path: str | os.PathLike[str], wanted: FileId, flags: int = O_PATH) -> int:
-    """Open an absolute path that must still be the object ``wanted``; return the descriptor.
+def open_checked(path: str | os.PathLike[str], expected: FileId, flags: int = O_PATH) -> int:
+    """Open an absolute path that must still be the object ``expected``; return the descriptor.
 
     Raises
     ------
@@ -81,13 +81,13 @@ def open_checked(path: str | os.PathLike[str], wanted: FileId, flags: int = O_PA
         It can't be opened.
     """
     try:
-        found = open_path(path, flags)
+        descriptor = open_path(path, flags)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _changed(path) from error
-    if file_id(found) != wanted:
-        os.close(found)
+    if file_id(descriptor) != expected:
+        os.close(descriptor)
         raise _changed(path)
-    return found
+    return descriptor
 
 
 def file_id(descriptor: int) -> FileId:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from pathlib import Path
 from typing import Protocol
+
+from bacalhau_jupyter.lib.text import read_text
 
 SECOND = 1_000_000_000
 """One second in nanoseconds, the unit of every timestamp in this project."""
@@ -31,3 +35,12 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Monotonic time in nanoseconds."""
         return time.monotonic_ns()
+
+
+@functools.cache
+def boot_id() -> str:
+    """Identify this boot of the machine; empty where the system doesn't tell."""
+    try:
+        return read_text(Path("/proc/sys/kernel/random/boot_id")).strip()
+    except OSError:
+        return ""

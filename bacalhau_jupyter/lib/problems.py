@@ -65,7 +65,7 @@ class Problems:
     def __init__(self, clock: Clock | None = None, changed: Callable[[], None] | None = None) -> None:
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
-        self._found: dict[str, Problem] = {}
+        self._problems: dict[str, Problem] = {}
         self.changed = changed
 
     def tell(self, task: str, error: BaseException | str) -> None:
@@ -73,23 +73,23 @@ class Problems:
         now = self._clock.now_ns()
         message = sentence(error)
         with self._lock:
-            before = self._found.get(task)
+            before = self._problems.get(task)
             since, count = (now, 0) if before is None else (before.since_ns, before.count)
-            self._found[task] = Problem(task, message, since, now, count + 1)
+            self._problems[task] = Problem(task, message, since, now, count + 1)
         if before is None or before.message != message:
             self._notify()
 
     def clear(self, task: str) -> None:
         """Note that a task succeeded."""
         with self._lock:
-            gone = self._found.pop(task, None)
+            gone = self._problems.pop(task, None)
         if gone is not None:
             self._notify()
 
     def every(self) -> list[Problem]:
         """Return what is wrong now, the oldest problem first."""
         with self._lock:
-            return sorted(self._found.values(), key=lambda problem: problem.since_ns)
+            return sorted(self._problems.values(), key=lambda problem: problem.since_ns)
 
     @contextlib.contextmanager
     def watching(self, task: str) -> Iterator[None]:
@@ -103,24 +103,24 @@ class Problems:
 
     def failed(self, task: str, error: Exception) -> None:
         """Log and note the failure of a task; with its traceback where the error was not made for people."""
-        known = isinstance(error, OSError) or hasattr(error, "message") or hasattr(error, "full")
-        _log.warning("%s failed: %s", task, sentence(error), exc_info=None if known else error)
+        is_expected = isinstance(error, OSError) or hasattr(error, "message") or hasattr(error, "full")
+        _log.warning("%s failed: %s", task, sentence(error), exc_info=None if is_expected else error)
         self.tell(task, error)
 
     async def keep(
         self,
         task: str,
         work: Callable[[], Awaitable[None]],
-        pause: tuple[float, float] = RETRY_S,
+        pause_s: tuple[float, float] = RETRY_S,
     ) -> None:
         """Run ``work``, which loops, until it returns or this is cancelled; begin it again when it raises.
 
         The problem that this leaves is cleared when ``work`` has run for longer than the pause before it.
         """
-        delays = backoff(*pause)
-        delay = 0.0
+        delays = backoff(*pause_s)
+        delay_s = 0.0
         while True:
-            calm = asyncio.get_running_loop().call_later(delay + pause[0], self.clear, task)
+            calm = asyncio.get_running_loop().call_later(delay_s + pause_s[0], self.clear, task)
             try:
                 await work()
                 self.clear(task)
@@ -129,8 +129,8 @@ class Problems:
                 self.failed(task, error)
             finally:
                 calm.cancel()
-            delay = next(delays)
-            await asyncio.sleep(delay)
+            delay_s = next(delays)
+            await asyncio.sleep(delay_s)
 
     def _notify(self) -> None:
         if self.changed is not None:

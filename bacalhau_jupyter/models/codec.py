@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, TypeVar, cast, dataclass_transform
 
 import msgspec
@@ -145,6 +145,39 @@ def convert(plain: object, kind: type[T], what: str = "body") -> T:
         raise BadRequest(f"the {what} is nested too deeply", component="Codec") from error
 
 
+def members_of(kind: type[Wire]) -> list[str]:
+    """Return the wire names of a model's members."""
+    plan = _plan(cast(Hashable, kind))
+    return [name for name, _, _ in plan.members.values()] if plan is not None and plan.members else []
+
+
+def unknown_members(plain: object, kind: type[Wire]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield each member of plain data that the model lacks, which `convert` leaves out.
+
+    Yields
+    ------
+    tuple
+        The path of the object it stands in, its name, and the names that exist there.
+    """
+    yield from _unknown(plain, _plan(cast(Hashable, kind)), "")
+
+
+def _unknown(value: Any, plan: _Plan | None, path: str) -> Iterator[tuple[str, str, list[str]]]:
+    if plan is not None and plan.members is not None and isinstance(value, dict):
+        for key, item in value.items():
+            member = plan.members.get(str(key).lower())
+            if member is None:
+                yield path, str(key), [name for name, _, _ in plan.members.values()]
+            else:
+                yield from _unknown(item, member[1], f"{path}.{member[0]}".removeprefix("."))
+    elif plan is not None and plan.item is not None:
+        items = (
+            value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+        )
+        for key, item in items:
+            yield from _unknown(item, plan.item, f"{path}[{key}]")
+
+
 @functools.cache
 def _decoder(kind: Hashable) -> Any:
     return msgspec.json.Decoder(kind)
@@ -224,23 +257,27 @@ def _plan(kind: Hashable) -> _Plan | None:
     return _plan_of(msgspec.inspect.type_info(kind), {})
 
 
-def _plan_of(info: msgspec.inspect.Type, seen: dict[type, _Plan]) -> _Plan | None:
+def _plan_of(info: msgspec.inspect.Type, plans_of_types: dict[type, _Plan]) -> _Plan | None:
     if isinstance(info, msgspec.inspect.UnionType):
-        plans = [_plan_of(part, seen) for part in info.types]
+        plans = [_plan_of(part, plans_of_types) for part in info.types]
         return next((plan for plan in plans if plan is not None), None)
     if isinstance(info, msgspec.inspect.StructType):
-        if info.cls in seen:
-            return seen[info.cls]
-        plan = seen[info.cls] = _Plan()
+        if info.cls in plans_of_types:
+            return plans_of_types[info.cls]
+        plan = plans_of_types[info.cls] = _Plan()
         plan.members = {
-            field.encode_name.lower(): (field.encode_name, _plan_of(field.type, seen), _nullable(field.type))
+            field.encode_name.lower(): (
+                field.encode_name,
+                _plan_of(field.type, plans_of_types),
+                _nullable(field.type),
+            )
             for field in info.fields
         }
         return plan
     if isinstance(info, (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)):
-        return _container(_plan_of(info.item_type, seen))
+        return _container(_plan_of(info.item_type, plans_of_types))
     if isinstance(info, msgspec.inspect.DictType):
-        return _container(_plan_of(info.value_type, seen))
+        return _container(_plan_of(info.value_type, plans_of_types))
     return None
 
 
@@ -264,9 +301,9 @@ def _fold(value: Any, plan: _Plan | None) -> Any:
     if plan.members is not None and isinstance(value, dict):
         folded = {}
         for key, item in value.items():
-            known = plan.members.get(str(key).lower())
-            if known is not None and (item is not None or known[2]):
-                folded[known[0]] = _fold(item, known[1])
+            member = plan.members.get(str(key).lower())
+            if member is not None and (item is not None or member[2]):
+                folded[member[0]] = _fold(item, member[1])
         return folded
     if plan.item is not None:
         if isinstance(value, list):

@@ -43,12 +43,12 @@ def from_wire(text: str) -> str:
 def _to_wire(name: str) -> str:
     if not _SURROGATE.search(name) and _from_wire(name) == name:
         return _tellable(name)
-    escaped = _SURROGATE.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", _LITERAL.sub("%25", name))
+    escaped = _SURROGATE.sub(lambda match: f"%{ord(match[0]) - 0xDC00:02X}", _LITERAL.sub("%25", name))
     return _tellable(escaped)
 
 
 def _from_wire(text: str) -> str:
-    name = _ESCAPE.sub(lambda found: chr(0xDC00 + int(found[1], 16)) if found[1] else "%", text)
+    name = _ESCAPE.sub(lambda match: chr(0xDC00 + int(match[1], 16)) if match[1] else "%", text)
     return name if _canonical(name) == name else text
 
 

@@ -28,7 +28,7 @@ def readable(text: str, *, lines: bool = False) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return _NOT_PLAIN.sub(lambda found: _spelled(found[0], lines), text)
+    return _NOT_PLAIN.sub(lambda match: _spelled(match[0], lines), text)
 
 
 def is_readable(text: str) -> bool:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from bacalhau_jupyter.config.config import Config
-from bacalhau_jupyter.models.node import BuildVersionInfo, NodeInfo
+from bacalhau_jupyter.models.records.node import BuildVersionInfo, NodeInfo
 from bacalhau_jupyter.node.leases import Leases
 from bacalhau_jupyter.node.version import build_version
 

@@ -10,9 +10,9 @@ from typing import Protocol
 from urllib.parse import quote, unquote
 
 from bacalhau_jupyter.lib import beneath
-from bacalhau_jupyter.models.api import DataEntry, ListDataResponse
 from bacalhau_jupyter.models.errors import BadRequest, Forbidden, IOFailure, NotFound
 from bacalhau_jupyter.models.names import shown, to_wire
+from bacalhau_jupyter.models.wire.api import DataEntry, ListDataResponse
 from bacalhau_jupyter.sources.allowlist import KEY, AllowedPath, parse_allow_list, split_glob
 
 COMPONENT = "DataBrowser"
@@ -125,7 +125,7 @@ class LocalPaths:
         try:
             entries = [self._describe(real / name, name, allowed) for name in _names(real)]
         except beneath.Changed:
-            raise Forbidden(f"{shown(str(path))} changed while it was looked at") from None
+            raise Forbidden(f"{shown(str(path))} changed while it was read") from None
         except FileNotFoundError:
             raise NotFound(f"{shown(str(path))} does not exist") from None
         except NotADirectoryError:

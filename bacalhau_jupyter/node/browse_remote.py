@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from bacalhau_jupyter.lib.clock import Clock
-from bacalhau_jupyter.models.api import DataEntry, ListDataResponse
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+from bacalhau_jupyter.models.wire.api import DataEntry, ListDataResponse
 from bacalhau_jupyter.node.browse import page_start
 from bacalhau_jupyter.transfer.ipfs.node import IpfsNode
 from bacalhau_jupyter.transfer.ipfs.paths import IpfsPath, parse_path
-from bacalhau_jupyter.transfer.s3.errors import s3_failure
-from bacalhau_jupyter.transfer.s3.location import S3Clients, S3Location, missing_package
+from bacalhau_jupyter.transfer.s3.requests.errors import s3_failure
+from bacalhau_jupyter.transfer.s3.requests.location import S3Clients, S3Location, missing_package
 
 COMPONENT = "DataBrowser"
 _IPFS_TIMEOUT_S = 20.0
@@ -83,11 +83,11 @@ class S3Buckets:
         more = str(answer.get("NextContinuationToken") or "") if answer.get("IsTruncated") else ""
         return ListDataResponse(uri=uri, entries=entries, next_token=more)
 
-    def _call(self, location: S3Location, action: str, method: str, wanted: dict[str, Any]) -> Any:
+    def _call(self, location: S3Location, action: str, method: str, params: dict[str, Any]) -> Any:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            return getattr(self._clients.client(location), method)(**wanted)
+            return getattr(self._clients.client(location), method)(**params)
         except (BotoCoreError, ClientError, ValueError) as error:
             raise s3_failure(error, action, COMPONENT) from error
 
@@ -116,7 +116,7 @@ class IpfsPins:
         if not self._endpoint:
             raise BadRequest("this node reads nothing from IPFS")
         name = uri.removeprefix(self.scheme).strip("/")
-        async with IpfsNode(self._endpoint, COMPONENT, read_timeout=_IPFS_TIMEOUT_S) as node:
+        async with IpfsNode(self._endpoint, COMPONENT, read_timeout_s=_IPFS_TIMEOUT_S) as node:
             if name:
                 entries = await self._directory(node, parse_path(name, COMPONENT))
             else:

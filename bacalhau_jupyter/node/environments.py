@@ -9,8 +9,8 @@ from typing import Any
 
 from bacalhau_jupyter.client.jobs.interpreters import own_python
 from bacalhau_jupyter.models.codec import convert
-from bacalhau_jupyter.models.environments import PythonDescription
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.records.environments import PythonDescription
 from bacalhau_jupyter.plugins.engine import Environments, KeepsEnvironments
 from bacalhau_jupyter.sources.allowlist import parse_allow_list
 

@@ -14,10 +14,10 @@ FIRST_LEASE_S = 30.0
 _LOOK_S = 1.0
 
 
-async def wait_for_change(changed: asyncio.Event, seconds: float) -> None:
-    """Wait until the leases change, for ``seconds`` at most."""
+async def wait_for_change(changed: asyncio.Event, limit_s: float) -> None:
+    """Wait until the leases change, for ``limit_s`` at most."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(limit_s):
             await changed.wait()
     except TimeoutError:
         pass
@@ -65,7 +65,7 @@ class Leases:
         idle_since: int | None = None
         while True:
             self._changed.clear()
-            # Once more after the question: somebody may have taken a lease while it was answered.
+            # Once more after the question: a client may have taken a lease meanwhile.
             if self.count or await active_jobs() or self.count:
                 idle_since = None
                 wait_s = _LOOK_S

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from bacalhau_jupyter.lib.masking import mask_secrets
+from bacalhau_jupyter.lib.telemetry.subject import fields
 from bacalhau_jupyter.lib.times import rfc3339
 
 FILE_LIMIT = 5_000_000
@@ -36,6 +37,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= fields()
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return mask_secrets(json.dumps(line))
@@ -48,27 +50,39 @@ class PlainFormatter(logging.Formatter):
         """Return the record, and the traceback that belongs to it, without the secrets of URLs."""
         return mask_secrets(super().format(record))
 
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line itself, with what it is about at its end."""
+        return " ".join(
+            [super().formatMessage(record), *(f"{name}={value}" for name, value in fields().items())]
+        )
+
 
 def set_up(level: str, mode: str, file: Path | None = None) -> None:
-    """Log to ``file`` (rotating, 0600), else to standard error.
+    """Log to ``file`` (rotating, 0600), else text to standard error and JSON to standard output.
 
     Parameters
     ----------
     level, mode
         ``Logging.Level`` and ``Logging.Mode``.
     """
-    handler: logging.Handler
+    handlers: list[logging.Handler]
     if file is None:
-        handler = logging.StreamHandler(sys.stderr)
+        streams = {"json": [sys.stdout], "combined": [sys.stdout, sys.stderr]}.get(mode, [sys.stderr])
+        handlers = [logging.StreamHandler(stream) for stream in streams]
     else:
         file.touch(mode=0o600, exist_ok=True)
-        handler = logging.handlers.RotatingFileHandler(file, maxBytes=FILE_LIMIT, backupCount=1)
-    plain = PlainFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    handler.setFormatter(JsonFormatter() if mode == "json" else plain)
+        handlers = [logging.handlers.RotatingFileHandler(file, maxBytes=FILE_LIMIT, backupCount=1)]
+    text = "%(message)s" if mode == "cmd" else "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    # A file has one form only.
+    is_json = mode == "json" or (mode == "combined" and file is None)
+    handlers[0].setFormatter(JsonFormatter() if is_json else PlainFormatter(text))
+    for further in handlers[1:]:
+        further.setFormatter(PlainFormatter(text))
     root = logging.getLogger()
     for old in tuple(root.handlers):
         root.removeHandler(old)
-    root.addHandler(handler)
+    for handler in handlers:
+        root.addHandler(handler)
     root.setLevel(_LEVELS.get(level, logging.INFO))
     # Libraries are of interest only when something is wrong.
     for noisy in ("asyncio", "docker", "urllib3", "aiohttp"):

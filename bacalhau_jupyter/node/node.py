@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -16,50 +16,44 @@ from aiohttp import web
 from bacalhau_jupyter._version import __version__
 from bacalhau_jupyter.api.app import FEATURES, build_runner
 from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.api.serving import Gatekeeper
+from bacalhau_jupyter.api.http.serving import Gatekeeper
 from bacalhau_jupyter.auth.access import Access, TrustedSockets
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.auth.peers import ProcessTable
-from bacalhau_jupyter.compute.link.store import MIGRATIONS as COMPUTE_MIGRATIONS
 from bacalhau_jupyter.compute.node import ComputeNode
-from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeLock, NodeRecord
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
-from bacalhau_jupyter.lib.database import Database, DatabaseError
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.reserve import Reserve
+from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
 from bacalhau_jupyter.models.codec import to_plain
-from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
-from bacalhau_jupyter.models.node import NodeInfo, NodeType
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.node import environments, ports, settings
+from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.node import DiskUsage, NodeInfo, NodeType
+from bacalhau_jupyter.node import ports, settings
+from bacalhau_jupyter.node.addresses import serve_results
 from bacalhau_jupyter.node.agent import NodeAgent
 from bacalhau_jupyter.node.browse import DataPlaces, LocalPaths
 from bacalhau_jupyter.node.browse_remote import IpfsPins, S3Buckets
 from bacalhau_jupyter.node.leases import Leases
 from bacalhau_jupyter.node.result_files import NodeResultFiles
 from bacalhau_jupyter.node.results import LocalResults
-from bacalhau_jupyter.node.uploads import OrchestratorUploads
+from bacalhau_jupyter.node.roles.compute import Place, Surroundings
+from bacalhau_jupyter.node.roles.database import open_database
+from bacalhau_jupyter.node.roles.facts import role_facts
+from bacalhau_jupyter.node.roles.halves import Halves
+from bacalhau_jupyter.node.roles.stopping import bounded
+from bacalhau_jupyter.node.roles.uploads import start_uploads
+from bacalhau_jupyter.node.upload_service import NodeUploads
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.node.webui import WebPage, start_webui
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS as ORCHESTRATOR_MIGRATIONS
-from bacalhau_jupyter.plugins.engine import Environments
-from bacalhau_jupyter.plugins.options import PluginOptions
-from bacalhau_jupyter.plugins.registry import Loaded, load_engines, load_publishers, load_sources
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
 log = logging.getLogger(__name__)
-
-JOIN_TIMEOUT_S = 20.0
-"""Seconds that the start waits for our own compute role; official clients fail jobs that find no node."""
-
-_DATABASE_RESERVE = 1_000_000
-
-STOP_TIMEOUT_S = 15.0
-"""Seconds that each part may take to stop."""
 
 
 class Node:
@@ -74,6 +68,8 @@ class Node:
         name: str,
         clock: Clock,
         processes: ProcessTable | None = None,
+        telemetry: Telemetry = SILENT,
+        further: Sequence[Place] = (),
     ) -> None:
         self.config = config
         self.repo = repo
@@ -81,16 +77,23 @@ class Node:
         self.leases = Leases(clock)
         self.record: NodeRecord
         self.orchestrator: Orchestrator
-        self.compute: ComputeNode | None = None
+        self.halves = Halves()
         self.page: WebPage | None = None
         self._embedded = embedded
         self._clock = clock
         self._processes = processes
+        self._further = further
+        self.result_files: NodeResultFiles
         self._results: LocalResults
+        self._uploads: NodeUploads
         self._managed = settings.managed_bucket(config, clock)
-        self._problems: dict[str, str] = {}
-        self._environments: Environments | None = None
         self.problems = Problems(clock)
+        self._telemetry = telemetry
+
+    @property
+    def compute(self) -> ComputeNode | None:
+        """Our own compute half; None where this node only places jobs."""
+        return self.halves.nodes().get(self.node_id)
 
     @property
     def url(self) -> str:
@@ -113,7 +116,9 @@ class Node:
     def info(self) -> NodeInfo:
         """Describe the node: as compute node where it is one."""
         if self.compute is not None:
-            return self.compute.info()
+            return replace(
+                self.compute.info(), uploads=self._uploads.store.usage(), packages=self._packages_usage()
+            )
         return NodeInfo(
             node_id=self.node_id,
             node_type=NodeType.REQUESTER,
@@ -121,24 +126,23 @@ class Node:
             bacalhau_version=build_version(),
             features=list(FEATURES),
             jupyter_version=__version__,
+            uploads=self._uploads.store.usage(),
         )
+
+    def _packages_usage(self) -> DiskUsage | None:
+        return None if self.halves.packages is None else self.halves.packages.usage()
 
     def debug(self) -> dict[str, Any]:
         """Facts of the roles, by component."""
         facts: dict[str, Any] = {
-            "Plugins": self._problems,
+            "Plugins": self.halves.plugin_problems(),
             "Problems": [problem.to_plain() for problem in self.problems.every()],
         }
+        facts |= role_facts(self.node_id, self.halves.nodes())
         if self.compute is not None:
-            facts["Compute"] = {
-                "Joined": self.compute.joined,
-                "Problem": self.compute.problem,
-                "UnremovableDirectories": self.compute.unremovable,
-                "LiveExecutions": [record.execution.id for record in self.compute.live()],
-            }
-            info = self.compute.info().compute_node_info
-            kept = {"InputCache": info.input_cache, "LocalResults": info.local_results}
-            facts["Storage"] = {name: to_plain(usage) for name, usage in kept.items() if usage is not None}
+            facts["Uploads"] = to_plain(self._uploads.store.usage())
+        if (usage := self._packages_usage()) is not None:
+            facts.setdefault("Storage", {})["Packages"] = to_plain(usage)
         return facts
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -159,16 +163,24 @@ class Node:
             self.repo.signing_key(),
             self.config["Results.URLExpiry"],
             self._clock,
-            settings.s3_presigner(self.config, self._clock),
-            self._managed,
-            settings.link_address(self.config),
+            s3=settings.s3_presigner(self.config, self._clock),
+            managed=self._managed,
+            address=settings.link_address(self.config),
+            others=lambda: self.halves.directories,
         )
         self.reserve = await self._keep_room()
+        self._uploads = await start_uploads(self.config, self.repo, self._clock, self._results)
         await self._start_orchestrator(stack, carrier)
-        if self.config["Compute.Enabled"]:
-            await self._start_compute(stack, carrier)
+        tidying = asyncio.create_task(
+            self.problems.keep("tidying up uploads", self._uploads.store.run), name="uploads"
+        )
+        stack.callback(tidying.cancel)
+        await self._start_halves(stack, carrier)
         await self._start_api(stack, listener)
         self.record = lock.publish(self.config["API.Host"], listener.getsockname()[1])
+        self._telemetry.count(
+            "bacalhau_node_info", attributes=settings.telemetry_labels(self.config, self.node_id)
+        )
         log.info("node %s listens on %s", self.node_id, self.record.url)
 
     async def _keep_room(self) -> Reserve:
@@ -189,75 +201,66 @@ class Node:
         return listener
 
     async def _start_orchestrator(self, stack: AsyncExitStack, carrier: MemoryTransport) -> None:
-        database = await self._database(stack, self.repo.orchestrator_db, ORCHESTRATOR_MIGRATIONS)
+        database = await open_database(
+            stack,
+            self.config,
+            self.repo,
+            path=settings.database_path(self.config, self.repo.orchestrator_db),
+            migrations=ORCHESTRATOR_MIGRATIONS,
+            reserve=self.reserve,
+        )
         self.orchestrator = Orchestrator(
             settings.orchestrator_settings(self.config, self.repo, self.node_id),
             database,
             carrier.orchestrator_end,
-            self._clock,
+            clock=self._clock,
             upload_signer=None if self._managed is None else self._managed.upload_url,
             problems=self.problems,
+            renew_links=self._uploads.renewed,
+            telemetry=self._telemetry,
+            own_info=None if self.config["Compute.Enabled"] else self.info,
         )
+        self._uploads.keep_for(self.orchestrator)
         stack.push_async_callback(bounded, "orchestrator", self.orchestrator.close)
         await self.orchestrator.start()
 
-    async def _start_compute(self, stack: AsyncExitStack, carrier: MemoryTransport) -> None:
-        database = await self._database(stack, self.repo.compute_db, COMPUTE_MIGRATIONS)
-        compute_settings = settings.compute_settings(self.config, self.repo, self.node_id)
-        end = carrier.compute_end(self.node_id)
-        options = PluginOptions(
-            node_id=self.node_id,
-            data_dir=compute_settings.data_dir,
-            settings=self.config.get,
+    async def _start_halves(self, stack: AsyncExitStack, carrier: MemoryTransport) -> None:
+        self.halves.around = Surroundings(
+            repo=self.repo,
             hidden=settings.hidden_paths(self.config, self.repo),
+            carrier=carrier,
+            orchestrator=self.orchestrator,
+            uploads=self._uploads,
+            managed=self._managed,
             clock=self._clock,
-            upload_links=None if self._managed is None else OrchestratorUploads(end, self._managed),
-            writable=environments.writable(lambda: self.config["Compute.AllowListedLocalPaths"]),
-            stored=self._results.stored,
-            unfinished=self.orchestrator.unfinished_executions,
+            telemetry=self._telemetry,
         )
-        loaded = load_engines(options, self._disabled_engines())
-        engines = self._plugins("engine", loaded)
-        self._environments = environments.keeper(engines.values())
-        sources = self._plugins("source", load_sources(options, self.config["InputSources.Disabled"]))
-        publishers = self._plugins("publisher", load_publishers(options, self.config["Publishers.Disabled"]))
-        self.compute = ComputeNode(
-            compute_settings,
-            end,
-            database,
-            Plugins(engines, sources, publishers, loaded.problems),
-            self._clock,
-            on_progress=self._progress,
-            problems=self.problems,
-            reserve=self.reserve,
-        )
-        stack.push_async_callback(bounded, "compute", self.compute.stop)
-        if self._environments is not None:
-            # Nothing waits for this: a kernel registers its own environment itself.
-            own = asyncio.create_task(environments.register_own(self._environments), name="own Python")
-            stack.push_async_callback(bounded, "registering the node's own Python", lambda: own)
-        if not await self.compute.start(JOIN_TIMEOUT_S):
-            log.warning("the compute role has not joined yet: %s", self.compute.problem)
-
-    def _progress(self, execution_id: str, reading: Reading) -> None:
-        """Show watchers how far an execution is; the messages between the roles have no word for it."""
-        if self.compute is None or self.orchestrator is None:
-            return
-        record = next((each for each in self.compute.live() if each.execution.id == execution_id), None)
-        if record is not None:
-            self.orchestrator.progress(record.execution.job_id, execution_id, self.node_id, reading)
+        stack.push_async_callback(self.halves.close)
+        places = [*self._further]
+        if self.config["Compute.Enabled"]:
+            own = Place(
+                self.node_id,
+                self.config,
+                settings.compute_dir(self.config, self.repo),
+                settings.database_path(self.config, self.repo.compute_db),
+                self.problems,
+                self.reserve,
+            )
+            places.insert(0, own)
+        await self.halves.start(places)
 
     async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:
         trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"], processes=self._processes)
         stack.callback(trusted.close)
         names = (self.config["API.Host"], *self.config["API.Names"])
         results = self._results
-        files = NodeResultFiles(
+        files = self.result_files = NodeResultFiles(
             settings.compute_dir(self.config, self.repo),
             results.sign,
             self.config["Publishers.Types.IPFS.Endpoint"] or "",
             self._clock,
             settings.s3_access(self.config),
+            others=lambda: self.halves.directories,
         )
         stack.push_async_callback(bounded, "results", files.close)
         services = ApiServices(
@@ -268,20 +271,27 @@ class Node:
             results=results,
             result_files=files,
             data=self._data_places(stack),
-            cleaner=self.compute,
-            environments=self._environments,
+            cleaner=self.halves if len(self.halves) else None,
+            environments=self.halves.environments,
+            packages=self.halves.packages,
+            uploads=self._uploads,
+            telemetry=self._telemetry,
         )
         gatekeeper = Gatekeeper(services.access)
         runner = build_runner(services, gatekeeper)
         stack.push_async_callback(bounded, "API", runner.cleanup)
         await runner.setup()
         await web.SockSite(runner, listener).start()
+        if (address := settings.link_address(self.config)).listens:
+            await serve_results(stack, address, services, gatekeeper)
         if self.config["WebUI.Enabled"]:
             await self._start_page(stack, services, gatekeeper)
 
     async def _start_page(self, stack: AsyncExitStack, services: ApiServices, gatekeeper: Gatekeeper) -> None:
         try:
-            self.page = await start_webui(stack, self.config, services, gatekeeper, self.key, self._clock)
+            self.page = await start_webui(
+                stack, self.config, services, gatekeeper=gatekeeper, key=self.key, clock=self._clock
+            )
         except ConfigurationError as error:
             # Notebooks need this node, with or without the page.
             if not self._embedded:
@@ -291,7 +301,7 @@ class Node:
             log.info("the web page is at %s", self.page.url)
 
     def _data_places(self, stack: AsyncExitStack) -> DataPlaces | None:
-        if not self.config["Compute.Enabled"]:
+        if not len(self.halves):
             return None
         disabled = {name.lower() for name in self.config["InputSources.Disabled"]}
         buckets = S3Buckets(self._clock, enabled=lambda: "s3" not in disabled)
@@ -300,40 +310,6 @@ class Node:
         local = LocalPaths(lambda: self.config["Compute.AllowListedLocalPaths"], hidden)
         ipfs = "" if "ipfs" in disabled else self.config["InputSources.Types.IPFS.Endpoint"] or ""
         return DataPlaces(local, buckets, IpfsPins(ipfs))
-
-    def _disabled_engines(self) -> list[str]:
-        disabled: list[str] = self.config["Engines.Disabled"]
-        return disabled if self.config["Engines.Process.Enabled"] else [*disabled, "process"]
-
-    def _plugins(self, kind: str, loaded: Loaded[Any]) -> dict[str, Any]:
-        for name, problem in loaded.problems.items():
-            log.warning("%s %s is off: %s", kind, name, problem)
-            self._problems[f"{kind} {name}"] = problem
-        return loaded.plugins
-
-    async def _database(self, stack: AsyncExitStack, default: Any, migrations: Any) -> Database:
-        path = settings.database_path(self.config, default)
-        if path is not None:
-            self.repo.directory(path.parent)
-            # SQLite gives its journals the mode of the file.
-            path.touch(mode=0o600)
-        # SQLite's WAL needs shared memory, which network file systems don't have.
-        delete = path is not None and self.repo.on_network and not self.config["Node.StateDir"]
-        if delete:
-            log.warning("%s lies on a network file system: using a slower journal (see Node.StateDir)", path)
-        try:
-            database = await Database.open(
-                path,
-                migrations,
-                "delete" if delete else "wal",
-                # Ephemeral ones take no disk.
-                reserve=0 if path is None else min(self.reserve.size, _DATABASE_RESERVE),
-                make_room=self.reserve.give_back,
-            )
-        except DatabaseError as error:
-            raise IOFailure(str(error), component="Node") from error
-        stack.push_async_callback(bounded, "database", database.close)
-        return database
 
 
 @asynccontextmanager
@@ -344,6 +320,8 @@ async def running_node(
     name: str = "",
     clock: Clock | None = None,
     processes: ProcessTable | None = None,
+    telemetry: Telemetry = SILENT,
+    further: Sequence[Place] = (),
 ) -> AsyncIterator[Node]:
     """Run a node on the current event loop for the duration.
 
@@ -357,6 +335,10 @@ async def running_node(
         Name for the node, where the repo has not given it one yet.
     processes
         Judges who holds the other end of a connection; by default a call from this process or its children is nobody's.
+    telemetry
+        Who is told what the node does; closed by the caller.
+    further
+        Compute halves beside the node's own (a devstack's).
 
     Raises
     ------
@@ -367,18 +349,14 @@ async def running_node(
     repo = Repo(config.data_dir).create()
     async with AsyncExitStack() as stack:
         node = Node(
-            config, repo, embedded=embedded, name=name, clock=clock or SystemClock(), processes=processes
+            config,
+            repo,
+            embedded=embedded,
+            name=name,
+            clock=clock or SystemClock(),
+            processes=processes,
+            telemetry=telemetry,
+            further=further,
         )
         await node.start(stack)
         yield node
-
-
-async def bounded(what: str, stop: Callable[[], Awaitable[None]]) -> None:
-    """Stop a part of the node within `STOP_TIMEOUT_S`; a part that fails does not keep the others from stopping."""
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await stop()
-    except TimeoutError:
-        log.error("the %s did not stop within %.0f s", what, STOP_TIMEOUT_S)
-    except Exception:
-        log.exception("the %s failed to stop", what)

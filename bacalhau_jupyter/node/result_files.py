@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bacalhau_jupyter.lib.clock import Clock
-from bacalhau_jupyter.models.api import ResultFile
 from bacalhau_jupyter.models.errors import BadRequest, NotFound
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.names import from_wire, shown, to_wire
-from bacalhau_jupyter.models.published import ARCHIVE_SUFFIXES
-from bacalhau_jupyter.models.spec import SpecConfig
-from bacalhau_jupyter.node.results import removed
+from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIXES
+from bacalhau_jupyter.models.wire.api import ResultFile
+from bacalhau_jupyter.node.results import Directories, directory_of, removed
 from bacalhau_jupyter.publishers.local import mark_read, result_path
+from bacalhau_jupyter.transfer.archive.held import open_archive
 from bacalhau_jupyter.transfer.archive.http import HttpRanges, Link
-from bacalhau_jupyter.transfer.archive.ranges import FileRanges
 from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
+from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultReader
 from bacalhau_jupyter.transfer.core.signing import LOCAL
 from bacalhau_jupyter.transfer.ipfs.results import open_ipfs_result
-from bacalhau_jupyter.transfer.s3.access import S3Access
+from bacalhau_jupyter.transfer.s3.requests.access import S3Access
 
 KEPT = 8
 """Results that stay open after they were read."""
@@ -80,12 +81,22 @@ class NodeResultFiles:
         Says when a local result was read.
     s3
         Which S3 servers get this node's credentials; None: all of them.
+    others
+        Directories of further compute roles in this process.
     """
 
     def __init__(
-        self, data_dir: Path, sign: Signer, ipfs_endpoint: str, clock: Clock, s3: S3Access | None = None
+        self,
+        data_dir: Path,
+        sign: Signer,
+        ipfs_endpoint: str,
+        clock: Clock,
+        s3: S3Access | None = None,
+        *,
+        others: Directories = tuple,
     ) -> None:
         self._data_dir = data_dir
+        self._others = others
         self._sign = sign
         self._ipfs_endpoint = ipfs_endpoint
         self._clock = clock
@@ -126,6 +137,13 @@ class NodeResultFiles:
     async def _opened(self, reference: SpecConfig) -> AsyncIterator[_Open]:
         key = json.dumps([reference.type, reference.params], sort_keys=True, default=str)
         opened = self._open.get(key)
+        if opened is not None and reference.is_type(LOCAL):
+            path = await asyncio.to_thread(self._path, _execution_id(reference))
+            if not await asyncio.to_thread(path.exists):
+                # It was removed, though what is open could still be read.
+                self._open.pop(key, None)
+                await self._let_go(opened)
+                opened = None
         if opened is None:
             opened = self._open[key] = _Open(self._reader(reference))
         self._open.move_to_end(key)
@@ -133,7 +151,7 @@ class NodeResultFiles:
         await self._make_room()
         if reference.is_type(LOCAL):
             # Retention keeps a result that is being read, also while it stays open here.
-            path = result_path(self._data_dir, _execution_id(reference))
+            path = await asyncio.to_thread(self._path, _execution_id(reference))
             await asyncio.to_thread(mark_read, path, self._clock.now_ns())
         try:
             yield opened
@@ -145,32 +163,47 @@ class NodeResultFiles:
             raise
         finally:
             opened.users -= 1
-            if opened.dropped and not opened.users:
-                await opened.reader.close()
+            if opened.dropped:
+                await self._let_go(opened)
+
+    @staticmethod
+    async def _let_go(opened: _Open) -> None:
+        """Close what nobody looks at any more; the last one who does closes it."""
+        opened.dropped = True
+        if not opened.users:
+            await opened.reader.close()
 
     async def _make_room(self) -> None:
         idle = [key for key, each in self._open.items() if not each.users]
         for key in idle[: max(0, len(self._open) - KEPT)]:
             await self._open.pop(key).reader.close()
 
+    def _path(self, execution_id: str) -> Path:
+        return result_path(directory_of(execution_id, self._data_dir, self._others), execution_id)
+
     def _reader(self, reference: SpecConfig) -> ResultReader:
         """Return a reader; only places that this node publishes to itself are ever asked."""
         if reference.is_type(LOCAL):
             execution_id = _execution_id(reference)
-            path = result_path(self._data_dir, execution_id)
-            if not path.is_file():
-                raise removed(self._data_dir, execution_id) or NotFound(
+            path = self._path(execution_id)
+            if not path.exists():
+                data_dir = directory_of(execution_id, self._data_dir, self._others)
+                raise removed(data_dir, execution_id) or NotFound(
                     "the result is not on this node any more",
                     hint="It may have been cleaned up; run the job again.",
                     component="LocalPublisher",
                 )
-            return ArchiveReader(FileRanges(path))
+            try:
+                archive = open_archive(path)
+            except OSError as error:
+                raise io_failure(error, "read", path, COMPONENT) from error
+            return ArchiveReader(archive, close=archive.close)
         if reference.is_type("s3managed") or (
             reference.is_type("s3") and str(reference.param("Key", "")).endswith(ARCHIVE_SUFFIXES)
         ):
             return self._bucket_archive(reference)
         if reference.is_type("s3"):
-            from bacalhau_jupyter.transfer.s3.results import open_s3_result
+            from bacalhau_jupyter.transfer.s3.reading.results import open_s3_result
 
             return open_s3_result(reference, self._s3)
         if reference.is_type("ipfs") and self._ipfs_endpoint:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
-from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX, RESULTS_PATH
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIX, RESULTS_PATH
 from bacalhau_jupyter.node.addresses import LinkAddress
 from bacalhau_jupyter.publishers.local import mark_read, removal, result_path
-from bacalhau_jupyter.transfer.core.signing import is_signed, signed_reference, verify
-from bacalhau_jupyter.transfer.s3.managed import TYPE as MANAGED
-from bacalhau_jupyter.transfer.s3.managed import ManagedBucket
-from bacalhau_jupyter.transfer.s3.presign import S3Presigner
+from bacalhau_jupyter.transfer.archive.held import HeldArchive
+from bacalhau_jupyter.transfer.core.signing import LOCAL, is_signed, signed_reference, verify
+from bacalhau_jupyter.transfer.s3.links.managed import TYPE as MANAGED
+from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket
+from bacalhau_jupyter.transfer.s3.links.presign import S3Presigner
 
 COMPONENT = "LocalPublisher"
+
+Directories = Callable[[], Iterable[Path]]
 
 
 class LocalResults:
@@ -37,6 +41,8 @@ class LocalResults:
         The orchestrator's own bucket; None without one.
     address
         Where links to local results lead, if not to where the caller addressed us.
+    others
+        Directories of further compute roles in this process.
     """
 
     def __init__(
@@ -45,11 +51,14 @@ class LocalResults:
         key: bytes,
         expiry_s: float,
         clock: Clock,
+        *,
         s3: S3Presigner | None = None,
         managed: ManagedBucket | None = None,
         address: LinkAddress | None = None,
+        others: Directories = tuple,
     ) -> None:
         self._data_dir = data_dir
+        self._others = others
         self._key = key
         self._expiry_s = expiry_s
         self._clock = clock
@@ -78,6 +87,15 @@ class LocalResults:
         base_url = self._address.applied_to(base_url)
         return signed_reference(reference, base_url, self._key, self._clock.now_ns(), self._expiry_s)
 
+    def file(self, reference: SpecConfig) -> Path | None:
+        """Return the archive of a stored reference on this disk; None where it lies elsewhere, or nowhere. Blocks."""
+        if not reference.is_type(LOCAL):
+            return None
+        try:
+            return self.archive(str(reference.param("ExecutionID", "")))
+        except NotFound:
+            return None
+
     def stored(self, url: str) -> Path | None:
         """Return the archive that a link signed by this node means; None for any other URL. Blocks.
 
@@ -102,19 +120,58 @@ class LocalResults:
             return None
         return self.resolve(name, query["expires"], query["signature"])
 
+    def archive(self, execution_id: str) -> Path:
+        """Return the archive of an execution's result; raises NotFound saying what became of it. Blocks."""
+        try:
+            data_dir = directory_of(execution_id, self._data_dir, self._others)
+            path = result_path(data_dir, execution_id)
+        except BadRequest as error:
+            raise _gone(f"{execution_id}{ARCHIVE_SUFFIX}") from error
+        if not path.exists():
+            raise removed(data_dir, execution_id) or _gone(f"{execution_id}{ARCHIVE_SUFFIX}")
+        # Retention keeps a result that is being read part by part, perhaps for hours.
+        mark_read(path, self._clock.now_ns())
+        return path
+
+    def opened(self, archive: Path) -> HeldArchive | None:
+        """Open an archive whose large files lie beside it; None for one that is a file. Blocks.
+
+        Raises
+        ------
+        IOFailure
+            It is damaged.
+        NotFound
+            It was removed meanwhile.
+        """
+        if not archive.is_dir():
+            return None
+        try:
+            return HeldArchive.open(archive)
+        except OSError as error:
+            raise _gone(archive.name) from error
+
     def resolve(self, name: str, expires: str, signature: str) -> Path:
         """Return the archive that a signed URL means; raises Forbidden, or NotFound saying what became of it."""
         query = {"expires": expires, "signature": signature}
         verify(f"{RESULTS_PATH}/{name}", query, self._key, self._clock.now_ns())
-        try:
-            path = result_path(self._data_dir, name.removesuffix(ARCHIVE_SUFFIX))
-        except BadRequest as error:
-            raise _gone(name) from error
-        if not name.endswith(ARCHIVE_SUFFIX) or not path.is_file():
-            raise removed(self._data_dir, name.removesuffix(ARCHIVE_SUFFIX)) or _gone(name)
-        # Retention keeps a result that is being read part by part, perhaps for hours.
-        mark_read(path, self._clock.now_ns())
-        return path
+        if not name.endswith(ARCHIVE_SUFFIX):
+            raise _gone(name)
+        return self.archive(name.removesuffix(ARCHIVE_SUFFIX))
+
+
+def directory_of(execution_id: str, own: Path, others: Directories) -> Path:
+    """Return the directory of the compute role that keeps, or kept, an execution's result; else ``own``. Blocks.
+
+    Raises
+    ------
+    BadRequest
+        There can't be an execution of this ID.
+    """
+    if not result_path(own, execution_id).exists():
+        for other in others():
+            if result_path(other, execution_id).exists() or removal(other, execution_id) is not None:
+                return other
+    return own
 
 
 def removed(data_dir: Path, execution_id: str) -> NotFound | None:

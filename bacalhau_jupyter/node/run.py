@@ -10,14 +10,19 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+from bacalhau_jupyter._version import __version__
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeRunning
 from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.lib.telemetry.start import telemetry_of
 from bacalhau_jupyter.node import logs
 from bacalhau_jupyter.node.node import Node, running_node
+from bacalhau_jupyter.node.roles.devstack import StackShape, running_devstack
 
 log = logging.getLogger(__name__)
 
@@ -37,27 +42,70 @@ def run_node(
     BacalhauError
         The node can't start.
     """
-    _few_arenas()
-    _many_descriptors()
     repo = Repo(config.data_dir).create()
-    # What the node writes is for its user only, whatever the shell's umask says.
-    os.umask(0o077)
-    logs.set_up(config["Logging.Level"], config["Logging.Mode"], repo.node_log if embedded else None)
+    _set_up(config, repo.node_log if embedded else None)
+
+    @asynccontextmanager
+    async def started() -> AsyncIterator[Node]:
+        async with running_node(config, embedded=embedded, name=name, telemetry=telemetry) as node:
+            yield node
+
+    telemetry = telemetry_of(os.environ, __version__)
     try:
-        asyncio.run(_run(config, embedded, name, on_ready))
+        asyncio.run(_run(started, embedded, on_ready))
     except NodeRunning as error:
         if not embedded:
             raise
         log.info("%s", error)
+    finally:
+        telemetry.close()
     return 0
 
 
-async def _run(config: Config, embedded: bool, name: str, on_ready: Callable[[Node], None]) -> None:
+def run_devstack(
+    config: Config, base: Path, shape: StackShape, *, keep: bool, on_ready: Callable[[Node], None]
+) -> int:
+    """Run a devstack until a signal ends it; return the exit status.
+
+    Raises
+    ------
+    BacalhauError
+        The stack can't start.
+    """
+    shape.check()
+    _set_up(config, None)
+
+    @asynccontextmanager
+    async def started() -> AsyncIterator[Node]:
+        async with running_devstack(config, base, shape, keep=keep, telemetry=telemetry) as stack:
+            yield stack.node
+
+    telemetry = telemetry_of(os.environ, __version__)
+    try:
+        asyncio.run(_run(started, False, on_ready))
+    finally:
+        telemetry.close()
+    return 0
+
+
+def _set_up(config: Config, log_file: Path | None) -> None:
+    _few_arenas()
+    _many_descriptors()
+    # What the node writes is for its user only, whatever the shell's umask says.
+    os.umask(0o077)
+    logs.set_up(config["Logging.Level"], config["Logging.Mode"], log_file)
+
+
+async def _run(
+    started: Callable[[], AbstractAsyncContextManager[Node]],
+    embedded: bool,
+    on_ready: Callable[[Node], None],
+) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, number, ended)
-    async with running_node(config, embedded=embedded, name=name) as node:
+    async with started() as node:
         # What lives now lives to the end; collecting it again and again would only cost time.
         gc.collect()
         gc.freeze()

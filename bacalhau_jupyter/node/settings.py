@@ -7,21 +7,23 @@ from pathlib import Path
 
 from bacalhau_jupyter._version import __version__
 from bacalhau_jupyter.api.app import FEATURES
+from bacalhau_jupyter.compute.host.ports import END_KEY, START_KEY, check_range
 from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.key import Key
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.nearby import is_loopback
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.models.spec import ResourcesConfig
-from bacalhau_jupyter.node.addresses import ADDRESS, PORT, LinkAddress
+from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
+from bacalhau_jupyter.node.addresses import DEFAULT_ADDRESS, LinkAddress
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
 from bacalhau_jupyter.transfer.core.reach import Reach
-from bacalhau_jupyter.transfer.s3.access import S3Access
-from bacalhau_jupyter.transfer.s3.managed import ManagedBucket, managed_location
-from bacalhau_jupyter.transfer.s3.presign import S3Presigner
+from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket, managed_location
+from bacalhau_jupyter.transfer.s3.links.presign import S3Presigner
+from bacalhau_jupyter.transfer.s3.requests.access import S3Access
 
 COMPONENT = "Config"
 
@@ -51,6 +53,7 @@ def check(config: Config) -> None:
     if config["Orchestrator.Scheduler.WorkerCount"] < 1:
         raise ConfigurationError("Orchestrator.Scheduler.WorkerCount must be 1 or more")
     managed_bucket(config, None)
+    port_range(config)
     Reach.of(config[ADDRESSES])
     s3_access(config)
     link_address(config)
@@ -62,25 +65,29 @@ def _joins_itself(config: Config, key: Key) -> bool:
     return key.name == "Compute.Orchestrators" and config[key.name] == [own]
 
 
-def node_name(config: Config, repo: Repo, wanted: str = "") -> str:
+def node_name(config: Config, repo: Repo, requested_name: str = "") -> str:
     """Return the node's name, which a repo keeps for good.
 
     Raises
     ------
     ConfigurationError
-        ``wanted`` differs from the name that the repo's node has, or no name can be had.
+        ``requested_name`` differs from the name that the repo's node has, or no name can be had.
     """
-    name = repo.node_name("uuid", lambda: wanted) if wanted else repo.node_name(config["NameProvider"])
-    if wanted and name != wanted:
+    name = (
+        repo.node_name("uuid", lambda: requested_name)
+        if requested_name
+        else repo.node_name(config["NameProvider"])
+    )
+    if requested_name and name != requested_name:
         raise ConfigurationError(
-            f"the node of {repo.path} is called {name} already, so it can't become {wanted}",
+            f"the node of {repo.path} is called {name} already, so it can't become {requested_name}",
             hint="Leave out --name, or choose another data directory.",
         )
     return name
 
 
 def orchestrator_settings(config: Config, repo: Repo, node_id: str) -> OrchestratorSettings:
-    """Return the settings of the orchestrator."""
+    """Read what the orchestrator needs from the configuration; the repo knows which instance it is."""
     return OrchestratorSettings(
         node_id=node_id,
         instance_id=repo.instance_id(),
@@ -93,10 +100,10 @@ def orchestrator_settings(config: Config, repo: Repo, node_id: str) -> Orchestra
 
 
 def compute_settings(config: Config, repo: Repo, node_id: str) -> ComputeSettings:
-    """Return the settings of the compute node."""
-    capacity = {
-        name: config[f"Compute.AllocatedCapacity.{name}"] for name in ("CPU", "Memory", "Disk", "GPU")
-    }
+    """Read what the compute role needs from the configuration, resolving its directory."""
+    names = ("CPU", "Memory", "Disk", "GPU")
+    capacity = {name: config[f"Compute.AllocatedCapacity.{name}"] for name in names}
+    most = {name: config[f"JobAdmissionControl.Max{name}"] for name in names}
     return ComputeSettings(
         node_id=node_id,
         data_dir=compute_dir(config, repo),
@@ -111,6 +118,11 @@ def compute_settings(config: Config, repo: Repo, node_id: str) -> ComputeSetting
             locality=Locality(config["JobAdmissionControl.Locality"]),
             probe_exec=config["JobAdmissionControl.ProbeExec"],
             probe_http=config["JobAdmissionControl.ProbeHTTP"],
+            max_resources=ResourcesConfig(
+                cpu=most["CPU"], memory=most["Memory"], disk=most["Disk"], gpu=most["GPU"]
+            ),
+            min_timeout_s=config["JobAdmissionControl.MinTimeout"],
+            max_timeout_s=config["JobAdmissionControl.MaxTimeout"],
         ),
         env_allow_list=tuple(config["Compute.Env.AllowList"]),
         version=build_version(),
@@ -121,13 +133,28 @@ def compute_settings(config: Config, repo: Repo, node_id: str) -> ComputeSetting
         log_limit=config["Compute.LogLimit"],
         input_cache_size=config["Compute.InputCache.Size"],
         input_cache_min_free=config["Compute.InputCache.MinFree"],
+        port_range=port_range(config),
+        # Where nobody else reaches the node, nobody else reaches its jobs, unless they ask for it.
+        port_address=DEFAULT_ADDRESS if is_loopback(config["API.Host"]) else "",
     )
+
+
+def port_range(config: Config) -> tuple[int, int]:
+    """Return the first and the last port for jobs that name none; raises ConfigurationError for an empty range."""
+    first, last = (int(config[key]) for key in (START_KEY, END_KEY))
+    check_range(first, last)
+    return first, last
 
 
 def compute_dir(config: Config, repo: Repo) -> Path:
     """Return where executions and results lie."""
     state = config["Node.StateDir"]
     return Path(state).expanduser().absolute() / "compute" if state else repo.compute_dir
+
+
+def uploads_dir(config: Config, repo: Repo) -> Path:
+    """Return where uploads lie: beside the executions, whose inputs may be links to them."""
+    return compute_dir(config, repo).with_name("uploads")
 
 
 def database_path(config: Config, default: Path) -> Path | None:
@@ -163,7 +190,7 @@ def s3_access(config: Config) -> S3Access:
 
 def link_address(config: Config) -> LinkAddress:
     """Return where links to local results lead; raises ConfigurationError for an invalid address."""
-    return LinkAddress.parse(config[ADDRESS], config[PORT])
+    return LinkAddress.of(config)
 
 
 def managed_bucket(config: Config, clock: Clock | None) -> ManagedBucket | None:
@@ -181,3 +208,12 @@ def managed_bucket(config: Config, clock: Clock | None) -> ManagedBucket | None:
     expiry_s = config["Publishers.Types.S3Managed.PreSignedURLExpiration"]
     location = managed_location(bucket, key, region, endpoint, expiry_s)
     return None if location is None else ManagedBucket(location, expiry_s, clock)
+
+
+def telemetry_labels(config: Config, node_id: str) -> dict[str, str | int | float | bool]:
+    """Return how a receiver of figures tells nodes apart."""
+    return {
+        "node_id": node_id,
+        "node_is_compute": config["Compute.Enabled"],
+        "node_is_orchestrator": config["Orchestrator.Enabled"],
+    }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from bacalhau_jupyter.models.errors import Conflict
-from bacalhau_jupyter.models.messages import PreSignURLRequest, PreSignURLResponse
-from bacalhau_jupyter.transfer.s3.managed import ManagedBucket
+from bacalhau_jupyter.models.wire.messages import PreSignURLRequest, PreSignURLResponse
+from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket
 from bacalhau_jupyter.transport.base import ComputeTransport
 
 

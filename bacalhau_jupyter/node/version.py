@@ -6,7 +6,7 @@ import platform
 import sys
 
 from bacalhau_jupyter._version import __version__
-from bacalhau_jupyter.models.node import BuildVersionInfo
+from bacalhau_jupyter.models.records.node import BuildVersionInfo
 
 WIRE_VERSION = "1.9.3"
 """The Bacalhau release whose wire formats we speak."""

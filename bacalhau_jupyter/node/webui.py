@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,10 +9,11 @@ from aiohttp import web
 
 from bacalhau_jupyter.api.app import runner_of
 from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.api.serving import Gatekeeper
-from bacalhau_jupyter.api.webui import LOGIN, WebUI
+from bacalhau_jupyter.api.http.serving import Gatekeeper
+from bacalhau_jupyter.api.page.webui import LOGIN, WebUI
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.nearby import is_loopback
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node import ports
 
@@ -41,10 +41,7 @@ class WebPage:
     @property
     def is_open_to_others(self) -> bool:
         """Whether it listens beyond this machine."""
-        try:
-            return not ipaddress.ip_address(self._host or "0.0.0.0").is_loopback
-        except ValueError:
-            return self._host != "localhost"
+        return not is_loopback(self._host)
 
     def login_link(self) -> str:
         """Return an address that logs in once; its token is in the fragment, which no server ever sees."""
@@ -70,6 +67,7 @@ async def start_webui(
     stack: AsyncExitStack,
     config: Config,
     services: ApiServices,
+    *,
     gatekeeper: Gatekeeper,
     key: str,
     clock: Clock,

@@ -58,3 +58,8 @@ def _styled(style: dict[str, str], codes: str) -> dict[str, str]:
         elif 40 <= code <= 47 or 100 <= code <= 107:
             new_style["background"] = _COLOURS[code % 10]
     return new_style
+
+
+def plain_text(text: str) -> str:
+    """Remove terminal colour codes (for places that show none)."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)

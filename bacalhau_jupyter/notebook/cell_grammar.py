@@ -7,14 +7,32 @@ from typing import Any, TypeVar
 
 import click
 
-from bacalhau_jupyter.grammar import Group
-from bacalhau_jupyter.grammar.options import spec_options, wait_options
+from bacalhau_jupyter.grammar import Group, completing
+from bacalhau_jupyter.grammar.examples import CELLS
+from bacalhau_jupyter.grammar.flags.options import (
+    modules_option,
+    pip_options,
+    spec_options,
+    template_options,
+)
+from bacalhau_jupyter.grammar.flags.waiting import wait_options
+from bacalhau_jupyter.grammar.help import Verb
+from bacalhau_jupyter.grammar.session import PROFILE, overrides
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Language(Verb):
+    """A language."""
+
+    examples = CELLS
+
+
 class CellGroup(Group):
     """The languages; a line that starts with a flag is ``sh``."""
+
+    command_class = Language
+    examples = CELLS
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert the default language."""
@@ -31,7 +49,12 @@ def cell_options(function: F) -> F:
     """Flags only a cell has."""
     decorators: Sequence[Callable[[F], F]] = (
         click.option(
-            "--in", "ins", multiple=True, metavar="NAME", help="Send a variable, or pass on a result."
+            "--in",
+            "ins",
+            multiple=True,
+            metavar="NAME",
+            shell_complete=completing.variables,
+            help="Send a variable, or the result of a job.",
         ),
         click.option(
             "--out",
@@ -46,22 +69,61 @@ def cell_options(function: F) -> F:
             default=None,
             help="Library for tables of --out (default: that of the Python body, else pandas).",
         ),
+        click.option(
+            "--sweep",
+            "sweeps",
+            multiple=True,
+            metavar="NAME=A,B",
+            help="Run one job per combination of values (n=1:9:2 is a range); --out joins them.",
+        ),
+        click.option(
+            "--sweep-limit",
+            type=int,
+            default=None,
+            metavar="N",
+            help="Combinations that need no question (100).",
+        ),
+        click.option(
+            "--cache/--no-cache",
+            "cache",
+            default=None,
+            help="Take the results of an identical finished job; with --no-cache run it anew for later ones.",
+        ),
         click.option("--detach", is_flag=True, help="Return the job at once; await it later."),
         click.option(
-            "--on-interrupt", type=click.Choice(["stop", "detach"]), default="stop", help="What ■ does."
+            "--on-interrupt",
+            type=click.Choice(["stop", "detach"]),
+            default="stop",
+            help="What ■ does with the job.",
         ),
         click.option(
-            "--engine", type=click.Choice(["docker", "process"]), default=None, help="What runs the body."
+            "--engine",
+            type=click.Choice(["docker", "process"]),
+            default=None,
+            help="Engine that runs the body.",
         ),
-        click.option("--context", default=None, metavar="PROFILE", help="Which saved cluster."),
+        click.option(
+            "--context",
+            default=None,
+            metavar="PROFILE",
+            shell_complete=completing.contexts,
+            help="Saved connection (profile) to use.",
+        ),
     )
     for decorator in reversed(decorators):
         function = decorator(function)
     return function
 
 
+def _unchanged(function: F) -> F:
+    return function
+
+
 def _collect(language: str, **values: Any) -> dict[str, Any]:
-    return {"language": language, **values}
+    root = click.get_current_context().find_root()
+    # Flags for settings, and --profile, stand behind any language.
+    values["context"] = values.get("context") or root.meta.get(PROFILE)
+    return {"language": language, **values, "settings": overrides()}
 
 
 @click.group(cls=CellGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,7 +136,11 @@ def _language(name: str, text: str) -> None:
     @spec_options()
     @wait_options
     @cell_options
-    @click.option("--image", default="", help="Run in a container of this image.")
+    @click.option(
+        "--image", default="", shell_complete=completing.images, help="Run in a container of this image."
+    )
+    @(pip_options if name in ("python", "sql") else _unchanged)
+    @(modules_option if name == "python" else _unchanged)
     def command(**values: Any) -> dict[str, Any]:
         return _collect(name, **values)
 
@@ -84,14 +150,20 @@ _language(
 )
 _language("sh", "Run the body with sh.")
 _language("bash", "Run the body with bash.")
+_language(
+    "sql",
+    "Run the body with DuckDB, over inputs/ and over the frames of --in; the value is what the last statement returns.",
+)
 
 
 @cell.command("docker")
 @spec_options()
 @wait_options
 @cell_options
+@pip_options
+@modules_option
 @click.option("--entrypoint", multiple=True, help="Override the image's entrypoint.")
-@click.argument("image")
+@click.argument("image", shell_complete=completing.images)
 @click.argument("command", nargs=-1, metavar="[-- COMMAND...]")
 def docker(**values: Any) -> dict[str, Any]:
     """Run the body (by its #! line, else sh) in a container of IMAGE; without a body, COMMAND."""
@@ -99,11 +171,20 @@ def docker(**values: Any) -> dict[str, Any]:
 
 
 @cell.command("job")
+@template_options
 @wait_options
 @click.option("--force", is_flag=True, help="Submit even an unchanged spec.")
 @click.option("--detach", is_flag=True, help="Return the job at once; await it later.")
-@click.option("--on-interrupt", type=click.Choice(["stop", "detach"]), default="stop", help="What ■ does.")
-@click.option("--context", default=None, metavar="PROFILE", help="Which saved cluster.")
+@click.option(
+    "--on-interrupt", type=click.Choice(["stop", "detach"]), default="stop", help="What ■ does with the job."
+)
+@click.option(
+    "--context",
+    default=None,
+    metavar="PROFILE",
+    shell_complete=completing.contexts,
+    help="Saved connection (profile) to use.",
+)
 def job(**values: Any) -> dict[str, Any]:
     """Submit the body: a job spec in YAML or JSON."""
     return _collect("job", **values)

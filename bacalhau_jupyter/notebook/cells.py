@@ -2,70 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from importlib import resources
+import ast
+import os
+from dataclasses import replace
 from typing import Any
 
-from bacalhau_jupyter.client.inputs.inline import inline_files
-from bacalhau_jupyter.client.jobs import build
+from bacalhau_jupyter.client.bodies.fonts import font_lists
+from bacalhau_jupyter.client.bodies.program import SHELL_START, shell_start
+from bacalhau_jupyter.client.inputs.inline import ship_files
+from bacalhau_jupyter.client.jobs import build, python_body
 from bacalhau_jupyter.client.jobs.environments import ToSpec
-from bacalhau_jupyter.client.jobs.interpreters import own_python
-from bacalhau_jupyter.client.jobs.options import DEFAULT_OPTIONS, JobOptions
-from bacalhau_jupyter.client.results.references import ResultPart
-from bacalhau_jupyter.client.results.result import JobResult
-from bacalhau_jupyter.models.codec import encode
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.node import NodeInfo
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
-from bacalhau_jupyter.notebook.values import Packed, pack
-
-KIT = {"process": "/inputs/.bacalhau", "docker": "/.bacalhau"}
-"""Where a job finds the body and the variables. A container can't mount inside a read-only ``/inputs``."""
-
-_AGAIN = b"""# What a process that multiprocessing spawned runs in place of the cell's body; leaves no name behind.
-__import__("runpy").run_path(__file__[: -len("_bacalhau_cell.py")] + "job_runner.py")["fill"](globals())
-"""
+from bacalhau_jupyter.client.jobs.python_body import KIT
+from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.node import NodeInfo
+from bacalhau_jupyter.notebook.cell import Cell
+from bacalhau_jupyter.notebook.cell_grammar import cell as cell_group
+from bacalhau_jupyter.notebook.kit import kit_of
+from bacalhau_jupyter.notebook.values.sql import SQL, check_duckdb
 
 DEFAULT_SHELL_IMAGE = "debian:stable-slim"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What the person typed.
-
-    Attributes
-    ----------
-    language
-        ``sh``, ``bash``, ``python`` or ``docker``.
-    body
-        The cell's text below the first line.
-    image, command
-        For ``docker``; an image also moves the other languages into a container.
-    engine
-        ``docker`` or ``process`` when asked for.
-    variables
-        Variables of ``--in``, by name.
-    wanted
-        Names of ``--out``.
-    workdir
-        Working directory inside the job.
-    options
-        What shapes the job besides its engine.
-    """
-
-    language: str
-    body: str
-    image: str = ""
-    command: Sequence[str] = ()
-    entrypoint: Sequence[str] = ()
-    engine: str = ""
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    wanted: Sequence[str] = ()
-    workdir: str = ""
-    options: JobOptions = DEFAULT_OPTIONS
+_SHELLS = ("sh", "bash", "dash", "ash")
 
 
 def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment: ToSpec = dict) -> Job:
@@ -88,17 +46,30 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment
         No engine of the node can run it; the reason of each is named.
     """
     # What stands above a Python body's first line counts: a traceback's line numbers are the cell's.
-    body = cell.body.rstrip("\n") if cell.language == "python" else cell.body.strip("\n")
+    has_lines = cell.is_python or cell.language == SQL
+    body = cell.body.rstrip("\n") if has_lines else cell.body.strip("\n")
     if cell.language == "docker" and not body.strip():
         _no_variables(cell)
+        _no_packages(cell)
         container = build.docker_engine(
             cell.image, cell.command, entrypoint=cell.entrypoint, workdir=cell.workdir
         )
         return build.job_of(container, cell.options)
     if not body.strip():
         raise BadRequest(f"the cell has no body for {cell.language} to run")
+    if not has_lines:
+        _refuse_python(cell, body)
+        _no_packages(cell)
     engine = choose_engine(cell, node, shares_machine=shares_machine)
-    kit, extra = _kit(cell, body, KIT[engine])
+    if cell.language == SQL:
+        check_duckdb(cell, engine)
+    files, extra = kit_of(cell, body, ways_out(engine), KIT[engine])
+    if engine == "process" and cell.is_python:
+        codes = [body, *(str(data, "utf-8", "replace") for data in cell.modules.values())]
+        files |= {f"fonts/{name}": data for name, data in font_lists(codes, os.environ).items()}
+    if engine == "docker" and _starts_elsewhere(cell, body):
+        files[SHELL_START] = shell_start()
+    kit = ship_files(files, KIT[engine], what="the cell with its variables")
     options = replace(cell.options, inputs=[*cell.options.inputs, kit, *extra])
     if engine == "process":
         return build.job_of(_process(cell, environment), options)
@@ -106,52 +77,34 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment
 
 
 def choose_engine(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> str:
-    """Say which engine runs a body: the kernel's own environment when it can, else a container."""
-    info = node.compute_node_info
-    offered = {name.lower() for name in info.execution_engines or []}
-    engine = cell.engine or (
-        "docker" if cell.language == "docker" or cell.image or cell.options.asks_gpu else ""
-    )
-    if engine:
-        return engine
-    if shares_machine and "process" in offered:
-        return "process"
-    if "docker" in offered or not shares_machine:
-        return "docker"
-    reasons = (
-        "; ".join(f"{name}: {why}" for name, why in info.engine_problems.items()) or "no engine is set up"
-    )
-    raise BacalhauError(
-        f"this node has no engine for a {cell.language} cell: {reasons}", component="Notebook"
+    """Say which engine runs a body: the one that was asked for, else see `python_body.choose_engine`."""
+    asks_container = cell.language == "docker" or bool(cell.image) or cell.options.asks_gpu
+    what = f"a {cell.language} cell"
+    return cell.engine or python_body.choose_engine(
+        node, what, asks_container=asks_container, shares_machine=shares_machine
     )
 
 
 def _process(cell: Cell, environment: ToSpec) -> SpecConfig:
     commands = {
-        "python": [sys.executable, "-u", "inputs/.bacalhau/job_runner.py"],
+        "python": None,
+        SQL: None,
         "sh": ["sh", "inputs/.bacalhau/cell.sh"],
         "bash": ["bash", "inputs/.bacalhau/cell.sh"],
     }
     if cell.language not in commands:
-        raise BadRequest("--engine process runs sh, bash and python cells, not images")
-    python = own_python()
-    params: dict[str, Any] = {"Command": commands[cell.language], "Python": environment(python)}
-    if python["Paths"]:
-        params["EnvironmentVariables"] = ["PYTHONPATH=" + ":".join(python["Paths"])]
-    if cell.workdir:
-        params["WorkingDirectory"] = cell.workdir
-    return SpecConfig(type="process", params=params)
+        raise BadRequest("--engine process runs sh, bash, python and sql cells, not images")
+    return python_body.in_own_environment(commands[cell.language], environment, workdir=cell.workdir)
 
 
 def _container(cell: Cell, body: str) -> SpecConfig:
-    if cell.language == "python":
-        image = cell.image or f"python:{sys.version_info.major}.{sys.version_info.minor}"
-        entrypoint = ["python", "-u", f"{KIT['docker']}/job_runner.py"]
-    elif cell.language == "docker":
-        image, entrypoint = cell.image, [*interpreter(body), f"{KIT['docker']}/cell.sh"]
-    else:
-        image = cell.image or DEFAULT_SHELL_IMAGE
-        entrypoint = [cell.language, f"{KIT['docker']}/cell.sh"]
+    if cell.is_python or cell.language == SQL:
+        return python_body.in_container(cell.image, workdir=cell.workdir)
+    program = _program(cell, body)
+    entrypoint = [*program, f"{KIT['docker']}/cell.sh"]
+    if _starts_elsewhere(cell, body):
+        entrypoint = [program[0], f"{KIT['docker']}/{SHELL_START}", *entrypoint]
+    image = cell.image if cell.language == "docker" else cell.image or DEFAULT_SHELL_IMAGE
     params: dict[str, Any] = {
         "Image": image,
         "Entrypoint": entrypoint,
@@ -162,6 +115,18 @@ def _container(cell: Cell, body: str) -> SpecConfig:
     return SpecConfig(type="docker", params=params)
 
 
+def _program(cell: Cell, body: str) -> list[str]:
+    """Return what runs a body in a container that is not Python's."""
+    return interpreter(body) if cell.language == "docker" else [cell.language]
+
+
+def _starts_elsewhere(cell: Cell, body: str) -> bool:
+    """Whether a body in a container gets a directory that it can write to; a shell is there to look for one."""
+    if cell.is_python or cell.language == SQL or cell.workdir:
+        return False
+    return _program(cell, body)[0].rpartition("/")[2] in _SHELLS
+
+
 def interpreter(body: str) -> list[str]:
     """Return the program of the body's ``#!`` line, else ``sh``."""
     first = body.split("\n", 1)[0]
@@ -169,31 +134,61 @@ def interpreter(body: str) -> list[str]:
     return words or ["sh"]
 
 
-def _kit(cell: Cell, body: str, target: str) -> tuple[InputSource, list[InputSource]]:
-    """Pack the body, the runner and the variables; return that input and the variables a shell body reads."""
-    files: dict[str, bytes] = {}
-    results = {
-        name: value for name, value in cell.variables.items() if isinstance(value, JobResult | ResultPart)
-    }
-    # A job's result is passed by reference: a directory below the inputs.
-    extra = [source for name, value in results.items() for source in value.to(f"/inputs/{name}").as_inputs()]
-    variables = {name: value for name, value in cell.variables.items() if name not in results}
-    if cell.language == "python":
-        packed = {name: pack(name, value, python_body=True) for name, value in variables.items()}
-        packed |= {name: Packed(name, "input", b"") for name in results}
-        files["job_runner.py"] = resources.files(__package__).joinpath("job_runner.py").read_bytes()
-        files["_bacalhau_cell.py"] = _AGAIN
-        files["cell.py"] = body.encode() + b"\n"
-        files["cell.json"] = encode(
-            {"in": {name: [item.file, item.kind] for name, item in packed.items()}, "out": list(cell.wanted)}
+def ways_out(engine: str) -> list[str]:
+    """Return what a person can do about a module NAME that a job's Python lacks."""
+    has_pip = any(option.name == "pip" for option in cell_group.commands["python"].params)
+    return [
+        *(["--pip NAME brings it along"] if has_pip else []),
+        "install it for this kernel (pip install NAME)"
+        if engine == "process"
+        else "--image names an image that holds it",
+        "NAME.py beside the notebook travels with the cell that imports it",
+    ]
+
+
+def _refuse_python(cell: Cell, body: str) -> None:
+    """Refuse a Python body that a shell would run.
+
+    Raises
+    ------
+    BadRequest
+        The body is Python and says nothing of what runs it.
+    """
+    if body.startswith("#!") or not looks_like_python(body):
+        return
+    ways = "#!/bin/sh as the body's first line runs it with sh all the same"
+    if cell.language == "docker":
+        ways = (
+            f"add #!/usr/bin/env python3 as its first line, end the cell's first line with `-- python`, "
+            f"or write %%bacalhau python --image {cell.image}; {ways}"
         )
-        files |= {f"in/{item.file}": item.data for item in packed.values() if item.kind != "input"}
     else:
-        files["cell.sh"] = body.encode() + b"\n"
-        for name, value in variables.items():
-            item = pack(name, value, python_body=False)
-            extra.append(build.inline(item.data, f"/inputs/{item.file}"))
-    return inline_files(files, target, what="the cell with its variables"), extra
+        ways = f"write %%bacalhau python; {ways}"
+    program = "sh" if cell.language == "docker" else cell.language
+    raise BadRequest(f"the body is Python, but {program} would run it", hint=ways)
+
+
+def looks_like_python(body: str) -> bool:
+    """Whether a body is valid Python and says something that no shell script does."""
+    if not any(word in body for word in ("import ", "print(", "def ", "class ")):
+        return False
+    try:
+        tree = ast.parse(body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return any(
+        isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
+        or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print")
+        for node in ast.walk(tree)
+    )
+
+
+def _no_packages(cell: Cell) -> None:
+    if cell.options.pip or cell.options.no_binary:
+        raise BadRequest(
+            "--pip brings packages for a Python body, and this cell has none",
+            hint="%%bacalhau python --image IMAGE, or end the line with `-- python`",
+        )
 
 
 def _no_variables(cell: Cell) -> None:

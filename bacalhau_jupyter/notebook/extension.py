@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
+
+from bacalhau_jupyter.notebook.completer import Completer
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from bacalhau_jupyter.notebook.magics import BacalhauMagics
 
 _NAME = "bacalhau"
+_QUESTION = re.compile(r"(%%?bacalhau)((?:\s+[a-z][a-z-]*)+)\s*\?")
 
 
 class Extension:
@@ -20,6 +24,7 @@ class Extension:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._magics: BacalhauMagics | None = None
+        self._completer = Completer(shell, lambda: self.magics().session)
 
     def magics(self) -> BacalhauMagics:
         """Return the magics, imported on first use."""
@@ -29,30 +34,47 @@ class Extension:
             self._magics = BacalhauMagics(self._shell)
         return self._magics
 
+    def run(self, line: str, cell: str | None) -> Any:
+        """Run a line's verb, or a cell's body as a job."""
+        card = None
+        if cell is not None and self._magics is None:
+            from bacalhau_jupyter.notebook.live.early import early_card
+
+            card = early_card(self._shell, line)
+        return self.magics().run(line, cell, card)
+
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and leave the shell's completer as it was."""
+        self._completer.close()
         if self._magics is not None:
             self._magics.session.close()
 
 
 _loaded: WeakKeyDictionary[InteractiveShell, Extension] = WeakKeyDictionary()
-_completed: WeakSet[InteractiveShell] = WeakSet()
 
 
 def load(shell: InteractiveShell) -> None:
     """Register the magics, completion and rich output."""
     unload(shell)
     extension = _loaded[shell] = Extension(shell)
-    shell.magics_manager.register_function(_magic(extension), magic_kind="line_cell", magic_name=_NAME)
-    # IPython can't take a completer back: it is set once per shell, and asks whichever extension is loaded.
-    for name in () if shell in _completed else (f"%{_NAME}", f"%%{_NAME}"):
-        shell.set_hook("complete_command", _completer(name), str_key=name)  # type: ignore[no-untyped-call]
-    _completed.add(shell)
+    for kind, has_body in (("line", False), ("cell", True)):
+        function = _magic(extension, has_body=has_body)
+        shell.magics_manager.register_function(function, magic_kind=kind, magic_name=_NAME)
     if shell.display_formatter is not None:
         bundles = shell.display_formatter.mimebundle_formatter
         bundles.for_type_by_name("bacalhau_jupyter.client.jobs.job", "Job", _job_bundle)
         bundles.for_type_by_name("bacalhau_jupyter.client.results.result", "JobResult", _result_bundle)
+    show_calls()
     shell.input_transformers_cleanup.append(give_body)
+    shell.input_transformers_cleanup.append(ask_help)
+
+
+def show_calls() -> None:
+    """Let remote calls show in a cell what their jobs display."""
+    from bacalhau_jupyter.client.remote.showing import show_with
+    from bacalhau_jupyter.notebook.remote_calls import show_call
+
+    show_with(show_call)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -62,8 +84,29 @@ def unload(shell: InteractiveShell) -> None:
         extension.close()
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop(_NAME, None)
-    if give_body in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.remove(give_body)
+    for transformer in (give_body, ask_help):
+        if transformer in shell.input_transformers_cleanup:
+            shell.input_transformers_cleanup.remove(transformer)
+
+
+def running_magics() -> BacalhauMagics:
+    """Return the magics of the running shell, loaded or not.
+
+    Raises
+    ------
+    BadRequest
+        No shell is running.
+    """
+    from IPython.core.getipython import get_ipython
+
+    from bacalhau_jupyter.models.errors import BadRequest
+
+    shell = get_ipython()
+    if shell is None:
+        raise BadRequest("the form needs a notebook", hint="in Python, docker(…) and process(…) build jobs")
+    if shell not in _loaded:
+        load(shell)
+    return _loaded[shell].magics()
 
 
 def give_body(lines: list[str]) -> list[str]:
@@ -73,29 +116,27 @@ def give_body(lines: list[str]) -> list[str]:
     return lines
 
 
-def _magic(extension: Extension) -> Callable[..., Any]:
+def ask_help(lines: list[str]) -> list[str]:
+    """Let ``%bacalhau job list?`` and ``%%bacalhau python?`` show help; IPython looks for a variable."""
+    asked = _QUESTION.fullmatch("".join(lines).strip())
+    if asked is None:
+        return lines
+    magic, words = asked[1], asked[2].strip()
+    return [f"{magic} help {words}\n"] if magic == f"%{_NAME}" else [f"{magic} {words} --help\n", " \n"]
+
+
+def _magic(extension: Extension, *, has_body: bool) -> Callable[..., Any]:
     from IPython.core.magic import no_var_expand
 
-    # Braces and dollars belong to the body; IPython must not fill them in.
+    # What IPython fills in becomes words and flags of its own; we fill in words (`notebook.filling`), and no body.
     @no_var_expand
     def bacalhau(line: str, cell: str | None = None) -> Any:
-        """Run a Bacalhau verb (``%bacalhau job list``) or the cell's body as a job (``%%bacalhau python``).
+        """Run a Bacalhau verb (``%bacalhau job list``) or the cell's body as a job (``%%bacalhau python``)."""
+        return extension.run(line, cell)
 
-        ``%bacalhau --help`` lists the verbs, ``%%bacalhau --help`` the languages.
-        """
-        return extension.magics().run(line, cell)
-
+    # What `%bacalhau?` and `%%bacalhau?` show.
+    bacalhau.getdoc = lambda: extension.magics().help(has_body=has_body)  # type: ignore[attr-defined]
     return bacalhau
-
-
-def _completer(name: str) -> Callable[[Any, Any], list[str]]:
-    def hook(shell: Any, event: Any) -> list[str]:
-        from bacalhau_jupyter.notebook.completion import complete_line
-
-        extension = _loaded.get(shell)
-        return complete_line(name, str(event.line), extension.magics().session) if extension else []
-
-    return hook
 
 
 def _job_bundle(job: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:

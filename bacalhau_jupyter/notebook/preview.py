@@ -15,10 +15,10 @@ from typing import Any
 
 from bacalhau_jupyter.client.tables import TableFile, looks_like_table, read_head, table_rank
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.text import readable
-from bacalhau_jupyter.models.units import format_bytes
 from bacalhau_jupyter.notebook.ansi import ansi_to_html
-from bacalhau_jupyter.notebook.foreign import image_tag, image_type, sandboxed
+from bacalhau_jupyter.notebook.displays.foreign import image_tag, image_type, sandboxed
 
 PREVIEW_ROWS = 200
 PREVIEW_COLUMNS = 40
@@ -72,12 +72,14 @@ class Files:
             return file.read(limit)
 
     def path(self, name: str) -> Path:
-        """Fetch a file."""
+        """Bring a file here and charge its bytes to the budget."""
         self._budget -= self.sizes[name]
         return self._fetch(name)
 
 
-def preview(sizes: Mapping[str, int], fetch: Callable[[str], Path]) -> dict[str, str]:
+def preview(
+    sizes: Mapping[str, int], fetch: Callable[[str], Path], *, table_name: str = ""
+) -> dict[str, str]:
     """Return the MIME bundle for a job's files; empty when there is none.
 
     A single picture is the picture itself; everything else is HTML.
@@ -88,11 +90,13 @@ def preview(sizes: Mapping[str, int], fetch: Callable[[str], Path]) -> dict[str,
         Path inside the result → bytes.
     fetch
         Returns the local path of a file.
+    table_name
+        What the person calls the first table; default: its file's name, where there are others.
     """
     files = Files(sizes, fetch)
     if len(sizes) == 1 and (picture := _single_picture(files)):
         return picture
-    parts = [_table(files), _images(files)]
+    parts = [_table(files, table_name), _images(files)]
     if not any(parts):
         parts = [_page(files) or _text(files)]
     if len(sizes) > 1 or not any(parts):
@@ -141,7 +145,7 @@ def _row(name: str, size: str, depth: int) -> str:
     )
 
 
-def _table(files: Files) -> str:
+def _table(files: Files, table_name: str) -> str:
     """Show the head of the first table; empty where there is none (not every text is one)."""
     tables = sorted((name for name in files.sizes if looks_like_table(name, b"")), key=table_rank)
     if not tables and len(files.sizes) <= _LOOKED_INTO:
@@ -159,7 +163,7 @@ def _table(files: Files) -> str:
             frame, total = read_head(TableFile(path, name), PREVIEW_ROWS, size_limit=TABLE_BYTES)
         except BacalhauError:
             continue
-        return table_html(frame, total, title=name)
+        return table_html(frame, total, title=table_name or (name if len(files.sizes) > 1 else ""))
     return ""
 
 
@@ -184,6 +188,9 @@ def table_html(frame: Any, total: int, *, title: str = "") -> str:
         text, rows = _html(narrow.head(fitting)), fitting
     if len(text) > 2 * TABLE_HTML_BYTES:
         rows, text = 1, _html(narrow.head(1))
+    if len(text) > 2 * TABLE_HTML_BYTES:
+        # Names of columns and rows are never cut.
+        rows, text = 0, "<p>the names of its columns or rows are too long to be shown</p>"
     notes = [f"<b>{_name(title)}</b>"] if title else []
     if rows < total:
         notes.append(f"showing {rows:,} of {_count(total)} rows")
@@ -191,7 +198,7 @@ def table_html(frame: Any, total: int, *, title: str = "") -> str:
         notes.append(f"showing {narrow.shape[1]} of {frame.shape[1]:,} columns")
     if rows < total or narrow.shape[1] < frame.shape[1]:
         notes.append("result.df() returns all")
-    return f"{text}<p>{' · '.join(notes)}</p>"
+    return f"{text}<p>{' · '.join(notes)}</p>" if notes else text
 
 
 def _html(frame: Any) -> str:

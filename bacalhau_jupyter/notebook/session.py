@@ -1,52 +1,70 @@
-"""The notebook's side of the grammar: clients for the kernel, and a cell that follows a job."""
+"""The notebook's side of the grammar: clients for the kernel, and cells that show their jobs."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bacalhau_jupyter.client.client import Client
-from bacalhau_jupyter.client.jobs.job import Job, JobFailed, JobResult
-from bacalhau_jupyter.client.jobs.watch import Output
-from bacalhau_jupyter.client.results.record import named
+from bacalhau_jupyter.client.jobs.job import Job, JobResult
+from bacalhau_jupyter.client.jobs.titles import TITLE, shown_title, titled
+from bacalhau_jupyter.grammar.session import without_directory
+from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.job import JobStateType
 from bacalhau_jupyter.models.text import readable
-from bacalhau_jupyter.notebook.display import OutputPane, StateLine, Status
-from bacalhau_jupyter.notebook.errors import CellInterrupted, cell_failed
-from bacalhau_jupyter.notebook.widgets import StopControl
+from bacalhau_jupyter.notebook.completion import variable_words
+from bacalhau_jupyter.notebook.errors import CellInterrupted
+from bacalhau_jupyter.notebook.live.card import Card, Status
+from bacalhau_jupyter.notebook.live.endings import Ending
+from bacalhau_jupyter.notebook.live.following import Follower
+from bacalhau_jupyter.notebook.live.many_view import ManyView
+from bacalhau_jupyter.notebook.live.pane import OutputPane, show_card
+from bacalhau_jupyter.notebook.origin import CellOrigin
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from bacalhau_jupyter.models.api import PutJobResponse
-    from bacalhau_jupyter.models.job import Job as JobModel
+    from bacalhau_jupyter.client.jobs.standing import View
+    from bacalhau_jupyter.models.jobs.job import Job as JobModel
+    from bacalhau_jupyter.models.wire.api import PutJobResponse
 
 _LATE_ANSWER_S = 5.0
 """Seconds an interrupted submission may take to say which job it made."""
-
-STOP_REASON = "stopped in the notebook"
 
 
 class NotebookSession:
     """One per shell: its clients, and how it shows jobs."""
 
+    quotes_words = True
+    """Whether TAB quotes what it puts into the line."""
+
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._clients: dict[str | None, Client] = {}
+        self._ending = Ending(shell)
+        self.origin = CellOrigin(shell)
+        self.early_card: Card | None = None
+        """The card of the running cell, where it was shown before this session was made."""
         self.last_job: Job | None = None
 
-    def client(self, context: str | None = None) -> Client:
+    def client(self, context: str | None = None, overrides: tuple[str, ...] = ()) -> Client:
         """Return the connected client, found (and its node started) on first use."""
-        key = context or self._environment()
+        key = self._name(context, overrides)
         if key not in self._clients:
-            self._clients[key] = Client(context=context)
+            rest, directory = without_directory(overrides)
+            self._clients[key] = Client(context=context, data_dir=directory, overrides=rest)
         return self._clients[key]
+
+    def _name(self, context: str | None, overrides: tuple[str, ...]) -> str:
+        """Name what a client was made of."""
+        return "\0".join((context or self._environment(), *overrides))
 
     @staticmethod
     def _environment() -> str:
@@ -59,17 +77,93 @@ class NotebookSession:
         """Whether outputs can be updated in place (a kernel's front end, not a terminal)."""
         return hasattr(self._shell, "kernel")
 
-    def peek(self, context: str | None = None) -> Client | None:
+    def peek(self, context: str | None = None, overrides: tuple[str, ...] = ()) -> Client | None:
         """Return a client only where that takes no time: connected already, or to a cluster that is there."""
-        key = context or self._environment()
-        client = self._clients.get(key) or Client(context=context, start=False)
+        client = self.client(context, overrides)
         try:
-            client.api()
+            client.api(start=False)
         except BacalhauError:
             return None
-        return self._clients.setdefault(key, client)
+        return client
 
-    def submit(self, client: Client, model: JobModel, *, force: bool, on_interrupt: str) -> Job:
+    def last_job_id(self, client: Client) -> str:
+        """Return the last job of this kernel, else of this notebook by the record of submissions."""
+        if self.last_job is not None and self.last_job.client.endpoint.url == client.endpoint.url:
+            return self.last_job.id
+        return self.origin.last_job_id(client.endpoint.url)
+
+    def variables(self) -> dict[str, str]:
+        """Return the notebook's variables that a cell can take, with words on what they are."""
+        hidden = getattr(self._shell, "user_ns_hidden", {})
+        return {
+            name: variable_words(value)
+            for name, value in list(self._shell.user_ns.items())
+            if not name.startswith("_") and name not in hidden and not isinstance(value, ModuleType)
+        }
+
+    @contextlib.contextmanager
+    def opened_card(
+        self,
+        context: str | None = None,
+        on_interrupt: str = "stop",
+        overrides: tuple[str, ...] = (),
+    ) -> Iterator[Card]:
+        """Show a card at once, before there is a job; what keeps it from becoming one is said in it, too."""
+        card = self.early_card or Card(Status(), show_card, is_live=self.is_kernel)
+        self.early_card = None
+        card.open()
+        try:
+            known = self._clients.get(self._name(context, overrides))
+            if not (known is not None and known.is_connected) and self.peek(context, overrides) is None:
+                card.say("starting the node")
+            yield card
+        except CellInterrupted:
+            self._give_up(card, "interrupted before it was submitted")
+            raise
+        except KeyboardInterrupt:
+            job = self.last_job
+            if job is None or job.id != card.status.job_id:
+                self._give_up(card, "interrupted before it was submitted")
+                raise
+            # Between the answer of the cluster and the first look at the job.
+            message = self._ending.of(job, on_interrupt, card.status)
+            card.finish(message)
+            raise CellInterrupted(message) from None
+        except Exception:
+            self._give_up(card, "not submitted")
+            raise
+
+    @contextlib.contextmanager
+    def opened_view(self, labels: Sequence[str], what: str, *, is_shown: bool) -> Iterator[View | None]:
+        """Show the card of many jobs at once, before there is one; None where a card can't be updated in place."""
+        view = ManyView(self.origin) if is_shown and self.is_kernel else None
+        if view is None:
+            yield None
+            return
+        view.open(labels, what, "preparing the jobs")
+        try:
+            yield view
+        except BaseException as error:
+            view.give_up(
+                "interrupted before a job was submitted" if _is_interrupt(error) else "not submitted"
+            )
+            raise
+
+    def _give_up(self, card: Card, words: str) -> None:
+        if self.is_kernel and not card.status.job_id:
+            card.status.phase = words
+            card.finish(words)
+
+    def submit(
+        self,
+        client: Client,
+        model: JobModel,
+        *,
+        force: bool,
+        on_interrupt: str,
+        hide_warnings: bool = False,
+        card: Card | None = None,
+    ) -> Job:
         """Submit a job; warnings of the cluster go to stderr.
 
         Raises
@@ -77,6 +171,10 @@ class NotebookSession:
         CellInterrupted
             The person interrupted; a job that the node took all the same was stopped (or left running).
         """
+        if card is not None:
+            card.say("submitting")
+        # What a cell runs has both already; here come the jobs of a line's verb.
+        model = _sent(client, titled(model if model.name or TITLE in model.meta else self.origin.on(model)))
         future = client.begin_submit(model, force=force)
         try:
             answer = client.portal.wait(future)
@@ -86,13 +184,36 @@ class NotebookSession:
                 raise CellInterrupted(
                     "the node did not say whether it accepted the job; %bacalhau job list shows it"
                 ) from None
-            raise CellInterrupted(self._end(job, on_interrupt)) from None
-        for warning in answer.warnings or []:
+            self._took(job, card, shown_title(model))
+            message = self._ending.of(job, on_interrupt)
+            if card is not None:
+                card.finish(message)
+            raise CellInterrupted(message) from None
+        job = Job(client, answer.job_id)
+        self._took(job, card, shown_title(model))
+        for warning in (not hide_warnings and answer.warnings) or []:
             click.echo(f"Warning: {readable(warning, lines=True)}", err=True)
-        return Job(client, answer.job_id)
+        return job
 
-    def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str = "stop") -> JobResult:
-        """Show a job until it is over; return its result.
+    def _took(self, job: Job, card: Card | None, title: str) -> None:
+        """Note that there is a job: from here on an interrupt has something to stop."""
+        self.last_job = job
+        if card is not None:
+            card.status.job_id, card.status.endpoint = job.id, job.client.endpoint.url
+            card.status.title = title
+        self.origin.note(job, title)
+
+    def follow(
+        self,
+        job: Job,
+        *,
+        logs: bool,
+        check: bool,
+        on_interrupt: str = "stop",
+        card: Card | None = None,
+        pane: OutputPane | None = None,
+    ) -> JobResult:
+        """Show a job until it is over, in the running cell or where card and pane say; return its result.
 
         Raises
         ------
@@ -102,91 +223,30 @@ class NotebookSession:
             The person interrupted; the job was stopped (or left running, as ``on_interrupt`` says).
         """
         self.last_job = job
-        status = Status(job.id, job.client.endpoint.url)
-        control = StopControl(job.id, getattr(self._shell, "kernel", None), self._show)
-        line = StateLine(status, control.put, live=self.is_kernel)
-        pane = OutputPane()
-        stop = _Stop(job, control)
-        try:
-            try:
-                for update in job.updates_or_idle(logs=logs):
-                    if isinstance(update, Output):
-                        pane.write(update.stream, update.text)
-                    elif update is not None:
-                        status.saw(update.event)
-                        control.saw(update.event)
-                    control.tick()
-                    stop.tick()
-                    line.tick()
-            finally:
-                control.close()
-        except KeyboardInterrupt:
-            self._interrupted(job, status, line, on_interrupt)
-        except BacalhauError as error:
-            status.error = error.message
-            line.finish(f"{status.line()} · connection lost: %bacalhau attach {job.short_id}")
-            raise
-        try:
-            pane.finish(job.id)
-            return self._finish(job, status, line, check=check)
-        except KeyboardInterrupt:
-            raise CellInterrupted(
-                f"job {job.short_id} is over; %bacalhau attach {job.short_id} shows it"
-            ) from None
-
-    def _finish(self, job: Job, status: Status, line: StateLine, *, check: bool) -> JobResult:
-        failure: JobFailed | None = None
-        try:
-            result = job.outcome(check=check)
-        except JobFailed as error:
-            failure = error
-            if error.result is None:
-                raise cell_failed(error) from None
-            result = error.result
-        status.state = result.job.state.state_type.value
-        status.phase = status.state.lower()
-        status.exit_code, status.node, status.runtime = result.exit_code, result.node, result.runtime
-        status.error = failure.message if failure else ""
-        status.results = next(
-            (item.published_result.type for item in result.executions if item.is_terminal), ""
-        )
-        line.finish(_summary(status, result))
-        if failure is not None:
-            raise cell_failed(failure) from None
+        card = card or Card(Status(), show_card, is_live=self.is_kernel)
+        card.status.job_id, card.status.endpoint = job.id, job.client.endpoint.url
+        card.status.is_followed = logs
+        card.say("reading what it printed" if card.status.cached else "submitted")
+        follower = Follower(job, card, pane or OutputPane(), self._ending)
+        result = follower.follow(logs=logs, check=check, on_interrupt=on_interrupt)
+        if not logs:
+            click.echo(where_output_is(result))
         return result
 
-    def _interrupted(self, job: Job, status: Status, line: StateLine, on_interrupt: str) -> NoReturn:
-        if on_interrupt == "stop":
-            line.finish(f"{status.line()} · stopping")
-        message = self._end(job, on_interrupt, status)
-        line.finish(f"{status.line()} · {message}" if status.phase != "stopped" else status.line())
-        raise CellInterrupted(message) from None
+    def form(self, spec: str, context: str | None) -> Any:
+        """Return a form that builds a job, filled with a job or a file."""
+        from bacalhau_jupyter.notebook.form.form import JobForm
 
-    @staticmethod
-    def _end(job: Job, on_interrupt: str, status: Status | None = None) -> str:
-        """Stop an interrupted job, or leave it; return what became of it, and how to see it again."""
-        again = f"%bacalhau attach {job.short_id}"
-        if on_interrupt == "detach":
-            return f"job {job.short_id} continues; {again} shows it"
+        return JobForm(spec or None, context=context)
+
+    def print_log(self, job_id: str, chunks: Iterable[tuple[int, str]]) -> None:
+        """Print a log, folded where it is long: a notebook keeps what its cells print."""
+        pane = OutputPane(has_card=False)
         try:
-            job.stop("interrupted in the notebook")
-            state = job.state
-        except KeyboardInterrupt:
-            return f"detached while stopping; {again} shows its outcome"
-        except BacalhauError as error:
-            return f"the job may still run ({error.message}); {again} shows it"
-        if status is not None:
-            status.state, status.phase = state.value, state.value.lower()
-        if state is JobStateType.STOPPED:
-            return f"job {job.short_id} is stopped; {again} shows what it did"
-        return f"job {job.short_id} was over already ({state.value}); {again} shows it"
-
-    def _show(self, bundle: dict[str, Any], display_id: str, update: bool) -> None:
-        from IPython.display import publish_display_data
-
-        publish_display_data(  # type: ignore[no-untyped-call]
-            bundle, transient={"display_id": display_id}, update=update
-        )
+            for stream, text in chunks:
+                pane.write(stream, text)
+        finally:
+            pane.finish(job_id)
 
     def close(self) -> None:
         """Close all clients."""
@@ -195,25 +255,25 @@ class NotebookSession:
         self._clients.clear()
 
 
-class _Stop:
-    """Stops the job once its button was pressed; the end comes with the job's own events."""
+def where_output_is(result: JobResult) -> str:
+    """Say how to see what a job printed whose output was not shown: as the official client, a line only submits it."""
+    outputs = [item.run_output for item in result.executions if item.run_output is not None]
+    if outputs and not any(output.stdout or output.stderr for output in outputs):
+        return "it printed nothing"
+    name = short_id(result.job.id)
+    return f"its output: %bacalhau job logs {name} (with -f a line shows it while the job runs)"
 
-    def __init__(self, job: Job, control: StopControl) -> None:
-        self._job = job
-        self._control = control
-        self._asked: Future[Any] | None = None
 
-    def tick(self) -> None:
-        if self._asked is None:
-            if self._control.is_pressed:
-                client, job_id = self._job.client, self._job.id
-                self._asked = client.portal.start(
-                    client.acall(lambda api: api.stop(job_id, reason=STOP_REASON))
-                )
-                self._control.stopping()
-        elif self._asked.done() and (error := self._asked.exception()) is not None:
-            self._asked = None
-            self._control.stopping(f"it could not be stopped: {error}")
+def _sent(client: Client, model: JobModel) -> JobModel:
+    """Send what travels ahead of a job."""
+    try:
+        return client.sent(model)
+    except KeyboardInterrupt:
+        raise CellInterrupted("its inputs were being sent; no job was submitted") from None
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt | CellInterrupted)
 
 
 def _late_job(client: Client, future: Future[PutJobResponse]) -> Job | None:
@@ -223,20 +283,3 @@ def _late_job(client: Client, future: Future[PutJobResponse]) -> Job | None:
     except (KeyboardInterrupt, Exception):
         future.cancel()
         return None
-
-
-def _summary(status: Status, result: JobResult) -> str:
-    seconds = time.monotonic() - status.started
-    parts = [f"job {result.job.id[:10]}", status.state.lower()]
-    if status.exit_code is not None:
-        parts.append(f"exit code {status.exit_code}")
-    parts.append(f"{seconds:.1f} s")
-    if status.runtime:
-        parts.append(status.runtime)
-    if status.node:
-        parts.append(f"on {status.node[:10]}")
-    if status.results:
-        parts.append(f"results: {status.results}")
-    if result.left_out:
-        parts.append(f"left out: {named(result.left_out)}")
-    return " · ".join(parts)

@@ -13,8 +13,9 @@ import itertools
 from dataclasses import dataclass
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.lib.telemetry.base import Readings
 
-NACK_DELAYS = (5.0, 30.0)
+NACK_DELAYS_S = (5.0, 30.0)
 """Seconds until a failed evaluation is tried again: the first time, later times."""
 
 LONGEST_WAIT_S = 60.0
@@ -92,14 +93,14 @@ class Broker:
         while (evaluation := self.take()) is None:
             self._changed.clear()
             due = self.due_ns()
-            wait = LONGEST_WAIT_S if due is None else (due - self._clock.now_ns()) / SECOND
+            wait_s = LONGEST_WAIT_S if due is None else (due - self._clock.now_ns()) / SECOND
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, min(wait, LONGEST_WAIT_S))):
+                async with asyncio.timeout(max(0.0, min(wait_s, LONGEST_WAIT_S))):
                     await self._changed.wait()
         return evaluation
 
     def ack(self, evaluation: Evaluation) -> None:
-        """The evaluation is done."""
+        """Count an evaluation as done; what was asked of its job meanwhile comes next."""
         flight = self._flying.pop(evaluation.job_id)
         if flight.again is not None:
             self.enqueue(evaluation.job_id, flight.again)
@@ -108,8 +109,8 @@ class Broker:
         """The evaluation failed; it comes again after a delay."""
         self._flying.pop(evaluation.job_id)
         self._attempts[evaluation.job_id] = evaluation.attempt
-        delay = NACK_DELAYS[min(evaluation.attempt, len(NACK_DELAYS)) - 1]
-        self._delay(evaluation.job_id, evaluation.priority, self._clock.now_ns() + int(delay * SECOND))
+        delay_s = NACK_DELAYS_S[min(evaluation.attempt, len(NACK_DELAYS_S)) - 1]
+        self._delay(evaluation.job_id, evaluation.priority, self._clock.now_ns() + int(delay_s * SECOND))
 
     def forget(self, job_id: str) -> None:
         """Drop the delayed evaluation of a job that is over."""
@@ -124,6 +125,17 @@ class Broker:
     def __len__(self) -> int:
         """How many jobs are queued, delayed or in flight."""
         return len(self._queued.keys() | self._due.keys() | self._flying.keys())
+
+    def levels(self) -> dict[str, Readings]:
+        """Return how long the queues are, under the official names."""
+        return {
+            "eval_broker_ready": lambda: [(len(self._queued), {})],
+            "eval_broker_inflight": lambda: [(len(self._flying), {})],
+            "eval_broker_waiting": lambda: [(len(self._due), {})],
+            "eval_broker_pending": lambda: [
+                (sum(flight.again is not None for flight in list(self._flying.values())), {})
+            ],
+        }
 
     def wake(self) -> None:
         """Look at the clock again (after a test moved it)."""

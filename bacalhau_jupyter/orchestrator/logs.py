@@ -8,11 +8,11 @@ import sqlite3
 from collections.abc import AsyncGenerator, Iterator
 from typing import cast
 
-from bacalhau_jupyter.models.api import LogFrame, LogLine
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
-from bacalhau_jupyter.models.execution import DesiredStateType, Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.messages import ExecutionLogsRequest
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.records.execution import DesiredStateType, Execution, ExecutionStateType
+from bacalhau_jupyter.models.wire.api import LogFrame, LogLine
+from bacalhau_jupyter.models.wire.messages import ExecutionLogsRequest
 from bacalhau_jupyter.orchestrator.base import LogQuery
 from bacalhau_jupyter.orchestrator.queries import get_job, newest_execution
 from bacalhau_jupyter.orchestrator.store import executions
@@ -23,6 +23,10 @@ COMPONENT = "LogStream"
 
 PATIENCE_S = 30.0
 """Seconds that a reader who does not follow waits for an execution."""
+
+
+ARRIVAL_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+"""Seconds between questions about an execution that is on its way to its node."""
 
 
 class JobWatch:
@@ -97,6 +101,20 @@ class LogReader:
                 ) from None
 
     async def _frames(self, execution: Execution, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
+        """Yield what the node sends; one that gets no bid to answer may not know the execution yet."""
+        on_its_way = execution.compute_state.state_type is ExecutionStateType.NEW
+        for pause_s in (*ARRIVAL_PAUSES_S, None):
+            async with contextlib.aclosing(self._node_frames(execution, query)) as frames:
+                async for frame in frames:
+                    if frame.error and on_its_way and pause_s is not None:
+                        break
+                    on_its_way = False
+                    yield frame
+                else:
+                    return
+            await asyncio.sleep(pause_s or 0)
+
+    async def _node_frames(self, execution: Execution, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
         request = ExecutionLogsRequest(
             execution_id=execution.id, node_id=execution.node_id, tail=query.tail, follow=query.follow
         )

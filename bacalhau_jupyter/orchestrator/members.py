@@ -6,9 +6,15 @@ from dataclasses import dataclass
 
 from bacalhau_jupyter.lib.times import ZERO_TIME, rfc3339
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.messages import HeartbeatRequest
-from bacalhau_jupyter.models.node import ConnectionState, Membership, NodeConnection, NodeInfo, NodeState
-from bacalhau_jupyter.models.spec import replace
+from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.node import (
+    ConnectionState,
+    Membership,
+    NodeConnection,
+    NodeInfo,
+    NodeState,
+)
+from bacalhau_jupyter.models.wire.messages import HeartbeatRequest
 
 
 @dataclass
@@ -34,7 +40,7 @@ class Member:
 
     @property
     def connected(self) -> bool:
-        """Whether it is heard."""
+        """Whether its heartbeats arrive."""
         return self.state.connection is NodeConnection.CONNECTED
 
     @property
@@ -103,7 +109,7 @@ def disconnected(state: NodeState, now_ns: int, error: str) -> NodeState:
     return replace(state, connection=NodeConnection.DISCONNECTED, connection_state=new_state)
 
 
-def same_node(carrier: str, told: str) -> str:
+def same_node(carrier: str, claimed_id: str) -> str:
     """Return the node's ID; who the message says it is must be who the carrier says it is.
 
     Raises
@@ -111,6 +117,9 @@ def same_node(carrier: str, told: str) -> str:
     BadRequest
         They differ, or the message names no node.
     """
-    if not told or (carrier and carrier != told):
-        raise BadRequest(f"node {carrier!r} says it is {told!r}", component="ConnectionManager")
-    return told
+    if not claimed_id or (carrier and carrier != claimed_id):
+        raise BadRequest(
+            f"node {carrier!r} sent a message in the name of node {claimed_id!r}",
+            component="ConnectionManager",
+        )
+    return claimed_id

@@ -17,7 +17,17 @@ from bacalhau_jupyter.models.errors import (
     HandshakeRequired,
     NotFound,
 )
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.node import (
+    ConnectionState,
+    Membership,
+    NodeConnection,
+    NodeInfo,
+    NodeState,
+    NodeType,
+)
+from bacalhau_jupyter.models.wire.messages import (
     ControlRequest,
     ControlResponse,
     HandshakeRequest,
@@ -30,16 +40,6 @@ from bacalhau_jupyter.models.messages import (
     UpdateNodeInfoRequest,
     UpdateNodeInfoResponse,
 )
-from bacalhau_jupyter.models.node import (
-    ConnectionState,
-    Membership,
-    NodeConnection,
-    NodeInfo,
-    NodeState,
-    NodeType,
-)
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import replace
 from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
 from bacalhau_jupyter.orchestrator.members import Member, disconnected, joined, same_node
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView
@@ -103,6 +103,7 @@ class Nodes:
         self,
         store: Store,
         dispatcher: Dispatcher,
+        *,
         clock: Clock,
         settings: OrchestratorSettings,
         uploads: Uploads,
@@ -154,6 +155,10 @@ class Nodes:
 
     # ---- views
 
+    def __contains__(self, node_id: str) -> bool:
+        """Whether a node of this ID ever joined."""
+        return node_id in self._members
+
     def views(self) -> list[NodeView]:
         """Return the nodes as schedulers see them."""
         if self._views is None:
@@ -163,6 +168,7 @@ class Nodes:
                     ready=member.connected and member.state.membership is Membership.APPROVED,
                     lost=member.lost,
                     rejected=member.state.membership is Membership.REJECTED,
+                    pending=member.state.membership is Membership.PENDING,
                     freed_ns=member.freed_ns,
                 )
                 for member in self._members.values()
@@ -239,8 +245,10 @@ class Nodes:
         member = self._members.get(node_id)
         if member is not None and member.state.membership is Membership.REJECTED:
             return HandshakeResponse(accepted=False, reason="node has been rejected")
-        known = member is not None
-        membership = Membership.PENDING if self._settings.manual_approval else Membership.APPROVED
+        is_known = member is not None
+        # Whoever started this process has approved the compute half in it.
+        is_stranger = self._settings.manual_approval and node_id != self._settings.node_id
+        membership = Membership.PENDING if is_stranger else Membership.APPROVED
         before = member.state.connection_state if member is not None else ConnectionState()
         if member is not None:
             membership = member.state.membership
@@ -255,7 +263,7 @@ class Nodes:
             self._listener.joined()
         return HandshakeResponse(
             accepted=True,
-            reason="node reconnected" if known else "node registered",
+            reason="node reconnected" if is_known else "node registered",
             last_compute_seq_num=before.last_compute_seq_num,
             last_orchestrator_seq_num=start,
         )
@@ -282,7 +290,7 @@ class Nodes:
         member.state = replace(member.state, info=info)
         self._views = None
         await self._put(member)
-        self._listener.changed(node_id, "described itself anew")
+        self._listener.changed(node_id, "sent a new description")
         self._listener.joined()
         return UpdateNodeInfoResponse(accepted=True)
 
@@ -360,9 +368,9 @@ class Nodes:
             self._changed.clear()
             deadlines = [m.deadline_ns for m in self._members.values() if not m.lost]
             now = self._clock.monotonic_ns()
-            wait = None if not deadlines else max(0.0, (min(deadlines) - now) / SECOND)
+            wait_s = None if not deadlines else max(0.0, (min(deadlines) - now) / SECOND)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(wait_s):
                     await self._changed.wait()
             if deadlines and self._clock.monotonic_ns() - min(deadlines) > STALL_S * SECOND:
                 self._forgive()
@@ -380,7 +388,7 @@ class Nodes:
     async def _silent(self, node_id: str, member: Member) -> None:
         member.lost = True
         if member.connected:
-            _log.warning("node %s was not heard for %gs", node_id, self._settings.disconnect_timeout_s)
+            _log.warning("node %s sent no heartbeat for %g s", node_id, self._settings.disconnect_timeout_s)
             member.state = disconnected(member.state, self._clock.now_ns(), "heartbeat missed")
             self._dispatcher.disconnect(node_id)
         self._views = None
@@ -389,7 +397,7 @@ class Nodes:
             await self._put(member)
         except BacalhauError as error:
             _log.warning("the state of node %s can't be stored: %s", node_id, error)
-        self._listener.changed(node_id, "not heard any more")
+        self._listener.changed(node_id, "no heartbeat any more")
         self._listener.gone(node_id)
 
     def _deadline(self) -> int:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bacalhau_jupyter.models.execution import DesiredStateType, Execution, ExecutionStateType
-from bacalhau_jupyter.models.history import Event
-from bacalhau_jupyter.models.messages import AskForBid, BidAccepted, BidRejected, CancelExecution, ToCompute
+from bacalhau_jupyter.models.records.execution import DesiredStateType, Execution, ExecutionStateType
+from bacalhau_jupyter.models.records.history import Event
+from bacalhau_jupyter.models.wire.messages import (
+    AskForBid,
+    BidAccepted,
+    BidRejected,
+    CancelExecution,
+    ToCompute,
+)
 
 _OPEN_BID = (ExecutionStateType.NEW, ExecutionStateType.ASK_FOR_BID_ACCEPTED)
 

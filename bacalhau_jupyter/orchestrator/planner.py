@@ -13,19 +13,19 @@ from dataclasses import dataclass
 
 from bacalhau_jupyter.lib.ids import IdSource, execution_id
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.execution import (
+from bacalhau_jupyter.models.jobs.job import Job, JobState
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.jobs.units import resources_of
+from bacalhau_jupyter.models.records.execution import (
     ComputeState,
     DesiredState,
     DesiredStateType,
     Execution,
     ExecutionStateType,
 )
-from bacalhau_jupyter.models.history import Event
-from bacalhau_jupyter.models.job import Job, JobState
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import replace
-from bacalhau_jupyter.models.units import resources_of
-from bacalhau_jupyter.orchestrator.scheduler import scheduler_of
+from bacalhau_jupyter.models.records.history import Event
+from bacalhau_jupyter.orchestrator.scheduler import SCHEDULERS
 from bacalhau_jupyter.orchestrator.scheduler.plan import (
     Change,
     JobChange,
@@ -39,6 +39,14 @@ from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import executions, jobs
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
 from bacalhau_jupyter.orchestrator.waiting import Wish
+
+LARGE = 200
+"""From so many executions on a job is looked at for several reports at once."""
+_REST_S = 8e-6
+"""Seconds of rest per execution: not much longer than the look took."""
+_SHORTEST_REST_S, _LONGEST_REST_S = 0.025, 0.1
+_LARGE_KEPT = 8
+"""Large jobs whose ended executions stay decoded between looks (about 20 MB per 10 000)."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,25 @@ class Outcome:
         Evaluate at this time though nothing happens.
     wish
         What the job waits for; None if it does not wait.
+    placed
+        How many executions were created.
+    size
+        How many executions were looked at.
     """
 
     job: Job | None
     again: bool = False
     wakeup_ns: int | None = None
     wish: Wish | None = None
+    placed: int = 0
+    size: int = 0
+
+    @property
+    def rest_s(self) -> float:
+        """How long the job is not looked at again: many reports about a large job are one look, not one each."""
+        if self.size < LARGE:
+            return 0.0
+        return min(max(self.size * _REST_S, _SHORTEST_REST_S), _LONGEST_REST_S)
 
 
 class Planner:
@@ -82,6 +103,7 @@ class Planner:
         self._settings = settings
         self._ids = ids
         self._seed = seed
+        self._ended: dict[str, executions.Ended] = {}
 
     def evaluate(self, transaction: Transaction, job_id: str, nodes: Sequence[NodeView]) -> Outcome:
         """Look at a job and do what its scheduler says; runs inside a transaction."""
@@ -90,10 +112,12 @@ class Planner:
         if job is None:
             return Outcome(None)
         request = request_of(job)
-        plan = scheduler_of(job.type)(
+        ended = self._ended.get(job_id, executions.Ended())
+        known = executions.relevant(connection, job_id, job.version, ended)
+        plan = SCHEDULERS[job.type](
             Situation(
                 job=job,
-                executions=executions.relevant(connection, job_id, job.version),
+                executions=known,
                 nodes=nodes,
                 used=executions.used(connection),
                 request=request,
@@ -106,7 +130,17 @@ class Planner:
         )
         job = self.apply(transaction, job, plan, request)
         wish = None if plan.waits_for is None else Wish(request, plan.waits_for)
-        return Outcome(job, plan.again, plan.wakeup_ns, wish)
+        placed = sum(isinstance(step, PlaceExecution) for step in plan.steps)
+        self._keep(job, len(known), ended)
+        return Outcome(job, plan.again, plan.wakeup_ns, wish, placed, len(known))
+
+    def _keep(self, job: Job, size: int, ended: executions.Ended) -> None:
+        """Keep what was decoded of a large job for its next look; of the jobs that were looked at last only."""
+        self._ended.pop(job.id, None)
+        if size >= LARGE and not job.is_terminal:
+            self._ended[job.id] = ended
+        if len(self._ended) > _LARGE_KEPT:
+            del self._ended[next(iter(self._ended))]
 
     def apply(self, transaction: Transaction, job: Job, plan: Plan, request: Resources) -> Job:
         """Store a plan made for this revision of the job.
@@ -120,7 +154,7 @@ class Planner:
             stored = jobs.get(transaction.connection, job.id)
             if stored is None or stored.revision != job.revision:
                 raise BacalhauError(
-                    f"job {job.id} has changed since it was looked at",
+                    f"job {job.id} has changed since it was read",
                     code="ConflictJobRevision",
                     retryable=True,
                 )
@@ -146,7 +180,9 @@ class Planner:
             job_id=job.id,
             job=spec,
             job_version=job.version,
-            desired_state=DesiredState(state_type=DesiredStateType.PENDING),
+            desired_state=DesiredState(
+                state_type=DesiredStateType.RUNNING if step.at_once else DesiredStateType.PENDING
+            ),
             compute_state=ComputeState(state_type=ExecutionStateType.NEW),
             partition_index=step.partition,
             revision=1,

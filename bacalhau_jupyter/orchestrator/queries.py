@@ -6,20 +6,20 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from bacalhau_jupyter.lib.clock import SECOND
-from bacalhau_jupyter.models.api import (
+from bacalhau_jupyter.models.codec import decode_exact
+from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.selector import matches, parse_selectors
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, replace
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.history import HistoryType
+from bacalhau_jupyter.models.records.node import NodeState
+from bacalhau_jupyter.models.wire.api import (
     ListExecutionsResponse,
     ListHistoryResponse,
     ListJobsResponse,
 )
-from bacalhau_jupyter.models.codec import decode_exact
-from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.history import HistoryType
-from bacalhau_jupyter.models.job import Job, JobType
-from bacalhau_jupyter.models.node import NodeState
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.selector import matches, parse_selectors
-from bacalhau_jupyter.models.spec import SpecConfig, replace
 from bacalhau_jupyter.orchestrator.base import ExecutionQuery, HistoryQuery, JobQuery, NodeQuery
 from bacalhau_jupyter.orchestrator.pages import HistoryToken, JobToken, read_token, write_token
 from bacalhau_jupyter.orchestrator.store import executions, history, jobs
@@ -36,6 +36,7 @@ LARGEST_PAGE = 10_000
 """Rows that one answer holds at most, whatever is asked for."""
 
 _JOB_COLUMNS = {
+    "id": "id",
     "": "create_time",
     "created_at": "create_time",
     "create_time": "create_time",
@@ -76,7 +77,7 @@ def list_jobs(query: JobQuery) -> Callable[[sqlite3.Connection], ListJobsRespons
     else:
         chosen = _JOB_COLUMNS.get(query.order_by)
         if chosen is None:
-            raise _bad_order(query.order_by, "created_at or modified_at")
+            raise _bad_order(query.order_by, "id, created_at or modified_at")
         column, reverse, limit, after = chosen, query.reverse, query.limit, None
     namespace = None if query.namespace in ("", "*") else query.namespace
 
@@ -166,12 +167,14 @@ def list_executions(
     return read
 
 
-def list_results(reference: str, namespace: str) -> Callable[[sqlite3.Connection], list[SpecConfig]]:
-    """Return the read that lists the published results of a job's latest version, not signed yet."""
+def list_results(
+    reference: str, namespace: str, version: int = 0
+) -> Callable[[sqlite3.Connection], list[SpecConfig]]:
+    """Return the read that lists the published results of a version of a job (0: the latest), not signed yet."""
 
     def read(connection: sqlite3.Connection) -> list[SpecConfig]:
-        job = get_job(connection, reference, namespace, 0)
-        if job.type not in (JobType.BATCH, JobType.OPS):
+        job = get_job(connection, reference, namespace, version)
+        if job.is_long_running:
             raise BadRequest(f"job type {job.type} does not support results", component="Results")
         return [
             execution.published_result
@@ -182,10 +185,10 @@ def list_results(reference: str, namespace: str) -> Callable[[sqlite3.Connection
     return read
 
 
-def newest_execution(found: Sequence[Execution]) -> Execution | None:
+def newest_execution(executions: Sequence[Execution]) -> Execution | None:
     """Return the execution whose output a person means: the last changed one that counts, else the last one."""
-    counting = [execution for execution in found if not execution.is_discarded]
-    return max(counting or found, key=lambda execution: execution.modify_time, default=None)
+    counting = [execution for execution in executions if not execution.is_discarded]
+    return max(counting or executions, key=lambda execution: execution.modify_time, default=None)
 
 
 def list_nodes(states: Sequence[NodeState], query: NodeQuery) -> list[NodeState]:

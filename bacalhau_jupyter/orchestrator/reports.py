@@ -6,17 +6,17 @@ import logging
 from collections.abc import Callable
 
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.execution import (
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, replace
+from bacalhau_jupyter.models.records.execution import (
     ComputeState,
     DesiredState,
     DesiredStateType,
     Execution,
     ExecutionStateType,
 )
-from bacalhau_jupyter.models.history import Event, Topic
-from bacalhau_jupyter.models.messages import BidResult, ComputeError, RunResult, ToOrchestrator
-from bacalhau_jupyter.models.published import is_own_publication
-from bacalhau_jupyter.models.spec import SpecConfig, replace
+from bacalhau_jupyter.models.records.history import Event, Topic
+from bacalhau_jupyter.models.records.published import is_own_publication
+from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult, ToOrchestrator
 from bacalhau_jupyter.orchestrator.store import executions, jobs
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
 
@@ -51,6 +51,8 @@ def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator
     job = jobs.get(transaction.connection, before.job_id)
     if job is None:
         return
+    if job.is_long_running and isinstance(message, RunResult):
+        after = _unexpected(after)
     after = transaction.change_execution(before, after, reported=True)
     for each in message.events or ([event] if event is not None else []):
         shown = each if each.timestamp else replace(each, timestamp=rfc3339(transaction.now_ns))
@@ -95,17 +97,28 @@ def _foreign(before: Execution, published: SpecConfig | None, publisher: Callabl
 
 
 def _bid(before: Execution, message: BidResult, now: int) -> tuple[Execution | None, Event | None]:
+    if message.accepted and _was_not_asked(before):
+        return (None, None) if message.ports == before.ports else (replace(before, ports=message.ports), None)
     if before.compute_state.state_type is not ExecutionStateType.NEW:
         return None, None
     if message.accepted:
-        return replace(before, compute_state=_seen(ExecutionStateType.ASK_FOR_BID_ACCEPTED, message)), None
+        return replace(
+            before,
+            compute_state=_compute_state(ExecutionStateType.ASK_FOR_BID_ACCEPTED, message),
+            ports=message.ports,
+        ), None
     reason = Event(message="rejected bid", topic=Topic.EXECUTION_SCANNING, timestamp=rfc3339(now))
     after = replace(
         before,
-        compute_state=_seen(ExecutionStateType.ASK_FOR_BID_REJECTED, message),
+        compute_state=_compute_state(ExecutionStateType.ASK_FOR_BID_REJECTED, message),
         desired_state=DesiredState(state_type=DesiredStateType.STOPPED, message="bid rejected"),
     )
     return after, reason
+
+
+def _was_not_asked(before: Execution) -> bool:
+    """Whether the node runs it without a bid; a bid that comes all the same only says which ports it has."""
+    return before.desired_state.state_type is DesiredStateType.RUNNING and not before.is_terminal
 
 
 def _run(before: Execution, message: RunResult, now: int) -> tuple[Execution | None, Event | None]:
@@ -128,6 +141,16 @@ def _run(before: Execution, message: RunResult, now: int) -> tuple[Execution | N
     return after, done
 
 
+def _unexpected(after: Execution) -> Execution:
+    """Return the execution of a job without an end, whose task ended: a failure, whatever its exit code."""
+    words = "execution completed unexpectedly"
+    return replace(
+        after,
+        compute_state=replace(after.compute_state, state_type=ExecutionStateType.FAILED, message=words),
+        desired_state=replace(after.desired_state, message=words),
+    )
+
+
 def _error(before: Execution, message: ComputeError, now: int) -> tuple[Execution | None, Event | None]:
     if before.is_terminal:
         return None, None
@@ -136,7 +159,7 @@ def _error(before: Execution, message: ComputeError, now: int) -> tuple[Executio
     )
     after = replace(
         before,
-        compute_state=_seen(ExecutionStateType.FAILED, message),
+        compute_state=_compute_state(ExecutionStateType.FAILED, message),
         desired_state=DesiredState(state_type=DesiredStateType.STOPPED, message="execution failed"),
         # What ran to its end has an output, and perhaps a result that could only be kept on the node.
         published_result=message.publish_result or before.published_result,
@@ -145,6 +168,6 @@ def _error(before: Execution, message: ComputeError, now: int) -> tuple[Executio
     return after, failed
 
 
-def _seen(state: ExecutionStateType, message: BidResult | ComputeError) -> ComputeState:
+def _compute_state(state: ExecutionStateType, message: BidResult | ComputeError) -> ComputeState:
     first_event = (message.events or [Event()])[0]
     return ComputeState(state_type=state, message=first_event.message, details=first_event.details)

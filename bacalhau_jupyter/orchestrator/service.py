@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.lib.ids import IdSource, uuid4
 from bacalhau_jupyter.lib.problems import Problems
+from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
+from bacalhau_jupyter.lib.telemetry.subject import about
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.api import (
+from bacalhau_jupyter.models.errors import BacalhauError, Conflict
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.records.explanation import Explanation
+from bacalhau_jupyter.models.records.history import StreamEvent, Topic
+from bacalhau_jupyter.models.records.node import ConnectionState, Membership, NodeInfo, NodeState
+from bacalhau_jupyter.models.records.progress import Reading
+from bacalhau_jupyter.models.wire.api import (
     ListExecutionsResponse,
     ListHistoryResponse,
     ListJobsResponse,
@@ -22,12 +32,7 @@ from bacalhau_jupyter.models.api import (
     RerunJobResponse,
     StopJobResponse,
 )
-from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.history import StreamEvent, Topic
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.messages import BidResult, ComputeError, RunResult
-from bacalhau_jupyter.models.node import NodeState
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult
 from bacalhau_jupyter.orchestrator import queries, submission
 from bacalhau_jupyter.orchestrator.base import (
     ExecutionQuery,
@@ -39,12 +44,16 @@ from bacalhau_jupyter.orchestrator.base import (
 )
 from bacalhau_jupyter.orchestrator.broker import Broker, Evaluation
 from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
+from bacalhau_jupyter.orchestrator.explaining.explain import explain
+from bacalhau_jupyter.orchestrator.explaining.reading import Cluster, JobRule, read_ahead, read_circumstances
 from bacalhau_jupyter.orchestrator.logs import JobWatch, LogReader
+from bacalhau_jupyter.orchestrator.members import joined
 from bacalhau_jupyter.orchestrator.membership import NodeListener, Nodes
 from bacalhau_jupyter.orchestrator.planner import Outcome, Planner
 from bacalhau_jupyter.orchestrator.reports import store_report
+from bacalhau_jupyter.orchestrator.scheduler.telling import JobTeller
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
-from bacalhau_jupyter.orchestrator.store import executions, jobs
+from bacalhau_jupyter.orchestrator.store import deletion, executions, jobs
 from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.orchestrator.store.transaction import Changes
 from bacalhau_jupyter.orchestrator.stream import PASSING, EventStream, progress_details
@@ -80,6 +89,12 @@ class Orchestrator:
         Signs links to a bucket of the orchestrator's own; None without one.
     problems
         List of failed background tasks.
+    renew_links
+        Makes links of this node in a job live as long as the job may wait; without it they stay as they are.
+    telemetry
+        Who is told of jobs.
+    own_info
+        Describes the process of an orchestrator that runs no jobs itself.
     """
 
     def __init__(
@@ -87,18 +102,28 @@ class Orchestrator:
         settings: OrchestratorSettings,
         database: Database,
         transport: OrchestratorTransport,
+        *,
         clock: Clock | None = None,
         ids: IdSource = uuid4,
         upload_signer: UploadSigner | None = None,
         problems: Problems | None = None,
+        renew_links: submission.LinkRenewal | None = None,
+        telemetry: Telemetry = SILENT,
+        own_info: Callable[[], NodeInfo] | None = None,
     ) -> None:
         self._settings = settings
+        self._own_info = own_info
+        self._renew_links = renew_links or submission.unchanged
         self.problems = problems or Problems(clock)
         self._clock = clock or SystemClock()
+        self._started_ns = self._clock.now_ns()
         self._ids = ids
         self._transport = transport
         self._store = Store(database, self._clock, self._committed)
         self._broker = Broker(self._clock)
+        self._teller = JobTeller(telemetry, settings.node_id)
+        for name, readings in self._broker.levels().items():
+            self._teller.observe(name, readings)
         self._waiting = Waiting()
         self._watch = JobWatch()
         self._stream = EventStream(self._store, settings.stream_queue)
@@ -108,11 +133,11 @@ class Orchestrator:
         self._nodes = Nodes(
             self._store,
             self._dispatcher,
-            self._clock,
-            settings,
-            Uploads(self._store, upload_signer),
-            NodeListener(self._node_joined, self._node_freed, self._node_gone, self._node_changed),
-            self.problems,
+            clock=self._clock,
+            settings=settings,
+            uploads=Uploads(self._store, upload_signer),
+            listener=NodeListener(self._node_joined, self._node_freed, self._node_gone, self._node_changed),
+            problems=self.problems,
         )
         self._planner = Planner(settings, ids)
         self._logs = LogReader(self._store, transport, self._watch)
@@ -159,8 +184,9 @@ class Orchestrator:
     ) -> PutJobResponse:
         """Check and store a job; returns after the commit."""
         prepared, warnings = submission.prepare(job, self._settings, client, self._ids)
+        renewed = await self._renewed(prepared, again=False)
         stored = await self._store.transact(
-            lambda transaction: submission.submit(transaction, prepared, force)
+            lambda transaction: submission.submit(transaction, renewed, force)
         )
         return PutJobResponse(job_id=stored.id, evaluation_id=self._ids(), warnings=warnings or None)
 
@@ -178,16 +204,33 @@ class Orchestrator:
         return ListJobsResponse(items=items)
 
     async def stop(self, job: str, namespace: str = "", reason: str = "") -> StopJobResponse:
-        """Stop a job."""
+        """Stop a job and all that runs for it; a `Conflict` where it ended by itself."""
         stopped = await self._store.transact(lambda t: submission.stop(t, job, namespace, reason))
         return StopJobResponse(evaluation_id="" if stopped is None else self._ids())
+
+    async def stop_all(self, reason: str) -> None:
+        """Stop every job that is not over."""
+        for job_id, _ in await self._store.read(jobs.active):
+            # It may have ended by itself meanwhile.
+            with contextlib.suppress(Conflict):
+                await self.stop(job_id, reason=reason)
+
+    async def delete(self, job: str, namespace: str = "") -> list[str]:
+        """Delete a job that is over; return the IDs of its executions, whose results may go now."""
+        return await self._store.transact(lambda t: deletion.delete(t, job, namespace))
 
     async def rerun(
         self, job: str, namespace: str = "", version: int = 0, reason: str = ""
     ) -> RerunJobResponse:
         """Run a version of a job again as its next version."""
-        again = await self._store.transact(lambda t: submission.rerun(t, job, namespace, version))
+        spec = await self._store.read(lambda c: jobs.version(c, jobs.resolve(c, job, namespace), version))
+        renewed = await self._renewed(spec, again=True)
+        again = await self._store.transact(lambda t: submission.rerun(t, job, namespace, version, renewed))
         return RerunJobResponse(evaluation_id=self._ids(), job_id=again.id, job_version=again.version)
+
+    async def _renewed(self, job: Job, *, again: bool) -> Job:
+        # Not in the transaction: an input may have to be looked at, on the disk.
+        return await asyncio.to_thread(self._renew_links, job, again) if submission.has_links(job) else job
 
     async def diff(self, job: Job) -> tuple[str, list[str]]:
         """Compare a spec with the stored job of its name; returns diff and warnings."""
@@ -204,9 +247,23 @@ class Orchestrator:
         """Return a job's executions."""
         return await self._store.read(queries.list_executions(job, query))
 
-    async def results(self, job: str, namespace: str, sign: ResultSigner) -> ListResultsResponse:
-        """Return a job's published results, signed for the caller."""
-        published = await self._store.read(queries.list_results(job, namespace))
+    async def explain(self, job: str, namespace: str, may_see: JobRule) -> Explanation:
+        """Say why a job waits, or how it came to run where it did, as far as the caller may see other jobs."""
+        cluster = Cluster(self._nodes.views(), self._nodes.states(), self._clock.now_ns())
+        circumstances = await self._store.read(
+            lambda c: read_circumstances(c, job, namespace, may_see, cluster)
+        )
+        ahead = self._waiting.ahead_of(circumstances.situation.job.id)
+        if ahead:
+            jobs_ahead = await self._store.read(lambda c: read_ahead(c, ahead, may_see))
+            circumstances = dataclasses.replace(circumstances, ahead=jobs_ahead)
+        return explain(circumstances)
+
+    async def results(
+        self, job: str, namespace: str, sign: ResultSigner, version: int = 0
+    ) -> ListResultsResponse:
+        """Return the published results of a version of a job (0: the latest), signed for the caller."""
+        published = await self._store.read(queries.list_results(job, namespace, version))
         # Credentials that sign may have to be renewed first.
         items = await asyncio.to_thread(lambda: [sign(spec) for spec in published])
         return ListResultsResponse(items=items)
@@ -245,6 +302,14 @@ class Orchestrator:
         """Return how many jobs are not over."""
         return await self._store.read(jobs.count_active)
 
+    async def unfinished_jobs(self, texts: Sequence[str]) -> list[Job]:
+        """Return the jobs that are not over and in whose specs one of some texts stands."""
+        return await self._store.read(lambda c: jobs.unfinished_with(c, texts))
+
+    async def finished_jobs(self, texts: Sequence[str]) -> list[Job]:
+        """Return the jobs that are over and in whose specs one of some texts stands."""
+        return await self._store.read(lambda c: jobs.finished_with(c, texts))
+
     async def unfinished_executions(self) -> list[str]:
         """Return the IDs of executions whose job is not over."""
         return await self._store.read(jobs.unfinished_executions)
@@ -253,11 +318,21 @@ class Orchestrator:
 
     async def nodes(self, query: NodeQuery) -> Sequence[NodeState]:
         """Return known nodes."""
-        return queries.list_nodes(self._nodes.states(), query)
+        own = [state for state in self._own_state() if state.info.node_id not in self._nodes]
+        return queries.list_nodes([*self._nodes.states(), *own], query)
 
     async def node(self, node_id: str) -> NodeState:
         """Return a node by ID or unique prefix."""
+        for state in self._own_state():
+            if node_id == state.info.node_id and node_id not in self._nodes:
+                return state
         return self._nodes.resolve(node_id)
+
+    def _own_state(self) -> list[NodeState]:
+        """Describe this process where no compute half does; like official ones, it is in the list of nodes."""
+        if self._own_info is None:
+            return []
+        return [joined(self._own_info(), Membership.APPROVED, ConnectionState(), self._started_ns, 0)]
 
     async def change_node(self, node_id: str, action: str, message: str = "") -> None:
         """Approve, reject or delete a node."""
@@ -272,7 +347,12 @@ class Orchestrator:
                 "node %s sent a %s, which is not for an orchestrator", node_id, type(message).__name__
             )
             return
-        await self._store.transact(lambda transaction: store_report(transaction, node_id, message))
+        started_ns, failed = self._clock.now_ns(), True
+        try:
+            await self._store.transact(lambda transaction: store_report(transaction, node_id, message))
+            failed = False
+        finally:
+            self._teller.processed(type(message).__name__, started_ns, self._clock.now_ns(), failed=failed)
         self._nodes.processed(node_id, envelope.seq)
 
     def _committed(self, changes: Changes) -> None:
@@ -284,6 +364,8 @@ class Orchestrator:
             self._dispatcher.add(changes.messages)
             for held in changes.held:
                 self._waiting.hold(*held)
+            for job in changes.ended:
+                self._teller.ended(job)
             for job_id in changes.over:
                 self._waiting.discard(job_id)
                 self._broker.forget(job_id)
@@ -304,6 +386,11 @@ class Orchestrator:
                 task.add_done_callback(lambda _: slots.release())
 
     async def _evaluate(self, evaluation: Evaluation) -> None:
+        with about(job=evaluation.job_id):
+            await self._look(evaluation)
+
+    async def _look(self, evaluation: Evaluation) -> None:
+        started_ns = self._clock.now_ns()
         job_id, views, generation = evaluation.job_id, self._nodes.views(), self._nodes.generation
         try:
             outcome = await self._store.transact(
@@ -311,9 +398,13 @@ class Orchestrator:
             )
         except Exception as error:
             self.problems.failed(f"evaluating job {job_id}", error)
+            self._teller.evaluated(None, 0, started_ns, self._clock.now_ns(), type(error).__name__)
             self._broker.nack(evaluation)
             return
         self.problems.clear(f"evaluating job {job_id}")
+        self._teller.evaluated(outcome.job, outcome.placed, started_ns, self._clock.now_ns())
+        if outcome.rest_s and outcome.job is not None and not outcome.job.is_terminal:
+            await asyncio.sleep(outcome.rest_s)
         self._broker.ack(evaluation)
         try:
             self._follow_up(outcome)

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
 from bacalhau_jupyter.models.errors import ResourceExhausted
-from bacalhau_jupyter.models.history import StreamEvent
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.history import StreamEvent
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.orchestrator.store import history
 from bacalhau_jupyter.orchestrator.store.store import Store
 
@@ -23,8 +23,8 @@ PAGE = 500
 def progress_details(reading: Reading) -> dict[str, str]:
     """Return the details of a progress event: bytes, files, a remark; what is not known is left out."""
     counted = {"Total": reading.total, "Files": reading.files, "TotalFiles": reading.files_total}
-    known = {name: str(value) for name, value in counted.items() if value is not None}
-    details = {"Phase": reading.phase, "Done": str(reading.done)} | known
+    figures = {name: str(value) for name, value in counted.items() if value is not None}
+    details = {"Phase": reading.phase, "Done": str(reading.done)} | figures
     return details | ({"Note": reading.note} if reading.note else {})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -12,8 +12,7 @@ from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.ids import IdSource, job_id
 from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotFound, ValidationError
-from bacalhau_jupyter.models.history import Topic
-from bacalhau_jupyter.models.job import (
+from bacalhau_jupyter.models.jobs.job import (
     META_ORCHESTRATOR_ID,
     META_REQUESTER_ID,
     META_SERVER_INSTALLATION,
@@ -24,11 +23,12 @@ from bacalhau_jupyter.models.job import (
     JobStateType,
     JobType,
 )
-from bacalhau_jupyter.models.normalize import normalize_job, sanitize_submission
-from bacalhau_jupyter.models.spec import ResourcesConfig, SpecConfig, Task, replace
-from bacalhau_jupyter.models.units import clean
-from bacalhau_jupyter.models.validate import validate_stored, validate_submission
-from bacalhau_jupyter.orchestrator.scheduler import scheduler_of
+from bacalhau_jupyter.models.jobs.normalize import normalize_job, sanitize_submission
+from bacalhau_jupyter.models.jobs.spec import InputSource, ResourcesConfig, SpecConfig, Task, replace
+from bacalhau_jupyter.models.jobs.units import clean
+from bacalhau_jupyter.models.jobs.validate import validate_stored, validate_submission
+from bacalhau_jupyter.models.records.history import Topic
+from bacalhau_jupyter.models.records.uploads import parse_link, without_signature
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import jobs
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
@@ -55,7 +55,7 @@ def prepare(
     Raises
     ------
     BacalhauError
-        The job breaks a rule, or is of a type that is not run here yet.
+        The job breaks a rule.
     """
     if job is not None and len(job.tasks) > TASK_LIMIT:
         raise ValidationError(
@@ -65,7 +65,6 @@ def prepare(
         )
     validate_submission(job)
     assert job is not None  # said by the line above
-    scheduler_of(job.type)
     if (job.count or 0) > COUNT_LIMIT:
         raise ValidationError(
             f"job count must be <= {COUNT_LIMIT} on this node",
@@ -108,7 +107,7 @@ def submit(transaction: Transaction, job: Job, force: bool) -> Job:
     old = None
     if job.name != job.id:
         old = jobs.by_name(transaction.connection, job.namespace, job.name)
-    elif job.type not in (JobType.BATCH, JobType.OPS):
+    elif job.is_long_running:
         old = jobs.get(transaction.connection, job.id)
     if old is not None:
         return _update(transaction, old, job, force)
@@ -119,8 +118,34 @@ def submit(transaction: Transaction, job: Job, force: bool) -> Job:
     return job
 
 
-def rerun(transaction: Transaction, reference: str, namespace: str, version: int) -> Job:
-    """Make the next version of a job, with the spec of one of its versions (0: the latest)."""
+LinkRenewal = Callable[[Job, bool], Job]
+"""Returns a job whose links to this node live long enough, the flag says whether it was accepted before; may block."""
+
+
+def unchanged(job: Job, again: bool) -> Job:
+    """Leave a job's links as they are (a `LinkRenewal`)."""
+    return job
+
+
+def has_links(job: Job) -> bool:
+    """Whether an input of a job is a link to a file of some node of ours."""
+    return any(parse_link(item.source.param("URL")) for task in job.tasks for item in task.input_sources)
+
+
+def rerun(
+    transaction: Transaction,
+    reference: str,
+    namespace: str,
+    version: int,
+    renewed: Job | None = None,
+) -> Job:
+    """Make the next version of a job, with the spec of one of its versions (0: the latest).
+
+    Parameters
+    ----------
+    renewed
+        That version with links that live long enough; None where it has none.
+    """
     connection = transaction.connection
     old = jobs.version(connection, jobs.resolve(connection, reference, namespace), 0)
     spec = jobs.version(connection, old.id, version)
@@ -132,6 +157,8 @@ def rerun(transaction: Transaction, reference: str, namespace: str, version: int
             code="",
             component=UNNAMED,
         )
+    if renewed is not None and renewed.version == spec.version:
+        spec = renewed
     job = _next_version(transaction, old, spec, "job rerun")
     event = transaction.event(Topic.SUBMISSION, "Job rerun requested", {"Reason": "job rerun"})
     transaction.record(job, event)
@@ -234,12 +261,34 @@ def _next_version(transaction: Transaction, old: Job, spec: Job, message: str) -
 
 def _comparable(job: Job) -> dict[str, Any]:
     """Return what makes two specs different, with resources as they are compared."""
-    job = normalize_job(job)
+    job = _unsigned(normalize_job(job))
     meta = {key: value for key, value in job.meta.items() if not key.startswith(RESERVED_META_PREFIX)}
     plain: dict[str, Any] = to_plain(replace(job, meta=meta))
     for member in ("ID", "State", "Version", "Revision", "CreateTime", "ModifyTime", "Type"):
         plain.pop(member, None)
     return plain
+
+
+def _unsigned(job: Job) -> Job:
+    """Return a job whose links to a node's files have no signatures: each submission signs anew.
+
+    Who serves a file counts, and what else is in the link: another server has another file at the same path.
+    """
+
+    def unsigned(item: InputSource) -> InputSource:
+        url = item.source.param("URL")
+        if parse_link(url) is None:
+            return item
+        plain = without_signature(str(url))
+        params = {
+            name: plain if name.lower() == "url" else value for name, value in item.source.params.items()
+        }
+        return replace(item, source=SpecConfig(type=item.source.type, params=params))
+
+    tasks = [
+        replace(task, input_sources=[unsigned(item) for item in task.input_sources]) for task in job.tasks
+    ]
+    return replace(job, tasks=tasks)
 
 
 def _yaml(job: Job) -> str:
@@ -270,10 +319,18 @@ def _task_defaults(task: Task, defaults: Mapping[str, Any], job_type: str) -> Ta
         disk=task_resources.disk or clean(str(_member(resources, "Disk") or "")),
         gpu=task_resources.gpu or clean(str(_member(resources, "GPU") or "")),
     )
-    if job_type not in (JobType.BATCH, JobType.OPS):
-        return replace(task, resources=filled)
-    publisher = _member(defaults, "Publisher") or {}
     limits = _member(defaults, "Timeouts") or {}
+    if job_type in (JobType.SERVICE, JobType.DAEMON):
+        # They end when somebody stops them: of the time-outs only the one in the queue is theirs.
+        queue_s = task.timeouts.queue_timeout or int(_member(limits, "QueueTimeout") or 0)
+        return replace(task, resources=filled, timeouts=replace(task.timeouts, queue_timeout=queue_s))
+    publisher = _member(defaults, "Publisher") or {}
+    execution_s = task.timeouts.execution_timeout or int(_member(limits, "ExecutionTimeout") or 0)
+    total_s = task.timeouts.total_timeout or int(_member(limits, "TotalTimeout") or 0)
+    queue_s = int(_member(limits, "QueueTimeout") or 0)
+    if total_s:
+        # Both others must fit into the total; a default gives way to what the job says.
+        queue_s = max(0, min(queue_s, total_s - execution_s))
     chosen = task.publisher
     if chosen.is_empty and _member(publisher, "Type"):
         chosen = SpecConfig(
@@ -285,10 +342,9 @@ def _task_defaults(task: Task, defaults: Mapping[str, Any], job_type: str) -> Ta
         publisher=chosen,
         timeouts=replace(
             task.timeouts,
-            execution_timeout=task.timeouts.execution_timeout
-            or int(_member(limits, "ExecutionTimeout") or 0),
-            queue_timeout=task.timeouts.queue_timeout or int(_member(limits, "QueueTimeout") or 0),
-            total_timeout=task.timeouts.total_timeout or int(_member(limits, "TotalTimeout") or 0),
+            execution_timeout=execution_s,
+            queue_timeout=task.timeouts.queue_timeout or queue_s,
+            total_timeout=total_s,
         ),
     )
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, Forbidden
-from bacalhau_jupyter.models.messages import PreSignURLRequest, PreSignURLResponse
+from bacalhau_jupyter.models.wire.messages import PreSignURLRequest, PreSignURLResponse
 from bacalhau_jupyter.orchestrator.store import executions
 from bacalhau_jupyter.orchestrator.store.store import Store
 

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.jobs.resources import Resources
 
 WAKE_LIMIT = 64
 """Jobs that one walk wakes at most."""
@@ -69,8 +69,20 @@ class Waiting:
         """Every waiting job and its priority, in order."""
         return [(job_id, -priority) for priority, _, job_id in sorted(key for key, _ in self._jobs.values())]
 
+    def ahead_of(self, job_id: str) -> list[str]:
+        """Return the waiting jobs that go first where freed room would do for them as for this one, in order."""
+        entry = self._jobs.get(job_id)
+        if entry is None:
+            return []
+        key, wish = entry
+        return [
+            other[2]
+            for other in sorted(other for other, _ in self._jobs.values() if other < key)
+            if not wish.nodes.isdisjoint(self._jobs[other[2]][1].nodes)
+        ]
+
     def hold(self, execution_id: str, node_id: str, resources: Resources) -> None:
-        """An execution holds resources of a node."""
+        """Note that an execution holds resources of a node; a second note changes nothing."""
         if execution_id not in self._held:
             self._held[execution_id] = (node_id, resources)
             self._used[node_id] = self._used.get(node_id, Resources()) + resources

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bacalhau_jupyter.lib.beneath import FileId
-from bacalhau_jupyter.models.progress import Progress as Progress
-from bacalhau_jupyter.models.progress import Reading as Reading
-from bacalhau_jupyter.models.progress import no_progress as no_progress
+from bacalhau_jupyter.models.records.progress import Progress as Progress
+from bacalhau_jupyter.models.records.progress import Reading as Reading
+from bacalhau_jupyter.models.records.progress import no_progress as no_progress
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,9 @@ class InputMount:
         nothing. None: not checked yet.
     jobs_write
         Whether some job of this node may write to the path, or to a directory above it.
+    settled
+        Whether the node itself made it so that every user may read all of it, and nobody changes it: then nothing in it
+        has to be looked at.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class InputMount:
     identity: str = ""
     checked: FileId | None = field(default=None, compare=False)
     jobs_write: bool = field(default=False, compare=False)
+    settled: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from bacalhau_jupyter.models.environments import (
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.jobs.resources import GPU, Resources
+from bacalhau_jupyter.models.jobs.spec import Port
+from bacalhau_jupyter.models.records.environments import (
     KnownEnvironment,
     PythonDescription,
     RegisteredEnvironment,
 )
-from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import (
     Availability,
     Bid,
@@ -55,6 +56,8 @@ class RunRequest:
         Seconds an execution may go on while no node looks after it.
     log_limit
         Bytes of stdout, and of stderr, that are kept.
+    ports
+        Ports of this host that are held for the execution; each has its number, and with a bridge its target.
     """
 
     execution: Execution
@@ -68,6 +71,7 @@ class RunRequest:
     timeout_s: float | None = None
     grace_s: float = 600.0
     log_limit: int = STREAM_LIMIT
+    ports: Sequence[Port] = ()
 
 
 class EndReason(enum.Enum):
@@ -154,6 +158,15 @@ class ShowingEngine(Protocol):
 
 
 @runtime_checkable
+class DeviceEngine(Protocol):
+    """An engine that may be unable to hand a GPU of this host to a task; implemented beside `Engine`."""
+
+    async def gpu_problem(self, gpu: GPU) -> str:
+        """Say in one sentence why a task can't get this GPU here; empty when it can."""
+        ...
+
+
+@runtime_checkable
 class ReclaimingEngine(Protocol):
     """An engine whose tasks may leave files of other users on this disk; implemented beside `Engine`."""
 
@@ -181,7 +194,7 @@ class Environments(Protocol):
         """
         ...
 
-    async def known(self) -> list[KnownEnvironment]:
+    async def registered(self) -> list[KnownEnvironment]:
         """Return every environment that is kept."""
         ...
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.models.goduration import parse_go_duration
+from bacalhau_jupyter.models.jobs.goduration import parse_go_duration
 
 READ_TIMEOUT = "InputSources.ReadTimeout"
 MAX_RETRY_COUNT = "InputSources.MaxRetryCount"

@@ -50,7 +50,7 @@ class ConfiguredIpfsNode:
         endpoint = self._endpoint()
         if not endpoint:
             raise ConfigurationError(self._missing(), component=self._component)
-        return IpfsNode(endpoint, self._component, read_timeout=read_timeout_s)
+        return IpfsNode(endpoint, self._component, read_timeout_s=read_timeout_s)
 
     def _endpoint(self) -> str:
         return str(self._settings(self._key) or "").strip()

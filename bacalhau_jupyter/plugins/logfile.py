@@ -1,8 +1,9 @@
 """The log file of an execution with timestamped frames of stdout and stderr.
 
-Frame: 1 byte stream (1 stdout, 2 stderr, 4 end), 8 bytes Unix nanoseconds, 4 bytes length, then the bytes;
-big endian. The end frame has length 0 and says that nothing will follow. A frame is written with one
-``write`` call, so a reader sees whole frames or a short tail that it reads again later.
+Frame: 1 byte stream (1 stdout, 2 stderr, 3 a note, 4 end), 8 bytes Unix nanoseconds, 4 bytes length, then the bytes;
+big endian. A note is what the node adds to stderr: it counts neither as output of the task nor against its limit, and
+another process than the writer may append it. The end frame has length 0 and says that nothing will follow. A frame is
+written with one ``write`` call, so a reader sees whole frames or a short tail that it reads again later.
 
 Only the standard library is used: the process engine's supervisor imports this module, too.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 
 STDOUT = 1
 STDERR = 2
+NOTE = 3
 END = 4
 MAX_PAYLOAD = 64 * 1024
 STREAM_LIMIT = 1_000_000_000
@@ -35,6 +37,11 @@ class Frame:
     time_ns: int
     data: bytes
     next_offset: int
+
+    @property
+    def shown_in(self) -> int:
+        """The stream that people see it in."""
+        return STDERR if self.stream == NOTE else self.stream
 
 
 @dataclass
@@ -61,7 +68,7 @@ def survey(path: Path) -> Survey:
                 result.ended = True
             elif frame.stream in result.written:
                 result.written[frame.stream] += len(frame.data)
-            else:
+            elif frame.stream != NOTE:
                 return result
             result.size = frame.next_offset
     return result
@@ -146,6 +153,23 @@ class LogWriter:
             # A short write means a full disk; the rest must not leave a broken frame for readers.
             os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
             raise OSError(28, "no space left for the execution's log")
+
+
+def append_note(path: Path, text: str) -> None:
+    """Add a line to a log file that another process may be writing.
+
+    Raises
+    ------
+    OSError
+        The file can't be written, or the disk is full.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        data = text.encode(errors="replace")[: MAX_PAYLOAD - 1] + b"\n"
+        # One call, so that it lies between two frames of the writer.
+        os.write(file, _HEADER.pack(NOTE, time.time_ns(), len(data)) + data)
+    finally:
+        os.close(file)
 
 
 def read_frames(path: Path, offset: int = 0, limit: int = 1 << 20) -> Iterator[Frame]:

@@ -28,6 +28,26 @@ class UploadLinks(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of this node's own store, to which a link of this node leads.
+
+    Attributes
+    ----------
+    name
+        The name that the link gives it.
+    identity
+        Which bytes it holds: equal for equal bytes.
+    is_content
+        Whether it is an upload: nothing writes to it any more, and jobs may get links to the file itself.
+    """
+
+    path: Path
+    name: str
+    identity: str
+    is_content: bool = False
+
+
 async def _none_known() -> Collection[str]:
     return ()
 
@@ -56,7 +76,7 @@ class PluginOptions:
         Whether the configuration lets jobs write at a real path of this host.
     stored
         Returns the file behind a link that this node signed, None for any other URL. May block; raises BacalhauError
-        for a link whose time is over.
+        for a link whose time is over, or whose file is gone.
     unfinished
         Tells the IDs of executions whose job is not over, as far as this node can know.
     """
@@ -68,5 +88,5 @@ class PluginOptions:
     clock: Clock = field(default_factory=SystemClock)
     upload_links: UploadLinks | None = None
     writable: Callable[[Path], bool] = _never
-    stored: Callable[[str], Path | None] = lambda url: None
+    stored: Callable[[str], StoredFile | None] = lambda url: None
     unfinished: Callable[[], Awaitable[Collection[str]]] = _none_known

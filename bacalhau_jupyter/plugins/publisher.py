@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.node import DiskUsage
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.plugins.contract import Availability, Bid, InputMount, Progress, no_progress
 from bacalhau_jupyter.transfer.core.gathering import MAX_NAME, Gathering, LeftOut
 from bacalhau_jupyter.transfer.core.job_view import JobView
@@ -102,6 +102,10 @@ class KeepingPublisher(Protocol):
 
     async def tidy(self) -> None:
         """Remove what was kept long enough; called from time to time."""
+        ...
+
+    async def remove(self, execution_ids: Sequence[str]) -> DiskUsage:
+        """Remove the results of these executions, whose job is deleted; return what is gone."""
         ...
 
     async def clear(self, older_than_s: float) -> DiskUsage:

@@ -34,7 +34,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "inline": "bacalhau_jupyter.sources.inline:InlineSource",
         "ipfs": "bacalhau_jupyter.sources.ipfs:IpfsSource",
         "localDirectory": "bacalhau_jupyter.sources.local:LocalDirectorySource",
+        "pythonPackages": "bacalhau_jupyter.sources.packages:PythonPackagesSource",
         "s3": "bacalhau_jupyter.sources.s3:S3Source",
+        "urlArchive": "bacalhau_jupyter.sources.archive:UrlArchiveSource",
         "urlDownload": "bacalhau_jupyter.sources.url:UrlDownloadSource",
     },
     PUBLISHERS: {
@@ -61,6 +63,15 @@ class Loaded(Generic[T]):
 
     plugins: dict[str, T] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+
+
+def installed() -> dict[str, list[EntryPoint]]:
+    """Return the entry points of others by group; reading what is installed takes a while, so do it once."""
+    every = entry_points()
+    return {
+        group: [entry for entry in every.select(group=group) if entry.value not in own.values()]
+        for group, own in BUILT_IN.items()
+    }
 
 
 def load_engines(

@@ -9,8 +9,8 @@ from typing import Any
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.plugins.contract import Availability
-from bacalhau_jupyter.transfer.s3.access import S3Access
-from bacalhau_jupyter.transfer.s3.location import S3Clients, missing_package
+from bacalhau_jupyter.transfer.s3.requests.access import S3Access
+from bacalhau_jupyter.transfer.s3.requests.location import S3Clients, missing_package
 
 
 class ConfiguredS3:

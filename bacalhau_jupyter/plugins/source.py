@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.models.jobs.spec import InputSource
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.node import DiskUsage
+from bacalhau_jupyter.models.records.packages import KeepPackages, PackagesState
 from bacalhau_jupyter.plugins.contract import Availability, Bid, InputMount, Progress, no_progress
 
 __all__ = [
@@ -17,7 +19,9 @@ __all__ = [
     "FetchRequest",
     "IdentifyingSource",
     "InputMount",
+    "KeepsPackages",
     "LocatingSource",
+    "Packages",
     "Source",
     "identity_of",
 ]
@@ -104,6 +108,52 @@ class LocatingSource(Protocol):
         BacalhauError
             It is unknown.
         """
+        ...
+
+
+class Packages(Protocol):
+    """The sets of Python packages of this host that a source brings to jobs: those that were registered, no others."""
+
+    async def find(self, request: str) -> PackagesState:
+        """Return the set that a request was resolved to, else a draft; only for the node's own user.
+
+        Raises
+        ------
+        BacalhauError
+            There is no room for a draft.
+        """
+        ...
+
+    async def keep(self, draft: str, order: KeepPackages) -> PackagesState:
+        """Turn a draft into a set, and return its name; only for the node's own user.
+
+        Raises
+        ------
+        BacalhauError
+            The draft is not there, is too large, or holds something else than files.
+        """
+        ...
+
+    async def drop(self, draft: str) -> None:
+        """Give a draft up."""
+        ...
+
+    async def clear(self) -> DiskUsage:
+        """Remove what no job uses; return what is gone."""
+        ...
+
+    def usage(self) -> DiskUsage:
+        """Say how much is kept."""
+        ...
+
+
+@runtime_checkable
+class KeepsPackages(Protocol):
+    """A source that brings sets of Python packages."""
+
+    @property
+    def packages(self) -> Packages:
+        """The sets."""
         ...
 
 

@@ -8,8 +8,8 @@ from bacalhau_jupyter.models.errors import (
     BacalhauError,
     IOFailure,
 )
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.ipfs_node import ConfiguredIpfsNode
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 from bacalhau_jupyter.transfer.ipfs.add import add_directory

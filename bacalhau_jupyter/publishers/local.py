@@ -1,4 +1,7 @@
-"""Publisher ``local``: results stay on this host as one archive per execution.
+"""Publisher ``local``: results stay on this host as one archive per execution, or as a directory that stands for one.
+
+Large files of a result are not packed: they get another name beside the archive (`transfer.archive.held`), and the
+archive is made of them when somebody downloads it.
 
 What is stored with the execution is a reference that never goes stale; the results route turns it into a signed
 URL when it is read (`transfer.core.signing`), so a restart on another port a day later changes nothing.
@@ -13,23 +16,24 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.node import DiskUsage
-from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX
-from bacalhau_jupyter.models.spec import SpecConfig, replace
-from bacalhau_jupyter.models.units import format_bytes
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, replace
+from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.node import DiskUsage
+from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIX
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 from bacalhau_jupyter.publishers import removals
 from bacalhau_jupyter.publishers.removals import Removal
 from bacalhau_jupyter.publishers.retention import Kept, Rules
-from bacalhau_jupyter.transfer.archive.tar_gz import pack_tar_gz
-from bacalhau_jupyter.transfer.core.files import io_failure
+from bacalhau_jupyter.publishers.shelf import discard, kept_in, open_shelf, size_of
+from bacalhau_jupyter.transfer.archive.keeping import pack_result, remove_result, sync_result
+from bacalhau_jupyter.transfer.core.files import io_failure, run_interruptible
 from bacalhau_jupyter.transfer.core.signing import LOCAL, local_reference
 
 if TYPE_CHECKING:
@@ -44,7 +48,7 @@ _EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 
 
 class LocalPublisher:
-    """Packs results to ``<data_dir>/results/local-publisher/<execution ID>.tar.gz`` (0600 in 0700).
+    """Puts results at ``<data_dir>/results/local-publisher/<execution ID>.tar.gz`` (0600 in 0700).
 
     Reads ``Publishers.Types.Local.Quota``, ``MaxAge`` and ``MinAge``. Results of jobs that are not over, as far as
     ``options.unfinished`` knows, are never removed.
@@ -61,11 +65,14 @@ class LocalPublisher:
         self._usage = DiskUsage(limit=self._rules.quota)
         # No count may run while another call publishes or removes.
         self._counting = asyncio.Lock()
+        self._syncing: set[asyncio.Task[None]] = set()
 
     async def probe(self) -> Availability:
         """Make the directory, and remove what a crash left half written in it."""
         try:
-            await asyncio.to_thread(_open_directory, results_directory(self._data_dir))
+            directory = results_directory(self._data_dir)
+            for result in await asyncio.to_thread(open_shelf, directory, self._clock.now_ns()):
+                self._sync(result)
             await self.tidy()
         except OSError as error:
             failure = io_failure(error, "write to", results_directory(self._data_dir), COMPONENT)
@@ -80,9 +87,12 @@ class LocalPublisher:
         target = result_path(self._data_dir, execution.id)
         try:
             await asyncio.to_thread(target.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
-            before = await asyncio.to_thread(_size, target)
-            await pack_tar_gz(request.gathering(COMPONENT), target, progress=request.progress)
+            before = await asyncio.to_thread(size_of, target)
+            gathering = request.gathering(COMPONENT)
+            synced = await run_interruptible(partial(pack_result, gathering, target, request.progress))
             await self._settle(target, execution.id, before)
+            if not synced:
+                self._sync(target)
         except OSError as error:
             raise io_failure(error, "write", target, COMPONENT) from error
         except IOFailure as error:
@@ -101,13 +111,25 @@ class LocalPublisher:
 
     async def clear(self, older_than_s: float) -> DiskUsage:
         """Remove results of finished jobs that were published so many seconds ago; return what is gone."""
-        directory = results_directory(self._data_dir)
         unfinished = set(await self._unfinished())
+        now_ns = self._clock.now_ns()
+        return await self._clear(
+            lambda kept: self._rules.chosen(kept, now_ns, older_than_s, unfinished),
+            "the node's owner cleaned up",
+        )
+
+    async def remove(self, execution_ids: Sequence[str]) -> DiskUsage:
+        """Remove the results of these executions, whose job is deleted; return what is gone."""
+        return await self._clear(
+            lambda kept: [each for each in kept if each.execution_id in execution_ids], "its job was deleted"
+        )
+
+    async def _clear(self, choose: Callable[[list[Kept]], list[Kept]], reason: str) -> DiskUsage:
+        directory = results_directory(self._data_dir)
         async with self._counting:
-            now_ns = self._clock.now_ns()
-            kept = await asyncio.to_thread(_kept, directory)
-            gone = self._rules.chosen(kept, now_ns, older_than_s, unfinished)
-            await asyncio.to_thread(self._discard, directory, gone, "the node's owner cleaned up", now_ns)
+            kept = await asyncio.to_thread(kept_in, directory)
+            gone = choose(kept)
+            await asyncio.to_thread(discard, directory, gone, reason, self._clock.now_ns())
             size = sum(each.size for each in gone)
             self._usage = DiskUsage(
                 bytes=sum(each.size for each in kept) - size,
@@ -117,7 +139,14 @@ class LocalPublisher:
         return DiskUsage(bytes=size, count=len(gone))
 
     async def close(self) -> None:
-        return
+        """Wait until what was published is on the disk."""
+        await asyncio.gather(*self._syncing)
+
+    def _sync(self, result: Path) -> None:
+        """Bring a result to the disk, while others read it already."""
+        task = asyncio.create_task(_synced(result))
+        self._syncing.add(task)
+        task.add_done_callback(self._syncing.discard)
 
     async def _settle(self, target: Path, execution_id: str, before: int | None) -> None:
         """Count what was just published (in place of ``before`` bytes), and make room for it.
@@ -129,7 +158,7 @@ class LocalPublisher:
         """
         now_ns = self._clock.now_ns()
         await asyncio.to_thread(os.utime, target, ns=(now_ns, now_ns))
-        size = await asyncio.to_thread(_size, target) or 0
+        size = await asyncio.to_thread(size_of, target) or 0
         # Adding up will do as long as there is room: looking at thousands of results each time would not.
         usage = replace(
             self._usage,
@@ -141,7 +170,7 @@ class LocalPublisher:
             return
         if await self._clean(execution_id):
             return
-        await asyncio.to_thread(target.unlink, missing_ok=True)
+        await asyncio.to_thread(remove_result, target)
         await self._clean()
         left = self._usage
         raise IOFailure(
@@ -156,7 +185,7 @@ class LocalPublisher:
         unfinished = set(await self._unfinished()) | {newest}
         async with self._counting:
             now_ns = self._clock.now_ns()
-            kept = await asyncio.to_thread(_kept, directory)
+            kept = await asyncio.to_thread(kept_in, directory)
             old = self._rules.expired(kept, now_ns, unfinished)
             left = [each for each in kept if each not in old]
             surplus = self._rules.surplus(left, now_ns, unfinished)
@@ -179,16 +208,7 @@ class LocalPublisher:
             (surplus, f"local results may take {format_bytes(rules.quota)} ({QUOTA})"),
         ]
         for chosen, reason in reasons:
-            self._discard(directory, chosen, reason, now_ns)
-
-    def _discard(self, directory: Path, chosen: list[Kept], reason: str, now_ns: int) -> None:
-        # Recorded first: a result that vanishes without a record is worse than one that is reported too early.
-        if chosen:
-            gone = [Removal(each.execution_id, rfc3339(now_ns), reason, each.size) for each in chosen]
-            removals.note(directory, gone)
-        for each in chosen:
-            _log.info("removing the results of execution %s: %s", each.execution_id, reason)
-            (directory / f"{each.execution_id}{ARCHIVE_SUFFIX}").unlink(missing_ok=True)
+            discard(directory, chosen, reason, now_ns)
 
 
 def removal(data_dir: Path, execution_id: str) -> Removal | None:
@@ -197,7 +217,7 @@ def removal(data_dir: Path, execution_id: str) -> Removal | None:
 
 
 def mark_read(path: Path, now_ns: int) -> None:
-    """Note that an archive is being read, so that it stays for a while; one that can't be marked is read anyway."""
+    """Note that a result is being read, so that it stays for a while; one that can't be marked is read anyway."""
     try:
         os.utime(path, ns=(now_ns, path.stat().st_mtime_ns))
     except OSError:
@@ -222,35 +242,19 @@ def result_path(data_dir: Path, execution_id: str) -> Path:
     return results_directory(data_dir) / f"{execution_id}{ARCHIVE_SUFFIX}"
 
 
+async def _synced(result: Path) -> None:
+    try:
+        await asyncio.to_thread(sync_result, result)
+    except FileNotFoundError:
+        return  # removed meanwhile
+    except OSError as error:
+        _log.warning("%s could not be brought to the disk: %s", result.name, error)
+
+
 def _rules(settings: Callable[[str], object]) -> Rules:
-    quota, max_age, min_age = (_number(settings(key), DEFAULTS[key]) for key in (QUOTA, MAX_AGE, MIN_AGE))
-    return Rules(int(quota), max_age, min_age)
+    quota, max_age_s, min_age_s = (_number(settings(key), DEFAULTS[key]) for key in (QUOTA, MAX_AGE, MIN_AGE))
+    return Rules(int(quota), max_age_s, min_age_s)
 
 
 def _number(value: object, default: float) -> float:
     return float(value) if isinstance(value, int | float) and value >= 0 else default
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None
-
-
-def _kept(directory: Path) -> list[Kept]:
-    kept = []
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.endswith(ARCHIVE_SUFFIX) and not entry.name.startswith("."):
-                about = entry.stat(follow_symlinks=False)
-                name = entry.name.removesuffix(ARCHIVE_SUFFIX)
-                kept.append(Kept(name, about.st_size, about.st_mtime_ns, about.st_atime_ns))
-    return kept
-
-
-def _open_directory(directory: Path) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.chmod(0o700)
-    for part in directory.glob(".*.part"):
-        part.unlink(missing_ok=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 
 if TYPE_CHECKING:

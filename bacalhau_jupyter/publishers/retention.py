@@ -55,7 +55,7 @@ class Rules:
     def chosen(
         self, all_kept: Iterable[Kept], now_ns: int, older_than_s: float, unfinished: Collection[str] = ()
     ) -> list[Kept]:
-        """Return what the owner wants removed: everything that old, but nothing of a job that is not over."""
+        """Return what a clean-up removes: everything that old, but nothing of a job that is not over."""
         limit = now_ns - int(older_than_s * SECOND)
         return [
             kept for kept in all_kept if kept.published_ns <= limit and kept.execution_id not in unfinished

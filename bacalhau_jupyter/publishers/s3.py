@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, IOFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.published import published_key
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.published import published_key
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 from bacalhau_jupyter.plugins.s3_clients import ConfiguredS3
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.core.files import run_interruptible
-from bacalhau_jupyter.transfer.s3.location import (
+from bacalhau_jupyter.transfer.s3.requests.access import is_aws
+from bacalhau_jupyter.transfer.s3.requests.location import (
     S3Location,
     parse_location,
     text_param,
 )
-from bacalhau_jupyter.transfer.s3.upload import ObjectWriter, Uploaded
-from bacalhau_jupyter.transfer.s3.upload_files import upload_files
+from bacalhau_jupyter.transfer.s3.writing.upload import ObjectWriter, Uploaded
+from bacalhau_jupyter.transfer.s3.writing.upload_files import upload_files
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.plugins.options import PluginOptions
@@ -125,7 +126,7 @@ class S3Publisher:
         with ObjectWriter(
             self._s3.clients,
             location,
-            checksum=not location.endpoint,
+            checksum=is_aws(location.endpoint),
             content_type="application/gzip",
             stop=stop,
         ) as writer:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import IOFailure, NotImplementedHere
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIX
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.core.files import io_failure, run_interruptible
 from bacalhau_jupyter.transfer.http.upload import upload_file
-from bacalhau_jupyter.transfer.s3.managed import COMPONENT, TYPE
+from bacalhau_jupyter.transfer.s3.links.managed import COMPONENT, TYPE
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.plugins.options import PluginOptions

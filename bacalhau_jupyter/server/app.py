@@ -15,14 +15,14 @@ from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.server.activity import ActivityWatch
-from bacalhau_jupyter.server.base import SETTING, Gateway
-from bacalhau_jupyter.server.collector import NotebookCollector
-from bacalhau_jupyter.server.connection import ClusterConnection
-from bacalhau_jupyter.server.handlers import default_handlers
-from bacalhau_jupyter.server.lease import LeaseKeeper
-from bacalhau_jupyter.server.local import Inheritance, find_cluster
-from bacalhau_jupyter.server.upstream import Upstream
+from bacalhau_jupyter.server.cluster.connection import ClusterConnection
+from bacalhau_jupyter.server.cluster.lease import LeaseKeeper
+from bacalhau_jupyter.server.cluster.local import Inheritance, find_cluster
+from bacalhau_jupyter.server.gateway.upstream import Upstream
+from bacalhau_jupyter.server.handlers.base import SETTING, Gateway
+from bacalhau_jupyter.server.handlers.routes import default_handlers
+from bacalhau_jupyter.server.jobs.activity import ActivityWatch
+from bacalhau_jupyter.server.jobs.collector import NotebookCollector
 
 STOP_TIMEOUT_S = 3.0
 
@@ -40,7 +40,7 @@ class BacalhauApp(ExtensionApp):
         True, help="Whether to start the node of the repo directory when no other cluster is configured."
     ).tag(config=True)
     start_timeout = Float(
-        START_TIMEOUT_S, help="Seconds the node may take to start; Jupyter's own start waits for it."
+        START_TIMEOUT_S, help="Longest start of the node in seconds; Jupyter's own start waits for it."
     ).tag(config=True)
     grace_period = Unicode(
         "", help="How long an idle node that this server starts waits for new users, such as '10m' (default)."
@@ -66,7 +66,7 @@ class BacalhauApp(ExtensionApp):
                 timeout_s=self.start_timeout,
             )
 
-        connection = ClusterConnection(find, found=self._inheritance.publish)
+        connection = ClusterConnection(find, on_endpoint=self._inheritance.publish)
         upstream = Upstream(connection)
         self.gateway = Gateway(upstream, ActivityWatch(upstream, self._note_activity), repo.path)
         self.settings[SETTING] = self.gateway

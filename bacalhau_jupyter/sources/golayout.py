@@ -13,9 +13,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 # Longest first where one starts with another; a word goes on in lower case when it is not a month or a day.
 _TOKEN = re.compile(
@@ -282,7 +292,7 @@ def _offset(token: str, offset: int) -> str:
 
 def survives_round_trip(layout: str) -> bool:
     """Whether a time written in the layout can be read again: the reference time stands for all."""
-    reference = _Time(2006, 1, 2, 0, 15, 4, 5)
+    reference = _Time(year=2006, month=1, day=2, hour=15, minute=4, second=5)
     try:
         parse(layout, format_time(layout, reference))
     except ValueError:

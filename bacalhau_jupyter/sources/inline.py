@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.spec import InputSource
-from bacalhau_jupyter.models.units import format_bytes
+from bacalhau_jupyter.models.jobs.spec import InputSource
+from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount
 from bacalhau_jupyter.transfer.archive.data_urls import DataURL, check_data_url, decode_data_url
 from bacalhau_jupyter.transfer.archive.tar_gz import Limits, unpack_blocking

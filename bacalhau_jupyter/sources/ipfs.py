@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.models.jobs.spec import InputSource
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.fetch_limits import FetchLimits
 from bacalhau_jupyter.plugins.ipfs_node import ConfiguredIpfsNode
 from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, IOFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount
 from bacalhau_jupyter.sources.allowlist import KEY, AllowedPath, job_writable, parse_allow_list
 from bacalhau_jupyter.transfer.core.files import io_failure
@@ -33,7 +33,7 @@ _MOUNT_WHAT_IS_OPEN = ("process", "noop")
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _Params:
     """The parameters of an input: the path as written, access, and ``dir``, ``file`` or ``""`` to create."""
 
     path: str
@@ -104,7 +104,7 @@ class LocalDirectorySource:
         finally:
             os.close(descriptor)
 
-    def _resolve(self, execution: Execution, spec: SpecConfig) -> tuple[Path, _Wanted, bool]:
+    def _resolve(self, execution: Execution, spec: SpecConfig) -> tuple[Path, _Params, bool]:
         """Return the real path to mount, what is wanted of it, and whether jobs may write there.
 
         Raises
@@ -133,7 +133,7 @@ class LocalDirectorySource:
                 )
 
 
-def _parameters(spec: SpecConfig) -> _Wanted:
+def _parameters(spec: SpecConfig) -> _Params:
     path = spec.param("SourcePath")
     if not isinstance(path, str) or not path.strip():
         raise BadRequest("this node needs a SourcePath for a localDirectory input")
@@ -151,7 +151,7 @@ def _parameters(spec: SpecConfig) -> _Wanted:
     kind = _CREATE[create.strip().lower()]
     if kind == "file" and path.endswith("/"):
         raise BadRequest(f"this node can't create {path} as a file: it ends with a slash")
-    return _Wanted(path, _truth(spec.param("ReadWrite")), kind)
+    return _Params(path, _truth(spec.param("ReadWrite")), kind)
 
 
 def _truth(value: object) -> bool:
@@ -165,16 +165,16 @@ def _truth(value: object) -> bool:
     return flag
 
 
-def _check_allowed(path: Path, wanted: _Wanted, allowed: list[AllowedPath]) -> None:
+def _check_allowed(path: Path, params: _Params, allowed: list[AllowedPath]) -> None:
     matching = [entry for entry in allowed if entry.matches(path)]
     if not matching:
-        mode = "rw" if wanted.writable else "ro"
+        mode = "rw" if params.writable else "ro"
         raise ConfigurationError(
-            f"this node does not share the local path {wanted.path}: it is not allowlisted",
+            f"this node does not share the local path {params.path}: it is not allowlisted",
             # By its letters alone: what lies behind a link is not for everybody to know.
-            hint=f"the node's owner can add it: -c {KEY}={os.path.normpath(wanted.path)}:{mode}",
+            hint=f"the node's owner can add it: -c {KEY}={os.path.normpath(params.path)}:{mode}",
         )
-    if wanted.writable and not any(entry.writable for entry in matching):
+    if params.writable and not any(entry.writable for entry in matching):
         raise ConfigurationError(
             f"this node shares {path} for reading only: the volume is not granted write access",
             hint=f"the node's owner can change it: -c {KEY}={matching[0].glob}:rw",
@@ -196,15 +196,15 @@ def _check_movable(execution: Execution, path: Path, allowed: list[AllowedPath])
         )
 
 
-def _check_creation(path: Path, wanted: _Wanted) -> None:
-    if not (wanted.writable and wanted.create):
+def _check_creation(path: Path, params: _Params) -> None:
+    if not (params.writable and params.create):
         raise IOFailure(
             f"this node can't mount {path}: it does not exist and creation is not allowed",
             hint="create it, or ask for ReadWrite with CreateAs dir or file",
         )
 
 
-def _open(path: Path, wanted: _Wanted) -> int:
+def _open(path: Path, params: _Params) -> int:
     """Open what is at a checked path, and see that the node itself may use it as wanted."""
     descriptor = _guarded(path, "mount", lambda: beneath.open_path(path))
     try:
@@ -214,7 +214,7 @@ def _open(path: Path, wanted: _Wanted) -> int:
         needed = os.R_OK | (os.X_OK if beneath.is_directory(descriptor) else 0)
         if not os.access(here, needed):
             raise IOFailure(f"this node may not read {path}: permission denied")
-        if wanted.writable and not os.access(here, os.W_OK):
+        if params.writable and not os.access(here, os.W_OK):
             raise IOFailure(f"this node may not write to {path}: permission denied")
     except BaseException:
         os.close(descriptor)

@@ -88,7 +88,7 @@ def compile_pattern(pattern: str, name: str) -> Any:
         ) from None
 
 
-def parse_partition(given: object) -> Partition:
+def parse_partition(value: object) -> Partition:
     """Read the ``Partition`` parameter: a mapping with keys in any case, or nothing.
 
     Raises
@@ -96,17 +96,17 @@ def parse_partition(given: object) -> Partition:
     BadRequest
         A member is missing, unknown or breaks its rule; it is named.
     """
-    if given is None or given == "":
+    if value is None or value == "":
         return Partition()
-    if not isinstance(given, Mapping):
+    if not isinstance(value, Mapping):
         raise BadRequest("Partition is not a mapping with Type and its settings")
-    params = folded(given)
+    params = folded(value)
     text = str(params.get("type") or "none").strip().lower()
     try:
         kind = PartitionType(text)
     except ValueError:
-        known = ", ".join(member.value for member in PartitionType)
-        raise BadRequest(f"Partition.Type {text!r} is not one of {known}") from None
+        names = ", ".join(member.value for member in PartitionType)
+        raise BadRequest(f"Partition.Type {text!r} is not one of {names}") from None
     partition = Partition(
         type=kind,
         pattern=_text(params, "pattern", "Pattern"),
@@ -118,23 +118,23 @@ def parse_partition(given: object) -> Partition:
     return partition
 
 
-def _check(found: Partition) -> None:
-    match found.type:
+def _check(partition: Partition) -> None:
+    match partition.type:
         case PartitionType.REGEX:
-            if not found.pattern:
+            if not partition.pattern:
                 raise BadRequest("Partition.Pattern is empty")
-            compile_pattern(found.pattern, "Partition.Pattern")
+            compile_pattern(partition.pattern, "Partition.Pattern")
         case PartitionType.SUBSTRING:
-            if found.start < 0:
+            if partition.start < 0:
                 raise BadRequest("Partition.StartIndex is negative")
-            if found.end <= found.start:
+            if partition.end <= partition.start:
                 raise BadRequest("Partition.EndIndex is not greater than StartIndex")
         case PartitionType.DATE:
-            if not found.date_format:
+            if not partition.date_format:
                 raise BadRequest("Partition.DateFormat is empty")
-            if not golayout.survives_round_trip(found.date_format):
+            if not golayout.survives_round_trip(partition.date_format):
                 raise BadRequest(
-                    f"Partition.DateFormat {found.date_format!r} can't be read back",
+                    f"Partition.DateFormat {partition.date_format!r} can't be read back",
                     hint="write it as Go does, for example 2006-01-02",
                 )
 

@@ -1,38 +1,33 @@
 """Source ``urlDownload``: a file from an http or https server.
 
-The target is a *directory*; the file appears in it under the name that the server or the URL gives. A server
-that tells no size is fine (official nodes refuse it). A URL may not lead to this machine
-(`transfer.core.reach`), but for links that the node itself signed: those are read where they lie.
+The target is a *directory*; the file appears in it under the name that the server or the URL gives. With ``File: true``
+(ours; official nodes pay no heed to it) the file is the target itself. A server that tells no size is fine (official
+nodes refuse it). A URL may not lead to this machine (`transfer.core.reach`), but for links that the node itself signed:
+those are read where they lie.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.spec import InputSource
-from bacalhau_jupyter.plugins.fetch_limits import FetchLimits
+from bacalhau_jupyter.lib.truth import parse_truth
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.jobs.spec import InputSource
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.source import Availability, Bid, FetchRequest, InputMount, not_brought
-from bacalhau_jupyter.transfer.core.addresses import parse_http_url
-from bacalhau_jupyter.transfer.core.files import io_failure
-from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
-from bacalhau_jupyter.transfer.core.reach import Reach
-from bacalhau_jupyter.transfer.http.download import content_length, download
-from bacalhau_jupyter.transfer.http.requests import content_tag, is_strong
+from bacalhau_jupyter.sources.links import Links
+from bacalhau_jupyter.transfer.archive.held import archive_size, write_archive
+from bacalhau_jupyter.transfer.core.files import io_failure, run_interruptible
+from bacalhau_jupyter.transfer.core.taking import take_file
+from bacalhau_jupyter.transfer.http.requests import is_strong
 
 if TYPE_CHECKING:
-    from bacalhau_jupyter.plugins.contract import Progress
-    from bacalhau_jupyter.plugins.options import PluginOptions
+    from bacalhau_jupyter.plugins.options import PluginOptions, StoredFile
 
 COMPONENT = "URLSource"
-# A bid waits for it; a slow server's size is not worth more.
-_SIZE_TIMEOUT_S = 10.0
 
 
 class UrlDownloadSource:
@@ -44,108 +39,86 @@ class UrlDownloadSource:
     types: tuple[str, ...] = ("urldownload",)
 
     def __init__(self, options: PluginOptions) -> None:
-        self._settings = options.settings
-        self._stored = options.stored
+        self._links = Links(options, COMPONENT)
 
     async def probe(self) -> Availability:
-        try:
-            self._limits()
-            self._reach()
-        except ConfigurationError as error:
-            return Availability(available=False, problem=error.message)
-        return Availability(available=True)
+        return self._links.availability()
 
     async def bid(self, execution: Execution, input_source: InputSource) -> Bid:
         try:
-            url = _url(input_source)
-            if await asyncio.to_thread(self._stored, url) is None:
-                self._reach().check_url(url, COMPONENT)
+            await self._links.check(self._links.url_of(input_source))
         except BacalhauError as error:
             return not_brought(error)
         return Bid(accepted=True)
 
     async def size(self, execution: Execution, input_source: InputSource) -> int:
         """Return what HEAD says, 0 where it says nothing."""
-        url = _url(input_source)
-        stored = await asyncio.to_thread(self._stored, url)
+        url = self._links.url_of(input_source)
+        stored = await self._links.stored(url)
         if stored is not None:
-            return (await asyncio.to_thread(stored.stat)).st_size
-        timeout = min(_SIZE_TIMEOUT_S, self._limits().read_timeout_s)
-        return await content_length(url, timeout=timeout, reach=self._reach()) or 0
+            return await asyncio.to_thread(archive_size, stored.path)
+        return await self._links.length(url)
 
     async def identity(self, execution: Execution, input_source: InputSource) -> str | None:
         """Return the URL with the strong ETag that the server gives it; None without one."""
-        url = _url(input_source)
-        if await asyncio.to_thread(self._stored, url) is not None:
+        url = self._links.url_of(input_source)
+        if await self._links.stored(url) is not None:
             return None
-        timeout = min(_SIZE_TIMEOUT_S, self._limits().read_timeout_s)
-        return _identity(url, await content_tag(url, timeout=timeout, reach=self._reach()))
+        identity = _identity(url, await self._links.tag(url))
+        return (
+            f"{identity}\nfile"
+            if identity and parse_truth(input_source.source.param("File", False))
+            else identity
+        )
 
     async def fetch(self, request: FetchRequest) -> InputMount:
-        limits = self._limits()
-        url = _url(request.input)
+        url = self._links.url_of(request.input)
         part = request.directory / "download.part"
-        stored = await asyncio.to_thread(self._stored, url)
+        stored = await self._links.stored(url)
         if stored is not None:
-            return await _copied(stored, part, request, url)
-        result = await download(
-            url,
-            part,
-            max_retries=limits.max_retries,
-            read_timeout=limits.read_timeout_s,
-            progress=_counting(request.progress),
-            component=COMPONENT,
-            reach=self._reach(),
-        )
+            return await _taken(stored, part, request, url)
+        result = await self._links.download(url, part, request)
         directory = request.directory / "content"
         await asyncio.to_thread(_move_in, part, directory, result.filename)
         request.progress(Reading("downloading", result.bytes, result.bytes, 1, 1))
         brought = _identity(url, result.etag) or f"urldownload\n{url}\n"
-        return InputMount(directory, request.input.target, read_only=True, identity=brought)
+        return _mount(request, directory, result.filename, brought)
 
     async def close(self) -> None:
         return
 
-    def _reach(self) -> Reach:
-        """Return what URLs may lead to.
 
-        Raises
-        ------
-        ConfigurationError
-            The allow-list is broken.
-        """
-        return Reach.of(self._settings(ADDRESSES))
-
-    def _limits(self) -> FetchLimits:
-        return FetchLimits.of(self._settings, COMPONENT)
-
-
-async def _copied(stored: Path, part: Path, request: FetchRequest, url: str) -> InputMount:
+async def _taken(stored: StoredFile, part: Path, request: FetchRequest, url: str) -> InputMount:
     """Bring a file of this node's own store: by its name, without asking ourselves over HTTP."""
     directory = request.directory / "content"
+    name = stored.name if stored.is_content else stored.path.name
     try:
-        await asyncio.to_thread(shutil.copyfile, stored, part)
+        await run_interruptible(
+            lambda stop: (
+                write_archive(stored.path, part, stop)
+                if stored.path.is_dir()
+                else take_file(stored.path, part, may_link=stored.is_content, stop=stop)
+            )
+        )
     except OSError as error:
         raise io_failure(error, "write", part, COMPONENT) from error
-    await asyncio.to_thread(_move_in, part, directory, stored.name)
-    size = (await asyncio.to_thread((directory / stored.name).stat)).st_size
+    await asyncio.to_thread(_move_in, part, directory, name)
+    size = (await asyncio.to_thread((directory / name).stat)).st_size
     request.progress(Reading("downloading", size, size, 1, 1))
-    return InputMount(directory, request.input.target, read_only=True, identity=f"urldownload\n{url}\n")
+    return _mount(request, directory, name, f"urldownload\n{url}\n")
 
 
-def _counting(progress: Progress) -> Progress:
-    def report(reading: Reading) -> None:
-        progress(replace(reading, files=0, files_total=1))
-
-    return report
+def _mount(request: FetchRequest, directory: Path, name: str, identity: str) -> InputMount:
+    source = request.input.source
+    if parse_truth(source.param("File", False)):
+        return InputMount(
+            directory / name, request.input.target, read_only=True, identity=f"{identity}\nfile"
+        )
+    return InputMount(directory, request.input.target, read_only=True, identity=identity)
 
 
 def _identity(url: str, tag: str) -> str | None:
     return f"urldownload\n{url}\n{tag}" if is_strong(tag) else None
-
-
-def _url(input_source: InputSource) -> str:
-    return parse_http_url(input_source.source.param("URL"), COMPONENT)
 
 
 def _move_in(part: Path, directory: Path, filename: str) -> None:
@@ -154,7 +127,8 @@ def _move_in(part: Path, directory: Path, filename: str) -> None:
         directory.mkdir()
         # `mkdir` would let the node's umask take it back.
         directory.chmod(0o755)
-        part.chmod(0o644)
+        if part.stat().st_mode & 0o444 != 0o444:
+            part.chmod(0o644)
         part.rename(directory / filename)
     except OSError as error:
         raise io_failure(error, "write", directory / filename, COMPONENT) from error

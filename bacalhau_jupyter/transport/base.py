@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from bacalhau_jupyter.models.api import LogFrame
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.wire.api import LogFrame
+from bacalhau_jupyter.models.wire.messages import (
     ControlRequest,
     ControlResponse,
     ExecutionLogsRequest,

@@ -14,13 +14,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-from bacalhau_jupyter.models.api import LogFrame
 from bacalhau_jupyter.models.codec import decode, encode
-from bacalhau_jupyter.models.envelope import EVENT_TIME, SEQ_NUM, SOURCE, data_metadata
-from bacalhau_jupyter.models.envelope import decode as wire_decode
-from bacalhau_jupyter.models.envelope import encode as wire_encode
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, error_from_envelope
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.wire.api import LogFrame
+from bacalhau_jupyter.models.wire.envelope import EVENT_TIME, SEQ_NUM, SOURCE, data_metadata
+from bacalhau_jupyter.models.wire.envelope import decode as wire_decode
+from bacalhau_jupyter.models.wire.envelope import encode as wire_encode
+from bacalhau_jupyter.models.wire.messages import (
     BacError,
     ControlRequest,
     ControlResponse,
@@ -52,9 +52,9 @@ class MemoryTransport:
     ----------
     wire
         Encode and decode every message as a remote carrier does.
-    ack_timeout
+    ack_timeout_s
         Seconds a sender waits for the receiver's handler.
-    request_timeout
+    request_timeout_s
         Seconds a control request waits for its answer.
     log_queue
         Log frames buffered per stream.
@@ -64,13 +64,13 @@ class MemoryTransport:
         self,
         *,
         wire: bool = False,
-        ack_timeout: float = 30.0,
-        request_timeout: float = 10.0,
+        ack_timeout_s: float = 30.0,
+        request_timeout_s: float = 10.0,
         log_queue: int = LOG_QUEUE,
     ) -> None:
         self.wire = wire
-        self.ack_timeout = ack_timeout
-        self.request_timeout = request_timeout
+        self.ack_timeout_s = ack_timeout_s
+        self.request_timeout_s = request_timeout_s
         self.log_queue = log_queue
         self.orchestrator_end = OrchestratorEnd(self)
         self.nodes: dict[str, ComputeEnd] = {}
@@ -118,17 +118,17 @@ class _Lane:
         self._closed = False
         self._task = asyncio.create_task(self._drain(), name=name)
 
-    async def send(self, envelope: Envelope, timeout: float) -> None:
+    async def send(self, envelope: Envelope, timeout_s: float) -> None:
         if self._closed:
             raise DeliveryError("the other side does not listen", component="Transport", retryable=True)
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait(_Parcel(envelope, answer))
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_s):
                 await answer
         except TimeoutError as error:
             raise DeliveryError(
-                f"message {envelope.seq} was not acknowledged within {timeout:g}s",
+                f"message {envelope.seq} was not acknowledged within {timeout_s:g}s",
                 component="Transport",
                 retryable=True,
             ) from error
@@ -242,7 +242,7 @@ class OrchestratorEnd:
         lane = self._lanes.get(node_id)
         if lane is None:
             lane = self._lanes[node_id] = _Lane(lambda it: handler(node_id, it), f"transport {node_id} out")
-        await lane.send(envelope, self._carrier.ack_timeout)
+        await lane.send(envelope, self._carrier.ack_timeout_s)
 
     async def forget(self, node_id: str) -> None:
         """End the lane of a node that went away."""
@@ -279,11 +279,11 @@ class ComputeEnd:
         end = self._carrier.orchestrator_end
         message = self._carrier.carry_control(message, self._node_id)
         try:
-            async with asyncio.timeout(self._carrier.request_timeout):
+            async with asyncio.timeout(self._carrier.request_timeout_s):
                 response = await end.answer(self._node_id, message)
         except TimeoutError as error:
             raise DeliveryError(
-                f"the orchestrator did not answer within {self._carrier.request_timeout:g}s",
+                f"the orchestrator did not answer within {self._carrier.request_timeout_s:g}s",
                 component="Transport",
                 retryable=True,
             ) from error
@@ -312,7 +312,7 @@ class ComputeEnd:
             raise DeliveryError(
                 f"node {self._node_id} does not listen", component="Transport", retryable=True
             )
-        await self._lane.send(envelope, self._carrier.ack_timeout)
+        await self._lane.send(envelope, self._carrier.ack_timeout_s)
 
     def open_stream(self, request: ExecutionLogsRequest) -> _Stream:
         """Start a log stream (called by the orchestrator's end)."""

@@ -19,8 +19,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "bacalhau-jupyter"
 SOURCES = (
-    "src", "style", "schema", "package.json", "yarn.lock", "tsconfig.json", "page.build.mjs", ".yarnrc.yml",
-)  # fmt: skip
+    "src",
+    "style",
+    "schema",
+    "package.json",
+    "yarn.lock",
+    "tsconfig.json",
+    "page.build.mjs",
+    ".yarnrc.yml",
+)
 INSTALL_TIMEOUT_S = 1500.0
 BUILD_TIMEOUT_S = 900.0
 OLDEST_NODE = (20, 19)
@@ -42,12 +49,12 @@ def page(root: Path = ROOT) -> Path:
 
 def source_hash(root: Path = ROOT) -> str:
     """Return a fingerprint of everything that the bundle is made of."""
-    seen = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in SOURCES:
         start = root / "labextension" / name
         for path in sorted(p for p in [start, *start.rglob("*")] if p.is_file()):
-            seen.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
-    return seen.hexdigest()
+            digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def is_current(root: Path = ROOT) -> bool:
@@ -67,10 +74,10 @@ def has_node() -> bool:
     if node is None:
         return False
     try:
-        told = subprocess.run(
+        version = subprocess.run(
             [node, "--version"], capture_output=True, text=True, timeout=30, check=True
         ).stdout
-        major, minor, *_ = (int(part) for part in told.strip().lstrip("v").split("."))
+        major, minor, *_ = (int(part) for part in version.strip().lstrip("v").split("."))
     except (OSError, ValueError, subprocess.SubprocessError):
         return False
     return (major, minor) >= OLDEST_NODE
@@ -90,11 +97,11 @@ def build(root: Path = ROOT) -> bool:
     with _alone(folder / ".build.lock"):
         if is_current(root):
             return False
-        wanted = source_hash(root)
+        sources_hash = source_hash(root)
         _install(folder)
         _run(folder, ["build:prod"], BUILD_TIMEOUT_S)
         (output(root) / "install.json").write_bytes((folder / "install.json").read_bytes())
-        (output(root) / "sources.sha256").write_text(wanted)
+        (output(root) / "sources.sha256").write_text(sources_hash)
     return True
 
 
@@ -126,15 +133,15 @@ def _alone(lock: Path) -> Iterator[None]:
 
 def _install(folder: Path) -> None:
     """Fetch what the lock file names, once for each lock file."""
-    wanted = hashlib.sha256((folder / "yarn.lock").read_bytes()).hexdigest()
+    lock_hash = hashlib.sha256((folder / "yarn.lock").read_bytes()).hexdigest()
     stamp = folder / "node_modules" / ".lock.sha256"
-    if stamp.is_file() and stamp.read_text() == wanted:
+    if stamp.is_file() and stamp.read_text() == lock_hash:
         return
     _run(folder, ["install", "--immutable"], INSTALL_TIMEOUT_S)
-    stamp.write_text(wanted)
+    stamp.write_text(lock_hash)
 
 
-def _run(folder: Path, arguments: list[str], timeout: float) -> None:
+def _run(folder: Path, arguments: list[str], timeout_s: float) -> None:
     # The tools of the environment that runs this come first: jlpm and jupyter-builder, and often node itself.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     jlpm = shutil.which("jlpm", path=path)
@@ -149,11 +156,11 @@ def _run(folder: Path, arguments: list[str], timeout: float) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=timeout,
+            timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise BundleError(f"`jlpm {' '.join(arguments)}` took longer than {timeout:.0f} s") from None
+        raise BundleError(f"`jlpm {' '.join(arguments)}` took longer than {timeout_s:.0f} s") from None
     if done.returncode:
         tail = done.stdout.decode(errors="replace")[-4000:]
         raise BundleError(f"`jlpm {' '.join(arguments)}` failed:\n{tail}")

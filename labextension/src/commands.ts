@@ -9,6 +9,9 @@ export const CommandIDs = {
   showResults: 'bacalhau:show-results',
   stopJob: 'bacalhau:stop-job',
   rerunJob: 'bacalhau:rerun-job',
+  deleteJob: 'bacalhau:delete-job',
+  showCode: 'bacalhau:show-code',
+  switchCell: 'bacalhau:switch-cell',
   insertCode: 'bacalhau:insert-code',
   copyId: 'bacalhau:copy-job-id',
   openResult: 'bacalhau:open-result',
@@ -24,7 +27,8 @@ export const CommandIDs = {
   addConnection: 'bacalhau:add-connection',
   removeConnection: 'bacalhau:remove-connection',
   cleanResults: 'bacalhau:clean-results',
-  cleanInputCache: 'bacalhau:clean-input-cache'
+  cleanInputCache: 'bacalhau:clean-input-cache',
+  cleanPackages: 'bacalhau:clean-packages'
 } as const;
 
 /** An argument of a command as text; empty when it is none. */

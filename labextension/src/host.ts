@@ -12,8 +12,11 @@ export interface IHost {
   showError(title: string, reason: unknown): void;
   /** Put text on the clipboard. */
   copy(text: string): void;
-  /** Insert a cell with this code below the active one of the current notebook. */
-  insertCode?: (code: string) => void;
+  /**
+   * Insert a cell with this code below the active one of the current notebook, and go there. With `teaches` the notebook
+   * may be a new one, and gets the cell that loads the magics where it has none.
+   */
+  insertCode?: (code: string, teaches?: boolean) => void;
   /** Insert text where the cursor is in the active cell of the current notebook; says whether it could. */
   insertText?: (text: string) => boolean;
   /** Open a job in a place of its own. */

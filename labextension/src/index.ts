@@ -1,10 +1,12 @@
 import { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { adopt } from './plugins/adopt';
 import { cluster } from './plugins/cluster';
 import { core } from './plugins/core';
 import { data } from './plugins/data';
 import { jobs } from './plugins/jobs';
 import { nodes } from './plugins/nodes';
 import { menus } from './plugins/menus';
+import { notebooks } from './plugins/notebooks';
 import { notify } from './plugins/notify';
 import { panel } from './plugins/panel';
 import { renderer } from './plugins/renderer';
@@ -24,8 +26,10 @@ const plugins: JupyterFrontEndPlugin<unknown>[] = [
   status,
   notify,
   renderer,
+  adopt,
   results,
-  menus
+  menus,
+  notebooks
 ];
 
 export default plugins;

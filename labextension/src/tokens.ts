@@ -6,6 +6,7 @@ import { Api } from './api/client';
 import { EventStream } from './events/stream';
 import { IHost } from './host';
 import { IFilter } from './jobs/filter';
+import { ISettings } from './settings';
 import { Observable } from './store/signal';
 import { Store } from './store/store';
 import { Sync } from './store/sync';
@@ -33,15 +34,6 @@ export class Tabs {
   }
 }
 
-/** What people set; see `schema/plugin.json`. */
-export interface ISettings {
-  readonly notifyWhenDone: boolean;
-  readonly showInStatusBar: boolean;
-  readonly logLines: number;
-}
-
-export const DEFAULT_SETTINGS: ISettings = { notifyWhenDone: true, showInStatusBar: true, logLines: 50000 };
-
 /** What all parts of the front end share. There is one per page. */
 export interface IBacalhau {
   readonly api: Api;
@@ -56,13 +48,15 @@ export interface IBacalhau {
   readonly tab: Observable<string>;
   /** What the list of jobs is narrowed to. */
   readonly filter: Observable<IFilter>;
-  /** The job whose row is selected; empty without one. */
+  /** The line of the list that is active: a job's id, or a heading's key; empty without one. */
   readonly selected: Observable<string>;
+  /** The jobs that are picked, to do something with all of them. */
+  readonly picks: Observable<ReadonlySet<string>>;
   /** The job whose details the panel shows, and which part of them; null shows the list. */
   readonly details: Observable<IDetails | null>;
 }
 
-export type DetailsPart = 'timeline' | 'executions' | 'logs' | 'spec' | 'results';
+export type DetailsPart = 'timeline' | 'executions' | 'logs' | 'code' | 'spec' | 'results';
 
 export interface IDetails {
   readonly job: string;

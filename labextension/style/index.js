@@ -1,3 +1,4 @@
 import './base.css';
 import './outputs.css';
 import './cluster.css';
+import './waiting.css';

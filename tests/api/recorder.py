@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from bacalhau_jupyter.models.api import (
+from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NotFound, ResourceExhausted
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.history import StreamEvent
+from bacalhau_jupyter.models.records.node import BuildVersionInfo, NodeInfo, NodeState
+from bacalhau_jupyter.models.wire.api import (
     ListExecutionsResponse,
     ListHistoryResponse,
     ListJobsResponse,
@@ -21,13 +26,9 @@ from bacalhau_jupyter.models.api import (
     RerunJobResponse,
     StopJobResponse,
 )
-from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NotFound, ResourceExhausted
-from bacalhau_jupyter.models.history import StreamEvent
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.node import BuildVersionInfo, NodeInfo, NodeState
-from bacalhau_jupyter.models.spec import SpecConfig
 from bacalhau_jupyter.orchestrator.base import LogQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator
+from bacalhau_jupyter.transfer.archive.held import HeldArchive
 
 ANSWERS: dict[str, Callable[..., Any]] = {
     "submit": lambda *_: PutJobResponse(job_id="j-1", evaluation_id="v"),
@@ -38,10 +39,11 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "versions": lambda *_: ListJobsResponse(),
     "stop": lambda *_: StopJobResponse(evaluation_id="v"),
     "rerun": lambda job, *_: RerunJobResponse(evaluation_id="v", job_id=job, job_version=3),
+    "delete": lambda job, *_: ["e-1", "e-2"],
     "diff": lambda *_: ("+ x", []),
     "history": lambda *_: ListHistoryResponse(),
     "executions": lambda *_: ListExecutionsResponse(),
-    "results": lambda job, namespace, sign: ListResultsResponse(
+    "results": lambda job, namespace, sign, version: ListResultsResponse(
         items=[sign(SpecConfig(type="local", params={"ExecutionID": "e-1"}))]
     ),
     "nodes": lambda *_: [NodeState()],
@@ -158,10 +160,16 @@ class Links:
         url = f"{base_url}/api/v1/compute/results/{reference.params['ExecutionID']}.tar.gz?expires=9&signature=good"
         return SpecConfig(type="urlDownload", params={"URL": url})
 
+    def file(self, reference: SpecConfig) -> Path | None:
+        return self.directory / f"{reference.params['ExecutionID']}.tar.gz"
+
+    def opened(self, archive: Path) -> HeldArchive | None:
+        return HeldArchive.open(archive) if archive.is_dir() else None
+
     def resolve(self, name: str, expires: str, signature: str) -> Path:
         if (expires, signature) != ("9", "good"):
             raise Forbidden("the link's signature is wrong")
         path = self.directory / name
-        if not path.is_file():
+        if not path.exists():
             raise NotFound(f"there is no result {name}")
         return path

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.api.connections import ConnectionBook, ConnectionLimits
+from bacalhau_jupyter.api.http.connections import ConnectionBook, ConnectionLimits
 
 LIMITS = ConnectionLimits(proven=6, own=4, strangers=6, stranger=3, sockets=2)
 

@@ -22,7 +22,11 @@ async def test_submitting_hands_on_the_job_the_force_and_the_clients_ids(api: Ap
     headers = {"X-Bacalhau-Installationid": "i", "X-BACALHAU-INSTANCEID": "k"}
     async with api.client.request(method, f"{JOBS}?namespace=ignored", json=body, headers=headers) as answer:
         assert answer.status == 200
-        assert await answer.json() == {"JobID": "j-1", "EvaluationID": "v", "Warnings": None}
+        assert await answer.json() == {
+            "JobID": "j-1",
+            "EvaluationID": "v",
+            "Warnings": ["unknown: unknown field (it is ignored)"],
+        }
     ((name, job, force, client),) = api.orchestrator.calls
     assert (name, job.name, job.type, force) == ("submit", "a", "batch", True)
     assert client == {
@@ -102,6 +106,18 @@ async def test_stopping_takes_the_reason_from_the_body_or_else_from_the_query(
     async with api.client.delete(f"{JOBS}/{path}", json=body) as answer:
         assert await answer.json() == {"EvaluationID": "v"}
     assert api.orchestrator.calls == [("stop", "j-1", "ns", reason)]
+
+
+async def test_deleting_a_job_has_a_path_of_its_own_which_official_servers_lack(api: Api) -> None:
+    async with api.client.delete(f"{JOBS}/j-1/record?namespace=ns") as answer:
+        assert answer.status == 200
+    assert api.orchestrator.calls == [("delete", "j-1", "ns")]
+
+
+async def test_a_job_that_can_not_be_deleted_is_a_conflict(api: Api) -> None:
+    api.orchestrator.fail = Conflict("job j-1 is Running and can't be deleted")
+    async with api.client.delete(f"{JOBS}/j-1/record") as answer:
+        assert answer.status == 409
 
 
 async def test_rerun_diff_and_node_changes_come_from_the_body(api: Api) -> None:

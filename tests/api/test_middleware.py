@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.api import middleware
-from bacalhau_jupyter.api.binding import BODY_LIMIT
+from bacalhau_jupyter.api.http import middleware
+from bacalhau_jupyter.api.http.binding import BODY_LIMIT
 from tests.api.conftest import Api
 
 CAPTURES = Path(__file__).parents[1] / "data" / "rest-captures"
@@ -120,7 +120,7 @@ async def test_a_query_value_of_the_wrong_kind_is_a_400(api: Api, query: str) ->
         assert body == json.loads((CAPTURES / "err_limit_400.json").read_bytes())
 
 
-async def test_a_fault_of_ours_tells_nothing_and_is_logged(
+async def test_an_internal_error_is_logged_and_its_details_are_not_sent(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     api.orchestrator.fail = ZeroDivisionError("secret detail")

@@ -1,7 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+import os
+from pathlib import Path
+
 import pytest
 
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.plugins.publisher import PublishRequest
+from bacalhau_jupyter.transfer.archive.held import write_archive
+from bacalhau_jupyter.transfer.archive.keeping import MIN_SIZE, pack_result
 from tests.api.conftest import Api
 
 URL = "/api/v1/compute/results/e-1.tar.gz"
@@ -46,6 +54,51 @@ async def test_without_the_right_signature_there_is_nothing(api: Api, query: str
 
 
 @pytest.mark.parametrize("name", ["..%2F..%2Fetc%2Fpasswd", "%2e%2e", ".."])
-async def test_a_path_is_no_name(api: Api, name: str) -> None:
+async def test_a_path_is_not_a_name(api: Api, name: str) -> None:
     async with api.client.get(f"/api/v1/compute/results/{name}?expires=9&signature=good") as answer:
         assert answer.status in (401, 403, 404)
+
+
+async def test_an_archive_that_is_made_while_it_is_sent_downloads_like_a_file(
+    api: Api, tmp_path: Path
+) -> None:
+    results = tmp_path / "left"
+    results.mkdir()
+    (results / "a.bin").write_bytes(os.urandom(MIN_SIZE + 5))
+    gathering = PublishRequest(Execution(id="e-1"), results).gathering("test")
+    assert not pack_result(gathering, api.results / "e-1.tar.gz")
+    write_archive(api.results / "e-1.tar.gz", tmp_path / "whole.tar.gz")
+    whole = await asyncio.to_thread((tmp_path / "whole.tar.gz").read_bytes)
+    size = len(whole)
+    url = f"{URL}?expires=9&signature=good"
+    async with api.client.get(url, headers=ANONYMOUS) as answer:
+        assert (answer.status, await answer.read() == whole) == (200, True)
+        headers = answer.headers
+    assert headers["Content-Type"] == "application/gzip" and "Content-Encoding" not in headers
+    assert headers["Content-Length"] == str(size)
+    assert headers["Accept-Ranges"] == "bytes"
+    ranges = {
+        "bytes=3-5": whole[3:6],
+        "bytes=-7": whole[-7:],
+        f"bytes=-{size + 1}": whole,
+        f"bytes={size - 2}-{size + 9}": whole[-2:],
+        f"bytes=3000000-{5_000_000}": whole[3_000_000:5_000_001],
+        "bytes=0-": whole,
+    }
+    for asked, part in ranges.items():
+        async with api.client.get(url, headers={**ANONYMOUS, "Range": asked}) as answer:
+            assert (answer.status, await answer.read() == part) == (206, True), asked
+            assert answer.headers["Content-Range"].endswith(f"/{size}")
+            assert answer.headers["ETag"] == headers["ETag"]
+    for asked in (f"bytes={size}-", "bytes=a-b"):
+        async with api.client.get(url, headers={**ANONYMOUS, "Range": asked}) as answer:
+            assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{size}")
+    conditions = {
+        ("If-None-Match", headers["ETag"]): 304,
+        ("If-Match", '"another"'): 412,
+        ("If-Modified-Since", headers["Last-Modified"]): 304,
+        ("If-Unmodified-Since", "Mon, 01 Jan 2001 00:00:00 GMT"): 412,
+    }
+    for (name, value), status in conditions.items():
+        async with api.client.get(url, headers={**ANONYMOUS, name: value}) as answer:
+            assert (answer.status, await answer.read()) == (status, b""), name

@@ -12,12 +12,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bacalhau_jupyter.api import auth, binding
 from bacalhau_jupyter.api.app import build_app, runner_of
 from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.api.binding import BodyLimit
-from bacalhau_jupyter.api.connections import ConnectionLimits
-from bacalhau_jupyter.api.serving import Gatekeeper
+from bacalhau_jupyter.api.http import binding
+from bacalhau_jupyter.api.http.binding import BodyLimit
+from bacalhau_jupyter.api.http.connections import ConnectionLimits
+from bacalhau_jupyter.api.http.serving import Gatekeeper
+from bacalhau_jupyter.api.routes import auth
 from bacalhau_jupyter.auth.access import Access, TrustedSockets
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from tests.api.conftest import KEY

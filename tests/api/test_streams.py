@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from bacalhau_jupyter.models.api import LogFrame, LogLine
 from bacalhau_jupyter.models.errors import NotFound
+from bacalhau_jupyter.models.wire.api import LogFrame, LogLine
 from bacalhau_jupyter.orchestrator.base import LogQuery
 from tests.api.conftest import KEY, Api
 from tests.services.waiting import settled, until
@@ -87,7 +87,7 @@ async def test_a_reader_that_does_not_read_holds_back_the_source_instead_of_fill
     await until(lambda: api.orchestrator.open_streams == 0)
 
 
-async def test_events_are_pushed_and_a_slow_reader_is_told_to_come_back(api: Api) -> None:
+async def test_events_are_pushed_and_a_slow_reader_is_asked_to_reconnect(api: Api) -> None:
     path = "/api/v1/orchestrator/events?since=5&job=j-1&topic=Submission&topic=Execution,Scheduling"
     async with api.client.ws_connect(path) as ws:
         assert json.loads(await ws.receive_str())["seq"] == 7

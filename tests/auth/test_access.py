@@ -87,10 +87,20 @@ async def test_what_a_browser_may_have_sent_needs_the_key(
 @pytest.mark.parametrize(
     "header",
     [
-        "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "x-real-ip", "True-Client-IP",
-        "CF-Connecting-IP", "X-Client-IP", "X-Original-URL", "X-ProxyContextPath", "X-Envoy-External-Address",
+        "Forwarded",
+        "Via",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Real-IP",
+        "x-real-ip",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "X-Client-IP",
+        "X-Original-URL",
+        "X-ProxyContextPath",
+        "X-Envoy-External-Address",
     ],
-)  # fmt: skip
+)
 async def test_what_a_proxy_passes_on_needs_the_key(
     transport: asyncio.BaseTransport, sockets: TrustedSockets, header: str
 ) -> None:

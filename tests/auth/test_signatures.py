@@ -8,8 +8,8 @@ import pytest
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.auth.guesses import GUESS_WINDOW_S, GUESSES, GuessLimit, TooManyGuesses
 from bacalhau_jupyter.auth.signatures import is_signature
-from bacalhau_jupyter.models.api import AuthnRequest
 from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.wire.api import AuthnRequest
 from tests.clock import ManualClock
 from tests.conformance import caller
 
@@ -51,9 +51,9 @@ def test_the_signature_of_an_official_client_is_right_only_for_its_phrase_and_ke
         b"\x30\x82\x27\x18\x02\x82\x27\x10" + b"\x7f" * 10_000 + b"\x02\x01\x03",
     ],
 )
-def test_what_is_no_reasonable_key_signs_nothing(key: bytes) -> None:
-    for given in (b"", b"\0" * 256, b"\0" * 255 + b"\1", signature(b"n-test")):
-        assert not is_signature(key, given, b"n-test")
+def test_a_key_that_is_too_short_signs_nothing(key: bytes) -> None:
+    for text in (b"", b"\0" * 256, b"\0" * 255 + b"\1", signature(b"n-test")):
+        assert not is_signature(key, text, b"n-test")
 
 
 def test_a_forged_padding_is_refused() -> None:

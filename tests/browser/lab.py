@@ -14,8 +14,8 @@ from pathlib import Path
 
 BASE_URL = "/user/x/"
 TOKEN = "token-of-the-browser-tests"
-START_TIMEOUT = 90.0
-STOP_TIMEOUT = 20.0
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 20.0
 
 
 @dataclass
@@ -36,10 +36,10 @@ class LabServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(STOP_TIMEOUT)
+                self.process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(STOP_TIMEOUT)
+                self.process.wait(STOP_TIMEOUT_S)
 
     def tail(self, lines: int = 30) -> str:
         """Return the last lines that it printed."""
@@ -86,13 +86,22 @@ def start_lab(
     quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
     (settings / "overrides.json").write_text(json.dumps(quiet))
     command = [
-        sys.executable, "-m", application, "--no-browser", f"--ServerApp.base_url={BASE_URL}", f"--port={port}",
-        f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={root}", "--ServerApp.ip=127.0.0.1",
-        f"--LabApp.app_settings_dir={settings}", "--LabApp.news_url=",
+        sys.executable,
+        "-m",
+        application,
+        "--no-browser",
+        f"--ServerApp.base_url={BASE_URL}",
+        f"--port={port}",
+        f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={root}",
+        "--ServerApp.ip=127.0.0.1",
+        f"--LabApp.app_settings_dir={settings}",
+        "--LabApp.news_url=",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         f'--ServerApp.jpserver_extensions={{"bacalhau_jupyter": {extension}, "{application}": True}}',
-        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []), *options,
-    ]  # fmt: skip
+        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+        *options,
+    ]
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("BACALHAU_", "JUPYTER", "JPY_"))}
     environment = {
         **kept,
@@ -113,11 +122,11 @@ def start_lab(
             start_new_session=True,
         )
     record = runtime / f"jpserver-{process.pid}.json"
-    deadline = time.monotonic() + START_TIMEOUT
+    deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         if record.exists() and (text := record.read_text()):
             return LabServer(process, json.loads(text)["url"], root, output)
         time.sleep(0.05)
     process.kill()
-    process.wait(STOP_TIMEOUT)
+    process.wait(STOP_TIMEOUT_S)
     raise AssertionError(f"Jupyter did not start: {output.read_text(errors='replace')[-3000:]}")

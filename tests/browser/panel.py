@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 AT_ONCE = 50
-FILL_TIMEOUT = 180
+FILL_TIMEOUT_S = 180
 
 SHOWN = """() => new Promise(done => {
   const start = performance.now();
@@ -142,7 +142,7 @@ def put_setting(lab: LabServer, plugin: str, values: Mapping[str, Any]) -> None:
 def fill(node: ServedNode, many: int) -> None:
     """Submit many jobs that no node takes. In a thread: Playwright's own loop runs in this one."""
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(_fill(node, many))).result(FILL_TIMEOUT)
+        thread.submit(lambda: asyncio.run(_fill(node, many))).result(FILL_TIMEOUT_S)
 
 
 async def _fill(node: ServedNode, many: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
@@ -14,9 +15,12 @@ from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.config.profiles import ProfileStore
-from bacalhau_jupyter.models.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, Task
 from tests.browser.conftest import Shot
 from tests.browser.lab import TOKEN, LabServer
+from tests.services.common import wait_until
+from tests.services.devstack import LIMIT_S, start_devstack
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode, start_node
 
@@ -39,6 +43,17 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
     started = service_or_skip(lambda: start_node(directory, "-c", "API.TrustLocalUser=false"))
     yield started
     started.stop()
+
+
+@pytest.fixture
+def stack_url(tmp_path: Path) -> Iterator[str]:
+    """One orchestrator and three compute nodes, with an engine that only waits."""
+    directory = tmp_path / "stack"
+    directory.mkdir()
+    stack = start_devstack(directory, "--computes", "3")
+    variables = stack.until_ready()
+    yield f"http://{variables['BACALHAU_API_HOST']}:{variables['BACALHAU_API_PORT']}"
+    stack.kill()
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +132,35 @@ def test_a_second_node_is_added_tried_and_switched_to_and_back(
     expect(panel.get_by_role("row").filter(has_text="job-of-the-second")).to_have_count(0)
 
 
-def test_a_token_that_the_cluster_refuses_is_told_with_the_way_out(
+def test_the_nodes_of_a_devstack_are_shown_and_a_rejected_one_loses_its_execution(
+    page: Page, stack_url: str, shot: Shot
+) -> None:
+    task = Task(name="main", engine=SpecConfig(type="noop", params={"Sleep": 3600}))
+    panel = open_tab(page, "Cluster")
+    form = fill(panel, "stack", stack_url, "")
+    form.get_by_role("button", name="Save").click()
+    connection(panel, "stack").get_by_role("button", name="Use stack").click()
+    expect(connection(panel, "stack")).to_contain_text("in use")
+    with Client(stack_url) as there:
+        job = there.submit(JobModel(type="daemon", tasks=[task]))
+
+        def running() -> set[str]:
+            return {each.node_id for each in job.executions() if not each.is_terminal}
+
+        assert wait_until(lambda: len(running()) == 3, timeout_s=LIMIT_S)
+        open_tab(page, "Nodes")
+        nodes = panel.get_by_role("list", name="Nodes").locator("> li")
+        expect(nodes).to_have_count(4)
+        first = nodes.filter(has=page.get_by_role("button", name="Reject…")).first
+        shot("nodes-devstack")
+        first.get_by_role("button", name="Reject…").click()
+        page.get_by_role("dialog").get_by_role("button", name="Reject").click()
+        expect(nodes.filter(has=page.get_by_role("button", name="Approve…"))).to_have_count(1)
+        assert wait_until(lambda: len(running()) == 2, timeout_s=LIMIT_S)
+        job.stop()
+
+
+def test_a_token_that_the_cluster_refuses_is_reported_with_a_hint(
     page: Page, second: ServedNode, shot: Shot
 ) -> None:
     panel = open_tab(page, "Cluster")
@@ -141,7 +184,7 @@ def test_a_token_that_the_cluster_refuses_is_told_with_the_way_out(
     expect(connection(panel, "refused")).to_have_count(0)
 
 
-def test_a_cluster_that_is_not_there_is_told_and_can_be_left(page: Page) -> None:
+def test_a_cluster_that_does_not_answer_is_reported_and_can_be_changed(page: Page) -> None:
     panel = open_tab(page, "Cluster")
     form = fill(panel, "nowhere", "http://127.0.0.1:9", "")
     form.get_by_role("button", name="Test").click()
@@ -195,14 +238,14 @@ def test_results_are_cleaned_up_after_a_question_and_the_figure_falls(
     disk.get_by_role("combobox").select_option("older than a day")
     disk.get_by_role("button", name="Clean up results…").click()
     question = page.get_by_role("dialog")
-    expect(question).to_contain_text("older than a day of jobs that are over")
+    expect(question).to_contain_text("results of finished jobs, older than a day")
     shot("clean-up")
     question.get_by_role("button", name="Remove").click()
-    expect(disk.get_by_role("status")).to_contain_text("Gone: 0 B, 0 results")
+    expect(disk.get_by_role("status")).to_contain_text("Removed: 0 B, 0 results")
     disk.get_by_role("combobox").select_option("of any age")
     disk.get_by_role("button", name="Clean up results…").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
-    expect(disk.get_by_role("status")).to_contain_text(re.compile(r"Gone: [\d.]+ MB, \d+ result"))
+    expect(disk.get_by_role("status")).to_contain_text(re.compile(r"Removed: [\d.]+ MB, \d+ result"))
     expect(kept).to_have_attribute("aria-valuenow", "0")
     disk.get_by_role("button", name="Empty the input cache…").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
@@ -218,7 +261,7 @@ def test_the_tabs_are_walked_with_the_keyboard_and_look_right_in_the_dark(page: 
     expect(panel.get_by_role("tab", name="Data")).to_be_visible()
     for name, seen in [
         ("Nodes", "Connected"),
-        ("Data", "This node offers no data"),
+        ("Data", "A job can have your own files:"),
         ("Cluster", "Connections"),
     ]:
         page.keyboard.press("ArrowRight")

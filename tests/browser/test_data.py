@@ -111,10 +111,23 @@ def test_a_shared_file_is_found_and_dragged_into_a_cell(page: Page, shared: Path
     drag(page, north, line)
     expect(line).to_contain_text("-i")
     shot("data")
-    [given] = inputs(page)
-    found = parse_input(given)
-    assert found.source.params == {"SourcePath": str(shared / "sales" / "north.csv")}
-    assert found.target == "/inputs/north.csv"
+    [input_line] = inputs(page)
+    source = parse_input(input_line)
+    assert source.source.params == {"SourcePath": str(shared / "sales" / "north.csv")}
+    assert source.target == "/inputs/north.csv"
+
+
+def test_what_is_dropped_on_the_body_goes_to_the_first_line_and_the_cell_has_the_focus(
+    page: Page, shared: Path
+) -> None:
+    tree = browse(page, shared)
+    entry(tree, "sales").click()
+    lines = page.locator(".jp-Notebook .cm-line")
+    expect(lines.nth(1)).to_have_text("ls")
+    drag(page, entry(tree, "north.csv"), lines.nth(1))
+    expect(lines.first).to_contain_text("%%bacalhau sh -i")
+    expect(lines.nth(1)).to_have_text("ls")
+    expect(page.locator(".jp-Notebook .jp-Cell .cm-content").first).to_be_focused()
 
 
 def test_the_keyboard_alone_browses_and_inserts_even_odd_names(page: Page, shared: Path) -> None:
@@ -144,9 +157,12 @@ def test_the_keyboard_alone_browses_and_inserts_even_odd_names(page: Page, share
             break
     page.keyboard.press("Enter")
     expect(line).to_contain_text("-i")
-    [given] = inputs(page)
-    assert parse_input(given).source.params == {"SourcePath": str(shared / "sales" / ODD)}
+    [input_line] = inputs(page)
+    assert parse_input(input_line).source.params == {"SourcePath": str(shared / "sales" / ODD)}
+    # Whoever inserts an input goes on in the cell.
+    expect(page.locator(".jp-Notebook .jp-Cell .cm-content").first).to_be_focused()
     # Back at the directory: insert it from the bar below the tree.
+    tree.locator("[tabindex='0']").first.focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -155,7 +171,7 @@ def test_the_keyboard_alone_browses_and_inserts_even_odd_names(page: Page, share
     assert parse_input(inputs(page)[1]).source.params == {"SourcePath": str(shared / "sales")}
 
 
-def test_long_lists_come_page_by_page_and_a_refusal_is_told_in_place(
+def test_long_lists_come_page_by_page_and_a_refusal_is_reported_in_place(
     page: Page, shared: Path, shot: Shot
 ) -> None:
     tree = browse(page, shared)

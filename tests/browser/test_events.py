@@ -1,4 +1,4 @@
-"""News in the panel: what it costs, and that none is lost or told twice, whatever breaks."""
+"""Events in the panel: their cost, and that none is lost or shown twice after a failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.client.jobs.job import Job
-from bacalhau_jupyter.models.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
 from tests.browser.conftest import lab_page
 from tests.browser.lab import LabServer
 from tests.browser.panel import open_panel, put_setting, row
@@ -167,7 +167,7 @@ def test_after_a_cut_the_panel_catches_up_without_loss_or_duplicates(page: Page,
     expect(panel.get_by_role("row")).to_have_count(14)
 
 
-def test_a_notification_tells_of_a_job_that_ends_elsewhere(page: Page, submit: Submit) -> None:
+def test_a_notification_appears_for_a_job_that_ends_elsewhere(page: Page, submit: Submit) -> None:
     status = page.locator(".jp-Bacalhau-status")
     job = submit(process("sleep 300", name="ends-elsewhere"))
     expect(status).to_have_accessible_name(re.compile("1 running"))
@@ -213,8 +213,8 @@ def test_an_expired_login_is_a_sentence_and_a_way_out(page: Page) -> None:
 
 def test_an_older_server_half_is_named_with_both_versions(page: Page) -> None:
     def older(route: Route) -> None:
-        found = route.fetch()
-        route.fulfill(response=found, json={**found.json(), "version": "0.0.1"})
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "version": "0.0.1"})
 
     page.route("**/bacalhau/status*", older)
     page.reload()
@@ -223,14 +223,14 @@ def test_an_older_server_half_is_named_with_both_versions(page: Page) -> None:
     expect(panel.get_by_role("button", name="Reload the page")).to_be_visible()
 
 
-def test_a_job_that_somebody_removed_is_said_to_be_gone(page: Page, submit: Submit) -> None:
+def test_a_job_that_was_removed_is_shown_as_removed(page: Page, submit: Submit) -> None:
     job = submit(process("true", name="removed"))
     job.wait()
     panel = open_panel(page)
     expect(row(panel, "removed")).to_contain_text("Completed")
     gone = json.dumps({"Status": 404, "Message": f"job not found: {job.id}", "Code": "NotFound"})
     page.route(f"**/jobs/{job.id}**", lambda route: route.fulfill(status=404, body=gone))
-    row(panel, "removed").dblclick()
+    row(panel, "removed").click()
     expect(panel.get_by_role("alert")).to_contain_text("job not found")
     panel.get_by_role("button", name="Back to the list").click()
     expect(row(panel, "removed")).to_have_count(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,8 @@ import pytest
 
 from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.client.jobs.job import Job
-from bacalhau_jupyter.models.job import Job as JobModel
-from bacalhau_jupyter.models.job import JobStateType
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.job import JobStateType
 from tests.browser.conftest import Shot
 from tests.browser.panel import open_panel, row
 
@@ -32,7 +33,7 @@ def test_a_job_appears_runs_and_shows_its_output_without_a_reload(
     )
     mine = row(panel, "shows-output")
     expect(mine).to_contain_text("Running")
-    mine.click()
+    mine.hover()
     mine.get_by_role("button", name="Logs").click()
     log = panel.get_by_role("log")
     expect(log).to_contain_text("to-stdout")
@@ -69,15 +70,52 @@ def test_the_list_is_narrowed_by_text_label_and_state(page: Page, submit: Submit
     expect(row(panel, "blue-one")).to_be_visible()
     expect(row(panel, "red-one")).to_have_count(0)
     panel.get_by_role("searchbox").fill("-one")
-    panel.get_by_label("Filter jobs by state").select_option("Completed")
+    panel.get_by_label("Filter jobs by outcome").select_option("Succeeded")
     expect(row(panel, "red-one")).to_be_visible()
     expect(row(panel, "blue-one")).to_have_count(0)
 
 
-def test_an_exit_code_other_than_zero_is_seen_in_the_row(page: Page, submit: Submit) -> None:
-    submit(process("exit 3", name="exits-with-three")).wait()
+def test_a_wrong_exit_code_is_a_failure_in_row_filter_and_details_without_a_request_for_the_row(
+    page: Page, submit: Submit, shot: Shot
+) -> None:
+    submit(process("echo 'KeyError: k' >&2; exit 3", name="exits-with-three")).wait()
+    submit(process("true", name="exits-with-zero")).wait()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     panel = open_panel(page)
-    expect(row(panel, "exits-with-three")).to_contain_text("exit code 3")
+    panel.get_by_role("searchbox").fill("exits-with")
+    panel.get_by_label("Filter jobs by outcome").select_option("Failed")
+    mine = row(panel, "exits-with-three")
+    expect(mine).to_contain_text("exit 3")
+    expect(mine).to_contain_text("KeyError: k")
+    expect(mine.locator("[data-outcome='failed']")).to_have_attribute(
+        "title", "exit 3; Bacalhau calls it Completed"
+    )
+    expect(row(panel, "exits-with-zero")).to_have_count(0)
+    panel.get_by_role("searchbox").fill("keyerror")
+    expect(mine).to_be_visible()
+    page.wait_for_timeout(500)  # rows that lack something would have asked by now
+    assert not [url for url in asked if "/executions" in url]
+    shot("failed-row")
+    mine.click()
+    details = panel.get_by_role("region", name="Job exits-with-three")
+    expect(details.locator(".jp-Bacalhau-badge").first).to_have_text("✕exit 3")
+    panel.get_by_role("tab", name="Executions", exact=True).click()
+    ended = panel.get_by_role("list", name="Executions").get_by_role("listitem")
+    expect(ended).to_contain_text("exit 3")
+    expect(ended).to_contain_text("KeyError: k")
+    expect(ended).to_contain_text("on n-")
+
+
+def test_the_status_bar_counts_failures_until_somebody_looks(page: Page, submit: Submit) -> None:
+    status = page.get_by_role("button", name=re.compile("Bacalhau: .* running"))
+    expect(status).to_be_visible()
+    submit(process("sleep 0.5; exit 2", name="fails-unseen")).wait()
+    submit(process("sleep 0.5", name="ends-well-unseen")).wait()
+    expect(status).to_have_accessible_name(re.compile(r", 1 failed$"))
+    panel = open_panel(page)
+    expect(row(panel, "fails-unseen")).to_contain_text("exit 2")
+    expect(status).not_to_have_accessible_name(re.compile("failed"))
 
 
 def test_keyboard_alone_opens_a_job_and_comes_back(page: Page, submit: Submit) -> None:
@@ -99,3 +137,11 @@ def test_keyboard_alone_opens_a_job_and_comes_back(page: Page, submit: Submit) -
     page.keyboard.press("Escape")
     expect(details).to_have_count(0)
     expect(panel.get_by_role("grid")).to_be_focused()
+
+
+def test_the_age_of_a_fresh_job_is_counted(page: Page, submit: Submit) -> None:
+    panel = open_panel(page)
+    submit(process("true", name="ages"))
+    age = row(panel, "ages").locator("time")
+    first = age.inner_text()
+    expect(age).not_to_have_text(first)

@@ -1,8 +1,7 @@
-"""Ten thousand jobs: the panel opens at once, and scrolls."""
+"""Ten thousand jobs: the panel draws the rows in sight; `python -m benchmarks panel` has the times."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 MANY = 10_000
-# Ours to reach is 300 ms; a machine that does other things at the same time gets more.
-OPEN_LIMIT_MS = 1500
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
@@ -52,20 +48,15 @@ def page(
     yield from lab_page(browser, full_lab, request, shot_dir)
 
 
-def test_ten_thousand_jobs_open_at_once_and_scroll(page: Page, shot: Shot) -> None:
+def test_ten_thousand_jobs_are_listed_by_the_rows_in_sight(page: Page, shot: Shot) -> None:
     expect(page.get_by_role("button", name=re.compile("Bacalhau: .* running"))).to_be_visible()
     page.wait_for_load_state("networkidle")  # JupyterLab itself has settled
-    opened = page.evaluate(SHOWN)
+    page.evaluate(SHOWN)
     panel = page.locator("#bacalhau-panel")
-    expect(panel.locator(".jp-Bacalhau-count")).to_have_text(str(MANY), timeout=60_000)
+    expect(panel.locator(".jp-Bacalhau-count")).to_have_text(f"{MANY} jobs", timeout=60_000)
     assert panel.get_by_role("row").count() < 60
-    frames = page.evaluate(SCROLL)
+    page.evaluate(SCROLL)
+    assert panel.get_by_role("row").count() < 60
     shot("ten-thousand-jobs")
     panel.get_by_role("searchbox").fill("many-00042")
     expect(panel.get_by_role("row")).to_have_count(1)
-    figures = f"panel open {opened:.0f} ms, frame p50 {frames[30]:.1f} ms, p95 {frames[57]:.1f} ms"
-    if path := os.environ.get("BACALHAU_JUPYTER_FIGURES"):
-        with Path(path).open("a") as out:
-            out.write(f"10000 jobs: {figures}\n")
-    assert opened < OPEN_LIMIT_MS, figures
-    assert frames[30] < 100, figures

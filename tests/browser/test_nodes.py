@@ -12,7 +12,7 @@ import pytest
 
 from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.client.jobs.job import Job
-from bacalhau_jupyter.models.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
 from tests.browser.conftest import Shot
 
 pytest.importorskip("playwright.sync_api")
@@ -78,8 +78,10 @@ def test_gpus_are_metered_where_there_are_any_and_membership_is_changed_after_a_
         other["Info"]["Labels"]["name"] = "gpu-box"
         other["Membership"] = "PENDING" if not sent else "APPROVED"
         compute = other["Info"]["ComputeNodeInfo"]
-        compute["MaxCapacity"] |= {"GPU": 2, "GPUs": [{"Index": 0, "Name": "Tesla T4", "Memory": 15360}]}
-        compute["AvailableCapacity"] |= {"GPU": 1}
+        gpus = [{"Index": index, "Name": "Tesla T4", "Memory": 15360} for index in range(2)]
+        compute["MaxCapacity"] |= {"GPU": 2, "GPUs": gpus}
+        compute["AvailableCapacity"] |= {"GPU": 1, "GPUs": gpus[1:]}
+        compute["GPUProblems"] = {"rocm-smi": "it failed with exit code 1"}
         compute["EngineProblems"] = {"wasm": "the package wasmtime is missing"}
         body["Nodes"].append(other)
         route.fulfill(response=answer, json=body)
@@ -93,7 +95,9 @@ def test_gpus_are_metered_where_there_are_any_and_membership_is_changed_after_a_
     panel = open_tab(page, "Nodes")
     box = panel.get_by_role("listitem", name="Node gpu-box")
     expect(box.get_by_role("meter", name="GPU")).to_have_attribute("aria-valuetext", "1 of 2")
-    expect(box.get_by_role("list", name="GPUs")).to_contain_text("Tesla T4 · 16 GB")
+    expect(box.get_by_role("list", name="GPUs")).to_contain_text("Tesla T4 · 16 GB · in use")
+    expect(box.get_by_role("list", name="GPUs")).to_contain_text("Tesla T4 · 16 GB · free")
+    expect(box.get_by_role("list", name="GPUs")).to_contain_text("rocm-smi: it failed with exit code 1")
     expect(box.get_by_role("list", name="Engines")).to_contain_text(
         "wasm off: the package wasmtime is missing"
     )

@@ -29,9 +29,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServedNode
     service_or_skip(built_labextension)
     options = ("-c", "WebUI.Enabled=true", "-c", "WebUI.Listen=127.0.0.1:0")
     node = service_or_skip(lambda: start_node(tmp_path_factory.mktemp("page-node") / "repo", *options))
-    told = re.search(r"the web page is at (http://127\.0\.0\.1:\d+)", node.output.read_text())
-    assert told is not None, node.output.read_text()
-    yield node, told[1]
+    address = re.search(r"the web page is at (http://127\.0\.0\.1:\d+)", node.output.read_text())
+    assert address is not None, node.output.read_text()
+    yield node, address[1]
     node.stop()
 
 
@@ -76,7 +76,7 @@ def test_a_job_is_seen_and_stopped_after_the_login_and_nothing_after_the_logout(
         )
         row = site.get_by_role("row").filter(has_text="on-the-page")
         expect(row).to_contain_text("Running")
-        row.click()
+        row.hover()
         row.get_by_role("button", name="Logs").click()
         expect(site.get_by_role("log")).to_contain_text("<b>hello</b>")
         site.screenshot(path=str(shot_dir / "page-light.png"))
@@ -103,7 +103,7 @@ def test_a_result_is_looked_into_without_jupyter(site: Page, place: tuple[Served
         client.submit(process("printf 'a,b\\n1,<i>2</i>\\n' > outputs/t.csv", name="with-a-result")).wait()
     row = site.get_by_role("row").filter(has_text="with-a-result")
     expect(row).to_contain_text("Completed")
-    row.dblclick()
+    row.click()
     site.get_by_role("tab", name="Results").click()
     site.get_by_role("treeitem", name=re.compile("t.csv")).click()
     expect(site.get_by_role("cell", name="<i>2</i>")).to_be_visible()

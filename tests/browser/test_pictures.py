@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.browser.conftest import built_labextension, lab_page
 from tests.browser.lab import LabServer, start_lab
 from tests.browser.panel import open_panel, put_setting, row
 from tests.services.fixtures import service_or_skip
-from tests.services.node import start_node
+from tests.services.node import ROOT, start_node
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
@@ -58,6 +59,41 @@ def lab_with_jobs(tmp_path: Path) -> Iterator[LabServer]:
         node.stop()
 
 
+@pytest.fixture
+def lab_with_quickstart(tmp_path: Path) -> Iterator[LabServer]:
+    """JupyterLab on a node of its own, with the quickstart notebook and its data."""
+    service_or_skip(built_labextension)
+    lab = start_lab(tmp_path / "lab")
+    shutil.copytree(ROOT / "notebooks" / "data", lab.root / "data")
+    shutil.copy(ROOT / "notebooks" / "quickstart.ipynb", lab.root)
+    yield lab
+    lab.stop()
+
+
+def test_picture_of_the_quickstart(
+    browser: Browser, lab_with_quickstart: LabServer, request: pytest.FixtureRequest, shot_dir: Path
+) -> None:
+    place = "lab/tree/quickstart.ipynb"
+    with contextmanager(lab_page)(browser, lab_with_quickstart, request, shot_dir, place) as page:
+        page.set_viewport_size({"width": 1280, "height": 1000})
+        expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
+        page.get_by_text("Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        panel = open_panel(page)
+        grouping = page.locator(".jp-CodeCell").filter(has_text="--out summary")
+        expect(grouping.locator(".jp-Bacalhau-output")).to_contain_text("Completed", timeout=120_000)
+        expect(grouping).to_contain_text("Chinstrap", timeout=60_000)
+        # Cells below it run by now, and their jobs stand above its own.
+        expect(panel.get_by_role("row").filter(has_text="quickstart.ipynb [3]")).to_be_visible()
+        page.locator(".jp-NotebookPanel .jp-WindowedPanel-outer").evaluate(
+            "element => element.scrollTo(0, 0)"
+        )
+        page.mouse.move(700, 950)
+        picture = shot_dir / "quickstart.png"
+        page.screenshot(path=str(picture))
+        assert picture.stat().st_size < MOST_BYTES
+
+
 def test_pictures_of_the_panel(
     browser: Browser, lab_with_jobs: LabServer, request: pytest.FixtureRequest, shot_dir: Path
 ) -> None:
@@ -74,10 +110,10 @@ def test_pictures_of_the_panel(
             page.mouse.down()
             page.mouse.move(430, 300, steps=5)
             page.mouse.up()
-            row(panel, "train-model").dblclick()
+            row(panel, "train-model").click()
             panel.get_by_role("button", name="Open in a tab of its own").click()
             panel.get_by_role("button", name="Back to the list").click()
-            expect(row(panel, "nightly-report")).to_contain_text("exit code 3")
+            expect(row(panel, "nightly-report")).to_contain_text("exit 3")
             expect(row(panel, "too-slow")).to_contain_text("Stopped")
             expect(page.locator(".jp-Bacalhau-main").get_by_role("log")).to_contain_text("learning rate")
             page.mouse.move(700, 450)

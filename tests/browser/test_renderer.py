@@ -14,7 +14,7 @@ import pytest
 
 from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.client.jobs.job import Job
-from bacalhau_jupyter.models.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
 from tests.browser.conftest import lab_page
 from tests.browser.lab import LabServer, start_lab
 from tests.browser.panel import put_setting
@@ -40,9 +40,19 @@ def code(source: str, *outputs: dict[str, Any]) -> dict[str, Any]:
 def record(job: str, endpoint: str, **members: Any) -> dict[str, Any]:
     """Return the output that a cell leaves behind."""
     plain = {
-        "version": 1, "job_id": job, "endpoint": endpoint, "state": "Running", "phase": "running", "node": "",
-        "runtime": "process", "exit_code": None, "duration_s": 1.0, "results": "", "error": "", **members,
-    }  # fmt: skip
+        "version": 1,
+        "job_id": job,
+        "endpoint": endpoint,
+        "state": "Running",
+        "phase": "running",
+        "node": "",
+        "runtime": "process",
+        "exit_code": None,
+        "duration_s": 1.0,
+        "results": "",
+        "error": "",
+        **members,
+    }
     data = {MIME: plain, "text/html": "<b>static</b>", "text/plain": "the static text"}
     return {"output_type": "display_data", "data": data, "metadata": {}}
 
@@ -193,7 +203,7 @@ def test_without_the_server_half_the_record_is_shown(opened: Callable[..., Page]
         shown = output(page)
         expect(shown).to_contain_text("Failed", timeout=60_000)
         expect(shown).to_contain_text("exit code 3")
-        expect(shown).to_contain_text("the server half of Bacalhau is missing")
+        expect(shown).to_contain_text("the Bacalhau server extension is missing")
     finally:
         server.stop()
 

@@ -46,7 +46,7 @@ def own(tmp_path: Path) -> Iterator[tuple[LabServer, Client, ServedNode]]:
             os.kill(record.pid, signal.SIGTERM)
 
 
-def test_the_panel_goes_on_after_the_jupyter_server_was_restarted(
+def test_the_panel_continues_after_the_jupyter_server_was_restarted(
     browser: Browser,
     own: tuple[LabServer, Client, ServedNode],
     request: pytest.FixtureRequest,
@@ -71,7 +71,7 @@ def test_the_panel_goes_on_after_the_jupyter_server_was_restarted(
         expect(row(panel, "after-the-restart")).to_contain_text("Completed")
 
 
-def test_the_panel_goes_on_after_the_node_was_killed(
+def test_the_panel_continues_after_the_node_was_killed(
     browser: Browser,
     own: tuple[LabServer, Client, ServedNode],
     request: pytest.FixtureRequest,

@@ -12,7 +12,7 @@ import pytest
 
 from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.client.jobs.job import Job
-from bacalhau_jupyter.models.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
 from tests.browser.conftest import Shot
 from tests.browser.panel import open_panel, row
 
@@ -32,7 +32,7 @@ def open_results(page: Page, submit: Submit, script: str, name: str) -> Locator:
     panel = open_panel(page)
     mine = row(panel, name)
     expect(mine).to_contain_text("Completed")
-    mine.dblclick()
+    mine.click()
     panel.get_by_role("tab", name="Results").click()
     expect(panel.get_by_role("tree").first).to_be_visible()
     return panel
@@ -125,6 +125,9 @@ def test_names_that_lead_elsewhere_or_look_like_others_are_shown_and_not_opened(
 def test_the_tree_is_walked_with_the_keyboard(page: Page, submit: Submit) -> None:
     panel = open_results(page, submit, "mkdir outputs/deep; echo found > outputs/deep/inner.txt", "keys")
     tree = panel.get_by_role("tree").first
+    # The address of the archive stands only where its files can't be listed.
+    expect(panel.get_by_role("link", name="Download all")).to_be_visible()
+    expect(panel).not_to_contain_text("urlDownload")
     tree.get_by_role("treeitem").first.focus()
     deep = tree.get_by_role("treeitem", name=re.compile("deep"))
     for _ in range(6):
@@ -151,7 +154,8 @@ def test_a_cluster_that_lists_no_files_offers_the_whole(page: Page, submit: Subm
     submit(process("echo x > outputs/x", name="whole")).wait()
     panel = open_panel(page)
     expect(row(panel, "whole")).to_contain_text("Completed")
-    row(panel, "whole").dblclick()
+    row(panel, "whole").click()
     panel.get_by_role("tab", name="Results").click()
     expect(panel.get_by_role("link", name="Download all")).to_be_visible()
+    expect(panel).to_contain_text("urlDownload")
     expect(panel.get_by_role("tree")).to_have_count(0)

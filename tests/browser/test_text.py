@@ -9,8 +9,8 @@ import pytest
 
 from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.client.jobs.job import Job
-from bacalhau_jupyter.models.job import Job as JobModel
-from bacalhau_jupyter.server.base import PERSON
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
+from bacalhau_jupyter.server.handlers.base import PERSON
 from tests.browser.panel import open_panel, row
 
 pytest.importorskip("playwright.sync_api")
@@ -28,7 +28,7 @@ def test_a_name_can_not_turn_itself_around(page: Page, submit: Submit) -> None:
     mine = row(panel, "pay\\u202egnp.exe\\u200b")
     expect(mine).to_be_visible()
     assert "\u202e" not in (panel.text_content() or "")
-    mine.click()
+    mine.hover()
     mine.get_by_role("button", name="Logs").click()
     panel.get_by_role("tab", name="Spec").click()
     expect(panel.locator(".jp-Bacalhau-spec pre")).to_contain_text("pay\\u202egnp.exe\\u200b")
@@ -52,7 +52,7 @@ def test_the_panel_says_who_asks(page: Page, submit: Submit) -> None:
     assert not any(person for _, person in asked)
     asked.clear()
     mine = row(panel, "by-itself")
-    mine.click()
+    mine.hover()
     mine.get_by_role("button", name="Logs").click()
     panel.get_by_role("tab", name="Timeline").click()
     expect(panel.get_by_role("listitem").filter(has_text="Job submitted")).to_be_visible()

@@ -11,7 +11,7 @@ import pytest
 
 from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.client.jobs.job import Job
-from bacalhau_jupyter.models.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
 from tests.browser.conftest import Shot, built_labextension, lab_page
 from tests.browser.lab import start_lab
 from tests.services.fixtures import service_or_skip
@@ -38,13 +38,13 @@ def page_without_server_half(
         lab.stop()
 
 
-def test_without_the_server_half_the_panel_says_what_to_do(
+def test_without_the_server_extension_the_panel_explains_what_to_do(
     page_without_server_half: Page, shot_dir: Path
 ) -> None:
     page = page_without_server_half
     page.get_by_role("button", name="Bacalhau: not connected").click()
     note = page.locator("#bacalhau-panel").get_by_role("alert")
-    expect(note).to_contain_text("The server half of Bacalhau is missing")
+    expect(note).to_contain_text("The Bacalhau server extension is missing")
     expect(note).to_contain_text("jupyter server extension list")
     page.screenshot(path=str(shot_dir / "server-half-missing.png"))
 
@@ -55,7 +55,7 @@ def test_fifty_megabytes_of_log_leave_the_page_alive(page: Page, submit: Submit,
     text = "for i in range(500_000): print(f'{i:07d} \\x1b[32m' + 'x' * 80 + '\\x1b[0m<script>alert(1)</script>')"
     submit(process(["python3", "-c", text], name="much-to-say")).wait()
     row = panel.get_by_role("row").filter(has_text="much-to-say")
-    row.click()
+    row.hover()
     row.get_by_role("button", name="Logs").click()
     log = panel.get_by_role("log")
     expect(panel.locator(".jp-Bacalhau-logs-state")).to_have_text("complete", timeout=60_000)
@@ -67,7 +67,7 @@ def test_fifty_megabytes_of_log_leave_the_page_alive(page: Page, submit: Submit,
     shot("much-log")
 
 
-def test_the_list_goes_on_after_the_network_was_away(page: Page, submit: Submit) -> None:
+def test_the_list_continues_after_the_network_was_away(page: Page, submit: Submit) -> None:
     page.get_by_role("button", name=re.compile("Bacalhau: .* running")).click()
     panel = page.locator("#bacalhau-panel")
     expect(panel.get_by_role("grid")).to_be_visible()

@@ -14,7 +14,7 @@ import yaml
 from bacalhau_jupyter.grammar.output import Details, Show, Table
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.text import readable
-from bacalhau_jupyter.notebook.display import Status
+from bacalhau_jupyter.notebook.live.card import Status
 from tests.conformance import caller
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import node, node_factory
@@ -54,8 +54,8 @@ def test_data_stays_what_it_is_and_shows_what_it_is_made_of(form: str) -> None:
 
 def test_an_error_and_a_cells_state_line_show_text_as_text() -> None:
     error = BadRequest(f"job not found: {HOSTILE}", hint=HOSTILE)
-    told = "\n".join(error.summary_lines())
-    assert readable(told, lines=True) == told
+    summary = "\n".join(error.summary_lines())
+    assert readable(summary, lines=True) == summary
     status = Status("j-1", "http://x", node=HOSTILE, phase=f"queued: {HOSTILE}")
     bundle = status.bundle(status.line())
     for kind in ("text/html", "text/plain"):
@@ -72,8 +72,13 @@ def test_the_shell_shows_a_hostile_job_readably_everywhere(node: ServedNode, tmp
         return subprocess.run(
             [sys.executable, "-m", "bacalhau_jupyter", *words],
             env={"PATH": "/usr/bin:/bin", **node.client_env()},
-            cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=60, check=False,
-        )  # fmt: skip
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
 
     listed = shell("job", "list")
     assert SPELLED.split("\\n")[0] in listed.stdout
@@ -82,8 +87,8 @@ def test_the_shell_shows_a_hostile_job_readably_everywhere(node: ServedNode, tmp
         done = shell("job", *words)
         assert done.returncode == 0, done.stderr
         assert readable(done.stdout, lines=True) == done.stdout
-    found = json.loads(shell("job", "describe", HOSTILE, "--output", "json").stdout)
-    assert found["Job"]["Name"] == HOSTILE
+    described = json.loads(shell("job", "describe", HOSTILE, "--output", "json").stdout)
+    assert described["Job"]["Name"] == HOSTILE
     refused = shell("job", "describe", "no\u202esuch\x1b[2J")
     assert refused.returncode == 1
     assert "no\\u202esuch\\x1b[2J" in refused.stderr

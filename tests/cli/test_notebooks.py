@@ -36,11 +36,16 @@ def shell(tmp_path: Path, node: ServedNode) -> Callable[..., subprocess.Complete
     }
     env = {**kept, "BACALHAU_DIR": str(node.repo.path)}
 
-    def run(*words: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, timeout_s: float = 90) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "bacalhau_jupyter", *words],
-            cwd=directory, env=env, capture_output=True, text=True, timeout=timeout, check=False,
-        )  # fmt: skip
+            cwd=directory,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
 
     run.directory = directory  # type: ignore[attr-defined]
     run.env = env  # type: ignore[attr-defined]
@@ -57,10 +62,12 @@ def read(shell: Any, name: str) -> Any:
 
 def test_a_notebook_runs_with_typed_parameters_and_its_copy_lies_beside_it(shell: Any) -> None:
     write(
-        shell, "a.ipynb",
-        cell("x = 0; names = []", "parameters"), cell("print(x + 1, names[0]['k']); x * 2"),
+        shell,
+        "a.ipynb",
+        cell("x = 0; names = []", "parameters"),
+        cell("print(x + 1, names[0]['k']); x * 2"),
         cell("open('outputs/made.txt', 'w').write('y')"),
-    )  # fmt: skip
+    )
     done = shell("run-notebook", "a.ipynb", "-p", "x=20", "-p", 'names=[{"k": true}]', "--memory", "600mb")
     assert done.returncode == 0, done.stderr
     assert "[cell 3/4] started\n21 True\n[cell 3/4] finished after" in done.stdout
@@ -123,7 +130,7 @@ def test_an_image_without_nbclient_says_what_it_lacks(shell: Any, python_image: 
         (["a.ipynb", "-p", "x"], "needs NAME=VALUE"),
         (["a.ipynb", "-p", "a b=1"], "is not a variable name"),
         (["a.ipynb", "--kernel", "nope"], "no kernel 'nope'"),
-        (["a.ipynb", "--gpu", "1"], "containers only"),
+        (["a.ipynb", "--gpu", "1"], "this node can't give a process a GPU: it has none"),
     ],
 )
 def test_bad_input_is_one_sentence_and_starts_nothing(shell: Any, words: list[str], sentence: str) -> None:

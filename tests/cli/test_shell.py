@@ -19,6 +19,8 @@ from tests.services.node import ServedNode, start_node
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
+COMPLETE = "_BACALHAU_JUPYTER_COMPLETE"
+
 SPEC = """
 Type: batch
 Tasks:
@@ -81,6 +83,15 @@ def test_id_only_prints_nothing_else(shell: Shell) -> None:
     assert done.stderr == ""
 
 
+def test_hints_name_the_commands_of_the_shell(shell: Shell) -> None:
+    submitted = shell("job", "run", "-", "--no-wait", stdin=SPEC)
+    assert "Follow it with: bacalhau-jupyter attach j-" in submitted.stdout
+    failed = shell("job", "run", "-", "--check", stdin=SPEC.replace("echo out", "exit 3"))
+    assert failed.returncode != 0
+    assert "bacalhau-jupyter job logs" in failed.stderr
+    assert "%bacalhau" not in submitted.stdout + failed.stderr
+
+
 def test_results_land_in_a_directory_as_the_official_cli_lays_them_out(
     shell: Shell, finished: str, tmp_path: Path
 ) -> None:
@@ -123,6 +134,37 @@ def test_a_running_job_is_stopped_once(shell: Shell) -> None:
     again = shell("job", "stop", job)
     assert again.returncode == 1
     assert "is over already (Stopped)" in again.stderr
+
+
+def test_a_job_runs_again_as_a_version_and_is_deleted_with_all_of_them(shell: Shell) -> None:
+    job = shell("job", "run", "-", "--id-only", stdin=SPEC).stdout.strip()
+    again = shell("job", "rerun", job)
+    assert "runs again as version 2" in again.stderr
+    assert "Completed, exit code 0" in again.stdout
+    rows = list(csv.DictReader(io.StringIO(shell("job", "versions", job, "--output", "csv").stdout)))
+    assert [(row["job version"], row["state"]) for row in rows] == [("1", "Completed"), ("2", "Completed")]
+    assert "is deleted" in shell("job", "delete", job).stdout
+    gone = shell("job", "describe", job)
+    assert gone.returncode == 1
+    assert "job not found" in gone.stderr
+    assert "job not found" in shell("job", "delete", job).stderr
+
+
+def test_attach_without_an_id_shows_the_last_job_of_this_directory(shell: Shell, tmp_path: Path) -> None:
+    none_yet = shell("attach")
+    assert none_yet.returncode == 1
+    assert "no job was submitted from here" in none_yet.stderr
+    shell("job", "run", "-", "--no-wait", stdin=SPEC.replace("echo out", "echo the last one"))
+    done = shell("attach")
+    assert (done.returncode, done.stdout) == (0, "the last one\n"), done.stderr
+
+
+def test_a_shell_completes_with_words_and_asks_the_cluster_for_jobs(shell: Shell, finished: str) -> None:
+    assert "_BACALHAU_JUPYTER_COMPLETE=fish_complete" in shell("completion", "fish").stdout
+    verbs = shell(COMP_WORDS="bacalhau-jupyter job li", COMP_CWORD="li", **{COMPLETE: "fish_complete"})
+    assert verbs.stdout == "plain,list\tList jobs.\n"
+    jobs = shell(COMP_WORDS="bacalhau-jupyter attach", COMP_CWORD="", **{COMPLETE: "fish_complete"})
+    assert f"plain,{finished[:10]}\tCompleted" in jobs.stdout
 
 
 def test_flags_may_follow_the_image_and_two_dashes_end_them(shell: Shell) -> None:
@@ -197,7 +239,7 @@ def test_a_wrong_word_is_two_lines_and_a_status(
     assert "Traceback" not in done.stderr
 
 
-def test_a_reader_that_leaves_or_a_full_disk_is_no_stack_trace(served: ServedNode, finished: str) -> None:
+def test_a_reader_that_leaves_or_a_full_disk_prints_no_stack_trace(served: ServedNode, finished: str) -> None:
     command = [sys.executable, "-m", "bacalhau_jupyter", "job", "describe", finished, "--output", "json"]
     env = {**os.environ, "BACALHAU_DIR": str(served.repo.path)}
     reading, writing = os.pipe()
@@ -212,7 +254,7 @@ def test_a_reader_that_leaves_or_a_full_disk_is_no_stack_trace(served: ServedNod
         assert "Exception ignored" not in done.stderr
 
 
-def test_a_poor_locale_is_no_stack_trace(shell: Shell) -> None:
+def test_a_poor_locale_prints_no_stack_trace(shell: Shell) -> None:
     words = ("docker", "run", "--dry-run", "busybox", "--", "echo", "\u65e5\u672c")
     done = shell(*words, PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
     assert done.returncode == 0, done.stderr
@@ -229,14 +271,14 @@ ODD = os.fsdecode(b"caf\xe9")
         (("docker", "run", "busybox", "--", "echo", ODD), r"is not text: 'caf\xe9' is not UTF-8"),
         (("docker", "run", "-i", f"file:///{ODD}", "busybox"), r"file:///caf\xe9 is not UTF-8"),
         (("docker", "run", "-i", "file:///caf%E9", "busybox"), r"file:///caf%E9 is not UTF-8"),
-        (("docker", "run", "-i", f"./{ODD}", "busybox"), r"caf\xe9 can't be read: No such file"),
+        (("docker", "run", "-i", f"./{ODD}", "busybox"), r"no such file here: ./caf\xe9"),
         (("job", "describe", ODD), "caf%E9"),
         (("job", "list", "--labels", ODD), "Error: "),
         (("job", "run", ODD), "can't be read: No such file"),
         ((ODD,), "Error: No such command"),
     ],
 )
-def test_an_argument_that_is_no_text_is_told_in_a_sentence(
+def test_an_argument_that_is_not_utf_8_is_an_error_of_one_sentence(
     shell: Shell, words: tuple[str, ...], sentence: str
 ) -> None:
     done = shell(*words)
@@ -245,7 +287,7 @@ def test_an_argument_that_is_no_text_is_told_in_a_sentence(
     assert sentence in done.stderr
 
 
-def test_a_file_whose_name_is_no_text_can_be_an_input(
+def test_a_file_whose_name_is_not_utf_8_can_be_an_input(
     shell: Shell, tmp_path: Path, busybox_image: str
 ) -> None:
     (tmp_path / ODD).write_text("odd")
@@ -254,10 +296,10 @@ def test_a_file_whose_name_is_no_text_can_be_an_input(
     assert done.stdout.endswith("odd"), done.stderr
 
 
-def test_an_address_where_nothing_listens_says_so(shell: Shell) -> None:
+def test_an_address_where_nothing_listens_is_an_error_with_that_reason(shell: Shell) -> None:
     done = shell("job", "list", BACALHAU_API_HOST="127.0.0.1", BACALHAU_API_PORT="9")
     assert done.returncode == 1
-    assert "http://127.0.0.1:9 can't be reached" in done.stderr
+    assert "http://127.0.0.1:9 can't be reached: Connection refused\n" in done.stderr
     assert "Hint:" in done.stderr
 
 
@@ -267,7 +309,7 @@ def test_without_a_node_the_first_verb_starts_one_and_it_leaves_with_its_last_us
     from bacalhau_jupyter.config.repo import Repo
 
     repo = Repo.open(tmp_path / "fresh")
-    repo.config_file.write_text("Node:\n  GracePeriod: 0s\n")
+    (repo.path / "config.yaml").write_text("Node:\n  GracePeriod: 0s\n")
     env = {key: value for key, value in os.environ.items() if not key.startswith("BACALHAU_")}
     done = subprocess.run(
         [sys.executable, "-m", "bacalhau_jupyter", "job", "list"],

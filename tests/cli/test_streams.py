@@ -74,7 +74,7 @@ def test_an_error_with_closed_streams_still_gives_its_status(bash) -> None:
     assert bash("bj no-such-verb 2>&-").returncode == 2
 
 
-def test_a_spec_from_a_closed_standard_input_is_told(bash) -> None:
+def test_a_spec_from_a_closed_standard_input_is_reported(bash) -> None:
     done = bash("bj job run - <&-")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -111,7 +111,7 @@ def test_specs_with_a_byte_order_mark_run(shell: Shell, tmp_path: Path, encoding
     assert done.stdout == "süß\n"
 
 
-def test_a_spec_that_is_no_text_is_refused(shell: Shell, tmp_path: Path) -> None:  # noqa: F811
+def test_a_spec_that_is_not_utf_8_is_refused(shell: Shell, tmp_path: Path) -> None:  # noqa: F811
     (tmp_path / "s.yaml").write_bytes(b"Type: \xff\xe9")
     done = shell("job", "run", "s.yaml")
     assert done.returncode == 1

@@ -17,6 +17,8 @@ class Relay:
         Bytes that came from the server.
     cut_after
         Hang up, once, when so many more bytes have come; None: never.
+    cut_sent_after
+        The same for bytes that went to the server.
     """
 
     def __init__(self, url: str) -> None:
@@ -25,6 +27,8 @@ class Relay:
         self.received = 0
         self.cuts = 0
         self.cut_after: int | None = None
+        self.cut_sent_after: int | None = None
+        self.sent = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._ended = asyncio.Event()
@@ -66,6 +70,14 @@ class Relay:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, count: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
+                if not count:
+                    self.sent += len(data)
+                    if self.cut_sent_after is not None:
+                        self.cut_sent_after -= len(data)
+                        if self.cut_sent_after < 0:
+                            self.cut_sent_after, self.cuts = None, self.cuts + 1
+                            writer.transport.abort()
+                            return
                 if count:
                     self.received += len(data)
                     if self.cut_after is not None:

@@ -19,8 +19,11 @@ from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.lib.trees import walk
 from bacalhau_jupyter.models.errors import HandshakeRequired
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.progress import Reading
+from bacalhau_jupyter.models.wire.messages import (
     AskForBid,
     BidAccepted,
     BidResult,
@@ -39,9 +42,6 @@ from bacalhau_jupyter.models.messages import (
     ToOrchestrator,
     UpdateNodeInfoResponse,
 )
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
 from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, InputMount, Progress, no_progress
 from bacalhau_jupyter.plugins.engine import EndReason, Engine, Outcome, RunRequest
 from bacalhau_jupyter.plugins.logfile import STDOUT, LogWriter
@@ -51,7 +51,7 @@ from bacalhau_jupyter.plugins.source import FetchRequest, Source
 from bacalhau_jupyter.transport.base import Envelope
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
-WAIT = 10.0
+WAIT_S = 10.0
 
 
 class Peer:
@@ -118,7 +118,7 @@ class Peer:
         await self.send(CancelExecution(execution_id=execution.id))
 
     async def next(self) -> ToOrchestrator:
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(WAIT_S):
             return await self.inbox.get()
 
     async def bid(self, execution: Execution) -> BidResult:
@@ -139,18 +139,18 @@ class Peer:
         return end
 
     async def free_cpu(self, cores: float) -> None:
-        """Wait for a heartbeat that tells of that many free cores."""
+        """Wait for a heartbeat that reports that many free cores."""
 
         def told() -> bool:
             beats = [it for it in self.control if isinstance(it, HeartbeatRequest)]
             return bool(beats) and beats[-1].available_capacity.cpu == cores
 
-        async with asyncio.timeout(WAIT), self.heard:
+        async with asyncio.timeout(WAIT_S), self.heard:
             await self.heard.wait_for(told)
 
     async def hears(self, kind: type[ControlRequest], count: int = 1) -> list[ControlRequest]:
         """Wait for that many control requests of a kind."""
-        async with asyncio.timeout(WAIT), self.heard:
+        async with asyncio.timeout(WAIT_S), self.heard:
             await self.heard.wait_for(lambda: sum(isinstance(it, kind) for it in self.control) >= count)
         return [it for it in self.control if isinstance(it, kind)]
 
@@ -228,8 +228,8 @@ class StubPublisher:
         if self.error is not None:
             raise self.error
         entries = [entry.path for entry in walk(request.directory) if stat.S_ISREG(entry.info.st_mode)]
-        found = {path: (request.directory / path).read_text() for path in entries}
-        self.published[request.execution.id] = found
+        files = {path: (request.directory / path).read_text() for path in entries}
+        self.published[request.execution.id] = files
         return SpecConfig(type="stub", params={"Execution": request.execution.id})
 
     async def close(self) -> None:
@@ -330,19 +330,24 @@ class Bench:
         self.world = World()
         self.progress: list[tuple[Any, ...]] = []
         self.readings: list[Reading] = []
-        self.told = asyncio.Event()
+        self.progressed = asyncio.Event()
         self.host_env: dict[str, str] = {"AWS_REGION": "eu", "MY_AWS_X": "secret"}
         self.extra_engines: dict[str, Engine] = {}
         self.extra_sources: dict[str, Source] = {}
         self.extra_publishers: dict[str, Publisher] = {}
         self.reserve = 0
-        given: dict[str, object] = {
-            "node_id": "n-test", "data_dir": directory / "compute", "probe_gpus": False,
-            "heartbeat_interval_s": 60.0, "cancel_timeout_s": 2.0, "stop_timeout_s": 2.0, "probe_timeout_s": 2.0,
+        defaults: dict[str, object] = {
+            "node_id": "n-test",
+            "data_dir": directory / "compute",
+            "probe_gpus": False,
+            "heartbeat_interval_s": 60.0,
+            "cancel_timeout_s": 2.0,
+            "stop_timeout_s": 2.0,
+            "probe_timeout_s": 2.0,
             "publish_delays_s": (),
             "disk_reserve": 65_536,
-        }  # fmt: skip
-        self.settings = ComputeSettings(**(given | settings))  # type: ignore[arg-type]
+        }
+        self.settings = ComputeSettings(**(defaults | settings))  # type: ignore[arg-type]
         self.node: ComputeNode
         self.database: Database
 
@@ -355,8 +360,10 @@ class Bench:
             self.settings.data_dir / "state.db", MIGRATIONS, reserve=self.reserve
         )
         engines: Mapping[str, Engine] = {
-            "noop": NoopEngine(self.options()), "world": WorldEngine(self.world), **self.extra_engines,
-        }  # fmt: skip
+            "noop": NoopEngine(self.options()),
+            "world": WorldEngine(self.world),
+            **self.extra_engines,
+        }
         self.node = ComputeNode(
             self.settings,
             self.carrier.compute_end("n-test"),
@@ -383,7 +390,7 @@ class Bench:
         await parts.executions.close()
         parts.logs.close()
         # What a dead process can't do any more: its engines' threads must not go on writing logs.
-        await self.node._plugins.close(WAIT)
+        await self.node._equipment.plugins.close(WAIT_S)
         await self.database.close()
 
     async def restart(self) -> None:
@@ -395,20 +402,20 @@ class Bench:
 
     async def idle(self) -> None:
         """Wait until no execution is live or being cleaned up."""
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(WAIT_S):
             await self.node.idle()
 
     async def reaches(self, execution: Execution, phase: str) -> None:
         """Wait until the progress of an execution has named a phase."""
-        async with asyncio.timeout(WAIT):
-            while not any(told[:2] == (execution.id, phase) for told in self.progress):
-                self.told.clear()
-                await self.told.wait()
+        async with asyncio.timeout(WAIT_S):
+            while not any(entry[:2] == (execution.id, phase) for entry in self.progress):
+                self.progressed.clear()
+                await self.progressed.wait()
 
     def _note(self, execution_id: str, reading: Reading) -> None:
         self.readings.append(reading)
         self.progress.append((execution_id, reading.phase, reading.done, reading.total))
-        self.told.set()
+        self.progressed.set()
 
     def free(self) -> Resources:
         return self.node.capacity.available

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.compute.peer import Bench
 
 
-async def test_housekeeping_goes_on_after_a_round_that_failed_and_the_node_says_so(
+async def test_housekeeping_continues_after_a_round_that_failed_and_the_node_reports_it(
     tmp_path: Path, monkeypatch
 ) -> None:
     bench = Bench(tmp_path, housekeeping_interval_s=0.01)
@@ -22,11 +22,11 @@ async def test_housekeeping_goes_on_after_a_round_that_failed_and_the_node_says_
             enough.set()
         raise RecursionError("maximum recursion depth exceeded")
 
-    monkeypatch.setattr(node._cache, "tidy", tidy)
+    monkeypatch.setattr(node._equipment.cache, "tidy", tidy)
     async with asyncio.timeout(20):
         await enough.wait()
-    told = node.info().compute_node_info.problems
-    assert told == {"cleaning up the input cache": "RecursionError: maximum recursion depth exceeded"}
+    problems = node.info().compute_node_info.problems
+    assert problems == {"cleaning up the input cache": "RecursionError: maximum recursion depth exceeded"}
     (problem,) = node.problems.every()
     assert problem.count >= 2
     monkeypatch.undo()

@@ -11,16 +11,16 @@ from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.compute.settings import AdmissionSettings, Locality
 from bacalhau_jupyter.models.errors import EngineError
-from bacalhau_jupyter.models.messages import (
-    BidRejected,
-    ComputeError,
-    RunResult,
-)
-from bacalhau_jupyter.models.spec import (
+from bacalhau_jupyter.models.jobs.spec import (
     NetworkConfig,
     NetworkType,
     ResourcesConfig,
     SpecConfig,
+)
+from bacalhau_jupyter.models.wire.messages import (
+    BidRejected,
+    ComputeError,
+    RunResult,
 )
 from tests.compute.makers import an_input, an_output, make_execution, make_task
 from tests.compute.peer import Bench, bench
@@ -75,7 +75,10 @@ async def test_a_bid_is_refused_with_every_reason(tmp_path: Path, task: object, 
             AdmissionSettings(reject_networked_jobs=True),
             "this node does not run jobs that require network access",
         ),
-        (AdmissionSettings(reject_stateless_jobs=True), "this node does not run jobs without inputs"),
+        (
+            AdmissionSettings(reject_stateless_jobs=True),
+            "this node does not accept jobs without any input volumes",
+        ),
         (
             AdmissionSettings(probe_exec="echo no good >&2; exit 1"),
             "this node does not accept the job: no good",
@@ -88,7 +91,7 @@ async def test_a_bid_is_refused_with_every_reason(tmp_path: Path, task: object, 
         ),
     ],
 )
-async def test_the_node_takes_only_the_jobs_it_was_told_to(
+async def test_the_node_takes_only_jobs_that_its_configuration_admits(
     tmp_path: Path, admission: AdmissionSettings, reason: str
 ) -> None:
     async with bench(tmp_path, admission=admission) as node:
@@ -103,7 +106,8 @@ async def test_a_node_for_local_data_refuses_remote_inputs(tmp_path: Path) -> No
         answer = await node.peer.bid(make_execution(make_task(input_sources=[an_input()])))
         assert answer.events is not None
         assert (
-            answer.events[0].message == "rejected bid: this node does not run jobs with remote inputs (fake)"
+            answer.events[0].message
+            == "rejected bid: this node does not have all input data locally (1 inputs require downloading): fake"
         )
 
 
@@ -113,37 +117,84 @@ async def test_a_probe_that_agrees_lets_the_job_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "message"),
+    ("status", "kind", "body", "message"),
     [
-        (200, "", None),
-        (200, '{"ShouldBid": true}', None),
+        (200, "text/plain", "", None),
+        (200, "text/plain", "no", None),
+        (200, "application/json", '{"ShouldBid": true}', None),
+        (200, "application/json; charset=utf-8", '{"ShouldBid": true, "Reason": null}', None),
         (
             200,
+            "application/json",
             '{"shouldBid": false, "reason": "not on Mondays"}',
             "this node does not accept the job: not on Mondays",
         ),
-        (403, "", "this node does not accept the job: its probe answered HTTP 403"),
+        (403, "text/plain", "", "this node does not accept the job: its probe answered HTTP 403"),
     ],
 )
-async def test_a_probe_may_be_a_url(tmp_path: Path, status: int, body: str, message: str | None) -> None:
-    shown: list[dict[str, Any]] = []
+async def test_a_probe_may_be_a_url(
+    tmp_path: Path, status: int, kind: str, body: str, message: str | None
+) -> None:
+    bodies, answer = await asked(tmp_path, status, kind, body)
+    assert answer.accepted == (message is None)
+    # The official document: one member, the job.
+    assert list(bodies[0]) == ["Job"]
+    assert bodies[0]["Job"]["Tasks"][0]["Engine"]["Type"]
+    if message is not None:
+        assert answer.events is not None
+        assert answer.events[0].message == f"rejected bid: {message}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '"yes"',
+        '{"foo": 1}',
+        '{"ShouldBid": "no"}',
+        '{"ShouldBid": "true"}',
+        '{"ShouldBid": 1}',
+        '{"ShouldBid": null}',
+        '{"ShouldBid": true, "Reason": 5}',
+        "[" * 50_000,
+        '{"ShouldBid": true, "Reason": "' + "x" * 100_000 + '"}',
+    ],
+)
+async def test_a_probe_whose_json_is_not_a_decision_accepts_nothing(tmp_path: Path, body: str) -> None:
+    _, answer = await asked(tmp_path, 200, "application/json", body)
+    assert isinstance(answer, ComputeError)
+    assert answer.events is not None
+    assert answer.events[0].message.startswith("the job selection probe answered with JSON that is not")
+
+
+async def test_a_probe_that_cannot_be_reached_accepts_nothing(tmp_path: Path, unused_tcp_port: int) -> None:
+    admission = AdmissionSettings(probe_http=f"http://127.0.0.1:{unused_tcp_port}/")
+    async with bench(tmp_path, admission=admission) as node:
+        await node.peer.ask(make_execution())
+        answer = await node.peer.next()
+    assert isinstance(answer, ComputeError)
+    assert answer.events is not None
+    assert answer.events[0].message.startswith("the job selection probe could not be reached")
+
+
+async def asked(tmp_path: Path, status: int, kind: str, body: str) -> tuple[list[dict[str, Any]], Any]:
+    """Ask for a bid where a URL decides; return what the URL got, and the node's answer."""
+    bodies: list[dict[str, Any]] = []
 
     async def decide(request: web.Request) -> web.Response:
-        shown.append(await request.json())
-        return web.Response(status=status, text=body)
+        bodies.append(await request.json())
+        return web.Response(status=status, body=body.encode(), headers={"Content-Type": kind})
 
     app = web.Application()
     app.router.add_post("/decide", decide)
     async with TestServer(app) as server:
         admission = AdmissionSettings(probe_http=str(server.make_url("/decide")))
         async with bench(tmp_path, admission=admission) as node:
-            execution = make_execution()
-            answer = await node.peer.bid(execution)
-            assert answer.accepted == (message is None)
-            assert shown[0]["job"]["ID"] == execution.job_id
-            if message is not None:
-                assert answer.events is not None
-                assert answer.events[0].message == f"rejected bid: {message}"
+            await node.peer.ask(make_execution())
+            return bodies, await node.peer.next()
 
 
 async def test_a_variable_that_is_allowed_but_not_set_fails_the_execution_by_name(tmp_path: Path) -> None:
@@ -156,7 +207,7 @@ async def test_a_variable_that_is_allowed_but_not_set_fails_the_execution_by_nam
         )
 
 
-async def test_objections_of_engine_and_source_are_told_together(node: Bench) -> None:
+async def test_objections_of_engine_and_source_are_reported_together(node: Bench) -> None:
     node.world.refusal = "this node has no image for arm64"
     node.source.refusal = "this node may not read /etc"
     answer = await node.peer.bid(make_execution(make_task("world", input_sources=[an_input()])))
@@ -179,7 +230,7 @@ async def test_an_engine_that_cannot_answer_fails_the_execution(node: Bench) -> 
     assert answer.events[0].details["Hint"] == "check the name"
 
 
-async def test_a_full_node_says_that_it_is_busy_and_an_impossible_wish_that_it_never_fits(
+async def test_the_reasons_of_a_full_node_and_of_an_impossible_request_differ(
     tmp_path: Path,
 ) -> None:
     allocated = ResourcesConfig(cpu="1", memory="1Gi", disk="1Gi")
@@ -202,7 +253,9 @@ async def test_a_full_node_says_that_it_is_busy_and_an_impossible_wish_that_it_n
         assert (await node.peer.bid(third)).accepted
 
 
-async def test_freed_capacity_is_there_when_the_result_arrives_and_told_at_once(tmp_path: Path) -> None:
+async def test_freed_capacity_is_there_when_the_result_arrives_and_is_reported_at_once(
+    tmp_path: Path,
+) -> None:
     allocated = ResourcesConfig(cpu="1", memory="1Gi", disk="1Gi")
     async with bench(tmp_path, allocated=allocated) as node:
         whole = make_task("noop", resources=ResourcesConfig(cpu="1"))

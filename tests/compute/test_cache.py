@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from bacalhau_jupyter.compute.inputs.cache import Brought, ContentCache
 from bacalhau_jupyter.compute.inputs.cache_index import CacheIndex, Entry
 from bacalhau_jupyter.models.errors import IOFailure
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, Progress, no_progress
 
-WAIT = 10.0
+WAIT_S = 10.0
 PLENTY = 1 << 40
 BLOCK = 4096
 
@@ -222,10 +222,10 @@ async def test_two_that_want_the_same_at_once_fetch_it_once_and_both_see_how_far
     first = asyncio.create_task(host.bring("x", origin))
     await origin.started.wait()
     second = asyncio.create_task(host.bring("x", origin, seen.append))
-    other = await asyncio.wait_for(host.bring("y", Origin()), WAIT)
+    other = await asyncio.wait_for(host.bring("y", Origin()), WAIT_S)
     assert not other.from_cache
     origin.go.set()
-    brought = await asyncio.wait_for(asyncio.gather(first, second), WAIT)
+    brought = await asyncio.wait_for(asyncio.gather(first, second), WAIT_S)
     assert origin.fetches == 1
     assert [it.from_cache for it in brought] == [False, True]
     assert seen[-1] == Reading("downloading", 9, 9, 2, 2)
@@ -245,8 +245,8 @@ async def test_when_the_one_that_fetches_comes_to_nothing_the_next_one_fetches(h
     else:
         first.cancel()
     with pytest.raises((IOFailure, asyncio.CancelledError)):
-        await asyncio.wait_for(first, WAIT)
-    brought = await asyncio.wait_for(second, WAIT)
+        await asyncio.wait_for(first, WAIT_S)
+    brought = await asyncio.wait_for(second, WAIT_S)
     assert contents(brought.mount) == good.files
     assert (broken.fetches, good.fetches) == (1, 1)
     assert not host.half_done()

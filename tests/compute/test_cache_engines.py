@@ -9,18 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.models.messages import RunResult
-from bacalhau_jupyter.models.spec import SpecConfig, Task
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, Task
+from bacalhau_jupyter.models.wire.messages import RunResult
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.registry import load_engines
 from tests.compute.makers import an_output, make_execution, make_task
-from tests.compute.peer import WAIT
+from tests.compute.peer import WAIT_S
+from tests.compute.real import LONG_S, image_for, running
 from tests.compute.test_inputs import DATA, Shared, named
-from tests.services.common import in_ci
 
 pytestmark = pytest.mark.process
 
-LONG = 60.0
 # Whoever is stopped by none of these owns the file: modes, contents, length, times, names, links.
 ATTACK = """
 cd "${BACALHAU_INPUTS:-/inputs}" || exit 9
@@ -58,32 +57,21 @@ class RealNode(Shared):
         if self.kind == "docker":
             params = {"Image": self.image, "Entrypoint": ["/bin/sh", "-c", script]}
         return make_task(
-            self.engine, params, input_sources=[named()], result_paths=[an_output()],
+            self.engine,
+            params,
+            input_sources=[named()],
+            result_paths=[an_output()],
             publisher=SpecConfig(type="stub"),
-        )  # fmt: skip
+        )
 
 
 @pytest.fixture(params=["bubblewrap", "landlock", pytest.param("docker", marks=pytest.mark.docker)])
 async def node(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RealNode]:
-    image = ""
-    if request.param == "docker":
-        monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("docker_engine"))
-        image = request.getfixturevalue("busybox_image")
-    it = RealNode(tmp_path, request.param, image)
-    await it.peer.serve()
-    await it.start()
-    if problem := it.node.info().compute_node_info.engine_problems.get(it.engine):
-        await it.stop()
-        if in_ci():
-            pytest.fail(problem, pytrace=False)
-        pytest.skip(problem)
-    yield it
-    for record in it.node.live():
-        await it.peer.cancel(record.execution)
-    await it.idle()
-    await it.stop()
+    it = RealNode(tmp_path, request.param, image_for(request, monkeypatch))
+    async with running(it, it.engine):
+        yield it
 
 
 def facts(node: RealNode) -> list[tuple[str, bytes, int, int, int]]:
@@ -100,7 +88,7 @@ async def test_a_hostile_job_changes_nothing_that_is_shared(node: RealNode) -> N
         execution = make_execution(node.shell(ATTACK))
         assert (await node.peer.bid(execution)).accepted
         await node.peer.accept(execution)
-        async with asyncio.timeout(LONG):
+        async with asyncio.timeout(LONG_S):
             answer = await node.peer.inbox.get()
         assert isinstance(answer, RunResult), answer
         assert answer.run_command_result is not None
@@ -108,7 +96,7 @@ async def test_a_hostile_job_changes_nothing_that_is_shared(node: RealNode) -> N
         assert [(name, data) for name, data, *_ in facts(node)] == [("one", DATA[:4]), ("two", DATA[4:])]
         assert before in (None, facts(node))
         before = facts(node)
-        await asyncio.wait_for(node.idle(), WAIT)
+        await asyncio.wait_for(node.idle(), WAIT_S)
     # The second one got what the first had tried to spoil.
     assert node.named.fetches == 1
 
@@ -119,13 +107,13 @@ async def test_a_copy_of_an_input_can_be_written_and_the_input_stays(node: RealN
         execution = make_execution(node.shell(script))
         assert (await node.peer.bid(execution)).accepted
         await node.peer.accept(execution)
-        async with asyncio.timeout(LONG):
+        async with asyncio.timeout(LONG_S):
             answer = await node.peer.inbox.get()
         assert isinstance(answer, RunResult), answer
         assert answer.run_command_result is not None
         assert answer.run_command_result.stdout == DATA[:4].decode() + "more\n", (execution.id, answer)
         assert [(name, data) for name, data, *_ in facts(node)] == [("one", DATA[:4]), ("two", DATA[4:])]
-        await asyncio.wait_for(node.idle(), WAIT)
+        await asyncio.wait_for(node.idle(), WAIT_S)
 
 
 def test_the_attack_spoils_files_that_nothing_protects(tmp_path: Path) -> None:
@@ -134,6 +122,6 @@ def test_the_attack_spoils_files_that_nothing_protects(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).chmod(0o644)
     env = {"BACALHAU_INPUTS": str(tmp_path), "BACALHAU_OUTPUTS": str(tmp_path), "PATH": os.environ["PATH"]}
-    os.posix_spawn("/bin/sh", ["/bin/sh", "-c", ATTACK], env)
-    os.wait()
+    # By its number: another child of this process may end just now.
+    os.waitpid(os.posix_spawn("/bin/sh", ["/bin/sh", "-c", ATTACK], env), 0)
     assert (tmp_path / "one").read_bytes() != DATA[:4]

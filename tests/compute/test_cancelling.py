@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.compute.execution.events import Accepted
-from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateType
+from bacalhau_jupyter.models.wire.messages import (
     BidResult,
     RunResult,
 )
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 from tests.compute.makers import STUB, an_input, make_execution, make_task
-from tests.compute.peer import WAIT, Bench, bench
+from tests.compute.peer import WAIT_S, Bench, bench
 
 
 async def is_offered(_node: Bench, _execution: Execution) -> None:
@@ -26,25 +26,25 @@ async def is_offered(_node: Bench, _execution: Execution) -> None:
 async def is_fetching(node: Bench, execution: Execution) -> None:
     node.source.hang = asyncio.Event()
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.source.fetching.wait(), WAIT)
+    await asyncio.wait_for(node.source.fetching.wait(), WAIT_S)
 
 
 async def is_starting(node: Bench, execution: Execution) -> None:
     node.world.hold_start = asyncio.Event()
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.world.starting.wait(), WAIT)
+    await asyncio.wait_for(node.world.starting.wait(), WAIT_S)
 
 
 async def is_running(node: Bench, execution: Execution) -> None:
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.world.running.wait(), WAIT)
+    await asyncio.wait_for(node.world.running.wait(), WAIT_S)
 
 
 async def is_publishing(node: Bench, execution: Execution) -> None:
     node.publisher.hang = asyncio.Event()
     await is_running(node, execution)
     node.world.end(execution, Outcome(EndReason.EXITED))
-    await asyncio.wait_for(node.publisher.publishing.wait(), WAIT)
+    await asyncio.wait_for(node.publisher.publishing.wait(), WAIT_S)
 
 
 @pytest.mark.parametrize("bring", [is_offered, is_fetching, is_starting, is_running, is_publishing])
@@ -73,7 +73,7 @@ async def test_a_task_that_will_not_stop_is_given_up_after_a_while(tmp_path: Pat
         execution = make_execution(make_task("world"))
         await node.peer.bid(execution)
         await node.peer.accept(execution)
-        await asyncio.wait_for(node.world.running.wait(), WAIT)
+        await asyncio.wait_for(node.world.running.wait(), WAIT_S)
         await node.peer.cancel(execution)
         await node.idle()
         assert node.free() == node.node.capacity.limit

@@ -15,8 +15,8 @@ from bacalhau_jupyter.compute.host.capacity import (
     with_defaults,
 )
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.models.resources import GPU, Resources
-from bacalhau_jupyter.models.spec import ResourcesConfig
+from bacalhau_jupyter.models.jobs.resources import GPU, Resources
+from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
 
 GPUS = [GPU(index=0, name="A"), GPU(index=1, name="B")]
 HOST = Resources(cpu=2, memory=10_000_000_000, disk=100_000_000_000, gpu=2, gpus=GPUS)
@@ -47,7 +47,7 @@ def test_a_setting_that_cannot_be_read_names_its_key(member: str, key: str) -> N
         allocated(ResourcesConfig(**{member: "lots"}), HOST)
 
 
-def test_a_job_that_says_nothing_gets_a_little() -> None:
+def test_a_job_without_resources_gets_a_small_default() -> None:
     assert with_defaults(Resources(), inputs_bytes=7) == Resources(cpu=0.1, memory=100 << 20, disk=7)
 
 

@@ -15,10 +15,10 @@ from bacalhau_jupyter.plugins.contract import InputMount
 def test_an_input_says_which_object_it_is_also_after_it_was_stored(tmp_path: Path) -> None:
     content = tmp_path / "content"
     content.mkdir()
-    found = _looked_at(InputMount(content, "/inputs"), tmp_path)
-    assert found.checked == (content.stat().st_dev, content.stat().st_ino)
-    again = StoredInput.of(found).mount()
-    assert (again, again.checked, again.jobs_write) == (found, found.checked, False)
+    mount = _looked_at(InputMount(content, "/inputs"), tmp_path)
+    assert mount.checked == (content.stat().st_dev, content.stat().st_ino)
+    again = StoredInput.of(mount).mount()
+    assert (again, again.checked, again.jobs_write) == (mount, mount.checked, False)
 
 
 @pytest.mark.parametrize("link", ["content", "way/content"])
@@ -35,5 +35,5 @@ def test_a_link_among_what_was_brought_is_not_followed(tmp_path: Path, link: str
 def test_the_way_to_the_node_s_own_directory_may_hold_links(tmp_path: Path) -> None:
     (tmp_path / "disk/input/content").mkdir(parents=True)
     (tmp_path / "node").symlink_to("disk")
-    found = _looked_at(InputMount(tmp_path / "node/input/content", "/inputs"), tmp_path / "node/input")
-    assert found.path == tmp_path.resolve() / "disk/input/content"
+    mount = _looked_at(InputMount(tmp_path / "node/input/content", "/inputs"), tmp_path / "node/input")
+    assert mount.path == tmp_path.resolve() / "disk/input/content"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.compute.files import Places, is_safe_id, read_output, write_results
-from bacalhau_jupyter.models.execution import RUN_OUTPUT_LIMIT
+from bacalhau_jupyter.models.records.execution import RUN_OUTPUT_LIMIT
 from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT, LogWriter
 
 
@@ -52,7 +52,7 @@ def test_a_cut_never_splits_a_character(text: str, chunk: int) -> None:
         assert output.stdout == text * 4
 
 
-def test_output_that_is_no_text_still_fits(tmp_path: Path) -> None:
+def test_output_that_is_not_utf_8_still_fits(tmp_path: Path) -> None:
     log = log_of(tmp_path / "log", (STDOUT, b"\xff\xfe" * 1000), (STDERR, b"\xe2\x82"))
     output = read_output(log, 0)
     assert len(output.stdout.encode()) <= RUN_OUTPUT_LIMIT

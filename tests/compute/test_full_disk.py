@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.models.messages import BidResult, ComputeError, RunResult
+from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult
 from tests.compute.makers import make_execution
-from tests.compute.test_real_engines import RealBench
+from tests.compute.real import RealBench
 from tests.lib.test_reserve import fill
 from tests.services.common import in_ci
 from tests.transfer.helpers import small_disk
@@ -84,7 +84,7 @@ async def test_jobs_that_fill_it_side_by_side_all_end(node: RealBench) -> None:
     await asyncio.wait_for(node.node.idle(), 60)
 
 
-async def test_a_node_whose_disk_stays_full_refuses_with_the_reason_and_says_so(
+async def test_a_node_whose_disk_stays_full_refuses_with_the_reason_and_reports_a_problem(
     node: RealBench, tmp_path: Path
 ) -> None:
     fill(tmp_path / "disk")

@@ -16,16 +16,16 @@ import pytest
 
 from bacalhau_jupyter.engines.process import engine as process_engine
 from bacalhau_jupyter.lib import beneath
-from bacalhau_jupyter.models.messages import ComputeError, RunResult
-from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.models.jobs.spec import InputSource
+from bacalhau_jupyter.models.wire.messages import ComputeError, RunResult
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.sources.local import LocalDirectorySource
 from bacalhau_jupyter.sources.url import UrlDownloadSource
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
 from tests.compute.makers import an_input, make_execution
-from tests.compute.test_real_engines import LONG, RealBench, begin, ends
-from tests.services.common import in_ci
+from tests.compute.real import ENGINES, LONG_S, RealBench, begin, ends, image_for, running
+from tests.services.common import open_way
 
 pytestmark = pytest.mark.process
 
@@ -72,22 +72,16 @@ def place(tmp_path: Path) -> Path:
     for name, text in (("shared/wanted", "allowed"), ("private", SECRET)):
         (root / name).mkdir(parents=True)
         (root / name / "data").write_text(text)
-    for directory in (root, root.parent, root.parent.parent):
-        if directory.stat().st_uid == os.geteuid() and directory != Path("/tmp"):
-            directory.chmod(directory.stat().st_mode | 0o055)
+    open_way(root)
     (root / "shared").chmod(0o777)
     return root
 
 
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(params=ENGINES)
 async def node(
     request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RealBench]:
-    image = ""
-    if request.param == "docker":
-        monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("docker_engine"))
-        image = request.getfixturevalue("busybox_image")
-    it = RealBench(place / "node", request.param, image)
+    it = RealBench(place / "node", request.param, image_for(request, monkeypatch))
     settings = {
         "Compute.AllowListedLocalPaths": [f"{place}/shared:rw", f"{place}/shared/*:rw"],
         ADDRESSES: ["127.0.0.1"],
@@ -97,19 +91,8 @@ async def node(
         "localdirectory": LocalDirectorySource(options),
         "urldownload": UrlDownloadSource(options),
     }
-    await it.peer.serve()
-    await it.start()
-    problem = it.node.info().compute_node_info.engine_problems.get(request.param)
-    if problem:
-        await it.stop()
-        if in_ci():
-            pytest.fail(f"{request.param} does not work here: {problem}", pytrace=False)
-        pytest.skip(problem)
-    yield it
-    for record in it.node.live():
-        await it.peer.cancel(record.execution)
-    await it.idle()
-    await it.stop()
+    async with running(it, it.kind):
+        yield it
 
 
 def local(path: Path, target: str, *, writable: bool = False) -> InputSource:
@@ -118,7 +101,7 @@ def local(path: Path, target: str, *, writable: bool = False) -> InputSource:
 
 async def until_there(node: RealBench, path: Path) -> None:
     """Wait for a file that a running job writes; a job that ended without it says why."""
-    async with asyncio.timeout(LONG):
+    async with asyncio.timeout(LONG_S):
         while not path.exists():
             assert node.peer.inbox.empty(), node.peer.inbox.get_nowait()
             await asyncio.sleep(0.02)
@@ -138,7 +121,7 @@ async def swapped_while_waiting(node: RealBench, slow: tuple[SlowServer, str], p
         an_input("urlDownload", "/inputs/slow", URL=url),
     ]
     victim = await begin(node, node.shell("cat /inputs/wanted/data", input_sources=inputs))
-    async with asyncio.timeout(LONG):
+    async with asyncio.timeout(LONG_S):
         await server.asked.wait()
     (place / "shared/go").touch()
     await until_there(node, place / "shared/done")
@@ -165,9 +148,9 @@ async def test_a_directory_that_another_job_swaps_while_its_job_waits_is_not_mou
         assert not bid.accepted
         assert "jobs may write to" in str(bid.events)
         return
-    told = await swapped_while_waiting(node, slow, place)
-    assert SECRET not in told
-    assert "the input /inputs/wanted is not mounted: something else lies at" in told
+    outcome = await swapped_while_waiting(node, slow, place)
+    assert SECRET not in outcome
+    assert "the input /inputs/wanted is not mounted: something else lies at" in outcome
 
 
 async def test_the_attack_works_on_a_node_that_resolves_the_path_again(
@@ -182,13 +165,13 @@ async def test_the_attack_works_on_a_node_that_resolves_the_path_again(
     else:
 
         def resolved(inputs: Sequence[InputMount], _component: str, **_: bool) -> list[InputMount]:
-            found = []
+            mounts = []
             for mount in inputs:
                 path = Path(os.path.realpath(mount.path))
                 opened = beneath.open_path(path)
-                found.append(replace(mount, path=path, checked=beneath.file_id(opened)))
+                mounts.append(replace(mount, path=path, checked=beneath.file_id(opened)))
                 os.close(opened)
-            return found
+            return mounts
 
         monkeypatch.setattr(process_engine, "check_inputs", resolved)
     assert await swapped_while_waiting(node, slow, place) == SECRET

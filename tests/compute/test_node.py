@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from bacalhau_jupyter.models.execution import ExecutionStateType
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.jobs.spec import (
+    ResourcesConfig,
+    SpecConfig,
+)
+from bacalhau_jupyter.models.records.execution import ExecutionStateType
+from bacalhau_jupyter.models.wire.messages import (
     BidResult,
     ExecutionLogsRequest,
     HandshakeRequest,
@@ -14,13 +18,9 @@ from bacalhau_jupyter.models.messages import (
     RunResult,
     ShutdownNoticeRequest,
 )
-from bacalhau_jupyter.models.spec import (
-    ResourcesConfig,
-    SpecConfig,
-)
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 from tests.compute.makers import STUB, an_input, an_output, make_execution, make_task
-from tests.compute.peer import WAIT, Bench, bench
+from tests.compute.peer import WAIT_S, Bench, bench
 
 # ---- the straight way
 
@@ -38,7 +38,9 @@ async def test_a_job_runs_from_offer_to_result(node: Bench) -> None:
     assert result.run_command_result.exit_code == 3
     assert result.events is not None
     assert (result.events[0].topic, result.events[0].message) == ("Execution", "Completed successfully")
-    assert result.events[0].details == {"Runtime": "noop"}
+    details = result.events[0].details
+    assert details["Runtime"] == "noop"
+    assert details["Started"] <= details["Exited"] <= result.events[0].timestamp
     record = await node.node.lookup(execution.id)
     assert record is not None
     assert record.phase.wire is ExecutionStateType.COMPLETED
@@ -62,7 +64,7 @@ async def test_inputs_are_fetched_together_and_results_published_with_stdout_and
     execution = make_execution(task)
     assert (await node.peer.bid(execution)).accepted
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.world.running.wait(), WAIT)
+    await asyncio.wait_for(node.world.running.wait(), WAIT_S)
     request = node.world.requests[execution.id]
     assert node.source.most_at_once == 2
     assert [mount.target for mount in request.inputs] == ["/inputs/a", "/inputs/b"]
@@ -76,8 +78,11 @@ async def test_inputs_are_fetched_together_and_results_published_with_stdout_and
     assert isinstance(result, RunResult)
     assert result.publish_result == SpecConfig(type="stub", params={"Execution": execution.id})
     assert node.publisher.published[execution.id] == {
-        "stdout": "done\n", "stderr": "", "exitCode": "7", "outputs/model.txt": "weights",
-    }  # fmt: skip
+        "stdout": "done\n",
+        "stderr": "",
+        "exitCode": "7",
+        "outputs/model.txt": "weights",
+    }
     await node.idle()
     assert not list((node.settings.data_dir / "executions").iterdir())
     assert node.world.cleaned == [execution.id]
@@ -89,7 +94,7 @@ async def test_a_task_gets_its_environment_and_ours_wins(tmp_path: Path) -> None
         execution = make_execution(make_task("world", env=env))
         await node.peer.bid(execution)
         await node.peer.accept(execution)
-        await asyncio.wait_for(node.world.running.wait(), WAIT)
+        await asyncio.wait_for(node.world.running.wait(), WAIT_S)
         assert node.world.requests[execution.id].env == {
             "LEVEL": "3",
             "REGION": "eu",
@@ -108,13 +113,13 @@ async def test_progress_of_every_phase_reaches_the_listener(node: Bench) -> None
     execution = make_execution(task)
     await node.peer.bid(execution)
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.world.running.wait(), WAIT)
+    await asyncio.wait_for(node.world.running.wait(), WAIT_S)
     node.world.end(execution, Outcome(EndReason.EXITED))
     await node.peer.next()
-    told = [(phase, done, total) for identifier, phase, done, total in node.progress]
-    assert ("fetching inputs", 5, 5) in told
-    assert ("pulling image", 45, 100) in told
-    phases = list(dict.fromkeys(phase for phase, _, _ in told))
+    readings = [(phase, done, total) for identifier, phase, done, total in node.progress]
+    assert ("fetching inputs", 5, 5) in readings
+    assert ("pulling image", 45, 100) in readings
+    phases = list(dict.fromkeys(phase for phase, _, _ in readings))
     assert phases == ["fetching inputs", "starting", "pulling image", "running", "publishing"]
 
 
@@ -159,7 +164,7 @@ async def test_a_refused_message_holds_back_those_behind_it_and_none_is_lost(tmp
         assert not node.peer.refuse_once
 
 
-async def test_heartbeats_tell_how_far_the_node_has_listened(tmp_path: Path) -> None:
+async def test_heartbeats_carry_the_last_message_that_the_node_received(tmp_path: Path) -> None:
     async with bench(tmp_path, heartbeat_interval_s=0.02) as node:
         await node.peer.run(make_execution())
         count = len(await node.peer.hears(HeartbeatRequest))
@@ -208,7 +213,7 @@ async def test_logs_can_be_read_through_the_carrier_after_the_end(node: Bench) -
     execution = make_execution(make_task("noop", {"Stdout": "kept\n"}))
     await node.peer.run(execution)
     request = ExecutionLogsRequest(execution_id=execution.id, node_id="n-test", follow=True)
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(WAIT_S):
         lines = [frame.value.line async for frame in node.peer.end.logs(request)]
     assert lines == ["kept\n"]
 

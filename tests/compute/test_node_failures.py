@@ -12,24 +12,24 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
-from bacalhau_jupyter.models.messages import (
-    ComputeError,
-    RunResult,
-)
-from bacalhau_jupyter.models.spec import (
+from bacalhau_jupyter.models.jobs.spec import (
     ResourcesConfig,
     SpecConfig,
     Timeouts,
     replace,
 )
+from bacalhau_jupyter.models.wire.messages import (
+    ComputeError,
+    RunResult,
+)
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome, RunRequest
 from bacalhau_jupyter.plugins.logfile import STDOUT, LogWriter
 from bacalhau_jupyter.plugins.publisher import PublishRequest
 from tests.compute.makers import STUB, an_input, an_output, make_execution, make_task
-from tests.compute.peer import WAIT, Bench, WorldEngine, bench
+from tests.compute.peer import WAIT_S, Bench, WorldEngine, bench
 
 
-async def test_a_time_out_stops_the_task_and_says_so(node: Bench) -> None:
+async def test_a_time_out_stops_the_task_with_that_reason(node: Bench) -> None:
     task = make_task("noop", {"Sleep": 60}, timeouts=Timeouts(total_timeout=1))
     answer = await node.peer.run(make_execution(task))
     assert isinstance(answer, ComputeError)
@@ -53,7 +53,7 @@ async def test_a_task_that_ran_out_of_memory_fails_with_the_engines_words(node: 
     execution = make_execution(make_task("world"))
     await node.peer.bid(execution)
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.world.running.wait(), WAIT)
+    await asyncio.wait_for(node.world.running.wait(), WAIT_S)
     error = EngineError(
         "memory limit exceeded", hint="use --memory", component="Docker", fails_execution=True
     )
@@ -120,7 +120,7 @@ async def test_an_engine_that_breaks_when_asked_for_its_tasks_does_not_keep_them
         execution = make_execution(make_task("world"))
         await node.peer.bid(execution)
         await node.peer.accept(execution)
-        await asyncio.wait_for(node.world.running.wait(), WAIT)
+        await asyncio.wait_for(node.world.running.wait(), WAIT_S)
         await node.reaches(execution, "running")
         await node.crash()
 
@@ -161,7 +161,7 @@ async def test_an_offer_without_a_task_fails_with_a_sentence(node: Bench) -> Non
 
 @pytest.mark.root
 @pytest.mark.parametrize("who", ["source", "task", "output"])
-async def test_whoever_fills_the_disk_fails_and_the_node_lives(tmp_path: Path, who: str) -> None:
+async def test_a_job_that_fills_the_disk_fails_and_the_node_survives(tmp_path: Path, who: str) -> None:
     """The database lies on the same disk, so not even the failure could be stored before there is room again."""
     disk = tmp_path / "disk"
     disk.mkdir()

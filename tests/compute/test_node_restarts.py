@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
-from bacalhau_jupyter.models.execution import ExecutionStateType
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.records.execution import ExecutionStateType
+from bacalhau_jupyter.models.wire.messages import (
     ComputeError,
     RunResult,
 )
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 from tests.compute.makers import STUB, an_input, make_execution, make_task
-from tests.compute.peer import WAIT, Bench
+from tests.compute.peer import WAIT_S, Bench
 
 
 async def test_a_running_task_is_attached_again_and_runs_only_once(node: Bench) -> None:
     execution = make_execution(make_task("world", publisher=STUB))
     await node.peer.bid(execution)
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.world.running.wait(), WAIT)
+    await asyncio.wait_for(node.world.running.wait(), WAIT_S)
     await node.crash()
     await node.restart()
     assert node.free().cpu < node.node.capacity.limit.cpu
@@ -36,7 +36,7 @@ async def test_what_finished_while_the_node_was_away_is_collected(node: Bench) -
     execution = make_execution(make_task("world", publisher=STUB))
     await node.peer.bid(execution)
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.world.running.wait(), WAIT)
+    await asyncio.wait_for(node.world.running.wait(), WAIT_S)
     await node.crash()
     node.world.end(execution, Outcome(EndReason.EXITED))
     await node.restart()
@@ -49,9 +49,9 @@ async def test_a_crash_while_publishing_publishes_again_but_runs_once(node: Benc
     execution = make_execution(make_task("world", publisher=STUB))
     await node.peer.bid(execution)
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.world.running.wait(), WAIT)
+    await asyncio.wait_for(node.world.running.wait(), WAIT_S)
     node.world.end(execution, Outcome(EndReason.EXITED), b"out\n")
-    await asyncio.wait_for(node.publisher.publishing.wait(), WAIT)
+    await asyncio.wait_for(node.publisher.publishing.wait(), WAIT_S)
     await node.crash()
     node.publisher.hang = None
     await node.restart()
@@ -66,7 +66,7 @@ async def test_a_crash_while_fetching_fetches_afresh(node: Bench) -> None:
     execution = make_execution(make_task("noop", input_sources=[an_input()]))
     await node.peer.bid(execution)
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.source.fetching.wait(), WAIT)
+    await asyncio.wait_for(node.source.fetching.wait(), WAIT_S)
     await node.crash()
     node.source.hang = None
     await node.restart()
@@ -86,7 +86,7 @@ async def test_a_lost_task_fails_so_that_the_orchestrator_tries_again(node: Benc
     execution = make_execution(make_task("world"))
     await node.peer.bid(execution)
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.world.running.wait(), WAIT)
+    await asyncio.wait_for(node.world.running.wait(), WAIT_S)
     await node.reaches(execution, "running")
     await node.crash()
     node.world.outcomes.clear()
@@ -102,7 +102,7 @@ async def test_a_cancelled_task_that_survived_the_crash_is_stopped_after_it(node
     execution = make_execution(make_task("world"))
     await node.peer.bid(execution)
     await node.peer.accept(execution)
-    await asyncio.wait_for(node.world.running.wait(), WAIT)
+    await asyncio.wait_for(node.world.running.wait(), WAIT_S)
     await node.peer.cancel(execution)
     await node.crash()
     node.world.deaf = False
@@ -118,7 +118,7 @@ async def test_what_belongs_to_no_execution_is_swept(node: Bench) -> None:
     await node.crash()
     node.world.outcomes["e-orphan"] = asyncio.get_running_loop().create_future()
     await node.restart()
-    await asyncio.wait_for(node.world.swept.wait(), WAIT)
+    await asyncio.wait_for(node.world.swept.wait(), WAIT_S)
     assert node.world.outcomes == {}
     assert node.world.cancelled == ["e-orphan"]
 

@@ -37,7 +37,7 @@ async def test_what_does_not_work_here_is_named_with_its_reason() -> None:
         {"stub": StubPublisher()},
         {"wasm": 'needs the package wasmtime: pip install "bacalhau-jupyter[wasm]"'},
     )
-    await plugins.probe(timeout=0.05)
+    await plugins.probe(timeout_s=0.05)
     assert plugins.names() == (["world"], ["fake"], ["stub"])
     runtimes, problems = plugins.runtimes()
     assert runtimes == {"world": "world 1.0"}
@@ -62,7 +62,7 @@ async def test_a_source_of_several_types_is_found_under_each_and_listed_once() -
     source = StubSource()
     source.types = ("localdirectory", "local")
     plugins = Plugins({}, {"localDirectory": source}, {})
-    await plugins.probe(timeout=1)
+    await plugins.probe(timeout_s=1)
     assert plugins.source("LocalDirectory") is source
     assert plugins.source("local") is source
     assert plugins.names() == ([], ["localdirectory"], [])
@@ -78,7 +78,7 @@ async def test_a_silent_plugin_does_not_hold_up_the_start_and_counts_when_it_ans
     silent.probe = late  # type: ignore[method-assign]
     plugins = Plugins({"silent": silent, "world": Probed(Availability(True, "world 1.0"))}, {}, {})
     begun = asyncio.get_running_loop().time()
-    await plugins.probe(timeout=60, patience=0.05)
+    await plugins.probe(timeout_s=60, patience_s=0.05)
     assert asyncio.get_running_loop().time() - begun < 5
     assert plugins.runtimes() == ({"world": "world 1.0"}, {"silent": "it has not answered yet"})
     changes = asyncio.Queue[None]()
@@ -107,18 +107,18 @@ async def test_what_may_work_later_is_asked_again_until_it_does_and_nothing_else
 
     never = Counted(Availability(False, problem="the kernel is too old"))
     plugins = Plugins({"docker": Counted(None), "never": never}, {}, {})
-    await plugins.probe(timeout=10)
+    await plugins.probe(timeout_s=10)
     assert plugins.names()[0] == []
     changes: list[list[str]] = []
     async with asyncio.timeout(10):
-        await plugins.watch(10, lambda: changes.append(plugins.names()[0]), retry=(0.01, 0.02))
+        await plugins.watch(10, lambda: changes.append(plugins.names()[0]), retry_s=(0.01, 0.02))
     assert changes == [["docker"]]
     assert asked == {"docker": 3, "never": 1}
 
 
 async def test_closing_ends_a_question_that_nobody_answers() -> None:
     plugins = Plugins({"silent": Probed(None)}, {}, {})
-    await plugins.probe(timeout=60, patience=0.01)
+    await plugins.probe(timeout_s=60, patience_s=0.01)
     async with asyncio.timeout(5):
         await plugins.close(1)
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "probe"]

@@ -10,15 +10,15 @@ import pytest
 from bacalhau_jupyter.compute.execution.events import Published, Unpublished
 from bacalhau_jupyter.compute.execution.publishing import publish
 from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NetworkFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, Task
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, Publisher, PublishRequest
 from bacalhau_jupyter.publishers.local import LocalPublisher, result_path
 
 EXECUTION = Execution(id="e-1", job=Job(tasks=[Task()]))
-DELAYS = (1.0, 5.0)
+DELAYS_S = (1.0, 5.0)
 
 
 class Bucket:
@@ -60,44 +60,44 @@ async def attempt(
         slept.append(seconds)
 
     request = PublishRequest(EXECUTION, directory)
-    return await publish(publishers.get, "bucket", request, DELAYS, sleep), slept
+    return await publish(publishers.get, "bucket", request, DELAYS_S, sleep), slept
 
 
 async def test_trouble_that_may_pass_is_waited_out(tmp_path: Path) -> None:
     bucket = Bucket(NetworkFailure("nobody there"), fails=2)
-    found, slept = await attempt(tmp_path, bucket)
-    assert found == Published(SpecConfig(type="bucket"))
+    outcome, slept = await attempt(tmp_path, bucket)
+    assert outcome == Published(SpecConfig(type="bucket"))
     assert slept == [1.0, 5.0]
 
 
 async def test_trouble_that_does_not_pass_is_waited_for_a_few_times_only(tmp_path: Path) -> None:
     bucket = Bucket(NetworkFailure("nobody there"))
-    found, _ = await attempt(tmp_path, bucket)
-    assert isinstance(found, Unpublished)
+    outcome, _ = await attempt(tmp_path, bucket)
+    assert isinstance(outcome, Unpublished)
     assert bucket.tries == 3
 
 
-async def test_what_no_further_try_would_mend_is_kept_on_the_node(tmp_path: Path) -> None:
+async def test_results_are_kept_on_the_node_after_a_permanent_error(tmp_path: Path) -> None:
     bucket = Bucket(Forbidden("access is denied", hint="ask for more rights."))
-    found, slept = await attempt(tmp_path, bucket)
-    assert isinstance(found, Unpublished)
+    outcome, slept = await attempt(tmp_path, bucket)
+    assert isinstance(outcome, Unpublished)
     assert (bucket.tries, slept) == (1, [])
-    assert found.kept is not None
-    assert found.kept.type == "local"
+    assert outcome.kept is not None
+    assert outcome.kept.type == "local"
     assert result_path(tmp_path / "data", "e-1").is_file()
-    assert found.left_out == ("leak → /etc/passwd (a link out of the results)",)
-    assert found.fault.message == (
+    assert outcome.left_out == ("leak → /etc/passwd (a link out of the results)",)
+    assert outcome.fault.message == (
         "the results could not be published: access is denied; they are kept on the node that ran it"
     )
-    assert found.fault.details["FailsJob"] == "true"
-    assert found.fault.details["Hint"] == "ask for more rights; `job get` fetches what was kept"
+    assert outcome.fault.details["FailsJob"] == "true"
+    assert outcome.fault.details["Hint"] == "ask for more rights; `job get` fetches what was kept"
 
 
 @pytest.mark.parametrize("error", [BacalhauError("no"), RuntimeError("a mistake of the plug-in's")])
 async def test_without_a_place_on_the_node_the_job_is_over_all_the_same(
     tmp_path: Path, error: BacalhauError
 ) -> None:
-    found, _ = await attempt(tmp_path, Bucket(error), keeper=False)
-    assert isinstance(found, Unpublished)
-    assert found.kept is None
-    assert found.fault.details["FailsJob"] == "true"
+    outcome, _ = await attempt(tmp_path, Bucket(error), keeper=False)
+    assert isinstance(outcome, Unpublished)
+    assert outcome.kept is None
+    assert outcome.fault.details["FailsJob"] == "true"

@@ -7,85 +7,27 @@ import dataclasses
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bacalhau_jupyter.lib.removal import remove_tree
-from bacalhau_jupyter.models.messages import ComputeError, ExecutionLogsRequest, RunResult
-from bacalhau_jupyter.models.spec import SpecConfig, Task, Timeouts
-from bacalhau_jupyter.plugins.registry import load_engines
-from tests.compute.makers import an_input, an_output, make_execution, make_task
-from tests.compute.peer import Bench
-from tests.services.common import in_ci
+from bacalhau_jupyter.models.jobs.spec import Timeouts
+from bacalhau_jupyter.models.wire.messages import ComputeError, ExecutionLogsRequest, RunResult
+from tests.compute.makers import an_input
+from tests.compute.real import ENGINES, LONG_S, RealBench, begin, ends, image_for, running
 
 pytestmark = pytest.mark.process
 
-STUB = SpecConfig(type="stub")
-LONG = 60.0
 
-
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-async def node(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> AsyncIterator[Bench]:
-    kind = request.param
-    if kind == "docker":
-        monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("docker_engine"))
-        image = request.getfixturevalue("busybox_image")
-    else:
-        image = ""
-    it = RealBench(tmp_path, kind, image)
-    await it.peer.serve()
-    await it.start()
-    problem = it.node.info().compute_node_info.engine_problems.get(kind)
-    if problem:
-        await it.stop()
-        if in_ci():
-            pytest.fail(f"{kind} does not work here: {problem}", pytrace=False)
-        pytest.skip(problem)
-    yield it
-    for record in it.node.live():
-        await it.peer.cancel(record.execution)
-    await it.idle()
-    await it.stop()
+@pytest.fixture(params=ENGINES)
+async def node(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RealBench]:
+    it = RealBench(tmp_path, request.param, image_for(request, monkeypatch))
+    async with running(it, it.kind):
+        yield it
     # pytest's own removal recurses.
     remove_tree(tmp_path)
-
-
-class RealBench(Bench):
-    """A bench with one real engine, made anew at each start as a new process would."""
-
-    def __init__(self, directory: Path, kind: str, image: str) -> None:
-        super().__init__(directory, probe_timeout_s=30.0, cancel_timeout_s=30.0)
-        self.kind, self.image = kind, image
-
-    async def start(self) -> None:
-        others = {"docker", "noop", "process"} - {self.kind}
-        loaded = load_engines(self.options(), others, entries=())
-        assert not loaded.problems
-        self.extra_engines = loaded.plugins
-        await super().start()
-
-    def shell(self, script: str, **members: Any) -> Task:
-        if self.kind == "docker":
-            params = {"Image": self.image, "Entrypoint": ["/bin/sh", "-c", script], "WorkingDirectory": "/"}
-        else:
-            params = {"Command": ["/bin/sh", "-c", script]}
-        return make_task(self.kind, params, result_paths=[an_output()], publisher=STUB, **members)
-
-
-async def ends(node: Bench) -> RunResult | ComputeError:
-    async with asyncio.timeout(LONG):
-        message = await node.peer.inbox.get()
-    assert isinstance(message, (RunResult, ComputeError))
-    return message
-
-
-async def begin(node: Bench, task: Task) -> Any:
-    execution = make_execution(task)
-    bid = await node.peer.bid(execution)
-    assert bid.accepted, bid.events
-    await node.peer.accept(execution)
-    return execution
 
 
 async def test_a_program_runs_and_its_outputs_are_published(node: RealBench) -> None:
@@ -98,13 +40,16 @@ async def test_a_program_runs_and_its_outputs_are_published(node: RealBench) -> 
     assert result.events is not None
     assert result.events[0].details["Runtime"]
     assert node.publisher.published[execution.id] == {
-        "stdout": "hi\n", "stderr": "oops\n", "exitCode": "3", "outputs/answer": "42\n",
-    }  # fmt: skip
+        "stdout": "hi\n",
+        "stderr": "oops\n",
+        "exitCode": "3",
+        "outputs/answer": "42\n",
+    }
     await node.idle()
     assert not (node.settings.data_dir / "executions" / execution.id).exists()
 
 
-async def test_the_size_of_the_inputs_is_no_limit_on_what_a_program_writes(node: RealBench) -> None:
+async def test_the_size_of_the_inputs_is_not_a_limit_on_what_a_program_writes(node: RealBench) -> None:
     """What is reserved for small inputs must not become the engine's limit on the size of a file."""
     node.source.bytes = 5
     script = "dd if=/dev/zero of=outputs/big bs=1024 count=200 2>/dev/null && wc -c < outputs/big"
@@ -133,7 +78,7 @@ async def test_a_program_that_outlives_the_node_runs_once_and_is_collected(node:
     stream = node.peer.end.logs(
         ExecutionLogsRequest(execution_id=execution.id, node_id="n-test", follow=True)
     )
-    async with asyncio.timeout(LONG):
+    async with asyncio.timeout(LONG_S):
         assert (await anext(stream)).value.line == "started\n"
     await node.crash()
     await node.restart()
@@ -156,7 +101,7 @@ async def test_cancelling_ends_a_real_program_and_leaves_nothing(node: RealBench
     stream = node.peer.end.logs(
         ExecutionLogsRequest(execution_id=execution.id, node_id="n-test", follow=True)
     )
-    async with asyncio.timeout(LONG):
+    async with asyncio.timeout(LONG_S):
         assert (await anext(stream)).value.line == "up\n"
         await node.peer.cancel(execution)
         assert [frame async for frame in stream] == []
@@ -173,7 +118,7 @@ async def test_lines_reach_a_follower_while_the_program_runs(node: RealBench) ->
     stream = node.peer.end.logs(
         ExecutionLogsRequest(execution_id=execution.id, node_id="n-test", follow=True)
     )
-    async with asyncio.timeout(LONG):
+    async with asyncio.timeout(LONG_S):
         async for frame in stream:
             arrivals += [time.monotonic()] * frame.value.line.count("\n")
     assert len(arrivals) == 5
@@ -193,7 +138,7 @@ async def test_directories_nested_1200_deep_are_published_and_removed(node: Real
     assert result.run_command_result is not None
     assert result.run_command_result.exit_code == 0, result.run_command_result
     await node.idle()
-    assert not node.node._places.directory(execution.id).exists()
+    assert not node.node._equipment.places.directory(execution.id).exists()
 
 
 async def test_a_job_that_nests_deeper_than_paths_go_ends_and_housekeeping_removes_it(
@@ -204,4 +149,4 @@ async def test_a_job_that_nests_deeper_than_paths_go_ends_and_housekeeping_remov
     await node.idle()
     node.node.settings = dataclasses.replace(node.node.settings, directory_retention_s=0.0)
     await node.node.tidy()
-    assert not node.node._places.directory(execution.id).exists()
+    assert not node.node._equipment.places.directory(execution.id).exists()

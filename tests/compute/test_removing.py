@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bacalhau_jupyter.models.messages import RunResult
+from bacalhau_jupyter.models.wire.messages import RunResult
 from tests.compute.makers import make_execution, make_task
 from tests.compute.peer import bench
 from tests.transfer.helpers import small_disk
 
 
-async def test_what_can_not_be_removed_is_told_and_tried_again_also_after_a_restart(tmp_path: Path) -> None:
+async def test_what_can_not_be_removed_is_reported_and_tried_again_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
     async with bench(tmp_path, directory_retention_s=0.0) as node:
         stuck, other = (make_execution(make_task("noop", {"Stdout": "x"})) for _ in range(2))
         for execution in (stuck, other):

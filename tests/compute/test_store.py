@@ -16,8 +16,8 @@ from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase, St
 from bacalhau_jupyter.compute.link.store import MIGRATIONS, Store
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.models.codec import decode_exact, encode
-from bacalhau_jupyter.models.messages import BidResult, RunResult
-from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.wire.messages import BidResult, RunResult
 from bacalhau_jupyter.plugins.contract import InputMount
 from tests.compute.makers import full_task, make_execution
 
@@ -108,8 +108,8 @@ from bacalhau_jupyter.compute.execution.events import BidMade
 from bacalhau_jupyter.compute.execution.machine import admit, step
 from bacalhau_jupyter.compute.link.store import MIGRATIONS, Store
 from bacalhau_jupyter.lib.database import Database
-from bacalhau_jupyter.models.messages import BidResult
-from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.wire.messages import BidResult
+from bacalhau_jupyter.models.jobs.resources import Resources
 from tests.compute.makers import full_task, make_execution
 
 async def one(store):
@@ -146,18 +146,18 @@ async def test_what_was_stored_before_a_kill_is_there_after_it(tmp_path: Path) -
         try:
             store = Store(database)
             live = {record.id: record for record in await store.load()}
-            told = {item.message.execution_id for item in await store.outbox(100_000)}
+            announced = {item.message.execution_id for item in await store.outbox(100_000)}
         finally:
             await database.close()
         assert len(stored) >= 10
         for identifier in stored:
             assert live[identifier].phase is Phase.OFFERED
-            assert identifier in told
+            assert identifier in announced
         # A message and the state it tells of are stored together or not at all.
-        assert told == {record.id for record in live.values() if record.phase is Phase.OFFERED}
+        assert announced == {record.id for record in live.values() if record.phase is Phase.OFFERED}
 
 
-def test_an_input_keeps_a_path_that_is_no_text() -> None:
+def test_an_input_keeps_a_path_that_is_not_utf_8() -> None:
     mount = InputMount(Path(os.fsdecode(b"/x/caf\xe9/%E9")), "/inputs")
     stored = decode_exact(encode(StoredInput.of(mount)), StoredInput)
     assert stored.mount() == mount

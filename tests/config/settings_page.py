@@ -25,10 +25,10 @@ that has one, or by `-c Key=Value`. Names ignore case.
 
 * **honoured**: the key does what it says.
 * **refused**: a node does not start while the key differs from its default. It would have no effect
-  here, and somebody's security or data may depend on it.
+  here, and security or data may depend on it.
 * **ignored**: the key is accepted and has no effect; the reason is given.
 
-Keys marked ＋ are ours; official Bacalhau does not know them. A full official configuration, which
+Keys marked + are ours; official Bacalhau does not know them. A full official configuration, which
 carries every key with its default, is accepted as it is.
 """
 
@@ -50,7 +50,7 @@ def _section(key: Key) -> str:
 
 def _entry(key: Key, defaults: Config) -> str:
     default = "~/.bacalhau" if key.name == "DataDir" else _plain(defaults.shown(key.name))
-    mark = " ＋" if key.ours else ""
+    mark = " +" if key.ours else ""
     text = f"* `{key.name}`{mark} ({key.kind.value}; default {default}; **{key.standing.treatment.value}**"
     text += f": {key.standing.reason})" if key.standing.reason else ")"
     return "\n".join(

@@ -85,7 +85,7 @@ def test_a_later_override_wins() -> None:
         ("API.Port=abc", "-c: API.Port must be a port number, not 'abc'"),
         ("API.Port=70000", "API.Port must be a port number"),
         ("API.Port", "-c API.Port needs a value"),
-        ("Compute.Enabled=maybe", "must be a true or false"),
+        ("Compute.Enabled=maybe", "must be true or false"),
         ("Compute.Heartbeat.Interval=15", "must be a duration such as 30s"),
         ("Compute.LogLimit=lots", "must be a size"),
         ("NameProvider=magic", "NameProvider must be one of hostname, aws, gcp, uuid, puuid, not 'magic'"),
@@ -154,13 +154,13 @@ def test_config_yaml_of_the_data_directory_is_read_unless_a_file_is_named(tmp_pa
     (tmp_path / "config.yaml").write_text("API: {Port: 9}\n")
     other = tmp_path / "other.yaml"
     other.write_text("Compute: {Enabled: true}\n")
-    for found in (
+    for config in (
         Config.from_sources(environ={"BACALHAU_DIR": str(tmp_path)}),
         Config.from_sources(environ={}, flags={"DataDir": str(tmp_path)}),
         Config.from_sources(environ={}, overrides=[f"DataDir={tmp_path}"]),
     ):
-        assert found["API.Port"] == 9
-        assert found.data_dir == tmp_path
+        assert config["API.Port"] == 9
+        assert config.data_dir == tmp_path
     named = Config.from_sources(environ={"BACALHAU_DIR": str(tmp_path)}, overrides=[str(other)])
     assert (named["API.Port"], named["Compute.Enabled"]) == (1234, True)
 
@@ -218,11 +218,20 @@ def test_nobody_can_change_a_config_through_a_value() -> None:
 def test_the_wire_form_is_the_official_one_plus_our_keys() -> None:
     official = load(REST / "agent_config.json")["config"]
     overrides = [
-        "API.Port=21234", "Orchestrator.Host=127.0.0.1", "Orchestrator.Port=24222", "Orchestrator.Enabled",
-        "Orchestrator.Scheduler.WorkerCount=2", "Compute.Enabled", "Compute.Orchestrators=nats://127.0.0.1:24222",
-        "WebUI.Enabled", "WebUI.Listen=127.0.0.1:28438", "Publishers.Types.Local.Port=26001",
-        "UpdateConfig.Interval=0", "DisableAnalytics", "DataDir=/data",
-    ]  # fmt: skip
+        "API.Port=21234",
+        "Orchestrator.Host=127.0.0.1",
+        "Orchestrator.Port=24222",
+        "Orchestrator.Enabled",
+        "Orchestrator.Scheduler.WorkerCount=2",
+        "Compute.Enabled",
+        "Compute.Orchestrators=nats://127.0.0.1:24222",
+        "WebUI.Enabled",
+        "WebUI.Listen=127.0.0.1:28438",
+        "Publishers.Types.Local.Port=26001",
+        "UpdateConfig.Interval=0",
+        "DisableAnalytics",
+        "DataDir=/data",
+    ]
     ours = configured(*overrides).to_wire()
     for key in KEYS.values():
         if key.ours:
@@ -294,3 +303,34 @@ def test_any_text_is_a_value_or_refused(name: str, text: str) -> None:
         assert error.message
     else:
         config.to_wire()
+
+
+@pytest.mark.parametrize(
+    ("variables", "mode"),
+    [
+        ({"LOG_TYPE": "JSON"}, "json"),
+        ({"LOG_TYPE": "combined"}, "combined"),
+        ({"LOG_TYPE": "json", "BACALHAU_LOGGING_MODE": "default"}, "default"),
+        ({"LOG_TYPE": "event"}, "default"),
+    ],
+)
+def test_the_documented_name_of_the_log_form_counts_unless_the_keys_own_is_set(
+    variables: dict[str, str], mode: str, tmp_path: Path
+) -> None:
+    config = Config.from_sources(environ={**variables, "BACALHAU_DIR": str(tmp_path)})
+    assert config["Logging.Mode"] == mode
+
+
+@pytest.mark.parametrize(
+    ("variables", "level", "source"),
+    [
+        ({"LOG_LEVEL": "DEBUG"}, "debug", "LOG_LEVEL"),
+        ({"LOG_LEVEL": "debug", "BACALHAU_LOGGING_LEVEL": "warn"}, "warn", "BACALHAU_LOGGING_LEVEL"),
+        ({"LOG_LEVEL": "CRITICAL"}, "info", "default"),
+    ],
+)
+def test_the_common_name_of_the_log_level_counts_unless_the_keys_own_is_set(
+    variables: dict[str, str], level: str, source: str, tmp_path: Path
+) -> None:
+    config = Config.from_sources(environ={**variables, "BACALHAU_DIR": str(tmp_path)})
+    assert (config["Logging.Level"], config.source("Logging.Level")) == (level, source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import ssl
 from collections.abc import Iterator
 
@@ -47,6 +48,48 @@ def test_each_source_yields_to_the_one_before(running: Repo, profiles: ProfileSt
     variables["BACALHAU_PROFILE"] = "lab"
     assert found(running, **variables).source == "profile lab"
     assert found(running, "prod", **variables).source == "profile prod"
+
+
+def configure(repo: Repo, text: str) -> None:
+    (repo.path / "config.yaml").write_text(text, encoding="utf-8")
+
+
+def test_the_config_file_names_the_cluster_where_nothing_else_does(
+    repo: Repo, profiles: ProfileStore
+) -> None:
+    configure(repo, "api: {host: api.example, port: 7}\n")
+    assert found(repo).url == "http://api.example:7"
+    # One of the two may come from elsewhere.
+    assert found(repo, BACALHAU_API_PORT="9").url == "http://api.example:9"
+    profiles.select("prod")
+    assert found(repo).source == "profile prod"
+
+
+def test_an_option_outranks_variables_and_profiles(repo: Repo, profiles: ProfileStore) -> None:
+    profiles.select("prod")
+    environ = {"BACALHAU_API_PORT": "9", "BACALHAU_PROFILE": "lab"}
+    endpoint = resolve_endpoint(repo, None, environ, ["API.Host=api.example", "api.port=7"])
+    assert endpoint is not None
+    assert endpoint.url == "http://api.example:7"
+
+
+def test_a_program_at_the_configured_port_of_this_machine_is_used_instead_of_a_second_node(
+    repo: Repo,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        configure(repo, f"API: {{Port: {port}}}\n")
+        endpoint = found(repo)
+        assert (endpoint.url, endpoint.embedded) == (f"http://127.0.0.1:{port}", False)
+        # It is not this directory's node, so it does not get its key.
+        assert not endpoint.token
+    # Nobody listens there: this directory's own node starts, and listens at that port.
+    assert resolve_endpoint(repo, environ={}) is None
+
+
+def test_the_running_node_of_a_directory_outranks_the_port_its_file_names(running: Repo) -> None:
+    configure(running, "API: {Host: 0.0.0.0, Port: 1}\n")
+    assert found(running).url == "http://127.0.0.1:4321"
 
 
 def test_nothing_configured_and_no_node_gives_nothing(repo: Repo) -> None:
@@ -101,11 +144,19 @@ def test_a_key_in_the_environment_outranks_a_profiles_token(repo: Repo, profiles
         ({"BACALHAU_API_HOST": "0.0.0.0", "BACALHAU_API_PORT": "5"}, "http://127.0.0.1:5"),
         ({"BACALHAU_API_HOST": "::1"}, "http://[::1]:1234"),
         ({"BACALHAU_API_HOST": "box", "BACALHAU_HTTPS": "1"}, "https://box:1234"),
+        ({"BACALHAU_NODE_CLIENTAPI_HOST": "box", "BACALHAU_NODE_CLIENTAPI_PORT": "7"}, "http://box:7"),
         ({"BACALHAU_API_HOST": "box", "BACALHAU_API_TLS_USETLS": "true"}, "https://box:1234"),
     ],
 )
 def test_addresses_in_the_environment(repo: Repo, environ: dict[str, str], url: str) -> None:
     assert found(repo, **environ).url == url
+
+
+def test_a_variable_of_older_versions_outranks_a_profile_as_that_of_today_does(
+    repo: Repo, profiles: ProfileStore
+) -> None:
+    profiles.select("prod")
+    assert found(repo, BACALHAU_NODE_CLIENTAPI_HOST="box").url == "http://box:1234"
 
 
 def test_the_environment_may_name_the_local_node_itself(running: Repo) -> None:

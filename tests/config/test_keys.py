@@ -29,5 +29,5 @@ def test_no_key_is_also_a_section_and_no_two_keys_share_a_variable() -> None:
     assert len({key.variable for key in KEYS.values()}) == len(KEYS)
 
 
-def test_the_api_listens_on_loopback_unless_told_otherwise() -> None:
+def test_the_api_listens_on_loopback_by_default() -> None:
     assert KEYS["API.Host"].default == "127.0.0.1"

@@ -168,3 +168,29 @@ def test_network_file_systems_are_recognised(kind: str, expected: bool, tmp_path
 def test_an_unknown_file_system_counts_as_local(tmp_path: Path) -> None:
     assert on_network(tmp_path, tmp_path / "missing") is False
     assert on_network(tmp_path / "missing") is False
+
+
+def test_a_directory_that_the_official_program_made_is_taken_over_as_it_is(tmp_path: Path) -> None:
+    texts = {
+        "system_metadata.yaml": (
+            'RepoVersion: 4\nInstanceID: 0a1b\nLastUpdateCheck: 0001-01-01T00:00:00Z\nNodeName: ""\n'
+        ),
+        "tokens.json": '{"http://127.0.0.1:1234": {"Scheme": "Bearer", "Value": "x"}}',
+        "user_id.pem": "-----BEGIN RSA PRIVATE KEY-----\n-----END RSA PRIVATE KEY-----\n",
+        "config.yaml": "api:\n    port: 1299\nlabels:\n    a: b\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    repo = Repo.open(tmp_path, environ={})
+    assert repo.instance_id() == "0a1b"
+    name = repo.node_name()
+    # The version stays what it was, so that either official version still opens the directory.
+    assert repo.metadata() == {
+        "RepoVersion": "4",
+        "InstanceID": "0a1b",
+        "LastUpdateCheck": "0001-01-01T00:00:00Z",
+        "NodeName": name,
+    }
+    assert {name: (tmp_path / name).read_text(encoding="utf-8") for name in list(texts)[1:]} == dict(
+        list(texts.items())[1:]
+    )

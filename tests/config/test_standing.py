@@ -73,7 +73,7 @@ def test_joining_another_orchestrator_is_refused() -> None:
         check(Config({**ROLES, "Compute.Orchestrators": ["nats://192.0.2.1:4222"]}))
 
 
-@pytest.mark.parametrize("name", [name for name, key in KEYS.items() if not key.is_honoured])
+@pytest.mark.parametrize("name", sorted({*KEYS} - {*of(Treatment.HONOURED)}))
 def test_what_is_not_honoured_says_why(name: str) -> None:
     assert KEYS[name].standing.reason
 
@@ -91,8 +91,8 @@ def test_an_honoured_key_is_read(name: str) -> None:
 @pytest.mark.parametrize("name", of(Treatment.HONOURED))
 def test_an_honoured_key_has_a_test_that_sets_it(name: str) -> None:
     key = KEYS[name]
-    wanted = (name, name.replace(".", "__"), key.variable)
-    assert any(word in _test_text() for word in wanted) or _is_built(name), f"no test sets {name}"
+    spellings = (name, name.replace(".", "__"), key.variable)
+    assert any(word in _test_text() for word in spellings) or _is_built(name), f"no test sets {name}"
 
 
 def test_the_page_of_settings_is_made_from_the_table() -> None:
@@ -100,14 +100,14 @@ def test_the_page_of_settings_is_made_from_the_table() -> None:
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found = []
+    entries = []
     for name, value in tree.items():
         full = prefix + name
         if full in KEYS:
-            found.append((full, value))
+            entries.append((full, value))
         elif isinstance(value, dict):
-            found += _flat(value, f"{full}.")
-    return found
+            entries += _flat(value, f"{full}.")
+    return entries
 
 
 _PATTERNS: list[re.Pattern[str]] = []

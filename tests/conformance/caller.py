@@ -15,6 +15,7 @@ import sys
 
 JOBS = "/api/v1/orchestrator/jobs"
 ENVIRONMENTS = "/api/v1/agent/environments"
+PACKAGES = "/api/v1/agent/packages"
 # A key made for these tests, as an official client makes one for itself (PKCS #1 DER; modulus and exponent as text).
 PUBLIC_KEY = (
     "MIIBCgKCAQEAyA9+Z2lh/Iy9VOp72/CIkLMQLuZ6VSIZEgwnIaYFnWWP86RBN72RuCGtEtOBI1DC7t/DOo92T6OmwYsgj6lu"
@@ -101,6 +102,9 @@ def table(port, key, token, extra):
     def register(*headers):
         return call(port, "POST", ENVIRONMENTS, [*extra, *headers], json.dumps({"Prefixes": ["/usr"]}))[0]
 
+    def packages(*headers):
+        return call(port, "POST", PACKAGES, [*extra, *headers], json.dumps({"Request": "ab"}))[0]
+
     methods = json.loads(call(port, "GET", "/api/v1/auth", extra)[1])["Methods"]
     phrase = base64.b64decode(methods["clientkey"]["params"]["InputPhrase"])
     status, text = call(port, "POST", "/api/v1/auth/clientkey", extra, challenge_answer(phrase))
@@ -112,6 +116,8 @@ def table(port, key, token, extra):
         "challenge": status,
         "environment": register(),
         "environment, key": register("Authorization: Bearer " + key),
+        "packages": packages(),
+        "packages, key": packages("Authorization: Bearer " + key),
         "token": json.loads(text)["Authentication"].get("token", ""),
     }
 

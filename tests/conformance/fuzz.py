@@ -26,10 +26,26 @@ CONTENT_TYPES = (
     "a/b/c",
 )
 RAW = (
-    b"", b" ", b"null", b"[]", b"{}", b'""', b"{", b"{]", b"\xff\xfe", b"[" * 5000, b'{"Job":' * 500, b'{"a":1,"a":2}',
+    b"",
+    b" ",
+    b"null",
+    b"[]",
+    b"{}",
+    b'""',
+    b"{",
+    b"{]",
+    b"\xff\xfe",
+    b"[" * 5000,
+    b'{"Job":' * 500,
+    b'{"a":1,"a":2}',
     b"1e999",
-    b'{"Job":{"Tasks":[' + b"{}," * 2000 + b"{}]}}", b"NaN", b"-", b'{"Job":{"Name":"\\ud800"}}', b"\x00", b"{}{}",
-)  # fmt: skip
+    b'{"Job":{"Tasks":[' + b"{}," * 2000 + b"{}]}}",
+    b"NaN",
+    b"-",
+    b'{"Job":{"Name":"\\ud800"}}',
+    b"\x00",
+    b"{}{}",
+)
 
 
 @dataclass
@@ -56,9 +72,9 @@ class Requests:
         Kind → values that exist on the node; may grow meanwhile.
     """
 
-    def __init__(self, seed: int, known: dict[str, list[str]]) -> None:
+    def __init__(self, seed: int, names_by_kind: dict[str, list[str]]) -> None:
         self._seed = seed
-        self._known = known
+        self._names_by_kind = names_by_kind
         self._routes = [route for route in ROUTES for _ in range(route.weight)]
 
     def make(self, number: int) -> Request:
@@ -95,11 +111,11 @@ class Requests:
         return request
 
     def _value(self, chance: random.Random, kind: str) -> str:
-        known = self._known.get(kind, [])
+        known = self._names_by_kind.get(kind, [])
         if known and chance.random() < 0.6:
             value = chance.choice(known[-200:])
             return value if chance.random() < 0.8 else value[: chance.randrange(len(value) + 1)]
-        shared = next(iter(self._known.get("shared", [])), "tmp")
+        shared = next(iter(self._names_by_kind.get("shared", [])), "tmp")
         return chance.choice(VALUES[kind]).replace("{shared}", shared)
 
     def _path(self, chance: random.Random, path: str) -> Iterator[str]:

@@ -42,35 +42,35 @@ def main(engine, params, publisher):
     put = jobs.put(
         ApiPutJobRequest(job=job("sdk-job", engine, params, SpecConfig(type=publisher, params={})))
     )
-    found = {"state": wait(jobs, put.job_id), "job_id": put.job_id}
+    report = {"state": wait(jobs, put.job_id), "job_id": put.job_id}
     got = jobs.get(job_id=put.job_id, include="executions,history")
-    found["name"], found["engine"] = got.job.name, got.job.tasks[0].engine.type
-    found["included"] = [len(got.executions.items), len(got.history.items)]
+    report["name"], report["engine"] = got.job.name, got.job.tasks[0].engine.type
+    report["included"] = [len(got.executions.items), len(got.history.items)]
     execution = jobs.executions(job_id=put.job_id).items[0]
-    found["compute_state"] = execution.compute_state.state_type
-    found["exit_code"], found["stdout"] = execution.run_output.exit_code, execution.run_output.stdout
-    found["history"] = [item.event.message for item in jobs.history(job_id=put.job_id).items]
-    found["results"] = [item.to_dict() for item in jobs.results(job_id=put.job_id).items]
-    found["listed"] = [item.id for item in jobs.list(limit=5, order_by="created_at", reverse=True).items]
+    report["compute_state"] = execution.compute_state.state_type
+    report["exit_code"], report["stdout"] = execution.run_output.exit_code, execution.run_output.stdout
+    report["history"] = [item.event.message for item in jobs.history(job_id=put.job_id).items]
+    report["results"] = [item.to_dict() for item in jobs.results(job_id=put.job_id).items]
+    report["listed"] = [item.id for item in jobs.list(limit=5, order_by="created_at", reverse=True).items]
     sleeper = jobs.put(ApiPutJobRequest(job=job("sdk-sleeper", "noop", {"Sleep": 600})))
     for _ in range(100):
         if jobs.get(job_id=sleeper.job_id).job.state.state_type == "Running":
             break
         time.sleep(0.1)
-    found["stop_evaluation"] = jobs.stop(job_id=sleeper.job_id, reason="enough").evaluation_id
+    report["stop_evaluation"] = jobs.stop(job_id=sleeper.job_id, reason="enough").evaluation_id
     stopped = jobs.get(job_id=sleeper.job_id).job.state
-    found["stopped"] = [stopped.state_type, stopped.message]
+    report["stopped"] = [stopped.state_type, stopped.message]
     client = orchestrator_api.ApiClient(init_config())
     agent, orchestrator = ops_api.OpsApi(client), orchestrator_api.OrchestratorApi(client)
-    found["alive"] = agent.agentalive()
-    found["version"] = agent.agentversion().git_version
-    found["agent"] = agent.agentnode().node_id
+    report["alive"] = agent.agentalive()
+    report["version"] = agent.agentversion().git_version
+    report["agent"] = agent.agentnode().node_id
     # The SDK's node models look for lower-case members that no server sends: its raw answers are what can be used.
     nodes = json.loads(orchestrator.orchestratorlist_nodes(_preload_content=False).data)
-    found["nodes"] = [item["Info"]["NodeID"] for item in nodes["Nodes"]]
-    node = json.loads(orchestrator.orchestratorget_node(id=found["nodes"][0], _preload_content=False).data)
-    found["node"] = node["Node"]["Info"]["NodeID"]
-    sys.stdout.write("RESULT " + json.dumps(found) + "\n")
+    report["nodes"] = [item["Info"]["NodeID"] for item in nodes["Nodes"]]
+    node = json.loads(orchestrator.orchestratorget_node(id=report["nodes"][0], _preload_content=False).data)
+    report["node"] = node["Node"]["Info"]["NodeID"]
+    sys.stdout.write("RESULT " + json.dumps(report) + "\n")
 
 
 if __name__ == "__main__":

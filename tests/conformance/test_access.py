@@ -34,9 +34,9 @@ OWNERS = [
 ]
 
 OPEN = {"no token": 200, "stale token": 200, "challenge token": 200, "key": 200, "challenge": 200}
-OPEN |= {"environment": 200, "environment, key": 200}
+OPEN |= {"environment": 200, "environment, key": 200, "packages": 200, "packages, key": 200}
 CLOSED = {"no token": 401, "stale token": 401, "challenge token": 401, "key": 200, "challenge": 401}
-CLOSED |= {"environment": 401, "environment, key": 403}
+CLOSED |= {"environment": 401, "environment, key": 403, "packages": 401, "packages, key": 403}
 """Nobody but the owner's own programs says what jobs may see: there the key is not enough."""
 
 
@@ -69,15 +69,15 @@ def in_container(image: str, uid: int, *arguments: str) -> dict[str, Any]:
 
 def answer_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 def table(node: ServedNode, token: str, ask: Callable[..., dict[str, Any]], *headers: str) -> dict[str, Any]:
     """Ask with each credential; the token that the caller got itself is checked apart."""
-    found = ask("table", str(node.port), node.key, token, *headers)
-    assert bool(found.pop("token")) == (found["challenge"] == 200)
-    return found
+    statuses = ask("table", str(node.port), node.key, token, *headers)
+    assert bool(statuses.pop("token")) == (statuses["challenge"] == 200)
+    return statuses
 
 
 @pytest.mark.parametrize("uid", OWNERS)
@@ -144,12 +144,12 @@ def test_a_networked_process_job_needs_the_key(
         return run_job(node, "process", {"Command": command, "Python": {"Environment": environment}})
 
     try:
-        found = table(node, token, job)
+        statuses = table(node, token, job)
     except JobRefusedError as refusal:
         # Without namespaces of its own a job gets no network at all.
         assert "bubblewrap" not in runtime, refusal
     else:
-        assert found == CLOSED
+        assert statuses == CLOSED
 
 
 def test_a_host_network_docker_job_needs_the_key(node_factory: NodeFactory, python_image: str) -> None:
@@ -193,8 +193,8 @@ def names_of_jobs(node: ServedNode, uid: int | None) -> list[str]:
 def node_information(node: ServedNode) -> dict[str, Any]:
     status, text = caller.call(node.port, "GET", "/api/v1/agent/node", [f"Authorization: Bearer {node.key}"])
     assert status == 200
-    found: dict[str, Any] = json.loads(text)
-    return found
+    info: dict[str, Any] = json.loads(text)
+    return info
 
 
 class JobRefusedError(Exception):
@@ -209,18 +209,18 @@ def run_job(node: ServedNode, engine: str, params: dict[str, Any]) -> dict[str, 
     status, text = caller.call(node.port, "PUT", caller.JOBS, authorized, body)
     assert status == 200, text
     path = f"{caller.JOBS}/{json.loads(text)['JobID']}?include=executions,history"
-    found: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
 
     def over() -> bool:
-        found.update(json.loads(caller.call(node.port, "GET", path, authorized)[1]))
-        return found["Job"]["State"]["StateType"] in ("Completed", "Failed", "Stopped")
+        answer.update(json.loads(caller.call(node.port, "GET", path, authorized)[1]))
+        return answer["Job"]["State"]["StateType"] in ("Completed", "Failed", "Stopped")
 
-    assert wait_until(over, timeout=60)
-    messages = [item["Event"]["Message"] for item in found["History"]["Items"]]
+    assert wait_until(over, timeout_s=60)
+    messages = [item["Event"]["Message"] for item in answer["History"]["Items"]]
     if any(message.startswith("rejected bid: ") for message in messages):
         raise JobRefusedError(messages)
-    assert found["Job"]["State"]["StateType"] == "Completed", messages
-    output = found["Executions"]["Items"][0]["RunOutput"]
+    assert answer["Job"]["State"]["StateType"] == "Completed", messages
+    output = answer["Executions"]["Items"][0]["RunOutput"]
     assert output["ExitCode"] == 0, output
     printed: dict[str, Any] = json.loads(output["Stdout"])
     return printed

@@ -60,7 +60,7 @@ class Fuzzer:
 
     def __init__(self, node: ServedNode, shared: Path) -> None:
         self._node = node
-        self.known: dict[str, list[str]] = {
+        self.names_by_kind: dict[str, list[str]] = {
             "job": [],
             "execution": [],
             "node": [],
@@ -69,7 +69,7 @@ class Fuzzer:
         }
         self.statuses: collections.Counter[int] = collections.Counter()
         self.wrong: list[str] = []
-        self._requests = Requests(SEED, self.known)
+        self._requests = Requests(SEED, self.names_by_kind)
 
     async def run(self, count: int) -> None:
         numbers = iter(range(count))
@@ -110,13 +110,13 @@ class Fuzzer:
         if status >= 500 or "Traceback" in text:
             self.wrong.append(f"#{number} {status} {text[:300]}: {request}")
         elif status >= 400 and request.method != "HEAD":
-            told = self._message(text)
-            if not told:
+            message = self._message(text)
+            if not message:
                 self.wrong.append(f"#{number} {status} without a sentence, {text[:300]!r}: {request}")
         elif status == 200 and '"NextToken":"' in text:
             token = text.partition('"NextToken":"')[2].partition('"')[0]
             if token:
-                self.known["token"].append(token)
+                self.names_by_kind["token"].append(token)
 
     @staticmethod
     def _message(text: str) -> str:
@@ -137,13 +137,20 @@ class Fuzzer:
         async with session.get(
             f"{self._node.url}{JOBS}?limit=100&order_by=modified_at&reverse=true"
         ) as answer:
-            found = [item["ID"] for item in (await answer.json())["Items"]]
-        self.known["job"][:] = found
-        for job in found[:3]:
+            if answer.status != 200:
+                self.wrong.append(f"the list of jobs: {answer.status} {await answer.text()}")
+                return
+            job_ids = [item["ID"] for item in (await answer.json())["Items"]]
+        self.names_by_kind["job"][:] = job_ids
+        for job in job_ids[:3]:
             async with session.get(f"{self._node.url}{JOBS}/{job}/executions") as answer:
-                self.known["execution"] += [item["ID"] for item in (await answer.json())["Items"]]
+                if answer.status == 404:
+                    continue  # another request has deleted the job since it was listed
+                self.names_by_kind["execution"] += [item["ID"] for item in (await answer.json())["Items"]]
         async with session.get(f"{self._node.url}/api/v1/orchestrator/nodes") as answer:
-            self.known["node"][:] = [item["Info"]["NodeID"] for item in (await answer.json())["Nodes"]]
+            self.names_by_kind["node"][:] = [
+                item["Info"]["NodeID"] for item in (await answer.json())["Nodes"]
+            ]
 
 
 @pytest.mark.slow

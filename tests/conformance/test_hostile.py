@@ -87,7 +87,7 @@ async def test_a_submission_that_breaks_a_rule_names_it_and_leaves_nothing(
         ("PUT", "rerun", {"JobVersion": -(2**64)}, 404),
     ],
 )
-async def test_a_number_too_large_for_the_database_is_no_fault_of_ours(
+async def test_a_number_too_large_for_the_database_is_a_client_error(
     node_config: Callable[..., Config], method: str, path: str, body: Any, status: int
 ) -> None:
     async with running_node(node_config(Compute__Enabled=False)) as node:
@@ -108,12 +108,14 @@ async def test_a_result_name_that_no_file_system_takes_is_refused_with_the_bid(
         async with aiohttp.ClientSession(node.url, headers=headers) as session:
             async with session.put(JOBS, json=job(task=outputs)) as answer:
                 identifier = (await answer.json())["JobID"]
-            told: list[str] = []
+            messages: list[str] = []
             async with asyncio.timeout(20):
-                while not any("not enough nodes" in message for message in told):
+                while not any("not enough nodes" in message for message in messages):
                     async with session.get(f"{JOBS}/{identifier}/history") as answer:
-                        told = [item["Event"]["Message"] for item in (await answer.json())["Items"]]
-    assert any("as the name of a result path" in message and len(message) < 200 for message in told), told
+                        messages = [item["Event"]["Message"] for item in (await answer.json())["Items"]]
+    assert any("as the name of a result path" in message and len(message) < 200 for message in messages), (
+        messages
+    )
 
 
 async def test_a_long_address_is_read_and_one_without_end_is_refused_in_one_line(
@@ -126,8 +128,8 @@ async def test_a_long_address_is_read_and_one_without_end_is_refused_in_one_line
                 assert answer.status == 200
             async with session.get(f"{JOBS}?labels={'a,' * 80000}a") as answer:
                 assert answer.status == 400
-    told = [record for record in caplog.records if record.name.startswith("bacalhau_jupyter.api")]
-    assert [record.exc_info for record in told] == [None]
+    records = [record for record in caplog.records if record.name.startswith("bacalhau_jupyter.api")]
+    assert [record.exc_info for record in records] == [None]
 
 
 async def test_a_job_that_no_node_fits_fails_with_the_reason_per_node(
@@ -193,7 +195,7 @@ HOSTILE_IDS = [
     "_",
 ]
 JOB_ROUTES = [("GET", ""), ("DELETE", ""), ("PUT", "/rerun")] + [
-    ("GET", f"/{name}") for name in ("history", "executions", "versions", "results", "logs")
+    ("GET", f"/{name}") for name in ("history", "executions", "versions", "results", "logs", "explanation")
 ]
 ROUTES = [
     *((method, f"{JOBS}/{{id}}{rest}") for method, rest in JOB_ROUTES),

@@ -11,7 +11,7 @@ from bacalhau_jupyter.node.node import running_node
 from tests.conformance import malformed
 
 FINE = {"an absolute target", "HTTP/1.0", "HTTP/2.0"}
-"""What may be answered with 200; everything else that tells two stories, or none, is refused."""
+"""What may be answered with 200; every other ambiguous or invalid request is refused."""
 REFUSED = {
     "two equal lengths",
     "two lengths",
@@ -24,14 +24,14 @@ REFUSED = {
 
 async def test_what_is_not_http_is_refused_and_never_a_5xx(node_config: Callable[..., Config]) -> None:
     async with running_node(node_config()) as node:
-        found = await malformed.statuses(node.record.port)
-        assert {name: status for name, status in found.items() if status >= 500} == {}
-        assert {name: found[name] for name in REFUSED} == dict.fromkeys(REFUSED, 400)
-        assert all(found[name] == 200 for name in FINE), found
+        statuses = await malformed.statuses(node.record.port)
+        assert {name: status for name, status in statuses.items() if status >= 500} == {}
+        assert {name: statuses[name] for name in REFUSED} == dict.fromkeys(REFUSED, 400)
+        assert all(statuses[name] == 200 for name in FINE), statuses
         headers = {"Authorization": f"Bearer {node.key}"}
         async with (
             aiohttp.ClientSession(node.url, headers=headers) as session,
             session.get(malformed.JOBS) as answer,
         ):
-            told = await answer.json()
-    assert told.get("Items") == [], told
+            page = await answer.json()
+    assert page.get("Items") == [], page

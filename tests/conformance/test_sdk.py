@@ -34,42 +34,42 @@ def sdk_session(node: ServedNode, engine: str, params: dict[str, Any], publisher
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     assert lines, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}\n{node.tail()}"
-    found: dict[str, Any] = json.loads(lines[0].removeprefix("RESULT "))
-    return found
+    report: dict[str, Any] = json.loads(lines[0].removeprefix("RESULT "))
+    return report
 
 
-def check_session(node: ServedNode, found: dict[str, Any], engine: str) -> None:
+def check_session(node: ServedNode, report: dict[str, Any], engine: str) -> None:
     """Check everything that does not depend on the engine."""
-    assert found["state"] == "Completed"
-    assert (found["name"], found["engine"]) == ("sdk-job", engine)
-    assert found["included"][0] == 1
-    assert found["included"][1] >= 4
-    assert (found["compute_state"], found["exit_code"]) == (9, 0)
-    assert found["stdout"] == "hello from the SDK\n"
+    assert report["state"] == "Completed"
+    assert (report["name"], report["engine"]) == ("sdk-job", engine)
+    assert report["included"][0] == 1
+    assert report["included"][1] >= 4
+    assert (report["compute_state"], report["exit_code"]) == (9, 0)
+    assert report["stdout"] == "hello from the SDK\n"
     # The SDK asks for execution-level events only.
-    assert found["history"][0].startswith("Requested execution on ")
-    assert found["history"][-1] == "Completed successfully"
-    assert found["job_id"] in found["listed"]
-    assert found["stop_evaluation"]
-    assert found["stopped"] == ["Stopped", "enough"]
-    assert "OK" in found["alive"]
-    assert found["version"].startswith("v1.9.3")
-    assert found["nodes"] == [found["agent"]] == [found["node"]]
+    assert report["history"][0].startswith("Requested execution on ")
+    assert report["history"][-1] == "Completed successfully"
+    assert report["job_id"] in report["listed"]
+    assert report["stop_evaluation"]
+    assert report["stopped"] == ["Stopped", "enough"]
+    assert "OK" in report["alive"]
+    assert report["version"].startswith("v1.9.3")
+    assert report["nodes"] == [report["agent"]] == [report["node"]]
 
 
 def test_the_official_sdk_drives_a_noop_job(node: ServedNode) -> None:
-    found = sdk_session(node, "noop", {"Stdout": "hello from the SDK\n"}, "")
-    check_session(node, found, "noop")
-    assert found["results"] == []
+    report = sdk_session(node, "noop", {"Stdout": "hello from the SDK\n"}, "")
+    check_session(node, report, "noop")
+    assert report["results"] == []
 
 
 def test_the_official_sdk_drives_a_docker_job_and_gets_its_results(
     node: ServedNode, busybox_image: str
 ) -> None:
     params = {"Image": busybox_image, "Entrypoint": ["echo", "hello from the SDK"]}
-    found = sdk_session(node, "docker", params, "local")
-    check_session(node, found, "docker")
-    (result,) = found["results"]
+    report = sdk_session(node, "docker", params, "local")
+    check_session(node, report, "docker")
+    (result,) = report["results"]
     assert result["type"] == "urlDownload"
     with urllib.request.urlopen(result["params"]["URL"], timeout=30) as answer:
         data = answer.read()

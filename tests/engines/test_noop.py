@@ -12,10 +12,10 @@ import pytest
 
 from bacalhau_jupyter.engines.noop import NoopEngine
 from bacalhau_jupyter.models.errors import BadRequest, EngineError
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, Task
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.engine import EndReason, Engine, RunRequest
 from bacalhau_jupyter.plugins.logfile import END, STDOUT, read_frames
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -24,7 +24,16 @@ from bacalhau_jupyter.plugins.options import PluginOptions
 def request_of(directory: Path, **params: Any) -> RunRequest:
     task = Task(name="main", engine=SpecConfig(type="noop", params=params))
     execution = Execution(id=f"e-{uuid.uuid4()}", job_id="j-1", job=Job(id="j-1", tasks=[task]))
-    return RunRequest(execution, "n-1", {}, Resources(), [], [], directory, directory / execution.id)
+    return RunRequest(
+        execution,
+        node_id="n-1",
+        env={},
+        resources=Resources(),
+        inputs=[],
+        outputs=[],
+        directory=directory,
+        log_path=directory / execution.id,
+    )
 
 
 @pytest.fixture

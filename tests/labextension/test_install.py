@@ -18,14 +18,14 @@ from tests.services.common import in_ci
 
 ROOT = Path(__file__).parents[2]
 NODE = {"node", "nodejs", "npm", "npx", "corepack", "yarn", "jlpm", "jupyter-builder"}
-BUILD_TIMEOUT = 1500
+BUILD_TIMEOUT_S = 1500
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", "node_modules", "__pycache__", ".*_cache", "*.egg-info", "tests", "docs"
 )
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(BUILD_TIMEOUT + 300),
+    pytest.mark.timeout(BUILD_TIMEOUT_S + 300),
     pytest.mark.skipif(
         not in_ci() and os.environ.get("BACALHAU_JUPYTER_INSTALL_TEST") != "1",
         reason="takes minutes and a download; CI=true or BACALHAU_JUPYTER_INSTALL_TEST=1 runs it",
@@ -48,12 +48,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=BUILD_TIMEOUT,
+        timeout=BUILD_TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    (found,) = (base / "out").glob("bacalhau_jupyter-*.whl")
-    return found
+    (wheel_path,) = (base / "out").glob("bacalhau_jupyter-*.whl")
+    return wheel_path
 
 
 def path_without_node(directory: Path) -> str:
@@ -107,9 +107,14 @@ def test_installing_the_wheel_enables_both_halves(wheel: Path, tmp_path: Path) -
 
     def run(*arguments: str) -> str:
         done = subprocess.run(
-            [python, *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            [python, *arguments],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
             check=False,
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 import bacalhau_jupyter
+from bacalhau_jupyter.models.jobs.job import Job
 from tests.labextension.support import packaging
 
 ROOT = Path(__file__).parents[2]
@@ -45,8 +49,8 @@ def test_the_sources_put_nothing_into_the_page_as_markup() -> None:
 
 def test_styles_take_their_colours_from_the_theme() -> None:
     for path in FOLDER.glob("style/*.css"):
-        found = re.findall(r"#[0-9a-fA-F]{3,8}\b|rgba?\(|hsla?\(", path.read_text())
-        assert not found, (path, found)
+        colours = re.findall(r"#[0-9a-fA-F]{3,8}\b|rgba?\(|hsla?\(", path.read_text())
+        assert not colours, (path, colours)
 
 
 def test_an_editable_install_asks_for_no_builder() -> None:
@@ -56,3 +60,16 @@ def test_an_editable_install_asks_for_no_builder() -> None:
     assert not [
         name for name in backend.get_requires_for_build_editable() if "builder" in name or "node" in name
     ]
+
+
+def test_the_panel_judges_specs_by_the_fields_that_the_node_knows() -> None:
+    def tree(info: msgspec.inspect.Type) -> Any:
+        match info:
+            case msgspec.inspect.StructType():
+                return {field.encode_name: tree(field.type) for field in info.fields}
+            case msgspec.inspect.ListType():
+                return tree(info.item_type)
+        return None
+
+    fields = json.loads((FOLDER / "src" / "menus" / "fields.json").read_text())
+    assert fields == tree(msgspec.inspect.type_info(Job))

@@ -66,7 +66,7 @@ def test_a_path_leads_up_by_no_means(place: Path) -> None:
         beneath.open_beneath(opened, "../b")
 
 
-def test_what_is_missing_is_told_as_ever(place: Path) -> None:
+def test_a_missing_path_is_reported_as_before(place: Path) -> None:
     with pytest.raises(FileNotFoundError):
         beneath.open_path(place / "a/none/file")
     with pytest.raises(NotADirectoryError):
@@ -76,19 +76,19 @@ def test_what_is_missing_is_told_as_ever(place: Path) -> None:
 def test_another_object_at_the_same_path_is_noticed(place: Path) -> None:
     path = place / "a/b/file"
     with closing(beneath.open_path(path)) as opened:
-        wanted = beneath.file_id(opened)
-        with closing(beneath.open_checked(path, wanted)) as again:
-            assert beneath.file_id(again) == wanted
+        file_id = beneath.file_id(opened)
+        with closing(beneath.open_checked(path, file_id)) as again:
+            assert beneath.file_id(again) == file_id
         path.rename(path.with_name("old"))
         with pytest.raises(beneath.Changed, match=f"something else lies at {path} now"):
-            beneath.open_checked(path, wanted)
+            beneath.open_checked(path, file_id)
         path.write_text("new")
         with pytest.raises(beneath.Changed):
-            beneath.open_checked(path, wanted)
+            beneath.open_checked(path, file_id)
         path.unlink()
         path.symlink_to(path.with_name("old"))
         with pytest.raises(beneath.Changed):
-            beneath.open_checked(path, wanted)
+            beneath.open_checked(path, file_id)
 
 
 def test_a_path_of_any_length_is_opened(place: Path) -> None:
@@ -99,10 +99,10 @@ def test_a_path_of_any_length_is_opened(place: Path) -> None:
         below = os.open(name, beneath.DIRECTORY, dir_fd=here)
         os.close(here)
         here = below
-    wanted = beneath.file_id(here)
+    file_id = beneath.file_id(here)
     os.close(here)
     with closing(beneath.open_path(place / "/".join(names))) as opened:
-        assert beneath.file_id(opened) == wanted
+        assert beneath.file_id(opened) == file_id
     with closing(beneath.open_path(place)) as top:
         assert sum(1 for _ in walk(top)) == 44
 

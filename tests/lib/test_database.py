@@ -52,12 +52,12 @@ async def test_a_write_that_raises_is_undone_and_its_neighbours_are_kept() -> No
 
 async def test_then_is_called_in_commit_order_even_for_a_waiter_that_was_cancelled() -> None:
     database = await Database.open(None, [TABLE])
-    told: list[int] = []
-    tasks = [asyncio.create_task(database.write(add("x"), told.append)) for _ in range(20)]
+    counts: list[int] = []
+    tasks = [asyncio.create_task(database.write(add("x"), counts.append)) for _ in range(20)]
     await asyncio.sleep(0)
     tasks[3].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert told == list(range(1, 21))
+    assert counts == list(range(1, 21))
     await database.close()
 
 
@@ -122,7 +122,7 @@ async def test_a_newer_schema_is_refused_in_one_sentence(tmp_path: Path) -> None
         await Database.open(tmp_path / "d", [TABLE])
 
 
-async def test_a_closed_database_says_so(tmp_path: Path) -> None:
+async def test_a_closed_database_raises_an_error_with_that_reason(tmp_path: Path) -> None:
     database = await Database.open(tmp_path / "d", [TABLE])
     await database.close()
     await database.close()

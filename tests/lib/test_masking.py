@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,10 +12,10 @@ from hypothesis import strategies as st
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_url
-from bacalhau_jupyter.lib.masking import mask_secrets
+from bacalhau_jupyter.lib.masking import MASK, looks_secret, mask_secrets, masked_variables
 from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
-from bacalhau_jupyter.models.history import Event
+from bacalhau_jupyter.models.records.history import Event
 from bacalhau_jupyter.node.logs import JsonFormatter, PlainFormatter
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, shown_url
 
@@ -38,7 +40,7 @@ HIDDEN = [
 def test_a_secret_of_a_url_is_masked_in_errors_events_and_logs(text: str) -> None:
     assert "secret" in text
     error = BacalhauError(text, hint=text, details={"URL": text})
-    told = [
+    texts = [
         mask_secrets(text),
         error.message,
         str(error),
@@ -47,11 +49,11 @@ def test_a_secret_of_a_url_is_masked_in_errors_events_and_logs(text: str) -> Non
         str(error.envelope()),
     ]
     event = decode(encode({"Message": text, "Details": {"x": text}}), Event)
-    told += [event.message, event.details["x"], Event(message=text).message]
+    texts += [event.message, event.details["x"], Event(message=text).message]
     record = logging.LogRecord("x", logging.INFO, "", 0, "failed: %s", (text,), None)
-    told += [JsonFormatter().format(record), PlainFormatter("%(message)s").format(record)]
-    told += [str(shown_url(text))]
-    assert not [words for words in told if "secret" in words]
+    texts += [JsonFormatter().format(record), PlainFormatter("%(message)s").format(record)]
+    texts += [str(shown_url(text))]
+    assert not [words for words in texts if "secret" in words]
 
 
 @pytest.mark.parametrize(
@@ -108,3 +110,38 @@ def test_the_configuration_that_is_shown_holds_no_password_of_a_url() -> None:
     )
     assert "secret" not in str(config.to_wire())
     assert config["JobAdmissionControl.ProbeHTTP"] == "http://u:secret@h/"
+
+
+NAMES = json.loads((Path(__file__).parent.parent / "data" / "secret_names.json").read_bytes())
+"""The front end's copy of the rule is held to the same names."""
+
+
+@pytest.mark.parametrize("name", NAMES["secret"])
+def test_a_variable_whose_name_looks_secret_is_masked(name: str) -> None:
+    assert looks_secret(name)
+    assert masked_variables({name: "hunter2"}) == {name: MASK}
+
+
+@pytest.mark.parametrize("name", NAMES["ordinary"])
+def test_an_ordinary_variable_is_shown(name: str) -> None:
+    assert masked_variables({name: "hunter2"}) == {name: "hunter2"}
+
+
+def test_a_value_shows_no_password_of_a_url_but_the_name_of_a_variable_of_the_node() -> None:
+    assert masked_variables({"DATABASE": "postgres://me:hunter2@db/x"}) == {
+        "DATABASE": f"postgres://{MASK}@db/x"
+    }
+    assert masked_variables({"TOKEN": "env:TOKEN", "KEY": ""}) == {"TOKEN": "env:TOKEN", "KEY": ""}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text", ["a" * 2_000_000 + " ://@", "a://" * 500_000 + "@", "a://" + ":" * 2_000_000 + "@ x"]
+)
+def test_a_text_that_somebody_made_to_take_long_does_not(text: str) -> None:
+    """It took hours, in whatever says what is wrong with a file, a job or a request."""
+    assert len(mask_secrets(text)) <= len(text) + 10
+
+
+def test_a_password_is_found_behind_letters_without_end() -> None:
+    assert "secret" not in mask_secrets("x" * 1000 + "https://user:secret@host/")

@@ -1,4 +1,4 @@
-"""Work in the background goes on after a failure, and tells of it."""
+"""Background work continues after a failure, and lists the problem."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Clock:
         return self.ns
 
 
-def test_a_round_that_fails_is_told_and_the_next_that_succeeds_clears_it() -> None:
+def test_a_round_that_fails_is_reported_and_the_next_that_succeeds_clears_it() -> None:
     clock, changes = Clock(), []
     problems = Problems(clock, lambda: changes.append(len(problems.every())))
     for number in range(2):
         clock.ns += 10**9
         with problems.watching("tidying"):
             raise OSError(28, "No space left on device", f"/a/{number}")
-    (found,) = problems.every()
-    assert (found.task, found.count) == ("tidying", 2)
-    assert found.to_plain() == {
+    (problem,) = problems.every()
+    assert (problem.task, problem.count) == ("tidying", 2)
+    assert problem.to_plain() == {
         "Task": "tidying",
         "Message": "[Errno 28] No space left on device: '/a/1'",
         "Since": "2001-09-09T01:46:41Z",
@@ -63,8 +63,8 @@ async def test_a_loop_that_fails_is_begun_again_until_it_is_cancelled() -> None:
     task = asyncio.create_task(problems.keep("housekeeping", loop, (0.01, 0.01)))
     async with asyncio.timeout(10):
         await again.wait()
-        (found,) = problems.every()
-        assert (found.message, found.count) == ("RecursionError: maximum recursion depth exceeded", 2)
+        (problem,) = problems.every()
+        assert (problem.message, problem.count) == ("RecursionError: maximum recursion depth exceeded", 2)
         while problems.every():  # noqa: ASYNC110
             await asyncio.sleep(0)
     task.cancel()

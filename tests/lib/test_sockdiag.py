@@ -58,11 +58,11 @@ def lookup(request: pytest.FixtureRequest) -> Iterator[Lookup]:
         yield ProcLookup()
         return
     try:
-        found = NetlinkLookup()
+        lookup = NetlinkLookup()
     except LookupUnavailable as error:
         pytest.skip(str(error))
-    yield found
-    found.close()
+    yield lookup
+    lookup.close()
 
 
 @pytest.mark.parametrize(("family", "listen", "target"), WAYS)
@@ -92,11 +92,11 @@ def test_a_connection_that_was_written_and_closed_has_no_inode_whoever_held_it(l
 
 def test_a_listener_on_the_callers_old_port_is_not_taken_for_the_caller(lookup: Lookup) -> None:
     # The port is free for a moment: on a busy machine somebody else may take it first.
-    found = next(
+    owners = next(
         (answer for answer in (_ask_behind_an_impostor(lookup) for _ in range(20)) if answer is not None),
         None,
     )
-    assert found == []
+    assert owners == []
 
 
 def _ask_behind_an_impostor(lookup: Lookup) -> list[PeerSocket] | None:
@@ -123,10 +123,10 @@ def test_a_tuple_without_a_connection_finds_nothing(lookup: Lookup) -> None:
 
 
 @pytest.mark.parametrize("address", ["/run/x.sock", None, ("nowhere", 1), ("", 0), ()])
-def test_an_address_that_is_no_internet_address_has_no_endpoint(address: object) -> None:
+def test_an_address_that_is_not_an_internet_address_has_no_endpoint(address: object) -> None:
     assert endpoint(address) is None
 
 
-def test_unreadable_tables_are_told() -> None:
+def test_unreadable_tables_are_reported() -> None:
     with pytest.raises(LookupUnavailable, match="can't be read"):
         ProcLookup(root=__import__("pathlib").Path("/nonexistent"))(*([endpoint(("127.0.0.1", 1))] * 2))  # type: ignore[arg-type]

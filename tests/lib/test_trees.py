@@ -15,6 +15,7 @@ import pytest
 
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import copy_tree, make_directories, walk
+from tests.services.common import open_way
 from tests.services.deep import nest
 
 DEPTH = 5000
@@ -71,8 +72,8 @@ def test_a_walk_names_directories_before_their_entries_and_sorts_by_bytes(tmp_pa
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (tmp_path / "link").symlink_to("b")
-    found = [entry.path for entry in walk(tmp_path)]
-    assert found == ["", "a", "b", "b/a", "b/a/y", "b/x", "b.txt", "link", "ü"]
+    paths = [entry.path for entry in walk(tmp_path)]
+    assert paths == ["", "a", "b", "b/a", "b/a/y", "b/x", "b.txt", "link", "ü"]
 
 
 def test_a_walk_goes_down_and_up_again_where_directories_were_closed_meanwhile(tmp_path: Path) -> None:
@@ -87,22 +88,22 @@ def test_a_walk_comes_up_and_goes_down_again_far_below(tmp_path: Path) -> None:
     for level in range(1, 50, 7):
         nest(tmp_path.joinpath(*["d"] * level), 60, "e")
     before = descriptors()
-    found = [entry.path for entry in walk(tmp_path)]
-    assert len(found) == len(set(found)) == 62 + 7 * 61
+    paths = [entry.path for entry in walk(tmp_path)]
+    assert len(paths) == len(set(paths)) == 62 + 7 * 61
     assert descriptors() == before
 
 
-def test_a_walk_whose_way_back_is_lost_tells_so_and_ends(tmp_path: Path) -> None:
+def test_a_walk_whose_way_back_is_lost_raises_an_error_and_ends(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     top = tmp_path / "top"
     top.mkdir()
     nest(top, 60, "d")
-    told: list[str] = []
+    unreadable: list[str] = []
     before = descriptors()
-    for entry in walk(top, lambda path, _error: told.append(path)):
+    for entry in walk(top, lambda path, _error: unreadable.append(path)):
         if entry.name == "file":
             top.joinpath(*["d"] * 20).rename(tmp_path / "outside" / "d")
-    assert len(told) == 1
+    assert len(unreadable) == 1
     assert descriptors() == before
 
 
@@ -112,18 +113,18 @@ def test_a_walk_gives_the_directory_that_an_entry_lies_in(tmp_path: Path) -> Non
         assert os.stat(entry.name, dir_fd=entry.directory).st_ino == entry.info.st_ino
 
 
-def test_a_walk_tells_what_it_could_not_read_and_goes_on(tmp_path: Path) -> None:
+def test_a_walk_reports_what_it_could_not_read_and_continues(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").touch()
-    told: list[str] = []
-    found = []
-    for entry in walk(tmp_path, lambda path, _error: told.append(path)):
-        found.append(entry.path)
+    unreadable: list[str] = []
+    paths = []
+    for entry in walk(tmp_path, lambda path, _error: unreadable.append(path)):
+        paths.append(entry.path)
         if entry.path == "a":
             (tmp_path / "a").rmdir()
             (tmp_path / "a").symlink_to("/etc")
-    assert found == ["", "a", "b"]
-    assert told == ["a"]
+    assert paths == ["", "a", "b"]
+    assert unreadable == ["a"]
 
 
 def test_a_walk_raises_with_the_whole_path_if_nobody_listens(tmp_path: Path) -> None:
@@ -200,15 +201,13 @@ def test_modes_that_a_job_left_do_not_keep_an_ordinary_user_from_removing(tmp_pa
     top = tmp_path / "top"
     top.mkdir()
     top.chmod(0o777)
-    for each in [tmp_path, *tmp_path.parents]:
-        if each != Path("/tmp") and not each.stat().st_mode & 1:
-            each.chmod(each.stat().st_mode | 0o011)
+    open_way(tmp_path)
     code = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", _AS_NOBODY, top, code], check=True, cwd="/")
 
 
 @pytest.mark.root
-def test_what_is_mounted_inside_is_left_alone_and_told(tmp_path: Path) -> None:
+def test_a_mount_inside_is_not_removed_and_is_reported(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to mount")
     outside, top = tmp_path / "outside", tmp_path / "top"
@@ -263,11 +262,11 @@ def test_a_copy_keeps_links_modes_and_times(tmp_path: Path) -> None:
     assert (target / "link").readlink() == Path("a/file")
 
 
-def test_a_walk_may_be_told_how_deep_is_too_deep(tmp_path: Path) -> None:
+def test_a_walk_has_a_depth_limit_as_an_argument(tmp_path: Path) -> None:
     nest(tmp_path, 5)
-    told: list[str] = []
-    found = [entry.path for entry in walk(tmp_path, lambda path, _error: told.append(path), deepest=3)]
-    assert found[-1] == "d/d/d/d"
-    assert told == ["d/d/d/d"]
+    too_deep: list[str] = []
+    paths = [entry.path for entry in walk(tmp_path, lambda path, _error: too_deep.append(path), deepest=3)]
+    assert paths[-1] == "d/d/d/d"
+    assert too_deep == ["d/d/d/d"]
     with pytest.raises(OSError, match="nested more than 3 deep"):
         list(walk(tmp_path, deepest=3))

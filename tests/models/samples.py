@@ -44,7 +44,7 @@ def _strategy(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
     match info:
         case msgspec.inspect.StructType(cls=cls, fields=fields):
             members = {field.name: _strategy(field.type) for field in fields}
-            return st.fixed_dictionaries({}, optional=members).map(lambda given: cls(**given))
+            return st.fixed_dictionaries({}, optional=members).map(lambda members: cls(**members))
         case msgspec.inspect.EnumType(cls=cls):
             return st.sampled_from(list(cls))
         case msgspec.inspect.UnionType(types=types):

@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.models import api, codec, envelope, execution, messages, node, spec, streams
+from bacalhau_jupyter.models import codec
 from bacalhau_jupyter.models.errors import error_from_envelope
-from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.jobs import spec
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.records import execution, node
+from bacalhau_jupyter.models.wire import api, envelope, messages
+from tests.models import streams
 from tests.models.samples import NCL, REST, load
 
 REST_MODELS: dict[str, type] = {

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.models import api, codec, messages
+from bacalhau_jupyter.models import codec
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.node import NodeState
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.node import NodeState
+from bacalhau_jupyter.models.wire import api, messages
 from tests.models.samples import instances, mangled
 
 MODELS = (

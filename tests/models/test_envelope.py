@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.models import envelope
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.wire import envelope
+from bacalhau_jupyter.models.wire.messages import (
     AskForBid,
     BacError,
     BidResult,

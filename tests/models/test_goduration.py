@@ -6,16 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.models.goduration import format_go_duration, parse_go_duration
+from bacalhau_jupyter.models.jobs.goduration import format_go_duration, parse_go_duration
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0s"), (60, "1m0s"), (3600, "1h0m0s"), (86400, "24h0m0s"), (1.5, "1.5s"), (0.25, "250ms"),
-        (15, "15s"), (-3, "-3s"), (0.0000015, "1.5µs"), (1e-9, "1ns"), (5400.25, "1h30m0.25s"), (300, "5m0s"),
+        (0, "0s"),
+        (60, "1m0s"),
+        (3600, "1h0m0s"),
+        (86400, "24h0m0s"),
+        (1.5, "1.5s"),
+        (0.25, "250ms"),
+        (15, "15s"),
+        (-3, "-3s"),
+        (0.0000015, "1.5µs"),
+        (1e-9, "1ns"),
+        (5400.25, "1h30m0.25s"),
+        (300, "5m0s"),
     ],
-)  # fmt: skip
+)
 def test_durations_are_written_as_go_writes_them(seconds: float, text: str) -> None:
     assert format_go_duration(seconds) == text
     assert parse_go_duration(text) == pytest.approx(seconds)

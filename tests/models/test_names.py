@@ -50,7 +50,7 @@ def test_ordinary_names_are_their_own_form(name: str) -> None:
         ("é\xff".encode() + b"\xff", "éÿ%FF"),
     ],
 )
-def test_bytes_that_are_no_text_are_escaped_unambiguously(raw: bytes, form: str) -> None:
+def test_bytes_that_are_not_utf_8_are_escaped_unambiguously(raw: bytes, form: str) -> None:
     assert to_wire(os.fsdecode(raw)) == form
     assert os.fsencode(from_wire(form)) == raw
 
@@ -61,5 +61,5 @@ def test_names_are_shown_on_one_line_and_in_one_direction() -> None:
     assert shown("naïve 日本.txt") == "naïve 日本.txt"
 
 
-def test_what_is_no_text_never_breaks_an_answer() -> None:
+def test_bytes_that_are_not_utf_8_never_break_an_answer() -> None:
     assert decode(encode({"a": ["caf\udce9", {"\udcff": 1}]}), dict) == {"a": ["caf%E9", {"%FF": 1}]}

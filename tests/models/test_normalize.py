@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 
 from bacalhau_jupyter.models.codec import decode, encode
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.normalize import normalize_job, sanitize_submission
-from bacalhau_jupyter.models.spec import NetworkType
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.normalize import normalize_job, sanitize_submission
+from bacalhau_jupyter.models.jobs.spec import NetworkType
 from tests.models.samples import REST, instances, load
 
 TASK = {"Name": "main", "Engine": {"Type": " docker "}}
@@ -23,10 +23,18 @@ def job(**members: object) -> Job:
 @pytest.mark.parametrize(
     ("kind", "given_count", "count"),
     [
-        ("batch", None, 1), ("service", None, 1), ("batch", 0, 0), ("service", 0, 0), ("batch", 5, 5),
-        ("ops", None, 0), ("daemon", None, 0), ("ops", 1, 0), ("daemon", 7, 0), ("nonsense", None, 0),
+        ("batch", None, 1),
+        ("service", None, 1),
+        ("batch", 0, 0),
+        ("service", 0, 0),
+        ("batch", 5, 5),
+        ("ops", None, 0),
+        ("daemon", None, 0),
+        ("ops", 1, 0),
+        ("daemon", 7, 0),
+        ("nonsense", None, 0),
     ],
-)  # fmt: skip
+)
 def test_count_per_job_type(kind: str, given_count: int | None, count: int) -> None:
     assert normalize_job(job(Type=kind, Count=given_count)).count == count
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.models.published import is_own_publication, published_key
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.published import is_own_publication, published_key
 
 IDS = {"job_id": "j-1", "execution_id": "e-1", "node_id": "n-1"}
 NOON = datetime.datetime(2026, 11, 21, 12, 34, 56)

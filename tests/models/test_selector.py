@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.selector import (
+from bacalhau_jupyter.models.jobs.selector import (
     describe,
     matches,
     parse_selector,
     parse_selectors,
     split_favoured,
 )
-from bacalhau_jupyter.models.spec import Constraint
+from bacalhau_jupyter.models.jobs.spec import Constraint
 
 LABELS = {"zone": "eu", "cores": "8", "gpu": "", "bacalhau.org/tier": "a"}
 
@@ -74,14 +74,33 @@ def test_a_wrong_selector_is_refused_with_its_position(text: str, position: str)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("zone=eu", True), ("zone=us", False), ("zone!=us", True), ("zone!=eu", False), ("missing!=x", True),
-        ("missing=x", False), ("missing=", False), ("gpu=", True), ("zone in (us,eu)", True), ("zone notin (us)", True),
-        ("missing notin (a)", True), ("missing in (a)", False), ("gpu", True), ("missing", False), ("!missing", True),
-        ("!zone", False), ("cores>7", True), ("cores>8", False), ("cores<9", True), ("cores>10", False),
-        ("zone>1", False), ("missing<1", False), ("bacalhau.org/tier=a,cores>1", True), ("zone=eu,cores>100", False),
+        ("zone=eu", True),
+        ("zone=us", False),
+        ("zone!=us", True),
+        ("zone!=eu", False),
+        ("missing!=x", True),
+        ("missing=x", False),
+        ("missing=", False),
+        ("gpu=", True),
+        ("zone in (us,eu)", True),
+        ("zone notin (us)", True),
+        ("missing notin (a)", True),
+        ("missing in (a)", False),
+        ("gpu", True),
+        ("missing", False),
+        ("!missing", True),
+        ("!zone", False),
+        ("cores>7", True),
+        ("cores>8", False),
+        ("cores<9", True),
+        ("cores>10", False),
+        ("zone>1", False),
+        ("missing<1", False),
+        ("bacalhau.org/tier=a,cores>1", True),
+        ("zone=eu,cores>100", False),
         ("", True),
     ],
-)  # fmt: skip
+)
 def test_matching(text: str, expected: bool) -> None:
     assert matches(parse_selector(text), LABELS) is expected
 

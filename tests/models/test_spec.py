@@ -1,6 +1,6 @@
 """Specs of engines, sources and publishers: their parameters by name."""
 
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
 
 
 def test_a_parameter_is_found_whatever_the_case_of_its_name() -> None:

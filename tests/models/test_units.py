@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import ValidationError
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import ResourcesConfig
-from bacalhau_jupyter.models.units import (
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
+from bacalhau_jupyter.models.jobs.units import (
     format_bytes,
+    format_duration,
     format_resources,
     parse_bytes,
     parse_cpu,
@@ -38,12 +39,27 @@ def test_other_cpu_texts_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "size"),
     [
-        ("512mb", 512 * 10**6), ("512Mb", 512 * 10**6), ("512 MB", 512 * 10**6), ("1g", 10**9), ("1gb", 10**9),
-        ("1Gi", 2**30), ("1gib", 2**30), ("64mib", 2**26), ("2k", 2000), ("2ki", 2048), ("1.5g", 1_500_000_000),
-        ("1024", 1024), ("7b", 7), ("1,000", 1000), ("1t", 10**12), ("1ei", 2**60), ("0", 0), ("0.5k", 500),
+        ("512mb", 512 * 10**6),
+        ("512Mb", 512 * 10**6),
+        ("512 MB", 512 * 10**6),
+        ("1g", 10**9),
+        ("1gb", 10**9),
+        ("1Gi", 2**30),
+        ("1gib", 2**30),
+        ("64mib", 2**26),
+        ("2k", 2000),
+        ("2ki", 2048),
+        ("1.5g", 1_500_000_000),
+        ("1024", 1024),
+        ("7b", 7),
+        ("1,000", 1000),
+        ("1t", 10**12),
+        ("1ei", 2**60),
+        ("0", 0),
+        ("0.5k", 500),
         ("9223372036854775807", 2**63 - 1),
     ],
-)  # fmt: skip
+)
 def test_size_texts(text: str, size: int) -> None:
     assert parse_bytes(text) == size
 
@@ -66,10 +82,16 @@ def test_a_gpu_count_is_a_whole_number(text: str) -> None:
 @pytest.mark.parametrize(
     ("size", "text"),
     [
-        (0, "0 B"), (7, "7 B"), (999, "999 B"), (1000, "1.0 kB"), (512 * 10**6, "512 MB"),
-        (1_500_000_000, "1.5 GB"), (20_221_208_166, "20 GB"), (2**63 - 1, "9.2 EB"),
+        (0, "0 B"),
+        (7, "7 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (512 * 10**6, "512 MB"),
+        (1_500_000_000, "1.5 GB"),
+        (20_221_208_166, "20 GB"),
+        (2**63 - 1, "9.2 EB"),
     ],
-)  # fmt: skip
+)
 def test_sizes_for_people(size: int, text: str) -> None:
     assert format_bytes(size) == text
 
@@ -104,3 +126,21 @@ def test_every_bad_resource_is_named() -> None:
         "invalid disk value: 1x",
         "invalid GPU value: all",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0.0 s"),
+        (3.21, "3.2 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (3_569, "59 min"),
+        (3_600, "1 h"),
+        (86_400, "24 h"),
+        (200_000, "2 days"),
+    ],
+)
+def test_a_duration_is_said_in_one_unit(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 
 from bacalhau_jupyter.models.codec import decode
 from bacalhau_jupyter.models.errors import ValidationError
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.normalize import normalize_job
-from bacalhau_jupyter.models.validate import validate_stored, validate_submission
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.normalize import normalize_job
+from bacalhau_jupyter.models.jobs.validate import validate_stored, validate_submission
 from tests.models.samples import REST, instances, load
 
 ENGINE = {"Type": "docker", "Params": {"Image": "busybox"}}
@@ -95,7 +95,8 @@ def test_constraint_rules(constraint: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        ({"Engine": None}, "invalid engine: missing spec type"),
+        ({"Engine": None}, "invalid engine: nil spec config"),
+        ({"Engine": {}}, "invalid engine: missing spec type"),
         ({"Engine": {"Type": " "}}, "invalid engine: missing spec type"),
         ({"Env": {"lower": "v"}}, "environment variable 'lower' must be uppercase"),
         ({"Env": {"1A": "v"}}, "environment variable '1A' must start with a letter"),
@@ -121,7 +122,7 @@ def test_constraint_rules(constraint: dict[str, Any], message: str) -> None:
         ),
         (
             {"InputSources": [{"Target": "/a"}]},
-            "invalid input sources: invalid input source: missing spec type",
+            "invalid input sources: invalid input source: nil spec config",
         ),
         (
             {"InputSources": [INPUT, {**INPUT, "Target": "/u"}]},
@@ -189,6 +190,10 @@ def test_a_nameless_task_is_refused() -> None:
             "invalid host network IP address: x",
         ),
         (
+            {"Type": "Bridge", "Ports": [{"Name": "w", "HostNetwork": "fe80::1%x]@evil.com"}]},
+            "invalid host network IP address: fe80::1%x]@evil.com",
+        ),
+        (
             {"Type": "Full", "Ports": [{"Name": "w", "Target": 80}]},
             "target ports cannot be set for Host network mode",
         ),
@@ -208,6 +213,15 @@ def test_a_nameless_task_is_refused() -> None:
 )
 def test_network_rules(network: dict[str, Any], message: str) -> None:
     assert refusal(job(task={"Network": network})) == f"{IN_TASK}invalid network: {message}"
+
+
+@pytest.mark.parametrize(
+    "domain", ["example.com:443", "https://example.com", "*.example.com", "10.0.0.0/8", "a b.com"]
+)
+def test_what_is_no_domain_is_told_how_one_is_written(domain: str) -> None:
+    with pytest.raises(ValidationError, match="invalid domain") as caught:
+        validate_submission(job(task={"Network": {"Type": "HTTP", "Domains": [domain]}}))
+    assert ".example.com for its sub-domains" in str(caught.value.hint)
 
 
 def test_good_domains_and_ports_pass() -> None:
@@ -230,7 +244,7 @@ def test_the_official_answer_to_an_empty_job_is_ours_too() -> None:
     assert "batch, service, ops or daemon" in hint
 
 
-def test_all_broken_rules_are_told_at_once() -> None:
+def test_all_broken_rules_are_reported_at_once() -> None:
     candidate = job(
         Type="",
         Count=-1,
@@ -306,8 +320,8 @@ def test_any_job_passes_or_is_refused_before_and_after_normalising(any_job: Job)
 
 
 def test_hostile_texts_do_not_make_validation_slow() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     domains = ["a-" * 50_000 + "!", "a." * 50_000, "-" * 100_000]
     resources = {"CPU": "9" * 100_000, "Memory": "1," * 50_000 + "!", "Disk": "1." + "9" * 100_000}
     assert refusal(job(task={"Network": {"Type": "HTTP", "Domains": domains}, "Resources": resources}))
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 5

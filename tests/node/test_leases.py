@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from bacalhau_jupyter.node.leases import FIRST_LEASE_S, Leases
 from tests.clock import ManualClock
 
-WAIT = 10.0
+WAIT_S = 10.0
 
 
 async def nothing_runs() -> int:
@@ -37,7 +37,7 @@ class Node:
 
     async def looks_and_stays(self) -> None:
         """Return once the node has looked at its leases and jobs, and has decided to stay."""
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(WAIT_S):
             await self._pauses.get()
 
     def after(self, seconds: float) -> None:
@@ -54,7 +54,7 @@ async def test_an_idle_node_is_superfluous_once_the_last_lease_is_gone() -> None
         node.after(3600)
         await node.looks_and_stays()
     node.after(0)
-    await asyncio.wait_for(waiting, WAIT)
+    await asyncio.wait_for(waiting, WAIT_S)
 
 
 async def test_a_running_job_keeps_the_node() -> None:
@@ -71,7 +71,7 @@ async def test_a_running_job_keeps_the_node() -> None:
     await node.looks_and_stays()
     running = 0
     node.after(1)
-    await asyncio.wait_for(waiting, WAIT)
+    await asyncio.wait_for(waiting, WAIT_S)
 
 
 async def test_the_grace_time_starts_again_with_each_lease() -> None:
@@ -90,7 +90,7 @@ async def test_the_grace_time_starts_again_with_each_lease() -> None:
     node.after(29)
     await node.looks_and_stays()
     node.after(1)
-    await asyncio.wait_for(waiting, WAIT)
+    await asyncio.wait_for(waiting, WAIT_S)
 
 
 async def test_a_fresh_node_waits_for_its_starter() -> None:
@@ -100,7 +100,7 @@ async def test_a_fresh_node_waits_for_its_starter() -> None:
     node.after(29)
     await node.looks_and_stays()
     node.after(1)
-    await asyncio.wait_for(waiting, WAIT)
+    await asyncio.wait_for(waiting, WAIT_S)
 
 
 async def test_the_end_of_the_last_lease_is_noticed_at_once() -> None:
@@ -113,8 +113,8 @@ async def test_the_end_of_the_last_lease_is_noticed_at_once() -> None:
     leases = Leases(ManualClock(), without_limit)
     with leases.hold():
         waiting = asyncio.create_task(leases.until_superfluous(nothing_runs, 0))
-        await asyncio.wait_for(waits.wait(), WAIT)
-    await asyncio.wait_for(waiting, WAIT)
+        await asyncio.wait_for(waits.wait(), WAIT_S)
+    await asyncio.wait_for(waiting, WAIT_S)
 
 
 async def test_a_lease_that_is_taken_while_the_jobs_are_counted_keeps_the_node() -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from bacalhau_jupyter import Client
 from bacalhau_jupyter.client.jobs.job import Job, JobFailed
-from bacalhau_jupyter.models.job import Job as JobModel
-from bacalhau_jupyter.models.spec import InputSource, ResultPath, SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.spec import InputSource, ResultPath, SpecConfig, Task
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory, factory
 from tests.services.s3 import S3Server
@@ -90,9 +90,9 @@ def test_a_link_out_of_the_results_is_left_out_and_the_job_runs_once(run: Run) -
     assert result.ls() == ["exitCode", "outputs/answer", "stderr", "stdout"]
     assert left_out(job) == ["outputs/lib → /usr/lib/anything (a link out of the results)"]
     assert len(job.executions()) == 1
-    (told,) = (row.event for row in job.history() if "left out" in row.event.message)
-    assert told.topic == "Publishing Results"
-    assert told.details["LeftOutCount"] == "1"
+    (event,) = (row.event for row in job.history() if "left out" in row.event.message)
+    assert event.topic == "Publishing Results"
+    assert event.details["LeftOutCount"] == "1"
 
 
 PRIVATE = {
@@ -152,14 +152,14 @@ def test_links_to_where_a_process_finds_its_inputs_become_what_they_mean(
 
 
 @pytest.mark.parametrize("engine", ["docker"], indirect=True)
-def test_results_that_the_job_gave_to_somebody_else_are_published(run: Run) -> None:
+def test_results_that_the_job_gave_to_another_user_are_published(run: Run) -> None:
     job = run("echo x > /outputs/a; chmod 700 /outputs; chown -R 65534 /outputs")
     assert job.result().text("outputs/a") == "x\n"
     assert len(job.executions()) == 1
 
 
 @pytest.mark.root
-def test_an_image_without_chown_is_no_trouble(
+def test_an_image_without_chown_works(
     node_factory: NodeFactory, docker_engine: str, busybox_image: str
 ) -> None:
     bare = f"bacalhau-test-bare:{os.getpid()}"

@@ -145,7 +145,7 @@ async def test_an_embedded_node_keeps_its_port_and_steps_aside_when_it_is_taken(
         ({"Compute.AllocatedCapacity.CPU": "many"}, "many"),
     ],
 )
-async def test_a_wrong_setting_is_told_in_a_sentence_and_nothing_stays(
+async def test_a_wrong_setting_is_an_error_of_one_sentence_and_nothing_stays(
     no_leaks: None, node_config: MakeConfig, values: dict[str, Any], message: str
 ) -> None:
     config = node_config().replace(values)
@@ -156,7 +156,7 @@ async def test_a_wrong_setting_is_told_in_a_sentence_and_nothing_stays(
         pass
 
 
-async def test_a_busy_port_is_told(node_config: MakeConfig) -> None:
+async def test_a_busy_port_is_reported(node_config: MakeConfig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as squatter:
         port = squatter.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"port {port} is in use on 127.0.0.1"):
@@ -174,7 +174,7 @@ async def test_a_second_node_for_the_same_repo_is_refused_and_disturbs_nothing(
         await run(session, noop())
 
 
-async def test_events_tell_the_whole_life_of_a_job(node_config: MakeConfig) -> None:
+async def test_events_show_the_whole_life_of_a_job(node_config: MakeConfig) -> None:
     async with running_node(node_config()) as node, client(node) as session:
         async with session.ws_connect("/api/v1/orchestrator/events?since=0") as stream:
             job = await run(session, noop())

@@ -14,8 +14,8 @@ from yarl import URL
 
 from bacalhau_jupyter import Client
 from bacalhau_jupyter.client.jobs.job import Job
-from bacalhau_jupyter.models.job import Job as JobModel
-from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.spec import ResultPath, SpecConfig, Task
 from tests.node.test_node import JOBS, MakeConfig, client, run
 from tests.node.test_result_files import DATA, listing, writing
 from tests.services.node import running_node
@@ -43,10 +43,10 @@ def script() -> str:
 async def test_odd_names_are_listed_and_downloaded(node_config: MakeConfig, tmp_path: Path) -> None:
     async with running_node(node_config()) as node, client(node) as session:
         job = await run(session, writing(script()))
-        found = await listing(session, job)
-        paths = {item["Path"] for item in found["Files"]}
+        listed = await listing(session, job)
+        paths = {item["Path"] for item in listed["Files"]}
         assert {f"outputs/{form}" for form in NAMES.values()} <= paths
-        base = f"{JOBS}/{job}/results/files/{found['ExecutionID']}/outputs/"
+        base = f"{JOBS}/{job}/results/files/{listed['ExecutionID']}/outputs/"
         for name, form in NAMES.items():
             for spelled in (quote(form, safe=""), quote(name, safe="")):
                 if spelled == "caf%25E9.txt" and form != "caf%E9.txt":
@@ -121,7 +121,11 @@ def test_tables_and_single_files_with_odd_names_are_read(node_factory: NodeFacto
             assert file.read() == b"a,b\n1,2\n"
         done = subprocess.run(
             [sys.executable, "-m", "bacalhau_jupyter", "job", "get", f"{job.id}/outputs/{odd}"],
-            env={**os.environ, **served.client_env()}, cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env={**os.environ, **served.client_env()},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         assert [path.name for path in tmp_path.rglob("*.csv")] == [odd]

@@ -29,8 +29,8 @@ def writing(text: str) -> dict[str, Any]:
 async def listing(session: aiohttp.ClientSession, job: str) -> dict[str, Any]:
     async with session.get(f"{JOBS}/{job}/results/files") as answer:
         assert answer.status == 200, await answer.text()
-        (found,) = (await answer.json())["Results"]
-    return dict(found)
+        (result,) = (await answer.json())["Results"]
+    return dict(result)
 
 
 async def test_a_result_is_listed_and_read_file_by_file(node_config: MakeConfig) -> None:
@@ -39,31 +39,31 @@ async def test_a_result_is_listed_and_read_file_by_file(node_config: MakeConfig)
             session,
             writing("mkdir outputs/d; seq 1 50000 > 'outputs/d/a b ü.txt'; : > outputs/empty; echo said"),
         )
-        found = await listing(session, job)
-        files = {item["Path"]: item for item in found["Files"]}
+        listed = await listing(session, job)
+        files = {item["Path"]: item for item in listed["Files"]}
         assert files["outputs/d"]["Kind"] == "directory"
         assert files["stdout"]["Size"] == len("said\n")
-        assert found["Type"] == "local" and found["Truncated"] is False
+        assert listed["Type"] == "local" and listed["Truncated"] is False
         text = "".join(f"{number}\n" for number in range(1, 50001)).encode()
-        url = f"{JOBS}/{job}/results/files/{found['ExecutionID']}/outputs/d/a%20b%20%C3%BC.txt"
+        url = f"{JOBS}/{job}/results/files/{listed['ExecutionID']}/outputs/d/a%20b%20%C3%BC.txt"
         async with session.get(url) as answer:
             assert (answer.status, await answer.read()) == (200, text)
             assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''a%20b%20%C3%BC.txt"
             assert answer.headers["Content-Type"] == "application/octet-stream"
-        for given, expected in {
+        for byte_range, expected in {
             "bytes=0-9": text[:10],
             "bytes=200000-200009": text[200000:200010],
             "bytes=-5": text[-5:],
             "bytes=288000-": text[288000:],
         }.items():
-            async with session.get(url, headers={"Range": given}) as answer:
+            async with session.get(url, headers={"Range": byte_range}) as answer:
                 assert (answer.status, await answer.read()) == (206, expected)
                 assert answer.headers["Content-Range"].endswith(f"/{len(text)}")
         async with session.get(url, headers={"Range": "bytes=999999-"}) as answer:
             assert answer.status == 416
         async with session.get(url.replace("a%20b%20%C3%BC.txt", "..%2f..%2f..%2fetc%2fpasswd")) as answer:
             assert answer.status == 404
-        async with session.get(f"{JOBS}/{job}/results/files/{found['ExecutionID']}/outputs/empty") as answer:
+        async with session.get(f"{JOBS}/{job}/results/files/{listed['ExecutionID']}/outputs/empty") as answer:
             assert (answer.status, await answer.read()) == (200, b"")
         async with session.get(f"{JOBS}/{job}/results/files/e-nobody/stdout") as answer:
             assert answer.status == 404
@@ -74,15 +74,17 @@ async def test_a_result_is_listed_and_read_file_by_file(node_config: MakeConfig)
             assert answer.status == 401
 
 
-async def test_a_result_that_was_removed_says_so_and_the_list_still_answers(node_config: MakeConfig) -> None:
+async def test_a_removed_result_answers_with_that_reason_and_the_list_still_answers(
+    node_config: MakeConfig,
+) -> None:
     config = node_config()
     async with running_node(config) as node, client(node) as session:
         job = await run(session, writing("echo x > outputs/x"))
         (archive,) = Path(config["DataDir"]).rglob("local-publisher/*.tar.gz")
         archive.unlink()
-        found = await listing(session, job)
-        assert found["Files"] == []
-        assert "not on this node any more" in found["Problem"]
+        listed = await listing(session, job)
+        assert listed["Files"] == []
+        assert "not on this node any more" in listed["Problem"]
 
 
 async def test_looking_into_a_result_marks_it_as_read_each_time(node_config: MakeConfig) -> None:
@@ -94,9 +96,9 @@ async def test_looking_into_a_result_marks_it_as_read_each_time(node_config: Mak
         written = archive.stat().st_mtime_ns
         for part in ("", "stdout"):
             os.utime(archive, ns=(0, written))
-            found = await listing(session, job)
+            listed = await listing(session, job)
             if part:
-                url = f"{JOBS}/{job}/results/files/{found['ExecutionID']}/{part}"
+                url = f"{JOBS}/{job}/results/files/{listed['ExecutionID']}/{part}"
                 os.utime(archive, ns=(0, written))
                 async with session.get(url) as answer:
                     assert answer.status == 200
@@ -146,8 +148,8 @@ async def test_buckets_are_shown_page_by_page_with_the_nodes_credentials(
         seen: dict[str, tuple[str, int]] = {}
         token = ""
         while True:
-            wanted = {"uri": "s3://browsed/2026/", "limit": "2", "next_token": token}
-            async with session.get(DATA, params=wanted) as answer:
+            query = {"uri": "s3://browsed/2026/", "limit": "2", "next_token": token}
+            async with session.get(DATA, params=query) as answer:
                 page = await answer.json()
             assert len(page["Entries"]) <= 2
             seen |= {entry["URI"]: (entry["Kind"], entry["Size"]) for entry in page["Entries"]}
@@ -163,7 +165,7 @@ async def test_buckets_are_shown_page_by_page_with_the_nodes_credentials(
             assert "nowhere-at-all" in (await answer.json())["Message"]
 
 
-async def test_the_owner_cleans_up_and_what_went_is_told(node_config: MakeConfig) -> None:
+async def test_the_owner_cleans_up_and_removed_results_are_reported(node_config: MakeConfig) -> None:
     async with running_node(node_config()) as node, client(node) as session:
         job = await run(session, writing("head -c 100000 /dev/zero > outputs/x"))
         running = noop(Engine={"Type": "noop", "Params": {}}, Publisher={"Type": "local"})

@@ -24,29 +24,32 @@ BASE = "http://localhost:1234"
 @pytest.mark.parametrize(
     ("address", "port", "base", "link"),
     [
-        ("127.0.0.1", 6001, BASE, BASE),
-        ("", 6001, BASE, BASE),
-        ("results.example.org", 6001, BASE, "http://results.example.org:1234"),
+        ("127.0.0.1", None, BASE, BASE),
+        ("", None, BASE, BASE),
+        ("results.example.org", None, BASE, "http://results.example.org:1234"),
         ("results.example.org", 8443, BASE, "http://results.example.org:8443"),
-        ("127.0.0.1", 8443, BASE, "http://localhost:8443"),
-        ("https://results.example.org", 6001, BASE, "https://results.example.org"),
+        ("127.0.0.1", 8443, BASE, "http://127.0.0.1:8443"),
+        ("127.0.0.1", 6001, BASE, "http://127.0.0.1:6001"),
+        ("127.0.0.1", 0, BASE, BASE),
+        ("https://results.example.org", None, BASE, "https://results.example.org"),
         ("https://results.example.org/", 8443, BASE, "https://results.example.org:8443"),
         ("::1", 7000, BASE, "http://[::1]:7000"),
-        ("127.0.0.1", 7000, "http://[::1]:1234", "http://[::1]:7000"),
-        ("10.0.0.7", 6001, "http://localhost:1234/prefix", "http://10.0.0.7:1234/prefix"),
+        ("127.0.0.1", 7000, "http://[::1]:1234", "http://127.0.0.1:7000"),
+        ("10.0.0.7", None, "http://localhost:1234/prefix", "http://10.0.0.7:1234/prefix"),
     ],
 )
 def test_links_lead_to_the_configured_address_and_otherwise_to_where_the_caller_came(
-    address: str, port: int, base: str, link: str
+    address: str, port: int | None, base: str, link: str
 ) -> None:
-    config = Config().replace(
-        {"Publishers.Types.Local.Address": address, "Publishers.Types.Local.Port": port}
-    )
+    values: dict[str, object] = {"Publishers.Types.Local.Address": address}
+    if port is not None:
+        values["Publishers.Types.Local.Port"] = port
+    config = Config().replace(values)
     assert settings.link_address(config).applied_to(base) == link
 
 
 @pytest.mark.parametrize("address", ["ftp://x", "a b", "http://x:80", "x/y", "user@host"])
-def test_an_address_that_is_none_is_refused_at_the_start_by_name(address: str) -> None:
+def test_an_invalid_address_is_refused_at_the_start_by_name(address: str) -> None:
     config = Config().replace({"Publishers.Types.Local.Address": address, "Orchestrator.Enabled": True})
     with pytest.raises(ConfigurationError, match=r"Publishers\.Types\.Local\.Address is not a host"):
         settings.check(config)

@@ -27,7 +27,7 @@ from tests.services.node_fixtures import NodeFactory
 LEASE = "/api/v1/agent/lease"
 
 
-def serve(*arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+def serve(*arguments: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:
     """Run ``serve`` until it ends by itself."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("BACALHAU_")}
     return subprocess.run(
@@ -36,7 +36,7 @@ def serve(*arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[s
         env=environment,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=timeout_s,
         check=False,
     )
 
@@ -50,6 +50,25 @@ def call(node: ServedNode, method: str, path: str, body: object = None) -> Any:
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.loads(answer.read())
+
+
+def test_combined_logs_are_json_on_standard_output_and_text_on_standard_error(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("BACALHAU_")}
+    command = [sys.executable, "-m", "bacalhau_jupyter", "serve", "--orchestrator", "--compute"]
+    process = subprocess.Popen(
+        [*command, "--data-dir", str(tmp_path), "--api-port", "0"],
+        env=environment | {"LOG_TYPE": "combined"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGTERM)
+    out, text = process.communicate(timeout=30)
+    assert first["level"] == "info"
+    assert [line for line in out.splitlines() if not json.loads(line)["message"]] == []
+    assert first["message"] in text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -93,13 +112,13 @@ def test_what_a_killed_node_accepted_is_done_by_the_next_one(node_factory: NodeF
         state = call(second, "GET", f"/api/v1/orchestrator/jobs/{job}")["Job"]["State"]["StateType"]
         return bool(state == "Completed")
 
-    assert wait_until(completed, timeout=20), second.tail()
+    assert wait_until(completed, timeout_s=20), second.tail()
 
 
 def test_a_served_node_is_used_by_nobody_but_its_user(node: ServedNode) -> None:
     for path in (node.repo.path, *node.repo.path.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
-    assert wait_until(lambda: str(node.repo.api_key_file) in node.output.read_text(), timeout=10)
+    assert wait_until(lambda: str(node.repo.api_key_file) in node.output.read_text(), timeout_s=10)
     assert node.key not in node.output.read_text()
     for route in ("agent/config", "agent/debug", "agent/node", "orchestrator/nodes"):
         assert node.key not in json.dumps(call(node, "GET", f"/api/v1/{route}"))
@@ -146,7 +165,9 @@ def test_an_embedded_node_outlives_its_leases_while_a_job_runs(node_factory: Nod
     assert node.process.wait(20) == 0
 
 
-def test_a_second_embedded_start_leaves_the_first_alone_and_is_no_failure(node_factory: NodeFactory) -> None:
+def test_a_second_embedded_start_leaves_the_first_alone_and_is_not_a_failure(
+    node_factory: NodeFactory,
+) -> None:
     node = node_factory("--embedded")
     done = serve("--orchestrator", "--compute", "--embedded", "--data-dir", str(node.repo.path))
     assert done.returncode == 0
@@ -173,14 +194,14 @@ def test_a_second_serve_by_hand_is_refused_in_one_sentence(node: ServedNode) -> 
         (["--orchestrator", "--unknown"], "--unknown"),
     ],
 )
-def test_a_wrong_flag_is_told_in_a_sentence(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_a_wrong_flag_is_an_error_of_one_sentence(tmp_path: Path, arguments: list[str], message: str) -> None:
     done = serve(*arguments, "--data-dir", str(tmp_path / "repo"))
     assert done.returncode in (1, 2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_busy_port_is_told_with_the_way_out(tmp_path: Path) -> None:
+def test_a_busy_port_is_reported_with_a_hint(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as squatter:
         port = squatter.getsockname()[1]
         done = serve("--orchestrator", "--data-dir", str(tmp_path / "repo"), "--api-port", str(port))

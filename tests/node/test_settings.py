@@ -77,6 +77,66 @@ async def test_a_job_that_names_nothing_gets_the_nodes_defaults(node_config: Mak
     assert task["Timeouts"] == {"TotalTimeout": 7200, "ExecutionTimeout": 3600, "QueueTimeout": 1800}
 
 
+DEFAULTS = {
+    "ops": {
+        "JobDefaults.Ops.Priority": 7,
+        "JobDefaults.Ops.Task.Resources.CPU": "100m",
+        "JobDefaults.Ops.Task.Resources.Memory": "64Mb",
+        "JobDefaults.Ops.Task.Resources.Disk": "10Mb",
+        "JobDefaults.Ops.Task.Resources.GPU": "0",
+        "JobDefaults.Ops.Task.Publisher.Type": "local",
+        "JobDefaults.Ops.Task.Publisher.Params": {"Note": "kept"},
+        "JobDefaults.Ops.Task.Timeouts.TotalTimeout": "2h",
+        "JobDefaults.Ops.Task.Timeouts.ExecutionTimeout": "1h",
+        "JobDefaults.Ops.Task.Timeouts.QueueTimeout": "30m",
+    },
+    "daemon": {
+        "JobDefaults.Daemon.Priority": 7,
+        "JobDefaults.Daemon.Task.Resources.CPU": "100m",
+        "JobDefaults.Daemon.Task.Resources.Memory": "64Mb",
+        "JobDefaults.Daemon.Task.Resources.Disk": "10Mb",
+        "JobDefaults.Daemon.Task.Resources.GPU": "0",
+    },
+    "service": {
+        "JobDefaults.Service.Priority": 7,
+        "JobDefaults.Service.Task.Resources.CPU": "100m",
+        "JobDefaults.Service.Task.Resources.Memory": "64Mb",
+        "JobDefaults.Service.Task.Resources.Disk": "10Mb",
+        "JobDefaults.Service.Task.Resources.GPU": "0",
+        "JobDefaults.Service.Task.Timeouts.QueueTimeout": "30m",
+    },
+}
+LIMITS = {
+    "ops": {"TotalTimeout": 7200, "ExecutionTimeout": 3600, "QueueTimeout": 1800},
+    "daemon": {},
+    "service": {"QueueTimeout": 1800},
+}
+
+
+@pytest.mark.parametrize("kind", DEFAULTS)
+async def test_jobs_of_each_type_have_defaults_of_their_own(node_config: MakeConfig, kind: str) -> None:
+    async with running_node(node_config().replace(DEFAULTS[kind])) as node, client(node) as session:
+        body = noop()
+        body["Job"]["Type"] = kind
+        del body["Job"]["Count"]
+        job = await submitted(session, body)
+    stored = job["Tasks"][0]
+    assert job["Priority"] == 7
+    assert stored["Resources"] == {"CPU": "100m", "Memory": "64mb", "Disk": "10mb", "GPU": "0"}
+    assert stored["Publisher"]["Type"] == ("local" if kind == "ops" else "")
+    assert stored["Timeouts"] == LIMITS[kind]
+
+
+@pytest.mark.parametrize(("total_s", "queue_s"), [(None, 600), (60, 60)])
+async def test_a_job_waits_ten_minutes_for_room_or_as_long_as_it_may_take_in_all(
+    node_config: MakeConfig, total_s: int | None, queue_s: int
+) -> None:
+    limits: dict[str, int] = {} if total_s is None else {"TotalTimeout": total_s}
+    async with running_node(node_config()) as node, client(node) as session:
+        job = await submitted(session, noop(Timeouts=limits))
+    assert job["Tasks"][0]["Timeouts"] == {**limits, "QueueTimeout": queue_s}
+
+
 async def test_capacity_is_what_was_allocated(node_config: MakeConfig) -> None:
     config = node_config().replace(
         {
@@ -117,7 +177,7 @@ async def test_the_process_engine_can_be_switched_off(node_config: MakeConfig) -
 @pytest.mark.parametrize(
     ("key", "body", "reason"),
     [
-        ("JobAdmissionControl.RejectStatelessJobs", noop(), "without inputs"),
+        ("JobAdmissionControl.RejectStatelessJobs", noop(), "without any input volumes"),
         ("JobAdmissionControl.RejectNetworkedJobs", noop(Network={"Type": "Host"}), "network"),
     ],
 )
@@ -151,7 +211,9 @@ async def test_a_url_of_the_owner_decides_about_jobs(node_config: MakeConfig) ->
     assert asked
 
 
-async def test_a_new_node_waits_for_approval_where_the_owner_wants_that(node_config: MakeConfig) -> None:
+async def test_a_node_approves_its_own_compute_half_also_where_others_wait_for_approval(
+    node_config: MakeConfig,
+) -> None:
     config = node_config(Orchestrator__NodeManager__ManualApproval=True)
     async with (
         running_node(config) as node,
@@ -159,7 +221,7 @@ async def test_a_new_node_waits_for_approval_where_the_owner_wants_that(node_con
         session.get("/api/v1/orchestrator/nodes") as answer,
     ):
         (state,) = (await answer.json())["Nodes"]
-    assert state["Membership"] == "PENDING"
+    assert state["Membership"] == "APPROVED"
 
 
 async def test_a_further_host_name_opens_the_api_to_the_local_user(node_config: MakeConfig) -> None:
@@ -268,16 +330,16 @@ def test_the_orchestrator_gets_its_settings(node_config: MakeConfig) -> None:
             "Orchestrator.NodeManager.DisconnectTimeout": "9s",
         }
     )
-    found = settings.orchestrator_settings(config, Repo(config.data_dir).create(), "n")
-    assert (found.execution_grace_s, found.workers, found.disconnect_timeout_s) == (7.0, 3, 9.0)
+    made = settings.orchestrator_settings(config, Repo(config.data_dir).create(), "n")
+    assert (made.execution_grace_s, made.workers, made.disconnect_timeout_s) == (7.0, 3, 9.0)
 
 
 def test_the_compute_role_gets_its_settings(node_config: MakeConfig) -> None:
     config = node_config().replace(
         {"Compute.Heartbeat.InfoUpdateInterval": "7s", "Compute.Heartbeat.Interval": "3s"}
     )
-    found = settings.compute_settings(config, Repo(config.data_dir), "n")
-    assert (found.info_interval_s, found.heartbeat_interval_s) == (7.0, 3.0)
+    made = settings.compute_settings(config, Repo(config.data_dir), "n")
+    assert (made.info_interval_s, made.heartbeat_interval_s) == (7.0, 3.0)
 
 
 def test_a_managed_bucket_is_described_by_its_keys(node_config: MakeConfig) -> None:
@@ -309,3 +371,13 @@ def test_links_are_not_signed_where_signing_is_disabled(node_config: MakeConfig)
     assert settings.s3_presigner(config, SystemClock()) is not None
     disabled = Config({"Publishers.Types.S3.PreSignedURLDisabled": True})
     assert settings.s3_presigner(disabled, SystemClock()) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("127.0.0.1", "127.0.0.1"), ("::1", "127.0.0.1"), ("0.0.0.0", "")]
+)
+def test_ports_of_jobs_are_for_this_machine_where_the_api_is(
+    node_config: MakeConfig, host: str, address: str
+) -> None:
+    config = node_config().replace({"API.Host": host})
+    assert settings.compute_settings(config, Repo(config.data_dir), "n").port_address == address

@@ -1,4 +1,4 @@
-"""The web page on a real node: who gets in, from where, and what a browser is told to allow."""
+"""The web page on a real node: logins, allowed origins, and the security headers for browsers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import aiohttp
 import pytest
 from aiohttp import CookieJar, web
 
-from bacalhau_jupyter.api.sessions import LINK_S, SESSION_S, Sessions
-from bacalhau_jupyter.api.webui import LOGIN, LOGOUT, OPEN, SESSION
-from bacalhau_jupyter.api.webui import LOGIN_GUESSES as GUESSES
+from bacalhau_jupyter.api.page.sessions import LINK_S, SESSION_S, Sessions
+from bacalhau_jupyter.api.page.webui import LOGIN, LOGOUT, OPEN, SESSION
+from bacalhau_jupyter.api.page.webui import LOGIN_GUESSES as GUESSES
 from bacalhau_jupyter.auth.guesses import GUESS_WINDOW_S, GuessLimit
 from bacalhau_jupyter.config.config import Config
-from bacalhau_jupyter.models.environments import PATH as ENVIRONMENTS
 from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
+from bacalhau_jupyter.models.records.packages import PATH as PACKAGES
 from bacalhau_jupyter.node import webui
 from bacalhau_jupyter.node.node import Node
 from tests.clock import ManualClock
@@ -43,7 +44,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "outside.txt").write_text("no")
     (directory / "link.txt").symlink_to(tmp_path / "outside.txt")
     # The node takes the directory of the installed package.
-    monkeypatch.setattr(webui.start_webui, "__defaults__", (directory,))
+    monkeypatch.setattr(webui.start_webui, "__kwdefaults__", {"built": directory})
     return directory
 
 
@@ -71,13 +72,13 @@ def routes_of(node: Node) -> list[tuple[str, str]]:
     """Return every method and path of the API and of the page."""
     from bacalhau_jupyter.api.app import build_app
 
-    found = []
+    routes = []
     app: web.Application = build_app(node.page._ui._services)  # type: ignore[union-attr]
     for route in app.router.routes():
         assert route.resource is not None
-        found.append((route.method, re.sub(r"\{[^}]+\}", "x-1", route.resource.canonical)))
+        routes.append((route.method, re.sub(r"\{[^}]+\}", "x-1", route.resource.canonical)))
     own = [("GET", "/"), ("GET", "/assets/app.js"), ("GET", SESSION), ("POST", LOGOUT), ("GET", "/nothing")]
-    return found + own
+    return routes + own
 
 
 async def test_nobody_gets_anything_without_a_login(built: Path, ui_config: Config) -> None:
@@ -139,6 +140,17 @@ async def test_the_key_opens_a_session_that_logging_out_ends(built: Path, ui_con
             assert answer.status == 401
 
 
+async def test_a_page_registers_no_packages(built: Path, ui_config: Config) -> None:
+    async with page(ui_config) as (node, url, session):
+        assert await log_in(session, url, key=node.key) == 200
+        for headers in ({}, {"Authorization": f"Bearer {node.key}"}):
+            async with session.post(
+                url + PACKAGES, json={"Request": "ab"}, headers={"Origin": url, **headers}
+            ) as answer:
+                assert answer.status == 404, headers
+        assert not list(node.repo.path.rglob("packages/drafts/*"))
+
+
 async def test_a_page_registers_no_python_environment(built: Path, ui_config: Config) -> None:
     async with page(ui_config) as (node, url, session):
         assert await log_in(session, url, key=node.key) == 200
@@ -177,11 +189,15 @@ async def test_other_sites_get_nothing_in_spite_of_the_cookie(built: Path, ui_co
     async with page(ui_config) as (node, url, session):
         assert await log_in(session, url, key=node.key) == 200
         hostile: list[dict[str, str]] = [
-            {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": url + "0"},
-            {"Origin": url.replace("http:", "https:")}, {"Sec-Fetch-Site": "cross-site"},
-            {"Sec-Fetch-Site": "same-site"}, {"Host": "evil.example"},
+            {"Origin": "http://evil.example"},
+            {"Origin": "null"},
+            {"Origin": url + "0"},
+            {"Origin": url.replace("http:", "https:")},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+            {"Host": "evil.example"},
             {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
-        ]  # fmt: skip
+        ]
         for headers in hostile:
             for method in ("GET", "PUT", "POST", "DELETE"):
                 async with session.request(method, url + JOBS, headers=headers, json={}) as answer:
@@ -223,20 +239,28 @@ async def test_only_built_files_are_served(built: Path, ui_config: Config) -> No
     async with page(ui_config) as (node, url, session):
         assert await log_in(session, url, key=node.key) == 200
         async with session.get(url + "/assets/app.js") as answer:
-            assert answer.headers["Content-Type"].startswith("text/javascript")
+            # Jupyter's packages change the table of types for the whole process, to the older name.
+            assert answer.content_type in ("text/javascript", "application/javascript")
         for path in (
-            "/../outside.txt", "/%2e%2e/outside.txt", "/assets/..%2f..%2foutside.txt", "/.secret", "/link.txt",
-            "/assets", "/assets/", "//etc/passwd", "/assets%00/app.js",
-        ):  # fmt: skip
+            "/../outside.txt",
+            "/%2e%2e/outside.txt",
+            "/assets/..%2f..%2foutside.txt",
+            "/.secret",
+            "/link.txt",
+            "/assets",
+            "/assets/",
+            "//etc/passwd",
+            "/assets%00/app.js",
+        ):
             async with session.get(URL(url + path, encoded=True)) as answer:
                 assert answer.status in (400, 404), path
                 assert (await answer.text()).strip() != "no"
 
 
-async def test_a_page_that_was_not_built_says_so(
+async def test_a_page_that_was_not_built_answers_with_that_reason(
     ui_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webui.start_webui, "__defaults__", (tmp_path / "none",))
+    monkeypatch.setattr(webui.start_webui, "__kwdefaults__", {"built": tmp_path / "none"})
     async with page(ui_config) as (node, url, session):
         assert await log_in(session, url, key=node.key) == 200
         async with session.get(url + "/") as answer:

@@ -29,6 +29,9 @@ class Ran:
     result: dict[str, Any] = field(default_factory=dict)
     error: dict[str, Any] = field(default_factory=dict)
     times: list[tuple[float, str]] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    """The outputs that a notebook would hold, in order: ``stdout``, ``stderr``, ``display``, ``result``, ``error``."""
+    display_ids: set[str] = field(default_factory=set)
 
     @property
     def traceback(self) -> str:
@@ -51,16 +54,16 @@ class Kernel:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
 
-    def run(self, code: str, *, timeout: float = 90, on_output: Any = None) -> Ran:
-        """Run a cell; ``on_output(ran)`` is called after every output."""
+    def run(self, code: str, *, timeout_s: float = 90, on_output: Any = None, cell: str = "") -> Ran:
+        """Run a cell; ``on_output(ran)`` is called after every output. ``cell`` is the id that a front end sends."""
         ran = Ran()
-        message = self.client.execute(code, allow_stdin=False)
-        deadline = time.monotonic() + timeout
+        message = self._send(code, cell)
+        deadline = time.monotonic() + timeout_s
         while True:
             try:
                 reply = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"the cell did not end in {timeout} s: {ran}") from None
+                raise AssertionError(f"the cell did not end in {timeout_s} s: {ran}") from None
             if reply["parent_header"].get("msg_id") != message:
                 continue
             if self._take(ran, reply["header"]["msg_type"], reply["content"]):
@@ -69,6 +72,13 @@ class Kernel:
                 on_output(ran)
         ran.status = self.reply(message)["status"]
         return ran
+
+    def _send(self, code: str, cell: str) -> str:
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        metadata = {"cellId": cell} if cell else {}
+        request = self.client.session.msg("execute_request", content, metadata=metadata)
+        self.client.shell_channel.send(request)
+        return str(request["header"]["msg_id"])
 
     def reply(self, message: str) -> dict[str, Any]:
         """Return the answer to a request."""
@@ -81,13 +91,19 @@ class Kernel:
     def _take(ran: Ran, kind: str, content: dict[str, Any]) -> bool:
         if kind == "stream":
             setattr(ran, content["name"], getattr(ran, content["name"]) + content["text"])
+            if ran.outputs[-1:] != [content["name"]]:
+                ran.outputs.append(content["name"])
             ran.times.append((time.monotonic(), content["text"]))
         elif kind in ("display_data", "update_display_data"):
             ran.displays.append(content["data"])
+            ran.display_ids.add(content["transient"].get("display_id", ""))
+            ran.outputs += ["display"] if kind == "display_data" else []
         elif kind == "execute_result":
             ran.result = content["data"]
+            ran.outputs.append("result")
         elif kind == "error":
             ran.error = content
+            ran.outputs.append("error")
         return kind == "status" and content["execution_state"] == "idle"
 
     def value(self, expression: str) -> Any:

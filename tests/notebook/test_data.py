@@ -82,9 +82,9 @@ def test_values_are_shown_and_hostile_ones_do_nothing(kernel: Kernel) -> None:
     svg = kernel.run(
         '%%bacalhau sh\necho \'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>\' > outputs/x.svg'
     )
-    assert [tag for tag, _ in harmless(svg.result["text/html"]).found][:2] == ["figure", "img"]
+    assert [tag for tag, _ in harmless(svg.result["text/html"]).elements][:2] == ["figure", "img"]
     page = kernel.run("%%bacalhau sh\necho '<script>alert(1)</script><h1>hi' > outputs/x.html")
-    assert "iframe" in [tag for tag, _ in harmless(page.result["text/html"]).found]
+    assert "iframe" in [tag for tag, _ in harmless(page.result["text/html"]).elements]
     picture = kernel.run(
         "%%bacalhau python\nfrom PIL import Image\nImage.new('RGB', (9, 9), 'red').save('outputs/x.png')"
     )

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bacalhau_jupyter.notebook.display import MIME
+from bacalhau_jupyter.notebook.live.card import MIME
 from tests.notebook.conftest import Kernel, Ran
 
 pytestmark = pytest.mark.timeout(300)
@@ -28,7 +28,8 @@ def test_a_python_cell_runs_elsewhere_and_brings_a_frame_back(kernel: Kernel) ->
     assert "rows 3 {'braces': '$stay'}" in ran.stdout
     assert kernel.value("top.to_dict('list')") == {"region": ["n", "s"], "revenue": [4.5, 2.0]}
     assert kernel.value("where != __import__('os').getpid()")
-    assert "JobResult" in ran.result["text/plain"]
+    assert ran.result == {}
+    assert kernel.value("type(_).__name__") == "JobResult"
 
 
 def test_the_output_is_a_record_with_static_forms(kernel: Kernel) -> None:
@@ -70,8 +71,8 @@ def test_variables_travel_into_a_container(kernel: Kernel, python_image: str) ->
     assert ran.status == "ok", ran.traceback
     assert kernel.value("total") == {"sum": 6, "where": "inside"}
     missing = kernel.run(f"%%bacalhau python --image {python_image}\nimport pandas")
-    assert "no module 'pandas'" in missing.traceback
-    assert "--image" in missing.traceback
+    assert "ModuleNotFoundError: No module named 'pandas'" in missing.error["evalue"]
+    assert "--image" in missing.stderr
 
 
 def test_a_missing_image_names_itself_and_a_way_out(kernel: Kernel, docker_engine: str) -> None:
@@ -91,10 +92,41 @@ def test_a_failing_body_is_a_short_real_error(kernel: Kernel) -> None:
     ran = kernel.run("%%bacalhau sh\necho 'the disk is on fire' >&2\nexit 3")
     assert ran.status == "error"
     assert ran.error["ename"] == "CellFailed"
-    assert "exit code 3" in ran.traceback
-    assert "the disk is on fire" in ran.traceback
-    assert "Traceback" not in ran.traceback
-    assert len(ran.traceback.splitlines()) <= 4
+    first, hint = ran.traceback.splitlines()
+    record = ran.displays[-1]
+    job = record[MIME]["job_id"][:10]
+    assert ran.error["evalue"] == f"exit code 3: the disk is on fire (job {job})"
+    assert first == f"CellFailed: exit code 3 (job {job})"
+    assert hint.startswith("Hint: ")
+    assert (record[MIME]["exit_code"], record[MIME]["outcome"]) == (3, "failed")
+    assert "✕ exit 3" in record["text/plain"]
+    assert '<b style="color:red">exit 3</b>' in record["text/html"]
+
+
+def test_an_error_stands_in_a_cell_once(kernel: Kernel) -> None:
+    ran = kernel.run("%%bacalhau python\nprint('before')\n1 / 0")
+    assert ran.outputs == ["display", "stdout", "stderr", "error"]
+    assert ran.stderr.count("ZeroDivisionError: division by zero") == 1
+    first, hint = ran.traceback.splitlines()
+    assert first.startswith("CellFailed: exit code 1 (job j-")
+    assert hint.startswith("Hint: ")
+    card = ran.displays[-1]
+    assert "✕ exit 1 · " in card["text/plain"]
+    assert "division by zero" not in str(card)
+    # What nbclient and papermill report is the whole sentence all the same.
+    assert ran.error["evalue"].startswith("exit code 1: ZeroDivisionError: division by zero (job j-")
+
+
+def test_a_hint_stands_in_a_cell_once(kernel: Kernel) -> None:
+    ran = kernel.run("%%bacalhau python\nimport no_such_module_at_all")
+    assert (ran.stderr + ran.traceback).count("Hint: ") == 1
+    assert (ran.stderr + ran.traceback).count("No module named 'no_such_module_at_all'") == 1
+
+
+def test_a_cell_that_can_not_run_says_why_once(kernel: Kernel) -> None:
+    ran = kernel.run("%%bacalhau sh --memory 900tb\ntrue")
+    assert ran.displays[-1][MIME]["error"] == ""
+    assert ran.traceback.count("job requires more memory") == 1
 
 
 def test_no_check_lets_the_notebook_go_on(kernel: Kernel) -> None:
@@ -149,7 +181,9 @@ def test_long_output_is_bounded_in_the_notebook(kernel: Kernel) -> None:
     ran = kernel.run(f"%%bacalhau sh\ni=0; while [ $i -lt 40000 ]; do echo '{noise}'$i; i=$((i+1)); done")
     assert ran.status == "ok", ran.traceback
     assert len(ran.stdout) < 1_000_000
-    assert "characters left out" in ran.stdout
+    assert "of 40,000 lines left out" in ran.stdout
+    assert len(ran.stdout.splitlines()) <= 202
+    assert ran.displays[-1][MIME]["lines"] == 40_000
     assert ran.stdout.rstrip().endswith("noise 39999")
 
 
@@ -193,7 +227,7 @@ def test_bad_input_is_one_sentence_and_a_real_error(kernel: Kernel, cell: str, s
 def test_verbs_return_rich_tables(kernel: Kernel) -> None:
     listed = kernel.run("%bacalhau job list --limit 3")
     assert "<table>" in listed.result["text/html"]
-    assert kernel.value("list(_.df().columns)") == ["created", "id", "name", "engine", "type", "state"]
+    assert kernel.value("list(_.df().columns)") == ["created", "id", "name", "job", "type", "state"]
     as_json = kernel.run("%bacalhau node list --output json")
     assert '"NodeID"' in as_json.stdout
     assert "CLIENT" in kernel.run("%bacalhau version").result["text/plain"]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-from bacalhau_jupyter.notebook.cells import Cell, job_of_cell
+from tests.notebook.bodies import run
 from tests.notebook.conftest import Kernel
-from tests.notebook.test_cells import BOTH, kit_of
 
 WHOLE = """
 import inspect, multiprocessing as mp, pickle, sys
@@ -38,27 +34,6 @@ if __name__ == "__main__":
 METHODS = ["fork", "spawn", "forkserver"]
 
 
-def run(
-    place: Path, body: str, variables: dict[str, object], wanted: list[str]
-) -> subprocess.CompletedProcess[str]:
-    """Run a cell's kit the way a job does."""
-    job = job_of_cell(Cell("python", body, variables=variables, wanted=wanted), BOTH, shares_machine=True)
-    kit = place / "inputs" / ".bacalhau"
-    for name, text in kit_of(job).items():
-        file = kit / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    return subprocess.run(
-        [sys.executable, "-u", "inputs/.bacalhau/job_runner.py"],
-        cwd=place,
-        env={**os.environ, "BACALHAU_OUTPUTS": str(place / "outputs"), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def assert_whole(printed: str, methods: list[str]) -> None:
     lines = printed.split("\n")
     assert lines.count("run as __main__") == 1
@@ -73,32 +48,34 @@ def assert_whole(printed: str, methods: list[str]) -> None:
 
 
 def test_functions_of_a_body_go_to_other_processes(tmp_path: Path) -> None:
-    done = run(tmp_path, WHOLE.replace("METHODS", repr(METHODS)), {"offset": 10}, ["answer"])
+    done = run(
+        tmp_path, WHOLE.replace("METHODS", repr(METHODS)), variables={"offset": 10}, output_names=["answer"]
+    )
     assert done.returncode == 0, done.stderr
     assert_whole(done.stdout, METHODS)
     assert (tmp_path / "outputs" / ".bacalhau" / "answer.json").read_text() == "14"
 
 
-def test_a_body_without_guard_says_so_instead_of_forking_for_ever(tmp_path: Path) -> None:
+def test_a_body_without_guard_fails_with_a_message_instead_of_forking_for_ever(tmp_path: Path) -> None:
     body = "import multiprocessing as mp\nmp.get_context('spawn').Process(target=print).start()"
-    done = run(tmp_path, body, {}, [])
+    done = run(tmp_path, body)
     assert 'if __name__ == "__main__"' in done.stderr or "if __name__ == '__main__'" in done.stderr
 
 
 def test_the_lines_of_a_traceback_are_the_cell_s(tmp_path: Path) -> None:
-    done = run(tmp_path, "\n\nx = 1\n\nraise ValueError('mine')\n", {}, [])
+    done = run(tmp_path, "\n\nx = 1\n\nraise ValueError('mine')\n")
     assert done.returncode == 1
     assert 'File "cell.py", line 5, in <module>' in done.stderr
     assert "raise ValueError('mine')" in done.stderr
     assert "job_runner" not in done.stderr
-    done = run(tmp_path, "\nx = (", {}, [])
+    done = run(tmp_path, "\nx = (")
     assert 'File "cell.py", line 2' in done.stderr
     assert "SyntaxError" in done.stderr
 
 
 def test_a_body_s_namespace_is_its_own(tmp_path: Path) -> None:
     body = "print(sorted(name for name in globals() if not name.startswith('__')), __builtins__.len([1]), sys.argv)"
-    done = run(tmp_path, "import sys\n" + body, {"n": 1}, [])
+    done = run(tmp_path, "import sys\n" + body, variables={"n": 1})
     assert done.stdout == f"['n', 'sys'] 1 ['{tmp_path}/inputs/.bacalhau/cell.py']\n", done
 
 

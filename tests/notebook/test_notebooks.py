@@ -14,6 +14,7 @@ import pytest
 
 from bacalhau_jupyter.config.election import read_record
 from bacalhau_jupyter.config.repo import Repo
+from tests.packages.wheels import Index, make_wheel, serving
 from tests.services.s3 import S3Server
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -54,3 +55,22 @@ def test_a_notebook_with_buckets_runs(
     monkeypatch.setenv("BACALHAU_DEMO_BUCKET", s3_credentials.bucket())
     monkeypatch.setenv("BACALHAU_DEMO_BUCKET_2", s3_credentials.bucket())
     assert "Nothing runs below" not in run(name)
+
+
+def test_the_notebook_about_packages_runs_with_an_index_on_loopback(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    humanize = b"def naturalsize(n): return 'size'\ndef intword(n): return 'word'\ndef apnumber(n): return 'number'\n"
+    toolz = b"def frequencies(words): return {word: 1 for word in words}\n"
+    with serving(Index()) as index:
+        index.add(
+            make_wheel("humanize", "4.9", files={"humanize.py": humanize}),
+            make_wheel("toolz", files={"toolz.py": toolz}),
+        )
+        for name in [each for each in os.environ if each.startswith(("UV_", "PIP_"))]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("PIP_INDEX_URL", index.url)
+        said = run("packages.ipynb")
+    assert "'size'" in said and "'word'" in said and "'cell': 'number'" in said
+    assert "not options such as '-r'" in said
+    assert not (NOTEBOOKS / "requirements-demo.txt").exists()

@@ -18,7 +18,7 @@ import pytest
 from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.config.election import read_record
 from tests.client.notebooks.test_notebooks import cell, notebook
-from tests.services.common import is_root, wait_until
+from tests.services.common import is_root, open_way, wait_until
 from tests.services.node import ROOT, ServedNode, start_node
 
 pytestmark = pytest.mark.timeout(240)
@@ -99,10 +99,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Other]:
     # Our own packages come the same way.
     (site / "edited.pth").write_text(f"{edited}\n{ROOT}\n{sysconfig.get_path('purelib')}\n")
     if is_root():
-        for directory in (place, *place.parents):
-            directory.chmod(directory.stat().st_mode | 0o055)
-            if directory.parent == Path("/tmp"):
-                break
+        open_way(place)
     served = start_node(place / "repo", env={"PYTHONUSERBASE": str(place / "nobody")})
     try:
         with Client(served.url, api_key=served.key) as client:
@@ -116,10 +113,10 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Other]:
         record = read_record(served.repo)
         if record is not None and record.pid != served.process.pid:
             os.kill(record.pid, signal.SIGTERM)
-            assert wait_until(lambda: read_record(served.repo) is None, timeout=20)
+            assert wait_until(lambda: read_record(served.repo) is None, timeout_s=20)
 
 
-def test_what_the_kernel_imports_the_job_imports_and_the_node_is_told_once(other: Other) -> None:
+def test_what_the_kernel_imports_the_job_imports_and_the_kernel_registers_once(other: Other) -> None:
     names = ("inprefix", "inuser", "inproject")
     printed = other.run(*(CELL.format(name, name) for name in names))
     assert [line for line in printed.splitlines() if line.startswith("from ")] == [

@@ -59,7 +59,7 @@ def test_a_submission_whose_answer_is_lost_makes_one_job(tmp_path: Path) -> None
         "print(len(client.jobs()))\n"
     )
     repo = Repo.open(tmp_path / "repo")
-    repo.config_file.write_text("Node:\n  GracePeriod: 0s\n")
+    (repo.path / "config.yaml").write_text("Node:\n  GracePeriod: 0s\n")
     done = subprocess.run(
         [sys.executable, "-c", script, str(repo.path)],
         capture_output=True,

@@ -8,15 +8,17 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-import bacalhau_jupyter.notebook.job_runner as runner
+from bacalhau_jupyter.client.bodies.program import runner_files
+from bacalhau_jupyter.client.bodies.values import Packed, pack, unpack_values
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.notebook.values import Packed, pack, unpack_values
+from bacalhau_jupyter.models.records.progress import no_progress
 
 
 def run_cell(
@@ -27,11 +29,16 @@ def run_cell(
     (kit / "in").mkdir(parents=True)
     files = {name: pack(name, value, python_body=True) for name, value in variables.items()}
     for item in files.values():
-        (kit / "in" / item.file).write_bytes(item.data)
+        if item.content is None:
+            (kit / "in" / item.file).write_bytes(item.data)
+        else:
+            item.content.write(kit / "in" / item.file, no_progress, threading.Event())
     (kit / "cell.py").write_text(body)
     sent = {name: [item.file, item.kind] for name, item in files.items()}
     (kit / "cell.json").write_text(json.dumps({"in": sent, "out": outs}))
-    (kit / "job_runner.py").write_bytes(Path(runner.__file__).read_bytes())
+    for name, data in runner_files().items():
+        (kit / name).parent.mkdir(exist_ok=True)
+        (kit / name).write_bytes(data)
     outputs = tmp_path / "outputs"
     done = subprocess.run(
         [sys.executable, kit / "job_runner.py"],
@@ -136,8 +143,8 @@ def test_a_shell_body_gets_files_and_no_pickles() -> None:
     assert pack("t", "text", python_body=False) == Packed("t.txt", "text", b"text")
     with pytest.raises(BadRequest, match="--in t: a object can't become a file"):
         pack("t", object(), python_body=False)
-    with pytest.raises(BadRequest, match="--in f: a function can't be sent"):
-        pack("f", lambda: 0, python_body=True)
+    with pytest.raises(BadRequest, match="--in f: a function can't become a file"):
+        pack("f", lambda: 0, python_body=False)
     with pytest.raises(BadRequest, match="--in n: a list can't become a file"):
         pack("n", [float("nan")], python_body=False)
 
@@ -187,12 +194,11 @@ def test_a_path_arrives_as_a_path_whatever_it_is_called(tmp_path: Path, name: st
     assert done.returncode == 0, done.stderr
 
 
-def test_a_directory_is_refused_and_so_is_what_only_the_notebook_knows(tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match="can't be read: Is a directory"):
-        pack("d", tmp_path, python_body=True)
-    own = type("Own", (), {"__module__": "__main__"})
-    with pytest.raises(BadRequest, match="Own is defined in this notebook"):
-        pack("o", [own()], python_body=True)
+def test_a_directory_is_an_input_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("12")
+    packed = pack("d", tmp_path, python_body=True)
+    assert packed.kind == "path" and packed.content is not None
+    assert packed.content.is_archive and packed.content.size == 2
 
 
 ODD = {
@@ -265,14 +271,29 @@ def test_text_comes_back_in_a_locale_without_utf_8(tmp_path: Path) -> None:
     done, out = run_cell(tmp_path, "back = 's\xfc\xdf\\r\\n'", {}, ["back"])
     assert done.returncode == 0, done.stderr
     code = (
-        "import pathlib, sys; from bacalhau_jupyter.notebook.values import unpack_values;"
+        "import pathlib, sys; from bacalhau_jupyter.client.bodies.values import unpack_values;"
         "print(ascii(unpack_values(pathlib.Path(sys.argv[1]), ['back'])))"
     )
-    found = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", code, out],
         env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert found.stdout.strip() == ascii({"back": "s\xfc\xdf\r\n"}), found.stderr
+    assert ended.stdout.strip() == ascii({"back": "s\xfc\xdf\r\n"}), ended.stderr
+
+
+def test_a_large_frame_that_parquet_can_not_hold_comes_to_a_python_body_all_the_same(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1, "a"] * 50_000})
+    packed = pack("df", frame, python_body=True)
+    assert packed.content is not None and packed.kind == "parquet"
+    done, _ = run_cell(tmp_path, "print(df.x.iloc[0], df.x.iloc[1], len(df))", {"df": frame}, [])
+    assert done.stdout.endswith("1 a 100000\n"), done.stderr
+
+
+def test_elsewhere_such_a_frame_is_refused_when_it_is_written(tmp_path: Path) -> None:
+    packed = pack("df", pd.DataFrame({"x": [1, "a"] * 50_000}), python_body=False)
+    assert packed.content is not None
+    with pytest.raises(BadRequest, match="--in df: a DataFrame can't become a file"):
+        packed.content.write(tmp_path / "x", no_progress, threading.Event())

@@ -55,7 +55,7 @@ def test_plain_ipython_runs_cells_and_keeps_going_after_an_error(served: ServedN
     assert done.returncode == 0, done.stderr
     assert "in the job" in done.stdout
     assert "n is 42" in done.stdout
-    assert "ended with exit code 4" in done.stdout
+    assert "exit code 4: broken" in done.stdout
     assert "raised CellFailed" in done.stdout
     assert "Traceback (most recent call last)" not in done.stdout + done.stderr
 
@@ -77,3 +77,26 @@ def test_nbclient_stops_at_a_failing_cell_and_keeps_the_record(
     ]
     assert bundles[-1]["application/vnd.bacalhau.job+json"]["state"] == "Completed"
     nbformat.validate(notebook)
+
+
+def test_without_our_renderer_one_output_is_the_card_and_long_output_stays_small(
+    served: ServedNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in list(os.environ):
+        if name.startswith(("BACALHAU_", "JPY_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("BACALHAU_DIR", str(served.repo.path))
+    noisy = "%%bacalhau sh\nseq 1 300000; printf '\\r 1/2'; sleep 1; printf '\\r 2/2\\n'"
+    sources = ["%load_ext bacalhau_jupyter", noisy, "%%bacalhau sh --no-check\nexit 5"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    NotebookClient(notebook, timeout=90, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    card, *streams = notebook.cells[1].outputs
+    printed = "".join(stream["text"] for stream in streams)
+    assert card["data"]["text/plain"].startswith("seq 1 300000; ")
+    assert " · job j-" in card["data"]["text/plain"]
+    assert "300,001 lines" in card["data"]["text/plain"]
+    assert '<span style="color:green">✓</span>' in card["data"]["text/html"]
+    assert printed.startswith("1\n2\n")
+    assert "of 300,001 lines left out" in printed
+    assert '<b style="color:red">exit 5</b>' in notebook.cells[2].outputs[0]["data"]["text/html"]
+    assert len(nbformat.writes(notebook)) < 1_000_000

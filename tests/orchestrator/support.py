@@ -12,11 +12,14 @@ from typing import Any
 
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.database import Database
-from bacalhau_jupyter.models.api import LogFrame, LogLine
-from bacalhau_jupyter.models.execution import DesiredStateType, Execution, RunCommandResult
-from bacalhau_jupyter.models.history import Event
-from bacalhau_jupyter.models.job import Job, JobStateType
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.jobs.job import Job, JobStateType
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import ResourcesConfig, SpecConfig, Task, Timeouts
+from bacalhau_jupyter.models.records.execution import DesiredStateType, Execution, RunCommandResult
+from bacalhau_jupyter.models.records.history import Event
+from bacalhau_jupyter.models.records.node import ComputeNodeInfo, NodeInfo
+from bacalhau_jupyter.models.wire.api import LogFrame, LogLine
+from bacalhau_jupyter.models.wire.messages import (
     AskForBid,
     BidAccepted,
     BidRejected,
@@ -30,9 +33,6 @@ from bacalhau_jupyter.models.messages import (
     RunResult,
     ToOrchestrator,
 )
-from bacalhau_jupyter.models.node import ComputeNodeInfo, NodeInfo
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import ResourcesConfig, SpecConfig, Task, Timeouts
 from bacalhau_jupyter.orchestrator.base import HistoryQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
@@ -45,17 +45,18 @@ CORES = Resources(cpu=2.0, memory=4 * 10**9, disk=10**11)
 
 
 def noop_job(name: str = "", **changes: object) -> Job:
-    """A batch job of one partition; ``changes`` are task members (cpu, timeouts) or job members."""
-    cpu = str(changes.pop("cpu", "500m"))
+    """A batch job of one partition; ``changes`` are task members (engine, cpu, gpu, timeouts) or job members."""
+    cpu, gpu = str(changes.pop("cpu", "500m")), str(changes.pop("gpu", ""))
+    engine = str(changes.pop("engine", "noop"))
     timeouts = changes.pop("timeouts", Timeouts())
     assert isinstance(timeouts, Timeouts)
     publisher = changes.pop("publisher", SpecConfig())
     assert isinstance(publisher, SpecConfig)
     task = Task(
         name="main",
-        engine=SpecConfig(type="noop"),
+        engine=SpecConfig(type=engine),
         publisher=publisher,
-        resources=ResourcesConfig(cpu=cpu, memory="100mb"),
+        resources=ResourcesConfig(cpu=cpu, memory="100mb", gpu=gpu),
         timeouts=timeouts,
     )
     return Job(**{"name": name, "type": "batch", "count": 1, "tasks": [task], **changes})  # type: ignore[arg-type]
@@ -87,6 +88,8 @@ class Peer:
     """Returns why a bid is rejected, or None to accept."""
     run: Callable[[Execution], str | None] = lambda execution: None
     """Returns why an execution fails, or None when it completes."""
+    output: RunCommandResult = field(default_factory=lambda: RunCommandResult(stdout="hi\n"))
+    """What completed executions report."""
     hold: bool = False
     """Whether executions run until `finish`."""
     offered: dict[str, Execution] = field(default_factory=dict)
@@ -121,18 +124,25 @@ class Peer:
             case AskForBid():
                 if message.execution.id not in self.offered:
                     self.offered[message.execution.id] = message.execution
-                    self._spawn(self._bid(message.execution))
+                    # Ops and daemon jobs are not asked for a bid: the node begins, or refuses.
+                    at_once = message.execution.desired_state.state_type is DesiredStateType.RUNNING
+                    if at_once and self.bid(message.execution) is None:
+                        self._start(message.execution)
+                    else:
+                        self._spawn(self._bid(message.execution))
             case BidAccepted():
-                execution = self.offered[message.execution_id]
-                if execution.id not in self.started:
-                    self.started.append(execution.id)
-                    self.running[execution.id] = execution
-                    held = sum(0.5 for _ in self.running)
-                    self.most = max(self.most, held)
-                    if not self.hold:
-                        self._spawn(self.finish(execution.id))
+                self._start(self.offered[message.execution_id])
             case BidRejected() | CancelExecution():
                 self.running.pop(message.execution_id, None)
+
+    def _start(self, execution: Execution) -> None:
+        if execution.id not in self.started:
+            self.started.append(execution.id)
+            self.running[execution.id] = execution
+            held = sum(0.5 for _ in self.running)
+            self.most = max(self.most, held)
+            if not self.hold:
+                self._spawn(self.finish(execution.id))
 
     async def _bid(self, execution: Execution) -> None:
         reason = self.bid(execution)
@@ -146,14 +156,13 @@ class Peer:
                 accepted=reason is None,
             )
         )
-        assert execution.desired_state.state_type is DesiredStateType.PENDING
 
     async def finish(self, execution_id: str) -> None:
         execution = self.running.pop(execution_id)
         reason = self.run(execution)
         who = {"execution_id": execution.id, "job_id": execution.job_id, "job_type": "batch"}
         if reason is None:
-            await self.report(RunResult(**who, run_command_result=RunCommandResult(stdout="hi\n")))  # type: ignore[arg-type]
+            await self.report(RunResult(**who, run_command_result=self.output))  # type: ignore[arg-type]
         else:
             event = Event(message=reason, topic="Running Execution", details={"IsError": "true"})
             await self.report(ComputeError(**who, events=[event]))  # type: ignore[arg-type]
@@ -165,9 +174,9 @@ class Peer:
     async def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
         yield LogFrame(value=LogLine(type=1, line=f"log of {request.execution_id}\n"))
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
         """Wait until a condition on what was received holds."""
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout_s):
             while not condition():
                 self.arrived.clear()
                 await self.arrived.wait()
@@ -194,7 +203,7 @@ async def orchestrator(
         OrchestratorSettings(node_id="n-o", **settings),  # type: ignore[arg-type]
         database,
         carrier.orchestrator_end,
-        clock or SystemClock(),
+        clock=clock or SystemClock(),
         upload_signer=upload_signer,
     )
     await service.start()
@@ -205,16 +214,16 @@ async def orchestrator(
         await database.close()
 
 
-async def ended(service: Orchestrator, job_id: str, timeout: float = 10.0) -> Job:
+async def ended(service: Orchestrator, job_id: str, timeout_s: float = 10.0) -> Job:
     """Wait for a job's end on the event stream; nothing polls."""
-    return await reached(service, job_id, lambda job: job.is_terminal, timeout)
+    return await reached(service, job_id, lambda job: job.is_terminal, timeout_s)
 
 
 async def reached(
-    service: Orchestrator, job_id: str, condition: Callable[[Job], bool], timeout: float = 10.0
+    service: Orchestrator, job_id: str, condition: Callable[[Job], bool], timeout_s: float = 10.0
 ) -> Job:
     """Wait until a job is as wanted; looked at after each of its events."""
-    async with asyncio.timeout(timeout):
+    async with asyncio.timeout(timeout_s):
         async for _ in service.events(0, job_id):
             job = await service.get_job(job_id)
             if condition(job):

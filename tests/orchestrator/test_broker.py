@@ -39,11 +39,11 @@ async def test_a_failed_evaluation_comes_again_after_five_then_thirty_seconds() 
     clock = ManualClock()
     broker = Broker(clock)
     broker.enqueue("a", 3)
-    for attempt, delay in ((1, 5), (2, 30), (3, 30)):
+    for attempt, delay_s in ((1, 5), (2, 30), (3, 30)):
         evaluation = broker.take()
         assert evaluation == Evaluation("a", 3, attempt)
         broker.nack(evaluation)
-        clock.advance(delay - 0.1)
+        clock.advance(delay_s - 0.1)
         assert broker.take() is None
         clock.advance(0.1)
 

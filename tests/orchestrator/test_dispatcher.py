@@ -6,10 +6,15 @@ from pathlib import Path
 
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.lib.database import Database
-from bacalhau_jupyter.models.api import LogFrame
-from bacalhau_jupyter.models.job import JobStateType
-from bacalhau_jupyter.models.messages import BidAccepted, CancelExecution, ExecutionLogsRequest, ToCompute
-from bacalhau_jupyter.models.spec import Timeouts
+from bacalhau_jupyter.models.jobs.job import JobStateType
+from bacalhau_jupyter.models.jobs.spec import Timeouts
+from bacalhau_jupyter.models.wire.api import LogFrame
+from bacalhau_jupyter.models.wire.messages import (
+    BidAccepted,
+    CancelExecution,
+    ExecutionLogsRequest,
+    ToCompute,
+)
 from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
 from bacalhau_jupyter.orchestrator.store import outbox
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS

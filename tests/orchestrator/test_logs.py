@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from bacalhau_jupyter.models.api import LogFrame
 from bacalhau_jupyter.models.errors import NetworkFailure
-from bacalhau_jupyter.models.messages import ExecutionLogsRequest
-from bacalhau_jupyter.models.spec import Timeouts
+from bacalhau_jupyter.models.jobs.spec import Timeouts
+from bacalhau_jupyter.models.wire.api import LogFrame
+from bacalhau_jupyter.models.wire.messages import ExecutionLogsRequest
 from bacalhau_jupyter.orchestrator.base import ExecutionQuery, LogQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
@@ -68,7 +68,7 @@ async def test_when_the_node_is_gone_the_record_still_has_the_beginning_of_the_o
         assert [frame.value.line for frame in await read(service, job_id)] == ["hi\n"]
 
 
-async def test_a_node_that_goes_away_in_the_middle_is_told() -> None:
+async def test_a_node_that_goes_away_in_the_middle_is_reported() -> None:
     async with orchestrator() as (service, transport):
         peer = Peer(transport, hold=True)
 
@@ -81,3 +81,27 @@ async def test_a_node_that_goes_away_in_the_middle_is_told() -> None:
         job_id = (await service.submit(noop_job("a"))).job_id
         await peer.until(lambda: bool(peer.running))
         assert [frame.error for frame in await read(service, job_id, follow=True)] == ["", "gone"]
+
+
+class _SlowToLearn(Peer):
+    """A node that is asked for output before the execution has reached it."""
+
+    asked = 0
+
+    async def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        self.asked += 1
+        if self.asked < 3:
+            yield LogFrame(error=f"execution not found: {request.execution_id}")
+            return
+        async for frame in super().logs(request):
+            yield frame
+
+
+async def test_a_reader_waits_for_an_execution_that_starts_without_a_bid_to_reach_its_node() -> None:
+    async with orchestrator() as (service, transport):
+        peer = _SlowToLearn(transport, hold=True)
+        await peer.join()
+        job_id = (await service.submit(noop_job("a", type="daemon", count=None))).job_id
+        frames = await read(service, job_id, follow=True)
+        assert frames[0].value.line == f"log of {next(iter(peer.offered))}\n"
+        assert peer.asked == 3

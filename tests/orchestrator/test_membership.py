@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, HandshakeRequired, NotFound
-from bacalhau_jupyter.models.job import JobStateType
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.jobs.job import JobStateType
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import Timeouts, replace
+from bacalhau_jupyter.models.records.node import Membership, NodeConnection, NodeType
+from bacalhau_jupyter.models.wire.messages import (
     HandshakeRequest,
     HandshakeResponse,
     HeartbeatRequest,
@@ -17,9 +20,6 @@ from bacalhau_jupyter.models.messages import (
     UpdateNodeInfoRequest,
     UpdateNodeInfoResponse,
 )
-from bacalhau_jupyter.models.node import Membership, NodeConnection, NodeType
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import Timeouts, replace
 from bacalhau_jupyter.orchestrator.base import NodeQuery
 from tests.clock import ManualClock
 from tests.orchestrator.support import (
@@ -44,8 +44,10 @@ async def test_a_handshake_registers_and_a_second_one_reconnects() -> None:
         await ended(service, (await service.submit(noop_job("a"))).job_id)
         again = await peer.join()
         assert (again.reason, again.last_compute_seq_num, again.last_orchestrator_seq_num) == (
-            "node reconnected", 2, 2,
-        )  # fmt: skip
+            "node reconnected",
+            2,
+            2,
+        )
         state = await service.node("n-1")
         assert (state.membership, state.connection) == (Membership.APPROVED, NodeConnection.CONNECTED)
         assert state.connection_state.disconnected_since == "0001-01-01T00:00:00Z"
@@ -75,8 +77,11 @@ async def test_what_changes_about_a_node_is_pushed_to_watchers_and_never_replaye
             await all_seen.wait()
         watcher.cancel()
         assert [event[3] for event in seen] == [
-            "Node connected", "Node capacity changed", "Node rejected", "Node deleted",
-        ]  # fmt: skip
+            "Node connected",
+            "Node capacity changed",
+            "Node rejected",
+            "Node deleted",
+        ]
         assert {event[:3] for event in seen} == {(0, "", "n-1")}
 
 
@@ -90,7 +95,7 @@ async def test_who_did_not_shake_hands_is_asked_to() -> None:
         ):
             with pytest.raises(HandshakeRequired, match="node n-9 not connected - handshake required"):
                 await end.request(request)
-        with pytest.raises(BadRequest, match="says it is"):
+        with pytest.raises(BadRequest, match="in the name of"):
             await end.request(HeartbeatRequest(node_id="n-8"))
         with pytest.raises(BadRequest, match=r"^Managed S3 publisher is not available$"):
             await end.request(PreSignURLRequest())
@@ -171,8 +176,9 @@ async def test_a_silent_node_is_disconnected_at_its_deadline_and_its_work_goes_e
         await other.until(lambda: bool(other.running))
         state = await service.node("n-silent")
         assert (state.connection, state.connection_state.last_error) == (
-            NodeConnection.DISCONNECTED, "heartbeat missed",
-        )  # fmt: skip
+            NodeConnection.DISCONNECTED,
+            "heartbeat missed",
+        )
         assert (await service.node("n-other")).connection is NodeConnection.CONNECTED
         assert "Execution stop requested because node has disappeared" in [
             message for _, _, message in await topics(service, job_id)
@@ -225,8 +231,9 @@ async def test_a_node_that_says_goodbye_keeps_its_executions_if_it_is_back_in_ti
         await peer.end.request(ShutdownNoticeRequest(node_id="n-1"))
         state = await service.node("n-1")
         assert (state.connection, state.connection_state.last_error) == (
-            NodeConnection.DISCONNECTED, "graceful shutdown",
-        )  # fmt: skip
+            NodeConnection.DISCONNECTED,
+            "graceful shutdown",
+        )
         clock.advance(30)
         service.wake()
         await peer.join()

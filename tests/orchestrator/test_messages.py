@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from bacalhau_jupyter.models.codec import to_plain
-from bacalhau_jupyter.models.execution import (
+from bacalhau_jupyter.models.records.execution import (
     ComputeState,
     DesiredState,
     DesiredStateType,
     Execution,
     ExecutionStateType,
 )
-from bacalhau_jupyter.models.messages import AskForBid, BidAccepted, BidRejected, CancelExecution
+from bacalhau_jupyter.models.wire.messages import AskForBid, BidAccepted, BidRejected, CancelExecution
 from bacalhau_jupyter.orchestrator.messages import message_of
 from tests.orchestrator.scheduler.world import World
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from bacalhau_jupyter.models.execution import DesiredStateType, ExecutionStateType
-from bacalhau_jupyter.models.job import JobStateType
-from bacalhau_jupyter.models.messages import RunResult
-from bacalhau_jupyter.models.spec import SpecConfig, replace
+from bacalhau_jupyter.models.jobs.job import JobStateType
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, replace
+from bacalhau_jupyter.models.records.execution import DesiredStateType, ExecutionStateType
+from bacalhau_jupyter.models.wire.messages import RunResult
 from bacalhau_jupyter.orchestrator.queries import list_results
 from tests.orchestrator.scheduler.world import World
 
@@ -59,8 +59,9 @@ def test_a_failure_keeps_its_words_and_details_on_the_execution() -> None:
     world.fail(world.live()[0], "image not available")
     execution = world.executions(job_id)[0]
     assert (execution.compute_state.message, execution.compute_state.details) == (
-        "image not available", {"IsError": "true"},
-    )  # fmt: skip
+        "image not available",
+        {"IsError": "true"},
+    )
     assert execution.desired_state.state_type is DesiredStateType.STOPPED
     assert execution.desired_state.message == "execution failed"
 

@@ -5,12 +5,12 @@ import sqlite3
 
 import pytest
 
-from bacalhau_jupyter.models.errors import IOFailure, NotImplementedHere
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import JobStateType
-from bacalhau_jupyter.models.messages import CancelExecution, RunResult
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import Timeouts
+from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.jobs.job import JobStateType
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import Timeouts
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.wire.messages import CancelExecution, RunResult
 from bacalhau_jupyter.orchestrator.base import JobQuery
 from tests.clock import ManualClock
 from tests.orchestrator.support import (
@@ -53,13 +53,6 @@ async def test_fifty_detached_jobs_on_a_two_core_node_all_complete() -> None:
         assert len(peer.started) == 50
         assert peer.most <= 2.0
         assert await service.active_jobs() == 0
-
-
-@pytest.mark.parametrize("kind", ["service", "ops", "daemon"])
-async def test_other_job_types_are_refused_in_one_sentence(kind: str) -> None:
-    async with orchestrator() as (service, _):
-        with pytest.raises(NotImplementedHere, match=kind):
-            await service.submit(noop_job("x", type=kind))
 
 
 async def test_a_disk_that_fails_fails_that_request_and_the_service_lives() -> None:

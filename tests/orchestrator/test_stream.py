@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bacalhau_jupyter.models.errors import ResourceExhausted
-from bacalhau_jupyter.models.history import StreamEvent
-from bacalhau_jupyter.models.spec import Timeouts
+from bacalhau_jupyter.models.jobs.spec import Timeouts
+from bacalhau_jupyter.models.records.history import StreamEvent
 from bacalhau_jupyter.orchestrator.store import history
 from bacalhau_jupyter.orchestrator.stream import EventStream
 from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
@@ -76,7 +76,7 @@ async def test_a_reader_from_now_on_sees_nothing_old() -> None:
         assert (await first).job == new.job_id
 
 
-async def test_a_reader_that_is_too_slow_is_told_where_to_resume() -> None:
+async def test_a_reader_that_is_too_slow_gets_the_place_where_to_resume() -> None:
     async with orchestrator(stream_queue=10) as (service, _):
         await service.submit(noop_job("first", count=0))
         stream = service.events(0)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound, ValidationError
-from bacalhau_jupyter.models.job import Job, JobStateType
-from bacalhau_jupyter.models.spec import SpecConfig, replace
+from bacalhau_jupyter.models.jobs.job import Job, JobStateType
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig, replace
 from bacalhau_jupyter.orchestrator.base import HistoryQuery
 from tests.orchestrator.support import Peer, ended, in_state, noop_job, orchestrator, reached, topics
 
@@ -45,8 +47,10 @@ async def test_a_submission_gets_ids_meta_and_the_configured_defaults() -> None:
     task = stored.task
     assert (stored.priority, task.resources.cpu, task.resources.memory) == (3, "250m", "100mb")
     assert (task.publisher, task.timeouts.queue_timeout, task.timeouts.total_timeout) == (
-        SpecConfig(type="local"), 60, 3600,
-    )  # fmt: skip
+        SpecConfig(type="local"),
+        60,
+        3600,
+    )
     assert (stored.version, stored.revision, stored.namespace) == (1, 1, "default")
     assert stored.create_time > 10**18
 
@@ -60,7 +64,7 @@ async def test_nothing_is_stored_of_a_job_that_breaks_a_rule() -> None:
         with pytest.raises(ValidationError, match="job count must be >= 0\nmissing job tasks"):
             await service.submit(Job(type="batch", count=-1))
         bad = noop_job("a")
-        from bacalhau_jupyter.models.spec import ResultPath
+        from bacalhau_jupyter.models.jobs.spec import ResultPath
 
         with pytest.raises(BadRequest, match="publisher must be set if result paths are set") as caught:
             task = replace(bad.task, result_paths=[ResultPath(name="o", path="/o")])
@@ -92,6 +96,34 @@ async def test_the_same_name_is_an_update_and_nothing_changed_is_refused_unless_
             await service.get_job("a", version=7)
         other = await service.submit(noop_job("a", namespace="elsewhere"))
         assert other.job_id != first.job_id
+
+
+SHA = "a" * 64
+LINK = f"https://one.example/api/v1/orchestrator/uploads/content/{SHA}/x"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_same"),
+    [
+        (f"{LINK}?expires=2&signature=c", True),
+        (f"{LINK.replace('one', 'other')}?expires=1&signature=b", False),
+        (f"{LINK}?day=monday&expires=1&signature=b", False),
+    ],
+)
+async def test_another_server_is_a_change_of_an_input_and_another_signature_is_none(
+    url: str, is_same: bool
+) -> None:
+    async with orchestrator() as (service, transport):
+        await Peer(transport).join()
+        await service.submit(linked_job(f"{LINK}?expires=1&signature=b"))
+        with pytest.raises(BacalhauError, match="no changes") if is_same else nullcontext():
+            await service.submit(linked_job(url))
+
+
+def linked_job(url: str) -> Job:
+    job = noop_job("a")
+    source = InputSource(source=SpecConfig(type="urlDownload", params={"URL": url}), target="/inputs/x")
+    return replace(job, tasks=[replace(job.task, input_sources=[source])])
 
 
 async def test_the_stop_table() -> None:

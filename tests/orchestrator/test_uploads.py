@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.models.messages import PreSignURLRequest, PreSignURLResponse
+from bacalhau_jupyter.models.wire.messages import PreSignURLRequest, PreSignURLResponse
 from bacalhau_jupyter.transport.memory import MemoryTransport
 from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.orchestrator.waiting import Waiting, Wish
 
 NODE = {"n": Resources(cpu=2.0, memory=100)}
@@ -66,3 +66,14 @@ def test_held_twice_counts_once_and_freeing_the_unknown_frees_nothing() -> None:
     assert waiting.wake(NODE) == [("j", 0)]
     waiting.discard("j")
     assert len(waiting) == 0
+
+
+def test_who_goes_first_for_the_same_nodes_is_known_in_order() -> None:
+    waiting = full()
+    waiting.add("late", 0, 9, wish(1.0))
+    waiting.add("early", 0, 1, wish(2.0))
+    waiting.add("urgent", 5, 8, wish(0.5, "n", "m"))
+    waiting.add("elsewhere", 9, 0, wish(1.0, "m"))
+    assert waiting.ahead_of("late") == ["urgent", "early"]
+    assert waiting.ahead_of("urgent") == ["elsewhere"]
+    assert waiting.ahead_of("unknown") == []

@@ -29,13 +29,13 @@ def test_a_time_out_is_seconds_or_a_duration_as_go_writes_it(value: object) -> N
 
 
 @pytest.mark.parametrize("value", ["5 minutes", 0, "-5m", []])
-def test_a_time_out_that_is_no_duration_is_an_error(value: object) -> None:
+def test_a_time_out_that_is_not_a_duration_is_an_error(value: object) -> None:
     with pytest.raises(ConfigurationError, match=r"ReadTimeout is not a duration"):
         limits(read_timeout=value)
 
 
 @pytest.mark.parametrize("value", [-1, "many", []])
-def test_a_retry_count_that_is_no_count_is_an_error(value: object) -> None:
+def test_a_retry_count_that_is_not_a_count_is_an_error(value: object) -> None:
     with pytest.raises(ConfigurationError, match=r"MaxRetryCount is not a count"):
         limits(max_retries=value)
 

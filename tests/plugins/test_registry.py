@@ -1,4 +1,4 @@
-"""Plug-ins are found through entry points; a broken one is told and keeps nothing from working."""
+"""Plug-ins are found through entry points; a broken one is reported and the others work."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from bacalhau_jupyter.plugins.registry import (
     ENGINES,
     PUBLISHERS,
     SOURCES,
+    installed,
     load_engines,
     load_publishers,
     load_sources,
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Third:
-    """An engine from somebody else."""
+    """An engine of another package."""
 
     type = "third"
 
@@ -62,6 +63,15 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def entry(name: str, value: str, group: str = ENGINES) -> EntryPoint:
     return EntryPoint(name, value, group)
+
+
+def test_what_others_installed_can_be_read_once_for_many_nodes() -> None:
+    foreign = installed()
+    assert set(foreign) == {ENGINES, SOURCES, PUBLISHERS}
+    # Ours are known without it.
+    assert not [
+        entry.value for entries in foreign.values() for entry in entries if "bacalhau_jupyter" in entry.value
+    ]
 
 
 def test_the_built_in_table_has_everything_that_is_installed() -> None:
@@ -106,7 +116,7 @@ def test_a_third_party_adds_a_type(options: PluginOptions) -> None:
         ("their_plugins:__name__", "not callable"),
     ],
 )
-def test_a_broken_plug_in_is_told_and_the_others_work(
+def test_a_broken_plug_in_is_reported_and_the_others_work(
     options: PluginOptions, value: str, sentence: str
 ) -> None:
     loaded = load_engines(options, entries=[entry("a-broken", value), entry("third", "their_plugins:Third")])

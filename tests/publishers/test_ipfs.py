@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.models.errors import NetworkFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import ResultPath, SpecConfig, Task
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import Publisher, PublishRequest
 from bacalhau_jupyter.publishers.ipfs import IpfsPublisher
@@ -53,11 +53,11 @@ async def test_results_are_pinned_whole_and_publishing_again_is_the_same(
     plugin: Publisher = publisher(tmp_path, kubo.endpoint)
     assert (await plugin.probe()).available
     assert (await plugin.bid(Execution(), SpecConfig(type="ipfs"))).accepted
-    found = await plugin.publish(request(directory))
-    assert found == await plugin.publish(request(directory))
-    assert (found.type, list(found.params)) == ("ipfs", ["CID"])
-    assert kubo.pinned(found.params["CID"])
-    kubo.run("get", "-o", str(tmp_path / "got"), found.params["CID"])
+    published = await plugin.publish(request(directory))
+    assert published == await plugin.publish(request(directory))
+    assert (published.type, list(published.params)) == ("ipfs", ["CID"])
+    assert kubo.pinned(published.params["CID"])
+    kubo.run("get", "-o", str(tmp_path / "got"), published.params["CID"])
     got, sent = tree(tmp_path / "got"), tree(directory)
     assert got["outputs/link"] == ("link", "deep", 0)
     assert {name: entry[1] for name, entry in got.items() if entry[0] == "file"} == {
@@ -65,14 +65,14 @@ async def test_results_are_pinned_whole_and_publishing_again_is_the_same(
     }
 
 
-async def test_what_can_not_be_published_is_told(tmp_path: Path, own_kubo: KuboNode) -> None:
+async def test_what_can_not_be_published_is_reported(tmp_path: Path, own_kubo: KuboNode) -> None:
     directory = results(tmp_path)
     (directory / "outputs/secrets").symlink_to("/etc/passwd")
     plugin = publisher(tmp_path, own_kubo.endpoint)
     asked = request(directory)
-    found = await plugin.publish(asked)
+    published = await plugin.publish(asked)
     assert [left.name for left in asked.left_out] == ["outputs/secrets"]
-    assert "secrets" not in own_kubo.run("ls", f"{found.params['CID']}/outputs")
+    assert "secrets" not in own_kubo.run("ls", f"{published.params['CID']}/outputs")
     own_kubo.close()
     async with asyncio.timeout(30):
         with pytest.raises(NetworkFailure, match="can't be reached"):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import ResultPath, SpecConfig, Task
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.publishers.local import LocalPublisher, result_path
@@ -78,7 +78,7 @@ async def test_a_full_disk_fails_the_publishing_names_the_path_and_leaves_nothin
         await publisher.publish(PublishRequest(EXECUTION, results(tmp_path)))
 
 
-async def test_a_link_out_of_the_results_is_left_out_and_told(tmp_path: Path) -> None:
+async def test_a_link_out_of_the_results_is_left_out_and_reported(tmp_path: Path) -> None:
     directory = results(tmp_path)
     (directory / "outputs/leak").symlink_to("/etc/shadow")
     request = PublishRequest(EXECUTION, directory)
@@ -109,6 +109,6 @@ async def test_a_directory_that_cannot_be_made_makes_the_publisher_unavailable(t
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0", "e-1\n", "-x", "é", "x" * 200]
 )
-def test_what_is_no_execution_id_never_becomes_a_path(tmp_path: Path, name: str) -> None:
+def test_an_invalid_execution_id_never_becomes_a_path(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadRequest, match="is not an execution ID"):
         result_path(tmp_path, name)

@@ -1,4 +1,4 @@
-"""Local results are kept by age and quota; what went is told, what is needed stays."""
+"""Local results are kept by age and quota; removals are recorded, needed results stay."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.models.errors import IOFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.node import DiskUsage
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import KeepingPublisher, PublishRequest
 from bacalhau_jupyter.publishers import removals
@@ -55,12 +55,14 @@ class Shelf:
         self.root = root
         self.clock = Clock()
         self.unfinished: set[str] = set()
-        given: dict[str, object] = {
+        defaults: dict[str, object] = {
             QUOTA: 25 * KB,
             MAX_AGE: 0.0,
             "Publishers.Types.Local.MinAge": float(HOUR),
         }
-        self.settings = given | {f"Publishers.Types.Local.{name}": value for name, value in settings.items()}
+        self.settings = defaults | {
+            f"Publishers.Types.Local.{name}": value for name, value in settings.items()
+        }
         self.publisher = self.make()
 
     def make(self) -> LocalPublisher:
@@ -85,8 +87,8 @@ class Shelf:
         return names(self.root / "data/results/local-publisher")
 
     def why(self, name: str) -> str:
-        found = removal(self.root / "data", name)
-        return "" if found is None else found.reason
+        record = removal(self.root / "data", name)
+        return "" if record is None else record.reason
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ async def shelf(tmp_path: Path) -> Shelf:
     return shelf
 
 
-async def test_the_oldest_result_makes_room_for_a_new_one_and_its_end_is_told(shelf: Shelf) -> None:
+async def test_the_oldest_result_makes_room_for_a_new_one_and_the_removal_is_recorded(shelf: Shelf) -> None:
     for name in ("e-1", "e-2", "e-3"):
         await shelf.publish(name)
         shelf.clock.pass_s(2 * HOUR)
@@ -203,9 +205,9 @@ def test_the_list_of_removals_is_bounded_and_the_latest_word_counts(
         removals.note(tmp_path, [Removal(f"e-{number}", "2026-11-22T00:00:00Z", "old")])
     assert removals.find(tmp_path, "e-1") is None
     removals.note(tmp_path, [Removal("e-29", "2026-11-23T00:00:00Z", "older")])
-    found = removals.find(tmp_path, "e-29")
-    assert found is not None
-    assert found.reason == "older"
+    last_removal = removals.find(tmp_path, "e-29")
+    assert last_removal is not None
+    assert last_removal.reason == "older"
     assert len((tmp_path / removals.FILE).read_bytes().splitlines()) <= 11
     assert names(tmp_path) == [removals.FILE]
     with (tmp_path / removals.FILE).open("ab") as file:

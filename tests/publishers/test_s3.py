@@ -18,17 +18,17 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.published import published_key
-from bacalhau_jupyter.models.spec import ResultPath, SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import ResultPath, SpecConfig, Task
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.progress import Reading
+from bacalhau_jupyter.models.records.published import published_key
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.publishers.s3 import S3Publisher
 from bacalhau_jupyter.transfer.archive.tar_gz import unpack_blocking
-from bacalhau_jupyter.transfer.s3 import upload as s3_upload
-from bacalhau_jupyter.transfer.s3.presign import S3Presigner
+from bacalhau_jupyter.transfer.s3.links.presign import S3Presigner
+from bacalhau_jupyter.transfer.s3.writing import upload as s3_upload
 from tests.clock import ManualClock
 from tests.services.node import ROOT, ServedNode
 from tests.services.node_fixtures import node_factory
@@ -95,10 +95,10 @@ def stored(server: S3Server, bucket: str) -> dict[str, bytes]:
 )
 def test_placeholders_and_endings_are_those_of_upstream(key: str, archive: bool, expected: str) -> None:
     execution = Execution(id="e-1", job_id="j-1")
-    found = published_key(
+    published = published_key(
         key, job_id=execution.job_id, execution_id=execution.id, node_id="n-1", now=NOON, archive=archive
     )
-    assert found == expected
+    assert published == expected
 
 
 async def test_an_archive_is_uploaded_with_its_version(
@@ -114,16 +114,20 @@ async def test_an_archive_is_uploaded_with_its_version(
     assert reference == SpecConfig(
         type="s3",
         params={
-            "Bucket": bucket, "Key": key, "Region": "us-east-1", "Endpoint": s3_server.url, "VersionID": version,
+            "Bucket": bucket,
+            "Key": key,
+            "Region": "us-east-1",
+            "Endpoint": s3_server.url,
+            "VersionID": version,
         },
-    )  # fmt: skip
+    )
     client = s3_server.client()
     assert client.head_object(Bucket=bucket, Key=key)["VersionId"] == version
     client.close()
     unpack_blocking(io.BytesIO(stored(s3_server, bucket)[key]), tmp_path / "out")
-    found = tree(tmp_path / "out")
-    assert found["outputs/deep/a b é.txt"][1] == b"data"
-    assert found["outputs/link"] == ("link", "deep", 0)
+    files = tree(tmp_path / "out")
+    assert files["outputs/deep/a b é.txt"][1] == b"data"
+    assert files["outputs/link"] == ("link", "deep", 0)
 
 
 async def test_a_stream_of_many_parts_is_whole_and_has_a_checksum_on_aws(
@@ -149,8 +153,11 @@ async def test_plain_results_are_files_below_the_key(
     params = at(s3_server, bucket, "r/{jobID}", ENCODING="plain")
     reference = await publisher.publish(request(directory, params))
     assert reference.params == {
-        "Bucket": bucket, "Key": "r/j-1/", "Region": "us-east-1", "Endpoint": s3_server.url,
-    }  # fmt: skip
+        "Bucket": bucket,
+        "Key": "r/j-1/",
+        "Region": "us-east-1",
+        "Endpoint": s3_server.url,
+    }
     assert stored(s3_server, bucket) == {
         "r/j-1/stdout": b"hi\n",
         "r/j-1/exitCode": b"0",
@@ -170,15 +177,15 @@ async def test_names_that_no_key_can_have_are_escaped_each_to_another_one(
     (deep / "f").write_text("too long for a key")
     asked = request(directory, at(s3_server, bucket, "r", Encoding="plain"))
     await publisher.publish(asked)
-    found = stored(s3_server, bucket)
-    assert found["r/outputs/caf%E9"] == b"caf\xe9"
-    assert found["r/outputs/caf%25E9"] == b"caf%E9"
-    assert found["r/outputs/a%20b"] == b"a%20b"
+    objects = stored(s3_server, bucket)
+    assert objects["r/outputs/caf%E9"] == b"caf\xe9"
+    assert objects["r/outputs/caf%25E9"] == b"caf%E9"
+    assert objects["r/outputs/a%20b"] == b"a%20b"
     assert {left.reason for left in asked.left_out} == {"its name is longer than 1022 bytes"}
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "plain"])
-async def test_bytes_and_files_are_told_while_they_go(
+async def test_bytes_and_files_are_reported_during_the_transfer(
     tmp_path: Path, publisher: S3Publisher, s3_server: S3Server, encoding: str
 ) -> None:
     bucket, directory = s3_server.bucket(), results(tmp_path)
@@ -218,12 +225,12 @@ async def test_a_link_out_of_the_results_never_publishes_the_hosts_files(
     asked = request(directory, at(s3_server, bucket, "r", Encoding=encoding))
     await publisher.publish(asked)
     assert [left.name for left in asked.left_out] == ["outputs/steal"]
-    found = stored(s3_server, bucket)
+    files = stored(s3_server, bucket)
     if encoding == "gzip":
-        unpack_blocking(io.BytesIO(found["r.tar.gz"]), tmp_path / "out")
-        found = {name: str(entry[1]).encode() for name, entry in tree(tmp_path / "out").items()}
-    assert not [name for name in found if "steal" in name]
-    assert b"secret" not in b"".join(found.values())
+        unpack_blocking(io.BytesIO(files["r.tar.gz"]), tmp_path / "out")
+        files = {name: str(entry[1]).encode() for name, entry in tree(tmp_path / "out").items()}
+    assert not [name for name in files if "steal" in name]
+    assert b"secret" not in b"".join(files.values())
 
 
 async def test_a_failure_in_the_middle_leaves_nothing_under_the_key(
@@ -316,14 +323,14 @@ def test_links_open_with_the_documented_right_of_the_signer(
 ) -> None:
     bucket = s3_credentials.bucket(versioned=version)
     client = s3_credentials.client()
-    told = client.put_object(Bucket=bucket, Key="r.tar.gz", Body=b"mine").get("VersionId", "")
+    version_id = client.put_object(Bucket=bucket, Key="r.tar.gz", Body=b"mine").get("VersionId", "")
     client.close()
     signer = f"signer-{version}".lower()
     s3_credentials.user(signer, "signer-secret")
     for name, value in s3_credentials.environment(signer, "signer-secret").items():
         monkeypatch.setenv(name, value)
     place = {"Bucket": bucket, "Key": "r.tar.gz", "Endpoint": s3_credentials.url}
-    params = {**place, "VersionID": told} if version else place
+    params = {**place, "VersionID": version_id} if version else place
     url = S3Presigner(60.0).sign(SpecConfig(type="s3", params=params)).params["PreSignedURL"]
     s3_credentials.grant(bucket, signer, "s3:PutObject")
     with pytest.raises(urllib.error.HTTPError, match="403"):
@@ -412,13 +419,11 @@ def test_a_job_reads_its_share_of_a_bucket_and_publishes_to_it(
     assert sorted(shares[0] + shares[1]) == list("012345")
 
 
-def test_results_that_are_not_signed_are_told_where_they_are(
+def test_results_that_are_not_signed_are_listed_with_their_place(
     tmp_path: Path, s3_server: S3Server, node_factory: Any
 ) -> None:
     bucket = s3_server.bucket()
-    node = node_factory(
-        "-c", "Publishers.Types.S3.PreSignedURLDisabled=true", env=s3_server.environment()
-    )  # fmt: skip
+    node = node_factory("-c", "Publishers.Types.S3.PreSignedURLDisabled=true", env=s3_server.environment())
     params = {"Bucket": bucket, "Endpoint": s3_server.url, "Region": "us-east-1", "Key": "out"}
     job = run_job(node, {"Engine": {"Command": ["/bin/true"]}, "Publisher": {"Type": "s3", "Params": params}})
     (item,) = call(node, "GET", f"/api/v1/orchestrator/jobs/{job}/results")["Items"]

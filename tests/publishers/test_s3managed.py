@@ -17,15 +17,15 @@ from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.publishers.s3managed import S3ManagedPublisher
 from bacalhau_jupyter.transfer.archive.tar_gz import unpack_blocking
-from bacalhau_jupyter.transfer.s3.location import S3Location
-from bacalhau_jupyter.transfer.s3.managed import ManagedBucket
+from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket
+from bacalhau_jupyter.transfer.s3.requests.location import S3Location
 from tests.clock import ManualClock
 from tests.publishers.test_s3 import call, get, request, results, run_job, stored
 from tests.services.common import wait_until
@@ -174,7 +174,7 @@ async def test_an_upload_is_tried_again_with_growing_waits_and_fresh_links(tmp_p
         (0, [1.0, 2.0, 4.0, 8.0, 16.0], "the connection to 127.0.0.1 broke"),
     ],
 )
-async def test_an_upload_that_stays_refused_leaves_no_copy_and_tells_no_secret(
+async def test_an_upload_that_stays_refused_leaves_no_copy_and_shows_no_secret(
     tmp_path: Path, status: int, waits: list[float], reason: str
 ) -> None:
     receiver, waited = Receiver(*[status] * 9), Waits()
@@ -202,9 +202,9 @@ async def test_an_orchestrator_without_credentials_is_found_out_before_a_job_run
 ) -> None:
     forget_credentials(monkeypatch)
     managed = ManagedBucket(S3Location("b", "", "us-east-1", s3_credentials.url), 60)
-    found = await publisher(Links(managed)).probe()
-    assert (found.available, found.may_change) == (False, True)
-    assert "the orchestrator has no AWS credentials" in found.problem
+    availability = await publisher(Links(managed)).probe()
+    assert (availability.available, availability.may_change) == (False, True)
+    assert "the orchestrator has no AWS credentials" in availability.problem
 
 
 def test_links_to_aws_name_the_bucket_in_the_host_and_sign_no_body(
@@ -251,7 +251,7 @@ def test_a_job_publishes_to_the_orchestrators_bucket_and_anybody_gets_it(
         return "s3managed" in described["Info"]["ComputeNodeInfo"]["Publishers"]
 
     # On a busy machine the node starts before boto3 is loaded, and tells of it later.
-    assert wait_until(offered, timeout=30)
+    assert wait_until(offered, timeout_s=30)
     task = {
         "Engine": {"Command": ["/bin/sh", "-c", 'echo hi; echo data > "$BACALHAU_OUTPUTS/f"']},
         "ResultPaths": [{"Name": "outputs", "Path": "/outputs"}],
@@ -274,7 +274,7 @@ async def test_a_node_without_a_managed_bucket_does_not_offer_one(node_config: M
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"),
+    ("settings", "reason"),
     [
         ({"Bucket": "b"}, "region cannot be empty"),
         ({"Region": "eu-west-1"}, "bucket cannot be empty"),
@@ -289,9 +289,11 @@ async def test_a_node_without_a_managed_bucket_does_not_offer_one(node_config: M
     ],
 )
 async def test_a_bucket_that_is_described_by_halves_keeps_the_node_from_starting(
-    node_config: MakeConfig, given: dict[str, str], reason: str
+    node_config: MakeConfig, settings: dict[str, str], reason: str
 ) -> None:
-    config = node_config(**{f"Publishers__Types__S3Managed__{name}": value for name, value in given.items()})
+    config = node_config(
+        **{f"Publishers__Types__S3Managed__{name}": value for name, value in settings.items()}
+    )
     with pytest.raises(ConfigurationError, match="invalid S3 managed publisher configuration") as caught:
         async with running_node(config):
             pytest.fail("it started")

@@ -43,7 +43,7 @@ from traitlets.config import Config
 
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.server.app import BacalhauApp
-from bacalhau_jupyter.server.base import SETTING, Gateway
+from bacalhau_jupyter.server.handlers.base import SETTING, Gateway
 from tests.services.node_fixtures import node_factory
 
 __all__ = [
@@ -78,16 +78,16 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Cluster:
-    """An HTTP server in the place of a cluster; `answers` maps paths to what they do, `seen` keeps requests."""
+    """An HTTP server in the place of a cluster; `answers` maps paths to what they do, `requests` keeps what arrived."""
 
     url: str = ""
     port: int = 0
     answers: dict[str, Answer] = field(default_factory=dict)
-    seen: list[web.Request] = field(default_factory=list)
+    requests: list[web.Request] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.seen.append(request)
+        self.requests.append(request)
         answer = self.answers.get(request.path)
         if answer is not None:
             return await answer(request)
@@ -96,10 +96,10 @@ class Cluster:
 
     @property
     def last(self) -> web.Request:
-        return self.seen[-1]
+        return self.requests[-1]
 
     def has_seen(self, path: str) -> bool:
-        return any(request.path == path for request in self.seen)
+        return any(request.path == path for request in self.requests)
 
 
 @pytest_asyncio.fixture
@@ -130,15 +130,15 @@ class Jupyter:
 
     @property
     def extension(self) -> BacalhauApp:
-        found = next(iter(self.app.extension_manager.extension_apps["bacalhau_jupyter"]))
-        assert isinstance(found, BacalhauApp)
-        return found
+        extension = next(iter(self.app.extension_manager.extension_apps["bacalhau_jupyter"]))
+        assert isinstance(extension, BacalhauApp)
+        return extension
 
     @property
     def gateway(self) -> Gateway:
-        found = self.app.web_app.settings[SETTING]
-        assert isinstance(found, Gateway)
-        return found
+        gateway = self.app.web_app.settings[SETTING]
+        assert isinstance(gateway, Gateway)
+        return gateway
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{self.base_url}bacalhau{path}"
@@ -146,16 +146,16 @@ class Jupyter:
     def request(self, method: str, path: str, *, auth: bool = True, **kwargs: Any) -> Any:
         from yarl import URL
 
-        given = kwargs.pop("headers", {})
-        headers = {"Authorization": f"token {self.token}", **given} if auth else given
+        own_headers = kwargs.pop("headers", {})
+        headers = {"Authorization": f"token {self.token}", **own_headers} if auth else own_headers
         return self.session.request(method, URL(self.url(path), encoded=True), headers=headers, **kwargs)
 
     def get(self, path: str, **kwargs: Any) -> Any:
         return self.request("GET", path, **kwargs)
 
     def ws(self, path: str, **kwargs: Any) -> Any:
-        given = kwargs.pop("headers", {"Authorization": f"token {self.token}"})
-        return self.session.ws_connect(self.url(path), headers=given, **kwargs)
+        headers = kwargs.pop("headers", {"Authorization": f"token {self.token}"})
+        return self.session.ws_connect(self.url(path), headers=headers, **kwargs)
 
 
 class Starter:
@@ -251,9 +251,9 @@ def own_node(clean_environment: Path) -> Iterator[Repo]:
 
 def nodes_of(repo: Repo) -> list[psutil.Process]:
     """Return the living node processes of a repo directory."""
-    found = []
+    processes = []
     for process in psutil.process_iter(["cmdline", "status"]):
         words = process.info["cmdline"] or []
         if "serve" in words and str(repo.path) in words and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
+            processes.append(process)
+    return processes

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from bacalhau_jupyter.config.repo import Repo
-from bacalhau_jupyter.server.base import PERSON
+from bacalhau_jupyter.server.handlers.base import PERSON
 from tests.server.conftest import TOKEN, Jupyter, nodes_of
 from tests.server.test_app import noop
 from tests.services.waiting import until
@@ -60,7 +60,7 @@ async def test_only_changes_and_what_a_person_asks_is_activity(
     assert ("api_last_activity" in settings) is counts
 
 
-async def test_an_open_stream_is_no_activity(jupyter: Jupyter) -> None:
+async def test_an_open_stream_does_not_count_as_activity(jupyter: Jupyter) -> None:
     settings = jupyter.app.web_app.settings
     settings.pop("api_last_activity", None)
     async with jupyter.ws("/api/v1/orchestrator/events") as events:
@@ -77,11 +77,21 @@ async def jupyter_process(directory: Path, port: int) -> AsyncIterator[asyncio.s
     (directory / "config/jupyter_server_config.py").write_text(LOOK_OFTEN)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BACALHAU_")}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-        "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}",
+        sys.executable,
+        "-m",
+        "jupyter",
+        "server",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={TOKEN}",
         f"--ServerApp.shutdown_no_activity_timeout={IDLE_S}",
-        "--ServerApp.jpserver_extensions=bacalhau_jupyter=True", f"--ServerApp.root_dir={directory}",
-        "--BacalhauApp.node_options=--config=API.Port=0", "--BacalhauApp.grace_period=1s",
+        "--ServerApp.jpserver_extensions=bacalhau_jupyter=True",
+        f"--ServerApp.root_dir={directory}",
+        "--BacalhauApp.node_options=--config=API.Port=0",
+        "--BacalhauApp.grace_period=1s",
         env={
             **environment,
             "BACALHAU_DIR": str(repo.path),
@@ -90,7 +100,7 @@ async def jupyter_process(directory: Path, port: int) -> AsyncIterator[asyncio.s
         },
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
         yield process
     finally:

@@ -11,12 +11,13 @@ from jupyter_server.auth import Authorizer
 from tornado.routing import PathMatches
 from tornado.web import RequestHandler
 
-from bacalhau_jupyter.server.handlers import default_handlers
+from bacalhau_jupyter.server.handlers.routes import default_handlers
 from tests.server.conftest import TOKEN, Cluster, Jupyter, Starter
 
 EXAMPLES = {
     "/bacalhau/status": "/status",
     "/bacalhau/notebooks": "/notebooks",
+    "/bacalhau/submissions": "/submissions",
     "/bacalhau/connections": "/connections",
     "/bacalhau/connections/current": "/connections/current",
     "/bacalhau/connections/test": "/connections/test",
@@ -30,14 +31,14 @@ VERBS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
 
 def routes() -> list[tuple[str, str]]:
     """Return path and verb of everything the extension answers, from its own route list."""
-    found = []
+    routes = []
     for pattern, handler in default_handlers:
         path = EXAMPLES[pattern]  # a new route needs an example here
         for verb in handler.SUPPORTED_METHODS:
             assert verb in VERBS
             if getattr(handler, verb.lower()) is not getattr(RequestHandler, verb.lower()):
-                found.append((path, verb))
-    return found
+                routes.append((path, verb))
+    return routes
 
 
 ROUTES = routes()
@@ -104,7 +105,7 @@ async def test_nobody_gets_anything_without_a_token(jupyter: Jupyter, cluster: C
     assert set(answers.values()) <= {401, 403}, answers
     wrong = {route: await call(jupyter, *route, auth=False, Authorization="token no") for route in GUARDED}
     assert set(wrong.values()) <= {401, 403}, wrong
-    assert cluster.seen == []
+    assert cluster.requests == []
 
 
 async def test_a_denying_authorizer_denies_every_verb(
@@ -116,10 +117,10 @@ async def test_a_denying_authorizer_denies_every_verb(
     assert set(answers.values()) == {403}, answers
     assert len(recorder.asked) == len(GUARDED)
     assert {resource for _, resource in recorder.asked} == {"bacalhau"}
-    assert cluster.seen == []
+    assert cluster.requests == []
 
 
-async def test_who_may_read_can_neither_write_nor_execute(
+async def test_users_with_read_permission_can_neither_write_nor_execute(
     start_jupyter: Starter, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, recorder: type[Recorder]
 ) -> None:
     monkeypatch.setenv("BACALHAU_API_PORT", str(cluster.port))
@@ -135,7 +136,7 @@ async def test_who_may_read_can_neither_write_nor_execute(
     ):
         assert await call(jupyter, path, verb, auth=True) == 403
     assert [action for action, _ in recorder.asked] == ["read", *["execute"] * 3, "write", "write"]
-    assert [request.method for request in cluster.seen] == ["GET"]
+    assert [request.method for request in cluster.requests] == ["GET"]
     # Streams are for readers.
     with pytest.raises(aiohttp.WSServerHandshakeError):
         recorder.allowed = set()
@@ -147,7 +148,7 @@ async def test_preflights_are_answered_by_jupyter_alone(jupyter: Jupyter, cluste
         if verb == "OPTIONS":
             async with jupyter.request("OPTIONS", path, auth=False) as answer:
                 assert await answer.read() == b""
-    assert cluster.seen == []
+    assert cluster.requests == []
 
 
 async def test_a_browser_session_needs_the_xsrf_header_to_change_anything(
@@ -163,7 +164,7 @@ async def test_a_browser_session_needs_the_xsrf_header_to_change_anything(
     origin = {"Cookie": cookie, "Referer": jupyter.url("/lab")}
     for verb in ("PUT", "POST", "DELETE"):
         assert await call(jupyter, "/api/v1/orchestrator/jobs/j-1", verb, auth=False, **origin) == 403
-    assert cluster.seen == []
+    assert cluster.requests == []
     with_header = origin | {"X-XSRFToken": jar["_xsrf"]}
     assert await call(jupyter, "/api/v1/orchestrator/jobs", "PUT", auth=False, **with_header) == 200
     assert await call(jupyter, "/api/v1/orchestrator/jobs", "GET", auth=False, **origin) == 200

@@ -10,7 +10,7 @@ import pytest
 
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.errors import ServiceUnavailable
-from bacalhau_jupyter.server.connection import LONGEST_DELAY_S, ClusterConnection
+from bacalhau_jupyter.server.cluster.connection import LONGEST_DELAY_S, ClusterConnection
 from tests.clock import ManualClock
 
 

@@ -52,8 +52,8 @@ async def test_a_switch_takes_panel_kernels_and_lease_to_the_other_cluster_and_b
         jupyter, "PUT", f"/api{JOBS[4:]}", {"Job": {"Type": "batch", "Count": 1, "Tasks": [NOOP]}}
     )
     # Kernels and shells of this repo directory ask the same cluster.
-    found = resolve_endpoint(own_node)
-    assert found is not None and found.url == other.url
+    endpoint = resolve_endpoint(own_node)
+    assert endpoint is not None and endpoint.url == other.url
     # Without our lease the idle node of this machine ends; back again, it is started again.
     await until(lambda: not nodes_of(own_node))
     await call(jupyter, "PUT", "/connections/current", {"name": ""})
@@ -70,23 +70,25 @@ async def test_a_token_goes_in_and_never_comes_out_nor_to_another_server(
 ) -> None:
     other = await asyncio.to_thread(node_factory, "--config=API.TrustLocalUser=false")
     jupyter = await start_jupyter(BacalhauApp={"autostart": False})
-    wanted = {"name": "prod", "endpoint": other.url, "token": other.key}
-    told = await call(jupyter, "POST", "/connections/test", {**wanted, "token": "wrong"})
-    assert told["ok"] is False and "does not accept this caller" in told["problem"]
-    assert (await call(jupyter, "POST", "/connections/test", wanted))["nodes"] == 1
-    saved = await call(jupyter, "PUT", "/connections", wanted)
+    connection = {"name": "prod", "endpoint": other.url, "token": other.key}
+    tested = await call(jupyter, "POST", "/connections/test", {**connection, "token": "wrong"})
+    assert tested["ok"] is False and "does not accept this caller" in tested["problem"]
+    assert (await call(jupyter, "POST", "/connections/test", connection))["nodes"] == 1
+    saved = await call(jupyter, "PUT", "/connections", connection)
     assert other.key not in str(saved)
     assert saved["connections"][0]["has_token"] is True
     # The saved token is used for the saved endpoint only.
-    assert (await call(jupyter, "POST", "/connections/test", {**wanted, "token": ""}))["ok"] is True
+    assert (await call(jupyter, "POST", "/connections/test", {**connection, "token": ""}))["ok"] is True
     elsewhere = other.url.replace("127.0.0.1", "localhost")
-    told = await call(jupyter, "POST", "/connections/test", {**wanted, "endpoint": elsewhere, "token": ""})
-    assert told["ok"] is False
+    tested = await call(
+        jupyter, "POST", "/connections/test", {**connection, "endpoint": elsewhere, "token": ""}
+    )
+    assert tested["ok"] is False
     assert ProfileStore(own_node.profiles_dir).load("prod").token == other.key
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status", "told"),
+    ("method", "path", "body", "status", "message"),
     [
         ("PUT", "/connections", {"name": "", "endpoint": "h:1"}, 400, "needs a name"),
         ("PUT", "/connections", {"name": "../x", "endpoint": "h:1"}, 400, "not a name"),
@@ -100,16 +102,18 @@ async def test_a_token_goes_in_and_never_comes_out_nor_to_another_server(
     ],
 )
 async def test_nonsense_is_refused_in_one_sentence(
-    start_jupyter: Starter, own_node: Repo, method: str, path: str, body: Any, status: int, told: str
+    start_jupyter: Starter, own_node: Repo, method: str, path: str, body: Any, status: int, message: str
 ) -> None:
     jupyter = await start_jupyter(BacalhauApp={"autostart": False})
-    assert told in (await call(jupyter, method, path, body, status))["Message"]
+    assert message in (await call(jupyter, method, path, body, status))["Message"]
 
 
-async def test_a_cluster_named_in_the_environment_stays_and_says_so(jupyter: Jupyter) -> None:
+async def test_a_cluster_named_in_the_environment_stays_and_the_answer_names_the_variable(
+    jupyter: Jupyter,
+) -> None:
     assert (await call(jupyter, "GET", "/connections"))["fixed_by"] == "BACALHAU_API_HOST"
-    told = await call(jupyter, "PUT", "/connections/current", {"name": ""}, 409)
-    assert "BACALHAU_API_HOST" in told["Message"]
+    answer = await call(jupyter, "PUT", "/connections/current", {"name": ""}, 409)
+    assert "BACALHAU_API_HOST" in answer["Message"]
 
 
 async def test_the_used_connection_can_not_be_removed_and_another_can(
@@ -131,13 +135,13 @@ async def test_a_saved_token_that_the_cluster_refuses_is_the_problem_that_the_st
 ) -> None:
     other = await asyncio.to_thread(node_factory, "--config=API.TrustLocalUser=false")
     jupyter = await start_jupyter(BacalhauApp={"autostart": False})
-    wanted = {"name": "prod", "endpoint": other.url, "token": "wrong"}
-    await call(jupyter, "PUT", "/connections", wanted)
+    connection = {"name": "prod", "endpoint": other.url, "token": "wrong"}
+    await call(jupyter, "PUT", "/connections", connection)
     await call(jupyter, "PUT", "/connections/current", {"name": "prod"})
     status = await call(jupyter, "GET", "/status")
     assert status["refused"] is True and status["alive"] is False
     assert status["problem"] == f"{other.url} does not accept the saved token"
-    await call(jupyter, "PUT", "/connections", {**wanted, "token": other.key})
+    await call(jupyter, "PUT", "/connections", {**connection, "token": other.key})
     await call(jupyter, "PUT", "/connections/current", {"name": "prod"})
     status = await call(jupyter, "GET", "/status")
     assert (status["alive"], status["refused"], status["problem"]) == (True, False, "")
@@ -164,9 +168,9 @@ async def test_a_saved_token_that_the_cluster_refuses_is_the_problem_that_the_st
 async def test_a_name_that_no_file_can_have_is_refused_everywhere(start_jupyter: Starter, name: str) -> None:
     jupyter = await start_jupyter(BacalhauApp={"autostart": False})
     saved = {"name": name, "endpoint": "http://127.0.0.1:1"}
-    told = await call(jupyter, "PUT", "/connections", saved, 400)
-    assert "name" in told["Message"] and len(told["Message"]) < 250
-    assert told["Message"].isprintable()
+    refusal = await call(jupyter, "PUT", "/connections", saved, 400)
+    assert "name" in refusal["Message"] and len(refusal["Message"]) < 250
+    assert refusal["Message"].isprintable()
     if name.strip():
         await call(jupyter, "PUT", "/connections/current", {"name": name}, 400)
     if name and not {"/", "\0"} & set(name) and name != "..":
@@ -192,9 +196,9 @@ async def test_a_password_in_an_endpoint_is_refused_and_never_repeated(
 ) -> None:
     jupyter = await start_jupyter(BacalhauApp={"autostart": False})
     for method, path in (("PUT", "/connections"), ("POST", "/connections/test")):
-        told = await call(jupyter, method, path, {"name": "x", "endpoint": endpoint}, 400)
-        assert "holds a user or a password" in told["Message"]
-        assert "hushhush" not in str(told)
+        answer = await call(jupyter, method, path, {"name": "x", "endpoint": endpoint}, 400)
+        assert "holds a user or a password" in answer["Message"]
+        assert "hushhush" not in str(answer)
     # One that was written by hand is used as it is, and shown without.
     ProfileStore(own_node.profiles_dir).save("old", Profile(endpoint=endpoint))
     assert "hushhush" not in str(await call(jupyter, "GET", "/connections"))

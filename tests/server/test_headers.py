@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from multidict import CIMultiDict
 
-from bacalhau_jupyter.server import headers
+from bacalhau_jupyter.server.gateway import headers
 
 
 def test_nothing_that_speaks_for_the_browser_reaches_the_cluster() -> None:
@@ -12,6 +12,7 @@ def test_nothing_that_speaks_for_the_browser_reaches_the_cluster() -> None:
         {
             "accept": "application/json",
             "Content-Type": "application/json",
+            "traceparent": "00-1-2-01",
             "Cookie": "session=1",
             "Authorization": "token t",
             "X-XSRFToken": "x",
@@ -27,6 +28,7 @@ def test_nothing_that_speaks_for_the_browser_reaches_the_cluster() -> None:
     assert headers.to_cluster(browser, {"Authorization": "Bearer own"}) == {
         "Accept": "application/json",
         "Content-Type": "application/json",
+        "Traceparent": "00-1-2-01",
         "Accept-Encoding": "identity",
         "Authorization": "Bearer own",
     }

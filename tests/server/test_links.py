@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.server.links import lead_through_gateway
+from bacalhau_jupyter.server.gateway.links import lead_through_gateway
 
 CLUSTER = "http://127.0.0.1:1234"
 
@@ -44,5 +44,5 @@ def test_any_other_link_is_left_alone(url: Any) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"not json", b"[]", b'{"Items": null}', b'{"Items": [1, {"Params": 2}]}']
 )
-def test_what_is_no_list_of_results_comes_back_unchanged(body: bytes) -> None:
+def test_an_answer_that_is_not_a_list_of_results_is_not_changed(body: bytes) -> None:
     assert lead_through_gateway(body, CLUSTER, "/bacalhau") == body

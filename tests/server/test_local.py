@@ -10,7 +10,7 @@ from bacalhau_jupyter.config.election import NodeLock
 from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.models.errors import ServiceUnavailable
-from bacalhau_jupyter.server.local import Inheritance, find_cluster
+from bacalhau_jupyter.server.cluster.local import Inheritance, find_cluster
 
 
 def node_of(repo: Repo) -> NodeLock:
@@ -23,8 +23,8 @@ def test_the_users_own_address_is_the_cluster_and_stays_as_it_is(tmp_path: Path)
     repo = Repo(tmp_path)
     environ = {"BACALHAU_API_HOST": "cluster.example", "BACALHAU_API_PORT": "80"}
     with node_of(repo) as node:
-        found = find_cluster(repo, environ=environ)
-        assert found.url == "http://cluster.example:80"
+        endpoint = find_cluster(repo, environ=environ)
+        assert endpoint.url == "http://cluster.example:80"
         Inheritance(repo, environ).publish(Endpoint.of_record(repo, node.record))
     assert environ == {"BACALHAU_API_HOST": "cluster.example", "BACALHAU_API_PORT": "80"}
 
@@ -38,9 +38,9 @@ def test_what_another_jupyter_server_left_for_its_children_is_not_the_users_choi
         "BACALHAU_JUPYTER_NODE": str(tmp_path / "other"),
     }
     with node_of(repo):
-        found = find_cluster(repo, environ=environ)
-        assert (found.url, found.embedded) == ("http://127.0.0.1:4321", True)
-        Inheritance(repo, environ).publish(found)
+        endpoint = find_cluster(repo, environ=environ)
+        assert (endpoint.url, endpoint.embedded) == ("http://127.0.0.1:4321", True)
+        Inheritance(repo, environ).publish(endpoint)
     assert environ == {
         "BACALHAU_API_HOST": "127.0.0.1",
         "BACALHAU_API_PORT": "4321",
@@ -55,9 +55,9 @@ def test_a_kernel_that_inherits_the_address_finds_the_same_node(tmp_path: Path) 
     with node_of(repo) as node:
         inheritance = Inheritance(repo, environ)
         inheritance.publish(Endpoint.of_record(repo, node.record))
-        found = resolve_endpoint(Repo.locate(environ=environ), environ=environ)
-        assert found is not None
-        assert (found.url, found.token) == ("http://127.0.0.1:4321", repo.api_key())
+        endpoint = resolve_endpoint(Repo.locate(environ=environ), environ=environ)
+        assert endpoint is not None
+        assert (endpoint.url, endpoint.token) == ("http://127.0.0.1:4321", repo.api_key())
         inheritance.withdraw()
     assert environ == {}
 
@@ -80,7 +80,7 @@ def test_another_repo_directory_is_inherited_too(tmp_path: Path) -> None:
     assert environ == {"BACALHAU_DIR": str(tmp_path / "usual")}
 
 
-def test_without_autostart_and_without_a_node_the_way_out_is_told(tmp_path: Path) -> None:
+def test_without_autostart_and_without_a_node_the_error_has_a_hint(tmp_path: Path) -> None:
     with pytest.raises(ServiceUnavailable, match=r"no node runs for .*autostart is off") as caught:
         find_cluster(Repo(tmp_path), environ={}, autostart=False)
     assert "serve" in caught.value.hint

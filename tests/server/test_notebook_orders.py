@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from bacalhau_jupyter.client.inputs.uri import parse_input
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NetworkFailure
-from bacalhau_jupyter.server.collector import NotebookCollector
-from bacalhau_jupyter.server.notebooks import read_order
+from bacalhau_jupyter.server.handlers.notebooks import read_order
+from bacalhau_jupyter.server.jobs.collector import NotebookCollector
 from tests.server.conftest import Jupyter
 
 SECRET = "the content of a file of this server"
@@ -110,7 +110,7 @@ def test_addresses_are_taken() -> None:
 
 
 @pytest.mark.parametrize("item", [7, None, {"Source": {"Type": "inline"}}, ["https://x/"]])
-def test_an_input_that_is_no_text_is_refused(item: Any) -> None:
+def test_an_input_that_is_not_utf_8_is_refused(item: Any) -> None:
     with pytest.raises(BadRequest, match="list of strings"):
         read_order(order_of(item))
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from jupyter_core.utils import ensure_async
 
 from bacalhau_jupyter.config.repo import Repo
-from bacalhau_jupyter.server.collector import DIRECTORY
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.server.jobs.collector import DIRECTORY, Awaited, _parsed
 from tests.client.notebooks.test_notebooks import cell, notebook
+from tests.packages.wheels import Index, make_wheel, serving
 from tests.server.conftest import Cluster, Jupyter, Starter
 from tests.server.test_app import ANY_PORT, JOBS
 from tests.server.test_auth import Recorder
@@ -56,16 +61,36 @@ async def test_the_executed_copy_comes_back_beside_the_original(
     own_node: Repo, start_jupyter: Starter, root: Path
 ) -> None:
     jupyter = await start_jupyter(BacalhauApp=ANY_PORT)
-    status, told = await order(jupyter, parameters={"x": 21}, resources={"memory": "600mb"})
-    assert status == 200, told
-    assert told["copy"] == "my reports/ä b.out.ipynb"
-    copy = await arrived(root / told["copy"])
+    status, submitted = await order(jupyter, parameters={"x": 21}, resources={"memory": "600mb"})
+    assert status == 200, submitted
+    assert submitted["copy"] == "my reports/ä b.out.ipynb"
+    copy = await arrived(root / submitted["copy"])
     assert "".join(copy["cells"][2]["outputs"][0]["text"]) == "42\n"
-    assert copy["metadata"]["bacalhau"] == {"job_id": told["job_id"], "notebook": PATH}
-    async with jupyter.get(f"{JOBS}/{told['job_id']}") as answer:
+    assert copy["metadata"]["bacalhau"] == {"job_id": submitted["job_id"], "notebook": PATH}
+    async with jupyter.get(f"{JOBS}/{submitted['job_id']}") as answer:
         job = (await answer.json())["Job"]
     assert job["Meta"]["jupyter.org/notebook"] == PATH
     await until(lambda: not list((own_node.path / DIRECTORY).iterdir()))
+
+
+async def test_packages_are_brought_by_name_and_by_a_file_beside_the_notebook(
+    own_node: Repo, start_jupyter: Starter, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = notebook(cell("import good, needed; print(good.VERSION, needed.VERSION)"))
+    (root / "my reports" / "ä b.ipynb").write_text(json.dumps(made))
+    (root / "my reports" / "requirements.txt").write_text("needed<1  # not the newest\n")
+    with serving(Index()) as index:
+        index.add(make_wheel("good"), make_wheel("needed", "1.2"), make_wheel("needed", "0.9"))
+        for name in [each for each in os.environ if each.startswith(("UV_", "PIP_"))]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("PIP_INDEX_URL", index.url)
+        jupyter = await start_jupyter(BacalhauApp=ANY_PORT)
+        status, submitted = await order(jupyter, pip=["good"], requirements="requirements.txt")
+        assert status == 200, submitted
+        copy = await arrived(root / submitted["copy"])
+        assert "".join(copy["cells"][0]["outputs"][0]["text"]) == "1.0 0.9\n"
+        status, refused = await order(jupyter, pip=["nowhere"])
+        assert (status, refused["Message"]) == (400, "there is no package nowhere in the index")
 
 
 async def test_a_failed_cell_comes_back_too_and_nothing_is_overwritten(
@@ -73,8 +98,8 @@ async def test_a_failed_cell_comes_back_too_and_nothing_is_overwritten(
 ) -> None:
     (root / "my reports" / "ä b.out.ipynb").write_text("mine")
     jupyter = await start_jupyter(BacalhauApp=ANY_PORT)
-    status, told = await order(jupyter, parameters={"x": 13})
-    assert status == 200, told
+    status, answer = await order(jupyter, parameters={"x": 13})
+    assert status == 200, answer
     copy = await arrived(root / "my reports" / "ä b.out-1.ipynb")
     assert copy["cells"][3]["outputs"][0]["ename"] == "AssertionError"
     assert (root / "my reports" / "ä b.out.ipynb").read_text() == "mine"
@@ -85,14 +110,14 @@ async def test_a_server_that_comes_back_collects_what_an_earlier_one_began(
 ) -> None:
     patient = {**ANY_PORT, "grace_period": "60s"}
     first = await start_jupyter(BacalhauApp=patient)
-    status, told = await order(first, parameters={"x": 1})
-    assert status == 200, told
+    status, answer = await order(first, parameters={"x": 1})
+    assert status == 200, answer
     await start_jupyter.close()
-    assert not (root / told["copy"]).exists()
-    assert [file.stem for file in (own_node.path / DIRECTORY).iterdir()] == [told["job_id"]]
+    assert not (root / answer["copy"]).exists()
+    assert [file.stem for file in (own_node.path / DIRECTORY).iterdir()] == [answer["job_id"]]
     await start_jupyter(BacalhauApp=patient)
-    copy = await arrived(root / told["copy"])
-    assert copy["metadata"]["bacalhau"]["job_id"] == told["job_id"]
+    copy = await arrived(root / answer["copy"])
+    assert copy["metadata"]["bacalhau"]["job_id"] == answer["job_id"]
     await until(lambda: not list((own_node.path / DIRECTORY).iterdir()))
 
 
@@ -101,18 +126,43 @@ async def test_a_copy_that_was_saved_before_a_crash_is_not_saved_again(
 ) -> None:
     patient = {**ANY_PORT, "grace_period": "60s"}
     first = await start_jupyter(BacalhauApp=patient)
-    _, told = await order(first)
-    await arrived(root / told["copy"])
+    _, answer = await order(first)
+    await arrived(root / answer["copy"])
     records = own_node.path / DIRECTORY
     await until(lambda: not list(records.iterdir()))
     collector = first.gateway.notebooks
     assert collector is not None
-    await collector.expect(told["job_id"], PATH)
+    await collector.expect(answer["job_id"], PATH)
     await until(lambda: not list(records.iterdir()), 30)
     assert sorted(file.name for file in (root / "my reports").glob("*.ipynb")) == [
         "ä b.ipynb",
         "ä b.out.ipynb",
     ]
+
+
+async def test_a_job_can_not_make_jupyter_trust_what_its_copy_displays(
+    own_node: Repo, start_jupyter: Starter, root: Path
+) -> None:
+    """The control: Jupyter signs the same notebook when it is saved as the job left it."""
+    output = {"output_type": "display_data", "data": {"text/html": "<script>1</script>"}, "metadata": {}}
+    forged = notebook(cell("") | {"outputs": [output], "metadata": {"trusted": True}})
+    collector = (await start_jupyter(BacalhauApp=ANY_PORT)).gateway.notebooks
+    assert collector is not None
+    contents: Any = collector._contents
+    model = {"type": "notebook", "format": "json", "content": nbformat.from_dict(forged)}
+    await ensure_async(contents.save(model, "control.ipynb"))
+    path = await collector._save(_parsed(json.dumps(forged).encode()), Awaited("j-1", PATH, ""))
+    read = {name: await ensure_async(contents.get(name)) for name in ("control.ipynb", path)}
+    trusted = {name: each["content"]["cells"][0]["metadata"]["trusted"] for name, each in read.items()}
+    assert trusted == {"control.ipynb": True, path: False}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"[" * 100_000, b"[]", b'{"nbformat": 4, "metadata": [], "cells": []}', b"{}"]
+)
+def test_a_copy_that_is_no_notebook_is_one_sentence(data: bytes) -> None:
+    with pytest.raises(BacalhauError, match="the executed copy is no notebook"):
+        _parsed(data)
 
 
 BAD: list[tuple[dict[str, Any], int, str]] = [
@@ -128,10 +178,18 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"parameters": [1]}, 400, "parameters"),
     ({"parameters": {"a b": 1}}, 400, "is not a variable name"),
     ({"kernel": "nope"}, 400, "no kernel 'nope'"),
-    ({"resources": {"gpu": "1"}}, 400, "containers only"),
+    ({"resources": {"gpu": "1"}}, 400, "this node can't give a process a GPU: it has none"),
     ({"resources": {"memory": "much"}}, 400, "memory"),
     ({"inputs": ["./data"]}, 400, "is not an address"),
     ({"timeout": -1}, 400, "timeout"),
+    ({"pip": ["-r /etc/passwd"]}, 400, "not options such as '-r'"),
+    ({"pip": ["./x.whl"]}, 400, "not files or URLs"),
+    ({"pip": "good"}, 400, "pip"),
+    ({"requirements": "../../etc/passwd"}, 400, "not the path of a file beside the notebook"),
+    ({"requirements": "/etc/passwd"}, 400, "not the path of a file beside the notebook"),
+    ({"requirements": "missing.txt"}, 400, "there is no such file"),
+    ({"requirements": "latin.txt"}, 400, "is not UTF-8 text"),
+    ({"requirements": "nested.txt"}, 400, "nested.txt, line 2"),
 ]
 
 
@@ -139,19 +197,21 @@ async def test_bad_orders_are_answered_in_one_sentence(
     own_node: Repo, start_jupyter: Starter, root: Path
 ) -> None:
     (root / "broken.ipynb").write_text("{")
+    (root / "my reports" / "latin.txt").write_bytes(b"caf\xe9")
+    (root / "my reports" / "nested.txt").write_text("good\n-r other.txt\n")
     jupyter = await start_jupyter(BacalhauApp=ANY_PORT)
     for body, status, sentence in BAD:
-        got, told = await order(jupyter, **body)
-        assert (got, sentence in told["Message"]) == (status, True), (body, told)
-        assert "Traceback" not in json.dumps(told)
+        got, answer = await order(jupyter, **body)
+        assert (got, sentence in answer["Message"]) == (status, True), (body, answer)
+        assert "Traceback" not in json.dumps(answer)
     assert not (own_node.path / DIRECTORY).exists()
 
 
-async def test_a_body_that_is_no_object_is_refused(jupyter: Jupyter, cluster: Cluster) -> None:
+async def test_a_body_that_is_not_an_object_is_refused(jupyter: Jupyter, cluster: Cluster) -> None:
     for body in (b"{", b"[]", b"\xff", b"[" * 100_000):
         async with jupyter.request("POST", "/notebooks", data=body) as answer:
             assert answer.status == 400, body[:10]
-    assert cluster.seen == []
+    assert cluster.requests == []
 
 
 async def test_it_asks_for_the_rights_on_files_too(
@@ -160,10 +220,10 @@ async def test_it_asks_for_the_rights_on_files_too(
     monkeypatch.setenv("BACALHAU_API_PORT", str(cluster.port))
     Recorder.asked, Recorder.allowed = [], {"execute", "read"}
     jupyter = await start_jupyter(ServerApp={"authorizer_class": Recorder})
-    status, told = await order(jupyter)
-    assert (status, told["Message"]) == (403, "this Jupyter user may not write files")
+    status, answer = await order(jupyter)
+    assert (status, answer["Message"]) == (403, "this Jupyter user may not write files")
     assert Recorder.asked == [("execute", "bacalhau"), ("read", "contents"), ("write", "contents")]
-    assert cluster.seen == []
+    assert cluster.requests == []
 
 
 async def test_a_cluster_elsewhere_needs_an_image(jupyter: Jupyter, cluster: Cluster, root: Path) -> None:
@@ -173,7 +233,7 @@ async def test_a_cluster_elsewhere_needs_an_image(jupyter: Jupyter, cluster: Clu
         return web.json_response({"NodeID": "n-far", "ComputeNodeInfo": {}})
 
     cluster.answers["/api/v1/agent/node"] = node
-    status, told = await order(jupyter)
-    assert status == 400, told
-    assert "does not run on this machine" in told["Message"]
+    status, answer = await order(jupyter)
+    assert status == 400, answer
+    assert "does not run on this machine" in answer["Message"]
     assert not cluster.has_seen(JOBS)

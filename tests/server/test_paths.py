@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound
-from bacalhau_jupyter.server import paths
+from bacalhau_jupyter.server.gateway import paths
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,10 @@ def test_whatever_passes_stays_below_the_api_however_the_cluster_reads_it(tail: 
         "/api/v1/Agent/Environments",
         "/%61pi/v1/agent/environments",
         "/api/v1/agent/environments%3Bx",
+        "/api/v1/agent/packages",
+        "/api/v1/agent/packages/x",
+        "/api/v1/Agent/Packages",
+        "/api/v1/agent/%70ackages",
         "/api/v1/agent/%ef%bd%85nvironments",
     ],
 )
@@ -199,7 +203,7 @@ def test_whatever_name_passes_stays_among_the_files_however_the_cluster_reads_it
 
 
 def test_what_belongs_to_jupyter_is_taken_out_of_the_query() -> None:
-    query = "token=secret&Token=x&labels=a%3Db&labels=c&_xsrf=2&next_token=t&follow="
+    query = "token=secret&Token=x&labels=a%3Db&labels=c&_xsrf=2&local=true&next_token=t&follow="
     assert paths.parse("/api/v1/x", query).query == "labels=a%3Db&labels=c&next_token=t&follow="
 
 
@@ -215,6 +219,7 @@ def test_what_belongs_to_jupyter_is_taken_out_of_the_query() -> None:
         ("PUT", "orchestrator/jobs/j-1/rerun", "execute"),
         ("PUT", "orchestrator/jobs/diff", "write"),
         ("DELETE", "orchestrator/jobs/j-1", "write"),
+        ("DELETE", "orchestrator/jobs/j-1/record", "write"),
         ("PUT", "orchestrator/nodes/n-1", "write"),
         ("POST", "auth/shared_key", "write"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 import urllib.request
 from pathlib import Path
 
@@ -54,7 +56,33 @@ async def test_one_file_of_a_large_result_is_read_through_the_gateway_without_th
         await asyncio.to_thread(relay.close)
 
 
-async def test_names_that_are_no_text_are_downloaded_through_the_gateway(
+async def test_uploads_and_large_results_as_inputs_pass_the_gateway(
+    start_jupyter: Starter, node_factory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    served = node_factory()
+    monkeypatch.setenv("BACALHAU_API_HOST", "127.0.0.1")
+    monkeypatch.setenv("BACALHAU_API_PORT", served.url.rpartition(":")[2])
+    monkeypatch.setenv("BACALHAU_API_KEY", served.repo.api_key())
+    monkeypatch.setattr("bacalhau_jupyter.client.jobs.sending.is_near", lambda url: False)
+    monkeypatch.setattr("bacalhau_jupyter.client.jobs.sending.RANGE", 3 * MB)
+    jupyter = await start_jupyter("/user/x/")
+    (tmp_path / "big.bin").write_bytes(os.urandom(8 * MB))
+
+    def run() -> tuple[str, str]:
+        with Client(f"http://127.0.0.1:{jupyter.port}/user/x/bacalhau", api_key=TOKEN) as client:
+            copy = process(
+                "cp inputs/big.bin outputs; sha256sum < inputs/big.bin", inputs=[str(tmp_path / "big.bin")]
+            )
+            first = client.submit(copy).result()
+            again = client.submit(process("sha256sum < inputs/big.bin", inputs=[first["outputs"]])).result()
+            return first.stdout, again.stdout
+
+    digest = hashlib.sha256((tmp_path / "big.bin").read_bytes()).hexdigest()
+    printed = await asyncio.to_thread(run)
+    assert [text.split()[0] for text in printed] == [digest, digest]
+
+
+async def test_names_that_are_not_utf_8_are_downloaded_through_the_gateway(
     start_jupyter: Starter, node_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = node_factory()

@@ -79,9 +79,7 @@ async def test_a_stream_that_breaks_off_never_ends_with_success(jupyter: Jupyter
         assert await closing(socket) == (1011, "the cluster's stream broke off")
 
 
-async def test_a_cluster_that_refuses_the_stream_is_told_in_the_close_reason(
-    jupyter: Jupyter, cluster: Cluster
-) -> None:
+async def test_the_close_reason_names_the_refusal_of_the_cluster(jupyter: Jupyter, cluster: Cluster) -> None:
     async def refuse(_: web.Request) -> web.StreamResponse:
         return web.json_response({}, status=404)
 
@@ -145,13 +143,13 @@ async def test_a_slow_reader_holds_the_cluster_back(jupyter: Jupyter, cluster: C
     assert received == total
 
 
-async def test_an_ordinary_request_to_a_stream_is_told_that_it_is_one(
+async def test_an_ordinary_request_to_a_stream_gets_an_error_that_names_the_protocol(
     jupyter: Jupyter, cluster: Cluster
 ) -> None:
     async with jupyter.get(LOGS) as answer:
         assert answer.status == 400
         assert json.loads(await answer.read())["Message"] == f"{LOGS} is a websocket"
-    assert cluster.seen == []
+    assert cluster.requests == []
 
 
 async def test_a_page_of_another_origin_opens_no_stream(jupyter: Jupyter, cluster: Cluster) -> None:
@@ -159,7 +157,7 @@ async def test_a_page_of_another_origin_opens_no_stream(jupyter: Jupyter, cluste
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         await jupyter.ws(EVENTS, headers=headers)
     assert caught.value.status == 403
-    assert EVENTS not in [request.path for request in cluster.seen]
+    assert EVENTS not in [request.path for request in cluster.requests]
 
 
 async def _login(jupyter: Jupyter) -> str:

@@ -38,17 +38,17 @@ class Server:
     async def request(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"Authorization": f"token {TOKEN}"}
         async with self.session.request(method, self.url + path, json=body, headers=headers) as answer:
-            told = await answer.json()
-            assert answer.status == 200, told
-            return told
+            content = await answer.json()
+            assert answer.status == 200, content
+            return content
 
     async def is_up(self) -> bool:
         assert self.process.poll() is None, "jupyter-server ended"
         try:
-            told = await self.request("GET", "/status")
+            state = await self.request("GET", "/status")
         except aiohttp.ClientConnectorError:
             return False
-        return bool(told["alive"] and told["active_jobs"] is not None)
+        return bool(state["alive"] and state["active_jobs"] is not None)
 
     async def stop(self) -> None:
         self.process.terminate()
@@ -63,11 +63,20 @@ async def server(repo: Repo, home: Path, port: int) -> AsyncIterator[Server]:
         name: value for name, value in os.environ.items() if not name.startswith(("BACALHAU_", "JUPYTER_"))
     }
     command = [
-        sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root", f"--port={port}",
-        f"--IdentityProvider.token={TOKEN}", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={home}",
-        "--ServerApp.base_url=/user/x/", "--BacalhauApp.grace_period=1s",
+        sys.executable,
+        "-m",
+        "jupyter",
+        "server",
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        f"--IdentityProvider.token={TOKEN}",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={home}",
+        "--ServerApp.base_url=/user/x/",
+        "--BacalhauApp.grace_period=1s",
         "--BacalhauApp.node_options=--api-port=0",
-    ]  # fmt: skip
+    ]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment | own, stdout=log, stderr=log)
     try:
@@ -96,8 +105,8 @@ async def test_closing_one_jupyter_server_leaves_the_node_and_the_jobs_of_the_ot
         submitted = await one.request("PUT", JOBS, {"Job": job})
 
         async def runs() -> bool:
-            found = await two.request("GET", f"{JOBS}/{submitted['JobID']}")
-            return bool(found["Job"]["State"]["StateType"] == "Running")
+            job = await two.request("GET", f"{JOBS}/{submitted['JobID']}")
+            return bool(job["Job"]["State"]["StateType"] == "Running")
 
         await until(runs)
         # The one that started the node goes; a second later than its grace all is as it was.

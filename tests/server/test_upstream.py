@@ -9,9 +9,9 @@ from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.errors import NetworkFailure
-from bacalhau_jupyter.server.connection import ClusterConnection
-from bacalhau_jupyter.server.paths import parse
-from bacalhau_jupyter.server.upstream import Upstream
+from bacalhau_jupyter.server.cluster.connection import ClusterConnection
+from bacalhau_jupyter.server.gateway.paths import parse
+from bacalhau_jupyter.server.gateway.upstream import Upstream
 
 EVENTS = "/api/v1/orchestrator/events"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -16,6 +18,11 @@ class ServiceUnavailableError(Exception):
 def in_ci() -> bool:
     """Whether a missing service is a failure."""
     return os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+
+def is_worker() -> bool:
+    """Whether this process is one of several that share the tests of a run."""
+    return "PYTEST_XDIST_WORKER" in os.environ
 
 
 def may_install() -> bool:
@@ -39,7 +46,26 @@ def cache_dir() -> Path:
     return path
 
 
-def run(command: list[str], *, timeout: float, env: dict[str, str] | None = None) -> str:
+def open_way(path: Path) -> None:
+    """Let every user of this machine look into a directory below the one for temporary files, and get there."""
+    for directory in (path, *path.parents):
+        if directory == Path(tempfile.gettempdir()).resolve():
+            break
+        if directory.stat().st_uid == os.geteuid():
+            directory.chmod(directory.stat().st_mode | 0o055)
+
+
+@contextmanager
+def one_process_at_a_time(name: str) -> Iterator[None]:
+    """Hold a lock between the workers of a run, so that one of them makes a thing and the others find it."""
+    import fcntl
+
+    with (cache_dir() / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def run(command: list[str], *, timeout_s: float, env: dict[str, str] | None = None) -> str:
     """Run `command` and return what it printed.
 
     Raises
@@ -50,7 +76,7 @@ def run(command: list[str], *, timeout: float, env: dict[str, str] | None = None
     try:
         done = subprocess.run(
             command,
-            timeout=timeout,
+            timeout=timeout_s,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -62,29 +88,29 @@ def run(command: list[str], *, timeout: float, env: dict[str, str] | None = None
     except FileNotFoundError:
         raise ServiceUnavailableError(f"`{command[0]}` is not installed") from None
     except subprocess.TimeoutExpired:
-        raise ServiceUnavailableError(f"`{' '.join(command)}` took longer than {timeout:.0f} s") from None
+        raise ServiceUnavailableError(f"`{' '.join(command)}` took longer than {timeout_s:.0f} s") from None
     if done.returncode != 0:
         tail = " / ".join(done.stdout.strip().splitlines()[-3:])
         raise ServiceUnavailableError(f"`{' '.join(command)}` failed with {done.returncode}: {tail}")
     return done.stdout
 
 
-def wait_until(ready: Callable[[], bool], *, timeout: float, interval: float = 0.05) -> bool:
+def wait_until(ready: Callable[[], bool], *, timeout_s: float, interval_s: float = 0.05) -> bool:
     """Ask `ready` until it says yes; False when `timeout` seconds went by."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout_s
     while not ready():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(interval)
+        time.sleep(interval_s)
     return True
 
 
-def end_process(process: subprocess.Popen[bytes], *, timeout: float) -> None:
+def end_process(process: subprocess.Popen[bytes], *, timeout_s: float) -> None:
     """End a process: asked first, killed after `timeout` seconds; harmless when it has ended."""
     if process.poll() is None:
         process.terminate()
     try:
-        process.wait(timeout)
+        process.wait(timeout_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -25,6 +25,7 @@ from tests.services.common import (
     ServiceUnavailableError,
     cache_dir,
     is_root,
+    one_process_at_a_time,
     process_start,
     run,
     wait_until,
@@ -40,8 +41,8 @@ ATTEMPTS: tuple[tuple[str, ...], ...] = (
     ("--storage-driver=vfs",),
     ("--storage-driver=vfs", "--iptables=false"),
 )
-START_TIMEOUT = 60.0
-STOP_TIMEOUT = 30.0
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,16 @@ class Engine:
     started: bool
 
 
-def client(base_url: str, timeout: float = 60) -> Any:
+def client(base_url: str, timeout_s: float = 60) -> Any:
     """Return a docker SDK client for `base_url`; the caller closes it."""
-    return docker.DockerClient(base_url=base_url, timeout=int(timeout))
+    return docker.DockerClient(base_url=base_url, timeout=int(timeout_s))
 
 
 def answers(base_url: str) -> bool:
     """Whether a Docker Engine answers at `base_url`."""
     if not base_url.startswith("unix://"):
         try:
-            engine = client(base_url, timeout=5)
+            engine = client(base_url, timeout_s=5)
         except (DockerException, OSError):
             return False
         engine.close()
@@ -106,9 +107,14 @@ def obtain() -> Engine:
     ServiceUnavailableError
         None answers and none can be started here.
     """
-    found = find()
-    if found:
-        return Engine(found, started=False)
+    with one_process_at_a_time("dockerd"):
+        return _obtain()
+
+
+def _obtain() -> Engine:
+    url = find()
+    if url:
+        return Engine(url, started=False)
     if os.environ.get("DOCKER_HOST"):
         raise ServiceUnavailableError(f"no Docker Engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}")
     if sys.platform != "linux" or not is_root():
@@ -133,15 +139,15 @@ def stop() -> bool:
         record.unlink(missing_ok=True)
         return False
     os.kill(pid, signal.SIGTERM)
-    if not wait_until(lambda: _ended(pid, started_at), timeout=STOP_TIMEOUT):
+    if not wait_until(lambda: _ended(pid, started_at), timeout_s=STOP_TIMEOUT_S):
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: _ended(pid, started_at), timeout=5)
+        wait_until(lambda: _ended(pid, started_at), timeout_s=5)
     record.unlink(missing_ok=True)
     # dockerd mounts its data directory on itself and leaves it so; the cache could not be removed by hand.
     data = cache_dir() / "dockerd" / "data"
     if f" {data} " in Path("/proc/self/mounts").read_text():
         with contextlib.suppress(ServiceUnavailableError):
-            run(["umount", str(data)], timeout=10)
+            run(["umount", str(data)], timeout_s=10)
     return True
 
 
@@ -187,7 +193,9 @@ def _attempt(extra: tuple[str, ...]) -> str | None:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     base_url = f"unix://{DEFAULT_SOCKET}"
-    wait_until(lambda: daemon.poll() is not None or answers(base_url), timeout=START_TIMEOUT, interval=0.2)
+    wait_until(
+        lambda: daemon.poll() is not None or answers(base_url), timeout_s=START_TIMEOUT_S, interval_s=0.2
+    )
     if daemon.poll() is None and answers(base_url):
         _record_path().write_text(json.dumps({"pid": daemon.pid, "start": process_start(daemon.pid)}))
         # The daemon outlives this object on purpose; `stop` ends and reaps it by its pid.
@@ -196,7 +204,7 @@ def _attempt(extra: tuple[str, ...]) -> str | None:
     if daemon.poll() is None:
         daemon.terminate()
         try:
-            daemon.wait(STOP_TIMEOUT)
+            daemon.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()

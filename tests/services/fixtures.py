@@ -9,13 +9,13 @@ import pytest
 
 from tests.services import docker_engine as engines
 from tests.services import images, leaks
-from tests.services.common import ServiceUnavailableError, in_ci
+from tests.services.common import ServiceUnavailableError, in_ci, is_worker
 from tests.services.http_server import BadHttpServer
 from tests.services.registry import Registry
 
 T = TypeVar("T")
 # Bootstrapping the Python image takes its time, once.
-SERVICE_TIMEOUT = 1200
+SERVICE_TIMEOUT_S = 1200
 
 
 def service_or_skip(obtain: Callable[[], T]) -> T:
@@ -33,7 +33,7 @@ def docker_engine() -> Iterator[str]:
     """The address of a Docker Engine that answers, such as ``unix:///var/run/docker.sock``."""
     engine = service_or_skip(engines.obtain)
     yield engine.base_url
-    if engine.started:
+    if engine.started and not is_worker():
         engines.stop()
 
 

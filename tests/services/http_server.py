@@ -94,13 +94,13 @@ class _Handler(BaseHTTPRequestHandler):
         if name:
             headers["Content-Disposition"] = f'attachment; filename="{name}"'
         first, status = 0, 200
-        wanted = self.headers.get("Range", "")
+        byte_range = self.headers.get("Range", "")
         if (
-            wanted.startswith("bytes=")
-            and wanted.endswith("-")
+            byte_range.startswith("bytes=")
+            and byte_range.endswith("-")
             and self.headers.get("If-Range", etag) == etag
         ):
-            first = int(wanted[len("bytes=") : -1])
+            first = int(byte_range[len("bytes=") : -1])
             if first >= len(CONTENT):
                 self._plain(416, b"", {"Content-Range": f"bytes */{len(CONTENT)}"})
                 return
@@ -152,7 +152,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.closing = threading.Event()
         self._lock = threading.Lock()
-        self._seen: Counter[str] = Counter()
+        self._asked_times: Counter[str] = Counter()
         self.requests: list[tuple[str, str, dict[str, str]]] = []
 
     def record(self, method: str, path: str, headers: dict[str, str]) -> None:
@@ -161,8 +161,8 @@ class _Server(ThreadingHTTPServer):
 
     def first(self, path: str) -> bool:
         with self._lock:
-            self._seen[path] += 1
-            return self._seen[path] == 1
+            self._asked_times[path] += 1
+            return self._asked_times[path] == 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Keep quiet: clients that hang up are what the tests are about."""

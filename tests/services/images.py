@@ -16,7 +16,7 @@ from typing import Any
 
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from tests.services.common import ServiceUnavailableError, cache_dir, is_root, run
+from tests.services.common import ServiceUnavailableError, cache_dir, is_root, one_process_at_a_time, run
 from tests.services.docker_engine import client
 
 BUSYBOX = "bacalhau-jupyter-test/busybox:latest"
@@ -24,9 +24,9 @@ PYTHON = "bacalhau-jupyter-test/python:3.11"
 PATH_ENV = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # The Debian release whose python3 is 3.11.
 PYTHON_SUITE = "bookworm"
-DEBOOTSTRAP_TIMEOUT = 900.0
+DEBOOTSTRAP_TIMEOUT_S = 900.0
 # The engine reads the stream of a 120 MB import at its own pace.
-IMPORT_TIMEOUT = 300.0
+IMPORT_TIMEOUT_S = 300.0
 
 
 def ensure_busybox(base_url: str) -> str:
@@ -37,7 +37,8 @@ def ensure_busybox(base_url: str) -> str:
     ServiceUnavailableError
         There is no static busybox here, and none can be pulled.
     """
-    return _ensure(base_url, BUSYBOX, _import_busybox, pulled="busybox:latest")
+    with one_process_at_a_time("images"):
+        return _ensure(base_url, BUSYBOX, _import_busybox, pulled="busybox:latest")
 
 
 def ensure_python(base_url: str) -> str:
@@ -48,11 +49,12 @@ def ensure_python(base_url: str) -> str:
     ServiceUnavailableError
         debootstrap is not usable here, and no image can be pulled.
     """
-    return _ensure(base_url, PYTHON, _import_python, pulled="python:3.11-slim")
+    with one_process_at_a_time("images"):
+        return _ensure(base_url, PYTHON, _import_python, pulled="python:3.11-slim")
 
 
 def _ensure(base_url: str, name: str, make: Any, *, pulled: str) -> str:
-    engine = client(base_url, timeout=IMPORT_TIMEOUT)
+    engine = client(base_url, timeout_s=IMPORT_TIMEOUT_S)
     try:
         try:
             engine.images.get(name)
@@ -83,7 +85,7 @@ def _import_busybox(engine: Any) -> None:
     binary = shutil.which("busybox")
     if binary is None:
         raise ServiceUnavailableError("`busybox` is not installed")
-    applets = run([binary, "--list"], timeout=10).split()
+    applets = run([binary, "--list"], timeout_s=10).split()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         _add_directories(tar)
@@ -136,7 +138,7 @@ def _debootstrap(archive: Path) -> None:
         packages = "--include=python3-minimal,python3"
         run(
             ["debootstrap", "--variant=minbase", packages, PYTHON_SUITE, str(root)],
-            timeout=DEBOOTSTRAP_TIMEOUT,
+            timeout_s=DEBOOTSTRAP_TIMEOUT_S,
         )
         for useless in (
             "var/cache/apt",
@@ -149,7 +151,7 @@ def _debootstrap(archive: Path) -> None:
         (root / "usr/local/bin/python").symlink_to("../../bin/python3")
         partial = Path(scratch) / "image.tar"
         skipped = ["--exclude=./dev/*", "--exclude=./proc/*", "--exclude=./sys/*"]
-        run(["tar", "-C", str(root), "--numeric-owner", *skipped, "-cf", str(partial), "."], timeout=120)
+        run(["tar", "-C", str(root), "--numeric-owner", *skipped, "-cf", str(partial), "."], timeout_s=120)
         partial.replace(archive)
 
 

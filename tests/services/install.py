@@ -25,8 +25,8 @@ PACKAGES = {
     "debootstrap": "debootstrap",
     "chromium": "chromium",
 }
-UPDATE_TIMEOUT = 300.0
-INSTALL_TIMEOUT = 900.0
+UPDATE_TIMEOUT_S = 300.0
+INSTALL_TIMEOUT_S = 900.0
 
 
 def missing_packages() -> list[str]:
@@ -51,9 +51,9 @@ def main() -> int:
         if written:
             no_start.write_text("#!/bin/sh\nexit 101\n")
             no_start.chmod(0o755)
-        run(["apt-get", "update", "-q"], timeout=UPDATE_TIMEOUT, env=environment)
+        run(["apt-get", "update", "-q"], timeout_s=UPDATE_TIMEOUT_S, env=environment)
         install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing]
-        run(install, timeout=INSTALL_TIMEOUT, env=environment)
+        run(install, timeout_s=INSTALL_TIMEOUT_S, env=environment)
     except ServiceUnavailableError as error:
         sys.stderr.write(f"tests: {error}\n")
         return 1

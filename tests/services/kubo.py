@@ -18,17 +18,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.common import ServiceUnavailableError, cache_dir, end_process, run, wait_until
+from tests.services.common import (
+    ServiceUnavailableError,
+    cache_dir,
+    end_process,
+    one_process_at_a_time,
+    run,
+    wait_until,
+)
 from tests.services.fixtures import service_or_skip
 from tests.services.s3 import CuttingProxy
 
 VERSION = "0.43.0"
 MODULE = "github.com/ipfs/kubo"
 GO_VERSION = "1.26"
-BUILD_TIMEOUT = 1200.0
-START_TIMEOUT = 30.0
-STOP_TIMEOUT = 15.0
-COMMAND_TIMEOUT = 300.0
+BUILD_TIMEOUT_S = 1200.0
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 15.0
+COMMAND_TIMEOUT_S = 300.0
 
 
 def binary() -> Path:
@@ -40,11 +47,12 @@ def binary() -> Path:
         It is not installed, and Go is not either, or the build failed.
     """
     installed = shutil.which("ipfs")
-    if installed and run([installed, "version", "--number"], timeout=30).strip() == VERSION:
+    if installed and run([installed, "version", "--number"], timeout_s=30).strip() == VERSION:
         return Path(installed)
     path = cache_dir() / f"ipfs-v{VERSION}"
-    if not path.exists():
-        _build(path)
+    with one_process_at_a_time("kubo"):
+        if not path.exists():
+            _build(path)
     return path
 
 
@@ -59,7 +67,7 @@ def _build(path: Path) -> None:
         module.write_text(f"module build\n\ngo {GO_VERSION}\n\nrequire {MODULE} v{VERSION}\n")
         built = path.with_suffix(".part")
         command = [go, "build", "-C", directory, "-mod=mod", "-o", str(built), f"{MODULE}/cmd/ipfs"]
-        run(command, timeout=BUILD_TIMEOUT, env=os.environ | {"CGO_ENABLED": "0"})
+        run(command, timeout_s=BUILD_TIMEOUT_S, env=os.environ | {"CGO_ENABLED": "0"})
         built.replace(path)
 
 
@@ -88,7 +96,7 @@ class KuboNode:
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("IPFS_")}
         self.env["IPFS_PATH"] = str(self.repo)
         # The profile for tests: loopback, any port, nobody to find and nobody to be found by.
-        run([str(self.binary), "init", "--empty-repo", "--profile=test"], timeout=60, env=self.env)
+        run([str(self.binary), "init", "--empty-repo", "--profile=test"], timeout_s=60, env=self.env)
         if key:
             file = self.repo / "swarm.key"
             file.touch(0o600)
@@ -115,8 +123,8 @@ class KuboNode:
     @property
     def swarm_addresses(self) -> list[str]:
         """Where other nodes of its swarm reach it."""
-        found: list[str] = json.loads(self.run("id"))["Addresses"]
-        return [address for address in found if "/tcp/" in address and "/ws" not in address]
+        addresses: list[str] = json.loads(self.run("id"))["Addresses"]
+        return [address for address in addresses if "/tcp/" in address and "/ws" not in address]
 
     def start(self, *options: str) -> None:
         """Start the process (`options` of ``ipfs daemon``) and wait until its API answers, on the port that it had."""
@@ -133,7 +141,7 @@ class KuboNode:
                 stderr=log,
                 env=self.env,
             )
-        ready = wait_until(lambda: process.poll() is not None or self._ready(), timeout=START_TIMEOUT)
+        ready = wait_until(lambda: process.poll() is not None or self._ready(), timeout_s=START_TIMEOUT_S)
         if not ready or process.poll() is not None:
             self.close()
             words = self._log.read_text(errors="replace").strip().splitlines()
@@ -142,7 +150,7 @@ class KuboNode:
 
     def run(self, *arguments: str) -> str:
         """Run an `ipfs` command against this node and return what it printed."""
-        return run([str(self.binary), *arguments], timeout=COMMAND_TIMEOUT, env=self.env)
+        return run([str(self.binary), *arguments], timeout_s=COMMAND_TIMEOUT_S, env=self.env)
 
     def add(self, path: Path, *options: str) -> str:
         """Add a file or directory with the official command; return its CID."""
@@ -169,7 +177,7 @@ class KuboNode:
     def close(self) -> None:
         """End the process; bounded, and harmless when called twice."""
         if self._process is not None:
-            end_process(self._process, timeout=STOP_TIMEOUT)
+            end_process(self._process, timeout_s=STOP_TIMEOUT_S)
 
     def _ready(self) -> bool:
         return (

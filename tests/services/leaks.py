@@ -1,6 +1,7 @@
 """What a piece of code left behind: threads, child processes, sockets, containers.
 
-Take a `Snapshot` before, and `leftovers` after; the latter waits (bounded) for what is still on its way out.
+Take a `Snapshot` before, and `leftovers` after; the latter waits (bounded) for what is still on its way out. An engine
+serves more than one process of tests, so only containers of nodes that this process has named with `owns` count.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from typing import Any
 
 import psutil
 
+from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from tests.services import docker_engine
 from tests.services.common import wait_until
 
 # How long something may take to go after the code that owns it said that it is closed.
-GRACE = 3.0
-# Containers of ours carry labels of this name space.
-LABEL_PREFIX = "bacalhau"
+GRACE_S = 3.0
+# The nodes whose containers are ours.
+_NODES: set[str] = set()
 # Started once per process by the standard library and kept on purpose.
 KEPT_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
@@ -33,7 +35,7 @@ class Snapshot:
 
     @classmethod
     def take(cls, engine_url: str | None = None) -> Snapshot:
-        """Look at this process and its children and, where `engine_url` is given, at our containers there."""
+        """Look at this process and its children and, where `engine_url` is given, at our nodes' containers there."""
         return cls(_threads(), _processes(), _sockets(), _containers(engine_url) if engine_url else {})
 
     def newer_than(self, before: Snapshot) -> list[str]:
@@ -46,7 +48,13 @@ class Snapshot:
         ]
 
 
-def leftovers(before: Snapshot, engine_url: str | None = None, grace: float = GRACE) -> list[str]:
+def owns(node_id: str) -> str:
+    """Count the containers of this node as ours from now on; return the node's ID."""
+    _NODES.add(node_id)
+    return node_id
+
+
+def leftovers(before: Snapshot, engine_url: str | None = None, grace_s: float = GRACE_S) -> list[str]:
     """Return what is still there `grace` seconds after `before`'s successor should have gone; empty is good."""
     left: list[str] = []
 
@@ -54,7 +62,7 @@ def leftovers(before: Snapshot, engine_url: str | None = None, grace: float = GR
         left[:] = Snapshot.take(engine_url).newer_than(before)
         return not left
 
-    wait_until(clean, timeout=grace)
+    wait_until(clean, timeout_s=grace_s)
     return left
 
 
@@ -63,25 +71,25 @@ def _threads() -> dict[int, str]:
 
 
 def _processes() -> dict[tuple[int, float], str]:
-    found = {}
+    processes = {}
     for child in psutil.Process().children(recursive=True):
         try:
             command = " ".join(child.cmdline()) or f"{child.name()} ({child.status()})"
             if not any(kept in command for kept in KEPT_PROCESSES):
-                found[child.pid, child.create_time()] = f"{child.pid}: {command[:200]}"
+                processes[child.pid, child.create_time()] = f"{child.pid}: {command[:200]}"
         except psutil.NoSuchProcess:
             continue
-    return found
+    return processes
 
 
 def _sockets() -> dict[tuple[int, str], str]:
-    found = {}
+    sockets = {}
     for connection in psutil.Process().net_connections(kind="inet"):
         # A pooled client connection whose other side has closed is on its way out, but still ours: it counts.
         local = ":".join(map(str, connection.laddr))
         remote = ":".join(map(str, connection.raddr)) or "-"
-        found[connection.fd, local] = f"fd {connection.fd} {local} → {remote} {connection.status}"
-    return found
+        sockets[connection.fd, local] = f"fd {connection.fd} {local} → {remote} {connection.status}"
+    return sockets
 
 
 def _containers(engine_url: str) -> dict[str, str]:
@@ -90,7 +98,7 @@ def _containers(engine_url: str) -> dict[str, str]:
         return {
             item["Id"]: f"{item['Id'][:12]} {item['Image']} {item['State']} {item['Labels']}"
             for item in engine.api.containers(all=True)
-            if any(name.startswith(LABEL_PREFIX) for name in item["Labels"] or {})
+            if (item["Labels"] or {}).get(LABEL_NODE) in _NODES
         }
     finally:
         engine.close()

@@ -25,10 +25,11 @@ from bacalhau_jupyter.config.election import NodeRecord, read_record
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.node import node as nodes
 from tests.services.common import ServiceUnavailableError, is_root
+from tests.services.leaks import owns
 
 ROOT = Path(__file__).parents[2]
-START_TIMEOUT = 40.0
-STOP_TIMEOUT = 20.0
+START_TIMEOUT_S = 40.0
+STOP_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -74,17 +75,17 @@ class ServedNode:
     def kill(self) -> None:
         """End the process without any chance to clean up."""
         self.process.kill()
-        self.process.wait(STOP_TIMEOUT)
+        self.process.wait(STOP_TIMEOUT_S)
 
     def stop(self) -> int:
         """End the process gracefully; return its exit status. Safe to call twice."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(STOP_TIMEOUT)
+                self.process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(STOP_TIMEOUT)
+                self.process.wait(STOP_TIMEOUT_S)
                 raise AssertionError(f"the node did not stop: {self.tail()}") from None
         return self.process.returncode
 
@@ -106,6 +107,7 @@ async def running_node(config: Config, **arguments: Any) -> AsyncIterator[nodes.
     """
     processes = ProcessTable(os.getuid(), pid=NO_PROCESS)
     async with nodes.running_node(config, processes=processes, **arguments) as node:
+        owns(node.node_id)
         yield node
 
 
@@ -117,7 +119,7 @@ def start_node(
     env: Mapping[str, str] | None = None,
     roles: Sequence[str] = ("--orchestrator", "--compute"),
     port: int = 0,
-    timeout: float = START_TIMEOUT,
+    timeout_s: float = START_TIMEOUT_S,
     prefix: Sequence[str] = (),
 ) -> ServedNode:
     """Start ``bacalhau-jupyter serve`` and wait until it listens.
@@ -173,16 +175,17 @@ def start_node(
             env={**_environment(), "HOME": str(data_dir), **interpreter.env, **(env or {})},
         )
     repo = Repo(data_dir)
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         record = read_record(repo)
         if record is not None and record.port and record.pid == process.pid:
+            owns(repo.node_name())
             return ServedNode(process, repo, record, output)
         if process.poll() is not None:
             break
         time.sleep(0.02)
     process.kill()
-    process.wait(STOP_TIMEOUT)
+    process.wait(STOP_TIMEOUT_S)
     raise AssertionError(f"the node did not start: {output.read_text(errors='replace')[-3000:]}")
 
 
@@ -200,10 +203,10 @@ def interpreter_for(uid: int | None) -> Interpreter:
     if not is_root():
         raise ServiceUnavailableError(f"only root can start a process as uid {uid}")
     site = sysconfig.get_path("purelib")
-    found = shutil.which(f"python3.{sys.version_info.minor}", path="/usr/bin:/usr/local/bin")
+    executable = shutil.which(f"python3.{sys.version_info.minor}", path="/usr/bin:/usr/local/bin")
     candidates = [ours]
-    if found:
-        candidates.append(Interpreter(found, {"PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}))
+    if executable:
+        candidates.append(Interpreter(executable, {"PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}))
     for candidate in candidates:
         if _starts(candidate, uid):
             return candidate

@@ -13,8 +13,8 @@ from typing import Any
 from tests.services.common import ServiceUnavailableError, end_process, wait_until
 from tests.services.docker_engine import client
 
-START_TIMEOUT = 20.0
-STOP_TIMEOUT = 10.0
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
 USER, PASSWORD = "ali", "open sesame"
 # bcrypt of that password, the only form that the registry takes
 _HASH = "$2y$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW"
@@ -74,7 +74,7 @@ class Registry:
                 [binary, "serve", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         started = wait_until(
-            lambda: self._process.poll() is not None or self._answers(), timeout=START_TIMEOUT
+            lambda: self._process.poll() is not None or self._answers(), timeout_s=START_TIMEOUT_S
         )
         if not started or self._process.poll() is not None:
             self.close()
@@ -114,7 +114,7 @@ class Registry:
 
     def close(self) -> None:
         """End the process; bounded, and harmless when called twice."""
-        end_process(self._process, timeout=STOP_TIMEOUT)
+        end_process(self._process, timeout_s=STOP_TIMEOUT_S)
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection(self.address, timeout=2)

@@ -19,14 +19,21 @@ from typing import Any
 
 import pytest
 
-from tests.services.common import ServiceUnavailableError, cache_dir, end_process, run, wait_until
+from tests.services.common import (
+    ServiceUnavailableError,
+    cache_dir,
+    end_process,
+    one_process_at_a_time,
+    run,
+    wait_until,
+)
 from tests.services.fixtures import service_or_skip
 
 VERSION = "v1.8.0"
 MODULE = f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"
-BUILD_TIMEOUT = 900.0
-START_TIMEOUT = 20.0
-STOP_TIMEOUT = 10.0
+BUILD_TIMEOUT_S = 900.0
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
 TRUSTED: list[str] = []
 """The servers and proxies of this run, for the setting ``S3.TrustedEndpoints`` of plugins under test."""
 ACCESS_KEY = "test-access"
@@ -42,12 +49,13 @@ def binary() -> Path:
         Go is not installed, or the build failed.
     """
     path = cache_dir() / "versitygw"
-    if path.exists():
-        return path
-    go = shutil.which("go", path=os.environ.get("PATH", "") + ":/usr/local/go/bin")
-    if go is None:
-        raise ServiceUnavailableError("versitygw can't be built: `go` is not installed")
-    run([go, "install", MODULE], timeout=BUILD_TIMEOUT, env=os.environ | {"GOBIN": str(cache_dir())})
+    with one_process_at_a_time("versitygw"):
+        if path.exists():
+            return path
+        go = shutil.which("go", path=os.environ.get("PATH", "") + ":/usr/local/go/bin")
+        if go is None:
+            raise ServiceUnavailableError("versitygw can't be built: `go` is not installed")
+        run([go, "install", MODULE], timeout_s=BUILD_TIMEOUT_S, env=os.environ | {"GOBIN": str(cache_dir())})
     return path
 
 
@@ -73,7 +81,7 @@ class S3Server:
         with log_path.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         started = wait_until(
-            lambda: self._process.poll() is not None or self._answers(), timeout=START_TIMEOUT
+            lambda: self._process.poll() is not None or self._answers(), timeout_s=START_TIMEOUT_S
         )
         if not started or self._process.poll() is not None:
             self.close()
@@ -164,7 +172,7 @@ class S3Server:
         """Add a user without any rights."""
         command = [str(self._program), "admin", "--access", ACCESS_KEY, "--secret", SECRET_KEY]
         command += ["--endpoint-url", self.url, "create-user", "--access", access, "--secret", secret]
-        run([*command, "--role", "user"], timeout=START_TIMEOUT)
+        run([*command, "--role", "user"], timeout_s=START_TIMEOUT_S)
 
     def grant(self, bucket: str, access: str | list[str], *actions: str) -> None:
         """Give a user, or several, these rights on a bucket and its objects, and nobody any others."""
@@ -176,7 +184,7 @@ class S3Server:
 
     def close(self) -> None:
         """End the process; bounded, and harmless when called twice."""
-        end_process(self._process, timeout=STOP_TIMEOUT)
+        end_process(self._process, timeout_s=STOP_TIMEOUT_S)
 
     def _answers(self) -> bool:
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""The official Python SDK in an environment of its own: it wants an old Python and pins half the world."""
+"""The official Python SDK in an environment of its own: it needs an old Python and pins many packages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.services.common import ServiceUnavailableError, cache_dir, run
+from tests.services.common import ServiceUnavailableError, cache_dir, one_process_at_a_time, run
 
 VERSION = "1.4.2"
-INSTALL_TIMEOUT = 600.0
+INSTALL_TIMEOUT_S = 600.0
 # Newest first; from 3.12 on the SDK's generated client does not import.
 _PYTHONS = ("python3.11", "python3.10", "python3.9")
 
@@ -24,15 +24,19 @@ def obtain() -> Path:
     ServiceUnavailableError
         There is no Python older than 3.12, or the SDK can't be installed.
     """
-    directory = cache_dir() / f"bacalhau-sdk-{VERSION}"
+    with one_process_at_a_time("sdk"):
+        return _obtain(cache_dir() / f"bacalhau-sdk-{VERSION}")
+
+
+def _obtain(directory: Path) -> Path:
     python = directory / "bin" / "python"
     stamp = directory / ".complete"
     if stamp.exists() and python.exists():
         return python
-    run([_old_python(), "-m", "venv", "--clear", str(directory)], timeout=120)
+    run([_old_python(), "-m", "venv", "--clear", str(directory)], timeout_s=120)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     # Its generated client imports what newer setuptools no longer bring.
-    run([*pip, f"bacalhau-sdk=={VERSION}", "setuptools<80"], timeout=INSTALL_TIMEOUT)
+    run([*pip, f"bacalhau-sdk=={VERSION}", "setuptools<80"], timeout_s=INSTALL_TIMEOUT_S)
     stamp.touch()
     return python
 
@@ -41,9 +45,9 @@ def _old_python() -> str:
     if sys.version_info < (3, 12):
         return sys.executable
     for name in _PYTHONS:
-        found = shutil.which(name)
-        if found and _runs(found):
-            return found
+        executable = shutil.which(name)
+        if executable and _runs(executable):
+            return executable
     raise ServiceUnavailableError(f"bacalhau-sdk {VERSION} needs a Python older than 3.12, and there is none")
 
 

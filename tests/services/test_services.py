@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+from uuid import uuid4
 
 import pytest
 
+from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from tests.services import docker_engine, leaks
 from tests.services.common import ServiceUnavailableError, process_start, run
 from tests.services.fixtures import service_or_skip
@@ -95,7 +97,7 @@ def test_a_thread_a_process_and_a_socket_left_behind_are_all_named() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     listener = socket.create_server(("127.0.0.1", 0))
     try:
-        left = "\n".join(leaks.leftovers(before, grace=0))
+        left = "\n".join(leaks.leftovers(before, grace_s=0))
         assert "thread forgotten-thread" in left
         assert f"process {child.pid}" in left
         assert f"socket fd {listener.fileno()}" in left
@@ -107,13 +109,20 @@ def test_a_thread_a_process_and_a_socket_left_behind_are_all_named() -> None:
     assert leaks.leftovers(before) == []
 
 
-def test_a_container_with_our_label_is_named(docker_engine: str, busybox_image: str) -> None:
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_container_is_named_where_its_node_is_ours(
+    docker_engine: str, busybox_image: str, ours: bool
+) -> None:
+    node_id = f"n-{uuid4()}"
+    if ours:
+        leaks.owns(node_id)
     before = leaks.Snapshot.take(docker_engine)
     engine = docker_engine_client(docker_engine)
     try:
-        container = engine.containers.create(busybox_image, ["true"], labels={"bacalhau.test": "left"})
+        container = engine.containers.create(busybox_image, ["true"], labels={LABEL_NODE: node_id})
         try:
-            assert any(container.id[:12] in line for line in leaks.leftovers(before, docker_engine, grace=0))
+            left = leaks.leftovers(before, docker_engine, grace_s=0)
+            assert any(container.id[:12] in line for line in left) is ours
         finally:
             container.remove()
     finally:
@@ -134,11 +143,11 @@ def test_a_missing_service_skips_with_its_reason_and_fails_in_ci(monkeypatch: py
 
 def test_a_command_that_fails_says_why_and_one_that_hangs_is_ended() -> None:
     with pytest.raises(ServiceUnavailableError, match="failed with 3: out of cheese"):
-        run(["sh", "-c", "echo out of cheese; exit 3"], timeout=10)
+        run(["sh", "-c", "echo out of cheese; exit 3"], timeout_s=10)
     with pytest.raises(ServiceUnavailableError, match="longer than"):
-        run(["sleep", "30"], timeout=0.1)
+        run(["sleep", "30"], timeout_s=0.1)
     with pytest.raises(ServiceUnavailableError, match="is not installed"):
-        run(["no-such-command-here"], timeout=1)
+        run(["no-such-command-here"], timeout_s=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux starts an engine of its own")

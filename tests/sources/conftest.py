@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.transfer.s3.pieces import PART_BYTES
+from bacalhau_jupyter.transfer.s3.reading.pieces import PART_BYTES
 from tests.services.s3 import S3Server
 from tests.sources.s3_bench import BIG, SET, Source
 

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.sources.s3 import S3Source

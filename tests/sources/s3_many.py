@@ -8,9 +8,9 @@ import resource
 import sys
 from pathlib import Path
 
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.sources.s3 import S3Source
@@ -35,8 +35,8 @@ async def main(bucket: str, url: str, directory: Path) -> None:
     mount = await source.fetch(FetchRequest(execution, asked("many/"), directory / "many"))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     await source.close()
-    told = {"size": size, "grown": (after - before) * 1024, "path": str(mount.path)}
-    sys.stdout.write(json.dumps(told))
+    report = {"size": size, "grown": (after - before) * 1024, "path": str(mount.path)}
+    sys.stdout.write(json.dumps(report))
 
 
 asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))

@@ -94,8 +94,8 @@ def test_every_moment_survives_common_layouts(moment: datetime.datetime) -> None
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_no_layout_and_no_text_make_it_fall_over(layout: str, text: str) -> None:
     survives_round_trip(layout)
-    found = canonical(layout, text)
-    assert found is None or isinstance(found, str)
+    value = canonical(layout, text)
+    assert value is None or isinstance(value, str)
 
 
 def test_a_layout_that_loses_its_own_time_is_noticed() -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.sources.inline import InlineSource
-from bacalhau_jupyter.transfer.archive.data_urls import encode_data_url, encode_inline
+from bacalhau_jupyter.transfer.archive.data_urls import encode_data_url
 from bacalhau_jupyter.transfer.archive.tar_gz import Limits
 from tests.transfer.helpers import member, names, small_disk, tar_gz, tree
 
@@ -38,19 +38,18 @@ async def test_plain_contents_arrive_as_a_file_that_any_user_may_read_and_run(tm
 
 
 async def test_an_archive_arrives_as_a_directory_even_with_a_single_file(tmp_path: Path) -> None:
-    data = tmp_path / "big.csv"
-    data.write_bytes(b"1,2\n" * 200)
-    data.chmod(0o600)
-    url = encode_inline(data, official=True)
+    data, info = b"1,2\n" * 200, member("big.csv")
+    info.mode = 0o600
+    url = encode_data_url(tar_gz((info, data)), "application/gzip")
     mount = await fetch(url, tmp_path)
-    assert tree(mount.path) == {"big.csv": ("file", data.read_bytes(), 0o644)}
+    assert tree(mount.path) == {"big.csv": ("file", data, 0o644)}
     assert mount.path.stat().st_mode & 0o777 == 0o755
     # Uncompressed size, with what tar adds.
     assert 800 <= await InlineSource().size(Execution(), source(url)) <= 20_000
 
 
 @pytest.mark.parametrize("url", [None, "", "http://host/", "data:oops"])
-async def test_what_is_no_data_url_is_rejected_at_bid_time(url: object, tmp_path: Path) -> None:
+async def test_an_invalid_data_url_is_rejected_at_bid_time(url: object, tmp_path: Path) -> None:
     bid = await InlineSource().bid(Execution(), source(url))
     assert not bid.accepted
     assert bid.reason.startswith("this node can't bring an input: the inline input")
@@ -66,7 +65,7 @@ async def test_what_is_no_data_url_is_rejected_at_bid_time(url: object, tmp_path
         tar_gz((member("l", tarfile.SYMTYPE, "/etc"), b"")),
         tar_gz((member("zeros"), bytes(2_000_000))),
         b"\x1f\x8bbroken",
-        gzip.compress(b"not a tar"),
+        gzip.compress(b"not a tar", mtime=0),
     ],
 )
 async def test_hostile_and_broken_archives_are_refused_and_leave_nothing(data: bytes, tmp_path: Path) -> None:
@@ -82,7 +81,7 @@ async def test_the_size_of_a_bomb_is_an_error_not_a_wait() -> None:
         await inline.size(Execution(), source(url))
 
 
-async def test_a_full_disk_is_told(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     with (
         small_disk(tmp_path / "disk") as disk,
         pytest.raises(IOFailure, match=r"the disk is full: could not write .*/disk/content"),

@@ -16,11 +16,11 @@ from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.engines.noop import NoopEngine
 from bacalhau_jupyter.models.errors import NetworkFailure, TimedOut
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig, Task
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.source import FetchRequest, IdentifyingSource, LocatingSource, Source
 from bacalhau_jupyter.sources.ipfs import IpfsSource
@@ -47,9 +47,9 @@ def request(root: Path, cid: str, name: str = "input") -> FetchRequest:
 
 
 async def test_it_works_only_where_a_node_answers(tmp_path: Path, own_kubo: KuboNode) -> None:
-    found = await source(tmp_path, own_kubo.endpoint).probe()
-    assert found.available
-    assert found.runtime.startswith("kubo/")
+    availability = await source(tmp_path, own_kubo.endpoint).probe()
+    assert availability.available
+    assert availability.runtime.startswith("kubo/")
     none = await source(tmp_path, "").probe()
     assert (none.available, none.may_change) == (False, False)
     assert none.problem == "no IPFS node is configured (InputSources.Types.IPFS.Endpoint)"
@@ -128,7 +128,7 @@ async def test_a_node_that_is_down_or_goes_meanwhile_fails_the_fetch(
 
     ask = request(tmp_path, cid, "meanwhile")
     async with asyncio.timeout(30):
-        with pytest.raises(NetworkFailure, match="can't be reached, or hung up"):
+        with pytest.raises(NetworkFailure, match="can't be reached, or closed the connection"):
             await plugin.fetch(FetchRequest(ask.execution, ask.input, ask.directory, progress))
         with pytest.raises(NetworkFailure):
             await plugin.fetch(request(tmp_path, cid, "down"))
@@ -175,4 +175,4 @@ async def test_where_only_local_inputs_are_taken_the_content_must_lie_on_the_nod
         assert isinstance(await bidder.evaluate(offer("e-1", kubo.add(tmp_path / "here"))), BidMade)
         refused = await bidder.evaluate(offer("e-2", MISSING))
     assert isinstance(refused, BidRefused)
-    assert "this node does not run jobs with remote inputs (ipfs)" in refused.message
+    assert "not have all input data locally (1 inputs require downloading): ipfs" in refused.message

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, IOFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import Bid, InputMount
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.source import FetchRequest
@@ -50,11 +50,11 @@ def source(path: object, **params: Any) -> InputSource:
     )
 
 
-async def ask(local: LocalDirectorySource, wanted: InputSource, directory: Path) -> tuple[Bid, Any]:
+async def ask(local: LocalDirectorySource, spec: InputSource, directory: Path) -> tuple[Bid, Any]:
     """Return the bid, and the mount or the error of a fetch."""
-    bid = await local.bid(Execution(), wanted)
+    bid = await local.bid(Execution(), spec)
     try:
-        return bid, await local.fetch(FetchRequest(Execution(), wanted, directory))
+        return bid, await local.fetch(FetchRequest(Execution(), spec, directory))
     except BacalhauError as error:
         return bid, error
 
@@ -105,7 +105,7 @@ async def test_the_allow_list_is_a_glob_over_the_real_path(
 
 
 @pytest.mark.parametrize(
-    ("entry", "wanted", "granted"),
+    ("entry", "writable", "granted"),
     [
         ("ROOT/a", False, True),
         ("ROOT/a:ro", False, True),
@@ -118,12 +118,12 @@ async def test_the_allow_list_is_a_glob_over_the_real_path(
     ],
 )
 async def test_writing_needs_an_entry_that_allows_it(
-    root: Path, entry: str, wanted: object, granted: bool
+    root: Path, entry: str, writable: object, granted: bool
 ) -> None:
-    bid, outcome = await ask(make(root, entry), source(str(root / "a"), ReadWrite=wanted), root)
+    bid, outcome = await ask(make(root, entry), source(str(root / "a"), ReadWrite=writable), root)
     assert bid.accepted is granted
     if granted:
-        assert outcome.read_only is (str(wanted).lower() != "true")
+        assert outcome.read_only is (str(writable).lower() != "true")
     else:
         assert "the volume is not granted write access" in outcome.message
         assert outcome.hint.endswith(f"Compute.AllowListedLocalPaths={root}/a:rw")
@@ -147,7 +147,7 @@ async def test_links_are_followed_before_the_list_is_read_on_both_sides(root: Pa
 
 
 @pytest.mark.parametrize("target", ["secret/key", "repo/key", "nowhere"])
-async def test_a_refusal_does_not_tell_where_a_link_leads(root: Path, target: str) -> None:
+async def test_a_refusal_does_not_reveal_the_target_of_a_link(root: Path, target: str) -> None:
     (root / "link").symlink_to(root / target)
     bid, refused = await ask(make(root, "ROOT/a"), source(f"{root}/link"), root)
     assert isinstance(refused, ConfigurationError)
@@ -156,12 +156,12 @@ async def test_a_refusal_does_not_tell_where_a_link_leads(root: Path, target: st
 
 
 async def test_a_path_that_becomes_a_link_after_the_bid_leads_nowhere_else(root: Path) -> None:
-    local, wanted = make(root, "ROOT/a/*"), source(f"{root}/a/b")
-    assert (await local.bid(Execution(), wanted)).accepted
+    local, spec = make(root, "ROOT/a/*"), source(f"{root}/a/b")
+    assert (await local.bid(Execution(), spec)).accepted
     (root / "a/b").rename(root / "a/old")
     (root / "a/b").symlink_to(root / "secret")
     with pytest.raises(ConfigurationError, match="not allowlisted"):
-        await local.fetch(FetchRequest(Execution(), wanted, root))
+        await local.fetch(FetchRequest(Execution(), spec, root))
 
 
 @pytest.mark.parametrize("path", ["repo", "repo/key", "repo/compute/x", ".", "a/../repo", "detour/key", "/"])
@@ -192,15 +192,15 @@ async def test_missing_paths_are_created_only_when_asked_for_writably(root: Path
 
 
 async def test_nothing_is_created_outside_the_list(root: Path) -> None:
-    wanted = source(f"{root}/a/../x/y", ReadWrite=True, CreateAs="dir")
-    bid, outcome = await ask(make(root, "ROOT/a/**:rw"), wanted, root)
+    spec = source(f"{root}/a/../x/y", ReadWrite=True, CreateAs="dir")
+    bid, outcome = await ask(make(root, "ROOT/a/**:rw"), spec, root)
     assert not bid.accepted
     assert "not allowlisted" in outcome.message
     assert names(root) == ["a", "repo", "secret"]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "words"),
+    ("spec", "words"),
     [
         (source(None), "needs a SourcePath"),
         (source("relative/path"), "absolute SourcePath"),
@@ -210,22 +210,22 @@ async def test_nothing_is_created_outside_the_list(root: Path) -> None:
         (source("/a", ReadWrite="perhaps"), "true or false"),
     ],
 )
-async def test_wrong_parameters_are_told_by_name(root: Path, wanted: InputSource, words: str) -> None:
-    bid, outcome = await ask(make(root, "/**"), wanted, root)
+async def test_wrong_parameters_are_reported_by_name(root: Path, spec: InputSource, words: str) -> None:
+    bid, outcome = await ask(make(root, "/**"), spec, root)
     assert not bid.accepted
     assert bid.reason.startswith("this node ")
     assert words in bid.reason
     assert words in outcome.message
 
 
-async def test_a_loop_of_links_is_told(root: Path) -> None:
+async def test_a_loop_of_links_is_reported(root: Path) -> None:
     (root / "a/loop").symlink_to("loop")
     bid, outcome = await ask(make(root, "ROOT/a/**"), source(f"{root}/a/loop/x"), root)
     assert not bid.accepted
     assert isinstance(outcome, BacalhauError)
 
 
-async def test_an_unreadable_path_is_told() -> None:
+async def test_an_unreadable_path_is_reported() -> None:
     """As a user who may not read it: root may read everything."""
     if not is_root():
         pytest.skip("becoming a user who may not read needs root")

@@ -1,4 +1,4 @@
-"""Paths of the host that somebody changes while they are looked at, or through what jobs may write."""
+"""Paths of the host that change while they are checked, or lie in directories that jobs may write to."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, Task
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.sources import local as module
 from bacalhau_jupyter.sources.allowlist import parse_allow_list
@@ -55,9 +55,9 @@ async def test_a_path_that_is_swapped_after_the_list_was_read_is_not_opened(
         swap(root / "a/b", root / "secret")
 
     monkeypatch.setattr(module, "_check_allowed", late)
-    local, wanted = make(root, "ROOT/a/**"), source(f"{root}/a/b")
+    local, spec = make(root, "ROOT/a/**"), source(f"{root}/a/b")
     with pytest.raises(IOFailure, match="it was replaced while it was checked"):
-        await local.fetch(FetchRequest(Execution(), wanted, root))
+        await local.fetch(FetchRequest(Execution(), spec, root))
     # Control: following the path finds the other directory.
     assert at(Path(os.path.realpath(root / "a/b"))) == at(root / "secret")
 
@@ -68,15 +68,15 @@ async def test_nothing_is_created_behind_a_link_that_was_just_put_there(
 ) -> None:
     check = module._check_creation
 
-    def late(*given: Any) -> None:
-        check(*given)
+    def late(*args: Any) -> None:
+        check(*args)
         swap(root / "a/b", root / "secret")
 
     monkeypatch.setattr(module, "_check_creation", late)
     local = make(root, "ROOT/a/**:rw")
-    wanted = source(f"{root}/a/b/new/x", ReadWrite=True, CreateAs=kind)
+    spec = source(f"{root}/a/b/new/x", ReadWrite=True, CreateAs=kind)
     with pytest.raises(IOFailure, match="it was replaced while it was checked"):
-        await local.fetch(FetchRequest(Execution(), wanted, root))
+        await local.fetch(FetchRequest(Execution(), spec, root))
     assert [path.name for path in (root / "secret").iterdir()] == ["key"]
     # Control: made by its path, it lands behind the link.
     (root / "a/b/new/x").mkdir(parents=True)
@@ -109,23 +109,23 @@ async def test_the_same_through_a_link_of_the_owner_s(root: Path) -> None:
 async def test_below_what_jobs_may_write_only_engines_that_mount_descriptors_get_a_path(
     root: Path, writable: bool
 ) -> None:
-    local, wanted = make(root, "ROOT/a:rw", "ROOT/a/**:rw"), source(f"{root}/a/b/c", ReadWrite=writable)
-    assert (await local.bid(execution_on("process"), wanted)).accepted
+    local, spec = make(root, "ROOT/a:rw", "ROOT/a/**:rw"), source(f"{root}/a/b/c", ReadWrite=writable)
+    assert (await local.bid(execution_on("process"), spec)).accepted
     for engine in ("docker", "something"):
-        bid = await local.bid(execution_on(engine), wanted)
+        bid = await local.bid(execution_on(engine), spec)
         assert bid.reason.startswith(
             f"this node can't share {root}/a/b/c with {engine} jobs: jobs may write to "
         )
         assert f"mount {root}/a and use b/c in it" in bid.reason
         with pytest.raises(ConfigurationError):
-            await local.fetch(FetchRequest(execution_on(engine), wanted, root))
+            await local.fetch(FetchRequest(execution_on(engine), spec, root))
     # The directory itself is not to be swapped by those who may write in it.
     assert (await local.bid(execution_on("docker"), source(f"{root}/a", ReadWrite=writable))).accepted
 
 
 async def test_parts_that_are_shared_one_by_one_are_for_every_engine(root: Path) -> None:
-    local, wanted = make(root, "ROOT/a/*:rw"), source(f"{root}/a/b", ReadWrite=True)
-    assert (await local.bid(execution_on("docker"), wanted)).accepted
+    local, spec = make(root, "ROOT/a/*:rw"), source(f"{root}/a/b", ReadWrite=True)
+    assert (await local.bid(execution_on("docker"), spec)).accepted
 
 
 async def test_without_openat2_the_same_objects_are_found(

@@ -42,14 +42,14 @@ from tests.transfer.helpers import small_disk
 async def test_a_key_a_prefix_or_a_wildcard_becomes_files(
     source: Source, s3_server: S3Server, sets: str, params: dict[str, Any], expected: dict[str, bytes] | None
 ) -> None:
-    given = at(s3_server, sets) | params
-    assert await source.bid(given) == ""
+    all_params = at(s3_server, sets) | params
+    assert await source.bid(all_params) == ""
     if expected is None:
         with pytest.raises(BacalhauError, match="there is no such object"):
-            await source.fetch(given)
+            await source.fetch(all_params)
         return
-    assert await source.fetch(given) == expected
-    assert await source.size(given) == sum(len(data) for data in expected.values())
+    assert await source.fetch(all_params) == expected
+    assert await source.size(all_params) == sum(len(data) for data in expected.values())
     done, total = source.reports[-1]
     assert done == total == sum(len(data) for data in expected.values())
     assert source.files[-1] == (len(expected), len(expected))
@@ -191,9 +191,9 @@ def test_very_many_small_objects_arrive_in_little_memory(tmp_path: Path, s3_cred
     command = [sys.executable, "-m", "tests.sources.s3_many", bucket, s3_credentials.url, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["size"] == sum(map(len, expected.values()))
-    found = {entry.name: Path(entry.path).read_bytes() for entry in os.scandir(told["path"])}
-    assert found == expected
+    report = json.loads(done.stdout)
+    assert report["size"] == sum(map(len, expected.values()))
+    files = {entry.name: Path(entry.path).read_bytes() for entry in os.scandir(report["path"])}
+    assert files == expected
     # A listing is kept, what it lists is not.
-    assert told["grown"] < 24e6 + 400 * count
+    assert report["grown"] < 24e6 + 400 * count

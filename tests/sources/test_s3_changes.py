@@ -14,8 +14,8 @@ from tests.sources.s3_bench import BIG, Source, at
 
 async def test_cut_connections_go_on_where_they_broke(source: Source, s3_server: S3Server, big: str) -> None:
     with cutting_proxy(s3_server, after=10_000_000, cuts=4) as proxy:
-        found = await source.fetch(at(s3_server, big, "big", Endpoint=proxy.url))
-    assert hashlib.sha256(found["big"]).digest() == hashlib.sha256(BIG).digest()
+        files = await source.fetch(at(s3_server, big, "big", Endpoint=proxy.url))
+    assert hashlib.sha256(files["big"]).digest() == hashlib.sha256(BIG).digest()
     assert proxy.cut == 4
     ranges = [
         line for head in proxy.heads for line in head.split(b"\r\n") if line.lower().startswith(b"range:")
@@ -36,11 +36,11 @@ async def test_an_object_that_changes_meanwhile_is_never_mixed(
     real = source.plugin._find
 
     def find_then_change(*arguments: Any) -> Any:
-        found = real(*arguments)
+        objects = real(*arguments)
         client = s3_server.client()
         client.put_object(Bucket=bucket, Key="d/k", Body=b"after!")
         client.close()
-        return found
+        return objects
 
     monkeypatch.setattr(source.plugin, "_find", find_then_change)
     for key in ("d/k", "d/"):
@@ -108,7 +108,7 @@ async def test_what_changed_since_the_bid_is_looked_at_again(source: Source, s3_
 
 async def test_an_identity_names_bytes_and_layout(source: Source, s3_server: S3Server) -> None:
     bucket = s3_server.bucket({"d/a": b"1", "d/b": b"2", "e/a": b"1"})
-    given = [
+    cases = [
         (at(s3_server, bucket, "d/"), 1, 0),
         (at(s3_server, bucket, "d*"), 1, 0),
         (at(s3_server, bucket, "d/a"), 1, 0),
@@ -117,13 +117,13 @@ async def test_an_identity_names_bytes_and_layout(source: Source, s3_server: S3S
         (at(s3_server, bucket, "d/", Filter="b"), 1, 0),
         (at(s3_server, s3_server.bucket({"d/a": b"1", "d/b": b"2"}), "d/"), 1, 0),
     ]
-    found = [await source.identity(params, count=count, index=index) for params, count, index in given]
+    identities = [await source.identity(params, count=count, index=index) for params, count, index in cases]
     # The same file from the same place is the same input, however it was asked for.
-    assert found[2] == found[4]
-    assert len({*found}) == len(given) - 1
-    assert None not in found
-    await source.fetch(given[0][0])
-    assert source.brought == found[0]
+    assert identities[2] == identities[4]
+    assert len({*identities}) == len(cases) - 1
+    assert None not in identities
+    await source.fetch(cases[0][0])
+    assert source.brought == identities[0]
     # Executions of one partition share, others do not.
     shares = [at(s3_server, bucket, "d/", Partition={"Type": "object"})] * 2
     first, second = [await source.identity(params, count=2, index=at) for at, params in enumerate(shares)]

@@ -94,7 +94,7 @@ async def test_a_cloud_that_rewrites_accept_encoding_accepts_our_signatures(
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
 # A single object is asked for by HEAD, whose answer has no body that could tell the reason.
 @pytest.mark.parametrize("key", ["set1/", "set1/001.txt"])
-async def test_wrong_credentials_are_told_apart(
+async def test_kinds_of_wrong_credentials_are_distinguished(
     source: Source, s3_server: S3Server, sets: str, monkeypatch: pytest.MonkeyPatch, name: str, key: str
 ) -> None:
     monkeypatch.setenv(name, "unknown")
@@ -130,8 +130,8 @@ async def test_credentials_are_renewed_during_a_transfer(
         " 'Expiration': end}))\n"
     )
     calls = credential_process(tmp_path, monkeypatch, script)
-    found = await source.fetch(at(s3_server, sets, "set1/"))
-    assert len(found) == 4
+    files = await source.fetch(at(s3_server, sets, "set1/"))
+    assert len(files) == 4
     # One object is empty and needs no request.
     assert int(calls.read_text()) >= 1 + 3
 
@@ -152,8 +152,8 @@ async def test_keys_that_are_rotated_during_a_transfer_are_changed_for_the_new_o
     )
     credential_process(tmp_path, monkeypatch, script)
     with cutting_proxy(s3_server, after=1 << 40, cuts=0) as proxy:
-        found = await source.fetch(at(s3_server, bucket, "d/", Endpoint=proxy.url))
-    assert found == {key.removeprefix("d/"): data for key, data in objects.items()}
+        files = await source.fetch(at(s3_server, bucket, "d/", Endpoint=proxy.url))
+    assert files == {key.removeprefix("d/"): data for key, data in objects.items()}
     for key in (b"rotated-1", b"rotated-2"):
         assert any(b"Credential=" + key + b"/" in head for head in proxy.heads)
 

@@ -12,9 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bacalhau_jupyter.models.errors import BadRequest, NetworkFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.source import FetchRequest, identity_of
 from bacalhau_jupyter.sources.url import UrlDownloadSource
@@ -94,10 +94,18 @@ async def test_urls_that_cannot_be_fetched_are_rejected_at_bid_time(url: object,
 @pytest.mark.parametrize(
     ("value", "available"),
     [
-        (None, True), ("5m0s", True), ("1h2m3.5s", True), (300, True), (0.5, True), (timedelta(minutes=5), True),
-        ("5 minutes", False), (0, False), ("-5m", False), ([], False),
+        (None, True),
+        ("5m0s", True),
+        ("1h2m3.5s", True),
+        (300, True),
+        (0.5, True),
+        (timedelta(minutes=5), True),
+        ("5 minutes", False),
+        (0, False),
+        ("-5m", False),
+        ([], False),
     ],
-)  # fmt: skip
+)
 async def test_a_wrong_time_out_makes_the_source_unavailable_with_a_reason(
     value: object, available: bool, tmp_path: Path
 ) -> None:

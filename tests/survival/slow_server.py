@@ -10,7 +10,7 @@ from typing import Any
 
 CONTENT = bytes(range(256)) * 256
 PIECES = 16
-PAUSE = 0.05
+PAUSE_S = 0.05
 """Seconds between pieces."""
 
 
@@ -31,7 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
             for at in range(0, len(CONTENT), size):
                 self.wfile.write(CONTENT[at : at + size])
                 self.wfile.flush()
-                self.server.closing.wait(PAUSE)
+                self.server.closing.wait(PAUSE_S)
 
     def _head(self) -> None:
         self.close_connection = True

@@ -1,4 +1,4 @@
-"""What happens around a node goes wrong: the execution says so, the node lives, nothing is left behind."""
+"""Faults around a node: the execution fails with the reason, the node survives, nothing is left behind."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.models.execution import ExecutionStateType
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import Timeouts, replace
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import Timeouts, replace
+from bacalhau_jupyter.models.records.execution import ExecutionStateType
 from tests.services.common import is_root, wait_until
 from tests.survival.world import ENGINES, World, pause, soon
 
@@ -30,7 +30,7 @@ DISK = 48
 
 
 @pytest.mark.parametrize("order", ["kill", "remove"])
-def test_a_container_ended_by_somebody_else_ends_its_execution_with_the_reason(
+def test_a_container_ended_by_another_program_ends_its_execution_with_the_reason(
     world: World, order: str
 ) -> None:
     world.start()
@@ -82,7 +82,7 @@ def test_a_job_that_takes_too_long_is_ended_and_leaves_no_process(
     script = f"trap '' TERM; setsid {FOREVER} & {FOREVER}"
     job_id = world.submit(_with_timeouts(world.job(engine, script), Timeouts(**{limit: 2})))
     world.wait_for_marks("START", job_id)
-    assert world.wait_for([job_id], timeout=30) == {job_id: "Failed"}
+    assert world.wait_for([job_id], timeout_s=30) == {job_id: "Failed"}
     assert "timed out" in world.history(job_id)
     world.assert_nothing_left()
     assert world.count("END")[job_id] == 0
@@ -117,7 +117,7 @@ def test_jobs_outlive_a_node_that_is_stopped_and_are_collected_by_the_next(world
         world.wait_for_marks("START", job_id)
     assert first.stop() == 0
     # Some end while there is no node, the others only after the next has started.
-    assert wait_until(lambda: all(world.count("END")[job_id] for job_id in ending), timeout=20)
+    assert wait_until(lambda: all(world.count("END")[job_id] for job_id in ending), timeout_s=20)
     world.start()
     (world.counter / "go").touch()
     states = world.wait_for(running + ending)
@@ -175,7 +175,7 @@ def small_disk(world: World) -> Iterator[World]:
 @pytest.mark.root
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("room", [1, DISK])
-def test_a_job_that_fills_the_disk_fails_and_says_so_and_the_next_one_completes(
+def test_a_job_that_fills_the_disk_fails_with_that_reason_and_the_next_one_completes(
     small_disk: World, engine: str, room: int
 ) -> None:
     world = small_disk
@@ -184,7 +184,7 @@ def test_a_job_that_fills_the_disk_fails_and_says_so_and_the_next_one_completes(
     # With little room left the disk is full before the node could store that the job has started.
     filler.write_bytes(bytes(max(0, shutil.disk_usage(world.data_dir).free - (room << 20))))
     job_id = world.submit(world.job(engine, 'cat /dev/zero > "$out/much" 2>/dev/null; true'))
-    assert world.wait_for([job_id], timeout=60) == {job_id: "Failed"}
+    assert world.wait_for([job_id], timeout_s=60) == {job_id: "Failed"}
     assert re.search("disk|No space left", world.history(job_id))
     assert world.running.process.poll() is None
     filler.unlink()
@@ -195,20 +195,21 @@ def test_a_job_that_fills_the_disk_fails_and_says_so_and_the_next_one_completes(
 def test_a_full_disk_refuses_jobs_in_one_sentence_and_is_over_when_space_is_freed(small_disk: World) -> None:
     world = small_disk
     world.start()
-    running = [world.submit(world.job(engine, "sleep 8; echo done")) for engine in ENGINES]
+    running = [world.submit(world.job(engine, "sleep 12; echo done")) for engine in ENGINES]
     for job_id in running:
         world.wait_for_marks("START", job_id)
-    # A whole job later their start is stored: one that can't be noted any more is ended, and that is another test.
-    world.wait_for([world.submit(world.job("process", "true"))], timeout=20)
+    # A whole job of each engine later their start is stored: one that can't be noted any more is ended, and that is
+    # another test.
+    world.wait_for([world.submit(world.job(engine, "true")) for engine in ENGINES], timeout_s=30)
     filler = world.data_dir / "filler"
     _fill(filler)
     # The node keeps room for what it has to note, so it may take a job, and end it with the reason.
     answers = [_refusal(world, world.job("process", "true")) for _ in range(40)]
     assert all(text == "accepted" or re.search("full|space", text) for text in answers), answers
     assert world.running.process.poll() is None
-    assert wait_until(lambda: all(world.count("END")[job_id] for job_id in running), timeout=20)
+    assert wait_until(lambda: all(world.count("END")[job_id] for job_id in running), timeout_s=40)
     filler.unlink()
-    states = world.wait_for(set(running) | set(world.jobs()), timeout=60)
+    states = world.wait_for(set(running) | set(world.jobs()), timeout_s=60)
     assert set(states.values()) <= {"Completed", "Failed"}
     for job_id, story in world.failures(states).items():
         assert re.search("disk|No space left", story), (job_id, story)

@@ -64,7 +64,7 @@ def test_fifty_detached_jobs_complete_on_a_two_core_node_and_never_exceed_it(
         containers.append(len(world.containers(running=True)))
         return OVER.issuperset(world.jobs().values())
 
-    assert wait_until(all_over, timeout=150)
+    assert wait_until(all_over, timeout_s=150)
     states = world.wait_for(priorities)
     assert world.failures(states) == {}
     assert _most_at_a_time(world) <= fit
@@ -103,7 +103,7 @@ def test_queued_jobs_outlive_kills_and_what_was_held_before_is_not_given_away_ag
         pause(instants.uniform(0.3, 2.5))
         world.running.kill()
         world.start()
-    states = world.wait_for(jobs, timeout=90)
+    states = world.wait_for(jobs, timeout_s=90)
     assert world.failures(states) == {}
     assert [world.count("START")[job] for job in jobs] == [1] * len(jobs)
     assert [world.count("END")[job] for job in jobs] == [1] * len(jobs)

@@ -16,7 +16,7 @@ import pytest
 
 from bacalhau_jupyter.client.jobs.build import local_path, url
 from bacalhau_jupyter.compute.execution.record import Phase
-from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.jobs.job import Job
 from tests.survival.slow_server import SlowServer
 from tests.survival.world import ENGINES, World, pause
 
@@ -39,7 +39,7 @@ SPREAD = {
     "bid": ("", 0.3),
     "offer": (": bid made", 0.02),
     "fetch": (": bid accepted", 0.6),
-    "start": (": inputs are there", 0.4),
+    "start": (": inputs are fetched", 0.4),
     "run": (": running in", 1.0),
     "publish": (": ended with exit code", 0.25),
     "end": (": completed", 0.03),
@@ -59,7 +59,10 @@ SCRIPTS = {
     "fetch": 'sha256sum < "$in/slow/slow.bin" > "$out/slow.sum"',
     "start": "true",
     "run": "sleep 1.1",
-    "publish": 'head -c 50000000 /dev/urandom > "$out/big"; sha256sum < "$out/big" > "$out/big.sum"',
+    # The parts are packed, which takes time; what is as large as `big` is kept beside the archive.
+    "publish": 'for i in 1 2 3 4 5 6; do head -c 7000000 /dev/urandom > "$out/part$i"; done; '
+    'head -c 9000000 /dev/urandom > "$out/big"; '
+    'sha256sum < "$out/big" > "$out/big.sum"; cat "$out"/part* | sha256sum > "$out/parts.sum"',
     "end": "true",
 }
 SPOIL = '(echo spoilt >> "$in/data/known.txt") 2>/dev/null; (rm -rf "$in/data/sub") 2>/dev/null\n'
@@ -240,7 +243,7 @@ def _check(ordeal: Ordeal) -> None:
     assert set(world.wait_for(ordeal.stopped).values()) == {"Stopped"}
     # What was stored and never acknowledged is a job all the same.
     everything = (set(ordeal.accepted) | set(world.jobs())) - set(ordeal.stopped)
-    states = world.wait_for(everything, timeout=90)
+    states = world.wait_for(everything, timeout_s=90)
     log.info("%d ends over %d jobs: %s", ordeal.ends, len(everything), dict(ordeal.histogram))
 
     assert set(ordeal.accepted) <= set(world.jobs())
@@ -286,7 +289,9 @@ def _check_results(world: World, job_id: str, server: SlowServer) -> None:
     files = world.published(published[0]["Params"]["ExecutionID"])
     assert {"stdout", "stderr", "exitCode"} <= set(files)
     if "outputs/big.sum" in files:
-        told = files["outputs/big.sum"].split()[0].decode()
-        assert told == hashlib.sha256(files["outputs/big"]).hexdigest()
+        parts = b"".join(files[f"outputs/part{number}"] for number in range(1, 7))
+        for name, data in (("big", files["outputs/big"]), ("parts", parts)):
+            checksum = files[f"outputs/{name}.sum"].split()[0].decode()
+            assert checksum == hashlib.sha256(data).hexdigest()
     if "outputs/slow.sum" in files:
         assert files["outputs/slow.sum"].split()[0].decode() == server.sum

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import io
 import json
 import re
 import shutil
@@ -24,15 +26,16 @@ from bacalhau_jupyter.client.jobs.build import docker, local_path, process
 from bacalhau_jupyter.compute.execution.record import Phase
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from bacalhau_jupyter.models.codec import encode
-from bacalhau_jupyter.models.execution import ExecutionStateType
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import InputSource
+from bacalhau_jupyter.models.records.execution import ExecutionStateType
+from bacalhau_jupyter.transfer.archive.held import open_archive
 from tests.services import docker_engine as engines
 from tests.services.common import wait_until
 from tests.services.node import ServedNode, start_node
 
 JOBS = "/api/v1/orchestrator/jobs"
-HTTP_TIMEOUT = 20.0
+HTTP_TIMEOUT_S = 20.0
 OVER = frozenset({"Completed", "Failed", "Stopped"})
 ENGINES = ("docker", "process")
 
@@ -102,7 +105,7 @@ class World:
         """Start a node and kill it ``after`` seconds, ready or not."""
         with contextlib.suppress(AssertionError):
             started = start_node(
-                self.data_dir, *self.flags(), env={"DOCKER_HOST": self.engine_url}, timeout=after
+                self.data_dir, *self.flags(), env={"DOCKER_HOST": self.engine_url}, timeout_s=after
             )
             started.kill()
 
@@ -112,25 +115,25 @@ class World:
         assert self.node is not None
         return self.node
 
-    def wait_for_line(self, pattern: str, timeout: float = 30.0) -> str:
+    def wait_for_line(self, pattern: str, timeout_s: float = 30.0) -> str:
         """Wait until the node has printed a line that holds a match for ``pattern``."""
-        found: list[str] = []
+        matches: list[str] = []
         regex = re.compile(pattern)
 
         def look() -> bool:
             match = regex.search(self.running.output.read_text(errors="replace"))
-            found.extend([match[0]] if match else [])
+            matches.extend([match[0]] if match else [])
             return bool(match)
 
-        if not wait_until(look, timeout=timeout, interval=0.005):
+        if not wait_until(look, timeout_s=timeout_s, interval_s=0.005):
             raise AssertionError(f"the node never said {pattern!r}; it said: {self.running.tail(30)}")
-        return found[0]
+        return matches[0]
 
     # ---- its API
 
     def get(self, path: str) -> Any:
         """GET a document."""
-        with urllib.request.urlopen(self.running.url + path, timeout=HTTP_TIMEOUT) as answer:
+        with urllib.request.urlopen(self.running.url + path, timeout=HTTP_TIMEOUT_S) as answer:
             return json.load(answer)
 
     def submit(self, job: Job, url: str | None = None) -> str:
@@ -148,7 +151,7 @@ class World:
             method="PUT",
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT) as answer:
+        with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT_S) as answer:
             return str(json.load(answer)["JobID"])
 
     def stop_job_unless_over(self, job_id: str) -> None:
@@ -161,7 +164,7 @@ class World:
     def stop_job(self, job_id: str) -> None:
         """Stop a job."""
         request = urllib.request.Request(f"{self.running.url}{JOBS}/{job_id}", method="DELETE")
-        urllib.request.urlopen(request, timeout=HTTP_TIMEOUT).close()
+        urllib.request.urlopen(request, timeout=HTTP_TIMEOUT_S).close()
 
     def state(self, job_id: str) -> tuple[str, str]:
         """Return a job's state and its message."""
@@ -170,42 +173,42 @@ class World:
 
     def jobs(self) -> dict[str, str]:
         """Return the state of every job."""
-        found: dict[str, str] = {}
+        states: dict[str, str] = {}
         token = ""
         while True:
             page = self.get(f"{JOBS}?limit=500&next_token={token}")
-            found |= {job["ID"]: job["State"]["StateType"] for job in page["Items"]}
+            states |= {job["ID"]: job["State"]["StateType"] for job in page["Items"]}
             token = page.get("NextToken") or ""
             if not token:
-                return found
+                return states
 
     def executions(self, job_id: str) -> list[dict[str, Any]]:
         """Return a job's executions, oldest first."""
         items = self.get(f"{JOBS}/{job_id}/executions")["Items"] or []
         return sorted(items, key=lambda item: item["CreateTime"])
 
-    def execution(self, job_id: str, timeout: float = 20.0) -> str:
+    def execution(self, job_id: str, timeout_s: float = 20.0) -> str:
         """Wait for a job's first execution; return its ID."""
-        found: list[dict[str, Any]] = []
+        executions: list[dict[str, Any]] = []
 
         def look() -> bool:
-            found[:] = self.executions(job_id)
-            return bool(found)
+            executions[:] = self.executions(job_id)
+            return bool(executions)
 
-        if not wait_until(look, timeout=timeout, interval=0.01):
+        if not wait_until(look, timeout_s=timeout_s, interval_s=0.01):
             raise AssertionError(
                 f"{job_id} was never placed: {self.history(job_id)}\n{self.running.tail(40)}"
             )
-        return str(found[-1]["ID"])
+        return str(executions[-1]["ID"])
 
-    def wait_for_end_of_first_execution(self, job_id: str, timeout: float = 30.0) -> dict[str, Any]:
+    def wait_for_end_of_first_execution(self, job_id: str, timeout_s: float = 30.0) -> dict[str, Any]:
         """Wait until a job's first execution is over; return it."""
         ended = {ExecutionStateType.COMPLETED.value, ExecutionStateType.FAILED.value}
 
         def over() -> bool:
             return self.executions(job_id)[0]["ComputeState"]["StateType"] in ended
 
-        assert wait_until(over, timeout=timeout), self.history(job_id)
+        assert wait_until(over, timeout_s=timeout_s), self.history(job_id)
         return self.executions(job_id)[0]
 
     def history(self, job_id: str) -> str:
@@ -213,25 +216,25 @@ class World:
         items = self.get(f"{JOBS}/{job_id}/history")["Items"]
         return " | ".join(item["Event"]["Message"] for item in items if item.get("Event"))
 
-    def wait_for(self, job_ids: Iterable[str], timeout: float = 60.0) -> dict[str, str]:
+    def wait_for(self, job_ids: Iterable[str], timeout_s: float = 60.0) -> dict[str, str]:
         """Wait until jobs are over; return their states."""
-        wanted = set(job_ids)
+        awaited_ids = set(job_ids)
         states: dict[str, str] = {}
 
         def over() -> bool:
             states.update(self.jobs())
-            return all(states.get(job_id) in OVER for job_id in wanted)
+            return all(states.get(job_id) in OVER for job_id in awaited_ids)
 
-        if not wait_until(over, timeout=timeout, interval=0.1):
+        if not wait_until(over, timeout_s=timeout_s, interval_s=0.1):
             stuck = {
                 job_id: (states.get(job_id), self.history(job_id))
-                for job_id in wanted
+                for job_id in awaited_ids
                 if states.get(job_id) not in OVER
             }
             raise AssertionError(
-                f"jobs that did not end in {timeout:.0f} s: {stuck}\n{self.running.tail(30)}"
+                f"jobs that did not end in {timeout_s:.0f} s: {stuck}\n{self.running.tail(30)}"
             )
-        return {job_id: states[job_id] for job_id in wanted}
+        return {job_id: states[job_id] for job_id in awaited_ids}
 
     def failures(self, states: dict[str, str]) -> dict[str, str]:
         """Return the history of every job that did not complete."""
@@ -258,9 +261,9 @@ class World:
         """Return how many marks of a kind each job has."""
         return Counter(mark.job for mark in self.marks() if mark.kind == kind)
 
-    def wait_for_marks(self, kind: str, job_id: str, timeout: float = 30.0) -> None:
+    def wait_for_marks(self, kind: str, job_id: str, timeout_s: float = 30.0) -> None:
         """Wait until a job has made a mark."""
-        assert wait_until(lambda: self.count(kind)[job_id] > 0, timeout=timeout), (
+        assert wait_until(lambda: self.count(kind)[job_id] > 0, timeout_s=timeout_s), (
             f"no {kind} of {job_id}: {self.history(job_id)}"
         )
 
@@ -279,8 +282,8 @@ class World:
     def containers(self, *, running: bool = False) -> list[str]:
         """Return the names of this node's containers, in any state or of those that run."""
         with self.docker_api() as api:
-            found = api.containers(all=not running, filters={"label": [f"{LABEL_NODE}={self.node_id}"]})
-        return [str(item["Names"][0]).lstrip("/") for item in found]
+            containers = api.containers(all=not running, filters={"label": [f"{LABEL_NODE}={self.node_id}"]})
+        return [str(item["Names"][0]).lstrip("/") for item in containers]
 
     def container(self, execution_id: str) -> str:
         """Return the name of an execution's container."""
@@ -288,7 +291,7 @@ class World:
 
     def processes(self) -> list[str]:
         """Return the supervisors of this repo and the programs of any of its executions."""
-        found = []
+        processes = []
         engine_dir = str(self.data_dir / "compute" / "process")
         own = self.node.process.pid if self.node else 0
         executions = {mark.execution for mark in self.marks()}
@@ -297,13 +300,13 @@ class World:
                 command = " ".join(each.cmdline())
                 ours = engine_dir in command or each.environ().get("BACALHAU_EXECUTION_ID") in executions
                 if ours and each.pid != own and each.status() != psutil.STATUS_ZOMBIE:
-                    found.append(f"{each.pid}: {command[:200]}")
-        return found
+                    processes.append(f"{each.pid}: {command[:200]}")
+        return processes
 
     def supervisor(self, execution_id: str) -> int:
         """Return the pid of an execution's supervisor."""
         pid_file = self.data_dir / "compute" / "process" / execution_id / "pid"
-        assert wait_until(pid_file.exists, timeout=10)
+        assert wait_until(pid_file.exists, timeout_s=10)
         return int(pid_file.read_text().split()[0])
 
     def kept(self) -> list[str]:
@@ -319,7 +322,7 @@ class World:
             *(f"state of {name}" for name in self.kept()),
         ]
 
-    def assert_nothing_left(self, timeout: float = 15.0) -> None:
+    def assert_nothing_left(self, timeout_s: float = 15.0) -> None:
         """Wait until no engine holds anything."""
         left: list[str] = []
 
@@ -327,7 +330,7 @@ class World:
             left[:] = self.leftovers()
             return not left
 
-        assert wait_until(clean, timeout=timeout, interval=0.1), "left behind:\n  " + "\n  ".join(left)
+        assert wait_until(clean, timeout_s=timeout_s, interval_s=0.1), "left behind:\n  " + "\n  ".join(left)
 
     def archive(self, execution_id: str) -> Path:
         """Return where an execution's results are published."""
@@ -335,7 +338,8 @@ class World:
 
     def published(self, execution_id: str) -> dict[str, bytes]:
         """Return the files of an execution's published results."""
-        with tarfile.open(self.archive(execution_id)) as archive:
+        data = asyncio.run(_whole(self.archive(execution_id)))
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             return {
                 member.name.removeprefix("./"): archive.extractfile(member).read()  # type: ignore[union-attr]
                 for member in archive
@@ -366,11 +370,20 @@ class World:
             engine.close()
 
 
-def soon(condition: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+def soon(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
     """Wait for a condition, or fail saying what did not happen."""
-    assert wait_until(condition, timeout=timeout, interval=0.05), what
+    assert wait_until(condition, timeout_s=timeout_s, interval_s=0.05), what
 
 
 def pause(seconds: float) -> None:
     """Let a seeded moment pass: the instant of a kill is the one thing here that is meant to be arbitrary."""
     time.sleep(seconds)
+
+
+async def _whole(path: Path) -> bytes:
+    """Return an archive as a client downloads it, whatever form it has on the disk."""
+    ranges = open_archive(path)
+    try:
+        return b"".join([chunk async for chunk in ranges.read(0, await ranges.size())])
+    finally:
+        await ranges.close()

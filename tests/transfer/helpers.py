@@ -44,18 +44,18 @@ def names(directory: Path) -> list[str]:
 
 def tree(root: Path) -> dict[str, tuple[str, object, int]]:
     """Describe everything below `root`: kind, contents or target, and permissions."""
-    found: dict[str, tuple[str, object, int]] = {}
+    entries: dict[str, tuple[str, object, int]] = {}
     for directory, names, files in os.walk(root):
         for name in names + files:
             path = Path(directory) / name
             key, mode = str(path.relative_to(root)), path.lstat().st_mode & 0o777
             if path.is_symlink():
-                found[key] = ("link", str(path.readlink()), 0)
+                entries[key] = ("link", str(path.readlink()), 0)
             elif path.is_dir():
-                found[key] = ("directory", None, mode)
+                entries[key] = ("directory", None, mode)
             else:
-                found[key] = ("file", path.read_bytes(), mode)
-    return found
+                entries[key] = ("file", path.read_bytes(), mode)
+    return entries
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tarfile.TarInfo:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from bacalhau_jupyter.models.api import LogFrame, LogLine
 from bacalhau_jupyter.models.errors import BacalhauError, HandshakeRequired, NetworkFailure
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.wire.api import LogFrame, LogLine
+from bacalhau_jupyter.models.wire.messages import (
     BidResult,
     CancelExecution,
     ControlRequest,
@@ -20,12 +20,12 @@ from bacalhau_jupyter.models.messages import (
 from bacalhau_jupyter.transport.base import DeliveryError, Envelope
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
-WAIT = 5.0
+WAIT_S = 5.0
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "wire"])
 def carrier(request: pytest.FixtureRequest) -> MemoryTransport:
-    return MemoryTransport(wire=request.param, ack_timeout=0.2, request_timeout=0.2, log_queue=8)
+    return MemoryTransport(wire=request.param, ack_timeout_s=0.2, request_timeout_s=0.2, log_queue=8)
 
 
 async def nothing(envelope: Envelope) -> None:
@@ -139,7 +139,7 @@ async def test_a_sender_that_gives_up_does_not_tear_the_handler_apart(carrier: M
     with pytest.raises(DeliveryError, match=r"not acknowledged within 0.2s"):
         await carrier.orchestrator_end.send("n", cancel(1))
     go.set()
-    await asyncio.wait_for(finished.wait(), WAIT)
+    await asyncio.wait_for(finished.wait(), WAIT_S)
 
 
 async def test_a_node_that_leaves_fails_what_was_on_its_way(carrier: MemoryTransport) -> None:
@@ -232,7 +232,7 @@ async def test_many_streams_run_at_the_same_time_and_end_with_the_log(carrier: M
         lines = [frame.value.line async for frame in carrier.orchestrator_end.logs(request)]
         assert lines == [f"{name} {number}\n" for number in range(100)]
 
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(WAIT_S):
         await asyncio.gather(*(read(f"e-{number}") for number in range(20)))
 
 
@@ -263,7 +263,7 @@ async def test_an_abandoned_stream_frees_the_producer_too(carrier: MemoryTranspo
     await anext(stream)
     del stream
     gc.collect()
-    await asyncio.wait_for(ended.wait(), WAIT)
+    await asyncio.wait_for(ended.wait(), WAIT_S)
 
 
 async def test_a_stream_ends_with_an_error_when_the_node_goes_away(carrier: MemoryTransport) -> None:
@@ -279,7 +279,7 @@ async def test_a_stream_ends_with_an_error_when_the_node_goes_away(carrier: Memo
             pass
 
 
-async def test_a_waiting_reader_is_told_when_the_node_goes_away(carrier: MemoryTransport) -> None:
+async def test_a_waiting_reader_gets_an_error_when_the_node_goes_away(carrier: MemoryTransport) -> None:
     async def silent(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
         await asyncio.Event().wait()
         yield LogFrame()
@@ -293,7 +293,7 @@ async def test_a_waiting_reader_is_told_when_the_node_goes_away(carrier: MemoryT
     await asyncio.sleep(0)
     await node.close()
     with pytest.raises(NetworkFailure, match="went away"):
-        await asyncio.wait_for(reader, WAIT)
+        await asyncio.wait_for(reader, WAIT_S)
 
 
 async def test_a_handler_that_breaks_ends_the_stream_with_an_error(carrier: MemoryTransport) -> None:

@@ -7,18 +7,23 @@ from typing import Any
 from urllib.parse import quote
 
 from bacalhau_jupyter.client.connection.connection import Connection
-from bacalhau_jupyter.models import api as wire
-from bacalhau_jupyter.models.codec import decode
-from bacalhau_jupyter.models.environments import PATH as ENVIRONMENTS
-from bacalhau_jupyter.models.environments import (
+from bacalhau_jupyter.models.codec import decode, encode
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
+from bacalhau_jupyter.models.records.environments import (
     ListEnvironmentsResponse,
     PythonDescription,
     RegisteredEnvironment,
 )
-from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.history import JobHistory, StreamEvent
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.node import BuildVersionInfo, NodeInfo
+from bacalhau_jupyter.models.records.explanation import Explanation
+from bacalhau_jupyter.models.records.history import JobHistory, StreamEvent
+from bacalhau_jupyter.models.records.node import BuildVersionInfo, DiskUsage, NodeInfo
+from bacalhau_jupyter.models.records.packages import PATH as PACKAGES
+from bacalhau_jupyter.models.records.packages import FindPackages, KeepPackages, PackagesState
+from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS
+from bacalhau_jupyter.models.records.uploads import BeginUpload, UploadState
+from bacalhau_jupyter.models.wire import api as wire
 
 _JOBS = "/api/v1/orchestrator/jobs"
 _NODES = "/api/v1/orchestrator/nodes"
@@ -51,7 +56,7 @@ class AsyncAPI(Connection):
         order_by: str = "",
         reverse: bool = False,
     ) -> wire.ListJobsResponse:
-        """Return a page of jobs."""
+        """Return a page of jobs; ``next_token`` of the answer asks for the next one."""
         params = _params(
             namespace=namespace, limit=limit, next_token=next_token, order_by=order_by, reverse=reverse
         )
@@ -65,7 +70,7 @@ class AsyncAPI(Connection):
         )
 
     async def stop(self, job: str, *, namespace: str = "", reason: str = "") -> wire.StopJobResponse:
-        """Stop a job."""
+        """Stop a job and all that runs for it; a `Conflict` where it ended by itself."""
         body = wire.StopJobRequest(reason=reason)
         params = _params(namespace=namespace)
         return await self.request("DELETE", _job(job), wire.StopJobResponse, params=params, body=body)
@@ -76,6 +81,11 @@ class AsyncAPI(Connection):
         """Run a version of a job again."""
         body = wire.RerunJobRequest(job_version=version, namespace=namespace, reason=reason)
         return await self.request("PUT", f"{_job(job)}/rerun", wire.RerunJobResponse, body=body)
+
+    async def delete(self, job: str, *, namespace: str = "") -> DiskUsage:
+        """Delete a job that is over; return what room that made on the node (only nodes of ours do that)."""
+        params = _params(namespace=namespace)
+        return await self.request("DELETE", f"{_job(job)}/record", DiskUsage, params=params)
 
     async def diff(self, job: Job) -> wire.DiffJobResponse:
         """Compare a spec with the stored job of that name."""
@@ -95,7 +105,7 @@ class AsyncAPI(Connection):
         limit: int = 0,
         next_token: str = "",
     ) -> wire.ListHistoryResponse:
-        """Return a page of history."""
+        """Return a page of events; ``next_token`` of the answer asks for the next one."""
         params = _params(
             namespace=namespace,
             event_type=event_type,
@@ -114,18 +124,21 @@ class AsyncAPI(Connection):
         namespace: str = "",
         event_type: str = "all",
         execution_id: str = "",
+        version: int = 0,
         all_versions: bool = False,
         limit: int = 0,
+        next_token: str = "",
     ) -> list[JobHistory]:
         """Return all history there is now (at most ``limit`` rows when given), page by page."""
         rows: list[JobHistory] = []
-        token = ""
+        token = next_token
         while True:
             page = await self.history(
                 job,
                 namespace=namespace,
                 event_type=event_type,
                 execution_id=execution_id,
+                version=version,
                 all_versions=all_versions,
                 limit=min(limit, 100) or 100,
                 next_token=token,
@@ -143,6 +156,7 @@ class AsyncAPI(Connection):
         version: int = 0,
         all_versions: bool = False,
         limit: int = 0,
+        next_token: str = "",
         order_by: str = "",
         reverse: bool = False,
     ) -> wire.ListExecutionsResponse:
@@ -152,6 +166,7 @@ class AsyncAPI(Connection):
             job_version=version,
             all_job_versions=all_versions,
             limit=limit,
+            next_token=next_token,
             order_by=order_by,
             reverse=reverse,
         )
@@ -159,10 +174,17 @@ class AsyncAPI(Connection):
             "GET", f"{_job(job)}/executions", wire.ListExecutionsResponse, params=params
         )
 
-    async def results(self, job: str, *, namespace: str = "") -> wire.ListResultsResponse:
-        """Return the published results of a job."""
-        params = _params(namespace=namespace)
+    async def results(
+        self, job: str, *, namespace: str = "", local: bool = False
+    ) -> wire.ListResultsResponse:
+        """Return the published results of a job; ``local``: also where they lie, if on this machine."""
+        params = _params(namespace=namespace, local=local)
         return await self.request("GET", f"{_job(job)}/results", wire.ListResultsResponse, params=params)
+
+    async def explain(self, job: str, *, namespace: str = "") -> Explanation:
+        """Ask why a job waits, or how it came to run where it did; only nodes with that feature have this route."""
+        params = _params(namespace=namespace)
+        return await self.request("GET", f"{_job(job)}/explanation", Explanation, params=params)
 
     # ---- nodes and agent
 
@@ -173,11 +195,12 @@ class AsyncAPI(Connection):
         approval: str = "",
         status: str = "",
         limit: int = 0,
+        next_token: str = "",
         order_by: str = "",
         reverse: bool = False,
     ) -> wire.ListNodesResponse:
         """Return the nodes of the cluster."""
-        params = _params(limit=limit, order_by=order_by, reverse=reverse)
+        params = _params(limit=limit, next_token=next_token, order_by=order_by, reverse=reverse)
         params += _params(**{"labels": labels, "filter-approval": approval, "filter-status": status})
         return await self.request("GET", _NODES, wire.ListNodesResponse, params=params)
 
@@ -186,6 +209,12 @@ class AsyncAPI(Connection):
         return await self.request(
             "GET", f"{_NODES}/{quote(node_id, safe='', errors='surrogateescape')}", wire.GetNodeResponse
         )
+
+    async def change_node(self, node_id: str, action: str, message: str = "") -> wire.PutNodeResponse:
+        """Approve, reject or delete a node."""
+        path = f"{_NODES}/{quote(node_id, safe='', errors='surrogateescape')}"
+        body = wire.PutNodeRequest(action=action, message=message, node_id=node_id)
+        return await self.request("PUT", path, wire.PutNodeResponse, body=body)
 
     async def agent_alive(self) -> wire.AgentAliveResponse:
         """Ask whether the node answers."""
@@ -199,11 +228,28 @@ class AsyncAPI(Connection):
         """Return the node's description of itself."""
         return await self.request("GET", "/api/v1/agent/node", NodeInfo)
 
+    async def auth_config(self) -> dict[str, Any]:
+        """Return how the cluster signs its users on."""
+        return await self.request("GET", "/api/v1/agent/authconfig", dict[str, Any])
+
     async def agent_config(self) -> dict[str, Any]:
         """Return the node's effective configuration, secrets masked."""
         return await self.request("GET", "/api/v1/agent/config", dict[str, Any])
 
+    async def browse(self, uri: str = "", *, limit: int = 0) -> wire.ListDataResponse:
+        """Return what lies at an address from which the node can read inputs; the places themselves without one."""
+        params = _params(uri=uri, limit=limit)
+        return await self.request("GET", "/api/v1/compute/data", wire.ListDataResponse, params=params)
+
     # ---- streams
+
+    async def data(self, uri: str, *, next_token: str = "") -> wire.ListDataResponse:
+        """Return a page of what the node can read inputs from below an address; only nodes of ours have this route.
+
+        An empty address lists the places themselves.
+        """
+        params = _params(uri=uri, next_token=next_token)
+        return await self.request("GET", "/api/v1/compute/data", wire.ListDataResponse, params=params)
 
     async def logs(
         self,
@@ -211,6 +257,7 @@ class AsyncAPI(Connection):
         *,
         namespace: str = "",
         execution_id: str = "",
+        version: int = 0,
         follow: bool = False,
         tail: bool = False,
     ) -> AsyncIterator[wire.LogFrame]:
@@ -221,7 +268,9 @@ class AsyncAPI(Connection):
         BacalhauError
             The server can't stream it, or the connection broke before the end.
         """
-        params = _params(namespace=namespace, execution_id=execution_id, follow=follow, tail=tail)
+        params = _params(
+            namespace=namespace, execution_id=execution_id, job_version=version, follow=follow, tail=tail
+        )
         async for text in self.websocket(f"{_job(job)}/logs", params):
             frame = decode(text, wire.LogFrame, "log frame")
             if frame.error:
@@ -245,6 +294,50 @@ class AsyncAPI(Connection):
     async def register_environment(self, description: PythonDescription) -> RegisteredEnvironment:
         """Register a Python environment of this machine; as `environments`, and for the node's own user only."""
         return await self.request("POST", ENVIRONMENTS, RegisteredEnvironment, body=description)
+
+    async def find_packages(self, request: str) -> PackagesState:
+        """Find a set of packages, or begin a draft; as `environments`, and for the node's own user only."""
+        return await self.request("POST", PACKAGES, PackagesState, body=FindPackages(request=request))
+
+    async def keep_packages(self, draft: str, order: KeepPackages) -> PackagesState:
+        """Turn a draft into a set; as `find_packages`. Takes as long as reading the files takes."""
+
+        async def once() -> AsyncIterator[bytes]:
+            yield encode(order)
+
+        headers = {"Content-Type": "application/json"}
+        return await self.send("PUT", f"{PACKAGES}/{quote(draft, safe='')}", PackagesState, once(), headers)
+
+    async def drop_packages(self, draft: str) -> None:
+        """Give a draft up; as `find_packages`."""
+        await self.request("DELETE", f"{PACKAGES}/{quote(draft, safe='')}", dict)
+
+    async def clear_packages(self) -> DiskUsage:
+        """Remove packages that no job uses; only nodes that list the feature ``clean-up`` have this route."""
+        return await self.request("DELETE", "/api/v1/compute/packages", DiskUsage)
+
+    async def begin_upload(self, order: BeginUpload) -> UploadState:
+        """Begin an upload; only nodes with that feature have this route, and the following."""
+        return await self.request("POST", UPLOADS, UploadState, body=order)
+
+    async def upload_range(
+        self, upload_id: str, start: int, stop: int, size: int, chunks: AsyncIterator[bytes]
+    ) -> UploadState:
+        """Send the bytes ``start`` to ``stop`` (excluded) of ``size``; takes as long as it takes."""
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Range": f"bytes {start}-{stop - 1}/{size}",
+            "Content-Length": str(stop - start),
+        }
+        return await self.send("PUT", f"{UPLOADS}/{upload_id}", UploadState, chunks, headers)
+
+    async def complete_upload(self, upload_id: str) -> UploadState:
+        """Let the node keep what was written to its disk; takes as long as reading it takes."""
+        return await self.send("POST", f"{UPLOADS}/{upload_id}/complete", UploadState, None, {})
+
+    async def drop_upload(self, upload_id: str) -> None:
+        """Give an upload up."""
+        await self.request("DELETE", f"{UPLOADS}/{upload_id}", dict)
 
     async def hold_lease(self) -> None:
         """Hold a lease on an embedded node until cancelled or the node is gone."""

@@ -10,6 +10,7 @@ from bacalhau_jupyter.client.connection.portal import Portal
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.endpoint import Endpoint
+    from bacalhau_jupyter.models.records.node import NodeInfo
 
 T = TypeVar("T")
 
@@ -30,6 +31,11 @@ class Cluster(Protocol):
     @property
     def endpoint(self) -> Endpoint:
         """Where the cluster's API is; it is found on first use."""
+        ...
+
+    @property
+    def info(self) -> NodeInfo:
+        """What the connected node says of itself."""
         ...
 
     def api(self) -> AsyncAPI:

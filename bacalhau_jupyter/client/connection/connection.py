@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from bacalhau_jupyter.client.connection.listener import check_listener
+from bacalhau_jupyter.lib.telemetry.base import Kind, spanning
+from bacalhau_jupyter.lib.telemetry.start import link_of_process, telemetry_of_client
+from bacalhau_jupyter.lib.telemetry.trace import CURRENT, HEADER
 from bacalhau_jupyter.models.codec import decode, encode, require_text
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, Unauthorized, error_from_envelope
 
@@ -34,6 +39,7 @@ class Connection:
     def __init__(self, endpoint: Endpoint, timeout_s: float = 60.0) -> None:
         self.endpoint = endpoint
         self._timeout_s = timeout_s
+        self._host = urlsplit(endpoint.url).hostname or ""
         self._session: aiohttp.ClientSession | None = None
 
     def _open(self) -> aiohttp.ClientSession:
@@ -80,20 +86,52 @@ class Connection:
         BacalhauError
             The server answered with an error (rebuilt from its envelope) or can't be reached.
         """
-        import aiohttp
-
         require_text(body)
         require_text({"the request": [list(pair) for pair in dict(params).items()]})
         headers = {"Content-Type": "application/json"} if body is not None else {}
+        data = encode(body) if body is not None else None
+        return await self._ask(method, path, kind, params=params, data=data, headers=headers)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        chunks: AsyncIterator[bytes] | None,
+        headers: Mapping[str, str],
+    ) -> T:
+        """Send a body as it comes, and decode the answer; only silence is limited in time.
+
+        Raises
+        ------
+        BacalhauError
+            As for `request`, or what ``chunks`` raises.
+        """
+        import aiohttp
+
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout_s)
+        return await self._ask(method, path, kind, data=chunks, headers=headers, timeout=limit)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        *,
+        headers: Mapping[str, str],
+        **options: Any,
+    ) -> T:
+        telemetry, started_by = telemetry_of_client(), link_of_process()
+        with spanning(telemetry, method, parent=CURRENT.get() or started_by, kind=Kind.CLIENT) as attributes:
+            attributes |= {"http.request.method": method, "server.address": self._host}
+            return await self._answer(method, path, kind, headers=_traced(headers), **options)
+
+    async def _answer(self, method: str, path: str, kind: type[T], **options: Any) -> T:
+        import aiohttp
+
         try:
             async with self._open().request(
-                method,
-                self.endpoint.url + path,
-                params=params,
-                data=encode(body) if body is not None else None,
-                headers=headers,
-                allow_redirects=False,
-                ssl=self.endpoint.ssl(),
+                method, self.endpoint.url + path, allow_redirects=False, ssl=self.endpoint.ssl(), **options
             ) as answer:
                 data = await answer.read()
                 if answer.status != 200:
@@ -110,6 +148,7 @@ class Connection:
             async with self._open().ws_connect(
                 self.endpoint.url + path,
                 params=params,
+                headers=_traced({}),
                 heartbeat=30,
                 max_msg_size=_MESSAGE_LIMIT,
                 ssl=self.endpoint.ssl(),
@@ -139,6 +178,12 @@ class Connection:
             raise unreachable(self.endpoint.url, error) from error
 
 
+def _traced(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Add which span makes a request, where one does."""
+    link = CURRENT.get() or link_of_process()
+    return headers if link is None else {**headers, HEADER: link.header}
+
+
 _KEY_HINT = "set BACALHAU_API_KEY to the node's key, or run as the node's own user"
 
 
@@ -146,10 +191,14 @@ def unreachable(url: str, error: BaseException) -> BacalhauError:
     """Describe a connection that failed, as one sentence with a way out."""
     if isinstance(error, BacalhauError):
         return error
-    reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    # What the system said, without the words that the HTTP library puts around it.
+    cause = getattr(error, "os_error", error)
+    number = (cause.errno or 0) if isinstance(cause, ConnectionError) else 0
+    plain = os.strerror(number) if number else str(error) or type(error).__name__
+    reason = "no answer in time" if isinstance(error, TimeoutError) else plain
     return NetworkFailure(
         f"the Bacalhau API at {url} can't be reached: {reason}",
-        hint="start a node with `bacalhau-jupyter serve`, or set BACALHAU_API_HOST/PORT to another",
+        hint="start a node with `bacalhau-jupyter serve --orchestrator --compute`, or set BACALHAU_API_HOST and _PORT",
         component="Client",
         retryable=True,
     )
@@ -160,7 +209,7 @@ def _error(data: bytes, status: int, url: str) -> BacalhauError:
         return Unauthorized(f"{url} does not accept this caller", hint=_KEY_HINT)
     try:
         body = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         text = data[:200].decode(errors="replace").strip()
         body = {
             "Message": f"{url} answered HTTP {status}: {text}" if text else f"{url} answered HTTP {status}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from bacalhau_jupyter.models.errors import NetworkFailure
@@ -55,6 +55,8 @@ class UsualFinder:
         Whether it may start a node.
     is_repo_given
         Whether a person chose the repo directory; else the one of the Jupyter server goes first.
+    overrides
+        Config keys (``Key=Value``) or files that outrank variables and the config file.
     """
 
     repo: Repo
@@ -63,19 +65,24 @@ class UsualFinder:
     context: str | None = None
     starts: bool = True
     is_repo_given: bool = False
+    overrides: tuple[str, ...] = ()
 
     @property
     def is_fixed(self) -> bool:
         return self.url is not None
 
     def find(self, lost: Endpoint | None, *, start: bool) -> Endpoint:
+        own = (f"DataDir={self.repo.path}",) if self.is_repo_given else ()
+        return replace(self._find(start=start), overrides=(*own, *self.overrides))
+
+    def _find(self, *, start: bool) -> Endpoint:
         from bacalhau_jupyter.client.connection.launcher import ensure_node
         from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
         from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
 
         if self.url is not None:
             return Endpoint(url=self.url.rstrip("/"), token=self.api_key, source="argument")
-        endpoint = resolve_endpoint(self.repo, context=self.context)
+        endpoint = resolve_endpoint(self.repo, self.context, overrides=self.overrides)
         if endpoint is not None:
             return endpoint
         if not (self.starts and start):

@@ -100,4 +100,4 @@ def _last_log_line(repo: Repo) -> str:
         lines = read_text(repo.node_log, errors="replace").strip().splitlines()
     except OSError as error:
         return f"it left no log ({error.strerror})"
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed nothing"

@@ -26,9 +26,7 @@ _SLICE_S = 0.2
 class Closing(Protocol):
     """Something with connections to close."""
 
-    async def close(self) -> None:
-        """Close them."""
-        ...
+    async def close(self) -> None: ...
 
 
 class Portal:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import io
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
+from bacalhau_jupyter.client.inputs.contents import FileContent, FilesContent, FolderContent, pack_files
+from bacalhau_jupyter.client.inputs.pending import pending
 from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
 from bacalhau_jupyter.models.names import is_text, shown, to_wire
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.transfer.archive.data_urls import encode_data_url
 
 INLINE_LIMIT = 6 * 1024 * 1024
 """Bytes of inline data a job may carry: the API takes bodies up to 10 MB, and base64 adds a third."""
 
-_TOO_BIG_HINT = "put the data where the node can read it: an allow-listed path (file://…), a URL or S3"
+SMALL = 32 * 1024
+"""Bytes that always travel inside a job."""
+
+SEVERAL = 384 * 1024
+"""Bytes of several files of our own that always travel inside a job."""
+
+_TOO_BIG_HINT = "write it to a file and pass that (-i PATH): files of any size are sent ahead of the job"
 
 
 def inline(data: bytes | str, to: str, *, what: str = "") -> InputSource:
@@ -40,49 +46,42 @@ def inline_files(files: Mapping[str, bytes], to: str, *, what: str = "") -> Inpu
         Packed, they have more than `INLINE_LIMIT` bytes.
     """
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1) as archive:
-        parents = {str(parent) for name in files for parent in Path(name).parents} - {"."}
-        for directory in sorted(parents):
-            entry = tarfile.TarInfo(directory)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            archive.addfile(entry)
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(data), 0o644
-            archive.addfile(entry, io.BytesIO(data))
+    pack_files(files, out)
     return _source("application/gzip", out.getvalue(), to, what or f"the files for {to}")
+
+
+def ship_files(files: Mapping[str, bytes], to: str, *, what: str) -> InputSource:
+    """Ship several files of any size; the job sees a directory at ``to``."""
+    content = FilesContent("files.tar.gz", files)
+    return pending(content, to, what) if content.size > SEVERAL else inline_files(files, to, what=what)
 
 
 def upload(path: Path, to: str | None) -> InputSource:
     """Ship a file or directory of this machine; a file lands at ``/inputs/NAME``, a directory at ``/inputs``.
 
+    What is small travels inside the job; the rest is sent when the job is submitted (`pending`).
+
     Raises
     ------
     BadRequest
-        It can't be read, or it is too large to travel inside a request.
+        It can't be read, or is neither a file nor a directory.
     """
     try:
         if path.is_dir():
-            # Links are followed once: a link to a file is its contents, one to a directory is left out.
-            paths = (path / entry.path for entry in walk(path.resolve(), deepest=MAX_DEPTH) if entry.path)
-            files = {item.relative_to(path).as_posix(): item for item in paths if item.is_file()}
-            size = sum(item.stat().st_size for item in files.values())
-            # Data that doesn't compress at all is the worst case; four times the limit never fits in practice.
-            if size > 4 * INLINE_LIMIT:
-                raise BadRequest(
-                    f"{path} has {size:,} bytes, too much to send inside a job", hint=_TOO_BIG_HINT
-                )
-            packed = {name: item.read_bytes() for name, item in files.items()}
-            return inline_files(packed, to or "/inputs", what=str(path))
-        if path.stat().st_size > INLINE_LIMIT:
-            raise BadRequest(
-                f"{path} has {path.stat().st_size:,} bytes; a job carries {INLINE_LIMIT:,}",
-                hint=_TOO_BIG_HINT,
-            )
+            folder = FolderContent.of(path)
+            if folder.size > SMALL:
+                return pending(folder, to or "/inputs", str(path))
+            return inline_files(folder.inline(), to or "/inputs", what=str(path))
+        content = FileContent.of(path)
         if to is None and not is_text(path.name):
             # No target in a spec could say so; in an archive names may be anything.
-            return inline_files({path.name: path.read_bytes()}, "/inputs", what=str(path))
-        return inline(path.read_bytes(), to or f"/inputs/{path.name}", what=str(path))
+            alone = FolderContent.of(path.parent, path.name)
+            if alone.size > SMALL:
+                return pending(alone, "/inputs", str(path))
+            return inline_files(alone.inline(), "/inputs", what=str(path))
+        if content.size > SMALL:
+            return pending(content, to or f"/inputs/{path.name}", str(path))
+        return inline(content.inline(), to or f"/inputs/{path.name}", what=str(path))
     except OSError as error:
         raise BadRequest(f"-i/--input: {shown(str(path))} can't be read: {error.strerror}") from error
 
@@ -90,5 +89,5 @@ def upload(path: Path, to: str | None) -> InputSource:
 def _source(media_type: str, raw: bytes, to: str, what: str) -> InputSource:
     if len(raw) > INLINE_LIMIT:
         raise BadRequest(f"{what} has {len(raw):,} bytes; a job carries {INLINE_LIMIT:,}", hint=_TOO_BIG_HINT)
-    text = f"data:{media_type};base64,{base64.b64encode(raw).decode()}"
+    text = encode_data_url(raw, media_type)
     return InputSource(source=SpecConfig(type="inline", params={"URL": text}), alias=to_wire(what), target=to)

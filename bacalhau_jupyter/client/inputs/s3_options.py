@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bacalhau_jupyter.client.inputs.uri_hints import INPUT, S3_OPTIONS, known_options
+from bacalhau_jupyter.client.inputs.uri_hints import INPUT, S3_INPUT_OPTIONS, S3_OPTIONS, known_options
 from bacalhau_jupyter.models.errors import BadRequest
 
 
@@ -24,10 +24,10 @@ def s3_params(bucket: str, key: str, options: Mapping[str, str]) -> dict[str, An
         if name.lower() == "partition":
             params["Partition"] = _partition(value)
             continue
-        known = S3_OPTIONS.get(name.lower())
-        if known is None:
-            raise BadRequest(f"{INPUT} s3 has no option {name!r}", hint=known_options(name))
-        params[known] = value
+        param = S3_OPTIONS.get(name.lower())
+        if param is None:
+            raise BadRequest(f"{INPUT} s3 has no option {name!r}", hint=known_options(name, S3_INPUT_OPTIONS))
+        params[param] = value
     return params
 
 

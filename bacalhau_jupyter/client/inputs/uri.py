@@ -8,6 +8,7 @@ port taken for a target), the form either means what it says here, or is refused
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,15 +21,20 @@ from bacalhau_jupyter.client.inputs.uri_hints import (
     INPUT,
     OPTION_KEYS,
     READ_WRITE,
+    S3_PUBLISHER_OPTIONS,
     SOURCE_KEYS,
     TARGET_KEYS,
+    is_path,
     known_keys,
+    known_options,
+    misplaced_option,
     nearest,
+    nearest_file,
 )
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.jobs.spec import InputSource, ResultPath, SpecConfig
 from bacalhau_jupyter.models.names import shown
-from bacalhau_jupyter.models.spec import InputSource, ResultPath, SpecConfig
 
 DEFAULT_TARGET = "/inputs"
 
@@ -60,11 +66,30 @@ def parse_input(text: str) -> InputSource:
     """
     fields = split_input(text)
     uri = fields.uri or ""
-    path = Path(uri).expanduser()
-    if "://" not in uri and (path.exists() or uri.startswith(("/", "./", "../", "~"))):
+    path = path_here(uri)
+    if "://" not in uri and (is_here(path) or is_path(uri)):
         _no_options(fields.options, "a path of this machine")
+        if not os.path.lexists(path):
+            raise BadRequest(f"{INPUT}: no such file here: {shown(uri)}", hint=nearest_file(path))
         return upload(path, fields.target)
     return _reference(fields)
+
+
+def path_here(uri: str) -> Path:
+    """Return the path of this machine that a text means; ``~`` of a user who does not exist means itself."""
+    path = Path(uri)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def is_here(path: Path) -> bool:
+    """Whether a path of this machine exists; what no path can be does not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def parse_reference(text: str) -> InputSource:
@@ -85,14 +110,14 @@ def parse_reference(text: str) -> InputSource:
     return _reference(fields)
 
 
-def _reference(given: _Fields) -> InputSource:
-    uri = given.uri or ""
+def _reference(fields: _Fields) -> InputSource:
+    uri = fields.uri or ""
     if uri.startswith(JOB_SCHEME):
         raise BadRequest(
             f"{INPUT} {uri!r} needs a client to look up the job",
             hint="in Python, pass the result itself: inputs=[job.result()]",
         )
-    return InputSource(source=_source(uri, given.options), alias=uri, target=given.target or DEFAULT_TARGET)
+    return InputSource(source=_source(uri, fields.options), alias=uri, target=fields.target or DEFAULT_TARGET)
 
 
 def split_input(text: str) -> _Fields:
@@ -162,6 +187,11 @@ def parse_publisher(text: str) -> SpecConfig:
         return SpecConfig(type=kind, params={})
     if kind != "s3":
         raise BadRequest(f"{_PUBLISHER} does not know {uri!r}", hint=nearest(uri, _PUBLISHER_FORMS))
+    for name in fields.options:
+        if name.lower() not in S3_PUBLISHER_OPTIONS:
+            raise BadRequest(
+                f"{_PUBLISHER} s3 has no option {name!r}", hint=known_options(name, S3_PUBLISHER_OPTIONS)
+            )
     params = {name: value for name, value in fields.options.items() if value}
     bucket, key = params.pop("bucket", "") or parts.netloc, params.pop("key", "") or _key(uri, parts.netloc)
     if not bucket or not key.strip("/"):
@@ -245,7 +275,8 @@ def _parts(uri: str, flag: str) -> SplitResult:
 
 def _no_options(options: Mapping[str, str], what: str, flag: str = INPUT) -> None:
     if options:
-        raise BadRequest(f"{flag} {what} takes no opt={next(iter(options))}")
+        name, value = next(iter(options.items()))
+        raise BadRequest(f"{flag} {what} takes no opt={name}", hint=misplaced_option(name, value, flag))
 
 
 def _key(uri: str, bucket: str) -> str:
@@ -273,7 +304,7 @@ def _file(uri: str, options: Mapping[str, str]) -> SpecConfig:
     params: dict[str, Any] = {"SourcePath": path}
     for name, value in options.items():
         if name.lower() not in READ_WRITE:
-            raise BadRequest(f"{INPUT} file has no option {name!r}", hint="known: rw")
+            raise BadRequest(f"{INPUT} file has no option {name!r}", hint=known_options(name, READ_WRITE[:2]))
         is_writable = parse_truth(value)
         if is_writable is None:
             raise BadRequest(f"{INPUT} opt={name} is true or false, not {value!r}")

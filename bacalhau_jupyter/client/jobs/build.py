@@ -9,11 +9,14 @@ from typing import Any, Unpack
 from bacalhau_jupyter.client.inputs.inline import inline
 from bacalhau_jupyter.client.inputs.s3_options import s3_params
 from bacalhau_jupyter.client.inputs.uri import parse_input, parse_output, parse_publisher
+from bacalhau_jupyter.client.jobs.limits import resources_asked, seconds_asked
 from bacalhau_jupyter.client.jobs.options import DEFAULT_OPTIONS, OUTPUTS, Input, JobKeywords, JobOptions
-from bacalhau_jupyter.client.jobs.submission import QUEUE_TIMEOUT_S
+from bacalhau_jupyter.client.jobs.submission import OUR_PUBLISHER, QUEUE_TIMEOUT_S
+from bacalhau_jupyter.client.packages.import_path import with_import_path
+from bacalhau_jupyter.client.packages.pending import pending_packages
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.job import Job, JobType
-from bacalhau_jupyter.models.spec import (
+from bacalhau_jupyter.models.jobs.job import Job, JobType
+from bacalhau_jupyter.models.jobs.spec import (
     InputSource,
     NetworkConfig,
     NetworkType,
@@ -169,24 +172,34 @@ def job_of(engine: SpecConfig, options: JobOptions = DEFAULT_OPTIONS) -> Job:
     BacalhauError
         An option is not valid, or an input can't be used.
     """
-    from bacalhau_jupyter.models.selector import parse_selector
+    from bacalhau_jupyter.models.jobs.selector import parse_selector
 
+    total_s = seconds_asked(options.timeout, "timeout")
+    # On the wire 0 is the cluster's own; who asks for none does not want to wait.
+    queue_s = seconds_asked(options.queue_timeout, "queue timeout") or 1
     paths = [parse_output(item) if isinstance(item, str) else item for item in options.outputs]
+    env = dict(options.env or {})
+    inputs = [source for item in options.inputs for source in _sources(item)]
+    if options.pip or options.no_binary:
+        inputs.append(pending_packages(options.pip, engine.type, no_binary=options.no_binary))
+        engine, env = with_import_path(engine, env)
     task = Task(
         name=options.task_name,
         engine=engine,
         publisher=_publisher(options.publisher, has_outputs=bool(paths)),
-        env=dict(options.env or {}),
-        input_sources=[source for item in options.inputs for source in _sources(item)],
+        env=env,
+        input_sources=inputs,
         result_paths=paths,
-        resources=ResourcesConfig(
-            cpu=str(options.cpu), memory=options.memory, disk=options.disk, gpu=str(options.gpu)
+        resources=resources_asked(
+            ResourcesConfig(
+                cpu=str(options.cpu), memory=options.memory, disk=options.disk, gpu=str(options.gpu)
+            )
         ),
         network=NetworkConfig(type=_network(options.network), domains=list(options.domains)),
         # Official validation wants the queue's time within the total.
         timeouts=Timeouts(
-            total_timeout=options.timeout,
-            queue_timeout=min(options.queue_timeout, options.timeout or options.queue_timeout),
+            total_timeout=total_s,
+            queue_timeout=min(queue_s, total_s or queue_s),
         ),
     )
     ops = options.target == "all"
@@ -204,7 +217,7 @@ def job_of(engine: SpecConfig, options: JobOptions = DEFAULT_OPTIONS) -> Job:
 
 def _publisher(publisher: SpecConfig | str | None, *, has_outputs: bool) -> SpecConfig:
     if publisher is None:
-        return local() if has_outputs else SpecConfig()
+        return OUR_PUBLISHER if has_outputs else SpecConfig()
     return parse_publisher(publisher) if isinstance(publisher, str) else publisher
 
 
@@ -218,5 +231,5 @@ def _network(text: str) -> NetworkType:
     try:
         return NetworkType(text) if text else NetworkType.DEFAULT
     except ValueError:
-        known = ", ".join(member.value for member in NetworkType)
-        raise BadRequest(f"network {text!r} is not one of {known}") from None
+        names = ", ".join(member.value for member in NetworkType)
+        raise BadRequest(f"network {text!r} is not one of {names}") from None

@@ -6,12 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bacalhau_jupyter.models.codec import convert
-from bacalhau_jupyter.models.environments import FEATURE, PythonDescription, environment_hash, reference
 from bacalhau_jupyter.models.errors import Forbidden
+from bacalhau_jupyter.models.records.environments import (
+    FEATURE,
+    PythonDescription,
+    environment_hash,
+    reference,
+)
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.connection.api import AsyncAPI
-    from bacalhau_jupyter.models.node import NodeInfo
+    from bacalhau_jupyter.models.records.node import NodeInfo
 
 Described = Mapping[str, Any]
 """What `interpreters.own_python` returns."""
@@ -47,13 +52,13 @@ class RegisteredEnvironments:
             return dict(described)
         description = convert(dict(described), PythonDescription, "Params.Python")
         name = environment_hash(description)
-        known = self._names.setdefault(api.endpoint.url, set())
-        if name not in known:
+        names = self._names.setdefault(api.endpoint.url, set())
+        if name not in names:
             try:
                 name = (await api.register_environment(description)).environment
             except Forbidden:
                 # Callers that may not register can still use known environments, such as the node's own Python.
                 if name not in {each.environment for each in (await api.environments()).environments}:
                     raise
-            known.add(name)
+            names.add(name)
         return reference(name)

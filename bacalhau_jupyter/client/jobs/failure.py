@@ -7,8 +7,9 @@ from typing import Any
 from bacalhau_jupyter.client.results.result import JobResult
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.execution import ExecutionStateType
-from bacalhau_jupyter.models.job import JobStateType
+from bacalhau_jupyter.models.jobs.job import JobStateType
+from bacalhau_jupyter.models.records.execution import ExecutionStateType
+from bacalhau_jupyter.models.records.outcome import deciding, error_line, refusals_in, stopped_words
 
 
 class JobFailed(BacalhauError):
@@ -42,14 +43,17 @@ def raise_for_state(result: JobResult, *, check: bool) -> None:
     if state.state_type is JobStateType.COMPLETED:
         code = result.exit_code
         if check and code:
+            line = error_line(deciding(result.executions))
             raise JobFailed(
-                f"job {name} ended with exit code {code}",
+                f"job {name} ended with exit code {code}" + (f": {line}" if line else ""),
                 hint=f"%bacalhau job logs {name} shows all it printed; --no-check lets the notebook continue",
                 result=result,
             )
         return
     if state.state_type is JobStateType.STOPPED:
-        raise JobFailed(f"job {name} was stopped: {state.message or 'no reason given'}", result=result)
+        raise JobFailed(
+            f"job {name} was {stopped_words(state.message) or 'stopped: no reason given'}", result=result
+        )
     raise JobFailed(
         f"job {name} failed: {_cause(result)}",
         hint=_hint(result) or f"%bacalhau job history {name} shows every step",
@@ -67,7 +71,8 @@ def _cause(result: JobResult) -> str:
             text = execution.compute_state.message
             if text not in ("bid rejected", "execution failed", "Running"):
                 return text
-    return result.job.state.message or "no reason given"
+    message = result.job.state.message
+    return refusals_in(message) or message or "no reason given"
 
 
 def _hint(result: JobResult) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,19 @@ from bacalhau_jupyter.client.jobs.watch import Output, Transition, Update, watch
 from bacalhau_jupyter.client.results.download import download, fresh_directory
 from bacalhau_jupyter.client.results.progress import run_shown
 from bacalhau_jupyter.client.results.result import JobResult
-from bacalhau_jupyter.client.results.sources import open_sources
+from bacalhau_jupyter.client.results.sources import absolute, open_sources
 from bacalhau_jupyter.client.results.tree import ResultTree
 from bacalhau_jupyter.lib.ids import short_id
-from bacalhau_jupyter.models.api import GetJobResponse
-from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.history import JobHistory
-from bacalhau_jupyter.models.job import Job as JobModel
-from bacalhau_jupyter.models.job import JobState, JobStateType
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.lib.nearby import is_near
+from bacalhau_jupyter.models.errors import BacalhauError, NotImplementedHere
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.job import JobState, JobStateType
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.displays import DisplayFilter, without_displays
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.explanation import FEATURE, Explanation
+from bacalhau_jupyter.models.records.history import JobHistory
+from bacalhau_jupyter.models.wire.api import GetJobResponse, LogFrame
 
 _SLICE_S = 0.2
 
@@ -66,6 +69,11 @@ class Job:
         """The event loop thread on which this job is watched and its results are fetched."""
         return self._client.portal
 
+    @property
+    def features(self) -> Collection[str]:
+        """What the job's cluster offers beyond the official API."""
+        return self._client.info.features
+
     # ---- what it is
 
     def describe(self) -> JobModel:
@@ -85,13 +93,29 @@ class Job:
         """Return everything that happened to the job so far."""
         return self._client.call(lambda api: api.full_history(self.id))
 
+    def explain(self) -> Explanation:
+        """Return why the job waits, and what would make it run; of one that ran, how it came to run where it did.
+
+        Raises
+        ------
+        NotImplementedHere
+            The job's cluster does not explain jobs, as official ones don't.
+        """
+        if FEATURE not in self.features:
+            raise NotImplementedHere(
+                "this cluster does not explain jobs",
+                hint=f"job describe {self.short_id} shows the official text",
+                component="Job",
+            )
+        return self._client.call(lambda api: api.explain(self.id))
+
     # ---- what it prints
 
     def logs(self, *, follow: bool = False, tail: bool = False, execution_id: str = "") -> Iterator[str]:
         """Iterate over the job's output (stdout and stderr), chunk by chunk."""
         api = self._client.api()
         stream = api.logs(self.id, follow=follow, tail=tail, execution_id=execution_id)
-        return (frame.value.line for frame in self._client.portal.iterate(stream))
+        return _without_displays(self._client.portal.iterate(stream))
 
     def printed(self, stream: str) -> str:
         """Return all that the job's executions have printed to ``stdout`` or ``stderr`` so far."""
@@ -104,7 +128,7 @@ class Job:
                 for frame in self._client.portal.iterate(frames)
                 if frame.value.type == stream_number
             ]
-        return "".join(parts)
+        return without_displays("".join(parts))
 
     def updates(self, *, logs: bool = True) -> Iterator[Update]:
         """Iterate over transitions and output until the job is over."""
@@ -209,7 +233,8 @@ class Job:
 
     def results(self) -> list[SpecConfig]:
         """Return where the results are, with URLs that are valid now."""
-        return self._client.call(lambda api: api.results(self.id)).items
+        specs = self._client.call(lambda api: api.results(self.id)).items
+        return [absolute(spec, self._client.endpoint) for spec in specs]
 
     def result_tree(self, executions: Sequence[Execution]) -> ResultTree:
         """Return the results as they lie where they were published; nothing is fetched yet."""
@@ -218,7 +243,7 @@ class Job:
         async def again() -> Sequence[SpecConfig]:
             return (await client.acall(lambda api: api.results(self.id))).items
 
-        specs = self.results()
+        specs = client.call(lambda api: api.results(self.id, local=is_near(api.endpoint.url))).items
         return ResultTree(open_sources(specs, executions, client.endpoint, again), self.short_id)
 
     def __await__(self) -> Generator[Any, None, JobResult]:
@@ -248,6 +273,16 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.short_id}>"
+
+
+def _without_displays(frames: Iterable[LogFrame]) -> Iterator[str]:
+    displays = DisplayFilter()
+    for frame in frames:
+        text = displays.feed(frame.value.line) if frame.value.type == 1 else frame.value.line
+        if text:
+            yield text
+    if rest := displays.finish():
+        yield rest
 
 
 __all__ = ["STOP_REASON", "Job", "JobFailed", "JobResult", "Output", "Transition", "raise_for_state"]

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from bacalhau_jupyter.client.inputs.uri import DEFAULT_TARGET, JOB_SCHEME, split_input
+from bacalhau_jupyter.client.inputs.uri_hints import known_options
 from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.client.results.references import ResultPart
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import BadRequest, Conflict
-from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.models.jobs.spec import InputSource
 
 
 class FindsJobs(Protocol):
@@ -41,7 +42,10 @@ def resolve_input(text: str, client: Callable[[], FindsJobs]) -> list[InputSourc
     if is_archive is None:
         raise BadRequest(f"-i/--input opt=archive is true or false, not {archive!r}")
     if options:
-        raise BadRequest(f"-i/--input job has no option {next(iter(options))!r}", hint="known: archive=true")
+        raise BadRequest(
+            f"-i/--input job has no option {next(iter(options))!r}",
+            hint=known_options(next(iter(options)), ("archive",)),
+        )
     job = client().job(job_id)
     state = job.state
     if not state.is_terminal:

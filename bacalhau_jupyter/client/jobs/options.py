@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
 from bacalhau_jupyter.client.jobs.submission import QUEUE_TIMEOUT_S
-from bacalhau_jupyter.models.spec import InputSource, ResultPath, SpecConfig
+from bacalhau_jupyter.client.packages.requirements import Required
+from bacalhau_jupyter.models.jobs.spec import InputSource, ResultPath, SpecConfig
 
 OUTPUTS = ResultPath(name="outputs", path="/outputs")
 """What every job of ours brings back."""
@@ -44,7 +45,7 @@ class JobOptions:
     network, domains
         ``None``, ``Host``, ``HTTP`` or ``Bridge``, and the domains that an ``HTTP`` job may reach.
     timeout, queue_timeout
-        Seconds that the job may take in all (0: the node's default), and may wait for room.
+        How long the job may take in all (0: the node's default), and may wait for room: seconds, or ``1m30s``.
     name, namespace, labels
         How it is found.
     constraints
@@ -55,6 +56,11 @@ class JobOptions:
         Number of partitions.
     task_name
         The task's name.
+    pip
+        Python packages that the job imports, as ``--pip`` takes them (``polars>=1``); they are resolved when the job
+        is submitted, for the Python that it runs with.
+    no_binary
+        Names of packages whose source is taken: it is built inside a job of its own, as for ``--no-binary``.
     target
         ``any`` for a batch job, ``all`` for an ops job on every matching node.
     """
@@ -69,8 +75,8 @@ class JobOptions:
     gpu: str | int = ""
     network: str = ""
     domains: Sequence[str] = ()
-    timeout: int = 0
-    queue_timeout: int = QUEUE_TIMEOUT_S
+    timeout: int | str = 0
+    queue_timeout: int | str = QUEUE_TIMEOUT_S
     name: str = ""
     namespace: str = ""
     labels: Mapping[str, str] | None = None
@@ -78,11 +84,13 @@ class JobOptions:
     priority: int = 0
     count: int = 1
     task_name: str = "main"
+    pip: Sequence[str | Required] = ()
+    no_binary: Sequence[str] = ()
     target: str = "any"
 
     @property
     def asks_gpu(self) -> bool:
-        """Whether the job wants GPUs."""
+        """Whether the job needs a GPU: ``gpu`` is neither empty nor zero."""
         return str(self.gpu) not in ("", "0")
 
 
@@ -102,8 +110,8 @@ class JobKeywords(TypedDict, total=False):
     gpu: str | int
     network: str
     domains: Sequence[str]
-    timeout: int
-    queue_timeout: int
+    timeout: int | str
+    queue_timeout: int | str
     name: str
     namespace: str
     labels: Mapping[str, str] | None
@@ -111,4 +119,6 @@ class JobKeywords(TypedDict, total=False):
     priority: int
     count: int
     task_name: str
+    pip: Sequence[str | Required]
+    no_binary: Sequence[str]
     target: str

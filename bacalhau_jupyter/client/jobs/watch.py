@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
-from bacalhau_jupyter.models.history import HistoryType, StreamEvent, Topic
-from bacalhau_jupyter.models.job import JobStateType
+from bacalhau_jupyter.models.jobs.job import JobStateType
+from bacalhau_jupyter.models.records.history import HistoryType, StreamEvent, Topic
 
 POLL_S = 0.5
 FOLLOWED_AT_ONCE = 16

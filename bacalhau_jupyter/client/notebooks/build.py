@@ -7,20 +7,22 @@ import json
 from collections.abc import Mapping
 from importlib import resources
 from importlib.util import find_spec
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bacalhau_jupyter.client.inputs.inline import inline_files
+from bacalhau_jupyter.client.inputs.inline import ship_files
+from bacalhau_jupyter.client.inputs.modules import Snapshot, snapshot
 from bacalhau_jupyter.client.jobs.build import job_of
 from bacalhau_jupyter.client.jobs.environments import ToSpec
 from bacalhau_jupyter.client.jobs.interpreters import joined, own_python, python_of
 from bacalhau_jupyter.client.jobs.options import DEFAULT_OPTIONS, JobOptions
 from bacalhau_jupyter.client.notebooks.copies import COPY
 from bacalhau_jupyter.client.notebooks.files import copy_name
+from bacalhau_jupyter.client.packages.pending import pending_packages
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.node import NodeInfo
-from bacalhau_jupyter.models.spec import SpecConfig, replace
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, replace
+from bacalhau_jupyter.models.records.node import NodeInfo
 
 LABEL = "jupyter.org/notebook-job"
 """Label of every notebook job; its value names the server that collects the copy, or is ``manual``."""
@@ -76,6 +78,7 @@ def notebook_job(
     argv: list[str] | None = None,
     workdir: str = "",
     collector: str = "manual",
+    modules: Mapping[str, bytes] | None = None,
     options: JobOptions = DEFAULT_OPTIONS,
 ) -> Job:
     """Build the job that runs a (prepared) notebook.
@@ -100,6 +103,8 @@ def notebook_job(
         Working directory inside the job.
     collector
         Who fetches the copy when the job is over.
+    modules
+        Modules beside it that its cells import: relative path → content (`beside`).
     options
         What shapes the job besides.
 
@@ -109,7 +114,7 @@ def notebook_job(
         The notebook can't run there; the sentence names why, the hint the way out.
     """
     engine = "docker" if image else "process"
-    run: dict[str, Any] = {"copy": copy_name(path)}
+    run: dict[str, Any] = {"copy": copy_name(path), "stays": bool(workdir)}
     if image:
         runner = f"{_KIT['docker']}/notebook_runner.py"
         params: dict[str, Any] = {
@@ -122,36 +127,56 @@ def notebook_job(
         params, run["kernel"] = _own_environment(argv, environment)
         if workdir:
             params["WorkingDirectory"] = workdir
-    kit = inline_files(
+    kit = ship_files(
         {
             "notebook_runner.py": resources.files(__package__).joinpath("notebook_runner.py").read_bytes(),
             "notebook.ipynb": json.dumps(notebook).encode(),
             "run.json": json.dumps(run).encode(),
+            "_bacalhau_directory.py": resources.files("bacalhau_jupyter.client.bodies.runner")
+            .joinpath("directory.py")
+            .read_bytes(),
+            **{f"modules/{name}": data for name, data in (modules or {}).items()},
         },
         _KIT[engine],
         what=f"the notebook {PurePosixPath(path).name}",
     )
+    inputs = [*options.inputs, kit]
+    if options.pip or options.no_binary:
+        # For the kernel's Python; the one that runs the notebook needs none of them.
+        python = "" if image else run["kernel"]["argv"][0]
+        inputs.append(pending_packages(options.pip, engine, no_binary=options.no_binary, python=python))
     options = dataclasses.replace(
         options,
-        inputs=[*options.inputs, kit],
+        inputs=inputs,
+        pip=(),
+        no_binary=(),
         labels={**(options.labels or {}), LABEL: collector},
     )
     job = job_of(SpecConfig(type=engine, params=params), options)
     return replace(job, meta={**job.meta, PATH: path, COPY: run["copy"]})
 
 
+def beside(notebook: Mapping[str, Any], folder: Path) -> Snapshot:
+    """Return the modules in the notebook's folder that its cells import."""
+    cells = [cell for cell in notebook["cells"] if cell.get("cell_type") == "code"]
+    return snapshot(["".join(cell["source"]) for cell in cells], [folder])
+
+
 def _check_process(node: NodeInfo, *, shares_machine: bool, asks_gpu: bool) -> None:
     if not shares_machine:
-        raise BadRequest("the connected cluster does not run on this machine, so it lacks the notebook's "
-                         "environment", hint=_WAY_OUT)  # fmt: skip
-    if asks_gpu:
-        raise BadRequest("GPUs are given to containers only", hint=_WAY_OUT)
+        raise BadRequest(
+            "the connected cluster does not run on this machine, so it lacks the notebook's environment",
+            hint=_WAY_OUT,
+        )
     info = node.compute_node_info
     if "process" not in {name.lower() for name in info.execution_engines or []}:
         why = info.engine_problems.get("process", "") or "it is not set up"
         raise BacalhauError(
             f"this node has no process engine: {why}", hint=_WAY_OUT, component="Notebook", status=400
         )
+    if asks_gpu and (not info.max_capacity.gpu or "process" in info.gpu_problems):
+        why = info.gpu_problems.get("process", "") or "it has none"
+        raise BadRequest(f"this node can't give a process a GPU: {why}", hint=_WAY_OUT)
     runtime = info.engine_runtimes.get("process", "")
     if runtime and "bubblewrap" not in runtime:
         raise BacalhauError(

@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bacalhau_jupyter.client.notebooks.parameters import INJECTED, PARAMETERS, refuse_unknown, tags_of
 from bacalhau_jupyter.models.errors import BadRequest
-
-PARAMETERS, INJECTED = "parameters", "injected-parameters"
-"""Cell tags, as papermill has them."""
 
 
 def read_notebook(text: str, what: str) -> dict[str, Any]:
@@ -23,7 +21,7 @@ def read_notebook(text: str, what: str) -> dict[str, Any]:
     Raises
     ------
     BadRequest
-        It is none of format 4.
+        It is not a notebook of format 4.
     """
     try:
         notebook = json.loads(text)
@@ -67,7 +65,8 @@ def with_parameters(notebook: Mapping[str, Any], values: Mapping[str, Any]) -> d
     Raises
     ------
     BadRequest
-        A name is not a variable name, a value has no Python literal, or the notebook is not in Python.
+        A name is not a variable name, the notebook does not have it, a value has no Python literal, or the notebook
+        is not in Python.
     """
     made = copy.deepcopy(dict(notebook))
     for cell in made["cells"]:
@@ -82,6 +81,7 @@ def with_parameters(notebook: Mapping[str, Any], values: Mapping[str, Any]) -> d
         "# Parameters\n",
         *(f"{_name(name)} = {_literal(name, value)}\n" for name, value in values.items()),
     ]
+    refuse_unknown(values, made["cells"])
     injected: dict[str, Any] = {
         "cell_type": "code",
         "execution_count": None,
@@ -91,15 +91,10 @@ def with_parameters(notebook: Mapping[str, Any], values: Mapping[str, Any]) -> d
     }
     if made.get("nbformat_minor", 0) >= 5:
         injected["id"] = uuid.uuid4().hex[:8]
-    cells = [cell for cell in made["cells"] if INJECTED not in _tags(cell)]
-    after = next((index for index, cell in enumerate(cells, 1) if PARAMETERS in _tags(cell)), 0)
+    cells = [cell for cell in made["cells"] if INJECTED not in tags_of(cell)]
+    after = next((index for index, cell in enumerate(cells, 1) if PARAMETERS in tags_of(cell)), 0)
     made["cells"] = [*cells[:after], injected, *cells[after:]]
     return made
-
-
-def _tags(cell: Mapping[str, Any]) -> list[Any]:
-    tags = cell.get("metadata", {}).get("tags")
-    return tags if isinstance(tags, list) else []
 
 
 def _language(notebook: Mapping[str, Any]) -> str:

@@ -4,13 +4,16 @@ This file is shipped with the job, next to ``notebook.ipynb`` and ``run.json`` (
 runs on any Python from 3.8 on that has nbclient and ipykernel, and imports nothing of this package.
 """
 
-# ruff: noqa: PTH100, PTH103, PTH109, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH103, PTH109, PTH112, PTH118, PTH120, PTH123
 import json
 import os
+import pathlib
 import signal
 import sys
 import tempfile
 import time
+
+import _bacalhau_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +59,10 @@ def main() -> int:
     spec = json.loads(read("run.json"))
     notebook: Any = nbformat.reads(read("notebook.ipynb"), as_version=4)  # type: ignore[no-untyped-call]
     home = tempfile.mkdtemp(prefix="nb-")
+    find_packages(spec.get("kernel"))
     prepare_home(home, spec.get("kernel"))
+    if not spec.get("stays"):
+        _bacalhau_directory.enter_writable()
     # After a stop the user still gets the finished cells.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     outputs = os.environ.get("BACALHAU_OUTPUTS", "outputs")
@@ -66,6 +72,18 @@ def main() -> int:
     finally:
         with open(os.path.join(outputs, spec["copy"]), "w", encoding="utf-8", newline="") as file:
             file.write(nbformat.writes(notebook))  # type: ignore[no-untyped-call]
+
+
+def find_packages(kernel: "Any") -> None:
+    """Let the kernel import the packages that were fetched for the job, before its own."""
+    place = os.path.join(os.path.dirname(HERE), ".packages")
+    if not pathlib.Path(place).is_dir():
+        return
+    for name, first in (("PYTHONPATH", place), ("PATH", os.path.join(place, "bin"))):
+        for environment in (os.environ, (kernel or {}).get("env", {})):
+            if environment is os.environ or name in environment:
+                rest = environment.get(name, "")
+                environment[name] = first + (os.pathsep + rest if rest else "")
 
 
 def prepare_home(home: str, kernel: "Any") -> None:
@@ -81,9 +99,22 @@ def prepare_home(home: str, kernel: "Any") -> None:
     os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
     # History is not needed here, and not every place in a job can hold a database.
     config = os.path.join(home, "ipythondir", "profile_default", "ipython_kernel_config.py")
-    write(config, "c.HistoryManager.enabled = False\n")
+    write(
+        config, f"c.HistoryManager.enabled = False\nc.InteractiveShellApp.exec_lines = {import_lines()!r}\n"
+    )
     if kernel:
         write(os.path.join(home, "jupyter_data_dir", "kernels", "job", "kernel.json"), json.dumps(kernel))
+
+
+def import_lines() -> "list[str]":
+    """Return the lines that let cells import modules beside the notebook, and from the inputs."""
+    modules = os.path.join(HERE, "modules")
+    inputs = os.path.abspath(os.environ.get("BACALHAU_INPUTS", "inputs"))
+    # Last: what somebody else put into the inputs must not stand for a module of the library.
+    lines = [f"__import__('sys').path.append({inputs!r})"]
+    if os.path.isdir(modules):
+        lines.append(f"__import__('sys').path.insert(1, {modules!r})")
+    return lines
 
 
 def execute(notebook: "Any", spec: "Any", home: str) -> int:

@@ -18,8 +18,8 @@ from bacalhau_jupyter.client.results.progress import run_shown
 from bacalhau_jupyter.client.results.tree import HIDDEN, Part, ResultTree, clash
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import IOFailure, NotFound
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.progress import Progress
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.progress import Progress
 from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.layout import APPENDED
 from bacalhau_jupyter.transfer.core.scratch import scratch_directory
@@ -145,15 +145,17 @@ class ResultAccess:
         with self._lock:
             self._cache = self._cache or scratch_directory(self)
             place = Path(tempfile.mkdtemp(dir=self._cache))
-        return place / self.run(lambda tree, progress: tree.save(place, name, progress))
+        # What ``--out`` brought back is read, and nobody is given it as a file.
+        may_link = HIDDEN in name.split("/")
+        return place / self.run(lambda tree, progress: tree.save(place, name, progress, may_link=may_link))
 
-    def fetch(self, wanted: Iterable[tuple[str, Sequence[Part]]]) -> list[Path]:
+    def fetch(self, files: Iterable[tuple[str, Sequence[Part]]]) -> list[Path]:
         """Return where files lie on this machine, fetching those that do not yet; each is a name and its parts."""
         with self._lock:
             cache = self._cache = self._cache or scratch_directory(self)
 
             async def bring(tree: ResultTree, progress: Progress) -> list[Path]:
-                return [await tree.bring(cache, name, parts, progress) for name, parts in wanted]
+                return [await tree.bring(cache, name, parts, progress) for name, parts in files]
 
             return self.run(bring)
 

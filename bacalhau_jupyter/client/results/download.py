@@ -10,7 +10,7 @@ from pathlib import Path
 from bacalhau_jupyter.client.results.tree import ResultTree
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import TimedOut
-from bacalhau_jupyter.models.progress import Progress
+from bacalhau_jupyter.models.records.progress import Progress
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ class Fetching(Protocol):
 
 
 class ResultFiles(Mapping[str, Path]):
-    """Names are listed, files fetched when they are looked up; who wants all of them gets them in one go."""
+    """Names are listed, files are fetched when they are looked up; all of them are fetched in one go."""
 
     def __init__(self, result: Fetching, names: Sequence[str]) -> None:
         self._result = result

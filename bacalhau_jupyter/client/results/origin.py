@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from bacalhau_jupyter.client.connection.portal import Portal
 from bacalhau_jupyter.client.results.tree import ResultTree
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
 
 
 class Origin(Protocol):
@@ -22,6 +22,11 @@ class Origin(Protocol):
     @property
     def portal(self) -> Portal:
         """The event loop thread on which results are fetched."""
+        ...
+
+    @property
+    def features(self) -> Collection[str]:
+        """What the job's cluster offers beyond the official API."""
         ...
 
     def result_tree(self, executions: Sequence[Execution]) -> ResultTree:

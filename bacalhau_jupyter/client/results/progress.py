@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from bacalhau_jupyter.models.progress import Progress, Reading
-from bacalhau_jupyter.models.units import format_bytes
+from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.records.progress import Progress, Reading
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.connection.portal import Portal
@@ -71,6 +72,24 @@ def progress_text(reading: Reading) -> str:
     if reading.files is not None and (reading.files_total or 0) > 1:
         text += f", {reading.files} of {reading.files_total} files"
     return text
+
+
+@contextlib.contextmanager
+def shown_line() -> Iterator[Callable[[str], None]]:
+    """Give a function that shows, from this thread, how far something is; what it showed goes in the end."""
+    lines: list[Line | None] = []
+
+    def say(text: str) -> None:
+        if not lines:
+            lines.append(find_line())
+        if lines[0] is not None:
+            lines[0].show(text)
+
+    try:
+        yield say
+    finally:
+        if lines and lines[0] is not None:
+            lines[0].show("")
 
 
 def run_shown(

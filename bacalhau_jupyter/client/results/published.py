@@ -9,8 +9,8 @@ from typing import Any
 from bacalhau_jupyter.client.inputs.inline import INLINE_LIMIT
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
-from bacalhau_jupyter.models.published import ARCHIVE_SUFFIXES
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def missing(name: str, path: str, names: list[str]) -> NotFound:
 def too_large(what: str, size: int) -> BadRequest:
     """Return the error for files that can travel neither by reference nor inside a job."""
     return BadRequest(
-        f"{what} has {size:,} bytes in an archive; a job carries {INLINE_LIMIT:,}, and no input type unpacks archives",
+        f"{what} has {size:,} bytes in an archive; this cluster unpacks none, and a job carries {INLINE_LIMIT:,}",
         hint="publish with -p s3://bucket/key/,opt=encoding=plain or -p ipfs, which pass any size by reference; "
         "or pass fewer files (result['outputs/x']), or result.archive and unpack it in the job",
     )

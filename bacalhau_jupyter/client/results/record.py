@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
-from bacalhau_jupyter.models.history import LEFT_OUT
-from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.history import LEFT_OUT
+from bacalhau_jupyter.models.records.outcome import Outcome, deciding, exit_code_of, outcome_of
 
 _NAMED = 3
 
@@ -17,6 +18,11 @@ def named(lines: Sequence[str]) -> str:
     return "; ".join(lines[:_NAMED]) + more
 
 
+def took_s(job: Job) -> float:
+    """Return how many seconds a job that is over took, from its submission to its end."""
+    return max(0, job.modify_time - job.create_time) / 1e9
+
+
 class Finished:
     """A finished job and its executions."""
 
@@ -25,24 +31,14 @@ class Finished:
         self.executions = executions
 
     @property
-    def _last(self) -> Execution | None:
-        done = [
-            item for item in self.executions if item.compute_state.state_type is ExecutionStateType.COMPLETED
-        ]
-        candidates = done or self.executions
-        return max(candidates, key=lambda item: item.modify_time) if candidates else None
-
-    @property
     def exit_code(self) -> int | None:
         """The first non-zero exit code of the completed executions, else 0; None when nothing ran."""
-        # An official node reports a zero for executions that never got so far.
-        codes = [
-            item.run_output.exit_code
-            for item in self.executions
-            if item.run_output is not None
-            and (item.run_output.exit_code or item.compute_state.state_type is ExecutionStateType.COMPLETED)
-        ]
-        return next((code for code in codes if code), 0) if codes else None
+        return exit_code_of(self.executions)
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the job stands, in the words of people: an exit code other than 0 is a failure."""
+        return outcome_of(self.job.state.state_type, self.exit_code)
 
     @property
     def left_out(self) -> list[str]:
@@ -54,12 +50,14 @@ class Finished:
 
     @property
     def node(self) -> str:
-        """ID of the node that ran the (last) execution."""
-        return self._last.node_id if self._last else ""
+        """ID of the node that ran the execution by which the job is judged."""
+        execution = deciding(self.executions)
+        return execution.node_id if execution else ""
 
     @property
     def runtime(self) -> str:
         """What ran it: the engine's type and, if the node reports it, its runtime."""
         engine = self.job.task.engine.type
-        name = self._last.compute_state.details.get("Runtime", "") if self._last else ""
+        execution = deciding(self.executions)
+        name = execution.compute_state.details.get("Runtime", "") if execution else ""
         return f"{engine} ({name})" if name and name != engine else engine

@@ -7,19 +7,22 @@ published to                  what the next job gets
 ============================  ===========================================================================
 ``s3`` with encoding plain    an ``s3`` input of the prefix, or of the key below it
 ``ipfs``                      an ``ipfs`` input of the CID, or of the path below it
-``s3`` (tar.gz), ``local``,   the files themselves, shipped inside the job (up to `inline.INLINE_LIMIT`); no
-``s3managed``                 official input type unpacks archives. `JobResult.archive` passes the archive itself
+``local``                     an ``urlArchive`` input (ours): a signed link to the archive, and the path in it, which
+                              the node that has the result follows on its disk; what is small, and all of it for
+                              clusters without that type, travels inside the job
+``s3`` (tar.gz),              the files themselves inside the job (up to `inline.INLINE_LIMIT`), else a link as above
+``s3managed``
 ============================  ===========================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from bacalhau_jupyter.client.inputs.inline import INLINE_LIMIT, inline, inline_files
+from bacalhau_jupyter.client.inputs.inline import INLINE_LIMIT, SMALL, inline, inline_files
 from bacalhau_jupyter.client.inputs.uri import DEFAULT_TARGET, JOB_SCHEME
 from bacalhau_jupyter.client.results.published import (
     Place,
@@ -32,10 +35,13 @@ from bacalhau_jupyter.client.results.tree import HIDDEN
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
-from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
-from bacalhau_jupyter.transfer.core.readers import ResultEntry
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.names import to_wire
+from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateType
+from bacalhau_jupyter.models.records.uploads import ARCHIVE
+from bacalhau_jupyter.models.records.uploads import FEATURE as UPLOADS
+from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
 
 
 class Readable(Protocol):
@@ -65,6 +71,11 @@ class Readable(Protocol):
 
     def archive_urls(self) -> list[str]:
         """Return the addresses of the archives, as the cluster signs them now."""
+        ...
+
+    @property
+    def features(self) -> Collection[str]:
+        """What the cluster offers beyond the official API."""
         ...
 
 
@@ -114,7 +125,7 @@ class ResultPart:
         places = [(number, place_of(reference, self._name)) for number, reference in published]
         by_reference = [(number, place) for number, place in places if place is not None]
         if len(by_reference) < len(places):
-            return self._shipped()
+            return self._from_archives(published)
         try:
             holders, is_directory = self._holders()
         except NotFound:
@@ -163,7 +174,7 @@ class ResultPart:
         published: list[tuple[int, SpecConfig]] = []
         for number, execution in self._done():
             reference = execution.published_result
-            if not reference.is_empty and all(reference != known for _, known in published):
+            if not reference.is_empty and all(reference != other for _, other in published):
                 published.append((number, reference))
         if not published:
             raise BadRequest(
@@ -207,12 +218,52 @@ class ResultPart:
 
     # ---- inside the job
 
-    def _shipped(self) -> list[InputSource]:
-        """Send the files themselves, packed as one input."""
+    def _from_archives(self, published: list[tuple[int, SpecConfig]]) -> list[InputSource]:
+        """Pass files of archives: what is small inside the job, the rest by links, where the cluster unpacks."""
         holders, is_directory = self._holders()
+        entries = {entry.path: entry for entry in self.result.entries(raw=True)}
+        names = [name for those in holders.values() for name in those]
+        size = sum(entries[name].size for name in names if name in entries)
+        can_link = UPLOADS in self.result.features
+        if can_link and size > SMALL:
+            is_local = all(reference.is_type("local") for _, reference in published)
+            # A link in an archive says nothing without what it means; in a directory both come along.
+            is_alone = not is_directory and any(entries[name].kind is EntryKind.LINK for name in names)
+            if not is_alone and (is_local or size > INLINE_LIMIT):
+                return self._linked(published, holders, is_directory)
+        return self._shipped(holders, is_directory, size)
+
+    def _linked(
+        self, published: list[tuple[int, SpecConfig]], holders: dict[int, list[str]], is_directory: bool
+    ) -> list[InputSource]:
+        several = len(holders) > 1 or (is_directory and len(self._done()) > 1)
+        addresses = self.result.archive_urls()
+        executions = {number: execution.id for number, execution in self._done()}
+        sources = []
+        for place, (number, _) in enumerate(published):
+            if number not in holders:
+                continue
+            own = (
+                url
+                for url in addresses
+                if f"/{executions[number]}." in url or f"/{executions[number]}/" in url
+            )
+            address = next(own, addresses[min(place, len(addresses) - 1)])
+            target = self._place_of(number, several)
+            params = {"URL": address}
+            if is_directory:
+                params["LeaveOut"] = HIDDEN
+            else:
+                target = f"{target.rstrip('/')}/{PurePosixPath(self._inside).name}"
+            if self._inside:
+                params["Path"] = to_wire(self._inside)
+            source = SpecConfig(type=ARCHIVE, params=params)
+            sources.append(InputSource(source=source, alias=self._alias(target), target=target))
+        return sources
+
+    def _shipped(self, holders: dict[int, list[str]], is_directory: bool, size: int) -> list[InputSource]:
+        """Send the files themselves, packed as one input."""
         what = f"the result of {self._name}" + (f", {self._inside}," if self._inside else "")
-        sizes = {entry.path: entry.size for entry in self.result.entries(raw=True)}
-        size = sum(sizes.get(name, 0) for names in holders.values() for name in names)
         several = len(holders) > 1 or (is_directory and len(self._done()) > 1)
         # Before anything is fetched. What doesn't fit four times over never fits packed; a file alone isn't packed.
         if size > INLINE_LIMIT * (4 if several or is_directory else 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,11 +18,15 @@ from bacalhau_jupyter.client.results.record import Finished
 from bacalhau_jupyter.client.results.references import ResultPart
 from bacalhau_jupyter.client.results.streams import STREAMS, stream_text
 from bacalhau_jupyter.client.results.table_choice import choose_tables
+from bacalhau_jupyter.client.results.trust import load
 from bacalhau_jupyter.client.tables import SIZE_LIMIT, Backend, TableFile, read_tables
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job as JobModel
-from bacalhau_jupyter.models.spec import InputSource
+from bacalhau_jupyter.models.jobs.job import Job as JobModel
+from bacalhau_jupyter.models.jobs.job import JobStateType
+from bacalhau_jupyter.models.jobs.spec import InputSource
+from bacalhau_jupyter.models.records.displays import without_displays
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.outcome import Outcome
 from bacalhau_jupyter.transfer.core.readers import ResultEntry
 
 _HEAD = 4096
@@ -66,6 +70,11 @@ class JobResult:
         return self._record.exit_code
 
     @property
+    def outcome(self) -> Outcome:
+        """``succeeded``, ``failed`` (also with an exit code other than 0) or ``stopped``."""
+        return self._record.outcome
+
+    @property
     def left_out(self) -> list[str]:
         """What the job left behind and that is not among its results, a line each: what it was, and why."""
         return self._record.left_out
@@ -93,7 +102,8 @@ class JobResult:
         return self._stream("stderr")
 
     def _stream(self, name: str) -> str:
-        return stream_text(name, self.executions, published=self.bytes, printed=self._origin.printed)
+        text = stream_text(name, self.executions, published=self.bytes, printed=self._origin.printed)
+        return without_displays(text)
 
     # ---- what is there
 
@@ -197,6 +207,25 @@ class JobResult:
         """
         return self._access.copy(name, Path(destination))
 
+    def load(self, name: str, *, trust: bool = False) -> Any:
+        """Return a variable of ``--out``, the value of a call, or a pickle file among the results.
+
+        Parameters
+        ----------
+        name
+            The variable's name, or the file's path.
+        trust
+            Whether a pickle may be read. That runs code which the job chose, with all you may do here.
+
+        Raises
+        ------
+        BadRequest
+            Only unpickling would bring it back, and ``trust`` is not set.
+        NotFound
+            Nothing has that name.
+        """
+        return load(self, name, trust=trust)
+
     # ---- tables
 
     def df(
@@ -267,6 +296,11 @@ class JobResult:
         """Return the inputs for another job's spec; see `ResultPart.as_inputs`."""
         return ResultPart(self).as_inputs()
 
+    @property
+    def features(self) -> Collection[str]:
+        """What the cluster that has the result offers beyond the official API."""
+        return self._origin.features
+
     def archive_urls(self) -> list[str]:
         """Return the addresses of the archives, as the cluster signs them now.
 
@@ -278,9 +312,11 @@ class JobResult:
         return archive_urls(self._origin.results())
 
     def __repr__(self) -> str:
-        state = self.job.state.state_type.value
-        code = "" if self.exit_code is None else f", exit code {self.exit_code}"
-        return f"<JobResult {self._origin.short_id}: {state}{code}, {self.runtime}>"
+        state, code = self.job.state.state_type, self.exit_code
+        # The official state of a program that failed is "Completed", too.
+        parts = [] if code and state is JobStateType.COMPLETED else [state.value]
+        parts += [] if code is None else [f"exit code {code}"]
+        return f"<JobResult {self._origin.short_id}: {', '.join([*parts, self.runtime])}>"
 
 
 def _head(result: JobResult, name: str) -> bytes:

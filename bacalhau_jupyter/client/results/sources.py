@@ -12,15 +12,17 @@ from urllib.parse import unquote, urlsplit
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.progress import Progress, no_progress
-from bacalhau_jupyter.models.published import ARCHIVE_SUFFIXES
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.progress import Progress, no_progress
+from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIXES, LOCAL_FILE
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.config import Config
     from bacalhau_jupyter.config.endpoint import Endpoint
+    from bacalhau_jupyter.transfer.archive.held import HeldArchive
     from bacalhau_jupyter.transfer.archive.http import Link
+    from bacalhau_jupyter.transfer.archive.ranges import OpenFileRanges
     from bacalhau_jupyter.transfer.core.readers import ResultReader
 
 NO_DOWNLOADER = (
@@ -62,6 +64,17 @@ class ResultSource:
         if isinstance(self.reader, ArchiveReader):
             await self.reader.rest()
 
+    async def save(
+        self, target: Path, path: str, progress: Progress = no_progress, *, may_link: bool = False
+    ) -> None:
+        """Write everything, or one file or subtree; see `ArchiveReader.save` for ``may_link``."""
+        from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
+
+        if isinstance(self.reader, ArchiveReader):
+            await self.reader.save(target, path, progress, may_link=may_link)
+        else:
+            await self.reader.save(target, path, progress)
+
     async def save_raw(self, directory: Path, progress: Progress = no_progress) -> None:
         """Write what was published, unchanged: the archive, or the tree where there is none."""
         from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
@@ -100,15 +113,15 @@ def open_sources(
     """
     from bacalhau_jupyter.config.config import Config
 
-    config = Config.from_sources()
+    config = Config.from_sources(overrides=endpoint.overrides)
     sources: list[ResultSource] = []
-    seen: set[str] = set()
+    names: set[str] = set()
     for number, spec in enumerate(specs):
         name = _raw_name(spec)
-        if name in seen:
+        if name in names:
             # Two links to one file are one result, as in the official client.
             continue
-        seen.add(name)
+        names.add(name)
         label = _label(spec, executions) or f"result-{number}"
         if any(source.label == label for source in sources):
             label = f"{label}-{number}"
@@ -130,6 +143,8 @@ def _reader(
 
     if any(spec.is_type(disabled) for disabled in config["ResultDownloaders.Disabled"]):
         raise _no_downloader(spec, f"ResultDownloaders.Disabled names {spec.type}")
+    if (here := _file(spec)) is not None:
+        return ArchiveReader(here, name=shown, sha256=_sha256(spec), close=here.close)
     if _url(spec):
         current = [spec]
 
@@ -141,8 +156,8 @@ def _reader(
         http = HttpRanges(link)
         return ArchiveReader(http, name=shown, sha256=_sha256(spec), close=http.close, rest=http.rest)
     if spec.is_type("s3"):
-        from bacalhau_jupyter.transfer.s3.access import S3Access
-        from bacalhau_jupyter.transfer.s3.results import S3Ranges, open_s3_result
+        from bacalhau_jupyter.transfer.s3.reading.results import S3Ranges, open_s3_result
+        from bacalhau_jupyter.transfer.s3.requests.access import S3Access
 
         # The reference comes from a node, and names the server that would get this person's credentials.
         access = S3Access.of(config.get, is_node=False)
@@ -182,6 +197,15 @@ def link_to(url: str, endpoint: Endpoint) -> Link:
     if not url.startswith(endpoint.url.rstrip("/") + "/"):
         return Link(url)
     return Link(url, {} if endpoint.embedded else endpoint.headers(), endpoint.ssl())
+
+
+def absolute(spec: SpecConfig, endpoint: Endpoint) -> SpecConfig:
+    """Return a listed result whose URL says its server: a gateway's are paths. What signs it is in path and query."""
+    url = spec.params.get("URL")
+    if not isinstance(url, str) or not url.startswith("/") or url.startswith("//"):
+        return spec
+    base = urlsplit(endpoint.url)
+    return SpecConfig(type=spec.type, params={**spec.params, "URL": f"{base.scheme}://{base.netloc}{url}"})
 
 
 def _same(spec: SpecConfig, number: int, specs: Sequence[SpecConfig]) -> SpecConfig:
@@ -224,6 +248,19 @@ def _label(spec: SpecConfig, executions: Sequence[Execution]) -> str:
 def _url(spec: SpecConfig) -> str:
     params = folded(spec.params)
     return str(params.get("url") or params.get("presignedurl") or "")
+
+
+def _file(spec: SpecConfig) -> OpenFileRanges | HeldArchive | None:
+    """Return the archive where it lies, if the node told us, and it is ours to read; else its link works, too."""
+    from bacalhau_jupyter.transfer.archive.held import open_archive
+
+    path = spec.param(LOCAL_FILE)
+    if not isinstance(path, str) or not path:
+        return None
+    try:
+        return open_archive(Path(path))
+    except (OSError, BacalhauError):
+        return None
 
 
 def _sha256(spec: SpecConfig) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from bacalhau_jupyter.client.results.sources import NoDownloader
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
-from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.records.execution import Execution
 
 STREAMS = ("stdout", "stderr")
 

@@ -15,7 +15,7 @@ _HEADS = 50
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ChosenTable:
     """One file to read: its name, its parts, and whether files of other executions share its name."""
 
     name: str
@@ -24,16 +24,16 @@ class Wanted:
 
 
 def choose_tables(
-    found: Mapping[str, Sequence[Part]],
+    parts_of: Mapping[str, Sequence[Part]],
     pattern: str | None,
     size_limit: int,
     head: Callable[[str], bytes],
-) -> list[Wanted]:
+) -> list[ChosenTable]:
     """Return the files that match a pattern, or the table that keeps most; of all executions that wrote them.
 
     Parameters
     ----------
-    found
+    parts_of
         All files by their merged names.
     pattern
         A path or shell pattern, also below ``outputs``; None: the first table.
@@ -47,12 +47,12 @@ def choose_tables(
     TooLargeForFrame
         They are larger.
     """
-    names = [name for name in found if HIDDEN not in name.split("/")]
-    chosen = _matching(names, pattern) if pattern else _first_table(names, found, head)
+    names = [name for name in parts_of if HIDDEN not in name.split("/")]
+    chosen = _matching(names, pattern) if pattern else _first_table(names, parts_of, head)
     tables = [
-        Wanted(name, parts, shared=len(parts) < len(found[name]))
+        ChosenTable(name, parts, shared=len(parts) < len(parts_of[name]))
         for name in chosen
-        for parts in ([found[name]] if name in APPENDED else [[part] for part in found[name]])
+        for parts in ([parts_of[name]] if name in APPENDED else [[part] for part in parts_of[name]])
     ]
     size = sum(part.entry.size for item in tables for part in item.parts)
     if size > size_limit:
@@ -70,13 +70,13 @@ def _matching(names: Sequence[str], pattern: str) -> list[str]:
 
 
 def _first_table(
-    names: Sequence[str], found: Mapping[str, Sequence[Part]], head: Callable[[str], bytes]
+    names: Sequence[str], parts_of: Mapping[str, Sequence[Part]], head: Callable[[str], bytes]
 ) -> list[str]:
     names = [name for name in names if name not in APPENDED]
-    known = sorted((name for name in names if looks_like_table(name, b"")), key=table_rank)
-    if known:
-        return known[:1]
-    for name in [name for name in names if len(found[name]) == 1][:_HEADS]:
+    tables = sorted((name for name in names if looks_like_table(name, b"")), key=table_rank)
+    if tables:
+        return tables[:1]
+    for name in [name for name in names if len(parts_of[name]) == 1][:_HEADS]:
         if looks_like_table(name, head(name)):
             return [name]
     return []

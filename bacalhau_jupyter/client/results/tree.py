@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import Conflict, NotFound
-from bacalhau_jupyter.models.progress import Progress, no_progress
+from bacalhau_jupyter.models.records.progress import Progress, no_progress
 from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.layout import APPENDED, merge_results
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
@@ -175,8 +175,18 @@ class ResultTree:
             await asyncio.to_thread(file.write_bytes, data)
         return file
 
-    async def save(self, target: Path, name: str = "", progress: Progress = no_progress) -> str:
-        """Write everything, or one file or subtree under its path, below ``target``; return that path."""
+    async def save(
+        self,
+        target: Path,
+        name: str = "",
+        progress: Progress = no_progress,
+        *,
+        may_link: bool = False,
+    ) -> str:
+        """Write everything, or one file or subtree under its path, below ``target``; return that path.
+
+        With ``may_link`` files may be further names of those that the node keeps: nobody may write to them.
+        """
         listing = await self.listing()
         if not name.strip("/"):
             if listing.clashes:
@@ -187,20 +197,29 @@ class ResultTree:
         inside = [path for path in listing.clashes if path.startswith(f"{found_name}/")]
         if inside:
             raise clash(inside[0])
-        await self._save([(part.number, part.entry.path) for part in parts], target, progress)
+        copies = [(part.number, part.entry.path) for part in parts]
+        await self._save(copies, target, progress, may_link=may_link)
         return parts[0].entry.path
 
-    async def _save(self, wanted: Sequence[tuple[int, str]], target: Path, progress: Progress) -> None:
-        if len(wanted) == 1:
-            await self.sources[wanted[0][0]].reader.save(target, wanted[0][1], progress)
+    async def _save(
+        self,
+        copies: Sequence[tuple[int, str]],
+        target: Path,
+        progress: Progress,
+        *,
+        may_link: bool = False,
+    ) -> None:
+        if len(copies) == 1:
+            number, path = copies[0]
+            await self.sources[number].save(target, path, progress, may_link=may_link)
             return
         # Inside the target: the merge renames, so both must be on one disk.
         scratch = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".bacalhau-get-", dir=target))
         try:
-            places = [scratch / str(count) for count in range(len(wanted))]
-            for place, (number, path) in zip(places, wanted, strict=True):
+            places = [scratch / str(count) for count in range(len(copies))]
+            for place, (number, path) in zip(places, copies, strict=True):
                 await asyncio.to_thread(place.mkdir)
-                await self.sources[number].reader.save(place, path, progress)
+                await self.sources[number].save(place, path, progress, may_link=may_link)
             await asyncio.to_thread(merge_results, places, target)
         finally:
             await asyncio.to_thread(remove_tree, scratch)
@@ -229,16 +248,16 @@ class ResultTree:
 
     def _followed(self, listing: Listing, part: Part) -> Part:
         """Follow links, inside the same result; what leads nowhere is returned as the link it is."""
-        label, found = self.sources[part.number].label, part
+        label, target_part = self.sources[part.number].label, part
         for _ in range(_MAX_LINKS):
-            if found.entry.kind is not EntryKind.LINK:
-                return found
-            here = posixpath.dirname(found.entry.path)
-            target = posixpath.normpath(posixpath.join(here, found.entry.target))
+            if target_part.entry.kind is not EntryKind.LINK:
+                return target_part
+            here = posixpath.dirname(target_part.entry.path)
+            target = posixpath.normpath(posixpath.join(here, target_part.entry.target))
             following = listing.raw.get(f"{label}/{target}")
             if following is None:
                 return part
-            found = following
+            target_part = following
         return part
 
     def _missing(self, listing: Listing, name: str) -> NotFound:
@@ -263,9 +282,9 @@ def clash(path: str) -> Conflict:
     )
 
 
-def _merge(found: Sequence[Sequence[ResultEntry]], labels: Sequence[str]) -> Listing:
+def _merge(listings: Sequence[Sequence[ResultEntry]], labels: Sequence[str]) -> Listing:
     listing = Listing()
-    for number, entries in enumerate(found):
+    for number, entries in enumerate(listings):
         for entry in entries:
             part = Part(number, entry)
             listing.raw[f"{labels[number]}/{entry.path}"] = part

@@ -9,7 +9,11 @@ from typing import Any, BinaryIO
 
 from bacalhau_jupyter.client.tables.detect import Kind
 from bacalhau_jupyter.client.tables.libraries import require_pyarrow
-from bacalhau_jupyter.client.tables.sizes import TooLargeForFrame, open_capped
+from bacalhau_jupyter.client.tables.sizes import FIXED_WIDTHS, TooLargeForFrame, open_capped
+
+_ROWS, _FEW_ROWS = 1024, 256
+"""Rows that are decoded at a time, and where the texts of a row group take much."""
+_LONG = 64_000_000
 
 COLUMNAR = (Kind.PARQUET, Kind.ARROW, Kind.STREAM, Kind.FEATHER)
 
@@ -37,8 +41,7 @@ def _table(pa: Any, file: BinaryIO, kind: Kind, name: str, budget: int, limit: i
 
         # Not read_table: that would take directories named key=value for columns.
         reader = parquet.ParquetFile(file)
-        groups = (reader.read_row_group(number) for number in range(reader.num_row_groups))
-        return _collected(pa, reader.schema_arrow, groups, name, budget, limit)
+        return _collected(pa, reader.schema_arrow, _parts(pa, reader), name, budget, limit)
     if kind is Kind.FEATHER:
         from pyarrow import feather
 
@@ -49,6 +52,18 @@ def _table(pa: Any, file: BinaryIO, kind: Kind, name: str, budget: int, limit: i
     opened = pa.ipc.open_file(file)
     batches = (opened.get_batch(number) for number in range(opened.num_record_batches))
     return _collected(pa, opened.schema, map(_as_table(pa), batches), name, budget, limit)
+
+
+def _parts(pa: Any, reader: Any) -> Iterator[Any]:
+    """Yield a Parquet file in parts: a few rows each where few bytes may stand for long texts in all rows."""
+    groups = [reader.metadata.row_group(number) for number in range(reader.num_row_groups)]
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    texts = [chunk.total_uncompressed_size for chunk in chunks if chunk.physical_type not in FIXED_WIDTHS]
+    if not texts:
+        yield from (reader.read_row_group(number) for number in range(reader.num_row_groups))
+        return
+    rows = _ROWS if max(texts) < _LONG else _FEW_ROWS
+    yield from map(_as_table(pa), reader.iter_batches(batch_size=rows))
 
 
 def _as_table(pa: Any) -> Any:

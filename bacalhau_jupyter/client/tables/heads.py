@@ -7,6 +7,10 @@ from typing import Any
 from bacalhau_jupyter.client.tables.detect import Kind
 from bacalhau_jupyter.client.tables.libraries import require_pandas, require_pyarrow
 from bacalhau_jupyter.client.tables.reading import TableFile, guarded, opened, read_tables
+from bacalhau_jupyter.client.tables.sizes import value_bytes
+
+EXCEL_BYTES = 20_000_000
+"""Most of an Excel file, unpacked, that is read for its head: it takes a second for each few MB."""
 
 
 def read_head(file: TableFile, rows: int, *, size_limit: int) -> tuple[Any, int]:
@@ -33,7 +37,9 @@ def read_head(file: TableFile, rows: int, *, size_limit: int) -> tuple[Any, int]
     if item.kind is Kind.PARQUET and not item.compression:
         frame, total = guarded(file.source, _parquet_head, file, rows, size_limit)
         return frame, total
-    frame = read_tables([file], size_limit=size_limit)
+    # Excel is read as a whole, and slowly.
+    most = min(size_limit, EXCEL_BYTES) if item.kind is Kind.EXCEL else size_limit
+    frame = read_tables([file], size_limit=most)
     return frame.head(rows), len(frame)
 
 
@@ -44,7 +50,10 @@ def _parquet_head(file: TableFile, rows: int, size_limit: int) -> tuple[Any, int
     with file.path.open("rb") as raw:
         reader = parquet.ParquetFile(raw)
         groups = reader.metadata
-        if groups.num_row_groups and groups.row_group(0).total_byte_size > size_limit:
+        first = groups.row_group(0) if groups.num_row_groups else None
+        if first is not None and (
+            first.total_byte_size > size_limit or value_bytes(first, beyond_rows=True) > size_limit
+        ):
             # One group is read as a whole; a head of a huge one is not worth that.
             frame = read_tables([file], size_limit=size_limit)
             return frame.head(rows), len(frame)

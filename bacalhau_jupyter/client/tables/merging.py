@@ -14,16 +14,6 @@ SOURCE = "source"
 _NULLABLE = {"i": "Int64", "u": "UInt64", "b": "boolean"}
 
 
-class File(Protocol):
-    """What a merge has to know of a file."""
-
-    @property
-    def is_text(self) -> bool:
-        """Whether a column can be read again as text."""
-
-    file: Any
-
-
 class Reader(Protocol):
     """Reads the files, some columns as text where that is asked for."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,18 +18,22 @@ from bacalhau_jupyter.client.tables.detect import (
     dialect_of,
     encoding_of,
 )
+from bacalhau_jupyter.client.tables.excel import read_excel
 from bacalhau_jupyter.client.tables.libraries import (
-    require_openpyxl,
     require_pandas,
     require_polars,
     require_pyarrow,
 )
 from bacalhau_jupyter.client.tables.records import read_records
-from bacalhau_jupyter.client.tables.sizes import TooLargeForFrame, expected_bytes, open_capped
+from bacalhau_jupyter.client.tables.sizes import TooLargeForFrame, check_records, expected_bytes, open_capped
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+from bacalhau_jupyter.models.jobs.units import format_bytes
 
 SIZE_LIMIT = 2_000_000_000
 """Bytes that one frame may take; more is refused rather than sampled."""
+
+NAMES_LIMIT = 2_000_000
+"""Characters of all column names together."""
 
 Backend = Literal["pandas", "polars", "arrow"]
 
@@ -132,8 +135,20 @@ class _Reader:
         for item in self.files:
             frame, taken = _guarded(item, self._read, item, as_text, left, self._limit)
             left = max(0, left - taken)
+            _check_names(item.file.source, frame)
             frames.append(frame)
         return frames
+
+
+def _check_names(source: str, table: Any) -> None:
+    """Refuse column names that no view could show: pandas shows them whole."""
+    names = table.column_names if hasattr(table, "column_names") else table.columns
+    size = sum(len(str(name)) for name in names)
+    if size > NAMES_LIMIT:
+        raise BacalhauError(
+            f"{source} can't be read as a table: the names of its columns take {format_bytes(size)}",
+            component="Results",
+        )
 
 
 def _known_encoding(encoding: str | None) -> str:
@@ -177,7 +192,7 @@ def opened(file: TableFile, *, alone: bool = True, encoding: str = "") -> Opened
     # Asked for by name it is to be read, whatever `detect` would not take for a table by itself.
     kind = detect(file.source, head) or detect("x.csv", head) or (Kind.CSV if encoding else None)
     if kind is None:
-        old = ", an Excel file of before 2007" if head.startswith(b"\xd0\xcf\x11\xe0") else ""
+        old = ", an Excel file in the format from before 2007" if head.startswith(b"\xd0\xcf\x11\xe0") else ""
         raise BadRequest(
             f"{file.source} is not a table{old}",
             hint="readable are " + " ".join(TABLE_SUFFIXES) + ", also compressed",
@@ -218,22 +233,26 @@ def _pandas_frame(item: Opened, as_text: Collection[str], budget: int, limit: in
     if not item.head:
         return pandas.DataFrame(), 0
     if item.kind is Kind.EXCEL:
-        require_openpyxl(item.file.source)
-        # From memory: of a broken file the library would leave a handle open.
-        raw = item.file.path.read_bytes()
-        return pandas.read_excel(io.BytesIO(raw), engine="openpyxl"), len(raw)
+        return read_excel(item.file.path, item.file.source, budget, limit)
     if item.kind is Kind.CSV:
-        return _csv(item, budget, limit, lambda stream, dialect: pandas.read_csv(
-            stream,
-            sep=dialect.delimiter,
-            encoding=dialect.encoding,
-            decimal=dialect.decimal,
-            dtype=dict.fromkeys(as_text, "str") or None,
-            low_memory=False,
-        ))  # fmt: skip
+        return _csv(
+            item,
+            budget,
+            limit,
+            lambda stream, dialect: pandas.read_csv(
+                stream,
+                sep=dialect.delimiter,
+                encoding=dialect.encoding,
+                decimal=dialect.decimal,
+                dtype=dict.fromkeys(as_text, "str") or None,
+                low_memory=False,
+            ),
+        )
     with open_capped(item.file.path, item.compression, budget, limit) as stream:
         raw = stream.read()
-    return pandas.DataFrame(read_records(_recoded(raw, item), item.kind, item.file.source)), len(raw)
+    records = read_records(_recoded(raw, item), item.kind, item.file.source)
+    check_records(records, item.file.source, budget, limit)
+    return pandas.DataFrame(records), len(raw)
 
 
 def _arrow_table(item: Opened, as_text: Collection[str], budget: int, limit: int) -> tuple[Any, int]:
@@ -249,16 +268,21 @@ def _arrow_table(item: Opened, as_text: Collection[str], budget: int, limit: int
     if item.kind is Kind.CSV:
         from pyarrow import csv
 
-        table, taken = _csv(item, budget, limit, lambda stream, dialect: csv.read_csv(
-            stream,
-            read_options=csv.ReadOptions(encoding=dialect.encoding),
-            parse_options=csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(as_text, pa.string()),
-                decimal_point=dialect.decimal,
-                strings_can_be_null=True,
+        table, taken = _csv(
+            item,
+            budget,
+            limit,
+            lambda stream, dialect: csv.read_csv(
+                stream,
+                read_options=csv.ReadOptions(encoding=dialect.encoding),
+                parse_options=csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True),
+                convert_options=csv.ConvertOptions(
+                    column_types=dict.fromkeys(as_text, pa.string()),
+                    decimal_point=dialect.decimal,
+                    strings_can_be_null=True,
+                ),
             ),
-        ))  # fmt: skip
+        )
         # Arrow makes bytes of values that are not text.
         if any(pa.types.is_binary(field.type) for field in table.schema):
             raise _undecodable(item, item.encoding or "utf-8")
@@ -266,6 +290,7 @@ def _arrow_table(item: Opened, as_text: Collection[str], budget: int, limit: int
     with open_capped(item.file.path, item.compression, budget, limit) as stream:
         raw = stream.read()
     records = read_records(_recoded(raw, item), item.kind, item.file.source)
+    check_records(records, item.file.source, budget, limit)
     return pa.table(records) if isinstance(records, dict) else pa.Table.from_pylist(records), len(raw)
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _POINTER_BYTES = 8
-_FIXED_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
+FIXED_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
+"""Bytes of a value, by the physical types of Parquet whose values have all one size."""
 
 
 class TooLargeForFrame(BacalhauError):
@@ -46,7 +47,7 @@ def _rounded(size: int) -> str:
 
 
 def expected_bytes(path: Path, kind: Kind, compression: str) -> int:
-    """Return the least memory that the file takes once read, in bytes; what is compressed tells only while read."""
+    """Return the least memory that the file takes once read, in bytes; compressed data shows it only when read."""
     size = path.stat().st_size
     if compression:
         return size
@@ -64,11 +65,43 @@ def _parquet_bytes(path: Path) -> int:
     from pyarrow import parquet
 
     meta = parquet.read_metadata(path)
-    widths = 0
-    for position in range(meta.num_columns):
-        widths += _FIXED_WIDTHS.get(meta.schema.column(position).physical_type, _POINTER_BYTES)
-    encoded = sum(meta.row_group(number).total_byte_size for number in range(meta.num_row_groups))
-    return int(max(encoded, meta.num_rows * widths))
+    groups = [meta.row_group(number) for number in range(meta.num_row_groups)]
+    encoded = sum(group.total_byte_size for group in groups)
+    return int(max(encoded, sum(value_bytes(group) for group in groups)))
+
+
+def value_bytes(group: Any, *, beyond_rows: bool = False) -> int:
+    """Return the least memory that the values of a row group take; a row may hold a list of many.
+
+    Parameters
+    ----------
+    beyond_rows
+        Count only those that a column has more of than there are rows.
+    """
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    less = group.num_rows if beyond_rows else 0
+    return sum(
+        max(0, chunk.num_values - less) * FIXED_WIDTHS.get(chunk.physical_type, _POINTER_BYTES)
+        for chunk in chunks
+    )
+
+
+def check_records(records: Any, name: str, budget: int, limit: int) -> None:
+    """Refuse records that become a frame with far more cells than they have values.
+
+    Raises
+    ------
+    TooLargeForFrame
+        A cell for each record and name takes more than ``budget``.
+    """
+    if not isinstance(records, list):
+        return
+    names: set[Any] = set()
+    for number, record in enumerate(records, 1):
+        names.update(record if isinstance(record, dict) else ())
+        if number * len(names) * _POINTER_BYTES > budget:
+            size = limit - budget + len(records) * len(names) * _POINTER_BYTES
+            raise TooLargeForFrame(name, size, limit, at_least=True)
 
 
 class Capped(io.RawIOBase):

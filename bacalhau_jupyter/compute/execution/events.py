@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Fault, StoredInput
-from bacalhau_jupyter.models.execution import RunCommandResult
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import Port, SpecConfig
+from bacalhau_jupyter.models.records.execution import RunCommandResult
 from bacalhau_jupyter.plugins.engine import Outcome
 
 # ---- events
@@ -17,9 +17,10 @@ from bacalhau_jupyter.plugins.engine import Outcome
 
 @dataclass(frozen=True)
 class BidMade:
-    """The node would run it and holds ``held`` for it."""
+    """The node would run it and holds ``held`` and ``ports`` for it."""
 
     held: Resources
+    ports: tuple[Port, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Cancel:
-    """The orchestrator wants it stopped."""
+    """The orchestrator asked to stop it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Published:
-    """The results are where the job wants them; ``left_out`` says what is not among them, a line each."""
+    """The results are published where the job asked; ``left_out`` says what is not among them, a line each."""
 
     result: SpecConfig
     left_out: tuple[str, ...] = ()

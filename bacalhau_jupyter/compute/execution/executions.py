@@ -29,12 +29,13 @@ from bacalhau_jupyter.compute.host.capacity import Capacity
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.database import DatabaseError
+from bacalhau_jupyter.lib.telemetry.subject import about
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.records.execution import Execution
 
 _log = logging.getLogger(__name__)
 
-STORE_RETRY = (0.1, 5.0)
+STORE_RETRY_S = (0.1, 5.0)
 """First and longest delay, in seconds, before a transition that could not be stored is tried again."""
 
 
@@ -152,14 +153,15 @@ class Executions:
         asking = []
         for record in records:
             if record.reserved:
-                self._capacity.restore(record.id, record.held)
+                self._capacity.restore(record.id, record.held, record.ports)
             self._set_alarm(self._add(record))
             if record.phase in (Phase.STARTING, Phase.RUNNING):
                 asking.append(record)
             else:
                 await self.feed(record.id, Restored())
         for record in asking:
-            self._spawn(self._attach(record), f"attach {record.id}")
+            with about(job=record.execution.job_id, execution=record.id):
+                self._spawn(self._attach(record), f"attach {record.id}")
 
     async def settled(self) -> None:
         """Wait until every restored execution is attached or given up."""
@@ -167,11 +169,11 @@ class Executions:
             *(task for task in self._tasks if task.get_name().startswith("attach ")), return_exceptions=True
         )
 
-    async def cleaned_up(self, timeout: float) -> None:
+    async def cleaned_up(self, timeout_s: float) -> None:
         """Wait until what ended so far is cleaned up, for so many seconds at most."""
         tasks = [task for task in self._tasks if task.get_name().startswith("clean ")]
         if tasks:
-            await asyncio.wait(tasks, timeout=timeout)
+            await asyncio.wait(tasks, timeout=timeout_s)
 
     async def close(self) -> None:
         """Stop looking after executions; what engines run goes on."""
@@ -179,15 +181,15 @@ class Executions:
             if actor.alarm is not None:
                 actor.alarm.cancel()
         # Transitions first: they are short, and what they store is what the next start goes by.
-        timeout = self._settings.stop_timeout_s
+        timeout_s = self._settings.stop_timeout_s
         if self._transitions:
-            await asyncio.wait(self._transitions, timeout=timeout)
+            await asyncio.wait(self._transitions, timeout=timeout_s)
         activities = [actor.activity for actor in self._actors.values() if actor.activity is not None]
         tasks = [*self._tasks, *activities]
         for task in tasks:
             task.cancel()
         if tasks:
-            _, stuck = await asyncio.wait(tasks, timeout=timeout)
+            _, stuck = await asyncio.wait(tasks, timeout=timeout_s)
             for task in stuck:
                 _log.warning("%s does not end", task.get_name())
         self._actors.clear()
@@ -217,6 +219,7 @@ class Executions:
             first = admit(execution, direct, self._clock.now_ns())
             await self._store.save(first.record, [])
             actor = self._add(first.record)
+            self._runner.teller.received()
         finally:
             self._admitting.discard(execution.id)
         self._carry_out(actor, first)
@@ -244,6 +247,11 @@ class Executions:
         return True
 
     def _carry_out(self, actor: _Actor, result: Step) -> None:
+        # What is begun here logs for this execution.
+        with about(job=result.record.execution.job_id, execution=result.record.id):
+            self._do(actor, result)
+
+    def _do(self, actor: _Actor, result: Step) -> None:
         record = result.record
         self._set_alarm(actor)
         for act in result.acts:
@@ -255,7 +263,7 @@ class Executions:
             elif act is Act.INTERRUPT:
                 self._interrupt(actor)
             elif act is Act.RESERVE:
-                self._capacity.restore(record.id, record.held)
+                self._capacity.restore(record.id, record.held, record.ports)
             elif act is Act.RELEASE and self._capacity.release(record.id):
                 self._listener.capacity_changed()
             elif act is Act.CLEAN:
@@ -264,6 +272,7 @@ class Executions:
             self._listener.reported()
         if record.phase.is_terminal:
             _log.info("execution %s: %s", record.id, result.story)
+            self._runner.teller.ended(record)
             self._listener.ended(record.id)
 
     async def _drive(self, actor: _Actor, act: Act, activity: asyncio.Task[Event]) -> None:
@@ -317,24 +326,26 @@ class Executions:
         """Ask the engine for a task of before the restart; an engine that can't say is asked again for a while."""
         deadline = self._clock.monotonic_ns() + int(self._settings.probe_timeout_s * SECOND)
         alive = False
-        for delay in backoff(0.2, 5.0):
+        for delay_s in backoff(0.2, 5.0):
             try:
                 async with asyncio.timeout(self._settings.probe_timeout_s):
                     alive = await self._runner.attached(record)
                 break
             except Exception as error:
                 # Any exception of a plug-in: an execution that is not attached would live for ever.
-                known = isinstance(error, (BacalhauError, TimeoutError, OSError))
-                _log.warning("execution %s can't be attached yet: %s", record.id, error, exc_info=not known)
+                is_expected = isinstance(error, (BacalhauError, TimeoutError, OSError))
+                _log.warning(
+                    "execution %s can't be attached yet: %s", record.id, error, exc_info=not is_expected
+                )
             if self._clock.monotonic_ns() > deadline:
                 break
-            await asyncio.sleep(delay)
+            await asyncio.sleep(delay_s)
         await self._insist(record.id, Restored(alive, self._runner.runtime(record) if alive else ""))
 
     async def _insist(self, execution_id: str, event: Event) -> None:
         """Apply an event of our own; a full disk delays it but must not lose it."""
         desperate = False
-        for delay in backoff(*STORE_RETRY):
+        for delay_s in backoff(*STORE_RETRY_S):
             try:
                 await self.feed(execution_id, event)
                 return
@@ -348,25 +359,25 @@ class Executions:
                 if desperate:
                     return
                 event, desperate = self._runner.unrecordable(error), True
-            await asyncio.sleep(delay)
+            await asyncio.sleep(delay_s)
 
     def _set_alarm(self, actor: _Actor) -> None:
         """Set the timer that the phase needs: a bid's decision, or the time limit."""
         record = actor.record
         event: Event | None = None
-        delay = 0.0
+        delay_s = 0.0
         if record.phase is Phase.OFFERED:
-            age = (self._clock.now_ns() - record.created_ns) / SECOND
-            event, delay = OfferExpired(), max(0.0, self._settings.offer_timeout_s - age)
+            age_s = (self._clock.now_ns() - record.created_ns) / SECOND
+            event, delay_s = OfferExpired(), max(0.0, self._settings.offer_timeout_s - age_s)
         elif record.phase.is_busy and (left := self._runner.remaining(record)) is not None:
-            event, delay = Overdue(), left
+            event, delay_s = Overdue(), left
         if actor.alarm_for == event:
             return
         if actor.alarm is not None:
             actor.alarm.cancel()
         actor.alarm, actor.alarm_for = None, event
         if event is not None:
-            actor.alarm = asyncio.get_running_loop().call_later(delay, self._ring, record.id, event)
+            actor.alarm = asyncio.get_running_loop().call_later(delay_s, self._ring, record.id, event)
 
     def _ring(self, execution_id: str, event: Event) -> None:
         self._spawn(self._insist(execution_id, event), f"alarm {execution_id}")

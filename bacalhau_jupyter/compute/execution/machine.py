@@ -46,9 +46,9 @@ from bacalhau_jupyter.compute.execution.events import (
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Fault, Phase, Verdict
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import FAILS_JOB, BacalhauError, TimedOut
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.history import Event as HistoryEvent
-from bacalhau_jupyter.models.history import Topic
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.history import Event as HistoryEvent
+from bacalhau_jupyter.models.records.history import Topic
 from bacalhau_jupyter.plugins.engine import EndReason
 
 
@@ -87,11 +87,13 @@ def step(record: ExecutionRecord, event: Event, now_ns: int) -> Step:
 def _bid_made(record: ExecutionRecord, event: BidMade, now_ns: int) -> Step:
     if record.phase is not Phase.NEW:
         return _ignore(record, event)
-    record = _with(record, held=event.held, reserved=True)
+    record = _with(record, held=event.held, ports=list(event.ports), reserved=True)
     if record.verdict is not Verdict.NONE:
         return _conclude(record, now_ns)
     if record.direct:
-        return _begin(record, now_ns, "bid made and started at once")
+        begun = _begin(record, now_ns, "bid made and started at once")
+        # Nobody waits for the bid of such an execution, but people want to know its ports.
+        return replace(begun, acts=(Act.REPORT_BID, *begun.acts)) if record.ports else begun
     return Step(_with(record, phase=Phase.OFFERED), (Act.REPORT_BID,), "bid made")
 
 
@@ -160,7 +162,7 @@ def _fetched(record: ExecutionRecord, event: Fetched, now_ns: int) -> Step:
     if event.story:
         notes.append(_note(event, now_ns))
     record = _with(record, phase=Phase.STARTING, inputs=list(event.inputs), notes=notes)
-    return Step(record, (Act.START,), "inputs are there")
+    return Step(record, (Act.START,), "inputs are fetched")
 
 
 def _note(event: Fetched, now_ns: int) -> HistoryEvent:
@@ -172,7 +174,7 @@ def _note(event: Fetched, now_ns: int) -> HistoryEvent:
 def _started(record: ExecutionRecord, event: Started, now_ns: int) -> Step:
     if record.phase is not Phase.STARTING:
         return _ignore(record, event)
-    record = _with(record, phase=Phase.RUNNING, runtime=event.runtime or record.runtime)
+    record = _with(record, phase=Phase.RUNNING, runtime=event.runtime or record.runtime, started_ns=now_ns)
     # The interruption may have come too late for the start: the task that runs now must end, too.
     acts = (Act.WAIT,) if record.verdict is Verdict.NONE else (Act.WAIT, Act.INTERRUPT)
     return Step(record, acts, f"running in {record.runtime}")
@@ -182,7 +184,7 @@ def _ended(record: ExecutionRecord, event: Ended, now_ns: int) -> Step:
     if record.phase is not Phase.RUNNING:
         return _ignore(record, event)
     outcome = event.outcome
-    record = _with(record, output=event.output)
+    record = _with(record, output=event.output, exited_ns=now_ns)
     if record.verdict is not Verdict.NONE:
         return _conclude(record, now_ns)
     if outcome.reason is EndReason.TIMEOUT:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.contract import Progress
 
 INTERVAL_NS = SECOND // 10
@@ -34,7 +34,7 @@ class ProgressBoard:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._readings: dict[str, Reading] = {}
-        self._told: dict[str, int] = {}
+        self._reported_at_ns: dict[str, int] = {}
         self._notes: dict[str, str] = {}
         self.listener: ProgressListener | None = None
 
@@ -75,12 +75,12 @@ class ProgressBoard:
         before = self._readings.get(execution_id)
         if before is not None:
             self._notes[execution_id] = note
-            self._told.pop(execution_id, None)
+            self._reported_at_ns.pop(execution_id, None)
             self._note(execution_id, before)
 
     def forget(self, execution_id: str) -> None:
         """Drop an execution that ended."""
-        for kept in (self._readings, self._told, self._notes):
+        for kept in (self._readings, self._reported_at_ns, self._notes):
             kept.pop(execution_id, None)
 
     def _note(self, execution_id: str, reading: Reading, late: bool = False) -> None:
@@ -93,9 +93,9 @@ class ProgressBoard:
         now = self._clock.monotonic_ns()
         same = before is not None and before.phase == reading.phase
         whole = reading.total is not None and reading.done >= reading.total
-        if same and not whole and now - self._told.get(execution_id, 0) < INTERVAL_NS:
+        if same and not whole and now - self._reported_at_ns.get(execution_id, 0) < INTERVAL_NS:
             return
-        self._told[execution_id] = now
+        self._reported_at_ns[execution_id] = now
         if self.listener is not None:
             try:
                 self.listener(execution_id, reading)

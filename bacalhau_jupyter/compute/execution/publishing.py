@@ -17,7 +17,7 @@ from bacalhau_jupyter.models.errors import (
     ServiceUnavailable,
     TimedOut,
 )
-from bacalhau_jupyter.models.history import Topic
+from bacalhau_jupyter.models.records.history import Topic
 from bacalhau_jupyter.plugins.publisher import Publisher, PublishRequest
 
 _log = logging.getLogger(__name__)
@@ -74,17 +74,17 @@ async def _tried(
     publisher = publishers(kind)
     if publisher is None:
         raise EngineError(f"this node does not support {kind}")
-    for delay in (*delays, None):
+    for delay_s in (*delays, None):
         try:
             result = await publisher.publish(request)
             return Published(result, tuple(map(str, request.left_out)))
         except Exception as error:
             failure = as_bacalhau_error(error, "publishing results")
             # A full disk does not become empty by waiting: the results themselves fill it.
-            if delay is None or is_full(error) or not (failure.retryable or isinstance(failure, _PASSING)):
+            if delay_s is None or is_full(error) or not (failure.retryable or isinstance(failure, _PASSING)):
                 raise
-            _log.info("execution %s is published again in %g s: %s", request.execution.id, delay, failure)
-        await sleep(delay)
+            _log.info("execution %s is published again in %g s: %s", request.execution.id, delay_s, failure)
+        await sleep(delay_s)
     raise AssertionError("unreachable")
 
 

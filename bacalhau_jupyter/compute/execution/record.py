@@ -9,11 +9,11 @@ import msgspec
 
 from bacalhau_jupyter.models.codec import Wire
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.execution import Execution, ExecutionStateType, RunCommandResult
-from bacalhau_jupyter.models.history import Event as HistoryEvent
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import Port, SpecConfig
 from bacalhau_jupyter.models.names import from_wire, to_wire
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateType, RunCommandResult
+from bacalhau_jupyter.models.records.history import Event as HistoryEvent
 from bacalhau_jupyter.plugins.contract import InputMount
 
 
@@ -99,6 +99,8 @@ class StoredInput(Wire):
         Which object was found at ``path`` when it was fetched; both 0: unknown.
     jobs_write
         Whether some job may write there, or to a directory above it.
+    settled
+        Whether every user may read all of it, and nobody changes it.
     """
 
     path: str = ""
@@ -107,6 +109,7 @@ class StoredInput(Wire):
     device: int = 0
     inode: int = 0
     jobs_write: bool = False
+    settled: bool = False
 
     @classmethod
     def of(cls, mount: InputMount) -> StoredInput:
@@ -119,6 +122,7 @@ class StoredInput(Wire):
             device=device,
             inode=inode,
             jobs_write=mount.jobs_write,
+            settled=mount.settled,
         )
 
     def mount(self) -> InputMount:
@@ -130,6 +134,7 @@ class StoredInput(Wire):
             self.read_only,
             checked=checked,
             jobs_write=self.jobs_write,
+            settled=self.settled,
         )
 
 
@@ -142,12 +147,16 @@ class ExecutionRecord(Wire):
         Wanted running at once: an accepted bid is not reported, the execution just starts.
     held
         Resources reserved; ``reserved`` says whether they still are.
+    ports
+        Ports of this host reserved with them.
     notes
         Detail for the history before the final event (how much was fetched, and from where).
     left_out
         What the task left behind and that is not in its published results, a line each.
     accepted_ns
         When work began; time limits count from here.
+    started_ns, exited_ns
+        When the task itself began and ended: inputs were fetched before, results are published after it.
     """
 
     execution: Execution = Execution()
@@ -156,6 +165,7 @@ class ExecutionRecord(Wire):
     verdict: Verdict = Verdict.NONE
     reserved: bool = False
     held: Resources = Resources()
+    ports: list[Port] = msgspec.field(default_factory=list)
     inputs: list[StoredInput] = msgspec.field(default_factory=list)
     notes: list[HistoryEvent] = msgspec.field(default_factory=list)
     runtime: str = ""
@@ -165,6 +175,8 @@ class ExecutionRecord(Wire):
     fault: Fault | None = None
     created_ns: int = 0
     accepted_ns: int = 0
+    started_ns: int = 0
+    exited_ns: int = 0
     ended_ns: int = 0
 
     @property
@@ -176,6 +188,8 @@ class ExecutionRecord(Wire):
     def timeout_s(self) -> int:
         """Seconds the execution may take, 0 for no limit (its own time-out, else the job's total)."""
         if self.execution.job is None or not self.execution.job.tasks:
+            return 0
+        if self.execution.job.is_long_running:
             return 0
         limits = self.execution.job.task.timeouts
         return limits.execution_timeout or limits.total_timeout

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from bacalhau_jupyter.compute.execution.events import Act
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.execution import RunCommandResult
-from bacalhau_jupyter.models.history import LEFT_OUT, LEFT_OUT_COUNT, Event, Topic
-from bacalhau_jupyter.models.messages import BidResult, ComputeError, RunResult, ToOrchestrator
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.ports import port_text
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.execution import RunCommandResult
+from bacalhau_jupyter.models.records.history import LEFT_OUT, LEFT_OUT_COUNT, Event, Topic
+from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult, ToOrchestrator
 
 RUNTIME = "Runtime"
 """Detail of a final event: what ran the task ("Docker Engine 27.1"), so that it is never hidden."""
+STARTED, EXITED = "Started", "Exited"
+"""Details of a final event: when the task itself began and ended (RFC 3339)."""
 
 _NAMED = 10
 _LISTED = 100
@@ -38,7 +41,14 @@ def report(act: Act, record: ExecutionRecord, now_ns: int) -> ToOrchestrator:
             run_command_result=record.output or RunCommandResult(),
         )
     if act is Act.REPORT_BID:
-        return BidResult(execution_id=record.id, job_id=job_id, job_type=job_type, accepted=True)
+        return BidResult(
+            execution_id=record.id,
+            job_id=job_id,
+            job_type=job_type,
+            accepted=True,
+            ports=list(record.ports),
+            events=_listens(record, now_ns),
+        )
     # First: official orchestrators take the first event for the reason, and nothing else of it.
     events = [_fault_event(record, now_ns), *_left_out(record, now_ns)]
     if act is Act.REPORT_REFUSAL:
@@ -80,6 +90,13 @@ def _left_out_details(record: ExecutionRecord) -> dict[str, str]:
     return {LEFT_OUT: "\n".join(record.left_out[:_LISTED]), LEFT_OUT_COUNT: str(len(record.left_out))}
 
 
+def _listens(record: ExecutionRecord, now_ns: int) -> list[Event] | None:
+    if not record.ports:
+        return None
+    words = "; ".join(port_text(port) for port in record.ports)
+    return [Event(message=f"Ports: {words}", topic=Topic.EXECUTION_SCANNING, timestamp=rfc3339(now_ns))]
+
+
 def _fault_event(record: ExecutionRecord, now_ns: int) -> Event:
     if record.fault is None:
         return _event("the execution failed", Topic.EXECUTION, record, now_ns)
@@ -92,4 +109,7 @@ def _event(
     all_details = {**(details or {}), **_left_out_details(record)}
     if record.runtime:
         all_details[RUNTIME] = record.runtime
+    for name, moment_ns in ((STARTED, record.started_ns), (EXITED, record.exited_ns)):
+        if moment_ns:
+            all_details[name] = rfc3339(moment_ns)
     return Event(message=message, topic=topic, timestamp=rfc3339(now_ns), details=all_details)

@@ -26,15 +26,17 @@ from bacalhau_jupyter.compute.execution.progress import ProgressBoard
 from bacalhau_jupyter.compute.execution.publishing import publish
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Fault, Phase
 from bacalhau_jupyter.compute.execution.removing import remove_directory
+from bacalhau_jupyter.compute.execution.telling import ExecutionTeller
 from bacalhau_jupyter.compute.files import as_bacalhau_error, read_output, write_results
 from bacalhau_jupyter.compute.host.environment import task_environment
 from bacalhau_jupyter.compute.inputs.fetching import Fetcher
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.reserve import is_full
+from bacalhau_jupyter.lib.telemetry.trace import CURRENT
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError
-from bacalhau_jupyter.models.history import Topic
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.units import resources_of
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.units import resources_of
+from bacalhau_jupyter.models.records.history import Topic
 from bacalhau_jupyter.plugins.contract import OutputMount
 from bacalhau_jupyter.plugins.engine import Engine, RunRequest, ShowingEngine
 from bacalhau_jupyter.plugins.publisher import PublishRequest
@@ -49,7 +51,7 @@ _TOPICS = {
     Act.PUBLISH: Topic.PUBLISHING,
 }
 _DOING = {
-    Act.EVALUATE: "looking at the offer",
+    Act.EVALUATE: "evaluating the bid",
     Act.FETCH: "fetching inputs",
     Act.START: "starting the task",
     Act.WAIT: "running the task",
@@ -79,10 +81,23 @@ class Runner:
         self._board = board
         self._clock = equipment.clock
         self._host_env = equipment.host_env
-        self._fetcher = Fetcher(equipment.places, equipment.plugins, board, equipment.cache)
+        self.teller = ExecutionTeller(equipment.telemetry, equipment.clock, equipment.settings.node_id)
+        self._fetcher = Fetcher(equipment.places, equipment.plugins, board, equipment.cache, self.teller)
 
     async def run(self, act: Act, record: ExecutionRecord) -> Event:
-        """Run an activity to its end; whatever goes wrong becomes a `Faulted` event."""
+        """Run an activity to its end, on a task of its own; whatever goes wrong becomes a `Faulted` event."""
+        if not self.teller.is_on:
+            return await self._run(act, record)
+        CURRENT.set(self.teller.link(record.execution))
+        started_ns = self._clock.now_ns()
+        event: Event = self.interrupted(act)
+        try:
+            event = await self._run(act, record)
+        finally:
+            self.teller.acted(act, record, started_ns, event)
+        return event
+
+    async def _run(self, act: Act, record: ExecutionRecord) -> Event:
         try:
             match act:
                 case Act.EVALUATE:
@@ -205,13 +220,23 @@ class Runner:
         names = [item.name for item in _job(record).task.result_paths]
         await asyncio.to_thread(self._places.ready_to_run, record.id, names)
         self._board.phase(record.id, "starting")
-        env = task_environment(record.execution, self._settings.env_allow_list, self._host_env)
+        env = task_environment(
+            record.execution,
+            self._settings.env_allow_list,
+            self._host_env,
+            record.ports,
+            trace=self.teller.header(record.execution),
+        )
         request = self._request(record, env)
         return Started(await self._engine(record).start(request, self._board.reporter(record.id)))
 
     async def _wait(self, record: ExecutionRecord) -> Ended:
         self._board.phase(record.id, "running")
-        outcome = await self._engine(record).wait(record.id)
+        self.teller.active(record, 1)
+        try:
+            outcome = await self._engine(record).wait(record.id)
+        finally:
+            self.teller.active(record, -1)
         error = "" if outcome.error is None else outcome.error.message
         log = self._places.log(record.id)
         ended = Ended(outcome, await asyncio.to_thread(read_output, log, outcome.exit_code, error))
@@ -262,6 +287,7 @@ class Runner:
             resources=msgspec.structs.replace(record.held, disk=resources_of(task.resources).disk),
             inputs=[item.mount() for item in record.inputs],
             outputs=[OutputMount(item.name, results / item.name, item.path) for item in task.result_paths],
+            ports=record.ports,
             directory=self._places.engine(record.id),
             log_path=self._places.log(record.id),
             timeout_s=self.remaining(record),

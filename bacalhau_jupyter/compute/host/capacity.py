@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
+from bacalhau_jupyter.compute.host.ports import Ports
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.models.resources import GPU, Resources
-from bacalhau_jupyter.models.spec import ResourcesConfig, replace
-from bacalhau_jupyter.models.units import format_bytes, parse_bytes, parse_cpu, parse_gpu
+from bacalhau_jupyter.models.jobs.resources import GPU, Resources
+from bacalhau_jupyter.models.jobs.spec import Port, ResourcesConfig, replace
+from bacalhau_jupyter.models.jobs.units import format_bytes, parse_bytes, parse_cpu, parse_gpu
 
 DEFAULT_CPU = 0.1
 """Cores an execution gets when its job says nothing."""
@@ -47,7 +48,7 @@ def allocated(settings: ResourcesConfig, host: Resources) -> Resources:
     Raises
     ------
     ConfigurationError
-        A member is neither a percentage nor an amount; its key is named.
+        A member is neither a percentage up to 100 nor an amount; its key is named.
     """
     default = DEFAULT_ALLOCATION
     count = _gpu_share(settings.gpu or default.gpu, host.gpu)
@@ -60,15 +61,44 @@ def allocated(settings: ResourcesConfig, host: Resources) -> Resources:
     )
 
 
-def _share(key: str, setting: str, there: float, parse: Callable[[str], float]) -> float:
+def most_per_job(settings: ResourcesConfig, limit: Resources) -> Resources:
+    """Return how much of ``limit``, which is for all jobs, one job may ask for; empty members mean all of it.
+
+    Raises
+    ------
+    ConfigurationError
+        A member is neither a percentage nor an amount; its key is named.
+    """
+    section = "JobAdmissionControl.Max"
+    return Resources(
+        cpu=_share("CPU", settings.cpu or "100%", limit.cpu, parse_cpu, section),
+        memory=int(_share("Memory", settings.memory or "100%", limit.memory, parse_bytes, section)),
+        disk=int(_share("Disk", settings.disk or "100%", limit.disk, parse_bytes, section)),
+        gpu=int(_share("GPU", settings.gpu or "100%", limit.gpu, parse_gpu, section)),
+    )
+
+
+def _share(
+    key: str,
+    setting: str,
+    there: float,
+    parse: Callable[[str], float],
+    section: str = "Compute.AllocatedCapacity.",
+) -> float:
     percent = _PERCENT.fullmatch(setting)
     if percent is not None:
+        if float(percent[1]) > 100:
+            raise ConfigurationError(
+                f"{section}{key} must be between 0% and 100%, not {setting.strip()}",
+                hint="an amount may be more than there is: the person who sets it knows better",
+                component="Capacity",
+            )
         return round(there * float(percent[1]) / 100, 6)
     try:
         return parse(setting)
     except ValueError as error:
         raise ConfigurationError(
-            f"Compute.AllocatedCapacity.{key} is neither a percentage nor an amount: {setting!r}",
+            f"{section}{key} is neither a percentage nor an amount: {setting!r}",
             hint='for example "80%", "500m" (CPU) or "4Gi"',
             component="Capacity",
         ) from error
@@ -80,27 +110,27 @@ def _gpu_share(setting: str, there: int) -> int:
     return min(there, max(int(share), 1 if share > 0 else 0))
 
 
-def with_defaults(wanted: Resources, inputs_bytes: int = 0) -> Resources:
+def with_defaults(requested: Resources, inputs_bytes: int = 0) -> Resources:
     """Fill in what a job left out; ``inputs_bytes`` is the disk its inputs are known to need."""
     return replace(
-        wanted,
-        cpu=wanted.cpu or DEFAULT_CPU,
-        memory=wanted.memory or DEFAULT_MEMORY,
-        disk=max(wanted.disk, inputs_bytes),
+        requested,
+        cpu=requested.cpu or DEFAULT_CPU,
+        memory=requested.memory or DEFAULT_MEMORY,
+        disk=max(requested.disk, inputs_bytes),
     )
 
 
-def shortfall(wanted: Resources, there: Resources) -> str:
+def shortfall(requested: Resources, available: Resources) -> str:
     """Name each resource of which there is too little: ``CPU (2 > 1.6)``; empty when all fits."""
     parts = []
-    if wanted.cpu > there.cpu + 1e-9:
-        parts.append(f"CPU ({wanted.cpu:g} > {there.cpu:g})")
-    if wanted.memory > there.memory:
-        parts.append(f"Memory ({format_bytes(wanted.memory)} > {format_bytes(there.memory)})")
-    if wanted.disk > there.disk:
-        parts.append(f"Disk ({format_bytes(wanted.disk)} > {format_bytes(there.disk)})")
-    if wanted.gpu > there.gpu:
-        parts.append(f"GPU ({wanted.gpu} > {there.gpu})")
+    if requested.cpu > available.cpu + 1e-9:
+        parts.append(f"CPU ({requested.cpu:g} > {available.cpu:g})")
+    if requested.memory > available.memory:
+        parts.append(f"Memory ({format_bytes(requested.memory)} > {format_bytes(available.memory)})")
+    if requested.disk > available.disk:
+        parts.append(f"Disk ({format_bytes(requested.disk)} > {format_bytes(available.disk)})")
+    if requested.gpu > available.gpu:
+        parts.append(f"GPU ({requested.gpu} > {available.gpu})")
     return " and ".join(parts)
 
 
@@ -111,10 +141,13 @@ class Capacity:
     ----------
     limit
         What may be used in all, GPUs one by one.
+    ports
+        Who holds which port of this host; those of the usual range, if left out.
     """
 
-    def __init__(self, limit: Resources) -> None:
+    def __init__(self, limit: Resources, ports: Ports | None = None) -> None:
         self.limit = limit
+        self.ports = ports or Ports()
         self._held: dict[str, Resources] = {}
 
     @property
@@ -130,26 +163,37 @@ class Capacity:
         """Execution IDs that hold something."""
         return self._held.keys()
 
-    def reserve(self, execution_id: str, wanted: Resources) -> Resources | None:
-        """Reserve and return what was given (with GPU indices), or None when it does not fit now.
+    def reserve(
+        self, execution_id: str, requested: Resources, usable: Collection[GPU] | None = None
+    ) -> Resources | None:
+        """Reserve and return what was given (with its GPUs), or None when it does not fit now.
 
         Asking again for the same execution returns what it holds already.
+
+        Parameters
+        ----------
+        usable
+            The GPUs that would do; None means all.
         """
         if execution_id in self._held:
             return self._held[execution_id]
         free = self.available
-        if not wanted.fits(free) or wanted.gpu > len(free.gpus):
+        would_do = {gpu.key for gpu in (self.limit.gpus if usable is None else usable)}
+        gpus = [gpu for gpu in free.gpus if gpu.key in would_do]
+        if not requested.fits(free) or requested.gpu > len(gpus):
             return None
-        reserved = replace(wanted, gpus=free.gpus[: wanted.gpu])
+        reserved = replace(requested, gpus=gpus[: requested.gpu])
         self._held[execution_id] = reserved
         return reserved
 
-    def restore(self, execution_id: str, held: Resources) -> None:
+    def restore(self, execution_id: str, held: Resources, ports: Sequence[Port] = ()) -> None:
         """Take over what an execution held before a restart, even where the limit has shrunk since."""
         self._held[execution_id] = held
+        self.ports.restore(execution_id, ports)
 
     def release(self, execution_id: str) -> bool:
-        """Give back what an execution holds; False when it holds nothing."""
+        """Give back what an execution holds, its ports, too; False when it holds nothing."""
+        self.ports.release(execution_id)
         return self._held.pop(execution_id, None) is not None
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 
+from bacalhau_jupyter.lib.telemetry.trace import VARIABLE
 from bacalhau_jupyter.models.errors import EngineError
-from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.jobs.spec import Port
+from bacalhau_jupyter.models.records.execution import Execution
 
 _HOST_PREFIX = "env:"
 
@@ -29,9 +31,19 @@ def objections(env: Mapping[str, str], allow_list: Sequence[str]) -> list[str]:
 
 
 def task_environment(
-    execution: Execution, allow_list: Sequence[str], host: Mapping[str, str]
+    execution: Execution,
+    allow_list: Sequence[str],
+    host: Mapping[str, str],
+    ports: Sequence[Port] = (),
+    *,
+    trace: str = "",
 ) -> dict[str, str]:
-    """Return the task's variables; ours win over the job's.
+    """Return the task's variables; ours win over the job's, except for ``TRACEPARENT``.
+
+    Parameters
+    ----------
+    trace
+        The ``traceparent`` of the span that the task is a part of; empty without one.
 
     Raises
     ------
@@ -47,7 +59,14 @@ def task_environment(
     env["BACALHAU_JOB_TYPE"] = job.type
     env["BACALHAU_PARTITION_INDEX"] = str(execution.partition_index)
     env["BACALHAU_PARTITION_COUNT"] = str(job.count or 0)
+    for port in ports:
+        # As upstream: with the host's network there is no port inside that differs.
+        env[f"BACALHAU_HOST_PORT_{port.name}"] = str(port.static)
+        if port.target:
+            env[f"BACALHAU_PORT_{port.name}"] = str(port.target)
     env["BACALHAU_INPUTS"], env["BACALHAU_OUTPUTS"] = INPUTS, OUTPUTS
+    if trace:
+        env.setdefault(VARIABLE, trace)
     return env
 
 

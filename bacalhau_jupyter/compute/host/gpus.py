@@ -1,116 +1,165 @@
-"""Which GPUs this host has, asked of the vendors' tools. A tool that is missing or fails means none."""
+"""Which GPUs this host has, asked of the vendors' tools.
+
+The calls are those of an official node, so that a tool (or a stand-in for one) that works there works here. Nothing
+that a tool does keeps a node from starting: it may be missing, fail, hang, print without end or print nonsense.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import csv
 import json
-import logging
+import os
 import re
 import shutil
+import signal
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from bacalhau_jupyter.models.resources import GPU
-from bacalhau_jupyter.models.spec import replace
-
-_log = logging.getLogger(__name__)
+from bacalhau_jupyter.models.jobs.resources import GPU
+from bacalhau_jupyter.models.text import readable
 
 TOOL_S = 10.0
 """How long a tool may take; drivers that hang are common."""
+NVIDIA, AMD, INTEL = "NVIDIA", "AMD/ATI", "Intel"
 
 _MIB = 1024 * 1024
+_PRINTED_LIMIT = 4 * _MIB
+_SAID_LIMIT = 200
+_NVIDIA_CALL = ("--query-gpu=index,gpu_name,memory.total", "--format=csv,noheader,nounits")
+_AMD_CALL = ("--showproductname", "--showbus", "--showmeminfo", "vram", "--json")
+_INTEL_CALL = ("discovery", "--json")
+_CARD = re.compile(r"card(\d+)", re.ASCII)
+_NOTHING_THERE = "no devices were found"
 
 
-async def find_gpus(path: str | None = None) -> list[GPU]:
-    """Ask ``nvidia-smi``, ``rocm-smi`` and ``xpu-smi``; indices count over all vendors from 0.
+class _ToolFailed(Exception):
+    """A tool that is there gave no answer; the text says why."""
+
+
+@dataclass(frozen=True)
+class HostGpus:
+    """What the tools say.
+
+    Attributes
+    ----------
+    gpus
+        By vendor, then by the vendor's own index.
+    problems
+        Why a tool that is there can't say anything, by its name.
+    """
+
+    gpus: list[GPU] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+async def find_gpus(path: str | None = None) -> HostGpus:
+    """Ask ``nvidia-smi``, ``rocm-smi`` and ``xpu-smi``.
 
     Parameters
     ----------
     path
         Where to look for the tools, in the form of ``PATH``; None means this process's.
     """
-    gpus_by_vendor = await asyncio.gather(_nvidia(path), _amd(path), _intel(path))
-    return [
-        replace(gpu, index=index) for index, gpu in enumerate(gpu for part in gpus_by_vendor for gpu in part)
-    ]
+    tools = {"nvidia-smi": _nvidia, "rocm-smi": _amd, "xpu-smi": _intel}
+    answers = await asyncio.gather(*(ask(path) for ask in tools.values()), return_exceptions=True)
+    gpus, problems = list[GPU](), dict[str, str]()
+    for name, answer in zip(tools, answers, strict=True):
+        if isinstance(answer, _ToolFailed):
+            problems[name] = str(answer)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            gpus += answer
+    return HostGpus(gpus, problems)
 
 
 def gpu_labels(gpus: list[GPU]) -> dict[str, str]:
-    """Return the node labels of GPUs: ``GPU-0`` = name with dashes, ``GPU-0-Memory`` = ``15360-MiB``."""
+    """Return the node labels of GPUs, counted over all vendors, as official nodes write them.
+
+    ``GPU-0`` is the name with dashes, ``GPU-0-Memory`` is ``15360-MiB``; a memory that the tool does not tell has none.
+    """
     labels = {}
-    for gpu in gpus:
-        labels[f"GPU-{gpu.index}"] = re.sub(r"\s+", "-", gpu.name.strip())
-        labels[f"GPU-{gpu.index}-Memory"] = f"{gpu.memory}-MiB"
+    for position, gpu in enumerate(gpus):
+        labels[f"GPU-{position}"] = gpu.name.replace(" ", "-")
+        if gpu.memory:
+            labels[f"GPU-{position}-Memory"] = f"{gpu.memory}-MiB"
     return labels
 
 
 async def _nvidia(path: str | None) -> list[GPU]:
-    text = await _ask(
-        path,
-        "nvidia-smi",
-        "--query-gpu=index,gpu_name,memory.total,pci.bus_id",
-        "--format=csv,noheader,nounits",
-    )
+    text = await _ask(path, "nvidia-smi", *_NVIDIA_CALL)
     gpus = []
-    for line in text.splitlines():
-        parts = [part.strip() for part in line.split(",")]
-        if len(parts) >= 3 and parts[0].isdigit():
-            gpus.append(
-                GPU(
-                    index=int(parts[0]),
-                    name=parts[1],
-                    vendor="NVIDIA",
-                    memory=int(parts[2]) if parts[2].isdigit() else 0,
-                    pci_address=parts[3] if len(parts) > 3 else "",
-                )
-            )
-    return gpus
+    for parts in csv.reader(text.splitlines(), skipinitialspace=True):
+        if len(parts) >= 3 and (index := _number(parts[0])) is not None:
+            memory = _number(parts[2]) or 0
+            gpus.append(GPU(index=index, name=parts[1].strip(), vendor=NVIDIA, memory=memory))
+    if not gpus and text.strip():
+        raise _ToolFailed(f"it printed what is no list of GPUs: {_said(text)}")
+    return _by_index(gpus)
 
 
 async def _amd(path: str | None) -> list[GPU]:
-    cards = _object(
-        await _ask(path, "rocm-smi", "--showproductname", "--showbus", "--showmeminfo", "vram", "--json")
-    )
+    cards = _object(await _ask(path, "rocm-smi", *_AMD_CALL))
     gpus = []
-    for key, card in sorted(cards.items(), key=lambda item: (len(item[0]), item[0])):  # card2 before card10
-        if not key.startswith("card") or not isinstance(card, Mapping):
+    for key, card in cards.items():
+        match = _CARD.fullmatch(key)
+        if match is None or not isinstance(card, Mapping):
             continue
+        name = card.get("Card series") or card.get("Card Series") or card.get("Card model") or key
         gpus.append(
             GPU(
-                name=str(card.get("Card series") or card.get("Card Series") or card.get("Card model") or key),
-                vendor="AMD/ATI",
-                memory=_number(card.get("VRAM Total Memory (B)")) // _MIB,
-                pci_address=str(card.get("PCI Bus") or ""),
+                index=int(match[1]),
+                name=str(name),
+                vendor=AMD,
+                memory=(_number(card.get("VRAM Total Memory (B)")) or 0) // _MIB,
+                pci_address=str(card.get("PCI Bus") or "").lower(),
             )
         )
-    return gpus
+    return _by_index(gpus)
 
 
 async def _intel(path: str | None) -> list[GPU]:
-    listing = _object(await _ask(path, "xpu-smi", "discovery", "--json")).get("device_list")
+    listing = _object(await _ask(path, "xpu-smi", *_INTEL_CALL)).get("device_list")
     gpus = []
     for device in listing if isinstance(listing, list) else []:
-        number = str(device.get("device_id", "")) if isinstance(device, Mapping) else ""
-        if not number.isdigit():
+        index = _number(device.get("device_id")) if isinstance(device, Mapping) else None
+        if index is None:
             continue
-        detail = _object(await _ask(path, "xpu-smi", "discovery", "--device", number, "--json"))
+        try:
+            detail = _object(await _ask(path, "xpu-smi", *_INTEL_CALL, "--device", str(index)))
+        except _ToolFailed:
+            detail = {}
+        memory = _number(detail.get("memory_physical_size_byte")) or _number(
+            detail.get("max_mem_alloc_size_byte")
+        )
         gpus.append(
             GPU(
+                index=index,
                 name=str(detail.get("device_name") or device.get("device_name") or ""),
-                vendor="Intel",
-                memory=_number(
-                    detail.get("max_mem_alloc_size_byte") or detail.get("memory_physical_size_byte")
-                )
-                // _MIB,
+                vendor=INTEL,
+                memory=(memory or 0) // _MIB,
                 pci_address=str(detail.get("pci_bdf_address") or device.get("pci_bdf_address") or ""),
             )
         )
-    return gpus
+    return _by_index(gpus)
+
+
+def _by_index(gpus: list[GPU]) -> list[GPU]:
+    """Sort, and keep one of those that claim the same index: nothing is granted twice."""
+    return sorted({gpu.index: gpu for gpu in reversed(gpus)}.values(), key=lambda gpu: gpu.index)
 
 
 async def _ask(path: str | None, tool: str, *arguments: str) -> str:
-    """Return what a tool prints; empty when it is missing, fails or hangs."""
+    """Return what a tool prints; empty when it is missing or knows of no device.
+
+    Raises
+    ------
+    _ToolFailed
+        It is there and fails, hangs or prints without end.
+    """
     executable = shutil.which(tool, path=path)
     if executable is None:
         return ""
@@ -121,29 +170,63 @@ async def _ask(path: str | None, tool: str, *arguments: str) -> str:
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
         )
         async with asyncio.timeout(TOOL_S):
-            printed, _ = await process.communicate()
-    except (OSError, TimeoutError) as error:
-        _log.debug("%s did not answer: %s", tool, error)
-        return ""
+            printed = await _read(process)
+            code = await process.wait()
+    except TimeoutError as error:
+        raise _ToolFailed(f"it did not answer within {TOOL_S:g}s") from error
+    except OSError as error:
+        raise _ToolFailed(f"it can't be run: {error.strerror}") from error
     finally:
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-    return printed.decode(errors="replace") if process.returncode == 0 else ""
+    text = printed.decode(errors="replace")
+    if _NOTHING_THERE in text.lower():
+        return ""
+    if code != 0:
+        raise _ToolFailed(f"it failed with exit code {code}: {_said(text)}")
+    return text
+
+
+async def _read(process: asyncio.subprocess.Process) -> bytes:
+    assert process.stdout is not None
+    printed = b""
+    while more := await process.stdout.read(65536):
+        printed += more
+        if len(printed) > _PRINTED_LIMIT:
+            raise _ToolFailed("it prints without end")
+    return printed
 
 
 def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text) if text else {}
-    except ValueError:
+    """Read a JSON object; tools may print warnings in lines before it.
+
+    Raises
+    ------
+    _ToolFailed
+        It is none.
+    """
+    if not text.strip():
         return {}
-    return value if isinstance(value, dict) else {}
+    start = re.search(r"^\s*\{", text, re.MULTILINE)
+    try:
+        answer, _ = json.JSONDecoder().raw_decode(text, text.index("{", start.start()) if start else 0)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise _ToolFailed(f"it printed what is no JSON object: {_said(text)}")
+    return answer
 
 
-def _number(value: object) -> int:
-    text = str(value or "").strip()
-    return int(text) if text.isdigit() else 0
+def _said(text: str) -> str:
+    return readable(" ".join(text.split()))[:_SAID_LIMIT] or "nothing"
+
+
+def _number(value: object) -> int | None:
+    text = str(value).strip() if isinstance(value, (int, str)) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

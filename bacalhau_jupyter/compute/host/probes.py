@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 
 from bacalhau_jupyter.compute.settings import AdmissionSettings
-from bacalhau_jupyter.models.codec import Wire, always, decode, encode
-from bacalhau_jupyter.models.errors import BacalhauError, EngineError
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.codec import Wire, always, encode
+from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.jobs.job import Job
 
 COMPONENT = "ProbeExec"
 
@@ -20,21 +20,17 @@ PROBE_S = 30.0
 _REASON_LIMIT = 2000
 
 
-class ProbeData(Wire, rename=None):
-    """What a probe is shown (lower-case names, as upstream sends them)."""
+_ANSWER_LIMIT = 64 * 1024
+_SHAPE = '{"ShouldBid": true or false, "Reason": text}'
 
-    node_id: str = always("")
-    job_id: str = always("")
-    execution_id: str = always("")
+
+class ProbeData(Wire):
+    """What a probe gets: the official document, so that probes written for official nodes work here."""
+
     job: Job = always(Job())
 
 
-class _ProbeAnswer(Wire):
-    should_bid: bool = True
-    reason: str = ""
-
-
-async def ask_probes(settings: AdmissionSettings, job: Job, execution: Execution) -> list[str]:
+async def ask_probes(settings: AdmissionSettings, job: Job) -> list[str]:
     """Return the objections of the configured probes.
 
     Raises
@@ -44,7 +40,7 @@ async def ask_probes(settings: AdmissionSettings, job: Job, execution: Execution
     """
     if not settings.probe_exec and not settings.probe_http:
         return []
-    data = encode(ProbeData(node_id=execution.node_id, job_id=job.id, execution_id=execution.id, job=job))
+    data = encode(ProbeData(job=job))
     reasons = []
     if settings.probe_exec:
         reasons.append(await _ask_command(settings.probe_exec, data))
@@ -91,25 +87,45 @@ async def _ask_url(url: str, data: bytes) -> str:
     import aiohttp
 
     try:
-        timeout = aiohttp.ClientTimeout(total=PROBE_S)
+        limits = aiohttp.ClientTimeout(total=PROBE_S)
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
+            aiohttp.ClientSession(timeout=limits) as session,
             session.post(url, data=data, headers={"Content-Type": "application/json"}) as response,
         ):
-            body = await response.content.read(64 * 1024)
-            status = response.status
+            body = await response.content.read(_ANSWER_LIMIT + 1)
+            while len(body) <= _ANSWER_LIMIT and (more := await response.content.read(_ANSWER_LIMIT)):
+                body += more
+            status, kind = response.status, response.content_type
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise EngineError(
             f"the job selection probe could not be reached: {error}", component="ProbeHTTP"
         ) from error
     if status >= 400:
         return f"this node does not accept the job: its probe answered HTTP {status}"
+    # Without a Content-Type header aiohttp says application/octet-stream: only what claims to be JSON is read.
+    return _objection(body) if kind == "application/json" else ""
+
+
+def _objection(body: bytes) -> str:
+    """Return the objection in a probe's JSON answer; empty where it accepts the job.
+
+    Raises
+    ------
+    EngineError
+        The answer is not of the documented form. What a probe meant is not guessed: the job is not accepted.
+    """
     try:
-        answer = decode(body, _ProbeAnswer)
-    except BacalhauError:
+        answer = json.loads(body) if len(body) <= _ANSWER_LIMIT else None
+    except (ValueError, RecursionError):
+        answer = None
+    members = {str(name).lower(): value for name, value in answer.items()} if isinstance(answer, dict) else {}
+    should_bid, reason = members.get("shouldbid"), members.get("reason") or ""
+    if not isinstance(should_bid, bool) or not isinstance(reason, str):
+        raise EngineError(
+            f"the job selection probe answered with JSON that is not {_SHAPE}", component="ProbeHTTP"
+        )
+    if should_bid:
         return ""
     return (
-        ""
-        if answer.should_bid
-        else f"this node does not accept the job: {answer.reason or 'its probe rejected the job'}"
+        f"this node does not accept the job: {reason.strip()[:_REASON_LIMIT] or 'its probe rejected the job'}"
     )

@@ -18,8 +18,8 @@ from typing import TypeVar
 
 from bacalhau_jupyter.compute.inputs.cache_files import CacheFiles, Spoiled, Unfit, move
 from bacalhau_jupyter.compute.inputs.cache_index import CacheIndex, Entry, in_order
-from bacalhau_jupyter.models.node import DiskUsage
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.node import DiskUsage
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, Progress
 
 T = TypeVar("T")
@@ -100,10 +100,10 @@ class ContentCache:
             self._index.add(entry)
         await self.tidy()
 
-    async def close(self, timeout: float) -> None:
+    async def close(self, timeout_s: float) -> None:
         """Wait until nothing is being written any more, for so many seconds at most."""
         if self._works:
-            await asyncio.wait(self._works, timeout=timeout)
+            await asyncio.wait(self._works, timeout=timeout_s)
 
     async def bring(
         self, identity: str, directory: Path, fetch: Fetch, progress: Progress, needed: int = 0

@@ -51,14 +51,14 @@ class Survey:
     changed_ns: int = 0
     writable: bool = False
 
-    def add(self, found: os.stat_result) -> None:
+    def add(self, info: os.stat_result) -> None:
         """Count one entry of the tree."""
-        self.disk += found.st_blocks * 512
-        if stat.S_ISREG(found.st_mode):
-            self.size += found.st_size
+        self.disk += info.st_blocks * 512
+        if stat.S_ISREG(info.st_mode):
+            self.size += info.st_size
             self.files += 1
-            self.changed_ns = max(self.changed_ns, found.st_mtime_ns)
-            self.writable = self.writable or bool(found.st_mode & _WRITE)
+            self.changed_ns = max(self.changed_ns, info.st_mtime_ns)
+            self.writable = self.writable or bool(info.st_mode & _WRITE)
 
 
 class CacheFiles:
@@ -209,13 +209,13 @@ def _joined(top: Path, path: str) -> str:
     return f"{top}/{path}" if path else str(top)
 
 
-def _repeat(path: str, found: os.stat_result, target: str) -> None:
-    if stat.S_ISDIR(found.st_mode):
+def _repeat(path: str, info: os.stat_result, target: str) -> None:
+    if stat.S_ISDIR(info.st_mode):
         with contextlib.suppress(FileExistsError):
             os.mkdir(target)
         # `mkdir` alone would let the node's umask take some of it back.
-        os.chmod(target, stat.S_IMODE(found.st_mode))
-    elif stat.S_ISLNK(found.st_mode):
+        os.chmod(target, stat.S_IMODE(info.st_mode))
+    elif stat.S_ISLNK(info.st_mode):
         os.symlink(os.readlink(path), target)
     else:
         try:
@@ -224,7 +224,7 @@ def _repeat(path: str, found: os.stat_result, target: str) -> None:
             if error.errno not in _COPY_INSTEAD:
                 raise
             _copy(path, target)
-            os.chmod(target, stat.S_IMODE(found.st_mode))
+            os.chmod(target, stat.S_IMODE(info.st_mode))
 
 
 def _copy(path: str, target: str) -> None:

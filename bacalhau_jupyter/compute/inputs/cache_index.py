@@ -59,7 +59,6 @@ class CacheIndex:
         return sum(entry.disk for entry in self._entries.values())
 
     def get(self, key: str) -> Entry | None:
-        """Return an entry."""
         return self._entries.get(key)
 
     def add(self, entry: Entry) -> None:

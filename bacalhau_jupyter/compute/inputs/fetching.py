@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,14 @@ from pathlib import Path
 from bacalhau_jupyter.compute.execution.events import Fetched
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard, SharedProgress
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, StoredInput
+from bacalhau_jupyter.compute.execution.telling import ExecutionTeller
 from bacalhau_jupyter.compute.files import Places, as_bacalhau_error
 from bacalhau_jupyter.compute.inputs.cache import Brought, ContentCache
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
-from bacalhau_jupyter.models.spec import InputSource
-from bacalhau_jupyter.models.units import format_bytes
+from bacalhau_jupyter.models.jobs.spec import InputSource
+from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.plugins.contract import InputMount, Progress
 from bacalhau_jupyter.plugins.source import FetchRequest, Source, identity_of
 
@@ -38,9 +40,19 @@ class Fetcher:
         Is told how far it is.
     cache
         Shares inputs between executions.
+    teller
+        Is told how long each took.
     """
 
-    def __init__(self, places: Places, plugins: Plugins, board: ProgressBoard, cache: ContentCache) -> None:
+    def __init__(
+        self,
+        places: Places,
+        plugins: Plugins,
+        board: ProgressBoard,
+        cache: ContentCache,
+        teller: ExecutionTeller,
+    ) -> None:
+        self._teller = teller
         self._places = places
         self._plugins = plugins
         self._board = board
@@ -52,7 +64,7 @@ class Fetcher:
         self._board.phase(record.id, "fetching inputs")
         shared = SharedProgress(self._board.reporter(record.id), "fetching inputs", len(inputs))
         tasks = [
-            asyncio.create_task(self._fetch_one(record, item, directory, shared, index))
+            asyncio.create_task(self._fetch_told(record, item, directory, shared, index))
             for index, (item, directory) in enumerate(zip(inputs, directories, strict=True))
         ]
         try:
@@ -65,8 +77,20 @@ class Fetcher:
         cached = sum(it.size or 0 for it in brought if it.from_cache)
         return Fetched(
             tuple(StoredInput.of(it.mount) for it in brought),
-            *_told(size, files, cached),
+            *_fetched_in_words(size, files, cached),
         )
+
+    async def _fetch_told(
+        self, record: ExecutionRecord, item: InputSource, directory: Path, shared: SharedProgress, index: int
+    ) -> Brought:
+        started_ns, error = time.time_ns(), ""
+        try:
+            return await self._fetch_one(record, item, directory, shared, index)
+        except BaseException as failure:
+            error = type(failure).__name__
+            raise
+        finally:
+            self._teller.fetched(record.execution, item.source.type, started_ns, error)
 
     async def _fetch_one(
         self, record: ExecutionRecord, item: InputSource, directory: Path, shared: SharedProgress, index: int
@@ -130,7 +154,7 @@ def _looked_at(mount: InputMount, directory: Path) -> InputMount:
         os.close(descriptor)
 
 
-def _told(size: int, files: int, cached: int) -> tuple[str, dict[str, str]]:
+def _fetched_in_words(size: int, files: int, cached: int) -> tuple[str, dict[str, str]]:
     """Say in words and numbers what was fetched; nothing where nothing was."""
     if not size and not files:
         return "", {}

@@ -13,7 +13,10 @@ from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.database import DatabaseError
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict, Forbidden, HandshakeRequired
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.node import NodeInfo
+from bacalhau_jupyter.models.wire.messages import (
     ControlRequest,
     HandshakeRequest,
     HandshakeResponse,
@@ -23,9 +26,6 @@ from bacalhau_jupyter.models.messages import (
     UpdateNodeInfoRequest,
     UpdateNodeInfoResponse,
 )
-from bacalhau_jupyter.models.node import NodeInfo
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import replace
 from bacalhau_jupyter.transport.base import Envelope, LogHandler, NodeMessageHandler
 
 R = TypeVar("R")
@@ -63,7 +63,7 @@ class OrchestratorLink:
         self._node_info = node_info
         self._available = available
         self._started = self._clock.now_ns()
-        self._told: NodeInfo | None = None
+        self._last_info: NodeInfo | None = None
         self._joined = asyncio.Event()
         self._lost = asyncio.Event()
         self._beat = asyncio.Event()
@@ -90,10 +90,10 @@ class OrchestratorLink:
             for task, job in work.items()
         ]
 
-    async def wait_joined(self, timeout: float) -> bool:
+    async def wait_joined(self, timeout_s: float) -> bool:
         """Wait until the node has joined; False when it did not in time."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_s):
                 await self._joined.wait()
         except TimeoutError:
             return False
@@ -135,7 +135,7 @@ class OrchestratorLink:
 
     async def _keep_joined(self, messages: NodeMessageHandler, logs: LogHandler) -> None:
         while True:
-            for delay in self._delays():
+            for delay_s in self._delays():
                 try:
                     # Messages may come during the handshake, so listening comes first.
                     await self._transport.connect(self._settings.node_id, messages, logs)
@@ -145,7 +145,7 @@ class OrchestratorLink:
                     if self.problem != error.message:
                         _log.warning("not connected to the orchestrator: %s", error)
                     self.problem = error.message
-                await asyncio.sleep(delay)
+                await asyncio.sleep(delay_s)
             self.problem = ""
             self._lost.clear()
             self._joined.set()
@@ -166,7 +166,7 @@ class OrchestratorLink:
         if not answer.accepted:
             raise Forbidden(f"the orchestrator refused this node: {answer.reason}", component="Handshake")
         self._store.incoming = answer.last_orchestrator_seq_num
-        self._told = info
+        self._last_info = info
         _log.info("joined the orchestrator: %s", answer.reason)
 
     # ---- staying joined
@@ -210,11 +210,11 @@ class OrchestratorLink:
 
     async def _tell_info(self) -> None:
         info = self._node_info()
-        if self._told is not None and _static(info) == _static(self._told):
+        if self._last_info is not None and _static(info) == _static(self._last_info):
             return
         answer = await self._ask(UpdateNodeInfoRequest(node_info=info), UpdateNodeInfoResponse)
         if answer.accepted:
-            self._told = info
+            self._last_info = info
 
     # ---- the outbox
 

@@ -10,8 +10,8 @@ import msgspec
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
 from bacalhau_jupyter.lib.database import Database, Migration
 from bacalhau_jupyter.models.codec import decode_exact, encode
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.messages import MESSAGE_TYPES, TYPE_NAMES, ToOrchestrator
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.wire.messages import MESSAGE_TYPES, TYPE_NAMES, ToOrchestrator
 
 MIGRATIONS: tuple[Migration, ...] = (
     """

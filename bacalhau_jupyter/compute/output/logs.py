@@ -12,8 +12,8 @@ from typing import TypeVar
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord
 from bacalhau_jupyter.compute.files import Places, is_safe_id
 from bacalhau_jupyter.compute.output.watch import DirectoryWatch
-from bacalhau_jupyter.models.api import LogFrame, LogLine
-from bacalhau_jupyter.models.messages import ExecutionLogsRequest
+from bacalhau_jupyter.models.wire.api import LogFrame, LogLine
+from bacalhau_jupyter.models.wire.messages import ExecutionLogsRequest
 from bacalhau_jupyter.plugins.logfile import END, STDERR, STDOUT, Frame, read_frames, survey
 
 T = TypeVar("T")
@@ -109,11 +109,11 @@ class _Text:
         decoded_frames: list[LogFrame] = []
         stream, parts, size = 0, list[bytes](), 0
         for frame in frames:
-            if parts and (frame.stream != stream or size >= CHUNK):
+            if parts and (frame.shown_in != stream or size >= CHUNK):
                 self._add(decoded_frames, stream, b"".join(parts))
                 parts, size = [], 0
-            if frame.stream in self._decoders:
-                stream = frame.stream
+            if frame.shown_in in self._decoders:
+                stream = frame.shown_in
                 parts.append(frame.data)
                 size += len(frame.data)
         if parts:
@@ -127,10 +127,10 @@ class _Text:
             self._add(frames, stream, b"", final=True)
         return frames
 
-    def _add(self, found: list[LogFrame], stream: int, data: bytes, final: bool = False) -> None:
+    def _add(self, frames: list[LogFrame], stream: int, data: bytes, final: bool = False) -> None:
         text = self._decoders[stream].decode(data, final)
         if text:
-            found.append(LogFrame(value=LogLine(type=stream, line=text)))
+            frames.append(LogFrame(value=LogLine(type=stream, line=text)))
 
 
 async def _wait(changed: asyncio.Event) -> None:

@@ -12,6 +12,8 @@ ADMISSION: tuple[Key, ...] = (
         "Where inputs may be stored",
         HONOURED,
         choices=("anywhere", "local"),
+        # What `-c` of the official program takes.
+        aliases=(("0", "local"), ("1", "anywhere")),
     ),
     Key(
         "JobAdmissionControl.RejectStatelessJobs",
@@ -35,14 +37,47 @@ ADMISSION: tuple[Key, ...] = (
         "Command that decides whether a job is taken",
         HONOURED,
     ),
+    *(
+        Key(
+            f"JobAdmissionControl.Max{name}",
+            Kind.TEXT,
+            "",
+            f"Most {what} that one job may ask for: an amount, or a share of what all jobs may use",
+            HONOURED,
+            ours=True,
+        )
+        for name, what in (("CPU", "CPU"), ("Memory", "memory"), ("Disk", "disk"), ("GPU", "GPUs"))
+    ),
+    Key(
+        "JobAdmissionControl.MinTimeout",
+        Kind.DURATION,
+        0.0,
+        "Shortest time limit that a job may have; 0: any",
+        HONOURED,
+        ours=True,
+    ),
+    Key(
+        "JobAdmissionControl.MaxTimeout",
+        Kind.DURATION,
+        0.0,
+        "Longest time limit that a job may have, and then it needs one; 0: any, or none",
+        HONOURED,
+        ours=True,
+    ),
 )
 
 
-_BATCH_ONLY = "this version runs batch jobs only"
+QUEUE_TIMEOUT_S = 600.0
+"""How long a job that names no queue time-out waits for a node with room."""
+
+_WAITS_FOR_EVER = "a daemon job waits for nodes as long as it exists"
 
 
-def _defaults_of(job_type: str, standing: Standing, *, finite: bool) -> tuple[Key, ...]:
+def _defaults_of(
+    job_type: str, *, finite: bool, queue_s: float = QUEUE_TIMEOUT_S, queue: Standing = HONOURED
+) -> tuple[Key, ...]:
     """Return the keys of one job type; jobs that are not ``finite`` have neither publisher nor time limits."""
+    standing = HONOURED
     section, task = f"JobDefaults.{job_type}", f"JobDefaults.{job_type}.Task"
     keys = [
         Key(f"{section}.Priority", Kind.INTEGER, 0, "Default priority of a job", standing),
@@ -74,9 +109,9 @@ def _defaults_of(job_type: str, standing: Standing, *, finite: bool) -> tuple[Ke
         Key(
             f"{task}.Timeouts.QueueTimeout",
             Kind.DURATION,
-            0.0,
-            "Default queue time-out of a task; 0 fails at once",
-            standing,
+            queue_s,
+            "How long a job that says nothing waits for a node with room; 0 fails at once",
+            queue,
             ours=True,
         )
     )
@@ -84,8 +119,8 @@ def _defaults_of(job_type: str, standing: Standing, *, finite: bool) -> tuple[Ke
 
 
 DEFAULTS: tuple[Key, ...] = (
-    *_defaults_of("Batch", HONOURED, finite=True),
-    *_defaults_of("Ops", ignored(_BATCH_ONLY), finite=True),
-    *_defaults_of("Daemon", ignored(_BATCH_ONLY), finite=False),
-    *_defaults_of("Service", ignored(_BATCH_ONLY), finite=False),
+    *_defaults_of("Batch", finite=True),
+    *_defaults_of("Ops", finite=True),
+    *_defaults_of("Daemon", finite=False, queue_s=0.0, queue=ignored(_WAITS_FOR_EVER)),
+    *_defaults_of("Service", finite=False),
 )

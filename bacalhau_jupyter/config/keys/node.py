@@ -45,13 +45,20 @@ SECTION: tuple[Key, ...] = (
         HONOURED,
         choices=("trace", "debug", "info", "warn", "error", "fatal", "panic"),
     ),
-    Key("Logging.Mode", Kind.TEXT, "default", "Form of log lines", HONOURED, choices=("default", "json")),
+    Key(
+        "Logging.Mode",
+        Kind.TEXT,
+        "default",
+        "Form of log lines: default (text), json (on standard output), combined (both), cmd (only the message)",
+        HONOURED,
+        choices=("default", "json", "combined", "cmd"),
+    ),
     Key(
         "Logging.LogDebugInfoInterval",
         Kind.DURATION,
         30.0,
         "How often debug information is logged",
-        ignored("no debug information is logged at intervals; `agent debug` shows it"),
+        ignored("no debug information is logged at intervals; GET /api/v1/agent/debug returns it"),
     ),
     Key(
         "UpdateConfig.Interval",

@@ -59,7 +59,7 @@ SECTION: tuple[Key, ...] = (
         "Orchestrator.NodeManager.DisconnectTimeout",
         Kind.DURATION,
         60.0,
-        "A node that is silent for this long is disconnected",
+        "A node that sends no heartbeat for this long counts as disconnected",
         HONOURED,
     ),
     Key(

@@ -8,30 +8,30 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bacalhau_jupyter.engines.docker.connecting import (
+    PROBE_TIMEOUT_S,
+    NoEngine,
+    check_socket,
+    in_words,
+    open_client,
+)
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
 from bacalhau_jupyter.engines.docker.output.streams import Stream
-from bacalhau_jupyter.engines.docker.registry.configuration import sdk_without_configuration
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure
 
 CALL_TIMEOUT_S = 120
 """Seconds that one call to the engine may take (streams have no separate limit)."""
-PROBE_TIMEOUT_S = 10
 OOM_WAIT_S = 1.0
 """Seconds that the news of an out-of-memory kill may come after the end of its container."""
-CONNECTIONS = 64
 RECURSIVE_READ_ONLY = (1, 44)
 """API version from which on it is."""
 LOCAL_KEEPS_NEWLINES = (1, 42)
 """API version from which on it does (Docker Engine 23)."""
-
-
-class NoEngine(Exception):
-    """No Docker Engine can be used; the message is one sentence for people."""
 
 
 class Daemon:
@@ -47,6 +47,10 @@ class Daemon:
         Name and version for people.
     log_drivers
         Names of its log drivers; none where it does not tell.
+    runtimes
+        Names of its OCI runtimes.
+    cdi_devices
+        Names of the devices that it knows by CDI (``nvidia.com/gpu=0``); Docker Engine 28.3 tells them.
     loses_newlines
         Whether its log driver ``local`` loses newlines (moby 990b0e28ba).
     """
@@ -56,12 +60,19 @@ class Daemon:
         api: Any,
         endpoint: Endpoint,
         version: Mapping[str, Any],
-        log_drivers: Collection[str] = (),
+        info: Mapping[str, Any] | None = None,
     ) -> None:
         self.api: Any = api
         self.endpoint = endpoint
         self.platform = f"{version.get('Os', 'linux')}/{version.get('Arch', '')}"
-        self.log_drivers = frozenset(log_drivers)
+        info = info or {}
+        self.log_drivers = frozenset((info.get("Plugins") or {}).get("Log") or ())
+        self.runtimes = frozenset(info.get("Runtimes") or ())
+        self.cdi_devices = frozenset(
+            str(device.get("Name", ""))
+            for device in info.get("DiscoveredDevices") or ()
+            if device.get("Source") == "cdi"
+        )
         # What the engine speaks itself: a person may have chosen an older version to speak with it.
         self.loses_newlines = _version(version.get("ApiVersion", api.api_version)) < LOCAL_KEEPS_NEWLINES
         self.runtime = f"Docker Engine {version.get('Version', '')}".strip()
@@ -72,11 +83,11 @@ class Daemon:
         path: str,
         params: Mapping[str, str | int],
         headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout_s: float | None = None,
     ) -> Stream:
         """Start a request whose answer is read bit by bit, for as long as it takes.
 
-        ``timeout`` bounds the seconds between two bits.
+        ``timeout_s`` bounds the seconds between two bits.
 
         The SDK's own streams drop the stream number of log frames and can't be interrupted from outside.
         """
@@ -86,7 +97,7 @@ class Daemon:
             params=dict(params),
             headers=dict(headers or {}),
             stream=True,
-            timeout=(PROBE_TIMEOUT_S, timeout),
+            timeout=(PROBE_TIMEOUT_S, timeout_s),
         )
         self.api._raise_for_status(response)
         return Stream(response)
@@ -128,7 +139,7 @@ class Daemon:
             Nothing does.
         """
         try:
-            _check_socket(self.endpoint)
+            check_socket(self.endpoint)
         except NoEngine as error:
             raise no_answer(self.endpoint.url) from error
 
@@ -215,32 +226,19 @@ def connect(endpoints: Sequence[Endpoint], headers: Mapping[str, str] | None = N
 
 
 def _open(endpoint: Endpoint, headers: Mapping[str, str]) -> Daemon:
-    import docker
     from docker.errors import DockerException
-    from docker.tls import TLSConfig
 
-    _check_socket(endpoint)
+    api: Any = None
     try:
-        tls = endpoint.tls and TLSConfig(
-            client_cert=(str(endpoint.tls.cert), str(endpoint.tls.key)),
-            ca_cert=str(endpoint.tls.ca),
-            verify=endpoint.tls.verify,
-        )
-        with sdk_without_configuration(headers):
-            api = docker.APIClient(
-                base_url=endpoint.url,
-                version=endpoint.api_version or "auto",
-                timeout=PROBE_TIMEOUT_S,
-                tls=tls or False,
-                use_ssh_client=True,
-                max_pool_size=CONNECTIONS,
-            )
+        api = open_client(endpoint, headers)
         version = api.version()
-        plugins = api.info().get("Plugins") or {}
-        daemon = Daemon(api, endpoint, version, plugins.get("Log") or ())
+        daemon = Daemon(api, endpoint, version, api.info())
     except (DockerException, OSError, ValueError) as error:
         # A ValueError: the address or the version is malformed.
-        raise NoEngine(f"no Docker Engine answers at {endpoint.url} ({endpoint.origin}): {error}") from error
+        if api is not None:
+            api.close()
+        reason = in_words(error, endpoint)
+        raise NoEngine(f"no Docker Engine answers at {endpoint.url} ({endpoint.origin}): {reason}") from error
     api.timeout = CALL_TIMEOUT_S
     # A socket needs no proxy, and looking for one costs a good part of a call.
     api.trust_env = endpoint.socket is None
@@ -250,30 +248,6 @@ def _open(endpoint: Endpoint, headers: Mapping[str, str]) -> Daemon:
             f"the Docker Engine at {endpoint.url} runs {version.get('Os')} containers, not linux ones"
         )
     return daemon
-
-
-def _check_socket(endpoint: Endpoint) -> None:
-    """Say the two usual reasons in plain words; the SDK's own are four exceptions deep."""
-    import socket
-
-    path = endpoint.socket
-    if path is None:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PROBE_TIMEOUT_S)
-        try:
-            probe.connect(str(path))
-        except PermissionError:
-            raise NoEngine(
-                f"permission denied on {path} ({endpoint.origin}): "
-                "this user may not use the Docker Engine (is it in the group `docker`?)"
-            ) from None
-        except FileNotFoundError:
-            raise NoEngine(f"there is no Docker Engine: {path} ({endpoint.origin}) does not exist") from None
-        except OSError as error:
-            raise NoEngine(
-                f"no Docker Engine answers at {path} ({endpoint.origin}): {error.strerror}"
-            ) from None
 
 
 def explain(error: Exception) -> str:

@@ -1,23 +1,37 @@
 """GPUs for a container: what the Docker Engine is asked for, by vendor.
 
-NVIDIA's runtime takes indices; AMD's and Intel's GPUs are device files, found by their PCI address.
+NVIDIA's runtime takes indices, or the engine's own CDI the names of devices; AMD's and Intel's GPUs are device files,
+found by their PCI address.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.models.errors import EngineError
-from bacalhau_jupyter.models.resources import GPU
+from bacalhau_jupyter.models.jobs.resources import GPU
+from bacalhau_jupyter.plugins.gpu_files import render_nodes
 
 DEVICES = Path("/dev")
 COMPONENT = "Docker"
 _AMD_COMPUTE = "kfd"
-_LINKS = ("card", "render")
 
 
-def gpu_options(gpus: list[GPU], devices: Path = DEVICES) -> dict[str, Any]:
+def is_nvidia(gpu: GPU) -> bool:
+    """Whether NVIDIA's runtime hands over this GPU."""
+    return gpu.vendor.upper() == "NVIDIA"
+
+
+def cdi_name(gpu: GPU) -> str:
+    """Return the name that NVIDIA's tools give a GPU in CDI specifications."""
+    return f"nvidia.com/gpu={gpu.index}"
+
+
+def gpu_options(
+    gpus: Sequence[GPU], devices: Path = DEVICES, *, cdi: Collection[str] = (), has_runtime: bool = True
+) -> dict[str, Any]:
     """Return the part of a container's ``HostConfig`` that hands it these GPUs.
 
     Parameters
@@ -26,20 +40,24 @@ def gpu_options(gpus: list[GPU], devices: Path = DEVICES) -> dict[str, Any]:
         What the execution holds; NVIDIA's are counted from 0 as ``nvidia-smi`` does.
     devices
         Where device files are (``/dev``).
+    cdi
+        Names of the devices that the engine knows by CDI.
+    has_runtime
+        Whether NVIDIA's runtime may be there; else CDI serves, if it can.
 
     Raises
     ------
     EngineError
         A GPU is of another vendor, or its device files are missing.
     """
-    indices: list[str] = []
+    nvidia: list[GPU] = []
     files: list[Path] = []
     for gpu in gpus:
         match gpu.vendor.upper():
             case "NVIDIA":
-                indices.append(str(gpu.index))
+                nvidia.append(gpu)
             case "AMD/ATI":
-                files += [devices / _AMD_COMPUTE, *_render_nodes(gpu, devices)]
+                files += [_compute_file(gpu, devices), *_render_nodes(gpu, devices)]
             case "INTEL":
                 files += _render_nodes(gpu, devices)
             case _:
@@ -48,7 +66,10 @@ def gpu_options(gpus: list[GPU], devices: Path = DEVICES) -> dict[str, Any]:
                     fails_execution=True,
                 )
     options: dict[str, Any] = {}
-    if indices:
+    if nvidia and not has_runtime and all(cdi_name(gpu) in cdi for gpu in nvidia):
+        options["DeviceRequests"] = [{"Driver": "cdi", "DeviceIDs": [cdi_name(gpu) for gpu in nvidia]}]
+    elif nvidia:
+        indices = [str(gpu.index) for gpu in nvidia]
         options["DeviceRequests"] = [{"DeviceIDs": indices, "Capabilities": [["gpu"]]}]
     if files:
         options["Devices"] = [
@@ -58,18 +79,25 @@ def gpu_options(gpus: list[GPU], devices: Path = DEVICES) -> dict[str, Any]:
     return options
 
 
+def _compute_file(gpu: GPU, devices: Path) -> Path:
+    path = devices / _AMD_COMPUTE
+    if not path.exists():
+        raise EngineError(
+            f"{path}, which GPU {gpu.index} ({gpu.name or gpu.vendor}) needs, does not exist",
+            hint="Check that the driver amdgpu is loaded on this node.",
+            fails_execution=True,
+            retryable=True,
+        )
+    return path
+
+
 def _render_nodes(gpu: GPU, devices: Path) -> list[Path]:
-    links = [devices / "dri" / "by-path" / f"pci-{gpu.pci_address.lower()}-{kind}" for kind in _LINKS]
-    nodes = [link.resolve() for link in links if link.exists()]
-    if not gpu.pci_address or not nodes:
-        raise _no_files(gpu, devices)
+    nodes = [devices / name for name in render_nodes(gpu, devices)]
+    if not nodes:
+        raise EngineError(
+            f"the device files of GPU {gpu.index} ({gpu.name or gpu.vendor}) are not below {devices / 'dri'}",
+            hint="Check that the GPU's driver is loaded on this node.",
+            fails_execution=True,
+            retryable=True,
+        )
     return nodes
-
-
-def _no_files(gpu: GPU, devices: Path) -> EngineError:
-    return EngineError(
-        f"the device files of GPU {gpu.index} ({gpu.name or gpu.vendor}) are not below {devices / 'dri' / 'by-path'}",
-        hint="Check that the GPU's driver is loaded on this node.",
-        fails_execution=True,
-        retryable=True,
-    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
 from bacalhau_jupyter.models.errors import ConfigurationError
 
+_VERSION = re.compile(r"\d{1,4}\.\d{1,4}", re.ASCII)
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 
 
@@ -71,9 +73,9 @@ def endpoints(
     Raises
     ------
     ConfigurationError
-        The chosen Docker context does not exist or can't be read.
+        The chosen Docker context does not exist or can't be read, or the API version is none.
     """
-    api_version = env.get("DOCKER_API_VERSION", "")
+    api_version = _api_version(env.get("DOCKER_API_VERSION", ""))
     if host := env.get("DOCKER_HOST", ""):
         return (Endpoint(host, "DOCKER_HOST", _tls_from(env, configuration), api_version),)
     context = env.get("DOCKER_CONTEXT") or configuration.text("currentContext")
@@ -85,9 +87,19 @@ def endpoints(
     return tuple(Endpoint(f"unix://{socket}", "default socket", None, api_version) for socket in sockets)
 
 
+def _api_version(text: str) -> str:
+    version = text.strip().removeprefix("v")
+    if version and not _VERSION.fullmatch(version):
+        raise ConfigurationError(
+            f"DOCKER_API_VERSION is not a version: {text[:40]!r}",
+            hint="Write it as 1.41, or leave it out: the engine's own is the best.",
+        )
+    return version
+
+
 def _tls_from(env: Mapping[str, str], configuration: Configuration) -> Tls | None:
     cert_path, verify = env.get("DOCKER_CERT_PATH", ""), env.get("DOCKER_TLS_VERIFY", "")
-    if not cert_path and not verify:
+    if not cert_path and not verify and not env.get("DOCKER_TLS"):
         return None
     folder = Path(cert_path) if cert_path else configuration.directory
     return Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem", verify=bool(verify))
@@ -108,7 +120,7 @@ def _from_context(name: str, directory: Path, api_version: str) -> Endpoint:
         raise ConfigurationError(f'the Docker context "{name}" can\'t be read: {error!r}') from error
     folder = directory / "contexts" / "tls" / identifier / "docker"
     tls = None
-    if (folder / "cert.pem").exists():
+    if any((folder / name).exists() for name in ("ca.pem", "cert.pem")):
         verify = not described.get("SkipTLSVerify", False)
         tls = Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem", verify)
     return Endpoint(url, f'Docker context "{name}"', tls, api_version)

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bacalhau_jupyter.engines.docker.connecting import NoEngine
 from bacalhau_jupyter.engines.docker.daemon import (
     Daemon,
-    NoEngine,
     connect,
     engine_error,
     translated,
 )
+from bacalhau_jupyter.engines.docker.devices import DEVICES, gpu_options
 from bacalhau_jupyter.engines.docker.endpoints import endpoints
 from bacalhau_jupyter.engines.docker.files.archive import Archive, carried
 from bacalhau_jupyter.engines.docker.files.ownership import (
@@ -34,27 +37,31 @@ from bacalhau_jupyter.engines.docker.files.ownership import (
     unremovable,
 )
 from bacalhau_jupyter.engines.docker.files.placement import Placement, find_placement, not_shareable
+from bacalhau_jupyter.engines.docker.gpu_check import RUNTIME, GpuCheck
 from bacalhau_jupyter.engines.docker.launch import Launcher
 from bacalhau_jupyter.engines.docker.output.follower import Follower
+from bacalhau_jupyter.engines.docker.outward import WaysOut
 from bacalhau_jupyter.engines.docker.params import (
     container_name,
     docker_params,
     log_driver,
     task_of,
-    unsupported,
 )
 from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
 from bacalhau_jupyter.engines.docker.registry.credentials import Credentials
 from bacalhau_jupyter.engines.docker.registry.images import PLATFORMS_FRESH_S, PLATFORMS_KEPT, Images
 from bacalhau_jupyter.engines.docker.registry.pulls import Abort
 from bacalhau_jupyter.engines.docker.remains import Remains
-from bacalhau_jupyter.engines.docker.threads import in_thread
+from bacalhau_jupyter.engines.network.rules import reach_of
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, NetworkFailure
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import NetworkType
+from bacalhau_jupyter.models.jobs.resources import GPU
+from bacalhau_jupyter.models.jobs.spec import NetworkType
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, Progress, no_progress
 from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
 from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.threads import in_thread
+from bacalhau_jupyter.transfer.core.reach import Reach
 
 CALLS = 16
 """Quick calls to the Docker Engine, and starts, at a time."""
@@ -85,6 +92,10 @@ class DockerEngine:
         Where the Docker Engine's address and credentials are looked for.
     placement
         How files reach containers; None finds out.
+    devices
+        Where the files of GPUs are.
+    reach
+        Which addresses jobs with a network of type ``HTTP`` are let through to; None: those of the settings.
     """
 
     type = "docker"
@@ -95,7 +106,10 @@ class DockerEngine:
         env: Mapping[str, str] | None = None,
         home: Path | None = None,
         placement: Placement | None = None,
+        devices: Path = DEVICES,
+        reach: Reach | None = None,
     ) -> None:
+        self._devices = devices
         self._options = options
         self._env = os.environ if env is None else env
         self._configuration = Configuration(self._env, home)
@@ -107,8 +121,10 @@ class DockerEngine:
         self._followers: dict[str, Follower] = {}
         self._mounted: set[str] = set()
         self._starting: dict[str, tuple[Abort, asyncio.Future[str]]] = {}
+        self._ways_out = WaysOut(reach or reach_of(options.settings))
         self._daemon: Daemon | None = None
         self._images: Images | None = None
+        self._gpu_check: GpuCheck | None = None
 
     async def probe(self) -> Availability:
         try:
@@ -125,13 +141,15 @@ class DockerEngine:
             Credentials(self._configuration, self._env),
             PLATFORMS_KEPT if kept is None else kept,
             PLATFORMS_FRESH_S if fresh_s is None else fresh_s,
+            pulls="SKIP_IMAGE_PULL" not in self._env,
         )
+        self._gpu_check = GpuCheck(daemon, self._options.node_id, self._options.clock, self._devices)
         return Availability(available=True, runtime=self._runtime(daemon))
 
     async def bid(self, execution: Execution) -> Bid:
         task = task_of(execution)
         params = docker_params(task)
-        if reason := unsupported(task) or self._unshared(execution):
+        if reason := self._unshared(execution) or self._ways_out.objection(task, self._placement):
             return Bid(accepted=False, reason=reason)
         images = self._known_images()
         if await self._call(lambda: images.fits_here(params.image)):
@@ -139,19 +157,35 @@ class DockerEngine:
         async with self._questions:
             return await self._ask(lambda: images.bid(params.image))
 
+    async def gpu_problem(self, gpu: GPU) -> str:
+        """Say why a container can't get this GPU; empty when it can."""
+        self._connected()
+        check = self._gpu_check
+        assert check is not None
+        return await self._call(lambda: check.problem(gpu))
+
     async def start(self, request: RunRequest, progress: Progress = no_progress) -> str:
         identifier, daemon = request.execution.id, self._connected()
         params = docker_params(task_of(request.execution))
         if reason := self._unshared(request.execution):
             raise engine_error(reason)
         images, network = self._known_images(), self._default_network()
-        launcher = Launcher(daemon, images, request, params, network, self._placement)
+        gpus = gpu_options(
+            request.resources.gpus,
+            self._devices,
+            cdi=daemon.cdi_devices,
+            has_runtime=RUNTIME in daemon.runtimes,
+        )
+        way_out = self._ways_out.of(request, daemon)
+        launcher = Launcher(
+            daemon, images, request, params, network, placement=self._placement, gpus=gpus, way_out=way_out
+        )
         abort = Abort()
         launch = asyncio.ensure_future(self._call(lambda: launcher.launch(progress, abort), self._starts))
         self._starting[identifier] = (abort, launch)
         try:
             container = await asyncio.shield(launch)
-            if abort.wanted:
+            if abort.requested:
                 # The wish came after the launcher had last looked.
                 await self._remove(identifier)
                 abort.check()
@@ -165,7 +199,7 @@ class DockerEngine:
         finally:
             self._starting.pop(identifier, None)
         copied = self._placement is Placement.ARCHIVE
-        if not copied:
+        if not copied and way_out is None:
             self._mounted.add(identifier)
         self._follow(request, container, copied, log_driver(daemon.log_drivers), progress)
         return self._runtime(daemon)
@@ -179,6 +213,8 @@ class DockerEngine:
         # A container that was made and never started has not run: `start` takes it over.
         if inspection is None or inspection["State"]["Status"] in ("created", "removing", "dead"):
             return False
+        if (way_out := self._ways_out.of(request, daemon)) is not None:
+            await asyncio.to_thread(way_out.open)
         if request.execution.id not in self._followers:
             driver = str(inspection["HostConfig"].get("LogConfig", {}).get("Type", ""))
             self._follow(request, str(inspection["Id"]), carried(inspection), driver)
@@ -237,6 +273,7 @@ class DockerEngine:
     async def close(self) -> None:
         followers = list(self._followers.values())
         self._followers.clear()
+        await asyncio.to_thread(self._ways_out.doors.stop)
         for abort, _ in self._starting.values():
             abort()
         await asyncio.to_thread(self._close, followers)
@@ -299,15 +336,16 @@ class DockerEngine:
             daemon,
             container,
             request.log_path,
-            request.resources.memory,
-            on_ended,
-            driver,
-            request.log_limit,
+            memory=request.resources.memory,
+            on_ended=on_ended,
+            log_driver=driver,
+            log_limit=request.log_limit,
         )
         self._followers[request.execution.id] = follower
         follower.start()
 
     async def _remove(self, execution_id: str) -> None:
+        await asyncio.to_thread(self._ways_out.doors.close, execution_id)
         remains = self._remains()
         await self._call(lambda: remains.remove(execution_id))
 
@@ -321,7 +359,8 @@ class DockerEngine:
             with translated(url):
                 return function()
 
-        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, run)
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+        return await loop.run_in_executor(pool or self._pool, partial(context.run, run))
 
     async def _ask(self, function: Callable[[], T]) -> T:
         """Call a function that may never return: the caller can be cancelled; stop and exit do not wait for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,8 @@ from bacalhau_jupyter.engines.docker.files.archive import Archive
 from bacalhau_jupyter.engines.docker.files.hosts import hosts_archive, hosts_mount, own_hosts
 from bacalhau_jupyter.engines.docker.files.ownership import open_outputs
 from bacalhau_jupyter.engines.docker.files.placement import Placement, bind_mounts
+from bacalhau_jupyter.engines.docker.gpu_check import INSTALL, NO_RUNTIME
+from bacalhau_jupyter.engines.docker.outward import WayOut
 from bacalhau_jupyter.engines.docker.params import (
     COMPONENT,
     LABEL_EXECUTION,
@@ -22,7 +25,7 @@ from bacalhau_jupyter.engines.docker.params import (
 from bacalhau_jupyter.engines.docker.registry.images import Images
 from bacalhau_jupyter.engines.docker.registry.pulls import Abort
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
-from bacalhau_jupyter.models.spec import NetworkType
+from bacalhau_jupyter.models.jobs.spec import NetworkType
 from bacalhau_jupyter.plugins.contract import Progress
 from bacalhau_jupyter.plugins.engine import RunRequest
 from bacalhau_jupyter.plugins.inputs import check_inputs
@@ -32,6 +35,7 @@ _EXEC_PROBLEM = re.compile(r'exec: ("[^"]*": .*?)(?:: unknown)?$', re.DOTALL)
 _RUNTIME_PREFIX = re.compile(
     r"^.*(?:OCI runtime create failed|failed to create (?:shim )?task)[^:]*: ", re.DOTALL
 )
+_PORT_TAKEN = re.compile(r":(\d+)(?: failed: port is already allocated|: bind: address already in use)")
 
 
 class Launcher:
@@ -49,15 +53,23 @@ class Launcher:
         request: RunRequest,
         params: DockerParams,
         default_network: NetworkType,
+        *,
         placement: Placement = Placement.BIND,
+        gpus: Mapping[str, Any] | None = None,
+        way_out: WayOut | None = None,
     ) -> None:
         self._daemon = daemon
         self._images = images
+        self._way_out = way_out
         self._params = params
         self._name = container_name(request.node_id, request.execution)
         self._request = request
         self._config = container_config(
-            request, params, default_network=default_network, log_drivers=daemon.log_drivers
+            request,
+            params,
+            default_network=default_network,
+            log_drivers=daemon.log_drivers,
+            gpus=gpus,
         )
         self._archive = Archive(daemon, request) if placement is Placement.ARCHIVE else None
         self._needs_hosts = bool(self._config.get("NetworkDisabled")) and not own_hosts(request)
@@ -77,6 +89,9 @@ class Launcher:
         except BaseException:
             if self._archive is not None:
                 self._archive.discard()
+            if self._way_out is not None:
+                with contextlib.suppress(Exception):
+                    self._way_out.discard()
             raise
 
     def _launch(self, progress: Progress, abort: Abort) -> str:
@@ -146,6 +161,9 @@ class Launcher:
         else:
             mounts = self._archive.load(self._params.image, progress, abort)
         self._config["HostConfig"]["Mounts"] = mounts
+        if self._way_out is not None:
+            mode = self._way_out.make(self._params.image, self._config["Labels"])
+            self._config["HostConfig"]["NetworkMode"] = mode
         for _ in range(2):
             try:
                 made = self._daemon.api.create_container_from_config(self._config, name=self._name)
@@ -191,9 +209,10 @@ def _start_error(message: str) -> EngineError | BacalhauError:
             f"failed to start container: exec: {problem.group(1)}",
             hint="Check Entrypoint and Parameters: the program must exist in the image and be executable.",
         )
-    if "could not select device driver" in message and "[[gpu]]" in message:
+    if (taken := _PORT_TAKEN.search(message)) is not None:
         return engine_error(
-            "the Docker Engine can't hand GPUs to containers: it has no GPU runtime",
-            hint="Install the NVIDIA Container Toolkit on this node, or set Compute.AllocatedCapacity.GPU=0.",
+            f"port {taken.group(1)} is already in use where the Docker Engine runs", retryable=True
         )
+    if "could not select device driver" in message and "[[gpu]]" in message:
+        return engine_error(NO_RUNTIME, hint=INSTALL)
     return engine_error(f"failed to start container: {_RUNTIME_PREFIX.sub('', message)}")

@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from bacalhau_jupyter.engines.docker.devices import gpu_options
+from bacalhau_jupyter.engines.network.rules import has_way_out
+from bacalhau_jupyter.engines.network.variables import with_proxy
 from bacalhau_jupyter.models.codec import Wire, convert
 from bacalhau_jupyter.models.errors import EngineError, ValidationError
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import NetworkType, Task
+from bacalhau_jupyter.models.jobs.spec import NetworkType, Task
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.engine import RunRequest
 
 COMPONENT = "Docker"
@@ -29,6 +30,7 @@ SETUP_US = 50_000
 """CPU time that setting up a container may take."""
 LEAST_QUOTA_US = 1_000
 """The kernel's own lower bound of what is granted in a period."""
+_EVERY_ADDRESS = "0.0.0.0"
 IMAGE_LENGTH = 1024
 """Characters that an image name may have (the longest legal one is shorter)."""
 
@@ -106,15 +108,6 @@ def image_invalid(image: str) -> EngineError:
     )
 
 
-def unsupported(task: Task) -> str:
-    """Say why no container can honour the task's network, or return an empty text."""
-    if task.network.type is NetworkType.HTTP:
-        return 'this node does not support network type "HTTP" for docker jobs'
-    if task.network.ports:
-        return "this node does not support publishing ports of docker jobs"
-    return ""
-
-
 def container_name(node_id: str, execution: Execution) -> str:
     """Return the name that only this execution's container has on the whole engine."""
     name = f"bacalhau-{node_id}-{execution.job_id}-{execution.id}-executor"
@@ -122,7 +115,7 @@ def container_name(node_id: str, execution: Execution) -> str:
 
 
 def execution_label(node_id: str, execution_id: str) -> str:
-    """Return the value of `LABEL_EXECUTION`."""
+    """Return the value of `LABEL_EXECUTION`: nodes that share an engine stay apart."""
     return node_id + execution_id
 
 
@@ -133,6 +126,7 @@ def container_config(
     *,
     default_network: NetworkType,
     log_drivers: Collection[str] = (),
+    gpus: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the body of ``POST /containers/create``.
 
@@ -144,22 +138,21 @@ def container_config(
         What network type ``Default`` means on this node.
     log_drivers
         The engine's log drivers.
-
-    Raises
-    ------
-    EngineError
-        A GPU was granted that can't be handed to a container.
+    gpus
+        What hands it its GPUs (`devices.gpu_options`).
     """
     execution = request.execution
+    env = with_proxy(request.env) if has_way_out(request) else request.env
     host: dict[str, Any] = {
         "LogConfig": _log_config(log_drivers),
         "Mounts": list(mounts),
-        **_network(execution, default_network),
+        **_network(request, default_network),
         **_limits(request),
+        **(gpus or {}),
     }
     config: dict[str, Any] = {
         "Image": params.image,
-        "Env": [*(f"{key}={value}" for key, value in request.env.items()), *params.environment_variables],
+        "Env": [*(f"{key}={value}" for key, value in env.items()), *params.environment_variables],
         "Labels": {
             LABEL_NODE: request.node_id,
             LABEL_JOB: request.node_id + execution.job_id,
@@ -167,9 +160,11 @@ def container_config(
         },
         "HostConfig": host,
     }
-    if host["NetworkMode"] == "none":
+    if host["NetworkMode"] == "none" and not has_way_out(request):
         # No network to set up at all: it starts in half the time, with the same loopback (see `hosts`).
         config["NetworkDisabled"] = True
+    if bindings := host.get("PortBindings"):
+        config["ExposedPorts"] = {port: {} for port in bindings}
     # The engine's own rules are the wanted ones: Cmd replaces CMD and keeps ENTRYPOINT, Entrypoint replaces
     # ENTRYPOINT and drops the image's CMD. Only what is given may be sent.
     if params.entrypoint:
@@ -192,16 +187,25 @@ def _log_config(drivers: Collection[str]) -> dict[str, Any]:
     return {"Type": driver, "Config": limits | ({"compress": "false"} if driver == "local" else {})}
 
 
-def _network(execution: Execution, default: NetworkType) -> dict[str, Any]:
-    network = task_of(execution).network.type
+def _network(request: RunRequest, default: NetworkType) -> dict[str, Any]:
+    network = task_of(request.execution).network.type
     if network is NetworkType.DEFAULT:
         return {"NetworkMode": "none" if default is NetworkType.NONE else "bridge"}
-    if network is NetworkType.NONE:
+    if network in (NetworkType.NONE, NetworkType.HTTP):
+        # The launcher puts the network of the execution's holder in place of the latter.
         return {"NetworkMode": "none"}
-    return {
+    options: dict[str, Any] = {
         "NetworkMode": "host" if network is NetworkType.HOST else "bridge",
         "ExtraHosts": ["host.docker.internal:host-gateway"],
     }
+    if network is NetworkType.BRIDGE and request.ports:
+        options["PortBindings"] = {
+            f"{port.target}/tcp": [
+                {"HostIp": port.host_network or _EVERY_ADDRESS, "HostPort": str(port.static)}
+            ]
+            for port in request.ports
+        }
+    return options
 
 
 def _limits(request: RunRequest) -> dict[str, Any]:
@@ -211,7 +215,7 @@ def _limits(request: RunRequest) -> dict[str, Any]:
         limits |= {"Memory": granted.memory, "MemorySwap": granted.memory}
     if granted.cpu:
         limits |= _cpu_limit(granted.cpu)
-    return limits | gpu_options(granted.gpus)
+    return limits
 
 
 def _cpu_limit(cpu: float) -> dict[str, int]:
@@ -222,5 +226,5 @@ def _cpu_limit(cpu: float) -> dict[str, int]:
     """
     if cpu * USUAL_PERIOD_US >= SETUP_US:
         return {"NanoCpus": int(cpu * 1_000_000_000)}
-    period = min(LONGEST_PERIOD_US, round(SETUP_US / cpu))
-    return {"CpuPeriod": period, "CpuQuota": max(LEAST_QUOTA_US, round(period * cpu))}
+    period_us = min(LONGEST_PERIOD_US, round(SETUP_US / cpu))
+    return {"CpuPeriod": period_us, "CpuQuota": max(LEAST_QUOTA_US, round(period_us * cpu))}

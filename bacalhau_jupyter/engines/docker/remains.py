@@ -33,13 +33,13 @@ class Remains:
         label = f"{LABEL_EXECUTION}={execution_label(self._node_id, execution_id)}"
         return [str(container["Id"]) for container in self._daemon.containers(label)]
 
-    def stop(self, execution_id: str, grace: int) -> None:
-        """End an execution's programs: SIGTERM, and SIGKILL after ``grace`` seconds."""
+    def stop(self, execution_id: str, grace_s: int) -> None:
+        """End an execution's programs: SIGTERM, and SIGKILL after ``grace_s`` seconds."""
         from docker.errors import NotFound
 
         for container in self.containers(execution_id):
             with contextlib.suppress(NotFound):
-                self._daemon.api.stop(container, timeout=grace)
+                self._daemon.api.stop(container, timeout=grace_s)
 
     def remove(self, execution_id: str) -> None:
         """Remove everything of an execution."""

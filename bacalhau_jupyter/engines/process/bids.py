@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import posixpath
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bacalhau_jupyter.engines.network import holder
+from bacalhau_jupyter.engines.network.rules import NO_DOMAINS
 from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.environments import Environments, NotShown, Registered
 from bacalhau_jupyter.engines.process.environments.check import search_path
@@ -13,10 +16,10 @@ from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Tier
 from bacalhau_jupyter.engines.process.params import ProcessParams, PythonReference, read_params
 from bacalhau_jupyter.engines.process.visible_paths import Pin, TooManyEntries, View
 from bacalhau_jupyter.lib.truth import parse_truth
-from bacalhau_jupyter.models.environments import environment_hash
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import InputSource, NetworkType, Task
+from bacalhau_jupyter.models.jobs.spec import InputSource, NetworkType, Task
+from bacalhau_jupyter.models.records.environments import environment_hash
+from bacalhau_jupyter.models.records.execution import Execution
 
 _RESERVED = ("/bin", "/dev", "/etc", "/job", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
 
@@ -46,8 +49,7 @@ def check(execution: Execution, tier: Tier, environments: Environments) -> tuple
         raise Refused("did not get the execution's job")
     task = execution.job.task
     params = _params(task)
-    _check_network(task)
-    _check_gpu(task, execution)
+    _check_network(task, tier)
     view = _view(params.python, environments)
     python = list(view.pins)
     _check_targets(task, tier, python)
@@ -62,11 +64,11 @@ def check(execution: Execution, tier: Tier, environments: Environments) -> tuple
 
 def _view(python: PythonReference, environments: Environments) -> View:
     """Return what a job sees: the system directories and, as it is now, the registered environment that it names."""
-    known = _known(python, environments)
-    if known is None:
+    registered = _registered(python, environments)
+    if registered is None:
         return View(host.system_paths(), environments.secrets)
     try:
-        places = environments.registry.verify(known, environments.forbidden())
+        places = environments.registry.verify(registered, environments.forbidden())
     except NotShown as reason:
         raise Refused(
             f"{reason} (Engine.Params.Python): restart the kernel to register its Python again"
@@ -75,32 +77,32 @@ def _view(python: PythonReference, environments: Environments) -> View:
     return View(
         shown=(*host.system_paths(), *pins),
         hidden=environments.secrets,
-        left_out=tuple(known.left_out),
+        left_out=tuple(registered.left_out),
         pins=pins,
-        sockets=tuple(Path(path) for path in known.sockets),
-        programs=tuple(search_path(known.description)),
+        sockets=tuple(Path(path) for path in registered.sockets),
+        programs=tuple(search_path(registered.description)),
     )
 
 
-def _known(python: PythonReference, environments: Environments) -> Registered | None:
+def _registered(python: PythonReference, environments: Environments) -> Registered | None:
     """Return the registered environment that a spec means; the names in the spec itself show nothing."""
     named = not python.description.is_empty
     if not (named or python.environment):
         return None
     if named and python.environment:
         raise Refused("takes either the name of a Python environment or its parts (Engine.Params.Python)")
-    known = environments.registry.find(python.environment or environment_hash(python.description))
-    if known is None:
-        what = f"environment {python.environment[:12]!r}" if python.environment else _told(python)
+    registered = environments.registry.find(python.environment or environment_hash(python.description))
+    if registered is None:
+        what = f"environment {python.environment[:12]!r}" if python.environment else _in_words(python)
         raise Refused(
             f"shows jobs only Python environments that its own user has registered, not the {what} that this spec "
             "names (Engine.Params.Python): run the cell again from a kernel on this machine, or leave it out for "
             "the system's Python"
         )
-    return known
+    return registered
 
 
-def _told(python: PythonReference) -> str:
+def _in_words(python: PythonReference) -> str:
     first = next(iter([*python.prefixes, *python.paths, python.executable]), "")
     return f"paths ({first[:200]!r} …)"
 
@@ -111,7 +113,7 @@ def _params(task: Task) -> ProcessParams:
     except BadRequest as error:
         raise Refused(f"can't read the task: {error.message}") from None
     if not params.command or not params.command[0]:
-        raise Refused("was given nothing to run: Engine.Params.Command is empty")
+        raise Refused("got no command to run: Engine.Params.Command is empty")
     texts = [
         *params.command,
         *params.environment_variables,
@@ -127,19 +129,18 @@ def _params(task: Task) -> ProcessParams:
     return params
 
 
-def _check_network(task: Task) -> None:
+def _check_network(task: Task, tier: Tier) -> None:
     kind = task.network.type
-    if kind in (NetworkType.BRIDGE, NetworkType.HTTP):
-        raise Refused(f"offers process jobs no {kind.value} network (None and Host are possible)")
-    if task.network.ports:
-        raise Refused("maps no ports for process jobs (Network.Ports)")
-
-
-def _check_gpu(task: Task, execution: Execution) -> None:
-    asked = task.resources.gpu.strip()
-    allocated = execution.allocated_resources.tasks.values()
-    if asked not in ("", "0") or any(resources.gpu for resources in allocated):
-        raise Refused("gives process jobs no GPU (Resources.GPU); the docker engine can")
+    possible = "None, Host and HTTP" if tier.has_networks else "None and Host"
+    if kind is NetworkType.BRIDGE or (kind is NetworkType.HTTP and not tier.has_networks):
+        raise Refused(
+            f"offers process jobs no {kind.value} network ({possible} are possible in a {tier.label})"
+        )
+    if kind is NetworkType.HTTP:
+        if not task.network.domains:
+            raise Refused(f"gives no HTTP network: {NO_DOMAINS}")
+        if not holder.is_supported():
+            raise Refused(f"offers process jobs no HTTP network on this processor ({platform.machine()})")
 
 
 def _check_targets(task: Task, tier: Tier, python: Iterable[Path]) -> None:

@@ -15,7 +15,9 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import bids, host, spawn
+from bacalhau_jupyter.engines.network.doors import Doors
+from bacalhau_jupyter.engines.network.rules import has_way_out, reach_of, rules_of
+from bacalhau_jupyter.engines.process import bids, gpus, host, spawn
 from bacalhau_jupyter.engines.process import outcomes as ending
 from bacalhau_jupyter.engines.process import supervisor_watch as watch
 from bacalhau_jupyter.engines.process import tier_trial as trial
@@ -28,11 +30,13 @@ from bacalhau_jupyter.engines.process.visible_paths import NotPlaced, View
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import ConfigurationError, EngineError, IOFailure
-from bacalhau_jupyter.models.execution import Execution
+from bacalhau_jupyter.models.jobs.resources import GPU
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, Progress, no_progress
 from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
 from bacalhau_jupyter.plugins.inputs import check_inputs
 from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.transfer.core.reach import Reach
 
 _CLEAN_TIMEOUT_S = STOP_GRACE_S + 10.0
 
@@ -46,12 +50,26 @@ class ProcessEngine:
         The node's; state is kept in ``data_dir/process``.
     tiers
         The tiers to try, best first; all when None.
+    driver
+        Where the drivers of GPUs show them; None means this host.
+    reach
+        Which addresses jobs with a network of type ``HTTP`` are let through to; None: those of the settings.
     """
 
     type = ENGINE_TYPE
 
-    def __init__(self, options: PluginOptions, *, tiers: Sequence[Tier] | None = None) -> None:
+    def __init__(
+        self,
+        options: PluginOptions,
+        *,
+        tiers: Sequence[Tier] | None = None,
+        driver: gpus.Driver | None = None,
+        reach: Reach | None = None,
+    ) -> None:
         self._options = options
+        self._doors = Doors()
+        self._reach = reach or reach_of(options.settings)
+        self._driver = driver
         self._tiers = tiers
         self._tier: Tier | None = None
         self._root = options.data_dir / "process"
@@ -118,6 +136,17 @@ class ProcessEngine:
             return Bid(False, f"this node {reason}")
         return ACCEPTED
 
+    async def gpu_problem(self, gpu: GPU) -> str:
+        """Say why a process job can't get this GPU; empty when it can."""
+        if self._tier is not None and not self._tier.mounts:
+            return f"process jobs get GPUs only where bubblewrap works (this node has: {self._tier.label})"
+        user = host.FIRST_JOB_UID if host.is_root() else -1
+        try:
+            await asyncio.to_thread(gpus.access, [gpu], user, self._driver)
+        except gpus.NoAccess as reason:
+            return str(reason)
+        return ""
+
     def _check(self, execution: Execution, tier: Tier) -> tuple[ProcessParams, View]:
         return bids.check(execution, tier, self.environments)
 
@@ -137,10 +166,11 @@ class ProcessEngine:
         if tier is None:
             raise EngineError("this node can't confine processes", fails_execution=True)
         state = State(self._root, request.execution.id)
-        known = await asyncio.to_thread(self._known, state)
-        if known:
+        label = await asyncio.to_thread(self._existing, state)
+        if label:
+            await self._open_door(state, request)
             self._watch(state)
-            return known
+            return label
         launching = asyncio.ensure_future(asyncio.to_thread(self._launch, tier, state, request))
         try:
             pid, start = await asyncio.shield(launching)
@@ -157,7 +187,7 @@ class ProcessEngine:
         self._watch(state, (pid, start))
         return tier.label
 
-    def _known(self, state: State) -> str:
+    def _existing(self, state: State) -> str:
         """Return the label of an execution that was started before; remove one that was only half started."""
         if not state.path.exists():
             return ""
@@ -181,9 +211,19 @@ class ProcessEngine:
             about = About(tier.label, user, str(request.log_path), str(scratch) if outside else "")
             try:
                 state.note(about)
+                if has_way_out(request):
+                    self._doors.open(state.id, state.door, rules_of(request, self._reach))
                 scratch.mkdir(exist_ok=True)
                 launch = Launch(
-                    request, params, view, state, self._node_file, scratch, self._options.data_dir, user
+                    request=request,
+                    params=params,
+                    view=view,
+                    state=state,
+                    node_file=self._node_file,
+                    scratch=scratch,
+                    ours=self._options.data_dir,
+                    user=user,
+                    gpus=gpus.access(request.resources.gpus, user, self._driver),
                 )
                 confined = tier.confine(launch)
                 owned = [each.path for each in request.outputs]
@@ -196,6 +236,9 @@ class ProcessEngine:
         except NotPlaced as error:
             self._forget(state)
             raise EngineError(f"the inputs can't be laid out: {error}", fails_execution=True) from None
+        except gpus.NoAccess as reason:
+            self._forget(state)
+            raise EngineError(str(reason), fails_execution=True, retryable=True) from None
         except beneath.Changed as error:
             self._forget(state)
             raise EngineError(f"the inputs are not mounted: {error}", fails_execution=True) from None
@@ -207,6 +250,7 @@ class ProcessEngine:
         return pid, tree.start_time(pid)
 
     def _forget(self, state: State) -> None:
+        self._doors.close(state.id)
         remove_tree(state.path)
         with self._users_lock:
             self._users.pop(state.id, None)
@@ -214,10 +258,10 @@ class ProcessEngine:
     def _take_user(self, execution_id: str) -> int:
         """Give a job a uid that no other job here has, so that jobs can't touch each other."""
         with self._users_lock:
-            for known in existing(self._root):
-                about = State(self._root, known).about()
-                if about and known not in self._users:
-                    self._users[known] = about.user
+            for existing_id in existing(self._root):
+                about = State(self._root, existing_id).about()
+                if about and existing_id not in self._users:
+                    self._users[existing_id] = about.user
             taken = set(self._users.values())
             first = zlib.crc32(f"{self._options.node_id}/{execution_id}".encode())
             for step in range(host.JOB_UIDS):
@@ -231,8 +275,15 @@ class ProcessEngine:
         state = State(self._root, request.execution.id)
         if not await asyncio.to_thread(lambda: state.is_alive() or state.was_started()):
             return False
+        await self._open_door(state, request)
         self._watch(state)
         return True
+
+    async def _open_door(self, state: State, request: RunRequest) -> None:
+        """After a restart of the node: wait again for what listens in the job's network."""
+        if has_way_out(request):
+            rules = rules_of(request, self._reach)
+            await asyncio.to_thread(self._doors.open, state.id, state.door, rules)
 
     def prefixes(self, execution_id: str) -> Sequence[str]:
         """Return where a job with its own working directory finds inputs and outputs, in either tier."""
@@ -292,6 +343,7 @@ class ProcessEngine:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        await asyncio.to_thread(self._doors.close, execution_id)
         await asyncio.to_thread(state.remove)
         with self._users_lock:
             self._users.pop(execution_id, None)
@@ -304,6 +356,7 @@ class ProcessEngine:
         for task in watches:
             task.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
+        await asyncio.to_thread(self._doors.stop)
 
 
 def _scratch_outside() -> Path:

@@ -17,20 +17,63 @@ SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 """Separate directories on old systems, links into /usr on new ones."""
 
 ETC = (
-    "alternatives", "bash.bashrc", "ca-certificates", "ca-certificates.conf", "crypto-policies", "debian_version",
-    "fonts", "gai.conf", "group", "host.conf", "hosts", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
-    "locale.alias", "localtime", "magic", "mime.types", "nsswitch.conf", "os-release", "passwd", "pki/ca-trust",
-    "pki/tls/certs", "profile", "profile.d", "protocols", "python3", "python3.11", "python3.12", "python3.13",
-    "resolv.conf", "services", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone",
-)  # fmt: skip
+    "alternatives",
+    "bash.bashrc",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "crypto-policies",
+    "debian_version",
+    "fonts",
+    "gai.conf",
+    "group",
+    "host.conf",
+    "hosts",
+    "inputrc",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "locale.alias",
+    "localtime",
+    "magic",
+    "mime.types",
+    "nsswitch.conf",
+    "os-release",
+    "passwd",
+    "pki/ca-trust",
+    "pki/tls/certs",
+    "profile",
+    "profile.d",
+    "protocols",
+    "python3",
+    "python3.11",
+    "python3.12",
+    "python3.13",
+    "resolv.conf",
+    "services",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "terminfo",
+    "timezone",
+)
 """Of /etc, only what programs need to start, to name users and zones, and to check certificates."""
 
 CPU_FACTS = "/sys/devices/system/cpu"
 
 _SECRET_DIRECTORIES = (
-    ".aws", ".azure", ".bacalhau", ".config/gcloud", ".config/gh", ".docker", ".gnupg", ".jupyter", ".kube",
-    ".local/share/jupyter/runtime", ".netrc", ".pypirc", ".ssh",
-)  # fmt: skip
+    ".aws",
+    ".azure",
+    ".bacalhau",
+    ".config/gcloud",
+    ".config/gh",
+    ".docker",
+    ".gnupg",
+    ".jupyter",
+    ".kube",
+    ".local/share/jupyter/runtime",
+    ".netrc",
+    ".pypirc",
+    ".ssh",
+)
 _OF_THE_SYSTEM = ("/", "/boot", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/var")
 
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from bacalhau_jupyter.engines.network.rules import has_way_out
+from bacalhau_jupyter.engines.network.variables import PORT, with_proxy
+from bacalhau_jupyter.engines.process.gpus import NO_GPUS, Access
 from bacalhau_jupyter.engines.process.params import ProcessParams
 from bacalhau_jupyter.engines.process.state import State
 from bacalhau_jupyter.engines.process.supervisor.plan import OutputMove, Plan
 from bacalhau_jupyter.engines.process.visible_paths import View
 from bacalhau_jupyter.models.errors import EngineError
-from bacalhau_jupyter.models.spec import NetworkType
+from bacalhau_jupyter.models.jobs.spec import NetworkType
 from bacalhau_jupyter.plugins.engine import RunRequest
 
 INPUTS, OUTPUTS = "/inputs", "/outputs"
@@ -32,12 +35,13 @@ _THREADS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Launch:
     """One execution to start: what was asked for and what this host shows.
 
     ``user`` is the uid and gid the job becomes, -1 for the node's own; ``scratch`` is private to the execution and, for
-    a tier without mounts, reachable by ``user``; ``ours`` is the compute node's data directory.
+    a tier without mounts, reachable by ``user``; ``ours`` is the compute node's data directory; ``gpus`` are for tiers
+    with mounts.
     """
 
     request: RunRequest
@@ -48,6 +52,7 @@ class Launch:
     scratch: Path
     ours: Path
     user: int = -1
+    gpus: Access = NO_GPUS
 
     @property
     def host_network(self) -> bool:
@@ -73,6 +78,7 @@ class Confined:
     pinned: list[tuple[str, int, int]] = field(default_factory=list)
     moves: list[OutputMove] = field(default_factory=list)
     advice: str = ""
+    holder: bytes = b""
 
 
 class Tier(Protocol):
@@ -82,6 +88,8 @@ class Tier(Protocol):
     """What the record and the node's description say."""
     mounts: bool
     """Whether inputs and outputs can appear at any absolute path."""
+    has_networks: bool
+    """Whether a job can have a network of its own."""
 
     def problem(self) -> str:
         """Say why the tier can't work here as far as that is visible, or ""."""
@@ -124,7 +132,8 @@ def environment(launch: Launch, inputs: str, outputs: str, scratch: str) -> dict
     for text in launch.params.environment_variables:
         name, _, value = text.partition("=")
         variables[name] = value
-    variables |= launch.request.env
+    variables |= with_proxy(launch.request.env) if has_way_out(launch.request) else launch.request.env
+    variables |= launch.gpus.variables
     if launch.view.left_out:
         variables["BACALHAU_PATHS_NOT_SHOWN"] = ":".join(launch.view.left_out)
     variables |= {
@@ -225,5 +234,8 @@ def assemble(launch: Launch, confined: Confined, owned: Sequence[Path]) -> Plan:
         pinned=confined.pinned,
         moves=confined.moves,
         advice=confined.advice,
+        holder=confined.holder,
+        door=str(launch.state.door),
+        proxy_port=PORT,
         owned=[str(path) for path in owned],
     )

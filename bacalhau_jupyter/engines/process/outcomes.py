@@ -58,7 +58,7 @@ def read_outcome(state: State) -> Outcome:
     if reason in (EndReason.EXITED, EndReason.CANCELLED):
         return Outcome(reason, record.exit_code)
     if reason is EndReason.TIMEOUT:
-        message = "the execution ran longer than it may"
+        message = "the execution exceeded its time-out"
         return Outcome(reason, record.exit_code, TimedOut(message, fails_execution=True))
     if reason is EndReason.OOM:
         message = "the kernel killed the process because memory ran out"

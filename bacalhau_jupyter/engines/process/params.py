@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bacalhau_jupyter.models.codec import Wire, always, convert
-from bacalhau_jupyter.models.environments import PythonDescription
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.environments import PythonDescription
 
 ENGINE_TYPE = "process"
 

@@ -45,7 +45,7 @@ def mirror(mount: InputMount, target: Path, ours: Path | None, taken: Collection
     try:
         if not beneath.is_directory(opened):
             _link(mount.path, target, ours)
-        elif not taken and not target.exists() and _count(opened) > MAX_LINKS:
+        elif not taken and not target.exists() and (mount.settled or _count(opened) > MAX_LINKS):
             target.symlink_to(mount.path)
         else:
             make_directories(target)
@@ -173,6 +173,8 @@ def can_follow(mount: InputMount, user: int, *, parents: bool) -> bool:
         return True
     if not host.readable_by_others(mount.path, parents=parents):
         return False
+    if mount.settled:
+        return True
     opened = open_input(mount, COMPONENT)
     try:
         if not beneath.is_directory(opened):

@@ -70,6 +70,7 @@ class State:
         self.pid_file = self.path / "pid"
         self.cancel_file = self.path / "cancel"
         self.about_file = self.path / "about.json"
+        self.door = self.path / "door"
         self.errors_file = self.path / "supervisor.err"
         self._lock = self.path / "lock"
 

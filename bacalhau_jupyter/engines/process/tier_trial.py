@@ -8,10 +8,10 @@ from pathlib import Path
 from bacalhau_jupyter.engines.process.params import ENGINE_TYPE
 from bacalhau_jupyter.lib.text import write_text
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, Task
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins import logfile
 from bacalhau_jupyter.plugins.contract import OutputMount
 from bacalhau_jupyter.plugins.engine import Engine, Outcome, RunRequest

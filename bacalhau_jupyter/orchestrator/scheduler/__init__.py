@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 
-from bacalhau_jupyter.models.errors import NotImplementedHere
-from bacalhau_jupyter.models.job import JobType
+from bacalhau_jupyter.models.jobs.job import JobType
 from bacalhau_jupyter.orchestrator.scheduler.batch import schedule_batch
+from bacalhau_jupyter.orchestrator.scheduler.daemon import schedule_daemon
+from bacalhau_jupyter.orchestrator.scheduler.ops import schedule_ops
 from bacalhau_jupyter.orchestrator.scheduler.plan import Plan, Situation
+from bacalhau_jupyter.orchestrator.scheduler.service import schedule_service
 
 Scheduler = Callable[[Situation], Plan]
 """Decides what to do next about a job; no I/O, no clock, no chance but those of the situation."""
 
-SCHEDULERS: Mapping[str, Scheduler] = {JobType.BATCH: schedule_batch}
+SCHEDULERS: Mapping[str, Scheduler] = {
+    JobType.BATCH: schedule_batch,
+    JobType.SERVICE: schedule_service,
+    JobType.OPS: schedule_ops,
+    JobType.DAEMON: schedule_daemon,
+}
 """Job type → its scheduler."""
-
-
-def scheduler_of(job_type: str) -> Scheduler:
-    """Return the scheduler of a job type.
-
-    Raises
-    ------
-    NotImplementedHere
-        This program does not run such jobs yet.
-    """
-    scheduler = SCHEDULERS.get(job_type)
-    if scheduler is None:
-        raise NotImplementedHere(
-            f"jobs of type {job_type!r} are not implemented yet, only {', '.join(SCHEDULERS)}",
-            hint="Set Type to batch.",
-            component="Scheduler",
-            # The node is fine; what it was sent is not for it (docs/decisions/0033).
-            status=HTTPStatus.BAD_REQUEST,
-        )
-    return scheduler

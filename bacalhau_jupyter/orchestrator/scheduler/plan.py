@@ -6,10 +6,10 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bacalhau_jupyter.models.execution import DesiredStateType, Execution, ExecutionStateType
-from bacalhau_jupyter.models.job import Job, JobStateType
-from bacalhau_jupyter.models.node import NodeInfo
-from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.jobs.job import Job, JobStateType
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.records.execution import DesiredStateType, Execution, ExecutionStateType
+from bacalhau_jupyter.models.records.node import NodeInfo
 
 NEW_EXECUTIONS_LIMIT = 20
 """New executions (and, apart from them, stopped old ones) per evaluation; the rest follows in the next."""
@@ -29,6 +29,8 @@ class NodeView:
         Its executions are given up. A node that is neither ready nor lost may come back.
     rejected
         It was rejected by a person.
+    pending
+        It waits for a person to approve it.
     freed_ns
         When (Unix nanoseconds) it last told of capacity that became free.
     """
@@ -37,6 +39,7 @@ class NodeView:
     ready: bool = True
     lost: bool = False
     rejected: bool = False
+    pending: bool = False
     freed_ns: int = 0
 
     @property
@@ -96,11 +99,12 @@ class Note:
 
 @dataclass(frozen=True)
 class PlaceExecution:
-    """Make an execution of a partition on a node."""
+    """Make an execution of a partition on a node; ``at_once`` it runs without a round of bidding."""
 
     node_id: str
     partition: int
     note: Note
+    at_once: bool = False
 
 
 @dataclass(frozen=True)

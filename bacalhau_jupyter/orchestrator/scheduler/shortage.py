@@ -13,9 +13,25 @@ _NUMBERS = re.compile(r"\d[\d.]*( [kMGTPE]?B)?")
 
 def shortage_text(requested: int, available: int, suitable: int, refusals: Mapping[str, Refusal]) -> str:
     """Say how many nodes were wanted and there, and each node's reason; equal reasons appear once."""
-    lines = [
+    first = (
         f"not enough nodes to run job. requested: {requested}, available: {available}, suitable: {suitable}."
-    ]
+    )
+    return "\n".join([first, *_reasons(refusals)])
+
+
+def no_match_text(refusals: Mapping[str, Refusal]) -> str:
+    """Say that a job for all nodes that suit finds none, and each node's reason."""
+    first = f"not matching nodes to run job out of {len(refusals)} available nodes."
+    return "\n".join([first, *_reasons(refusals)])
+
+
+def no_match_details(available: int) -> dict[str, str]:
+    """Return the details of the event that reports that."""
+    return {"IsError": "true", "NodesAvailable": str(available)}
+
+
+def _reasons(refusals: Mapping[str, Refusal]) -> list[str]:
+    lines = []
     by_reason: dict[str, list[str]] = {}
     for node_id, refusal in refusals.items():
         by_reason.setdefault(refusal.reason, []).append(node_id)
@@ -24,7 +40,7 @@ def shortage_text(requested: int, available: int, suitable: int, refusals: Mappi
             lines.append(f"• Node {short_id(node_ids[0])}: {reason}")
         else:
             lines.append(f"• {len(node_ids)} of {len(refusals)} nodes: {reason}")
-    return "\n".join(lines)
+    return lines
 
 
 def same_shortage(one: str, other: str) -> bool:

@@ -6,9 +6,9 @@ import sqlite3
 
 from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.errors import Conflict, NotFound
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import replace
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.execution import Execution
 
 
 def insert(connection: sqlite3.Connection, execution: Execution, holds: Resources) -> None:
@@ -80,13 +80,38 @@ def of_job(connection: sqlite3.Connection, job_id: str, version: int = 0) -> lis
     return [decode_exact(row[0], Execution) for row in rows]
 
 
-def relevant(connection: sqlite3.Connection, job_id: str, version: int) -> list[Execution]:
+def forget(connection: sqlite3.Connection, job_id: str) -> None:
+    """Remove all executions of a job."""
+    connection.execute("DELETE FROM executions WHERE job_id = ?", (job_id,))
+
+
+class Ended:
+    """Executions of one job that have ended, decoded once: a large job is looked at often, and they change rarely."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, Execution]] = {}
+
+    def decoded(self, row: int, body: bytes) -> Execution:
+        """Return the execution of a row; the one that was decoded before, unless the row has changed."""
+        digest = hash(body)
+        known = self._known.get(row)
+        if known is None or known[0] != digest:
+            known = self._known[row] = digest, decode_exact(body, Execution)
+        return known[1]
+
+
+def relevant(
+    connection: sqlite3.Connection, job_id: str, version: int, ended: Ended | None = None
+) -> list[Execution]:
     """Return what a scheduler needs to know: all executions of the version, and older ones that still live."""
     rows = connection.execute(
-        "SELECT body FROM executions WHERE job_id=? AND (job_version=? OR live) ORDER BY rowid",
+        "SELECT rowid, live, body FROM executions WHERE job_id=? AND (job_version=? OR live) ORDER BY rowid",
         (job_id, version),
     )
-    return [decode_exact(row[0], Execution) for row in rows]
+    return [
+        decode_exact(body, Execution) if live or ended is None else ended.decoded(row, body)
+        for row, live, body in rows
+    ]
 
 
 def used(connection: sqlite3.Connection) -> dict[str, Resources]:
@@ -106,6 +131,18 @@ def held(connection: sqlite3.Connection) -> list[tuple[str, str, Resources]]:
     return [
         (str(identifier), str(node), Resources(cpu=cpu, memory=memory, disk=disk, gpu=gpu))
         for identifier, node, cpu, memory, disk, gpu in rows
+    ]
+
+
+def holders(connection: sqlite3.Connection) -> list[tuple[str, str, Resources]]:
+    """Return node ID, job ID and what the job holds there, for each job with a live execution on a node."""
+    rows = connection.execute(
+        "SELECT node_id, job_id, sum(cpu), sum(memory), sum(disk), sum(gpu) FROM executions"
+        " WHERE live GROUP BY node_id, job_id"
+    )
+    return [
+        (str(node), str(job), Resources(cpu=round(cpu, 6), memory=memory, disk=disk, gpu=gpu))
+        for node, job, cpu, memory, disk, gpu in rows
     ]
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.codec import decode_exact, encode
-from bacalhau_jupyter.models.history import Event, HistoryType, JobHistory, StreamEvent
-from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.jobs.job import Job, JobState, JobStateType
+from bacalhau_jupyter.models.records.history import Event, HistoryType, JobHistory, StreamEvent
+
+_NOTES = 1000
 
 
 def append(
@@ -44,7 +46,7 @@ def append(
         execution=execution_id,
         node=node_id,
         state=job.state.state_type.value,
-        details=event.details,
+        details=event.details | _ending(job.state, execution_id),
     )
 
 
@@ -92,6 +94,25 @@ def of_job(
     ]
 
 
+def noted(connection: sqlite3.Connection, job_id: str, version: int, detail: str) -> dict[str, str]:
+    """Return execution ID → a detail that an event of that execution notes, for the newest such events."""
+    rows = connection.execute(
+        "SELECT execution_id, json_extract(CAST(event AS TEXT), ?) AS note FROM history"
+        " WHERE job_id = ? AND job_version = ? AND execution_id <> '' AND note IS NOT NULL"
+        " ORDER BY job_seq DESC LIMIT ?",
+        (f'$.Details."{detail}"', job_id, version, _NOTES),
+    )
+    return {str(execution): str(note) for execution, note in rows}
+
+
+def forget(connection: sqlite3.Connection, job_id: str) -> None:
+    """Remove all rows of a job but the last one, whose number keeps those of later rows above it."""
+    connection.execute(
+        "DELETE FROM history WHERE job_id = ?1 AND seq < (SELECT max(seq) FROM history WHERE job_id = ?1)",
+        (job_id,),
+    )
+
+
 def since(
     connection: sqlite3.Connection, seq: int, limit: int, job_id: str = "", topics: Sequence[str] = ()
 ) -> tuple[list[StreamEvent], int, bool]:
@@ -101,12 +122,13 @@ def since(
         where += " AND job_id = ?"
         values.append(job_id)  # type: ignore[arg-type]
     rows = connection.execute(
-        "SELECT seq, time, job_id, job_version, execution_id, node_id, state, event FROM history"
+        "SELECT h.seq, h.time, h.job_id, h.job_version, h.execution_id, h.node_id, h.state, h.event, j.state"
+        " FROM history h LEFT JOIN jobs j ON j.id = h.job_id AND j.version = h.job_version AND j.active = 0"
         f" WHERE {where} ORDER BY seq LIMIT ?",
         (*values, limit),
     ).fetchall()
     events = []
-    for number, time, job, version, execution, node, state, body in rows:
+    for number, time, job, version, execution, node, state, body, last_state in rows:
         event = decode_exact(body, Event)
         if not topics or event.topic in topics:
             events.append(
@@ -120,10 +142,24 @@ def since(
                     execution=execution,
                     node=node,
                     state=state,
-                    details=event.details,
+                    details=event.details | _replayed_ending(state, execution, last_state),
                 )
             )
     return events, (rows[-1][0] if rows else seq), len(rows) == limit
+
+
+def _ending(state: JobState, execution_id: str) -> dict[str, str]:
+    """Return what the stream adds to the event that ends a job, so that its readers need no further request.
+
+    The stored event has the official details only.
+    """
+    return {} if execution_id or not state.state_type.is_terminal else state.details
+
+
+def _replayed_ending(state: str, execution_id: str, last_state: bytes | None) -> dict[str, str]:
+    if last_state is None or not JobStateType(state).is_terminal:
+        return {}
+    return _ending(decode_exact(last_state, JobState), execution_id)
 
 
 def last(connection: sqlite3.Connection) -> int:

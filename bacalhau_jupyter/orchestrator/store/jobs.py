@@ -6,10 +6,11 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.errors import Conflict, NotFound
-from bacalhau_jupyter.models.job import Job, JobState
-from bacalhau_jupyter.models.spec import replace
+from bacalhau_jupyter.models.jobs.job import META_TITLE, Job, JobState
+from bacalhau_jupyter.models.jobs.spec import replace
 
 _JOB = """
 SELECT v.spec, j.state, j.revision, j.modify_time
@@ -171,6 +172,21 @@ def specs(connection: sqlite3.Connection, job_id: str, numbers: set[int]) -> dic
     }
 
 
+def names(connection: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return job ID → namespace and what people call the job: its name, else its title, else its short ID."""
+    known: dict[str, tuple[str, str]] = {}
+    for job_id in job_ids:
+        row = connection.execute(
+            "SELECT j.namespace, CASE WHEN j.name <> j.id THEN j.name ELSE"
+            " (SELECT json_extract(CAST(v.spec AS TEXT), ?) FROM job_versions v"
+            " WHERE v.job_id = j.id AND v.version = j.version) END FROM jobs j WHERE j.id = ?",
+            (f'$.Meta."{META_TITLE}"', job_id),
+        ).fetchone()
+        if row is not None:
+            known[job_id] = str(row[0]), str(row[1] or short_id(job_id))
+    return known
+
+
 def active(connection: sqlite3.Connection) -> list[tuple[str, int]]:
     """Return ID and priority of every job that is to be looked at, oldest first.
 
@@ -190,6 +206,22 @@ def count_active(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM jobs WHERE active").fetchone()[0])
 
 
+def unfinished_with(connection: sqlite3.Connection, texts: Sequence[str]) -> list[Job]:
+    """Return the jobs that are not over and in whose specs one of some texts stands."""
+    return _with(connection, "j.active", texts)
+
+
+def finished_with(connection: sqlite3.Connection, texts: Sequence[str]) -> list[Job]:
+    """Return the jobs that are over and in whose specs one of some texts stands."""
+    return _with(connection, "NOT j.active", texts)
+
+
+def _with(connection: sqlite3.Connection, condition: str, texts: Sequence[str]) -> list[Job]:
+    matches = " OR ".join("instr(v.spec, ?)" for _ in texts)
+    rows = connection.execute(f"{_JOB} WHERE {condition} AND ({matches})", [text.encode() for text in texts])
+    return [_job(row) for row in rows]
+
+
 def unfinished_executions(connection: sqlite3.Connection) -> list[str]:
     """Return the IDs of all executions, ended ones too, of jobs that are not over."""
     query = "SELECT e.id FROM executions e JOIN jobs j ON j.id = e.job_id WHERE j.active"
@@ -205,21 +237,24 @@ def page(
 ) -> sqlite3.Cursor:
     """Open a cursor over ``(id, labels, order value)`` in order, beginning after a position.
 
-    ``column`` is ``create_time`` or ``modify_time``; the caller stops reading when it has enough.
+    ``column`` is ``create_time``, ``modify_time`` or ``id`` (whose order value is 0); the caller stops reading when it
+    has enough.
     """
-    assert column in ("create_time", "modify_time")
+    assert column in ("create_time", "modify_time", "id")
     where: list[str] = []
     values: list[Any] = []
     if after is not None:
-        where.append(f"({column}, id) {'<' if reverse else '>'} (?, ?)")
-        values += after
+        beyond = "<" if reverse else ">"
+        where.append(f"id {beyond} ?" if column == "id" else f"({column}, id) {beyond} (?, ?)")
+        values += after[1:] if column == "id" else after
     if namespace is not None:
         where.append("namespace = ?")
         values.append(namespace)
     direction = "DESC" if reverse else "ASC"
     condition = f"WHERE {' AND '.join(where)}" if where else ""
+    value = "0" if column == "id" else column
     return connection.execute(
-        f"SELECT id, labels, {column} FROM jobs {condition} ORDER BY {column} {direction}, id {direction}",
+        f"SELECT id, labels, {value} FROM jobs {condition} ORDER BY {column} {direction}, id {direction}",
         values,
     )
 
@@ -228,6 +263,12 @@ def many(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Job]:
     """Return the current versions of some jobs, in the order of their IDs given."""
     jobs = (get(connection, job_id) for job_id in ids)
     return [job for job in jobs if job is not None]
+
+
+def forget(connection: sqlite3.Connection, job_id: str) -> None:
+    """Remove a job with all its versions."""
+    connection.execute("DELETE FROM job_versions WHERE job_id = ?", (job_id,))
+    connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
 
 def _insert_version(connection: sqlite3.Connection, job: Job) -> None:

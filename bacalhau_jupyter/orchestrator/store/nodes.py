@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from bacalhau_jupyter.models.codec import decode_exact, encode
-from bacalhau_jupyter.models.node import NodeState
+from bacalhau_jupyter.models.records.node import NodeState
 
 
 def put(connection: sqlite3.Connection, node: NodeState) -> None:

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bacalhau_jupyter.models.codec import decode_exact, encode
-from bacalhau_jupyter.models.execution import (
+from bacalhau_jupyter.models.jobs.job import Job, JobType
+from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.execution import (
     ComputeState,
     DesiredState,
     DesiredStateType,
     Execution,
     ExecutionStateType,
 )
-from bacalhau_jupyter.models.history import Event
-from bacalhau_jupyter.models.job import Job, JobType
-from bacalhau_jupyter.models.messages import (
+from bacalhau_jupyter.models.records.history import Event
+from bacalhau_jupyter.models.wire.messages import (
     TYPE_NAMES,
     AskForBid,
     BidAccepted,
@@ -24,7 +25,6 @@ from bacalhau_jupyter.models.messages import (
     CancelExecution,
     ToCompute,
 )
-from bacalhau_jupyter.models.spec import replace
 from bacalhau_jupyter.orchestrator.store import executions, jobs
 
 

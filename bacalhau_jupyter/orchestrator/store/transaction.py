@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.history import Event, StreamEvent
-from bacalhau_jupyter.models.job import Job, JobState
-from bacalhau_jupyter.models.messages import AskForBid
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import replace
+from bacalhau_jupyter.models.jobs.job import Job, JobState, JobStateType
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.history import Event, StreamEvent
+from bacalhau_jupyter.models.records.outcome import ended_details, running_details
+from bacalhau_jupyter.models.wire.messages import AskForBid
 from bacalhau_jupyter.orchestrator.messages import message_of
 from bacalhau_jupyter.orchestrator.store import executions, history, jobs, outbox
 from bacalhau_jupyter.orchestrator.store.outbox import OutboxItem
@@ -30,6 +31,8 @@ class Changes:
     """Execution and node that holds nothing any more."""
     over: list[str] = field(default_factory=list)
     """Jobs that are over."""
+    ended: list[Job] = field(default_factory=list)
+    """The same, as they ended."""
     evaluate: list[tuple[str, int]] = field(default_factory=list)
     """Jobs to look at, with their priority."""
 
@@ -80,12 +83,22 @@ class Transaction:
         jobs.insert(self.connection, job, self.now_ns)
 
     def set_state(self, job: Job, state: JobState) -> Job:
-        """Store a job's new state and return the job as it is now."""
+        """Store a job's new state and return the job as it is now; its details say what people want to know."""
+        known = self._details(job, state)
+        state = replace(state, details={**state.details, **known})
         changed = replace(job, state=state, revision=job.revision + 1, modify_time=self.now_ns)
         jobs.update_state(self.connection, changed)
         if changed.is_terminal:
             self.changes.over.append(job.id)
+            self.changes.ended.append(changed)
         return changed
+
+    def _details(self, job: Job, state: JobState) -> dict[str, str]:
+        if state.state_type is JobStateType.RUNNING:
+            return running_details(self.now_ns)
+        if state.state_type.is_terminal:
+            return ended_details(job, state, executions.of_job(self.connection, job.id, job.version))
+        return {}
 
     def add_execution(self, execution: Execution, holds: Resources, events: Sequence[Event]) -> None:
         """Store a new execution (with its job inside) and the offer to its node."""

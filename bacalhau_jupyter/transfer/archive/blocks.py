@@ -29,6 +29,7 @@ OVERHEAD = 18
 _LEVEL = 1
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 _STORED = 65_535
+_STORED_HEAD = 5
 _PIECES = 4
 _PIECE = 8192
 _WORTH_STORING = 0.95
@@ -43,7 +44,26 @@ def deflate(data: bytes | bytearray | memoryview) -> bytes:
     """Return a gzip member that holds ``data`` (at most 4 GiB)."""
     packed = b"" if _is_dense(data) else _squeeze(data)
     if not packed or len(packed) > _WORTH_STORING * len(data):
-        packed = _store(data)
+        return store(data)
+    return _member(data, packed)
+
+
+def store(data: bytes | bytearray | memoryview) -> bytes:
+    """Return a gzip member that holds ``data`` as it is: its length depends on nothing but that of the data."""
+    return _member(data, _stored(data))
+
+
+def stored_size(count: int) -> int:
+    """Return the length of what `store` makes of so many bytes."""
+    return OVERHEAD + count + _STORED_HEAD * max(1, -(-count // _STORED))
+
+
+def shrinks_to(sample: bytes) -> float:
+    """Return which part of its length a sample takes when it is packed."""
+    return len(_squeeze(sample)) / max(1, len(sample))
+
+
+def _member(data: bytes | bytearray | memoryview, packed: bytes) -> bytes:
     return b"".join((_HEADER, packed, struct.pack("<II", _codec.crc32(data), len(data))))
 
 
@@ -60,10 +80,10 @@ def _is_dense(data: bytes | bytearray | memoryview) -> bool:
     view = memoryview(data)
     step = len(data) // _PIECES
     sample = b"".join(view[at : at + _PIECE] for at in range(0, step * _PIECES, step))
-    return len(_squeeze(sample)) > _WORTH_STORING * len(sample)
+    return shrinks_to(sample) > _WORTH_STORING
 
 
-def _store(data: bytes | bytearray | memoryview) -> bytes:
+def _stored(data: bytes | bytearray | memoryview) -> bytes:
     """Write deflate's stored blocks: nothing but lengths is added."""
     view = memoryview(data)
     parts: list[bytes | memoryview] = []
@@ -141,6 +161,20 @@ class BlockWriter:
         room.release()
         self._advance(count)
         return count
+
+    def leave_out(self, count: int) -> int:
+        """Count blocks that are not written, because their data is kept elsewhere; return where they would begin.
+
+        They are of the form that `store` gives them. What was written before ends at the end of a block.
+        """
+        if self._used:
+            raise ValueError("only whole blocks can be left out")
+        while self._pending:
+            self._collect()
+        begin = sum(self.packed)
+        self.packed += [stored_size(self.block)] * count
+        self.position += count * self.block
+        return begin
 
     def finish(self) -> None:
         """Write what is left."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.transfer.archive.index import ArchiveEntry, ArchiveIndex
 from bacalhau_jupyter.transfer.core.entry_names import refused, sane_mode
 from bacalhau_jupyter.transfer.core.readers import EntryKind
+from bacalhau_jupyter.transfer.core.taking import copy_descriptor, link_descriptor
 
 HEADER = 512
 """Bytes of the tar header before a file's contents; it is compared with the index."""
@@ -143,6 +145,43 @@ class RunWriter:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def link_held(path: Path, descriptor: int) -> bool:
+    """Give a file that lies beside an archive another name; False where that can't be done. Blocking."""
+    try:
+        place = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        link_descriptor(descriptor, path.name, place)
+    except OSError:
+        return False  # another disk, or its last name went meanwhile: it can be copied
+    finally:
+        os.close(place)
+    return True
+
+
+def copy_held(root: Path, entry: ArchiveEntry, descriptor: int, stop: threading.Event | None = None) -> None:
+    """Copy a file that lies beside an archive; its blocks are shared where the file system can. Blocking.
+
+    Raises
+    ------
+    IOFailure
+        It became shorter or longer.
+    OSError
+        It can't be written.
+    Interrupted
+        ``stop`` was set.
+    """
+    target = _create(root / entry.path)
+    try:
+        copied = copy_descriptor(descriptor, target, stop)
+    finally:
+        os.close(target)
+    if copied != entry.size:
+        raise refused(f"{entry.path!r} changed while it was read")
+    _dress(root / entry.path, entry)
 
 
 def _create(path: Path) -> int:

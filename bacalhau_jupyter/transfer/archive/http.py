@@ -41,7 +41,7 @@ _REFUSED = frozenset({400, 401, 403, 404, 410})
 
 @dataclass(frozen=True)
 class Link:
-    """Where to download from at the moment, with what that place wants to see."""
+    """The URL to download from at the moment, with the headers that it needs."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class HttpRanges:
     ----------
     link
         Gives a link that is valid now.
-    read_timeout
+    read_timeout_s
         Seconds without a single byte.
     sleep
         Waits between attempts.
@@ -73,11 +73,11 @@ class HttpRanges:
         self,
         link: Callable[[], Awaitable[Link]],
         *,
-        read_timeout: float = READ_TIMEOUT_S,
+        read_timeout_s: float = READ_TIMEOUT_S,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._ask = link
-        self._read_timeout = read_timeout
+        self._read_timeout_s = read_timeout_s
         self._sleep = sleep
         self._lock = asyncio.Lock()
         self._link: Link | None = None
@@ -155,24 +155,24 @@ class HttpRanges:
     # ---- requests
 
     @asynccontextmanager
-    async def _get(self, wanted: str) -> AsyncIterator[ClientResponse]:
+    async def _get(self, byte_range: str) -> AsyncIterator[ClientResponse]:
         import aiohttp
 
-        headers = {"Accept-Encoding": "identity", "Range": wanted}
+        headers = {"Accept-Encoding": "identity", "Range": byte_range}
         self._active += 1
         try:
             for renewed in (False, True):
                 link = await self._current(renew=renewed)
                 session = self._open(link)
                 sent = {**link.headers, **headers}
-                async with request(session, "GET", link.url, sent, self._read_timeout) as (answer, _):
+                async with request(session, "GET", link.url, sent, self._read_timeout_s) as (answer, _):
                     if answer.status in _REFUSED and not renewed:
                         continue
                     await self._check_status(answer)
                     yield answer
                     return
         except TimeoutError as error:
-            raise _Again(f"sent nothing for {self._read_timeout:g} s") from error
+            raise _Again(f"sent nothing for {self._read_timeout_s:g} s") from error
         except (aiohttp.ClientError, ConnectionError) as error:
             if isinstance(error, aiohttp.ClientConnectorError):
                 # A node that was started again has another port, and its links another address.
@@ -200,7 +200,7 @@ class HttpRanges:
             return
         if status >= 500 or status in (408, 429):
             raise _Again(f"answered {status}")
-        server_error = await _told(answer)
+        server_error = await _stated_error(answer)
         if server_error is not None:
             # A node of ours knows better what became of the result.
             raise server_error
@@ -291,7 +291,7 @@ async def _write(file: BinaryIO, data: bytes) -> None:
         raise io_failure(error, "write to", Path(tempfile.gettempdir()), COMPONENT) from error
 
 
-async def _told(answer: ClientResponse) -> BacalhauError | None:
+async def _stated_error(answer: ClientResponse) -> BacalhauError | None:
     """Return the error in an answer of a Bacalhau API; None if it is not one."""
     try:
         body = json.loads(await answer.content.read(_MAX_ERROR))

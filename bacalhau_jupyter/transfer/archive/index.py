@@ -115,13 +115,13 @@ def trailer(writer: BlockWriter, entries: Sequence[ArchiveEntry]) -> bytes:
         return b""
     listed = [
         _Entry(
-            os.fsencode(entry.path),
-            _KINDS.index(entry.kind),
-            entry.mode,
-            entry.mtime,
-            entry.size,
-            entry.offset,
-            os.fsencode(entry.target),
+            path=os.fsencode(entry.path),
+            kind=_KINDS.index(entry.kind),
+            mode=entry.mode,
+            mtime=entry.mtime,
+            size=entry.size,
+            offset=entry.offset,
+            target=os.fsencode(entry.target),
         )
         for entry in entries
     ]
@@ -218,11 +218,11 @@ def _decode(payload: bytes, footer: Footer) -> _Index:
         raise refused("its index is damaged") from error
 
 
-def _entries(found: _Index, max_bytes: int) -> list[ArchiveEntry]:
+def _entries(index: _Index, max_bytes: int) -> list[ArchiveEntry]:
     directories, names = {""}, {""}
     entries: list[ArchiveEntry] = []
     end = total = 0
-    for item in found.entries:
+    for item in index.entries:
         path, target = os.fsdecode(item.path), os.fsdecode(item.target)
         parent = path.rpartition("/")[0]
         if safe_name(path) != path or path in names or not 0 <= item.kind < len(_KINDS):
@@ -239,7 +239,7 @@ def _entries(found: _Index, max_bytes: int) -> list[ArchiveEntry]:
             if item.offset % _TAR_BLOCK or item.offset < end + _TAR_BLOCK or item.size < 0:
                 raise refused(f"its index has a wrong place for {path!r}")
             end = item.offset + item.size
-            if end > found.plain:
+            if end > index.plain:
                 raise refused(f"its index has a wrong place for {path!r}")
         elif kind is EntryKind.DIRECTORY:
             directories.add(path)
@@ -249,11 +249,11 @@ def _entries(found: _Index, max_bytes: int) -> list[ArchiveEntry]:
             ArchiveEntry(
                 path,
                 kind,
-                item.mode & 0o777,
-                min(max(0, item.mtime), 1 << 40),
-                item.size if kind is EntryKind.FILE else 0,
-                item.offset if kind is EntryKind.FILE else 0,
-                target if kind is EntryKind.LINK else "",
+                mode=item.mode & 0o777,
+                mtime=min(max(0, item.mtime), 1 << 40),
+                size=item.size if kind is EntryKind.FILE else 0,
+                offset=item.offset if kind is EntryKind.FILE else 0,
+                target=target if kind is EntryKind.LINK else "",
             )
         )
     return entries

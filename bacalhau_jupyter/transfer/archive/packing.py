@@ -11,19 +11,19 @@ import os
 import stat
 import tarfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.names import shown
-from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
+from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.archive.blocks import BLOCK, BlockWriter
 from bacalhau_jupyter.transfer.archive.index import MAX_ENTRIES, ArchiveEntry, trailer
 from bacalhau_jupyter.transfer.core.entry_names import COMPONENT
 from bacalhau_jupyter.transfer.core.files import CHUNK, check_interrupted
-from bacalhau_jupyter.transfer.core.gathering import Gathering, Item
+from bacalhau_jupyter.transfer.core.gathering import Gathering, Item, LeftOut
 from bacalhau_jupyter.transfer.core.job_view import JobView
 from bacalhau_jupyter.transfer.core.measuring import measure
 from bacalhau_jupyter.transfer.core.readers import EntryKind
@@ -55,17 +55,56 @@ _KINDS = {
 }
 
 
+class Packable(Protocol):
+    """A tree to pack; `Gathering` is one."""
+
+    @property
+    def root(self) -> Path:
+        """Where it lies."""
+        ...
+
+    @property
+    def left_out(self) -> Sequence[LeftOut]:
+        """What the walk left out."""
+        ...
+
+    def __iter__(self) -> Iterator[Item]:
+        """Walk through it, parents first."""
+        ...
+
+    def open(self, item: Item) -> int | None:
+        """Open the file that the walk has just yielded; None leaves it out."""
+        ...
+
+
+class Keeper(Protocol):
+    """Takes files over that need not be written into the archive."""
+
+    def keep(self, descriptor: int, item: Item) -> bool:
+        """Take an open file over, if it can be kept as it is."""
+        ...
+
+    def note(self, offset: int, blocks: int, at: int) -> None:
+        """Note which whole blocks of the archive the file taken last stands for.
+
+        ``offset`` is where the first one begins in the file, ``at`` where it begins in the packed archive.
+        """
+        ...
+
+
 class _Packer:
     def __init__(
         self,
-        source: Gathering,
+        source: Packable,
         file: BinaryIO,
         block: int,
         progress: Progress,
         stop: threading.Event | None,
+        keeper: Keeper | None,
     ) -> None:
         self.source = source
         self.file = file
+        self.keeper = keeper
         self.out = BlockWriter(file, block)
         self.entries: list[ArchiveEntry] = []
         self.files = 0
@@ -107,7 +146,13 @@ class _Packer:
             kind, mtime = _KINDS[member.type], int(member.mtime)
             self.entries.append(
                 ArchiveEntry(
-                    member.name, kind, member.mode, mtime, member.size, self.out.position, member.linkname
+                    member.name,
+                    kind,
+                    mode=member.mode,
+                    mtime=mtime,
+                    size=member.size,
+                    offset=self.out.position,
+                    target=member.linkname,
                 )
             )
 
@@ -124,17 +169,33 @@ class _Packer:
             member.size = info.st_size
             self._write_header(member)
             left = member.size
-            while left:
-                check_interrupted(self.stop)
-                count = self.out.take(source, min(left, CHUNK))
-                if not count:
-                    raise _changed(item)
-                left -= count
-                self.report.size += count
-                self._tell()
+            if self.keeper is not None and self.keeper.keep(descriptor, item):
+                left -= self._leave_out(source, item, left, self.keeper)
+            self._copy(source, item, left)
             self.out.write(bytes(-member.size % tarfile.BLOCKSIZE))
         self.files += 1
         self._tell()
+
+    def _leave_out(self, source: BinaryIO, item: Item, size: int, keeper: Keeper) -> int:
+        """Write a file that is kept elsewhere up to a block, and leave its whole blocks out; return these bytes."""
+        lead = -self.out.position % self.out.block
+        self._copy(source, item, lead)
+        blocks = (size - lead) // self.out.block
+        keeper.note(lead, blocks, self.out.leave_out(blocks))
+        count = blocks * self.out.block
+        source.seek(lead + count)
+        self.report.size += count
+        return lead + count
+
+    def _copy(self, source: BinaryIO, item: Item, count: int) -> None:
+        while count:
+            check_interrupted(self.stop)
+            taken = self.out.take(source, min(count, CHUNK))
+            if not taken:
+                raise _changed(item)
+            count -= taken
+            self.report.size += taken
+            self._tell()
 
     def _tell(self) -> None:
         size, files = self.totals
@@ -156,13 +217,14 @@ def _member(name: str, info: os.stat_result) -> tarfile.TarInfo:
 
 
 def pack_into(
-    directory: Path | Gathering,
+    directory: Path | Packable,
     file: BinaryIO,
     *,
     aliases: Mapping[str, str] | None = None,
     progress: Progress = no_progress,
     stop: threading.Event | None = None,
     block: int = BLOCK,
+    keeper: Keeper | None = None,
 ) -> PackReport:
     """Write the gzip tar of a directory into an open file. Blocking: call it in a thread.
 
@@ -182,6 +244,8 @@ def pack_into(
         Gets phase ``packing``, the bytes read and the files done, and how many there are.
     block
         Bytes in a block: the amount to fetch for a single byte.
+    keeper
+        Takes large files over; their whole blocks are missing in ``file`` then (see `held`).
 
     Raises
     ------
@@ -192,9 +256,11 @@ def pack_into(
     Interrupted
         ``stop`` was set.
     """
-    source = directory
-    if isinstance(source, Path):
-        if not source.is_dir():
-            raise IOFailure(f"there is no directory {source} to pack")
-        source = Gathering(source, JobView(source, aliases or {}), component=COMPONENT, strict=True)
-    return _Packer(source, file, block, progress, stop).pack()
+    source: Packable
+    if isinstance(directory, Path):
+        if not directory.is_dir():
+            raise IOFailure(f"there is no directory {directory} to pack")
+        source = Gathering(directory, JobView(directory, aliases or {}), component=COMPONENT, strict=True)
+    else:
+        source = directory
+    return _Packer(source, file, block, progress, stop, keeper).pack()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -29,7 +30,7 @@ class Ranges(Protocol):
 
 
 class FileRanges:
-    """A file of this machine."""
+    """Reads ranges of an archive that lies on this machine."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -54,10 +55,49 @@ class FileRanges:
             raise io_failure(error, "read", self._path, COMPONENT) from error
 
 
+class OpenFileRanges:
+    """A file of this machine that stays readable when its name goes; close it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    @classmethod
+    def of(cls, path: Path) -> OpenFileRanges | None:
+        """Open a plain file of our own user; None for anything else, or nothing."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return None
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.getuid():
+            os.close(descriptor)
+            return None
+        return cls(os.fdopen(descriptor, "rb", buffering=0))
+
+    async def size(self) -> int:
+        """Return its length in bytes."""
+        return os.fstat(self._file.fileno()).st_size
+
+    async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Yield a part."""
+        async for chunk in read_file(self._file, start, stop):
+            yield chunk
+
+    async def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
 async def read_file(file: BinaryIO, start: int, stop: int) -> AsyncIterator[bytes]:
     """Yield the bytes ``start`` to ``stop`` of an open file; it ends early where the file does."""
+    async for chunk in read_descriptor(file.fileno(), start, stop):
+        yield chunk
+
+
+async def read_descriptor(descriptor: int, start: int, stop: int) -> AsyncIterator[bytes]:
+    """Do what `read_file` does with a descriptor."""
     while start < stop:
-        chunk = await asyncio.to_thread(os.pread, file.fileno(), min(CHUNK, stop - start), start)
+        chunk = await asyncio.to_thread(os.pread, descriptor, min(CHUNK, stop - start), start)
         if not chunk:
             return
         start += len(chunk)

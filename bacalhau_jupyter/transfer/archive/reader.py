@@ -11,23 +11,27 @@ import base64
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure
-from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
-from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX
+from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
+from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIX
 from bacalhau_jupyter.transfer.archive.extract import (
     HEADER,
     Run,
     RunWriter,
     check_header,
+    copy_held,
     finish_tree,
+    link_held,
     make_tree,
     runs,
 )
+from bacalhau_jupyter.transfer.archive.held import HeldArchive
 from bacalhau_jupyter.transfer.archive.index import (
     FOOTER_SIZE,
     ArchiveEntry,
@@ -35,13 +39,13 @@ from bacalhau_jupyter.transfer.archive.index import (
     parse_footer,
     parse_index,
 )
-from bacalhau_jupyter.transfer.archive.ranges import TAIL, Ranges
+from bacalhau_jupyter.transfer.archive.ranges import TAIL, Ranges, read_descriptor
 from bacalhau_jupyter.transfer.archive.stream import ArchiveStream
 from bacalhau_jupyter.transfer.archive.tar_gz import unpack
 from bacalhau_jupyter.transfer.archive.tree_reader import TreeReader, missing
 from bacalhau_jupyter.transfer.archive.unpacking import Limits
 from bacalhau_jupyter.transfer.core.entry_names import COMPONENT, refused
-from bacalhau_jupyter.transfer.core.files import disk_full, free_bytes, io_failure
+from bacalhau_jupyter.transfer.core.files import disk_full, free_bytes, io_failure, run_interruptible
 from bacalhau_jupyter.transfer.core.layout import merge_results
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
 from bacalhau_jupyter.transfer.core.scratch import scratch_directory
@@ -117,6 +121,10 @@ class ArchiveReader:
         stop = entry.size if stop is None else min(stop, entry.size)
         if start >= stop:
             return
+        if (descriptor := self._held(entry)) is not None:
+            async for chunk in read_descriptor(descriptor, start, stop):
+                yield chunk
+            return
         # From the beginning the header comes along, which must agree with the index.
         skip = HEADER if start == 0 else 0
         header = b""
@@ -131,8 +139,20 @@ class ArchiveReader:
             if chunk:
                 yield chunk
 
-    async def save(self, target: Path, path: str = "", progress: Progress = no_progress) -> None:
-        """Write everything, or one file or subtree, below ``target``; what is there already is not overwritten."""
+    async def save(
+        self,
+        target: Path,
+        path: str = "",
+        progress: Progress = no_progress,
+        *,
+        leave_out: str = "",
+        may_link: bool = False,
+    ) -> None:
+        """Write everything, or one file or subtree, below ``target``; what is there already is not overwritten.
+
+        Entries called ``leave_out``, and what is below them, are not written where the archive has an index. With
+        ``may_link`` files may be further names of those that lie beside the archive: nobody may write to them.
+        """
         index = await self._open()
         if index is None and (path or self._tree is not None):
             await (await self._unpacked(progress)).save(target, path, progress)
@@ -147,7 +167,8 @@ class ArchiveReader:
                 await self._download(part, progress)
             else:
                 await asyncio.to_thread(tree.mkdir)
-                await self._extract(index, self._chosen(index, path), tree, progress)
+                chosen = self._chosen(index, path, leave_out)
+                await self._extract(index, chosen, tree, progress, may_link=may_link)
             await asyncio.to_thread(merge_results, [tree], target)
         except OSError as error:
             raise io_failure(error, "write to", target, COMPONENT) from error
@@ -244,27 +265,47 @@ class ArchiveReader:
             self._blocks = ArchiveStream(self._ranges, index, self._name)
         return self._blocks
 
-    def _chosen(self, index: ArchiveIndex, path: str) -> list[ArchiveEntry]:
+    def _chosen(self, index: ArchiveIndex, path: str, leave_out: str) -> list[ArchiveEntry]:
         chosen = [
             entry
             for entry in index.entries
-            if not path or entry.path == path or entry.path.startswith(f"{path}/")
+            if (not path or entry.path == path or entry.path.startswith(f"{path}/"))
+            and not (leave_out and leave_out in entry.path.split("/"))
         ]
         if path and not chosen:
             raise missing(self._name, path)
         return chosen
 
+    def _held(self, entry: ArchiveEntry) -> int | None:
+        """Return the descriptor of a file that lies beside the archive, whole."""
+        if not isinstance(self._ranges, HeldArchive) or not entry.size:
+            return None
+        return self._ranges.held(entry.path, entry.size)
+
     async def _extract(
-        self, index: ArchiveIndex, chosen: Sequence[ArchiveEntry], root: Path, progress: Progress
+        self,
+        index: ArchiveIndex,
+        chosen: Sequence[ArchiveEntry],
+        root: Path,
+        progress: Progress,
+        *,
+        may_link: bool,
     ) -> None:
-        size = sum(entry.size for entry in chosen)
+        held = {entry.path: descriptor for entry in chosen if (descriptor := self._held(entry)) is not None}
+        await asyncio.to_thread(make_tree, root, chosen)
+        linked = await asyncio.to_thread(_link, root, held) if may_link else set()
+        size = sum(entry.size for entry in chosen if entry.path not in linked)
         free = await asyncio.to_thread(free_bytes, root)
         if free is not None and size > free:
             raise disk_full(root.parent.parent, COMPONENT, needed=size)
-        await asyncio.to_thread(make_tree, root, chosen)
-        parts = list(runs(index, chosen))
-        count = sum(len(run.files) for run in parts)
-        done = files = 0
+        parts = list(runs(index, [entry for entry in chosen if entry.path not in held]))
+        count = sum(len(run.files) for run in parts) + len(held)
+        done, files = 0, len(linked)
+        for entry in chosen:
+            if entry.path in held and entry.path not in linked:
+                await run_interruptible(partial(copy_held, root, entry, held[entry.path]))
+                done, files = done + entry.size, files + 1
+                progress(Reading(PHASE, done, size, files, count))
         for run in parts:
             async for taken, finished in self._write_run(index, run, root):
                 done = min(size, done + taken)
@@ -308,6 +349,10 @@ class ArchiveReader:
             raise
         finally:
             await asyncio.to_thread(archive.unlink, missing_ok=True)
+
+
+def _link(root: Path, held: Mapping[str, int]) -> set[str]:
+    return {path for path, descriptor in held.items() if link_held(root / path, descriptor)}
 
 
 async def _collect(chunks: AsyncIterator[bytes]) -> bytes:

@@ -43,17 +43,17 @@ class ArchiveStream:
                     self._kept.popitem(last=False)
             yield data[max(0, start - begin) : stop - begin]
 
-    async def _blocks(self, wanted: range) -> AsyncIterator[tuple[int, bytes]]:
-        while wanted and wanted[0] in self._kept:
-            yield wanted[0], self._kept[wanted[0]]
-            wanted = wanted[1:]
-        if not wanted:
+    async def _blocks(self, numbers: range) -> AsyncIterator[tuple[int, bytes]]:
+        while numbers and numbers[0] in self._kept:
+            yield numbers[0], self._kept[numbers[0]]
+            numbers = numbers[1:]
+        if not numbers:
             return
         # Some blocks are unpacked in threads while the next ones arrive.
         ahead: deque[tuple[int, asyncio.Future[bytes]]] = deque()
         loop = asyncio.get_running_loop()
         try:
-            async for number, member in self._members(wanted):
+            async for number, member in self._members(numbers):
                 future = loop.run_in_executor(None, inflate, member, self.index.size_of(number))
                 # A reader that stops early never requests the rest.
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -70,17 +70,17 @@ class ArchiveStream:
                 hint="fetch it again; if the error remains, the stored archive is damaged",
             ) from error
 
-    async def _members(self, wanted: range) -> AsyncIterator[tuple[int, bytes]]:
+    async def _members(self, numbers: range) -> AsyncIterator[tuple[int, bytes]]:
         buffer = bytearray()
-        number = wanted[0]
-        async for chunk in self._ranges.read(self.index.starts[number], self.index.starts[wanted[-1] + 1]):
+        number = numbers[0]
+        async for chunk in self._ranges.read(self.index.starts[number], self.index.starts[numbers[-1] + 1]):
             buffer += chunk
-            while number in wanted and len(buffer) >= (
+            while number in numbers and len(buffer) >= (
                 count := self.index.starts[number + 1] - self.index.starts[number]
             ):
                 member = bytes(buffer[:count])
                 del buffer[:count]
                 yield number, member
                 number += 1
-        if number in wanted or buffer:
+        if number in numbers or buffer:
             raise NetworkFailure(f"{self._name} broke off before its end")

@@ -6,15 +6,15 @@ import os
 import tempfile
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import IOFailure
-from bacalhau_jupyter.models.progress import Progress, no_progress
+from bacalhau_jupyter.models.records.progress import Progress, no_progress
 from bacalhau_jupyter.transfer.archive.packing import COMPONENT, PackReport, pack_into
+from bacalhau_jupyter.transfer.archive.parts import create, part_beside, sync_directory
 from bacalhau_jupyter.transfer.archive.unpacking import Limits, UnpackReport, unpack_into
 from bacalhau_jupyter.transfer.core.files import io_failure, run_interruptible
 from bacalhau_jupyter.transfer.core.gathering import Gathering
@@ -60,26 +60,15 @@ def _pack(
     progress: Progress,
     stop: threading.Event,
 ) -> PackReport:
-    part: Path | None = None
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-        part = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
+    with part_beside(target) as part:
+        whole = part / "packed"
+        with create(whole) as file:
             report = pack_into(directory, file, aliases=aliases, progress=progress, stop=stop)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(target)
-        part = None
-        sync_directory(target.parent)
-        return report
-    except OSError as error:
-        # What is read is opened by name, so errors about it carry one; errors of writing don't.
-        if part is not None and isinstance(error.filename, str):
-            raise io_failure(error, "pack", Path(error.filename), COMPONENT) from error
-        raise io_failure(error, "write", target, COMPONENT) from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
+        whole.replace(target)
+    sync_directory(target.parent)
+    return report
 
 
 async def unpack(
@@ -160,13 +149,3 @@ def _is_empty(directory: Path) -> bool:
         return next(directory.iterdir(), None) is None
     except OSError:
         return False
-
-
-def sync_directory(directory: Path) -> None:
-    """Make a rename in a directory outlive a power cut, where the file system can."""
-    with suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

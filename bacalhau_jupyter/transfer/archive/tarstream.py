@@ -58,10 +58,10 @@ class TarStream:
         """Read what follows the last member, so that checksums are compared, and find what was not understood."""
         if self.last_block.strip(b"\0"):
             raise tarfile.ReadError("it holds something that is not a tar header")
-        seen = 0
+        tail_bytes = 0
         while tail := self._read(CHUNK):
-            seen += len(tail)
-            if seen > _MAX_TAIL or tail.strip(b"\0"):
+            tail_bytes += len(tail)
+            if tail_bytes > _MAX_TAIL or tail.strip(b"\0"):
                 raise tarfile.ReadError("something follows after its end")
 
     def _read(self, size: int) -> bytes:

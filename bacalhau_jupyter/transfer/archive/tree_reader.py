@@ -13,7 +13,7 @@ from pathlib import Path
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import copy_tree, make_directories, walk
 from bacalhau_jupyter.models.errors import NotFound
-from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
+from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.archive.ranges import read_file
 from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.layout import merge_results

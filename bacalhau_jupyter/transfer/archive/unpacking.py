@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bacalhau_jupyter.models.errors import IOFailure
-from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
-from bacalhau_jupyter.models.units import format_bytes
+from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.archive.tarstream import TarStream
 from bacalhau_jupyter.transfer.core.entry_names import refused, safe_name, sane_mode
 from bacalhau_jupyter.transfer.core.files import check_interrupted
@@ -74,11 +74,12 @@ class _Unpacker:
         reader: TarStream,
         root: Path,
         limits: Limits,
+        *,
         readable: bool,
         progress: Progress,
         total: int | None,
         stop: threading.Event | None,
-        as_is: bool = False,
+        as_is: bool,
     ) -> None:
         self.reader = reader
         self.root = root
@@ -268,7 +269,10 @@ def unpack_into(
     try:
         reader = TarStream(source)
         total = os.fstat(source.fileno()).st_size if _is_file(source) else None
-        return _Unpacker(reader, root, limits, readable, progress, total, stop, as_is).unpack()
+        unpacker = _Unpacker(
+            reader, root, limits, readable=readable, progress=progress, total=total, stop=stop, as_is=as_is
+        )
+        return unpacker.unpack()
     except _BROKEN as error:
         raise IOFailure(
             f"the archive is broken: {str(error) or type(error).__name__}",

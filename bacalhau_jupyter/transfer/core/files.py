@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bacalhau_jupyter.models.errors import IOFailure
-from bacalhau_jupyter.models.units import format_bytes
+from bacalhau_jupyter.models.jobs.units import format_bytes
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 CHUNK = 1 << 20
 """Bytes moved at a time: what a transfer holds in memory, and how often it reports and can be called off."""
 
-_STOP_TIMEOUT = 10.0
+_STOP_TIMEOUT_S = 10.0
 _LONG_PATH = 400
 _slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
 
@@ -103,7 +103,7 @@ async def run_interruptible(work: Callable[[threading.Event], T]) -> T:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             stop.set()
-            await asyncio.wait([future], timeout=_STOP_TIMEOUT)
+            await asyncio.wait([future], timeout=_STOP_TIMEOUT_S)
             raise
 
 

@@ -143,8 +143,8 @@ class Gathering:
         # Directories of inputs that links mean, one after the other: a link in one may mean another one.
         while self._waiting:
             name, place = self._waiting.popleft()
-            if place.info is not None and (known := self._known(name, place.info)) is not None:
-                yield from known
+            if place.info is not None and (items := self._published_before(name, place.info)) is not None:
+                yield from items
             else:
                 yield from self._tree(name, place)
 
@@ -199,9 +199,13 @@ class Gathering:
                 name = _joined(prefix, entry.path)
                 if skipped and name.startswith(skipped):
                     continue
-                if not ours and entry.path and (known := self._known(name, entry.info)) is not None:
+                if (
+                    not ours
+                    and entry.path
+                    and (items := self._published_before(name, entry.info)) is not None
+                ):
                     skipped = f"{name}/"
-                    yield from known
+                    yield from items
                     continue
                 if len(name.encode("utf-8", "surrogateescape")) > self._max_name:
                     self._too_long(name)
@@ -266,31 +270,31 @@ class Gathering:
         self.leave_out(name, reason, target)
         return None
 
-    def _content(self, name: str, target: str, found: ResolvedPath) -> Item | None:
+    def _content(self, name: str, target: str, resolved: ResolvedPath) -> Item | None:
         """Return the file that a link means, under the link's name."""
-        assert found.info is not None
-        if stat.S_ISREG(found.info.st_mode):
-            ours = found.where is Where.RESULT
-            return Item(name, EntryKind.FILE, found.info, path=found.path, ours=ours)
-        kind = "a directory" if stat.S_ISDIR(found.info.st_mode) else "no file"
+        assert resolved.info is not None
+        if stat.S_ISREG(resolved.info.st_mode):
+            ours = resolved.where is Where.RESULT
+            return Item(name, EntryKind.FILE, resolved.info, path=resolved.path, ours=ours)
+        kind = "a directory" if stat.S_ISDIR(resolved.info.st_mode) else "no file"
         self.leave_out(name, f"a link to {kind}, which can't be published here", target)
         return None
 
-    def _input(self, name: str, target: str, found: ResolvedPath) -> Item | None:
+    def _input(self, name: str, target: str, resolved: ResolvedPath) -> Item | None:
         """Return the input that a link means: a copy of it, or a link to the copy that is published already."""
-        assert found.info is not None
-        kind = stat.S_IFMT(found.info.st_mode)
+        assert resolved.info is not None
+        kind = stat.S_IFMT(resolved.info.st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
             self.leave_out(name, "a link to something that is neither a file nor a directory", target)
             return None
         if kind == stat.S_IFDIR:
             # Its own walk yields it, and finds out whether it is published already.
-            self._waiting.append((name, found))
+            self._waiting.append((name, resolved))
             return None
-        known = self._known(name, found.info)
-        return known[0] if known else self._content(name, target, found)
+        items = self._published_before(name, resolved.info)
+        return items[0] if items else self._content(name, target, resolved)
 
-    def _known(self, name: str, info: os.stat_result) -> list[Item] | None:
+    def _published_before(self, name: str, info: os.stat_result) -> list[Item] | None:
         """Return a link to where this part of an input is published already; remember it where it is not (None).
 
         So an input is published once at most, however many links mean it, and links in a circle come to an end. Where

@@ -169,7 +169,7 @@ class JobView:
 
 
 def parts_of(path: str) -> Parts:
-    """Return the names of a path."""
+    """Split a path into its names, without empty ones and dots."""
     return tuple(part for part in os.path.normpath(path).split("/") if part not in ("", "."))
 
 

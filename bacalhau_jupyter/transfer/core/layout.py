@@ -56,12 +56,12 @@ def merge_results(directories: Sequence[Path], target: Path) -> None:
 
 
 def _find_clashes(directories: Sequence[Path], target: Path) -> None:
-    seen: dict[str, bool] = {}
+    is_directory_of: dict[str, bool] = {}
     for directory in directories:
         for name, is_directory in _entries(directory):
             there = target / name
-            if name in seen:
-                clash = not (is_directory and seen[name]) and name not in APPENDED
+            if name in is_directory_of:
+                clash = not (is_directory and is_directory_of[name]) and name not in APPENDED
             else:
                 clash = os.path.lexists(there) and (
                     there.is_symlink() or not (is_directory and there.is_dir())
@@ -73,7 +73,7 @@ def _find_clashes(directories: Sequence[Path], target: Path) -> None:
                     f"cannot merge results as output already exists: {there}",
                     hint="try --raw to download raw results instead of merging them, or another directory",
                 )
-            seen[name] = is_directory
+            is_directory_of[name] = is_directory
 
 
 def _entries(directory: Path) -> Iterator[tuple[str, bool]]:

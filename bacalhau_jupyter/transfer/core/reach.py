@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -129,7 +129,35 @@ class Reach:
             self._judge(_plain(host), port, ipaddress.ip_address(text), component)
         return resolved
 
-    def connect(self, host: str, port: int, timeout: float | None, component: str) -> socket.socket:
+    def public(self, host: str, port: int, component: str, *, named: Collection[Address] = ()) -> list[Any]:
+        """Return what `addresses` returns, without the private networks around this machine. Blocking.
+
+        Parameters
+        ----------
+        named
+            Private addresses that may be connected to all the same.
+
+        Raises
+        ------
+        Forbidden
+            One of them may not be connected to.
+        OSError
+            The host does not exist.
+        """
+        resolved = self.addresses(host, port, component)
+        for entry in resolved:
+            address = ipaddress.ip_address(str(entry[4][0]).partition("%")[0])
+            is_public = all(form.is_global for form in _forms(address))
+            if not is_public and address not in named and not self._lists(_plain(host), port, address):
+                where = host if _literal(_plain(host)) is not None else f"{host} leads to {address}, which"
+                raise Forbidden(
+                    f"{where} is an address of a private network",
+                    hint=f"name the address itself, or have the node's owner add {_entry(host)}:{port} to {KEY}",
+                    component=component,
+                )
+        return resolved
+
+    def connect(self, host: str, port: int, timeout_s: float | None, component: str) -> socket.socket:
         """Return a connection to a host, made to the address that was judged. Blocking.
 
         Raises
@@ -142,7 +170,7 @@ class Reach:
         failure: OSError = OSError(f"{host} has no address")
         for entry in self.addresses(host, port, component):
             try:
-                return socket.create_connection(entry[4][:2], timeout)
+                return socket.create_connection(entry[4][:2], timeout_s)
             except OSError as error:
                 failure = error
         raise failure
@@ -178,15 +206,21 @@ class Reach:
             (objection for form in _forms(address) if (objection := _problem(form, self._is_own))),
             "",
         )
-        if not problem or any(each.allows(host, port, address) for each in self._exceptions):
+        if not problem or self._lists(host, port, address):
             return
         where = f"{host} is" if _literal(host) is not None else f"{host} leads to {address},"
-        entry = f"[{host}]" if ":" in host else host
         raise Forbidden(
             f"{where} {problem}, which jobs may not name",
-            hint=f"the node's owner can add {entry}:{port} to {KEY}",
+            hint=f"the node's owner can add {_entry(host)}:{port} to {KEY}",
             component=component,
         )
+
+    def _lists(self, host: str, port: int, address: Address) -> bool:
+        return any(each.allows(host, port, address) for each in self._exceptions)
+
+
+def _entry(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _parse(text: str) -> _Exception:
@@ -256,7 +290,7 @@ def _problem(address: Address, is_own: Callable[[Address], bool]) -> str:
     if address in _METADATA:
         return "an address of cloud metadata"
     if address.is_multicast or address in _RESERVED:
-        return "an address of no single machine"
+        return "a multicast or reserved address"
     return "an address of this machine" if is_own(address) else ""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from bacalhau_jupyter.models.progress import Progress, no_progress
+from bacalhau_jupyter.models.records.progress import Progress, no_progress
 
 __all__ = ["EntryKind", "Progress", "ResultEntry", "ResultReader"]
 

@@ -1,4 +1,4 @@
-"""Signed links to results: valid for a while, for everybody who has one.
+"""Signed links to results and uploads: valid for a while, for everybody who has one.
 
 Publisher `local` stores a reference that never goes stale (`SpecConfig` type ``local``). Whoever serves results
 turns it into a signed URL at the moment it is read, with the address under which the caller reached us.
@@ -14,8 +14,8 @@ from urllib.parse import quote, urlencode
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import Forbidden
-from bacalhau_jupyter.models.published import ARCHIVE_SUFFIX, RESULTS_PATH
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIX, RESULTS_PATH
 
 LOCAL = "local"
 """Type of the stored reference: params ``ExecutionID`` and ``NodeID``."""
@@ -28,6 +28,10 @@ COMPONENT = "ResultSigner"
 # What is signed says what it is for, so that the key can sign other things later.
 _PURPOSE = "bacalhau result v1"
 _MIN_KEY_BYTES = 16
+_FRESH = {
+    "result": "ask for the results again to get a fresh link",
+    "upload": "submit the job again with the file itself, or run the old one again",
+}
 
 
 def local_reference(execution_id: str, node_id: str) -> SpecConfig:
@@ -35,9 +39,19 @@ def local_reference(execution_id: str, node_id: str) -> SpecConfig:
     return SpecConfig(type=LOCAL, params={"ExecutionID": execution_id, "NodeID": node_id})
 
 
-def sign(path: str, expires_at: int, key: bytes) -> str:
-    """Return the query string that opens ``path`` until ``expires_at`` (Unix seconds)."""
-    return urlencode({"expires": str(expires_at), "signature": _signature(path, str(expires_at), key)})
+def sign(path: str, expires_at: int, key: bytes, first_renewed_at: int = 0) -> str:
+    """Return the query string that opens ``path`` until ``expires_at`` (Unix seconds).
+
+    A renewed link also says when it was renewed for the first time: ``expires=<until>-<first renewed>``.
+    """
+    expires = f"{expires_at}-{first_renewed_at}" if first_renewed_at else str(expires_at)
+    return urlencode({"expires": expires, "signature": _signature(path, expires, key)})
+
+
+def times_of(query: Mapping[str, str]) -> tuple[int, int]:
+    """Return until when a link opens, and when it was first renewed (0: never), of a query that is signed."""
+    until, _, first_renewed = query["expires"].partition("-")
+    return int(until), int(first_renewed or 0)
 
 
 def is_signed(path: str, query: Mapping[str, str], key: bytes) -> bool:
@@ -47,25 +61,30 @@ def is_signed(path: str, query: Mapping[str, str], key: bytes) -> bool:
     return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogatepass"))
 
 
-def verify(path: str, query: Mapping[str, str], key: bytes, now_ns: int) -> None:
+def verify(path: str, query: Mapping[str, str], key: bytes, now_ns: int, what: str = "result") -> None:
     """Check the query string of a request for ``path`` (decoded, without host and query).
+
+    Parameters
+    ----------
+    what
+        What the link leads to, for the error.
 
     Raises
     ------
     Forbidden
         The signature is missing or wrong, or its time is over.
     """
-    expires = query.get("expires", "")
     if not is_signed(path, query, key):
         raise Forbidden(
-            "this result link is not signed by this node",
-            hint="ask for the results again to get a fresh link",
+            f"this {what} link is not signed by this node",
+            hint=_FRESH[what],
         )
     # Only what we signed gets here, and we sign integers.
-    if now_ns >= int(expires) * SECOND:
+    until_ns = times_of(query)[0] * SECOND
+    if now_ns >= until_ns:
         raise Forbidden(
-            f"this result link expired at {rfc3339(int(expires) * SECOND)}",
-            hint="ask for the results again to get a fresh link",
+            f"this {what} link expired at {rfc3339(until_ns)}",
+            hint=_FRESH[what],
         )
 
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, TimedOut
-from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
-from bacalhau_jupyter.models.units import format_bytes
+from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, shown_url
 from bacalhau_jupyter.transfer.core.filenames import download_name
 from bacalhau_jupyter.transfer.core.files import CHUNK, disk_full, free_bytes, io_failure
@@ -69,7 +69,7 @@ class _Retry(Exception):
         self.timed_out = timed_out
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Download:
     """One download and what its attempts have brought so far."""
 
@@ -78,7 +78,7 @@ class _Download:
     file: BinaryIO
     session: ClientSession
     headers: Mapping[str, str]
-    read_timeout: float
+    read_timeout_s: float
     progress: Progress
     max_bytes: int | None
     component: str
@@ -109,7 +109,7 @@ class _Download:
         if resuming:
             headers |= {"Range": f"bytes={self.received}-", "If-Range": self.validator}
         try:
-            async with request(self.session, "GET", self.url, headers, self.read_timeout, self.reach) as (
+            async with request(self.session, "GET", self.url, headers, self.read_timeout_s, self.reach) as (
                 answer,
                 hops,
             ):
@@ -119,7 +119,7 @@ class _Download:
                 self.filename = download_name(self.final_url, disposition, redirected=hops > 0)
                 await self._receive(answer)
         except TimeoutError as error:
-            raise _Retry(f"sent nothing for {self.read_timeout:g} s", timed_out=True) from error
+            raise _Retry(f"sent nothing for {self.read_timeout_s:g} s", timed_out=True) from error
         except aiohttp.ClientPayloadError as error:
             raise self._cut() from error
         except (aiohttp.ClientError, ConnectionError) as error:
@@ -220,7 +220,7 @@ async def download(
     session: ClientSession | None = None,
     headers: Mapping[str, str] | None = None,
     max_retries: int = MAX_RETRIES,
-    read_timeout: float = READ_TIMEOUT_S,
+    read_timeout_s: float = READ_TIMEOUT_S,
     progress: Progress = no_progress,
     max_bytes: int | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -239,7 +239,7 @@ async def download(
         Used and left open; without one, a new session is opened.
     headers
         Sent to the URL's own origin only, never on to another one.
-    read_timeout
+    read_timeout_s
         Seconds without a single byte.
     progress
         Gets phase ``downloading``, bytes so far and in all (None when the server does not say).
@@ -268,7 +268,16 @@ async def download(
         file, part = await _open_part(path, component)
         stack.push_async_callback(asyncio.to_thread, _discard, file, part)
         state = _Download(
-            url, path, file, session, headers or {}, read_timeout, progress, max_bytes, component, reach
+            url=url,
+            path=path,
+            file=file,
+            session=session,
+            headers=headers or {},
+            read_timeout_s=read_timeout_s,
+            progress=progress,
+            max_bytes=max_bytes,
+            component=component,
+            reach=reach,
         )
         await _try(state, max_retries, sleep)
         try:

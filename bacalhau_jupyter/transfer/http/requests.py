@@ -28,20 +28,20 @@ _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
 
 async def content_length(
-    url: str, *, session: ClientSession | None = None, timeout: float = 10.0, reach: Reach | None = None
+    url: str, *, session: ClientSession | None = None, timeout_s: float = 10.0, reach: Reach | None = None
 ) -> int | None:
-    """Ask with HEAD how long a file is; None when the server does not say so within ``timeout`` seconds.
+    """Ask with HEAD how long a file is; None when the server does not say so within ``timeout_s`` seconds.
 
     Raises
     ------
     BadRequest
         The URL is not an http or https URL with a path.
     """
-    return await _ask_head(url, session, timeout, _length, reach)
+    return await _ask_head(url, session, timeout_s, _length, reach)
 
 
 async def content_tag(
-    url: str, *, session: ClientSession | None = None, timeout: float = 10.0, reach: Reach | None = None
+    url: str, *, session: ClientSession | None = None, timeout_s: float = 10.0, reach: Reach | None = None
 ) -> str:
     """Ask with HEAD for a strong ETag, which stands for one content of this URL; empty when there is none to be had.
 
@@ -52,13 +52,13 @@ async def content_tag(
     BadRequest
         The URL is not an http or https URL with a path.
     """
-    return await _ask_head(url, session, timeout, _kept_tag, reach) or ""
+    return await _ask_head(url, session, timeout_s, _kept_tag, reach) or ""
 
 
 async def _ask_head(
     url: str,
     session: ClientSession | None,
-    timeout: float,
+    timeout_s: float,
     read: Callable[[ClientResponse], T | None],
     reach: Reach | None,
 ) -> T | None:
@@ -67,11 +67,11 @@ async def _ask_head(
 
     url = parse_http_url(url, COMPONENT)
     try:
-        async with asyncio.timeout(timeout), AsyncExitStack() as stack:
+        async with asyncio.timeout(timeout_s), AsyncExitStack() as stack:
             if session is None:
                 session = await stack.enter_async_context(open_session(reach))
             headers = {"Accept-Encoding": "identity"}
-            async with request(session, "HEAD", url, headers, timeout, reach) as (answer, _):
+            async with request(session, "HEAD", url, headers, timeout_s, reach) as (answer, _):
                 return read(answer) if answer.status == 200 else None
     except (TimeoutError, aiohttp.ClientError, OSError, BacalhauError):
         return None
@@ -115,7 +115,7 @@ async def request(
     method: str,
     url: str,
     headers: Mapping[str, str],
-    read_timeout: float,
+    read_timeout_s: float,
     reach: Reach | None = None,
 ) -> AsyncIterator[tuple[ClientResponse, int]]:
     """Send a request and follow redirects; yield the last answer and the number of hops to it.
@@ -156,7 +156,7 @@ async def request(
                     allow_redirects=False,
                     auto_decompress=False,
                     proxy=proxy,
-                    timeout=_timeout(read_timeout),
+                    timeout=_timeout(read_timeout_s),
                 )
             )
             location = answer.headers.get("Location", "") if answer.status in _REDIRECTS else ""
@@ -187,9 +187,9 @@ def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() in ours}
 
 
-def _timeout(read_timeout: float) -> ClientTimeout:
+def _timeout(read_timeout_s: float) -> ClientTimeout:
     import aiohttp
 
     return aiohttp.ClientTimeout(
-        total=None, connect=min(_CONNECT_TIMEOUT_S, read_timeout), sock_read=read_timeout
+        total=None, connect=min(_CONNECT_TIMEOUT_S, read_timeout_s), sock_read=read_timeout_s
     )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound
-from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
+from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, proxy_for
 from bacalhau_jupyter.transfer.core.files import CHUNK, io_failure
 from bacalhau_jupyter.transfer.http.requests import open_session
-from bacalhau_jupyter.transfer.s3.wire import error_of
+from bacalhau_jupyter.transfer.s3.requests.wire import error_of
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -35,7 +35,7 @@ async def upload_file(
     component: str,
     progress: Progress = no_progress,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-    stall_timeout: float = STALL_TIMEOUT_S,
+    stall_timeout_s: float = STALL_TIMEOUT_S,
 ) -> None:
     """PUT a file to a link, again and again where that may help.
 
@@ -47,7 +47,7 @@ async def upload_file(
         Gets phase ``publishing`` and the bytes of this try.
     sleep
         Waits between tries: 1, 2, 4, 8 and 16 seconds.
-    stall_timeout
+    stall_timeout_s
         Seconds without a byte taken, or without the answer, before a try is given up.
 
     Raises
@@ -61,12 +61,12 @@ async def upload_file(
         raise io_failure(error, "read", path, component) from error
     delays = [0.0, *islice(backoff(FIRST_DELAY_S, LONGEST_DELAY_S), RETRIES)]
     async with open_session() as session:
-        for number, delay in enumerate(delays):
-            if delay:
-                await sleep(delay)
+        for number, delay_s in enumerate(delays):
+            if delay_s:
+                await sleep(delay_s)
             try:
                 url = parse_http_url(await link(), component)
-                await _Upload(session, path, size, component, progress, stall_timeout).send(url)
+                await _Upload(session, path, size, component, progress, stall_timeout_s).send(url)
                 return
             except BacalhauError as error:
                 if not error.retryable or number == RETRIES:
@@ -83,14 +83,14 @@ class _Upload:
         size: int,
         component: str,
         progress: Progress,
-        stall_timeout: float,
+        stall_timeout_s: float,
     ) -> None:
         self._session = session
         self._path = path
         self._size = size
         self._component = component
         self._progress = progress
-        self._stall_timeout = stall_timeout
+        self._stall_timeout_s = stall_timeout_s
 
     async def send(self, url: str) -> None:
         import aiohttp
@@ -101,7 +101,7 @@ class _Upload:
         target = URL(url, encoded=True)
         try:
             async with (
-                asyncio.timeout(self._stall_timeout) as deadline,
+                asyncio.timeout(self._stall_timeout_s) as deadline,
                 self._session.put(
                     target,
                     data=self._body(deadline),
@@ -114,7 +114,7 @@ class _Upload:
                 if not 200 <= answer.status < 300:
                     raise self._refused(answer.status, await answer.content.read(_MAX_ANSWER))
         except TimeoutError as error:
-            reason = f"{target.host} neither accepted nor sent data for {self._stall_timeout:g} s"
+            reason = f"{target.host} neither accepted nor sent data for {self._stall_timeout_s:g} s"
             raise self._failed(reason) from error
         except aiohttp.ClientConnectorError as error:
             raise self._failed(f"{target.host} can't be reached") from error
@@ -130,7 +130,7 @@ class _Upload:
         try:
             while chunk := await asyncio.to_thread(file.read, CHUNK):
                 yield chunk
-                deadline.reschedule(now() + self._stall_timeout)
+                deadline.reschedule(now() + self._stall_timeout_s)
                 sent += len(chunk)
                 self._progress(Reading("publishing", sent, self._size))
         finally:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.names import shown, to_wire
-from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
+from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.core.files import CHUNK, io_failure
 from bacalhau_jupyter.transfer.core.gathering import Gathering, Item
 from bacalhau_jupyter.transfer.core.job_view import JobView

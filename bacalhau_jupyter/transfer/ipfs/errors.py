@@ -14,7 +14,7 @@ from bacalhau_jupyter.models.errors import (
     NotFound,
     TimedOut,
 )
-from bacalhau_jupyter.models.goduration import format_go_duration
+from bacalhau_jupyter.models.jobs.goduration import format_go_duration
 from bacalhau_jupyter.transfer.ipfs.paths import IpfsPath
 
 READ_TIMEOUT_S = 300.0
@@ -62,21 +62,23 @@ def unreachable(endpoint: str, error: Exception, component: str) -> NetworkFailu
     """Return the error for a connection that was not made, or broke."""
     reason = str(error) or type(error).__name__
     return NetworkFailure(
-        f"the IPFS node at {endpoint} can't be reached, or hung up: {reason}",
+        f"the IPFS node at {endpoint} can't be reached, or closed the connection: {reason}",
         hint="check that `ipfs daemon` runs there and that the endpoint is its RPC API",
         component=component,
         retryable=True,
     )
 
 
-def waited_too_long(endpoint: str, path: IpfsPath | None, seconds: float | None, component: str) -> TimedOut:
+def waited_too_long(
+    endpoint: str, path: IpfsPath | None, timeout_s: float | None, component: str
+) -> TimedOut:
     """Return the error for content that was not found in time."""
-    within = "" if seconds is None else f" within {format_go_duration(seconds)}"
+    within = "" if timeout_s is None else f" within {format_go_duration(timeout_s)}"
     if path is None:
         return TimedOut(f"the IPFS node at {endpoint} did not answer{within}", component=component)
     return TimedOut(
         f'IPFS storage provider was unable to retrieve content "{path}"'
-        + (" in time" if seconds is None else f" before timeout {format_go_duration(seconds)}"),
+        + (" in time" if timeout_s is None else f" before timeout {format_go_duration(timeout_s)}"),
         hint=f"no peer that the IPFS node at {endpoint} can reach has it; check that it is still pinned somewhere",
         component=component,
     )

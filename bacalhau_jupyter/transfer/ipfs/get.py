@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, NetworkFailure
-from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
+from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.core.files import disk_full, free_bytes, io_failure, write_at
 from bacalhau_jupyter.transfer.core.readers import EntryKind
 from bacalhau_jupyter.transfer.ipfs.disk import (
@@ -107,19 +107,19 @@ class IpfsDownload:
         if free is not None and self._total - self._done > free:
             raise disk_full(target, self._node.component, self._total - self._done)
 
-    async def _directory(self, path: IpfsPath, found: IpfsStat, target: Path) -> Fetched:
-        self._total = found.cumulative_size
+    async def _directory(self, path: IpfsPath, root_stat: IpfsStat, target: Path) -> Fetched:
+        self._total = root_stat.cumulative_size
         await self._room(target)
         await self._on_disk(make_directory, target)
         files = TarFiles(path, target, self._node.component)
         try:
-            await self._stream(files, found, path)
+            await self._stream(files, root_stat, path)
         finally:
             await on_disk(files.close)
         if files.ended:
             links, count, size = files.links, files.files, files.size
         else:
-            tree = await self._list(path, found)
+            tree = await self._list(path, root_stat)
             await self._complete(tree, target)
             links = [entry for entry in tree.entries if entry.kind is EntryKind.LINK]
             count, size = len(tree.files), tree.size
@@ -132,9 +132,9 @@ class IpfsDownload:
         self._progress(Reading(_PHASE, size, size, count, count))
         return Fetched(True, count, size)
 
-    async def _stream(self, files: TarFiles, found: IpfsStat, path: IpfsPath) -> None:
+    async def _stream(self, files: TarFiles, root_stat: IpfsStat, path: IpfsPath) -> None:
         """Write as much of the tar as comes; one piece is written while the next one comes."""
-        claimed = found.cumulative_size
+        claimed = root_stat.cumulative_size
         writing: asyncio.Task[None] | None = None
         try:
             async with aclosing(self._node.tar(path)) as chunks:
@@ -149,7 +149,7 @@ class IpfsDownload:
                         raise refused(path, f"it holds more than {MAX_ENTRIES} entries", self._node.component)
                     if files.size + files.entries * _ENTRY_BYTES > claimed:
                         # The root says less than there is: an odd writer of DAGs, or a bomb. The list tells.
-                        claimed = await self._checked_size(path, found, files)
+                        claimed = await self._checked_size(path, root_stat, files)
                     writing = asyncio.create_task(self._on_disk(files.feed, chunk))
             if writing is not None:
                 await writing
@@ -161,20 +161,20 @@ class IpfsDownload:
             if writing is not None:
                 await asyncio.gather(writing, return_exceptions=True)
 
-    async def _checked_size(self, path: IpfsPath, found: IpfsStat, files: TarFiles) -> int:
+    async def _checked_size(self, path: IpfsPath, root_stat: IpfsStat, files: TarFiles) -> int:
         """List the tree, see that there is room for it, and return what it takes at most."""
-        tree = await self._list(path, found)
+        tree = await self._list(path, root_stat)
         self._total = tree.size
         if files.size > tree.size:
             raise self._differs(path, tree.size)
         await self._room(self._target)
         return tree.size + len(tree.entries) * _ENTRY_BYTES
 
-    async def _list(self, path: IpfsPath, found: IpfsStat) -> IpfsTree:
+    async def _list(self, path: IpfsPath, root_stat: IpfsStat) -> IpfsTree:
         tries, delays = 0, backoff(0.2, 5.0)
         while True:
             try:
-                return await list_tree(self._node, path, found)
+                return await list_tree(self._node, path, root_stat)
             except BacalhauError as error:
                 tries += 1
                 if not error.retryable or tries > self._max_retries:
@@ -222,7 +222,7 @@ class IpfsDownload:
 
     def _cut(self, path: IpfsPath, position: int, size: int) -> NetworkFailure:
         return NetworkFailure(
-            f"could not read the IPFS content {path}: the node hung up at byte {position} of {size}",
+            f"could not read the IPFS content {path}: the connection ended at byte {position} of {size}",
             component=self._node.component,
             retryable=True,
         )

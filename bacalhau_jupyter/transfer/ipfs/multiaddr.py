@@ -55,7 +55,7 @@ def _host(text: str, kind: str, value: str, component: str) -> str:
         if not _HOST_NAME.fullmatch(value):
             raise _wrong(text, f"{value!r} is not a host name", component)
         return value
-    raise _wrong(text, f"{kind!r} is none of ip4, ip6 and dns", component)
+    raise _wrong(text, f"{kind!r} is not ip4, ip6 or dns", component)
 
 
 def _scheme(text: str, rest: list[str], component: str) -> str:

@@ -62,11 +62,11 @@ class IpfsNode(IpfsRpc):
 
     async def identity(self) -> str:
         """Return the node's peer ID and software, as it answers ``id``."""
-        answer = await self.ask("id", {}, timeout=min(_ID_TIMEOUT_S, self.read_timeout))
+        answer = await self.ask("id", {}, timeout_s=min(_ID_TIMEOUT_S, self.read_timeout_s))
         return " ".join(text for text in (answer.get("AgentVersion"), answer.get("ID")) if text)
 
     async def stat(self, path: IpfsPath, *, offline: bool = False, locality: bool = False) -> IpfsStat:
-        """Say what a path means; finding it takes as long as ``read_timeout`` at most.
+        """Say what a path means; finding it takes as long as ``read_timeout_s`` at most.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class IpfsNode(IpfsRpc):
             No peer had it.
         """
         arguments = {"arg": path.argument, "offline": _flag(offline), "with-local": _flag(locality)}
-        answer = await self.ask("files/stat", arguments, path=path, timeout=self.read_timeout)
+        answer = await self.ask("files/stat", arguments, path=path, timeout_s=self.read_timeout_s)
         kind = str(answer.get("Type", ""))
         try:
             if int(str(answer.get("Mode") or "0"), 8) & _SYMLINK_MODE:
@@ -100,7 +100,7 @@ class IpfsNode(IpfsRpc):
 
     async def pins(self) -> list[str]:
         """Return the CIDs that the node keeps with all they hold."""
-        answer = await self.ask("pin/ls", {"type": "recursive"}, timeout=self.read_timeout)
+        answer = await self.ask("pin/ls", {"type": "recursive"}, timeout_s=self.read_timeout_s)
         keys = answer.get("Keys")
         if not isinstance(keys, dict):
             raise self.odd("pin/ls")
@@ -176,15 +176,15 @@ class IpfsNode(IpfsRpc):
         headers = {"Content-Type": f'multipart/form-data; boundary="{boundary}"'}
         cid = ""
         try:
-            async with asyncio.timeout(self.read_timeout) as patience:
-                sent = _watched(body, patience, self.read_timeout)
+            async with asyncio.timeout(self.read_timeout_s) as deadline:
+                sent = _watched(body, deadline, self.read_timeout_s)
                 async with self.post("add", list(arguments.items()), data=sent, headers=headers) as answer:
                     # One line for each file and directory; the root's comes last, and not at all after an error.
                     async for item in self.lines(answer, "add"):
                         if item.get("Name") == root:
                             cid = str(item.get("Hash") or "")
         except TimeoutError as error:
-            raise waited_too_long(self.endpoint, None, self.read_timeout, self.component) from error
+            raise waited_too_long(self.endpoint, None, self.read_timeout_s, self.component) from error
         if not cid:
             raise NetworkFailure(
                 f"the IPFS node at {self.endpoint} did not take all of the results",
@@ -196,7 +196,7 @@ class IpfsNode(IpfsRpc):
 
     async def connect(self, address: str) -> None:
         """Let the node connect to a peer (``/ip4/…/tcp/…/p2p/PEER``)."""
-        await self.ask("swarm/connect", {"arg": address}, timeout=CONNECT_TIMEOUT_S)
+        await self.ask("swarm/connect", {"arg": address}, timeout_s=CONNECT_TIMEOUT_S)
 
 
 async def is_local(node: IpfsNode, path: IpfsPath) -> bool:
@@ -208,14 +208,14 @@ async def is_local(node: IpfsNode, path: IpfsPath) -> bool:
 
 
 async def _watched(
-    body: AsyncIterator[bytes], patience: asyncio.Timeout, seconds: float
+    body: AsyncIterator[bytes], deadline: asyncio.Timeout, timeout_s: float
 ) -> AsyncGenerator[bytes, None]:
     """Pass on a body; each piece that is taken gives the node another while."""
     loop = asyncio.get_running_loop()
     async for piece in body:
-        patience.reschedule(loop.time() + seconds)
+        deadline.reschedule(loop.time() + timeout_s)
         yield piece
-    patience.reschedule(loop.time() + seconds)
+    deadline.reschedule(loop.time() + timeout_s)
 
 
 def _flag(value: bool) -> str:

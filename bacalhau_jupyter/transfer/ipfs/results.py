@@ -11,8 +11,8 @@ from pathlib import Path
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BadRequest, NetworkFailure, NotFound
-from bacalhau_jupyter.models.progress import Progress, no_progress
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.progress import Progress, no_progress
 from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.layout import merge_results
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
@@ -31,7 +31,7 @@ def open_ipfs_result(
     endpoint: str,
     *,
     swarm: IpfsSwarm | None = None,
-    read_timeout: float = READ_TIMEOUT_S,
+    read_timeout_s: float = READ_TIMEOUT_S,
 ) -> IpfsResultReader:
     """Open a published ``ipfs`` result; nothing is asked before the first use.
 
@@ -41,7 +41,7 @@ def open_ipfs_result(
         ``ResultDownloaders.Types.IPFS.Endpoint``; ``""`` needs a swarm and the `ipfs` command.
     swarm
         The swarm that the results are in, where the node does not know it by itself.
-    read_timeout
+    read_timeout_s
         Seconds that content is searched for, and seconds without a byte.
 
     Raises
@@ -49,17 +49,17 @@ def open_ipfs_result(
     BadRequest
         The result names no CID.
     """
-    return IpfsResultReader(path_of(spec.params, COMPONENT), endpoint, swarm or IpfsSwarm(), read_timeout)
+    return IpfsResultReader(path_of(spec.params, COMPONENT), endpoint, swarm or IpfsSwarm(), read_timeout_s)
 
 
 class IpfsResultReader:
     """The `ResultReader` of a result in IPFS. Made by `open_ipfs_result`."""
 
-    def __init__(self, root: IpfsPath, endpoint: str, swarm: IpfsSwarm, read_timeout: float) -> None:
+    def __init__(self, root: IpfsPath, endpoint: str, swarm: IpfsSwarm, read_timeout_s: float) -> None:
         self._root = root
         self._endpoint = endpoint
         self._swarm = swarm
-        self._read_timeout = read_timeout
+        self._read_timeout_s = read_timeout_s
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._node: IpfsNode | None = None
@@ -133,6 +133,6 @@ class IpfsResultReader:
                 if not endpoint.strip() or self._swarm.addresses:
                     endpoint = await self._stack.enter_async_context(swarm_endpoint(endpoint, self._swarm))
                 self._node = await self._stack.enter_async_context(
-                    IpfsNode(endpoint, COMPONENT, read_timeout=self._read_timeout)
+                    IpfsNode(endpoint, COMPONENT, read_timeout_s=self._read_timeout_s)
                 )
             return self._node

@@ -33,7 +33,7 @@ class IpfsRpc:
     ----------
     endpoint
         Multiaddress of the RPC API.
-    read_timeout
+    read_timeout_s
         Seconds without a byte before a node counts as silent.
 
     Raises
@@ -42,10 +42,10 @@ class IpfsRpc:
         The endpoint is not a valid address.
     """
 
-    def __init__(self, endpoint: str, component: str, *, read_timeout: float = READ_TIMEOUT_S) -> None:
+    def __init__(self, endpoint: str, component: str, *, read_timeout_s: float = READ_TIMEOUT_S) -> None:
         self.endpoint = endpoint.strip()
         self.component = component
-        self.read_timeout = read_timeout
+        self.read_timeout_s = read_timeout_s
         self._base = rpc_url(endpoint, component)
         self._session: ClientSession | None = None
         self._plain: ClientSession | None = None
@@ -74,26 +74,26 @@ class IpfsRpc:
         self._session = self._plain = None
 
     async def ask(
-        self, command: str, wanted: Mapping[str, str], *, timeout: float, path: IpfsPath | None = None
+        self, command: str, params: Mapping[str, str], *, timeout_s: float, path: IpfsPath | None = None
     ) -> dict[str, Any]:
         """Return the one JSON object that a command answers."""
         try:
             async with (
-                asyncio.timeout(timeout),
-                self.post(command, list(wanted.items()), path=path) as answer,
+                asyncio.timeout(timeout_s),
+                self.post(command, list(params.items()), path=path) as answer,
             ):
                 body = await answer.content.read(_LONGEST_ANSWER)
                 while not answer.content.at_eof() and len(body) < _LONGEST_ANSWER:
                     body += await answer.content.read(_LONGEST_ANSWER)
         except TimeoutError as error:
-            raise waited_too_long(self.endpoint, path, timeout, self.component) from error
+            raise waited_too_long(self.endpoint, path, timeout_s, self.component) from error
         return self._object(body, command)
 
     @asynccontextmanager
     async def post(
         self,
         command: str,
-        wanted: Sequence[tuple[str, str]],
+        params: Sequence[tuple[str, str]],
         *,
         path: IpfsPath | None = None,
         data: AsyncIterator[bytes] | None = None,
@@ -108,14 +108,14 @@ class IpfsRpc:
         assert session is not None, "use it in an async with block"
         url = URL(f"{self._base}/api/v0/{command}")
         # While a body is sent a node may say nothing for long; who sends it watches that it takes it.
-        quiet = None if data is not None else self.read_timeout
+        quiet = None if data is not None else self.read_timeout_s
         limits = aiohttp.ClientTimeout(
-            total=None, connect=min(CONNECT_TIMEOUT_S, self.read_timeout), sock_read=quiet
+            total=None, connect=min(CONNECT_TIMEOUT_S, self.read_timeout_s), sock_read=quiet
         )
         try:
             async with session.post(
                 url,
-                params=wanted,
+                params=params,
                 data=data,
                 headers=headers,
                 timeout=limits,
@@ -127,7 +127,7 @@ class IpfsRpc:
                     raise node_error(self.endpoint, command, path, answer.status, text, self.component)
                 yield answer
         except TimeoutError as error:
-            raise waited_too_long(self.endpoint, path, self.read_timeout, self.component) from error
+            raise waited_too_long(self.endpoint, path, self.read_timeout_s, self.component) from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise unreachable(self.endpoint, error, self.component) from error
 
@@ -159,7 +159,7 @@ class IpfsRpc:
 
     def odd(self, command: str) -> NetworkFailure:
         return NetworkFailure(
-            f"{self.endpoint} answers {command!r} in a way that no IPFS node does",
+            f"the answer of {self.endpoint} to {command!r} is not that of an IPFS node",
             hint="the endpoint must be the RPC API of Kubo, not its gateway",
             component=self.component,
         )

@@ -172,7 +172,7 @@ async def _wait_for_api(process: asyncio.subprocess.Process, repo: Path) -> str:
         raise TimedOut(f"`ipfs daemon` did not start within {_START_TIMEOUT_S:g} s") from error
     lines = (await asyncio.to_thread(_read, repo.parent / "log")).splitlines()
     raise NetworkFailure(
-        f"`ipfs daemon` ended at once: {' / '.join(lines[-_LOG_LINES:]) or 'it said nothing'}",
+        f"`ipfs daemon` ended at once: {' / '.join(lines[-_LOG_LINES:]) or 'it printed nothing'}",
     )
 
 

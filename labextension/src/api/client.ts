@@ -6,6 +6,7 @@ import { JobsApi } from './jobs';
 import { NodesApi } from './nodes';
 import { NotebooksApi } from './notebooks';
 import { ResultsApi } from './results';
+import { SubmissionsApi } from './submissions';
 import { ITransport } from './transport';
 
 /** Everything that can be asked. A new group of calls is a class in a file of its own, and a member here. */
@@ -19,6 +20,7 @@ export class Api {
   readonly data: DataApi;
   readonly disk: DiskApi;
   readonly notebooks: NotebooksApi;
+  readonly submissions: SubmissionsApi;
 
   constructor(readonly transport: ITransport) {
     this.jobs = new JobsApi(transport);
@@ -30,5 +32,6 @@ export class Api {
     this.data = new DataApi(transport);
     this.disk = new DiskApi(transport);
     this.notebooks = new NotebooksApi(transport);
+    this.submissions = new SubmissionsApi(transport);
   }
 }

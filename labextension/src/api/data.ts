@@ -39,6 +39,16 @@ export class DiskApi {
     return json(this.transport, 'DELETE', 'api/v1/compute/results', { query: { older_than: olderThan } });
   }
 
+  /** Remove uploaded inputs that no job refers to. */
+  async clearUploads(): Promise<IDiskUsage> {
+    return json(this.transport, 'DELETE', 'api/v1/orchestrator/uploads');
+  }
+
+  /** Remove Python packages that no job uses. */
+  async clearPackages(): Promise<IDiskUsage> {
+    return json(this.transport, 'DELETE', 'api/v1/compute/packages');
+  }
+
   /** Remove the inputs that are kept to be shared between jobs. */
   async clearInputCache(): Promise<IDiskUsage> {
     return json(this.transport, 'DELETE', 'api/v1/compute/inputcache');

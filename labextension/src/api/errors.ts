@@ -39,9 +39,9 @@ interface IEnvelope {
 export function errorOf(status: number, body: string): ApiError {
   const envelope = parse(body);
   const message = envelope?.Message ?? envelope?.message;
-  const code = envelope?.Code ?? '';
+  const code = textOf(envelope?.Code);
   const hint = envelope?.Hint ?? '';
-  const component = envelope?.Component ?? '';
+  const component = textOf(envelope?.Component);
   if (status === 401 || status === 403) {
     return new ApiError(message || `not allowed (HTTP ${status})`, 'auth', status, code, hint, component);
   }
@@ -52,10 +52,14 @@ export function errorOf(status: number, body: string): ApiError {
   return new ApiError(message || `HTTP ${status}`, 'api', status, code, hint, component);
 }
 
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
 function parse(body: string): IEnvelope | null {
   try {
-    const found: unknown = JSON.parse(body);
-    return typeof found === 'object' && found !== null ? found : null;
+    const parsed: unknown = JSON.parse(body);
+    return typeof parsed === 'object' && parsed !== null ? parsed : null;
   } catch {
     return null;
   }

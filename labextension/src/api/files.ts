@@ -43,9 +43,13 @@ export interface IPiece {
 export class ResultFilesApi {
   constructor(private readonly transport: ITransport) {}
 
-  async list(job: string, signal?: AbortSignal): Promise<IListing[]> {
-    const path = `${base(job)}`;
-    const answer = await json<{ Results?: IListing[] | null }>(this.transport, 'GET', path, { signal });
+  /** What a version (0: the newest) of a job published, one listing per execution. */
+  async list(job: string, signal?: AbortSignal, version = 0): Promise<IListing[]> {
+    const query = version > 0 ? { job_version: version } : {};
+    const answer = await json<{ Results?: IListing[] | null }>(this.transport, 'GET', base(job), {
+      query,
+      signal
+    });
     return Array.isArray(answer.Results) ? answer.Results : [];
   }
 
@@ -92,20 +96,20 @@ async function take(response: Response, skip: number, most: number): Promise<Uin
   if (reader === undefined) {
     return new Uint8Array(await response.arrayBuffer()).slice(skip, skip + most);
   }
-  const found = new Uint8Array(most);
+  const buffer = new Uint8Array(most);
   let [seen, kept] = [0, 0];
   for (;;) {
     const { done, value } = await reader.read();
     if (done) {
-      return found.slice(0, kept);
+      return buffer.slice(0, kept);
     }
     const part = value.subarray(Math.max(0, skip - seen)).subarray(0, most - kept);
-    found.set(part, kept);
+    buffer.set(part, kept);
     kept += part.length;
     seen += value.length;
     if (kept >= most) {
       void reader.cancel();
-      return found;
+      return buffer;
     }
   }
 }

@@ -1,5 +1,5 @@
 import { ITransport, json, Query, segment } from './transport';
-import { IExecution, IHistoryItem, IJob, IPage, ISpecConfig } from './types';
+import { IExecution, IExplanation, IHistoryItem, IJob, IPage, ISpecConfig } from './types';
 
 const JOBS = 'api/v1/orchestrator/jobs';
 
@@ -7,11 +7,18 @@ const JOBS = 'api/v1/orchestrator/jobs';
 export class JobsApi {
   constructor(private readonly transport: ITransport) {}
 
-  /** A page of jobs, newest first. An empty token marks the last page. */
-  async list(options: { limit?: number; token?: string; signal?: AbortSignal } = {}): Promise<IPage<IJob>> {
+  /** A page of jobs, newest first. An empty token marks the last page; `labels` is a selector: `group=a`. */
+  async list(
+    options: { limit?: number; token?: string; labels?: string; signal?: AbortSignal } = {}
+  ): Promise<IPage<IJob>> {
     const query: Query = options.token
       ? { next_token: options.token }
-      : { limit: options.limit ?? 200, order_by: 'created_at', reverse: true };
+      : {
+          limit: options.limit ?? 200,
+          order_by: 'created_at',
+          reverse: true,
+          ...(options.labels ? { labels: options.labels } : {})
+        };
     return json(this.transport, 'GET', JOBS, { query, signal: options.signal });
   }
 
@@ -20,25 +27,33 @@ export class JobsApi {
     return answer.Job;
   }
 
-  async executions(id: string, signal?: AbortSignal): Promise<IExecution[]> {
+  /** The executions of a version (0: of the newest). */
+  async executions(id: string, signal?: AbortSignal, version = 0): Promise<IExecution[]> {
     const answer = await json<IPage<IExecution>>(this.transport, 'GET', `${JOBS}/${segment(id)}/executions`, {
+      query: ofVersion(version),
       signal
     });
     return answer.Items ?? [];
   }
 
-  /** All events of a job, oldest first. */
-  async history(id: string, signal?: AbortSignal): Promise<IHistoryItem[]> {
+  /** All events of a version (0: of the newest), oldest first. */
+  async history(id: string, signal?: AbortSignal, version = 0): Promise<IHistoryItem[]> {
     const answer = await json<IPage<IHistoryItem>>(this.transport, 'GET', `${JOBS}/${segment(id)}/history`, {
-      query: { limit: 1000 },
+      query: { limit: 1000, ...ofVersion(version) },
       signal
     });
     return answer.Items ?? [];
   }
 
-  /** Where the results were published: one reference per execution. */
-  async results(id: string, signal?: AbortSignal): Promise<ISpecConfig[]> {
+  /** Why the job waits, or how it came to run where it did (feature `explain`). */
+  async explain(id: string, signal?: AbortSignal): Promise<IExplanation> {
+    return json(this.transport, 'GET', `${JOBS}/${segment(id)}/explanation`, { signal });
+  }
+
+  /** Where the results of a version (0: of the newest) were published: one reference per execution. */
+  async results(id: string, signal?: AbortSignal, version = 0): Promise<ISpecConfig[]> {
     const answer = await json<IPage<ISpecConfig>>(this.transport, 'GET', `${JOBS}/${segment(id)}/results`, {
+      query: ofVersion(version),
       signal
     });
     return answer.Items ?? [];
@@ -52,7 +67,18 @@ export class JobsApi {
     await json(this.transport, 'DELETE', `${JOBS}/${segment(id)}`, { body: { reason } });
   }
 
-  async rerun(id: string): Promise<{ JobID: string; JobVersion: number }> {
-    return json(this.transport, 'PUT', `${JOBS}/${segment(id)}/rerun`, { body: {} });
+  /** Delete a job that is over, with what the node keeps of it (feature `delete-jobs`). */
+  async remove(id: string): Promise<void> {
+    await json(this.transport, 'DELETE', `${JOBS}/${segment(id)}/record`);
   }
+
+  /** Every version of a job, oldest first, each as it was left. */
+  async versions(id: string, signal?: AbortSignal): Promise<IJob[]> {
+    const path = `${JOBS}/${segment(id)}/versions`;
+    return (await json<IPage<IJob>>(this.transport, 'GET', path, { signal })).Items ?? [];
+  }
+}
+
+function ofVersion(version: number): Query {
+  return version > 0 ? { job_version: version } : {};
 }

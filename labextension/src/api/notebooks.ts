@@ -7,6 +7,8 @@ export interface INotebookOrder {
   image: string;
   resources: { cpu: string; memory: string; gpu: string };
   timeout: number;
+  pip: string[];
+  requirements: string;
 }
 
 /** Notebooks of this Jupyter server as jobs. */

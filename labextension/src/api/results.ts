@@ -1,3 +1,4 @@
+import { readable } from '../format/text';
 import { JobsApi } from './jobs';
 import { ITransport } from './transport';
 import { ISpecConfig } from './types';
@@ -22,9 +23,9 @@ export class ResultsApi {
     private readonly jobs: JobsApi
   ) {}
 
-  /** What was published, one entry per execution. */
-  async published(job: string, signal?: AbortSignal): Promise<IResult[]> {
-    return (await this.jobs.results(job, signal)).map(describe);
+  /** What a version (0: the newest) published, one entry per execution. */
+  async published(job: string, signal?: AbortSignal, version = 0): Promise<IResult[]> {
+    return (await this.jobs.results(job, signal, version)).map(describe);
   }
 }
 
@@ -38,9 +39,10 @@ export function describe(spec: ISpecConfig): IResult {
   const url = text('URL') || text('PreSignedURL');
   const bucket = text('Bucket');
   const place = bucket ? `s3://${bucket}/${text('Key')}` : text('CID') || url.split('?')[0] || '';
-  return { type: spec.Type ?? '', place, download: isWebAddress(url) ? url : '' };
+  return { type: readable(spec.Type ?? ''), place: readable(place), download: isWebAddress(url) ? url : '' };
 }
 
 function isWebAddress(url: string): boolean {
-  return /^https?:\/\//i.test(url) || /^\/(?![/\\])/.test(url);
+  // Browsers leave out line ends and tabs: `/<tab>/host` is an address elsewhere.
+  return !/[\u0000-\u0020\u007f]/.test(url) && (/^https?:\/\//i.test(url) || /^\/(?![/\\])/.test(url));
 }

@@ -76,7 +76,12 @@ export async function json<T>(
   }
 }
 
-/** Percent-encode one segment of a path. */
+/** Percent-encode one segment of a path; throws `ApiError` for one that would lead to another path. */
 export function segment(text: string): string {
-  return encodeURIComponent(text);
+  if (text === '.' || text === '..') {
+    // Browsers follow these however they are encoded.
+    throw new ApiError(`"${text}" is not a name`, 'api', 400);
+  }
+  // Half a character has no encoding; it is not part of any name that a server knows.
+  return encodeURIComponent(text.replace(/\p{Cs}/gu, '\ufffd'));
 }

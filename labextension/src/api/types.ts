@@ -45,6 +45,22 @@ export interface IJob {
   ModifyTime?: number;
 }
 
+/** Why a job waits, or how it came to run where it did (feature `explain`). */
+export interface IExplanation {
+  /** One sentence for people. */
+  Summary?: string;
+  /** Every node, the most suitable first. */
+  Nodes?: INodeVerdict[] | null;
+  /** What would make the job run, the simplest first. */
+  Remedies?: { Text?: string }[] | null;
+}
+
+export interface INodeVerdict {
+  NodeID?: string;
+  Verdict?: string;
+  Reason?: string;
+}
+
 export interface IExecution {
   ID: string;
   NodeID?: string;
@@ -55,8 +71,17 @@ export interface IExecution {
   ComputeState?: { StateType?: number; Message?: string; Details?: Record<string, string> };
   PublishedResult?: ISpecConfig;
   RunOutput?: { ExitCode?: number; ErrorMsg?: string; Stdout?: string; stderr?: string } | null;
+  Ports?: IPort[];
   CreateTime?: number;
   ModifyTime?: number;
+}
+
+/** A port of the node that is held for an execution (an addition of ours). */
+export interface IPort {
+  Name?: string;
+  Static?: number;
+  Target?: number;
+  HostNetwork?: string;
 }
 
 export interface IHistoryItem {
@@ -74,7 +99,15 @@ export interface IResources {
   Memory?: number;
   Disk?: number;
   GPU?: number;
-  GPUs?: { Index?: number; Name?: string; Vendor?: string; Memory?: number }[];
+  GPUs?: IGpu[];
+}
+
+/** One GPU; `Index` is its vendor's own count, `Memory` is in MiB. */
+export interface IGpu {
+  Index?: number;
+  Name?: string;
+  Vendor?: string;
+  Memory?: number;
 }
 
 /** What is kept on a node's disk (an addition of ours). Sizes are in bytes; a limit of 0 means none. */
@@ -100,6 +133,7 @@ export interface INodeInfo {
     EnqueuedExecutions?: number;
     EngineRuntimes?: Record<string, string>;
     EngineProblems?: Record<string, string>;
+    GPUProblems?: Record<string, string>;
     Problems?: Record<string, string>;
     InputCache?: IDiskUsage;
     LocalResults?: IDiskUsage;
@@ -108,6 +142,10 @@ export interface INodeInfo {
   /** What a client may rely on beyond the official API; absent from other people's nodes. */
   Features?: string[];
   JupyterVersion?: string;
+  /** Inputs that clients sent ahead of their jobs. */
+  Uploads?: IDiskUsage;
+  /** Python packages that are kept for jobs. */
+  Packages?: IDiskUsage;
 }
 
 export interface INodeState {

@@ -99,21 +99,13 @@ export function ConnectionForm(props: {
       <TestResult test={test} />
       {error !== null && <ErrorNote error={error} />}
       <div className="jp-Bacalhau-buttons">
-        <button type="submit" className="jp-Dialog-button jp-mod-styled jp-mod-accept">
+        <button type="submit" className="jp-Bacalhau-button jp-mod-accept">
           {trans.__('Save')}
         </button>
-        <button
-          type="button"
-          className="jp-Dialog-button jp-mod-styled jp-mod-reject"
-          onClick={() => void tryIt()}
-        >
+        <button type="button" className="jp-Bacalhau-button" onClick={() => void tryIt()}>
           {trans.__('Test')}
         </button>
-        <button
-          type="button"
-          className="jp-Dialog-button jp-mod-styled jp-mod-reject"
-          onClick={() => connections.form.set(null)}
-        >
+        <button type="button" className="jp-Bacalhau-button" onClick={() => connections.form.set(null)}>
           {trans.__('Cancel')}
         </button>
       </div>

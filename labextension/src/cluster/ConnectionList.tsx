@@ -10,7 +10,7 @@ import { readable } from '../format/text';
 export function ConnectionList(props: { connections: Connections }): JSX.Element {
   const { connections } = props;
   const { trans } = useBacalhau();
-  const found = useObservable(connections.list);
+  const saved = useObservable(connections.list);
   const problem = useObservable(connections.problem);
   const form = useObservable(connections.form);
   const add = React.useRef<HTMLButtonElement>(null);
@@ -22,7 +22,7 @@ export function ConnectionList(props: { connections: Connections }): JSX.Element
     }
     wasOpen.current = form !== null;
   }, [form]);
-  if (found === null) {
+  if (saved === null) {
     return problem ? (
       <ErrorNote error={problem} retry={() => void connections.read()} retryLabel={trans.__('Try again')} />
     ) : (
@@ -32,21 +32,21 @@ export function ConnectionList(props: { connections: Connections }): JSX.Element
   const local: IConnection = { name: '', description: trans.__('the node of the Jupyter server’s machine') };
   return (
     <>
-      {found.fixed_by && (
+      {saved.fixed_by && (
         <p role="note">
           {trans.__(
             'The cluster is chosen by %1 in the environment of the Jupyter server. To switch here, unset it and start Jupyter again.',
-            found.fixed_by
+            saved.fixed_by
           )}
         </p>
       )}
       <ul className="jp-Bacalhau-cards" aria-label={trans.__('Saved connections')}>
-        {[local, ...found.connections].map(connection => (
+        {[local, ...saved.connections].map(connection => (
           <Item
             key={connection.name}
             connection={connection}
-            isUsed={!found.fixed_by && connection.name === found.current}
-            canSwitch={!found.fixed_by}
+            isUsed={!saved.fixed_by && connection.name === saved.current}
+            canSwitch={!saved.fixed_by}
             connections={connections}
           />
         ))}
@@ -56,7 +56,7 @@ export function ConnectionList(props: { connections: Connections }): JSX.Element
           <button
             ref={add}
             type="button"
-            className="jp-Dialog-button jp-mod-styled jp-mod-reject"
+            className="jp-Bacalhau-button"
             onClick={() => connections.form.set({ editing: null })}
           >
             {trans.__('Add a connection')}
@@ -81,26 +81,27 @@ function Item(props: {
   const { name, endpoint, problem } = connection;
   const title = readable(name) || trans.__('This machine');
   const button = (label: string, name: string, onClick: () => void): JSX.Element => (
-    <button
-      type="button"
-      className="jp-Dialog-button jp-mod-styled jp-mod-reject"
-      aria-label={name}
-      onClick={onClick}
-    >
+    <button type="button" className="jp-Bacalhau-button" aria-label={name} onClick={onClick}>
       {label}
     </button>
   );
   return (
     <li className="jp-Bacalhau-card" aria-label={title} aria-current={isUsed || undefined}>
       <div className="jp-Bacalhau-job-line">
-        <span className="jp-Bacalhau-job-name">{title}</span>
+        <span className="jp-Bacalhau-job-name" title={title}>
+          {title}
+        </span>
         {isUsed && (
           <span className="jp-Bacalhau-aside">
             {switching ? trans.__('switching…') : trans.__('✓ in use')}
           </span>
         )}
       </div>
-      {endpoint && <div className="jp-Bacalhau-place">{endpoint}</div>}
+      {endpoint && (
+        <div className="jp-Bacalhau-place" title={endpoint}>
+          {endpoint}
+        </div>
+      )}
       {connection.description && <div className="jp-Bacalhau-hint">{connection.description}</div>}
       {connection.insecure && (
         <div className="jp-Bacalhau-aside jp-mod-warn">{trans.__('its certificate is not checked')}</div>

@@ -7,10 +7,14 @@ import {
   AGES,
   ageLabel,
   cleanInputCache,
+  cleanPackages,
   cleanResults,
+  cleanUploads,
   disk,
   inputsText,
+  packagesText,
   resultsText,
+  uploadsText,
   usageText
 } from './cleanUp';
 
@@ -18,9 +22,9 @@ import {
 export function DiskUse(): JSX.Element {
   const app = useBacalhau();
   const { trans, sync } = app;
-  const { results, inputs } = disk(useObservable(sync.node));
+  const { results, inputs, uploads, packages } = disk(useObservable(sync.node));
   const [age, setAge] = React.useState(0);
-  const [told, setTold] = React.useState('');
+  const [notice, setNotice] = React.useState('');
   return (
     <>
       {results && (
@@ -41,8 +45,8 @@ export function DiskUse(): JSX.Element {
             </select>
             <button
               type="button"
-              className="jp-Dialog-button jp-mod-styled jp-mod-reject"
-              onClick={() => void cleanResults(app, age).then(setTold)}
+              className="jp-Bacalhau-button"
+              onClick={() => void cleanResults(app, age).then(setNotice)}
             >
               {trans.__('Clean up results…')}
             </button>
@@ -55,15 +59,47 @@ export function DiskUse(): JSX.Element {
           <div className="jp-Bacalhau-buttons">
             <button
               type="button"
-              className="jp-Dialog-button jp-mod-styled jp-mod-reject"
-              onClick={() => void cleanInputCache(app).then(setTold)}
+              className="jp-Bacalhau-button"
+              onClick={() => void cleanInputCache(app).then(setNotice)}
             >
               {trans.__('Empty the input cache…')}
             </button>
           </div>
         </>
       )}
-      <p role="status">{told}</p>
+      {uploads && (
+        <>
+          <Usage label={trans.__('Uploads')} usage={uploads} many={count => uploadsText(count, trans)} />
+          <div className="jp-Bacalhau-buttons">
+            <button
+              type="button"
+              className="jp-Bacalhau-button"
+              onClick={() => void cleanUploads(app).then(setNotice)}
+            >
+              {trans.__('Remove uploads…')}
+            </button>
+          </div>
+        </>
+      )}
+      {packages && (
+        <>
+          <Usage
+            label={trans.__('Python packages')}
+            usage={packages}
+            many={count => packagesText(count, trans)}
+          />
+          <div className="jp-Bacalhau-buttons">
+            <button
+              type="button"
+              className="jp-Bacalhau-button"
+              onClick={() => void cleanPackages(app).then(setNotice)}
+            >
+              {trans.__('Remove packages…')}
+            </button>
+          </div>
+        </>
+      )}
+      <p role="status">{notice}</p>
     </>
   );
 }

@@ -34,6 +34,14 @@ export function inputsText(count: number, trans: ITranslate): string {
   return count === 1 ? trans.__('1 input') : trans.__('%1 inputs', count);
 }
 
+export function uploadsText(count: number, trans: ITranslate): string {
+  return count === 1 ? trans.__('1 upload') : trans.__('%1 uploads', count);
+}
+
+export function packagesText(count: number, trans: ITranslate): string {
+  return count === 1 ? trans.__('1 set of packages') : trans.__('%1 sets of packages', count);
+}
+
 /** Remove results of finished jobs; asks first, and returns what is gone in words, empty where nothing was done. */
 export async function cleanResults(app: IBacalhau, age: number): Promise<string> {
   const { trans } = app;
@@ -42,7 +50,7 @@ export async function cleanResults(app: IBacalhau, age: number): Promise<string>
     app,
     trans.__('Clean up results?'),
     trans.__(
-      'Results %1 of jobs that are over go from the disk of the connected node (it keeps %2). Links to them end; jobs, logs and what was published elsewhere stay.',
+      'The connected node removes results of finished jobs, %1, from its disk (it keeps %2 now). Links to them stop working; jobs, logs and results published elsewhere stay.',
       ageLabel(age, trans),
       kept
     ),
@@ -59,7 +67,7 @@ export async function cleanInputCache(app: IBacalhau): Promise<string> {
     app,
     trans.__('Empty the input cache?'),
     trans.__(
-      'Inputs that the connected node keeps to be shared go from its disk (%1). The next job that wants one fetches it again.',
+      'The connected node removes the inputs that it keeps for sharing (%1). The next job that needs one fetches it again.',
       kept
     ),
     () => app.api.disk.clearInputCache(),
@@ -67,9 +75,47 @@ export async function cleanInputCache(app: IBacalhau): Promise<string> {
   );
 }
 
+/** Remove uploaded inputs that no job refers to; asks first. */
+export async function cleanUploads(app: IBacalhau): Promise<string> {
+  const { trans } = app;
+  const kept = usageText(disk(app.sync.node.get()).uploads, count => uploadsText(count, trans));
+  return attempt(
+    app,
+    trans.__('Remove uploads?'),
+    trans.__(
+      'Inputs that were sent ahead of their jobs go from the disk of the connected node (%1); what jobs still need stays. An old job that is run again may lack its inputs.',
+      kept
+    ),
+    () => app.api.disk.clearUploads(),
+    count => uploadsText(count, trans)
+  );
+}
+
+/** Remove Python packages that no job uses; asks first. */
+export async function cleanPackages(app: IBacalhau): Promise<string> {
+  const { trans } = app;
+  const kept = usageText(disk(app.sync.node.get()).packages, count => packagesText(count, trans));
+  return attempt(
+    app,
+    trans.__('Remove packages?'),
+    trans.__(
+      'Python packages that were fetched for jobs go from the disk of the connected node (%1); what jobs still need stays. The next job that asks for them fetches them again.',
+      kept
+    ),
+    () => app.api.disk.clearPackages(),
+    count => packagesText(count, trans)
+  );
+}
+
 /** What the connected node keeps on its disk. */
-export function disk(node: INodeInfo | null): { results?: IDiskUsage; inputs?: IDiskUsage } {
-  return { results: node?.ComputeNodeInfo?.LocalResults, inputs: node?.ComputeNodeInfo?.InputCache };
+export function disk(node: INodeInfo | null): {
+  results?: IDiskUsage;
+  inputs?: IDiskUsage;
+  uploads?: IDiskUsage;
+  packages?: IDiskUsage;
+} {
+  const { LocalResults, InputCache } = node?.ComputeNodeInfo ?? {};
+  return { results: LocalResults, inputs: InputCache, uploads: node?.Uploads, packages: node?.Packages };
 }
 
 async function attempt(
@@ -86,7 +132,7 @@ async function attempt(
   try {
     const gone = await work();
     await sync.readNode();
-    return trans.__('Gone: %1', usageText(gone, many));
+    return trans.__('Removed: %1', usageText(gone, many));
   } catch (reason) {
     host.showError(trans.__('The disk could not be cleaned up'), reason);
     return '';

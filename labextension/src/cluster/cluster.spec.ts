@@ -7,7 +7,7 @@ import { Sync } from '../store/sync';
 import { FakeTransport } from '../testing/transport';
 import { IHost } from '../host';
 import { IBacalhau } from '../tokens';
-import { ageLabel, cleanResults, usageText } from './cleanUp';
+import { ageLabel, cleanPackages, cleanResults, cleanUploads, disk, usageText } from './cleanUp';
 import { Connections, EMPTY_INPUT, inputOf, missing, sourceText, versionNotes } from './connections';
 
 const trans = {
@@ -97,7 +97,7 @@ describe('a switch', () => {
     expect(app.sync.generation.get()).toBe(generation + 1);
   });
 
-  it('by somebody else is noticed when the stream ends', async () => {
+  it('by another page is noticed when the stream ends', async () => {
     const { app, transport, store } = setUp();
     app.sync.acquire('all');
     transport.last.open();
@@ -112,7 +112,7 @@ describe('a switch', () => {
     expect(app.sync.generation.get()).toBe(1);
   });
 
-  it('that fails is told and changes nothing', async () => {
+  it('that fails shows the error and changes nothing', async () => {
     const { transport, errors, connections } = setUp();
     transport.answers.set('PUT connections/current', () => ({ status: 409, body: '{"Message":"fixed"}' }));
     await connections.use('other');
@@ -161,25 +161,25 @@ describe('words', () => {
     expect(versionNotes(statusOf('u'), { ...node, JupyterVersion: '0.0.9' }, '0.1.0', trans)[0]).toContain(
       '0.0.9'
     );
-    expect(versionNotes(statusOf('u'), { NodeID: 'n' }, '0.1.0', trans)[0]).toContain('Bacalhau itself');
+    expect(versionNotes(statusOf('u'), { NodeID: 'n' }, '0.1.0', trans)[0]).toContain('official Bacalhau');
     expect(versionNotes(statusOf('u'), node, '0.2.0', trans)[0]).toContain('restart the Jupyter server');
     expect(versionNotes(statusOf('u', { alive: false }), null, '0.1.0', trans)).toEqual([]);
   });
 });
 
 describe('cleaning up', () => {
-  it('says before what goes, and afterwards what is gone', async () => {
+  it('shows before what will be removed, and afterwards what was removed', async () => {
     const { app, transport, questions } = setUp();
     await app.sync.check();
     await settle();
-    expect(await cleanResults(app, 86400)).toBe('Gone: 1.5 GB, 2 results');
+    expect(await cleanResults(app, 86400)).toBe('Removed: 1.5 GB, 2 results');
     expect(questions[0]).toContain('older than a day');
     expect(questions[0]).toContain('1.5 GB, 2 results');
     const asked = transport.requests.find(({ method }) => method === 'DELETE');
     expect(asked?.query).toEqual({ older_than: 86400 });
   });
 
-  it('does nothing without a yes, and tells what went wrong', async () => {
+  it('does nothing without a confirmation, and shows errors', async () => {
     const refused = setUp(false);
     expect(await cleanResults(refused.app, 0)).toBe('');
     expect(refused.transport.requests).toEqual([]);
@@ -190,6 +190,20 @@ describe('cleaning up', () => {
     }));
     expect(await cleanResults(failing.app, 0)).toBe('');
     expect(failing.errors[0]).toContain('disk');
+  });
+
+  it('removes uploads that no job refers to', async () => {
+    const { app, transport } = setUp();
+    transport.answers.set('DELETE api/v1/orchestrator/uploads', () => ({ Bytes: 3e9, Count: 1 }));
+    expect(await cleanUploads(app)).toBe('Removed: 3.0 GB, 1 upload');
+    expect(disk({ NodeID: 'n', Uploads: { Bytes: 1 } }).uploads).toEqual({ Bytes: 1 });
+  });
+
+  it('removes packages that no job uses', async () => {
+    const { app, transport } = setUp();
+    transport.answers.set('DELETE api/v1/compute/packages', () => ({ Bytes: 3e9, Count: 1 }));
+    expect(await cleanPackages(app)).toBe('Removed: 3.0 GB, 1 set of packages');
+    expect(disk({ NodeID: 'n', Packages: { Bytes: 1 } }).packages).toEqual({ Bytes: 1 });
   });
 
   it('speaks of one and many', () => {

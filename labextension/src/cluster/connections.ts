@@ -75,19 +75,19 @@ export function versionNotes(
   if (!node.JupyterVersion) {
     notes.push(
       trans.__(
-        'This cluster runs Bacalhau itself: what only nodes of bacalhau-jupyter can do is not offered.'
+        'This cluster runs official Bacalhau: functions that only bacalhau-jupyter nodes have are not available.'
       )
     );
   } else if (release(node.JupyterVersion) !== release(status.version)) {
     notes.push(
       status.cluster?.embedded
         ? trans.__(
-            'The node was started by bacalhau-jupyter %1 and goes on working; end it when no job runs, and it comes back as %2.',
+            'The node was started by bacalhau-jupyter %1 and continues to work. Stop it when no job runs; it restarts as %2.',
             node.JupyterVersion,
             status.version
           )
         : trans.__(
-            'The node runs bacalhau-jupyter %1, this server %2: what only one of them knows may not work.',
+            'The node runs bacalhau-jupyter %1, this server %2: functions that only one of them has may not work.',
             node.JupyterVersion,
             status.version
           )

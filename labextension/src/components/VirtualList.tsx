@@ -1,4 +1,6 @@
 import * as React from 'react';
+import { keyInList } from './keys';
+import { rowsInView, scrolledTo } from './window';
 
 export interface IVirtualListProps {
   readonly count: number;
@@ -13,7 +15,16 @@ export interface IVirtualListProps {
   readonly role: 'grid' | 'log';
   /** The active row of a grid, -1 without one. */
   readonly active?: number;
-  readonly onActive?: (index: number) => void;
+  /** A key leads to a row; with `extend` (Shift) everything up to there is meant. */
+  readonly onActive?: (index: number, extend: boolean) => void;
+  /** A click on a row: alone it opens, with Ctrl or Shift it picks. */
+  readonly onPress?: (index: number, how: 'open' | 'toggle' | 'range') => void;
+  /** The menu of a row is about to open. */
+  readonly onMenu?: (index: number) => void;
+  /** Whether a row is picked, of a list in which many can be. */
+  readonly isPicked?: (index: number) => boolean;
+  /** Whether a row that can be opened is; undefined for others. */
+  readonly isExpanded?: (index: number) => boolean | undefined;
   /** Enter on the active row. */
   readonly onOpen?: (index: number) => void;
   /** Another key on the active row. */
@@ -25,7 +36,6 @@ export interface IVirtualListProps {
   readonly rowId?: (index: number) => string;
 }
 
-const OVERSCAN = 6;
 /** Browsers can't lay out boxes much higher than this. */
 const HIGHEST = 10_000_000;
 
@@ -65,11 +75,7 @@ export function VirtualList(props: IVirtualListProps): JSX.Element {
       if (node === null || index < 0) {
         return;
       }
-      if (index * rowHeight < node.scrollTop) {
-        node.scrollTop = index * rowHeight;
-      } else if ((index + 1) * rowHeight > node.scrollTop + node.clientHeight) {
-        node.scrollTop = (index + 1) * rowHeight - node.clientHeight;
-      }
+      node.scrollTop = scrolledTo(index, rowHeight, node.scrollTop, node.clientHeight);
     },
     [rowHeight]
   );
@@ -88,8 +94,7 @@ export function VirtualList(props: IVirtualListProps): JSX.Element {
     setFirstRow(Math.floor(node.scrollTop / rowHeight));
   };
 
-  const first = Math.max(0, firstRow - OVERSCAN);
-  const last = Math.min(count, firstRow + 1 + Math.ceil(height / rowHeight) + OVERSCAN);
+  const { first, last } = rowsInView(firstRow, count, height, rowHeight);
   const rows: React.ReactNode[] = [];
   for (let index = first; index < last; index++) {
     rows.push(
@@ -108,6 +113,7 @@ export function VirtualList(props: IVirtualListProps): JSX.Element {
       aria-label={props.label}
       aria-live={grid ? undefined : 'off'}
       aria-rowcount={grid ? count : undefined}
+      aria-multiselectable={grid && props.isPicked ? true : undefined}
       aria-activedescendant={grid && active >= first && active < last ? props.rowId?.(active) : undefined}
       tabIndex={0}
       onScroll={onScroll}
@@ -142,18 +148,22 @@ function Row(props: {
     );
   }
   const active = index === list.active;
+  const picked = list.isPicked?.(index) ?? false;
   return (
     <div
       id={list.rowId?.(index)}
       role="row"
       aria-rowindex={index + 1}
-      aria-selected={active}
-      className={`jp-Bacalhau-list-row ${active ? 'jp-mod-active' : ''}`}
+      aria-selected={list.isPicked ? picked : active}
+      aria-expanded={list.isExpanded?.(index)}
+      className={`jp-Bacalhau-list-row ${active ? 'jp-mod-active' : ''} ${picked ? 'jp-mod-picked' : ''}`}
       style={style}
       onMouseEnter={() => props.onHover(index)}
       onMouseLeave={() => props.onHover(-1)}
-      onClick={() => list.onActive?.(index)}
-      onDoubleClick={() => list.onOpen?.(index)}
+      onClick={event =>
+        list.onPress?.(index, event.shiftKey ? 'range' : event.ctrlKey || event.metaKey ? 'toggle' : 'open')
+      }
+      onContextMenu={() => list.onMenu?.(index)}
     >
       <div role="gridcell" className="jp-Bacalhau-list-cell">
         {props.children}
@@ -169,19 +179,10 @@ function move(
   show: (index: number) => void
 ): void {
   const active = list.active ?? -1;
-  const steps: Record<string, number> = {
-    ArrowDown: active + 1,
-    ArrowUp: active - 1,
-    PageDown: active + page,
-    PageUp: active - page,
-    Home: 0,
-    End: list.count - 1
-  };
-  const target = steps[event.key];
-  if (target !== undefined && list.count > 0) {
-    const index = Math.max(0, Math.min(list.count - 1, target));
+  const index = keyInList(event.key, active, list.count, page);
+  if (index !== null) {
     event.preventDefault();
-    list.onActive?.(index);
+    list.onActive?.(index, event.shiftKey);
     show(index);
   } else if (event.key === 'Enter' && active >= 0 && event.target === event.currentTarget) {
     event.preventDefault();

@@ -1,17 +1,21 @@
 import { LabIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { asApiError } from '../api/errors';
-import { isOver } from '../api/types';
-import { duration } from '../format/units';
-import { IJobEntry } from '../store/state';
+import { stateSign } from '../format/states';
 import { readable } from '../format/text';
+import { keyInTabs } from './keys';
 
 /** The state in a word and a sign: never by colour alone. */
-export function StateBadge(props: { state: string; label: string }): JSX.Element {
+export function StateBadge(props: { state: string; label: string; title?: string }): JSX.Element {
   return (
-    <span className="jp-Bacalhau-badge" data-state={props.state}>
+    <span
+      className="jp-Bacalhau-badge"
+      data-state={props.state}
+      data-outcome={props.state === 'Failed' ? 'failed' : undefined}
+      title={props.title}
+    >
       <span className="jp-Bacalhau-badge-sign" aria-hidden="true">
-        {SIGNS[props.state] ?? '○'}
+        {stateSign(props.state)}
       </span>
       {props.label}
     </span>
@@ -32,31 +36,6 @@ export function FactList(props: { facts: readonly [string, string][] }): JSX.Ele
         ))}
     </dl>
   );
-}
-
-const SIGNS: Record<string, string> = {
-  Pending: '◌',
-  Queued: '◔',
-  Running: '▶',
-  Completed: '✓',
-  Failed: '✕',
-  Stopped: '■'
-};
-
-/** How long a job took, or takes: only a job that is not over makes its row tick. */
-export function Duration(props: { entry: IJobEntry }): JSX.Element {
-  const { created, changed, state } = props.entry;
-  const over = isOver(state);
-  const [now, setNow] = React.useState(() => Date.now());
-  React.useEffect(() => {
-    if (!over) {
-      const timer = window.setInterval(() => setNow(Date.now()), 1000);
-      return () => window.clearInterval(timer);
-    }
-    return undefined;
-  }, [over]);
-  const ms = Math.max(0, (over ? changed : now) - created);
-  return <span className="jp-Bacalhau-duration">{duration(ms)}</span>;
 }
 
 /** A button with an icon and a name for those who don't see it. */
@@ -107,11 +86,7 @@ export function ErrorNote(props: {
 /** A way out, in a note. */
 export function NoteButton(props: { label: string; onClick: () => void }): JSX.Element {
   return (
-    <button
-      type="button"
-      className="jp-Dialog-button jp-mod-styled jp-mod-reject"
-      onClick={() => props.onClick()}
-    >
+    <button type="button" className="jp-Bacalhau-button" onClick={() => props.onClick()}>
       {props.label}
     </button>
   );
@@ -143,14 +118,7 @@ export function TabBar<T extends string>(props: {
   const bar = React.useRef<HTMLDivElement>(null);
   const onKeyDown = (event: React.KeyboardEvent): void => {
     const at = tabs.findIndex(tab => tab.id === current);
-    const steps: Record<string, number> = {
-      ArrowRight: at + 1,
-      ArrowLeft: at - 1,
-      Home: 0,
-      End: tabs.length - 1
-    };
-    const target = steps[event.key];
-    const tab = target === undefined ? undefined : tabs[(target + tabs.length) % tabs.length];
+    const tab = tabs[keyInTabs(event.key, at, tabs.length) ?? -1];
     if (tab) {
       event.preventDefault();
       props.onSelect(tab.id);
@@ -175,24 +143,4 @@ export function TabBar<T extends string>(props: {
       ))}
     </div>
   );
-}
-
-/** The name of a state in the reader's language. */
-export function stateLabel(trans: { __(text: string): string }, state: string): string {
-  switch (state) {
-    case 'Pending':
-      return trans.__('Pending');
-    case 'Queued':
-      return trans.__('Queued');
-    case 'Running':
-      return trans.__('Running');
-    case 'Completed':
-      return trans.__('Completed');
-    case 'Failed':
-      return trans.__('Failed');
-    case 'Stopped':
-      return trans.__('Stopped');
-    default:
-      return trans.__('Unknown');
-  }
 }

@@ -10,7 +10,7 @@ import * as React from 'react';
 import { IconButton } from '../components/basics';
 import { useBacalhau } from '../components/context';
 import { bytes } from '../format/units';
-import { flagOf, isInput } from './input';
+import { flagOf, INPUT_MIME, isInput } from './input';
 import { TreeRow } from './tree';
 import { readable } from '../format/text';
 
@@ -58,6 +58,7 @@ export function DataRow(props: IRowProps): JSX.Element {
       onDragStart={event => {
         if (canDrag) {
           event.dataTransfer.setData('text/plain', flagOf(row.entry));
+          event.dataTransfer.setData(INPUT_MIME, flagOf(row.entry));
           event.dataTransfer.effectAllowed = 'copy';
         }
       }}
@@ -96,7 +97,9 @@ function Entry(props: { row: TreeRow & { kind: 'entry' } }): JSX.Element {
         <span className="jp-Bacalhau-data-gap" />
       )}
       <Icon.react tag="span" elementSize="normal" aria-hidden="true" />
-      <span className="jp-Bacalhau-data-name">{readable(entry.Name)}</span>
+      <span className="jp-Bacalhau-data-name" title={readable(entry.Name)}>
+        {readable(entry.Name)}
+      </span>
       {entry.Writable && <span className="jp-Bacalhau-aside">{trans.__('writable')}</span>}
       {isInput(entry) && (
         <span className="jp-Bacalhau-data-actions">

@@ -5,9 +5,12 @@ import { EmptyNote, ErrorNote, IconButton } from '../components/basics';
 import { useBacalhau, useObservable, usePageVisible } from '../components/context';
 import { HealthNote } from '../components/HealthNote';
 import { DataBrowser } from './browser';
-import { flagOf, isInput } from './input';
-import { ITree, rowsOf, step, TreeRow } from './tree';
+import { flagOf, isAddress } from './input';
+import { chosenOf, rowsOf, step, TreeRow } from './tree';
 import { DataRow, rowId } from './DataRow';
+
+/** How a file beside the notebook gets into a job. */
+export const OWN_FILE = '%%bacalhau sh -i data.csv\nhead inputs/data.csv';
 
 /** What the connected node could read inputs from, place by place. */
 export function DataTab(props: { browser: DataBrowser }): JSX.Element {
@@ -39,9 +42,9 @@ export function DataTab(props: { browser: DataBrowser }): JSX.Element {
       <HealthNote />
       {none ? (
         <EmptyNote>
-          {trans.__(
-            'This node offers no data. Its owner can share paths: -c Compute.AllowListedLocalPaths=/data/**, or give it credentials for buckets.'
-          )}
+          <p>{trans.__('This node has no folders or buckets to list. A job can have your own files:')}</p>
+          <pre className="jp-Bacalhau-sample">{OWN_FILE}</pre>
+          <p>{trans.__('Data of a bucket or of IPFS is found by its address, above.')}</p>
         </EmptyNote>
       ) : (
         <Tree rows={rows} active={active} onActive={setActiveKey} browser={browser} />
@@ -86,15 +89,15 @@ function Tree(props: {
     if (!onRow || event.altKey || event.ctrlKey || event.metaKey || row === undefined) {
       return;
     }
-    const found = step(rows, active, event.key);
-    if (found !== null) {
+    const action = step(rows, active, event.key);
+    if (action !== null) {
       event.preventDefault();
-      if ('to' in found) {
-        focus(found.to);
-      } else if ('open' in found) {
-        browser.open(found.open);
+      if ('to' in action) {
+        focus(action.to);
+      } else if ('open' in action) {
+        browser.open(action.open);
       } else {
-        browser.toggle(found.close);
+        browser.toggle(action.close);
       }
     } else if (event.key === 'Enter' || event.key === ' ') {
       event.preventDefault();
@@ -122,19 +125,13 @@ function Tree(props: {
   );
 }
 
-/** The entry that can become an input: not one that the node has just refused. */
-function chosenOf(tree: ITree, row: TreeRow | undefined): IDataEntry | null {
-  const usable = row?.kind === 'entry' && isInput(row.entry) && !tree.branches.get(row.entry.URI)?.error;
-  return usable ? row.entry : null;
-}
-
 /** What the chosen entry is as an input, and what can be done with it: all that the mouse does by dragging. */
 function Chosen(props: { entry: IDataEntry | null }): JSX.Element {
   const { entry } = props;
   const { trans, host } = useBacalhau();
-  const [told, setTold] = React.useState('');
+  const [notice, setNotice] = React.useState('');
   const flag = entry === null ? '' : flagOf(entry);
-  React.useEffect(() => setTold(''), [flag]);
+  React.useEffect(() => setNotice(''), [flag]);
   if (flag === '') {
     // Always there: what comes and goes would move the lines while somebody clicks them.
     return (
@@ -152,7 +149,7 @@ function Chosen(props: { entry: IDataEntry | null }): JSX.Element {
         <IconButton
           icon={pasteIcon}
           label={trans.__('Insert into the active cell')}
-          onClick={() => setTold(host.insertText?.(flag) ? trans.__('Inserted') : '')}
+          onClick={() => setNotice(host.insertText?.(flag) ? trans.__('Inserted') : '')}
         />
       )}
       <IconButton
@@ -160,11 +157,11 @@ function Chosen(props: { entry: IDataEntry | null }): JSX.Element {
         label={trans.__('Copy as input')}
         onClick={() => {
           host.copy(flag);
-          setTold(trans.__('Copied'));
+          setNotice(trans.__('Copied'));
         }}
       />
       <span className="jp-Bacalhau-count" role="status">
-        {told}
+        {notice}
       </span>
     </div>
   );
@@ -177,7 +174,7 @@ function AddressBar(props: { browser: DataBrowser; onVisit: (uri: string) => voi
   const visit = (event: React.FormEvent): void => {
     event.preventDefault();
     const uri = text.trim();
-    const known = /^(s3|ipfs|file):\/\/./.test(uri);
+    const known = isAddress(uri);
     setWrong(!known);
     if (known) {
       props.browser.visit(uri);
@@ -192,7 +189,7 @@ function AddressBar(props: { browser: DataBrowser; onVisit: (uri: string) => voi
           className="jp-mod-styled"
           type="text"
           spellCheck={false}
-          placeholder={trans.__('Go to s3://…, ipfs://…, file:///…')}
+          placeholder={trans.__('s3://…, ipfs://…, file:///…')}
           aria-label={trans.__('Go to an address')}
           aria-invalid={wrong}
           value={text}

@@ -64,7 +64,7 @@ describe('DataBrowser', () => {
     return { transport, browser, lines };
   }
 
-  it('asks for nothing before somebody looks, and level by level afterwards', async () => {
+  it('requests nothing before it is visible, and level by level afterwards', async () => {
     const { transport, browser, lines } = setUp();
     expect(transport.requests).toEqual([]);
     browser.start();
@@ -92,7 +92,7 @@ describe('DataBrowser', () => {
     expect(lines()[2]).toBe('3 empty');
   });
 
-  it('tells a refusal in place, and asks again when it is opened again', async () => {
+  it('shows a refusal in place, and requests again when it is opened again', async () => {
     const { transport, browser, lines } = setUp();
     browser.start();
     await settle();

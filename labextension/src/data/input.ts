@@ -1,5 +1,8 @@
 import { IDataEntry } from '../api/data';
 
+/** The kind of what is dragged out of the Data tab: a flag for the line of a cell. */
+export const INPUT_MIME = 'application/x-bacalhau-input';
+
 /** Characters that `-i` (comma forms, quotes) or a cell's line ({…}, $) would take for their own. */
 const SPECIAL = /[\s,"'`{}$\\]/g;
 /** In addresses of these schemes `-i` decodes percent escapes. */
@@ -10,6 +13,11 @@ const EXACT = /^(file|ipfs):\/\//;
 /** Whether an entry can be an input: a place as such (`s3://`) can't. */
 export function isInput(entry: IDataEntry): boolean {
   return !/^[a-z0-9]+:\/\/$/i.test(entry.URI);
+}
+
+/** Whether what a person typed is an address that a node may be asked for. */
+export function isAddress(text: string): boolean {
+  return /^(s3|ipfs|file):\/\/./.test(text);
 }
 
 /** What stands behind `-i`: the address and where the job finds it. */

@@ -1,5 +1,6 @@
 import { IDataEntry, IDataPage } from '../api/data';
 import { ApiError } from '../api/errors';
+import { isInput } from './input';
 
 /** What is known below one address. */
 export interface IBranch {
@@ -96,16 +97,25 @@ export type TreeRow =
 /** The rows to show, from the top. */
 export function rowsOf(tree: ITree): TreeRow[] {
   const rows: TreeRow[] = [];
-  walk(tree, '', 1, '', rows);
+  walk(tree, '', 1, '', rows, new Set());
   return rows;
 }
 
-function walk(tree: ITree, uri: string, level: number, path: string, rows: TreeRow[]): void {
+function walk(
+  tree: ITree,
+  uri: string,
+  level: number,
+  path: string,
+  rows: TreeRow[],
+  above: ReadonlySet<string>
+): void {
   const branch = tree.branches.get(uri) ?? NO_BRANCH;
   const entries = level === 1 ? [...branch.entries, ...others(tree, branch)] : branch.entries;
   entries.forEach((entry, at) => {
     const key = `${path}\n${entry.URI}`;
-    const open = tree.open.has(entry.URI) && entry.Kind === 'directory';
+    // An address that lists itself (buckets hold such keys) would never end.
+    const circular = above.has(entry.URI) || entry.URI === uri;
+    const open = tree.open.has(entry.URI) && entry.Kind === 'directory' && !circular;
     rows.push({
       kind: 'entry',
       key,
@@ -117,7 +127,7 @@ function walk(tree: ITree, uri: string, level: number, path: string, rows: TreeR
       size: entries.length
     });
     if (open) {
-      walk(tree, entry.URI, level + 1, key, rows);
+      walk(tree, entry.URI, level + 1, key, rows, new Set(above).add(uri));
     }
   });
   const base = { level, parent: uri };
@@ -179,4 +189,10 @@ export function step(
     default:
       return null;
   }
+}
+
+/** The entry of a row that can become an input: not one that the node has just refused. */
+export function chosenOf(tree: ITree, row: TreeRow | undefined): IDataEntry | null {
+  const usable = row?.kind === 'entry' && isInput(row.entry) && !tree.branches.get(row.entry.URI)?.error;
+  return usable ? row.entry : null;
 }

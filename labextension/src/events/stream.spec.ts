@@ -57,7 +57,7 @@ describe('EventStream', () => {
     expect(timers.waiting.size).toBe(0);
   });
 
-  it('goes on behind the last event after a break, and waits longer each time nobody answers', () => {
+  it('continues behind the last event after a lost connection, and waits longer after each failed attempt', () => {
     const opened: boolean[] = [];
     stream.subscribe({ opened: replayed => opened.push(replayed) });
     expect(transport.last.query).toEqual({});
@@ -86,13 +86,13 @@ describe('EventStream', () => {
     expect(transport.last.query).toEqual({ since: 3 });
   });
 
-  it('ignores what an old socket still says, and what is no event', () => {
+  it('ignores messages of an old socket, and messages that are not events', () => {
     const seen: number[] = [];
-    const leave = stream.subscribe({ event: found => seen.push(found.seq) });
+    const leave = stream.subscribe({ event: event => seen.push(event.seq) });
     const old = transport.last;
     old.open();
     leave();
-    stream.subscribe({ event: found => seen.push(found.seq) });
+    stream.subscribe({ event: event => seen.push(event.seq) });
     old.send(event(1));
     old.end(1006);
     transport.last.open();

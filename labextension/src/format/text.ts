@@ -9,12 +9,17 @@ const NAMED: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
  * same (`models/text.py`).
  */
 export function readable(text: string): string {
-  return text.replace(INVISIBLE, spelled);
+  return asText(text).replace(INVISIBLE, spelled);
 }
 
 /** The same for a message, which may have several lines. */
 export function readableLines(text: string): string {
-  return text.replace(INVISIBLE_IN_LINE, spelled);
+  return asText(text).replace(INVISIBLE_IN_LINE, spelled);
+}
+
+/** What others wrote may be anything that JSON holds, whatever its type says here: no view may fail because of it. */
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : value === undefined ? '' : JSON.stringify(value);
 }
 
 function spelled(character: string): string {

@@ -2,8 +2,11 @@ import { readable } from './text';
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
-/** A number of bytes for people: `1.2 GB`. */
+/** A number of bytes for people: `1.2 GB`; `?` for what is no size. */
 export function bytes(value: number): string {
+  if (!Number.isFinite(value) || value < 0) {
+    return '?';
+  }
   let scaled = value;
   let unit = 0;
   while (scaled >= 999.5 && unit < UNITS.length - 1) {
@@ -14,14 +17,15 @@ export function bytes(value: number): string {
   return `${scaled.toFixed(digits)} ${UNITS[unit]}`;
 }
 
-/** A span for people: `0.4 s`, `12 s`, `3:05`, `2:03:05`, `3 d 4 h`. */
+/** A span for people: `0.4 s`, `12 s`, `3:05`, `2:03:05`, `3 d 4 h`; empty for what is no span. */
 export function duration(ms: number): string {
-  if (!(ms >= 0)) {
+  if (!Number.isFinite(ms) || ms < 0) {
     return '';
   }
   const seconds = Math.floor(ms / 1000);
   if (seconds < 10) {
-    return `${(ms / 1000).toFixed(1)} s`;
+    // Cut, like all the others: 9.99 s must not look longer than the 10 s that come after it.
+    return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
   }
   if (seconds < 60) {
     return `${seconds} s`;
@@ -41,4 +45,23 @@ export function duration(ms: number): string {
 /** The first part of an id: `j-761f5690`. */
 export function shortId(id: string): string {
   return /^[a-z]-[0-9a-f]{8}-/.test(id) ? id.slice(0, 10) : readable(id);
+}
+
+/** How long ago something was, in one coarse word: `12 s`, `5 min`, `3 h`, `2 d`; empty for what is no span. */
+export function age(ms: number): string {
+  if (!Number.isFinite(ms)) {
+    return '';
+  }
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  const units: readonly [number, string][] = [
+    [86400, 'd'],
+    [3600, 'h'],
+    [60, 'min']
+  ];
+  for (const [length, name] of units) {
+    if (seconds >= length) {
+      return `${Math.floor(seconds / length)} ${name}`;
+    }
+  }
+  return `${seconds} s`;
 }

@@ -1,25 +1,34 @@
-import { closeIcon, codeIcon, launchIcon, notebookIcon, redoIcon, stopIcon } from '@jupyterlab/ui-components';
+import {
+  closeIcon,
+  codeIcon,
+  deleteIcon,
+  launchIcon,
+  notebookIcon,
+  redoIcon,
+  stopIcon
+} from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { asApiError } from '../api/errors';
-import {
-  Duration,
-  ErrorNote,
-  IconButton,
-  ISubTab,
-  StateBadge,
-  stateLabel,
-  TabBar
-} from '../components/basics';
-import { useAsync, useBacalhau, useStore } from '../components/context';
+import { IJob } from '../api/types';
+import { ErrorNote, IconButton, ISubTab, TabBar } from '../components/basics';
+import { useAsync, useBacalhau, useFeature, useStore } from '../components/context';
 import { shortId } from '../format/units';
 import { LogView } from '../logs/LogView';
+import { entryOf } from '../store/state';
 import { DetailsPart } from '../tokens';
-import { canRerun, canStop, code, hasResults, rerun, stop, title } from './actions';
+import { canRerun, canStop, code, hasResults, show, stop, title } from './actions';
+import { Age, OutcomeBadge, RunTime } from './Badge';
+import { DELETE_JOBS, removeAll, rerun } from './bulk';
+import { CodeView } from './CodeView';
 import { Executions } from './Executions';
-import { originOf } from '../menus/origin';
+import { findOrigin } from '../menus/origin';
 import { ResultsView } from '../results/ResultsView';
 import { SpecView } from './SpecView';
 import { Timeline } from './Timeline';
+import { useExplanation } from './reason';
+import { rerunOf } from './title';
+import { VersionSwitch } from './Versions';
+import { WaitingView } from './WaitingView';
 import { readable, readableLines } from '../format/text';
 
 /** Everything about one job. Stands in the panel and, without `onClose`, in a place of its own. */
@@ -40,6 +49,17 @@ export function JobDetails(props: { job: string; part: DetailsPart; onClose?: ()
       throw reason;
     }
   }, id);
+  // An earlier version, as it was left; the newest one is the entry itself.
+  const [earlier, setEarlier] = React.useState<IJob | null>(null);
+  const canDelete = useFeature(DELETE_JOBS);
+  const { value: origin } = useAsync(
+    () =>
+      entry && app.host.jumpTo
+        ? findOrigin(entry.job, job => api.submissions.ofJob(job))
+        : Promise.resolve(null),
+    entry ? id : ''
+  );
+  const explanation = useExplanation(entry, earlier === null);
   const root = React.useRef<HTMLDivElement>(null);
   // Before anybody can press a key: later it would take the focus from where it has gone since.
   React.useLayoutEffect(() => root.current?.focus(), []);
@@ -51,15 +71,19 @@ export function JobDetails(props: { job: string; part: DetailsPart; onClose?: ()
       </div>
     );
   }
+  const version = earlier?.Version ?? 0;
+  const shown = earlier ? entryOf(earlier) : entry;
+  const first = rerunOf(entry.job);
+  const message = shown.error || shown.job.State?.Message;
   const parts: ISubTab<DetailsPart>[] = [
     { id: 'timeline', label: trans.__('Timeline') },
     { id: 'executions', label: trans.__('Executions') },
     { id: 'logs', label: trans.__('Logs') },
-    { id: 'spec', label: trans.__('Spec') },
-    ...(hasResults(entry) ? [{ id: 'results' as const, label: trans.__('Results') }] : [])
+    ...(hasResults(shown) ? [{ id: 'results' as const, label: trans.__('Results') }] : []),
+    { id: 'code', label: trans.__('Code') },
+    { id: 'spec', label: trans.__('Spec') }
   ];
   const current = parts.some(known => known.id === part) ? part : 'timeline';
-  const origin = originOf(entry.job);
   const base = `jp-bacalhau-details${onClose ? '' : '-main'}`;
   return (
     <section
@@ -76,46 +100,73 @@ export function JobDetails(props: { job: string; part: DetailsPart; onClose?: ()
     >
       <header className="jp-Bacalhau-details-head">
         <div className="jp-Bacalhau-job-line">
-          <span className="jp-Bacalhau-job-name" title={entry.id}>
+          <span className="jp-Bacalhau-job-name" title={`${title(entry)}\n${entry.id}`}>
             {title(entry)}
           </span>
-          {canStop(entry) && (
-            <IconButton icon={stopIcon} label={trans.__('Stop')} onClick={() => void stop(app, id)} />
-          )}
-          {canRerun(entry) && (
-            <IconButton icon={redoIcon} label={trans.__('Run again')} onClick={() => void rerun(app, id)} />
-          )}
-          {origin && app.host.jumpTo && (
-            <IconButton
-              icon={notebookIcon}
-              label={trans.__('Show the cell that submitted it')}
-              onClick={() => app.host.jumpTo?.(origin)}
-            />
-          )}
-          {app.host.insertCode && (
-            <IconButton
-              icon={codeIcon}
-              label={trans.__('Insert code')}
-              onClick={() => app.host.insertCode?.(code(id))}
-            />
-          )}
-          {onClose && app.host.openJob && (
-            <IconButton
-              icon={launchIcon}
-              label={trans.__('Open in a tab of its own')}
-              onClick={() => app.host.openJob?.(id)}
-            />
-          )}
-          {onClose && <IconButton icon={closeIcon} label={trans.__('Back to the list')} onClick={onClose} />}
+          <span className="jp-Bacalhau-job-actions">
+            {canStop(entry) && (
+              <IconButton icon={stopIcon} label={trans.__('Stop')} onClick={() => void stop(app, id)} />
+            )}
+            {canRerun(entry) && (
+              <IconButton icon={redoIcon} label={trans.__('Run again')} onClick={() => void rerun(app, id)} />
+            )}
+            {canDelete && canRerun(entry) && (
+              <IconButton
+                icon={deleteIcon}
+                label={trans.__('Delete')}
+                onClick={() => void removeAll(app, [id])}
+              />
+            )}
+            {origin && app.host.jumpTo && (
+              <IconButton
+                icon={notebookIcon}
+                label={trans.__('Show the cell that submitted it')}
+                onClick={() => app.host.jumpTo?.(origin)}
+              />
+            )}
+            {app.host.insertCode && (
+              <IconButton
+                icon={codeIcon}
+                label={trans.__('Insert code')}
+                onClick={() => app.host.insertCode?.(code(id))}
+              />
+            )}
+            {onClose && app.host.openJob && (
+              <IconButton
+                icon={launchIcon}
+                label={trans.__('Open in a tab of its own')}
+                onClick={() => app.host.openJob?.(id)}
+              />
+            )}
+            {onClose && (
+              <IconButton icon={closeIcon} label={trans.__('Back to the list')} onClick={onClose} />
+            )}
+          </span>
         </div>
         <div className="jp-Bacalhau-job-line jp-Bacalhau-job-second">
-          <StateBadge state={entry.state} label={stateLabel(trans, entry.state)} />
-          <Duration entry={entry} />
-          {entry.node && <span className="jp-Bacalhau-node">{shortId(entry.node)}</span>}
-          {entry.phase && <span className="jp-Bacalhau-phase">{readable(entry.phase)}</span>}
+          <OutcomeBadge entry={shown} />
+          <RunTime entry={shown} />
+          <Age entry={shown} />
+          {shown.node && (
+            <span className="jp-Bacalhau-node" title={readable(shown.node)}>
+              {shortId(shown.node)}
+            </span>
+          )}
+          {shown.phase && <span className="jp-Bacalhau-phase">{readable(shown.phase)}</span>}
+          <VersionSwitch entry={entry} version={version} onChange={(_, job) => setEarlier(job)} />
         </div>
-        {entry.job.State?.Message && (
-          <p className="jp-Bacalhau-message">{readableLines(entry.job.State.Message)}</p>
+        {explanation ? (
+          <WaitingView explanation={explanation} />
+        ) : (
+          message && <p className="jp-Bacalhau-message">{readableLines(message)}</p>
+        )}
+        {first && (
+          <p className="jp-Bacalhau-hint">
+            {trans.__('Runs again:')}{' '}
+            <button type="button" className="jp-Bacalhau-link" onClick={() => show(app, first)}>
+              {shortId(first)}
+            </button>
+          </p>
         )}
       </header>
       <TabBar
@@ -131,11 +182,12 @@ export function JobDetails(props: { job: string; part: DetailsPart; onClose?: ()
         role="tabpanel"
         aria-labelledby={`${base}-tab-${current}`}
       >
-        {current === 'timeline' && <Timeline entry={entry} />}
-        {current === 'executions' && <Executions entry={entry} />}
-        {current === 'logs' && <LogView key={`${id} ${entry.job.Version ?? 0}`} job={id} />}
-        {current === 'spec' && <SpecView job={entry.job} />}
-        {current === 'results' && <ResultsView entry={entry} />}
+        {current === 'timeline' && <Timeline entry={shown} version={version} />}
+        {current === 'executions' && <Executions entry={shown} version={version} />}
+        {current === 'logs' && <LogView key={`${id} ${shown.job.Version ?? 0}`} job={id} version={version} />}
+        {current === 'code' && <CodeView job={shown.job} />}
+        {current === 'spec' && <SpecView job={shown.job} />}
+        {current === 'results' && <ResultsView entry={shown} version={version} />}
       </div>
     </section>
   );

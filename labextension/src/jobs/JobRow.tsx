@@ -1,21 +1,26 @@
 import { codeIcon, folderIcon, LabIcon, listIcon, redoIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
-import { isOver } from '../api/types';
-import { Duration, IconButton, StateBadge, stateLabel } from '../components/basics';
+import { IconButton } from '../components/basics';
 import { useBacalhau, useStore } from '../components/context';
-import { shortId } from '../format/units';
-import { exitCode, IJobEntry } from '../store/state';
-import { canRerun, canStop, code, hasResults, rerun, show, stop, title } from './actions';
 import { readable, readableLines } from '../format/text';
+import { IJobEntry } from '../store/state';
+import { canRerun, canStop, code, hasResults, show, stop, title } from './actions';
+import { Age, OutcomeBadge, RunTime } from './Badge';
+import { rerun } from './bulk';
+import { asked, lacksFacts } from './facts';
+import { summaryOf, useExplanation } from './reason';
+import { rerunOf } from './title';
 
 /** One job in the list, in two lines. Its buttons are there while it is `lively`: active, or under the pointer. */
-export const JobRow = React.memo(function JobRow(props: { id: string; lively: boolean }): JSX.Element | null {
+export const JobRow = React.memo(function JobRow(props: {
+  id: string;
+  lively: boolean;
+  inside: boolean;
+}): JSX.Element | null {
   const app = useBacalhau();
   const { trans, sync } = app;
   const entry = useStore(state => state.jobs.get(props.id));
-  // The list says neither node nor exit code.
-  const lacks =
-    entry !== undefined && entry.executions === null && (entry.node === '' || isOver(entry.state));
+  const lacks = entry !== undefined && lacksFacts(entry);
   React.useEffect(() => {
     if (lacks) {
       // Whoever only scrolls by asks for nothing.
@@ -24,28 +29,50 @@ export const JobRow = React.memo(function JobRow(props: { id: string; lively: bo
     }
     return undefined;
   }, [lacks, props.id, sync]);
+  const reason = summaryOf(useExplanation(entry, props.lively));
   if (entry === undefined) {
     return null;
   }
-  const ended = exitCode(entry);
-  const task = entry.job.Tasks?.[0];
-  const { CPU: cpu, Memory: memory, GPU: gpu } = task?.Resources ?? {};
-  const asked = [cpu && `${cpu} CPU`, memory, gpu && gpu !== '0' && `${gpu} GPU`].filter(Boolean).join(' · ');
+  const resources = asked(entry.job);
+  const first = rerunOf(entry.job);
+  const phase = reason || (entry.phase === 'running' ? '' : readable(entry.phase));
+  const message = entry.error || (entry.outcome === 'failed' ? (entry.job.State?.Message ?? '') : '');
   return (
-    <div className="jp-Bacalhau-job" title={readableLines(entry.job.State?.Message || entry.id)}>
+    <div
+      className={`jp-Bacalhau-job ${props.inside ? 'jp-mod-inside' : ''}`}
+      title={reason || readableLines(entry.job.State?.Message || entry.id)}
+    >
       <div className="jp-Bacalhau-job-line">
-        <span className="jp-Bacalhau-job-name">{title(entry)}</span>
+        <span className="jp-Bacalhau-job-name" title={title(entry)}>
+          {first && (
+            <span className="jp-Bacalhau-again" title={trans.__('Runs %1 again', readable(first))}>
+              {'↻ '}
+            </span>
+          )}
+          {title(entry)}
+        </span>
         {props.lively && <Actions entry={entry} />}
-        <Duration entry={entry} />
+        <Age entry={entry} />
       </div>
       <div className="jp-Bacalhau-job-line jp-Bacalhau-job-second">
-        <StateBadge state={entry.state} label={stateLabel(trans, entry.state)} />
-        {entry.phase && entry.phase !== 'running' && (
-          <span className="jp-Bacalhau-phase">{readable(entry.phase)}</span>
+        <OutcomeBadge entry={entry} />
+        {message && (
+          <span className="jp-Bacalhau-error" title={readableLines(message)}>
+            {readable(message.split('\n')[0] ?? '')}
+          </span>
         )}
-        {entry.node && <span className="jp-Bacalhau-node">{shortId(entry.node)}</span>}
-        {ended !== 0 && <span className="jp-Bacalhau-exit">{trans.__('exit code %1', ended)}</span>}
-        {asked && <span className="jp-Bacalhau-asked">{readable(asked)}</span>}
+        {phase && (
+          <span className="jp-Bacalhau-phase" title={phase}>
+            {phase}
+          </span>
+        )}
+        {resources && !message && !reason && (
+          <span className="jp-Bacalhau-asked" title={readable(resources)}>
+            {readable(resources)}
+          </span>
+        )}
+        {/* The age beside the name says as much. */}
+        {!reason && <RunTime entry={entry} />}
       </div>
     </div>
   );

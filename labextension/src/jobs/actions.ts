@@ -3,16 +3,17 @@ import { isOver } from '../api/types';
 import { shortId } from '../format/units';
 import { IJobEntry } from '../store/state';
 import { DetailsPart, IBacalhau } from '../tokens';
-import { readable } from '../format/text';
+import { titleOf } from './title';
 
-/** Stop a job; asks first. */
-export async function stop(app: IBacalhau, id: string): Promise<void> {
+/** Stop a job; asks first, unless it is clear to the person what the button stops. */
+export async function stop(app: IBacalhau, id: string, asks = true): Promise<void> {
   const { trans, host } = app;
   const title = trans.__('Stop job %1?', nameOf(app, id));
   if (
+    asks &&
     !(await host.confirm(
       title,
-      trans.__('Its executions end; what they wrote is not published.'),
+      trans.__('Its program ends, and what it wrote is not kept.'),
       trans.__('Stop')
     ))
   ) {
@@ -21,11 +22,6 @@ export async function stop(app: IBacalhau, id: string): Promise<void> {
   await attempt(app, id, trans.__('The job could not be stopped'), () =>
     app.api.jobs.stop(id, 'stopped by hand')
   );
-}
-
-/** Run a job that is over once more, as a new version. */
-export async function rerun(app: IBacalhau, id: string): Promise<void> {
-  await attempt(app, id, app.trans.__('The job could not be run again'), () => app.api.jobs.rerun(id));
 }
 
 /** Show the details of a job in the panel. */
@@ -53,10 +49,9 @@ export function hasResults(entry: IJobEntry | undefined): boolean {
   return entry?.state === 'Completed' && (kind === 'batch' || kind === 'ops');
 }
 
-/** What a person calls the job: its name where it has one, else the short id. */
+/** What a person calls the job. */
 export function title(entry: IJobEntry): string {
-  const { Name: name } = entry.job;
-  return name && name !== entry.id ? readable(name) : shortId(entry.id);
+  return titleOf(entry.job);
 }
 
 function nameOf(app: IBacalhau, id: string): string {

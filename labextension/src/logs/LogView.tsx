@@ -6,24 +6,45 @@ import { VirtualList } from '../components/VirtualList';
 import { nextFrame } from '../store/store';
 import { spans } from './ansi';
 import { ILine, LogBuffer } from './buffer';
+import { matchAt, stepped } from './search';
 import { LogState, LogStream } from './stream';
 
 const ROW_HEIGHT = 17;
+/** The search above the lines, with room for a scroll bar below them. */
+const BAR_HEIGHT = 50;
+const LEAST_ROWS = 3;
 
 /** The live output of a job: coloured, searchable, stderr marked, never more in memory than the settings say. */
-export function LogView(props: { job: string; execution?: string }): JSX.Element {
+export function LogView(props: {
+  job: string;
+  execution?: string;
+  version?: number;
+  /** Where the surroundings give no height: as high as its lines, and not higher than this. */
+  mostHeight?: number;
+  onHeight?: (height: number) => void;
+}): JSX.Element {
   const { trans, settings } = useBacalhau();
-  const { buffer, state, version } = useLog(props.job, props.execution ?? '', settings.get().logLines);
+  const { buffer, state, version } = useLog(
+    { job: props.job, execution: props.execution ?? '', version: props.version ?? 0 },
+    settings.get().logLines
+  );
   const [query, setQuery] = React.useState('');
   const [hit, setHit] = React.useState(0);
   // Searching all lines on each frame would cost too much; new lines are found with the next query or step.
   const counted = query ? Math.floor(version / 20) : 0;
   // eslint-disable-next-line react-hooks/exhaustive-deps
   const hits = React.useMemo(() => buffer.find(query), [buffer, query, counted]);
-  const current = hits[Math.min(hit, hits.length - 1)];
-  const step = (by: number): void => setHit(hits.length ? (hit + by + hits.length) % hits.length : 0);
+  const at = matchAt(hits, hit);
+  const current = hits[at];
+  const { mostHeight, onHeight } = props;
+  const rows = Math.max(LEAST_ROWS, buffer.length + (buffer.dropped > 0 ? 1 : 0));
+  const height = mostHeight && Math.min(mostHeight, BAR_HEIGHT + rows * ROW_HEIGHT);
+  React.useLayoutEffect(() => {
+    onHeight?.(height ?? 0);
+  }, [onHeight, height]);
+  const step = (by: 1 | -1): void => setHit(stepped(hits, hit, by));
   return (
-    <div className="jp-Bacalhau-logs">
+    <div className="jp-Bacalhau-logs" style={{ height, flex: height && 'none' }}>
       <div className="jp-Bacalhau-logs-bar" role="search">
         <input
           className="jp-mod-styled"
@@ -43,9 +64,7 @@ export function LogView(props: { job: string; execution?: string }): JSX.Element
         />
         {query && (
           <>
-            <span role="status">
-              {hits.length ? `${Math.min(hit, hits.length - 1) + 1}/${hits.length}` : trans.__('not found')}
-            </span>
+            <span role="status">{hits.length ? `${at + 1}/${hits.length}` : trans.__('not found')}</span>
             <IconButton icon={caretUpIcon} label={trans.__('Previous match')} onClick={() => step(-1)} />
             <IconButton icon={caretDownIcon} label={trans.__('Next match')} onClick={() => step(1)} />
           </>
@@ -93,12 +112,12 @@ function Line(props: { line: ILine | undefined; isHit: boolean }): JSX.Element |
 }
 
 function useLog(
-  job: string,
-  execution: string,
+  source: { job: string; execution: string; version: number },
   limit: number
 ): { buffer: LogBuffer; state: LogState; version: number } {
   const { api } = useBacalhau();
-  const buffer = React.useMemo(() => new LogBuffer(limit), [job, execution, limit]); // eslint-disable-line react-hooks/exhaustive-deps
+  const { job, execution, version } = source;
+  const buffer = React.useMemo(() => new LogBuffer(limit), [job, execution, version, limit]); // eslint-disable-line react-hooks/exhaustive-deps
   const [shown, setShown] = React.useState<{ state: LogState; version: number }>({
     state: 'connecting',
     version: 0
@@ -121,7 +140,8 @@ function useLog(
           });
         }
       },
-      execution
+      execution,
+      version
     );
     buffer.clear();
     stream.open();
@@ -129,7 +149,7 @@ function useLog(
       gone = true;
       stream.close();
     };
-  }, [api, job, execution, buffer]);
+  }, [api, job, execution, version, buffer]);
   return { buffer, ...shown };
 }
 

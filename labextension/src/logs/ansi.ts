@@ -17,13 +17,13 @@ export function spans(line: string): ISpan[] {
   if (!line.includes('\x1b')) {
     return [{ text: line.replace(CONTROL, ''), classes: '' }];
   }
-  const found: ISpan[] = [];
+  const spans: ISpan[] = [];
   const style = new Style();
   let start = 0;
   const add = (end: number): void => {
     const text = line.slice(start, end).replace(CONTROL, '');
     if (text) {
-      found.push({ text, classes: style.classes() });
+      spans.push({ text, classes: style.classes() });
     }
   };
   for (const match of line.matchAll(SEQUENCE)) {
@@ -34,7 +34,7 @@ export function spans(line: string): ISpan[] {
     }
   }
   add(line.length);
-  return found;
+  return spans;
 }
 
 /** The text of a line without any control sequence. */
@@ -47,14 +47,15 @@ class Style {
   private readonly on = new Set<string>();
 
   take(parameters: string): void {
-    const codes = parameters.split(/[;:]/).map(Number);
-    for (let i = 0; i < codes.length; i++) {
-      const code = codes[i] ?? 0;
-      if (code === 38 || code === 48) {
+    const groups = parameters.split(';');
+    for (let i = 0; i < groups.length; i++) {
+      // What stands behind a colon belongs to the number before it: `4:3` is a curly underline, `38:2::1:2:3` a colour.
+      const [code = 0, ...parts] = (groups[i] ?? '').split(':').map(Number);
+      if (code === 38 || code === 48 || code === 58) {
         // A colour of its own: skip what describes it.
-        i += codes[i + 1] === 5 ? 2 : 4;
+        i += parts.length > 0 ? 0 : Number(groups[i + 1]) === 5 ? 2 : 4;
       } else {
-        this.one(code);
+        this.one(code === 4 && parts[0] === 0 ? 24 : code);
       }
     }
   }

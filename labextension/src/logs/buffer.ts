@@ -16,7 +16,11 @@ export class LogBuffer {
   private partial: { stream: number; text: string } | null = null;
   private removed = 0;
 
-  constructor(private readonly limit = 50000) {}
+  private readonly limit: number;
+
+  constructor(limit = 50000) {
+    this.limit = limit >= 1 ? Math.floor(limit) : 1;
+  }
 
   /** How many lines there are. */
   get length(): number {
@@ -31,9 +35,11 @@ export class LogBuffer {
   /** The line at a position, counted from the oldest that is kept. */
   at(index: number): ILine | undefined {
     if (index === this.ring.length) {
-      return this.partial ?? undefined;
+      return this.partial ? { stream: this.partial.stream, text: visible(this.partial.text) } : undefined;
     }
-    return this.ring[(this.head + index) % this.ring.length];
+    return index >= 0 && index < this.ring.length
+      ? this.ring[(this.head + index) % this.ring.length]
+      : undefined;
   }
 
   /** Add a chunk as it came: parts of lines, several lines, lines that overwrite themselves with `\r`. */
@@ -52,7 +58,8 @@ export class LogBuffer {
       this.add(stream, text.slice(start, end));
       start = end + 1;
     }
-    let rest = text.slice(start);
+    // What overwrites itself without a line end (a progress bar) stays one line, however often it does.
+    let rest = overwritten(text.slice(start));
     while (rest.length > LINE_LIMIT) {
       this.add(stream, rest.slice(0, LINE_LIMIT));
       rest = rest.slice(LINE_LIMIT);
@@ -64,14 +71,14 @@ export class LogBuffer {
 
   /** The positions of the lines that hold a text, whatever its case. */
   find(needle: string): number[] {
-    const wanted = needle.toLowerCase();
-    const found: number[] = [];
-    for (let index = 0; wanted && index < this.length; index++) {
-      if (this.at(index)?.text.toLowerCase().includes(wanted)) {
-        found.push(index);
+    const lowered = needle.toLowerCase();
+    const matches: number[] = [];
+    for (let index = 0; lowered && index < this.length; index++) {
+      if (this.at(index)?.text.toLowerCase().includes(lowered)) {
+        matches.push(index);
       }
     }
-    return found;
+    return matches;
   }
 
   clear(): void {
@@ -82,9 +89,7 @@ export class LogBuffer {
   }
 
   private add(stream: number, raw: string): void {
-    // What a terminal would show: the text after the last carriage return that is followed by something.
-    const line = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
-    const text = line.slice(line.lastIndexOf('\r') + 1);
+    const text = visible(raw);
     for (let at = 0; at === 0 || at < text.length; at += LINE_LIMIT) {
       this.keep({ stream, text: text.length > LINE_LIMIT ? text.slice(at, at + LINE_LIMIT) : text });
     }
@@ -99,4 +104,19 @@ export class LogBuffer {
       this.removed += 1;
     }
   }
+}
+
+/** What a terminal would show of a line: the text after the last carriage return that is followed by something. */
+function visible(raw: string): string {
+  let end = raw.length;
+  while (raw[end - 1] === '\r') {
+    end -= 1;
+  }
+  return raw.slice(raw.lastIndexOf('\r', end - 1) + 1, end);
+}
+
+/** The same for a line that goes on: a carriage return at its end may still become one that overwrites it. */
+function overwritten(raw: string): string {
+  const text = visible(raw);
+  return raw.endsWith('\r') ? `${text}\r` : text;
 }

@@ -1,6 +1,7 @@
 import { FakeTransport } from '../testing/transport';
 import { plain, spans } from './ansi';
 import { LogBuffer } from './buffer';
+import { DisplayFilter } from './displays';
 import { LogStream } from './stream';
 
 const texts = (buffer: LogBuffer): (string | undefined)[] =>
@@ -79,6 +80,27 @@ describe('spans', () => {
     spans('\x1b]'.repeat(2048));
     spans('\x1b[1'.repeat(2048));
     expect(performance.now() - started).toBeLessThan(500);
+  });
+});
+
+describe('DisplayFilter', () => {
+  const log = 'a\x1b_bacalhau;hello;00\x1b\\b\x1b_bacalhau;00;1.0;2;eyJ9\x1b\\1\n\x1b[31mred\x1b[0m end';
+
+  it('leaves the plain text of displays, wherever the chunks are cut', () => {
+    for (let size = 1; size <= log.length; size++) {
+      const filter = new DisplayFilter();
+      let text = '';
+      for (let start = 0; start < log.length; start += size) {
+        text += filter.feed(log.slice(start, start + size));
+      }
+      expect(text).toBe('ab1\n\x1b[31mred\x1b[0m end');
+    }
+  });
+
+  it('keeps what only begins like a display', () => {
+    const filter = new DisplayFilter();
+    const text = '\x1b_bacalhau;' + 'x'.repeat(5000);
+    expect(filter.feed(text) + filter.feed('y')).toBe(text + 'y');
   });
 });
 

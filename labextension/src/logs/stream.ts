@@ -2,6 +2,7 @@ import { ISocket, ITransport, segment } from '../api/transport';
 import { ILogFrame } from '../api/types';
 import { Backoff } from '../events/backoff';
 import { LogBuffer } from './buffer';
+import { DisplayFilter } from './displays';
 
 export type LogState = 'connecting' | 'open' | 'waiting' | 'complete' | 'closed';
 
@@ -14,6 +15,7 @@ export class LogStream {
   private socket: ISocket | null = null;
   private timer: number | null = null;
   private stale = false;
+  private readonly displays = new DisplayFilter();
   private readonly backoff = new Backoff(500);
 
   constructor(
@@ -21,19 +23,23 @@ export class LogStream {
     private readonly job: string,
     readonly buffer: LogBuffer,
     private readonly changed: () => void,
-    private readonly execution = ''
+    private readonly execution = '',
+    private readonly version = 0
   ) {}
 
   open(): void {
     this.state = 'connecting';
     const socket = this.transport.socket(`api/v1/orchestrator/jobs/${segment(this.job)}/logs`, {
       follow: true,
-      execution_id: this.execution
+      execution_id: this.execution,
+      job_version: this.version || undefined
     });
     this.socket = socket;
     socket.onopen = () => {
-      this.state = 'open';
-      this.changed();
+      if (this.socket === socket) {
+        this.state = 'open';
+        this.changed();
+      }
     };
     socket.onmessage = message => {
       if (this.socket === socket) {
@@ -59,21 +65,22 @@ export class LogStream {
   }
 
   private received(data: string): void {
-    let frame: ILogFrame;
-    try {
-      frame = JSON.parse(data) as ILogFrame;
-    } catch {
+    const frame = frameOf(data);
+    if (frame === null) {
       return;
     }
     if (this.stale) {
       this.stale = false;
       this.buffer.clear();
+      this.displays.clear();
     }
     this.backoff.reset();
     if (frame.error) {
       this.buffer.push(0, `${frame.error}\n`);
-    } else if (frame.value?.Line) {
-      this.buffer.push(frame.value.Type ?? 1, frame.value.Line);
+    } else if (typeof frame.value?.Line === 'string') {
+      const stream = frame.value.Type ?? 1;
+      const { Line: line } = frame.value;
+      this.buffer.push(stream, stream === 1 ? this.displays.feed(line) : line);
     }
     this.changed();
   }
@@ -91,5 +98,14 @@ export class LogStream {
       }, this.backoff.next());
     }
     this.changed();
+  }
+}
+
+function frameOf(data: string): ILogFrame | null {
+  try {
+    const parsed: unknown = JSON.parse(data);
+    return typeof parsed === 'object' && parsed !== null ? parsed : null;
+  } catch {
+    return null;
   }
 }

@@ -30,6 +30,9 @@ export class NotebookForm extends Widget implements Dialog.IBodyWidget<INotebook
     this.field('memory', trans.__('Memory'), '2gb');
     this.field('gpu', trans.__('GPU'), '0');
     this.field('timeout', trans.__('Timeout (seconds)'), trans.__('none')).inputMode = 'numeric';
+    this.heading(trans.__('Packages'));
+    this.field('pip', trans.__('Names and versions'), 'polars>=1 seaborn');
+    this.field('requirements', trans.__('File beside the notebook'), 'requirements.txt');
   }
 
   getValue(): INotebookOrder {
@@ -42,7 +45,12 @@ export class NotebookForm extends Widget implements Dialog.IBodyWidget<INotebook
       ),
       image: text('image'),
       resources: { cpu: text('cpu'), memory: text('memory'), gpu: text('gpu') },
-      timeout: Number(text('timeout') || 0)
+      timeout: Number(text('timeout') || 0),
+      // A comma with a space after it separates, too; one without belongs to the versions.
+      pip: text('pip')
+        .split(/,?\s+/)
+        .filter(word => word !== ''),
+      requirements: text('requirements')
     };
   }
 

@@ -1,4 +1,5 @@
 import { IJob } from '../api/types';
+import { notebookOf } from '../jobs/title';
 
 /** Where a job was submitted, as its metadata says. */
 export interface IOrigin {
@@ -6,6 +7,8 @@ export interface IOrigin {
   readonly notebook: string;
   /** The id of the cell; empty when nobody noted it. */
   readonly cell: string;
+  /** Whether `notebook` is a file name alone, because nobody says in which folder it lies. */
+  readonly isNameOnly?: boolean;
 }
 
 /** Where a job comes from; null when it does not say. */
@@ -15,8 +18,36 @@ export function originOf(job: IJob): IOrigin | null {
     const value: unknown = meta[name];
     return typeof value === 'string' ? value : '';
   };
-  const notebook = text('jupyter.org/session') || text('jupyter.org/notebook');
-  return /\.ipynb$/.test(notebook) ? { notebook, cell: text('jupyter.org/cell') } : null;
+  const cell = text('jupyter.org/cell');
+  const paths = [text('jupyter.org/session'), text('jupyter.org/notebook')];
+  const notebook = paths.find(path => path.endsWith('.ipynb'));
+  if (notebook) {
+    return { notebook, cell };
+  }
+  // Where a notebook lies is a hash for the cluster; its file name is what is left then.
+  const name = notebookOf(job);
+  return name ? { notebook: name, cell, isNameOnly: true } : null;
+}
+
+/** Asks the user's own record of submissions; throws when it does not name the job. */
+export type AskRecord = (job: string) => Promise<IOrigin>;
+
+/**
+ * Where a job comes from. The cluster knows only a name that says nothing; the record on the machine of the Jupyter
+ * server says which notebook that is, for the user's own jobs.
+ */
+export async function findOrigin(job: IJob, ask: AskRecord): Promise<IOrigin | null> {
+  const origin = originOf(job);
+  const isKnown = origin !== null && !origin.isNameOnly;
+  if (isKnown || !job.Meta?.['jupyter.org/session']) {
+    return origin;
+  }
+  try {
+    const { notebook, cell } = await ask(job.ID);
+    return typeof notebook === 'string' && typeof cell === 'string' ? { notebook, cell } : origin;
+  } catch {
+    return origin;
+  }
 }
 
 /**
@@ -28,13 +59,13 @@ export function pathBelow(root: string, notebook: string): string | null {
   if (!plain.startsWith('/') && !/^[A-Za-z]:/.test(plain)) {
     return plain;
   }
-  const wanted = root.replace(/\\/g, '/').replace(/\/+$/, '');
-  if (!wanted.startsWith('~')) {
-    return plain.startsWith(`${wanted}/`) ? plain.slice(wanted.length + 1) : null;
+  const rootPath = root.replace(/\\/g, '/').replace(/\/+$/, '');
+  if (!rootPath.startsWith('~')) {
+    return plain.startsWith(`${rootPath}/`) ? plain.slice(rootPath.length + 1) : null;
   }
   // Whose home it is nobody says: /home/NAME, /Users/NAME, /root, C:/Users/NAME.
   const inside = /^(?:[A-Za-z]:)?\/(?:home\/[^/]+|Users\/[^/]+|root)\/(.*)$/.exec(plain)?.[1];
-  const below = wanted.slice(2) ? `${wanted.slice(2)}/` : '';
+  const below = rootPath.slice(2) ? `${rootPath.slice(2)}/` : '';
   if (inside?.startsWith(below)) {
     return inside.slice(below.length);
   }

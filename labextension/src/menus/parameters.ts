@@ -4,17 +4,18 @@ export interface IParameter {
   readonly text: string;
 }
 
-const ASSIGNMENT = /^([A-Za-z_]\w*)\s*(?::[^=]+)?=(?!=)\s*(.+?)\s*$/;
+const ASSIGNMENT = /^([A-Za-z_]\w*)\s*(?::[^=]+)?=(?!=)/;
 
 /** The parameters of a notebook: the assignments in its cell with the tag `parameters`. */
 export function parametersOf(notebook: unknown): IParameter[] {
   const cells = (notebook as { cells?: unknown })?.cells;
-  const found = (Array.isArray(cells) ? (cells as unknown[]) : []).find(isParametersCell);
-  const source = (found as { source?: unknown } | undefined)?.source;
+  const cell = (Array.isArray(cells) ? (cells as unknown[]) : []).find(isParametersCell);
+  const source = (cell as { source?: unknown } | undefined)?.source;
   const text = Array.isArray(source) ? source.join('') : typeof source === 'string' ? source : '';
   return text.split('\n').flatMap(line => {
     const match = ASSIGNMENT.exec(line);
-    return match ? [{ name: match[1] ?? '', text: withoutComment(match[2] ?? '') }] : [];
+    const value = match ? line.slice(match[0].length).trim() : '';
+    return match && value ? [{ name: match[1] ?? '', text: withoutComment(value) }] : [];
   });
 }
 
@@ -28,11 +29,16 @@ function withoutComment(text: string): string {
   return (match?.[1] ?? text).trim();
 }
 
+const NAMES = new Map<string, unknown>([
+  ['True', true],
+  ['False', false],
+  ['None', null]
+]);
+
 /** What a person typed, as a value: JSON, Python's names and strings, else the text itself. */
 export function typed(text: string): unknown {
-  const names: Record<string, unknown> = { True: true, False: false, None: null };
-  if (text in names) {
-    return names[text];
+  if (NAMES.has(text)) {
+    return NAMES.get(text);
   }
   const quoted = /^'([^'\\]*)'$/.exec(text);
   if (quoted) {

@@ -10,7 +10,9 @@ const ORDER: INotebookOrder = {
   parameters: {},
   image: '',
   resources: { cpu: '', memory: '', gpu: '' },
-  timeout: 0
+  timeout: 0,
+  pip: [],
+  requirements: ''
 };
 
 class FakeDesk implements IDesk {
@@ -37,13 +39,21 @@ class FakeDesk implements IDesk {
     return Promise.resolve(this.files.get(path));
   }
 
+  readonly open: string[] = [];
+
+  openNotebooks(): readonly string[] {
+    return this.open;
+  }
+
   exists(path: string): Promise<boolean> {
     return Promise.resolve(this.files.has(path));
   }
 
-  reveal(path: string, cell: string): Promise<void> {
+  cells = ['c'];
+
+  reveal(path: string, cell: string): Promise<boolean> {
     this.revealed.push([path, cell]);
-    return Promise.resolve();
+    return Promise.resolve(this.cells.includes(cell));
   }
 
   ask(_path: string, parameters: unknown): Promise<INotebookOrder | null> {
@@ -90,8 +100,9 @@ describe('Runs', () => {
     runs = new Runs({ api: new Api(transport), sync: { acquire, watchers }, host, trans }, desk);
   });
 
-  const ends = async (job: string): Promise<void> => {
-    watchers.forEach(watcher => watcher({ job, state: 'Completed' } as unknown as IStreamEvent));
+  const ends = async (job: string, details: Record<string, string> = {}): Promise<void> => {
+    const event = { job, state: 'Completed', details } as unknown as IStreamEvent;
+    watchers.forEach(watcher => watcher(event));
     await new Promise(resolve => setTimeout(resolve));
   };
 
@@ -143,7 +154,7 @@ describe('Runs', () => {
       expect([transport.requests, desk.notices, interests]).toEqual([[], [], 0]);
     });
 
-    it('tells of the executed copy once the job has ended and the copy is there', async () => {
+    it('shows a notification once the job has ended and the executed copy is there', async () => {
       await runs.runNotebook('a.ipynb');
       await ends('another');
       expect([interests, desk.waits]).toEqual([1, []]);
@@ -159,6 +170,24 @@ describe('Runs', () => {
       expect([interests, watchers.size]).toEqual([0, 0]);
     });
 
+    it('shows a failure as one, with the exit code and the error, and the copy', async () => {
+      await runs.runNotebook('a.ipynb');
+      desk.files.set('a.out.ipynb', {});
+      await ends('j-1', { Outcome: 'failed', ExitCode: '1', Error: 'KeyError: k' });
+      expect(desk.notices[1]).toEqual({
+        text: 'a.out.ipynb: ✕ exit 1, KeyError: k. The executed copy is a.out.ipynb.',
+        kind: 'error',
+        stays: true,
+        file: 'a.out.ipynb'
+      });
+    });
+
+    it('shows a failure without a copy, too', async () => {
+      await runs.runNotebook('a.ipynb');
+      await ends('j-1', { Outcome: 'failed', ExitCode: '2' });
+      expect(desk.notices[1]).toMatchObject({ text: 'a.out.ipynb: ✕ exit 2', kind: 'error', job: 'j-1' });
+    });
+
     it('gives up silently on a copy that does not come', async () => {
       await runs.runNotebook('a.ipynb');
       await ends('j-1');
@@ -168,13 +197,50 @@ describe('Runs', () => {
   });
 
   describe('jump', () => {
+    it('shows the cell of the open notebook where only its name is known', async () => {
+      desk.files.set('deep/down/n.ipynb', {});
+      desk.open.push('other.ipynb', 'deep/down/n.ipynb');
+      await runs.jump({ notebook: 'n.ipynb', cell: 'c', isNameOnly: true });
+      expect(desk.revealed).toEqual([['deep/down/n.ipynb', 'c']]);
+      expect([errors, desk.notices]).toEqual([[], []]);
+    });
+
+    it('never takes a notebook of the same name for the one whose place is known', async () => {
+      desk.files.set('n.ipynb', {});
+      desk.files.set('deep/down/n.ipynb', {});
+      desk.open.push('deep/down/n.ipynb');
+      await runs.jump({ notebook: 'n.ipynb', cell: 'c' });
+      expect(desk.revealed).toEqual([['n.ipynb', 'c']]);
+    });
+
+    it('says that the notebook is not where it was, and opens no other one', async () => {
+      desk.open.push('deep/down/n.ipynb');
+      desk.files.set('deep/down/n.ipynb', {});
+      await runs.jump({ notebook: '/data/x/n.ipynb', cell: 'c' });
+      expect(desk.revealed).toEqual([]);
+      expect(errors[0]).toMatch(/x\/n.ipynb is not there any longer/);
+    });
+
+    it('says so where only a name is known, and nothing of that name is open', async () => {
+      await runs.jump({ notebook: 'n.ipynb', cell: 'c', isNameOnly: true });
+      expect(errors[0]).toMatch(/Only the name of the notebook is known, n.ipynb/);
+    });
+
+    it('says that the notebook has lost the cell', async () => {
+      desk.files.set('n.ipynb', {});
+      await runs.jump({ notebook: 'n.ipynb', cell: 'lost' });
+      expect(desk.notices).toMatchObject([
+        { kind: 'warning', text: expect.stringContaining('n.ipynb') as string }
+      ]);
+    });
+
     it('shows the cell of a notebook below the root', async () => {
       desk.files.set('x/n.ipynb', {});
       await runs.jump({ notebook: '/data/x/n.ipynb', cell: 'c' });
       expect(desk.revealed).toEqual([['x/n.ipynb', 'c']]);
     });
 
-    it('says so when the notebook lies elsewhere', async () => {
+    it('shows an error when the notebook is outside the server’s root', async () => {
       await runs.jump({ notebook: '/elsewhere/n.ipynb', cell: 'c' });
       expect(desk.revealed).toEqual([]);
       expect(errors[0]).toMatch(/elsewhere\/n.ipynb is not below the root/);

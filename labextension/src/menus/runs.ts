@@ -1,8 +1,10 @@
 import { Api } from '../api/client';
 import { INotebookOrder } from '../api/notebooks';
-import { isOver } from '../api/types';
+import { isOver, IStreamEvent } from '../api/types';
 import { shortId } from '../format/units';
 import { IHost } from '../host';
+import { endingText } from '../jobs/endings';
+import { outcomeOfEvent } from '../jobs/unseen';
 import { Sync } from '../store/sync';
 import { IOrigin, pathBelow } from './origin';
 import { IParameter, parametersOf } from './parameters';
@@ -14,7 +16,7 @@ export const COPY_WAITS_MS: readonly number[] = [500, 1000, 2000, 4000, 8000, 16
 /** A message that stays a moment or, with `stays`, until somebody closes it. */
 export interface INotice {
   readonly text: string;
-  readonly kind: 'success' | 'warning';
+  readonly kind: 'success' | 'warning' | 'error';
   readonly stays?: boolean;
   /** The job whose output a click shows. */
   readonly job?: string;
@@ -32,10 +34,12 @@ export interface IDesk {
   readText(path: string): Promise<string>;
   /** The content of a notebook. */
   readNotebook(path: string): Promise<unknown>;
+  /** The paths of the notebooks that are open. */
+  openNotebooks(): readonly string[];
   /** Whether there is a file. */
   exists(path: string): Promise<boolean>;
-  /** Open a file, or bring it to the front, at a cell. */
-  reveal(path: string, cell: string): Promise<void>;
+  /** Open a notebook, or bring it to the front, at a cell; says whether it has that cell. */
+  reveal(path: string, cell: string): Promise<boolean>;
   /** Ask how a notebook shall run; null when the person cancels. */
   ask(path: string, parameters: readonly IParameter[]): Promise<INotebookOrder | null>;
   notify(notice: INotice): void;
@@ -100,43 +104,67 @@ export class Runs {
   async jump(origin: IOrigin): Promise<void> {
     const { trans, host } = this.context;
     const { notebook, cell } = origin;
-    const path = pathBelow(this.desk.root, notebook) ?? notebook.split('/').pop() ?? '';
-    if (await this.desk.exists(path)) {
-      await this.desk.reveal(path, cell);
-      return;
+    // Where all that is known is a name, the notebook that is open is meant.
+    const open = origin.isNameOnly ? this.desk.openNotebooks().find(isNamed(notebook)) : undefined;
+    const path = open ?? pathBelow(this.desk.root, notebook);
+    if (path === null || !(await this.desk.exists(path))) {
+      host.showError(trans.__('The notebook can’t be opened'), new Error(this.whyNot(origin, path)));
+    } else if (!(await this.desk.reveal(path, cell))) {
+      this.desk.notify({
+        text: trans.__('%1 does not have the cell any longer that submitted the job.', path),
+        kind: 'warning'
+      });
     }
-    host.showError(
-      trans.__('The notebook can’t be opened'),
-      new Error(trans.__('%1 is not below the root of this Jupyter server.', notebook))
-    );
+  }
+
+  private whyNot({ notebook, isNameOnly }: IOrigin, path: string | null): string {
+    const { trans } = this.context;
+    if (path === null) {
+      return trans.__('%1 is not below the root of this Jupyter server.', notebook);
+    }
+    return isNameOnly
+      ? trans.__('Only the name of the notebook is known, %1. Open it, then try again.', notebook)
+      : trans.__('%1 is not there any longer: it was moved, renamed or deleted.', path);
   }
 
   private awaitCopy(job: string, copy: string): void {
     const { sync } = this.context;
     const release = sync.acquire('active');
-    const watch = (event: { job: string; state?: string }): void => {
-      if (event.job === job && isOver(event.state || undefined)) {
+    const watch = (event: IStreamEvent): void => {
+      // Only the event that ends the job says with which exit code.
+      if (event.job === job && !event.execution && isOver(event.state || undefined)) {
         sync.watchers.delete(watch);
         release();
-        void this.tellOfCopy(copy);
+        void this.tellOfCopy(copy, event);
       }
     };
     sync.watchers.add(watch);
   }
 
-  private async tellOfCopy(copy: string): Promise<void> {
+  private async tellOfCopy(copy: string, end: IStreamEvent): Promise<void> {
     const { trans } = this.context;
+    const failed = outcomeOfEvent(end) !== 'succeeded';
+    const name = copy.split('/').pop() ?? copy;
     for (const wait of COPY_WAITS_MS) {
       await this.desk.wait(wait);
       if (await this.desk.exists(copy)) {
         this.desk.notify({
-          text: trans.__('The executed copy is %1.', copy),
-          kind: 'success',
+          text: failed
+            ? trans.__('%1. The executed copy is %2.', endingText(end, name, trans), copy)
+            : trans.__('The executed copy is %1.', copy),
+          kind: failed ? 'error' : 'success',
           stays: true,
           file: copy
         });
         return;
       }
     }
+    if (failed) {
+      this.desk.notify({ text: endingText(end, name, trans), kind: 'error', stays: true, job: end.job });
+    }
   }
+}
+
+function isNamed(name: string): (path: string) => boolean {
+  return path => path === name || path.endsWith(`/${name}`);
 }

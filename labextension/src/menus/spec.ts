@@ -1,5 +1,6 @@
 import { ApiError } from '../api/errors';
 import { IJob } from '../api/types';
+import { unknownFields } from './fields';
 
 /** Longer files are no job specs. */
 export const SPEC_BYTES = 5_000_000;
@@ -9,7 +10,7 @@ export function isSpecName(path: string): boolean {
   return /\.(ya?ml|json)$/i.test(path);
 }
 
-/** Read a job spec, YAML or JSON, bare or below `Job`; throws `ApiError` with place and reason. */
+/** Read a job spec, YAML or JSON, bare or below `Job`; throws `ApiError` with place and reason, also for unknown fields. */
 export async function readSpec(text: string, name: string): Promise<Partial<IJob>> {
   const { load, YAMLException } = await import('js-yaml');
   let plain: unknown;
@@ -31,6 +32,10 @@ export async function readSpec(text: string, name: string): Promise<Partial<IJob
   const names = Object.keys(spec).map(key => key.toLowerCase());
   if (!names.includes('tasks')) {
     throw new ApiError(`${name} is no job spec: it has no Tasks`, 'api', 400);
+  }
+  const unknown = unknownFields(spec);
+  if (unknown.length) {
+    throw new ApiError(`${name}: ${unknown.slice(0, 20).join('\n')}`, 'api', 400);
   }
   return spec;
 }

@@ -3,9 +3,8 @@ import { INodeState } from '../api/types';
 import { FactList } from '../components/basics';
 import { Meter } from '../components/Meter';
 import { useBacalhau } from '../components/context';
-import { bytes } from '../format/units';
 import { change } from './actions';
-import { actions, engines, meters, moment, nodeName, problems } from './nodes';
+import { actions, engines, gpuProblems, gpus, forPeople, meters, moment, nodeName, problems } from './nodes';
 import { readable, readableLines } from '../format/text';
 
 /** One host: how it is, how much of it is taken, and what it can run. */
@@ -44,8 +43,8 @@ function NodeHealth(props: { node: INodeState }): JSX.Element {
   const { node } = props;
   const { trans } = useBacalhau();
   const connected = node.Connection === 'CONNECTED';
-  const told = node.ConnectionState ?? {};
-  const heard = moment(told.LastHeartbeat);
+  const connection = node.ConnectionState ?? {};
+  const heard = moment(connection.LastHeartbeat);
   const membership = {
     APPROVED: '',
     PENDING: trans.__('waits for approval'),
@@ -62,27 +61,31 @@ function NodeHealth(props: { node: INodeState }): JSX.Element {
       </span>
       {membership && <span className="jp-Bacalhau-aside jp-mod-warn">{membership}</span>}
       {heard && <span className="jp-Bacalhau-aside">{trans.__('last heard %1', heard)}</span>}
-      {!connected && told.LastError && <p className="jp-Bacalhau-message">{readableLines(told.LastError)}</p>}
+      {!connected && connection.LastError && (
+        <p className="jp-Bacalhau-message">{readableLines(connection.LastError)}</p>
+      )}
     </div>
   );
 }
 
 function NodeGpus(props: { node: INodeState }): JSX.Element | null {
   const { trans } = useBacalhau();
-  const gpus = props.node.Info.ComputeNodeInfo?.MaxCapacity?.GPUs ?? [];
-  if (gpus.length === 0) {
+  const all = gpus(props.node.Info, trans);
+  const missing = gpuProblems(props.node.Info);
+  if (all.length + missing.length === 0) {
     return null;
   }
   return (
     <ul className="jp-Bacalhau-lines" aria-label={trans.__('GPUs')}>
-      {gpus.map((gpu, at) => (
-        <li key={gpu.Index ?? at}>
-          {[
-            readable(gpu.Name || gpu.Vendor || '') || trans.__('GPU'),
-            gpu.Memory ? bytes(gpu.Memory * 1024 * 1024) : ''
-          ]
-            .filter(Boolean)
-            .join(' · ')}
+      {all.map((gpu, at) => (
+        <li key={at} data-off={gpu.isFree === false ? true : undefined}>
+          {gpu.text}
+          {gpu.isFree !== null && ` · ${gpu.isFree ? trans.__('free') : trans.__('in use')}`}
+        </li>
+      ))}
+      {missing.map(problem => (
+        <li key={problem.task} data-off={true}>
+          {trans.__('%1: %2', problem.task, problem.message)}
         </li>
       ))}
     </ul>
@@ -127,15 +130,18 @@ function NodeProblems(props: { node: INodeState }): JSX.Element | null {
 
 function NodeFacts(props: { node: INodeState }): JSX.Element {
   const { trans } = useBacalhau();
-  const { Info: info, ConnectionState: told } = props.node;
+  const { Info: info, ConnectionState: connection } = props.node;
   const version = info.BacalhauVersion;
   const platform = [version?.GOOS, version?.GOARCH].filter(Boolean).join('/');
-  const list = (items: readonly string[] | null | undefined): string => [...(items ?? [])].sort().join(', ');
+  const list = (items: readonly string[] | null | undefined): string => forPeople(items).join(', ');
   const facts: [string, string][] = [
-    [trans.__('Id'), info.NodeID],
+    [trans.__('ID'), info.NodeID],
     [trans.__('Version'), [version?.GitVersion, platform].filter(Boolean).join(' · ')],
     [trans.__('bacalhau-jupyter'), info.JupyterVersion ?? ''],
-    [trans.__('Connected since'), props.node.Connection === 'CONNECTED' ? moment(told?.ConnectedSince) : ''],
+    [
+      trans.__('Connected since'),
+      props.node.Connection === 'CONNECTED' ? moment(connection?.ConnectedSince) : ''
+    ],
     [trans.__('Sources'), list(info.ComputeNodeInfo?.StorageSources)],
     [trans.__('Publishers'), list(info.ComputeNodeInfo?.Publishers)]
   ];
@@ -167,7 +173,7 @@ function NodeActions(props: { node: INodeState; own: string }): JSX.Element | nu
         <button
           key={action}
           type="button"
-          className="jp-Dialog-button jp-mod-styled jp-mod-reject"
+          className="jp-Bacalhau-button"
           onClick={() => void change(app, props.node, action)}
         >
           {labels[action]}

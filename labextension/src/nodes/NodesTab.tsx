@@ -74,11 +74,7 @@ export function NodesTab(): JSX.Element {
         ))}
         {shown.length > limit && (
           <li>
-            <button
-              type="button"
-              className="jp-Dialog-button jp-mod-styled jp-mod-reject"
-              onClick={() => setLimit(limit + AT_FIRST)}
-            >
+            <button type="button" className="jp-Bacalhau-button" onClick={() => setLimit(limit + AT_FIRST)}>
               {trans.__('More…')}
             </button>
           </li>

@@ -4,7 +4,18 @@ import { EventStream } from '../events/stream';
 import { Store } from '../store/store';
 import { Sync } from '../store/sync';
 import { FakeTransport } from '../testing/transport';
-import { actions, engines, matches, meters, moment, problems, sorted } from './nodes';
+import {
+  actions,
+  engines,
+  forPeople,
+  gpuProblems,
+  gpus,
+  matches,
+  meters,
+  moment,
+  problems,
+  sorted
+} from './nodes';
 import { NodesWatch } from './watch';
 
 const trans = {
@@ -45,22 +56,61 @@ describe('meters', () => {
     expect(meters({ NodeID: 'x' }, trans)).toEqual([]);
   });
 
-  it('stay between nothing and all, whatever a node tells', () => {
+  it('stay between zero and the total, whatever a node reports', () => {
     const odd = { MaxCapacity: { CPU: 2 }, AvailableCapacity: { CPU: 5 } };
     expect(meters({ NodeID: 'x', ComputeNodeInfo: odd }, trans)[0]?.used).toBe(0);
   });
 });
 
+describe('GPUs', () => {
+  const t4 = { Vendor: 'NVIDIA', Name: 'Tesla T4', Memory: 15360 };
+  const amd = { Index: 0, Vendor: 'AMD/ATI', Name: 'MI210', Memory: 65520 };
+  const most = { GPU: 3, GPUs: [{ Index: 0, ...t4 }, { Index: 1, ...t4 }, amd] };
+
+  it('are listed with model, memory and whether they are free, told apart by vendor and index', () => {
+    const info = {
+      NodeID: 'g',
+      ComputeNodeInfo: { MaxCapacity: most, AvailableCapacity: { GPU: 2, GPUs: [{ Index: 1, ...t4 }, amd] } }
+    };
+    expect(gpus(info, trans)).toEqual([
+      { text: 'Tesla T4 · 16 GB', isFree: false },
+      { text: 'Tesla T4 · 16 GB', isFree: true },
+      { text: 'MI210 · 69 GB', isFree: true }
+    ]);
+  });
+
+  it('say nothing of their use where the node tells only how many are free', () => {
+    const info = { NodeID: 'g', ComputeNodeInfo: { MaxCapacity: most, AvailableCapacity: { GPU: 2 } } };
+    expect(gpus(info, trans).map(gpu => gpu.isFree)).toEqual([null, null, null]);
+    expect(gpus({ NodeID: 'x' }, trans)).toEqual([]);
+  });
+
+  it('that can not be found or given to jobs have a reason', () => {
+    const info = { NodeID: 'g', ComputeNodeInfo: { GPUProblems: { docker: 'it has no GPU runtime' } } };
+    expect(gpuProblems(info)).toEqual([{ task: 'docker', message: 'it has no GPU runtime' }]);
+    expect(gpuProblems({ NodeID: 'x' })).toEqual([]);
+  });
+});
+
 describe('a node', () => {
-  it('tells what its work in the background can not do', () => {
-    const told = { ComputeNodeInfo: { Problems: { 'removing old results': 'read-only file system' } } };
-    expect(problems({ NodeID: 'a', ...told })).toEqual([
+  it('lists the problems of its background work', () => {
+    const info = { ComputeNodeInfo: { Problems: { 'removing old results': 'read-only file system' } } };
+    expect(problems({ NodeID: 'a', ...info })).toEqual([
       { task: 'removing old results', message: 'read-only file system' }
     ]);
     expect(problems(node('a').Info)).toEqual([]);
   });
 
-  it('tells its runtimes, and why an engine is off', () => {
+  it('keeps what does nothing to itself', () => {
+    const info = {
+      NodeID: 'a',
+      ComputeNodeInfo: { ExecutionEngines: ['noop', 'process'], EngineProblems: { noop: 'off' } }
+    };
+    expect(engines(info).map(engine => engine.name)).toEqual(['process']);
+    expect(forPeople(['s3', 'noop', 'local'])).toEqual(['local', 's3']);
+  });
+
+  it('lists its runtimes, and why an engine is off', () => {
     expect(engines(node('a').Info)).toEqual([
       { name: 'process', runtime: 'bubblewrap 0.11.0', problem: '' },
       { name: 'docker', runtime: '', problem: 'no Docker daemon answers' }

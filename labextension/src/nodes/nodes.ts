@@ -1,4 +1,4 @@
-import { INodeInfo, INodeState, IResources } from '../api/types';
+import { IGpu, INodeInfo, INodeState, IResources } from '../api/types';
 import { bytes, shortId } from '../format/units';
 import { readable, readableLines } from '../format/text';
 
@@ -38,11 +38,43 @@ export function meters(info: INodeInfo, trans: ITranslate): IMeter[] {
     meter('memory', 'Memory', trans.__('Memory'), bytes),
     meter('disk', 'Disk', trans.__('Disk'), bytes),
     meter('gpu', 'GPU', trans.__('GPU'), String)
-  ].filter(found => found !== null);
+  ].filter(part => part !== null);
 }
 
 function cores(value: number): string {
   return String(Math.round(value * 100) / 100);
+}
+
+export interface IGpuLine {
+  /** What it is: `Tesla T4 · 16 GB`. */
+  readonly text: string;
+  /** Whether no job holds it; null where the node does not tell. */
+  readonly isFree: boolean | null;
+}
+
+/** The GPUs of a node, one by one. */
+export function gpus(info: INodeInfo, trans: ITranslate): IGpuLine[] {
+  const { MaxCapacity: most, AvailableCapacity: available } = info.ComputeNodeInfo ?? {};
+  const key = (gpu: IGpu): string => `${gpu.Vendor ?? ''} ${gpu.Index ?? 0}`;
+  const free = available?.GPUs ?? [];
+  const isTold = free.length === (available?.GPU ?? 0);
+  const keys = new Set(free.map(key));
+  return (most?.GPUs ?? []).map(gpu => ({
+    text: [
+      readable(gpu.Name || gpu.Vendor || '') || trans.__('GPU'),
+      gpu.Memory ? bytes(gpu.Memory * 1024 * 1024) : ''
+    ]
+      .filter(Boolean)
+      .join(' · '),
+    isFree: isTold ? keys.has(key(gpu)) : null
+  }));
+}
+
+/** Why GPUs of a node can't be found or given to jobs. */
+export function gpuProblems(info: INodeInfo): IProblem[] {
+  return Object.entries(info.ComputeNodeInfo?.GPUProblems ?? {})
+    .sort()
+    .map(([task, message]) => ({ task: readable(task), message: readableLines(message) }));
 }
 
 export interface IProblem {
@@ -66,6 +98,14 @@ export interface IEngine {
   readonly problem: string;
 }
 
+/** Does nothing: for tests and measurements, as an engine and as a publisher. */
+const NOOP = 'noop';
+
+/** Names in order, without what nobody chooses. */
+export function forPeople(names: readonly string[] | null | undefined): string[] {
+  return [...(names ?? [])].filter(name => name !== NOOP).sort();
+}
+
 /** The engines of a node: first those that run, then those that don't, with the reason. */
 export function engines(info: INodeInfo): IEngine[] {
   const {
@@ -73,10 +113,12 @@ export function engines(info: INodeInfo): IEngine[] {
     EngineRuntimes: runtimes,
     EngineProblems: problems
   } = info.ComputeNodeInfo ?? {};
-  const on = [...(names ?? [])].sort();
-  const off = Object.entries(problems ?? {}).filter(([name]) => !on.includes(name));
+  const on = forPeople(names);
+  // A node may call an engine anything, `constructor` too.
+  const known = new Map(Object.entries(runtimes ?? {}));
+  const off = Object.entries(problems ?? {}).filter(([name]) => !on.includes(name) && name !== NOOP);
   return [
-    ...on.map(name => ({ name: readable(name), runtime: readable(runtimes?.[name] ?? ''), problem: '' })),
+    ...on.map(name => ({ name: readable(name), runtime: readable(known.get(name) ?? ''), problem: '' })),
     ...off
       .sort()
       .map(([name, problem]) => ({ name: readable(name), runtime: '', problem: readableLines(problem) }))
@@ -91,17 +133,17 @@ export type MembershipAction = 'approve' | 'reject' | 'delete';
  */
 export function actions(node: INodeState, connectedTo: string): MembershipAction[] {
   const own = node.Info.NodeID === connectedTo;
-  const found: MembershipAction[] = [];
+  const actions: MembershipAction[] = [];
   if (node.Membership !== 'APPROVED') {
-    found.push('approve');
+    actions.push('approve');
   }
   if (!own && node.Membership !== 'REJECTED') {
-    found.push('reject');
+    actions.push('reject');
   }
   if (!own && (node.Connection !== 'CONNECTED' || node.Membership === 'REJECTED')) {
-    found.push('delete');
+    actions.push('delete');
   }
-  return found;
+  return actions;
 }
 
 /** What a person calls a node. */

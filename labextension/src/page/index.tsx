@@ -11,21 +11,15 @@ import { IFilter, NO_FILTER } from '../jobs/filter';
 import { JobsTab } from '../jobs/JobsTab';
 import { NodesTab } from '../nodes/NodesTab';
 import { Panel } from '../panel/Panel';
+import { ISettings } from '../settings';
 import { Observable } from '../store/signal';
 import { Store } from '../store/store';
 import { Sync } from '../store/sync';
-import { IBacalhau, IDetails, ISettings, Tabs } from '../tokens';
+import { IBacalhau, IDetails, Tabs } from '../tokens';
 import { VERSION } from '../version';
 import { confirm, showError } from './dialog';
 import { PageTransport } from './transport';
-
-/** Writes text as it is in the sources, with what belongs into it: this page has no translations yet. */
-const trans = {
-  __: (text: string, ...values: (string | number)[]): string =>
-    text.replace(/%(\d)/g, (whole, at: string) => String(values[Number(at) - 1] ?? whole)),
-  _n: (one: string, many: string, count: number, ...values: (string | number)[]): string =>
-    trans.__(count === 1 ? one : many, count, ...values)
-};
+import { trans } from './words';
 
 const SETTINGS: ISettings = { notifyWhenDone: false, showInStatusBar: false, logLines: 50000 };
 
@@ -46,6 +40,7 @@ function build(transport: PageTransport): IBacalhau {
     tab: new Observable<string>('jobs'),
     filter: new Observable<IFilter>(NO_FILTER),
     selected: new Observable<string>(''),
+    picks: new Observable<ReadonlySet<string>>(new Set()),
     details: new Observable<IDetails | null>(null)
   };
 }

@@ -53,7 +53,7 @@ export class PageTransport implements ITransport {
   }
 
   private async status(signal?: AbortSignal): Promise<Response> {
-    const found: IStatus = {
+    const status: IStatus = {
       version: VERSION,
       cluster: { url: this.place.origin, source: 'this page', embedded: false },
       alive: true,
@@ -63,17 +63,18 @@ export class PageTransport implements ITransport {
     };
     try {
       const answer = await this.request('GET', 'api/v1/agent/version', { signal });
-      const version = (await answer.json()) as { GitVersion?: unknown };
-      found.node_version = typeof version.GitVersion === 'string' ? version.GitVersion : '';
-      found.alive = answer.ok;
-      found.problem = answer.ok ? '' : `The node answers with HTTP ${answer.status}.`;
+      // Something in between may answer with a page of its own.
+      const version = (await answer.json().catch(() => null)) as { GitVersion?: unknown } | null;
+      status.node_version = typeof version?.GitVersion === 'string' ? version.GitVersion : '';
+      status.alive = answer.ok;
+      status.problem = answer.ok ? '' : `The node answers with HTTP ${answer.status}.`;
     } catch (reason) {
       if (signal?.aborted) {
         throw reason;
       }
-      found.alive = false;
-      found.problem = 'The node does not answer.';
+      status.alive = false;
+      status.problem = 'The node does not answer.';
     }
-    return new Response(JSON.stringify(found), { headers: { 'Content-Type': 'application/json' } });
+    return new Response(JSON.stringify(status), { headers: { 'Content-Type': 'application/json' } });
   }
 }

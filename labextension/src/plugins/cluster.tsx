@@ -1,7 +1,8 @@
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, InputDialog, Notification } from '@jupyterlab/apputils';
 import * as React from 'react';
-import { cleanInputCache, cleanResults } from '../cluster/cleanUp';
+import { cleanInputCache, cleanPackages, cleanResults } from '../cluster/cleanUp';
+import { choices, removable } from '../cluster/choices';
 import { ClusterTab } from '../cluster/ClusterTab';
 import { Connections } from '../cluster/connections';
 import { CommandIDs, textOf } from '../commands';
@@ -44,33 +45,37 @@ export const cluster: JupyterFrontEndPlugin<void> = {
 
     add(CommandIDs.switchConnection, trans.__('Switch to another cluster…'), async args => {
       await connections.read();
-      const found = connections.list.get();
+      const saved = connections.list.get();
       const title = trans.__('Which cluster?');
-      if (found === null || found.fixed_by) {
+      if (saved === null || saved.fixed_by) {
         host.showError(
           trans.__('The connection can’t be switched'),
           connections.problem.get() ??
             new Error(
               trans.__(
-                '%1 in the environment of the Jupyter server chooses the cluster.',
-                found?.fixed_by ?? ''
+                '%1 in the environment of the Jupyter server selects the cluster.',
+                saved?.fixed_by ?? ''
               )
             )
         );
         return;
       }
-      const usable = ['', ...found.connections.filter(known => !known.problem).map(known => known.name)];
       let name = textOf(args.name);
       if (args.name === undefined) {
-        const items = usable.map(known => known || local);
-        const current = Math.max(0, usable.indexOf(found.current));
+        const usable = choices(saved, local);
+        const items = usable.map(choice => choice.label);
+        const current = Math.max(
+          0,
+          usable.findIndex(choice => choice.name === saved.current)
+        );
         const { value } = await InputDialog.getItem({ title, items, current });
-        if (value === null) {
+        const choice = usable.find(known => known.label === value);
+        if (choice === undefined) {
           return;
         }
-        name = usable[items.indexOf(value)] ?? '';
+        name = choice.name;
       }
-      if (name !== found.current) {
+      if (name !== saved.current) {
         await connections.use(name);
       }
     });
@@ -80,13 +85,10 @@ export const cluster: JupyterFrontEndPlugin<void> = {
     });
     add(CommandIDs.removeConnection, trans.__('Remove a connection…'), async () => {
       await connections.read();
-      const found = connections.list.get();
-      const items = (found?.connections ?? [])
-        .map(known => known.name)
-        .filter(name => name !== found?.current);
+      const items = removable(connections.list.get());
       const title = trans.__('Which connection shall be removed?');
       if (items.length === 0) {
-        host.showError(title, new Error(trans.__('There is none that could be removed.')));
+        host.showError(title, new Error(trans.__('There is no connection to remove.')));
         return;
       }
       const { value } = await InputDialog.getItem({ title, items });
@@ -113,8 +115,15 @@ export const cluster: JupyterFrontEndPlugin<void> = {
       async () => tell(await cleanInputCache(bacalhau)),
       canCleanUp
     );
+    add(
+      CommandIDs.cleanPackages,
+      trans.__('Remove packages…'),
+      async () => tell(await cleanPackages(bacalhau)),
+      () => canCleanUp() && !!sync.node.get()?.Packages
+    );
     sync.node.subscribe(() => {
       app.commands.notifyCommandChanged(CommandIDs.cleanResults);
+      app.commands.notifyCommandChanged(CommandIDs.cleanPackages);
       app.commands.notifyCommandChanged(CommandIDs.cleanInputCache);
     });
   }

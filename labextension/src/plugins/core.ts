@@ -1,6 +1,5 @@
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Clipboard, Dialog, showDialog, showErrorMessage } from '@jupyterlab/apputils';
-import { INotebookTracker, NotebookActions } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { Api } from '../api/client';
@@ -10,10 +9,11 @@ import { CommandIDs } from '../commands';
 import { EventStream } from '../events/stream';
 import { IHost } from '../host';
 import { IFilter, NO_FILTER } from '../jobs/filter';
+import { DEFAULT_SETTINGS, ISettings, readSettings } from '../settings';
 import { Observable } from '../store/signal';
 import { Store } from '../store/store';
 import { Sync } from '../store/sync';
-import { DEFAULT_SETTINGS, IBacalhau, IDetails, ISettings, Tabs } from '../tokens';
+import { IBacalhau, IDetails, Tabs } from '../tokens';
 import { VERSION } from '../version';
 
 export const CORE_ID = 'bacalhau-jupyter:plugin';
@@ -24,12 +24,11 @@ export const core: JupyterFrontEndPlugin<IBacalhau> = {
   description: 'The API, the event stream and the state of the Bacalhau front end.',
   autoStart: true,
   provides: IBacalhau,
-  optional: [ITranslator, ISettingRegistry, INotebookTracker],
+  optional: [ITranslator, ISettingRegistry],
   activate: (
     app: JupyterFrontEnd,
     translator: ITranslator | null,
-    registry: ISettingRegistry | null,
-    notebooks: INotebookTracker | null
+    registry: ISettingRegistry | null
   ): IBacalhau => {
     const trans = (translator ?? nullTranslator).load('bacalhau_jupyter');
     const api = new Api(new JupyterTransport(app.serviceManager.serverSettings));
@@ -46,12 +45,13 @@ export const core: JupyterFrontEndPlugin<IBacalhau> = {
       store,
       sync: new Sync(api, events, store, VERSION),
       trans,
-      host: labHost(app, notebooks, label => trans.__(label)),
+      host: labHost(app, label => trans.__(label)),
       tabs: new Tabs(),
       settings,
       tab: new Observable<string>('jobs'),
       filter: new Observable<IFilter>(NO_FILTER),
       selected: new Observable<string>(''),
+      picks: new Observable<ReadonlySet<string>>(new Set()),
       details: new Observable<IDetails | null>(null)
     };
   }
@@ -60,8 +60,7 @@ export const core: JupyterFrontEndPlugin<IBacalhau> = {
 async function follow(registry: ISettingRegistry, settings: Observable<ISettings>): Promise<void> {
   try {
     const loaded = await registry.load(CORE_ID);
-    const take = (): void =>
-      settings.set({ ...DEFAULT_SETTINGS, ...(loaded.composite as Partial<ISettings>) });
+    const take = (): void => settings.set(readSettings(loaded.composite));
     loaded.changed.connect(take);
     take();
   } catch (reason) {
@@ -69,11 +68,7 @@ async function follow(registry: ISettingRegistry, settings: Observable<ISettings
   }
 }
 
-function labHost(
-  app: JupyterFrontEnd,
-  notebooks: INotebookTracker | null,
-  translate: (text: string) => string
-): IHost {
+function labHost(app: JupyterFrontEnd, translate: (text: string) => string): IHost {
   return {
     confirm: async (title, body, accept) => {
       const buttons = [
@@ -87,42 +82,7 @@ function labHost(
       void showErrorMessage(title, error.hint ? `${error.message}\n${error.hint}` : error.message);
     },
     copy: text => Clipboard.copyToSystem(text),
-    insertText: notebooks ? text => insertText(notebooks, text, translate) : undefined,
     openPanel: () => void app.commands.execute(CommandIDs.openPanel),
-    openJob: job => void app.commands.execute(CommandIDs.openJob, { job }),
-    insertCode: notebooks
-      ? code => {
-          const notebook = notebooks.currentWidget?.content;
-          if (!notebook) {
-            void showErrorMessage(
-              translate('No notebook is open'),
-              translate('Open the notebook that the code is for.')
-            );
-            return;
-          }
-          NotebookActions.insertBelow(notebook);
-          notebook.activeCell?.model.sharedModel.setSource(code);
-        }
-      : undefined
+    openJob: job => void app.commands.execute(CommandIDs.openJob, { job })
   };
-}
-
-function insertText(notebooks: INotebookTracker, text: string, translate: (text: string) => string): boolean {
-  const cell = notebooks.currentWidget?.content.activeCell;
-  if (!cell) {
-    void showErrorMessage(
-      translate('No notebook is open'),
-      translate('Open the notebook that the input is for, and choose a cell.')
-    );
-    return false;
-  }
-  const { editor } = cell;
-  if (!editor?.replaceSelection || cell.model.getMetadata('editable') === false) {
-    void showErrorMessage(translate('The cell can’t be edited'), translate('Choose another cell.'));
-    return false;
-  }
-  const { start } = editor.getSelection();
-  const before = editor.getLine(start.line)?.charAt(start.column - 1) ?? '';
-  editor.replaceSelection(/^\S$/.test(before) ? ` ${text}` : text);
-  return true;
 }

@@ -36,7 +36,7 @@ export const menus: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null
   ): void => {
     const { trans } = bacalhau;
-    const runs = new Runs(bacalhau, new Desk(app, trans, documents));
+    const runs = new Runs(bacalhau, new Desk(app, trans, documents, notebooks));
     const chosen = (args: ReadonlyPartialJSONObject, fits: (path: string) => boolean): string =>
       chosenPath(
         args.from,
@@ -93,7 +93,8 @@ class Desk implements IDesk {
   constructor(
     private readonly app: JupyterFrontEnd,
     private readonly trans: TranslationBundle,
-    private readonly documents: IDocumentManager | null
+    private readonly documents: IDocumentManager | null,
+    private readonly notebooks: INotebookTracker | null
   ) {}
 
   get root(): string {
@@ -122,6 +123,12 @@ class Desk implements IDesk {
     return file.content;
   }
 
+  openNotebooks(): readonly string[] {
+    const paths: string[] = [];
+    this.notebooks?.forEach(panel => paths.push(panel.context.path));
+    return paths;
+  }
+
   exists(path: string): Promise<boolean> {
     return this.app.serviceManager.contents.get(path, { content: false }).then(
       () => true,
@@ -129,13 +136,18 @@ class Desk implements IDesk {
     );
   }
 
-  async reveal(path: string, cell: string): Promise<void> {
+  async reveal(path: string, cell: string): Promise<boolean> {
     const widget = this.documents?.openOrReveal(path) as NotebookPanel | undefined;
-    if (widget && cell) {
-      await widget.context.ready;
-      await widget.revealed;
+    if (!widget || !cell) {
+      return true;
+    }
+    await widget.context.ready;
+    await widget.revealed;
+    const isThere = widget.content.widgets.some(known => known.model.id === cell);
+    if (isThere) {
       widget.setFragment(`#cell-id=${cell}`);
     }
+    return isThere;
   }
 
   async ask(path: string, parameters: readonly IParameter[]): Promise<INotebookOrder | null> {

@@ -41,8 +41,8 @@ export const nodes: JupyterFrontEndPlugin<void> = {
         execute: async args => {
           const own = bacalhau.sync.node.get()?.NodeID ?? '';
           const possible = (await read()).filter(node => actions(node, own).includes(action));
-          const wanted = textOf(args.node) || (await choose(question, possible));
-          const node = possible.find(known => known.Info.NodeID === wanted);
+          const nodeId = textOf(args.node) || (await choose(question, possible));
+          const node = possible.find(known => known.Info.NodeID === nodeId);
           if (node) {
             await change(bacalhau, node, action);
           }

@@ -1,5 +1,7 @@
 import { ILabShell, ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import { ILauncher } from '@jupyterlab/launcher';
+import { ToolbarButton } from '@jupyterlab/ui-components';
 import { CommandIDs, textOf } from '../commands';
 import { shortId } from '../format/units';
 import { bacalhauIcon } from '../icon';
@@ -12,13 +14,14 @@ export const panel: JupyterFrontEndPlugin<void> = {
   description: 'The Bacalhau side panel.',
   autoStart: true,
   requires: [IBacalhau],
-  optional: [ILabShell, ILayoutRestorer, ICommandPalette],
+  optional: [ILabShell, ILayoutRestorer, ICommandPalette, ILauncher],
   activate: (
     app: JupyterFrontEnd,
     bacalhau: IBacalhau,
     labShell: ILabShell | null,
     restorer: ILayoutRestorer | null,
-    palette: ICommandPalette | null
+    palette: ICommandPalette | null,
+    launcher: ILauncher | null
   ): void => {
     const { trans } = bacalhau;
     if (labShell === null) {
@@ -48,7 +51,8 @@ export const panel: JupyterFrontEndPlugin<void> = {
       }
     };
     app.commands.addCommand(CommandIDs.openPanel, {
-      label: trans.__('Show the Bacalhau panel'),
+      label: args => (args.tile ? trans.__('Bacalhau jobs') : trans.__('Show the Bacalhau panel')),
+      caption: trans.__('Jobs, nodes, data and connections'),
       icon: bacalhauIcon,
       execute: () => {
         if (!widget.isVisible || labShell) {
@@ -58,8 +62,8 @@ export const panel: JupyterFrontEndPlugin<void> = {
     });
     app.commands.addCommand(CommandIDs.showTab, {
       label: args => {
-        const found = bacalhau.tabs.all.get().find(tab => tab.id === args.tab);
-        return trans.__('Show %1', found?.label ?? '');
+        const shown = bacalhau.tabs.all.get().find(tab => tab.id === args.tab);
+        return trans.__('Show %1', shown?.label ?? '');
       },
       isVisible: args => bacalhau.tabs.all.get().some(tab => tab.id === args.tab),
       execute: async args => {
@@ -84,6 +88,17 @@ export const panel: JupyterFrontEndPlugin<void> = {
         app.shell.activateById(open.id);
       }
     });
+    launcher?.add({ command: CommandIDs.openPanel, category: 'Other', rank: 10, args: { tile: true } });
+    if (labShell === null) {
+      // Neither Notebook's pages nor its list of files have a side bar with our icon.
+      const button = new ToolbarButton({
+        icon: bacalhauIcon,
+        tooltip: trans.__('Show the Bacalhau panel'),
+        onClick: () => void app.commands.execute(CommandIDs.openPanel)
+      });
+      button.id = 'bacalhau-open';
+      app.shell.add(button, 'top', { rank: 900 });
+    }
     const category = trans.__('Bacalhau');
     palette?.addItem({ command: CommandIDs.openPanel, category });
     palette?.addItem({ command: CommandIDs.openJob, category });

@@ -1,5 +1,7 @@
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { ManyJobsOutput } from '../many/mime';
+import { MANY_MIME } from '../many/record';
 import { JobOutput } from '../renderer/mime';
 import { MIME } from '../renderer/record';
 import { IBacalhau } from '../tokens';
@@ -17,6 +19,10 @@ export const renderer: JupyterFrontEndPlugin<void> = {
     // Safe: a record is data that is shown as text, also in notebooks that nobody trusts.
     rendermime.addFactory(
       { safe: true, mimeTypes: [MIME], createRenderer: () => new JobOutput(bacalhau) },
+      RANK
+    );
+    rendermime.addFactory(
+      { safe: true, mimeTypes: [MANY_MIME], createRenderer: () => new ManyJobsOutput(bacalhau) },
       RANK
     );
   }

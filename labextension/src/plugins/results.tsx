@@ -11,18 +11,10 @@ import { BacalhauContext } from '../components/context';
 import { bacalhauIcon } from '../icon';
 import { readable } from '../format/text';
 import { ResultsDrive } from '../results/drive';
-import { DRIVE, drivePath, HEAD_BYTES, IMAGE_BYTES, isPlain, Kind, kindOf } from '../results/paths';
+import { DRIVE, drivePath, isPlain } from '../results/paths';
 import { cutText, Preview, words } from '../results/Preview';
+import { VIEWERS, viewerOf } from '../results/viewer';
 import { IBacalhau } from '../tokens';
-
-/** Which viewer of JupyterLab's shows what. Never one that renders: results are as trustworthy as their job. */
-const VIEWERS: Partial<Record<Kind, string>> = {
-  csv: 'CSVTable',
-  tsv: 'TSVTable',
-  json: 'JSON',
-  image: 'Image',
-  text: 'Editor'
-};
 
 /** Opens single files of results in JupyterLab's own viewers. */
 export const results: JupyterFrontEndPlugin<void> = {
@@ -78,12 +70,8 @@ function open(
   file: IFileRef,
   size: number
 ): true {
-  const kind = kindOf(file.path);
-  const isCut = size > (kind === 'image' ? IMAGE_BYTES : HEAD_BYTES);
-  // The beginning of a JSON file is no JSON.
-  const viewer = kind === 'json' && isCut ? 'Editor' : VIEWERS[kind];
-  const shows = viewer !== undefined && documents.registry.getWidgetFactory(viewer) !== undefined;
-  if (shows && !(kind === 'image' && isCut)) {
+  const viewer = viewerOf(file.path, size);
+  if (viewer !== null && documents.registry.getWidgetFactory(viewer) !== undefined) {
     documents.openOrReveal(`${DRIVE}:${drivePath(file)}`, viewer);
     return true;
   }

@@ -1,31 +1,79 @@
 import { listIcon, fileIcon, launchIcon, stopIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { isOver } from '../api/types';
-import { Duration, IconButton, StateBadge, stateLabel } from '../components/basics';
+import { IconButton, StateBadge } from '../components/basics';
 import { useBacalhau, useObservable, useStore } from '../components/context';
+import { officialTitle } from '../format/outcomes';
+import { stateLabel } from '../format/states';
 import { duration, shortId } from '../format/units';
+import { RunTime } from '../jobs/Badge';
+import { JobPorts } from '../jobs/Ports';
 import { canStop, hasResults, show, stop, title } from '../jobs/actions';
+import { summaryOf, useExplanation } from '../jobs/reason';
 import { LogView } from '../logs/LogView';
 import { ResultsView } from '../results/ResultsView';
-import { exitCode, IJobEntry } from '../store/state';
+import { IJobEntry } from '../store/state';
+import { Parts, useParts } from './PartList';
 import { IRecord } from './record';
+import { hideKept } from './kept';
 import { Lookup, lookUp } from './lookup';
+import { factsOf, reasons, wantsLog } from './facts';
 import { useVisible } from './visible';
 import { readable, readableLines } from '../format/text';
 
+const MOST_LOG_HEIGHT = 260;
+
+interface IProps {
+  readonly record: IRecord;
+  /** Whether the cell runs in this page, which then gets what the job prints from the kernel. */
+  readonly followedHere: boolean;
+}
+
 /** A cell's output: the job of a record, live where it can be asked for, else as it was stored. */
-export function Output(props: { record: IRecord }): JSX.Element {
-  const { record } = props;
+export function Output(props: IProps): JSX.Element {
+  return props.record.job ? <JobCard {...props} /> : <EarlyCard record={props.record} />;
+}
+
+/** What goes on before there is a job. */
+function EarlyCard({ record }: { record: IRecord }): JSX.Element {
+  const { trans } = useBacalhau();
+  return (
+    <div className="jp-Bacalhau-output" role="group" aria-label={trans.__('Job')}>
+      <div className="jp-Bacalhau-job-line jp-Bacalhau-job-second">
+        {record.title && <span className="jp-Bacalhau-job-name">{readable(record.title)}</span>}
+        <span className="jp-Bacalhau-phase">{readable(record.phase)}</span>
+      </div>
+      {record.error && <p className="jp-Bacalhau-message">{readableLines(record.error)}</p>}
+    </div>
+  );
+}
+
+function JobCard({ record, followedHere }: IProps): JSX.Element {
   const app = useBacalhau();
   const { trans } = app;
   const root = React.useRef<HTMLDivElement>(null);
   const visible = useVisible(root);
-  const found = useLookup(record, visible);
+  const lookup = useLookup(record, visible);
   const known = useStore(state => state.jobs.get(record.job));
-  const entry = found.kind === 'found' ? known : undefined;
-  const [open, setOpen] = React.useState<'logs' | 'results' | ''>('');
-  const toggle = (part: 'logs' | 'results'): void => setOpen(open === part ? '' : part);
-  const message = entry?.state === 'Completed' ? '' : record.error || entry?.job.State?.Message || '';
+  const entry = lookup.kind === 'found' ? known : undefined;
+  const [chosen, setChosen] = React.useState<'logs' | 'results' | '' | null>(null);
+  // The log of one part; empty means all of the job.
+  const [execution, setExecution] = React.useState('');
+  const parts = useParts(record, entry, visible);
+  const missesOutput = wantsLog(record, followedHere);
+  const open = chosen ?? (missesOutput ? 'logs' : '');
+  const toggle = (part: 'logs' | 'results'): void => {
+    setExecution('');
+    setChosen(open === part && execution === '' ? '' : part);
+  };
+  const reason = summaryOf(useExplanation(entry, visible));
+  const { message } = factsOf(record, entry, reason);
+  // A job that ran for another cell answers here: the card is this cell's, and says below whose job it was.
+  const ownTitle = readable(record.title) || shortId(record.job);
+  const name = entry && !record.cached ? title(entry) : ownTitle;
+  // The log begins at the beginning: it takes the place of the part that the cell has.
+  const replaces = missesOutput && open === 'logs' && entry !== undefined;
+  React.useLayoutEffect(() => (replaces && root.current ? hideKept(root.current) : undefined), [replaces]);
   return (
     <div
       ref={root}
@@ -34,15 +82,15 @@ export function Output(props: { record: IRecord }): JSX.Element {
       aria-label={trans.__('Job %1', readable(record.job))}
     >
       <div className="jp-Bacalhau-job-line">
-        <span className="jp-Bacalhau-job-name" title={readable(record.job)}>
-          {entry ? title(entry) : shortId(record.job)}
+        <span className="jp-Bacalhau-job-name" title={name}>
+          {name}
         </span>
         <span className="jp-Bacalhau-output-actions">
           {entry && (
             <IconButton
               icon={listIcon}
               label={trans.__('Logs')}
-              pressed={open === 'logs'}
+              pressed={open === 'logs' && execution === ''}
               onClick={() => toggle('logs')}
             />
           )}
@@ -55,7 +103,11 @@ export function Output(props: { record: IRecord }): JSX.Element {
             />
           )}
           {canStop(entry) && (
-            <IconButton icon={stopIcon} label={trans.__('Stop')} onClick={() => void stop(app, record.job)} />
+            <IconButton
+              icon={stopIcon}
+              label={trans.__('Stop')}
+              onClick={() => void stop(app, record.job, !followedHere)}
+            />
           )}
           {entry && app.host.openPanel && (
             <IconButton
@@ -69,13 +121,43 @@ export function Output(props: { record: IRecord }): JSX.Element {
           )}
         </span>
       </div>
-      <Facts record={record} entry={entry} />
+      <Facts
+        record={record}
+        entry={entry}
+        reason={reason}
+        isNamed={name !== shortId(record.job)}
+        hasParts={parts.length > 0}
+      />
+      <JobPorts entry={entry} visible={visible} />
+      {record.cached && <p className="jp-Bacalhau-hint">{readable(record.cached)}</p>}
+      {record.lines > 0 && entry && open !== 'logs' && (
+        <button type="button" className="jp-Bacalhau-fold" onClick={() => toggle('logs')}>
+          {trans.__('%1 lines, open the log', record.lines.toLocaleString('en-US'))}
+        </button>
+      )}
       {message && <p className="jp-Bacalhau-message">{readableLines(message)}</p>}
-      <Explanation record={record} found={found} />
+      <Explanation record={record} lookup={lookup} />
+      {parts.length > 0 && (
+        <Parts
+          parts={parts}
+          open={open === 'logs' ? execution : ''}
+          onLog={
+            entry &&
+            (chosenExecution => {
+              const closes = open === 'logs' && execution === chosenExecution;
+              setExecution(closes ? '' : chosenExecution);
+              setChosen(closes ? '' : 'logs');
+            })
+          }
+        />
+      )}
       {open === 'logs' && entry && (
-        <div className="jp-Bacalhau-output-part" data-part="logs">
-          <LogView key={entry.job.Version ?? 0} job={record.job} />
-        </div>
+        <Log
+          key={`${entry.job.Version ?? 0} ${execution}`}
+          job={record.job}
+          execution={execution}
+          visible={visible}
+        />
       )}
       {open === 'results' && entry && (
         <div className="jp-Bacalhau-output-part">
@@ -86,71 +168,81 @@ export function Output(props: { record: IRecord }): JSX.Element {
   );
 }
 
-/** State, time, node, runtime, exit code. */
-function Facts(props: { record: IRecord; entry: IJobEntry | undefined }): JSX.Element {
-  const { record, entry } = props;
+/** The log of a job, as high as it needs; out of sight it keeps its height, and listens to nobody. */
+function Log(props: { job: string; execution: string; visible: boolean }): JSX.Element {
+  const height = React.useRef(0);
+  return (
+    <div className="jp-Bacalhau-output-part" data-part="logs">
+      {props.visible ? (
+        <LogView
+          job={props.job}
+          execution={props.execution}
+          mostHeight={MOST_LOG_HEIGHT}
+          onHeight={now => (height.current = now)}
+        />
+      ) : (
+        <div style={{ height: height.current }} />
+      )}
+    </div>
+  );
+}
+
+/** Outcome, time, node, runtime; the id comes last, because nobody knows a job by it. */
+function Facts(props: {
+  record: IRecord;
+  entry: IJobEntry | undefined;
+  reason: string;
+  isNamed: boolean;
+  hasParts: boolean;
+}): JSX.Element {
+  const { record, entry, reason, isNamed, hasParts } = props;
   const { trans } = useBacalhau();
-  const state = entry?.state ?? record.state;
-  const phase = isOver(state) ? '' : entry?.phase || record.phase;
-  const node = entry?.node || record.node;
-  const code = entry?.executions ? exitCode(entry) : (record.exitCode ?? 0);
+  const { state, phase, node, code, exitedBadly } = factsOf(record, entry, reason);
   return (
     <div className="jp-Bacalhau-job-line jp-Bacalhau-job-second">
-      <StateBadge state={state} label={stateLabel(trans, state)} />
+      {exitedBadly ? (
+        <StateBadge
+          state="Failed"
+          label={trans.__('exit %1', code)}
+          title={officialTitle(trans.__('exit %1', code), stateLabel(trans, state), trans)}
+        />
+      ) : (
+        <StateBadge state={state} label={stateLabel(trans, state)} />
+      )}
       {entry ? (
-        <Duration entry={entry} />
+        <RunTime entry={entry} />
       ) : (
         record.durationMs !== null && (
           <span className="jp-Bacalhau-duration">{duration(record.durationMs)}</span>
         )
       )}
-      {phase && phase !== 'running' && <span className="jp-Bacalhau-phase">{readable(phase)}</span>}
+      {/* What one part does says nothing of the others, which stand below. */}
+      {phase && !(hasParts && state === 'Running') && (
+        <span className="jp-Bacalhau-phase">{readable(phase)}</span>
+      )}
       {node && (
         <span className="jp-Bacalhau-node" title={readable(node)}>
           {shortId(node)}
         </span>
       )}
       {record.runtime && <span className="jp-Bacalhau-asked">{readable(record.runtime)}</span>}
-      {code !== 0 && <span className="jp-Bacalhau-exit">{trans.__('exit code %1', code)}</span>}
+      {code !== 0 && !exitedBadly && (
+        <span className="jp-Bacalhau-exit">{trans.__('exit code %1', code)}</span>
+      )}
+      {isNamed && (
+        <span className="jp-Bacalhau-jobId" title={readable(record.job)}>
+          {shortId(record.job)}
+        </span>
+      )}
     </div>
   );
 }
 
 /** Why this is not the live state; nothing when it is. */
-function Explanation(props: { record: IRecord; found: Lookup }): JSX.Element | null {
-  const { record, found } = props;
+function Explanation(props: { record: IRecord; lookup: Lookup }): JSX.Element | null {
+  const { record, lookup } = props;
   const { trans } = useBacalhau();
-  const lines: string[] = [];
-  switch (found.kind) {
-    case 'missing':
-      lines.push(
-        trans.__('Shown as it was stored: the server half of Bacalhau is missing in this Jupyter server.')
-      );
-      break;
-    case 'elsewhere':
-      lines.push(
-        found.cluster
-          ? trans.__(
-              'Shown as it was stored: the job ran on %1, Jupyter is connected to %2.',
-              record.endpoint,
-              found.cluster
-            )
-          : trans.__(
-              'Shown as it was stored: the job ran on %1, Jupyter is connected to no cluster.',
-              record.endpoint
-            )
-      );
-      break;
-    case 'gone':
-      lines.push(trans.__('Shown as it was stored: the cluster does not know this job any longer.'));
-      break;
-    case 'failed':
-      lines.push(trans.__('Shown as it was stored: %1.', found.error.message.replace(/\.$/, '')));
-      break;
-  }
-  if (record.newer) {
-    lines.push(trans.__('A newer release of bacalhau-jupyter wrote this; some of it may be missing here.'));
-  }
+  const lines = reasons(record, lookup, trans);
   return lines.length === 0 ? null : (
     <div className="jp-Bacalhau-hint" role="status">
       {lines.map((line, index) => (
@@ -163,7 +255,7 @@ function Explanation(props: { record: IRecord; found: Lookup }): JSX.Element | n
 /** Ask for the job when it is seen, and again when the connection changed; listen while it is under way and seen. */
 function useLookup(record: IRecord, visible: boolean): Lookup {
   const { api, store, sync } = useBacalhau();
-  const [found, setFound] = React.useState<Lookup>({ kind: 'asking' });
+  const [lookup, setFound] = React.useState<Lookup>({ kind: 'asking' });
   const entry = useStore(whole => whole.jobs.get(record.job));
   const health = useObservable(sync.health);
   const cluster = health.kind === 'ok' ? `ok ${health.status.cluster?.url ?? ''}` : health.kind;
@@ -171,7 +263,7 @@ function useLookup(record: IRecord, visible: boolean): Lookup {
   const latest = React.useRef(record);
   latest.current = record;
   // What was found stays found until the store forgets it, which it does when the cluster becomes another one.
-  const settled = found.kind === 'found' ? entry !== undefined : askedAt.current === cluster;
+  const settled = lookup.kind === 'found' ? entry !== undefined : askedAt.current === cluster;
   const asks = visible && !settled;
   React.useEffect(() => {
     if (!asks) {
@@ -194,7 +286,7 @@ function useLookup(record: IRecord, visible: boolean): Lookup {
       gone = true;
     };
   }, [api, store, asks, cluster, record.job]);
-  const live = found.kind === 'found' ? !isOver(entry?.state) : found.kind === 'failed';
+  const live = lookup.kind === 'found' ? !isOver(entry?.state) : lookup.kind === 'failed';
   React.useEffect(() => (visible && live ? sync.acquire('active') : undefined), [sync, visible, live]);
   // The job itself says neither node nor exit code.
   const lacks = entry !== undefined && entry.executions === null && (!entry.node || isOver(entry.state));
@@ -203,5 +295,5 @@ function useLookup(record: IRecord, visible: boolean): Lookup {
       sync.wantExecutions(record.job);
     }
   }, [sync, visible, lacks, record.job]);
-  return found;
+  return lookup;
 }

@@ -1,6 +1,13 @@
-/** What a cell's output says about its job; see `bacalhau_jupyter/notebook/display.py`. */
+import { IPart, readParts } from './parts';
+
+/** What a cell's output says about its job; see `bacalhau_jupyter/notebook/live/card.py`. */
 export interface IRecord {
+  /** Empty while the cluster has not taken the job yet. */
   readonly job: string;
+  /** What a person calls it, as far as the kernel knew. */
+  readonly title: string;
+  /** Which finished job answered instead of a new one, in words; else empty. */
+  readonly cached: string;
   /** The cluster that the kernel was connected to. */
   readonly endpoint: string;
   readonly state: string;
@@ -11,6 +18,14 @@ export interface IRecord {
   readonly durationMs: number | null;
   readonly results: string;
   readonly error: string;
+  /** Whether the cell prints what the job prints. */
+  readonly followed: boolean;
+  /** Whether the cell has stopped doing so although the job goes on. */
+  readonly detached: boolean;
+  /** How many lines were printed, when not all of them are in the cell; 0 otherwise. */
+  readonly lines: number;
+  /** How the parts of a job ended that runs several times; empty for other jobs, and before the end. */
+  readonly parts: readonly IPart[];
   /** Whether a newer release wrote it, so that there may be more than is shown here. */
   readonly newer: boolean;
 }
@@ -20,7 +35,7 @@ const VERSION = 1;
 /** Notebooks come from anywhere; longer texts are cut. */
 const TEXT_LIMIT = 4000;
 
-/** Read a record; null when it names no job. Members of the wrong type count as missing. */
+/** Read a record; null when it names neither a job nor what goes on instead. Members of the wrong type count as missing. */
 export function readRecord(data: unknown): IRecord | null {
   if (typeof data !== 'object' || data === null || Array.isArray(data)) {
     return null;
@@ -35,12 +50,14 @@ export function readRecord(data: unknown): IRecord | null {
     return typeof value === 'number' && Number.isFinite(value) ? value : null;
   };
   const job = text('job_id');
-  if (!job) {
+  if (!job && !text('phase')) {
     return null;
   }
   const seconds = number('duration_s');
   return {
     job,
+    title: text('title'),
+    cached: text('cached'),
     endpoint: text('endpoint'),
     state: text('state'),
     phase: text('phase'),
@@ -50,6 +67,10 @@ export function readRecord(data: unknown): IRecord | null {
     durationMs: seconds === null ? null : seconds * 1000,
     results: text('results'),
     error: text('error'),
+    followed: plain.followed === true,
+    detached: plain.detached === true,
+    lines: number('lines') ?? 0,
+    parts: readParts(plain.parts),
     newer: (number('version') ?? 0) > VERSION
   };
 }

@@ -7,7 +7,7 @@ const JOB = 'j-761f5690-d9cb-416a-be49-a0a336e0a202';
 
 describe('readRecord', () => {
   it('reads what display.py writes', () => {
-    const found = readRecord({
+    const record = readRecord({
       version: 1,
       job_id: JOB,
       endpoint: 'http://a',
@@ -15,23 +15,30 @@ describe('readRecord', () => {
       exit_code: 3,
       duration_s: 1.5
     });
-    expect(found).toMatchObject({ job: JOB, state: 'Failed', exitCode: 3, durationMs: 1500, newer: false });
+    expect(record).toMatchObject({ job: JOB, state: 'Failed', exitCode: 3, durationMs: 1500, newer: false });
   });
 
-  it.each([null, 1, 'x', [], {}, { job_id: 7 }, { job_id: '' }])('finds no job in %j', data =>
-    expect(readRecord(data)).toBeNull()
+  it.each([null, 1, 'x', [], {}, { job_id: 7 }, { job_id: '' }, { job_id: '', phase: '' }])(
+    'finds no job in %j',
+    data => expect(readRecord(data)).toBeNull()
   );
 
+  it('reads a card that has no job yet', () =>
+    expect(readRecord({ job_id: '', phase: 'starting the node' })).toMatchObject({
+      job: '',
+      phase: 'starting the node'
+    }));
+
   it('leaves out members of the wrong type, cuts endless ones, and knows newer versions', () => {
-    const found = readRecord({
+    const record = readRecord({
       version: 2,
       job_id: JOB,
       state: ['x'],
       exit_code: '3',
       node: 'n'.repeat(1e6)
     });
-    expect(found).toMatchObject({ state: '', exitCode: null, newer: true });
-    expect(found?.node.length).toBeLessThan(5000);
+    expect(record).toMatchObject({ state: '', exitCode: null, newer: true });
+    expect(record?.node.length).toBeLessThan(5000);
   });
 });
 
@@ -64,7 +71,7 @@ describe('lookUp', () => {
     ).toBe('gone');
   });
 
-  it('tells a forgotten job from another cluster', async () => {
+  it('distinguishes a removed job from another cluster', async () => {
     expect(await lookUp(record, asking(missing))).toEqual({ kind: 'gone' });
     expect(await lookUp(record, asking(missing, 'http://other:1'))).toEqual({
       kind: 'elsewhere',
@@ -73,7 +80,7 @@ describe('lookUp', () => {
     expect(await lookUp(record, asking(missing, null))).toEqual({ kind: 'elsewhere', cluster: '' });
   });
 
-  it('tells a missing server half from one that fails', async () => {
+  it('distinguishes a missing server extension from one that fails', async () => {
     const fail = (error: ApiError) =>
       lookUp(
         record,

@@ -5,7 +5,7 @@ import { useBacalhau } from '../components/context';
 import { bytes } from '../format/units';
 import { readable } from '../format/text';
 import { isInside, isPlain } from './paths';
-import { IBranch, ILine, lines, STEP, treeOf } from './tree';
+import { extended, IBranch, ILine, lines, openAtFirst, step, toggled, treeOf } from './tree';
 
 /** The files of one result, with the keyboard of the ARIA pattern: arrows move, open and close, Enter opens. */
 export function FileTree(props: {
@@ -16,53 +16,41 @@ export function FileTree(props: {
   const { job, listing, onOpen } = props;
   const { trans } = useBacalhau();
   const top = React.useMemo(() => treeOf(listing.Files ?? []), [listing]);
-  const [open, setOpen] = React.useState<ReadonlyMap<string, number>>(() => opened(top));
+  const [open, setOpen] = React.useState<ReadonlyMap<string, number>>(() => openAtFirst(top));
   const [active, setActive] = React.useState(0);
   const list = React.useRef<HTMLUListElement>(null);
   const shown = React.useMemo(() => lines(top, open), [top, open]);
-  const toggle = (branch: IBranch): void => {
-    const next = new Map(open);
-    if (!next.delete(branch.path)) {
-      next.set(branch.path, STEP);
-    }
-    setOpen(next);
-  };
   const enter = (line: ILine): void => {
     const { branch, more } = line;
     if (more > 0) {
-      setOpen(new Map(open).set(branch.path, branch.entries.length - more + STEP));
+      setOpen(extended(open, line));
     } else if (branch.file === null) {
-      toggle(branch);
+      setOpen(toggled(open, branch));
     } else if (canOpen(branch)) {
       onOpen({ job, execution: listing.ExecutionID, path: branch.path }, branch.file.Size ?? 0);
     }
   };
   const move = (to: number): void => {
-    const at = Math.max(0, Math.min(shown.length - 1, to));
-    setActive(at);
-    list.current?.querySelectorAll<HTMLElement>('[role=treeitem]')[at]?.focus();
+    setActive(to);
+    list.current?.querySelectorAll<HTMLElement>('[role=treeitem]')[to]?.focus();
   };
   const onKeyDown = (event: React.KeyboardEvent): void => {
     const line = shown[active];
     if (line === undefined || (event.target as HTMLElement).tagName === 'A') {
       return;
     }
-    const isOpen = open.has(line.branch.path);
-    const isDirectory = line.more === 0 && line.branch.file === null;
-    const keys: Record<string, () => void> = {
-      ArrowDown: () => move(active + 1),
-      ArrowUp: () => move(active - 1),
-      Home: () => move(0),
-      End: () => move(shown.length - 1),
-      ArrowRight: () => (isDirectory && !isOpen ? toggle(line.branch) : move(active + 1)),
-      ArrowLeft: () => (isDirectory && isOpen ? toggle(line.branch) : move(parentOf(shown, active))),
-      Enter: () => enter(line)
-    };
-    const act = keys[event.key];
-    if (act) {
-      event.preventDefault();
-      event.stopPropagation();
-      act();
+    const action = event.key === 'Enter' ? null : step(shown, open, active, event.key);
+    if (action === null && event.key !== 'Enter') {
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+    if (action === null) {
+      enter(line);
+    } else if ('to' in action) {
+      move(action.to);
+    } else {
+      setOpen(toggled(open, action.toggle));
     }
   };
   return (
@@ -75,7 +63,7 @@ export function FileTree(props: {
     >
       {shown.map((line, index) => (
         <Row
-          key={`${line.more > 0 ? 'more ' : ''}${line.branch.path}`}
+          key={`${line.more > 0 ? 'more' : line.branch.file === null ? 'directory' : 'file'} ${line.branch.path}`}
           job={job}
           execution={listing.ExecutionID}
           line={line}
@@ -161,26 +149,4 @@ function Row(props: {
 
 function canOpen(branch: IBranch): boolean {
   return branch.file !== null && branch.file.Kind !== 'link' && isPlain(branch.path);
-}
-
-/** Directories that are open at first: those on the way to the first choice there is. */
-function opened(top: IBranch): ReadonlyMap<string, number> {
-  const found = new Map([[top.path, STEP]]);
-  let at = top;
-  while (at.entries.length === 1 && at.entries[0]?.file === null) {
-    at = at.entries[0];
-    found.set(at.path, STEP);
-  }
-  const outputs = top.entries.find(entry => entry.name === 'outputs' && entry.file === null);
-  return outputs ? found.set(outputs.path, STEP) : found;
-}
-
-function parentOf(shown: readonly ILine[], index: number): number {
-  const depth = shown[index]?.depth ?? 0;
-  for (let at = index - 1; at >= 0; at--) {
-    if ((shown[at]?.depth ?? 0) < depth) {
-      return at;
-    }
-  }
-  return index;
 }

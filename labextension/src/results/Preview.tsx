@@ -6,12 +6,11 @@ import { useAsync, useBacalhau } from '../components/context';
 import { bytes as size } from '../format/units';
 import { IParquetHead, parquetHead, TooMuch } from './parquet';
 import { readable } from '../format/text';
-import { kindOf } from './paths';
+import { imageType, kindOf } from './paths';
 import { base64Of, IHead, NotShown, parseRows, readHead, textOf } from './read';
 
 const ROWS = 200;
 const TEXT_SHOWN = 200_000;
-const IMAGE_TYPES: Record<string, string> = { svg: 'image/svg+xml', jpg: 'image/jpeg' };
 
 interface IProps {
   file: IFileRef;
@@ -68,9 +67,7 @@ function Waiting(props: { error: unknown }): JSX.Element {
 function Content(props: { head: IHead; path: string }): JSX.Element {
   const { head, path } = props;
   if (head.kind === 'image') {
-    const ending = path.slice(path.lastIndexOf('.') + 1).toLowerCase();
-    const type = IMAGE_TYPES[ending] ?? `image/${ending}`;
-    return <img src={`data:${type};base64,${base64Of(head.bytes)}`} alt={readable(path)} />;
+    return <img src={`data:${imageType(path)};base64,${base64Of(head.bytes)}`} alt={readable(path)} />;
   }
   const text = textOf(head.bytes);
   if (head.kind === 'csv' || head.kind === 'tsv') {
@@ -174,6 +171,6 @@ interface ITranslate {
 export function words(trans: ITranslate): { tooBig: string; binary: string } {
   return {
     tooBig: trans.__('This image is too large to show; download it.'),
-    binary: trans.__('This is no text, and there is no viewer for it; download it.')
+    binary: trans.__('This file is not text, and there is no viewer for it; download it.')
   };
 }

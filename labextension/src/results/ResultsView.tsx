@@ -8,16 +8,16 @@ import { FileTree } from './FileTree';
 import { Preview } from './Preview';
 
 /** What a job published: the files where the node can list them, and the whole for download. */
-export function ResultsView(props: { entry: IJobEntry; compact?: boolean }): JSX.Element {
+export function ResultsView(props: { entry: IJobEntry; compact?: boolean; version?: number }): JSX.Element {
   const { api, sync, trans } = useBacalhau();
-  const { entry } = props;
+  const { entry, version = 0 } = props;
   const key = `${entry.id} ${entry.job.Version ?? 0} ${entry.state}`;
   const { value, error } = useAsync(async signal => {
-    const published = await api.results.published(entry.id, signal);
+    const published = await api.results.published(entry.id, signal, version);
     // An output of a cell may be on screen while nobody keeps the store up to date.
     const node = sync.node.get() ?? (await api.agent.node(signal).catch(() => null));
     const listed = hasFeature(node, 'result-files');
-    return { published, listings: listed ? await api.files.list(entry.id, signal) : [] };
+    return { published, listings: listed ? await api.files.list(entry.id, signal, version) : [] };
   }, key);
   if (value === undefined) {
     return error ? <ErrorNote error={error} /> : <EmptyNote>{trans.__('Loading…')}</EmptyNote>;
@@ -34,8 +34,13 @@ export function ResultsView(props: { entry: IJobEntry; compact?: boolean }): JSX
         <ul className="jp-Bacalhau-results" aria-label={trans.__('Results')}>
           {value.published.map((result, index) => (
             <li key={index}>
-              <span className="jp-Bacalhau-topic">{result.type}</span>
-              <span className="jp-Bacalhau-place">{result.place}</span>
+              {/* Beside the files themselves the address of their archive says nothing. */}
+              {!(result.download && value.listings.length > 0) && (
+                <>
+                  <span className="jp-Bacalhau-topic">{result.type}</span>
+                  <span className="jp-Bacalhau-place">{result.place}</span>
+                </>
+              )}
               {result.download && (
                 <a href={result.download} download rel="noopener noreferrer">
                   {trans.__('Download all')}

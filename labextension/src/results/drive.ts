@@ -1,7 +1,7 @@
 import { Contents, ServerConnection } from '@jupyterlab/services';
 import { ISignal, Signal } from '@lumino/signaling';
 import { IFileRef, ResultFilesApi } from '../api/files';
-import { DRIVE, parseDrivePath } from './paths';
+import { DRIVE, imageType, parseDrivePath } from './paths';
 import { base64Of, IHead, readHead, textOf } from './read';
 
 /**
@@ -138,9 +138,4 @@ function directory(path: string): Contents.IModel {
     created: NEVER,
     last_modified: NEVER
   };
-}
-
-function imageType(path: string): string {
-  const ending = path.slice(path.lastIndexOf('.') + 1).toLowerCase();
-  return ending === 'svg' ? 'image/svg+xml' : ending === 'jpg' ? 'image/jpeg' : `image/${ending}`;
 }

@@ -1,3 +1,4 @@
+import type { ParquetReadOptions } from 'hyparquet';
 import { IFileRef, ResultFilesApi } from '../api/files';
 
 /** The first rows of a Parquet file. */
@@ -13,6 +14,8 @@ const ROWS = 100;
 const COLUMNS = 40;
 /** Blocks of a Parquet file must be read whole; more than this is for a download. */
 export const MOST_BYTES = 32_000_000;
+/** Bytes that one page of a column may have once it is unpacked: its header may claim anything. */
+const MOST_BYTES_IN_PAGE = 256_000_000;
 const CELL_LIMIT = 500;
 
 export class TooMuch extends Error {}
@@ -25,6 +28,7 @@ export async function parquetHead(
   signal?: AbortSignal
 ): Promise<IParquetHead> {
   const { parquetMetadataAsync, parquetRead, parquetSchema } = await import('hyparquet');
+  const compressors = await decoders();
   let taken = 0;
   const file = {
     byteLength: size,
@@ -42,24 +46,45 @@ export async function parquetHead(
   const all = parquetSchema(metadata).children;
   const shown = all.slice(0, COLUMNS);
   const columns = shown.map(column => column.element.name);
-  const found: unknown[][] = [];
+  const cells: unknown[][] = [];
   await parquetRead({
     file,
     metadata,
+    compressors,
     columns,
     rowStart: 0,
     rowEnd: Math.min(ROWS, Number(metadata.num_rows)),
     rowFormat: 'array',
     useOffsetIndex: true,
-    onComplete: rows => found.push(...(rows as unknown[][]))
+    onComplete: rows => cells.push(...(rows as unknown[][]))
   });
   return {
     columns,
     types: shown.map(({ element }) => String(element.logical_type?.type ?? element.type ?? '')),
-    rows: found.map(row => row.map(cellText)),
+    rows: cells.map(row => row.map(cellText)),
     rowCount: Number(metadata.num_rows),
     columnCount: all.length
   };
+}
+
+type Decoders = NonNullable<ParquetReadOptions['compressors']>;
+
+/** Decoders of all common codecs, which refuse pages that claim to be huge. */
+async function decoders(): Promise<Decoders> {
+  const { compressors } = await import('hyparquet-compressors');
+  // The reader has a decoder of Snappy of its own; the one here needs WebAssembly, which a page may forbid.
+  const entries = Object.entries(compressors).filter(([name]) => name !== 'SNAPPY');
+  return Object.fromEntries(
+    entries.map(([name, decode]) => [
+      name,
+      (input: Uint8Array, length: number) => {
+        if (length > MOST_BYTES_IN_PAGE) {
+          throw new TooMuch();
+        }
+        return decode(input, length);
+      }
+    ])
+  );
 }
 
 /** A value as text; long ones are cut. */

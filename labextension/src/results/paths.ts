@@ -10,22 +10,24 @@ export const IMAGE_BYTES = 20_000_000;
 
 export type Kind = 'csv' | 'tsv' | 'json' | 'image' | 'text' | 'parquet' | 'binary';
 
-const KINDS: Record<string, Kind> = {
-  csv: 'csv',
-  tsv: 'tsv',
-  tab: 'tsv',
-  json: 'json',
-  geojson: 'json',
-  parquet: 'parquet',
-  pq: 'parquet',
-  png: 'image',
-  jpg: 'image',
-  jpeg: 'image',
-  gif: 'image',
-  webp: 'image',
-  bmp: 'image',
-  svg: 'image'
-};
+const KINDS = new Map<string, Kind>(
+  Object.entries({
+    csv: 'csv',
+    tsv: 'tsv',
+    tab: 'tsv',
+    json: 'json',
+    geojson: 'json',
+    parquet: 'parquet',
+    pq: 'parquet',
+    png: 'image',
+    jpg: 'image',
+    jpeg: 'image',
+    gif: 'image',
+    webp: 'image',
+    bmp: 'image',
+    svg: 'image'
+  })
+);
 const BINARY = new Set(
   'zip gz tgz bz2 xz zst 7z tar whl jar npy npz pkl pickle pt pth onnx h5 hdf5 arrow feather db sqlite so exe wasm pdf bin mp3 mp4 mov avi mkv wav'.split(
     ' '
@@ -35,8 +37,18 @@ const BINARY = new Set(
 /** How a file is shown, as its name says. What has no known ending is taken for text. */
 export function kindOf(path: string): Kind {
   const name = path.slice(path.lastIndexOf('/') + 1);
-  const ending = name.includes('.') ? name.slice(name.lastIndexOf('.') + 1).toLowerCase() : '';
-  return KINDS[ending] ?? (BINARY.has(ending) ? 'binary' : 'text');
+  const ending = endingOf(name);
+  return KINDS.get(ending) ?? (BINARY.has(ending) ? 'binary' : 'text');
+}
+
+/** The media type of an image, as its name says. */
+export function imageType(path: string): string {
+  const ending = endingOf(path);
+  return ending === 'svg' ? 'image/svg+xml' : ending === 'jpg' ? 'image/jpeg' : `image/${ending}`;
+}
+
+function endingOf(name: string): string {
+  return name.includes('.') ? name.slice(name.lastIndexOf('.') + 1).toLowerCase() : '';
 }
 
 // Control characters, and those that turn the direction of text around: both make a name look like another.

@@ -45,11 +45,13 @@ export function wholeLines(bytes: Uint8Array): Uint8Array {
   if (end >= 0) {
     return bytes.subarray(0, end + 1);
   }
-  let stop = bytes.length;
-  while (stop > 0 && stop > bytes.length - 4 && ((bytes[stop - 1] ?? 0) & 0xc0) === 0x80) {
-    stop -= 1;
+  let start = bytes.length - 1;
+  while (start > 0 && start > bytes.length - 4 && ((bytes[start] ?? 0) & 0xc0) === 0x80) {
+    start -= 1;
   }
-  return (bytes[stop - 1] ?? 0) >= 0xc0 ? bytes.subarray(0, stop - 1) : bytes;
+  const first = bytes[start] ?? 0;
+  const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+  return bytes.length - start < length ? bytes.subarray(0, start) : bytes;
 }
 
 export function textOf(bytes: Uint8Array): string {
@@ -96,7 +98,7 @@ export function parseRows(text: string, separator: string, most: number): string
     }
   }
   if (rows.length < most && (field !== '' || row.length > 0)) {
-    rows.push([...row, field]);
+    rows.push([...row, field.replace(/\r$/, '')]);
   }
   return rows;
 }

@@ -65,9 +65,9 @@ describe('treeOf', () => {
 describe('reading', () => {
   const words = { tooBig: 'too big', binary: 'binary' };
   const api = (bytes: Uint8Array, total: number): ResultFilesApi => {
-    const found = new ResultFilesApi(new FakeTransport());
-    found.read = () => Promise.resolve({ bytes, total });
-    return found;
+    const files = new ResultFilesApi(new FakeTransport());
+    files.read = () => Promise.resolve({ bytes, total });
+    return files;
   };
   const text = (value: string): Uint8Array =>
     Uint8Array.from(unescape(encodeURIComponent(value)), char => char.charCodeAt(0));
@@ -83,11 +83,11 @@ describe('reading', () => {
 
   it('does not cut a character in two', () => {
     expect(wholeLines(text('aé').subarray(0, 2)).length).toBe(1);
-    expect(wholeLines(text('aé')).length).toBe(1);
+    expect(wholeLines(text('aé')).length).toBe(3);
     expect(wholeLines(text('ab')).length).toBe(2);
   });
 
-  it('refuses what is no text, and images that are too large', async () => {
+  it('refuses files that are not text, and images that are too large', async () => {
     const ref = (path: string) => ({ job: 'j', execution: 'e', path });
     await expect(readHead(api(text('a\0b'), 3), ref('data'), words)).rejects.toThrow(NotShown);
     await expect(readHead(api(text('x'), 1e9), ref('a.png'), words)).rejects.toThrow('too big');

@@ -82,16 +82,16 @@ export class Lookups {
   private async gather(): Promise<void> {
     const generation = this.generation.get();
     const current = (): boolean => generation === this.generation.get();
-    const wanted = [...this.unknown];
+    const ids = [...this.unknown];
     this.unknown.clear();
-    let left = wanted;
-    if (wanted.length > SINGLE_READS) {
-      const page = await this.api.jobs.list({ limit: Math.min(PAGE, 200 + wanted.length) }).catch(() => null);
+    let left = ids;
+    if (ids.length > SINGLE_READS) {
+      const page = await this.api.jobs.list({ limit: Math.min(PAGE, 200 + ids.length) }).catch(() => null);
       if (page !== null && current()) {
         const jobs = page.Items ?? [];
         this.store.dispatch({ type: 'jobs', jobs });
-        const found = new Set(jobs.map(job => job.ID));
-        left = wanted.filter(id => !found.has(id)).slice(0, MOST_SINGLE_READS);
+        const listed = new Set(jobs.map(job => job.ID));
+        left = ids.filter(id => !listed.has(id)).slice(0, MOST_SINGLE_READS);
       }
     }
     for (let at = 0; at < left.length && current(); at += SINGLE_READS) {

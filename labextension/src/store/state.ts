@@ -1,7 +1,11 @@
 import { IExecution, IJob, INodeState, isOver, IStreamEvent, JobStateName } from '../api/types';
+import { endOf, IEnd, recordedNode, withState } from './outcome';
+
+/** The topic of the event that tells that a job was deleted (an addition of ours). */
+export const DELETION = 'Deletion';
 
 /** What is known about one job: what a list says, and what events added since. */
-export interface IJobEntry {
+export interface IJobEntry extends IEnd {
   readonly id: string;
   readonly job: IJob;
   readonly state: JobStateName;
@@ -71,6 +75,7 @@ class Draft {
       case 'executions':
         this.change(action.job, entry => ({
           ...entry,
+          ...endOf(entry.job, entry.state, action.executions),
           executions: action.executions,
           node: newestNode(action.executions) || entry.node
         }));
@@ -84,7 +89,12 @@ class Draft {
         }
         break;
       case 'nodes':
-        this.nodes = new Map(action.nodes.map(node => [node.Info.NodeID, node]));
+        // One that does not say which node it is must not take the others with it.
+        this.nodes = new Map(
+          action.nodes.flatMap(node =>
+            typeof node?.Info?.NodeID === 'string' ? [[node.Info.NodeID, node]] : []
+          )
+        );
         break;
       case 'reset':
         this.jobs = new Map();
@@ -131,6 +141,10 @@ class Draft {
   }
 
   private saw(event: IStreamEvent): void {
+    if (event.topic === DELETION) {
+      this.take({ type: 'gone', jobs: [event.job] });
+      return;
+    }
     this.change(event.job, entry => applyEvent(entry, event));
   }
 
@@ -155,15 +169,17 @@ export function entryOf(job: IJob, old?: IJobEntry): IJobEntry {
   const state = job.State?.StateType ?? 'Undefined';
   const version = job.Version ?? 0;
   const same = old !== undefined && (old.job.Version ?? 0) === version;
+  const executions = same ? old.executions : null;
   return {
+    ...endOf(job, state, executions),
     id: job.ID,
     job,
     state,
     created: (job.CreateTime ?? 0) / 1e6,
     changed,
-    node: old?.node ?? '',
+    node: recordedNode(job) || old?.node || '',
     phase: same && !isOver(state) ? old.phase : '',
-    executions: same ? old.executions : null
+    executions
   };
 }
 
@@ -174,8 +190,8 @@ function applyEvent(entry: IJobEntry, event: IStreamEvent): IJobEntry {
   const time = Date.parse(event.time);
   // Passing events have no place in the order and say nothing about the state.
   if (event.seq === 0) {
-    const told = phaseOf(event) || entry.phase;
-    return isOver(entry.state) || told === entry.phase ? entry : { ...entry, phase: told };
+    const phase = phaseOf(event) || entry.phase;
+    return isOver(entry.state) || phase === entry.phase ? entry : { ...entry, phase: phase };
   }
   // Dates have milliseconds; within the same one the stream's own order counts.
   if (Number.isFinite(time) && time + 1 < entry.changed) {
@@ -184,16 +200,19 @@ function applyEvent(entry: IJobEntry, event: IStreamEvent): IJobEntry {
   const state = event.state || entry.state;
   const phase = isOver(state) ? '' : phaseOf(event) || entry.phase;
   const changed = Number.isFinite(time) ? Math.max(time, entry.changed) : entry.changed;
+  const isNews = state !== entry.state || event.details?.Outcome !== undefined;
+  const job = isNews ? withState(entry.job, state, event.details, time) : entry.job;
+  // Whatever was read about executions is out of date now.
+  const executions = event.execution || state !== entry.state ? null : entry.executions;
   return {
     ...entry,
+    ...(job === entry.job ? {} : endOf(job, state, null)),
     state,
     phase,
     changed,
-    node: event.node || entry.node,
-    job:
-      state === entry.state ? entry.job : { ...entry.job, State: { ...entry.job.State, StateType: state } },
-    // Whatever was read about executions is out of date now.
-    executions: event.execution || state !== entry.state ? null : entry.executions
+    node: event.node || recordedNode(job) || entry.node,
+    job,
+    executions
   };
 }
 
@@ -205,7 +224,7 @@ export function phaseOf(event: IStreamEvent): string {
     return all > 0 && bytes >= 0 ? `${phase} ${Math.floor((100 * bytes) / all)} %` : phase;
   }
   if (event.topic === 'Queueing') {
-    return event.message.replace(/^Job queued\. /, '').split('\n')[0] ?? '';
+    return (event.message ?? '').replace(/^Job queued\. /, '').split('\n')[0] ?? '';
   }
   if (event.topic === 'Scheduling' && event.execution) {
     return 'asking for bids';
@@ -224,15 +243,9 @@ export function newestNode(executions: readonly IExecution[]): string {
   return newest?.NodeID ?? '';
 }
 
-/** The exit code to tell of: the first that is not zero among finished executions; 0 otherwise. */
+/** The exit code to tell of; 0 while it is unknown. */
 export function exitCode(entry: IJobEntry): number {
-  for (const execution of entry.executions ?? []) {
-    const code = execution.RunOutput?.ExitCode ?? 0;
-    if (code !== 0 && isOver(entry.state)) {
-      return code;
-    }
-  }
-  return 0;
+  return entry.exitCode ?? 0;
 }
 
 function newestFirst(jobs: ReadonlyMap<string, IJobEntry>): string[] {

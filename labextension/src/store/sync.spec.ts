@@ -29,7 +29,7 @@ function setUp(): { transport: FakeTransport; store: Store; sync: Sync } {
 }
 
 describe('Sync', () => {
-  it('asks for nothing until somebody is interested, and leaves nothing open afterwards', async () => {
+  it('requests nothing without a consumer, and leaves nothing open afterwards', async () => {
     const { transport, sync } = setUp();
     expect(transport.requests.length + transport.sockets.length).toBe(0);
     const release = sync.acquire('active');
@@ -116,7 +116,7 @@ describe('Sync', () => {
     }
   });
 
-  it('resets and reads anew when somebody else switched the cluster', async () => {
+  it('resets and reads again when another page switched the cluster', async () => {
     const { transport, store, sync } = setUp();
     sync.acquire('all');
     transport.last.open();

@@ -5,7 +5,7 @@ import { IJob, INodeInfo, IPage, IStreamEvent } from '../api/types';
 import { EventStream } from '../events/stream';
 import { Lookups } from './lookups';
 import { Observable } from './signal';
-import { count } from './state';
+import { count, DELETION } from './state';
 import { Store } from './store';
 
 /**
@@ -265,7 +265,8 @@ export class Sync {
 
   private saw(event: IStreamEvent): void {
     const entry = this.store.snapshot().jobs.get(event.job);
-    if (event.seq > 0 && (entry === undefined || (event.job_version ?? 0) > (entry.job.Version ?? 0))) {
+    const lives = event.seq > 0 && event.topic !== DELETION;
+    if (lives && (entry === undefined || (event.job_version ?? 0) > (entry.job.Version ?? 0))) {
       this.lookups.wantJob(event.job);
     }
     this.store.dispatch({ type: 'event', event });

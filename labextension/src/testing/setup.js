@@ -6,3 +6,7 @@ globalThis.ResizeObserver ??= class ResizeObserver {
   disconnect() {}
 };
 window.matchMedia ??= () => ({ matches: false, addEventListener() {}, removeEventListener() {} });
+const { TextDecoder, TextEncoder } = require('util');
+globalThis.TextDecoder ??= TextDecoder;
+globalThis.TextEncoder ??= TextEncoder;
+globalThis.DecompressionStream ??= require('stream/web').DecompressionStream;

@@ -44,8 +44,8 @@ export class FakeTransport implements ITransport {
   fetch: ITransport['fetch'] = (method, path, options = {}) => {
     this.requests.push({ method, path, query: options.query, body: options.body });
     const answer = this.answers.get(`${method} ${path}`);
-    const found = answer ? answer(options.query ?? {}) : { status: 404, body: '{"Message":"not found"}' };
-    const { status, body } = isAnswer(found) ? found : { status: 200, body: JSON.stringify(found) };
+    const content = answer ? answer(options.query ?? {}) : { status: 404, body: '{"Message":"not content"}' };
+    const { status, body } = isAnswer(content) ? content : { status: 200, body: JSON.stringify(content) };
     const response = { ok: status < 400, status, text: () => Promise.resolve(body) };
     return Promise.resolve(response as unknown as Response);
   };

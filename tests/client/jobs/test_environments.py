@@ -1,4 +1,4 @@
-"""How a client tells a node of its Python, and what it hears when it may not."""
+"""How a client registers its Python with a node, and the error when that is forbidden."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.client.jobs.interpreters import own_python
 from bacalhau_jupyter.models.codec import convert
-from bacalhau_jupyter.models.environments import (
+from bacalhau_jupyter.models.errors import BadRequest, Forbidden
+from bacalhau_jupyter.models.records.environments import (
     FEATURE,
     PATH,
     PythonDescription,
     RegisteredEnvironment,
     environment_hash,
 )
-from bacalhau_jupyter.models.errors import BadRequest, Forbidden
 from tests.services.common import wait_until
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory
@@ -80,11 +80,11 @@ def test_after_its_node_went_away_a_client_registers_again(tmp_path: Path, node_
             client.environment(OTHER)
             return record.exists()
 
-        assert wait_until(known, timeout=20)
+        assert wait_until(known, timeout_s=20)
         assert second.port == first.port
 
 
-def test_who_has_only_the_key_registers_nothing_and_is_told_the_way_out(node_factory: NodeFactory) -> None:
+def test_callers_with_only_the_key_can_not_register_and_get_a_hint(node_factory: NodeFactory) -> None:
     with connected(node_factory("-c", "API.TrustLocalUser=false")) as client:
         with pytest.raises(Forbidden, match="a key is not enough") as refused:
             client.environment(OTHER)
@@ -92,7 +92,7 @@ def test_who_has_only_the_key_registers_nothing_and_is_told_the_way_out(node_fac
         assert "\n" not in refused.value.message
 
 
-def test_who_has_only_the_key_may_still_use_what_the_node_knows(
+def test_callers_with_only_the_key_can_use_registered_environments(
     node_factory: NodeFactory, tmp_path: Path
 ) -> None:
     trusting = node_factory(data_dir=tmp_path / "repo")
@@ -110,7 +110,7 @@ def test_a_node_registers_its_own_python_by_itself(node: ServedNode) -> None:
             listed = client.call(lambda api: api.environments()).environments
             return [each.description.executable for each in listed]
 
-        assert wait_until(lambda: own_python()["Executable"] in executables(), timeout=20)
+        assert wait_until(lambda: own_python()["Executable"] in executables(), timeout_s=20)
 
 
 def test_what_a_node_does_not_show_is_said_so(node: ServedNode, tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ The node is ours but keeps quiet about its features, which is all the client goe
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -18,8 +20,9 @@ from bacalhau_jupyter.client.jobs import build
 from bacalhau_jupyter.client.jobs.job import JobFailed
 from bacalhau_jupyter.client.jobs.watch import Output, Transition
 from bacalhau_jupyter.config.config import Config
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from tests.services.node import running_node
 
 START_S = 30.0
@@ -39,7 +42,8 @@ def client(node_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) 
     ended = asyncio.Event()
 
     async def serve() -> None:
-        async with running_node(node_config()) as node:
+        config = node_config().replace({"JobDefaults.Batch.Task.Timeouts.QueueTimeout": "0s"})
+        async with running_node(config) as node:
             cluster.url, cluster.key = node.url, node.key
             ready.set()
             await ended.wait()
@@ -92,3 +96,21 @@ def test_a_time_out_is_named_rather_than_the_stop_that_follows_it(client: Client
         client.submit(build.job_of(noop(Sleep=60), build.JobOptions(timeout=1))).result()
     assert failed.value.result is not None
     assert failed.value.result.exit_code is None
+
+
+def test_a_file_travels_inside_the_job_where_no_uploads_are_taken(client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "x.bin"
+    file.write_bytes(os.urandom(1_000_000))
+    (item,) = client.sent(build.process("true", inputs=[str(file)])).task.input_sources
+    assert item.source.type == "inline" and item.target == "/inputs/x.bin"
+
+
+@pytest.mark.parametrize("size", [7_000_000, 50_000_000])
+def test_a_file_that_is_too_large_for_a_job_is_refused_with_the_ways_out(
+    client: Client, tmp_path: Path, size: int
+) -> None:
+    with (tmp_path / "x.bin").open("wb") as file:
+        file.truncate(size)
+    with pytest.raises(BadRequest, match="this cluster takes no uploads") as caught:
+        client.submit(build.process("true", inputs=[str(tmp_path / "x.bin")]))
+    assert "S3" in caught.value.hint and "file://" in caught.value.hint

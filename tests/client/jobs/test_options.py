@@ -9,8 +9,8 @@ import pytest
 
 from bacalhau_jupyter.client.jobs.build import docker, job_of, process
 from bacalhau_jupyter.client.jobs.options import JobKeywords, JobOptions
-from bacalhau_jupyter.models.job import JobType
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.job import JobType
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
 
 
 def test_the_keywords_of_people_are_the_fields_of_the_options() -> None:

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bacalhau_jupyter.client.inputs.pending import PendingInput
 from bacalhau_jupyter.client.jobs.options import JobOptions
 from bacalhau_jupyter.client.notebooks import build as notebooks
 from bacalhau_jupyter.client.notebooks import files as notebook_files
 from bacalhau_jupyter.client.notebooks.copies import COPY
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.models.node import ComputeNodeInfo, NodeInfo
+from bacalhau_jupyter.models.records.node import ComputeNodeInfo, NodeInfo
 
 
 def cell(source: str, *tags: str) -> dict[str, Any]:
@@ -46,10 +47,10 @@ def node(runtime: str = "bubblewrap 0.11.0", **info: Any) -> NodeInfo:
 
 def test_the_injected_cell_follows_the_tagged_one_and_replaces_an_older_one() -> None:
     given_one = notebook(
-        cell("import os"), cell("x = 0", "parameters"), cell("x = 1", "injected-parameters"), cell("x")
+        cell("import os"), cell("x = 0", "parameters"), cell("x = 1", "injected-parameters"), cell("x, s")
     )
     made = notebook_files.with_parameters({**given_one, "nbformat_minor": 5}, {"x": 2, "s": "it's"})
-    assert sources(made) == ["import os", "x = 0", '# Parameters\nx = 2\ns = "it\'s"', "x"]
+    assert sources(made) == ["import os", "x = 0", '# Parameters\nx = 2\ns = "it\'s"', "x, s"]
     assert made["cells"][2]["metadata"]["tags"] == ["injected-parameters"]
     assert made["cells"][2]["id"]
     assert all(each["outputs"] == [] and each["execution_count"] is None for each in made["cells"])
@@ -64,14 +65,26 @@ def test_without_a_tagged_cell_the_parameters_come_first() -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1", 1), ("-2.5", -2.5), ("true", True), ("True", True), ("None", None), ("null", None), ("yes", "yes"),
-        ("2026-11-22", "2026-11-22"), ('"1"', "1"), ("[1, 2]", [1, 2]), ('{"a": null}', {"a": None}),
-        ("a=b", "a=b"), ("", ""), ("007", "007"), ("[" * 5000, "[" * 5000),
+        ("1", 1),
+        ("-2.5", -2.5),
+        ("true", True),
+        ("True", True),
+        ("None", None),
+        ("null", None),
+        ("yes", "yes"),
+        ("2026-11-22", "2026-11-22"),
+        ('"1"', "1"),
+        ("[1, 2]", [1, 2]),
+        ('{"a": null}', {"a": None}),
+        ("a=b", "a=b"),
+        ("", ""),
+        ("007", "007"),
+        ("[" * 5000, "[" * 5000),
     ],
-)  # fmt: skip
+)
 def test_values_are_typed_as_their_text_says(text: str, value: object) -> None:
-    found = notebook_files.typed(text)
-    assert (type(found), found) == (type(value), value)
+    parsed = notebook_files.typed(text)
+    assert (type(parsed), parsed) == (type(value), value)
 
 
 JSON = st.recursive(
@@ -84,16 +97,43 @@ JSON = st.recursive(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=JSON)
 def test_any_json_value_arrives_in_the_notebook_as_it_was(value: Any) -> None:
-    source = sources(notebook_files.with_parameters(notebook(), {"x": value}))[0]
+    source = sources(notebook_files.with_parameters(notebook(cell("x")), {"x": value}))[0]
     space: dict[str, Any] = {}
     exec(source, space)
     assert repr(space["x"]) == repr(value) or (isinstance(value, float) and math.isnan(space["x"]))
 
 
 @pytest.mark.parametrize("name", ["1x", "a b", "class", "", "x; import os", "x\n"])
-def test_a_parameter_that_is_no_variable_name_is_refused(name: str) -> None:
+def test_a_parameter_that_is_not_a_variable_name_is_refused(name: str) -> None:
     with pytest.raises(BadRequest, match="is not a variable name"):
         notebook_files.with_parameters(notebook(), {name: 1})
+
+
+@pytest.mark.parametrize(
+    ("cells", "hint"),
+    [
+        ([cell("n = 1", "parameters"), cell("print(n)")], "did you mean n?"),
+        ([cell("n = 1\nregion: str = 'x'", "parameters")], "did you mean n?"),
+        ([cell("print(n)")], "did you mean n?"),
+        ([cell("region = 1", "parameters"), cell("%pip install x\n!ls")], "its parameters: region"),
+        ([cell("x = 1")], "no cell of it uses that name"),
+    ],
+)
+def test_a_parameter_that_the_notebook_does_not_have_is_refused(
+    cells: list[dict[str, Any]], hint: str
+) -> None:
+    with pytest.raises(BadRequest, match="the notebook has no parameter 'nn'") as caught:
+        notebook_files.with_parameters(notebook(*cells), {"nn": 1})
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["print(nn)", "def f():\n    return nn", "!echo {nn}", "%time f(nn)", "%%bash\necho $nn", "if x:"],
+)
+def test_a_parameter_that_some_cell_reads_or_may_read_is_one(source: str) -> None:
+    made = notebook_files.with_parameters(notebook(cell("n = 1", "parameters"), cell(source)), {"nn": 1})
+    assert "nn = 1" in sources(made)[1]
 
 
 def test_parameters_of_a_notebook_in_another_language_are_refused() -> None:
@@ -104,13 +144,20 @@ def test_parameters_of_a_notebook_in_another_language_are_refused() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "{", "[]", "{}", '{"nbformat": 3, "cells": []}', '{"nbformat": 4, "worksheets": []}',
-        '{"nbformat": 4, "cells": [1]}', '{"nbformat": 4, "cells": [{"source": 1}]}',
-        '{"nbformat": 4, "cells": [{"source": "", "metadata": []}]}', '{"nbformat": 4, "cells": [], "metadata": 1}',
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"nbformat": 3, "cells": []}',
+        '{"nbformat": 4, "worksheets": []}',
+        '{"nbformat": 4, "cells": [1]}',
+        '{"nbformat": 4, "cells": [{"source": 1}]}',
+        '{"nbformat": 4, "cells": [{"source": "", "metadata": []}]}',
+        '{"nbformat": 4, "cells": [], "metadata": 1}',
         "[" * 100_000,
     ],
-)  # fmt: skip
-def test_what_is_no_notebook_is_refused_by_name(text: str) -> None:
+)
+def test_a_file_that_is_not_a_notebook_is_refused_by_name(text: str) -> None:
     with pytest.raises(BadRequest, match=r"x\.ipynb"):
         notebook_files.read_notebook(text, "x.ipynb")
 
@@ -148,7 +195,7 @@ def test_an_image_runs_it_in_a_container_wherever_the_cluster_is() -> None:
     ("arguments", "sentence"),
     [
         ({"shares_machine": False}, "does not run on this machine"),
-        ({"options": JobOptions(gpu="1")}, "containers only"),
+        ({"options": JobOptions(gpu="1")}, "this node can't give a process a GPU: it has none"),
         ({"node": node("Landlock 4 + seccomp")}, "which has no sockets"),
         ({"node": NodeInfo()}, "no process engine"),
     ],
@@ -187,9 +234,8 @@ def test_a_copy_never_replaces_anything(tmp_path: Path) -> None:
         notebook_files.save_beside(b"x", original, tmp_path / "no" / "such.ipynb")
 
 
-def test_a_notebook_too_large_for_a_job_says_so() -> None:
-    import random
-
-    noise = random.Random(1).randbytes(7 * 1024 * 1024).hex()
-    with pytest.raises(BadRequest, match=r"the notebook a\.ipynb has"):
-        notebooks.notebook_job(notebook(cell(json.dumps(noise))), "a.ipynb", node(), shares_machine=True)
+def test_a_large_notebook_travels_ahead_of_its_job() -> None:
+    large = notebook(cell(json.dumps("x" * 7_000_000)))
+    job = notebooks.notebook_job(large, "a.ipynb", node(), shares_machine=True)
+    (kit,) = [item for item in job.task.input_sources if isinstance(item, PendingInput)]
+    assert kit.content.is_archive and kit.target == "/inputs/.bacalhau"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bacalhau_jupyter.client.results.sources import NoDownloader, open_sources
-from bacalhau_jupyter.grammar.jobs import _timeout
+from bacalhau_jupyter.grammar.jobs.fetching import _timeout
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from tests.client.results.test_sources import CLUSTER
 from tests.services.kubo import KuboNode, private_kubo
 from tests.transfer.helpers import tree
@@ -43,13 +44,20 @@ async def test_a_disabled_download_type_is_not_used_and_the_error_names_the_key(
     assert "ResultDownloaders.Disabled" in caught.value.hint
 
 
+async def test_what_a_command_sets_for_itself_counts_for_its_downloads(config: Path) -> None:
+    del config
+    own = replace(CLUSTER, overrides=("ResultDownloaders.Disabled=urlDownload",))
+    with pytest.raises(NoDownloader):
+        open_sources([LINK], [], own, again)
+
+
 def test_a_download_has_the_time_limit_of_the_configuration_unless_a_flag_says_otherwise(
     config: Path,
 ) -> None:
-    assert _timeout("") is None
+    assert _timeout(None) is None
     config.write_text(_yaml({"ResultDownloaders.Timeout": "90s"}), encoding="utf-8")
-    assert _timeout("") == 90.0
-    assert _timeout("2m") == 120.0
+    assert _timeout(None) == 90.0
+    assert _timeout(120) == 120.0
 
 
 async def test_results_of_a_private_swarm_are_found_by_the_configured_peers_and_key(

@@ -13,9 +13,14 @@ from bacalhau_jupyter.client.connection.portal import Portal
 from bacalhau_jupyter.client.results.result import JobResult
 from bacalhau_jupyter.client.results.sources import ResultSource
 from bacalhau_jupyter.client.results.tree import ResultTree
-from bacalhau_jupyter.models.execution import ComputeState, Execution, ExecutionStateType, RunCommandResult
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job, JobState, JobStateType
+from bacalhau_jupyter.models.jobs.spec import SpecConfig, Task, replace
+from bacalhau_jupyter.models.records.execution import (
+    ComputeState,
+    Execution,
+    ExecutionStateType,
+    RunCommandResult,
+)
 from bacalhau_jupyter.transfer.archive.ranges import FileRanges
 from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
 
@@ -27,6 +32,10 @@ class Archive:
     path: Path
     portal: Portal
     short_id: str = "j-1"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return ()
 
     def result_tree(self, executions: Sequence[Execution]) -> ResultTree:
         return ResultTree([ResultSource("e-1", "raw", ArchiveReader(FileRanges(self.path)))], self.short_id)
@@ -68,6 +77,9 @@ def test_its_record_says_how_it_ended(origin: Archive) -> None:
     result = JobResult(origin, job, [executed(exit_code=3)])
     assert result.exit_code == 3
     assert repr(result) == "<JobResult j-1: Undefined, exit code 3, process>"
+    ended = replace(job, state=JobState(state_type=JobStateType.COMPLETED))
+    assert repr(JobResult(origin, ended, [executed(exit_code=3)])) == "<JobResult j-1: exit code 3, process>"
+    assert "Completed, exit code 0" in repr(JobResult(origin, ended, [executed()]))
 
 
 def test_output_that_the_record_cuts_comes_from_the_logs(origin: Archive) -> None:

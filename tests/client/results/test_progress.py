@@ -15,7 +15,7 @@ SCRIPT = """
 import asyncio
 from bacalhau_jupyter.client.connection.portal import Portal
 from bacalhau_jupyter.client.results.progress import run_shown
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.progress import Reading
 async def work(progress):
     for done in (1, 2, 3):
         progress(Reading("downloading results", done * 1_000_000, 3_000_000))

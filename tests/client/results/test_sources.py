@@ -13,8 +13,8 @@ from bacalhau_jupyter.client.results.sources import open_sources
 from bacalhau_jupyter.client.results.tree import ResultTree
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.errors import NotFound
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
 from tests.services.kubo import KuboNode, kubo
@@ -37,10 +37,10 @@ def results(root: Path, number: int) -> Path:
 
 @pytest.mark.parametrize("kind", ["s3", "s3PreSigned", "plain"])
 async def test_the_checksum_of_a_publisher_is_compared(kind: str) -> None:
-    told = {"Bucket": "b", "Key": "k.tar.gz", "ChecksumSHA256": "abc="}
-    url = {"PreSignedURL": "http://127.0.0.1:1/k.tar.gz", "SourceSpec": told}
+    spec_params = {"Bucket": "b", "Key": "k.tar.gz", "ChecksumSHA256": "abc="}
+    url = {"PreSignedURL": "http://127.0.0.1:1/k.tar.gz", "SourceSpec": spec_params}
     references: dict[str, dict[str, Any]] = {
-        "s3": told,
+        "s3": spec_params,
         "s3PreSigned": url,
         "plain": {"URL": "http://127.0.0.1:1/k.tar.gz"},
     }
@@ -64,27 +64,30 @@ def opened(specs: Sequence[SpecConfig]) -> ResultTree:
     return ResultTree(open_sources(specs, executions, CLUSTER, again), "j-1")
 
 
-async def check(found: ResultTree, place: Path) -> None:
+async def check(results: ResultTree, place: Path) -> None:
     """Look at two merged results in every way."""
-    assert [entry.path for entry in await found.entries()] == [
-        "outputs", "outputs/0.csv", "outputs/1.csv", "stdout",
-    ]  # fmt: skip
-    _, parts = await found.find("stdout")
-    assert b"".join([chunk async for chunk in found.read(parts)]) == b"part 0\npart 1\n"
-    assert b"".join([chunk async for chunk in found.read(parts, 3, 10)]) == b"t 0\npar"
-    _, parts = await found.find("1.csv")
-    assert b"".join([chunk async for chunk in found.read(parts, 2)]) == b"1\n"
+    assert [entry.path for entry in await results.entries()] == [
+        "outputs",
+        "outputs/0.csv",
+        "outputs/1.csv",
+        "stdout",
+    ]
+    _, parts = await results.find("stdout")
+    assert b"".join([chunk async for chunk in results.read(parts)]) == b"part 0\npart 1\n"
+    assert b"".join([chunk async for chunk in results.read(parts, 3, 10)]) == b"t 0\npar"
+    _, parts = await results.find("1.csv")
+    assert b"".join([chunk async for chunk in results.read(parts, 2)]) == b"1\n"
     (place / "part").mkdir()
-    await found.save(place / "part", "outputs/1.csv")
+    await results.save(place / "part", "outputs/1.csv")
     assert (place / "part/outputs/1.csv").read_text() == "n\n1\n"
     (place / "all").mkdir()
-    await found.save(place / "all")
+    await results.save(place / "all")
     assert (place / "all/stdout").read_text() == "part 0\npart 1\n"
     assert sorted(tree(place / "all")) == ["outputs", "outputs/0.csv", "outputs/1.csv", "stdout"]
     with pytest.raises(NotFound, match="hold no nope") as caught:
-        await found.find("nope")
+        await results.find("nope")
     assert caught.value.hint == "there is: outputs/0.csv, outputs/1.csv, stdout"
-    await found.close()
+    await results.close()
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "plain"])
@@ -106,13 +109,13 @@ async def test_s3_results_without_a_signed_link_are_read_with_the_callers_own_cr
         place = {"Bucket": bucket, "Key": key, "Endpoint": s3_credentials.url, "Region": "us-east-1"}
         specs.append(SpecConfig(type="s3", params=place))
     client.close()
-    found = opened(specs)
-    assert [source.label for source in found.sources] == ["e-00000000", "e-11111111"]
+    result_tree = opened(specs)
+    assert [source.label for source in result_tree.sources] == ["e-00000000", "e-11111111"]
     (tmp_path / "raw").mkdir()
-    await found.save_raw(tmp_path / "raw")
+    await result_tree.save_raw(tmp_path / "raw")
     names = [f"out_{name}.tar.gz" if encoding == "gzip" else f"out_{name}_" for name in IDS]
     assert sorted(path.name for path in (tmp_path / "raw/raw").iterdir()) == names
-    await check(found, tmp_path)
+    await check(result_tree, tmp_path)
 
 
 async def test_results_in_ipfs_are_read_through_the_configured_node(
@@ -123,9 +126,9 @@ async def test_results_in_ipfs_are_read_through_the_configured_node(
     specs = [
         SpecConfig(type="ipfs", params={"CID": kubo.add(results(tmp_path, number))}) for number in (0, 1)
     ]
-    found = opened(specs)
-    assert [source.label for source in found.sources] == ["result-0", "result-1"]
-    await check(found, tmp_path)
+    result_tree = opened(specs)
+    assert [source.label for source in result_tree.sources] == ["result-0", "result-1"]
+    await check(result_tree, tmp_path)
 
 
 async def test_two_links_to_one_file_are_one_result(tmp_path: Path) -> None:

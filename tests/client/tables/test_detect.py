@@ -24,7 +24,7 @@ TABLE = b"a,b\n1,2\n3,4\n"
         ("x.bin", b"PAR1\x15\x04", True),
         ("part-00000", TABLE, True),
         ("part-00000", b"one line of prose, with a comma\nand another\n", False),
-        ("part-00000.gz", gzip.compress(TABLE), True),
+        ("part-00000.gz", gzip.compress(TABLE, mtime=0), True),
         ("x.csv.bz2", bz2.compress(TABLE), True),
         ("x.csv.xz", lzma.compress(TABLE), True),
         ("x.csv.zst", b"\x28\xb5\x2f\xfd\x00", True),
@@ -49,8 +49,13 @@ def test_content_decides_first_and_the_name_where_text_could_be_anything(
 def test_formats_that_keep_most_come_first() -> None:
     names = ["z.txt", "a.json", "b.csv.gz", "c.feather", "d.parquet", "e.jsonl"]
     assert sorted(names, key=table_rank) == [
-        "d.parquet", "c.feather", "b.csv.gz", "e.jsonl", "a.json", "z.txt",
-    ]  # fmt: skip
+        "d.parquet",
+        "c.feather",
+        "b.csv.gz",
+        "e.jsonl",
+        "a.json",
+        "z.txt",
+    ]
     assert table_rank("z.txt") == len(TABLE_SUFFIXES)
 
 
@@ -72,8 +77,8 @@ def test_formats_that_keep_most_come_first() -> None:
 def test_the_delimiter_is_the_one_that_splits_all_rows_alike(
     name: str, text: str, delimiter: str, decimal: str
 ) -> None:
-    found = dialect_of(name, text.encode())
-    assert (found.delimiter, found.decimal) == (delimiter, decimal)
+    dialect = dialect_of(name, text.encode())
+    assert (dialect.delimiter, dialect.decimal) == (delimiter, decimal)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +94,10 @@ def test_the_delimiter_is_the_one_that_splits_all_rows_alike(
         (("x" * 99 + "é").encode()[:-1], "utf-8"),
     ],
 )
-def test_encodings_are_told_by_mark_zeros_and_validity(head: bytes, encoding: str) -> None:
+def test_encodings_are_recognised_by_mark_zeros_and_validity(head: bytes, encoding: str) -> None:
     assert encoding_of(head) == encoding
 
 
-def test_json_lines_are_told_from_one_object_whatever_the_name_says() -> None:
+def test_json_lines_are_distinguished_from_one_object_whatever_the_name() -> None:
     assert detect("x.json", b'{"a": 1}\n{"a": 2}\n') is Kind.JSONL
     assert detect("x.json", b'{\n "a": [1]\n}') is Kind.JSON

@@ -112,7 +112,7 @@ def test_texts_in_odd_encodings_and_dialects_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["pandas", "arrow"])
 @pytest.mark.parametrize("before", [0, 50_000])
-def test_a_text_that_does_not_tell_its_encoding_is_not_guessed(
+def test_the_encoding_of_a_text_without_a_mark_is_not_guessed(
     tmp_path: Path, backend: str, before: int
 ) -> None:
     path = tmp_path / "x.csv"
@@ -308,10 +308,10 @@ def test_a_damaged_file_is_a_table_or_one_sentence(tmp_path: Path, name: str, da
         assert "\n" not in error.message
 
 
-def test_what_is_no_table_says_what_would_be(tmp_path: Path) -> None:
+def test_the_error_for_a_file_that_is_not_a_table_lists_the_formats(tmp_path: Path) -> None:
     for content, sentence in (
         (b"\x89PNG\r\n\x1a\n\x00\x00", "x.bin is not a table"),
-        (b"\xd0\xcf\x11\xe0\x00\x00", "an Excel file of before 2007"),
+        (b"\xd0\xcf\x11\xe0\x00\x00", "an Excel file in the format from before 2007"),
         (b"", "x.bin is empty"),
     ):
         path = tmp_path / "x.bin"

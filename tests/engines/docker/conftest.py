@@ -17,15 +17,16 @@ import pytest
 
 from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.engines.docker.files.placement import Placement
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import NetworkConfig, NetworkType, SpecConfig, Task
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType, SpecConfig, Task
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import InputMount, OutputMount
 from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
 from bacalhau_jupyter.plugins.logfile import END, STDERR, STDOUT, read_frames
 from bacalhau_jupyter.plugins.options import PluginOptions
 from tests.services import docker_engine as services
+from tests.services import leaks
 
 
 def execution_of(
@@ -121,10 +122,10 @@ class Node:
         """What the Docker Engine itself says of this node's containers."""
         client = services.client(self.url)
         try:
-            found = client.api.containers(
+            summaries = client.api.containers(
                 all=True, filters={"label": f"bacalhau-executor={self.options.node_id}"}
             )
-            return [client.api.inspect_container(item["Id"]) for item in found]
+            return [client.api.inspect_container(item["Id"]) for item in summaries]
         finally:
             client.close()
 
@@ -132,8 +133,8 @@ class Node:
         """The names of this node's volumes."""
         client = services.client(self.url)
         try:
-            found = client.api.volumes(filters={"label": f"bacalhau-executor={self.options.node_id}"})
-            return [volume["Name"] for volume in found["Volumes"] or []]
+            listing = client.api.volumes(filters={"label": f"bacalhau-executor={self.options.node_id}"})
+            return [volume["Name"] for volume in listing["Volumes"] or []]
         finally:
             client.close()
 
@@ -157,7 +158,7 @@ async def node(
     docker_engine: str, tmp_path: Path, api: Any, placement: Placement | None
 ) -> AsyncIterator[Node]:
     """A node with a probed engine; its containers and volumes are removed whatever the test did."""
-    options = PluginOptions(node_id=f"n-{uuid.uuid4()}", data_dir=tmp_path)
+    options = PluginOptions(node_id=leaks.owns(f"n-{uuid.uuid4()}"), data_dir=tmp_path)
     env = {"DOCKER_HOST": docker_engine, "PATH": os.environ["PATH"]}
     engine = DockerEngine(options, env=env, placement=placement)
     assert (await engine.probe()).available

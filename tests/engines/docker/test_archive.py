@@ -22,9 +22,9 @@ from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.engines.docker.files.archive import Archive
 from bacalhau_jupyter.engines.docker.files.placement import Placement, not_shareable
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig, Task, replace
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig, Task, replace
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, no_progress
 from bacalhau_jupyter.plugins.engine import EndReason, RunRequest
 from bacalhau_jupyter.transfer.archive.unpacking import Limits, unpack_into
@@ -42,7 +42,7 @@ def placement() -> Placement:
 
 def tree(directory: Path) -> dict[str, tuple[int, str]]:
     """Every entry below a directory: permissions, and what a file or link holds."""
-    found = {}
+    entries = {}
     for path in sorted(directory.rglob("*")):
         info = path.lstat()
         if stat.S_ISLNK(info.st_mode):
@@ -51,8 +51,8 @@ def tree(directory: Path) -> dict[str, tuple[int, str]]:
             holds = hashlib.sha256(path.read_bytes()).hexdigest()
         else:
             holds = "directory" if stat.S_ISDIR(info.st_mode) else "other"
-        found[str(path.relative_to(directory))] = (stat.S_IMODE(info.st_mode), holds)
-    return found
+        entries[str(path.relative_to(directory))] = (stat.S_IMODE(info.st_mode), holds)
+    return entries
 
 
 def varied(directory: Path) -> Path:
@@ -123,13 +123,13 @@ async def test_what_holds_no_data_is_left_out_and_links_are_kept_as_they_are(
     params = {"Image": busybox_image, "Parameters": ["sh", "-c", write]}
     async with running(node, params, outputs={"outputs": "/outputs"}) as request:
         assert (await node.engine.wait(request.execution.id)).exit_code == 0
-        found = tree(request.outputs[0].path)
-        assert {name: holds for name, (_, holds) in found.items() if name != "a"} == {
+        entries = tree(request.outputs[0].path)
+        assert {name: holds for name, (_, holds) in entries.items() if name != "a"} == {
             "abs": "-> /outputs/a",
             "abs2": "-> /outputs/a",
             "up": "-> ../../etc",
         }
-        assert found["a"][0] == 0o666
+        assert entries["a"][0] == 0o666
 
 
 async def test_an_image_with_another_user_can_write_and_hides_what_it_has_at_a_target(
@@ -167,7 +167,7 @@ async def test_a_restarted_node_collects_what_a_task_wrote_meanwhile(
     again = node.another()
     assert (await again.probe()).available
     assert await again.attach(request)
-    task = next(found for found in node.containers() if found["State"]["Running"])
+    task = next(container for container in node.containers() if container["State"]["Running"])
     subprocess.run(
         ["docker", "--host", node.url, "exec", task["Id"], "touch", "/tmp/go"], check=True, timeout=30
     )
@@ -236,7 +236,7 @@ async def test_an_input_that_can_not_be_read_fails_in_one_sentence_and_leaves_no
     assert (node.containers(), node.volumes()) == ([], [])
 
 
-async def test_a_full_disk_of_the_engine_is_told(
+async def test_a_full_disk_of_the_engine_is_reported(
     node: Node, busybox_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The volumes get a disk of 1 MB: the engine itself then says what it says when its disk is full.
@@ -305,7 +305,7 @@ async def test_the_carrier_may_be_pruned_while_the_task_runs(
     params = {"Image": busybox_image, "Parameters": ["sh", "-c", "sleep 1; echo x > /outputs/f"]}
     request = node.request(params, outputs={"outputs": "/outputs"})
     await node.engine.start(request, progress)
-    (carrier,) = (found for found in node.containers() if found["Name"].endswith("-files"))
+    (carrier,) = (container for container in node.containers() if container["Name"].endswith("-files"))
     api.remove_container(carrier["Id"], v=True)
     assert (await node.engine.wait(request.execution.id)).exit_code == 0
     assert (request.outputs[0].path / "f").read_text() == "x\n"
@@ -422,8 +422,12 @@ def test_memory_does_not_grow_with_the_data(
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, str(tmp_path), docker_engine, node.options.node_id, busybox_image],
-        cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     small, large = (int(kilobytes) for kilobytes in done.stdout.split())
     assert large - small < 16_000, f"{large - small} kB more for 392 MB more"

@@ -54,11 +54,11 @@ def before(monkeypatch: pytest.MonkeyPatch, holder: Any, name: str, act: Callabl
     """Do something right before a call, once."""
     original, done = getattr(holder, name), list[bool]()
 
-    def call(*given: Any, **named: Any) -> Any:
+    def call(*args: Any, **named: Any) -> Any:
         if not done:
             done.append(True)
             act()
-        return original(*given, **named)
+        return original(*args, **named)
 
     monkeypatch.setattr(holder, name, call)
 
@@ -180,14 +180,16 @@ async def test_an_input_that_is_swapped_before_it_is_copied_is_not_copied(
 def test_only_results_are_given_to_the_node_s_user_never_writable_inputs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[Path] = []
-    monkeypatch.setattr(ownership, "hand_over_directories", lambda _d, _i, paths, _n: given.extend(paths))
+    handed_over: list[Path] = []
+    monkeypatch.setattr(
+        ownership, "hand_over_directories", lambda _d, _i, paths, _n: handed_over.extend(paths)
+    )
     monkeypatch.setattr(os, "geteuid", lambda: 1600)
     data, result = tmp_path / "shared", tmp_path / "compute/executions/e-1/results/outputs"
     mounts = [{"Type": "bind", "RW": True, "Source": str(path)} for path in (data, result)]
-    found = {"Image": "an-image", "Mounts": mounts}
-    ownership.hand_over(cast(Daemon, None), found, "n-1", tmp_path / "compute", lambda _path: True)
-    assert given == [result]
+    container = {"Image": "an-image", "Mounts": mounts}
+    ownership.hand_over(cast(Daemon, None), container, "n-1", tmp_path / "compute", lambda _path: True)
+    assert handed_over == [result]
     # Control: without the directory, both would change their owner.
-    ownership.hand_over(cast(Daemon, None), found, "n-1", Path("/"), lambda _path: True)
-    assert given == [result, data, result]
+    ownership.hand_over(cast(Daemon, None), container, "n-1", Path("/"), lambda _path: True)
+    assert handed_over == [result, data, result]

@@ -62,12 +62,12 @@ class EngineLog:
 
 
 def streams_of(path: Path) -> dict[int, bytes]:
-    found, offset = {STDOUT: b"", STDERR: b""}, 0
+    streams, offset = {STDOUT: b"", STDERR: b""}, 0
     while frames := list(read_frames(path, offset)):
         for item in frames:
-            found[item.stream] += item.data
+            streams[item.stream] += item.data
         offset = frames[-1].next_offset
-    return found
+    return streams
 
 
 @settings(max_examples=300, deadline=None)
@@ -155,8 +155,8 @@ def copied(path: Path, entries: list[Entry]) -> bytes:
 @pytest.mark.parametrize("last", [0, 1, 16383])
 def test_a_line_in_pieces_gets_the_newline_back_that_the_engine_lost(tmp_path: Path, last: int) -> None:
     pieces = [(STDOUT, START_MS, b"x" * 16384), (STDERR, START_MS, b"e\n"), (STDOUT, START_MS, b"x" * last)]
-    found = copied(tmp_path / "log", [*pieces, (STDOUT, START_MS + 1, b"next\n")])
-    assert found == b"x" * (16384 + last) + b"\nnext\n"
+    log = copied(tmp_path / "log", [*pieces, (STDOUT, START_MS + 1, b"next\n")])
+    assert log == b"x" * (16384 + last) + b"\nnext\n"
 
 
 def test_a_last_line_without_a_newline_gets_none(tmp_path: Path) -> None:

@@ -157,10 +157,10 @@ async def test_a_public_image_is_pulled_whatever_the_configuration_is(
     assert availability.available, availability.problem
     assert (await person.engine.bid(execution_of({"Image": public.tagged}))).accepted
     assert (await person.run({"Image": public.tagged})).stdout == "public\n"
-    told = [record.getMessage() for record in caplog.records]
-    assert warning in " ".join(told)
-    assert bool(told) == bool(warning)
-    assert len(set(told)) == len(told), "a warning came twice"
+    messages = [record.getMessage() for record in caplog.records]
+    assert warning in " ".join(messages)
+    assert bool(messages) == bool(warning)
+    assert len(set(messages)) == len(messages), "a warning came twice"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ async def test_a_private_image_is_pulled_with_the_persons_login(
     assert (await person.run({"Image": private.tagged})).stdout == "private\n"
 
 
-async def test_a_private_image_without_a_login_is_refused_and_no_secret_is_told(
+async def test_a_private_image_without_a_login_is_refused_and_no_secret_is_shown(
     person: Node, config_dir: Path, private: Pushed, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrong = base64.b64encode(b"ali:a wrong secret").decode()
@@ -226,6 +226,7 @@ async def test_a_private_image_without_a_login_is_refused_and_no_secret_is_told(
     assert (await person.engine.probe()).available
     with pytest.raises(EngineError, match="image not available") as refused:
         await person.engine.bid(execution_of({"Image": private.tagged}))
+    assert f"`docker login {private.tagged.partition('/')[0]}`" in refused.value.hint
     assert "wrong secret" not in caplog.text + str(refused.value) + refused.value.hint
     assert wrong not in caplog.text + str(refused.value) + refused.value.hint
 
@@ -259,13 +260,34 @@ def test_docker_hub_is_known_by_all_its_names(config_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "env", [{"DOCKER_API_VERSION": "x"}, {"DOCKER_HOST": "tcp://[::1"}, {"DOCKER_HOST": "http://x:y"}]
+    ("env", "problem"),
+    [
+        ({"DOCKER_HOST": "tcp://[::1"}, "no Docker Engine answers"),
+        ({"DOCKER_HOST": "http://x:y"}, "no Docker Engine answers"),
+        ({"DOCKER_API_VERSION": "x"}, "DOCKER_API_VERSION is not a version: 'x'"),
+        ({"DOCKER_API_VERSION": "1.41.2"}, "DOCKER_API_VERSION is not a version"),
+        ({"DOCKER_API_VERSION": "1.999"}, "version 1.999 is too new"),
+        ({"DOCKER_API_VERSION": "1.0"}, "(DOCKER_API_VERSION=1.0)"),
+    ],
 )
-async def test_an_address_or_version_that_is_none_is_a_reason_and_no_crash(
-    env: dict[str, str], node: Node, docker_engine: str
+async def test_an_invalid_address_or_version_is_a_reason_and_not_a_crash(
+    env: dict[str, str], problem: str, node: Node, docker_engine: str
 ) -> None:
     engine = DockerEngine(node.options, env={"DOCKER_HOST": docker_engine, **env})
     availability = await engine.probe()
     assert not availability.available
-    assert "no Docker Engine answers" in availability.problem
+    assert problem in availability.problem
+    await engine.close()
+
+
+@pytest.mark.parametrize("version", ["1.40", "v1.40", " 1.40 "])
+async def test_a_person_may_choose_the_version_of_the_api(
+    version: str, node: Node, docker_engine: str, busybox_image: str
+) -> None:
+    engine = DockerEngine(node.options, env={"DOCKER_HOST": docker_engine, "DOCKER_API_VERSION": version})
+    assert (await engine.probe()).available
+    older = Node(engine, node.directory, node.url, node.options)
+    assert (await older.run({"Image": busybox_image, "Parameters": ["echo", "hi"]})).stdout == "hi\n"
+    assert engine._daemon is not None
+    assert engine._daemon.api.api_version == "1.40"
     await engine.close()

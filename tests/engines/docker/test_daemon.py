@@ -52,8 +52,12 @@ def probe(
     """Probe in a process of its own."""
     done = subprocess.run(
         [*prefix, sys.executable, "-c", PROBE, str(directory), str(uid), groups],
-        cwd=ROOT, env={"PATH": os.environ["PATH"], **env}, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     available, runtime, problem = json.loads(done.stdout)
     return available, runtime, problem
@@ -72,7 +76,7 @@ def test_an_engine_that_sees_our_directory_is_named_with_its_version(
 
 @needs_root
 @pytest.mark.root
-def test_another_user_is_told_that_permission_is_denied(docker_engine: str, tmp_path: Path) -> None:
+def test_another_user_gets_the_error_that_permission_is_denied(docker_engine: str, tmp_path: Path) -> None:
     available, _, problem = probe(tmp_path, {"DOCKER_HOST": docker_engine}, uid=65533)
     assert not available
     assert problem.startswith(f"permission denied on {docker_engine.removeprefix('unix://')} (DOCKER_HOST)")
@@ -94,7 +98,7 @@ def test_an_engine_that_sees_another_disk_gets_copies(docker_engine: str, tmp_pa
     assert runtime.endswith(" (archive)")
 
 
-def test_a_socket_that_nobody_listens_on_is_told(tmp_path: Path) -> None:
+def test_a_socket_that_nobody_listens_on_is_reported(tmp_path: Path) -> None:
     import socket
 
     path = tmp_path / "dead.sock"
@@ -104,7 +108,7 @@ def test_a_socket_that_nobody_listens_on_is_told(tmp_path: Path) -> None:
     assert problem == f"no Docker Engine answers at {path} (DOCKER_HOST): Connection refused"
 
 
-def test_an_address_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+def test_an_invalid_address_is_an_error_of_one_sentence(tmp_path: Path) -> None:
     for address in ("nonsense://x", "tcp://127.0.0.1:9"):
         available, _, problem = probe(tmp_path, {"DOCKER_HOST": address})
         assert not available
@@ -115,9 +119,9 @@ def test_an_address_that_is_none_is_one_sentence(tmp_path: Path) -> None:
 async def test_a_missing_sdk_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "docker", None)
     engine = DockerEngine(PluginOptions(node_id="n", data_dir=tmp_path), env={}, home=tmp_path)
-    found = await engine.probe()
-    assert not found.available
-    assert 'pip install "bacalhau-jupyter[docker]"' in found.problem
+    availability = await engine.probe()
+    assert not availability.available
+    assert 'pip install "bacalhau-jupyter[docker]"' in availability.problem
     await engine.close()
 
 
@@ -132,11 +136,13 @@ def test_the_sdk_is_not_imported_before_the_engine_is_probed() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-async def test_a_data_directory_that_can_not_be_written_is_told(docker_engine: str, tmp_path: Path) -> None:
+async def test_a_data_directory_that_can_not_be_written_is_reported(
+    docker_engine: str, tmp_path: Path
+) -> None:
     options = PluginOptions(node_id="n", data_dir=tmp_path / "missing")
     engine = DockerEngine(options, env={"DOCKER_HOST": docker_engine})
-    found = await engine.probe()
-    assert "can't write to its own directory" in found.problem
+    availability = await engine.probe()
+    assert "can't write to its own directory" in availability.problem
     await engine.close()
 
 
@@ -198,9 +204,12 @@ def test_a_node_that_is_not_root_can_read_and_remove_what_a_root_task_wrote(
     try:
         done = subprocess.run(
             [sys.executable, "-c", RUN_AS_USER, *arguments],
-            cwd=ROOT, env={"PATH": os.environ["PATH"], "HOME": str(directory)},
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "HOME": str(directory)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert done.stdout == "secret\nFalse\n", done.stderr
     finally:
         subprocess.run(["rm", "-rf", directory], check=True)
@@ -252,22 +261,24 @@ def test_what_is_not_chunked_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"), [(["tail", "/dev/zero"], True), (["sh", "-c", "kill -9 $$; exit 137"], False)]
+    ("command", "is_reported"), [(["tail", "/dev/zero"], True), (["sh", "-c", "kill -9 $$; exit 137"], False)]
 )
 async def test_an_out_of_memory_kill_is_known_from_the_engines_events(
-    node: Node, api: Any, busybox_image: str, command: list[str], told: bool
+    node: Node, api: Any, busybox_image: str, command: list[str], is_reported: bool
 ) -> None:
     # Under load a container's state misses one such kill in ten.
     limit = 16 << 20
     config = {
-        "Image": busybox_image, "Cmd": command, "HostConfig": {"Memory": limit, "MemorySwap": limit},
-    }  # fmt: skip
+        "Image": busybox_image,
+        "Cmd": command,
+        "HostConfig": {"Memory": limit, "MemorySwap": limit},
+    }
     container = api.create_container_from_config(config)["Id"]
     try:
         api.start(container)
         assert api.wait(container, timeout=30)["StatusCode"] == 137
         daemon = node.engine._connected()
         started = api.inspect_container(container)["State"]["StartedAt"]
-        assert await asyncio.to_thread(daemon.ran_out_of_memory, container, started) is told
+        assert await asyncio.to_thread(daemon.ran_out_of_memory, container, started) is is_reported
     finally:
         api.remove_container(container, force=True)

@@ -66,6 +66,8 @@ def test_tls_and_the_api_version_come_with_docker_host(tmp_path: Path) -> None:
     (default,) = endpoints({**env, "DOCKER_TLS_VERIFY": "1"}, Configuration({}, tmp_path))
     folder = tmp_path / ".docker"
     assert default.tls == Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem", verify=True)
+    (unverified,) = endpoints({**env, "DOCKER_TLS": "1"}, Configuration({}, tmp_path))
+    assert unverified.tls == Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem", verify=False)
     (chosen,) = endpoints({**env, "DOCKER_CERT_PATH": "/certs"}, Configuration({}, tmp_path))
     assert chosen.tls == Tls(
         Path("/certs/ca.pem"), Path("/certs/cert.pem"), Path("/certs/key.pem"), verify=False
@@ -75,11 +77,15 @@ def test_tls_and_the_api_version_come_with_docker_host(tmp_path: Path) -> None:
 @pytest.mark.parametrize("skip_verify", [False, True])
 def test_a_context_brings_its_own_certificates(tmp_path: Path, skip_verify: bool) -> None:
     folder = make_context(tmp_path, "lab", "tcp://h:2376", tls=True, skip_verify=skip_verify)
-    (found,) = endpoints({"DOCKER_CONTEXT": "lab"}, Configuration({}, tmp_path))
-    assert found.tls == Tls(
+    (endpoint,) = endpoints({"DOCKER_CONTEXT": "lab"}, Configuration({}, tmp_path))
+    assert endpoint.tls == Tls(
         folder / "ca.pem", folder / "cert.pem", folder / "key.pem", verify=not skip_verify
     )
-    assert found.origin == 'Docker context "lab"'
+    assert endpoint.origin == 'Docker context "lab"'
+    (folder / "cert.pem").unlink()
+    (folder / "ca.pem").touch()
+    (only_ca,) = endpoints({"DOCKER_CONTEXT": "lab"}, Configuration({}, tmp_path))
+    assert only_ca.tls == endpoint.tls, "an engine may want no certificate of its clients"
 
 
 def test_docker_config_moves_the_whole_directory(tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ OUT = "".join(f"out {i}\n" + ("x" * 40000 + "\n" if i == 699 else "") for i in r
 ERR = "".join(f"err {i}\n" for i in range(1500)) + "tail"
 
 
-async def until(path: Path, words: str, timeout: float = 20) -> None:
+async def until(path: Path, words: str, timeout_s: float = 20) -> None:
     """Wait until ``words`` were printed."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout_s
     while words not in output_of(path)[0]:
         assert time.monotonic() < deadline, f"{words!r} was not printed"
         await asyncio.sleep(0.002)
@@ -87,7 +87,9 @@ async def test_a_task_that_ended_while_nobody_looked_is_collected(node: Node, bu
     await again.close()
 
 
-async def test_closing_leaves_the_task_alive_and_tells_who_waits(node: Node, busybox_image: str) -> None:
+async def test_closing_leaves_the_task_alive_and_raises_for_callers_that_wait(
+    node: Node, busybox_image: str
+) -> None:
     request = node.request({"Image": busybox_image, "Parameters": ["sleep", "60"]})
     await node.engine.start(request)
     waiting = asyncio.create_task(node.engine.wait(request.execution.id))
@@ -118,7 +120,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_a_node_that_is_killed_goes_on_with_its_log_without_loss_or_doubles(
+async def test_a_node_that_is_killed_continues_with_its_log_without_loss_or_doubles(
     node: Node, busybox_image: str, docker_engine: str
 ) -> None:
     identifier = "e-11111111-1111-1111-1111-111111111111"
@@ -244,7 +246,7 @@ async def test_an_engine_that_stays_away_ends_the_wait_with_a_reason(
     await engine.close()
 
 
-async def test_a_container_that_somebody_removes_is_an_error_that_says_so(
+async def test_a_container_that_another_program_removes_is_an_error_with_that_reason(
     node: Node, api: Any, busybox_image: str, proxy: Proxy
 ) -> None:
     engine = await proxied(node, proxy)

@@ -10,7 +10,7 @@ import pytest
 from bacalhau_jupyter.engines.docker import launch
 from bacalhau_jupyter.engines.docker.files.hosts import CONTENT, own_hosts
 from bacalhau_jupyter.engines.docker.files.placement import Placement
-from bacalhau_jupyter.models.spec import NetworkConfig, NetworkType
+from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType
 from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.docker.conftest import Node
 
@@ -34,8 +34,8 @@ UNKNOWN = "import socket\ntry: socket.getaddrinfo('localhost', 80)\nexcept OSErr
 @pytest.fixture(params=[Placement.BIND, Placement.ARCHIVE], ids=lambda kind: kind.value)
 def placement(request: pytest.FixtureRequest) -> Placement:
     """Both ways that files reach a container."""
-    found: Placement = request.param
-    return found
+    placement: Placement = request.param
+    return placement
 
 
 async def test_a_task_without_a_network_talks_to_itself_by_name_and_to_nobody_else(
@@ -87,7 +87,7 @@ async def test_only_tasks_without_a_network_are_made_so(node: Node, busybox_imag
         )
         await node.engine.start(request)
         await node.engine.wait(request.execution.id)
-        (container,) = (found for found in node.containers() if not found["Name"].endswith("-files"))
+        (container,) = (each for each in node.containers() if not each["Name"].endswith("-files"))
         made[kind.value] = bool(container["Config"].get("NetworkDisabled"))
         await node.engine.clean(request.execution.id)
     assert made == {

@@ -15,7 +15,7 @@ from docker.errors import ImageNotFound
 
 from bacalhau_jupyter.engines.docker.engine import CALLS, DockerEngine
 from bacalhau_jupyter.models.errors import EngineError
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.progress import Reading
 from tests.clock import ManualClock
 from tests.engines.docker.conftest import Node, derived_image, execution_of, load_image, output_of
 from tests.services.registry import Pushed, Registry
@@ -92,7 +92,7 @@ async def test_a_registry_image_for_another_platform_is_refused_without_pulling_
 
 
 @pytest.mark.parametrize("answer", ['{"token": "of-somebody-else"}', "<p>of-somebody-else</p>"])
-async def test_what_a_server_that_is_no_registry_answers_is_not_told(node: Node, answer: str) -> None:
+async def test_the_answer_of_a_server_that_is_not_a_registry_is_not_shown(node: Node, answer: str) -> None:
     class Service(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(404)
@@ -137,7 +137,7 @@ async def test_a_missing_image_is_named_and_the_hint_has_the_reason(
 @pytest.mark.parametrize(
     "image", ["", "@", "Foo", "a b", "../containers/x", "a?b=c", "x" * 2000, "a" + "-" * 900]
 )
-async def test_what_is_no_image_name_is_refused_as_such(node: Node, image: str) -> None:
+async def test_an_invalid_image_name_is_refused_as_such(node: Node, image: str) -> None:
     with pytest.raises(EngineError) as refused:
         await node.engine.bid(execution_of({"Image": image}))
     assert refused.value.message.startswith("invalid image format: ")
@@ -160,6 +160,34 @@ async def test_an_image_is_pulled_by_its_digest_with_progress_in_bytes(
     assert done == sorted(done)
     assert reports[-1].done == reports[-1].total != 0
     assert pushed.pinned in api.inspect_image(pushed.pinned)["RepoDigests"]
+
+
+async def test_a_tag_beside_a_digest_does_not_choose_the_image(node: Node, pushed: Pushed) -> None:
+    both = f"{pushed.tagged}@{pushed.digest}"
+    assert (await node.engine.bid(execution_of({"Image": both}))).accepted
+    assert (await node.run({"Image": both})).stdout == "pulled\n"
+
+
+async def test_a_digest_that_the_registry_does_not_have_is_refused(node: Node, pushed: Pushed) -> None:
+    image = f"{pushed.tagged.rpartition(':')[0]}@sha256:{'0' * 64}"
+    with pytest.raises(EngineError, match="image not available"):
+        await node.engine.bid(execution_of({"Image": image}))
+
+
+async def test_a_node_that_pulls_nothing_refuses_what_it_does_not_have(
+    node: Node, pushed: Pushed, busybox_image: str
+) -> None:
+    engine = node.another({"DOCKER_HOST": node.url, "SKIP_IMAGE_PULL": "true"})
+    try:
+        assert (await engine.probe()).available
+        assert (await engine.bid(execution_of({"Image": busybox_image}))).accepted
+        bid = await engine.bid(execution_of({"Image": pushed.tagged}))
+        assert not bid.accepted
+        assert bid.reason.endswith("pulls no images (SKIP_IMAGE_PULL is set)")
+        with pytest.raises(EngineError, match="image not available"):
+            await engine.start(node.request({"Image": pushed.tagged}))
+    finally:
+        await engine.close()
 
 
 async def test_a_tag_whose_local_copy_is_for_another_platform_is_pulled_again(

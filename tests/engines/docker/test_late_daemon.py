@@ -24,8 +24,8 @@ def compute_info(node: ServedNode) -> dict[str, Any]:
         f"{node.url}/api/v1/orchestrator/nodes", headers={"Authorization": f"Bearer {node.key}"}
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
-        (found,) = json.load(answer)["Nodes"]
-    info: dict[str, Any] = found["Info"]["ComputeNodeInfo"]
+        (node_state,) = json.load(answer)["Nodes"]
+    info: dict[str, Any] = node_state["Info"]["ComputeNodeInfo"]
     return info
 
 
@@ -40,7 +40,7 @@ def test_an_engine_that_starts_later_is_found_without_a_restart(
     assert "docker" not in info["ExecutionEngines"]
     assert "does not exist" in json.dumps(info)
     late.symlink_to(docker_engine.removeprefix("unix://"))
-    assert wait_until(lambda: "docker" in compute_info(node)["ExecutionEngines"], timeout=30), node.tail()
+    assert wait_until(lambda: "docker" in compute_info(node)["ExecutionEngines"], timeout_s=30), node.tail()
     assert "does not exist" not in json.dumps(compute_info(node))
 
 

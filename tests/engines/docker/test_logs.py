@@ -37,13 +37,13 @@ def copy(path: Path, chunks: Iterator[bytes], limit: int = STREAM_LIMIT) -> None
 
 
 def streams_of(path: Path) -> dict[int, bytes]:
-    found = {STDOUT: b"", STDERR: b""}
+    streams = {STDOUT: b"", STDERR: b""}
     offset = 0
     while frames := list(read_frames(path, offset)):
         for item in frames:
-            found[item.stream] += item.data
+            streams[item.stream] += item.data
         offset = frames[-1].next_offset
-    return found
+    return streams
 
 
 @settings(max_examples=60, deadline=None)
@@ -99,7 +99,7 @@ def test_a_frame_is_written_as_soon_as_it_is_whole(tmp_path: Path) -> None:
     assert streams_of(tmp_path / "log")[STDERR] == b"second\n"
 
 
-def test_an_error_of_the_daemon_inside_the_stream_is_no_output(tmp_path: Path) -> None:
+def test_an_error_of_the_daemon_inside_the_stream_is_not_output(tmp_path: Path) -> None:
     broken = struct.pack(">BxxxI", 3, 13) + b"disk is gone\n"
     with pytest.raises(BrokenStream, match=r"^disk is gone$"):
         copy(tmp_path / "log", iter([frame(STDOUT, b"x"), broken]))
@@ -115,7 +115,7 @@ def test_a_stream_over_its_limit_is_cut_once_even_after_a_restart(tmp_path: Path
         assert streams_of(tmp_path / "log") == {STDOUT: b"1234567890", STDERR: b"ef"}
 
 
-def test_a_full_disk_is_told_apart_from_a_broken_stream() -> None:
+def test_a_full_disk_is_distinguished_from_a_broken_stream() -> None:
     writer = LogWriter(Path("/dev/full"))
     try:
         with pytest.raises(LogLost) as lost:

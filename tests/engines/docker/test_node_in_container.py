@@ -121,11 +121,28 @@ class Container:
         credentials = [word for name, value in keys.items() for word in ("--env", f"{name}={value}")]
         socket, packages = engine_url.removeprefix("unix://"), sysconfig.get_path("purelib")
         self.id = self._docker(
-            "run", "--detach", "--init", "--network", "host", "--volume", f"{socket}:/var/run/docker.sock",
-            "--volume", f"{ROOT}:/source:ro", "--volume", f"{packages}:/packages:ro",
-            "--env", "PYTHONPATH=/source:/packages", "--env", "PYTHONDONTWRITEBYTECODE=1", *credentials,
-            "--workdir", "/tmp", image, "sleep", "1000",
-        ).strip()  # fmt: skip
+            "run",
+            "--detach",
+            "--init",
+            "--network",
+            "host",
+            "--volume",
+            f"{socket}:/var/run/docker.sock",
+            "--volume",
+            f"{ROOT}:/source:ro",
+            "--volume",
+            f"{packages}:/packages:ro",
+            "--env",
+            "PYTHONPATH=/source:/packages",
+            "--env",
+            "PYTHONDONTWRITEBYTECODE=1",
+            *credentials,
+            "--workdir",
+            "/tmp",
+            image,
+            "sleep",
+            "1000",
+        ).strip()
         self.python(PREPARE)
         self.serve()
         node = json.loads(self.python(LIBRARY + "print(json.dumps(client.nodes()[0].info.node_id))"))
@@ -134,7 +151,7 @@ class Container:
     def serve(self) -> None:
         """Start the node and wait until it listens."""
         self._docker("exec", "--detach", self.id, "sh", "-c", f"echo $$ > /tmp/node.pid; exec {SERVE}")
-        assert wait_until(self._serves, timeout=60), self.told()
+        assert wait_until(self._serves, timeout_s=60), self.node_output()
 
     def _serves(self) -> bool:
         done = self._run("exec", self.id, "python3", "-c", LIBRARY + "print(len(client.nodes()))", "x")
@@ -148,20 +165,20 @@ class Container:
         """Run a script in the container; what it printed."""
         return self._docker("exec", self.id, "python3", "-c", script, self.job_image, *arguments)
 
-    def told(self) -> str:
+    def node_output(self) -> str:
         """What the node printed last."""
         return self._run("exec", self.id, "tail", "-n", "30", "/tmp/node.out").stdout
 
     def tasks(self, api: Any) -> list[str]:
         """The containers of this node's jobs."""
-        found = api.containers(all=True, filters={"label": f"bacalhau-executor={self.node_id}"})
-        return [item["Id"] for item in found if item["State"] == "running"]
+        containers = api.containers(all=True, filters={"label": f"bacalhau-executor={self.node_id}"})
+        return [item["Id"] for item in containers if item["State"] == "running"]
 
     def leftovers(self, api: Any) -> tuple[list[str], list[str]]:
         """All containers and volumes of this node's jobs."""
-        wanted = {"label": f"bacalhau-executor={self.node_id}"}
-        containers = [item["Id"] for item in api.containers(all=True, filters=wanted)]
-        return containers, [volume["Name"] for volume in api.volumes(filters=wanted)["Volumes"] or []]
+        filters = {"label": f"bacalhau-executor={self.node_id}"}
+        containers = [item["Id"] for item in api.containers(all=True, filters=filters)]
+        return containers, [volume["Name"] for volume in api.volumes(filters=filters)["Volumes"] or []]
 
     def close(self, api: Any) -> None:
         """Remove the container, and what a failed test may have left of jobs."""
@@ -175,18 +192,22 @@ class Container:
     def _docker(self, *arguments: str) -> str:
         done = self._run(*arguments)
         assert done.returncode == 0, (
-            f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}\n{self.told_after(arguments)}"
+            f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}\n{self.output_after(arguments)}"
         )
         return done.stdout
 
-    def told_after(self, arguments: tuple[str, ...]) -> str:
-        return self.told() if arguments[0] == "exec" and "tail" not in arguments else ""
+    def output_after(self, arguments: tuple[str, ...]) -> str:
+        return self.node_output() if arguments[0] == "exec" and "tail" not in arguments else ""
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["docker", "--host", self.url, *arguments],
-            capture_output=True, text=True, timeout=120, check=False, env={"PATH": os.environ["PATH"]},
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env={"PATH": os.environ["PATH"]},
+        )
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +218,7 @@ def container(
     yield made
     engine = engine_client(docker_engine)
     try:
-        gone = wait_until(lambda: made.leftovers(engine.api) == ([], []), timeout=30)
+        gone = wait_until(lambda: made.leftovers(engine.api) == ([], []), timeout_s=30)
         assert gone, made.leftovers(engine.api)
     finally:
         made.close(engine.api)
@@ -216,7 +237,7 @@ def test_jobs_get_every_kind_of_input_and_bring_their_results(
         f"src=s3://{bucket}/data/,dst=/s3,opt=endpoint={s3_server.url},opt=region=us-east-1",
         f"ipfs://{kubo.add(tmp_path / 'tree')}:/ipfs",
     )
-    runtime, stderr, given, got = json.loads(printed)
+    runtime, stderr, inputs, got = json.loads(printed)
     assert runtime.startswith("docker (Docker Engine ") and runtime.endswith(" (archive))")
     assert "Read-only file system" in stderr
     web = got.pop("web")
@@ -225,19 +246,19 @@ def test_jobs_get_every_kind_of_input_and_bring_their_results(
     assert got.pop("from ipfs")[1] == hashlib.sha256(b"content").hexdigest()
     assert got.pop("a b.txt")[1] == hashlib.sha256(b"inline").hexdigest()
     assert got.pop("none") == ["0o755", "directory"]
-    assert got == given
+    assert got == inputs
 
 
 def test_a_directory_for_writing_is_refused_with_the_reason(container: Container) -> None:
-    told = container.python(LIBRARY + REFUSED)
-    assert "this node can't share /data for writing" in told
+    output = container.python(LIBRARY + REFUSED)
+    assert "this node can't share /data for writing" in output
 
 
 def test_a_time_out_and_a_stop_end_the_task_and_leave_nothing(container: Container, api: Any) -> None:
-    *told, stopped = container.python(LIBRARY + ENDED_EARLY).splitlines()
-    assert "timed out" in " ".join(told)
+    *messages, stopped = container.python(LIBRARY + ENDED_EARLY).splitlines()
+    assert "timed out" in " ".join(messages)
     assert stopped == "STOPPED"
-    assert wait_until(lambda: container.leftovers(api) == ([], []), timeout=30), container.leftovers(api)
+    assert wait_until(lambda: container.leftovers(api) == ([], []), timeout_s=30), container.leftovers(api)
 
 
 def test_a_node_that_is_killed_meets_its_task_again_and_publishes(container: Container, api: Any) -> None:

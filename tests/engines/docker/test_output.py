@@ -38,15 +38,15 @@ LINES = b"".join(b"%d\n" % number for number in range(1, 301)) + b"last"
 
 def printed(path: Path) -> tuple[bytes, bytes, int]:
     """Return both streams and how often the log ends."""
-    found, ends, offset = {STDOUT: b"", STDERR: b""}, 0, 0
+    streams, ends, offset = {STDOUT: b"", STDERR: b""}, 0, 0
     while frames := list(read_frames(path, offset)):
         for frame in frames:
             if frame.stream == END:
                 ends += 1
             else:
-                found[frame.stream] += frame.data
+                streams[frame.stream] += frame.data
         offset = frames[-1].next_offset
-    return found[STDOUT], found[STDERR], ends
+    return streams[STDOUT], streams[STDERR], ends
 
 
 @pytest.fixture
@@ -79,12 +79,12 @@ async def wrong_outputs(node: Node, image: str, jobs: int) -> tuple[int, list[st
             request = node.request({"Image": image, "Parameters": ["sh", "-c", script]})
             await node.engine.start(request)
             await node.engine.wait(request.execution.id)
-            found = printed(request.log_path)
+            streams = printed(request.log_path)
             await node.engine.clean(request.execution.id)
         expected = (LINES if stdout is None else stdout, stderr, 1)
-        if found != expected:
+        if streams != expected:
             wrong.append(name)
-            bytes_wrong += sum(abs(len(a) - len(b)) for a, b in zip(found[:2], expected[:2], strict=True))
+            bytes_wrong += sum(abs(len(a) - len(b)) for a, b in zip(streams[:2], expected[:2], strict=True))
 
     await asyncio.gather(*map(one, range(jobs)))
     return bytes_wrong, wrong
@@ -154,7 +154,7 @@ async def a_little_more(path: Path) -> None:
 BYTES = "printf '\\377\\376'; i=0; while [ $i -lt 9000 ]; do printf '\\303\\251'; i=$((i+1)); done; echo"
 
 
-async def test_bytes_that_are_no_text_come_out_as_they_were_printed(node: Node, busybox_image: str) -> None:
+async def test_bytes_that_are_not_utf_8_come_out_as_they_were_printed(node: Node, busybox_image: str) -> None:
     request = node.request({"Image": busybox_image, "Parameters": ["sh", "-c", BYTES]})
     await node.engine.start(request)
     await node.engine.wait(request.execution.id)
@@ -167,7 +167,7 @@ async def test_bytes_that_are_no_text_come_out_as_they_were_printed(node: Node, 
     await node.engine.clean(request.execution.id)
 
 
-async def test_an_engine_without_the_local_driver_changes_bytes_that_are_no_text(
+async def test_an_engine_without_the_local_driver_changes_bytes_that_are_not_utf_8(
     node: Node, busybox_image: str
 ) -> None:
     """The control of the test above, and what is left to such an engine: text is whole."""

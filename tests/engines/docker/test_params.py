@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.docker.devices import gpu_options
 from bacalhau_jupyter.engines.docker.params import container_config, container_name, docker_params, task_of
 from bacalhau_jupyter.models.errors import BadRequest, EngineError
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.resources import GPU, Resources
-from bacalhau_jupyter.models.spec import NetworkConfig, NetworkType
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.engine import RunRequest
 from tests.engines.docker.conftest import execution_of
 
@@ -25,7 +24,16 @@ def config_of(
     default: NetworkType = NetworkType.BRIDGE,
 ) -> dict[str, Any]:
     execution = execution_of(params, network)
-    request = RunRequest(execution, "n-1", {}, resources or Resources(), [], [], Path("/d"), Path("/d/log"))
+    request = RunRequest(
+        execution,
+        node_id="n-1",
+        env={},
+        resources=resources or Resources(),
+        inputs=[],
+        outputs=[],
+        directory=Path("/d"),
+        log_path=Path("/d/log"),
+    )
     return container_config(request, docker_params(task_of(execution)), default_network=default)
 
 
@@ -50,10 +58,10 @@ def test_every_form_of_an_image_name_is_understood(image: str) -> None:
 
 @pytest.mark.parametrize("image", ["a" * 1024 + "!", "a-" * 500, "a." * 500 + "/", "A" + "a-" * 500])
 def test_a_hostile_image_name_costs_no_time(image: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(EngineError):
         config_of({"Image": image})
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_names_of_members_are_matched_like_go_does_and_null_means_not_given() -> None:
@@ -66,48 +74,6 @@ def test_names_of_members_are_matched_like_go_does_and_null_means_not_given() ->
 def test_a_member_of_a_wrong_type_is_named() -> None:
     with pytest.raises(BadRequest, match="Entrypoint"):
         config_of({"Image": "a", "Entrypoint": "sh -c"})
-
-
-def test_nvidia_gpus_are_asked_for_by_index() -> None:
-    two = Resources(gpu=2, gpus=[GPU(index=0, vendor="NVIDIA"), GPU(index=3, vendor="NVIDIA")])
-    host = config_of({"Image": "a"}, two)["HostConfig"]
-    assert host["DeviceRequests"] == [{"DeviceIDs": ["0", "3"], "Capabilities": [["gpu"]]}]
-    assert "Devices" not in host
-
-
-def test_gpus_of_other_vendors_are_handed_over_as_device_files(tmp_path: Path) -> None:
-    links = tmp_path / "dri" / "by-path"
-    links.mkdir(parents=True)
-    for address, number in (("0000:63:00.0", 1), ("0000:4d:00.0", 0)):
-        for kind, name in (("card", f"card{number}"), ("render", f"renderD{128 + number}")):
-            (tmp_path / "dri" / name).touch()
-            (links / f"pci-{address}-{kind}").symlink_to(f"../{name}")
-    amd = GPU(index=0, vendor="AMD/ATI", pci_address="0000:63:00.0")
-    intel = GPU(index=1, vendor="Intel", pci_address="0000:4D:00.0")
-    devices = gpu_options([amd, intel], tmp_path)["Devices"]
-    assert [Path(each["PathOnHost"]).relative_to(tmp_path).as_posix() for each in devices] == [
-        "kfd", "dri/card1", "dri/renderD129", "dri/card0", "dri/renderD128",
-    ]  # fmt: skip
-    assert all(each["PathInContainer"] == each["PathOnHost"] for each in devices)
-
-
-@pytest.mark.parametrize(
-    ("gpu", "reason"),
-    [
-        (GPU(vendor="Matrox"), "vendor Matrox"),
-        (GPU(), "vendor unknown"),
-        (
-            GPU(index=2, vendor="Intel", name="Flex 170", pci_address="0000:4d:00.0"),
-            "GPU 2 .Flex 170. are not",
-        ),
-        (GPU(vendor="AMD/ATI"), "device files of GPU 0"),
-    ],
-)
-def test_a_gpu_that_can_not_be_handed_over_is_an_error_that_names_it(
-    gpu: GPU, reason: str, tmp_path: Path
-) -> None:
-    with pytest.raises(EngineError, match=reason):
-        gpu_options([gpu], tmp_path)
 
 
 def test_a_node_without_networked_jobs_runs_silent_ones_without_a_network() -> None:

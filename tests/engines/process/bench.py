@@ -16,11 +16,9 @@ from bacalhau_jupyter.engines.process import ProcessEngine
 from bacalhau_jupyter.engines.process.launch import Tier
 from bacalhau_jupyter.engines.process.tiers import Bubblewrap, Restricted
 from bacalhau_jupyter.models.codec import convert
-from bacalhau_jupyter.models.environments import PythonDescription
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import (
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import (
     InputSource,
     NetworkConfig,
     NetworkType,
@@ -29,6 +27,8 @@ from bacalhau_jupyter.models.spec import (
     SpecConfig,
     Task,
 )
+from bacalhau_jupyter.models.records.environments import PythonDescription
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins import logfile
 from bacalhau_jupyter.plugins.contract import InputMount, OutputMount
 from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
@@ -137,6 +137,7 @@ class Bench:
         grace_s: float = 600.0,
         log: Path | None = None,
         host_network: bool = False,
+        network: NetworkConfig | None = None,
         **params: Any,
     ) -> RunRequest:
         """Return a request to run ``command``."""
@@ -144,7 +145,7 @@ class Bench:
             command,
             inputs=[each.target for each in inputs],
             outputs=outputs,
-            network=NetworkConfig(type=NetworkType.HOST) if host_network else None,
+            network=NetworkConfig(type=NetworkType.HOST) if host_network else network,
             **params,
         )
         directory = self.data / "executions" / execution.id
@@ -202,8 +203,8 @@ def all_frames(path: Path) -> list[logfile.Frame]:
     return frames
 
 
-async def until(ready: Any, timeout: float = 20.0) -> None:
+async def until(ready: Any, timeout_s: float = 20.0) -> None:
     """Wait until ``ready()`` is true: for things outside of ours that tell nobody."""
-    async with asyncio.timeout(timeout):
+    async with asyncio.timeout(timeout_s):
         while not ready():  # noqa: ASYNC110 - what is waited for is outside of this process
             await asyncio.sleep(0.01)

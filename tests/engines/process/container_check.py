@@ -50,12 +50,32 @@ def in_docker(base_url: str, image: str, arguments: list[str]) -> subprocess.Com
     """Run the tests in a container: Docker's default seccomp profile, uid 1600, no new privileges."""
     packages = _packages()
     command = [
-        "docker", "--host", base_url, "run", "--rm", "--init", "--network", "none",
-        "--user", f"{UID}:{UID}", "--security-opt", "no-new-privileges",
-        "--volume", f"{ROOT}:/source:ro", "--volume", f"{packages}:/packages:ro",
-        "--env", "PYTHONPATH=/source:/packages", "--env", "PYTHONDONTWRITEBYTECODE=1", "--env", "HOME=/tmp",
-        "--workdir", "/tmp", image,
-    ]  # fmt: skip
+        "docker",
+        "--host",
+        base_url,
+        "run",
+        "--rm",
+        "--init",
+        "--network",
+        "none",
+        "--user",
+        f"{UID}:{UID}",
+        "--security-opt",
+        "no-new-privileges",
+        "--volume",
+        f"{ROOT}:/source:ro",
+        "--volume",
+        f"{packages}:/packages:ro",
+        "--env",
+        "PYTHONPATH=/source:/packages",
+        "--env",
+        "PYTHONDONTWRITEBYTECODE=1",
+        "--env",
+        "HOME=/tmp",
+        "--workdir",
+        "/tmp",
+        image,
+    ]
     if shutil.which("docker") is None:
         raise ServiceUnavailableError("the docker command is not installed")
     return _both(command, "python3", "/source", arguments)
@@ -66,9 +86,15 @@ def in_chroot(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     packages = _packages()
     with _chroot(packages) as root:
         command = [
-            "chroot", str(root), "/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
-            "PYTHONPATH=/source:/packages", "PYTHONDONTWRITEBYTECODE=1",
-        ]  # fmt: skip
+            "chroot",
+            str(root),
+            "/usr/bin/env",
+            "-i",
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME=/root",
+            "PYTHONPATH=/source:/packages",
+            "PYTHONDONTWRITEBYTECODE=1",
+        ]
         return _both(command, "python3", "/source", arguments)
 
 
@@ -86,10 +112,22 @@ def as_user(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory() as home:
         shutil.chown(home, UID, UID)
         command = [
-            "setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all",
-            "--bounding-set=-all", "/usr/bin/env", "-i", "-C", home, "PATH=/usr/bin:/bin", f"HOME={home}",
-            f"TMPDIR={home}", f"PYTHONPATH={ROOT}:{packages}", "PYTHONDONTWRITEBYTECODE=1",
-        ]  # fmt: skip
+            "setpriv",
+            f"--reuid={UID}",
+            f"--regid={UID}",
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--bounding-set=-all",
+            "/usr/bin/env",
+            "-i",
+            "-C",
+            home,
+            "PATH=/usr/bin:/bin",
+            f"HOME={home}",
+            f"TMPDIR={home}",
+            f"PYTHONPATH={ROOT}:{packages}",
+            "PYTHONDONTWRITEBYTECODE=1",
+        ]
         return _both(command, python, str(ROOT), arguments)
 
 

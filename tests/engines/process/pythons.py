@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from tests.engines.process.bench import SYSTEM_PYTHON
+from tests.services.common import open_way
 
 SITE = "lib/python3.11/site-packages"
 
@@ -18,11 +18,3 @@ def make_python(prefix: Path) -> Path:
     site.mkdir(parents=True)
     open_way(prefix)
     return site
-
-
-def open_way(path: Path) -> None:
-    """Let everybody through to a path below the directory for temporary files."""
-    for directory in (path, *path.parents):
-        if directory == Path(tempfile.gettempdir()):
-            break
-        directory.chmod(directory.stat().st_mode | 0o055)

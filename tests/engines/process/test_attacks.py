@@ -14,11 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.attackers import assert_only_unconfined, attacker, unconfined
 from tests.engines.process.bench import SYSTEM_PYTHON, Bench, until
+from tests.services.common import is_root
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
@@ -164,11 +165,34 @@ async def test_a_job_writes_nowhere_but_to_its_outputs(bench: Bench) -> None:
         Path(path).unlink()
 
 
-async def test_a_job_s_working_directory_is_not_writable(bench: Bench) -> None:
+async def test_a_job_s_working_directory_is_its_own(bench: Bench) -> None:
     code = attacker("open('scratch', 'w'); return True")
     result = await bench.python(code, "")
-    assert "REACHED" not in result.stdout
+    assert "REACHED" in result.stdout, result
+    assert list(result.outputs.iterdir()) == []
     assert "REACHED" in (await bench.python(code, "", WorkingDirectory="outputs")).stdout
+    assert "REACHED" not in (await bench.python(attacker("return os.path.exists('scratch')"), "")).stdout
+
+
+@pytest.mark.parametrize("target", ["inputs/new", "inputs/deep/new", "inputs/moved"])
+async def test_a_job_adds_nothing_to_its_inputs(bench: Bench, target: str) -> None:
+    source = bench.place / "input.csv"
+    source.write_text("x")
+    body = """
+    if target.endswith("moved"):
+        os.rename("inputs/deep", target)
+    else:
+        open(target, "w")
+    return True
+    """
+    inputs = [InputMount(source, "/inputs/deep/input.csv")]
+    assert "REACHED" not in (await bench.python(attacker(body), target, inputs=inputs)).stdout
+    moved = "os.rename('inputs', 'elsewhere'); os.mkdir('inputs'); return True"
+    if bench.mounts or is_root():
+        assert "REACHED" not in (await bench.python(attacker(moved), "", inputs=inputs)).stdout
+    # A node of an ordinary user without mounts: the job may move the link, which leads where it can't write.
+    behind = "os.rename('inputs', 'elsewhere'); open('elsewhere/deep/new', 'w'); return True"
+    assert "REACHED" not in (await bench.python(attacker(behind), "", inputs=inputs)).stdout
 
 
 async def test_a_job_changes_nothing_of_its_inputs(bench: Bench) -> None:
@@ -194,7 +218,7 @@ async def test_a_job_changes_nothing_of_its_inputs(bench: Bench) -> None:
     """
 
     def facts() -> list[tuple[str, int, int, bytes]]:
-        found = [(str(path), path.stat()) for path in sorted([source, *source.rglob("*")])]
+        stats = [(str(path), path.stat()) for path in sorted([source, *source.rglob("*")])]
         return [
             (
                 name,
@@ -202,7 +226,7 @@ async def test_a_job_changes_nothing_of_its_inputs(bench: Bench) -> None:
                 stat.st_mtime_ns,
                 Path(name).read_bytes() if os.access(name, os.R_OK) and Path(name).is_file() else b"",
             )
-            for name, stat in found
+            for name, stat in stats
         ]
 
     before = facts()
@@ -338,12 +362,12 @@ while True:
 
 
 def marked(marker: str) -> list[psutil.Process]:
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if marker in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 async def test_a_detached_process_does_not_outlive_the_time_out(bench: Bench) -> None:

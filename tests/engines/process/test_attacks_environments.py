@@ -26,7 +26,8 @@ from bacalhau_jupyter.models.errors import BadRequest, EngineError
 from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.attackers import attacker, unconfined
 from tests.engines.process.bench import Bench, Result
-from tests.engines.process.pythons import SITE, make_python, open_way
+from tests.engines.process.pythons import SITE, make_python
+from tests.services.common import open_way
 
 CONNECT_UNIX = "s = socket.socket(socket.AF_UNIX); s.connect(target); return True"
 SECRET = "the-secret-of-another-program"
@@ -53,12 +54,12 @@ def names_are_believed() -> Iterator[None]:
         places = []
         for text in [*description.prefixes, *description.paths]:
             real = os.path.realpath(text)
-            found = Path(real).stat()
-            places.append(CheckedPath(target=text, real=real, device=found.st_dev, inode=found.st_ino))
+            info = Path(real).stat()
+            places.append(CheckedPath(target=text, real=real, device=info.st_dev, inode=info.st_ino))
         return Registered(name="believed", description=description, places=places)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bids, "_known", believed)
+        patch.setattr(bids, "_registered", believed)
         patch.setattr(Forbidden, "place", lambda *_: "")
         yield
 
@@ -73,7 +74,7 @@ def names_stay_the_same() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bids, "_view", unpinned)
-        patch.setattr(Registry, "verify", lambda _, known, __: known.places)
+        patch.setattr(Registry, "verify", lambda _, registered, __: registered.places)
         yield
 
 
@@ -126,9 +127,7 @@ async def test_a_pth_file_that_a_job_left_shows_the_next_one_nothing(bench: Benc
     await assert_refused(bench, READ, secret, Paths=paths)
 
 
-async def test_not_even_the_user_himself_registers_what_lies_in_a_job_s_directory(
-    bench: Bench, secret: Path
-) -> None:
+async def test_not_even_the_owner_registers_files_in_a_job_s_directory(bench: Bench, secret: Path) -> None:
     planted = await plant(bench, f"mkdir site-packages; echo {secret.parent} > site-packages/x.pth")
     prefix = planted.parent / "prefix"
     make_python(prefix)
@@ -307,10 +306,10 @@ async def test_what_is_swapped_between_the_last_check_and_the_mount_is_not_shown
     done: list[Path] = []
 
     def then_swap(*arguments: Any) -> Any:
-        found = checked(*arguments)
+        registered = checked(*arguments)
         if not done:
             done.append(swap(site, secret))
-        return found
+        return registered
 
     monkeypatch.setattr(bids, "check", then_swap)
     target = site / "token"

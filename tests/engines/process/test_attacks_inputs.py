@@ -8,7 +8,6 @@ from __future__ import annotations
 import marshal
 import os
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +21,10 @@ from bacalhau_jupyter.engines.process.tiers import bubblewrap, sockets
 from bacalhau_jupyter.engines.process.visible_paths import Mount, lay_out
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import EngineError
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
 from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.process.bench import Bench, make_execution
+from tests.services.common import open_way
 
 SECRET = "the-secret-of-the-host"
 
@@ -36,26 +36,24 @@ def shared(bench: Bench) -> Path:
     for name, text in (("shared/wanted", "allowed"), ("private", SECRET)):
         (place / name).mkdir(parents=True)
         (place / name / "data").write_text(text)
-    for directory in (place / "shared/wanted", place / "shared", place / "private", place, *place.parents):
-        if directory == Path(tempfile.gettempdir()).resolve():
-            break
-        directory.chmod(directory.stat().st_mode | 0o055)
+    for directory in ("shared/wanted", "private"):
+        open_way(place / directory)
     return place / "shared"
 
 
 def checked(path: Path, target: str = "/inputs") -> InputMount:
     """What a source returns: the path, and which object it found there."""
-    found = beneath.open_path(path)
+    descriptor = beneath.open_path(path)
     try:
-        return InputMount(path, target, checked=beneath.file_id(found))
+        return InputMount(path, target, checked=beneath.file_id(descriptor))
     finally:
-        os.close(found)
+        os.close(descriptor)
 
 
-def swap(wanted: Path) -> None:
+def swap(place: Path) -> None:
     """Do what a job with the right to write in the parent can do."""
-    wanted.rename(wanted.with_name("old"))
-    wanted.symlink_to(wanted.parents[1] / "private")
+    place.rename(place.with_name("old"))
+    place.symlink_to(place.parents[1] / "private")
 
 
 # --- swapped between check and use ------------------------------------------------------------------------------------
@@ -98,17 +96,17 @@ async def test_an_input_that_is_swapped_after_the_node_s_last_look_is_not_mounte
     bench: Bench, shared: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The supervisor, which mounts, is another process: it compares what it opens."""
-    wanted = shared / "wanted" if kind == "directory" else shared / "wanted" / "data"
+    place = shared / "wanted" if kind == "directory" else shared / "wanted" / "data"
     private = shared.parent / "private" if kind == "directory" else shared.parent / "private" / "data"
-    mount = checked(wanted, "/inputs" if kind == "directory" else "/inputs/data")
+    mount = checked(place, "/inputs" if kind == "directory" else "/inputs/data")
     if bench.engine._tier is not None and not bench.engine._tier.mounts and os.geteuid() == 0:
         shared.chmod(0o755)  # so that it is not copied, but read where it is
 
     def late(also: Callable[[State], None]) -> Callable[[State, int], int]:
         def start(state: State, lock: int) -> int:
-            if not wanted.is_symlink():
-                wanted.rename(wanted.with_name("old"))
-                wanted.symlink_to(private)
+            if not place.is_symlink():
+                place.rename(place.with_name("old"))
+                place.symlink_to(private)
             also(state)
             return original(state, lock)
 
@@ -119,19 +117,19 @@ async def test_an_input_that_is_swapped_after_the_node_s_last_look_is_not_mounte
     result = await bench.run(["cat", "inputs/data"], inputs=[mount])
     assert SECRET not in result.stdout
     assert result.outcome.error is not None
-    assert f"this node can't show {wanted}" in result.outcome.error.message
+    assert f"this node can't show {place}" in result.outcome.error.message
 
     # Control: a supervisor that takes what it finds.
     def believe(state: State) -> None:
         plan = marshal.loads(state.plan.read_bytes())
-        there = checked(Path(os.path.realpath(wanted)))
+        there = checked(Path(os.path.realpath(place)))
         assert there.checked is not None
         pinned = (str(there.path), *there.checked)
-        plan["pinned"] = [pinned if path == str(wanted) else (path, *rest) for path, *rest in plan["pinned"]]
+        plan["pinned"] = [pinned if path == str(place) else (path, *rest) for path, *rest in plan["pinned"]]
         state.plan.write_bytes(marshal.dumps(plan))
 
-    wanted.unlink()
-    wanted.with_name("old").rename(wanted)
+    place.unlink()
+    place.with_name("old").rename(place)
     monkeypatch.setattr(spawn, "spawn", late(believe))
     assert (await bench.run(["cat", "inputs/data"], inputs=[mount])).stdout == SECRET
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.spec import (
+from bacalhau_jupyter.models.jobs.spec import (
     NetworkConfig,
     NetworkType,
-    Port,
-    ResourcesConfig,
     SpecConfig,
     replace,
 )
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.process.bench import SYSTEM_PYTHON, TIERS, Bench, make_execution
 
@@ -21,10 +19,10 @@ def writable(execution: Execution) -> Execution:
     """Ask for the right to write to an execution's one input."""
     assert execution.job is not None
     task = execution.job.task
-    given = replace(
+    source = replace(
         task.input_sources[0], source=SpecConfig(type="localDirectory", params={"readwrite": "true"})
     )
-    job = replace(execution.job, tasks=[replace(task, input_sources=[given])])
+    job = replace(execution.job, tasks=[replace(task, input_sources=[source])])
     return replace(execution, job=job)
 
 
@@ -36,10 +34,6 @@ REFUSED = {
     "Command": make_execution([]),
     "HTTP network": make_execution(["true"], network=NetworkConfig(type=NetworkType.HTTP)),
     "Bridge network": make_execution(["true"], network=NetworkConfig(type=NetworkType.BRIDGE)),
-    "Network.Ports": make_execution(
-        ["true"], network=NetworkConfig(type=NetworkType.HOST, ports=[Port(name="x")])
-    ),
-    "Resources.GPU": make_execution(["true"], resources=ResourcesConfig(gpu="1")),
     "/no/such/python": make_execution(["true"], Python={"Executable": "/no/such/python"}),
     "/no/such/prefix": make_execution(["true"], Python={"Prefixes": ["/no/such/prefix"]}),
     "/no/such/path": make_execution(["true"], Python={"Paths": ["/no/such/path"]}),

@@ -14,7 +14,7 @@ import pytest
 
 from bacalhau_jupyter.engines.process.supervisor import frames
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
-from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.plugins import logfile
 from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.bench import SYSTEM_PYTHON, Bench, all_frames, until
@@ -117,7 +117,7 @@ async def test_a_file_beyond_the_disk_limit_is_refused(bench: Bench) -> None:
     assert "File too large" in refused.stderr
 
 
-async def test_a_time_out_ends_the_task_and_says_so(bench: Bench) -> None:
+async def test_a_time_out_ends_the_task_with_that_reason(bench: Bench) -> None:
     started = time.monotonic()
     result = await bench.run(["sh", "-c", "echo begin; sleep 50"], timeout_s=0.4)
     assert result.outcome.reason is EndReason.TIMEOUT
@@ -158,7 +158,7 @@ async def test_starting_twice_runs_once(bench: Bench) -> None:
     assert result.text("count") == "once\n"
 
 
-async def test_clean_removes_everything_and_existing_tells_what_is_left(bench: Bench) -> None:
+async def test_clean_removes_everything_and_existing_lists_what_is_left(bench: Bench) -> None:
     result = await bench.run(["sh", "-c", "mkdir -p $TMPDIR/a && touch $TMPDIR/a/b && chmod 000 $TMPDIR/a"])
     execution_id = result.request.execution.id
     assert await bench.engine.existing() == [execution_id]
@@ -173,13 +173,17 @@ async def test_many_at_once_all_complete(bench: Bench) -> None:
     results = await asyncio.gather(*(bench.run(["sh", "-c", f"sleep 0.1; exit {n}"]) for n in range(12)))
     assert [each.outcome.exit_code for each in results] == list(range(12))
     if is_root():
-        users = {json.loads((bench.data / "process" / each.request.execution.id / "about.json").read_text())["user"]
-                 for each in results}  # fmt: skip
+        users = {
+            json.loads((bench.data / "process" / each.request.execution.id / "about.json").read_text())[
+                "user"
+            ]
+            for each in results
+        }
         assert len(users) == 12, "each job has a uid of its own"
 
 
 @pytest.mark.root
-async def test_a_full_disk_fails_the_execution_and_says_so(bench: Bench) -> None:
+async def test_a_full_disk_fails_the_execution_with_that_reason(bench: Bench) -> None:
     if not is_root():
         pytest.skip("only root can mount a small file system")
     small = bench.place / "small"

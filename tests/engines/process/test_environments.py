@@ -18,7 +18,7 @@ from bacalhau_jupyter.engines.process.environments import Forbidden, NotShown, R
 from bacalhau_jupyter.engines.process.environments.check import MAX_PATHS, Registered, check
 from bacalhau_jupyter.engines.process.environments.sockets import listening_below, sockets_below
 from bacalhau_jupyter.models.codec import convert
-from bacalhau_jupyter.models.environments import PythonDescription, environment_hash
+from bacalhau_jupyter.models.records.environments import PythonDescription, environment_hash
 from tests.engines.process.pythons import SITE, make_python
 
 NOTHING = Forbidden([])
@@ -33,8 +33,8 @@ def described(prefix: Path, *paths: str | Path) -> PythonDescription:
     )
 
 
-def targets(found: Registered) -> set[Path]:
-    return {Path(place.target) for place in found.places}
+def targets(registered: Registered) -> set[Path]:
+    return {Path(place.target) for place in registered.places}
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
@@ -42,10 +42,10 @@ def targets(found: Registered) -> set[Path]:
 
 def test_the_running_interpreter_is_shown() -> None:
     prefixes = [sys.prefix, sys.base_prefix]
-    found = check(PythonDescription(executable=sys.executable, prefixes=prefixes), NOTHING)
-    assert found.left_out == []
+    registered = check(PythonDescription(executable=sys.executable, prefixes=prefixes), NOTHING)
+    assert registered.left_out == []
     outside = {Path(prefix) for prefix in prefixes if not Path(prefix).is_relative_to("/usr")}
-    assert outside <= targets(found)
+    assert outside <= targets(registered)
 
 
 def test_an_import_path_counts_when_the_environment_refers_to_it(tmp_path: Path) -> None:
@@ -54,9 +54,9 @@ def test_an_import_path_counts_when_the_environment_refers_to_it(tmp_path: Path)
     other.mkdir()
     python = described(tmp_path / "env", project, other, "..", tmp_path / "env/lib")
     (tmp_path / "env" / SITE / "dev.pth").write_text(f"import x\n# {other}\n{project}\n")
-    found = check(python, NOTHING)
-    assert targets(found) == {tmp_path / "env", project}
-    assert set(found.left_out) == {str(other), ".."}
+    registered = check(python, NOTHING)
+    assert targets(registered) == {tmp_path / "env", project}
+    assert set(registered.left_out) == {str(other), ".."}
 
 
 def test_a_user_site_is_shown_and_its_links_lead_somewhere(tmp_path: Path) -> None:
@@ -64,12 +64,12 @@ def test_a_user_site_is_shown_and_its_links_lead_somewhere(tmp_path: Path) -> No
     real.mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     site = tmp_path / "link" / SITE
-    found = check(PythonDescription(paths=[str(site)]), NOTHING)
-    assert targets(found) == {site, real}
-    assert {place.real for place in found.places} == {str(real)}
+    registered = check(PythonDescription(paths=[str(site)]), NOTHING)
+    assert targets(registered) == {site, real}
+    assert {place.real for place in registered.places} == {str(real)}
 
 
-def test_a_named_fifo_or_a_link_to_one_is_no_pth_file(tmp_path: Path) -> None:
+def test_a_named_fifo_or_a_link_to_one_is_not_a_pth_file(tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     python = described(tmp_path / "env", project)
@@ -105,7 +105,7 @@ def test_a_link_to_the_whole_machine_is_judged_by_where_it_leads(tmp_path: Path)
         check(PythonDescription(prefixes=[str(tmp_path / "link")]), NOTHING)
 
 
-def test_a_home_directory_is_none_but_an_environment_inside_one_is(
+def test_a_home_directory_is_refused_but_an_environment_inside_one_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "homes", lambda: frozenset({tmp_path}))
@@ -115,9 +115,9 @@ def test_a_home_directory_is_none_but_an_environment_inside_one_is(
     (tmp_path / SITE / "all.pth").write_text(f"{tmp_path}\n")
     with pytest.raises(NotShown, match="more than a Python environment"):
         check(PythonDescription(prefixes=[str(tmp_path)]), NOTHING)
-    found = check(described(tmp_path / "venv", site, tmp_path), NOTHING)
-    assert targets(found) == {tmp_path / "venv", site}
-    assert found.left_out == [str(tmp_path)]
+    registered = check(described(tmp_path / "venv", site, tmp_path), NOTHING)
+    assert targets(registered) == {tmp_path / "venv", site}
+    assert registered.left_out == [str(tmp_path)]
 
 
 def test_an_environment_inside_a_secret_place_is_refused(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_an_environment_in_which_jobs_may_write_is_refused(tmp_path: Path) -> No
         check(python, Forbidden([], lambda path: path == tmp_path / "shared"))
 
 
-def test_the_scratch_of_a_job_is_no_environment(tmp_path: Path) -> None:
+def test_the_scratch_of_a_job_is_not_an_environment(tmp_path: Path) -> None:
     with pytest.raises(NotShown, match="belongs to a job"):
         check(described(tmp_path / "bacalhau-job-x" / "env"), NOTHING)
 
@@ -159,7 +159,7 @@ def test_a_socket_as_import_path_is_left_out(tmp_path: Path, monkeypatch: pytest
         ("paths", "/x\udcff"),
     ],
 )
-def test_what_is_no_environment_is_refused_with_a_sentence(member: str, wrong: str) -> None:
+def test_a_path_that_is_not_an_environment_is_refused_with_a_sentence(member: str, wrong: str) -> None:
     description = convert({member: wrong if member == "executable" else [wrong]}, PythonDescription, "x")
     with pytest.raises(NotShown) as refused:
         check(description, NOTHING)
@@ -185,10 +185,10 @@ def test_equal_environments_have_equal_names_in_whatever_order_and_spelling() ->
 
 
 def test_an_environment_survives_the_node_in_a_file_of_its_user_only(tmp_path: Path) -> None:
-    found = Registry(tmp_path / "kept").register(described(tmp_path / "env"), NOTHING)
+    registered = Registry(tmp_path / "kept").register(described(tmp_path / "env"), NOTHING)
     again = Registry(tmp_path / "kept")
-    assert again.find(found.name) == found
-    assert again.all() == [found]
+    assert again.find(registered.name) == registered
+    assert again.all() == [registered]
     assert stat.S_IMODE((tmp_path / "kept").stat().st_mode) == 0o700
     assert [stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "kept").iterdir()] == [0o600]
 
@@ -201,11 +201,11 @@ def test_an_unknown_name_is_nothing(tmp_path: Path, name: str) -> None:
 def test_a_damaged_record_is_nothing_and_can_be_registered_again(tmp_path: Path) -> None:
     kept = Registry(tmp_path / "kept")
     python = described(tmp_path / "env")
-    found = kept.register(python, NOTHING)
-    (tmp_path / "kept" / f"{found.name}.json").write_text('{"Name": 7')
-    assert kept.find(found.name) is None
+    registered = kept.register(python, NOTHING)
+    (tmp_path / "kept" / f"{registered.name}.json").write_text('{"Name": 7')
+    assert kept.find(registered.name) is None
     assert kept.all() == []
-    assert kept.register(python, NOTHING) == found
+    assert kept.register(python, NOTHING) == registered
 
 
 def test_only_so_many_are_kept_and_the_oldest_go_first(
@@ -215,9 +215,9 @@ def test_only_so_many_are_kept_and_the_oldest_go_first(
     kept = Registry(tmp_path / "kept")
     names = []
     for number in range(3):
-        found = kept.register(described(tmp_path / str(number)), NOTHING)
-        os.utime(tmp_path / "kept" / f"{found.name}.json", ns=(number, number))
-        names.append(found.name)
+        registered = kept.register(described(tmp_path / str(number)), NOTHING)
+        os.utime(tmp_path / "kept" / f"{registered.name}.json", ns=(number, number))
+        names.append(registered.name)
     assert {each.name for each in kept.all()} == set(names[1:])
 
 
@@ -257,29 +257,29 @@ def test_what_was_swapped_since_is_no_longer_shown(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     kept = Registry(tmp_path / "kept")
-    found = kept.register(described(tmp_path / "place" / "env"), NOTHING)
-    kept.verify(found, NOTHING)
+    registered = kept.register(described(tmp_path / "place" / "env"), NOTHING)
+    kept.verify(registered, NOTHING)
     swap(tmp_path / "place" / "env")
     with pytest.raises(NotShown, match="place/env"):
-        kept.verify(found, NOTHING)
+        kept.verify(registered, NOTHING)
 
 
 def test_what_may_no_longer_be_shown_is_refused_though_it_was_registered(tmp_path: Path) -> None:
     kept = Registry(tmp_path / "kept")
-    found = kept.register(described(tmp_path / "env"), NOTHING)
+    registered = kept.register(described(tmp_path / "env"), NOTHING)
     with pytest.raises(NotShown, match="jobs may write"):
-        kept.verify(found, Forbidden([], lambda path: path == tmp_path))
+        kept.verify(registered, Forbidden([], lambda path: path == tmp_path))
     with pytest.raises(NotShown, match="never shown"):
-        kept.verify(found, Forbidden([tmp_path]))
+        kept.verify(registered, Forbidden([tmp_path]))
 
 
 def test_after_a_restart_of_the_machine_numbers_of_devices_do_not_count(tmp_path: Path) -> None:
     kept = Registry(tmp_path / "kept")
-    found = kept.register(described(tmp_path / "env"), NOTHING)
-    assert kept.device(found, 5) == 5
+    registered = kept.register(described(tmp_path / "env"), NOTHING)
+    assert kept.device(registered, 5) == 5
     kept._boot = "another"
-    assert kept.device(found, 5) == 0
-    kept.verify(found, NOTHING)
+    assert kept.device(registered, 5) == 0
+    kept.verify(registered, NOTHING)
 
 
 # --- descriptors ------------------------------------------------------------------------------------------------------
@@ -289,15 +289,15 @@ def test_a_real_path_is_opened_without_following_links(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "a")
     descriptor = open_real(str(tmp_path / "a" / "b"))
-    found = os.fstat(descriptor)
+    info = os.fstat(descriptor)
     os.close(descriptor)
-    assert found.st_ino == (tmp_path / "a" / "b").stat().st_ino
+    assert info.st_ino == (tmp_path / "a" / "b").stat().st_ino
     for path in ("link", "link/b"):
         with pytest.raises(OSError, match="link"):
             open_real(str(tmp_path / path))
-    os.close(open_pinned(str(tmp_path / "a" / "b"), found.st_dev, found.st_ino))
-    os.close(open_pinned(str(tmp_path / "a" / "b"), 0, found.st_ino))
-    for device, inode in ((found.st_dev + 1, found.st_ino), (found.st_dev, found.st_ino + 1), (0, 0)):
+    os.close(open_pinned(str(tmp_path / "a" / "b"), info.st_dev, info.st_ino))
+    os.close(open_pinned(str(tmp_path / "a" / "b"), 0, info.st_ino))
+    for device, inode in ((info.st_dev + 1, info.st_ino), (info.st_dev, info.st_ino + 1), (0, 0)):
         with pytest.raises(Changed, match="no longer"):
             open_pinned(str(tmp_path / "a" / "b"), device, inode)
 
@@ -306,17 +306,17 @@ def test_where_files_are_numbered_anew_only_the_way_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a").mkdir()
-    found = (tmp_path / "a").stat()
+    info = (tmp_path / "a").stat()
     with pytest.raises(Changed, match="no longer"):
-        open_again(str(tmp_path / "a"), found.st_dev, found.st_ino + 1)
-    monkeypatch.setattr(pinned, "_numbers_anew", lambda device: device == found.st_dev)
-    os.close(open_again(str(tmp_path / "a"), found.st_dev, found.st_ino + 1))
+        open_again(str(tmp_path / "a"), info.st_dev, info.st_ino + 1)
+    monkeypatch.setattr(pinned, "_numbers_anew", lambda device: device == info.st_dev)
+    os.close(open_again(str(tmp_path / "a"), info.st_dev, info.st_ino + 1))
     with pytest.raises(Changed, match="no longer"):
-        open_again(str(tmp_path / "a"), found.st_dev + 1, found.st_ino)
+        open_again(str(tmp_path / "a"), info.st_dev + 1, info.st_ino)
     (tmp_path / "a").rename(tmp_path / "b")
     (tmp_path / "a").symlink_to("b")
     with pytest.raises(Changed, match="can't show"):
-        open_again(str(tmp_path / "a"), found.st_dev, found.st_ino)
+        open_again(str(tmp_path / "a"), info.st_dev, info.st_ino)
 
 
 def test_this_machine_s_disk_keeps_its_numbers(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.engines.process.tiers import Restricted
-from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.process.attackers import ON_A_PROCESS, assert_only_unconfined, attacker, unconfined
 from tests.engines.process.bench import Bench
+from tests.services.common import open_way
 
 
 @pytest.mark.parametrize("name", ON_A_PROCESS)
@@ -97,7 +98,9 @@ DATAGRAM = (
     "kind", ["socket.SOCK_DGRAM", "socket.SOCK_RAW", "socket.SOCK_DGRAM | socket.SOCK_CLOEXEC"]
 )
 @pytest.mark.parametrize("host_network", [False, True])
-async def test_a_pair_of_datagram_sockets_is_no_way_out(bench: Bench, kind: str, host_network: bool) -> None:
+async def test_a_pair_of_datagram_sockets_does_not_reach_the_host(
+    bench: Bench, kind: str, host_network: bool
+) -> None:
     name = f"bacalhau-test-{os.getpid()}-{time.monotonic_ns()}"
     code = attacker(DATAGRAM.format(kind=kind))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
@@ -147,9 +150,7 @@ async def test_a_job_connects_to_no_socket_in_its_inputs(bench: Bench, target: s
         pytest.skip("refused as another user")
     source = bench.place / "input"
     (source / "deep").mkdir(parents=True)
-    for directory in (source / "deep", source, *bench.place.parents[:2], bench.place):
-        if directory.stat().st_uid == os.geteuid():
-            directory.chmod(directory.stat().st_mode | 0o055)
+    open_way(source / "deep")
     (source / "file").write_text("x")
     code = attacker("s = socket.socket(socket.AF_UNIX); s.connect(target); return True")
     names = ["s", "deep/s"]

@@ -130,7 +130,7 @@ async def test_a_killed_supervisor_takes_its_job_along_and_that_is_said(bench: B
             each.pid for each in psutil.process_iter(["cmdline"]) if marker in (each.info["cmdline"] or [])
         ]
 
-    await until(lambda: not left(), timeout=5)
+    await until(lambda: not left(), timeout_s=5)
 
 
 async def test_closing_the_engine_leaves_running_tasks_alone(bench: Bench) -> None:

@@ -52,8 +52,8 @@ def test_a_chroot_gets_the_restricted_tier(python_image: str) -> None:
 def test_an_ordinary_user_gets_bubblewrap(tmp_path: Path) -> None:
     settings = {"Engines.Process.Tiers": ["bubblewrap"]}
     engine = ProcessEngine(PluginOptions(node_id="n-1", data_dir=tmp_path, settings=settings.get))
-    found = asyncio.run(engine.probe())
-    if not found.available:
-        pytest.skip(f"bubblewrap does not work on this machine: {found.problem}")
+    availability = asyncio.run(engine.probe())
+    if not availability.available:
+        pytest.skip(f"bubblewrap does not work on this machine: {availability.problem}")
     done = possible_or_skip(lambda: container_check.as_user(ONLY))
     assert_passed(done, "bubblewrap")

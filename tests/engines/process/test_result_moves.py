@@ -89,7 +89,7 @@ def test_modes_and_times_of_files_are_kept(source: Path, tmp_path: Path) -> None
     assert (facts.st_mode & 0o777, facts.st_mtime_ns) == (0o755, 2_000_000_000)
 
 
-def test_what_can_not_be_moved_is_told_and_spoils_nothing_else(
+def test_an_entry_that_can_not_be_moved_is_reported_and_the_rest_is_moved(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("bad", "good"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.models.errors import EngineError
-from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.bench import Bench, own_python
@@ -115,13 +115,13 @@ async def test_variables_come_from_the_spec_and_the_allow_list(
         EnvironmentVariables=["FROM_ENGINE=engine=1", "BOTH=engine"],
         resources=Resources(cpu=2),
     )
-    found = dict(line.split("=", 1) for line in result.stdout.splitlines())
-    assert found["FROM_TASK"] == "task"
-    assert found["FROM_ENGINE"] == "engine=1"
-    assert found["BOTH"] == "task"
-    assert found["TZ"] == "Europe/Vienna"
-    assert found["OMP_NUM_THREADS"] == "2"
-    assert "LD_PRELOAD_NOT" not in found
+    variables = dict(line.split("=", 1) for line in result.stdout.splitlines())
+    assert variables["FROM_TASK"] == "task"
+    assert variables["FROM_ENGINE"] == "engine=1"
+    assert variables["BOTH"] == "task"
+    assert variables["TZ"] == "Europe/Vienna"
+    assert variables["OMP_NUM_THREADS"] == "2"
+    assert "LD_PRELOAD_NOT" not in variables
 
 
 async def test_a_variable_of_the_loader_steers_the_job_only(bench: Bench) -> None:

@@ -118,7 +118,7 @@ CASES = [
     ("keyctl", (), "bubblewrap", "EPERM"),
     ("chmod", (), "own user", "ignored"),
     ("getxattr", (), "own user", "EOPNOTSUPP"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -126,8 +126,8 @@ CASES = [
 def test_a_call_gets_the_answer_that_its_arguments_deserve(
     name: str, arguments: tuple[int, ...], profile: str, expected: str, machine: str
 ) -> None:
-    found = answer(PROFILES[profile], machine, number_of(name, machine), *arguments)
-    assert found.replace("ENOTSUP", "EOPNOTSUPP") == expected
+    reply = answer(PROFILES[profile], machine, number_of(name, machine), *arguments)
+    assert reply.replace("ENOTSUP", "EOPNOTSUPP") == expected
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -212,11 +212,24 @@ LISTS = {
     "Filtered by argument in both tiers": {"clone", "socket", "socketpair", "ioctl", "personality", "prctl"},
     "Refused with Landlock": set(syscalls.IPC),
     "Own user": {
-        *syscalls.SCHEDULING, *syscalls.MODES_AND_TIMES, *syscalls.OWNERS, *syscalls.XATTRS, *syscalls.WATCHES,
-        *syscalls.SIGNALS, "setpriority", "ioprio_set", "file_setattr", "fcntl", "truncate", "openat2", "open",
-        "openat", "kill", "tgkill",
+        *syscalls.SCHEDULING,
+        *syscalls.MODES_AND_TIMES,
+        *syscalls.OWNERS,
+        *syscalls.XATTRS,
+        *syscalls.WATCHES,
+        *syscalls.SIGNALS,
+        "setpriority",
+        "ioprio_set",
+        "file_setattr",
+        "fcntl",
+        "truncate",
+        "openat2",
+        "open",
+        "openat",
+        "kill",
+        "tgkill",
     },
-}  # fmt: skip
+}
 HEADER = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 
 

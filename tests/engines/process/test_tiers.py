@@ -23,19 +23,19 @@ def test_without_a_choice_all_are_tried_best_first() -> None:
 
 async def test_a_chosen_tier_is_the_only_one_tried(tmp_path: Path) -> None:
     made = engine(tmp_path, ["landlock"])
-    found = await made.probe()
+    availability = await made.probe()
     await made.close()
-    if not found.available:
-        pytest.skip(f"no Landlock here: {found.problem}")
-    assert found.runtime == "restricted process (Landlock+seccomp)"
+    if not availability.available:
+        pytest.skip(f"no Landlock here: {availability.problem}")
+    assert availability.runtime == "restricted process (Landlock+seccomp)"
 
 
 async def test_an_unknown_tier_switches_the_engine_off_with_the_known_names(tmp_path: Path) -> None:
     made = engine(tmp_path, ["chroot"])
-    found = await made.probe()
+    availability = await made.probe()
     await made.close()
-    assert not found.available
-    assert "does not know 'chroot'" in found.problem
-    assert "bubblewrap, landlock" in found.problem
+    assert not availability.available
+    assert "does not know 'chroot'" in availability.problem
+    assert "bubblewrap, landlock" in availability.problem
     with pytest.raises(ConfigurationError):
         chosen_tiers(["chroot"])

@@ -11,7 +11,7 @@ import pytest
 
 from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.confinement import shm
-from bacalhau_jupyter.models.resources import Resources
+from bacalhau_jupyter.models.jobs.resources import Resources
 from tests.engines.process.bench import Bench, Result
 
 SCRIPT = """
@@ -112,7 +112,9 @@ async def test_what_python_programs_use_works_or_fails_in_one_sentence(bench: Be
 
 
 @pytest.mark.parametrize("name", ["managed", "pooled forkserver"])
-async def test_the_host_s_network_costs_local_sockets_and_says_so(bench: Bench, name: str) -> None:
+async def test_a_job_on_the_host_s_network_has_no_local_sockets_and_gets_a_message(
+    bench: Bench, name: str
+) -> None:
     result = await run(bench, name, host_network=True)
     assert result.outcome.exit_code == 1, result
     last = result.stderr.rstrip().splitlines()[-1]

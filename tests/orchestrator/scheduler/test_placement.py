@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.models.execution import ComputeState, Execution, ExecutionStateType
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import Constraint, InputSource, SpecConfig, replace
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import Constraint, InputSource, SpecConfig, replace
+from bacalhau_jupyter.models.records.execution import ComputeState, Execution, ExecutionStateType
 from bacalhau_jupyter.orchestrator.planner import request_of
-from bacalhau_jupyter.orchestrator.scheduler.placement import Placement, is_capacity_rejection
+from bacalhau_jupyter.orchestrator.scheduler.attempts import is_capacity_rejection
+from bacalhau_jupyter.orchestrator.scheduler.placement import Placement
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView, Situation
 from tests.orchestrator.support import node_info, noop_job
 
@@ -86,7 +87,7 @@ def test_a_preference_beats_nothing_but_a_condition_bars() -> None:
         ("rejected bid: this node does not support the available image platforms", {}, False),
     ],
 )
-def test_rejections_for_capacity_are_told_from_others(
+def test_rejections_for_capacity_are_distinguished_from_others(
     message: str, details: dict[str, str], capacity: bool
 ) -> None:
     state = ComputeState(state_type=ExecutionStateType.ASK_FOR_BID_REJECTED, message=message, details=details)

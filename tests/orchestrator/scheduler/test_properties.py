@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bacalhau_jupyter.models.execution import Execution, ExecutionStateType
-from bacalhau_jupyter.models.job import Job
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateType
 from tests.orchestrator.scheduler.world import World
 
 COMPLETED = ExecutionStateType.COMPLETED
@@ -59,8 +59,10 @@ class Cluster(RuleBasedStateMachine):
     def round(self, data: st.DataObject, seconds: int) -> None:
         """Every node answers once, then every job is looked at: this is how a run gets far."""
         for execution in self.world.live():
-            wanted = execution.desired_state.state_type == 1
-            answers = ["run", "run", "fail", "nothing"] if wanted else ["bid", "bid", "bid", "full", "reject"]
+            should_run = execution.desired_state.state_type == 1
+            answers = (
+                ["run", "run", "fail", "nothing"] if should_run else ["bid", "bid", "bid", "full", "reject"]
+            )
             self.answer(execution, data.draw(st.sampled_from(answers)))
         self.world.clock.advance(seconds)
         for job_id in self.jobs:
@@ -91,7 +93,7 @@ class Cluster(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     @rule(data=st.data(), count=st.integers(0, 4))
     def update(self, data: st.DataObject, count: int) -> None:
-        from bacalhau_jupyter.models.spec import replace
+        from bacalhau_jupyter.models.jobs.spec import replace
         from bacalhau_jupyter.orchestrator import submission
 
         job = self.world.job(data.draw(st.sampled_from(self.jobs)))
@@ -200,8 +202,10 @@ def test_long_random_runs_keep_every_promise(seed: int) -> None:
         cluster.jobs.append(job.id)
     for _ in range(chance.randrange(5, 25)):
         for execution in cluster.world.live():
-            wanted = execution.desired_state.state_type == 1
-            answers = ["run", "run", "run", "fail", "nothing"] if wanted else ["bid"] * 9 + ["full", "reject"]
+            should_run = execution.desired_state.state_type == 1
+            answers = (
+                ["run", "run", "run", "fail", "nothing"] if should_run else ["bid"] * 9 + ["full", "reject"]
+            )
             for _ in range(chance.choice([1, 1, 2])):
                 cluster.answer(execution, answers[chance.randrange(len(answers))])
         if chance.random() < 0.1:

@@ -6,12 +6,18 @@ import itertools
 import sqlite3
 from dataclasses import replace as with_changes
 
-from bacalhau_jupyter.models.execution import Execution, ExecutionStateType, RunCommandResult
-from bacalhau_jupyter.models.history import Event
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.messages import BidResult, ComputeError, RunResult, ToCompute, ToOrchestrator
-from bacalhau_jupyter.models.resources import Resources
-from bacalhau_jupyter.models.spec import Constraint, SpecConfig, Timeouts
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import Constraint, SpecConfig, Timeouts
+from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateType, RunCommandResult
+from bacalhau_jupyter.models.records.history import Event
+from bacalhau_jupyter.models.wire.messages import (
+    BidResult,
+    ComputeError,
+    RunResult,
+    ToCompute,
+    ToOrchestrator,
+)
 from bacalhau_jupyter.orchestrator import submission
 from bacalhau_jupyter.orchestrator.planner import Outcome, Planner
 from bacalhau_jupyter.orchestrator.reports import store_report
@@ -54,16 +60,25 @@ class World:
         force: bool = True,
         zone: str = "",
         publisher: SpecConfig | None = None,
+        *,
+        namespace: str = "",
+        kind: str = "batch",
+        gpu: str = "",
+        engine: str = "noop",
         **limits: int,
     ) -> Job:
         constraints = [Constraint(key="zone", operator="=", values=[zone])] if zone else []
         job = noop_job(
             name,
-            count=count,
+            type=kind,
+            count=count if kind in ("batch", "service") else None,
             cpu=cpu,
+            gpu=gpu,
+            engine=engine,
             timeouts=Timeouts(**limits),
             constraints=constraints,
             publisher=publisher or SpecConfig(),
+            namespace=namespace,
         )
         prepared, _ = submission.prepare(job, self.settings, None, self.ids)
         transaction = self.transaction()
@@ -114,16 +129,22 @@ class World:
         details: dict[str, str] | None = None,
         kept: SpecConfig | None = None,
     ) -> None:
-        told = {"IsError": "true", **(details or {})}
-        events = [Event(message=reason, topic="Running Execution", details=told)]
+        event_details = {"IsError": "true", **(details or {})}
+        events = [Event(message=reason, topic="Running Execution", details=event_details)]
         output = None if kept is None else RunCommandResult(stdout="hi\n")
         self.report(
             execution,
             ComputeError(
-                execution_id=execution.id, job_id=execution.job_id, events=events, publish_result=kept,
+                execution_id=execution.id,
+                job_id=execution.job_id,
+                events=events,
+                publish_result=kept,
                 run_command_result=output,
             ),
-        )  # fmt: skip
+        )
+
+    def join(self, node_id: str, **labels: str) -> None:
+        self.nodes[node_id] = NodeView(node_info(node_id, CORES, **labels))
 
     def node(self, node_id: str, **changes: bool) -> None:
         self.nodes[node_id] = with_changes(self.nodes[node_id], **changes)  # type: ignore[arg-type]
@@ -138,8 +159,8 @@ class World:
 
     def live(self, job_id: str = "") -> list[Execution]:
         rows = self.connection.execute("SELECT id FROM executions WHERE live ORDER BY rowid").fetchall()
-        found = [executions.get(self.connection, row[0]) for row in rows]
-        return [e for e in found if e is not None and job_id in ("", e.job_id)]
+        stored = [executions.get(self.connection, row[0]) for row in rows]
+        return [e for e in stored if e is not None and job_id in ("", e.job_id)]
 
     def messages(self, job_id: str) -> list[str]:
         rows = self.connection.execute(

@@ -28,7 +28,7 @@ async def main(path: Path, process: int) -> None:
 
 
 if __name__ == "__main__":
-    from bacalhau_jupyter.models.spec import Timeouts
+    from bacalhau_jupyter.models.jobs.spec import Timeouts
 
     LIMITS = Timeouts(queue_timeout=100_000)
     asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))

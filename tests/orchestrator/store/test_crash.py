@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.models.job import JobStateType
+from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.orchestrator.base import JobQuery, NodeQuery
 from tests.orchestrator.support import Peer, ended, integrity, orchestrator, topics
 
@@ -26,9 +26,14 @@ async def test_no_promised_job_is_lost_whenever_the_process_is_killed(tmp_path: 
     promised: dict[str, str] = {}
     for number in range(KILLS):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.orchestrator.store.crash", str(path), str(number),
-            stdout=subprocess.PIPE, cwd=Path(__file__).parents[3],
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "tests.orchestrator.store.crash",
+            str(path),
+            str(number),
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[3],
+        )
         assert process.stdout is not None
         first = await asyncio.wait_for(process.stdout.readline(), 30)
         with suppress(TimeoutError):
@@ -45,11 +50,11 @@ async def test_no_promised_job_is_lost_whenever_the_process_is_killed(tmp_path: 
 
     async with orchestrator(path) as (service, transport):
         stored = (await service.list_jobs(JobQuery())).items
-        found = {job.id: job for job in stored}
-        assert found.keys() >= promised.keys()
+        jobs = {job.id: job for job in stored}
+        assert jobs.keys() >= promised.keys()
         for job_id, name in promised.items():
-            assert found[job_id].name == name
-            assert found[job_id].task.engine.type == "noop"
+            assert jobs[job_id].name == name
+            assert jobs[job_id].task.engine.type == "noop"
         for job in stored:
             # Half a submission would be a job without its history or spec.
             history = await topics(service, job.id)

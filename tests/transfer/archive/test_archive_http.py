@@ -14,10 +14,10 @@ from aiohttp import web
 from yarl import URL
 
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, NotFound
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.transfer.archive.http import HttpRanges, Link
 from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
-from bacalhau_jupyter.transfer.s3.presign import S3Presigner
+from bacalhau_jupyter.transfer.s3.links.presign import S3Presigner
 from tests.services.s3 import S3Server
 from tests.services.waiting import until
 from tests.transfer.archive.reading import contents, made, packed, sample
@@ -50,8 +50,8 @@ def http(url: str) -> tuple[HttpRanges, list[str]]:
         asked.append(f"{url}/x.tar.gz?signature={len(asked)}")
         return Link(asked[-1])
 
-    async def at_once(delay: float) -> None:
-        del delay
+    async def at_once(delay_s: float) -> None:
+        del delay_s
 
     return HttpRanges(link, sleep=at_once), asked
 

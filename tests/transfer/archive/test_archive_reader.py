@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NotFound
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.transfer.archive.blocks import BrokenBlock, deflate, inflate
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.archive.ranges import TAIL, FileRanges
@@ -112,8 +112,8 @@ async def test_one_file_or_subtree_is_saved_and_what_is_there_is_never_overwritt
     out = tmp_path / "out"
     out.mkdir()
     await reader.save(out, "outputs/deep")
-    wanted = {name for name in tree(source) if name.startswith("outputs/deep")}
-    assert set(tree(out)) == {"outputs", *wanted}
+    expected = {name for name in tree(source) if name.startswith("outputs/deep")}
+    assert set(tree(out)) == {"outputs", *expected}
     assert (out / "outputs/deep/run.sh").stat().st_mode & 0o777 == 0o755
     assert not (out / "stdout").exists()
     await reader.save(out, "stdout")
@@ -200,12 +200,12 @@ async def test_an_official_archive_without_an_index_is_downloaded_once_and_read_
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="needs a Go tool chain")
-async def test_a_whole_archive_has_to_have_the_checksum_that_was_told(tmp_path: Path) -> None:
+async def test_a_whole_archive_must_have_the_published_checksum(tmp_path: Path) -> None:
     """Both ways to read it whole: an archive without an index, and the archive as a file."""
     subprocess.run(["tar", "czf", tmp_path / "x.tar.gz", "-C", sample(tmp_path / "source"), "."], check=True)
     data = (tmp_path / "x.tar.gz").read_bytes()
-    told = base64.b64encode(hashlib.sha256(data).digest()).decode()
-    for place, checksum in enumerate((told, "", "hash-of-hashes-3")):
+    published = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    for place, checksum in enumerate((published, "", "hash-of-hashes-3")):
         reader = ArchiveReader(MemoryRanges(data, piece=1 << 20), sha256=checksum)
         await reader.save(made(tmp_path / str(place)))
         assert (tmp_path / str(place) / "stdout").read_text() == "hello\n"
@@ -233,8 +233,12 @@ def test_gos_tar_and_gzip_read_our_archives_to_the_end(tmp_path: Path) -> None:
     env = {**os.environ, "GOFLAGS": "-mod=mod", "GO111MODULE": "off"}
     done = subprocess.run(
         ["go", "run", tmp_path / "read.go", tmp_path / "x.tar.gz"],
-        capture_output=True, text=True, env=env, timeout=110, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=110,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(tree(source)) + 1
     assert "0 outputs/big.bin 5000000 " in done.stdout
@@ -282,7 +286,7 @@ async def test_without_isa_l_zlib_packs_and_reads_the_same_archives(
         assert tree(place) == tree(source)
 
 
-def test_nothing_goes_on_in_threads_when_the_disk_is_full(tmp_path: Path) -> None:
+def test_no_thread_continues_when_the_disk_is_full(tmp_path: Path) -> None:
     class Full(io.BytesIO):
         def write(self, data: Any) -> int:
             raise OSError(28, "No space left on device")

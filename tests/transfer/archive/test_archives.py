@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import IOFailure
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.archive.tar_gz import Limits, pack_tar_gz, unpack, unpack_blocking
 from bacalhau_jupyter.transfer.core.links import is_plain_link
@@ -73,8 +73,15 @@ async def test_an_archive_is_laid_out_as_bacalhau_lays_out_results(tmp_path: Pat
     with tarfile.open(tmp_path / "r.tar.gz") as tar:
         members = tar.getmembers()
     assert [info.name for info in members] == [
-        ".", "exitCode", "outputs", "outputs/a", "outputs/b", "outputs/deep", "outputs/deep/ü \udc80.txt", "stdout",
-    ]  # fmt: skip
+        ".",
+        "exitCode",
+        "outputs",
+        "outputs/a",
+        "outputs/b",
+        "outputs/deep",
+        "outputs/deep/ü \udc80.txt",
+        "stdout",
+    ]
     assert members[-1].mtime == 1_600_000_000
     assert members[3].mode == 0o755
     assert {(info.uid, info.gid, info.uname) for info in members} == {(0, 0, "")}
@@ -148,7 +155,7 @@ async def test_a_link_out_of_the_results_is_an_error_that_names_it(tmp_path: Pat
     assert names(tmp_path) == ["source"]
 
 
-async def test_sockets_and_pipes_are_left_out_and_told(tmp_path: Path) -> None:
+async def test_sockets_and_pipes_are_left_out_and_reported(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     os.mkfifo(source / "pipe")
@@ -158,7 +165,7 @@ async def test_sockets_and_pipes_are_left_out_and_told(tmp_path: Path) -> None:
     assert report.skipped == ["pipe", "socket"]
 
 
-async def test_a_full_disk_while_packing_is_told_and_leaves_the_earlier_archive(tmp_path: Path) -> None:
+async def test_a_full_disk_while_packing_is_reported_and_leaves_the_earlier_archive(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source/f").write_bytes(b"small")
     with small_disk(tmp_path / "disk") as disk:
@@ -171,7 +178,7 @@ async def test_a_full_disk_while_packing_is_told_and_leaves_the_earlier_archive(
         assert (disk / "x").read_bytes() == earlier
 
 
-async def test_a_full_disk_while_unpacking_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_full_disk_while_unpacking_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     data = tar_gz((member("f"), bytes(5_000_000)))
     with small_disk(tmp_path / "disk") as disk:
         with pytest.raises(IOFailure, match=r"the disk is full: could not write .*/disk/out"):
@@ -320,7 +327,7 @@ async def test_what_is_there_already_is_never_unpacked_over(tmp_path: Path) -> N
         await unpack(io.BytesIO(GOOD), tmp_path / "link")
 
 
-async def test_a_missing_archive_and_a_missing_place_are_told(tmp_path: Path) -> None:
+async def test_a_missing_archive_and_a_missing_place_are_reported(tmp_path: Path) -> None:
     with pytest.raises(IOFailure, match=r"could not read the archive .*/no\.tar: no such file"):
         await unpack(tmp_path / "no.tar", tmp_path / "out")
     with pytest.raises(IOFailure, match=r"could not unpack into .*/no/out: no such file"):
@@ -359,11 +366,20 @@ async def test_packing_200_mb_keeps_memory_small_and_can_be_called_off(tmp_path:
 @pytest.mark.parametrize(
     ("directory", "target", "plain"),
     [
-        ("", "a", True), ("", "./a//b", True), ("d", "../a", True), ("d/e", "../../a", True), ("", ".", True),
-        ("", "..", False), ("d", "../..", False), ("", "/a", False), ("", "", False), ("", "a/..", False),
-        ("d/e", "a/../b", False), ("", "a\0b", False),
+        ("", "a", True),
+        ("", "./a//b", True),
+        ("d", "../a", True),
+        ("d/e", "../../a", True),
+        ("", ".", True),
+        ("", "..", False),
+        ("d", "../..", False),
+        ("", "/a", False),
+        ("", "", False),
+        ("", "a/..", False),
+        ("d/e", "a/../b", False),
+        ("", "a\0b", False),
     ],
-)  # fmt: skip
+)
 def test_a_plain_link_climbs_first_and_no_higher_than_the_root(
     directory: str, target: str, plain: bool
 ) -> None:

@@ -50,7 +50,11 @@ HOSTILE: dict[str, tuple[list[ArchiveEntry], dict[str, Any], str]] = {
     "empty name": ([ArchiveEntry("", FILE, size=1, offset=512)], {}, "wrong or second"),
     "twice": ([ArchiveEntry("a", DIRECTORY), ArchiveEntry("a", DIRECTORY)], {}, "wrong or second 'a'"),
     "link out": ([ArchiveEntry("a", LINK, target="../../etc")], {}, "points outside"),
-    "through a link": ([ArchiveEntry("a", LINK, target="b"), ArchiveEntry("a/b", DIRECTORY)], {}, "written through"),
+    "through a link": (
+        [ArchiveEntry("a", LINK, target="b"), ArchiveEntry("a/b", DIRECTORY)],
+        {},
+        "written through",
+    ),
     "beyond the end": ([ArchiveEntry("a", FILE, size=9000, offset=512)], {}, "wrong place"),
     "negative size": ([ArchiveEntry("a", FILE, size=-1, offset=512)], {}, "wrong place"),
     "before its header": ([ArchiveEntry("a", FILE, size=1, offset=0)], {}, "wrong place"),
@@ -64,7 +68,7 @@ HOSTILE: dict[str, tuple[list[ArchiveEntry], dict[str, Any], str]] = {
     "too few blocks": ([], {"position": 10**9}, "contradicts the file"),
     "no block size": ([], {"block": 4096, "position": 0}, "contradicts the file"),
     "contents of something else": ([ArchiveEntry("a", FILE, size=10, offset=512)], {}, "disagree about 'a'"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)

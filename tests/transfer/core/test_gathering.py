@@ -26,22 +26,22 @@ def gathering(root: Path, inputs: Mapping[str, Path] | None = None, **options: o
     return Gathering(root, view, component="Test", **options)  # type: ignore[arg-type]
 
 
-def published(found: Gathering) -> dict[str, str]:
+def published(tree: Gathering) -> dict[str, str]:
     """Return each entry's contents, link target (with an arrow) or ``/``."""
     entries = {}
-    for item in found:
+    for item in tree:
         if item.kind is EntryKind.LINK:
             entries[item.name] = f"-> {item.target}"
         elif item.kind is EntryKind.DIRECTORY:
             entries[item.name] = "/"
-        elif (descriptor := found.open(item)) is not None:
+        elif (descriptor := tree.open(item)) is not None:
             with os.fdopen(descriptor, "rb") as file:
                 entries[item.name] = file.read().decode()
     return entries
 
 
-def lines(found: Gathering) -> list[str]:
-    return [str(left) for left in found.left_out]
+def lines(tree: Gathering) -> list[str]:
+    return [str(left) for left in tree.left_out]
 
 
 def test_links_lead_where_they_led_in_the_job(root: Path) -> None:
@@ -51,8 +51,8 @@ def test_links_lead_where_they_led_in_the_job(root: Path) -> None:
     (root / "outputs/by-other-name").symlink_to("/job/outputs/data")
     (root / "outputs/by-way-of-the-root").symlink_to("../outputs/data")
     (root / "outputs/chain").symlink_to("/outputs/near")
-    found = gathering(root)
-    assert published(found) == {
+    tree = gathering(root)
+    assert published(tree) == {
         "": "/",
         "outputs": "/",
         "outputs/data": "data",
@@ -62,7 +62,7 @@ def test_links_lead_where_they_led_in_the_job(root: Path) -> None:
         "outputs/by-way-of-the-root": "-> ../outputs/data",
         "outputs/chain": "-> near",
     }
-    assert lines(found) == []
+    assert lines(tree) == []
 
 
 @pytest.mark.parametrize(
@@ -70,17 +70,17 @@ def test_links_lead_where_they_led_in_the_job(root: Path) -> None:
 )
 def test_links_elsewhere_are_left_out(root: Path, target: str) -> None:
     (root / "outputs/leak").symlink_to(target)
-    found = gathering(root)
-    assert published(found) == {"": "/", "outputs": "/"}
-    assert lines(found) == [f"outputs/leak → {target} (a link out of the results)"]
+    tree = gathering(root)
+    assert published(tree) == {"": "/", "outputs": "/"}
+    assert lines(tree) == [f"outputs/leak → {target} (a link out of the results)"]
 
 
 def test_links_to_nowhere_and_in_a_circle_are_left_out(root: Path) -> None:
     (root / "outputs/gone").symlink_to("nothing")
     (root / "outputs/self").symlink_to("self")
-    found = gathering(root)
-    assert published(found) == {"": "/", "outputs": "/"}
-    assert lines(found) == [
+    tree = gathering(root)
+    assert published(tree) == {"": "/", "outputs": "/"}
+    assert lines(tree) == [
         "outputs/gone → nothing (a link that leads nowhere)",
         "outputs/self → self (a link that leads nowhere)",
     ]
@@ -90,9 +90,9 @@ def test_pipes_sockets_and_devices_are_left_out(root: Path) -> None:
     os.mkfifo(root / "outputs/a pipe")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(root / "outputs/a socket"))
-        found = gathering(root)
-        assert published(found) == {"": "/", "outputs": "/"}
-    assert lines(found) == ["outputs/a pipe (a pipe)", "outputs/a socket (a socket)"]
+        tree = gathering(root)
+        assert published(tree) == {"": "/", "outputs": "/"}
+    assert lines(tree) == ["outputs/a pipe (a pipe)", "outputs/a socket (a socket)"]
 
 
 def test_an_input_is_published_once_however_many_links_mean_it(root: Path, tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_an_input_is_published_once_however_many_links_mean_it(root: Path, tmp_p
     (root / "outputs/tree").symlink_to("/inputs")
     (root / "outputs/tree again").symlink_to("/inputs/")
     (root / "outputs/inside").symlink_to("/inputs/sub/loop/sub/b")
-    found = gathering(root, {"/inputs": tmp_path / "in"})
-    assert published(found) == {
+    tree = gathering(root, {"/inputs": tmp_path / "in"})
+    assert published(tree) == {
         "": "/",
         "outputs": "/",
         "outputs/first": "A",
@@ -119,11 +119,11 @@ def test_an_input_is_published_once_however_many_links_mean_it(root: Path, tmp_p
         "outputs/tree/sub/loop": "-> ..",
         "outputs/tree again": "-> tree",
     }
-    assert lines(found) == []
+    assert lines(tree) == []
 
 
 def test_links_inside_an_input_lead_nowhere_else(root: Path, tmp_path: Path) -> None:
-    """On this host, the link in the input leads to somebody's secret; in the job it led nowhere."""
+    """On this host, the link in the input leads to a secret; in the job its target did not exist."""
     (tmp_path / "in").mkdir()
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "in/ssh").symlink_to(tmp_path / "secret")
@@ -131,9 +131,9 @@ def test_links_inside_an_input_lead_nowhere_else(root: Path, tmp_path: Path) -> 
     for name in ("ssh", "up"):
         (root / f"outputs/{name}").symlink_to(f"/inputs/{name}")
     (root / "outputs/all").symlink_to("/inputs")
-    found = gathering(root, {"/inputs": tmp_path / "in"})
-    assert "secret" not in published(found).values()
-    assert [left.name for left in found.left_out] == [
+    tree = gathering(root, {"/inputs": tmp_path / "in"})
+    assert "secret" not in published(tree).values()
+    assert [left.name for left in tree.left_out] == [
         "outputs/ssh",
         "outputs/up",
         "outputs/all/ssh",
@@ -164,10 +164,10 @@ def test_where_there_are_no_links_files_stand_in_their_place(root: Path, tmp_pat
     (root / "outputs/link").symlink_to("f")
     (root / "outputs/link to d").symlink_to("d")
     (root / "outputs/in").symlink_to("/inputs")
-    found = gathering(root, {"/inputs": tmp_path / "in"}, links=False)
-    files = {name: text for name, text in published(found).items() if text != "/"}
+    tree = gathering(root, {"/inputs": tmp_path / "in"}, links=False)
+    files = {name: text for name, text in published(tree).items() if text != "/"}
     assert files == {"outputs/f": "F", "outputs/link": "F", "outputs/in/a": "A"}
-    assert lines(found) == [
+    assert lines(tree) == [
         "outputs/link to d → d (a link to a directory, which can't be published here)",
         "outputs/in/sub/loop (it is published already, as outputs/in)",
     ]
@@ -181,15 +181,15 @@ def test_a_name_that_no_reader_takes_is_left_out(root: Path) -> None:
         os.close(place)
         place = inner
     os.close(place)
-    found = gathering(root)
-    assert max(map(len, published(found))) <= MAX_NAME
-    assert found.left_out[0].reason == "its name is longer than 4096 bytes"
+    tree = gathering(root)
+    assert max(map(len, published(tree))) <= MAX_NAME
+    assert tree.left_out[0].reason == "its name is longer than 4096 bytes"
 
 
 @pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can make another user's files and become somebody else"
 )
-def test_what_belongs_to_somebody_else_is_left_out_and_the_rest_is_there() -> None:
+def test_entries_of_others_are_left_out_and_the_rest_is_listed() -> None:
     # Another user can't look below pytest's own directory.
     with tempfile.TemporaryDirectory(prefix="bacalhau-gathering-") as place:
         Path(place).chmod(0o755)
@@ -206,10 +206,10 @@ def _publish_as_somebody_else(root: Path) -> None:
     (root / "outputs/ours").chmod(0)
     os.seteuid(1600)
     try:
-        found = gathering(root)
-        texts = published(found)
+        tree = gathering(root)
+        texts = published(tree)
     finally:
         os.seteuid(0)
     assert texts["outputs/ours"] == "ours"
     assert "outputs/theirs" not in texts
-    assert lines(found) == ["outputs/theirs (it can't be read: permission denied)"]
+    assert lines(tree) == ["outputs/theirs (it can't be read: permission denied)"]

@@ -125,24 +125,24 @@ def answers(*rounds: list[str]) -> Callable[..., list[Any]]:
     left = list(rounds)
 
     def lookup(host: str, port: int, **_: Any) -> list[Any]:
-        found = left.pop(0) if len(left) > 1 else left[0]
+        addresses = left.pop(0) if len(left) > 1 else left[0]
         families = {4: socket.AF_INET, 6: socket.AF_INET6}
         return [
             (families[ipaddress.ip_address(text).version], socket.SOCK_STREAM, 6, "", (text, port))
-            for text in found
+            for text in addresses
         ]
 
     return lookup
 
 
 @pytest.mark.parametrize(
-    "found", [["127.0.0.1"], ["192.0.2.1", "127.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1"]]
+    "addresses", [["127.0.0.1"], ["192.0.2.1", "127.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1"]]
 )
 async def test_a_name_that_leads_to_this_machine_is_refused(
-    http_server: BadHttpServer, tmp_path: Path, found: list[str]
+    http_server: BadHttpServer, tmp_path: Path, addresses: list[str]
 ) -> None:
     port = http_server.url.rpartition(":")[2]
-    reach = Reach(lookup=answers(found))
+    reach = Reach(lookup=answers(addresses))
     with pytest.raises(Forbidden, match=r"files\.example leads to"):
         await download(f"http://files.example:{port}/file", tmp_path / "x", reach=reach)
     with pytest.raises(Forbidden):
@@ -273,7 +273,7 @@ async def test_a_listed_name_may_lead_to_this_machine(http_server: BadHttpServer
 
 
 @pytest.mark.parametrize("text", ["http://x/", "a b", "x:y", ":80", "10.0.0.0/33", "user@host", "*.example"])
-def test_an_exception_that_is_none_is_named(text: str) -> None:
+def test_an_invalid_exception_is_named(text: str) -> None:
     with pytest.raises(ConfigurationError, match="which is not a host, host:port or network"):
         Reach([text])
 

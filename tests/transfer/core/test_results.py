@@ -41,8 +41,13 @@ def test_streams_and_exit_codes_are_joined_in_order_and_directories_merge(tmp_pa
         [result(tmp_path, "b", outputs__x="1"), result(tmp_path, "a", outputs__y="2", exitCode="3")], target
     )
     assert contents(target) == {
-        "stdout": "b\na\n", "stderr": "", "exitCode": "03", "outputs/x": "1", "outputs/y": "2", "notes.txt": "mine",
-    }  # fmt: skip
+        "stdout": "b\na\n",
+        "stderr": "",
+        "exitCode": "03",
+        "outputs/x": "1",
+        "outputs/y": "2",
+        "notes.txt": "mine",
+    }
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 
 from bacalhau_jupyter.models.errors import Forbidden
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.transfer.core.signing import local_reference, sign, signed_reference, verify
 from tests.clock import ManualClock
 

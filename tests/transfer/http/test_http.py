@@ -17,7 +17,7 @@ from aiohttp import web
 from yarl import URL
 
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure, NetworkFailure, TimedOut
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, proxy_for, refuse_inward, shown_url
 from bacalhau_jupyter.transfer.http.download import content_length, download
 from tests.services.http_server import BadHttpServer
@@ -148,7 +148,7 @@ async def test_a_cut_download_asks_only_for_the_rest_as_long_as_bytes_come(
         ("/slow", 0, TimedOut, "sent nothing for 0.2 s"),
     ],
 )
-async def test_what_does_not_come_is_told_in_a_sentence_and_leaves_nothing(
+async def test_a_failed_input_is_an_error_of_one_sentence_and_leaves_nothing(
     http_server: BadHttpServer, tmp_path: Path, path: str, retries: int, kind: type[Exception], words: str
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -156,7 +156,7 @@ async def test_what_does_not_come_is_told_in_a_sentence_and_leaves_nothing(
             f"{http_server.url}{path}?token=secret",
             tmp_path / "x",
             max_retries=retries,
-            read_timeout=0.2,
+            read_timeout_s=0.2,
             sleep=no_wait,
         )
     assert words in str(caught.value)
@@ -165,7 +165,7 @@ async def test_what_does_not_come_is_told_in_a_sentence_and_leaves_nothing(
     assert names(tmp_path) == []
 
 
-async def test_a_server_that_is_not_there_is_told(tmp_path: Path, unused_tcp_port: int) -> None:
+async def test_a_server_that_is_not_there_is_reported(tmp_path: Path, unused_tcp_port: int) -> None:
     with pytest.raises(NetworkFailure, match="failed: Cannot connect"):
         await download(f"http://127.0.0.1:{unused_tcp_port}/x", tmp_path / "x", sleep=no_wait)
     assert names(tmp_path) == []
@@ -200,7 +200,7 @@ async def test_a_file_above_the_limit_is_refused_with_and_without_a_length(
     assert names(tmp_path) == []
 
 
-async def test_a_full_disk_is_told_with_path_and_room_and_leaves_nothing(
+async def test_a_full_disk_is_reported_with_path_and_room_and_leaves_nothing(
     http_server: BadHttpServer, serve: Serve, tmp_path: Path
 ) -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -300,7 +300,7 @@ async def test_a_strangers_redirect_may_not_lead_to_this_machine(
     ("path", "expected"),
     [("/file", 131072), ("/chunked", None), ("/missing", None), ("/redirect", 131072)],
 )
-async def test_head_tells_a_size_or_nothing(
+async def test_head_returns_a_size_or_nothing(
     http_server: BadHttpServer, path: str, expected: int | None
 ) -> None:
     assert await content_length(http_server.url + path) == expected

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, NotFound, TimedOut
-from bacalhau_jupyter.models.progress import Progress, Reading, no_progress
+from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.ipfs import tree as ipfs_tree
 from bacalhau_jupyter.transfer.ipfs.add import add_directory
 from bacalhau_jupyter.transfer.ipfs.get import Fetched, IpfsDownload
@@ -53,8 +53,8 @@ async def fetch(
         return await IpfsDownload(node, progress=progress).fetch(parse_path(cid, "Test"), target)
 
 
-def without_modes(found: dict[str, tuple[str, object, int]]) -> dict[str, tuple[str, object]]:
-    return {name: (kind, data) for name, (kind, data, _) in found.items()}
+def without_modes(entries: dict[str, tuple[str, object, int]]) -> dict[str, tuple[str, object]]:
+    return {name: (kind, data) for name, (kind, data, _) in entries.items()}
 
 
 def dag(node: KuboNode, *links: tuple[str, str], data: str = "CAE") -> str:
@@ -65,8 +65,12 @@ def dag(node: KuboNode, *links: tuple[str, str], data: str = "CAE") -> str:
     }
     done = subprocess.run(
         [str(node.binary), "dag", "put", "--store-codec=dag-pb", "--input-codec=dag-json"],
-        input=json.dumps(made).encode(), env=node.env, capture_output=True, timeout=30, check=True,
-    )  # fmt: skip
+        input=json.dumps(made).encode(),
+        env=node.env,
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
     return done.stdout.decode().strip()
 
 
@@ -111,7 +115,7 @@ async def test_a_file_and_a_path_below_a_cid_are_fetched(tmp_path: Path, kubo: K
 async def test_content_that_nobody_has_is_given_up_in_time(tmp_path: Path, kubo: KuboNode) -> None:
     async with asyncio.timeout(20):
         with pytest.raises(TimedOut) as caught:
-            await fetch(kubo.endpoint, MISSING, tmp_path / "out", read_timeout=0.5)
+            await fetch(kubo.endpoint, MISSING, tmp_path / "out", read_timeout_s=0.5)
     assert caught.value.message == (
         f'IPFS storage provider was unable to retrieve content "{MISSING}" before timeout 500ms'
     )
@@ -124,7 +128,7 @@ async def test_a_directory_of_which_parts_are_missing_is_given_up_in_time(
     partial = dag(kubo, ("gone", MISSING), ("here", kubo.add(tmp_path / "here")))
     async with asyncio.timeout(20):
         with pytest.raises(TimedOut):
-            await fetch(kubo.endpoint, partial, tmp_path / "out", read_timeout=0.5)
+            await fetch(kubo.endpoint, partial, tmp_path / "out", read_timeout_s=0.5)
     assert not (tmp_path / "out").exists()
 
 
@@ -145,7 +149,7 @@ async def test_a_list_that_breaks_off_is_never_taken_for_the_whole(
     assert not (tmp_path / "out").exists()
 
 
-async def test_what_lies_on_the_node_is_told_without_the_network(tmp_path: Path, kubo: KuboNode) -> None:
+async def test_content_on_the_node_is_found_without_the_network(tmp_path: Path, kubo: KuboNode) -> None:
     (tmp_path / "file").write_bytes(os.urandom(600_000))
     whole = kubo.add(tmp_path / "file")
     partial = dag(kubo, ("gone", MISSING), ("here", whole))
@@ -202,7 +206,9 @@ async def test_a_few_blocks_that_stand_for_billions_of_files_are_refused(
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.97])
-async def test_a_cut_connection_goes_on_where_it_broke(tmp_path: Path, kubo: KuboNode, share: float) -> None:
+async def test_a_cut_connection_continues_where_it_broke(
+    tmp_path: Path, kubo: KuboNode, share: float
+) -> None:
     source = content(tmp_path)
     (source / "zz").write_bytes(os.urandom(9_000_000))
     cid = kubo.add(source)
@@ -254,13 +260,15 @@ async def test_a_node_that_is_not_there_is_named(tmp_path: Path) -> None:
         await fetch("/ip4/127.0.0.1/tcp/9", EMPTY_DIRECTORY, tmp_path / "out")
 
 
-async def test_a_server_that_is_no_ipfs_node_is_told(tmp_path: Path, http_server: BadHttpServer) -> None:
+async def test_a_server_that_is_not_an_ipfs_node_is_reported(
+    tmp_path: Path, http_server: BadHttpServer
+) -> None:
     port = http_server.url.rstrip("/").rpartition(":")[2]
     with pytest.raises(BacalhauError, match="is not the RPC API of an IPFS node"):
         await fetch(f"/ip4/127.0.0.1/tcp/{port}", EMPTY_DIRECTORY, tmp_path / "out")
 
 
-async def test_content_that_is_no_files_is_refused_in_a_sentence(tmp_path: Path, kubo: KuboNode) -> None:
+async def test_content_that_is_not_files_is_refused_in_a_sentence(tmp_path: Path, kubo: KuboNode) -> None:
     done = subprocess.run(
         [str(kubo.binary), "dag", "put"], input=b'{"a": 1}', env=kubo.env, capture_output=True, check=True
     )
@@ -269,7 +277,9 @@ async def test_content_that_is_no_files_is_refused_in_a_sentence(tmp_path: Path,
     assert "\n" not in caught.value.message
 
 
-async def test_a_disk_without_room_is_told_before_anything_comes(tmp_path: Path, kubo: KuboNode) -> None:
+async def test_a_disk_without_room_is_reported_before_the_download_starts(
+    tmp_path: Path, kubo: KuboNode
+) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source/file").write_bytes(os.urandom(3_000_000))
     cid = kubo.add(tmp_path / "source")
@@ -287,8 +297,8 @@ async def test_a_large_sharded_directory_is_listed_and_fetched(tmp_path: Path, k
     cid = kubo.add(source)
     async with IpfsNode(kubo.endpoint, "Test") as node:
         path = parse_path(cid, "Test")
-        found = await list_tree(node, path, await node.stat(path))
-    assert len(found.files) == 6000
+        listed = await list_tree(node, path, await node.stat(path))
+    assert len(listed.files) == 6000
     # Big enough that Kubo spreads it over several blocks.
     assert kubo.run("refs", "--format=<linkname>", cid).startswith("0")
     await fetch(kubo.endpoint, cid, tmp_path / "out")
@@ -309,7 +319,9 @@ async def test_links_among_results_are_made_whole_and_others_refused(tmp_path: P
             await add_directory(node, results, aliases={"/outputs": "outputs"})
 
 
-async def test_a_name_that_is_no_text_is_escaped_and_a_pipe_left_out(tmp_path: Path, kubo: KuboNode) -> None:
+async def test_a_name_that_is_not_utf_8_is_escaped_and_a_pipe_left_out(
+    tmp_path: Path, kubo: KuboNode
+) -> None:
     results = tmp_path / "results"
     results.mkdir()
     os.mkfifo(results / "pipe")
@@ -336,7 +348,7 @@ async def test_a_node_that_goes_while_results_are_sent_is_an_error(
             own_kubo.kill()
 
     async with asyncio.timeout(60), IpfsNode(own_kubo.endpoint, "Test") as node:
-        with pytest.raises(NetworkFailure, match="can't be reached, or hung up"):
+        with pytest.raises(NetworkFailure, match="can't be reached, or closed the connection"):
             await add_directory(node, results, progress=progress)
     assert stopped.is_set()
 

@@ -28,9 +28,9 @@ V1 = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
     ],
 )
 def test_cids_of_every_kind_are_read(text: str, path: IpfsPath | None) -> None:
-    found = parse_path(text, "Test")
-    assert found == (path or IpfsPath(text))
-    assert parse_path(str(found), "Test") == found
+    parsed = parse_path(text, "Test")
+    assert parsed == (path or IpfsPath(text))
+    assert parse_path(str(parsed), "Test") == parsed
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_cids_of_every_kind_are_read(text: str, path: IpfsPath | None) -> None:
         f"{V0}/a\0b",
     ],
 )
-def test_what_is_no_cid_or_no_plain_path_is_refused(text: object) -> None:
+def test_an_invalid_cid_or_path_is_refused(text: object) -> None:
     with pytest.raises(BadRequest) as caught:
         parse_path(text, "Test")
     assert "CID" in caught.value.message

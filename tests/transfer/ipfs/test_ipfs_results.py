@@ -17,7 +17,7 @@ from bacalhau_jupyter.models.errors import (
     NotFound,
     TimedOut,
 )
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry, ResultReader
 from bacalhau_jupyter.transfer.ipfs.results import IpfsResultReader, open_ipfs_result
 from bacalhau_jupyter.transfer.ipfs.swarm import IpfsSwarm
@@ -84,8 +84,10 @@ async def test_a_result_is_saved_whole_and_in_parts(tmp_path: Path, kubo: KuboNo
     assert tree(places[0]) == tree(source)
     await reader.save(places[1], "outputs/deep")
     assert {name: kind for name, (kind, *_) in tree(places[1]).items()} == {
-        "outputs": "directory", "outputs/deep": "directory", "outputs/deep/täble 1.csv": "file",
-    }  # fmt: skip
+        "outputs": "directory",
+        "outputs/deep": "directory",
+        "outputs/deep/täble 1.csv": "file",
+    }
     await reader.save(places[2], "stdout")
     assert names(places[2]) == ["stdout"]
     await reader.save(places[3], "outputs/link")
@@ -116,7 +118,9 @@ async def test_a_save_that_fails_leaves_nothing(tmp_path: Path, kubo: KuboNode) 
     assert names(place) == []
 
 
-async def test_without_a_node_the_way_to_one_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_without_a_node_the_error_explains_how_to_start_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     reader = open_ipfs_result(spec("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn"), "")
     with pytest.raises(ConfigurationError, match="none is configured") as caught:
@@ -139,7 +143,7 @@ async def test_a_private_swarm_is_read_through_a_node_of_it(
     second = service_or_skip(lambda: KuboNode(directory, key))
     try:
         # The second node has never heard of the first.
-        alone = open_ipfs_result(spec(cid), second.endpoint, read_timeout=1)
+        alone = open_ipfs_result(spec(cid), second.endpoint, read_timeout_s=1)
         with pytest.raises(TimedOut):
             await alone.entries()
         await alone.close()

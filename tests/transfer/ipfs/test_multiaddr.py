@@ -43,7 +43,7 @@ def test_an_address_becomes_a_url(address: str, url: str) -> None:
         ("/ip4/127.0.0.1/tcp/0", "is not a port"),
         ("/dns/a b/tcp/5001", "is not a host name"),
         ("/dns/user@host/tcp/5001", "is not a host name"),
-        ("/unix/run/ipfs.sock/tcp/1", "none of ip4, ip6 and dns"),
+        ("/unix/run/ipfs.sock/tcp/1", "is not ip4, ip6 or dns"),
         ("/ip4/127.0.0.1/tcp/4001/quic-v1", "/quic-v1 after the port is not understood"),
     ],
 )

@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, Forbidden
-from bacalhau_jupyter.transfer.s3.errors import s3_failure
-from bacalhau_jupyter.transfer.s3.listing import S3Object, local_names, parse_page
-from bacalhau_jupyter.transfer.s3.location import S3Location, parse_location
-from bacalhau_jupyter.transfer.s3.memo import ListingMemo, listing_identity
-from bacalhau_jupyter.transfer.s3.wire import error_of
+from bacalhau_jupyter.transfer.s3.reading.listing import S3Object, local_names, parse_page
+from bacalhau_jupyter.transfer.s3.reading.memo import ListingMemo, listing_identity
+from bacalhau_jupyter.transfer.s3.requests.errors import s3_failure
+from bacalhau_jupyter.transfer.s3.requests.location import S3Location, parse_location
+from bacalhau_jupyter.transfer.s3.requests.wire import error_of
 from tests.clock import ManualClock
 
 
 @pytest.mark.parametrize(
-    ("key", "found", "name"),
+    ("key", "object_key", "name"),
     [
         ("set*", "set1/001.txt", "set1/001.txt"),
         ("dir/", "dir/001.txt", "001.txt"),
@@ -31,8 +31,8 @@ from tests.clock import ManualClock
         ("d/", "d/a\\..\\b", "a\\..\\b"),
     ],
 )
-def test_objects_lie_where_upstream_puts_them(key: str, found: str, name: str) -> None:
-    assert local_names(S3Location("b", key), [found], "X") == {found: name}
+def test_objects_lie_where_upstream_puts_them(key: str, object_key: str, name: str) -> None:
+    assert local_names(S3Location("b", key), [object_key], "X") == {object_key: name}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_objects_lie_where_upstream_puts_them(key: str, found: str, name: str) -
         ("d/./.", "names no file"),
     ],
 )
-def test_a_key_that_is_no_path_inside_is_refused_by_name(key: str, reason: str) -> None:
+def test_a_key_that_is_not_a_path_inside_is_refused_by_name(key: str, reason: str) -> None:
     with pytest.raises(BadRequest, match=reason) as caught:
         local_names(S3Location("b", "d/"), ["d/fine", key], "X")
     assert repr(key[:200]) in caught.value.message
@@ -107,7 +107,7 @@ def test_names_of_parameters_are_matched_in_any_case() -> None:
         ("AccessDenied", "access is denied"),
     ],
 )
-def test_refusals_are_told_with_what_aws_support_asks_for(code: str, reason: str) -> None:
+def test_refusals_carry_the_ids_that_aws_support_asks_for(code: str, reason: str) -> None:
     from botocore.exceptions import ClientError
 
     response = {"Error": {"Code": code, "Message": "host-id noise"}, "ResponseMetadata": {"RequestId": "R1"}}
@@ -115,8 +115,11 @@ def test_refusals_are_told_with_what_aws_support_asks_for(code: str, reason: str
     assert isinstance(failure, Forbidden)
     assert failure.message == f"could not read s3://b/k: the AWS {reason}" or reason in failure.message
     assert failure.details == {
-        "Service": "S3", "Operation": "GetObject", "AWSRequestID": "R1", "ErrorCode": code,
-    }  # fmt: skip
+        "Service": "S3",
+        "Operation": "GetObject",
+        "AWSRequestID": "R1",
+        "ErrorCode": code,
+    }
     assert failure.component == "S3InputSource"
 
 
@@ -132,7 +135,7 @@ def test_a_wrong_region_is_said(code: str) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"not xml", b"<!DOCTYPE a [<!ENTITY b 'c'>]><Error><Code>&b;</Code></Error>", b"<Error>"]
 )
-def test_an_answer_that_is_no_s3_error_is_not_believed(body: bytes) -> None:
+def test_an_answer_that_is_not_an_s3_error_is_ignored(body: bytes) -> None:
     assert error_of(body) == ("", "")
 
 
@@ -165,7 +168,7 @@ def test_a_page_of_a_listing_is_read_in_any_dialect() -> None:
         b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + page(""),
     ],
 )
-def test_what_is_no_listing_is_not_taken_for_an_empty_one(body: bytes) -> None:
+def test_an_invalid_listing_is_not_taken_for_an_empty_one(body: bytes) -> None:
     assert parse_page(body) == (None, "")
 
 

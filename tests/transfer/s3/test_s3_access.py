@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Forbidden
-from bacalhau_jupyter.models.execution import Execution
-from bacalhau_jupyter.models.job import Job
-from bacalhau_jupyter.models.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.source import FetchRequest
 from bacalhau_jupyter.publishers.s3 import S3Publisher
 from bacalhau_jupyter.sources.s3 import S3Source
 from bacalhau_jupyter.transfer.core.reach import Reach
-from bacalhau_jupyter.transfer.s3.access import S3Access
-from bacalhau_jupyter.transfer.s3.get import Getter
-from bacalhau_jupyter.transfer.s3.listing import S3Object, find_objects
-from bacalhau_jupyter.transfer.s3.location import S3Clients, S3Location, parse_location
-from bacalhau_jupyter.transfer.s3.presign import S3Presigner
-from bacalhau_jupyter.transfer.s3.results import S3Ranges
+from bacalhau_jupyter.transfer.s3.links.presign import S3Presigner
+from bacalhau_jupyter.transfer.s3.reading.get import Getter
+from bacalhau_jupyter.transfer.s3.reading.listing import S3Object, find_objects
+from bacalhau_jupyter.transfer.s3.reading.results import S3Ranges
+from bacalhau_jupyter.transfer.s3.requests.access import S3Access
+from bacalhau_jupyter.transfer.s3.requests.location import S3Clients, S3Location, parse_location
 from tests.services.node import TEST_SERVERS
 from tests.services.s3 import S3Server
 from tests.transfer.core.test_reach import answers
@@ -80,14 +80,14 @@ def test_nobody_else_does(endpoint: str) -> None:
     assert not S3Access(["https://minio.example.org:9000"], environ={}).signs_for(endpoint)
 
 
-def test_the_server_that_botocore_was_told_of_and_the_managed_buckets_get_them_too() -> None:
+def test_the_endpoint_of_botocore_and_the_managed_bucket_get_credentials_too() -> None:
     access = S3Access(environ={"AWS_ENDPOINT_URL_S3": "http://localhost:9000"})
     assert access.signs_for("http://localhost:9000/")
     settings = {"Publishers.Types.S3Managed.Endpoint": "https://managed.lan"}
     assert S3Access.of(settings.get).signs_for("https://managed.lan")
 
 
-def test_a_listed_server_that_is_none_is_named_without_its_password() -> None:
+def test_an_invalid_listed_server_is_named_without_its_password() -> None:
     with pytest.raises(ConfigurationError, match=r"S3\.TrustedEndpoints") as caught:
         S3Access(["https://user:secret@minio.lan"])
     assert "secret" not in caught.value.message
@@ -144,7 +144,7 @@ class Spy:
         self._thread.start()
 
     @property
-    def told(self) -> str:
+    def received(self) -> str:
         """Everything that it saw."""
         return repr(self.heads)
 
@@ -184,15 +184,15 @@ def source_of(tmp_path: Path, *trusted: str, addresses: Any = TEST_SERVERS) -> S
 async def everything(source: S3Source, endpoint: str, directory: Path, key: str) -> bytes:
     """Do all that a node does for an input: bid, size, identity, fetch."""
     params = {"Bucket": "b", "Key": key, "Endpoint": endpoint, "Region": "us-east-1"}
-    given = InputSource(source=SpecConfig(type="s3", params=params), target="/inputs")
+    spec = InputSource(source=SpecConfig(type="s3", params=params), target="/inputs")
     execution = Execution(id="e-1", job=Job(count=1))
     try:
-        bid = await source.bid(execution, given)
+        bid = await source.bid(execution, spec)
         assert bid.accepted, bid.reason
-        await source.size(execution, given)
-        await source.identity(execution, given)
+        await source.size(execution, spec)
+        await source.identity(execution, spec)
         directory.mkdir()
-        mount = await source.fetch(FetchRequest(execution, given, directory))
+        mount = await source.fetch(FetchRequest(execution, spec, directory))
         return (mount.path / "x").read_bytes()
     finally:
         await source.close()
@@ -204,7 +204,7 @@ async def test_a_server_that_a_job_names_sees_nothing_of_the_nodes_credentials(
 ) -> None:
     assert await everything(source_of(tmp_path), spy.url, tmp_path / "in", key) == b"data"
     assert len(spy.heads) >= 2
-    assert not [word for word in (*secrets, "authorization", "x-amz-security-token") if word in spy.told]
+    assert not [word for word in (*secrets, "authorization", "x-amz-security-token") if word in spy.received]
 
 
 @pytest.mark.parametrize("key", ["d/x", "d/"])
@@ -215,7 +215,7 @@ async def test_a_listed_server_sees_who_asks(
     assert await everything(source_of(tmp_path, spy.url), spy.url, tmp_path / "in", key) == b"data"
     assert all("KEYIDOFTHENODE" in head["authorization"] for head in spy.heads)
     assert all(head["x-amz-security-token"] == TOKEN for head in spy.heads)
-    assert "the-secret-itself" not in spy.told
+    assert "the-secret-itself" not in spy.received
 
 
 @pytest.mark.parametrize("key", ["d/x", "d/"])
@@ -226,8 +226,8 @@ async def test_a_redirect_takes_no_credentials_elsewhere(
     try:
         with pytest.raises(BacalhauError):
             await everything(source_of(tmp_path, away.url), away.url, tmp_path / "in", key)
-        assert "KEYIDOFTHENODE" in away.told
-        assert not [word for word in (*secrets, "authorization") if word in spy.told]
+        assert "KEYIDOFTHENODE" in away.received
+        assert not [word for word in (*secrets, "authorization") if word in spy.received]
     finally:
         away.close()
 
@@ -312,7 +312,7 @@ async def test_a_person_gives_credentials_to_no_server_that_only_a_node_names(
         ranges = S3Ranges(reference, access)
         assert await ranges.size() == 4
         await ranges.close()
-        assert ("KEYIDOFTHENODE" in spy.told) is seen
+        assert ("KEYIDOFTHENODE" in spy.received) is seen
 
 
 async def test_a_public_bucket_of_any_server_is_read_and_a_private_one_names_the_key(

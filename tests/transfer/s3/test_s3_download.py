@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.transfer.s3 import download as s3_download
-from bacalhau_jupyter.transfer.s3.download import download_objects
-from bacalhau_jupyter.transfer.s3.listing import S3Object, find_objects
-from bacalhau_jupyter.transfer.s3.location import S3Clients, S3Location
-from bacalhau_jupyter.transfer.s3.verify import EtagCheck, verify_sha256
+from bacalhau_jupyter.models.records.progress import Reading
+from bacalhau_jupyter.transfer.s3.reading import download as s3_download
+from bacalhau_jupyter.transfer.s3.reading.download import download_objects
+from bacalhau_jupyter.transfer.s3.reading.listing import S3Object, find_objects
+from bacalhau_jupyter.transfer.s3.reading.verify import EtagCheck, verify_sha256
+from bacalhau_jupyter.transfer.s3.requests.location import S3Clients, S3Location
 from tests.services.s3 import S3Server, cutting_proxy
 
 DATA = b"x" * 100_000
@@ -79,8 +79,8 @@ def test_etags_that_only_look_like_checksums_cost_one_more_request(
     clients = S3Clients("S3InputSource")
     with cutting_proxy(s3_credentials, after=1 << 40, cuts=0) as proxy:
         place = S3Location(bucket, "d/", "us-east-1", proxy.url)
-        found = find_objects(clients, place)
-        download_objects(clients, place, found, {item.key: item.key[2:] for item in found}, tmp_path)
+        objects = find_objects(clients, place)
+        download_objects(clients, place, objects, {item.key: item.key[2:] for item in objects}, tmp_path)
         assert sum(b"GET" in head and b"list-type" not in head for head in proxy.heads) == 5 + 1
     clients.close()
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"%d" % number for number in range(5)}

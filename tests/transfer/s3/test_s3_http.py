@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from bacalhau_jupyter.transfer.s3.http import Answer, ask
+from bacalhau_jupyter.transfer.s3.requests.http import Answer, ask
 
 
 def answer_to(data: bytes) -> tuple[Answer, bytes, bytes]:
@@ -53,8 +53,8 @@ def answer_to(data: bytes) -> tuple[Answer, bytes, bytes]:
     ],
 )
 def test_a_body_ends_where_its_head_says(data: bytes, status: int, body: bytes, closes: bool) -> None:
-    answer, found, sent = answer_to(data)
-    assert (answer.status, found, bool(answer.will_close)) == (status, body, closes)
+    answer, content, sent = answer_to(data)
+    assert (answer.status, content, bool(answer.will_close)) == (status, body, closes)
     assert sent == "GET /k HTTP/1.1\r\nhost: h\r\nx: é\r\n\r\n".encode()
 
 
@@ -71,7 +71,7 @@ def test_a_body_ends_where_its_head_says(data: bytes, status: int, body: bytes, 
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
     ],
 )
-def test_what_is_no_answer_is_an_error_of_http(data: bytes) -> None:
+def test_an_invalid_answer_is_an_http_error(data: bytes) -> None:
     with pytest.raises((http.client.HTTPException, OSError)):
         answer_to(data)
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound
-from bacalhau_jupyter.models.progress import Reading
-from bacalhau_jupyter.models.spec import SpecConfig
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.transfer.core.readers import EntryKind
-from bacalhau_jupyter.transfer.s3.results import S3Ranges, open_s3_result
+from bacalhau_jupyter.transfer.s3.reading.results import S3Ranges, open_s3_result
 from tests.services.s3 import S3Server, cutting_proxy
 
 FILES = {
@@ -56,8 +56,12 @@ async def test_files_are_listed_read_in_ranges_and_saved(
     reader = open_s3_result(plain(s3_server, bucket))
     entries = await reader.entries()
     assert [(entry.path, entry.size) for entry in entries if entry.kind is EntryKind.FILE] == [
-        ("exitCode", 1), ("outputs/a b é.txt", 256), ("outputs/deep/x", 1), ("outputs-2/empty", 0), ("stdout", 3),
-    ]  # fmt: skip
+        ("exitCode", 1),
+        ("outputs/a b é.txt", 256),
+        ("outputs/deep/x", 1),
+        ("outputs-2/empty", 0),
+        ("stdout", 3),
+    ]
     directories = [entry.path for entry in entries if entry.kind is EntryKind.DIRECTORY]
     assert directories == ["outputs", "outputs/deep", "outputs-2"]
     paths = [entry.path for entry in entries]
@@ -121,12 +125,12 @@ async def test_a_name_that_climbs_out_spoils_the_whole_result(
 ) -> None:
     # No S3 server on a file system takes such a key, so one that lies about its keys stands before it.
     reader = open_s3_result(plain(s3_credentials, s3_credentials.bucket({"r/j-1/ok": b"1"})))
-    found = reader._bucket.find  # type: ignore[attr-defined]
+    find = reader._bucket.find  # type: ignore[attr-defined]
 
     async def lie() -> Any:
         import dataclasses
 
-        return [*await found(), dataclasses.replace((await found())[0], key="r/j-1/../../evil")]
+        return [*await find(), dataclasses.replace((await find())[0], key="r/j-1/../../evil")]
 
     reader._bucket.find = lie  # type: ignore[attr-defined]
     for work in (reader.entries(), reader.save(tmp_path)):

@@ -35,7 +35,7 @@ from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, OutputMount, Progress
 from bacalhau_jupyter.plugins.engine import RunRequest
 from bacalhau_jupyter.plugins.inputs import open_input
@@ -226,7 +226,7 @@ def fetch_tree(
     # The engine would deflate it, at 25 MB/s.
     plain = {"Accept-Encoding": "identity"}
     address = f"/containers/{container}/archive"
-    with daemon.stream("GET", address, {"path": path}, plain, timeout=float(CALL_TIMEOUT_S)) as answer:
+    with daemon.stream("GET", address, {"path": path}, plain, timeout_s=float(CALL_TIMEOUT_S)) as answer:
         file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint.url))
         unpack_into(file, place, limits=_NO_LIMITS, as_is=True, stop=stop, progress=progress)
 
@@ -254,7 +254,9 @@ def own_tree(daemon: Daemon, container: str, path: str, owner: tuple[int, int]) 
     address = f"/containers/{container}/archive"
     packed = io.BytesIO()
     with (
-        daemon.stream("GET", address, {"path": f"{path}/."}, plain, timeout=float(CALL_TIMEOUT_S)) as answer,
+        daemon.stream(
+            "GET", address, {"path": f"{path}/."}, plain, timeout_s=float(CALL_TIMEOUT_S)
+        ) as answer,
         tarfile.open(fileobj=packed, mode="w", errors="surrogateescape") as out,
     ):
         file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint.url))

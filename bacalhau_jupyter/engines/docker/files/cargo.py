@@ -16,7 +16,7 @@ from bacalhau_jupyter.engines.docker.params import COMPONENT
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
 from bacalhau_jupyter.models.errors import IOFailure
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, Progress
 from bacalhau_jupyter.plugins.inputs import open_input
 

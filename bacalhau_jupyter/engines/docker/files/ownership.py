@@ -64,9 +64,9 @@ def unremovable(directory: Path) -> bool:
 
 
 def hand_over(
-    daemon: Daemon, container: Mapping[str, Any], node_id: str, own: Path, wanted: Callable[[Path], bool]
+    daemon: Daemon, container: Mapping[str, Any], node_id: str, own: Path, is_result: Callable[[Path], bool]
 ) -> None:
-    """Make this process's user the owner of a container's results, where ``wanted`` says so.
+    """Make this process's user the owner of a container's results, where ``is_result`` says so.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def hand_over(
         if mount.get("Type") == "bind" and mount.get("RW") and own in Path(mount["Source"]).parents
     ]
     hand_over_directories(
-        daemon, str(container.get("Image", "")), [path for path in foreign if wanted(path)], node_id
+        daemon, str(container.get("Image", "")), [path for path in foreign if is_result(path)], node_id
     )
 
 

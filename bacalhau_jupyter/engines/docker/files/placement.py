@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.engines.docker.daemon import Daemon, NoEngine, explain
+from bacalhau_jupyter.engines.docker.connecting import NoEngine
+from bacalhau_jupyter.engines.docker.daemon import Daemon, explain
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.lib.truth import parse_truth
-from bacalhau_jupyter.models.spec import Task
+from bacalhau_jupyter.models.jobs.spec import Task
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.engine import RunRequest
 

@@ -15,6 +15,8 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ _log = logging.getLogger(__name__)
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.2, 5.0
 PATIENCE_S = 60.0
 """Seconds to wait for a daemon that has gone, before the execution is given up."""
-SETTLE = 2
+SETTLE_S = 2
 """Seconds between the end of a container's output and its state saying so, at most."""
 JOIN_TIMEOUT_S = 5.0
 KILLED = 137
@@ -74,6 +76,7 @@ class Follower:
         daemon: Daemon,
         container: str,
         log_path: Path,
+        *,
         memory: int = 0,
         on_ended: Callable[[Follower, dict[str, Any]], None] = lambda follower, state: None,
         log_driver: str = "",
@@ -93,7 +96,12 @@ class Follower:
         self._stopped = threading.Event()
         self._stream: Stream | None = None
         self._guard = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name=f"docker-{container[:12]}", daemon=True)
+        self._thread = threading.Thread(
+            # What it logs is about the execution that it is started for.
+            target=partial(copy_context().run, self._run),
+            name=f"docker-{container[:12]}",
+            daemon=True,
+        )
 
     def start(self) -> None:
         """Begin; to be called once."""
@@ -151,11 +159,11 @@ class Follower:
                     raise _StoppedError from None
                 return
             except NetworkFailure as error:
-                delay = next(delays)
-                waited += delay
+                delay_s = next(delays)
+                waited += delay_s
                 if waited > PATIENCE_S:
                     raise _gone(error) from error
-                if self._stopped.wait(delay):
+                if self._stopped.wait(delay_s):
                     raise _StoppedError from error
             except BacalhauError:
                 # After a cancel, no more output is needed.
@@ -179,7 +187,7 @@ class Follower:
             writer.close()
 
     def _until_ended(self, copier: LogCopier | None, position: Position) -> dict[str, Any]:
-        waited, delays, seen = 0.0, backoff(RETRY_FIRST_S, RETRY_LONGEST_S), dict(position.written)
+        waited, delays, last_written = 0.0, backoff(RETRY_FIRST_S, RETRY_LONGEST_S), dict(position.written)
         while True:
             try:
                 if waited:
@@ -190,17 +198,17 @@ class Follower:
                 if state is not None and copier is not None:
                     self._copy_rest(copier, position)
             except (NetworkFailure, BrokenStream) as error:
-                if seen != position.written:
-                    waited, delays, seen = (
+                if last_written != position.written:
+                    waited, delays, last_written = (
                         0.0,
                         backoff(RETRY_FIRST_S, RETRY_LONGEST_S),
                         dict(position.written),
                     )
-                delay = next(delays)
-                waited += delay
+                delay_s = next(delays)
+                waited += delay_s
                 if waited > PATIENCE_S:
                     raise _gone(error) from error
-                if self._stopped.wait(delay):
+                if self._stopped.wait(delay_s):
                     raise _StoppedError from error
             else:
                 if state is not None:
@@ -250,7 +258,7 @@ class Follower:
             state = self._inspect()
             if state["Running"]:
                 try:
-                    self._daemon.api.wait(self.container, timeout=SETTLE)
+                    self._daemon.api.wait(self.container, timeout=SETTLE_S)
                 except (Timeout, RequestsConnectionError):
                     return None
                 state = self._inspect()

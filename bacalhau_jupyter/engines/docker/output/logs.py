@@ -18,6 +18,7 @@ from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.plugins.logfile import (
     END,
     MAX_PAYLOAD,
+    NOTE,
     STDERR,
     STDOUT,
     STREAM_LIMIT,
@@ -83,7 +84,7 @@ class Position:
                     position.ended = True
                 elif frame.stream in position.written:
                     position.note(frame.stream, frame.time_ns, frame.data, len(frame.data))
-                else:
+                elif frame.stream != NOTE:
                     return position
                 offset = frame.next_offset
         return position
@@ -249,15 +250,15 @@ class _StampReader:
     """
 
     def __init__(self) -> None:
-        self._known = (b"", b"")
+        self._last_stamp = (b"", b"")
         self._seconds = 0
 
     def read(self, stamp: bytes) -> int:
         """Return Unix nanoseconds."""
         if len(stamp) <= _NANOSECONDS or not stamp[_SECONDS + 1 : _NANOSECONDS].isdigit():
             return parse_rfc3339(stamp.decode())
-        known = (stamp[:_SECONDS], stamp[_NANOSECONDS:])
-        if known != self._known:
-            self._seconds = parse_rfc3339((known[0] + known[1]).decode()) // SECOND
-            self._known = known
+        second = (stamp[:_SECONDS], stamp[_NANOSECONDS:])
+        if second != self._last_stamp:
+            self._seconds = parse_rfc3339((second[0] + second[1]).decode()) // SECOND
+            self._last_stamp = second
         return self._seconds * SECOND + int(stamp[_SECONDS + 1 : _NANOSECONDS])

@@ -76,9 +76,9 @@ class Credentials:
             return {}
         return self._from_answer(answer, program, server)
 
-    def _from_answer(self, found: Any, program: str, server: str) -> dict[str, str]:
+    def _from_answer(self, answer: Any, program: str, server: str) -> dict[str, str]:
         user, secret = (
-            (found.get("Username"), found.get("Secret")) if isinstance(found, dict) else (None, None)
+            (answer.get("Username"), answer.get("Secret")) if isinstance(answer, dict) else (None, None)
         )
         if not isinstance(user, str) or not isinstance(secret, str):
             self._configuration.warn(f"the credential helper {program} gave no login")

@@ -24,6 +24,7 @@ from bacalhau_jupyter.plugins.contract import ACCEPTED, Bid, Progress
 PLATFORMS_KEPT = 1000
 PLATFORMS_FRESH_S = 3600.0
 PULLING = "pulling image"
+_NO_PULLS = "pulls no images (SKIP_IMAGE_PULL is set)"
 
 
 class Images:
@@ -37,6 +38,8 @@ class Images:
         How many images' platforms, as registries tell them, are kept.
     fresh_s
         For how many seconds they are believed.
+    pulls
+        Whether images may be brought here at all (``SKIP_IMAGE_PULL`` says that they may not).
     """
 
     def __init__(
@@ -46,7 +49,10 @@ class Images:
         credentials: Credentials,
         kept: int = PLATFORMS_KEPT,
         fresh_s: float = PLATFORMS_FRESH_S,
+        *,
+        pulls: bool = True,
     ) -> None:
+        self._may_pull = pulls
         self._kept = kept
         self._fresh_s = fresh_s
         self._daemon = daemon
@@ -79,8 +85,10 @@ class Images:
         local = self._local_platform(image)
         if local == mine:
             return ACCEPTED
+        if not self._may_pull and local is None:
+            return Bid(accepted=False, reason=f"this node does not have the image {image} and {_NO_PULLS}")
         try:
-            platforms = self._registry_platforms(image)
+            platforms = [local] if local and not self._may_pull else self._registry_platforms(image)
         except EngineError:
             if local is None:
                 raise
@@ -108,6 +116,13 @@ class Images:
         EngineError
             ``ImageNotFound``, with the registry's words in the hint; ``RequestCancelled`` when aborted.
         """
+        if not self._may_pull:
+            raise engine_error(
+                f'image not available: "{image}"',
+                hint=f"This node {_NO_PULLS}: bring the image there with `docker pull`.",
+                code="ImageNotFound",
+                details={"Image": image},
+            )
         self._pulls.pull(image, lambda pull: self._pull(image, pull), PULLING, progress, abort)
         self._wrong_here.discard(image)
 
@@ -236,18 +251,24 @@ def _not_available(image: str, reason: str) -> EngineError:
     An image may name any server that the engine reaches, those of this machine included: what one that is no registry
     answers is not for the job's author, and the engine quotes it.
     """
-    reason = _FOREIGN_ANSWER.sub(r"HTTP \1 from what is no registry", reason)
+    reason = _FOREIGN_ANSWER.sub(r"HTTP \1 from a server that is not a registry", reason)
     if "invalid reference format" in reason or "invalid repository name" in reason:
         return image_invalid(image)
     unreachable = any(
         word in reason for word in ("dial tcp", "no such host", "timeout", "Client.Timeout", "TLS")
     )
-    hint = (
-        f"The registry can't be reached from this node ({reason}). Use an image that is already here "
-        "(`docker images`), or check the network."
-        if unreachable
-        else f"Check the name and tag, and that this node may read it ({reason})."
-    )
+    if unreachable:
+        hint = (
+            f"The registry can't be reached from this node ({reason}). Use an image that is already here "
+            "(`docker images`), or check the network."
+        )
+    elif any(word in reason for word in ("denied", "unauthorized", "no basic auth")):
+        hint = (
+            f"The registry does not know it, or wants a login: `docker login {_registry(image)}` as the user of the "
+            f"node, or DOCKER_USERNAME and DOCKER_PASSWORD for Docker Hub ({reason})."
+        )
+    else:
+        hint = f"Check the name and tag, and that this node may read it ({reason})."
     return engine_error(
         f'image not available: "{image}"',
         hint=hint,

@@ -12,10 +12,9 @@ from collections.abc import Callable
 
 from bacalhau_jupyter.engines.docker.daemon import engine_error
 from bacalhau_jupyter.engines.docker.output.streams import Stream
-from bacalhau_jupyter.models.progress import Reading
+from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.contract import Progress
 
-Report = Callable[[int, int], None]
 Work = Callable[["Pull"], None]
 """Does the pull: names its stream with `Pull.attach`, tells `Pull.report`, and raises what goes wrong."""
 
@@ -24,10 +23,10 @@ class Abort:
     """One thread's wish that another end what it does for an execution."""
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.requested = False
         self._wake: Callable[[], None] | None = None
 
-    def on_wanted(self, wake: Callable[[], None]) -> None:
+    def on_request(self, wake: Callable[[], None]) -> None:
         """Name what wakes the one who waits."""
         self._wake = wake
 
@@ -39,12 +38,12 @@ class Abort:
         EngineError
             With code ``RequestCancelled``.
         """
-        if self.wanted:
+        if self.requested:
             raise engine_error("the execution was cancelled while it started", code="RequestCancelled")
 
     def __call__(self) -> None:
         """Ask for the end."""
-        self.wanted = True
+        self.requested = True
         if (wake := self._wake) is not None:
             wake()
 
@@ -102,12 +101,12 @@ class Pull:
         Exception
             Whatever the work raised; `EngineError` when aborted.
         """
-        abort.on_wanted(self._wake)
+        abort.on_request(self._wake)
         reported: tuple[int, int | None] | None = None
         while True:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._finished or abort.wanted or self._figures != reported  # noqa: B023  (used at once)
+                    lambda: self._finished or abort.requested or self._figures != reported  # noqa: B023  (used at once)
                 )
                 reported, finished = self._figures, self._finished
             abort.check()

@@ -20,7 +20,7 @@ from bacalhau_jupyter.engines.process.confinement.pinned import open_real
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden, within
 from bacalhau_jupyter.engines.process.environments.sockets import sockets_below
 from bacalhau_jupyter.models.codec import Wire, always
-from bacalhau_jupyter.models.environments import PythonDescription, environment_hash
+from bacalhau_jupyter.models.records.environments import PythonDescription, environment_hash
 
 MAX_PREFIXES = 32
 MAX_PATHS = 500

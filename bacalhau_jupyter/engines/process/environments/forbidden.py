@@ -41,19 +41,19 @@ class Forbidden:
                 return f"nothing below {root} is ever shown"
         return ""
 
-    def place(self, real: Path, found: os.stat_result) -> str:
+    def place(self, real: Path, info: os.stat_result) -> str:
         """Say why a resolved path may not be shown, or ""."""
         if said := self.spelling(real):
             return said
         if host.is_of_the_system(real) or any(real == Path(os.path.realpath(home)) for home in host.homes()):
             return "it holds more than a Python environment"
-        if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
+        if not (stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode)):
             return "it is neither a directory nor a file"
         if inside := next((secret for secret in self._hidden if within(real, secret)), None):
             return f"it lies inside {inside}, which is never shown"
         if any(part.startswith(_JOB_SCRATCH) for part in real.parts):
             return "it belongs to a job"
-        if _is_of_the_kernel(found.st_dev):
+        if _is_of_the_kernel(info.st_dev):
             return "it lies in a file system of the kernel's"
         if writable := next((path for path in (real, *real.parents) if self._writable(path)), None):
             return f"jobs may write to {writable} (Compute.AllowListedLocalPaths)"

@@ -9,12 +9,12 @@ from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.environments.check import NotShown
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden
 from bacalhau_jupyter.engines.process.environments.registry import Registry
-from bacalhau_jupyter.models.environments import (
+from bacalhau_jupyter.models.errors import BadRequest, IOFailure
+from bacalhau_jupyter.models.records.environments import (
     KnownEnvironment,
     PythonDescription,
     RegisteredEnvironment,
 )
-from bacalhau_jupyter.models.errors import BadRequest, IOFailure
 from bacalhau_jupyter.plugins.options import PluginOptions
 
 
@@ -58,7 +58,7 @@ class Environments:
             raise IOFailure(f"the environment can't be kept: {error.strerror or error}") from error
         return RegisteredEnvironment(environment=registered.name, not_shown=registered.left_out)
 
-    async def known(self) -> list[KnownEnvironment]:
+    async def registered(self) -> list[KnownEnvironment]:
         """Return every environment that jobs may see."""
-        known = await asyncio.to_thread(self.registry.all)
-        return [KnownEnvironment(environment=each.name, description=each.description) for each in known]
+        registered = await asyncio.to_thread(self.registry.all)
+        return [KnownEnvironment(environment=each.name, description=each.description) for each in registered]

@@ -12,11 +12,11 @@ from pathlib import Path
 from bacalhau_jupyter.engines.process.confinement.pinned import Changed, open_again
 from bacalhau_jupyter.engines.process.environments.check import CheckedPath, NotShown, Registered, check
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden
-from bacalhau_jupyter.lib.text import read_text
+from bacalhau_jupyter.lib.clock import boot_id
 from bacalhau_jupyter.models.codec import decode, encode
-from bacalhau_jupyter.models.environments import PythonDescription, environment_hash
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.spec import replace
+from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.environments import PythonDescription, environment_hash
 
 MAX_ENVIRONMENTS = 200
 """How many are kept; the ones registered longest ago go first."""
@@ -36,7 +36,7 @@ class Registry:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._writing = threading.Lock()
-        self._boot = _boot_id()
+        self._boot = boot_id()
 
     def register(self, description: PythonDescription, forbidden: Forbidden) -> Registered:
         """Check an environment and keep it; what is kept under its name already is looked at again.
@@ -48,13 +48,13 @@ class Registry:
         OSError
             It can't be written down.
         """
-        known = self.find(environment_hash(description))
-        if known is not None:
+        earlier = self.find(environment_hash(description))
+        if earlier is not None:
             # The walk for sockets takes longer than all the rest, so an unchanged environment is spared it.
             with contextlib.suppress(NotShown):
-                if known == check(description, forbidden, boot=self._boot, sockets=known.sockets):
-                    os.utime(self._file(known.name))
-                    return known
+                if earlier == check(description, forbidden, boot=self._boot, sockets=earlier.sockets):
+                    os.utime(self._file(earlier.name))
+                    return earlier
         registered = check(description, forbidden, boot=self._boot)
         self._write(registered)
         return registered
@@ -74,9 +74,9 @@ class Registry:
             names = sorted(entry.name.partition(".")[0] for entry in self._directory.iterdir())
         except OSError:
             return []
-        return [known for name in names if (known := self.find(name)) is not None]
+        return [registered for name in names if (registered := self.find(name)) is not None]
 
-    def verify(self, known: Registered, forbidden: Forbidden) -> list[CheckedPath]:
+    def verify(self, registered: Registered, forbidden: Forbidden) -> list[CheckedPath]:
         """Make sure that everything of an environment is what it was, and may still be shown; return what it is now.
 
         Raises
@@ -85,9 +85,9 @@ class Registry:
             With the reason.
         """
         places = []
-        for place in known.places:
+        for place in registered.places:
             try:
-                descriptor = open_again(place.real, self.device(known, place.device), place.inode)
+                descriptor = open_again(place.real, self.device(registered, place.device), place.inode)
             except Changed as reason:
                 raise NotShown(str(reason)) from None
             try:
@@ -99,15 +99,15 @@ class Registry:
             places.append(replace(place, device=info.st_dev, inode=info.st_ino))
         return places
 
-    def device(self, known: Registered, device: int) -> int:
+    def device(self, registered: Registered, device: int) -> int:
         """Return a device's number for comparison; 0 where the machine was started anew since."""
-        return device if known.boot and known.boot == self._boot else 0
+        return device if registered.boot and registered.boot == self._boot else 0
 
     def _file(self, name: str) -> Path:
         return self._directory / f"{name}.json"
 
-    def _write(self, found: Registered) -> None:
-        data = encode(found)
+    def _write(self, registered: Registered) -> None:
+        data = encode(registered)
         if len(data) > MAX_RECORD:
             raise NotShown("can't keep so large an environment (Engine.Params.Python)")
         with self._writing:
@@ -117,7 +117,7 @@ class Registry:
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
-                draft.replace(self._file(found.name))
+                draft.replace(self._file(registered.name))
             finally:
                 draft.unlink(missing_ok=True)
             self._forget_oldest()
@@ -129,10 +129,3 @@ class Registry:
                 kept.append((entry.stat().st_mtime_ns, entry))
         for _, entry in sorted(kept)[:-MAX_ENVIRONMENTS]:
             entry.unlink(missing_ok=True)
-
-
-def _boot_id() -> str:
-    try:
-        return read_text(Path("/proc/sys/kernel/random/boot_id")).strip()
-    except OSError:
-        return ""

@@ -22,6 +22,6 @@ _WANTED = (
 )
 
 
-def wanted(printed: bytes) -> bool:
+def helps(printed: bytes) -> bool:
     """Whether a program's last error output shows that it was refused shared memory, a socket or a terminal."""
     return any(text in printed for text in _REFUSED) and any(text in printed for text in _WANTED)

@@ -17,7 +17,7 @@ class Node:
 
     def __init__(self, path: str, grace_s: float) -> None:
         self._path = path
-        self._grace = grace_s
+        self._grace_s = grace_s
         self.watch = -1
         self.look_again_at = 0.0
         self._gone_since = time.time()
@@ -27,7 +27,7 @@ class Node:
         """Note that the node's process has ended: look again when its grace is over."""
         self._close()
         self._gone_since = time.time()
-        self.look_again_at = time.monotonic() + self._grace
+        self.look_again_at = time.monotonic() + self._grace_s
 
     def look(self) -> bool:
         """Look for a living node; False when there has been none for longer than the grace."""
@@ -41,8 +41,8 @@ class Node:
         if start and self._watch(int(pid), start):
             return True
         waited = time.time() - max(self._gone_since, named)
-        self.look_again_at = time.monotonic() + max(0.05, self._grace - waited)
-        return waited < self._grace
+        self.look_again_at = time.monotonic() + max(0.05, self._grace_s - waited)
+        return waited < self._grace_s
 
     def _watch(self, pid: int, start: str) -> bool:
         try:
@@ -51,7 +51,7 @@ class Node:
             if error.errno == errno.ESRCH:
                 return False
             # No pidfd here: the only place that has to ask again and again.
-            self.look_again_at = time.monotonic() + min(_NODE_STEP_S, max(self._grace / 4, 0.05))
+            self.look_again_at = time.monotonic() + min(_NODE_STEP_S, max(self._grace_s / 4, 0.05))
             if tree.start_time(pid) == start:
                 self._gone_since = time.time()
                 return True

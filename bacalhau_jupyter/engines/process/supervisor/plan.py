@@ -46,6 +46,10 @@ class Plan(TypedDict):
         Path, device and inode of what is shown by its descriptor, opened without following a link and refused when
         it is something else by now. The child gets the descriptors after all others; a rule names one as
         ``/proc/self/fd/N``.
+    holder, door, proxy_port
+        For a network of type ``HTTP``: the program that is started in the job's network, the directory where the node
+        waits for it, and where it listens. The job gets a pipe after all other descriptors, and waits until it is
+        closed. An empty program for every other network.
     moves, owned
         Result directories to move, and directories whose content is given back to the node's user.
     advice
@@ -77,3 +81,6 @@ class Plan(TypedDict):
     moves: list[OutputMove]
     owned: list[str]
     advice: str
+    holder: bytes
+    door: str
+    proxy_port: int

@@ -55,6 +55,8 @@ class Supervisor:
         self.asked: set[int] = set()
         self.streams: dict[int, int] = {}
         self.reported = -1
+        self.report = b""
+        self.holder = -1
         self.tail = b""
         self.node: Node | None = None
         self.wake, wake_write = os.pipe()
@@ -89,6 +91,10 @@ class Supervisor:
             self.reported, status_write = os.pipe()
             files.append(status_write)
         files += pinned
+        gate = -1
+        if self.plan["holder"]:
+            gate_read, gate = os.pipe()
+            files.append(gate_read)
         started = time.monotonic()
         # A signal to the child before it has its own handling would end up in our wake-up pipe.
         _signal.pthread_sigmask(_signal.SIG_BLOCK, confine.POLITE)
@@ -106,6 +112,21 @@ class Supervisor:
             step, _, rest = failed.decode(errors="replace").partition("\n")
             code, _, text = rest.partition("\n")
             self._fail(record.start_error(self.plan, step, int(code), text))
+        elif gate >= 0:
+            self._give_network()
+        if gate >= 0:
+            os.close(gate)
+
+    def _give_network(self) -> None:
+        """Start the holder in the job's network while the job waits; if that fails, the job does not start."""
+        from bacalhau_jupyter.engines.process.supervisor import holding
+
+        self.report = holding.read_child(self.reported)
+        try:
+            self.holder = holding.hold(self.plan, self.report)
+        except (OSError, holding.NoNetwork) as error:
+            self._kill()
+            self._fail(f"the job's network could not be made: {error}")
 
     def _open_pinned(self) -> list[int]:
         """Open what is shown by its descriptor: at the last moment, so that it is what was checked."""
@@ -224,6 +245,8 @@ class Supervisor:
             self.reason = reason
             # bubblewrap's own process must not take the namespace down before the job had its chance.
             self.asked = {self.main} if self.plan["status"] else set()
+            if self.holder >= 0:
+                self.asked.add(self.holder)
             self.polite_until = time.monotonic() + self.plan["stop_grace_s"]
             self._ask()
 
@@ -232,7 +255,7 @@ class Supervisor:
 
         bubblewrap may still be on its way to the job; its own two processes don't count.
         """
-        if len(self.asked) > (2 if self.plan["status"] else 0):
+        if len(self.asked) > (2 if self.plan["status"] else 0) + (self.holder >= 0):
             return
         fresh = [pid for pid in tree.descendants(os.getpid()) if pid not in self.asked]
         self.asked.update(fresh)
@@ -263,7 +286,7 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(self.status)
         code = 128 - code if code < 0 else code
         if self.plan["status"] and not self.reason:
-            report = os.read(self.reported, 65536)
+            report = self.report + os.read(self.reported, 65536)
             if b'"exit-code"' not in report:
                 self._fail("the sandbox could not be set up (its message is the end of stderr)")
         if not self.reason:
@@ -284,7 +307,7 @@ class Supervisor:
         record.write_record(self.plan["record"], self.reason, code, self.error)
         try:
             self.log.write(STDERR, lost)
-            if self.reason == "exited" and code and advice.wanted(self.tail):
+            if self.reason == "exited" and code and advice.helps(self.tail):
                 self.log.write(STDERR, self.plan["advice"].encode() + b"\n")
             self.log.end()
         except OSError:

@@ -13,6 +13,10 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+from bacalhau_jupyter.engines.network import holder
+from bacalhau_jupyter.engines.network.doors import SOCKET
+from bacalhau_jupyter.engines.network.rules import has_way_out
+from bacalhau_jupyter.engines.network.variables import PORT
 from bacalhau_jupyter.engines.process import host, staging
 from bacalhau_jupyter.engines.process.confinement import seccomp
 from bacalhau_jupyter.engines.process.launch import (
@@ -47,6 +51,7 @@ class Bubblewrap:
     """Mount, pid, network, IPC and UTS namespaces."""
 
     mounts = True
+    has_networks = True
 
     def __init__(self) -> None:
         self._binary = _find()
@@ -71,17 +76,29 @@ class Bubblewrap:
         command = program(launch, env)
         arguments = [
             *_namespaces(launch),
-            *_base(staging.private_directory(launch.scratch / "tmp", launch.user), launch),
+            *_base(staging.private_directory(launch.scratch / "tmp", launch.user), _work(launch), launch),
             *shown.options(launch.view),
+            *shown.device_options(launch.gpus),
             *_accounts(launch),
             *_mounts(launch, pins),
             *_covers(launch),
-            "--remount-ro", "/",
-            "--remount-ro", "/dev",
-            "--chdir", _directory(launch.params.working_directory),
-            "--seccomp", "4",
-            "--json-status-fd", "5",
-        ]  # fmt: skip
+            *_sealed(launch),
+            "--remount-ro",
+            "/",
+            "--remount-ro",
+            "/dev",
+            "--chdir",
+            _directory(launch.params.working_directory),
+            "--seccomp",
+            "4",
+            "--json-status-fd",
+            "5",
+        ]
+        program_inside = b""
+        if has_way_out(launch.request):
+            # The job waits for what listens in its network. Its pipe comes after all other descriptors.
+            arguments += ["--block-fd", str(shown.FIRST_PINNED + len(pins))]
+            program_inside = holder.program(SOCKET, PORT)
         arguments += ["--clearenv"]
         late: list[str] = []
         for name, value in env.items():
@@ -106,13 +123,20 @@ class Bubblewrap:
             status=True,
             advice=_ADVICE if launch.host_network else "",
             pinned=[(pin.real, pin.device, pin.inode) for pin in pins],
+            holder=program_inside,
         )
 
     def _drop(self, user: int) -> list[str]:
         return [
-            str(self._setpriv), f"--reuid={user}", f"--regid={user}", "--clear-groups", "--inh-caps=-all",
-            "--bounding-set=-all", "--no-new-privs", "--",
-        ]  # fmt: skip
+            str(self._setpriv),
+            f"--reuid={user}",
+            f"--regid={user}",
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--bounding-set=-all",
+            "--no-new-privs",
+            "--",
+        ]
 
 
 def _find() -> str | None:
@@ -157,20 +181,50 @@ def _namespaces(launch: Launch) -> list[str]:
     return arguments
 
 
-def _base(scratch: Path, launch: Launch) -> list[str]:
+def _base(scratch: Path, work: Path, launch: Launch) -> list[str]:
     # The names of the user's keys; a kernel may have none.
     keys = ["--ro-bind", "/dev/null", "/proc/keys"] if Path("/proc/keys").exists() else []
     return [
-        "--proc", "/proc",
+        "--proc",
+        "/proc",
         *keys,
-        "--dev", "/dev",
-        "--perms", "1777", "--size", str(_shared_memory(launch)), "--tmpfs", "/dev/shm",
-        "--bind", str(scratch), "/tmp",
-        "--dir", "/var",
-        "--symlink", "../tmp", "/var/tmp",
-        "--dir", "/run",
-        "--dir", JOB_DIRECTORY,
-    ]  # fmt: skip
+        "--dev",
+        "/dev",
+        "--perms",
+        "1777",
+        "--size",
+        str(_shared_memory(launch)),
+        "--tmpfs",
+        "/dev/shm",
+        "--bind",
+        str(scratch),
+        "/tmp",
+        "--dir",
+        "/var",
+        "--symlink",
+        "../tmp",
+        "/var/tmp",
+        "--dir",
+        "/run",
+        # Where the job stands it may write; only `outputs` in it comes back.
+        "--bind",
+        str(work),
+        JOB_DIRECTORY,
+    ]
+
+
+def _work(launch: Launch) -> Path:
+    """Return the job's own directory, with places for inputs and outputs that it can't move."""
+    work = staging.private_directory(launch.scratch / "work", launch.user)
+    for name in (INPUTS, OUTPUTS):
+        (work / name.lstrip("/")).mkdir(exist_ok=True)
+    return work
+
+
+def _sealed(launch: Launch) -> list[str]:
+    """Keep the job from adding to its inputs where they lie in the directory that it may write to."""
+    is_whole = any(each.target.rstrip("/") == INPUTS for each in launch.request.inputs)
+    return [] if is_whole else ["--remount-ro", JOB_DIRECTORY + INPUTS]
 
 
 def _shared_memory(launch: Launch) -> int:
@@ -216,6 +270,8 @@ def _mounts(launch: Launch, pins: list[Pin]) -> list[str]:
         bind = "--bind" if mount.writable else "--ro-bind"
         if mount.link:
             arguments += ["--symlink", mount.link, mount.target]
+        elif mount.target == JOB_DIRECTORY + INPUTS and mount.source is None:
+            arguments += ["--tmpfs", mount.target]
         elif mount.source is None:
             arguments += ["--dir", mount.target]
         elif mount.checked is None:
@@ -254,8 +310,8 @@ def _covers(launch: Launch) -> list[str]:
     return arguments
 
 
-def _directory(wanted: str) -> str:
-    return os.path.normpath(os.path.join(JOB_DIRECTORY, wanted))  # noqa: PTH118 - a path in the job's tree
+def _directory(directory: str) -> str:
+    return os.path.normpath(os.path.join(JOB_DIRECTORY, directory))  # noqa: PTH118 - a path in the job's tree
 
 
 def _write(path: Path, data: bytes) -> str:

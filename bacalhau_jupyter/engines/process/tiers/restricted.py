@@ -1,14 +1,16 @@
 """Tier 2: Landlock, seccomp and resource limits by ctypes. Needs no namespaces, so it works in strict containers.
 
 The job sees this host's file tree as it is (names and sizes of files show), but opens only what rules allow. Nothing
-is mounted: inputs and outputs are found in its working directory. As the node's own user, without namespaces, some
-things have to be refused whole: sockets (but for internet ones of a job that asked for the network; the node's API
-tells such a job by its filters), System V IPC, shared memory by name, changes of modes and times, and with Landlock
-below ABI 6 sending signals.
+is mounted: inputs and outputs are found in its working directory. That is writable, and a rule for a directory counts
+for all below it, so inputs and outputs lie elsewhere and are links there. As the node's own user, without namespaces,
+some things have to be refused whole: sockets (but for internet ones of a job that asked for the network; the node's
+API tells such a job by its filters), System V IPC, shared memory by name, changes of modes and times, and with
+Landlock below ABI 6 sending signals.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from bacalhau_jupyter.engines.process import staging
@@ -46,6 +48,7 @@ class Restricted:
     """Path rules and system call filters on the job itself."""
 
     mounts = False
+    has_networks = False
     label = LABEL
 
     def __init__(self, abi: int | None = None) -> None:
@@ -59,21 +62,22 @@ class Restricted:
         return ""
 
     def confine(self, launch: Launch) -> Confined:
-        work = launch.scratch / "work"
+        staged = launch.scratch / "staged"
         scratch = staging.private_directory(launch.scratch / "tmp", launch.user)
-        readable = _stage_inputs(launch, work / "inputs")
-        writable, moves = _stage_outputs(launch, work / "outputs")
+        readable = _stage_inputs(launch, staged / "inputs")
+        writable, moves = _stage_outputs(launch, staged / "outputs")
         if launch.user >= 0:
-            staging.hand_over_directory(work, launch.user)
+            staging.hand_over_directory(staged, launch.user)
+        work = _work(launch, staged)
         outputs = next(
             (
                 str(each.path)
                 for each in launch.request.outputs
                 if each.target.rstrip("/") == OUTPUTS and not moves
             ),
-            str(work / "outputs"),
+            str(staged / "outputs"),
         )
-        env = environment(launch, str(work / "inputs"), outputs, str(scratch))
+        env = environment(launch, str(staged / "inputs"), outputs, str(scratch))
         pins = [pin for _, pin in launch.view.pinned()]
         of_view = len(pins)
         pins += [Pin(str(each.path), *each.checked) for each in readable if each.checked]
@@ -82,9 +86,9 @@ class Restricted:
             *((path, landlock.DEVICE) for path in _DEVICES),
             *((f"/proc/{name}", landlock.READ_FILE | landlock.READ_DIR) for name in _PROC),
             *((f"/sys/fs/cgroup/{name}", landlock.READ_FILE) for name in _CGROUP),
-            (str(work), landlock.READ),
+            (str(staged), landlock.READ),
             *((f"/proc/self/fd/{3 + index}", landlock.READ) for index in range(of_view, len(pins))),
-            *((str(path), landlock.WRITE) for path in (scratch, *writable)),
+            *((str(path), landlock.WRITE) for path in (scratch, work, *writable)),
         ]
         shared_memory = launch.user >= 0 and shm.usable()
         if shared_memory:
@@ -118,9 +122,21 @@ def _shown(view: View) -> list[str]:
     return paths
 
 
+def _work(launch: Launch, staged: Path) -> Path:
+    """Make the directory where the job starts: its own, with links to inputs and outputs."""
+    work = staging.private_directory(launch.scratch / "work", -1)
+    for name in ("inputs", "outputs"):
+        (work / name).symlink_to(staged / name)
+    if launch.user >= 0:
+        # The node owns it, and it is sticky: the job's user can't replace the links.
+        os.chown(work, -1, launch.user)
+        work.chmod(0o1770)
+    return work
+
+
 def _stage_inputs(launch: Launch, place: Path) -> list[InputMount]:
     """Show the inputs below ``place``; return those that have to be readable where they are."""
-    staging.open_way(launch.scratch / "work", place, launch.user)
+    staging.open_way(place.parent, place, launch.user)
     targets = {place / each.target.removeprefix(INPUTS).strip("/"): each for each in launch.request.inputs}
     readable = []
     # Outer ones first, so that a link in one is seen before anything is put behind it.
@@ -164,8 +180,8 @@ def _stage_outputs(launch: Launch, place: Path) -> tuple[list[Path], list[Output
     return writable, moves
 
 
-def _directory(wanted: str, work: Path) -> str:
+def _directory(directory: str, work: Path) -> str:
     for root in (INPUTS, OUTPUTS):
-        if wanted == root or wanted.startswith(f"{root}/"):
-            wanted = wanted.lstrip("/")
-    return str(work / wanted)
+        if directory == root or directory.startswith(f"{root}/"):
+            directory = directory.lstrip("/")
+    return str(work / directory)

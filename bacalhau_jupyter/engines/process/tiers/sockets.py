@@ -45,7 +45,7 @@ def uncovered(launch: Launch) -> bool:
 
 
 def _is_socket(path: str) -> bool:
-    """Whether the socket is still there: the kernel tells the name that it once had."""
+    """Whether the socket is still there: the kernel shows the name that it had once."""
     try:
         return stat.S_ISSOCK(Path(path).lstat().st_mode)
     except OSError:

@@ -1,0 +1,1 @@
+"""HTTP as every route needs it: connections, checks, bodies, answers and websockets."""

@@ -1,0 +1,59 @@
+"""Answers on the wire: JSON bodies and the error envelope."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from bacalhau_jupyter.api.http.binding import header
+from bacalhau_jupyter.auth.guesses import TooManyGuesses
+from bacalhau_jupyter.models.codec import encode
+from bacalhau_jupyter.models.errors import BacalhauError, NotFound
+
+JSON = "application/json"
+
+ROUTE_HINT = "The server version may be older than this CLI version and does not support the endpoint yet."
+ROUTE_DETAILS = {
+    "cli_usage": "If you are using the CLI, try updating your server to a newer version or check if the command "
+    "is supported in your server version."
+}
+
+
+def answer(
+    request: web.BaseRequest, value: object, *, status: int = 200, escape: bool = True
+) -> web.Response:
+    """Answer with ``value`` as JSON and a newline.
+
+    ``<``, ``>`` and ``&`` are escaped as officially, except where URLs must stay readable (``escape=False``).
+    """
+    text = encode(value)
+    if "pretty" in request.query:
+        text = msgspec.json.format(text, indent=2)
+    if escape:
+        # Outside of strings JSON has none of these.
+        for plain, escaped in ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026")):
+            if plain in text:
+                text = text.replace(plain, escaped)
+    return web.Response(body=text + b"\n", status=status, headers={"Content-Type": JSON})
+
+
+def error_answer(request: web.BaseRequest, error: BacalhauError) -> web.Response:
+    """Answer with the error envelope."""
+    response = answer(request, error.envelope(header(request, "X-Request-ID")), status=error.status)
+    if isinstance(error, TooManyGuesses):
+        response.headers["Retry-After"] = str(error.wait_s)
+    return response
+
+
+def no_such_route() -> NotFound:
+    """Describe a path or method that does not exist."""
+    return NotFound(
+        "The requested resource/URL was not found.",
+        hint=ROUTE_HINT,
+        details=ROUTE_DETAILS,
+    )
+
+
+def internal_error() -> BacalhauError:
+    """Describe a fault of ours without telling anything about it."""
+    return BacalhauError("Internal server error", component="Unknown")

@@ -1,0 +1,133 @@
+"""What every request passes: access, the version gate, the time limit, the error envelope, the headers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from functools import partial
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from bacalhau_jupyter.api.base import ApiServices
+from bacalhau_jupyter.api.http import answers, versions
+from bacalhau_jupyter.api.http.binding import header
+from bacalhau_jupyter.api.http.serving import prove
+from bacalhau_jupyter.api.http.tracing import traced
+from bacalhau_jupyter.auth.guesses import TooManyGuesses
+from bacalhau_jupyter.models.errors import BacalhauError, Unauthorized
+from bacalhau_jupyter.models.records.published import RESULTS_PATH
+from bacalhau_jupyter.models.records.uploads import CONTENT_PATH
+from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS_PATH
+
+log = logging.getLogger(__name__)
+
+HANDLER_TIMEOUT_S = 30.0
+
+# Request IDs are letters only.
+_LETTERS = str.maketrans("0123456789", "GHIJKLMNOP")
+
+# Readable by anybody who can connect: they tell nothing but which software this is and how to authenticate.
+OPEN_PATHS = frozenset(
+    {
+        "/",
+        "/version",
+        "/livez",
+        "/api/v1/auth",
+        "/api/v1/agent/alive",
+        "/api/v1/agent/version",
+        "/api/v1/agent/authconfig",
+    }
+)
+# Challenge answers decide for themselves; results and uploaded contents carry their own signature.
+OPEN_PREFIXES = ("/api/v1/auth/", RESULTS_PATH + "/", CONTENT_PATH + "/")
+
+
+def guard(services: ApiServices) -> Middleware:
+    """Return the one middleware of the API (one, because each costs a call per request)."""
+    version = services.agent.version()
+    headers = {
+        "X-Bacalhau-Git-Version": version.git_version,
+        "X-Bacalhau-Git-Commit": version.git_commit,
+        "X-Bacalhau-Build-Date": _go_time(version.build_date),
+        "X-Bacalhau-Build-Os": version.goos,
+        "X-Bacalhau-Arch": version.goarch,
+        "Vary": "Origin",
+        "X-Content-Type-Options": "nosniff",
+    }
+    access, telemetry = services.access, services.telemetry
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        path = request.path
+        if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
+            # Every connection is judged before its first request is answered, whatever that asks for.
+            await access.is_trusted(request.headers, request.transport)
+        else:
+            try:
+                principal = await access.identify(request.headers, request.transport)
+            except TooManyGuesses as error:
+                return answers.error_answer(request, error)
+            if principal is None:
+                return answers.error_answer(request, _unauthorized(request))
+            prove(request)
+        refused = versions.refusal(header(request, "X-Bacalhau-Git-Version"), version)
+        if refused is not None:
+            return answers.answer(request, refused[1], status=refused[0])
+        # Only now: a refused caller must not fill the owner's traces.
+        response = await traced(telemetry, request, partial(_handle, handler=handler))
+        if not response.prepared:
+            response.headers.update(headers)
+            response.headers["X-Request-Id"] = f"{random.getrandbits(128):032x}".translate(_LETTERS)
+        return response
+
+    return middleware
+
+
+async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+    limit = asyncio.timeout(None if _is_stream(request) else HANDLER_TIMEOUT_S)
+    try:
+        async with limit:
+            return await handler(request)
+    except BacalhauError as error:
+        return answers.error_answer(request, error)
+    except web.HTTPException as error:
+        return _from_http(request, error)
+    except (ConnectionResetError, asyncio.CancelledError):
+        # The caller hung up, or the node stops: no caller is left.
+        raise
+    except Exception as error:
+        if isinstance(error, TimeoutError) and limit.expired():
+            log.warning("%s %s took longer than %.0f s", request.method, request.path, HANDLER_TIMEOUT_S)
+            return web.Response(status=503, text="Server Timeout!")
+        log.exception("%s %s failed", request.method, request.path)
+        return answers.error_answer(request, answers.internal_error())
+
+
+def _from_http(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+    if error.status < 400:
+        return web.Response(status=error.status, headers=error.headers)
+    if error.status in (404, 405):
+        return answers.error_answer(request, answers.no_such_route())
+    reason = "Request Entity Too Large" if error.status == 413 else error.reason
+    return answers.error_answer(request, BacalhauError(reason, status=error.status))
+
+
+def _unauthorized(request: web.Request) -> Unauthorized:
+    has_credential = "Authorization" in request.headers
+    return Unauthorized(
+        "Request Unauthorized",
+        hint="Call as the node's own user on this machine, or set BACALHAU_API_KEY to the node's API key.",
+        details={"reason": "invalid API key" if has_credential else "Missing Authorization header"},
+    )
+
+
+def _is_stream(request: web.Request) -> bool:
+    path = request.path
+    streams = path.startswith((RESULTS_PATH, UPLOADS_PATH)) or "/results/files/" in path
+    return streams or "Upgrade" in request.headers
+
+
+def _go_time(rfc3339: str) -> str:
+    return rfc3339.replace("T", " ").replace("Z", " +0000 UTC")

@@ -1,0 +1,123 @@
+"""Websockets that push: one task sends, one watches for the close, both end together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from weakref import WeakSet
+
+from aiohttp import WSCloseCode, web
+
+from bacalhau_jupyter.api.http import answers
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ResourceExhausted
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 25.0
+"""Seconds between pings; a client that does not answer one within half of that is cut off."""
+CLOSE_TIMEOUT_S = 5.0
+INCOMING_LIMIT = 64 * 1024
+"""Bytes of a client's message; clients have nothing to say here."""
+
+SOCKET_LIMIT: web.AppKey[int] = web.AppKey("socket_limit", int)
+"""Websockets that may be open at once."""
+OPEN_SOCKETS: web.AppKey[WeakSet[web.WebSocketResponse]] = web.AppKey("open_sockets")
+
+
+async def accept(request: web.Request) -> web.WebSocketResponse:
+    """Upgrade the request.
+
+    Raises
+    ------
+    BadRequest
+        The request is not a websocket request.
+    ResourceExhausted
+        Too many are open.
+    """
+    limit = request.app.get(SOCKET_LIMIT)
+    if limit is not None and len(request.app[OPEN_SOCKETS]) >= limit:
+        raise ResourceExhausted(
+            f"this node has {limit} streams open, as many as it may",
+            hint="Close some notebooks or followers, or raise the limit of open files.",
+        )
+    socket = web.WebSocketResponse(
+        heartbeat=HEARTBEAT_S, timeout=CLOSE_TIMEOUT_S, max_msg_size=INCOMING_LIMIT, compress=False
+    )
+    if not socket.can_prepare(request):
+        raise BadRequest(
+            f"{request.path} is a websocket, and this is an ordinary request",
+            hint="Connect with a websocket client (ws://).",
+        )
+    await socket.prepare(request)
+    request.app[OPEN_SOCKETS].add(socket)
+    return socket
+
+
+async def push(request: web.Request, frames: AsyncIterator[str]) -> web.WebSocketResponse:
+    """Send every frame, then close with 1000.
+
+    Each write waits until the client has taken what came before, so a slow reader holds back the source instead
+    of filling memory. `ResourceExhausted` from the source closes with 1013 ("try again later").
+    """
+    socket = await accept(request)
+    sender = asyncio.create_task(_send(socket, frames), name=f"push {request.path}")
+    try:
+        # Ends when the client closes, dies (no pong), or the sender has closed.
+        async for _ in socket:
+            pass
+    finally:
+        request.app[OPEN_SOCKETS].discard(socket)
+        sender.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sender
+    return socket
+
+
+async def hold(request: web.Request, greeting: str) -> web.WebSocketResponse:
+    """Send one frame, then keep the socket open until the client goes."""
+    socket = await accept(request)
+    try:
+        with contextlib.suppress(ConnectionError):
+            await socket.send_str(greeting)
+        async for _ in socket:
+            pass
+    finally:
+        request.app[OPEN_SOCKETS].discard(socket)
+    return socket
+
+
+async def close_all(app: web.Application) -> None:
+    """Close what is still open, at shutdown: 1001 says to a follower that its stream is not complete."""
+    sockets = app[OPEN_SOCKETS]
+    closing = [
+        socket.close(code=WSCloseCode.GOING_AWAY, message=b"the node goes down") for socket in tuple(sockets)
+    ]
+    await asyncio.gather(*closing, return_exceptions=True)
+
+
+async def _send(socket: web.WebSocketResponse, frames: AsyncIterator[str]) -> None:
+    code, message = WSCloseCode.OK, b""
+    try:
+        async for frame in frames:
+            await socket.send_str(frame)
+    except ResourceExhausted as error:
+        code, message = WSCloseCode.TRY_AGAIN_LATER, _reason(error)
+    except BacalhauError as error:
+        code, message = WSCloseCode.INTERNAL_ERROR, _reason(error)
+    except ConnectionError:
+        return
+    except Exception as error:
+        log.exception("a stream failed: %s", error)
+        code, message = WSCloseCode.INTERNAL_ERROR, answers.internal_error().message.encode()
+    finally:
+        close = getattr(frames, "aclose", None)
+        if close is not None:
+            await close()
+    await socket.close(code=code, message=message)
+
+
+def _reason(error: BacalhauError) -> bytes:
+    """Return what fits a close frame: 123 bytes of whole characters."""
+    return error.message.encode()[:123].decode("utf-8", "ignore").encode()

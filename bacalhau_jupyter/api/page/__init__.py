@@ -1,0 +1,1 @@
+"""The stand-alone web page: its listener, and who is logged in on it."""

@@ -1,0 +1,92 @@
+"""Who is logged in on the web page: sessions and one-time links.
+
+All of it is kept in memory: a node that starts again asks for the login again. Only hashes of what a browser
+holds are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+
+from bacalhau_jupyter.lib.clock import SECOND, Clock
+
+SESSION_S = 12 * 3600
+"""Seconds without a request after which a session ends."""
+LONGEST_S = 7 * 24 * 3600
+LINK_S = 3600
+"""Seconds that a one-time link is good."""
+SESSIONS = 100
+
+
+class Sessions:
+    """Sessions of one listener.
+
+    Parameters
+    ----------
+    key
+        The node's API key, which opens a session.
+    clock
+        Tells when they end.
+    """
+
+    def __init__(self, key: str, clock: Clock) -> None:
+        self._key = key.encode()
+        self._clock = clock
+        self._sessions: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self._links: dict[bytes, int] = {}
+
+    def one_time_token(self) -> str:
+        """Return a token that opens one session, within `LINK_S`."""
+        token = secrets.token_urlsafe(32)
+        self._links = {hashed: until for hashed, until in self._links.items() if until > self._now()}
+        self._links[_hash(token)] = self._now() + LINK_S * SECOND
+        return token
+
+    def is_key(self, key: str) -> bool:
+        """Whether this is the node's key."""
+        return bool(self._key) and hmac.compare_digest(key.encode("utf-8", "surrogateescape"), self._key)
+
+    def redeem(self, token: str) -> bool:
+        """Whether this is a one-time token; it is none afterwards."""
+        until = self._links.pop(_hash(token), 0)
+        return until > self._now()
+
+    def open(self) -> str:
+        """Open a session; return what the cookie holds."""
+        secret = secrets.token_urlsafe(32)
+        now = self._now()
+        self._sessions[_hash(secret)] = (now, now)
+        while len(self._sessions) > SESSIONS:
+            self._sessions.popitem(last=False)
+        return secret
+
+    def is_open(self, secret: str) -> bool:
+        """Whether a session is open; asking keeps it so."""
+        if not secret:
+            return False
+        hashed = _hash(secret)
+        opened, used = self._sessions.get(hashed, (0, 0))
+        now = self._now()
+        if not used:
+            return False
+        if now - used > SESSION_S * SECOND or now - opened > LONGEST_S * SECOND:
+            del self._sessions[hashed]
+            return False
+        self._sessions[hashed] = (opened, now)
+        self._sessions.move_to_end(hashed)
+        return True
+
+    def close(self, secret: str) -> None:
+        """End the session of a browser; an unknown secret changes nothing."""
+        self._sessions.pop(_hash(secret), None)
+
+    def _now(self) -> int:
+        # Never zero, which stands for "never".
+        return self._clock.monotonic_ns() + 1
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()

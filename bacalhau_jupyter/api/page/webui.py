@@ -1,0 +1,271 @@
+"""The stand-alone web page: the built front end, a login, and the node's API on one origin.
+
+A page in a browser is never trusted for its socket (a hostile page could use it): on this listener everything
+needs a session, or the key. The session is a cookie that no script can read and no other site can send; what it
+changes, and every websocket, must come from our own origin as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import mimetypes
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from bacalhau_jupyter.api.app import build_app
+from bacalhau_jupyter.api.base import ApiServices
+from bacalhau_jupyter.api.http.answers import answer, error_answer
+from bacalhau_jupyter.api.http.binding import OPEN_BODY, body
+from bacalhau_jupyter.api.http.serving import prove
+from bacalhau_jupyter.api.page.sessions import LONGEST_S, Sessions
+from bacalhau_jupyter.auth.access import OWNER, Access, Caller, Principal
+from bacalhau_jupyter.auth.guesses import GuessLimit
+from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.models.codec import Wire, always
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound, Unauthorized
+
+COMPONENT = "WebUI"
+
+COOKIE = "bacalhau-session"
+LOGIN_GUESSES = 5
+"""Bad logins that one address may make in a minute; all addresses together, ten times as many."""
+LOGIN, LOGOUT, SESSION = "/login", "/logout", "/session"
+OPEN = frozenset({LOGIN, "/login.js", "/login.css"})
+"""Paths that need no session."""
+
+_OWN = Path(__file__).parent / "login"
+_SAFE_METHODS = ("GET", "HEAD")
+_COMMON = "default-src 'none'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+_COMMON += "frame-ancestors 'none'; "
+_STRICT = _COMMON + "style-src 'self'"
+# JupyterLab's components write their styles into the page; scripts have no such licence.
+_PAGE = _COMMON + "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:"
+_NOTHING = "default-src 'none'; frame-ancestors 'none'; sandbox"
+
+
+class LoginRequest(Wire):
+    """The body of a login: the node's key, or the token of a one-time link."""
+
+    key: str = always("")
+    token: str = always("")
+
+
+class WebUI:
+    """The page's routes and its gate.
+
+    Parameters
+    ----------
+    services
+        What the API works on.
+    key
+        The node's API key.
+    clock
+        Ends sessions.
+    built
+        Directory of the built front end; it may be missing.
+    """
+
+    def __init__(self, services: ApiServices, key: str, clock: Clock, built: Path) -> None:
+        self.sessions = Sessions(key, clock)
+        self._limit = GuessLimit(clock, LOGIN_GUESSES, in_all=10 * LOGIN_GUESSES)
+        self._access = services.access
+        self._built = built
+        self._services = services
+
+    def app(self) -> web.Application:
+        """Return the application of the listener: the API of this node behind the gate, and the page."""
+        admitted = _Admitted()
+        # A page registers no environments: what it does, any script in it may have done.
+        app = build_app(replace(self._services, access=admitted, environments=None, packages=None))
+        app.middlewares.insert(0, self._gate)
+        app.on_response_prepare.append(_seal)
+        return app
+
+    # ---- the gate
+
+    @web.middleware
+    async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            # Looked at once, because a wrong one counts.
+            has_key = self._access.with_credential(request.headers, request.transport) is not None
+            self._check_origin(request, has_key)
+            if request.path not in OPEN:
+                refused = self._check_caller(request, has_key)
+                if refused is not None:
+                    return refused
+                prove(request)
+            if request.path.startswith("/api/"):
+                return await handler(request)
+            return await self._own(request)
+        except BacalhauError as error:
+            return error_answer(request, error)
+        except web.HTTPRequestEntityTooLarge:
+            return error_answer(request, BadRequest("the body is too large"))
+
+    def _check_origin(self, request: web.Request, has_key: bool) -> None:
+        """Refuse other names (DNS rebinding), other sites' requests, and changes without a proven origin."""
+        host = request.headers.get("Host", "")
+        # A name can be made to lead here by anybody; an address can't.
+        if not _is_address(host) and self._access.looks_like_a_browser({"Host": host}):
+            raise Forbidden(
+                f"this node is not called {host[:100]!r}",
+                hint="API.Names lists further names by which it may be addressed",
+            )
+        origin = request.headers.get("Origin")
+        if origin is not None and not _is_same(origin, request):
+            raise Forbidden("this request comes from another site")
+        if request.headers.get("Sec-Fetch-Site", "same-origin") in ("cross-site", "same-site"):
+            # A link from elsewhere may lead here; nothing else may.
+            if request.method != "GET" or request.headers.get("Sec-Fetch-Mode") != "navigate":
+                raise Forbidden("this request comes from another site")
+            if request.path.startswith("/api/"):
+                raise Forbidden("this address can't be opened from a link")
+        changes = request.method not in _SAFE_METHODS or "Upgrade" in request.headers
+        if changes and origin is None and not has_key:
+            raise Forbidden("a request that changes something must say its origin")
+
+    def _check_caller(self, request: web.Request, has_key: bool) -> web.Response | None:
+        if self.sessions.is_open(self._cookie(request)) or has_key:
+            return None
+        if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+            return web.Response(status=302, headers={"Location": LOGIN})
+        raise Unauthorized("log in first", hint=f"the page {LOGIN} asks for the node's API key")
+
+    @staticmethod
+    def cookie_name(request: web.Request) -> str:
+        """Return the cookie's name: browsers share cookies among the ports of a host."""
+        port = request.url.port or 0
+        return f"{COOKIE}-{port}"
+
+    def _cookie(self, request: web.Request) -> str:
+        return request.cookies.get(self.cookie_name(request), "")
+
+    # ---- the page
+
+    async def _own(self, request: web.Request) -> web.StreamResponse:
+        route = (request.method if request.method != "HEAD" else "GET", request.path)
+        if route == ("POST", LOGIN):
+            return await self._log_in(request)
+        if route == ("POST", LOGOUT):
+            return self._log_out(request)
+        if route == ("GET", SESSION):
+            return answer(request, {"Authenticated": True})
+        if route[0] != "GET":
+            raise NotFound("there is nothing here")
+        return await asyncio.to_thread(self._file, request.path)
+
+    async def _log_in(self, request: web.Request) -> web.Response:
+        address = request.remote or ""
+        self._limit.check(address, "WebUI")
+        login = await body(request, LoginRequest, OPEN_BODY)
+        if not (self.sessions.is_key(login.key) if login.key else self.sessions.redeem(login.token)):
+            self._limit.failed(address)
+            what = (
+                "this is not the API key of this node"
+                if login.key
+                else "this link was used already, or is too old"
+            )
+            raise Unauthorized(what)
+        done = answer(request, {"Authenticated": True})
+        done.set_cookie(
+            self.cookie_name(request),
+            self.sessions.open(),
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=request.secure,
+            max_age=LONGEST_S,
+        )
+        return done
+
+    def _log_out(self, request: web.Request) -> web.Response:
+        self.sessions.close(self._cookie(request))
+        done = answer(request, {"Authenticated": False})
+        done.del_cookie(self.cookie_name(request), path="/", httponly=True, samesite="Strict")
+        return done
+
+    def _file(self, path: str) -> web.Response:
+        if path == LOGIN:
+            return _page(_OWN / "login.html", _STRICT)
+        if path in OPEN:
+            return _page(_OWN / path.lstrip("/"), _STRICT)
+        if path == "/":
+            index = self._built / "index.html"
+            return _page(index, _PAGE) if index.is_file() else _page(_OWN / "missing.html", _STRICT)
+        return _page(_below(self._built, path), _PAGE)
+
+
+class _Admitted(Access):
+    """For the API behind the gate, which has judged the caller already; its socket proves nothing here."""
+
+    def __init__(self) -> None:
+        """Need neither key nor sockets."""
+
+    async def identify(
+        self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None
+    ) -> Principal | None:
+        return OWNER
+
+    async def is_trusted(self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None) -> bool:
+        return False
+
+    def caller(self, transport: asyncio.BaseTransport | None) -> Caller:
+        return Caller("web page", is_own_user=False)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
+    return True
+
+
+def _is_same(origin: str, request: web.Request) -> bool:
+    parts = urlsplit(origin)
+    return (parts.scheme, parts.netloc.lower()) == (request.scheme, request.headers.get("Host", "").lower())
+
+
+def _below(root: Path, path: str) -> Path:
+    """Return the built file of a path; raises NotFound for anything else."""
+    parts = path.split("/")[1:]
+    if not any(
+        part in ("", ".", "..") or part.startswith(".") or "\\" in part or "\0" in part for part in parts
+    ):
+        # A name may be too long, or a link lead round in circles.
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            file = root.joinpath(*parts).resolve()
+            if file.is_relative_to(root.resolve()) and file.is_file():
+                return file
+    raise NotFound("there is no such page")
+
+
+def _page(file: Path, policy: str) -> web.Response:
+    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    text = kind.startswith("text/") or kind in ("application/javascript", "application/json")
+    return web.Response(
+        body=file.read_bytes(),
+        headers={
+            "Content-Type": f"{kind}; charset=utf-8" if text else kind,
+            "Content-Security-Policy": policy,
+            "Cache-Control": "no-cache",
+        },
+    )
+
+
+async def _seal(request: web.Request, response: web.StreamResponse) -> None:
+    """Give every answer, streams included, the headers that keep it where it belongs."""
+    response.headers.setdefault("Content-Security-Policy", _NOTHING)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"

@@ -1,0 +1,151 @@
+"""Opening a connection to one Docker Engine: its socket, its certificates, the client. Everything here blocks."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bacalhau_jupyter.engines.docker.endpoints import Endpoint, Tls
+from bacalhau_jupyter.engines.docker.registry.configuration import sdk_without_configuration
+
+if TYPE_CHECKING:
+    from docker.tls import TLSConfig
+
+PROBE_TIMEOUT_S = 10
+CONNECTIONS = 64
+
+
+class NoEngine(Exception):
+    """No Docker Engine can be used; the message is one sentence for people."""
+
+
+def open_client(endpoint: Endpoint, headers: Mapping[str, str]) -> Any:
+    """Return the SDK's low-level client for an endpoint; it has agreed on an API version.
+
+    Raises
+    ------
+    NoEngine
+        Nothing listens, or a file of the certificates is missing.
+    docker.errors.DockerException, OSError, ValueError
+        The engine does not answer, or the address or version is malformed.
+    """
+    check_socket(endpoint)
+    with sdk_without_configuration(headers):
+        return _client_class()(
+            base_url=endpoint.url,
+            version=endpoint.api_version or "auto",
+            timeout=PROBE_TIMEOUT_S,
+            tls=False if endpoint.tls is None else _tls_config(endpoint.tls, endpoint.origin),
+            use_ssh_client=True,
+            max_pool_size=CONNECTIONS,
+        )
+
+
+def check_socket(endpoint: Endpoint) -> None:
+    """Say the two usual reasons in plain words; the SDK's own are four exceptions deep.
+
+    Raises
+    ------
+    NoEngine
+        Nothing listens on the endpoint's socket, or this user may not use it.
+    """
+    import socket
+
+    path = endpoint.socket
+    if path is None:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_TIMEOUT_S)
+        try:
+            probe.connect(str(path))
+        except PermissionError:
+            raise NoEngine(
+                f"permission denied on {path} ({endpoint.origin}): "
+                "this user may not use the Docker Engine (is it in the group `docker`?)"
+            ) from None
+        except FileNotFoundError:
+            raise NoEngine(f"there is no Docker Engine: {path} ({endpoint.origin}) does not exist") from None
+        except OSError as error:
+            raise NoEngine(
+                f"no Docker Engine answers at {path} ({endpoint.origin}): {error.strerror}"
+            ) from None
+
+
+def in_words(error: BaseException, endpoint: Endpoint) -> str:
+    """Return what is wrong with a connection, for people; certificates have words of their own."""
+    for cause in _chain(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _certificate(cause, endpoint)
+        if isinstance(cause, ssl.SSLError):
+            text = str(cause).lower()
+            if "alert" in text or "eof" in text:
+                return "it refuses this node's certificate (cert.pem: of another CA, expired, or missing)"
+            if "wrong_version_number" in text or "record layer" in text:
+                return "this port does not speak TLS"
+    hung_up = any(
+        isinstance(cause, ConnectionError) and cause.errno in (None, errno.ECONNRESET)
+        for cause in _chain(error)
+    )
+    if endpoint.tls is None and (hung_up or "HTTP request to an HTTPS server" in str(error)):
+        return "it closed the connection: if it wants TLS, set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"
+    if hung_up:
+        return "it closed the connection: it may refuse this node's certificate (cert.pem)"
+    reason = str(getattr(error, "explanation", None) or error).strip()
+    if endpoint.api_version and "version" in reason.lower():
+        return f"{reason} (DOCKER_API_VERSION={endpoint.api_version})"
+    return reason
+
+
+def _certificate(error: ssl.SSLCertVerificationError, endpoint: Endpoint) -> str:
+    message = error.verify_message.rstrip(".")
+    if "unable to get local issuer" in message or "self-signed" in message or "self signed" in message:
+        return f"its certificate is not signed by {endpoint.tls.ca if endpoint.tls else 'a known CA'}"
+    return f"its certificate can't be trusted: {message}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what it was made of: requests and urllib3 wrap theirs in arguments, too."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        parts = (current.__cause__, current.__context__, getattr(current, "reason", None), *current.args)
+        waiting += [part for part in parts if isinstance(part, BaseException)]
+
+
+def _tls_config(tls: Tls, origin: str) -> TLSConfig:
+    from docker.tls import TLSConfig
+
+    files = [tls.ca] if tls.verify else []
+    # As `docker` does: an engine may want no certificate of its clients.
+    shows_itself = tls.cert.exists() or tls.key.exists()
+    missing = [
+        path for path in (*files, *([tls.cert, tls.key] if shows_itself else [])) if not path.is_file()
+    ]
+    if missing:
+        raise NoEngine(f"the certificate file {missing[0]} ({origin}) does not exist")
+    return TLSConfig(
+        client_cert=(str(tls.cert), str(tls.key)) if shows_itself else None,
+        ca_cert=str(tls.ca),
+        verify=tls.verify,
+    )
+
+
+def _client_class() -> type[Any]:
+    from docker import APIClient
+
+    class Client(APIClient):
+        """Trusts the engine's own CA, whichever one REQUESTS_CA_BUNDLE names for other servers."""
+
+        def merge_environment_settings(self, *arguments: Any, **named: Any) -> Any:
+            merged: Any = super().merge_environment_settings(*arguments, **named)
+            if self.cert or self.verify is not True:
+                merged.update(verify=self.verify, cert=self.cert)
+            return merged
+
+    return Client

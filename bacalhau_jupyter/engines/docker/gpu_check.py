@@ -1,0 +1,105 @@
+"""Whether this engine can hand a GPU to a container, found out before a job is taken. It blocks.
+
+The tool of a vendor may be there where the engine's runtime is not. An engine tells some of what it has; that it tells
+nothing proves nothing: NVIDIA's hook need only be on the engine's PATH. Then a container of an empty image is started,
+whose program does not exist: the engine chooses the driver first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from pathlib import Path
+
+from bacalhau_jupyter.engines.docker.daemon import Daemon, explain
+from bacalhau_jupyter.engines.docker.devices import DEVICES, cdi_name, gpu_options, is_nvidia
+from bacalhau_jupyter.engines.docker.params import LABEL_EXECUTION, LABEL_NODE, execution_label
+from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.jobs.resources import GPU
+
+NO_RUNTIME = "the Docker Engine can't hand GPUs to containers: it has no GPU runtime"
+INSTALL = "Install the NVIDIA Container Toolkit on this node, or set Compute.AllocatedCapacity.GPU=0."
+RUNTIME = "nvidia"
+ASK_AGAIN_S = 60.0
+"""Seconds after which an engine without a runtime is tried again."""
+
+_EMPTY_ARCHIVE = b"\0" * 1024
+_PROGRAM = "/bacalhau-gpu-check"
+_NO_DRIVER = "could not select device driver"
+_BROKEN = "nvidia-container-cli: initialization error"
+
+
+class GpuCheck:
+    """Answers for one engine; safe to use from several threads."""
+
+    def __init__(self, daemon: Daemon, node_id: str, clock: Clock, devices: Path = DEVICES) -> None:
+        self._devices = devices
+        self._daemon = daemon
+        self._node_id = node_id
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tried_ns: int | None = None
+        self._is_there = False
+        self._problem = ""
+
+    def problem(self, gpu: GPU) -> str:
+        """Say why a container can't get this GPU; empty when it can, as far as that can be known."""
+        if not is_nvidia(gpu):
+            try:
+                gpu_options([gpu], self._devices)
+            except EngineError as error:
+                return error.message
+            return ""
+        if RUNTIME in self._daemon.runtimes or cdi_name(gpu) in self._daemon.cdi_devices:
+            return ""
+        with self._lock:
+            now = self._clock.monotonic_ns()
+            is_old = self._tried_ns is None or now - self._tried_ns > ASK_AGAIN_S * SECOND
+            if is_old and not self._is_there:
+                self._is_there, self._problem = _judge(self._try(gpu))
+                self._tried_ns = now
+            return self._problem
+
+    def _try(self, gpu: GPU) -> str:
+        """Return what the engine says to a container with this GPU and without its program."""
+        from docker.errors import APIError
+
+        api = self._daemon.api
+        name = f"bacalhau-jupyter-gpu-check-{uuid.uuid4().hex[:12]}"
+        config = {
+            "Image": f"{name}:1",
+            "Cmd": [_PROGRAM],
+            "NetworkDisabled": True,
+            # The sweep of the next start finds what a crash leaves.
+            "Labels": {
+                LABEL_NODE: self._node_id,
+                LABEL_EXECUTION: execution_label(self._node_id, f"e-{uuid.uuid4()}"),
+            },
+            "HostConfig": {"NetworkMode": "none", **gpu_options([gpu])},
+        }
+        try:
+            api.import_image_from_data(_EMPTY_ARCHIVE, repository=name, tag="1")
+            container = api.create_container_from_config(config, name=name)["Id"]
+            try:
+                api.start(container)
+            finally:
+                self._daemon.remove(container)
+        except APIError as error:
+            return explain(error)
+        finally:
+            with contextlib.suppress(APIError):
+                api.remove_image(f"{name}:1", force=True)
+        return ""
+
+
+def _judge(message: str) -> tuple[bool, str]:
+    """Return whether the runtime is surely there, and what is wrong with it."""
+    if _NO_DRIVER in message:
+        return False, f"{NO_RUNTIME} (install the NVIDIA Container Toolkit)"
+    if _BROKEN in message:
+        reason = message[message.index(_BROKEN) :].splitlines()[0][:200]
+        return False, f"the Docker Engine's GPU runtime fails: {reason}"
+    # That the program does not exist means that all before it went well; another trouble means nothing.
+    return _PROGRAM in message, ""

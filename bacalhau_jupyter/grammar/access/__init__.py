@@ -1,0 +1,7 @@
+"""``profile …``, ``auth …`` and ``id``: which cluster, and as whom."""
+
+from __future__ import annotations
+
+from bacalhau_jupyter.grammar.access import authentication, identity, profiles
+
+__all__ = ["authentication", "identity", "profiles"]

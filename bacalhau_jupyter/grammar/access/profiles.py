@@ -1,0 +1,144 @@
+"""``profile …``: saved connections, in the official client's own files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bacalhau_jupyter.grammar import completing
+from bacalhau_jupyter.grammar.flags.printing import print_options
+from bacalhau_jupyter.grammar.output import Result, Table, Text
+from bacalhau_jupyter.grammar.root import bacalhau, chosen_profile
+from bacalhau_jupyter.grammar.session import overrides, without_directory
+from bacalhau_jupyter.lib.masking import MASK
+from bacalhau_jupyter.models.errors import BadRequest, NotFound
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.config.profiles import Profile, ProfileStore
+
+_ARGUMENT = click.argument("name", shell_complete=completing.contexts)
+
+
+@bacalhau.group()
+def profile() -> None:
+    """Save and choose connections to clusters."""
+
+
+@profile.command("save")
+@_ARGUMENT
+@click.option("--endpoint", default="", metavar="ADDRESS", help="Address of the API: host:port, or a URL.")
+@click.option("--description", default="", help="What it is for.")
+@click.option("--timeout", default="", metavar="DURATION", help="Time-out of requests (30s, 1m).")
+@click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")
+@click.option("--select", is_flag=True, help="Use this connection from now on.")
+def profile_save(
+    name: str, endpoint: str, description: str, timeout: str, insecure: bool, select: bool
+) -> Result:
+    """Make or change a connection."""
+    from bacalhau_jupyter.config.profiles import Profile
+
+    store = _store()
+    try:
+        known = store.load(name)
+    except NotFound:
+        if not endpoint:
+            raise BadRequest(
+                "a new profile needs --endpoint", hint=f"profile save {name} --endpoint host:1234"
+            ) from None
+        known = Profile(endpoint=endpoint)
+    store.save(
+        name,
+        replace(
+            known,
+            endpoint=endpoint or known.endpoint,
+            description=description or known.description,
+            timeout=timeout or known.timeout,
+            insecure=insecure or known.insecure,
+        ),
+    )
+    if select:
+        store.select(name)
+    return Text(f'Profile "{name}" saved' + (f'\nSwitched to profile "{name}"' if select else ""))
+
+
+@profile.command("list")
+@print_options
+def profile_list(**show: Any) -> Result:
+    """List the connections."""
+    store = _store()
+    current = store.current()
+    entries = [
+        {
+            "Current": "*" if name == current else "",
+            "Name": name,
+            "Endpoint": _address(saved),
+            "Auth": "token" if saved.token else "",
+        }
+        for name, saved in ((name, store.load(name)) for name in store.names())
+    ]
+    rows = [tuple(entry.values()) for entry in entries]
+    table = Table(("current", "name", "endpoint", "auth"), rows, entries)
+    if not entries:
+        table.note = "no profile is saved: profile save NAME --endpoint host:1234 saves one"
+    return table
+
+
+@profile.command("show")
+@click.argument("name", required=False, shell_complete=completing.contexts)
+@click.option("--show-token", is_flag=True, help="Do not mask the token.")
+def profile_show(name: str | None, show_token: bool) -> Result:
+    """Show a connection; without NAME, the one that is in use."""
+    import os
+
+    store = _store()
+    current = store.current()
+    chosen = name or chosen_profile() or os.environ.get("BACALHAU_PROFILE") or current
+    if not chosen:
+        raise BadRequest("no current profile set", hint="profile select NAME chooses one")
+    saved = store.load(chosen)
+    token = f"token ({saved.token if show_token else MASK})" if saved.token else "none"
+    record = {
+        "Name": f"{chosen} (current)" if chosen == current else chosen,
+        "Endpoint": _address(saved),
+        "Auth": token,
+        "TLS": "insecure" if saved.insecure else "secure",
+        "Timeout": saved.timeout or "30s",
+        **({"Description": saved.description} if saved.description else {}),
+    }
+    return Text("\n".join(f"{key + ':':<12} {value}" for key, value in record.items()))
+
+
+@profile.command("select")
+@_ARGUMENT
+def profile_select(name: str) -> Result:
+    """Use a connection from now on."""
+    _store().select(name)
+    return Text(f'Switched to profile "{name}"')
+
+
+@profile.command("delete")
+@_ARGUMENT
+@click.option("-f", "--force", is_flag=True, help="Also the one that is in use, without a question.")
+def profile_delete(name: str, force: bool) -> Result:
+    """Delete a connection."""
+    store = _store()
+    store.load(name)
+    if store.current() == name and not force:
+        click.confirm(f'Profile "{name}" is the current profile. Delete it?', abort=True, err=True)
+    store.delete(name)
+    return Text(f'Profile "{name}" deleted')
+
+
+def _store() -> ProfileStore:
+    from bacalhau_jupyter.config.profiles import ProfileStore
+    from bacalhau_jupyter.config.repo import Repo
+
+    return ProfileStore(Repo.open(without_directory(overrides())[1]).profiles_dir)
+
+
+def _address(saved: Profile) -> str:
+    from bacalhau_jupyter.config.endpoint import shown_endpoint
+
+    return shown_endpoint(saved.endpoint)

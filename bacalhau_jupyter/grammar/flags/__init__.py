@@ -1,0 +1,1 @@
+"""Flags shared by several verbs, and the kinds of values that they take."""

@@ -1,0 +1,1 @@
+"""What nodes and executions are and did: states, history, progress, published results."""

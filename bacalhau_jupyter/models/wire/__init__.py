@@ -1,0 +1,1 @@
+"""Envelopes and bodies: requests and answers of the API, messages of NCL."""

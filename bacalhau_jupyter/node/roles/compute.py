@@ -1,0 +1,232 @@
+"""One compute half of a node process: its plug-ins, its database, and the compute node that they make."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+from bacalhau_jupyter.compute.link.store import MIGRATIONS
+from bacalhau_jupyter.compute.node import ComputeNode
+from bacalhau_jupyter.compute.plugins import Plugins
+from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.problems import Problems
+from bacalhau_jupyter.lib.reserve import Reserve
+from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
+from bacalhau_jupyter.models.records.packages import SOURCE as PACKAGES
+from bacalhau_jupyter.models.records.progress import Reading
+from bacalhau_jupyter.node import environments, settings
+from bacalhau_jupyter.node.roles.database import open_database
+from bacalhau_jupyter.node.roles.failing import FailingEngine
+from bacalhau_jupyter.node.roles.stopping import bounded
+from bacalhau_jupyter.node.upload_service import NodeUploads
+from bacalhau_jupyter.node.uploads import OrchestratorUploads
+from bacalhau_jupyter.orchestrator.service import Orchestrator
+from bacalhau_jupyter.plugins.engine import Environments
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.registry import (
+    ENGINES,
+    PUBLISHERS,
+    SOURCES,
+    Loaded,
+    installed,
+    load_engines,
+    load_publishers,
+    load_sources,
+)
+from bacalhau_jupyter.plugins.source import KeepsPackages, Packages
+from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket
+from bacalhau_jupyter.transport.memory import MemoryTransport
+
+log = logging.getLogger(__name__)
+
+JOIN_TIMEOUT_S = 20.0
+"""Seconds that the start waits for a compute half; official clients fail jobs that find no node."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a compute half lies, and how it differs from the others of its process.
+
+    Attributes
+    ----------
+    data_dir
+        Its own directory.
+    database
+        None keeps its records in memory.
+    problems
+        List of its failed background tasks.
+    reserve
+        Room that is given back when the disk is full; None keeps none.
+    is_bad
+        Whether it fails all that it runs (a devstack's bad node).
+    """
+
+    node_id: str
+    config: Config
+    data_dir: Path
+    database: Path | None
+    problems: Problems
+    reserve: Reserve | None = None
+    is_bad: bool = False
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the compute halves of a process share."""
+
+    repo: Repo
+    hidden: tuple[Path, ...]
+    carrier: MemoryTransport
+    orchestrator: Orchestrator
+    uploads: NodeUploads
+    managed: ManagedBucket | None
+    clock: Clock
+    telemetry: Telemetry = SILENT
+    installed: Mapping[str, Sequence[EntryPoint]] = field(default_factory=installed)
+
+
+@dataclass
+class ComputeHalf:
+    """A running compute half.
+
+    Attributes
+    ----------
+    plugin_problems
+        Why plug-ins are off, by kind and name.
+    packages_source
+        The source of Python packages, which another half of the process may share.
+    """
+
+    node: ComputeNode
+    environments: Environments | None = None
+    packages: Packages | None = None
+    plugin_problems: dict[str, str] = field(default_factory=dict)
+    packages_source: Any = None
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def stop(self) -> None:
+        """Leave the orchestrator; safe to call twice."""
+        await self._stack.aclose()
+
+
+async def start_half(around: Surroundings, place: Place, packages_source: Any = None) -> ComputeHalf:
+    """Start a compute half and wait until it joined, for a while.
+
+    Parameters
+    ----------
+    packages_source
+        Another half's source of packages, to be used in place of an own one.
+
+    Raises
+    ------
+    BacalhauError
+        It can't start; nothing of it is left running.
+    """
+    async with AsyncExitStack() as stack:
+        half = await _start(stack, around, place, packages_source)
+        half._stack = stack.pop_all()
+    return half
+
+
+async def _start(
+    stack: AsyncExitStack, around: Surroundings, place: Place, packages_source: Any
+) -> ComputeHalf:
+    config = place.config
+    database = await open_database(
+        stack,
+        config,
+        around.repo,
+        path=place.database,
+        migrations=MIGRATIONS,
+        reserve=place.reserve,
+    )
+    compute_settings = dataclasses.replace(
+        settings.compute_settings(config, around.repo, place.node_id), data_dir=place.data_dir
+    )
+    if place.reserve is None:
+        compute_settings = dataclasses.replace(compute_settings, disk_reserve=0)
+    end = around.carrier.compute_end(place.node_id)
+    options = PluginOptions(
+        node_id=place.node_id,
+        data_dir=place.data_dir,
+        settings=config.get,
+        hidden=around.hidden,
+        clock=around.clock,
+        upload_links=None if around.managed is None else OrchestratorUploads(end, around.managed),
+        writable=environments.writable(lambda: config["Compute.AllowListedLocalPaths"]),
+        stored=around.uploads.stored,
+        unfinished=partial(around.uploads.needed_executions, around.orchestrator),
+    )
+    problems: dict[str, str] = {}
+    loaded = load_engines(options, _disabled_engines(config), around.installed[ENGINES])
+    engines = _plugins("engine", loaded, problems)
+    environment_keeper = environments.keeper(engines.values())
+    sources = _plugins(
+        "source",
+        load_sources(options, config["InputSources.Disabled"], around.installed[SOURCES]),
+        problems,
+    )
+    if packages_source is not None and PACKAGES.lower() in sources:
+        sources[PACKAGES.lower()] = packages_source
+    keeping = next((each for each in sources.values() if isinstance(each, KeepsPackages)), None)
+    publishers = _plugins(
+        "publisher",
+        load_publishers(options, config["Publishers.Disabled"], around.installed[PUBLISHERS]),
+        problems,
+    )
+    if place.is_bad:
+        engines = {kind: FailingEngine(engine) for kind, engine in engines.items()}
+    node = ComputeNode(
+        compute_settings,
+        end,
+        database,
+        Plugins(engines, sources, publishers, loaded.problems),
+        around.clock,
+        on_progress=_progress(lambda: node, around.orchestrator),
+        problems=place.problems,
+        reserve=place.reserve,
+        telemetry=around.telemetry,
+    )
+    stack.push_async_callback(bounded, f"compute role of {place.node_id}", node.stop)
+    if environment_keeper is not None:
+        # Nothing waits for this: a kernel registers its own environment itself.
+        own = asyncio.create_task(environments.register_own(environment_keeper), name="own Python")
+        stack.push_async_callback(bounded, "registering the node's own Python", lambda: own)
+    if not await node.start(JOIN_TIMEOUT_S):
+        log.warning("the compute role of %s has not joined yet: %s", place.node_id, node.problem)
+    packages = None if keeping is None else keeping.packages
+    return ComputeHalf(node, environment_keeper, packages, problems, keeping)
+
+
+def _progress(node: Callable[[], ComputeNode], orchestrator: Orchestrator) -> Callable[[str, Reading], None]:
+    """Show watchers how far an execution is; the messages between the roles have no word for it."""
+
+    def progress(execution_id: str, reading: Reading) -> None:
+        record = next((each for each in node().live() if each.execution.id == execution_id), None)
+        if record is not None:
+            job_id = record.execution.job_id
+            orchestrator.progress(job_id, execution_id, node().settings.node_id, reading)
+
+    return progress
+
+
+def _disabled_engines(config: Config) -> list[str]:
+    disabled: list[str] = config["Engines.Disabled"]
+    return disabled if config["Engines.Process.Enabled"] else [*disabled, "process"]
+
+
+def _plugins(kind: str, loaded: Loaded[Any], problems: dict[str, str]) -> dict[str, Any]:
+    for name, problem in loaded.problems.items():
+        log.warning("%s %s is off: %s", kind, name, problem)
+        problems[f"{kind} {name}"] = problem
+    return dict(loaded.plugins)

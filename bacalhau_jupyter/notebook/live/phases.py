@@ -1,0 +1,59 @@
+"""What is going on with a job, in the words of its card."""
+
+from __future__ import annotations
+
+from bacalhau_jupyter.models.jobs.job import JobStateType
+from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.records.history import StreamEvent, Topic
+
+ASKING = "asking for bids"
+_QUEUED = "queued: "
+
+
+def is_queued(state: str, phase: str) -> bool:
+    """Whether a job waits for room, rather than for something that its phase tells better (a pull, a download)."""
+    return state == JobStateType.QUEUED.value and (phase == ASKING or phase.startswith(_QUEUED))
+
+
+def phase_of(event: StreamEvent) -> str:
+    """Turn an event into the words of the card; empty when it says nothing new."""
+    phase = event.details.get("Phase")
+    if phase:
+        return _progress(phase, event.details)
+    if event.topic == Topic.QUEUEING:
+        return _QUEUED + event.message.removeprefix("Job queued. ").split("\n")[0]
+    if event.topic == Topic.SCHEDULING and event.execution:
+        return ASKING
+    if event.topic == Topic.EXECUTION and event.message == "Running":
+        return "running"
+    return ""
+
+
+def _progress(phase: str, details: dict[str, str]) -> str:
+    """Say "fetching inputs 1.2/3.4 GB (35 %), 120/400 files, 1.1 GB from the cache", as far as it is known."""
+    done, total = _count(details, "Done"), _count(details, "Total")
+    files, total_files = _count(details, "Files"), _count(details, "TotalFiles")
+    parts = [phase]
+    if total:
+        parts[0] += f" {_share_of(done, total)} ({100 * done // total} %)"
+    elif done:
+        parts[0] += f" {format_bytes(done)}"
+    # One file needs no counting: its bytes say it all.
+    if total_files > 1:
+        parts.append(f"{files}/{total_files} files")
+    elif files > 1:
+        parts.append(f"{files} files")
+    if note := details.get("Note", ""):
+        parts.append(note)
+    return ", ".join(parts)
+
+
+def _count(details: dict[str, str], name: str) -> int:
+    text = details.get(name, "")
+    return int(text) if text.isdecimal() and text.isascii() else 0
+
+
+def _share_of(done: int, total: int) -> str:
+    first, second = format_bytes(done), format_bytes(total)
+    amount, _, unit = first.partition(" ")
+    return f"{amount}/{second}" if second.endswith(f" {unit}") else f"{first}/{second}"

@@ -1,0 +1,37 @@
+"""Calls that may never return, in threads that delay neither stop nor exit."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def in_thread(function: Callable[[], T], unwanted: Callable[[T], None] = lambda answer: None) -> Future[T]:
+    """Call ``function`` in its own thread; neither a stop of the node nor its exit waits for it.
+
+    Parameters
+    ----------
+    unwanted
+        Gets an answer that came after the future was cancelled.
+    """
+    future = Future[T]()
+
+    def run() -> None:
+        try:
+            answer = function()
+        except BaseException as error:
+            with contextlib.suppress(InvalidStateError):
+                future.set_exception(error)
+            return
+        try:
+            future.set_result(answer)
+        except InvalidStateError:
+            unwanted(answer)
+
+    threading.Thread(target=run, name="question", daemon=True).start()
+    return future

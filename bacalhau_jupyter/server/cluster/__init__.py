@@ -1,0 +1,1 @@
+"""The connected cluster: how it is found, kept alive and found again."""

@@ -1,0 +1,1 @@
+"""What crosses the gateway: paths, headers, links and bodies, and the requests that carry them."""

@@ -1,0 +1,1 @@
+"""The handlers of the extension, below Jupyter's base URL."""

@@ -1,0 +1,1 @@
+"""Jobs that this Jupyter server looks after: what counts as activity, and copies of notebooks."""

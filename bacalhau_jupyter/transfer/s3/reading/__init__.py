@@ -1,0 +1,1 @@
+"""Objects read: listings, downloads, and results in place."""

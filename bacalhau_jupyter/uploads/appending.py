@@ -1,0 +1,66 @@
+"""Bytes as they come, to the end of a draft."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.uploads.drafts import Draft, DraftFiles
+
+T = TypeVar("T")
+
+_BLOCK = 1 << 20
+
+
+async def append_to(drafts: DraftFiles, draft: Draft, offset: int, chunks: AsyncIterator[bytes]) -> int:
+    """Write to the end of a draft; return how many bytes it has then. What came before a failure stays.
+
+    Raises
+    ------
+    BadRequest
+        More comes than was announced.
+    OSError
+        The disk is full, say.
+    """
+    opened = drafts.appending(draft.id)
+    descriptor = await asyncio.to_thread(opened.__enter__)
+    pending = bytearray()
+    try:
+        try:
+            async for chunk in chunks:
+                if offset + len(pending) + len(chunk) > draft.size >= 0:
+                    raise BadRequest(
+                        f"more bytes came for the upload {draft.name} than the {draft.size:,} that were announced"
+                    )
+                pending += chunk
+                if len(pending) >= _BLOCK:
+                    block, pending = pending, bytearray()
+                    await whole(_write, descriptor, block)
+                    offset += len(block)
+        finally:
+            # Also when the sender is gone: the next range begins where this one really ended.
+            if pending:
+                await whole(_write, descriptor, pending)
+                offset += len(pending)
+    finally:
+        await whole(opened.__exit__, None, None, None)
+    return offset
+
+
+async def whole(work: Callable[..., T], *arguments: object) -> T:
+    """Run blocking work to its end, even if the caller is cancelled."""
+    future = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise
+
+
+def _write(descriptor: int, block: bytearray) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,1 @@
+"""What a person at a notebook waits for: cells, cards, the panel."""

@@ -1,0 +1,1 @@
+"""Data into jobs and out of them: buckets, IPFS, results, frames."""

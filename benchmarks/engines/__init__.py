@@ -1,0 +1,1 @@
+"""Whole jobs per engine, and their log lines."""

@@ -1,0 +1,61 @@
+import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import { asApiError } from '../api/errors';
+import { adoptions, ICellContent, mayHaveJobs } from '../renderer/adopt';
+import { IBacalhau } from '../tokens';
+
+/** Puts jobs back into the cells that submitted them, where the notebook was not saved since. */
+export const adopt: JupyterFrontEndPlugin<void> = {
+  id: 'bacalhau-jupyter:adopt',
+  description: 'Finds the jobs of cells whose output was never saved.',
+  autoStart: true,
+  requires: [IBacalhau, INotebookTracker],
+  activate: (_: JupyterFrontEnd, bacalhau: IBacalhau, notebooks: INotebookTracker): void => {
+    const look = (panel: NotebookPanel): void =>
+      void fill(bacalhau, panel).catch(reason => {
+        // Without the server extension there is no record, and the core says so where it matters.
+        if (asApiError(reason).kind !== 'extension') {
+          console.warn('bacalhau: the record of submissions can’t be read', reason);
+        }
+      });
+    notebooks.forEach(look);
+    notebooks.widgetAdded.connect((_sender, panel) => look(panel));
+  }
+};
+
+/** The part of a code cell's model that we use. */
+interface ICodeModel {
+  readonly type: string;
+  readonly id: string;
+  readonly executionState?: string;
+  readonly sharedModel: { getSource(): string };
+  readonly outputs: { toJSON(): unknown[]; fromJSON(outputs: unknown[]): void };
+}
+
+async function fill(bacalhau: IBacalhau, panel: NotebookPanel): Promise<void> {
+  await panel.context.ready;
+  await panel.revealed;
+  if (panel.isDisposed || !mayHaveJobs(codeCells(panel).map(cell => cell.sharedModel.getSource()))) {
+    return;
+  }
+  const submissions = await bacalhau.api.submissions.ofNotebook(panel.context.localPath);
+  if (panel.isDisposed || submissions.length === 0) {
+    return;
+  }
+  // What runs in this page brings its output itself; meanwhile cells may have come, gone, or been run.
+  const idle = codeCells(panel).filter(cell => cell.executionState !== 'running');
+  for (const { cell: id, stale, cards } of adoptions(idle.map(contentOf), submissions)) {
+    const outputs = idle.find(cell => cell.id === id)?.outputs;
+    outputs?.fromJSON([...cards, ...outputs.toJSON().filter((_, index) => !stale.has(index))]);
+  }
+}
+
+function codeCells(panel: NotebookPanel): ICodeModel[] {
+  return panel.content.widgets
+    .map(cell => cell.model as unknown as ICodeModel)
+    .filter(model => model.type === 'code');
+}
+
+function contentOf(cell: ICodeModel): ICellContent {
+  return { id: cell.id, outputs: cell.outputs.toJSON() };
+}

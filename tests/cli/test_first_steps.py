@@ -1,0 +1,103 @@
+"""What somebody who knows the official program tries first, in a shell against a real node process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bacalhau_jupyter.grammar.nodes.columns import nodes_table
+from bacalhau_jupyter.models.records.node import NodeInfo, NodeState, NodeType
+from tests.services.node import ServedNode, start_node
+
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+ENDLESS = """
+Name: NAME
+Type: TYPE
+Tasks:
+- Name: main
+  Engine: {Type: process, Params: {Command: [sh, -c, "echo up; sleep 1000"]}}
+"""
+
+GREETING = """
+Type: batch
+Tasks:
+- Name: main
+  Engine: {Type: process, Params: {Command: [echo, "{{.greeting}} {{.name}}"]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
+    started = start_node(tmp_path_factory.mktemp("steps") / "repo")
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def shell(served: ServedNode, tmp_path: Path) -> Shell:
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("BACALHAU_", "JPY_"))}
+
+    def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bacalhau_jupyter", *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**env, "BACALHAU_DIR": str(served.repo.path)},
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["service", "daemon"])
+def test_a_job_without_an_end_is_left_once_it_runs(shell: Shell, kind: str) -> None:
+    done = shell("job", "run", stdin=ENDLESS.replace("NAME", kind).replace("TYPE", kind))
+    assert (done.returncode, "runs until it is stopped" in done.stdout) == (0, True), done.stderr
+    again = shell("job", "rerun", kind)
+    assert (again.returncode, "runs until it is stopped" in again.stdout) == (0, True), again.stderr
+    versions = shell("job", "versions", kind, "--hide-header").stdout.split()
+    assert (versions.count("Replaced"), versions.count("Running")) == (1, 1)
+    assert shell("job", "stop", kind).returncode == 0
+
+
+@pytest.mark.parametrize("words", [("-V", "greeting=hi,name=Bob"), ("-V", "greeting=hi", "-V", "name=Bob")])
+def test_values_of_a_template_may_stand_in_one_word(shell: Shell, words: tuple[str, ...]) -> None:
+    done = shell("job", "run", "-", "--follow", *words, stdin=GREETING)
+    assert (done.returncode, done.stdout) == (0, "hi Bob\n"), done.stderr
+
+
+def test_a_single_value_of_a_template_keeps_its_commas(shell: Shell) -> None:
+    done = shell("job", "run", "-", "--follow", "-V", "name=Ann,Bob", "-V", "greeting=hi", stdin=GREETING)
+    assert (done.returncode, done.stdout) == (0, "hi Ann,Bob\n"), done.stderr
+
+
+def test_an_empty_spec_is_called_empty(shell: Shell) -> None:
+    done = shell("job", "run")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, "Error: the job spec is empty")
+
+
+def test_a_job_without_results_names_the_program_that_was_called(shell: Shell) -> None:
+    spec = "Type: batch\nTasks:\n- Name: main\n  Engine: {Type: noop}\n"
+    identity = shell("job", "run", "--id-only", stdin=spec).stdout.strip()
+    assert f"bacalhau-jupyter job logs {identity}" in shell("job", "get", identity).stdout
+
+
+def test_nested_values_of_the_configuration_are_json(shell: Shell) -> None:
+    (line,) = [line for line in shell("config", "list").stdout.splitlines() if "API.Auth.Methods" in line]
+    assert 'ClientKey={"Type": "challenge"}' in line
+
+
+def test_a_node_that_runs_no_jobs_shows_no_capacity() -> None:
+    nodes = [NodeState(info=NodeInfo(node_id=kind.value, node_type=kind)) for kind in NodeType]
+    requester, compute = nodes_table(nodes, groups=("capacity",)).rows
+    assert requester[4:] == ("", "", "", "")
+    assert "/" in str(compute[4])

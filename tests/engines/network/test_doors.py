@@ -1,0 +1,120 @@
+"""The holder's program, which is machine code, with the node's side of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bacalhau_jupyter.engines.network import holder
+from bacalhau_jupyter.engines.network.domains import Domains
+from bacalhau_jupyter.engines.network.doors import SOCKET, Doors
+from bacalhau_jupyter.engines.network.proxy import CONNECTIONS, REFUSALS, Rules
+from bacalhau_jupyter.transfer.core.reach import Reach
+from tests.services.waiting import settled
+
+TIMEOUT_S = 20.0
+RULES = Rules("j-1", Domains(["good.example"]), Reach(), lambda reason: None)
+
+
+@pytest.fixture
+def doors() -> Iterator[Doors]:
+    it = Doors()
+    yield it
+    it.stop()
+
+
+@pytest.fixture
+def started(tmp_path: Path, unused_tcp_port: int) -> Iterator[int]:
+    """A holder that runs, and where it listens."""
+    program = tmp_path / "holder"
+    program.write_bytes(holder.program(str(tmp_path / "d" / SOCKET), unused_tcp_port))
+    program.chmod(0o755)
+    process = subprocess.Popen([program])
+    yield unused_tcp_port
+    assert process.poll() is None, "it must not end by itself"
+    process.kill()
+    process.wait()
+
+
+async def refusal(port: int) -> str:
+    async with asyncio.timeout(TIMEOUT_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET http://bad.example/ HTTP/1.1\r\n\r\n")
+        answer = (await reader.read()).decode()
+        writer.close()
+        return answer
+
+
+async def test_the_node_answers_where_the_holder_listens(doors: Doors, tmp_path: Path, started: int) -> None:
+    await asyncio.to_thread(doors.open, "e-1", tmp_path / "d", RULES)
+    assert await asyncio.to_thread(doors.wait_ready, "e-1", TIMEOUT_S)
+    assert "bad.example:80" in await refusal(started)
+    await asyncio.to_thread(doors.close, "e-1")
+    assert not doors.wait_ready("e-1", 0)
+
+
+async def test_what_is_asked_while_the_node_is_away_is_answered_afterwards(
+    doors: Doors, tmp_path: Path, started: int
+) -> None:
+    before = Doors()
+    await asyncio.to_thread(before.open, "e-1", tmp_path / "d", RULES)
+    assert await asyncio.to_thread(before.wait_ready, "e-1", TIMEOUT_S)
+    await asyncio.to_thread(before.stop)
+    asked = asyncio.create_task(refusal(started))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(doors.open, "e-1", tmp_path / "d", RULES)
+    assert "bad.example:80" in await asked
+
+
+async def test_who_hands_over_no_listening_socket_is_let_go(doors: Doors, tmp_path: Path) -> None:
+    await asyncio.to_thread(doors.open, "e-1", tmp_path / "d", RULES)
+    with socket.socket() as connected, (tmp_path / "file").open("w") as file:
+        for descriptors in ([connected.fileno()], [file.fileno()], []):
+            with socket.socket(socket.AF_UNIX) as stranger:
+                stranger.settimeout(TIMEOUT_S)
+                stranger.connect(str(tmp_path / "d" / SOCKET))
+                socket.send_fds(stranger, [b"x"], descriptors)
+                assert stranger.recv(1) == b""
+    assert not doors.wait_ready("e-1", 0)
+
+
+async def test_a_job_that_floods_its_network_holds_few_descriptors_of_the_node(
+    doors: Doors, tmp_path: Path, started: int
+) -> None:
+    await asyncio.to_thread(doors.open, "e-1", tmp_path / "d", RULES)
+    assert await asyncio.to_thread(doors.wait_ready, "e-1", TIMEOUT_S)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    flood = [socket.socket() for _ in range(400)]
+    for client in flood:
+        client.setblocking(False)
+        client.connect_ex(("127.0.0.1", started))
+    taken = await settled(lambda: len(list(Path("/proc/self/fd").iterdir())) - before - len(flood))
+    for client in flood:
+        client.close()
+    assert 0 < taken <= CONNECTIONS + REFUSALS + 10
+    # Those of the flood that still wait come first.
+    for _ in range(100):
+        answer = await refusal(started)
+    assert "bad.example:80" in answer
+
+
+async def test_a_long_path_is_no_problem(doors: Doors, tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 120) / "d"
+    await asyncio.to_thread(doors.open, "e-1", deep, RULES)
+    assert (deep / SOCKET).is_socket()
+    assert not os.access(tmp_path / "no", os.F_OK)
+
+
+def test_both_kinds_of_processor_get_the_same_calls() -> None:
+    sizes = {machine: len(holder.program("/d", 3128, machine)) for machine in ("x86_64", "aarch64")}
+    assert sizes["x86_64"] == sizes["aarch64"], (
+        "the data, which follow the code at a fixed place, are the same"
+    )
+    assert holder.program("/d", 3128, "aarch64")[:20].hex() == "7f454c4602010100" + "00" * 8 + "0200b700"
+    assert not holder.is_supported("riscv64")
