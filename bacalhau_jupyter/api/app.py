@@ -79,7 +79,7 @@ def build_app(services: ApiServices) -> web.Application:
         app.add_routes(AuthRoutes(services).routes())
         for group in (
             JobRoutes(services.orchestrator, services.cleaner),
-            ExplanationRoutes(services.orchestrator, services.access),
+            ExplanationRoutes(services.orchestrator),
             LogRoutes(services.orchestrator),
             ResultListRoutes(services.orchestrator, services.results, services.access),
             NodeRoutes(services.orchestrator),

@@ -17,9 +17,11 @@ from bacalhau_jupyter._version import __version__
 from bacalhau_jupyter.api.app import FEATURES, build_runner
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http.serving import Gatekeeper
-from bacalhau_jupyter.auth.access import Access, TrustedSockets
+from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
+from bacalhau_jupyter.auth.node_key import NodeKey
 from bacalhau_jupyter.auth.peers import ProcessTable
+from bacalhau_jupyter.auth.sockets import TrustedSockets
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeLock, NodeRecord
@@ -265,7 +267,7 @@ class Node:
         stack.push_async_callback(bounded, "results", files.close)
         services = ApiServices(
             agent=NodeAgent(self.config, self.record.instance_id, self.leases, self.info, self.debug),
-            access=Access(self.key, trusted, host_names=names, clock=self._clock),
+            access=Access([NodeKey(self.key)], trusted, host_names=names, clock=self._clock),
             challenge=ChallengeMethod(self.node_id, self._clock),
             orchestrator=self.orchestrator,
             results=results,

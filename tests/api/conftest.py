@@ -11,8 +11,10 @@ from aiohttp import web
 
 from bacalhau_jupyter.api.app import build_runner
 from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.auth.access import Access, TrustedSockets
+from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
+from bacalhau_jupyter.auth.node_key import NodeKey
+from bacalhau_jupyter.auth.sockets import TrustedSockets
 from tests.api.recorder import Agent, Links, Recorder
 
 KEY = "k" * 40
@@ -40,7 +42,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     sockets = TrustedSockets(enabled=False)
     services = ApiServices(
         agent=agent,
-        access=Access(KEY, sockets),
+        access=Access([NodeKey(KEY)], sockets),
         challenge=ChallengeMethod("n-test"),
         orchestrator=orchestrator.service,
         results=Links(tmp_path),

@@ -19,8 +19,10 @@ from bacalhau_jupyter.api.http.binding import BodyLimit
 from bacalhau_jupyter.api.http.connections import ConnectionLimits
 from bacalhau_jupyter.api.http.serving import Gatekeeper
 from bacalhau_jupyter.api.routes import auth
-from bacalhau_jupyter.auth.access import Access, TrustedSockets
+from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
+from bacalhau_jupyter.auth.node_key import NodeKey
+from bacalhau_jupyter.auth.sockets import TrustedSockets
 from tests.api.conftest import KEY
 from tests.api.recorder import Agent, Links, Recorder
 
@@ -36,7 +38,7 @@ async def serving(tmp_path: Path, *, guarded: bool = True) -> AsyncIterator[int]
     sockets = TrustedSockets(enabled=False, uid=1)
     services = ApiServices(
         agent=Agent(),
-        access=Access(KEY, sockets),
+        access=Access([NodeKey(KEY)], sockets),
         challenge=ChallengeMethod("n-test"),
         orchestrator=Recorder().service,
         results=Links(tmp_path),

@@ -20,8 +20,10 @@ from bacalhau_jupyter.api.app import build_app, runner_of
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http.serving import Gatekeeper
 from bacalhau_jupyter.api.routes.uploads import UploadRoutes
-from bacalhau_jupyter.auth.access import Access, TrustedSockets
+from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
+from bacalhau_jupyter.auth.node_key import NodeKey
+from bacalhau_jupyter.auth.sockets import TrustedSockets
 from bacalhau_jupyter.models.records.uploads import CONTENT_PATH, PATH
 from bacalhau_jupyter.node.addresses import LinkAddress
 from bacalhau_jupyter.node.upload_service import NodeUploads
@@ -72,7 +74,9 @@ async def serving(root: Path, idle_s: float = 30.0) -> AsyncIterator[Served]:
     served = Served(root)
     await served.store.start()
     sockets = TrustedSockets(enabled=False)
-    services = ApiServices(agent=Agent(), access=Access(KEY, sockets), challenge=ChallengeMethod("n-test"))
+    services = ApiServices(
+        agent=Agent(), access=Access([NodeKey(KEY)], sockets), challenge=ChallengeMethod("n-test")
+    )
     app = build_app(services)
     app.add_routes(UploadRoutes(served.uploads, services.access, idle_s).routes())
     runner = runner_of(app, Gatekeeper(services.access))

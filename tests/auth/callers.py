@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from bacalhau_jupyter.auth.access import Access
+from bacalhau_jupyter.models.errors import Unauthorized
 
 HOLD = """
 import socket, sys
@@ -76,3 +80,14 @@ def system_python() -> str | None:
         if Path(candidate).exists():
             return candidate
     return None
+
+
+async def is_admitted(
+    access: Access, headers: Mapping[str, str], transport: asyncio.BaseTransport | None
+) -> bool:
+    """Whether a request is made in anybody's name."""
+    try:
+        await access.identify(headers, transport)
+    except Unauthorized:
+        return False
+    return True

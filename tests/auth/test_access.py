@@ -8,9 +8,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bacalhau_jupyter.auth.access import NOBODY_UID, Access, TrustedSockets
+from bacalhau_jupyter.auth.access import Access
+from bacalhau_jupyter.auth.node_key import NodeKey
 from bacalhau_jupyter.auth.peers import ProcessTable
+from bacalhau_jupyter.auth.principals import OWNER
+from bacalhau_jupyter.auth.sockets import NOBODY_UID, TrustedSockets
 from bacalhau_jupyter.lib.sockdiag import ESTABLISHED, Endpoint, LookupUnavailable, PeerSocket
+from tests.auth.callers import is_admitted
 
 KEY = "k" * 40
 LOCAL = {"Host": "127.0.0.1:1234"}
@@ -46,16 +50,18 @@ def sockets(request: pytest.FixtureRequest) -> TrustedSockets:
 async def test_our_own_user_needs_nothing_whatever_bearer_comes_along(
     transport: asyncio.BaseTransport, sockets: TrustedSockets
 ) -> None:
-    access = Access(KEY, sockets)
+    access = Access([NodeKey(KEY)], sockets)
     for authorization in ({}, {"Authorization": "Bearer stale"}, {"Authorization": "Basic eDp5"}):
-        assert await access.identify(LOCAL | authorization, transport)
+        assert await access.identify(LOCAL | authorization, transport) == OWNER
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
 async def test_the_node_itself_is_nobody_without_the_key(transport: asyncio.BaseTransport) -> None:
     sockets = TrustedSockets()
-    assert not await Access(KEY, sockets).identify(LOCAL, transport)
-    assert await Access(KEY, sockets).identify({**LOCAL, "Authorization": f"Bearer {KEY}"}, transport)
+    assert not await is_admitted(Access([NodeKey(KEY)], sockets), LOCAL, transport)
+    assert await is_admitted(
+        Access([NodeKey(KEY)], sockets), {**LOCAL, "Authorization": f"Bearer {KEY}"}, transport
+    )
     sockets.close()
 
 
@@ -79,9 +85,9 @@ async def test_the_node_itself_is_nobody_without_the_key(transport: asyncio.Base
 async def test_what_a_browser_may_have_sent_needs_the_key(
     transport: asyncio.BaseTransport, sockets: TrustedSockets, headers: dict[str, str]
 ) -> None:
-    access = Access(KEY, sockets)
-    assert not await access.identify(headers, transport)
-    assert await access.identify({**headers, "Authorization": f"Bearer {KEY}"}, transport)
+    access = Access([NodeKey(KEY)], sockets)
+    assert not await is_admitted(access, headers, transport)
+    assert await access.identify({**headers, "Authorization": f"Bearer {KEY}"}, transport) == OWNER
 
 
 @pytest.mark.parametrize(
@@ -104,31 +110,36 @@ async def test_what_a_browser_may_have_sent_needs_the_key(
 async def test_what_a_proxy_passes_on_needs_the_key(
     transport: asyncio.BaseTransport, sockets: TrustedSockets, header: str
 ) -> None:
-    access = Access(KEY, sockets)
-    assert await access.identify(LOCAL, transport)
-    assert not await access.identify(LOCAL | {header: "192.0.2.1"}, transport)
+    access = Access([NodeKey(KEY)], sockets)
+    assert await access.identify(LOCAL, transport) == OWNER
+    assert not await is_admitted(access, LOCAL | {header: "192.0.2.1"}, transport)
 
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.9.9.9:1", "localhost:1234", "LOCALHOST", "[::1]:1234", "node1.lan:1234"]
 )
 async def test_the_names_of_this_machine_are_fine(sockets: TrustedSockets, host: str) -> None:
-    assert not Access(KEY, sockets, host_names=("node1.lan",)).looks_like_a_browser({"Host": host})
+    assert not Access([NodeKey(KEY)], sockets, host_names=("node1.lan",)).looks_like_a_browser({"Host": host})
 
 
 @pytest.mark.parametrize(
     "header", ["", KEY, f"Basic {KEY}", "Bearer", "Bearer ", f"Bearer {KEY}x", "Bearer é\udcff"]
 )
-def test_only_the_exact_key_as_a_bearer_counts(sockets: TrustedSockets, header: str) -> None:
-    assert not Access(KEY, sockets).principal_of({"Authorization": header})
-    assert not Access("", sockets).principal_of({"Authorization": header})
-    assert Access(KEY, sockets).principal_of({"Authorization": f"bearer {KEY}"})
+async def test_only_the_exact_key_as_a_bearer_counts(header: str) -> None:
+    sockets = TrustedSockets(enabled=False)
+    access = Access([NodeKey(KEY)], sockets)
+    assert not await is_admitted(access, {"Authorization": header}, None)
+    assert not await is_admitted(Access([NodeKey("")], sockets), {"Authorization": header}, None)
+    assert await is_admitted(access, {"Authorization": f"bearer {KEY}"}, None)
+    sockets.close()
 
 
 async def test_without_local_trust_only_the_key_counts(transport: asyncio.BaseTransport) -> None:
     sockets = TrustedSockets(enabled=False)
-    assert not await Access(KEY, sockets).identify(LOCAL, transport)
-    assert await Access(KEY, sockets).identify({**LOCAL, "Authorization": f"Bearer {KEY}"}, transport)
+    assert not await is_admitted(Access([NodeKey(KEY)], sockets), LOCAL, transport)
+    assert await is_admitted(
+        Access([NodeKey(KEY)], sockets), {**LOCAL, "Authorization": f"Bearer {KEY}"}, transport
+    )
     sockets.close()
 
 

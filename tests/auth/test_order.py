@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 
 import pytest
 
-from bacalhau_jupyter.auth.access import OWNER, Access, Principal
+from bacalhau_jupyter.auth.access import Access
+from bacalhau_jupyter.auth.credentials import Bearer, Credential
 from bacalhau_jupyter.auth.guesses import GUESS_WINDOW_S, GUESSES, TooManyGuesses
+from bacalhau_jupyter.auth.node_key import NodeKey
+from bacalhau_jupyter.auth.principals import OWNER, Principal
+from bacalhau_jupyter.auth.sockets import TrustedSockets
+from tests.auth.callers import is_admitted
 from tests.auth.test_access import KEY, LOCAL, sockets, transport
 from tests.clock import ManualClock
 
@@ -19,17 +23,19 @@ READ_KEY = {"Authorization": "Bearer reader"}
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who owns a socket")
 
 
-class WithReader(Access):
+class Reader:
     """Knows one more credential, which is worth less than the owner's."""
 
-    def principal_of(self, headers: Mapping[str, str]) -> Principal | None:
-        if headers.get("Authorization") == READ_KEY["Authorization"]:
-            return READER
-        return super().principal_of(headers)
+    async def authenticate(self, credential: Credential) -> Principal | None:
+        return READER if credential == Bearer("reader") else None
+
+
+def with_reader(sockets: TrustedSockets, clock: ManualClock | None = None) -> Access:
+    return Access([NodeKey(KEY), Reader()], sockets, clock=clock)
 
 
 async def test_a_valid_credential_decides_on_a_trusted_socket_too(transport, sockets) -> None:
-    access = WithReader(KEY, sockets)
+    access = with_reader(sockets)
     assert await access.identify(LOCAL | READ_KEY, transport) is READER
     assert await access.identify(LOCAL | {"Authorization": f"Bearer {KEY}"}, transport) is OWNER
 
@@ -37,7 +43,7 @@ async def test_a_valid_credential_decides_on_a_trusted_socket_too(transport, soc
 async def test_a_stale_bearer_on_a_trusted_socket_is_the_owners_however_often_it_comes(
     transport, sockets
 ) -> None:
-    access = WithReader(KEY, sockets)
+    access = with_reader(sockets)
     for _ in range(2 * GUESSES):
         assert await access.identify(LOCAL | {"Authorization": "Bearer stale"}, transport) is OWNER
     assert await access.identify(LOCAL, transport) is OWNER
@@ -54,22 +60,22 @@ async def test_a_stale_bearer_on_a_trusted_socket_is_the_owners_however_often_it
     ],
 )
 async def test_what_a_proxy_passes_on_needs_a_credential(transport, sockets, header) -> None:
-    access = WithReader(KEY, sockets)
-    assert await access.identify(LOCAL | header, transport) is None
-    assert await access.identify(LOCAL | header | {"Authorization": "Bearer stale"}, transport) is None
+    access = with_reader(sockets)
+    assert not await is_admitted(access, LOCAL | header, transport)
+    assert not await is_admitted(access, LOCAL | header | {"Authorization": "Bearer stale"}, transport)
     assert await access.identify(LOCAL | header | READ_KEY, transport) is READER
 
 
 async def test_guesses_of_a_page_are_limited_and_do_not_lock_out_the_owner(transport, sockets) -> None:
     clock = ManualClock()
-    access = WithReader(KEY, sockets, clock=clock)
+    access = with_reader(sockets, clock)
     page = {**LOCAL, "Origin": "http://evil.example"}
     for _ in range(GUESSES):
-        assert await access.identify(page | {"Authorization": "Bearer guess"}, transport) is None
+        assert not await is_admitted(access, page | {"Authorization": "Bearer guess"}, transport)
     with pytest.raises(TooManyGuesses):
         # Not even the right one is looked at.
         await access.identify(page | {"Authorization": f"Bearer {KEY}"}, transport)
-    assert await access.identify(page, transport) is None
+    assert not await is_admitted(access, page, transport)
     assert await access.identify(LOCAL | {"Authorization": f"Bearer {KEY}"}, transport) is OWNER
     clock.advance(GUESS_WINDOW_S + 1)
     assert await access.identify(page | {"Authorization": f"Bearer {KEY}"}, transport) is OWNER

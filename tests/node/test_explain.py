@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bacalhau_jupyter.auth.access import Principal
+from bacalhau_jupyter.auth.principals import OWNER, Principal
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.node.node import Node
 from tests.services.node import running_node
@@ -145,7 +145,7 @@ async def test_a_job_that_the_caller_may_not_see_is_not_named(
         await reach(session, job, "Queued")
         assert "`secret-merger` holds it" in (await explain(session, job))["Summary"]
 
-        # Today there is no principal but the owner: a rule for others takes the place of the owner's.
+        # No rule about namespaces exists yet: one takes the place of the owner's.
         monkeypatch.setattr(Principal, "may_see_jobs", lambda self, namespace: namespace != "board")
         async with session.get(f"{JOBS}/{job}/explanation") as answer:
             text = await answer.text()
@@ -155,6 +155,7 @@ async def test_a_job_that_the_caller_may_not_see_is_not_named(
             assert answer.status == 404
 
 
-def test_only_the_owner_sees_jobs() -> None:
-    assert Principal("owner").may_see_jobs("default")
+def test_jobs_are_seen_by_those_with_the_capability() -> None:
+    assert OWNER.may_see_jobs("default")
+    assert Principal("reader", frozenset({"read:*"})).may_see_jobs("default")
     assert not Principal("somebody").may_see_jobs("default")

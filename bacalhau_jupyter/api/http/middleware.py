@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http import answers, versions
 from bacalhau_jupyter.api.http.binding import header
+from bacalhau_jupyter.api.http.callers import PRINCIPAL
 from bacalhau_jupyter.api.http.serving import prove
 from bacalhau_jupyter.api.http.tracing import traced
 from bacalhau_jupyter.auth.guesses import TooManyGuesses
@@ -66,11 +67,9 @@ def guard(services: ApiServices) -> Middleware:
             await access.is_trusted(request.headers, request.transport)
         else:
             try:
-                principal = await access.identify(request.headers, request.transport)
-            except TooManyGuesses as error:
+                request[PRINCIPAL] = await access.identify(request.headers, request.transport)
+            except (TooManyGuesses, Unauthorized) as error:
                 return answers.error_answer(request, error)
-            if principal is None:
-                return answers.error_answer(request, _unauthorized(request))
             prove(request)
         refused = versions.refusal(header(request, "X-Bacalhau-Git-Version"), version)
         if refused is not None:
@@ -112,15 +111,6 @@ def _from_http(request: web.Request, error: web.HTTPException) -> web.StreamResp
         return answers.error_answer(request, answers.no_such_route())
     reason = "Request Entity Too Large" if error.status == 413 else error.reason
     return answers.error_answer(request, BacalhauError(reason, status=error.status))
-
-
-def _unauthorized(request: web.Request) -> Unauthorized:
-    has_credential = "Authorization" in request.headers
-    return Unauthorized(
-        "Request Unauthorized",
-        hint="Call as the node's own user on this machine, or set BACALHAU_API_KEY to the node's API key.",
-        details={"reason": "invalid API key" if has_credential else "Missing Authorization header"},
-    )
 
 
 def _is_stream(request: web.Request) -> bool:

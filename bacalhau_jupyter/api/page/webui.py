@@ -25,8 +25,10 @@ from bacalhau_jupyter.api.http.answers import answer, error_answer
 from bacalhau_jupyter.api.http.binding import OPEN_BODY, body
 from bacalhau_jupyter.api.http.serving import prove
 from bacalhau_jupyter.api.page.sessions import LONGEST_S, Sessions
-from bacalhau_jupyter.auth.access import OWNER, Access, Caller, Principal
+from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.guesses import GuessLimit
+from bacalhau_jupyter.auth.principals import OWNER, Principal
+from bacalhau_jupyter.auth.sockets import Caller
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.codec import Wire, always
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound, Unauthorized
@@ -94,7 +96,7 @@ class WebUI:
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             # Looked at once, because a wrong one counts.
-            has_key = self._access.with_credential(request.headers, request.transport) is not None
+            has_key = await self._has_key(request)
             self._check_origin(request, has_key)
             if request.path not in OPEN:
                 refused = self._check_caller(request, has_key)
@@ -108,6 +110,13 @@ class WebUI:
             return error_answer(request, error)
         except web.HTTPRequestEntityTooLarge:
             return error_answer(request, BadRequest("the body is too large"))
+
+    async def _has_key(self, request: web.Request) -> bool:
+        try:
+            await self._access.with_credential(request.headers, request.transport)
+        except Unauthorized:
+            return False
+        return True
 
     def _check_origin(self, request: web.Request, has_key: bool) -> None:
         """Refuse other names (DNS rebinding), other sites' requests, and changes without a proven origin."""
@@ -210,7 +219,7 @@ class _Admitted(Access):
 
     async def identify(
         self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None
-    ) -> Principal | None:
+    ) -> Principal:
         return OWNER
 
     async def is_trusted(self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None) -> bool:

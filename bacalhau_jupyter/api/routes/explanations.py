@@ -6,17 +6,16 @@ from aiohttp import web
 
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.binding import Query
+from bacalhau_jupyter.api.http.callers import principal_of
 from bacalhau_jupyter.api.routes.jobs import JOBS
-from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 
 
 class ExplanationRoutes:
     """The explanation of a job, which names other jobs only to callers with the right to see them."""
 
-    def __init__(self, orchestrator: Orchestrator, access: Access) -> None:
+    def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator
-        self._access = access
 
     def routes(self) -> list[web.RouteDef]:
         """Method, path and handler."""
@@ -24,10 +23,9 @@ class ExplanationRoutes:
 
     async def explain(self, request: web.Request) -> web.Response:
         """Explain one job."""
-        principal = await self._access.identify(request.headers, request.transport)
-        assert principal is not None  # the middleware answers strangers
+        may_see_jobs = principal_of(request).may_see_jobs
         namespace = Query(request).text("namespace")
         return answer(
             request,
-            await self._orchestrator.explain(request.match_info["id"], namespace, principal.may_see_jobs),
+            await self._orchestrator.explain(request.match_info["id"], namespace, may_see_jobs),
         )

@@ -13,6 +13,7 @@ from aiohttp import web
 from bacalhau_jupyter.api.base import Uploads
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.binding import Query, body
+from bacalhau_jupyter.api.http.callers import principal_of
 from bacalhau_jupyter.api.http.serving import prove
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.models.errors import BadRequest
@@ -62,12 +63,12 @@ class UploadRoutes:
         order = await body(request, BeginUpload)
         # A caller elsewhere would be shown a path that means nothing to it.
         local = order.local and await self._access.is_trusted(request.headers, request.transport)
-        state = await self._uploads.begin(await self._owner(request), order, local, _base(request))
+        state = await self._uploads.begin(principal_of(request).name, order, local, _base(request))
         return answer(request, state, escape=False)
 
     async def state(self, request: web.Request) -> web.Response:
         """Say how far an upload is."""
-        state = await self._uploads.state(await self._owner(request), request.match_info["id"])
+        state = await self._uploads.state(principal_of(request).name, request.match_info["id"])
         return answer(request, state, escape=False)
 
     async def append(self, request: web.Request) -> web.Response:
@@ -75,20 +76,20 @@ class UploadRoutes:
         start, length = _range_of(request)
         chunks = self._chunks(request, length)
         state = await self._uploads.append(
-            await self._owner(request), request.match_info["id"], start, chunks, _base(request)
+            principal_of(request).name, request.match_info["id"], start, chunks, _base(request)
         )
         return answer(request, state, escape=False)
 
     async def complete(self, request: web.Request) -> web.Response:
         """Complete an upload that its sender wrote to the disk itself."""
         state = await self._uploads.complete(
-            await self._owner(request), request.match_info["id"], _base(request)
+            principal_of(request).name, request.match_info["id"], _base(request)
         )
         return answer(request, state, escape=False)
 
     async def drop(self, request: web.Request) -> web.Response:
         """Give an upload up."""
-        await self._uploads.drop(await self._owner(request), request.match_info["id"])
+        await self._uploads.drop(principal_of(request).name, request.match_info["id"])
         return answer(request, {})
 
     async def clear(self, request: web.Request) -> web.Response:
@@ -111,11 +112,6 @@ class UploadRoutes:
                 "Cache-Control": "private, no-store",
             },
         )
-
-    async def _owner(self, request: web.Request) -> str:
-        principal = await self._access.identify(request.headers, request.transport)
-        assert principal is not None  # the middleware answers strangers
-        return principal.name
 
     async def _chunks(self, request: web.Request, length: int | None) -> AsyncIterator[bytes]:
         """Yield the body as it comes.
