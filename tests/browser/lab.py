@@ -8,9 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tests.services.common import wait_until
 
 BASE_URL = "/user/x/"
 TOKEN = "token-of-the-browser-tests"
@@ -40,6 +45,29 @@ class LabServer:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(STOP_TIMEOUT_S)
+
+    def ask(self, method: str, path: str) -> Any:
+        """Ask Jupyter's own API."""
+        request = urllib.request.Request(
+            f"{self.url}api/{path}", method=method, headers={"Authorization": f"token {TOKEN}"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def await_connected_kernel(self) -> None:
+        """Wait until a page is connected to an idle kernel.
+
+        A cell that is run before may be dropped, or answered by a dialog that asks which kernel to use.
+        """
+        assert wait_until(self._is_connected, timeout_s=60), self.tail()
+
+    def _is_connected(self) -> bool:
+        try:
+            kernels = self.ask("GET", "kernels")
+        except urllib.error.HTTPError:
+            # Jupyter's answer while a kernel is being started may be a 500.
+            return False
+        return any(kernel["execution_state"] == "idle" and kernel["connections"] > 0 for kernel in kernels)
 
     def tail(self, lines: int = 30) -> str:
         """Return the last lines that it printed."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,7 +19,7 @@ from bacalhau_jupyter.config.submissions import Submission, Submissions
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.jobs.spec import replace
 from tests.browser.conftest import built_labextension, lab_page
-from tests.browser.lab import TOKEN, LabServer, start_lab
+from tests.browser.lab import LabServer, start_lab
 from tests.client.notebooks.test_notebooks import cell, notebook
 from tests.services.common import wait_until
 from tests.services.fixtures import service_or_skip
@@ -96,32 +94,13 @@ def run_both(page: Page, server: LabServer) -> None:
         page.keyboard.press("Shift+Enter")
         return re.search(r"\[[*1]\]:", first.inner_text()) is not None
 
-    assert wait_until(lambda: is_connected(server), timeout_s=60)
+    server.await_connected_kernel()
     assert wait_until(is_taken, timeout_s=30, interval_s=0.5)
     expect(first).to_contain_text(re.compile(r"\[\d\]:"), timeout=60_000)
     page.locator(".jp-Cell").nth(1).click()
     page.keyboard.press("Shift+Enter")
     expect(outputs(page)).to_contain_text("tick-3.", timeout=60_000)
     expect(outputs(page).get_by_role("log")).to_have_count(0)
-
-
-def asked(server: LabServer, method: str, path: str) -> Any:
-    """Ask Jupyter's own API."""
-    request = urllib.request.Request(
-        f"{server.url}api/{path}", method=method, headers={"Authorization": f"token {TOKEN}"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.loads(answer.read() or b"null")
-
-
-def is_connected(server: LabServer) -> bool:
-    """Whether a page is connected to an idle kernel."""
-    try:
-        kernels = asked(server, "GET", "kernels")
-    except urllib.error.HTTPError:
-        # Jupyter's answer while a kernel is being started may be a 500.
-        return False
-    return any(kernel["execution_state"] == "idle" and kernel["connections"] > 0 for kernel in kernels)
 
 
 def expect_live_card(page: Page) -> Locator:
@@ -199,8 +178,8 @@ def test_a_card_goes_on_when_a_culler_ends_its_kernel(
     write(server)
     page = opened()
     run_both(page, server)
-    (kernel,) = asked(server, "GET", "kernels")
-    asked(server, "DELETE", f"kernels/{kernel['id']}")
+    (kernel,) = server.ask("GET", "kernels")
+    server.ask("DELETE", f"kernels/{kernel['id']}")
     card = expect_live_card(page)
     expect(card).to_have_count(1)
     assert [job.state.state_type for job in client.jobs(limit=1)] == [JobStateType.RUNNING]

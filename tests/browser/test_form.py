@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,9 @@ def page7(
     started = start_lab(tmp_path / "notebook7", repo=lab_node.repo.path, application="notebook")
     try:
         write_notebook(started.root)
-        yield from lab_page(browser, started, request, shot_dir, f"notebooks/{NAME}")
+        with contextmanager(lab_page)(browser, started, request, shot_dir, f"notebooks/{NAME}") as page:
+            started.await_connected_kernel()
+            yield page
     finally:
         started.stop()
 
