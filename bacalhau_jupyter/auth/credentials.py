@@ -68,8 +68,10 @@ def refusal(reason: str) -> Unauthorized:
     """Return the official error for a missing or invalid credential."""
     return Unauthorized(
         "Request Unauthorized",
-        hint="Call as the node's own user on this machine, or set BACALHAU_API_KEY to the node's API key.",
+        hint="Set BACALHAU_API_KEY, or BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD; the node's own user on its "
+        "machine needs neither.",
         details={"reason": reason},
+        component="Authorizer",
     )
 
 

@@ -15,13 +15,22 @@ class Principal:
     Attributes
     ----------
     name
-        Unique on this node; it owns uploads and stands in messages and in the audit log.
+        Unique on this node; it owns uploads and stands in the audit log. Those of users have a prefix
+        (``user:``, ``key:``), so that nobody can be called like the owner.
     capabilities
         Official strings such as ``read:job``, ``write:*`` or ``*``, compared exactly.
+    title
+        What messages call it; empty means the name.
     """
 
     name: str
     capabilities: frozenset[str] = frozenset()
+    title: str = ""
+
+    @property
+    def called(self) -> str:
+        """What messages call it."""
+        return self.title or self.name
 
     def may(self, capability: str) -> bool:
         """Whether a capability such as ``write:job`` is granted."""

@@ -19,7 +19,6 @@ from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http.serving import Gatekeeper
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
-from bacalhau_jupyter.auth.node_key import NodeKey
 from bacalhau_jupyter.auth.peers import ProcessTable
 from bacalhau_jupyter.auth.sockets import TrustedSockets
 from bacalhau_jupyter.compute.node import ComputeNode
@@ -47,6 +46,7 @@ from bacalhau_jupyter.node.roles.database import open_database
 from bacalhau_jupyter.node.roles.facts import role_facts
 from bacalhau_jupyter.node.roles.halves import Halves
 from bacalhau_jupyter.node.roles.stopping import bounded
+from bacalhau_jupyter.node.roles.trust import authenticators
 from bacalhau_jupyter.node.roles.uploads import start_uploads
 from bacalhau_jupyter.node.upload_service import NodeUploads
 from bacalhau_jupyter.node.version import build_version
@@ -255,6 +255,7 @@ class Node:
         trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"], processes=self._processes)
         stack.callback(trusted.close)
         names = (self.config["API.Host"], *self.config["API.Names"])
+        known = authenticators(self.config, self.key, self._clock, stack)
         results = self._results
         files = self.result_files = NodeResultFiles(
             settings.compute_dir(self.config, self.repo),
@@ -267,7 +268,7 @@ class Node:
         stack.push_async_callback(bounded, "results", files.close)
         services = ApiServices(
             agent=NodeAgent(self.config, self.record.instance_id, self.leases, self.info, self.debug),
-            access=Access([NodeKey(self.key)], trusted, host_names=names, clock=self._clock),
+            access=Access(known, trusted, host_names=names, clock=self._clock),
             challenge=ChallengeMethod(self.node_id, self._clock),
             orchestrator=self.orchestrator,
             results=results,

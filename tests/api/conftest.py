@@ -13,11 +13,23 @@ from bacalhau_jupyter.api.app import build_runner
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
+from bacalhau_jupyter.auth.credentials import Bearer, Credential
 from bacalhau_jupyter.auth.node_key import NodeKey
+from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.auth.sockets import TrustedSockets
 from tests.api.recorder import Agent, Links, Recorder
 
 KEY = "k" * 40
+READ_KEY = "r" * 40
+"""The key of somebody who may only look at jobs."""
+
+
+class Reader:
+    """Knows the key that is worth less than the owner's."""
+
+    async def authenticate(self, credential: Credential) -> Principal | None:
+        reader = Principal("key:reader", frozenset({"read:job"}), "reader")
+        return reader if credential == Bearer(READ_KEY) else None
 
 
 @dataclass
@@ -42,7 +54,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     sockets = TrustedSockets(enabled=False)
     services = ApiServices(
         agent=agent,
-        access=Access([NodeKey(KEY)], sockets),
+        access=Access([NodeKey(KEY), Reader()], sockets),
         challenge=ChallengeMethod("n-test"),
         orchestrator=orchestrator.service,
         results=Links(tmp_path),

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from bacalhau_jupyter.api.app import build_app
+from bacalhau_jupyter.api.base import ApiServices
 
 API = "/api/v1"
 JOBS, NODES = f"{API}/orchestrator/jobs", f"{API}/orchestrator/nodes"
@@ -388,3 +392,27 @@ WORDS = [
     "BACALHAU_X",
 ]
 """Texts that mean something somewhere in a spec."""
+
+
+class _Anything:
+    def __getattr__(self, name: str) -> Any:
+        return _Anything()
+
+    def __call__(self, *_: Any) -> Any:
+        return _Anything()
+
+    def __str__(self) -> str:
+        return ""
+
+    replace = __call__
+
+
+def all_routes_of_the_api() -> set[tuple[str, str]]:
+    """Verb and declared path of every route that a node with all roles has."""
+    anything: Any = _Anything()
+    services = ApiServices(*[anything] * len(dataclasses.fields(ApiServices)))
+    return {
+        (route.method, route.resource.canonical)
+        for route in build_app(services).router.routes()
+        if route.resource is not None
+    }

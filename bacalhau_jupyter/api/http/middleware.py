@@ -14,12 +14,13 @@ from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http import answers, versions
 from bacalhau_jupyter.api.http.binding import header
 from bacalhau_jupyter.api.http.callers import PRINCIPAL
+from bacalhau_jupyter.api.http.matching import route_of
 from bacalhau_jupyter.api.http.serving import prove
 from bacalhau_jupyter.api.http.tracing import traced
+from bacalhau_jupyter.auth.capabilities import NOTHING, check_capability, needed_capability
 from bacalhau_jupyter.auth.guesses import TooManyGuesses
-from bacalhau_jupyter.models.errors import BacalhauError, Unauthorized
+from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, Unauthorized
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
-from bacalhau_jupyter.models.records.uploads import CONTENT_PATH
 from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS_PATH
 
 log = logging.getLogger(__name__)
@@ -28,21 +29,6 @@ HANDLER_TIMEOUT_S = 30.0
 
 # Request IDs are letters only.
 _LETTERS = str.maketrans("0123456789", "GHIJKLMNOP")
-
-# Readable by anybody who can connect: they tell nothing but which software this is and how to authenticate.
-OPEN_PATHS = frozenset(
-    {
-        "/",
-        "/version",
-        "/livez",
-        "/api/v1/auth",
-        "/api/v1/agent/alive",
-        "/api/v1/agent/version",
-        "/api/v1/agent/authconfig",
-    }
-)
-# Challenge answers decide for themselves; results and uploaded contents carry their own signature.
-OPEN_PREFIXES = ("/api/v1/auth/", RESULTS_PATH + "/", CONTENT_PATH + "/")
 
 
 def guard(services: ApiServices) -> Middleware:
@@ -61,16 +47,17 @@ def guard(services: ApiServices) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        path = request.path
-        if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
+        capability = needed_capability(request.method, await route_of(request))
+        if capability == NOTHING:
             # Every connection is judged before its first request is answered, whatever that asks for.
             await access.is_trusted(request.headers, request.transport)
         else:
             try:
-                request[PRINCIPAL] = await access.identify(request.headers, request.transport)
-            except (TooManyGuesses, Unauthorized) as error:
+                principal = request[PRINCIPAL] = await access.identify(request.headers, request.transport)
+                prove(request)
+                check_capability(principal, capability)
+            except (Forbidden, TooManyGuesses, Unauthorized) as error:
                 return answers.error_answer(request, error)
-            prove(request)
         refused = versions.refusal(header(request, "X-Bacalhau-Git-Version"), version)
         if refused is not None:
             return answers.answer(request, refused[1], status=refused[0])
