@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 import time
 from typing import Any
+
+from tests.packages.wheels import Index, make_wheel, serving
 
 PYTHON_CELL = "%%bacalhau python\nprint(1)"
 LINES_CELL = """%%bacalhau python
@@ -63,6 +66,7 @@ def main(rounds: int, image: str) -> dict[str, Any]:
         }
         for _ in range(rounds + 1):
             durations_s["process"].append(cell(shell, PYTHON_CELL, printed))
+        durations_s["packages"] = packages(shell, rounds, printed)
         cell(shell, LINES_CELL, printed)
         durations_s["plots"] = [plot(shell, printed) for _ in range(rounds)] if has_matplotlib() else []
         for _ in range(rounds + 1 if image else 0):
@@ -72,6 +76,19 @@ def main(rounds: int, image: str) -> dict[str, Any]:
             durations_s["raw"].append(time.perf_counter() - started)
     durations_s = {key: value[1:] if isinstance(value, list) else value for key, value in durations_s.items()}
     return durations_s | {"lines": printed.delays}
+
+
+def packages(shell: Any, rounds: int, printed: io.StringIO) -> list[float]:
+    """Return the seconds that a cell with ``--pip`` takes longer than one without, once the set is kept."""
+    cells = [f"%%bacalhau python{words}\nprint(1)" for words in ("", ' --pip "good>=1"')]
+    with serving(Index()) as index:
+        index.add(make_wheel("good"))
+        for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+            del os.environ[name]
+        os.environ["PIP_INDEX_URL"] = index.url
+        # The first one resolves, fetches and keeps the set.
+        pairs = [[cell(shell, text, printed) for text in cells] for _ in range(rounds + 1)]
+    return [with_packages - plain for plain, with_packages in pairs]
 
 
 def has_matplotlib() -> bool:
