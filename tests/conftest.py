@@ -20,6 +20,7 @@ from tests.services.fixtures import (
     registry,
 )
 from tests.services.kubo import kubo, own_kubo, private_kubo
+from tests.services.pebble import pebble
 from tests.services.s3 import s3_credentials, s3_server
 from tests.side_by_side import EngineOfWorkers, scheduler, turn_of
 
@@ -30,6 +31,7 @@ __all__ = [
     "kubo",
     "no_leaks",
     "own_kubo",
+    "pebble",
     "private_kubo",
     "python_image",
     "registry",
@@ -45,9 +47,10 @@ SERVICE_OF = {
     "kubo": "kubo",
     "own_kubo": "kubo",
     "private_kubo": "kubo",
+    "pebble": "pebble",
     "browser": "browser",
 }
-SET_UP_ONCE = {"docker", "s3", "kubo"}
+SET_UP_ONCE = {"docker", "s3", "kubo", "pebble"}
 # Fixtures that start nodes, kernels, shells or sandboxes: seconds each, and the rooms' own tests need none of them.
 PROCESSES = {
     "bash",

@@ -6,6 +6,8 @@
 `registry.py`       an image registry on a loopback port
 `http_server.py`    an HTTP server that behaves badly on request
 `s3.py`             an S3 server on a loopback port, built once with Go, and a proxy that cuts connections
+`go_build.py`       programs that are built once from a Go module
+`pebble.py`         an ACME server on loopback ports, built once with Go
 `leaks.py`          threads, processes, sockets and containers that a test left behind
 `fixtures.py`       all of it as pytest fixtures
 `install.py`        the operating-system packages that the above need (Debian and Ubuntu, as root)

@@ -11,28 +11,19 @@ import os
 import secrets
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.services.common import (
-    ServiceUnavailableError,
-    cache_dir,
-    end_process,
-    one_process_at_a_time,
-    run,
-    wait_until,
-)
+from tests.services.common import ServiceUnavailableError, end_process, run, wait_until
 from tests.services.fixtures import service_or_skip
+from tests.services.go_build import built
 from tests.services.s3 import CuttingProxy
 
 VERSION = "0.43.0"
 MODULE = "github.com/ipfs/kubo"
-GO_VERSION = "1.26"
-BUILD_TIMEOUT_S = 1200.0
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 300.0
@@ -49,26 +40,7 @@ def binary() -> Path:
     installed = shutil.which("ipfs")
     if installed and run([installed, "version", "--number"], timeout_s=30).strip() == VERSION:
         return Path(installed)
-    path = cache_dir() / f"ipfs-v{VERSION}"
-    with one_process_at_a_time("kubo"):
-        if not path.exists():
-            _build(path)
-    return path
-
-
-def _build(path: Path) -> None:
-    # `go install` would first look for modules below this one, which not every proxy answers; a module of our own that
-    # requires it does not.
-    go = shutil.which("go", path=os.environ.get("PATH", "") + ":/usr/local/go/bin")
-    if go is None:
-        raise ServiceUnavailableError("Kubo can't be built: `go` is not installed")
-    with tempfile.TemporaryDirectory(prefix="build-kubo-") as directory:
-        module = Path(directory) / "go.mod"
-        module.write_text(f"module build\n\ngo {GO_VERSION}\n\nrequire {MODULE} v{VERSION}\n")
-        built = path.with_suffix(".part")
-        command = [go, "build", "-C", directory, "-mod=mod", "-o", str(built), f"{MODULE}/cmd/ipfs"]
-        run(command, timeout_s=BUILD_TIMEOUT_S, env=os.environ | {"CGO_ENABLED": "0"})
-        built.replace(path)
+    return built("ipfs", module=MODULE, version=VERSION, package="cmd/ipfs")
 
 
 def swarm_key() -> str:

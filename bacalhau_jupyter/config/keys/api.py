@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bacalhau_jupyter.config.key import HONOURED, Key, Kind, refused
+from bacalhau_jupyter.config.keys.autocert import AUTOCERT
 
 _NO_TLS = "TLS on the API comes with a later version"
 _NO_USERS = "users, policies and single sign-on come with a later version"
@@ -40,10 +41,7 @@ SECTION: tuple[Key, ...] = (
         "Whether the server makes its own certificate",
         refused(_NO_TLS),
     ),
-    Key("API.TLS.AutoCert", Kind.TEXT, "", "Domain to get an ACME certificate for", refused(_NO_TLS)),
-    Key(
-        "API.TLS.AutoCertCachePath", Kind.TEXT, "", "Directory that keeps ACME certificates", refused(_NO_TLS)
-    ),
+    *AUTOCERT,
     Key(
         "API.Auth.AccessPolicyPath",
         Kind.TEXT,

@@ -1,0 +1,152 @@
+"""A real ACME server of our own: Pebble, with the DNS server of its makers, both on loopback ports.
+
+Every name leads to 127.0.0.1. Pebble validates on `Pebble.tls_port` and `Pebble.http_port`, where a test listens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.services.common import ServiceUnavailableError, end_process, wait_until
+from tests.services.fixtures import service_or_skip
+from tests.services.go_build import built
+
+VERSION = "2.10.3"
+MODULE = "github.com/letsencrypt/pebble/v2"
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 10.0
+NONCE_REJECTIONS = 20
+"""Of a hundred good nonces, how many it refuses."""
+LIFETIMES_S = {"default": 90 * 86400, "short": 120}
+"""Its profiles."""
+
+
+class Pebble:
+    """A running server; `close` ends it by its pid.
+
+    Parameters
+    ----------
+    directory
+        Where its files go; the caller removes it.
+    variables
+        Settings that it takes from the environment, such as ``PEBBLE_AUTHZREUSE``.
+    pause_s
+        What it says in ``Retry-After`` while it works.
+    """
+
+    def __init__(self, directory: Path, variables: dict[str, str] | None = None, *, pause_s: int = 1) -> None:
+        programs = [
+            built(name, module=MODULE, version=VERSION, package=f"cmd/{name}")
+            for name in ("pebble", "pebble-challtestsrv")
+        ]
+        api, management, self.tls_port, self.http_port, dns, dns_management = _free_ports(6)
+        self._address = ("127.0.0.1", api)
+        self.directory_url = f"https://127.0.0.1:{api}/dir"
+        self._root_url = f"https://127.0.0.1:{management}/roots/0"
+        authority = trustme.CA()
+        self.ca_file = directory / "pebble-ca.pem"
+        authority.cert_pem.write_to_path(self.ca_file)
+        own = authority.issue_cert("localhost", "127.0.0.1")
+        own.private_key_pem.write_to_path(directory / "server.key")
+        own.cert_chain_pems[0].write_to_path(directory / "server.crt")
+        config = {
+            "listenAddress": f"127.0.0.1:{api}",
+            "managementListenAddress": f"127.0.0.1:{management}",
+            "certificate": str(directory / "server.crt"),
+            "privateKey": str(directory / "server.key"),
+            "httpPort": self.http_port,
+            "tlsPort": self.tls_port,
+            "ocspResponderURL": "",
+            "externalAccountBindingRequired": False,
+            "retryAfter": {"authz": pause_s, "order": pause_s},
+            "keyAlgorithm": "ecdsa",
+            "profiles": {
+                name: {"description": name, "validityPeriod": period} for name, period in LIFETIMES_S.items()
+            },
+        }
+        file = directory / "pebble.json"
+        file.write_text(json.dumps({"pebble": config}))
+        names = f"127.0.0.1:{dns}"
+        unused = [option for name in ("http01", "https01", "tlsalpn01", "doh") for option in (f"-{name}", "")]
+        resolver = [str(programs[1]), "-dnsserver", names, "-management", f"127.0.0.1:{dns_management}"]
+        resolver += ["-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", *unused]
+        environment = os.environ | {
+            "PEBBLE_VA_NOSLEEP": "1",
+            "PEBBLE_WFE_NONCEREJECT": str(NONCE_REJECTIONS),
+            "PEBBLE_AUTHZREUSE": "0",
+            **(variables or {}),
+        }
+        self._log = directory / "pebble.log"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        with self._log.open("wb") as log:
+            for command in (resolver, [str(programs[0]), "-config", str(file), "-dnsserver", names]):
+                self._processes.append(
+                    subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+                    )
+                )
+        started = wait_until(lambda: self._ended() or self._answers(), timeout_s=START_TIMEOUT_S)
+        if not started or self._ended():
+            self.close()
+            words = self.log().strip().splitlines()
+            raise ServiceUnavailableError(f"Pebble does not start: {words[-1] if words else 'no log'}")
+
+    @property
+    def root_file(self) -> Path:
+        """The authority of the certificates that it issues."""
+        import urllib.request
+
+        path = self.ca_file.with_name("root.pem")
+        context = ssl.create_default_context(cafile=self.ca_file)
+        with urllib.request.urlopen(self._root_url, timeout=20, context=context) as answer:
+            path.write_bytes(answer.read())
+        return path
+
+    def log(self) -> str:
+        """Return what it printed."""
+        return self._log.read_text(errors="replace")
+
+    def settings(self) -> dict[str, str]:
+        """Return the config keys with which a node uses this server."""
+        return {"API.TLS.AutoCertDirectory": self.directory_url, "API.TLS.AutoCertCAFile": str(self.ca_file)}
+
+    def close(self) -> None:
+        """End both processes; bounded, and harmless when called twice."""
+        for process in self._processes:
+            end_process(process, timeout_s=STOP_TIMEOUT_S)
+
+    def _ended(self) -> bool:
+        return any(process.poll() is not None for process in self._processes)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(self._address, timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@pytest.fixture(scope="session")
+def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
+    """An ACME server that refuses every fifth good nonce."""
+    running = service_or_skip(lambda: Pebble(tmp_path_factory.mktemp("pebble")))
+    yield running
+    running.close()
