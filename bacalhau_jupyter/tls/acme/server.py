@@ -32,6 +32,14 @@ _HINTS = {
 }
 
 
+def host_of(url: str) -> str:
+    """Return host and port of an https URL; raises ValueError for anything else."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError(url)
+    return parts.netloc
+
+
 class Refusal(NetworkFailure):
     """The server refused a request.
 
@@ -165,19 +173,21 @@ class AcmeServer:
                 if refusal.kind != "badNonce":
                     raise
                 self.rejected_nonces += 1
-        raise NetworkFailure(f"{urlsplit(url).netloc} took none of {_MOST_NONCES} nonces", retryable=True)
+        raise NetworkFailure(f"{host_of(url)} took none of {_MOST_NONCES} nonces", retryable=True)
 
     async def _fresh_nonce(self) -> str:
         await self._request("HEAD", self.place("newNonce"))
         if not self._nonce:
-            raise NetworkFailure(f"{urlsplit(self._directory_url).netloc} gives no nonces")
+            raise NetworkFailure(f"{host_of(self._directory_url)} gives no nonces")
         return self._nonce
 
     async def _request(self, method: str, url: str, body: str | None = None) -> Answer:
         import aiohttp
 
-        if urlsplit(url).scheme != "https":
-            raise NetworkFailure(f"the ACME server names an address without TLS: {url}")
+        try:
+            host = host_of(url)
+        except ValueError as error:
+            raise NetworkFailure(f"the ACME server names an address that is no https URL: {url!r}") from error
         headers = {"Content-Type": "application/jose+json"} if body is not None else {}
         try:
             async with (
@@ -187,37 +197,37 @@ class AcmeServer:
                     method, url, data=body, headers=headers, allow_redirects=False
                 ) as answer,
             ):
-                return await self._understood(method, url, answer)
+                return await self._understood(host, answer)
         except TimeoutError as error:
             raise NetworkFailure(
-                f"{urlsplit(url).netloc} did not answer within {REQUEST_TIMEOUT_S:.0f} s", retryable=True
+                f"{host} did not answer within {REQUEST_TIMEOUT_S:.0f} s", retryable=True
             ) from error
         except aiohttp.ClientConnectorCertificateError as error:
             raise NetworkFailure(
-                f"the certificate of {urlsplit(url).netloc} can't be verified: {error.certificate_error}",
+                f"the certificate of {host} can't be verified: {error.certificate_error}",
                 hint="name the authority of a private ACME server in API.TLS.AutoCertCAFile",
                 retryable=True,
             ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NetworkFailure(
-                f"the ACME server {urlsplit(url).netloc} can't be reached: {str(error) or type(error).__name__}",
+                f"the ACME server {host} can't be reached: {str(error) or type(error).__name__}",
                 retryable=True,
             ) from error
 
-    async def _understood(self, method: str, url: str, answer: ClientResponse) -> Answer:
+    async def _understood(self, host: str, answer: ClientResponse) -> Answer:
         self._nonce = answer.headers.get("Replay-Nonce", "")
         body = bytearray()
         async for chunk in answer.content.iter_chunked(1 << 16):
             body += chunk
             if len(body) > _MOST_BYTES:
-                raise NetworkFailure(f"{urlsplit(url).netloc} answers with more than {_MOST_BYTES} bytes")
+                raise NetworkFailure(f"{host} answers with more than {_MOST_BYTES} bytes")
         header = answer.headers.get("Retry-After")
         now_ns = self._clock.now_ns()
         if answer.status >= 300:
             problem = _problem(bytes(body)) or {
                 "detail": f"HTTP {answer.status} {answer.reason or ''}".rstrip()
             }
-            raise Refusal(urlsplit(url).netloc, problem, retry_after(header, now_ns, 0.0))
+            raise Refusal(host, problem, retry_after(header, now_ns, 0.0))
         return Answer(bytes(body), answer.headers.get("Location", ""), retry_after(header, now_ns, 1.0))
 
 

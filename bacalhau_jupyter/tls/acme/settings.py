@@ -6,12 +6,12 @@ import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.tls.acme.challenges import TLS_ALPN
 from bacalhau_jupyter.tls.acme.names import KEY, names_of
+from bacalhau_jupyter.tls.acme.server import host_of
 
 COMPONENT = "Config"
 
@@ -86,12 +86,13 @@ class AutoCertSettings:
 
 
 def _directory(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
+    try:
+        host_of(url)
+    except ValueError as error:
         raise ConfigurationError(
             f"API.TLS.AutoCertDirectory is not an https URL: {url!r}",
             hint="it is the address of the ACME server's directory",
-        )
+        ) from error
     return url
 
 
