@@ -44,6 +44,10 @@ class AgentService(Protocol):
         """The effective configuration without its secrets and without members that say nothing."""
         ...
 
+    def sign_on(self) -> dict[str, Any]:
+        """What clients need to log in at the identity provider, by official name; empty without one."""
+        ...
+
     def debug(self) -> dict[str, Any]:
         """Component name → whatever helps to find a fault."""
         ...

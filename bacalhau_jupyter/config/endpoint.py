@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeRecord, base_url, read_record
 from bacalhau_jupyter.config.keys import KEYS
+from bacalhau_jupyter.config.logins.files import METHODS_FILE, SIGN_ON_FILE, TokenFile
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
 from bacalhau_jupyter.config.words.table import OLD_VARIABLES
@@ -59,6 +60,8 @@ class Endpoint:
         Request time-out in seconds; None means the client's own.
     overrides
         Config keys (``Key=Value``) that a command sets for itself.
+    profile
+        Name of the saved profile that it comes from; empty for another source.
     """
 
     url: str
@@ -70,6 +73,7 @@ class Endpoint:
     record: NodeRecord | None = None
     timeout_s: float | None = None
     overrides: tuple[str, ...] = ()
+    profile: str = ""
 
     def __post_init__(self) -> None:
         """Move a user and password out of the URL, which is shown."""
@@ -166,15 +170,15 @@ def resolve_endpoint(
     profiles = ProfileStore(repo.profiles_dir)
     config = _client_config(repo, variables, overrides)
     if context:
-        return _of_profile(context, profiles.load(context), config, variables)
+        return _of_profile(repo, context, profiles.load(context), config, variables)
     if _is_set(config, "-c"):
         return _of_address(repo, config, variables, "-c")
     if named := environ.get("BACALHAU_PROFILE"):
-        return _of_profile(named, profiles.load(named), config, variables)
+        return _of_profile(repo, named, profiles.load(named), config, variables)
     if _is_set(config, *_VARIABLES):
         return _of_address(repo, config, variables, "environment")
     if current := profiles.current():
-        return _of_profile(current, profiles.load(current), config, variables)
+        return _of_profile(repo, current, profiles.load(current), config, variables)
     # Where the variables are a Jupyter server's (marked), the record is fresher: the node may have moved since.
     record = read_record(repo)
     of_record = Endpoint.of_record(repo, record) if record is not None and record.port else None
@@ -192,17 +196,20 @@ def _is_set(config: Config, *sources: str) -> bool:
     return any(config.source(name) in sources for name in _ADDRESS_KEYS)
 
 
-def _of_profile(name: str, profile: Profile, config: Config, environ: Mapping[str, str]) -> Endpoint:
+def _of_profile(
+    repo: Repo, name: str, profile: Profile, config: Config, environ: Mapping[str, str]
+) -> Endpoint:
     token, basic = _credentials(environ)
     url = endpoint_url(profile.endpoint)
     return Endpoint(
         url=url,
-        token=token or ("" if basic else profile.token),
+        token=token or ("" if basic else profile.token or _login_token(repo, url, profile.endpoint)),
         basic=basic,
         insecure=profile.insecure,
         ca_file=config["API.TLS.CAFile"] if url.startswith("https:") else "",
         source=f"profile {name}",
         timeout_s=profile.timeout_s,
+        profile=name,
     )
 
 
@@ -215,12 +222,18 @@ def _of_address(repo: Repo, config: Config, environ: Mapping[str, str], source: 
         return Endpoint(url=url, token=token or repo.api_key(), source=source, record=record)
     return Endpoint(
         url=url,
-        token=token,
+        token=token or ("" if basic else _login_token(repo, url)),
         basic=basic,
         insecure=config["API.TLS.Insecure"],
         ca_file=config["API.TLS.CAFile"],
         source=source,
     )
+
+
+def _login_token(repo: Repo, *urls: str) -> str:
+    """Return what a login left for an address, by ours or by the official CLI; empty when there is nothing."""
+    files = [TokenFile(repo.path / name) for name in (SIGN_ON_FILE, METHODS_FILE)]
+    return next((token for file in files for url in urls if (token := file.token(url))), "")
 
 
 def _client_config(repo: Repo, environ: Mapping[str, str], overrides: Sequence[str]) -> Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -24,6 +24,8 @@ class NodeAgent:
         Describes the node as it is now.
     debug
         Facts of the roles, by component.
+    sign_on
+        What clients need to log in at the identity provider, by official name; empty without one.
     """
 
     def __init__(
@@ -33,12 +35,14 @@ class NodeAgent:
         leases: Leases,
         info: Callable[[], NodeInfo],
         debug: Callable[[], dict[str, Any]],
+        sign_on: Mapping[str, Any] | None = None,
     ) -> None:
         self._config = config
         self._instance_id = instance_id
         self._leases = leases
         self._info = info
         self._debug = debug
+        self._sign_on = dict(sign_on or {})
         self._version = build_version()
 
     @property
@@ -57,6 +61,10 @@ class NodeAgent:
     def config(self) -> dict[str, Any]:
         """The effective configuration, secrets masked."""
         return self._config.to_wire()
+
+    def sign_on(self) -> dict[str, Any]:
+        """What clients need to log in at the identity provider."""
+        return self._sign_on
 
     def debug(self) -> dict[str, Any]:
         """Component name → facts."""

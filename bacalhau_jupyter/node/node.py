@@ -46,7 +46,7 @@ from bacalhau_jupyter.node.roles.database import open_database
 from bacalhau_jupyter.node.roles.facts import role_facts
 from bacalhau_jupyter.node.roles.halves import Halves
 from bacalhau_jupyter.node.roles.stopping import bounded
-from bacalhau_jupyter.node.roles.trust import authenticators
+from bacalhau_jupyter.node.roles.trust import authenticators, sign_on
 from bacalhau_jupyter.node.roles.uploads import start_uploads
 from bacalhau_jupyter.node.upload_service import NodeUploads
 from bacalhau_jupyter.node.version import build_version
@@ -267,7 +267,7 @@ class Node:
         )
         stack.push_async_callback(bounded, "results", files.close)
         services = ApiServices(
-            agent=NodeAgent(self.config, self.record.instance_id, self.leases, self.info, self.debug),
+            agent=self._agent(),
             access=Access(known, trusted, host_names=names, clock=self._clock),
             challenge=ChallengeMethod(self.node_id, self._clock),
             orchestrator=self.orchestrator,
@@ -302,6 +302,17 @@ class Node:
             log.warning("%s", error.message)
         else:
             log.info("the web page is at %s", self.page.url)
+
+    def _agent(self) -> NodeAgent:
+        single_sign_on = sign_on(self.config)
+        return NodeAgent(
+            self.config,
+            self.record.instance_id,
+            self.leases,
+            self.info,
+            self.debug,
+            {} if single_sign_on is None else single_sign_on.published,
+        )
 
     def _data_places(self, stack: AsyncExitStack) -> DataPlaces | None:
         if not len(self.halves):

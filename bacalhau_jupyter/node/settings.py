@@ -17,6 +17,7 @@ from bacalhau_jupyter.lib.nearby import is_loopback
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
 from bacalhau_jupyter.node.addresses import DEFAULT_ADDRESS, LinkAddress
+from bacalhau_jupyter.node.roles.trust import sign_on
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
@@ -34,8 +35,8 @@ def check(config: Config) -> None:
     Raises
     ------
     ConfigurationError
-        A key is set that has no effect here, the roles need a network between nodes, or a managed bucket is
-        described by halves.
+        A key is set that has no effect here, the roles need a network between nodes, or a managed bucket or
+        single sign-on is described by halves.
     """
     refused = [key for key in config.changed() if key.is_refused and not _joins_itself(config, key)]
     if refused:
@@ -57,6 +58,7 @@ def check(config: Config) -> None:
     Reach.of(config[ADDRESSES])
     s3_access(config)
     link_address(config)
+    sign_on(config)
 
 
 def _joins_itself(config: Config, key: Key) -> bool:

@@ -51,8 +51,8 @@ class AgentRoutes:
         return answer(request, {"config": self._agent.config()})
 
     async def authconfig(self, request: web.Request) -> web.Response:
-        """OAuth2 settings: none."""
-        return answer(request, {"Version": "1.0.0", "Config": {}})
+        """What clients need for single sign-on."""
+        return answer(request, {"Version": "1.0.0", "Config": self._agent.sign_on()})
 
     async def to_version(self, request: web.Request) -> web.Response:
         raise web.HTTPMovedPermanently("/api/v1/agent/version")

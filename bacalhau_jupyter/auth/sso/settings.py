@@ -13,6 +13,20 @@ from bacalhau_jupyter.models.errors import ConfigurationError
 SECTION = "API.Auth.Oauth2"
 COMPONENT = "Config"
 
+NAMES = (
+    "ProviderID",
+    "ProviderName",
+    "TokenEndpoint",
+    "JWKSUri",
+    "Issuer",
+    "DeviceClientID",
+    "Audience",
+    "Scopes",
+    "DeviceAuthorizationEndpoint",
+    "PollingInterval",
+)
+"""The keys of the section, in the order in which clients get them."""
+
 _NEEDED_FOR_TOKENS = ("JWKSUri", "Issuer", "Audience", "DeviceClientID")
 """In the order in which the official message lists them."""
 _NEEDED_FOR_LOGIN = ("ProviderName", "TokenEndpoint", "DeviceAuthorizationEndpoint")
@@ -50,7 +64,7 @@ class SignOn:
         ConfigurationError
             It is set by halves, or holds something that is no URL.
         """
-        values = {name: value for name, value in section.items() if value}
+        values = {name: section[name] for name in NAMES if section.get(name)}
         if not values:
             return None
         missing = [name for name in _NEEDED_FOR_TOKENS if name not in values]

@@ -1,0 +1,74 @@
+"""Tokens of logins in the official CLI's own files, which map a URL to a token."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bacalhau_jupyter.config.files import write_atomic
+from bacalhau_jupyter.lib.text import read_text
+from bacalhau_jupyter.models.errors import ConfigurationError
+
+SIGN_ON_FILE = "jwt-tokens.json"
+"""Tokens of single sign-on."""
+METHODS_FILE = "tokens.json"
+"""Tokens of a node's own login methods."""
+
+
+class TokenFile:
+    """One of the files; it is created with the first token (0600).
+
+    Parameters
+    ----------
+    path
+        The file. Where it is damaged or can't be read, it holds no token for readers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def token(self, url: str) -> str:
+        """Return the token for a URL; empty when there is none."""
+        try:
+            return self._read().get(url, "")
+        except ConfigurationError:
+            return ""
+
+    def keep(self, url: str, token: str) -> None:
+        """Keep a token for a URL, in place of the one before.
+
+        Raises
+        ------
+        ConfigurationError
+            The file holds something else, which is not overwritten.
+        """
+        self._write({**self._read(), url: token})
+
+    def forget(self, url: str) -> bool:
+        """Remove the token of a URL; False when there is none. Raises as `keep` does."""
+        tokens = self._read()
+        if url not in tokens:
+            return False
+        del tokens[url]
+        self._write(tokens)
+        return True
+
+    def _read(self) -> dict[str, str]:
+        try:
+            text = read_text(self._path)
+            plain = json.loads(text) if text.strip() else {}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError) as error:
+            raise self._damaged() from error
+        if not isinstance(plain, dict) or not all(isinstance(token, str) for token in plain.values()):
+            raise self._damaged()
+        return plain
+
+    def _write(self, tokens: dict[str, str]) -> None:
+        write_atomic(self._path, json.dumps(tokens) + "\n")
+
+    def _damaged(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._path} holds no tokens of logins", hint="Remove it, and log in again.", component="Repo"
+        )
