@@ -135,6 +135,9 @@ class Agent:
     def config(self) -> dict[str, Any]:
         return {"API": {"Port": 1234}}
 
+    def sign_on(self) -> dict[str, Any]:
+        return {}
+
     def debug(self) -> dict[str, Any]:
         return {}
 
