@@ -25,6 +25,8 @@ from bacalhau_jupyter.models.records.execution import (
     ExecutionStateType,
 )
 from bacalhau_jupyter.models.records.history import Event
+from bacalhau_jupyter.orchestrator.quotas.queue import Claim
+from bacalhau_jupyter.orchestrator.quotas.reading import allowance_of
 from bacalhau_jupyter.orchestrator.scheduler import SCHEDULERS
 from bacalhau_jupyter.orchestrator.scheduler.plan import (
     Change,
@@ -67,6 +69,8 @@ class Outcome:
         How many executions were created.
     size
         How many executions were looked at.
+    claim
+        What the job waits for of its principal's quota; None if it does not.
     """
 
     job: Job | None
@@ -75,6 +79,7 @@ class Outcome:
     wish: Wish | None = None
     placed: int = 0
     size: int = 0
+    claim: Claim | None = None
 
     @property
     def rest_s(self) -> float:
@@ -114,6 +119,8 @@ class Planner:
         request = request_of(job)
         ended = self._ended.get(job_id, executions.Ended())
         known = executions.relevant(connection, job_id, job.version, ended)
+        # Whoever reads why this job waits may read of others in its namespace.
+        allowance = allowance_of(connection, self._settings.quotas, job, job.namespace.__eq__)
         plan = SCHEDULERS[job.type](
             Situation(
                 job=job,
@@ -126,13 +133,15 @@ class Planner:
                 execution_grace_s=self._settings.execution_grace_s,
                 queue_unsuitable=self._settings.queue_unsuitable,
                 rng=random.Random(self._seed()),
+                allowance=allowance,
             )
         )
         job = self.apply(transaction, job, plan, request)
         wish = None if plan.waits_for is None else Wish(request, plan.waits_for)
         placed = sum(isinstance(step, PlaceExecution) for step in plan.steps)
         self._keep(job, len(known), ended)
-        return Outcome(job, plan.again, plan.wakeup_ns, wish, placed, len(known))
+        claim = Claim(allowance.principal, plan.claims) if allowance and plan.claims is not None else None
+        return Outcome(job, plan.again, plan.wakeup_ns, wish, placed, size=len(known), claim=claim)
 
     def _keep(self, job: Job, size: int, ended: executions.Ended) -> None:
         """Keep what was decoded of a large job for its next look; of the jobs that were looked at last only."""

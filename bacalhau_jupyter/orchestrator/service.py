@@ -50,6 +50,8 @@ from bacalhau_jupyter.orchestrator.logs import JobWatch, LogReader
 from bacalhau_jupyter.orchestrator.members import joined
 from bacalhau_jupyter.orchestrator.membership import NodeListener, Nodes
 from bacalhau_jupyter.orchestrator.planner import Outcome, Planner
+from bacalhau_jupyter.orchestrator.quotas.queue import QuotaQueue
+from bacalhau_jupyter.orchestrator.quotas.reading import check as check_quota
 from bacalhau_jupyter.orchestrator.reports import store_report
 from bacalhau_jupyter.orchestrator.scheduler.telling import JobTeller
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
@@ -125,6 +127,7 @@ class Orchestrator:
         for name, readings in self._broker.levels().items():
             self._teller.observe(name, readings)
         self._waiting = Waiting()
+        self._for_quota = QuotaQueue(settings.quotas, self._store.read, self._broker.enqueue)
         self._watch = JobWatch()
         self._stream = EventStream(self._store, settings.stream_queue)
         self._dispatcher = Dispatcher(
@@ -158,6 +161,7 @@ class Orchestrator:
             self._broker.enqueue(job_id, priority)
         self._running = True
         self._spawn(self.problems.keep("loading jobs to evaluate", self._evaluate_all), "evaluations")
+        self._spawn(self.problems.keep("waking jobs that wait for a quota", self._for_quota.run), "quotas")
         await self._transport.serve(self._nodes.control, self._message)
 
     async def close(self) -> None:
@@ -180,13 +184,19 @@ class Orchestrator:
     # ---- jobs
 
     async def submit(
-        self, job: Job | None, *, force: bool = False, client: Mapping[str, str] | None = None
+        self,
+        job: Job | None,
+        *,
+        force: bool = False,
+        client: Mapping[str, str] | None = None,
+        principal: str = "",
     ) -> PutJobResponse:
-        """Check and store a job; returns after the commit."""
+        """Check and store a job for somebody; returns after the commit."""
         prepared, warnings = submission.prepare(job, self._settings, client, self._ids)
+        check_quota(self._settings.quotas, principal, prepared)
         renewed = await self._renewed(prepared, again=False)
         stored = await self._store.transact(
-            lambda transaction: submission.submit(transaction, renewed, force)
+            lambda transaction: submission.submit(transaction, renewed, force), principal
         )
         return PutJobResponse(job_id=stored.id, evaluation_id=self._ids(), warnings=warnings or None)
 
@@ -203,9 +213,11 @@ class Orchestrator:
         items = await self._store.read(lambda c: jobs.versions(c, jobs.resolve(c, job, namespace)))
         return ListJobsResponse(items=items)
 
-    async def stop(self, job: str, namespace: str = "", reason: str = "") -> StopJobResponse:
+    async def stop(
+        self, job: str, namespace: str = "", reason: str = "", *, principal: str = ""
+    ) -> StopJobResponse:
         """Stop a job and all that runs for it; a `Conflict` where it ended by itself."""
-        stopped = await self._store.transact(lambda t: submission.stop(t, job, namespace, reason))
+        stopped = await self._store.transact(lambda t: submission.stop(t, job, namespace, reason), principal)
         return StopJobResponse(evaluation_id="" if stopped is None else self._ids())
 
     async def stop_all(self, reason: str) -> None:
@@ -215,17 +227,20 @@ class Orchestrator:
             with contextlib.suppress(Conflict):
                 await self.stop(job_id, reason=reason)
 
-    async def delete(self, job: str, namespace: str = "") -> list[str]:
+    async def delete(self, job: str, namespace: str = "", *, principal: str = "") -> list[str]:
         """Delete a job that is over; return the IDs of its executions, whose results may go now."""
-        return await self._store.transact(lambda t: deletion.delete(t, job, namespace))
+        return await self._store.transact(lambda t: deletion.delete(t, job, namespace), principal)
 
     async def rerun(
-        self, job: str, namespace: str = "", version: int = 0, reason: str = ""
+        self, job: str, namespace: str = "", version: int = 0, reason: str = "", *, principal: str = ""
     ) -> RerunJobResponse:
         """Run a version of a job again as its next version."""
         spec = await self._store.read(lambda c: jobs.version(c, jobs.resolve(c, job, namespace), version))
+        check_quota(self._settings.quotas, principal, spec)
         renewed = await self._renewed(spec, again=True)
-        again = await self._store.transact(lambda t: submission.rerun(t, job, namespace, version, renewed))
+        again = await self._store.transact(
+            lambda t: submission.rerun(t, job, namespace, version, renewed), principal
+        )
         return RerunJobResponse(evaluation_id=self._ids(), job_id=again.id, job_version=again.version)
 
     async def _renewed(self, job: Job, *, again: bool) -> Job:
@@ -247,9 +262,13 @@ class Orchestrator:
         """Return a job's executions."""
         return await self._store.read(queries.list_executions(job, query))
 
-    async def explain(self, job: str, namespace: str, may_see: JobRule) -> Explanation:
-        """Say why a job waits, or how it came to run where it did, as far as the caller may see other jobs."""
-        cluster = Cluster(self._nodes.views(), self._nodes.states(), self._clock.now_ns())
+    async def explain(
+        self, job: str, namespace: str, may_see: JobRule, *, principal: str = ""
+    ) -> Explanation:
+        """Say to somebody why a job waits, or how it came to run where it did, as far as he may see other jobs."""
+        cluster = Cluster(
+            self._nodes.views(), self._nodes.states(), self._clock.now_ns(), self._settings.quotas
+        )
         circumstances = await self._store.read(
             lambda c: read_circumstances(c, job, namespace, may_see, cluster)
         )
@@ -257,7 +276,7 @@ class Orchestrator:
         if ahead:
             jobs_ahead = await self._store.read(lambda c: read_ahead(c, ahead, may_see))
             circumstances = dataclasses.replace(circumstances, ahead=jobs_ahead)
-        return explain(circumstances)
+        return explain(circumstances, principal)
 
     async def results(
         self, job: str, namespace: str, sign: ResultSigner, version: int = 0
@@ -368,11 +387,14 @@ class Orchestrator:
                 self._teller.ended(job)
             for job_id in changes.over:
                 self._waiting.discard(job_id)
+                self._for_quota.discard(job_id)
                 self._broker.forget(job_id)
             for job_id, priority in changes.evaluate:
                 self._broker.enqueue(job_id, priority)
             if self._waiting.free(execution_id for execution_id, _ in changes.freed):
                 self._walk_soon()
+            if changes.freed:
+                self._for_quota.freed()
         except Exception:
             _log.exception("a commit could not be announced to all listeners")
 
@@ -422,6 +444,10 @@ class Orchestrator:
             self._broker.enqueue(job.id, job.priority)
         elif outcome.wakeup_ns is not None:
             self._broker.enqueue(job.id, job.priority, outcome.wakeup_ns)
+        if outcome.claim is not None:
+            self._for_quota.add(job, outcome.claim)
+        else:
+            self._for_quota.discard(job.id)
         if outcome.wish is None:
             self._waiting.discard(job.id)
             return

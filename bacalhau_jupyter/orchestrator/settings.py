@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bacalhau_jupyter.models.records.quotas import Quotas
+
 
 @dataclass(frozen=True)
 class OrchestratorSettings:
@@ -31,6 +33,8 @@ class OrchestratorSettings:
     queue_unsuitable
         Whether a job with a queue time-out waits also when every node said for good that it can't run it. False
         fails it at once with the reasons; True is for clusters in which other nodes may join.
+    quotas
+        What each principal's jobs may use at a time.
     workers
         Evaluations in flight at a time.
     stream_queue
@@ -45,5 +49,6 @@ class OrchestratorSettings:
     execution_grace_s: float = 120.0
     job_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     queue_unsuitable: bool = False
+    quotas: Quotas = field(default_factory=Quotas)
     workers: int = 16
     stream_queue: int = 1000

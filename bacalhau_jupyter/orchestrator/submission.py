@@ -113,7 +113,7 @@ def submit(transaction: Transaction, job: Job, force: bool) -> Job:
         return _update(transaction, old, job, force)
     job = replace(job, create_time=transaction.now_ns, modify_time=transaction.now_ns)
     transaction.add_job(job)
-    transaction.record(job, transaction.event(Topic.SUBMISSION, "Job submitted"))
+    transaction.record(job, transaction.request(Topic.SUBMISSION, "Job submitted"))
     transaction.evaluate(job)
     return job
 
@@ -160,7 +160,7 @@ def rerun(
     if renewed is not None and renewed.version == spec.version:
         spec = renewed
     job = _next_version(transaction, old, spec, "job rerun")
-    event = transaction.event(Topic.SUBMISSION, "Job rerun requested", {"Reason": "job rerun"})
+    event = transaction.request(Topic.SUBMISSION, "Job rerun requested", {"Reason": "job rerun"})
     transaction.record(job, event)
     return job
 
@@ -182,7 +182,7 @@ def stop(transaction: Transaction, reference: str, namespace: str, reason: str) 
         case _:
             job = transaction.set_state(job, JobState(state_type=JobStateType.STOPPED, message=reason))
             details = {"Reason": reason} if reason else {}
-            event = transaction.event(Topic.SCHEDULING, "Job requested to stop before completion", details)
+            event = transaction.request(Topic.SCHEDULING, "Job requested to stop before completion", details)
             transaction.record(job, event)
             transaction.evaluate(job)
             return job
@@ -236,7 +236,7 @@ def _update(transaction: Transaction, old: Job, job: Job, force: bool) -> Job:
             component=UNNAMED,
         )
     job = _next_version(transaction, old, job, "Job update requested by user")
-    transaction.record(job, transaction.event(Topic.SUBMISSION, "Job updated"))
+    transaction.record(job, transaction.request(Topic.SUBMISSION, "Job updated"))
     return job
 
 
@@ -254,7 +254,7 @@ def _next_version(transaction: Transaction, old: Job, spec: Job, message: str) -
         revision=old.revision + 1,
         modify_time=transaction.now_ns,
     )
-    jobs.replace_version(transaction.connection, old, job, transaction.now_ns)
+    transaction.add_version(old, job)
     transaction.evaluate(job)
     return job
 

@@ -27,8 +27,8 @@ async def test_submitting_hands_on_the_job_the_force_and_the_clients_ids(api: Ap
             "EvaluationID": "v",
             "Warnings": ["unknown: unknown field (it is ignored)"],
         }
-    ((name, job, force, client),) = api.orchestrator.calls
-    assert (name, job.name, job.type, force) == ("submit", "a", "batch", True)
+    ((name, job, force, client, principal),) = api.orchestrator.calls
+    assert (name, job.name, job.type, force, principal) == ("submit", "a", "batch", True, "owner")
     assert client == {
         "bacalhau.org/client.installation.id": "i",
         "bacalhau.org/client.instance.id": "k",
@@ -105,13 +105,13 @@ async def test_stopping_takes_the_reason_from_the_body_or_else_from_the_query(
 ) -> None:
     async with api.client.delete(f"{JOBS}/{path}", json=body) as answer:
         assert await answer.json() == {"EvaluationID": "v"}
-    assert api.orchestrator.calls == [("stop", "j-1", "ns", reason)]
+    assert api.orchestrator.calls == [("stop", "j-1", "ns", reason, "owner")]
 
 
 async def test_deleting_a_job_has_a_path_of_its_own_which_official_servers_lack(api: Api) -> None:
     async with api.client.delete(f"{JOBS}/j-1/record?namespace=ns") as answer:
         assert answer.status == 200
-    assert api.orchestrator.calls == [("delete", "j-1", "ns")]
+    assert api.orchestrator.calls == [("delete", "j-1", "ns", "owner")]
 
 
 async def test_a_job_that_can_not_be_deleted_is_a_conflict(api: Api) -> None:
@@ -131,7 +131,7 @@ async def test_rerun_diff_and_node_changes_come_from_the_body(api: Api) -> None:
         change = {"Action": "reject", "Message": "m", "NodeID": "n-1"}
         async with api.client.request(method, "/api/v1/orchestrator/nodes/n-1", json=change) as answer:
             assert await answer.json() == {"Success": True}
-    assert api.orchestrator.calls[0] == ("rerun", "j-1", "ns", 2, "")
+    assert api.orchestrator.calls[0] == ("rerun", "j-1", "ns", 2, "", "owner")
     assert api.orchestrator.calls[2:] == [("change_node", "n-1", "reject", "m")] * 2
 
 

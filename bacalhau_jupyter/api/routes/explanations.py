@@ -23,9 +23,11 @@ class ExplanationRoutes:
 
     async def explain(self, request: web.Request) -> web.Response:
         """Explain one job."""
-        may_see_jobs = principal_of(request).may_see_jobs
+        principal = principal_of(request)
         namespace = Query(request).text("namespace")
         return answer(
             request,
-            await self._orchestrator.explain(request.match_info["id"], namespace, may_see_jobs),
+            await self._orchestrator.explain(
+                request.match_info["id"], namespace, principal.may_see_jobs, principal=principal.name
+            ),
         )

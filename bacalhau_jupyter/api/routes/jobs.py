@@ -7,6 +7,7 @@ from aiohttp import web
 from bacalhau_jupyter.api.base import DiskCleaner
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.binding import Query, body, header, plain_body
+from bacalhau_jupyter.api.http.callers import principal_of
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.telemetry.trace import CURRENT
 from bacalhau_jupyter.models.codec import convert
@@ -65,7 +66,9 @@ class JobRoutes:
         if (link := CURRENT.get()) is not None:
             client[META_TRACE] = link.header
         job = _present(order.job)
-        response = await self._orchestrator.submit(job, force=order.force, client=client)
+        response = await self._orchestrator.submit(
+            job, force=order.force, client=client, principal=principal_of(request).name
+        )
         unknown = _unknown(plain)
         if unknown:
             response = replace(response, warnings=[*(response.warnings or []), *unknown])
@@ -111,7 +114,12 @@ class JobRoutes:
         reason = (await body(request, StopJobRequest)).reason or query.text("reason")
         return answer(
             request,
-            await self._orchestrator.stop(request.match_info["id"], query.text("namespace"), reason),
+            await self._orchestrator.stop(
+                request.match_info["id"],
+                query.text("namespace"),
+                reason,
+                principal=principal_of(request).name,
+            ),
         )
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -120,7 +128,9 @@ class JobRoutes:
         The answer says how much room that made.
         """
         executions = await self._orchestrator.delete(
-            request.match_info["id"], Query(request).text("namespace")
+            request.match_info["id"],
+            Query(request).text("namespace"),
+            principal=principal_of(request).name,
         )
         # The record goes first: results without a job are cleaned up in time, a job without its results would stay.
         usage = DiskUsage() if self._cleaner is None else await self._cleaner.remove_results(executions)
@@ -139,7 +149,11 @@ class JobRoutes:
         return answer(
             request,
             await self._orchestrator.rerun(
-                request.match_info["id"], order.namespace, order.job_version, order.reason
+                request.match_info["id"],
+                order.namespace,
+                order.job_version,
+                order.reason,
+                principal=principal_of(request).name,
             ),
         )
 

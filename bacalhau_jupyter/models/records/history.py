@@ -18,6 +18,9 @@ An addition of ours: ``outputs/lib → /usr/lib (a link out of the results)``.
 CANDIDATES = "Candidates"
 """Detail of the event that places an execution: how many nodes could take it, such as ``2 of 3``. Ours, too."""
 
+PRINCIPAL = "Principal"
+"""Detail of an event of a job that somebody caused: who, such as ``user:ada`` or ``owner``. Ours, too."""
+
 
 class Topic(enum.StrEnum):
     """Event topics, as the official CLI shows them."""

@@ -29,6 +29,7 @@ from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.orchestrator.explaining.circumstances import Circumstances
 from bacalhau_jupyter.orchestrator.explaining.nodes import Judge, full_summary
 from bacalhau_jupyter.orchestrator.explaining.queue import behind
+from bacalhau_jupyter.orchestrator.explaining.quota import judge_quota
 from bacalhau_jupyter.orchestrator.explaining.words import GPU, listed
 from bacalhau_jupyter.orchestrator.scheduler.placement import Obstacle, Placement
 
@@ -39,8 +40,8 @@ _LONGEST_MESSAGE = 300
 _ORDER = list(Verdict)
 
 
-def explain(circumstances: Circumstances) -> Explanation:
-    """Say why a job does not run, or how it came to run where it does or did."""
+def explain(circumstances: Circumstances, reader: str = "") -> Explanation:
+    """Say to somebody why a job does not run, or how it came to run where it does or did."""
     situation = circumstances.situation
     job = situation.job
     placement = Placement(situation)
@@ -50,9 +51,11 @@ def explain(circumstances: Circumstances) -> Explanation:
         verdicts = [_with_execution(verdict, circumstances, job) for verdict in verdicts]
     # The sort is stable: within a verdict the order of `_verdicts` stays.
     verdicts.sort(key=lambda verdict: _ORDER.index(verdict.verdict))
+    quota = None
     if waiting_count:
-        summary = _waiting(verdicts)
-        if verdicts and verdicts[0].verdict is Verdict.FULL:
+        quota = judge_quota(situation, verdicts, reader, everywhere=job.type == JobType.OPS)
+        summary = _waiting(verdicts) if quota is None else quota.summary
+        if quota is None and verdicts and verdicts[0].verdict is Verdict.FULL:
             summary += behind(circumstances.ahead)
         if (job.count or 0) > 1:
             summary = f"{waiting_count} of {job.count} parts: {summary}"
@@ -65,7 +68,7 @@ def explain(circumstances: Circumstances) -> Explanation:
         outcome=recorded_outcome(job.state),
         summary=summary,
         nodes=verdicts,
-        remedies=_remedies(verdicts) if waiting_count else [],
+        remedies=[] if not waiting_count else _remedies(verdicts) if quota is None else quota.remedies,
     )
 
 

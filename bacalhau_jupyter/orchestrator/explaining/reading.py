@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.models.jobs.units import resources_of
 from bacalhau_jupyter.models.records.history import CANDIDATES
 from bacalhau_jupyter.models.records.node import NodeState
+from bacalhau_jupyter.models.records.quotas import Quotas
 from bacalhau_jupyter.orchestrator.explaining.circumstances import Ahead, Circumstances, Held
+from bacalhau_jupyter.orchestrator.quotas.reading import allowance_of
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView, Situation
 from bacalhau_jupyter.orchestrator.store import executions, history, jobs
 
@@ -24,11 +26,12 @@ JobRule = Callable[[str], bool]
 
 @dataclass(frozen=True)
 class Cluster:
-    """The nodes at one moment: as schedulers see them, and as they are kept; and the time."""
+    """The nodes at one moment: as schedulers see them, and as they are kept; the time; and everybody's quotas."""
 
     nodes: Sequence[NodeView]
     states: Sequence[NodeState]
     now_ns: int
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 def read_circumstances(
@@ -54,6 +57,7 @@ def read_circumstances(
         now_ns=cluster.now_ns,
         # The same question has the same answer.
         rng=random.Random(0),
+        allowance=None if job.is_terminal else allowance_of(connection, cluster.quotas, job, may_see),
     )
     return Circumstances(
         situation=situation,

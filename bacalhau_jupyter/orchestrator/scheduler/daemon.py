@@ -22,12 +22,16 @@ def schedule_daemon(situation: Situation) -> Plan:
     taken = {execution.node_id for execution in draft.live}
     refusals: dict[str, Refusal] = {}
     placed = 0
+    over_quota = ""
     for node in placement.nodes:
         if node.id in taken:
             continue
         refusal = placement.refusal(node, 0)
         if refusal is not None:
             refusals[node.id] = refusal
+        elif over_quota := draft.over_quota():
+            draft.wait_for_quota()
+            break
         elif placed < NEW_EXECUTIONS_LIMIT:
             draft.run()
             draft.place(node, at_once=True)
@@ -35,10 +39,10 @@ def schedule_daemon(situation: Situation) -> Plan:
         else:
             draft.plan.again = True
             break
-    if refusals and draft.has_made_room():
+    if (refusals or over_quota) and draft.has_made_room():
         return draft.plan
     # Also with no refusal: a node that joins wakes what waits.
     draft.wait_for(refusals)
     if not draft.live and not placed:
-        draft.stay_pending(no_match_text(refusals))
+        draft.stay_pending(over_quota or no_match_text(refusals))
     return draft.plan

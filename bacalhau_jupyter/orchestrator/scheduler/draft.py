@@ -9,6 +9,7 @@ from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.records.execution import DesiredStateType, Execution, ExecutionStateType
 from bacalhau_jupyter.models.records.history import CANDIDATES, Topic
+from bacalhau_jupyter.orchestrator.scheduler.allowance import times
 from bacalhau_jupyter.orchestrator.scheduler.placement import Refusal
 from bacalhau_jupyter.orchestrator.scheduler.plan import (
     Change,
@@ -50,6 +51,7 @@ class Draft:
         self._state = situation.job.state.state_type
         self._failed_now = False
         self._freed_now = False
+        self._placed = 0
 
     @property
     def live(self) -> list[Execution]:
@@ -94,6 +96,7 @@ class Draft:
         details = {"NodeID": node.id, **({CANDIDATES: candidates} if candidates else {})}
         note = Note(Topic.SCHEDULING, f"Requested execution on {short_id(node.id)}", details)
         self.plan.steps.append(PlaceExecution(node.id, partition, note, at_once))
+        self._placed += 1
         if at_once:
             self._watch_time()
 
@@ -148,7 +151,7 @@ class Draft:
         """Give the job up, and all that still runs of it."""
         self.plan.steps.append(JobChange(JobStateType.FAILED, note.message, note))
         self.stop_all(STOP_WORDS[JobStateType.FAILED])
-        self.plan.wakeup_ns = self.plan.waits_for = None
+        self.plan.wakeup_ns = self.plan.waits_for = self.plan.claims = None
         self.plan.again = False
 
     def wait_for(self, refusals: Mapping[str, Refusal]) -> None:
@@ -158,6 +161,22 @@ class Draft:
                 self.plan.wake_at(refusal.until_ns)
         nodes = {node_id for node_id, refusal in refusals.items() if refusal.full or refusal.until_ns}
         self.plan.waits_for = (self.plan.waits_for or frozenset()) | nodes
+
+    # ---- the quota
+
+    def over_quota(self, count: int = 1) -> str:
+        """Say why the principal's quota has no room for so many more executions; empty if it has, or there is none."""
+        allowance, request = self.situation.allowance, self.situation.request
+        if allowance is None:
+            return ""
+        obstacle = allowance.obstacle(self.job.id, request, self._placed + count - 1)
+        return allowance.sentence(obstacle, request) if obstacle else ""
+
+    def wait_for_quota(self, count: int = 1) -> None:
+        """Look again when executions of the same principal have ended."""
+        self.plan.claims = times(self.situation.request, count)
+
+    # ---- what people read
 
     def stay_pending(self, text: str) -> None:
         """Say in the state, without an event, why nothing runs yet."""

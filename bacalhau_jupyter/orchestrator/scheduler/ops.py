@@ -5,10 +5,11 @@ from __future__ import annotations
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateType
 from bacalhau_jupyter.models.records.history import Topic
+from bacalhau_jupyter.orchestrator.scheduler.allowance import too_large
 from bacalhau_jupyter.orchestrator.scheduler.attempts import is_capacity_rejection
 from bacalhau_jupyter.orchestrator.scheduler.draft import Draft
 from bacalhau_jupyter.orchestrator.scheduler.ending import end_executions, end_job
-from bacalhau_jupyter.orchestrator.scheduler.placement import Placement, Refusal
+from bacalhau_jupyter.orchestrator.scheduler.placement import Obstacle, Placement, Refusal
 from bacalhau_jupyter.orchestrator.scheduler.plan import Note, PlaceExecution, Plan, Situation
 from bacalhau_jupyter.orchestrator.scheduler.shortage import no_match_details, no_match_text
 
@@ -48,11 +49,29 @@ def _start(draft: Draft, placement: Placement) -> None:
             return
         _wait_or_fail(draft, {name: refusal for name, refusal in refusals.items() if refusal is not None})
         return
+    nodes = [node for node in placement.nodes if (refusal := refusals[node.id]) is None or refusal.full]
+    if _wait_for_quota(draft, len(nodes)):
+        return
     draft.run()
-    for node in placement.nodes:
-        refusal = refusals[node.id]
-        if refusal is None or refusal.full:
-            draft.place(node, at_once=True)
+    for node in nodes:
+        draft.place(node, at_once=True)
+
+
+def _wait_for_quota(draft: Draft, count: int) -> bool:
+    """Wait until the principal's quota has room for the job on all its nodes, or fail it; return whether it hasn't."""
+    allowance, request = draft.situation.allowance, draft.situation.request
+    words = draft.over_quota(count)
+    if allowance is None or not words:
+        return False
+    excess = allowance.left_out(request, count)
+    if excess:
+        words = too_large(allowance, excess, request, count)
+    if excess or not _may_wait(draft, {}):
+        draft.fail(Note(Topic.SCHEDULING, words, {"IsError": "true"}))
+    else:
+        draft.wait_for_quota(count)
+        draft.queue(words)
+    return True
 
 
 def _wait_or_fail(draft: Draft, refusals: dict[str, Refusal]) -> None:
@@ -86,7 +105,10 @@ def _place_where_room_is_now(draft: Draft, placement: Placement) -> dict[str, Re
         if not is_capacity_rejection(execution) or node_id not in nodes:
             continue
         refusal = placement.refusal(nodes[node_id], 0)
-        if refusal is None:
+        if refusal is None and (words := draft.over_quota()):
+            waiting[node_id] = Refusal(Obstacle.QUOTA, words)
+            draft.wait_for_quota()
+        elif refusal is None:
             draft.place(nodes[node_id], at_once=True)
         elif refusal.temporary:
             waiting[node_id] = refusal

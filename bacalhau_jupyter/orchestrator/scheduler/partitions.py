@@ -70,6 +70,7 @@ class Partitions:
         placed = 0
         short: dict[int, dict[str, Refusal]] = {}
         refused_from: int | None = None
+        over_quota = ""
         for partition in self._all:
             if partition in taken:
                 continue
@@ -78,6 +79,10 @@ class Partitions:
                 break
             choice = placement.best(partition)
             if isinstance(choice, NodeView):
+                # Asked last: what no node will ever run does not wait for a quota.
+                over_quota = draft.over_quota()
+                if over_quota:
+                    break
                 placed += 1
                 draft.place(choice, partition, placement.candidates)
                 continue
@@ -91,12 +96,34 @@ class Partitions:
                 refusals = placement.best(partition) if partition > refused_from else None
                 if isinstance(refusals, dict):
                     short[partition] = refusals
-        if short and not draft.has_made_room():
-            self._wait_or_fail(missing, short, placed, placement)
+        if not (short or over_quota) or draft.has_made_room():
+            return
+        waits = not short or self._wait_or_fail(missing, short, placed, placement)
+        if over_quota and waits:
+            self._wait_for_quota(over_quota, placed)
+
+    def _wait_for_quota(self, words: str, placed: int) -> None:
+        draft = self._draft
+        progress = placed > 0 or bool(draft.current_live)
+        deadline_ns = self._deadline_ns
+        in_time = draft.situation.now_ns < deadline_ns
+        if not (in_time or progress):
+            draft.fail(Note(Topic.SCHEDULING, words, {"IsError": "true"}))
+            return
+        draft.wait_for_quota()
+        if in_time:
+            draft.plan.wake_at(deadline_ns)
+            if not progress:
+                draft.queue(words)
+
+    @property
+    def _deadline_ns(self) -> int:
+        return self._queued_since_ns + self._draft.job.task.timeouts.queue_timeout * SECOND
 
     def _wait_or_fail(
         self, missing: int, short: dict[int, dict[str, Refusal]], placed: int, placement: Placement
-    ) -> None:
+    ) -> bool:
+        """Return whether the job waits."""
         draft, plan, situation = self._draft, self._draft.plan, self._draft.situation
         # The partition in the worst position speaks for the job.
         refusals = min(short.values(), key=lambda each: sum(refusal.temporary for refusal in each.values()))
@@ -105,7 +132,7 @@ class Partitions:
         text = shortage_text(missing, available, placed, refusals)
         tried = bool(draft.current)
         progress = placed > 0 or bool(draft.current_live)
-        deadline_ns = self._queued_since_ns + draft.job.task.timeouts.queue_timeout * SECOND
+        deadline_ns = self._deadline_ns
         in_time = situation.now_ns < deadline_ns
         soon = any(refusal.is_about_to_end for refusal in refusals.values())
         if hopeless and refusals and (tried or not situation.queue_unsuitable):
@@ -115,13 +142,14 @@ class Partitions:
             wait = in_time or (not hopeless and (progress or soon))
         if not wait:
             draft.fail(Note(Topic.SCHEDULING, text, shortage_details(missing, available, placed)))
-            return
+            return False
         if in_time:
             plan.wake_at(deadline_ns)
         for each in short.values():
             draft.wait_for(each)
         if in_time and not progress:
             draft.queue(text)
+        return True
 
 
 def _has_bid(execution: Execution) -> bool:

@@ -31,6 +31,7 @@ class Obstacle(enum.Enum):
     PENDING = enum.auto()
     RESTING = enum.auto()
     FULL = enum.auto()
+    QUOTA = enum.auto()
 
 
 @dataclass(frozen=True)

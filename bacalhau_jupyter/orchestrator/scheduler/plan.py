@@ -10,6 +10,7 @@ from bacalhau_jupyter.models.jobs.job import Job, JobStateType
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.records.execution import DesiredStateType, Execution, ExecutionStateType
 from bacalhau_jupyter.models.records.node import NodeInfo
+from bacalhau_jupyter.orchestrator.scheduler.allowance import Allowance
 
 NEW_EXECUTIONS_LIMIT = 20
 """New executions (and, apart from them, stopped old ones) per evaluation; the rest follows in the next."""
@@ -74,6 +75,8 @@ class Situation:
         Whether the job waits, within its queue time-out, when no node will ever do.
     rng
         Breaks ties between nodes.
+    allowance
+        What the quota of whoever submitted the job leaves; None where there is no quota.
     """
 
     job: Job
@@ -86,6 +89,7 @@ class Situation:
     execution_grace_s: float = 120.0
     queue_unsuitable: bool = False
     rng: random.Random = field(default_factory=random.Random)
+    allowance: Allowance | None = None
 
 
 @dataclass(frozen=True)
@@ -141,12 +145,15 @@ class Plan:
         When to look again though nothing happens; None: never.
     waits_for
         Nodes that would do for a waiting partition if they had room; None: nothing waits.
+    claims
+        What must become free of the principal's quota; None: nothing waits for that.
     """
 
     steps: list[PlaceExecution | Change | JobChange] = field(default_factory=list)
     again: bool = False
     wakeup_ns: int | None = None
     waits_for: frozenset[str] | None = None
+    claims: Resources | None = None
 
     def wake_at(self, at_ns: int) -> None:
         """Look again at a time, or earlier."""

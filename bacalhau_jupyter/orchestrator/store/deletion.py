@@ -37,7 +37,7 @@ def delete(transaction: Transaction, reference: str, namespace: str) -> list[str
             retryable=True,
         )
     # Stored before the others go: numbers of events are positions in the stream and must never come again.
-    transaction.record(job, transaction.event(Topic.DELETION, "Job deleted"))
+    transaction.record(job, transaction.request(Topic.DELETION, "Job deleted"))
     history.forget(connection, job.id)
     executions.forget(connection, job.id)
     jobs.forget(connection, job.id)

@@ -9,6 +9,7 @@ from bacalhau_jupyter.models.errors import Conflict, NotFound
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.orchestrator.scheduler.allowance import Share
 
 
 def insert(connection: sqlite3.Connection, execution: Execution, holds: Resources) -> None:
@@ -143,6 +144,20 @@ def holders(connection: sqlite3.Connection) -> list[tuple[str, str, Resources]]:
     return [
         (str(node), str(job), Resources(cpu=round(cpu, 6), memory=memory, disk=disk, gpu=gpu))
         for node, job, cpu, memory, disk, gpu in rows
+    ]
+
+
+def shares(connection: sqlite3.Connection, principal: str) -> list[Share]:
+    """Return what each job of a principal uses, by ID, the oldest job first."""
+    rows = connection.execute(
+        "SELECT e.job_id, sum(e.cpu), sum(e.memory), sum(e.disk), sum(e.gpu)"
+        " FROM executions e JOIN jobs j ON j.id = e.job_id WHERE e.live AND j.principal = ?"
+        " GROUP BY e.job_id ORDER BY j.create_time, e.job_id",
+        (principal,),
+    )
+    return [
+        Share(str(job), "", Resources(cpu=round(cpu, 6), memory=memory, disk=disk, gpu=gpu))
+        for job, cpu, memory, disk, gpu in rows
     ]
 
 

@@ -18,10 +18,10 @@ FROM jobs j JOIN job_versions v ON v.job_id = j.id AND v.version = j.version
 """
 
 
-def insert(connection: sqlite3.Connection, job: Job, submitted: int) -> None:
-    """Store a new job with its first version."""
+def insert(connection: sqlite3.Connection, job: Job, submitted: int, principal: str = "") -> None:
+    """Store a new job with its first version, and who submitted it."""
     connection.execute(
-        "INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             job.id,
             job.namespace,
@@ -36,6 +36,7 @@ def insert(connection: sqlite3.Connection, job: Job, submitted: int) -> None:
             job.create_time,
             job.modify_time,
             submitted,
+            principal,
         ),
     )
     _insert_version(connection, job)
@@ -49,15 +50,17 @@ def update_state(connection: sqlite3.Connection, job: Job) -> None:
     )
 
 
-def replace_version(connection: sqlite3.Connection, old: Job, new: Job, submitted: int) -> None:
-    """Store ``new`` as the current version; ``old`` keeps the state it ended with."""
+def replace_version(
+    connection: sqlite3.Connection, old: Job, new: Job, submitted: int, principal: str = ""
+) -> None:
+    """Store ``new`` as the current version, and who submitted it; ``old`` keeps the state it ended with."""
     connection.execute(
         "UPDATE job_versions SET state=?, revision=?, modify_time=? WHERE job_id=? AND version=?",
         (encode(old.state), old.revision, old.modify_time, old.id, old.version),
     )
     connection.execute(
         "UPDATE jobs SET priority=?, version=?, revision=?, state=?, active=?, labels=?, modify_time=?,"
-        " submit_time=? WHERE id=?",
+        " submit_time=?, principal=? WHERE id=?",
         (
             new.priority,
             new.version,
@@ -67,6 +70,7 @@ def replace_version(connection: sqlite3.Connection, old: Job, new: Job, submitte
             _labels(new),
             new.modify_time,
             submitted,
+            principal,
             new.id,
         ),
     )
@@ -82,6 +86,12 @@ def get(connection: sqlite3.Connection, job_id: str) -> Job | None:
 def submitted(connection: sqlite3.Connection, job_id: str) -> int:
     """Return when the current version was submitted (Unix nanoseconds)."""
     return int(connection.execute("SELECT submit_time FROM jobs WHERE id=?", (job_id,)).fetchone()[0])
+
+
+def principal(connection: sqlite3.Connection, job_id: str) -> str:
+    """Return who submitted the current version; empty where that was not recorded."""
+    row = connection.execute("SELECT principal FROM jobs WHERE id=?", (job_id,)).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def by_name(connection: sqlite3.Connection, namespace: str, name: str) -> Job | None:

@@ -82,5 +82,10 @@ CREATE TABLE outbox (
 );
 """
 
-MIGRATIONS: Sequence[Migration] = (_V1,)
+# Not in the spec: who submits it could write anything there.
+_V2 = """
+ALTER TABLE jobs ADD COLUMN principal TEXT NOT NULL DEFAULT '';  -- who submitted the current version
+"""
+
+MIGRATIONS: Sequence[Migration] = (_V1, _V2)
 """Schema steps in order."""

@@ -32,8 +32,8 @@ class Store:
         self._clock = clock
         self._on_commit = on_commit
 
-    async def transact(self, fn: Callable[[Transaction], T]) -> T:
-        """Run ``fn`` in a transaction; ``on_commit`` gets its changes before this returns.
+    async def transact(self, fn: Callable[[Transaction], T], principal: str = "") -> T:
+        """Run ``fn`` in a transaction for somebody; ``on_commit`` gets its changes before this returns.
 
         ``fn`` runs on the database's thread, and again if the shared commit failed: it must only use what it is given.
 
@@ -44,7 +44,7 @@ class Store:
         """
 
         def run(connection: sqlite3.Connection) -> tuple[T, Changes]:
-            transaction = Transaction(connection, self._clock.now_ns())
+            transaction = Transaction(connection, self._clock.now_ns(), principal)
             return fn(transaction), transaction.changes
 
         try:

@@ -11,7 +11,7 @@ from bacalhau_jupyter.models.jobs.job import Job, JobState, JobStateType
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.records.execution import Execution
-from bacalhau_jupyter.models.records.history import Event, StreamEvent
+from bacalhau_jupyter.models.records.history import PRINCIPAL, Event, StreamEvent
 from bacalhau_jupyter.models.records.outcome import ended_details, running_details
 from bacalhau_jupyter.models.wire.messages import AskForBid
 from bacalhau_jupyter.orchestrator.messages import message_of
@@ -46,11 +46,14 @@ class Transaction:
         The database, inside a transaction.
     now_ns
         Time of everything written here, in Unix nanoseconds.
+    principal
+        Who wants it done; empty for what the node does by itself.
     """
 
-    def __init__(self, connection: sqlite3.Connection, now_ns: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, now_ns: int, principal: str = "") -> None:
         self.connection = connection
         self.now_ns = now_ns
+        self.principal = principal
         self.changes = Changes()
 
     def evaluate(self, job: Job) -> None:
@@ -64,6 +67,11 @@ class Transaction:
         return Event(
             message=message, topic=topic, timestamp=timestamp or rfc3339(self.now_ns), details=details or {}
         )
+
+    def request(self, topic: str, message: str, details: dict[str, str] | None = None) -> Event:
+        """Make the event of a request, which says who made it."""
+        who = {PRINCIPAL: self.principal} if self.principal else {}
+        return self.event(topic, message, {**(details or {}), **who})
 
     def record(self, job: Job, event: Event, execution: Execution | None = None) -> None:
         """Store a history row about a job or one of its executions."""
@@ -80,7 +88,11 @@ class Transaction:
 
     def add_job(self, job: Job) -> None:
         """Store a new job."""
-        jobs.insert(self.connection, job, self.now_ns)
+        jobs.insert(self.connection, job, self.now_ns, self.principal)
+
+    def add_version(self, old: Job, new: Job) -> None:
+        """Store a job's next version."""
+        jobs.replace_version(self.connection, old, new, self.now_ns, self.principal)
 
     def set_state(self, job: Job, state: JobState) -> Job:
         """Store a job's new state and return the job as it is now; its details say what people want to know."""

@@ -29,12 +29,14 @@ def circumstances(world: World, job: Job, may_see: Callable[[str], bool] = every
     views = list(world.nodes.values())
     memberships = {True: Membership.REJECTED, False: Membership.APPROVED}
     states = [node_state(view, memberships[view.rejected]) for view in views]
-    cluster = Cluster(views, states, world.clock.now_ns())
+    cluster = Cluster(views, states, world.clock.now_ns(), world.settings.quotas)
     return read_circumstances(world.connection, job.id, "", may_see, cluster)
 
 
-def explained(world: World, job: Job, may_see: Callable[[str], bool] = everything) -> Explanation:
-    return explain(circumstances(world, job, may_see))
+def explained(
+    world: World, job: Job, may_see: Callable[[str], bool] = everything, reader: str = ""
+) -> Explanation:
+    return explain(circumstances(world, job, may_see), reader)
 
 
 def running(world: World, name: str = "", **wishes: object) -> Job:

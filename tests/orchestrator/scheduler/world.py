@@ -46,8 +46,8 @@ class World:
         self.nodes = {f"n-{i}": NodeView(node_info(f"n-{i}", capacity)) for i in range(1, nodes + 1)}
         self.sent: list[ToCompute] = []
 
-    def transaction(self) -> Transaction:
-        return Transaction(self.connection, self.clock.now_ns())
+    def transaction(self, principal: str = "") -> Transaction:
+        return Transaction(self.connection, self.clock.now_ns(), principal)
 
     def _done(self, transaction: Transaction) -> None:
         self.sent += [item.message for item in transaction.changes.messages]
@@ -65,6 +65,7 @@ class World:
         kind: str = "batch",
         gpu: str = "",
         engine: str = "noop",
+        principal: str = "",
         **limits: int,
     ) -> Job:
         constraints = [Constraint(key="zone", operator="=", values=[zone])] if zone else []
@@ -81,7 +82,7 @@ class World:
             namespace=namespace,
         )
         prepared, _ = submission.prepare(job, self.settings, None, self.ids)
-        transaction = self.transaction()
+        transaction = self.transaction(principal)
         stored = submission.submit(transaction, prepared, force)
         self._done(transaction)
         return stored
