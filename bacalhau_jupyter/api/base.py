@@ -253,6 +253,8 @@ class ApiServices:
 
     Attributes
     ----------
+    challenge
+        None where callers have users or single sign-on: then there is no exchange.
     orchestrator
         None on a node that only computes: then neither ``/orchestrator`` nor ``/auth`` exist.
     results
@@ -273,7 +275,7 @@ class ApiServices:
 
     agent: AgentService
     access: Access
-    challenge: ChallengeMethod
+    challenge: ChallengeMethod | None
     orchestrator: Orchestrator | None = None
     results: ResultLinks | None = None
     result_files: ResultFiles | None = None

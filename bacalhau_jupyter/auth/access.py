@@ -107,12 +107,12 @@ class Access:
         if "Authorization" not in headers:
             raise refusal(NO_CREDENTIAL)
         caller = self.caller(transport).key
-        self._limit.check(caller, "APIServer")
-        try:
-            return await self._authenticated(headers)
-        except Unauthorized:
-            self._limit.failed(caller)
-            raise
+        with self._limit.trying(caller, headers["Authorization"], "APIServer"):
+            try:
+                return await self._authenticated(headers)
+            except Unauthorized:
+                self._limit.failed(caller)
+                raise
 
     def caller(self, transport: asyncio.BaseTransport | None) -> Caller:
         """Tell by whom a connection is limited."""

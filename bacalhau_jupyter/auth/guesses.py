@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import BacalhauError
@@ -49,12 +51,37 @@ class GuessLimit:
         self._in_all = in_all
         self._by_caller: OrderedDict[str, deque[int]] = OrderedDict()
         self._all: deque[int] = deque(maxlen=in_all or 1)
+        self._held: dict[str, Counter[str]] = {}
 
     def check(self, caller: str, component: str) -> None:
         """Raise `TooManyGuesses` where this caller must wait."""
         wait_s = self.wait_s(caller)
         if wait_s:
             raise TooManyGuesses(wait_s, component)
+
+    @contextmanager
+    def trying(self, caller: str, attempt: str, component: str) -> Iterator[None]:
+        """Hold a try that takes a while; different ones that are still looked at count as if they were wrong.
+
+        Raises
+        ------
+        TooManyGuesses
+            This caller must wait; nothing is held.
+        """
+        self.check(caller, component)
+        held = self._held.setdefault(caller, Counter())
+        # The same one any number of times is one guess.
+        if attempt not in held and len(held) + len(self._by_caller.get(caller, ())) >= self._guesses:
+            raise TooManyGuesses(1, component)
+        held[attempt] += 1
+        try:
+            yield
+        finally:
+            held[attempt] -= 1
+            if not held[attempt]:
+                del held[attempt]
+            if not held:
+                self._held.pop(caller, None)
 
     def wait_s(self, caller: str) -> int:
         """Return the seconds that this caller must wait before its next try; 0 when it need not."""

@@ -16,6 +16,7 @@ from bacalhau_jupyter.config.parsing import known_key, modern_values, parse_valu
 from bacalhau_jupyter.config.repo import NODE_MARKER
 from bacalhau_jupyter.config.words.notices import tell
 from bacalhau_jupyter.config.words.table import OLD_VARIABLES, notices_about
+from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.jobs.goduration import format_go_duration
@@ -25,7 +26,8 @@ __all__ = ["FILE_NAME", "MARKED_KEYS", "MASK", "NODE_MARKER", "Config"]
 MARKED_KEYS = ("API.Host", "API.Port")
 MASK = "********"
 FILE_NAME = "config.yaml"
-_SECRET_MEMBERS = frozenset({"password", "apikey"})
+_MEMBERS = ("Alias", "Username", "Password", "APIKey", "Capabilities")
+_SECRET_MEMBERS = ("Password", "APIKey")
 
 
 class Config:
@@ -286,11 +288,13 @@ def _shown(key: Key, value: Any) -> Any:
     if key.kind is Kind.DURATION:
         return format_go_duration(value)
     if key.kind is Kind.RECORDS:
-        return [
-            {
-                name: MASK if name.lower() in _SECRET_MEMBERS and item else item
-                for name, item in record.items()
-            }
-            for record in value
-        ]
+        return [_shown_record(record) for record in value]
     return value
+
+
+def _shown_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record under its official names, in the official order; what has no official name may be a secret."""
+    members = folded(record)
+    shown = {name: members.pop(name.lower()) for name in _MEMBERS if members.get(name.lower())}
+    shown |= {name: MASK for name in _SECRET_MEMBERS if name in shown}
+    return shown | {name: MASK for name, item in members.items() if item}

@@ -59,9 +59,12 @@ def parse_value(key: Key, value: object, where: str = "") -> Any:
     try:
         parsed = _PARSERS[key.kind](value)
     except (ValueError, TypeError, yaml.YAMLError) as error:
-        shown = "********" if key.secret else repr(value)
+        # Records hold passwords, and YAML's own error would quote them.
+        hidden = key.secret or key.kind is Kind.RECORDS
+        shown = "********" if hidden else repr(value)
         kind = key.kind.value if key.kind is Kind.FLAG else f"a {key.kind.value}"
-        raise ConfigurationError(f"{_at(where)}{key.name} must be {kind}, not {shown}") from error
+        problem = ConfigurationError(f"{_at(where)}{key.name} must be {kind}, not {shown}")
+        raise problem from (None if hidden else error)
     parsed = dict(key.aliases).get(str(parsed), parsed) if key.aliases else parsed
     if key.choices and str(parsed).lower() not in key.choices:
         raise ConfigurationError(
@@ -86,8 +89,7 @@ def read_file(path: Path) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ConfigurationError(f'config file "{path}" can\'t be read: {reason}') from error
     except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise ConfigurationError(f'config file "{path}" is not YAML: {problem}') from error
+        raise ConfigurationError(f'config file "{path}" is not YAML: {_yaml_problem(error)}') from None
     if plain is None:
         return {}
     if not isinstance(plain, Mapping):
@@ -150,6 +152,14 @@ def _flat(tree: Mapping[Any, Any], prefix: str, where: str) -> Iterator[tuple[st
             yield from _flat(value, f"{full}.", where)
         elif value is not None:
             raise ConfigurationError(f"{_at(where)}{full} is a section: it holds keys, not a value")
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """Say what is wrong and where, without the line itself: it may hold a password."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "it can't be read"
+    mark = error.problem_mark
+    return f"{error.problem or error.context} (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def _at(where: str) -> str:

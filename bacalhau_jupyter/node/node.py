@@ -46,7 +46,7 @@ from bacalhau_jupyter.node.roles.database import open_database
 from bacalhau_jupyter.node.roles.facts import role_facts
 from bacalhau_jupyter.node.roles.halves import Halves
 from bacalhau_jupyter.node.roles.stopping import bounded
-from bacalhau_jupyter.node.roles.trust import authenticators, sign_on
+from bacalhau_jupyter.node.roles.trust import authenticators, has_new_authentication, sign_on
 from bacalhau_jupyter.node.roles.uploads import start_uploads
 from bacalhau_jupyter.node.upload_service import NodeUploads
 from bacalhau_jupyter.node.version import build_version
@@ -269,7 +269,9 @@ class Node:
         services = ApiServices(
             agent=self._agent(),
             access=Access(known, trusted, host_names=names, clock=self._clock),
-            challenge=ChallengeMethod(self.node_id, self._clock),
+            challenge=None
+            if has_new_authentication(self.config)
+            else ChallengeMethod(self.node_id, self._clock),
             orchestrator=self.orchestrator,
             results=results,
             result_files=files,

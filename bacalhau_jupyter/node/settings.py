@@ -17,7 +17,7 @@ from bacalhau_jupyter.lib.nearby import is_loopback
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
 from bacalhau_jupyter.node.addresses import DEFAULT_ADDRESS, LinkAddress
-from bacalhau_jupyter.node.roles.trust import sign_on
+from bacalhau_jupyter.node.roles.trust import check_authentication
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
@@ -58,7 +58,7 @@ def check(config: Config) -> None:
     Reach.of(config[ADDRESSES])
     s3_access(config)
     link_address(config)
-    sign_on(config)
+    check_authentication(config)
 
 
 def _joins_itself(config: Config, key: Key) -> bool:

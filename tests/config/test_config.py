@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,26 @@ def test_the_closest_key_is_named() -> None:
     with pytest.raises(ConfigurationError) as caught:
         configured("API.Prot=1")
     assert caught.value.hint == "Did you mean API.Port?"
+
+
+@pytest.mark.parametrize("records", ["[{Password: hunter2}", "{Password: hunter2}", "[hunter2]"])
+def test_users_that_cannot_be_read_are_not_shown(records: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"API\.Auth\.Users must be a list of mappings") as caught:
+        configured(f"API.Auth.Users={records}")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_file_that_is_not_yaml_is_not_quoted(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("API:\n  Auth: {Users: [{Password: hunter2]}\n")
+    with pytest.raises(ConfigurationError, match="line 2") as caught:
+        Config.from_sources(files=[file], environ={})
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_members_of_users_that_are_not_known_are_masked() -> None:
+    wire = configured("API.Auth.Users=[{username: u, passwort: hunter2}]").to_wire()
+    assert wire["API"]["Auth"]["Users"] == [{"Username": "u", "passwort": "********"}]
 
 
 def test_a_wrong_secret_is_not_shown() -> None:
@@ -266,7 +287,7 @@ def test_secrets_are_masked() -> None:
     assert wire["Orchestrator"]["Auth"] == {"Token": "********"}
     users = wire["API"]["Auth"]["Users"]
     assert users[0] == {"Alias": "a", "Username": "u", "Password": "********", "APIKey": "********"}
-    assert users[1] == {"Alias": "b", "APIKey": ""}
+    assert users[1] == {"Alias": "b"}
 
 
 def test_a_switched_off_key_of_ours_is_shown() -> None:

@@ -140,7 +140,7 @@ async def test_an_embedded_node_keeps_its_port_and_steps_aside_when_it_is_taken(
         ({"API.TLS.SelfSigned": True}, "this version can't honour API.TLS.SelfSigned: "),
         (
             {"API.Auth.Users": [{"Username": "a", "Password": "0123456789"}]},
-            "this version can't honour API.Auth.Users",
+            "user 'a' has no capabilities defined",
         ),
         ({"Compute.AllocatedCapacity.CPU": "many"}, "many"),
     ],

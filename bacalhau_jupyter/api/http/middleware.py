@@ -18,8 +18,7 @@ from bacalhau_jupyter.api.http.matching import route_of
 from bacalhau_jupyter.api.http.serving import prove
 from bacalhau_jupyter.api.http.tracing import traced
 from bacalhau_jupyter.auth.capabilities import NOTHING, check_capability, needed_capability
-from bacalhau_jupyter.auth.guesses import TooManyGuesses
-from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, Unauthorized
+from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
 from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS_PATH
 
@@ -56,7 +55,7 @@ def guard(services: ApiServices) -> Middleware:
                 principal = request[PRINCIPAL] = await access.identify(request.headers, request.transport)
                 prove(request)
                 check_capability(principal, capability)
-            except (Forbidden, TooManyGuesses, Unauthorized) as error:
+            except BacalhauError as error:
                 return answers.error_answer(request, error)
         refused = versions.refusal(header(request, "X-Bacalhau-Git-Version"), version)
         if refused is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.api.http.answers import answer
+from bacalhau_jupyter.api.http.answers import answer, no_such_route
 from bacalhau_jupyter.api.http.binding import OPEN_BODY, body
+from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.models.wire.api import AuthnRequest, AuthnResponse, ListAuthMethodsResponse
 
 
@@ -27,17 +28,25 @@ class AuthRoutes:
 
     async def methods(self, request: web.Request) -> web.Response:
         """List the ways to prove who one is, by name."""
-        return answer(request, ListAuthMethodsResponse(methods=self._challenge.methods()))
+        methods = {} if self._challenge is None else self._challenge.methods()
+        return answer(request, ListAuthMethodsResponse(methods=methods))
 
     async def method(self, request: web.Request) -> web.Response:
         """One method's requirement."""
-        return answer(request, self._challenge.requirement(request.match_info["name"]))
+        return answer(request, self._exchange().requirement(request.match_info["name"]))
 
     async def authenticate(self, request: web.Request) -> web.Response:
         """Answer credentials; a refusal is 401, because the official CLI repeats the exchange after a 200."""
+        exchange = self._exchange()
         credentials = await body(request, AuthnRequest, OPEN_BODY)
         trusted = await self._access.is_trusted(request.headers, request.transport)
         caller = self._access.caller(request.transport).key
         name = request.match_info["name"]
-        result = self._challenge.answer(name, credentials, trusted=trusted, caller=caller)
+        result = exchange.answer(name, credentials, trusted=trusted, caller=caller)
         return answer(request, AuthnResponse(authentication=result), status=200 if result.success else 401)
+
+    def _exchange(self) -> ChallengeMethod:
+        """Return the exchange; without one, its paths do not exist, as officially."""
+        if self._challenge is None:
+            raise no_such_route()
+        return self._challenge

@@ -6,7 +6,7 @@ from bacalhau_jupyter.config.key import HONOURED, Key, Kind, refused
 from bacalhau_jupyter.config.keys.autocert import AUTOCERT
 
 _NO_TLS = "TLS on the API comes with a later version"
-_NO_USERS = "users, policies and single sign-on come with a later version"
+_NO_USERS = "policies and single sign-on come with a later version"
 
 SECTION: tuple[Key, ...] = (
     Key(
@@ -61,7 +61,7 @@ SECTION: tuple[Key, ...] = (
         Kind.RECORDS,
         [],
         "Users: Alias, Username, Password, APIKey, Capabilities",
-        refused(_NO_USERS),
+        HONOURED,
     ),
     Key(
         "API.Auth.Oauth2.ProviderID",

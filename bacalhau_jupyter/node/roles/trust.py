@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from bacalhau_jupyter.auth.credentials import Authenticator
 from bacalhau_jupyter.auth.node_key import NodeKey
 from bacalhau_jupyter.auth.sso.keys import KeySet
 from bacalhau_jupyter.auth.sso.settings import NAMES, SignOn
 from bacalhau_jupyter.auth.sso.tokens import NoSignOn, TokenAuthenticator
+from bacalhau_jupyter.auth.users.authenticator import ConfiguredUsers
+from bacalhau_jupyter.auth.users.hashes import cost_of, require_bcrypt
+from bacalhau_jupyter.auth.users.records import User, read_users
 from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.keys import KEYS
 from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node.roles.stopping import bounded
 
 log = logging.getLogger(__name__)
+
+_OLD = ("API.Auth.Methods", "API.Auth.AccessPolicyPath")
 
 
 def authenticators(config: Config, key: str, clock: Clock, stack: AsyncExitStack) -> list[Authenticator]:
@@ -30,17 +39,55 @@ def authenticators(config: Config, key: str, clock: Clock, stack: AsyncExitStack
         Closes what they hold.
     """
     known: list[Authenticator] = [NodeKey(key)]
+    if not has_new_authentication(config):
+        return known
+    users = ConfiguredUsers(users_of(config), clock)
+    stack.callback(users.close)
     single_sign_on = sign_on(config)
-    if single_sign_on is not None:
-        known.append(_by_tokens(single_sign_on, clock, stack))
-    elif config["API.Auth.Users"]:
-        known.append(NoSignOn())
-    return known
+    return [
+        *known,
+        users,
+        NoSignOn() if single_sign_on is None else _by_tokens(single_sign_on, clock, stack),
+    ]
+
+
+def users_of(config: Config) -> list[User]:
+    """Return the users of a configuration; raises ConfigurationError where one breaks a rule."""
+    return read_users(config["API.Auth.Users"])
 
 
 def sign_on(config: Config) -> SignOn | None:
     """Return the node's single sign-on; raises ConfigurationError where it is configured by halves."""
     return SignOn.of({name: config[f"API.Auth.Oauth2.{name}"] for name in NAMES})
+
+
+def has_new_authentication(config: Config) -> bool:
+    """Whether callers say with each request who they are, without the older exchange of a login for a token."""
+    return bool(config["API.Auth.Users"]) or sign_on(config) is not None
+
+
+def check_authentication(config: Config) -> None:
+    """Refuse a configuration whose parts are wrong, or contradict each other.
+
+    Raises
+    ------
+    ConfigurationError
+        A user breaks a rule, single sign-on is configured by halves, or both the newer and the older way to
+        authenticate are configured.
+    """
+    users = users_of(config)
+    if any(cost_of(user.password) for user in users):
+        require_bcrypt()
+    old = [name for name in _OLD if config[name] != KEYS[name].default]
+    if old and has_new_authentication(config):
+        raise ConfigurationError(
+            "mixing old and new auth mechanisms not supported. when Users or Oauth2 is defined in API.Auth, Methods "
+            "and AccessPolicyPath must be empty",
+            hint=f"remove {' and '.join(old)}, or what is newer",
+            component="Config",
+        )
+    sign_on(config)
+    _warn_of_readers(config)
 
 
 def _by_tokens(single_sign_on: SignOn, clock: Clock, stack: AsyncExitStack) -> TokenAuthenticator:
@@ -50,3 +97,13 @@ def _by_tokens(single_sign_on: SignOn, clock: Clock, stack: AsyncExitStack) -> T
     stack.push_async_callback(bounded, "keys of the identity provider", keys.close)
     keys.start()
     return TokenAuthenticator(single_sign_on, keys)
+
+
+def _warn_of_readers(config: Config) -> None:
+    """Warn where other users of this machine can read the file that holds passwords and keys."""
+    source = config.source("API.Auth.Users")
+    with contextlib.suppress(OSError, ValueError):
+        if Path(source).is_file() and Path(source).stat().st_mode & 0o077:
+            log.warning(
+                "%s holds passwords or keys, and other users may read it: chmod 600 %s", source, source
+            )
