@@ -180,7 +180,7 @@ class Bidder:
             ports = self._capacity.ports.reserve(execution.id, task.network)
         except PortTaken as reason:
             self._capacity.release(execution.id)
-            return BidRefused(f"rejected bid: {reason}", busy=reason.by_job)
+            return BidRefused(f"rejected bid: {reason}", busy=reason.waiting_helps)
         return BidMade(held, tuple(ports))
 
     async def _size(self, execution: Execution, item: InputSource) -> int:

@@ -18,7 +18,7 @@ from bacalhau_jupyter.compute.files import Places, is_safe_id
 from bacalhau_jupyter.compute.host.capacity import Capacity, allocated, host_resources
 from bacalhau_jupyter.compute.host.gpu_watch import watch_gpus
 from bacalhau_jupyter.compute.host.gpus import HostGpus, find_gpus
-from bacalhau_jupyter.compute.host.ports import Ports
+from bacalhau_jupyter.compute.host.ports import HeldPorts, Ports
 from bacalhau_jupyter.compute.inputs.cache import ContentCache
 from bacalhau_jupyter.compute.link.store import Store
 from bacalhau_jupyter.compute.parts import Parts
@@ -73,6 +73,8 @@ class ComputeNode:
         Who is told of executions.
     host_env
         The host variables that ``env:NAME`` may refer to; defaults to this process's.
+    held_ports
+        The account of ports that the compute nodes of this process share; its own, if left out.
     """
 
     def __init__(
@@ -88,8 +90,10 @@ class ComputeNode:
         problems: Problems | None = None,
         reserve: Reserve | None = None,
         telemetry: Telemetry = SILENT,
+        held_ports: HeldPorts | None = None,
     ) -> None:
         self.settings = settings
+        self._held_ports = held_ports
         self.problems = problems or Problems(clock)
         places = Places(settings.data_dir)
         self._equipment = Equipment(
@@ -142,7 +146,8 @@ class ComputeNode:
         host = await asyncio.to_thread(host_resources, self.settings.data_dir, gpus.gpus)
         # Cache entries are evicted when an execution needs the space.
         host = replace(host, disk=host.disk + equipment.cache.usage().bytes)
-        ports = Ports(*self.settings.port_range, address=self.settings.port_address)
+        address, held = self.settings.port_address, self._held_ports
+        ports = Ports(*self.settings.port_range, address=address, held=held)
         capacity = Capacity(allocated(self.settings.allocated, host), ports)
         parts = self._parts = Parts(equipment, capacity, self._database)
         parts.board.listener = self._on_progress
@@ -180,6 +185,7 @@ class ComputeNode:
             await parts.connection.stop()
             await parts.executions.close()
             parts.logs.close()
+            parts.capacity.ports.close()
         await self._equipment.cache.close(self.settings.stop_timeout_s)
         await self._equipment.plugins.close(self.settings.stop_timeout_s)
 

@@ -66,18 +66,18 @@ def test_a_port_that_a_job_holds_is_free_again_when_that_ends_and_nothing_is_hel
     ports.reserve("a", asks(Port(name="x", static=9000)))
     with pytest.raises(PortTaken, match="port 9000 is already in use by another job") as taken:
         ports.reserve("b", asks(Port(name="free", static=9001), Port(name="x", static=9000)))
-    assert taken.value.by_job
+    assert taken.value.waiting_helps
     ports.reserve("c", asks(Port(name="x", static=9001)))
     ports.release("a")
     ports.reserve("b", asks(Port(name="x", static=9000)))
 
 
-def test_a_port_that_a_program_of_this_host_has_is_refused() -> None:
+def test_a_port_that_a_program_of_this_host_has_may_be_free_later() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(PortTaken, match=f"port {port} is already in use on this node") as taken:
+        with pytest.raises(PortTaken, match=f"port {port} is already in use on this host") as taken:
             Ports().reserve("a", asks(Port(name="x", static=port)))
-    assert not taken.value.by_job
+    assert taken.value.waiting_helps
     Ports().reserve("a", asks(Port(name="x", static=port)))
 
 
@@ -94,7 +94,7 @@ def test_an_execution_gets_so_many_ports_and_no_more() -> None:
         PortTaken, match="asks for 10000 ports; a node gives an execution 256 at most"
     ) as refused:
         ports.reserve("a", asks(*(Port(name=f"p{n}") for n in range(10_000))))
-    assert not refused.value.by_job
+    assert not refused.value.waiting_helps
     assert not tried
     assert len(ports.reserve("a", asks(*(Port(name=f"p{n}") for n in range(256))))) == 256
 
@@ -126,13 +126,28 @@ async def test_a_second_job_with_the_same_port_is_told_which_and_may_have_it_lat
     assert (await node.peer.bid(make_execution(task))).accepted
 
 
-async def test_a_port_of_another_program_is_refused_for_good(node: Bench) -> None:
+async def test_a_port_of_another_program_makes_a_job_wait(node: Bench) -> None:
+    """It may be a job of another node of this machine, which ends some day."""
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
         refused = await node.peer.bid(make_execution(make_task("world", network=listening(port))))
     assert refused.events is not None
-    assert refused.events[0].message == f"rejected bid: port {port} is already in use on this node"
-    assert "Capacity" not in refused.events[0].details
+    assert refused.events[0].message == f"rejected bid: port {port} is already in use on this host"
+    assert refused.events[0].details["Capacity"] == "true"
+
+
+def test_the_nodes_of_one_process_know_of_each_others_ports_until_they_leave() -> None:
+    held: dict[str, list[Port]] = {}
+    here = Ports(20000, 20009, is_free=lambda port: True, held=held)
+    there = Ports(20000, 20009, is_free=lambda port: True, held=held)
+    here.reserve("a", asks(Port(name="x", static=9000), Port(name="y")))
+    with pytest.raises(PortTaken, match="port 9000 is already in use by another job") as taken:
+        there.reserve("b", asks(Port(name="x", static=9000)))
+    assert taken.value.waiting_helps
+    assert [port.static for port in there.reserve("c", asks(Port(name="y")))] == [20001]
+    here.close()
+    there.reserve("b", asks(Port(name="x", static=9000)))
+    assert set(held) == {"b", "c"}
 
 
 async def test_the_bid_says_which_ports_it_holds_also_where_nobody_asked_for_one(node: Bench) -> None:

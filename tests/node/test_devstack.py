@@ -15,7 +15,15 @@ from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.errors import BadRequest, NotFound
 from bacalhau_jupyter.models.jobs.job import Job, JobStateType
 from bacalhau_jupyter.models.jobs.selector import parse_selector
-from bacalhau_jupyter.models.jobs.spec import ResourcesConfig, SpecConfig, Task, Timeouts
+from bacalhau_jupyter.models.jobs.spec import (
+    NetworkConfig,
+    NetworkType,
+    Port,
+    ResourcesConfig,
+    SpecConfig,
+    Task,
+    Timeouts,
+)
 from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateType
 from bacalhau_jupyter.models.records.node import NodeState
 from bacalhau_jupyter.node.roles.devstack import Devstack, StackShape, running_devstack
@@ -55,7 +63,7 @@ def job_of(
         engine=SpecConfig(type="noop", params={"Sleep": sleep} if sleep else {}),
         resources=ResourcesConfig(cpu=cpu),
         timeouts=Timeouts(queue_timeout=queue_s),
-        **{name: members.pop(name) for name in ("publisher", "result_paths") if name in members},
+        **{name: members.pop(name) for name in ("network", "publisher", "result_paths") if name in members},
     )
     return Job(type=kind, tasks=[task], **members)
 
@@ -144,6 +152,22 @@ async def test_what_does_not_fit_on_all_nodes_together_waits_and_runs_when_there
 
 async def _is_on(running: Devstack, job_id: str, count: int) -> bool:
     return len(await live_on(running, job_id)) == count
+
+
+async def test_a_fixed_port_that_a_job_of_another_node_holds_makes_a_job_wait(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    network = NetworkConfig(type=NetworkType.HOST, ports=[Port(name="web", static=unused_tcp_port)])
+    async with stack(tmp_path, StackShape(computes=2)) as running:
+        first = await submit(
+            running, job_of(network=network, sleep=LIVE, constraints=parse_selector("id=node-1"))
+        )
+        await until(lambda: _is_on(running, first, 1))
+        second = await submit(running, job_of(network=network, constraints=parse_selector("id=node-2")))
+        await reach(running, second, JobStateType.QUEUED)
+        assert f"port {unused_tcp_port} is already in use by another job" in await explained(running, second)
+        await running.node.orchestrator.stop(first)
+        await reach(running, second, JobStateType.COMPLETED)
 
 
 async def test_a_job_moves_to_another_node_when_its_own_leaves_for_good(tmp_path: Path) -> None:

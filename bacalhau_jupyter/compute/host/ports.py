@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType, Port, replace
@@ -17,12 +17,16 @@ PER_EXECUTION = 256
 START_KEY, END_KEY = "Compute.Network.PortRangeStart", "Compute.Network.PortRangeEnd"
 
 
-class PortTaken(Exception):
-    """A port can't be had; ``by_job``: another execution holds it, so it will be free again."""
+HeldPorts = MutableMapping[str, list[Port]]
+"""Execution ID → the ports that it holds; the compute nodes of one process share one such account."""
 
-    def __init__(self, reason: str, *, by_job: bool) -> None:
+
+class PortTaken(Exception):
+    """A port can't be had; ``waiting_helps``: whoever has it may give it back."""
+
+    def __init__(self, reason: str, *, waiting_helps: bool) -> None:
         super().__init__(reason)
-        self.by_job = by_job
+        self.waiting_helps = waiting_helps
 
 
 class Ports:
@@ -36,6 +40,8 @@ class Ports:
         Whether no program of this host listens on a port.
     address
         Where ports of bridges listen if a job does not say; empty: on every address.
+    held
+        The account of this host; one of its own, if left out.
     """
 
     def __init__(
@@ -44,13 +50,15 @@ class Ports:
         last: int = LAST,
         is_free: Callable[[int], bool] | None = None,
         address: str = "",
+        held: HeldPorts | None = None,
     ) -> None:
         self._first = first
         self._count = last - first + 1
         self._is_free = is_free or is_free_here
         self._address = address
         self._next = 0
-        self._held: dict[str, list[Port]] = {}
+        self._held: HeldPorts = {} if held is None else held
+        self._own: set[str] = set()
 
     def reserve(self, execution_id: str, network: NetworkConfig) -> list[Port]:
         """Reserve what a task asks for and return it with the numbers of all ports.
@@ -68,7 +76,7 @@ class Ports:
             reason = (
                 f"it asks for {len(network.ports)} ports; a node gives an execution {PER_EXECUTION} at most"
             )
-            raise PortTaken(reason, by_job=False)
+            raise PortTaken(reason, waiting_helps=False)
         held = {port.static for ports in self._held.values() for port in ports}
         named = {port.static for port in network.ports if port.static}
         reserved: list[Port] = []
@@ -77,26 +85,34 @@ class Ports:
             if not number:
                 number = self._any(held | named | {each.static for each in reserved})
             elif number in held:
-                raise PortTaken(f"port {number} is already in use by another job", by_job=True)
+                raise PortTaken(f"port {number} is already in use by another job", waiting_helps=True)
             elif not self._is_free(number):
-                raise PortTaken(f"port {number} is already in use on this node", by_job=False)
+                # It may be a job of another node's process: nobody can tell for how long.
+                raise PortTaken(f"port {number} is already in use on this host", waiting_helps=True)
             whole = replace(port, static=number)
             if network.type is NetworkType.BRIDGE:
                 target, address = port.target or number, port.host_network or self._address
                 whole = replace(whole, target=target, host_network=address)
             reserved.append(whole)
         if reserved:
-            self._held[execution_id] = reserved
+            self.restore(execution_id, reserved)
         return reserved
 
     def restore(self, execution_id: str, ports: Sequence[Port]) -> None:
         """Take over what an execution held before a restart."""
         if ports:
             self._held[execution_id] = list(ports)
+            self._own.add(execution_id)
 
     def release(self, execution_id: str) -> None:
         """Give back what an execution holds."""
         self._held.pop(execution_id, None)
+        self._own.discard(execution_id)
+
+    def close(self) -> None:
+        """Leave the account: what still runs is seen by its open port from now on."""
+        for execution_id in list(self._own):
+            self.release(execution_id)
 
     def _any(self, taken: set[int]) -> int:
         """Return a free port, each after the last one: what has just been given back rests a while."""
@@ -106,7 +122,7 @@ class Ports:
                 self._next = (number - self._first + 1) % self._count
                 return number
         last = self._first + self._count - 1
-        raise PortTaken(f"no available ports in range {self._first}-{last}", by_job=True)
+        raise PortTaken(f"no available ports in range {self._first}-{last}", waiting_helps=True)
 
 
 def check_range(first: int, last: int) -> None:

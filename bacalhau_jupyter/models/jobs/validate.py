@@ -31,6 +31,7 @@ _RESERVED_ENV = "BACALHAU_"
 _PORT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PORT_NAME_LIMIT = 237
 _DOMAIN = re.compile(r"\.?([a-z0-9]+(-+[a-z0-9]+)*\.)+[a-z]{2,}", re.IGNORECASE | re.ASCII)
+NO_DOMAINS = "at least one domain is required when HTTP networking is enabled"
 _INT32 = (1 << 31) - 1
 
 # First words of a problem → what to do about it.
@@ -40,6 +41,7 @@ _HINTS = (
     (("environment variable",), "Names look like MY_NAME; values are text or env:NAME."),
     (("invalid engine",), "Set Engine.Type, for example docker."),
     (("domains can only be set",), "Set the network type HTTP (--network http), or leave the domains out."),
+    ((NO_DOMAINS,), "Name each host that the job may reach: --domain example.com."),
     (
         ("invalid domain",),
         "Write example.com, or .example.com for its sub-domains, too: no scheme, port or path.",
@@ -220,6 +222,8 @@ def _network(network: NetworkConfig) -> list[str]:
     problems = []
     if network.domains and network.type is not NetworkType.HTTP:
         problems.append("domains can only be set for HTTP network mode")
+    if network.type is NetworkType.HTTP and not any(domain.strip() for domain in network.domains):
+        problems.append(NO_DOMAINS)
     problems += [
         f"invalid domain {_quote(domain)}"
         for domain in network.domains

@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+from bacalhau_jupyter.compute.host.ports import HeldPorts
 from bacalhau_jupyter.compute.link.store import MIGRATIONS
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.compute.plugins import Plugins
@@ -93,6 +94,7 @@ class Surroundings:
     clock: Clock
     telemetry: Telemetry = SILENT
     installed: Mapping[str, Sequence[EntryPoint]] = field(default_factory=installed)
+    held_ports: HeldPorts = field(default_factory=dict)
 
 
 @dataclass
@@ -196,6 +198,7 @@ async def _start(
         problems=place.problems,
         reserve=place.reserve,
         telemetry=around.telemetry,
+        held_ports=around.held_ports,
     )
     stack.push_async_callback(bounded, f"compute role of {place.node_id}", node.stop)
     if environment_keeper is not None:
