@@ -165,6 +165,7 @@ def test_a_nameless_task_is_refused() -> None:
         ({"Type": "None", "Domains": ["example.com"]}, "domains can only be set for HTTP network mode"),
         ({"Type": "HTTP", "Domains": ["not a domain"]}, 'invalid domain "not a domain"'),
         ({"Type": "HTTP", "Domains": ["localhost"]}, 'invalid domain "localhost"'),
+        ({"Type": "HTTP"}, "at least one domain is required when HTTP networking is enabled"),
         (
             {"Type": "HTTP", "Ports": [{"Name": "w"}]},
             "ports can only be set for Host or Bridge network modes",

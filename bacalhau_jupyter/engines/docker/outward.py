@@ -19,9 +19,10 @@ from bacalhau_jupyter.engines.docker.files.placement import Placement, bind
 from bacalhau_jupyter.engines.docker.params import container_name
 from bacalhau_jupyter.engines.network import holder
 from bacalhau_jupyter.engines.network.doors import SOCKET, Doors
-from bacalhau_jupyter.engines.network.rules import NO_DOMAINS, has_way_out, rules_of
+from bacalhau_jupyter.engines.network.rules import has_way_out, rules_of
 from bacalhau_jupyter.engines.network.variables import PORT
 from bacalhau_jupyter.models.jobs.spec import NetworkType, Task
+from bacalhau_jupyter.models.jobs.validate import NO_DOMAINS
 from bacalhau_jupyter.plugins.engine import RunRequest
 from bacalhau_jupyter.transfer.core.reach import Reach
 

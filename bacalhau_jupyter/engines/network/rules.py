@@ -15,8 +15,6 @@ from bacalhau_jupyter.transfer.core.reach import KEY, Reach
 
 NOTES = 50
 """Different refusals that a job's log tells."""
-NO_DOMAINS = "at least one domain is required when HTTP networking is enabled"
-"""As upstream words it."""
 
 
 def has_way_out(request: RunRequest) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bacalhau_jupyter.engines.network import holder
-from bacalhau_jupyter.engines.network.rules import NO_DOMAINS
 from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.environments import Environments, NotShown, Registered
 from bacalhau_jupyter.engines.process.environments.check import search_path
@@ -18,6 +17,7 @@ from bacalhau_jupyter.engines.process.visible_paths import Pin, TooManyEntries, 
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.spec import InputSource, NetworkType, Task
+from bacalhau_jupyter.models.jobs.validate import NO_DOMAINS
 from bacalhau_jupyter.models.records.environments import environment_hash
 from bacalhau_jupyter.models.records.execution import Execution
 
