@@ -9,7 +9,14 @@ from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.records.execution import ExecutionStateType
-from bacalhau_jupyter.models.records.outcome import deciding, error_line, refusals_in, stopped_words
+from bacalhau_jupyter.models.records.outcome import (
+    NO_NODE,
+    OUTCOME,
+    deciding,
+    error_line,
+    refusals_in,
+    stopped_words,
+)
 
 
 class JobFailed(BacalhauError):
@@ -56,7 +63,7 @@ def raise_for_state(result: JobResult, *, check: bool) -> None:
         )
     raise JobFailed(
         f"job {name} failed: {_cause(result)}",
-        hint=_hint(result) or f"%bacalhau job history {name} shows every step",
+        hint=_hint(result) or _next_step(result, name),
         result=result,
     )
 
@@ -73,6 +80,16 @@ def _cause(result: JobResult) -> str:
                 return text
     message = result.job.state.message
     return refusals_in(message) or message or "no reason given"
+
+
+def _next_step(result: JobResult, name: str) -> str:
+    """Say what tells more: for a job that no node took, that is not its history."""
+    executions, state = result.executions, result.job.state
+    failed = any(item.compute_state.state_type is ExecutionStateType.FAILED for item in executions)
+    # Official clusters note no outcome, and explain nothing.
+    if not failed and OUTCOME in state.details and state.message.startswith(NO_NODE):
+        return f"%bacalhau explain {name} says what each node lacks"
+    return f"%bacalhau job history {name} shows every step"
 
 
 def _hint(result: JobResult) -> str:

@@ -58,6 +58,7 @@ class RemedyKind(enum.StrEnum):
     ENGINE = "engine"
     NODE = "node"
     WAIT = "wait"
+    RERUN = "run again"
 
 
 class Remedy(Wire):

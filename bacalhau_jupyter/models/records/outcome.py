@@ -22,6 +22,9 @@ The outcome, the exit code, the last line of stderr of a program that failed (or
 the execution that decided, and the Unix time in nanoseconds at which the job began to run.
 """
 
+NO_NODE = ("not enough nodes to run job", "not matching nodes to run job")
+"""How the official words begin of a job that no node takes."""
+
 _ERROR_CHARACTERS = 300
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-9;:?]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 """Colours, titles and the like that a program sends to its terminal."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from bacalhau_jupyter.lib.ids import short_id
@@ -12,8 +11,6 @@ from bacalhau_jupyter.models.records.execution import DesiredStateType, Executio
 from bacalhau_jupyter.models.records.explanation import (
     Explanation,
     NodeVerdict,
-    Remedy,
-    RemedyKind,
     Verdict,
 )
 from bacalhau_jupyter.models.records.outcome import (
@@ -27,14 +24,13 @@ from bacalhau_jupyter.models.records.outcome import (
 )
 from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.orchestrator.explaining.circumstances import Circumstances
+from bacalhau_jupyter.orchestrator.explaining.daemon import idle_nodes, idle_words, is_live_daemon
 from bacalhau_jupyter.orchestrator.explaining.nodes import Judge, full_summary
 from bacalhau_jupyter.orchestrator.explaining.queue import behind
 from bacalhau_jupyter.orchestrator.explaining.quota import judge_quota
-from bacalhau_jupyter.orchestrator.explaining.words import GPU, listed
+from bacalhau_jupyter.orchestrator.explaining.several import chosen_remedies, counted_reasons
+from bacalhau_jupyter.orchestrator.explaining.words import listed
 from bacalhau_jupyter.orchestrator.scheduler.placement import Obstacle, Placement
-
-REMEDIES = 4
-"""Remedies that are shown together; each node has its own."""
 
 _LONGEST_MESSAGE = 300
 _ORDER = list(Verdict)
@@ -51,7 +47,6 @@ def explain(circumstances: Circumstances, reader: str = "") -> Explanation:
         verdicts = [_with_execution(verdict, circumstances, job) for verdict in verdicts]
     # The sort is stable: within a verdict the order of `_verdicts` stays.
     verdicts.sort(key=lambda verdict: _ORDER.index(verdict.verdict))
-    quota = None
     if waiting_count:
         quota = judge_quota(situation, verdicts, reader, everywhere=job.type == JobType.OPS)
         summary = _waiting(verdicts) if quota is None else quota.summary
@@ -59,8 +54,11 @@ def explain(circumstances: Circumstances, reader: str = "") -> Explanation:
             summary += behind(circumstances.ahead)
         if (job.count or 0) > 1:
             summary = f"{waiting_count} of {job.count} parts: {summary}"
+        remedies = chosen_remedies(verdicts) if quota is None else quota.remedies
     else:
-        summary = _placed(circumstances)
+        summary = _placed(circumstances, verdicts)
+        idle = idle_nodes(circumstances, verdicts)
+        remedies = chosen_remedies(idle) if idle else []
     return Explanation(
         job_id=job.id,
         name=job.name,
@@ -68,7 +66,7 @@ def explain(circumstances: Circumstances, reader: str = "") -> Explanation:
         outcome=recorded_outcome(job.state),
         summary=summary,
         nodes=verdicts,
-        remedies=[] if not waiting_count else _remedies(verdicts) if quota is None else quota.remedies,
+        remedies=remedies,
     )
 
 
@@ -130,7 +128,8 @@ def _with_execution(verdict: NodeVerdict, circumstances: Circumstances, job: Job
     """Return the verdict on a node that runs the job or has run it."""
     here = [item for item in circumstances.executions if item.node_id == verdict.node_id]
     chosen = _deciding(here)
-    if chosen is None:
+    if chosen is None or (is_live_daemon(job) and chosen.is_terminal):
+        # A daemon wants each node again: what the node is for it now is the news.
         return verdict
     word = Verdict.RAN if chosen.is_terminal else Verdict.RUNS
     state = chosen.compute_state.state_type.name.replace("_", " ").lower()
@@ -179,30 +178,14 @@ def _no_fit(verdicts: Sequence[NodeVerdict]) -> str:
     """Say that no node will ever do, and how many fail for which reason: ``no node fits: 3 nodes, 2 lack GPU``."""
     if len(verdicts) == 1:
         return f"no node fits: {readable(short_id(verdicts[0].node_id))} {verdicts[0].reason}"
-    counts = Counter(map(_short_reason, verdicts))
-    reasons = [f"{count} {words if count == 1 else _plural(words)}" for words, count in counts.most_common()]
-    return f"no node fits: {len(verdicts)} nodes, {listed(reasons, most=4)}"
+    return f"no node fits: {len(verdicts)} nodes, {counted_reasons(verdicts)}"
 
 
-def _short_reason(verdict: NodeVerdict) -> str:
-    lacking = [item.resource for item in verdict.shortages]
-    if lacking == [GPU] and not verdict.shortages[0].total:
-        return "lacks GPU"
-    return f"is too small ({', '.join(lacking)})" if lacking else verdict.reason
-
-
-_PLURAL_VERBS = {"is": "are", "lacks": "lack", "does": "do", "was": "were"}
-
-
-def _plural(words: str) -> str:
-    """Turn what one node does into what several do: ``lacks GPU`` into ``lack GPU``."""
-    verb, _, rest = words.partition(" ")
-    return f"{_PLURAL_VERBS.get(verb, verb)} {rest}"
-
-
-def _placed(circumstances: Circumstances) -> str:
+def _placed(circumstances: Circumstances, verdicts: Sequence[NodeVerdict]) -> str:
     """Say how a job ended, or that it runs, and why there."""
     job = circumstances.situation.job
+    if is_live_daemon(job):
+        return _spread(circumstances) + idle_words(idle_nodes(circumstances, verdicts))
     chosen = _deciding(circumstances.executions)
     if chosen is None:
         return _never_ran(circumstances)
@@ -298,17 +281,3 @@ def _ending(job: Job) -> str:
         error = readable(job.state.details.get(ERROR, ""))
         return f"failed with exit code {exit_code}{f' ({error})' if error else ''}"
     return f"failed ({message})" if message else "failed"
-
-
-def _remedies(verdicts: Sequence[NodeVerdict]) -> list[Remedy]:
-    """Choose from the nodes' remedies, each once; a job that is about to run needs none."""
-    if not verdicts:
-        text = "start a compute node, for instance bacalhau-jupyter serve --compute"
-        return [Remedy(kind=RemedyKind.NODE, text=text)]
-    if verdicts[0].verdict is Verdict.ABLE:
-        return []
-    by_text: dict[str, Remedy] = {}
-    for verdict in verdicts:
-        for remedy in verdict.remedies:
-            by_text.setdefault(remedy.text, remedy)
-    return list(by_text.values())[:REMEDIES]

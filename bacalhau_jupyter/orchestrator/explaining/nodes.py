@@ -35,6 +35,7 @@ from bacalhau_jupyter.orchestrator.explaining.words import (
 )
 from bacalhau_jupyter.orchestrator.scheduler.attempts import is_capacity_rejection
 from bacalhau_jupyter.orchestrator.scheduler.placement import (
+    RESTARTING,
     Obstacle,
     Refusal,
     limit_of,
@@ -71,6 +72,15 @@ class Judge:
         match refusal.obstacle:
             case Obstacle.FULL:
                 return self._full(node, "")
+            case Obstacle.RESTING if refusal.reason.startswith(RESTARTING):
+                why = refusal.reason.removeprefix(RESTARTING).removeprefix(": ")
+                words = f"starts it again in a moment{f': it ended ({why})' if why else ''}"
+                remedies = [Remedy(kind=RemedyKind.WAIT, text="wait: it is started again soon")]
+                return NodeVerdict(
+                    node_id=node.id, verdict=Verdict.FULL, reason=readable(words), remedies=remedies
+                )
+            case Obstacle.FAILED if self.circumstances.situation.job.is_long_running:
+                return self._ended(node)
             case Obstacle.RESTING:
                 return self._full(node, self._last_rejection(node))
             case Obstacle.TOO_BIG:
@@ -157,6 +167,24 @@ class Judge:
             text = f"use an engine that runs there: {readable(', '.join(engines))}"
             remedies.append(Remedy(kind=RemedyKind.ENGINE, text=text))
         return NodeVerdict(node_id=node.id, reason=readable(refusal.reason), remedies=remedies)
+
+    def _ended(self, node: NodeView) -> NodeVerdict:
+        """Say that a job without an end ended here too often to be started again."""
+        job = self.circumstances.situation.job
+        here = [item for item in self.circumstances.executions if item.node_id == node.id]
+        last = max(here, key=_changed, default=None)
+        how = ""
+        if last is not None and last.run_output is not None:
+            how = f", the last time with exit code {last.run_output.exit_code}"
+        elif last is not None and last.compute_state.message:
+            how = f" ({readable(' '.join(last.compute_state.message.split()))[:_LONGEST_MESSAGE]})"
+        name = short_id(job.id)
+        text = f"see why it ended (job logs {name}), then run it again: job rerun {name}"
+        return NodeVerdict(
+            node_id=node.id,
+            reason=f"is not asked a third time: it ended there twice in a row{how}",
+            remedies=[Remedy(kind=RemedyKind.RERUN, text=text)],
+        )
 
     def _last_rejection(self, node: NodeView) -> str:
         rejections = [

@@ -44,5 +44,9 @@ def schedule_daemon(situation: Situation) -> Plan:
     # Also with no refusal: a node that joins wakes what waits.
     draft.wait_for(refusals)
     if not draft.live and not placed:
-        draft.stay_pending(over_quota or no_match_text(refusals))
+        text = over_quota or no_match_text(refusals, placement.absent)
+        draft.stay_pending(text)
+        hopeless = not any(refusal.temporary for refusal in refusals.values())
+        if draft.current and (over_quota or hopeless):
+            draft.stay_idle(text)
     return draft.plan

@@ -49,6 +49,7 @@ class Draft:
         self.plan = Plan()
         self._live = {each.id: each for each in situation.executions if not each.is_terminal}
         self._state = situation.job.state.state_type
+        self._says_idle = self._state is JobStateType.RUNNING and bool(situation.job.state.message)
         self._failed_now = False
         self._freed_now = False
         self._placed = 0
@@ -139,6 +140,9 @@ class Draft:
         """Say that the job runs, unless it does already."""
         if self._state is not JobStateType.RUNNING:
             self._enter(JobStateType.RUNNING)
+        elif self._says_idle:
+            self.plan.steps.append(JobChange(JobStateType.RUNNING, "", None))
+        self._says_idle = False
 
     def complete(self) -> None:
         """Say that the job's work is done."""
@@ -184,13 +188,23 @@ class Draft:
         if state.state_type is JobStateType.PENDING and not same_shortage(state.message, text):
             self.plan.steps.append(JobChange(JobStateType.PENDING, text, None))
 
+    def stay_idle(self, text: str) -> None:
+        """Say of a job that counts as running, as officially, why it runs nowhere; once."""
+        state = self.job.state
+        if state.state_type is JobStateType.RUNNING and not same_shortage(state.message, text):
+            note = Note(Topic.SCHEDULING, f"Job runs on no node. {text}", {"Hint": self._explain_hint("why")})
+            self.plan.steps.append(JobChange(JobStateType.RUNNING, text, note))
+
+    def _explain_hint(self, what: str) -> str:
+        # Official clients show a hint, too. It names no other job: not everybody who reads this may see those.
+        return f"bacalhau-jupyter explain {short_id(self.job.id)} says {what}"
+
     def queue(self, text: str) -> None:
         """Say what the job waits for, unless that is known."""
         state = self.job.state
         if state.state_type is JobStateType.QUEUED and same_shortage(state.message, text):
             return
-        # Official clients show a hint, too. It names no other job: not everybody who reads this may see those.
-        hint = f"bacalhau-jupyter explain {short_id(self.job.id)} says what it waits for"
+        hint = self._explain_hint("what it waits for")
         note = Note(Topic.QUEUEING, f"Job queued. {text}", {"Hint": hint})
         self.plan.steps.append(JobChange(JobStateType.QUEUED, text, note))
 

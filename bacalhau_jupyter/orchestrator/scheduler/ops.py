@@ -47,7 +47,8 @@ def _start(draft: Draft, placement: Placement) -> None:
     if None not in refusals.values():
         if draft.has_made_room():
             return
-        _wait_or_fail(draft, {name: refusal for name, refusal in refusals.items() if refusal is not None})
+        known = {name: refusal for name, refusal in refusals.items() if refusal is not None}
+        _wait_or_fail(draft, known, placement.absent)
         return
     nodes = [node for node in placement.nodes if (refusal := refusals[node.id]) is None or refusal.full]
     if _wait_for_quota(draft, len(nodes)):
@@ -74,8 +75,8 @@ def _wait_for_quota(draft: Draft, count: int) -> bool:
     return True
 
 
-def _wait_or_fail(draft: Draft, refusals: dict[str, Refusal]) -> None:
-    text = no_match_text(refusals)
+def _wait_or_fail(draft: Draft, refusals: dict[str, Refusal], absent: dict[str, str]) -> None:
+    text = no_match_text(refusals, absent)
     hopeless = not any(refusal.temporary for refusal in refusals.values())
     never = hopeless and bool(refusals) and not draft.situation.queue_unsuitable
     if never or not _may_wait(draft, refusals):

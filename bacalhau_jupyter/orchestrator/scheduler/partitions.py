@@ -129,7 +129,7 @@ class Partitions:
         refusals = min(short.values(), key=lambda each: sum(refusal.temporary for refusal in each.values()))
         hopeless = not any(refusal.temporary for refusal in refusals.values())
         available = sum(node.ready for node in placement.nodes)
-        text = shortage_text(missing, available, placed, refusals)
+        text = shortage_text(missing, available, placed, refusals, placement.absent)
         tried = bool(draft.current)
         progress = placed > 0 or bool(draft.current_live)
         deadline_ns = self._deadline_ns

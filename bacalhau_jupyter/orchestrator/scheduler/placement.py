@@ -15,6 +15,8 @@ from bacalhau_jupyter.models.records.node import ComputeNodeInfo
 from bacalhau_jupyter.orchestrator.scheduler.attempts import ATTEMPTS_PER_NODE, PATIENCE, past_of
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView, Situation
 
+RESTARTING = "job is about to be restarted"
+"""How the reason of a node begins on which the job ended a moment ago."""
 REASON_LENGTH = 300
 """Characters of a node's own reason that a refusal repeats."""
 
@@ -85,6 +87,8 @@ class Placement:
         Partitions that failed somewhere: nodes may answer differently for them than for the others.
     candidates
         How many nodes could take what `best` placed last, such as ``2 of 3``.
+    absent
+        Node ID → why it is not among those that are asked.
     """
 
     def __init__(self, situation: Situation) -> None:
@@ -101,6 +105,11 @@ class Placement:
             self._free[node.id] = capacity.minus(situation.used.get(node.id, Resources()))
             self._static[node.id] = _unsuitable(situation.job, required, situation.request, node)
         self.nodes = [node for node in situation.nodes if not (node.lost or node.rejected)]
+        self.absent = {
+            node.id: "node was rejected" if node.rejected else "node is gone"
+            for node in situation.nodes
+            if node.lost or node.rejected
+        }
 
     def best(self, partition: int) -> NodeView | dict[str, Refusal]:
         """Return the best node for a partition and take its capacity, or every node's refusal."""
@@ -135,7 +144,7 @@ class Placement:
                 words = "job already executed on this node more than once"
                 return Refusal(Obstacle.FAILED, _because(words, past.failed.get(partition, "")))
             if self._situation.now_ns < (until := past.restart_ns.get(partition, 0)):
-                words = _because("job is about to be restarted", past.failed.get(partition, ""))
+                words = _because(RESTARTING, past.failed.get(partition, ""))
                 return Refusal(Obstacle.RESTING, words, until_ns=until)
         if node.pending:
             return Refusal(Obstacle.PENDING, "node waits to be approved")

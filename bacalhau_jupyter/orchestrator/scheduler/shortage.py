@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.orchestrator.scheduler.placement import Refusal
@@ -11,18 +12,30 @@ from bacalhau_jupyter.orchestrator.scheduler.placement import Refusal
 _NUMBERS = re.compile(r"\d[\d.]*( [kMGTPE]?B)?")
 
 
-def shortage_text(requested: int, available: int, suitable: int, refusals: Mapping[str, Refusal]) -> str:
-    """Say how many nodes were wanted and there, and each node's reason; equal reasons appear once."""
+def shortage_text(
+    requested: int,
+    available: int,
+    suitable: int,
+    refusals: Mapping[str, Refusal],
+    absent: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Say how many nodes were wanted and there, and each node's reason; equal reasons appear once.
+
+    Parameters
+    ----------
+    absent
+        Node ID → why a node was not asked; told where no other one was there.
+    """
     first = (
         f"not enough nodes to run job. requested: {requested}, available: {available}, suitable: {suitable}."
     )
-    return "\n".join([first, *_reasons(refusals)])
+    return "\n".join([first, *_reasons(refusals, absent)])
 
 
-def no_match_text(refusals: Mapping[str, Refusal]) -> str:
+def no_match_text(refusals: Mapping[str, Refusal], absent: Mapping[str, str] = MappingProxyType({})) -> str:
     """Say that a job for all nodes that suit finds none, and each node's reason."""
     first = f"not matching nodes to run job out of {len(refusals)} available nodes."
-    return "\n".join([first, *_reasons(refusals)])
+    return "\n".join([first, *_reasons(refusals, absent)])
 
 
 def no_match_details(available: int) -> dict[str, str]:
@@ -30,16 +43,17 @@ def no_match_details(available: int) -> dict[str, str]:
     return {"IsError": "true", "NodesAvailable": str(available)}
 
 
-def _reasons(refusals: Mapping[str, Refusal]) -> list[str]:
+def _reasons(refusals: Mapping[str, Refusal], absent: Mapping[str, str]) -> list[str]:
     lines = []
     by_reason: dict[str, list[str]] = {}
-    for node_id, refusal in refusals.items():
-        by_reason.setdefault(refusal.reason, []).append(node_id)
+    reasons = {node_id: refusal.reason for node_id, refusal in refusals.items()} or absent
+    for node_id, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(node_id)
     for reason, node_ids in by_reason.items():
         if len(node_ids) == 1:
             lines.append(f"• Node {short_id(node_ids[0])}: {reason}")
         else:
-            lines.append(f"• {len(node_ids)} of {len(refusals)} nodes: {reason}")
+            lines.append(f"• {len(node_ids)} of {len(reasons)} nodes: {reason}")
     return lines
 
 

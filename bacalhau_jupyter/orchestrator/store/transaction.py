@@ -107,6 +107,9 @@ class Transaction:
 
     def _details(self, job: Job, state: JobState) -> dict[str, str]:
         if state.state_type is JobStateType.RUNNING:
+            if job.state.state_type is JobStateType.RUNNING:
+                # Only its message changes.
+                return dict(job.state.details)
             return running_details(self.now_ns)
         if state.state_type.is_terminal:
             return ended_details(job, state, executions.of_job(self.connection, job.id, job.version))

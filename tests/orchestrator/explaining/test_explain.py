@@ -316,6 +316,49 @@ def test_a_daemon_that_suits_no_node_says_what_is_missing() -> None:
     assert explained(world, daemon).summary.startswith("no node fits: n-1 ")
 
 
+def test_a_daemon_that_ended_twice_says_so_and_what_would_make_it_run() -> None:
+    world = World(nodes=2)
+    daemon = world.submit(kind="daemon")
+    world.settle(daemon.id)
+
+    def end_on(node_id: str) -> None:
+        (execution,) = [item for item in world.live(daemon.id) if item.node_id == node_id]
+        world.complete(execution, exit_code=3)
+        world.settle(daemon.id)
+
+    end_on("n-1")
+    explanation = explained(world, daemon)
+    assert explanation.summary == "runs on 1 of 2 nodes"
+    reasons = {verdict.node_id: verdict.reason for verdict in explanation.nodes}
+    assert reasons["n-1"] == "starts it again in a moment: it ended (execution completed unexpectedly)"
+    world.clock.advance(10)
+    world.settle(daemon.id)
+    end_on("n-1")
+    end_on("n-2")
+    world.clock.advance(10)
+    world.settle(daemon.id)
+    reason = "is not asked a third time: it ended there twice in a row, the last time with exit code 3"
+    again = f"see why it ended (job logs {daemon.id[:10]}), then run it again: job rerun {daemon.id[:10]}"
+    explanation = explained(world, daemon)
+    assert explanation.summary == f"runs on 1 of 2 nodes; n-1 {reason}"
+    assert [remedy.text for remedy in explanation.remedies] == [again]
+    end_on("n-2")
+    world.clock.advance(10)
+    world.settle(daemon.id)
+    explanation = explained(world, daemon)
+    assert explanation.summary.startswith("runs on 0 of 2 nodes; 2 are not asked a third time")
+    assert [remedy.text for remedy in explanation.remedies] == [again]
+
+
+def test_a_daemon_that_was_refused_says_by_whom() -> None:
+    world = World(nodes=1)
+    daemon = world.submit(kind="daemon")
+    world.settle(daemon.id)
+    world.bid(world.live(daemon.id)[0], "no such image")
+    world.settle(daemon.id)
+    assert explained(world, daemon).summary == "runs on 0 of 1 node; n-1 refused the job: no such image"
+
+
 @pytest.mark.parametrize(
     ("ahead", "words"),
     [

@@ -172,6 +172,21 @@ def test_a_job_that_no_node_fits_names_the_reason_per_node(limits: dict[str, Any
     )
 
 
+@pytest.mark.parametrize("kind", ["batch", "service", "ops", "daemon"])
+@pytest.mark.parametrize(
+    ("state", "words"), [({"lost": True}, "node is gone"), ({"rejected": True}, "node was rejected")]
+)
+def test_where_no_node_may_be_asked_the_text_says_why(kind: str, state: dict[str, bool], words: str) -> None:
+    world = World(nodes=2)
+    for node_id in ("n-1", "n-2"):
+        world.node(node_id, ready=False, **state)
+    job = world.submit(kind=kind, queue_timeout=1000)
+    world.settle(job.id)
+    first, reason = world.job(job.id).state.message.splitlines()
+    assert "available: 0" in first or "out of 0 available nodes" in first
+    assert reason == f"• 2 of 2 nodes: {words}"
+
+
 def test_a_cluster_that_others_may_join_queues_what_no_node_fits() -> None:
     world = World(nodes=1, queue_unsuitable=True)
     job = world.submit(zone="eu", queue_timeout=100)

@@ -67,7 +67,16 @@ def test_two_attempts_in_a_row_are_all_that_a_node_gets_and_the_job_runs_on() ->
             world.fail(execution)
         world.clock.advance(10)
     assert len(world.executions(job.id)) == 2
-    assert world.job(job.id).state.state_type is JobStateType.RUNNING
+    state = world.job(job.id).state
+    assert state.state_type is JobStateType.RUNNING
+    assert "n-1: job already executed on this node more than once" in state.message
+    begun = state.details["StartTime"]
+    idle_messages = [words for words in world.messages(job.id) if words.startswith("Job runs on no node.")]
+    assert idle_messages == [f"Job runs on no node. {state.message}"]
+    world.join("n-2")
+    world.settle(job.id)
+    state = world.job(job.id).state
+    assert (state.message, state.details["StartTime"]) == ("", begun)
 
 
 def test_an_execution_that_ran_for_long_clears_what_failed_before() -> None:

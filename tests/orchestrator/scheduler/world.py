@@ -116,8 +116,8 @@ class World:
             BidResult(execution_id=execution.id, job_id=execution.job_id, events=events, accepted=not reason),
         )
 
-    def complete(self, execution: Execution) -> None:
-        result = RunCommandResult(stdout="hi\n")
+    def complete(self, execution: Execution, exit_code: int = 0) -> None:
+        result = RunCommandResult(stdout="hi\n", exit_code=exit_code)
         self.report(
             execution,
             RunResult(execution_id=execution.id, job_id=execution.job_id, run_command_result=result),
