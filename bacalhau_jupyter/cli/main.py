@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from bacalhau_jupyter.client.client import Client
     from bacalhau_jupyter.client.jobs.job import Job
     from bacalhau_jupyter.models.jobs.job import Job as JobModel
-    from bacalhau_jupyter.models.records.history import StreamEvent
 
 
 class ShellSession:
     """Prints transitions on stderr and output on stdout, like the official CLI."""
+
+    usual_wait_s = 600
+    """As the official help says."""
 
     def __init__(self) -> None:
         self._clients: dict[str | None, Client] = {}
@@ -68,7 +70,7 @@ class ShellSession:
         model: JobModel,
         *,
         force: bool,
-        on_interrupt: str,
+        on_interrupt: str | None,
         hide_warnings: bool = False,
     ) -> Job:
         """Submit a job; warnings of the cluster go to stderr."""
@@ -95,30 +97,32 @@ class ShellSession:
         for stream, text in chunks:
             click.echo(text, nl=False, err=stream == 2)
 
-    def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str = "stop") -> Any:
+    def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str | None = None) -> Any:
         """Print what happens until the job is over; an interrupt leaves it running, as the official CLI does.
 
         A submitted service or daemon, which has no end, is left once it runs, as officially, unless its
         output is shown.
         """
+        from bacalhau_jupyter.cli.lines import EventLines
         from bacalhau_jupyter.client.jobs.job import JobFailed
         from bacalhau_jupyter.client.jobs.watch import Output
+        from bacalhau_jupyter.models.jobs.job import JobType
 
         done = "attached" if on_interrupt == "detach" else "submitted"
         click.echo(f"Job successfully {done}. Job ID: {job.id}", err=True)
-        phases: set[tuple[str, str]] = set()
         displays = DisplayFilter()
         model = job.describe()
-        is_left = not logs and on_interrupt == "stop" and model.is_long_running
+        lines = EventLines(folds=model.type in (JobType.OPS, JobType.DAEMON) or (model.count or 0) > 1)
+        is_left = not logs and on_interrupt != "detach" and model.is_long_running
         try:
             for update in job.updates(logs=logs):
                 if isinstance(update, Output):
                     is_error = update.stream == 2
                     text = update.text if is_error else displays.feed(update.text)
                     click.echo(text, nl=False, err=is_error)
-                elif not logs and update.event.message and _is_news(update.event, phases):
-                    message = readable(update.event.message, lines=True)
-                    click.echo(f"{update.event.topic:<16} {message}", err=True)
+                elif not logs and update.event.message:
+                    if line := lines.line(update.event):
+                        click.echo(line, err=True)
                     # Nobody asks for a daemon's executions: they have no event that they run.
                     begins = update.event.topic == "Execution" or model.type == "daemon"
                     if is_left and update.event.execution and begins:
@@ -132,6 +136,8 @@ class ShellSession:
                 f"\nthe job continues; follow it again with: bacalhau-jupyter attach {job.short_id}", err=True
             )
             raise
+        for line in lines.rest():
+            click.echo(line, err=True)
         try:
             result = job.outcome(check=check)
         except JobFailed as error:
@@ -152,16 +158,6 @@ class ShellSession:
         """Close the connections."""
         for client in self._clients.values():
             client.close()
-
-
-def _is_news(event: StreamEvent, phases: set[tuple[str, str]]) -> bool:
-    """Whether to print a line: a phase is printed when it begins, not at each progress."""
-    if event.topic != "Progress":
-        return True
-    phase = (event.execution, event.message)
-    was_shown = phase in phases
-    phases.add(phase)
-    return not was_shown
 
 
 def _next(job: Job) -> str:

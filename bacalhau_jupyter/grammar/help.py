@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bacalhau_jupyter.grammar.examples import CELL_FIRST, EXAMPLES, Example
+from bacalhau_jupyter.grammar.flags.elsewhere import with_whereabouts
 from bacalhau_jupyter.grammar.session import settings_flags
 from bacalhau_jupyter.grammar.words import modern_flags, old_options
 from bacalhau_jupyter.lib.truth import parse_truth
@@ -171,7 +172,11 @@ class Verb(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse words, ``--wait=false`` and flags of older versions among them."""
-        return super().parse_args(ctx, plain_switches(self.get_params(ctx), modern_flags(path_of(ctx), args)))
+        words = plain_switches(self.get_params(ctx), modern_flags(path_of(ctx), args))
+        try:
+            return super().parse_args(ctx, words)
+        except click.NoSuchOption as error:
+            raise with_whereabouts(error) from None
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, usage, text, then flags in groups."""

@@ -10,6 +10,7 @@ import click
 
 from bacalhau_jupyter.grammar import completing
 from bacalhau_jupyter.grammar.examples import EXAMPLES
+from bacalhau_jupyter.grammar.flags.elsewhere import with_whereabouts
 from bacalhau_jupyter.grammar.help import Verb, path_of, with_settings, write_commands, write_examples
 from bacalhau_jupyter.grammar.session import PROFILE, current, overrides, settings_flags
 from bacalhau_jupyter.grammar.words import old_options, old_verb
@@ -80,6 +81,13 @@ class Group(click.Group):
             for name, group in groups
             if isinstance(group, click.Group) and meant in group.commands
         ]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse words; a flag that belongs to a verb says so."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise with_whereabouts(error) from None
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the parameters; settings may stand behind each word of a command, as officially."""

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 
 class Session(Protocol):
-    """Provided by the shell front end and by the notebook."""
+    """Provided by the shell front end and by the notebook.
+
+    Attributes
+    ----------
+    usual_wait_s
+        Seconds that a submitted job is waited for, where nobody said how long; 0 means no limit.
+    """
+
+    usual_wait_s: int
 
     def client(self, context: str | None = None, overrides: tuple[str, ...] = ()) -> Client:
         """Return the connected client (of a saved profile, or of what ``-c`` says, when these are given)."""
@@ -36,14 +44,20 @@ class Session(Protocol):
         model: JobModel,
         *,
         force: bool,
-        on_interrupt: str,
+        on_interrupt: str | None,
         hide_warnings: bool = False,
     ) -> Job:
         """Submit a job and tell the cluster's warnings."""
         ...
 
-    def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str = "stop") -> Any:
-        """Show a job until it is over; return what the front end returns for a finished job."""
+    def follow(self, job: Job, *, logs: bool, check: bool, on_interrupt: str | None = None) -> Any:
+        """Show a job until it is over; return what the front end returns for a finished job.
+
+        Parameters
+        ----------
+        on_interrupt
+            ``stop`` or ``detach``; None: stop, unless the job runs until somebody stops it.
+        """
         ...
 
     def form(self, spec: str, context: str | None) -> Any:

@@ -25,7 +25,7 @@ class Waiting:
     Attributes
     ----------
     limit_s
-        Longest time to wait; 0 means no limit.
+        Longest time to wait; 0 means no limit, None that of the front end.
     """
 
     wait: bool = True
@@ -34,7 +34,7 @@ class Waiting:
     dry_run: bool = False
     exact: bool = False
     check: bool | None = None
-    limit_s: int = 0
+    limit_s: int | None = None
     node_details: bool = False
     group_events: bool = False
 
@@ -43,7 +43,7 @@ class Waiting:
         """Take the values among those of a verb."""
         names = ("wait", "follow", "id_only", "dry_run", "exact", "check", "node_details", "group_events")
         return cls(
-            limit_s=values.get("wait_timeout_secs", 0),
+            limit_s=values.get("wait_timeout_secs"),
             **{name: values[name] for name in names if name in values},
         )
 
@@ -53,7 +53,7 @@ def submit(job: JobModel, waiting: Waiting, *, force: bool = False, hide_warning
     if waiting.dry_run:
         return described(job, exact=waiting.exact)
     handle = current().submit(
-        client(), job, force=force, on_interrupt="stop", hide_warnings=hide_warnings or waiting.id_only
+        client(), job, force=force, on_interrupt=None, hide_warnings=hide_warnings or waiting.id_only
     )
     return wait_for(handle, waiting)
 
@@ -62,7 +62,11 @@ def wait_for(handle: Job, waiting: Waiting) -> Any:
     """Do with a submitted job what the flags say."""
     from bacalhau_jupyter.grammar.jobs.limited import LimitedJob
 
-    watched = LimitedJob(handle, waiting.limit_s) if waiting.limit_s else handle
+    limit_s = waiting.limit_s
+    if limit_s is None:
+        # As officially, output is followed to its end.
+        limit_s = 0 if waiting.follow else current().usual_wait_s
+    watched = LimitedJob(handle, limit_s) if limit_s else handle
     if waiting.id_only:
         # As the official verb: the ID at once, then nothing until the job is over.
         click.echo(handle.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -65,7 +66,8 @@ def modern_flags(verb: str, args: Sequence[str]) -> list[str]:
         name, equals, value = text.partition("=")
         name = _SHORT.get(name, name)
         if word := aliases.get(name):
-            tell(word.notice)
+            # In the word that was typed: `-s` is another one than `--selector`.
+            tell(dataclasses.replace(word, name=text.partition("=")[0]).notice)
             text = f"{word.modern}{equals}{value}"
         modern.append(text)
     return [*modern, *args[end:]]

@@ -21,6 +21,8 @@ from bacalhau_jupyter.grammar.session import PROFILE, overrides
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_ON_INTERRUPT = "What ■ does with the job (default: stop; a service or daemon job continues)."
+
 
 class Language(Verb):
     """A language."""
@@ -93,8 +95,8 @@ def cell_options(function: F) -> F:
         click.option(
             "--on-interrupt",
             type=click.Choice(["stop", "detach"]),
-            default="stop",
-            help="What ■ does with the job.",
+            default=None,
+            help=_ON_INTERRUPT,
         ),
         click.option(
             "--engine",
@@ -175,9 +177,7 @@ def docker(**values: Any) -> dict[str, Any]:
 @wait_options
 @click.option("--force", is_flag=True, help="Submit even an unchanged spec.")
 @click.option("--detach", is_flag=True, help="Return the job at once; await it later.")
-@click.option(
-    "--on-interrupt", type=click.Choice(["stop", "detach"]), default="stop", help="What ■ does with the job."
-)
+@click.option("--on-interrupt", type=click.Choice(["stop", "detach"]), default=None, help=_ON_INTERRUPT)
 @click.option(
     "--context",
     default=None,

@@ -44,6 +44,8 @@ class NotebookSession:
 
     quotes_words = True
     """Whether TAB quotes what it puts into the line."""
+    usual_wait_s = 0
+    """A cell is there to be looked at, and has a ■."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
@@ -105,7 +107,7 @@ class NotebookSession:
     def opened_card(
         self,
         context: str | None = None,
-        on_interrupt: str = "stop",
+        on_interrupt: str | None = None,
         overrides: tuple[str, ...] = (),
     ) -> Iterator[Card]:
         """Show a card at once, before there is a job; what keeps it from becoming one is said in it, too."""
@@ -160,7 +162,7 @@ class NotebookSession:
         model: JobModel,
         *,
         force: bool,
-        on_interrupt: str,
+        on_interrupt: str | None,
         hide_warnings: bool = False,
         card: Card | None = None,
     ) -> Job:
@@ -209,7 +211,7 @@ class NotebookSession:
         *,
         logs: bool,
         check: bool,
-        on_interrupt: str = "stop",
+        on_interrupt: str | None = None,
         card: Card | None = None,
         pane: OutputPane | None = None,
     ) -> JobResult:

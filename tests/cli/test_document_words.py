@@ -235,8 +235,15 @@ def test_an_alias_is_the_flag_of_today(word: Word, capsys: pytest.CaptureFixture
         old, new = (parsed(verb, name, *values).params for name in (word.name, word.modern))
         assert old == new
     assert capsys.readouterr().err == f"Note: {word.notice}\n"
+
+
+def test_a_notice_has_the_word_that_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
     assert parsed("docker run", "-s", "zone=eu").params["constraints"] == "zone=eu"
     assert parsed("list", "-n", "7").params["limit"] == 7
+    parsed("docker run", "--selector=zone=eu")
+    assert capsys.readouterr().err == (
+        "Note: -s is --constraints today\nNote: -n is --limit today\nNote: --selector is --constraints today\n"
+    )
 
 
 def test_the_old_flag_for_the_data_directory_stands_before_any_verb(

@@ -9,9 +9,16 @@ import io
 import json
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
+from bacalhau_jupyter.cli.main import ShellSession
+from bacalhau_jupyter.client.client import Client
+from bacalhau_jupyter.client.jobs.job import Job
+from bacalhau_jupyter.grammar import bacalhau
+from bacalhau_jupyter.grammar.jobs import limited
+from bacalhau_jupyter.grammar.submitting import Waiting, wait_for
 from tests.cli.test_shell import Shell, served, shell
 
 __all__ = ["served", "shell"]
@@ -50,6 +57,25 @@ def test_waiting_ends_after_the_time_that_is_given_and_the_job_goes_on(shell: Sh
     assert "bacalhau-jupyter attach" in done.stderr
     assert "Running" in shell("job", "describe", "long").stdout
     assert shell("job", "stop", "--quiet", "long").stdout == ""
+
+
+def test_a_shell_waits_ten_minutes_as_the_official_help_says_and_follows_output_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits: list[float] = []
+
+    def limited_job(job: Job, limit_s: float) -> Job:
+        limits.append(limit_s)
+        return job
+
+    monkeypatch.setattr(limited, "LimitedJob", limited_job)
+    session = ShellSession()
+    monkeypatch.setattr(session, "follow", lambda *_, **__: None)
+    context = click.Context(bacalhau, obj=session)
+    with context:
+        for waiting in (Waiting(), Waiting(follow=True), Waiting(limit_s=0), Waiting(limit_s=5, follow=True)):
+            wait_for(Job(Client(start=False), "j-1"), waiting)
+    assert limits == [600, 5]
 
 
 def test_details_at_the_end_are_by_node_and_by_execution(shell: Shell) -> None:

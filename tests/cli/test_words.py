@@ -48,6 +48,42 @@ def test_a_wrong_value_names_the_right_form(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        ((*DRY[:2], "--limit-job-cpu", "1", "busybox"), "serve, and sets JobAdmissionControl.MaxCPU."),
+        (("job", "list", "--peer", "none"), "'--peer'. It is a flag of serve and devstack."),
+        (("--peer", "none", "serve"), "'--peer'. It is a flag of serve and devstack."),
+        (("job", "list", "--entrypoint", "sh"), "'--entrypoint'. It is a flag of docker run"),
+        (("serve", "--computes", "3"), "'--computes'. It is a flag of devstack."),
+        (("job", "list", "--no-such-flag-anywhere"), "No such option '--no-such-flag-anywhere'.\n"),
+    ],
+)
+def test_a_flag_of_another_verb_names_it(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], sentence: str
+) -> None:
+    assert sentence in said(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment"),
+    [
+        (("-e", "A=1,B=2"), {"A": "1", "B": "2"}),
+        (("-e", "A=1,2"), {"A": "1,2"}),
+        (("-e", 'A=1,"B=2,3"'), {"A": "1", "B": "2,3"}),
+        (("-e", "A=1", "-e", "B=x=y"), {"A": "1", "B": "x=y"}),
+        # The official client makes a variable `-Db` of the first and refuses the second.
+        (("-e", "OPTS=-Da=1,-Db=2"), {"OPTS": "-Da=1,-Db=2"}),
+        (("-e", "URL=http://x/?a=1,2"), {"URL": "http://x/?a=1,2"}),
+    ],
+)
+def test_variables_are_taken_apart_at_commas_as_officially(
+    capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    spec = yaml.safe_load(said(capsys, *DRY[:3], "--exact", *flags, "busybox"))
+    assert spec["Tasks"][0]["Env"] == environment
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
         (("job", "lsit"), "Did you mean 'list'?"),
         (("jbo", "list"), "Did you mean 'job'?"),
         (("history", "j-1"), "Did you mean 'job history'?"),

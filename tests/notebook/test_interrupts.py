@@ -84,6 +84,27 @@ def test_a_cell_with_on_interrupt_detach_leaves_its_job_running(kernel: Kernel) 
     kernel.run(f"%bacalhau job stop {job}")
 
 
+def test_a_service_whose_cell_is_interrupted_continues_unless_the_cell_says_stop(kernel: Kernel) -> None:
+    spec = (
+        "Type: service\nTasks:\n- Name: main\n  Engine: {Type: process, Params: {Command: [sh, -c, "
+        '"echo started; sleep 600"]}}'
+    )
+
+    def started() -> Callable[[Ran], None]:
+        return once(kernel, lambda ran: "started" in ran.stdout)
+
+    ran = kernel.run(f"%%bacalhau job\n{spec}", on_output=started())
+    job = job_in(ran.traceback)
+    assert "continues, as it runs until it is stopped" in ran.traceback
+    assert f"%bacalhau job stop {job} ends it" in ran.traceback
+    assert state_of(kernel, job) == "Running"
+    short_and_clean(kernel, ran)
+    kernel.run(f"%bacalhau job stop {job}")
+    ran = kernel.run(f"%%bacalhau job --on-interrupt stop\n{spec}", on_output=started())
+    assert "is stopped" in ran.traceback
+    assert state_of(kernel, job_in(ran.traceback)) == "Stopped"
+
+
 def test_a_queued_job_is_stopped(kernel: Kernel) -> None:
     kernel.run("most = __import__('bacalhau_jupyter').Client().info.compute_node_info.max_capacity.cpu")
     most = kernel.value("most")

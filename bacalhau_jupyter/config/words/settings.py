@@ -162,7 +162,8 @@ _NETWORK = (
         "Compute.Orchestrators",
         None,
         flags=("--peer",),
-        sentence="nodes find each other by Compute.Orchestrators, not by peers; the flag has no effect",
+        sentence="no effect: a compute node joins the orchestrator that Compute.Orchestrators names, not peers",
+        where=("serve", "devstack"),
     ),
     Setting(
         "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from bacalhau_jupyter.client.packages.requirements import Required
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_PAIR = re.compile(r"\s*[A-Za-z_][\w.-]*\s*=")
+"""How ``NAME=VALUE`` begins."""
 
 
 def _stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -58,7 +62,7 @@ def spec_options(*, output_flag: bool = True) -> Callable[[F], F]:
             multiple=True,
             metavar="K[=V]",
             shell_complete=completing.environment,
-            help="Set an environment variable; without a value, pass on the one from here.",
+            help="Set an environment variable (A=1,B=2: two); without a value, pass on the one from here.",
         ),
         click.option("-l", "--labels", multiple=True, metavar="K=V", help="Label the job."),
         click.option("--cpu", default="", help="CPU cores (500m, 2)."),
@@ -230,11 +234,14 @@ def listed(values: Sequence[str]) -> list[str]:
 
 
 def _apart(values: Sequence[str]) -> list[str]:
-    """Take ``a=1,b=2`` apart as official clients do: a comma of a single pair belongs to its value."""
+    """Take ``a=1,b=2`` apart as official clients do: a comma of a single pair belongs to its value.
+
+    What they refuse, and what has no names at these places (``OPTS=-Da=1,-Db=2``), stays one pair.
+    """
     result: list[str] = []
     for text in values:
         items = listed([text]) if text.count("=") > 1 else []
-        result += items if items and all("=" in item for item in items) else [text]
+        result += items if items and all(_PAIR.match(item) for item in items) else [text]
     return result
 
 
@@ -264,7 +271,7 @@ def variables(values: Sequence[str], environment: Mapping[str, str]) -> dict[str
         A text has no name, or the environment has no such variable.
     """
     result: dict[str, str] = {}
-    for text in values:
+    for text in _apart(values):
         name, equals, value = text.partition("=")
         if not name.strip():
             raise BadRequest("-e/--env needs a name: NAME=VALUE, or NAME to pass on a variable from here")

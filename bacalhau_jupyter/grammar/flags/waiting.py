@@ -40,9 +40,10 @@ def progress_options(function: F) -> F:
         click.option(
             "--wait-timeout-secs",
             type=SECONDS,
-            default=0,
+            default=None,
             metavar="DURATION",
-            help="Longest time to wait (90, 90s, 10m); the job itself continues. No limit without it.",
+            help="Longest time to wait (90, 90s, 10m; 0: no limit); the job itself continues. "
+            "In a shell 600 without --follow; else no limit.",
         ),
         click.option("--node-details", is_flag=True, help="At the end, show how each execution ended."),
         click.option("--group-events", is_flag=True, help="At the end, show the events by execution."),

@@ -31,7 +31,7 @@ class Ending:
         self._shell = shell
         self._grace_s = grace_s
 
-    def of(self, job: Job, on_interrupt: str, status: Status | None = None) -> str:
+    def of(self, job: Job, on_interrupt: str | None, status: Status | None = None) -> str:
         """Stop an interrupted job, or leave it; return what became of it, and how to see it again.
 
         Parameters
@@ -39,7 +39,7 @@ class Ending:
         job
             The job.
         on_interrupt
-            ``stop`` or ``detach``.
+            ``stop`` or ``detach``; None: stop, unless the job runs until somebody stops it.
         status
             Is told the job's state.
         """
@@ -48,6 +48,11 @@ class Ending:
             return f"job {job.short_id} continues; {again} shows it"
         asked = False
         try:
+            if on_interrupt is None and job.describe().is_long_running:
+                return (
+                    f"job {job.short_id} continues, as it runs until it is stopped; {again} shows it, "
+                    f"%bacalhau job stop {job.short_id} ends it"
+                )
             if self._kernel_ends():
                 return f"the kernel ends, job {job.short_id} continues; {again} shows it"
             asked = True

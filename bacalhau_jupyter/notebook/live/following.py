@@ -46,7 +46,7 @@ class Follower:
         self._ending = ending
         self._reason = WaitingReason(job)
 
-    def follow(self, *, logs: bool, check: bool, on_interrupt: str) -> JobResult:
+    def follow(self, *, logs: bool, check: bool, on_interrupt: str | None) -> JobResult:
         """Show the job; return its result. See `NotebookSession.follow`."""
         job = self._job
         try:
@@ -109,9 +109,9 @@ class Follower:
         self._displays.finish()
         self._pane.finish(self._job.id)
 
-    def _interrupted(self, on_interrupt: str) -> NoReturn:
+    def _interrupted(self, on_interrupt: str | None) -> NoReturn:
         status, card = self._status, self._card
-        if on_interrupt == "stop":
+        if on_interrupt != "detach":
             card.finish(f"{status.line()} · interrupted")
         self._finish_output()
         message = self._ending.of(self._job, on_interrupt, status)

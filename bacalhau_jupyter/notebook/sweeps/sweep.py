@@ -132,7 +132,7 @@ class Sweep:
         self._many.raise_for_failures()
         return None if id_only else jobs
 
-    def follow(self, *, check: bool, on_interrupt: str) -> None:
+    def follow(self, *, check: bool, on_interrupt: str | None) -> None:
         """Run all jobs to their ends.
 
         Raises
@@ -158,7 +158,7 @@ class Sweep:
             if member.job is not None and not is_cached:
                 self._cache.note(key, member.job, is_named=bool(member.model.name))
 
-    def _ended(self, on_interrupt: str) -> str:
+    def _ended(self, on_interrupt: str | None) -> str:
         label = self.members[0].model.labels[GROUP]
         again = f"%bacalhau job list --labels {GROUP}={label} shows them"
         if on_interrupt == "detach":
