@@ -106,7 +106,7 @@ class _Ordering:
         if record.get("status") == "valid":
             return
         name = str(_mapping(record.get("identifier")).get("value") or "the name")
-        challenges = [_mapping(challenge) for challenge in record.get("challenges") or []]
+        challenges = _mappings(record, "challenges")
         kinds = [str(challenge.get("type")) for challenge in challenges]
         if self._answers.kind not in kinds:
             raise NetworkFailure(
@@ -122,7 +122,7 @@ class _Ordering:
         finally:
             self._answers.drop(name, token)
         if record["status"] != "valid":
-            errors = [_mapping(_mapping(each).get("error")) for each in record.get("challenges") or []]
+            errors = [_mapping(each.get("error")) for each in _mappings(record, "challenges")]
             reason = next(filter(None, errors), {"detail": f"the proof is {record['status']}"})
             raise Refusal(f"{name} could not be validated", reason)
 
@@ -179,3 +179,8 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def _texts(record: Mapping[str, Any], name: str) -> list[str]:
     values = record.get(name)
     return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+
+
+def _mappings(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    values = record.get(name)
+    return [_mapping(value) for value in values] if isinstance(values, list) else []
