@@ -19,10 +19,12 @@ import trustme
 
 from tests.services.common import ServiceUnavailableError, end_process, wait_until
 from tests.services.fixtures import service_or_skip
-from tests.services.go_build import built
+from tests.services.go_build import built, built_here
 
 VERSION = "2.10.3"
 MODULE = "github.com/letsencrypt/pebble/v2"
+OFFICIAL = Path(__file__).with_name("autocert") / "main.go"
+OFFICIAL_VERSION = "0.54.0"
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 NONCE_REJECTIONS = 20
@@ -142,6 +144,23 @@ def _free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
+
+
+class OfficialFolder:
+    """Serves a certificate from a folder by the library of official nodes."""
+
+    def __init__(self) -> None:
+        self._program = built_here(OFFICIAL, module="golang.org/x/crypto", version=OFFICIAL_VERSION)
+
+    def certificate(self, folder: Path, host: str, pebble: Pebble | None = None) -> int:
+        """Return the number of the certificate for a host; without a server it has to be in the folder already."""
+        command = [str(self._program), "-folder", str(folder), "-host", host]
+        if pebble is not None:
+            command += ["-directory", pebble.directory_url, "-authority", str(pebble.ca_file)]
+            command += ["-listen", f"127.0.0.1:{pebble.tls_port}"]
+        done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout, 16)
 
 
 @pytest.fixture(scope="session")

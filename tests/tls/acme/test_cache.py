@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from bacalhau_jupyter.lib.clock import SystemClock
+from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.tls.acme.account import Account, key_pem, new_key
+from bacalhau_jupyter.tls.acme.autocert import AutoCert
 from bacalhau_jupyter.tls.acme.bundle import Bundle
 from bacalhau_jupyter.tls.acme.cache import Cache
-from tests.tls.acme.validated import certificate
+from tests.services.fixtures import service_or_skip
+from tests.services.pebble import OfficialFolder, Pebble
+from tests.tls.acme.validated import answering, certificate, settings_for
 
 HOST = "node.example.org"
 
@@ -42,20 +49,54 @@ def test_files_have_the_official_names_and_form_and_are_private(tmp_path: Path) 
     assert cache.load(HOST) == Bundle.of_pem(text)
 
 
-def test_the_folder_of_an_official_node_is_taken_over(tmp_path: Path) -> None:
-    """The official node writes SEC 1 keys, the chain behind them, and further files of its own."""
+def served(bundle: Bundle) -> int:
+    return x509.load_pem_x509_certificates(bundle.pem.encode())[0].serial_number
+
+
+@pytest.fixture(scope="module")
+def official() -> OfficialFolder:
+    """Serves from a folder as official nodes do."""
+    return service_or_skip(OfficialFolder)
+
+
+async def test_the_folder_of_an_official_node_is_taken_over(
+    pebble: Pebble, tmp_path: Path, official: OfficialFolder
+) -> None:
+    folder = tmp_path / "cache"
+    number = await asyncio.to_thread(official.certificate, folder, HOST, pebble)
+    account = (folder / "acme_account+key").read_bytes()
+    loaded = Cache(folder).load(HOST)
+    assert loaded is not None
+    assert loaded.covers((HOST,))
+    assert served(loaded) == number
+    loaded.context()
+    # The next order is one of the same account.
+    node = AutoCert(settings_for(pebble, tmp_path, HOST), clock=SystemClock(), problems=Problems())
+    async with answering(pebble.tls_port, node.challenge):
+        await node.order()
+    assert (folder / "acme_account+key").read_bytes() == account
+
+
+async def test_an_official_node_takes_our_folder_over(
+    pebble: Pebble, tmp_path: Path, official: OfficialFolder
+) -> None:
+    node = AutoCert(settings_for(pebble, tmp_path, HOST), clock=SystemClock(), problems=Problems())
+    async with answering(pebble.tls_port, node.challenge):
+        bundle = await node.order()
+    cache = Cache(tmp_path / "cache")
+    cache.store(HOST, bundle)
+    assert await asyncio.to_thread(official.certificate, cache.directory, HOST) == served(bundle)
+
+
+def test_a_chain_and_foreign_files_do_no_harm(tmp_path: Path) -> None:
+    """Official nodes keep the proof of a name beside the certificate, too."""
     bundle, issuer = valid(), valid("issuer.example.org")
     chain = bundle.pem + issuer.pem[issuer.pem.index("-----BEGIN CERTIFICATE") :]
     (tmp_path / HOST).write_text(chain)
-    (tmp_path / "acme_account+key").write_text(key_pem(new_key()))
     (tmp_path / f"{HOST}+token").write_text(valid().pem)
-    cache = Cache(tmp_path)
-    loaded = cache.load(HOST)
+    loaded = Cache(tmp_path).load(HOST)
     assert loaded is not None
-    assert loaded.covers((HOST,))
     assert loaded.pem == chain
-    loaded.context()
-    Account.of_pem(cache.account_pem(lambda: "another"), "the file")
 
 
 def test_keys_that_others_can_read_are_taken_away_from_them(
