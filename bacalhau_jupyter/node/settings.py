@@ -11,6 +11,7 @@ from bacalhau_jupyter.compute.host.ports import END_KEY, START_KEY, check_range
 from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.key import Key
+from bacalhau_jupyter.config.quotas import quotas_of
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.nearby import is_loopback
@@ -53,6 +54,7 @@ def check(config: Config) -> None:
         )
     if config["Orchestrator.Scheduler.WorkerCount"] < 1:
         raise ConfigurationError("Orchestrator.Scheduler.WorkerCount must be 1 or more")
+    quotas_of(config)
     managed_bucket(config, None)
     port_range(config)
     Reach.of(config[ADDRESSES])
@@ -97,6 +99,7 @@ def orchestrator_settings(config: Config, repo: Repo, node_id: str) -> Orchestra
         disconnect_timeout_s=config["Orchestrator.NodeManager.DisconnectTimeout"],
         execution_grace_s=config["Orchestrator.Scheduler.HousekeepingTimeout"],
         job_defaults=config.job_defaults(),
+        quotas=quotas_of(config),
         workers=config["Orchestrator.Scheduler.WorkerCount"],
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bacalhau_jupyter.config.key import Key, Kind, zero
-from bacalhau_jupyter.config.keys import api, compute, data, jobs, node, orchestrator
+from bacalhau_jupyter.config.keys import api, compute, data, jobs, node, orchestrator, trust
 
 __all__ = ["EMPTY_SECTIONS", "KEYS", "SECTIONS", "Key", "Kind", "find_key", "zero"]
 
@@ -11,6 +11,7 @@ KEYS: dict[str, Key] = {
     key.name: key
     for section in (
         api.SECTION,
+        trust.SECTION,
         node.SECTION,
         orchestrator.SECTION,
         compute.SECTION,
