@@ -22,6 +22,10 @@ class Index:
         """Bytes of all of them."""
         return sum(about.size for about in tuple(self._known.values()))
 
+    def size_of(self, owner: str) -> int:
+        """Return the bytes of those that a principal uploaded."""
+        return sum(about.size for about in tuple(self._known.values()) if owner in about.owners)
+
     def get(self, sha256: str) -> About | None:
         """Return what is known of a content."""
         return self._known.get(sha256)
@@ -44,11 +48,17 @@ class Index:
         self._stays.clear()
 
     def chosen(
-        self, excess: int, referred: Collection[str], now_ns: int, last: Collection[str] = ()
+        self,
+        excess: int,
+        referred: Collection[str],
+        now_ns: int,
+        last: Collection[str] = (),
+        *,
+        owner: str = "",
     ) -> Iterator[About]:
         """Yield what goes for so many bytes: the longest unused first, nothing that is referred to or has to stay.
 
-        What is in ``last`` goes when nothing else is left.
+        What is in ``last`` goes when nothing else is left; with an ``owner``, only what nobody else uploaded goes.
         """
 
         def turn(about: About) -> tuple[bool, int, str]:
@@ -57,6 +67,8 @@ class Index:
         for about in sorted(self._known.values(), key=turn):
             if excess <= 0:
                 return
+            if owner and set(about.owners) != {owner}:
+                continue
             if about.sha256 not in referred and self._stays.get(about.sha256, 0) <= now_ns:
                 excess -= about.size
                 yield about

@@ -25,6 +25,7 @@ from bacalhau_jupyter.uploads.contents import About, ContentFiles
 from bacalhau_jupyter.uploads.drafts import Draft, DraftFiles
 from bacalhau_jupyter.uploads.index import Index
 from bacalhau_jupyter.uploads.orders import Kept, check_order, disk_full, failed, no_room
+from bacalhau_jupyter.uploads.shares import LimitOf, Shares, unlimited
 from bacalhau_jupyter.uploads.under_way import UnderWay
 
 _log = logging.getLogger(__name__)
@@ -58,10 +59,19 @@ class UploadStore:
         Ends the time for which new content stays.
     free
         Tells the free bytes of the disk of a path; blocks.
+    limit_of
+        Tells how many bytes a principal may take of the quota.
     """
 
     def __init__(
-        self, root: Path, quota: int, *, min_free: int, clock: Clock, free: Callable[[Path], int]
+        self,
+        root: Path,
+        quota: int,
+        *,
+        min_free: int,
+        clock: Clock,
+        free: Callable[[Path], int],
+        limit_of: LimitOf = unlimited,
     ) -> None:
         self._root = root
         self._quota = quota
@@ -72,6 +82,7 @@ class UploadStore:
         self._drafts = DraftFiles(root)
         self._under_way = UnderWay(self._drafts, clock)
         self._known = Index()
+        self._shares = Shares(limit_of, self._known, self._under_way)
         # No two may make room, or take it, at the same time.
         self._counting = asyncio.Lock()
         self.referred: Callable[[], Awaitable[Collection[str]]] = _nothing
@@ -117,6 +128,7 @@ class UploadStore:
         async with self._counting:
             await self._under_way.drop_old()
             await self._under_way.make_place(owner)
+            await self._make_own_room(owner, max(order.size, 0), order.name)
             try:
                 await self._make_room(max(order.size, 0), order.name)
             except (ResourceExhausted, IOFailure):
@@ -183,6 +195,7 @@ class UploadStore:
                 path, sha256 = await asyncio.to_thread(self._drafts.sealed, draft)
                 if draft.size == UNKNOWN:
                     async with self._counting:
+                        await self._make_own_room(draft.owner, 0, draft.name)
                         await self._make_room(0, draft.name)
                 known = self._known.get(sha256)
                 if known is None or await self._whole(known) is None:
@@ -248,6 +261,14 @@ class UploadStore:
             after = self.usage()
         return DiskUsage(bytes=before.bytes - after.bytes, count=before.count - after.count)
 
+    async def _make_own_room(self, owner: str, needed: int, name: str) -> None:
+        if (excess := self._shares.excess(owner, needed)) > 0:
+            await self._evict(excess, owner)
+            if self._shares.excess(owner, needed) > 0:
+                await self._under_way.drop_idle(lambda draft: draft.owner == owner)
+            if self._shares.excess(owner, needed) > 0:
+                raise self._shares.no_room(owner, needed, name)
+
     async def _make_room(self, needed: int, name: str) -> None:
         excess = self._size() + needed - self._quota if self._quota else 0
         if excess > 0:
@@ -258,11 +279,11 @@ class UploadStore:
             if not await self._evict(1):
                 raise disk_full(name)
 
-    async def _evict(self, excess: int) -> int:
-        """Remove the longest unused contents until so many bytes are free; return how many are."""
+    async def _evict(self, excess: int, owner: str = "") -> int:
+        """Remove the longest unused contents, of one owner or all, until so many bytes are free; return how many."""
         freed = 0
         referred, repeatable = await self.referred(), await self.repeatable()
-        for about in self._known.chosen(excess, referred, self._clock.now_ns(), repeatable):
+        for about in self._known.chosen(excess, referred, self._clock.now_ns(), repeatable, owner=owner):
             _log.info("removing the upload %s (%s)", about.sha256[:12], format_bytes(about.size))
             self._known.drop(about.sha256)
             await asyncio.to_thread(self._contents.remove, about.sha256)

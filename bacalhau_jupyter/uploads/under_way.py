@@ -45,8 +45,11 @@ class UnderWay:
     @property
     def size(self) -> int:
         """Bytes of what all of them are to become, as far as that is known."""
-        drafts = self._open.values()
-        return sum(draft.size if draft.size >= 0 else self._files.offset(draft.id) for draft in drafts)
+        return sum(map(self._size, self._open.values()))
+
+    def size_of(self, owner: str) -> int:
+        """Return the same for those of one principal."""
+        return sum(self._size(draft) for draft in self._open.values() if draft.owner == owner)
 
     async def start(self) -> None:
         """Take up what is there since an earlier run."""
@@ -87,6 +90,9 @@ class UnderWay:
         """Remove a draft, if it is there."""
         self._open.pop(draft.id, None)
         await whole(self._files.remove, draft.id)
+
+    def _size(self, draft: Draft) -> int:
+        return draft.size if draft.size >= 0 else self._files.offset(draft.id)
 
     @contextmanager
     def working(self, draft: Draft) -> Iterator[None]:

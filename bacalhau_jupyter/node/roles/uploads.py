@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.quotas import quotas_of
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import IOFailure
@@ -23,6 +24,7 @@ async def start_uploads(config: Config, repo: Repo, clock: Clock, results: Local
     IOFailure
         Its directory can't be used.
     """
+    quotas = quotas_of(config)
     directory = settings.uploads_dir(config, repo)
     store = UploadStore(
         directory,
@@ -30,6 +32,7 @@ async def start_uploads(config: Config, repo: Repo, clock: Clock, results: Local
         min_free=config["Uploads.MinFree"],
         clock=clock,
         free=lambda path: shutil.disk_usage(path).free,
+        limit_of=lambda owner: quotas.of(owner).uploads,
     )
     links = UploadLinks(store, repo.signing_key(), clock, results.archive)
     uploads = NodeUploads(store, links, results.stored, settings.link_address(config).of_api())
