@@ -36,6 +36,12 @@ class NodeRecord:
         Port of the API; 0 while the node is still starting.
     instance_id
         Different for each start of a node.
+    scheme
+        ``http`` or ``https``.
+    ca_file
+        The authority that signed the node's certificate, where it is the node's own.
+    certificate_file
+        The certificate, where an authority of others signed it.
     """
 
     host: str
@@ -46,11 +52,14 @@ class NodeRecord:
     api_host: str
     instance_id: str
     version: str
+    scheme: str = "http"
+    ca_file: str = ""
+    certificate_file: str = ""
 
     @property
     def url(self) -> str:
         """Base URL of the API, as a client on this host dials it."""
-        return base_url(self.api_host, self.port)
+        return base_url(self.api_host, self.port, self.scheme)
 
     @property
     def is_here(self) -> bool:
@@ -126,9 +135,24 @@ class NodeLock:
             raise
         return cls(repo, handle, record)
 
-    def publish(self, api_host: str, port: int) -> NodeRecord:
-        """Say where the API listens; only now do clients find the node."""
-        self.record = replace(self.record, api_host=api_host, port=port)
+    def publish(
+        self,
+        api_host: str,
+        port: int,
+        *,
+        scheme: str = "http",
+        ca_file: str = "",
+        certificate_file: str = "",
+    ) -> NodeRecord:
+        """Say where the API listens, and how it is encrypted (`NodeRecord`); only now do clients find the node."""
+        self.record = replace(
+            self.record,
+            api_host=api_host,
+            port=port,
+            scheme=scheme,
+            ca_file=ca_file,
+            certificate_file=certificate_file,
+        )
         _store(self._repo, self.record)
         return self.record
 
@@ -226,8 +250,9 @@ def _taken(repo: Repo, record: NodeRecord | None) -> NodeRunning:
 def _load(repo: Repo) -> NodeRecord | None:
     try:
         plain: Any = json.loads(read_text(repo.node_record))
-        # A newer version may have written more.
-        record = NodeRecord(**{field.name: plain[field.name] for field in fields(NodeRecord)})
+        # A newer version may have written more, an older one less.
+        names = [field.name for field in fields(NodeRecord) if field.name in plain]
+        record = NodeRecord(**{name: plain[name] for name in names})
     except (OSError, ValueError, TypeError, KeyError):
         return None
     whole = all(isinstance(value, int) for value in (record.pid, record.start_time, record.port))

@@ -99,6 +99,11 @@ class Repo:
         return self.path / "signing.key"
 
     @property
+    def tls_dir(self) -> Path:
+        """The node's own certificate authority, and what it issued."""
+        return self.path / "tls"
+
+    @property
     def node_lock(self) -> Path:
         """The file whose lock makes a process the node of this repo; never deleted."""
         return self.path / "node.lock"

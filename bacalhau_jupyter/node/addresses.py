@@ -8,14 +8,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from aiohttp import web
-
-from bacalhau_jupyter.api.app import build_results_app, runner_of
+from bacalhau_jupyter.api.app import build_results_app
 from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.api.http.serving import Gatekeeper
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.node import ports
+from bacalhau_jupyter.node.doors import ports
+from bacalhau_jupyter.node.doors.listening import Doors
 
 ADDRESS, PORT = "Publishers.Types.Local.Address", "Publishers.Types.Local.Port"
 DEFAULT_ADDRESS = "127.0.0.1"
@@ -107,7 +105,7 @@ class LinkAddress:
 
 
 async def serve_results(
-    stack: AsyncExitStack, address: LinkAddress, services: ApiServices, gatekeeper: Gatekeeper
+    stack: AsyncExitStack, address: LinkAddress, services: ApiServices, doors: Doors
 ) -> None:
     """Serve signed results, and nothing else, at a port of their own until ``stack`` is closed.
 
@@ -125,7 +123,4 @@ async def serve_results(
             component="Config",
         ) from error
     stack.callback(listener.close)
-    runner = runner_of(build_results_app(services), gatekeeper)
-    stack.push_async_callback(runner.cleanup)
-    await runner.setup()
-    await web.SockSite(runner, listener).start()
+    await doors.open(stack, build_results_app(services), listener, "results")

@@ -7,14 +7,12 @@ import contextlib
 import logging
 import socket
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from aiohttp import web
-
 from bacalhau_jupyter._version import __version__
-from bacalhau_jupyter.api.app import FEATURES, build_runner
+from bacalhau_jupyter.api.app import FEATURES, build_app
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http.serving import Gatekeeper
 from bacalhau_jupyter.auth.access import Access
@@ -33,11 +31,14 @@ from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.records.node import DiskUsage, NodeInfo, NodeType
-from bacalhau_jupyter.node import ports, settings
+from bacalhau_jupyter.node import settings
 from bacalhau_jupyter.node.addresses import serve_results
 from bacalhau_jupyter.node.agent import NodeAgent
 from bacalhau_jupyter.node.browse import DataPlaces, LocalPaths
 from bacalhau_jupyter.node.browse_remote import IpfsPins, S3Buckets
+from bacalhau_jupyter.node.doors import ports
+from bacalhau_jupyter.node.doors.listening import Doors
+from bacalhau_jupyter.node.doors.webui import WebPage, start_webui
 from bacalhau_jupyter.node.leases import Leases
 from bacalhau_jupyter.node.result_files import NodeResultFiles
 from bacalhau_jupyter.node.results import LocalResults
@@ -50,9 +51,9 @@ from bacalhau_jupyter.node.roles.trust import authenticators, has_new_authentica
 from bacalhau_jupyter.node.roles.uploads import start_uploads
 from bacalhau_jupyter.node.upload_service import NodeUploads
 from bacalhau_jupyter.node.version import build_version
-from bacalhau_jupyter.node.webui import WebPage, start_webui
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS as ORCHESTRATOR_MIGRATIONS
+from bacalhau_jupyter.tls.settings import Encryption, encryption_of
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Node:
         self.orchestrator: Orchestrator
         self.halves = Halves()
         self.page: WebPage | None = None
+        self.encryption: Encryption | None = None
         self._embedded = embedded
         self._clock = clock
         self._processes = processes
@@ -158,6 +160,7 @@ class Node:
         # The lock comes before the first database, the port before the first job is taken up again.
         lock = stack.enter_context(NodeLock.acquire(self.repo, __version__, str(uuid.uuid4())))
         self.record = lock.record
+        self.encryption = await encryption_of(self.config, self.repo, self.node_id, self._clock)
         listener = stack.enter_context(contextlib.closing(self._listen()))
         carrier = MemoryTransport()
         self._results = LocalResults(
@@ -173,17 +176,21 @@ class Node:
         self.reserve = await self._keep_room()
         self._uploads = await start_uploads(self.config, self.repo, self._clock, self._results)
         await self._start_orchestrator(stack, carrier)
-        tidying = asyncio.create_task(
-            self.problems.keep("tidying up uploads", self._uploads.store.run), name="uploads"
-        )
-        stack.callback(tidying.cancel)
+        self._keep(stack, "tidying up uploads", self._uploads.store.run)
+        if self.encryption is not None:
+            self._keep(stack, "looking after the certificate", self.encryption.certificates.watch)
         await self._start_halves(stack, carrier)
         await self._start_api(stack, listener)
-        self.record = lock.publish(self.config["API.Host"], listener.getsockname()[1])
+        secrecy = {} if self.encryption is None else self.encryption.for_record()
+        self.record = lock.publish(self.config["API.Host"], listener.getsockname()[1], **secrecy)
         self._telemetry.count(
             "bacalhau_node_info", attributes=settings.telemetry_labels(self.config, self.node_id)
         )
         log.info("node %s listens on %s", self.node_id, self.record.url)
+
+    def _keep(self, stack: AsyncExitStack, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.create_task(self.problems.keep(what, work), name=what)
+        stack.callback(task.cancel)
 
     async def _keep_room(self) -> Reserve:
         """Keep room on the disk; what an earlier start kept is there for this one where the disk is full now."""
@@ -282,20 +289,18 @@ class Node:
             uploads=self._uploads,
             telemetry=self._telemetry,
         )
-        gatekeeper = Gatekeeper(services.access)
-        runner = build_runner(services, gatekeeper)
-        stack.push_async_callback(bounded, "API", runner.cleanup)
-        await runner.setup()
-        await web.SockSite(runner, listener).start()
+        certificates = None if self.encryption is None else self.encryption.certificates
+        doors = Doors(Gatekeeper(services.access), certificates)
+        await doors.open(stack, build_app(services), listener, "API")
         if (address := settings.link_address(self.config)).listens:
-            await serve_results(stack, address, services, gatekeeper)
+            await serve_results(stack, address, services, doors)
         if self.config["WebUI.Enabled"]:
-            await self._start_page(stack, services, gatekeeper)
+            await self._start_page(stack, services, doors)
 
-    async def _start_page(self, stack: AsyncExitStack, services: ApiServices, gatekeeper: Gatekeeper) -> None:
+    async def _start_page(self, stack: AsyncExitStack, services: ApiServices, doors: Doors) -> None:
         try:
             self.page = await start_webui(
-                stack, self.config, services, gatekeeper=gatekeeper, key=self.key, clock=self._clock
+                stack, self.config, services, doors=doors, key=self.key, clock=self._clock
             )
         except ConfigurationError as error:
             # Notebooks need this node, with or without the page.

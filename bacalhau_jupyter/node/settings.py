@@ -21,6 +21,7 @@ from bacalhau_jupyter.node.addresses import DEFAULT_ADDRESS, LinkAddress
 from bacalhau_jupyter.node.roles.trust import check_authentication
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
+from bacalhau_jupyter.tls import settings as encryption
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
 from bacalhau_jupyter.transfer.core.reach import Reach
 from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket, managed_location
@@ -61,6 +62,7 @@ def check(config: Config) -> None:
     s3_access(config)
     link_address(config)
     check_authentication(config)
+    encryption.check(config)
 
 
 def _joins_itself(config: Config, key: Key) -> bool:

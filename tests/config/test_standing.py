@@ -49,8 +49,8 @@ def test_a_node_does_not_start_with_a_refused_key_and_names_it(name: str) -> Non
 
 
 def test_all_refused_keys_are_named_at_once() -> None:
-    config = Config({**ROLES, "API.TLS.SelfSigned": True, "API.Auth.AccessPolicyPath": "/p.rego"})
-    with pytest.raises(ConfigurationError, match=r"API\.TLS\.SelfSigned, API\.Auth\.AccessPolicyPath"):
+    config = Config({**ROLES, "WebUI.Backend": "http://b", "Orchestrator.Cluster.Name": "c"})
+    with pytest.raises(ConfigurationError, match=r"WebUI\.Backend, Orchestrator\.Cluster\.Name"):
         check(config)
 
 

@@ -21,7 +21,7 @@ from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
 from bacalhau_jupyter.models.records.packages import PATH as PACKAGES
-from bacalhau_jupyter.node import webui
+from bacalhau_jupyter.node.doors import webui
 from bacalhau_jupyter.node.node import Node
 from tests.clock import ManualClock
 from tests.node.test_node import noop

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, Protocol, runtime_checkable
 
 from aiohttp import web
 
@@ -16,6 +17,15 @@ HEAD_TIMEOUT_S = 5.0
 LINGER_S = 5.0
 """Seconds for which the rest of a body is thrown away after the answer, so that its sender can read that answer."""
 _UNKNOWN_LIMIT = 1024
+
+
+@runtime_checkable
+class Abortable(Hashable, Protocol):
+    """A connection that can be closed for others."""
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
 
 
 class Gatekeeper:
@@ -38,12 +48,16 @@ class Gatekeeper:
         self.head_timeout_s = head_timeout_s
         self._access = access
 
-    def arrived(self, connection: GuardedConnection, transport: asyncio.Transport) -> None:
+    def arrived(self, connection: Abortable, transport: asyncio.BaseTransport) -> None:
         """Let a connection in; an older one may have to go for it."""
         caller = self._access.caller(transport)
         evicted = self.book.open(connection, caller.key, caller.is_own_user)
-        if isinstance(evicted, GuardedConnection):
+        if isinstance(evicted, Abortable):
             evicted.abort()
+
+    def left(self, connection: Abortable) -> None:
+        """Cross out a connection that is gone."""
+        self.book.close(connection)
 
 
 class GuardedConnection(web.RequestHandler):
@@ -61,7 +75,7 @@ class GuardedConnection(web.RequestHandler):
         """Start the clock."""
         super().connection_made(transport)
         self._await_head()
-        self._gatekeeper.arrived(self, transport)  # type: ignore[arg-type]
+        self._gatekeeper.arrived(self, transport)
 
     def data_received(self, data: bytes) -> None:
         """Start the clock at the first byte of the next head (what comes while a request is served is its body)."""
@@ -75,7 +89,7 @@ class GuardedConnection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop counting it."""
         self._head_arrived()
-        self._gatekeeper.book.close(self)
+        self._gatekeeper.left(self)
         super().connection_lost(exc)
 
     def begin(self) -> None:

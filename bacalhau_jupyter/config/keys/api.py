@@ -23,8 +23,8 @@ SECTION: tuple[Key, ...] = (
         "Port the API listens on; an embedded node takes another one when it is in use",
         HONOURED,
     ),
-    Key("API.TLS.CertFile", Kind.TEXT, "", "Server certificate", refused(_NO_TLS)),
-    Key("API.TLS.KeyFile", Kind.TEXT, "", "Key of the server certificate", refused(_NO_TLS)),
+    Key("API.TLS.CertFile", Kind.TEXT, "", "Server certificate (PEM, with its chain)", HONOURED),
+    Key("API.TLS.KeyFile", Kind.TEXT, "", "Key of the server certificate", HONOURED),
     Key("API.TLS.CAFile", Kind.TEXT, "", "Certificate authority that clients trust", HONOURED),
     Key("API.TLS.UseTLS", Kind.FLAG, False, "Whether clients speak HTTPS", HONOURED),
     Key(
@@ -39,7 +39,7 @@ SECTION: tuple[Key, ...] = (
         Kind.FLAG,
         False,
         "Whether the server makes its own certificate",
-        refused(_NO_TLS),
+        HONOURED,
     ),
     *AUTOCERT,
     Key(

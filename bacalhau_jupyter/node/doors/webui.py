@@ -5,22 +5,18 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from aiohttp import web
-
-from bacalhau_jupyter.api.app import runner_of
 from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.api.http.serving import Gatekeeper
 from bacalhau_jupyter.api.page.webui import LOGIN, WebUI
 from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.election import base_url
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.nearby import is_loopback
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.node import ports
+from bacalhau_jupyter.node.doors import ports
+from bacalhau_jupyter.node.doors.listening import Doors
 
-BUILT = Path(__file__).parents[1] / "webui"
+BUILT = Path(__file__).parents[2] / "webui"
 """Where the built front end lies; a checkout that was not built has none."""
-
-SHUTDOWN_S = 2.0
 
 
 class WebPage:
@@ -32,16 +28,15 @@ class WebPage:
         Its address, as a browser on this host dials it.
     """
 
-    def __init__(self, ui: WebUI, host: str, port: int) -> None:
+    def __init__(self, ui: WebUI, host: str, port: int, scheme: str) -> None:
         self._ui = ui
         self._host = host
-        shown = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
-        self.url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+        self.url = base_url(host, port, scheme)
 
     @property
     def is_open_to_others(self) -> bool:
-        """Whether it listens beyond this machine."""
-        return not is_loopback(self._host)
+        """Whether it listens beyond this machine, and what passes there is not encrypted."""
+        return not is_loopback(self._host) and not self.url.startswith("https:")
 
     def login_link(self) -> str:
         """Return an address that logs in once; its token is in the fragment, which no server ever sees."""
@@ -68,7 +63,7 @@ async def start_webui(
     config: Config,
     services: ApiServices,
     *,
-    gatekeeper: Gatekeeper,
+    doors: Doors,
     key: str,
     clock: Clock,
     built: Path = BUILT,
@@ -91,8 +86,5 @@ async def start_webui(
         ) from error
     stack.callback(listener.close)
     ui = WebUI(services, key, clock, built)
-    runner = runner_of(ui.app(), gatekeeper, SHUTDOWN_S)
-    stack.push_async_callback(runner.cleanup)
-    await runner.setup()
-    await web.SockSite(runner, listener).start()
-    return WebPage(ui, host, listener.getsockname()[1])
+    await doors.open(stack, ui.app(), listener, "web page")
+    return WebPage(ui, host, listener.getsockname()[1], doors.scheme)
