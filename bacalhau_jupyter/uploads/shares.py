@@ -25,13 +25,13 @@ class Shares:
     ----------
     limit_of
         What each may take.
-    known, under_way
+    contents, under_way
         What is there.
     """
 
-    def __init__(self, limit_of: LimitOf, known: Index, under_way: UnderWay) -> None:
+    def __init__(self, limit_of: LimitOf, contents: Index, under_way: UnderWay) -> None:
         self._limit_of = limit_of
-        self._known = known
+        self._contents = contents
         self._under_way = under_way
 
     def excess(self, owner: str, needed: int) -> int:
@@ -50,4 +50,4 @@ class Shares:
         )
 
     def _taken(self, owner: str) -> int:
-        return self._known.size_of(owner) + self._under_way.size_of(owner)
+        return self._contents.size_of(owner) + self._under_way.size_of(owner)

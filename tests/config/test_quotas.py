@@ -60,3 +60,24 @@ def test_a_variable_sets_them() -> None:
 def test_a_node_does_not_start_with_a_quota_that_it_can_not_read(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         check(Config({"Orchestrator.Enabled": True, "Compute.Enabled": True, **values}))
+
+
+USERS = [
+    {"Username": "ada", "Password": "0123456789", "Capabilities": [{"Actions": ["*"]}]},
+    {"Alias": "ci", "APIKey": "k" * 20, "Capabilities": [{"Actions": ["write:job"]}]},
+]
+NODE = {"Orchestrator.Enabled": True, "Compute.Enabled": True, "API.Auth.Users": USERS}
+
+
+def test_a_quota_for_a_user_who_is_not_configured_is_a_slip() -> None:
+    check(Config({**NODE, PRINCIPALS: [{"Name": "user:Ada"}, {"Name": "key:ci"}, {"Name": "sso:anybody"}]}))
+    with pytest.raises(
+        ConfigurationError, match="names user:adda, and API.Auth.Users has no such user"
+    ) as caught:
+        check(Config({**NODE, PRINCIPALS: [{"Name": "user:adda", "Jobs": 1}]}))
+    assert caught.value.hint == "it has key:ci, user:ada"
+
+
+def test_a_quota_that_limits_nobody_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    check(Config({"Orchestrator.Enabled": True, "Compute.Enabled": True, DEFAULT: {"Jobs": 1}}))
+    assert "API.Quotas limits nobody" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -14,15 +15,19 @@ from bacalhau_jupyter.auth.sso.settings import NAMES, SignOn
 from bacalhau_jupyter.auth.sso.tokens import NoSignOn, TokenAuthenticator
 from bacalhau_jupyter.auth.users.authenticator import ConfiguredUsers
 from bacalhau_jupyter.auth.users.hashes import cost_of, require_bcrypt
-from bacalhau_jupyter.auth.users.records import User, read_users
+from bacalhau_jupyter.auth.users.records import User, principals_of, read_users
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.keys import KEYS
+from bacalhau_jupyter.config.quotas import quotas_of
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.models.records.quotas import Quotas
 from bacalhau_jupyter.node.roles.stopping import bounded
 
 log = logging.getLogger(__name__)
 
+_CONFIGURED = ("user:", "key:")
+"""Begin the names of principals that stand in the configuration."""
 _OLD = ("API.Auth.Methods", "API.Auth.AccessPolicyPath")
 
 
@@ -87,7 +92,23 @@ def check_authentication(config: Config) -> None:
             component="Config",
         )
     sign_on(config)
+    _check_quotas(config, users)
     _warn_of_readers(config)
+
+
+def _check_quotas(config: Config, users: Sequence[User]) -> None:
+    """Refuse a quota for a user that is not configured: a name with a slip would leave its bearer without a limit."""
+    known_names = {principal.name.lower() for principal in principals_of(users)}
+    quotas = quotas_of(config)
+    for name in quotas.own:
+        if name.startswith(_CONFIGURED) and name not in known_names:
+            raise ConfigurationError(
+                f"API.Quotas.Principals names {name}, and API.Auth.Users has no such user",
+                hint=f"it has {', '.join(sorted(known_names)) or 'none'}",
+                component="Config",
+            )
+    if quotas != Quotas() and not (has_new_authentication(config) or config["API.Auth.AccessPolicyPath"]):
+        log.warning("API.Quotas limits nobody: this node knows no users, and its owner has no quota")
 
 
 def _by_tokens(single_sign_on: SignOn, clock: Clock, stack: AsyncExitStack) -> TokenAuthenticator:
