@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import docker.utils.utils
 import pytest
 
 import bacalhau_jupyter
@@ -367,28 +365,3 @@ def test_an_old_variable_sets_its_keys_and_is_told(word: Word, capsys: pytest.Ca
     assert shown(config, expected) == expected
     assert {config.source(name) for name in expected} == {word.name}
     assert word.notice in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("word", named(Kind.VARIABLE, Standing.WORKS), ids=lambda word: word.name)
-def test_a_variable_that_works_is_read(word: Word) -> None:
-    if word.name == "HOME":
-        assert Config.from_sources(environ={}).data_dir == Path("~/.bacalhau").expanduser()
-        return
-    if word.name == "PREDICTABLE_API_PORT":
-        # It asks for what is so in any case.
-        assert parsed("devstack").params["random_ports"] is False
-        return
-    if word.name.startswith("AWS_"):
-        library = inspect.getsource(pytest.importorskip("botocore.credentials"))
-        assert word.name in library or f'environ.get("{word.name}"' in _source()
-        return
-    assert word.name in _source() or word.name in inspect.getsource(docker.utils.utils)
-
-
-@pytest.mark.parametrize("word", named(Kind.FILE, Standing.WORKS), ids=lambda word: word.name)
-def test_a_file_that_works_is_read(word: Word) -> None:
-    assert word.name.rpartition("/")[2] in _source()
-
-
-def _source() -> str:
-    return "\n".join(path.read_text() for path in PACKAGE.rglob("*.py") if path.parent.name != "words")

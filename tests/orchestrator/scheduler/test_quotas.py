@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from bacalhau_jupyter.models.jobs.job import Job, JobStateType
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.models.records.quotas import Quota, Quotas
 from bacalhau_jupyter.orchestrator import submission
 from bacalhau_jupyter.orchestrator.scheduler.allowance import Allowance, Share
@@ -249,9 +250,10 @@ class Busy(RuleBasedStateMachine):
     def round(self, seed: int) -> None:
         """Every node answers once, then every job is looked at."""
         chance = random.Random(seed)
+        endings: list[Callable[[Execution], None]] = [self.world.complete, self.world.fail, lambda _: None]
         for execution in self.world.live():
             if execution.desired_state.state_type == 1:
-                chance.choice([self.world.complete, self.world.fail, lambda _: None])(execution)
+                chance.choice(endings)(execution)
             else:
                 self.world.bid(execution, chance.choice(["", "", "", "not enough capacity to run job"]))
         for job_id in self.jobs:
