@@ -15,7 +15,14 @@ import asyncio
 import ipaddress
 from collections.abc import Mapping, Sequence
 
-from bacalhau_jupyter.auth.credentials import INVALID_KEY, NO_CREDENTIAL, Authenticator, parse, refusal
+from bacalhau_jupyter.auth.credentials import (
+    INVALID_KEY,
+    NO_CREDENTIAL,
+    Authenticator,
+    Credential,
+    parse,
+    refusal,
+)
 from bacalhau_jupyter.auth.guesses import GuessLimit
 from bacalhau_jupyter.auth.principals import OWNER, Principal
 from bacalhau_jupyter.auth.sockets import Caller, TrustedSockets
@@ -128,7 +135,16 @@ class Access:
         header = headers.get("Authorization")
         if header is None:
             raise refusal(NO_CREDENTIAL)
-        credential = parse(header)
+        return await self.recognise(parse(header))
+
+    async def recognise(self, credential: Credential) -> Principal:
+        """Return whose credential this is, without a limit on guesses.
+
+        Raises
+        ------
+        Unauthorized
+            Nobody's; ``details`` say why.
+        """
         for authenticator in self._authenticators:
             principal = await authenticator.authenticate(credential)
             if principal is not None:

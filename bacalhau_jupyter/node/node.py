@@ -299,9 +299,7 @@ class Node:
 
     async def _start_page(self, stack: AsyncExitStack, services: ApiServices, doors: Doors) -> None:
         try:
-            self.page = await start_webui(
-                stack, self.config, services, doors=doors, key=self.key, clock=self._clock
-            )
+            self.page = await start_webui(stack, self.config, services, doors=doors, clock=self._clock)
         except ConfigurationError as error:
             # Notebooks need this node, with or without the page.
             if not self._embedded:

@@ -17,6 +17,7 @@ from bacalhau_jupyter.api.page.sessions import LINK_S, SESSION_S, Sessions
 from bacalhau_jupyter.api.page.webui import LOGIN, LOGOUT, OPEN, SESSION
 from bacalhau_jupyter.api.page.webui import LOGIN_GUESSES as GUESSES
 from bacalhau_jupyter.auth.guesses import GUESS_WINDOW_S, GuessLimit
+from bacalhau_jupyter.auth.principals import OWNER
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
@@ -307,20 +308,19 @@ async def test_a_port_in_use_stops_a_node_that_was_asked_for_the_page(node_confi
 
 def test_sessions_and_links_end() -> None:
     clock = ManualClock()
-    sessions = Sessions("key", clock)
-    secret, token = sessions.open(), sessions.one_time_token()
+    sessions = Sessions(clock)
+    secret, token = sessions.open(OWNER), sessions.one_time_token()
     clock.advance(SESSION_S - 1)
-    assert sessions.is_open(secret)
+    assert sessions.principal(secret) == OWNER
     clock.advance(SESSION_S - 1)
-    assert sessions.is_open(secret), "each use keeps it open"
+    assert sessions.principal(secret) == OWNER, "each use keeps it open"
     clock.advance(SESSION_S + 1)
-    assert not sessions.is_open(secret)
+    assert sessions.principal(secret) is None
     assert not sessions.redeem(token)
     fresh = sessions.one_time_token()
     clock.advance(LINK_S - 1)
     assert sessions.redeem(fresh)
-    assert not sessions.is_open("")
-    assert not Sessions("", clock).is_key("")
+    assert sessions.principal("") is None
 
 
 def test_guesses_are_forgotten_after_a_while() -> None:

@@ -52,8 +52,12 @@ def guard(services: ApiServices) -> Middleware:
             await access.is_trusted(request.headers, request.transport)
         else:
             try:
-                principal = request[PRINCIPAL] = await access.identify(request.headers, request.transport)
-                prove(request)
+                principal = request.get(PRINCIPAL)
+                # The web page knows already who is logged in.
+                if principal is None:
+                    principal = await access.identify(request.headers, request.transport)
+                    request[PRINCIPAL] = principal
+                    prove(request)
                 check_capability(principal, capability)
             except BacalhauError as error:
                 return answers.error_answer(request, error)

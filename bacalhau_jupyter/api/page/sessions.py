@@ -7,10 +7,11 @@ holds are kept.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 from collections import OrderedDict
+from dataclasses import dataclass
 
+from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 
 SESSION_S = 12 * 3600
@@ -21,21 +22,27 @@ LINK_S = 3600
 SESSIONS = 100
 
 
+@dataclass
+class _Session:
+    """Whose it is, when it was opened, and when it was used last."""
+
+    principal: Principal
+    opened: int
+    used: int
+
+
 class Sessions:
     """Sessions of one listener.
 
     Parameters
     ----------
-    key
-        The node's API key, which opens a session.
     clock
         Tells when they end.
     """
 
-    def __init__(self, key: str, clock: Clock) -> None:
-        self._key = key.encode()
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._sessions: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self._sessions: OrderedDict[bytes, _Session] = OrderedDict()
         self._links: dict[bytes, int] = {}
 
     def one_time_token(self) -> str:
@@ -45,39 +52,33 @@ class Sessions:
         self._links[_hash(token)] = self._now() + LINK_S * SECOND
         return token
 
-    def is_key(self, key: str) -> bool:
-        """Whether this is the node's key."""
-        return bool(self._key) and hmac.compare_digest(key.encode("utf-8", "surrogateescape"), self._key)
-
     def redeem(self, token: str) -> bool:
         """Whether this is a one-time token; it is none afterwards."""
         until = self._links.pop(_hash(token), 0)
         return until > self._now()
 
-    def open(self) -> str:
-        """Open a session; return what the cookie holds."""
+    def open(self, principal: Principal) -> str:
+        """Open a session in somebody's name; return what the cookie holds."""
         secret = secrets.token_urlsafe(32)
         now = self._now()
-        self._sessions[_hash(secret)] = (now, now)
+        self._sessions[_hash(secret)] = _Session(principal, now, now)
         while len(self._sessions) > SESSIONS:
             self._sessions.popitem(last=False)
         return secret
 
-    def is_open(self, secret: str) -> bool:
-        """Whether a session is open; asking keeps it so."""
-        if not secret:
-            return False
+    def principal(self, secret: str) -> Principal | None:
+        """Return in whose name a session is open, None where it is not; asking keeps it open."""
         hashed = _hash(secret)
-        opened, used = self._sessions.get(hashed, (0, 0))
+        session = self._sessions.get(hashed) if secret else None
+        if session is None:
+            return None
         now = self._now()
-        if not used:
-            return False
-        if now - used > SESSION_S * SECOND or now - opened > LONGEST_S * SECOND:
+        if now - session.used > SESSION_S * SECOND or now - session.opened > LONGEST_S * SECOND:
             del self._sessions[hashed]
-            return False
-        self._sessions[hashed] = (opened, now)
+            return None
+        session.used = now
         self._sessions.move_to_end(hashed)
-        return True
+        return session.principal
 
     def close(self, secret: str) -> None:
         """End the session of a browser; an unknown secret changes nothing."""

@@ -23,14 +23,15 @@ from bacalhau_jupyter.api.app import build_app
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http.answers import answer, error_answer
 from bacalhau_jupyter.api.http.binding import OPEN_BODY, body
+from bacalhau_jupyter.api.http.callers import PRINCIPAL
 from bacalhau_jupyter.api.http.serving import prove
+from bacalhau_jupyter.api.page.logins import LoginRequest, principal_of_login
 from bacalhau_jupyter.api.page.sessions import LONGEST_S, Sessions
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.guesses import GuessLimit
-from bacalhau_jupyter.auth.principals import OWNER, Principal
+from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.auth.sockets import Caller
 from bacalhau_jupyter.lib.clock import Clock
-from bacalhau_jupyter.models.codec import Wire, always
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound, Unauthorized
 
 COMPONENT = "WebUI"
@@ -52,13 +53,6 @@ _PAGE = _COMMON + "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:;
 _NOTHING = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
-class LoginRequest(Wire):
-    """The body of a login: the node's key, or the token of a one-time link."""
-
-    key: str = always("")
-    token: str = always("")
-
-
 class WebUI:
     """The page's routes and its gate.
 
@@ -66,16 +60,14 @@ class WebUI:
     ----------
     services
         What the API works on.
-    key
-        The node's API key.
     clock
         Ends sessions.
     built
         Directory of the built front end; it may be missing.
     """
 
-    def __init__(self, services: ApiServices, key: str, clock: Clock, built: Path) -> None:
-        self.sessions = Sessions(key, clock)
+    def __init__(self, services: ApiServices, clock: Clock, built: Path) -> None:
+        self.sessions = Sessions(clock)
         self._limit = GuessLimit(clock, LOGIN_GUESSES, in_all=10 * LOGIN_GUESSES)
         self._access = services.access
         self._built = built
@@ -96,12 +88,13 @@ class WebUI:
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             # Looked at once, because a wrong one counts.
-            has_key = await self._has_key(request)
-            self._check_origin(request, has_key)
+            principal = await self._by_credential(request)
+            self._check_origin(request, principal is not None)
             if request.path not in OPEN:
-                refused = self._check_caller(request, has_key)
-                if refused is not None:
-                    return refused
+                principal = principal or self.sessions.principal(self._cookie(request))
+                if principal is None:
+                    return self._to_login(request)
+                request[PRINCIPAL] = principal
                 prove(request)
             if request.path.startswith("/api/"):
                 return await handler(request)
@@ -111,14 +104,13 @@ class WebUI:
         except web.HTTPRequestEntityTooLarge:
             return error_answer(request, BadRequest("the body is too large"))
 
-    async def _has_key(self, request: web.Request) -> bool:
+    async def _by_credential(self, request: web.Request) -> Principal | None:
         try:
-            await self._access.with_credential(request.headers, request.transport)
+            return await self._access.with_credential(request.headers, request.transport)
         except Unauthorized:
-            return False
-        return True
+            return None
 
-    def _check_origin(self, request: web.Request, has_key: bool) -> None:
+    def _check_origin(self, request: web.Request, has_credential: bool) -> None:
         """Refuse other names (DNS rebinding), other sites' requests, and changes without a proven origin."""
         host = request.headers.get("Host", "")
         # A name can be made to lead here by anybody; an address can't.
@@ -137,15 +129,15 @@ class WebUI:
             if request.path.startswith("/api/"):
                 raise Forbidden("this address can't be opened from a link")
         changes = request.method not in _SAFE_METHODS or "Upgrade" in request.headers
-        if changes and origin is None and not has_key:
+        if changes and origin is None and not has_credential:
             raise Forbidden("a request that changes something must say its origin")
 
-    def _check_caller(self, request: web.Request, has_key: bool) -> web.Response | None:
-        if self.sessions.is_open(self._cookie(request)) or has_key:
-            return None
+    @staticmethod
+    def _to_login(request: web.Request) -> web.Response:
+        """Send a person to the login; raises Unauthorized for a program."""
         if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
             return web.Response(status=302, headers={"Location": LOGIN})
-        raise Unauthorized("log in first", hint=f"the page {LOGIN} asks for the node's API key")
+        raise Unauthorized("log in first", hint=f"the page {LOGIN} asks for an API key, or a password")
 
     @staticmethod
     def cookie_name(request: web.Request) -> str:
@@ -165,7 +157,7 @@ class WebUI:
         if route == ("POST", LOGOUT):
             return self._log_out(request)
         if route == ("GET", SESSION):
-            return answer(request, {"Authenticated": True})
+            return answer(request, _session(request[PRINCIPAL]))
         if route[0] != "GET":
             raise NotFound("there is nothing here")
         return await asyncio.to_thread(self._file, request.path)
@@ -174,18 +166,16 @@ class WebUI:
         address = request.remote or ""
         self._limit.check(address, "WebUI")
         login = await body(request, LoginRequest, OPEN_BODY)
-        if not (self.sessions.is_key(login.key) if login.key else self.sessions.redeem(login.token)):
-            self._limit.failed(address)
-            what = (
-                "this is not the API key of this node"
-                if login.key
-                else "this link was used already, or is too old"
-            )
-            raise Unauthorized(what)
-        done = answer(request, {"Authenticated": True})
+        with self._limit.trying(address, login.attempt, "WebUI"):
+            try:
+                principal = await principal_of_login(login, self._access, self.sessions)
+            except Unauthorized:
+                self._limit.failed(address)
+                raise
+        done = answer(request, _session(principal))
         done.set_cookie(
             self.cookie_name(request),
-            self.sessions.open(),
+            self.sessions.open(principal),
             path="/",
             httponly=True,
             samesite="Strict",
@@ -215,18 +205,27 @@ class _Admitted(Access):
     """For the API behind the gate, which has judged the caller already; its socket proves nothing here."""
 
     def __init__(self) -> None:
-        """Need neither key nor sockets."""
+        """Need neither credentials nor sockets."""
 
     async def identify(
         self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None
     ) -> Principal:
-        return OWNER
+        raise Unauthorized("log in first")
 
     async def is_trusted(self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None) -> bool:
         return False
 
     def caller(self, transport: asyncio.BaseTransport | None) -> Caller:
         return Caller("web page", is_own_user=False)
+
+
+def _session(principal: Principal) -> dict[str, object]:
+    """Tell a page in whose name it acts, and what that allows."""
+    return {
+        "Authenticated": True,
+        "User": principal.called,
+        "Capabilities": sorted(principal.capabilities),
+    }
 
 
 def _is_address(host: str) -> bool:

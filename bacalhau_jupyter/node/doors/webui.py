@@ -64,7 +64,6 @@ async def start_webui(
     services: ApiServices,
     *,
     doors: Doors,
-    key: str,
     clock: Clock,
     built: Path = BUILT,
 ) -> WebPage:
@@ -85,6 +84,6 @@ async def start_webui(
             component="WebUI",
         ) from error
     stack.callback(listener.close)
-    ui = WebUI(services, key, clock, built)
+    ui = WebUI(services, clock, built)
     await doors.open(stack, ui.app(), listener, "web page")
     return WebPage(ui, host, listener.getsockname()[1], doors.scheme)

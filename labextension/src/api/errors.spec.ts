@@ -19,6 +19,13 @@ describe('errorOf', () => {
     expect(errorOf(status, body)).toMatchObject({ kind, message, status });
   });
 
+  it('says who lacks which capability', () => {
+    const reason = "user 'ron' does not have the required capability 'write:job'";
+    const body = { Message: 'Request Forbidden', Component: 'Authorizer', Details: { reason } };
+    expect(errorOf(403, JSON.stringify(body))).toMatchObject({ kind: 'auth', message: reason });
+    expect(errorOf(403, JSON.stringify({ ...body, Details: null })).message).toBe('Request Forbidden');
+  });
+
   it('keeps code, component and hint', () => {
     const body = JSON.stringify({ Message: 'm', Code: 'c', Component: 'p', Hint: 'h' });
     expect(errorOf(400, body)).toMatchObject({ code: 'c', component: 'p', hint: 'h' });

@@ -32,6 +32,7 @@ interface IEnvelope {
   Code?: string;
   Component?: string;
   Hint?: string;
+  Details?: { reason?: unknown } | null;
   message?: string;
 }
 
@@ -43,7 +44,10 @@ export function errorOf(status: number, body: string): ApiError {
   const hint = envelope?.Hint ?? '';
   const component = textOf(envelope?.Component);
   if (status === 401 || status === 403) {
-    return new ApiError(message || `not allowed (HTTP ${status})`, 'auth', status, code, hint, component);
+    // Who lacks which capability stands there; the message says only that something is forbidden.
+    const reason = component === 'Authorizer' ? textOf(envelope?.Details?.reason) : '';
+    const sentence = reason || message || `not allowed (HTTP ${status})`;
+    return new ApiError(sentence, 'auth', status, code, hint, component);
   }
   // Our server half answers with the envelope, always; another 404 comes from a Jupyter server without it.
   if (status === 404 && envelope?.Message === undefined) {

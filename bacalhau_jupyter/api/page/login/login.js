@@ -1,4 +1,4 @@
-// Exchanges the key, or the token of a one-time link, for a session cookie.
+// Exchanges a key, a password, or the token of a one-time link, for a session cookie.
 'use strict';
 
 const problem = document.getElementById('problem');
@@ -30,7 +30,9 @@ function failed() {
 document.getElementById('form').addEventListener('submit', event => {
   event.preventDefault();
   problem.textContent = '';
-  logIn({ key: document.getElementById('key').value }).catch(failed);
+  const username = document.getElementById('user').value.trim();
+  const secret = document.getElementById('key').value;
+  logIn(username ? { username, password: secret } : { key: secret }).catch(failed);
 });
 
 const token = new URLSearchParams(location.hash.slice(1)).get('token');
