@@ -20,6 +20,7 @@ from tests.services.fixtures import (
     registry,
 )
 from tests.services.kubo import kubo, own_kubo, private_kubo
+from tests.services.oidc import identity_provider
 from tests.services.pebble import pebble
 from tests.services.s3 import s3_credentials, s3_server
 from tests.side_by_side import EngineOfWorkers, scheduler, turn_of
@@ -28,6 +29,7 @@ __all__ = [
     "busybox_image",
     "docker_engine",
     "http_server",
+    "identity_provider",
     "kubo",
     "no_leaks",
     "own_kubo",
@@ -47,10 +49,11 @@ SERVICE_OF = {
     "kubo": "kubo",
     "own_kubo": "kubo",
     "private_kubo": "kubo",
+    "identity_provider": "oidc",
     "pebble": "pebble",
     "browser": "browser",
 }
-SET_UP_ONCE = {"docker", "s3", "kubo", "pebble"}
+SET_UP_ONCE = {"docker", "s3", "kubo", "oidc", "pebble"}
 # Fixtures that start nodes, kernels, shells or sandboxes: seconds each, and the rooms' own tests need none of them.
 PROCESSES = {
     "bash",

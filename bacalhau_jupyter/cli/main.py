@@ -15,7 +15,7 @@ from bacalhau_jupyter.grammar.root import COMPLETE_VARIABLE, PROGRAM
 from bacalhau_jupyter.grammar.session import without_directory
 from bacalhau_jupyter.lib.telemetry.base import SILENT, spanning
 from bacalhau_jupyter.lib.telemetry.start import link_of_process, telemetry_of_client
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Unauthorized
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.records.displays import DisplayFilter
 from bacalhau_jupyter.models.text import readable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from bacalhau_jupyter.client.client import Client
     from bacalhau_jupyter.client.jobs.job import Job
+    from bacalhau_jupyter.client.login.flow import Prompter
     from bacalhau_jupyter.models.jobs.job import Job as JobModel
 
 
@@ -36,6 +37,7 @@ class ShellSession:
 
     def __init__(self) -> None:
         self._clients: dict[str | None, Client] = {}
+        self._directory: str | None = None
 
     def client(self, context: str | None = None, overrides: tuple[str, ...] = ()) -> Client:
         """Return the connected client, found on first use."""
@@ -43,8 +45,8 @@ class ShellSession:
 
         if context not in self._clients:
             # A shell's session is one command: its options are the same for all its clients.
-            rest, directory = without_directory(overrides)
-            self._clients[context] = Client(context=context, data_dir=directory, overrides=rest)
+            rest, self._directory = without_directory(overrides)
+            self._clients[context] = Client(context=context, data_dir=self._directory, overrides=rest)
         return self._clients[context]
 
     def peek(self, context: str | None = None) -> Client | None:
@@ -90,6 +92,15 @@ class ShellSession:
             "a form needs a notebook",
             hint="there the same words open one; here: docker run --help lists what jobs have",
         )
+
+    def prompter(self) -> Prompter:
+        """Return how to talk with the person about a login."""
+        from bacalhau_jupyter.cli.prompts import TerminalPrompter
+
+        return TerminalPrompter()
+
+    def check_secret(self) -> None:
+        """Let secrets be printed: whoever asks for one sees it."""
 
     def print_log(self, job_id: str, chunks: Iterable[tuple[int, str]]) -> None:
         """Print a log, all of it."""
@@ -154,6 +165,17 @@ class ShellSession:
         ending = f"✕ exit {code}" if code else f"{state}, exit code {code}"
         return Text(f"Job {job.short_id}: {ending}\n{_next(job)}")
 
+    def logs_in_after(self) -> bool:
+        """Log the person in where a cluster refused the command before it did anything; True if that helped.
+
+        As with the official CLI, a credential of the environment is not replaced. Who can't be asked (a script) is
+        not kept waiting for somebody who confirms a code.
+        """
+        from bacalhau_jupyter.cli.renewing import logged_in_again
+
+        refused = [client for client in self._clients.values() if client.is_connected]
+        return len(refused) == 1 and logged_in_again(refused[0], self._directory)
+
     def close(self) -> None:
         """Close the connections."""
         for client in self._clients.values():
@@ -204,13 +226,12 @@ def run(arguments: list[str]) -> int:
         # A node has a telemetry of its own.
         telemetry = SILENT if arguments[:1] in (["serve"], ["devstack"]) else telemetry_of_client()
         with spanning(telemetry, PROGRAM, parent=link_of_process()):
-            value = bacalhau.main(
-                arguments,
-                prog_name=PROGRAM,
-                complete_var=COMPLETE_VARIABLE,
-                standalone_mode=False,
-                obj=session,
-            )
+            try:
+                value = _invoked(arguments, session)
+            except Unauthorized:
+                if not session.logs_in_after():
+                    raise
+                value = _invoked(arguments, session)
         return _show(value)
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -238,6 +259,12 @@ def run(arguments: list[str]) -> int:
         return 1
     finally:
         session.close()
+
+
+def _invoked(arguments: list[str], session: ShellSession) -> object:
+    return bacalhau.main(
+        arguments, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, standalone_mode=False, obj=session
+    )
 
 
 def _show(value: object) -> int:

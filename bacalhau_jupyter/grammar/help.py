@@ -108,6 +108,8 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
 OURS = frozenset(
     {
         "attach",
+        "auth login",
+        "auth logout",
         "config auto-resources",
         "config default",
         "demo",

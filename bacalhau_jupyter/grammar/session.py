@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from bacalhau_jupyter.client.client import Client
     from bacalhau_jupyter.client.jobs.job import Job
+    from bacalhau_jupyter.client.login.flow import Prompter
     from bacalhau_jupyter.models.jobs.job import Job as JobModel
 
 
@@ -62,6 +63,14 @@ class Session(Protocol):
 
     def form(self, spec: str, context: str | None) -> Any:
         """Return a form that builds a job, filled with a job or a file; raises BadRequest where there are no forms."""
+        ...
+
+    def prompter(self) -> Prompter:
+        """Return how to talk with the person about a login."""
+        ...
+
+    def check_secret(self) -> None:
+        """Raise BadRequest where what a command returns is kept, and would be read by others."""
         ...
 
     def print_log(self, job_id: str, chunks: Iterable[tuple[int, str]]) -> None:

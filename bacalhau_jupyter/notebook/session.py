@@ -15,7 +15,7 @@ from bacalhau_jupyter.client.jobs.job import Job, JobResult
 from bacalhau_jupyter.client.jobs.titles import TITLE, shown_title, titled
 from bacalhau_jupyter.grammar.session import without_directory
 from bacalhau_jupyter.lib.ids import short_id
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.notebook.completion import variable_words
 from bacalhau_jupyter.notebook.errors import CellInterrupted
@@ -24,6 +24,7 @@ from bacalhau_jupyter.notebook.live.endings import Ending
 from bacalhau_jupyter.notebook.live.following import Follower
 from bacalhau_jupyter.notebook.live.many_view import ManyView
 from bacalhau_jupyter.notebook.live.pane import OutputPane, show_card
+from bacalhau_jupyter.notebook.login.prompts import NotebookPrompter
 from bacalhau_jupyter.notebook.origin import CellOrigin
 
 if TYPE_CHECKING:
@@ -240,6 +241,17 @@ class NotebookSession:
         from bacalhau_jupyter.notebook.form.form import JobForm
 
         return JobForm(spec or None, context=context)
+
+    def prompter(self) -> NotebookPrompter:
+        """Return how to talk with the person about a login."""
+        return NotebookPrompter(self._shell)
+
+    def check_secret(self) -> None:
+        """Refuse: a notebook keeps what its cells show."""
+        raise BadRequest(
+            "what is shown here is saved with the notebook, so a token is not",
+            hint="-d shows what it says; bacalhau-jupyter auth sso token prints it in a terminal",
+        )
 
     def print_log(self, job_id: str, chunks: Iterable[tuple[int, str]]) -> None:
         """Print a log, folded where it is long: a notebook keeps what its cells print."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MESSAGE_LIMIT = 64 * 1024 * 1024
+_OPEN = ("/api/v1/auth", "/api/v1/agent/alive", "/api/v1/agent/version", "/api/v1/agent/authconfig")
+"""Paths that a cluster answers to anybody."""
 
 
 class Connection:
@@ -41,6 +43,8 @@ class Connection:
         self._timeout_s = timeout_s
         self._host = urlsplit(endpoint.url).hostname or ""
         self._session: aiohttp.ClientSession | None = None
+        self.was_let_in = False
+        """Whether the cluster has done something for this caller that it does not do for anybody."""
 
     def _open(self) -> aiohttp.ClientSession:
         import aiohttp
@@ -133,6 +137,7 @@ class Connection:
             async with self._open().request(
                 method, self.endpoint.url + path, allow_redirects=False, ssl=self.endpoint.ssl(), **options
             ) as answer:
+                self.was_let_in |= answer.status != 401 and path not in _OPEN
                 data = await answer.read()
                 if answer.status != 200:
                     raise _error(data, answer.status, self.endpoint.url)
@@ -153,6 +158,7 @@ class Connection:
                 max_msg_size=_MESSAGE_LIMIT,
                 ssl=self.endpoint.ssl(),
             ) as socket:
+                self.was_let_in = True
                 async for message in socket:
                     if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                         data = message.data
@@ -184,7 +190,9 @@ def _traced(headers: Mapping[str, str]) -> Mapping[str, str]:
     return headers if link is None else {**headers, HEADER: link.header}
 
 
-_KEY_HINT = "set BACALHAU_API_KEY to the node's key, or run as the node's own user"
+_KEY_HINT = (
+    "%bacalhau auth login logs in; a key goes into BACALHAU_API_KEY; the node's own user needs neither"
+)
 
 
 def unreachable(url: str, error: BaseException) -> BacalhauError:

@@ -193,7 +193,7 @@ class DeviceLogin:
             reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
             raise _Nothing(f"the identity provider can't be reached: {reason}") from error
         try:
-            if len(data) > SIZE_LIMIT or not 200 <= answer.status < 500:
+            if len(data) > SIZE_LIMIT or not (answer.status == 200 or 400 <= answer.status < 500):
                 raise ValueError
             plain = json.loads(data)
         except (ValueError, RecursionError):

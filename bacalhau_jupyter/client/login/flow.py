@@ -40,6 +40,10 @@ class Prompter(Protocol):
         """Return one of the names; None when the person wants none."""
         ...
 
+    def finish(self, login: LoggedIn | None) -> None:
+        """Say how it ended (None: not well, an error says why), and take away what `show_code` showed."""
+        ...
+
 
 @dataclass(frozen=True)
 class LoggedIn:
@@ -99,6 +103,20 @@ class Login:
             return self._by_provider(provider)
         return self._by_method(usable_methods(methods))
 
+    def if_offered(self, *, waits: bool) -> LoggedIn | None:
+        """Log in as `any_way` does; None where the cluster has no way that a client can go.
+
+        Without ``waits`` nobody is asked to confirm a code elsewhere, which would take minutes.
+        """
+        provider, methods = self._portal.run(self._ways())
+        if provider is not None:
+            return self._by_provider(provider) if waits else None
+        try:
+            known = usable_methods(methods)
+        except Unauthorized:
+            return None
+        return self._by_method(known)
+
     def by_sign_on(self) -> LoggedIn:
         """Log in at the cluster's identity provider; raises as `any_way` does, also where it has none."""
         provider, _ = self._portal.run(self._ways())
@@ -118,10 +136,15 @@ class Login:
         from bacalhau_jupyter.config.logins.keeping import Logins
 
         code = self._portal.run(_code(provider))
-        self._prompter.show_code(code, provider.name)
-        token = self._portal.run(_confirmed(provider, code))
-        profile = Logins(self._repo).keep_sign_on(self._endpoint, token)
-        return LoggedIn(self._endpoint.url, provider.name, True, profile)
+        login = None
+        try:
+            self._prompter.show_code(code, provider.name)
+            token = self._portal.run(_confirmed(provider, code))
+            profile = Logins(self._repo).keep_sign_on(self._endpoint, token)
+            login = LoggedIn(self._endpoint.url, provider.name, True, profile)
+        finally:
+            self._prompter.finish(login)
+        return login
 
     def _by_method(self, methods: Mapping[str, AuthMethod]) -> LoggedIn:
         from bacalhau_jupyter.config.logins.keeping import Logins
@@ -132,7 +155,10 @@ class Login:
             raise Unauthorized("no way to log in was chosen", component=COMPONENT)
         answers = self._answers(methods[name])
         token = self._portal.run(logged_in(self._endpoint, name, answers))
-        return LoggedIn(self._endpoint.url, name, False, Logins(self._repo).keep(self._endpoint, token))
+        profile = Logins(self._repo).keep(self._endpoint, token)
+        login = LoggedIn(self._endpoint.url, name, False, profile)
+        self._prompter.finish(login)
+        return login
 
     def _answers(self, method: AuthMethod) -> dict[str, str]:
         if method.type == CHALLENGE:

@@ -29,14 +29,10 @@ class Logins:
         self._sign_on = TokenFile(repo.path / SIGN_ON_FILE)
         self._methods = TokenFile(repo.path / METHODS_FILE)
 
-    def token(self, endpoint: Endpoint) -> str:
-        """Return the token that a login left for an endpoint; empty when there is none."""
+    def sign_on_token(self, endpoint: Endpoint) -> str:
+        """Return the token of single sign-on for an endpoint; empty when there is none."""
         profile = self._own_profile(endpoint)
-        return (
-            (profile.token if profile is not None else "")
-            or self._sign_on.token(endpoint.url)
-            or self._methods.token(endpoint.url)
-        )
+        return self._sign_on.token(endpoint.url) or (profile.token if profile is not None else "")
 
     def keep_sign_on(self, endpoint: Endpoint, token: str) -> str:
         """Keep a token of single sign-on; return the name of the profile that has it (empty: none could be had).

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bacalhau_jupyter.grammar.access import authentication, identity, profiles
+from bacalhau_jupyter.grammar.access import authentication, identity, profiles, sign_on
 
-__all__ = ["authentication", "identity", "profiles"]
+__all__ = ["authentication", "identity", "profiles", "sign_on"]

@@ -6,8 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import click
-
 from bacalhau_jupyter.grammar.flags.printing import print_options
 from bacalhau_jupyter.grammar.output import Details, Result
 from bacalhau_jupyter.grammar.root import bacalhau, client
@@ -25,7 +23,7 @@ _INSTEAD = "BACALHAU_API_KEY, or BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD
 
 @bacalhau.group()
 def auth() -> None:
-    """Show how to log in to the cluster."""
+    """Log in to the cluster, and show how it lets people in."""
 
 
 @auth.command("info")
@@ -72,37 +70,6 @@ def _provider(connected: Any) -> Mapping[str, Any]:
 def auth_hash_password() -> None:
     """Refuse: nodes of this version have no users with passwords."""
     raise _not_yet("this version makes no password hashes: its nodes have no users with passwords")
-
-
-@auth.group("sso")
-def sso() -> None:
-    """Single sign-on, which this version does not have."""
-
-
-@sso.command("login")
-def sso_login() -> None:
-    """Refuse: this version has no single sign-on."""
-    raise _no_sign_on()
-
-
-@sso.command("logout")
-@click.option("-f", "--force", is_flag=True, help="Without a question.")
-def sso_logout(force: bool) -> None:
-    """Refuse: this version has no single sign-on."""
-    del force
-    raise _no_sign_on()
-
-
-@sso.command("token")
-@click.option("-d", "--decode", is_flag=True, help="Show what it says.")
-def sso_token(decode: bool) -> None:
-    """Refuse: this version has no single sign-on."""
-    del decode
-    raise _no_sign_on()
-
-
-def _no_sign_on() -> BacalhauError:
-    return _not_yet("single sign-on comes with a later version")
 
 
 def _not_yet(sentence: str) -> BacalhauError:

@@ -1,0 +1,1 @@
+"""Logging in from a cell."""
