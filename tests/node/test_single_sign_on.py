@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,29 @@ async def test_a_node_does_not_start_with_half_of_it(tmp_path, provider, missing
     with pytest.raises(ConfigurationError, match=missing):
         async with running_node(settings(tmp_path / "repo", section(provider) | {missing: ""})):
             pass
+
+
+async def test_a_node_without_the_library_says_what_to_install(tmp_path, provider, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    with pytest.raises(ConfigurationError, match="PyJWT") as refusal:
+        async with running_node(settings(tmp_path / "repo", section(provider))):
+            pass
+    assert "bacalhau-jupyter[auth]" in (refusal.value.hint or "")
+
+
+async def test_users_and_tokens_work_side_by_side_and_login_methods_are_gone(tmp_path, provider) -> None:
+    users = [{"Alias": "ci", "APIKey": "k" * 20, "Capabilities": [{"Actions": ["read:node"]}]}]
+    config = settings(tmp_path / "repo", section(provider), **{"API.Auth.Users": users})
+    async with running_node(config) as running:
+        assert (await ask(running, f"{API}/orchestrator/nodes", "k" * 20))[0] == 200
+        assert (await ask(running, JOBS, token()))[0] == 200
+        assert (await ask(running, JOBS, "k" * 20))[0] == 403
+        assert await ask(running, f"{API}/auth") == (200, {"NextToken": "", "Methods": {}})
+
+
+async def test_users_alone_refuse_tokens_in_the_official_words(tmp_path) -> None:
+    users = [{"Alias": "ci", "APIKey": "k" * 20, "Capabilities": [{"Actions": ["*"]}]}]
+    async with running_node(settings(tmp_path / "repo", {}, **{"API.Auth.Users": users})) as running:
+        status, envelope = await ask(running, JOBS, token())
+    reason = "OAuth2 authentication not configured on server"
+    assert (status, envelope["Details"]) == (401, {"reason": reason})

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bacalhau_jupyter.auth.credentials import Bearer, Credential, refusal
 from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.auth.sso.keys import ALGORITHM, KeySet
-from bacalhau_jupyter.auth.sso.settings import SignOn
+from bacalhau_jupyter.auth.sso.settings import COMPONENT, SignOn
+from bacalhau_jupyter.models.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -90,6 +91,26 @@ class NoSignOn:
         if isinstance(credential, Bearer) and looks_like_a_token(credential.token):
             raise refusal(NOT_CONFIGURED)
         return None
+
+
+def require_library() -> None:
+    """Check that tokens can be checked here.
+
+    Raises
+    ------
+    ConfigurationError
+        The library is missing.
+    """
+    try:
+        import cryptography
+        import jwt
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "single sign-on needs the packages PyJWT and cryptography",
+            hint="pip install 'bacalhau-jupyter[auth]'",
+            component=COMPONENT,
+        ) from error
+    del cryptography, jwt
 
 
 def looks_like_a_token(text: str) -> bool:

@@ -13,7 +13,13 @@ from bacalhau_jupyter.client.login import COMPONENT
 from bacalhau_jupyter.client.login.provider import Provider
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.codec import decode, encode
-from bacalhau_jupyter.models.errors import BacalhauError, Unauthorized, error_from_envelope
+from bacalhau_jupyter.models.errors import (
+    BacalhauError,
+    Forbidden,
+    NotFound,
+    Unauthorized,
+    error_from_envelope,
+)
 from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.models.wire.api import (
     AuthMethod,
@@ -40,7 +46,12 @@ class Exchange(Connection):
 
     async def provider(self) -> Provider | None:
         """Return the cluster's identity provider; None where it has no single sign-on."""
-        return Provider.of(await self.request("GET", "/api/v1/agent/authconfig", dict))
+        try:
+            answer = await self.request("GET", "/api/v1/agent/authconfig", dict)
+        except (Forbidden, NotFound, Unauthorized):
+            # Policies may close this route, and older nodes have none.
+            return None
+        return Provider.of(answer)
 
     async def methods(self) -> dict[str, AuthMethod]:
         """Return the cluster's own login methods, by name."""

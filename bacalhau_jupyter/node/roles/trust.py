@@ -12,7 +12,7 @@ from bacalhau_jupyter.auth.credentials import Authenticator
 from bacalhau_jupyter.auth.node_key import NodeKey
 from bacalhau_jupyter.auth.sso.keys import KeySet
 from bacalhau_jupyter.auth.sso.settings import NAMES, SignOn
-from bacalhau_jupyter.auth.sso.tokens import NoSignOn, TokenAuthenticator
+from bacalhau_jupyter.auth.sso.tokens import NoSignOn, TokenAuthenticator, require_library
 from bacalhau_jupyter.auth.users.authenticator import ConfiguredUsers
 from bacalhau_jupyter.auth.users.hashes import cost_of, require_bcrypt
 from bacalhau_jupyter.auth.users.records import User, principals_of, read_users
@@ -91,7 +91,8 @@ def check_authentication(config: Config) -> None:
             hint=f"remove {' and '.join(old)}, or what is newer",
             component="Config",
         )
-    sign_on(config)
+    if sign_on(config) is not None:
+        require_library()
     _check_quotas(config, users)
     _warn_of_readers(config)
 
