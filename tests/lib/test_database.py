@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,31 @@ async def test_then_is_called_in_commit_order_even_for_a_waiter_that_was_cancell
     await asyncio.gather(*tasks, return_exceptions=True)
     assert counts == list(range(1, 21))
     await database.close()
+
+
+async def test_a_small_database_keeps_the_same_promises_without_a_thread() -> None:
+    def bad(connection: sqlite3.Connection) -> None:
+        add("lost")(connection)
+        raise KeyError("no")
+
+    before = threading.active_count()
+    database = Database.small([TABLE])
+    counts: list[int] = []
+    tasks = [asyncio.create_task(database.write(add("kept"), counts.append)) for _ in range(20)]
+    await asyncio.sleep(0)
+    tasks[3].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert counts == list(range(1, 21))
+    with pytest.raises(KeyError):
+        await database.write(bad)
+    with pytest.raises(DatabaseError):
+        await database.read(lambda c: c.execute("SELECT nothing FROM t"))
+    assert await database.read(count) == 20
+    assert await database.replenish()
+    assert threading.active_count() == before
+    await database.close()
+    with pytest.raises(DatabaseError):
+        await database.read(count)
 
 
 async def test_a_commit_that_fails_fails_those_writes_only() -> None:
