@@ -42,7 +42,6 @@ from bacalhau_jupyter.node.doors.webui import WebPage, start_webui
 from bacalhau_jupyter.node.leases import Leases
 from bacalhau_jupyter.node.result_files import NodeResultFiles
 from bacalhau_jupyter.node.results import LocalResults
-from bacalhau_jupyter.node.roles.audit import start_audit
 from bacalhau_jupyter.node.roles.compute import Place, Surroundings
 from bacalhau_jupyter.node.roles.database import open_database
 from bacalhau_jupyter.node.roles.facts import role_facts
@@ -237,6 +236,7 @@ class Node:
     async def _start_halves(self, stack: AsyncExitStack, carrier: MemoryTransport) -> None:
         self.halves.around = Surroundings(
             repo=self.repo,
+            reserve=self.reserve,
             hidden=settings.hidden_paths(self.config, self.repo),
             carrier=carrier,
             orchestrator=self.orchestrator,
@@ -254,7 +254,7 @@ class Node:
                 settings.compute_dir(self.config, self.repo),
                 settings.database_path(self.config, self.repo.compute_db),
                 self.problems,
-                self.reserve,
+                keeps_room=True,
             )
             places.insert(0, own)
         await self.halves.start(places)
@@ -289,7 +289,6 @@ class Node:
             packages=self.halves.packages,
             uploads=self._uploads,
             telemetry=self._telemetry,
-            audit=await start_audit(stack, self.config, self.repo, self._clock, self.problems),
         )
         certificates = None if self.encryption is None else self.encryption.certificates
         doors = Doors(Gatekeeper(services.access), certificates)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -311,3 +312,11 @@ async def test_at_the_end_of_a_stack_its_jobs_are_stopped(tmp_path: Path) -> Non
         await running.end_jobs()
         assert not any(node.live() for node in running.node.halves.nodes().values())
     assert len(running.node.halves) == 0
+
+
+async def test_what_nodes_of_one_process_can_share_is_there_once(tmp_path: Path) -> None:
+    async with stack(tmp_path, StackShape(computes=5), Node__Ephemeral=True) as running:
+        await reach(running, await submit(running, job_of("ops")), JobStateType.COMPLETED)
+        # The orchestrator's; what the others keep in memory needs none.
+        assert sum(thread.name == "database" for thread in threading.enumerate()) == 1
+        assert sum(path.name == "reserve" for path in tmp_path.rglob("*")) == 1

@@ -20,6 +20,7 @@ from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.reserve import Reserve
 from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
@@ -66,8 +67,8 @@ class Place:
         None keeps its records in memory.
     problems
         List of its failed background tasks.
-    reserve
-        Room that is given back when the disk is full; None keeps none.
+    keeps_room
+        Whether its database keeps room of its own for when the disk is full.
     is_bad
         Whether it fails all that it runs (a devstack's bad node).
     """
@@ -77,15 +78,22 @@ class Place:
     data_dir: Path
     database: Path | None
     problems: Problems
-    reserve: Reserve | None = None
+    keeps_room: bool = False
     is_bad: bool = False
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the compute halves of a process share."""
+    """What the compute halves of a process share.
+
+    Attributes
+    ----------
+    reserve
+        Room that is given back when the disk is full: the halves lie on one disk.
+    """
 
     repo: Repo
+    reserve: Reserve
     hidden: tuple[Path, ...]
     carrier: MemoryTransport
     orchestrator: Orchestrator
@@ -144,19 +152,10 @@ async def _start(
     stack: AsyncExitStack, around: Surroundings, place: Place, packages_source: Any
 ) -> ComputeHalf:
     config = place.config
-    database = await open_database(
-        stack,
-        config,
-        around.repo,
-        path=place.database,
-        migrations=MIGRATIONS,
-        reserve=place.reserve,
-    )
+    database = await _database(stack, around, place)
     compute_settings = dataclasses.replace(
         settings.compute_settings(config, around.repo, place.node_id), data_dir=place.data_dir
     )
-    if place.reserve is None:
-        compute_settings = dataclasses.replace(compute_settings, disk_reserve=0)
     end = around.carrier.compute_end(place.node_id)
     options = PluginOptions(
         node_id=place.node_id,
@@ -196,7 +195,7 @@ async def _start(
         around.clock,
         on_progress=_progress(lambda: node, around.orchestrator),
         problems=place.problems,
-        reserve=place.reserve,
+        reserve=around.reserve,
         telemetry=around.telemetry,
         held_ports=around.held_ports,
     )
@@ -209,6 +208,18 @@ async def _start(
         log.warning("the compute role of %s has not joined yet: %s", place.node_id, node.problem)
     packages = None if keeping is None else keeping.packages
     return ComputeHalf(node, environment_keeper, packages, problems, keeping)
+
+
+async def _database(stack: AsyncExitStack, around: Surroundings, place: Place) -> Database:
+    if place.database is not None:
+        reserve = around.reserve if place.keeps_room else None
+        return await open_database(
+            stack, place.config, around.repo, path=place.database, migrations=MIGRATIONS, reserve=reserve
+        )
+    # A thread for each of a thousand halves would take longer than what they store.
+    database = Database.small(MIGRATIONS)
+    stack.push_async_callback(bounded, "database", database.close)
+    return database
 
 
 def _progress(node: Callable[[], ComputeNode], orchestrator: Orchestrator) -> Callable[[str, Reading], None]:
