@@ -36,17 +36,19 @@ class DiskRoom:
         reserve = self._equipment.reserve
         while True:
             await asyncio.sleep(self._equipment.settings.disk_interval_s)
-            if reserve.spent or await asyncio.to_thread(reserve.lacks_room):
+            if reserve.spent or await reserve.found_lacking():
                 await self.ensure()
             await self._database.replenish()
 
     async def ensure(self) -> str:
         """Make room on a full disk; why nothing more can be run, empty when something can."""
         reserve, problems = self._equipment.reserve, self._equipment.problems
-        if await asyncio.to_thread(reserve.lacks_room):
+        if await reserve.kept():
+            problems.clear(_ROOM)
+            return ""
+        if await reserve.found_lacking():
             await self._make_room()
-        kept = await asyncio.to_thread(reserve.make)
-        if kept and not await asyncio.to_thread(reserve.lacks_room):
+        if await reserve.kept():
             problems.clear(_ROOM)
             return ""
         free = await asyncio.to_thread(reserve.free)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Literal
 
 from bacalhau_jupyter.models.codec import Wire, convert
 from bacalhau_jupyter.models.errors import EngineError
@@ -39,6 +40,7 @@ class NoopEngine:
     """
 
     type = "noop"
+    needs_no_directory: Literal[True] = True
 
     def __init__(self, options: PluginOptions) -> None:
         del options
@@ -95,24 +97,24 @@ def _params(execution: Execution) -> NoopParams:
 
 
 async def _pretend(params: NoopParams, request: RunRequest, cancelled: asyncio.Event) -> Outcome:
-    writer = await asyncio.to_thread(LogWriter, request.log_path)
+    # Who prints nothing needs no log: benchmarks and devstacks run thousands of these.
+    writer = await asyncio.to_thread(LogWriter, request.log_path) if params.stdout else None
     try:
-        if params.stdout:
+        if writer is not None:
             await asyncio.to_thread(writer.write, STDOUT, params.stdout.encode())
         if params.sleep > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(cancelled.wait(), params.sleep)
     finally:
-        await asyncio.to_thread(writer.end)
+        if writer is not None:
+            await asyncio.to_thread(writer.end)
+    silent = writer is None
     if cancelled.is_set():
-        return Outcome(EndReason.CANCELLED)
+        return Outcome(EndReason.CANCELLED, silent=silent)
     if params.fail:
-        return Outcome(
-            EndReason.ERROR,
-            exit_code=-1,
-            error=EngineError(params.fail, fails_execution=True),
-        )
-    return Outcome(EndReason.EXITED, params.exit_code)
+        error = EngineError(params.fail, fails_execution=True)
+        return Outcome(EndReason.ERROR, exit_code=-1, error=error, silent=silent)
+    return Outcome(EndReason.EXITED, params.exit_code, silent=silent)
 
 
 async def _end(task: asyncio.Task[Outcome]) -> None:

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from bacalhau_jupyter.lib.shared_answer import SharedAnswer
+
 _log = logging.getLogger(__name__)
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -41,7 +43,8 @@ def fitting(total: int) -> int:
 class Reserve:
     """A file of zeroes that is removed when the disk is full, so that what has to be written then can be.
 
-    Functions block for as long as a file of that size takes. Any thread may use them.
+    Functions block for as long as a file of that size takes, and any thread may use them. Those that are awaited
+    ask on a thread, once for all who ask at the same time; they belong to one event loop.
 
     Parameters
     ----------
@@ -61,6 +64,8 @@ class Reserve:
         self._free = free or _total_and_free
         self._lock = threading.Lock()
         self._spent = True
+        self._lacking = SharedAnswer(self.lacks_room)
+        self._kept = SharedAnswer(self._keep)
 
     @property
     def size(self) -> int:
@@ -83,6 +88,17 @@ class Reserve:
             return self._free(self._path.parent)[1] < self.size
         except OSError:
             return False
+
+    async def found_lacking(self) -> bool:
+        """Whether the disk is as good as full."""
+        return await self._lacking.get()
+
+    async def kept(self) -> bool:
+        """Whether the disk has room, and what is kept of it is there; takes the room again if need be."""
+        return await self._kept.get()
+
+    def _keep(self) -> bool:
+        return not self.lacks_room() and self.make() and not self.lacks_room()
 
     def free(self) -> int:
         """Return the free bytes of the disk; 0 when they are unknown."""

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
@@ -86,11 +86,20 @@ class EndReason(enum.Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended. ``error`` is set exactly when the execution failed (not for a non-zero exit code)."""
+    """How a task ended.
+
+    Attributes
+    ----------
+    error
+        Set exactly when the execution failed (not for a non-zero exit code).
+    silent
+        Whether it is known that the task printed nothing; then its log is not read.
+    """
 
     reason: EndReason
     exit_code: int = 0
     error: BacalhauError | None = None
+    silent: bool = False
 
 
 class Engine(Protocol):
@@ -155,6 +164,13 @@ class ShowingEngine(Protocol):
     def prefixes(self, execution_id: str) -> Sequence[str]:
         """Return the absolute directories, as the task saw them, below which ``/inputs`` and ``/outputs`` were."""
         ...
+
+
+@runtime_checkable
+class FilelessEngine(Protocol):
+    """An engine that uses no directory: none is made for a task without results; implemented beside `Engine`."""
+
+    needs_no_directory: Literal[True]
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from bacalhau_jupyter.models.jobs.spec import (
     ResourcesConfig,
     SpecConfig,
 )
-from bacalhau_jupyter.models.records.execution import ExecutionStateType
+from bacalhau_jupyter.models.records.execution import ExecutionStateType, RunCommandResult
 from bacalhau_jupyter.models.wire.messages import (
     BidResult,
     ExecutionLogsRequest,
@@ -220,7 +220,7 @@ async def test_logs_can_be_read_through_the_carrier_after_the_end(node: Bench) -
 
 async def test_directories_and_logs_are_removed_when_their_time_has_come(tmp_path: Path) -> None:
     async with bench(tmp_path, directory_retention_s=0.0, log_retention_s=0.0) as node:
-        execution = make_execution(make_task("noop", {"Stdout": "x"}))
+        execution = make_execution(make_task("noop", {"Stdout": "x"}, result_paths=[an_output()]))
         await node.peer.run(execution)
         await node.idle()
         assert (node.settings.data_dir / "executions" / execution.id).exists()
@@ -228,6 +228,20 @@ async def test_directories_and_logs_are_removed_when_their_time_has_come(tmp_pat
         assert not (node.settings.data_dir / "executions" / execution.id).exists()
         assert list((node.settings.data_dir / "logs").iterdir()) == []
         assert await node.node.lookup(execution.id) is None
+
+
+async def test_a_task_that_needs_no_file_gets_none(node: Bench) -> None:
+    execution = make_execution(make_task("noop", {"ExitCode": 4}))
+    end = await node.peer.run(execution)
+    assert isinstance(end, RunResult)
+    assert end.run_command_result == RunCommandResult(exit_code=4)
+    await node.idle()
+    assert [
+        path for kind in ("executions", "logs") for path in (node.settings.data_dir / kind).iterdir()
+    ] == []
+    request = ExecutionLogsRequest(execution_id=execution.id, node_id="n-test", follow=True)
+    async with asyncio.timeout(WAIT_S):
+        assert [frame async for frame in node.peer.end.logs(request)] == []
 
 
 async def test_fifty_jobs_at_once_all_run_when_each_is_offered_again(tmp_path: Path) -> None:

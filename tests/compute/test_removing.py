@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bacalhau_jupyter.models.wire.messages import RunResult
-from tests.compute.makers import make_execution, make_task
+from tests.compute.makers import an_output, make_execution, make_task
 from tests.compute.peer import bench
 from tests.transfer.helpers import small_disk
 
@@ -14,7 +14,9 @@ async def test_what_can_not_be_removed_is_reported_and_tried_again_also_after_a_
     tmp_path: Path,
 ) -> None:
     async with bench(tmp_path, directory_retention_s=0.0) as node:
-        stuck, other = (make_execution(make_task("noop", {"Stdout": "x"})) for _ in range(2))
+        stuck, other = (
+            make_execution(make_task("noop", {"Stdout": "x"}, result_paths=[an_output()])) for _ in range(2)
+        )
         for execution in (stuck, other):
             assert isinstance(await node.peer.run(execution), RunResult)
         await node.idle()

@@ -66,12 +66,14 @@ async def test_it_fails_with_the_message_that_it_was_given(engine: Engine, tmp_p
 
 
 async def test_cancelling_ends_a_long_sleep_at_once(engine: Engine, tmp_path: Path) -> None:
-    request = request_of(tmp_path, Sleep=3600)
-    await engine.start(request)
-    await engine.cancel(request.execution.id)
-    outcome = await asyncio.wait_for(engine.wait(request.execution.id), 5)
-    assert outcome.reason is EndReason.CANCELLED
-    assert [frame.stream for frame in read_frames(request.log_path)] == [END]
+    for text, streams in (("", []), ("before\n", [STDOUT, END])):
+        request = request_of(tmp_path, Sleep=3600, Stdout=text)
+        await engine.start(request)
+        await engine.cancel(request.execution.id)
+        outcome = await asyncio.wait_for(engine.wait(request.execution.id), 20)
+        assert outcome.reason is EndReason.CANCELLED
+        assert outcome.silent is not bool(text)
+        assert [frame.stream for frame in read_frames(request.log_path)] == streams
 
 
 async def test_starting_twice_is_one_execution(engine: Engine, tmp_path: Path) -> None:

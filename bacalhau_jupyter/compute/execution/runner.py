@@ -36,9 +36,10 @@ from bacalhau_jupyter.lib.telemetry.trace import CURRENT
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.units import resources_of
+from bacalhau_jupyter.models.records.execution import RunCommandResult
 from bacalhau_jupyter.models.records.history import Topic
 from bacalhau_jupyter.plugins.contract import OutputMount
-from bacalhau_jupyter.plugins.engine import Engine, RunRequest, ShowingEngine
+from bacalhau_jupyter.plugins.engine import Engine, FilelessEngine, Outcome, RunRequest, ShowingEngine
 from bacalhau_jupyter.plugins.publisher import PublishRequest
 
 _log = logging.getLogger(__name__)
@@ -201,7 +202,7 @@ class Runner:
                 _log.warning(
                     "the engine's remains of execution %s could not be removed: %s", record.id, error
                 )
-        if await asyncio.to_thread(self._reserve.lacks_room):
+        if await self._reserve.found_lacking():
             # Nothing of what failed can be kept to be looked at.
             await self._give_way(record)
             return not self._places.directory(record.id).exists()
@@ -213,12 +214,15 @@ class Runner:
             return not await remove_directory(
                 self._places, record.id, record.execution, engine, self._settings.cancel_timeout_s
             )
-        await asyncio.to_thread(self._places.remove_inputs, record.id)
+        if _job(record).task.input_sources:
+            await asyncio.to_thread(self._places.remove_inputs, record.id)
         return False
 
     async def _start(self, record: ExecutionRecord) -> Started:
-        names = [item.name for item in _job(record).task.result_paths]
-        await asyncio.to_thread(self._places.ready_to_run, record.id, names)
+        task = _job(record).task
+        names = [item.name for item in task.result_paths]
+        if names or not task.publisher.is_empty or not isinstance(self._engine(record), FilelessEngine):
+            await asyncio.to_thread(self._places.ready_to_run, record.id, names)
         self._board.phase(record.id, "starting")
         env = task_environment(
             record.execution,
@@ -237,13 +241,18 @@ class Runner:
             outcome = await self._engine(record).wait(record.id)
         finally:
             self.teller.active(record, -1)
-        error = "" if outcome.error is None else outcome.error.message
-        log = self._places.log(record.id)
-        ended = Ended(outcome, await asyncio.to_thread(read_output, log, outcome.exit_code, error))
-        if outcome.error is not None and await asyncio.to_thread(self._reserve.lacks_room):
+        ended = Ended(outcome, await self._output(record, outcome))
+        if outcome.error is not None and await self._reserve.found_lacking():
             # Before the report: the next execution needs the space.
             await self._give_way(record)
         return ended
+
+    async def _output(self, record: ExecutionRecord, outcome: Outcome) -> RunCommandResult:
+        error = "" if outcome.error is None else outcome.error.message
+        if outcome.silent:
+            return RunCommandResult(exit_code=outcome.exit_code, error_msg=error)
+        log = self._places.log(record.id)
+        return await asyncio.to_thread(read_output, log, outcome.exit_code, error)
 
     async def _publish(self, record: ExecutionRecord) -> Published | Unpublished:
         self._board.phase(record.id, "publishing")
@@ -265,7 +274,7 @@ class Runner:
             self._settings.publish_delays_s,
         )
         lost = isinstance(done, Unpublished) and done.kept is None
-        if lost and await asyncio.to_thread(self._reserve.lacks_room):
+        if lost and await self._reserve.found_lacking():
             await self._give_way(record)
         return done
 

@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 EAGER_S = 0.02
 """Changes of capacity are sent after this many seconds, so that a burst of endings is one heartbeat."""
 
+POSTED_AT_ONCE = 100
+"""Messages that are read from the outbox together."""
+
 
 class OrchestratorLink:
     """Keeps a compute node joined to its orchestrator.
@@ -236,7 +239,8 @@ class OrchestratorLink:
                 self._mail.set()
 
     async def _post_some(self) -> bool:
-        waiting = await self._store.outbox()
+        """Send some messages; whether more are known to wait (for what is stored later, there is mail again)."""
+        waiting = await self._store.outbox(POSTED_AT_ONCE)
         last = 0
         try:
             for item in waiting:
@@ -247,7 +251,7 @@ class OrchestratorLink:
         finally:
             if last:
                 await self._store.delivered(last)
-        return bool(waiting)
+        return len(waiting) == POSTED_AT_ONCE
 
     async def _ask(self, request: ControlRequest, kind: type[R]) -> R:
         answer = await self._transport.request(request)

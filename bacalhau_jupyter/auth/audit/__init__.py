@@ -1,3 +1,0 @@
-"""What is written down of who did what."""
-
-COMPONENT = "Audit"
