@@ -10,6 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http import websocket
+from bacalhau_jupyter.api.http.auditing import IS_AUDITED
 from bacalhau_jupyter.api.http.binding import BODY_LIMIT
 from bacalhau_jupyter.api.http.middleware import guard
 from bacalhau_jupyter.api.http.serving import Gatekeeper, LimitedRunner
@@ -58,6 +59,7 @@ def build_app(services: ApiServices) -> web.Application:
     """Return the application with the routes that this node's roles give it."""
     app = web.Application(middlewares=[guard(services)], client_max_size=BODY_LIMIT)
     app[websocket.OPEN_SOCKETS] = WeakSet()
+    app[IS_AUDITED] = services.audit is not None
     app.on_shutdown.append(websocket.close_all)
     app.add_routes(AgentRoutes(services).routes())
     app.add_routes(LeaseRoutes(services).routes())

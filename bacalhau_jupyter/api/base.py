@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bacalhau_jupyter.auth.access import Access
+from bacalhau_jupyter.auth.audit.log import AuditLog
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
@@ -271,6 +272,8 @@ class ApiServices:
         None on a node that takes none.
     telemetry
         Who is told of requests.
+    audit
+        Where it is written down who changed something; None on a node that only its owner can reach.
     """
 
     agent: AgentService
@@ -285,3 +288,4 @@ class ApiServices:
     packages: Packages | None = None
     uploads: Uploads | None = None
     telemetry: Telemetry = SILENT
+    audit: AuditLog | None = None

@@ -38,6 +38,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         line |= fields()
+        if (entry := getattr(record, "audit", None)) is not None:
+            line["audit"] = entry
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return mask_secrets(json.dumps(line))

@@ -42,6 +42,7 @@ from bacalhau_jupyter.node.doors.webui import WebPage, start_webui
 from bacalhau_jupyter.node.leases import Leases
 from bacalhau_jupyter.node.result_files import NodeResultFiles
 from bacalhau_jupyter.node.results import LocalResults
+from bacalhau_jupyter.node.roles.audit import start_audit
 from bacalhau_jupyter.node.roles.compute import Place, Surroundings
 from bacalhau_jupyter.node.roles.database import open_database
 from bacalhau_jupyter.node.roles.facts import role_facts
@@ -289,6 +290,7 @@ class Node:
             packages=self.halves.packages,
             uploads=self._uploads,
             telemetry=self._telemetry,
+            audit=await start_audit(stack, self.config, self.repo, self._clock, self.problems),
         )
         certificates = None if self.encryption is None else self.encryption.certificates
         doors = Doors(Gatekeeper(services.access), certificates)

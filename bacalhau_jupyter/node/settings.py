@@ -164,6 +164,12 @@ def uploads_dir(config: Config, repo: Repo) -> Path:
     return compute_dir(config, repo).with_name("uploads")
 
 
+def audit_dir(config: Config, repo: Repo) -> Path:
+    """Return where it is written down who did what."""
+    directory = config["API.Audit.Directory"]
+    return Path(directory).expanduser().absolute() if directory else repo.path / "audit"
+
+
 def database_path(config: Config, default: Path) -> Path | None:
     """Return where a role's database lies; None keeps it in memory."""
     if config["Node.Ephemeral"]:
@@ -178,6 +184,7 @@ def hidden_paths(config: Config, repo: Repo) -> tuple[Path, ...]:
     paths = [repo.path, home / ".ssh", home / ".aws", home / ".local/share/jupyter/runtime"]
     if state := config["Node.StateDir"]:
         paths.append(Path(state).expanduser().absolute())
+    paths.append(audit_dir(config, repo))
     if runtime := os.environ.get("JUPYTER_RUNTIME_DIR"):
         paths.append(Path(runtime).absolute())
     return tuple(paths)

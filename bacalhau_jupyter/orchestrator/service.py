@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import sqlite3
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -203,6 +204,15 @@ class Orchestrator:
     async def get_job(self, job: str, namespace: str = "", version: int = 0) -> Job:
         """Return a version of a job (0: the latest)."""
         return await self._store.read(lambda c: queries.get_job(c, job, namespace, version))
+
+    async def job_name(self, job: str, namespace: str = "") -> tuple[str, str]:
+        """Return the ID and the name of a job."""
+
+        def name(connection: sqlite3.Connection) -> tuple[str, str]:
+            job_id = jobs.resolve(connection, job, namespace)
+            return job_id, jobs.names(connection, [job_id])[job_id][1]
+
+        return await self._store.read(name)
 
     async def list_jobs(self, query: JobQuery) -> ListJobsResponse:
         """Return a page of jobs."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 from aiohttp import web
 
@@ -11,6 +13,12 @@ from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
 
 JSON = "application/json"
+REQUEST_ID = "X-Request-Id"
+FAILURE = web.RequestKey("failure", BacalhauError)
+"""The error that a request was answered with."""
+
+# Request IDs are letters only.
+_LETTERS = str.maketrans("0123456789", "GHIJKLMNOP")
 
 ROUTE_HINT = "The server version may be older than this CLI version and does not support the endpoint yet."
 ROUTE_DETAILS = {
@@ -39,10 +47,16 @@ def answer(
 
 def error_answer(request: web.BaseRequest, error: BacalhauError) -> web.Response:
     """Answer with the error envelope."""
+    request[FAILURE] = error
     response = answer(request, error.envelope(header(request, "X-Request-ID")), status=error.status)
     if isinstance(error, TooManyGuesses):
         response.headers["Retry-After"] = str(error.wait_s)
     return response
+
+
+def request_id() -> str:
+    """Return a new ID for an answer."""
+    return f"{random.getrandbits(128):032x}".translate(_LETTERS)
 
 
 def no_such_route() -> NotFound:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from functools import partial
 
 from aiohttp import web
@@ -12,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http import answers, versions
+from bacalhau_jupyter.api.http.auditing import Door, audited
 from bacalhau_jupyter.api.http.binding import header
 from bacalhau_jupyter.api.http.callers import PRINCIPAL
 from bacalhau_jupyter.api.http.matching import route_of
@@ -25,9 +25,6 @@ from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS_PATH
 log = logging.getLogger(__name__)
 
 HANDLER_TIMEOUT_S = 30.0
-
-# Request IDs are letters only.
-_LETTERS = str.maketrans("0123456789", "GHIJKLMNOP")
 
 
 def guard(services: ApiServices) -> Middleware:
@@ -43,9 +40,9 @@ def guard(services: ApiServices) -> Middleware:
         "X-Content-Type-Options": "nosniff",
     }
     access, telemetry = services.access, services.telemetry
+    door = Door(access)
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
         capability = needed_capability(request.method, await route_of(request))
         if capability == NOTHING:
             # Every connection is judged before its first request is answered, whatever that asks for.
@@ -68,8 +65,12 @@ def guard(services: ApiServices) -> Middleware:
         response = await traced(telemetry, request, partial(_handle, handler=handler))
         if not response.prepared:
             response.headers.update(headers)
-            response.headers["X-Request-Id"] = f"{random.getrandbits(128):032x}".translate(_LETTERS)
+            response.headers[answers.REQUEST_ID] = answers.request_id()
         return response
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await audited(services.audit, door, request, partial(admitted, request, handler))
 
     return middleware
 

@@ -13,6 +13,7 @@ import ipaddress
 import mimetypes
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,12 +23,15 @@ from aiohttp.typedefs import Handler
 from bacalhau_jupyter.api.app import build_app
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http.answers import answer, error_answer
+from bacalhau_jupyter.api.http.auditing import IS_AUDITED, Door, audited
 from bacalhau_jupyter.api.http.binding import OPEN_BODY, body
 from bacalhau_jupyter.api.http.callers import PRINCIPAL
 from bacalhau_jupyter.api.http.serving import prove
 from bacalhau_jupyter.api.page.logins import LoginRequest, principal_of_login
 from bacalhau_jupyter.api.page.sessions import LONGEST_S, Sessions
 from bacalhau_jupyter.auth.access import Access
+from bacalhau_jupyter.auth.audit.entries import Origin
+from bacalhau_jupyter.auth.audit.verbs import LOG_IN, LOG_OUT
 from bacalhau_jupyter.auth.guesses import GuessLimit
 from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.auth.sockets import Caller
@@ -72,17 +76,26 @@ class WebUI:
         self._access = services.access
         self._built = built
         self._services = services
+        acts = {("POST", LOGIN): LOG_IN, ("POST", LOGOUT): LOG_OUT}
+        self._door = Door(services.access, acts, Origin.PAGE)
 
     def app(self) -> web.Application:
         """Return the application of the listener: the API of this node behind the gate, and the page."""
         admitted = _Admitted()
         # A page registers no environments: what it does, any script in it may have done.
-        app = build_app(replace(self._services, access=admitted, environments=None, packages=None))
-        app.middlewares.insert(0, self._gate)
+        services = replace(self._services, access=admitted, environments=None, packages=None, audit=None)
+        app = build_app(services)
+        # Outside of the gate: there it is known who calls, and whom the gate refuses.
+        app[IS_AUDITED] = self._services.audit is not None
+        app.middlewares[:0] = [self._audited, self._gate]
         app.on_response_prepare.append(_seal)
         return app
 
     # ---- the gate
+
+    @web.middleware
+    async def _audited(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await audited(self._services.audit, self._door, request, partial(handler, request))
 
     @web.middleware
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -172,6 +185,7 @@ class WebUI:
             except Unauthorized:
                 self._limit.failed(address)
                 raise
+        request[PRINCIPAL] = principal
         done = answer(request, _session(principal))
         done.set_cookie(
             self.cookie_name(request),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from aiohttp import web
 
 from bacalhau_jupyter.api.base import DiskCleaner
 from bacalhau_jupyter.api.http.answers import answer
+from bacalhau_jupyter.api.http.auditing import DEED, Deed, is_audited
 from bacalhau_jupyter.api.http.binding import Query, body, header, plain_body
 from bacalhau_jupyter.api.http.callers import principal_of
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.telemetry.trace import CURRENT
 from bacalhau_jupyter.models.codec import convert
-from bacalhau_jupyter.models.errors import ValidationError
+from bacalhau_jupyter.models.errors import BacalhauError, ValidationError
 from bacalhau_jupyter.models.jobs.fields import unknown_fields, warnings_of
 from bacalhau_jupyter.models.jobs.job import META_CLIENT_INSTALLATION, META_CLIENT_INSTANCE, META_TRACE, Job
 from bacalhau_jupyter.models.jobs.spec import replace
@@ -69,6 +72,7 @@ class JobRoutes:
         response = await self._orchestrator.submit(
             job, force=order.force, client=client, principal=principal_of(request).name
         )
+        request[DEED] = Deed(id=response.job_id, name=job.name)
         unknown = _unknown(plain)
         if unknown:
             response = replace(response, warnings=[*(response.warnings or []), *unknown])
@@ -112,6 +116,7 @@ class JobRoutes:
         """Stop a job; the reason comes in the body, or (WebUI, SDK) in the query."""
         query = Query(request)
         reason = (await body(request, StopJobRequest)).reason or query.text("reason")
+        await self._name(request, query.text("namespace"))
         return answer(
             request,
             await self._orchestrator.stop(
@@ -127,9 +132,11 @@ class JobRoutes:
 
         The answer says how much room that made.
         """
+        namespace = Query(request).text("namespace")
+        await self._name(request, namespace)
         executions = await self._orchestrator.delete(
             request.match_info["id"],
-            Query(request).text("namespace"),
+            namespace,
             principal=principal_of(request).name,
         )
         # The record goes first: results without a job are cleaned up in time, a job without its results would stay.
@@ -146,6 +153,7 @@ class JobRoutes:
     async def rerun(self, request: web.Request) -> web.Response:
         """Run a version again."""
         order = await body(request, RerunJobRequest)
+        await self._name(request, order.namespace)
         return answer(
             request,
             await self._orchestrator.rerun(
@@ -200,6 +208,14 @@ class JobRoutes:
         return answer(
             request, await self._orchestrator.versions(request.match_info["id"], query.text("namespace"))
         )
+
+    async def _name(self, request: web.Request, namespace: str) -> None:
+        """Note which job a request means, where that is written down: what callers write may be a prefix."""
+        if is_audited(request):
+            # The request itself says what is wrong.
+            with contextlib.suppress(BacalhauError):
+                job_id, name = await self._orchestrator.job_name(request.match_info["id"], namespace)
+                request[DEED] = Deed(id=job_id, name=name)
 
 
 def _unknown(plain: object) -> list[str]:

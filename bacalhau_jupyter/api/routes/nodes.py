@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from bacalhau_jupyter.api.http.answers import answer
+from bacalhau_jupyter.api.http.auditing import DEED, Deed
 from bacalhau_jupyter.api.http.binding import Query, body
 from bacalhau_jupyter.models.wire.api import (
     GetNodeResponse,
@@ -15,6 +16,7 @@ from bacalhau_jupyter.models.wire.api import (
 from bacalhau_jupyter.orchestrator.base import NodeQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 
+_ACTIONS = ("approve", "reject", "delete")
 NODES = "/api/v1/orchestrator/nodes"
 
 
@@ -57,5 +59,6 @@ class NodeRoutes:
         """Approve, reject or delete a node."""
         order = await body(request, PutNodeRequest)
         node = request.match_info.get("id") or order.node_id
+        request[DEED] = Deed(verb=order.action if order.action in _ACTIONS else "", id=node)
         await self._orchestrator.change_node(node, order.action, order.message)
         return answer(request, PutNodeResponse())

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from bacalhau_jupyter.api.base import Uploads
 from bacalhau_jupyter.api.http.answers import answer
+from bacalhau_jupyter.api.http.auditing import DEED, Deed
 from bacalhau_jupyter.api.http.binding import Query, body
 from bacalhau_jupyter.api.http.callers import principal_of
 from bacalhau_jupyter.api.http.serving import prove
@@ -63,7 +64,9 @@ class UploadRoutes:
         order = await body(request, BeginUpload)
         # A caller elsewhere would be shown a path that means nothing to it.
         local = order.local and await self._access.is_trusted(request.headers, request.transport)
+        request[DEED] = Deed(name=order.name)
         state = await self._uploads.begin(principal_of(request).name, order, local, _base(request))
+        request[DEED] = Deed(id=state.upload_id, name=order.name)
         return answer(request, state, escape=False)
 
     async def state(self, request: web.Request) -> web.Response:

@@ -1,0 +1,3 @@
+"""What is written down of who did what."""
+
+COMPONENT = "Audit"

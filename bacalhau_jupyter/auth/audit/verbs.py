@@ -1,0 +1,63 @@
+"""What each changing route does, in the words of the audit log."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
+from bacalhau_jupyter.models.records.packages import PATH as PACKAGES
+from bacalhau_jupyter.models.records.published import RESULTS_PATH
+from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS
+
+
+class Act(NamedTuple):
+    """A verb, and the kind of thing that it changes."""
+
+    verb: str
+    kind: str
+
+
+_JOBS = "/api/v1/orchestrator/jobs"
+_NODES = "/api/v1/orchestrator/nodes"
+_AUTH = "/api/v1/auth/{name}"
+
+LOG_IN, LOG_OUT = Act("log in", "session"), Act("log out", "session")
+
+ACTS: dict[tuple[str, str], Act] = {
+    ("PUT", _JOBS): Act("submit", "job"),
+    ("POST", _JOBS): Act("submit", "job"),
+    ("DELETE", f"{_JOBS}/{{id}}"): Act("stop", "job"),
+    ("DELETE", f"{_JOBS}/{{id}}/record"): Act("delete", "job"),
+    ("PUT", f"{_JOBS}/{{id}}/rerun"): Act("run again", "job"),
+    ("PUT", f"{_NODES}/{{id}}"): Act("change", "node"),
+    ("POST", f"{_NODES}/{{id}}"): Act("change", "node"),
+    ("POST", _NODES): Act("change", "node"),
+    ("POST", UPLOADS): Act("begin", "upload"),
+    ("PUT", f"{UPLOADS}/{{id}}"): Act("send", "upload"),
+    ("POST", f"{UPLOADS}/{{id}}/complete"): Act("complete", "upload"),
+    ("DELETE", f"{UPLOADS}/{{id}}"): Act("give up", "upload"),
+    ("DELETE", UPLOADS): Act("clear", "uploads"),
+    ("DELETE", RESULTS_PATH): Act("clear", "results"),
+    ("DELETE", "/api/v1/compute/inputcache"): Act("clear", "input cache"),
+    ("DELETE", "/api/v1/compute/packages"): Act("clear", "packages"),
+    ("POST", ENVIRONMENTS): Act("register", "environment"),
+    ("POST", PACKAGES): Act("ask for", "packages"),
+    ("PUT", f"{PACKAGES}/{{draft}}"): Act("keep", "packages"),
+    ("DELETE", f"{PACKAGES}/{{draft}}"): Act("give up", "packages"),
+    ("POST", _AUTH): LOG_IN,
+}
+"""Method and route → what it does."""
+
+_READS = frozenset({("PUT", f"{_JOBS}/diff")})
+"""Routes that change nothing, whatever their method."""
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def act_of(method: str, route: str) -> Act | None:
+    """Return what a request does; None for one that changes nothing, or has no route."""
+    act = ACTS.get((method, route))
+    if act is None and route and method not in _SAFE and (method, route) not in _READS:
+        # Nobody has named it yet: better a plain line than none.
+        return Act(method, route)
+    return act
