@@ -13,6 +13,7 @@ from bacalhau_jupyter.config.files import write_atomic
 from bacalhau_jupyter.config.key import Key, Kind
 from bacalhau_jupyter.config.parsing import known_key, modern_values, parse_value, read_file
 from bacalhau_jupyter.lib.text import read_text
+from bacalhau_jupyter.models.yamltext import read_yaml
 
 _AS_WRITTEN = (Kind.TEXT, Kind.DURATION, Kind.SIZE)
 """Kinds whose text goes into the file as a person wrote it; durations and sizes keep their units."""
@@ -53,11 +54,11 @@ def set_values(path: Path, texts: Mapping[str, str]) -> None:
 
 def edited(text: str, path: Sequence[str], value: Any) -> str:
     """Return YAML text with one value set; without its comments where they can't be kept."""
-    tree = yaml.safe_load(text)
+    tree = read_yaml(text)
     planted = _planted(tree if isinstance(tree, dict) else {}, path, value)
     candidate = _patched(text, path, value)
     try:
-        if candidate is not None and yaml.safe_load(candidate) == planted:
+        if candidate is not None and read_yaml(candidate) == planted:
             return candidate
     except yaml.YAMLError:
         pass

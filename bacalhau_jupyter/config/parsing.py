@@ -18,6 +18,7 @@ from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.jobs.goduration import parse_go_duration
 from bacalhau_jupyter.models.jobs.units import parse_bytes
+from bacalhau_jupyter.models.yamltext import read_yaml
 
 _LIST_HINT = "`bacalhau-jupyter config list` shows every key"
 
@@ -82,7 +83,7 @@ def read_file(path: Path) -> dict[str, Any]:
         The file can't be read, is not YAML, names an unknown key or has a wrong value.
     """
     try:
-        plain = yaml.safe_load(read_text(path))
+        plain = read_yaml(read_text(path))
     except FileNotFoundError as error:
         raise ConfigurationError(f'the specified configuration file "{path}" doesn\'t exist') from error
     except (OSError, UnicodeError) as error:
@@ -207,7 +208,7 @@ def _size(value: object) -> int:
 def _list(value: object) -> list[str]:
     if isinstance(value, str):
         if value.lstrip().startswith("["):
-            value = yaml.safe_load(value)
+            value = read_yaml(value)
         else:
             value = [item.strip() for item in value.split(",")] if value.strip() else []
     if not isinstance(value, (list, tuple)):
@@ -221,7 +222,7 @@ def _list(value: object) -> list[str]:
 def _map(value: object) -> dict[str, str]:
     if isinstance(value, str):
         if value.lstrip().startswith("{"):
-            value = yaml.safe_load(value)
+            value = read_yaml(value)
         else:
             pairs = [pair.partition("=") for pair in _list(value)]
             if not all(equals for _, equals, _ in pairs):
@@ -233,14 +234,14 @@ def _map(value: object) -> dict[str, str]:
 
 
 def _tree(value: object) -> dict[str, Any]:
-    plain = yaml.safe_load(value) if isinstance(value, str) else value
+    plain = read_yaml(value) if isinstance(value, str) else value
     if not isinstance(plain, Mapping):
         raise TypeError(value)
     return {str(name): item for name, item in plain.items()}
 
 
 def _records(value: object) -> list[dict[str, Any]]:
-    plain = yaml.safe_load(value) if isinstance(value, str) else value
+    plain = read_yaml(value) if isinstance(value, str) else value
     if not isinstance(plain, list):
         raise TypeError(value)
     return [_tree(item) for item in plain]

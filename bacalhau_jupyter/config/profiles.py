@@ -15,6 +15,7 @@ from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
 from bacalhau_jupyter.models.jobs.goduration import parse_go_duration
 from bacalhau_jupyter.models.text import is_readable, readable
+from bacalhau_jupyter.models.yamltext import read_yaml
 
 COMPONENT = "Profiles"
 
@@ -79,7 +80,7 @@ class ProfileStore:
         """
         path = self._path(name)
         try:
-            plain = yaml.safe_load(read_text(path))
+            plain = read_yaml(read_text(path))
         except FileNotFoundError as error:
             raise _unknown(name, self.names()) from error
         except OSError as error:

@@ -16,6 +16,7 @@ from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.fields import written_job
 from bacalhau_jupyter.models.jobs.job import Job as JobModel
+from bacalhau_jupyter.models.yamltext import read_yaml
 
 
 def described(job: JobModel, *, exact: bool = False) -> Details:
@@ -43,7 +44,7 @@ def read_spec(text: str, what: str) -> JobModel:
         It is neither, or not a mapping, a field is unknown, or a member has the wrong type.
     """
     try:
-        plain = yaml.safe_load(text)
+        plain = read_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -56,6 +56,24 @@ def test_what_cannot_be_filled_in_is_refused_in_a_sentence_with_its_line(text: s
     assert "--no-template" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{{" * 200_000, "never ends"),
+        ("{{.a}}\n" * 100_000 + "{{.b}}", "it at line 100001: there is no value"),
+        ("{{.big}}" * 2_000, "filled in, it has more than 10,000,000 characters"),
+        ('{{printf "%1000000000d" 1}}', "is not supported"),
+        ('{{define "x"}}{{template "x"}}{{end}}{{template "x"}}', "is not supported"),
+        ("{{." + "n" * 1_000_000 + "}}", "there is no value for {{." + "n" * 60 + "}}"),
+    ],
+    ids=["open braces", "many lines", "large value", "wide number", "recursion", "long name"],
+)
+def test_a_spec_can_not_make_the_client_work_for_long_or_grow(text: str, sentence: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        filled_in(text, {**VALUES, "big": "x" * 1_000_000}, "it")
+    assert sentence in caught.value.message
+
+
 def test_a_missing_value_names_the_nearest_one_and_the_ways_to_give_it() -> None:
     with pytest.raises(BadRequest) as caught:
         filled_in("{{.gret}}", VALUES, "it")
