@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bacalhau_jupyter.client.inputs.uri_hints import INPUT, S3_INPUT_OPTIONS, S3_OPTIONS, known_options
+from bacalhau_jupyter.client.inputs.uri_hints import (
+    INPUT,
+    S3_INPUT_OPTIONS,
+    S3_OPTIONS,
+    known_options,
+    refuse_login,
+)
 from bacalhau_jupyter.models.errors import BadRequest
 
 
@@ -19,6 +25,7 @@ def s3_params(bucket: str, key: str, options: Mapping[str, str]) -> dict[str, An
     """
     if not bucket:
         raise BadRequest(f"{INPUT} s3:///{key} names no bucket", hint="use s3://bucket/key")
+    refuse_login(bucket, INPUT)
     params: dict[str, Any] = {"Bucket": bucket, "Key": key}
     for name, value in options.items():
         if name.lower() == "partition":

@@ -30,6 +30,7 @@ from bacalhau_jupyter.client.inputs.uri_hints import (
     misplaced_option,
     nearest,
     nearest_file,
+    refuse_login,
 )
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import BadRequest
@@ -194,6 +195,7 @@ def parse_publisher(text: str) -> SpecConfig:
             )
     params = {name: value for name, value in fields.options.items() if value}
     bucket, key = params.pop("bucket", "") or parts.netloc, params.pop("key", "") or _key(uri, parts.netloc)
+    refuse_login(bucket, _PUBLISHER)
     if not bucket or not key.strip("/"):
         raise BadRequest(
             f"{_PUBLISHER} s3 needs a bucket and a key, not {text!r}", hint="s3://bucket/results/{jobID}"

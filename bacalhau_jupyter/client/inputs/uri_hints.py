@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.names import shown
 
 INPUT = "-i/--input"
@@ -94,6 +95,21 @@ def nearest(uri: str, forms: str) -> str:
         example = f"{near[0]}://{rest.lstrip('/')}" if near[0] in _SCHEMES and rest else near[0]
         return f"did you mean {example}? Known are {forms}"
     return f"use {forms}"
+
+
+def refuse_login(bucket: str, flag: str) -> None:
+    """Refuse a user or a password in front of a bucket: it would be stored with the job, for all to read.
+
+    Raises
+    ------
+    BadRequest
+        There is one.
+    """
+    if "@" in bucket:
+        raise BadRequest(
+            f"{flag} s3://***@{shown(bucket.rpartition('@')[2])} holds a user or a password, which buckets do not have",
+            hint="the node that reads or writes the bucket has the credentials: AWS_ACCESS_KEY_ID, or a profile",
+        )
 
 
 def known_options(name: str, options: Sequence[str]) -> str:

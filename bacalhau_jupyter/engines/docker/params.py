@@ -11,6 +11,7 @@ import msgspec
 
 from bacalhau_jupyter.engines.network.rules import has_way_out
 from bacalhau_jupyter.engines.network.variables import with_proxy
+from bacalhau_jupyter.lib.masking import MASK, mask_secrets
 from bacalhau_jupyter.models.codec import Wire, convert
 from bacalhau_jupyter.models.errors import EngineError, ValidationError
 from bacalhau_jupyter.models.jobs.spec import NetworkType, Task
@@ -99,6 +100,8 @@ def docker_params(task: Task) -> DockerParams:
 
 def image_invalid(image: str) -> EngineError:
     """Describe an invalid image name."""
+    # `user:password@registry/…` is what people try; a digest has no slash behind its sign.
+    image = re.sub(r"^[^/@]*@(?=[^/]*/)", f"{MASK}@", mask_secrets(image))
     return EngineError(
         f'invalid image format: "{image}"',
         hint="An image is written [registry/]name[:tag] or name@sha256:…, in lower case.",

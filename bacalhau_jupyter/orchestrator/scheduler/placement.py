@@ -6,6 +6,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.selector import describe, matches, split_favoured
@@ -222,7 +223,9 @@ def _missing(required: Sequence[str], offered: Sequence[str] | None) -> str | No
         names |= {"local", "localdirectory"}
     for name in required:
         if name.strip().lower() not in names:
-            return f"does not support {name}, only {', '.join(sorted(offered or ())) or 'nothing'}"
+            return (
+                f"does not support {mask_secrets(name)}, only {', '.join(sorted(offered or ())) or 'nothing'}"
+            )
     return None
 
 

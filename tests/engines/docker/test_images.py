@@ -14,6 +14,7 @@ import pytest
 from docker.errors import ImageNotFound
 
 from bacalhau_jupyter.engines.docker.engine import CALLS, DockerEngine
+from bacalhau_jupyter.engines.docker.params import image_invalid
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.records.progress import Reading
 from tests.clock import ManualClock
@@ -142,6 +143,13 @@ async def test_an_invalid_image_name_is_refused_as_such(node: Node, image: str) 
         await node.engine.bid(execution_of({"Image": image}))
     assert refused.value.message.startswith("invalid image format: ")
     assert refused.value.code == "ImageInvalid"
+
+
+@pytest.mark.parametrize("image", ["u:hunter2@127.0.0.1:1/img", "https://u:hunter2@registry.example/img"])
+def test_a_login_in_an_image_name_is_not_told(image: str) -> None:
+    error = image_invalid(image)
+    assert "hunter2" not in f"{error.message} {error.details}"
+    assert image_invalid("Name:tag@sha256:0").details == {"Image": "Name:tag@sha256:0"}
 
 
 async def test_an_image_is_pulled_by_its_digest_with_progress_in_bytes(

@@ -78,6 +78,7 @@ def test_no_key_ever_leads_outside(keys: list[str]) -> None:
         ({"Bucket": 7}, "Bucket of the S3 spec is not text: 7"),
         ({"Bucket": "a/b"}, "'a/b' is not the name of a bucket"),
         ({"Bucket": ".."}, "'..' is not the name of a bucket"),
+        ({"Bucket": "AKIA:hunter2@b"}, "is no name: it holds a user or a password"),
         ({"Bucket": "b", "Endpoint": "file:///etc"}, "does not start with http"),
         ({"Bucket": "b", "Key": ["x"]}, "Key of the S3 spec is not text"),
     ],

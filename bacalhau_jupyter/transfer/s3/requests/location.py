@@ -88,6 +88,11 @@ def parse_location(params: Mapping[str, Any], component: str) -> S3Location:
     bucket = text_param(members, "Bucket", component).strip()
     if not bucket:
         raise BadRequest("Bucket of the S3 spec is missing", component=component)
+    if "@" in bucket:
+        # What stands there is told to nobody: everybody who sees the job would read it.
+        raise BadRequest(
+            "Bucket of the S3 spec is no name: it holds a user or a password", component=component
+        )
     if any(sign in bucket for sign in "/?#\\ \0") or bucket in (".", ".."):
         raise BadRequest(f"Bucket {bucket[:80]!r} is not the name of a bucket", component=component)
     endpoint = text_param(members, "Endpoint", component).strip()
