@@ -17,6 +17,7 @@ from tests.api.conftest import KEY, Api
 from tests.services.waiting import settled, until
 
 LOGS = "/api/v1/orchestrator/jobs/j-1/logs"
+CLOSE_1000 = b"\x88\x02\x03\xe8"
 
 
 async def test_log_frames_are_official_and_the_end_is_1000(api: Api) -> None:
@@ -43,6 +44,23 @@ async def test_a_log_error_travels_in_a_frame_after_the_upgrade(api: Api) -> Non
         frame = json.loads(await ws.receive_str())
         assert frame == {"error": "job not found: nope", "value": {"Type": 0, "Line": ""}}
         assert (await ws.receive(timeout=5)).data == 1000
+
+
+async def test_the_node_hangs_up_only_after_the_client_has_answered_the_close(api: Api) -> None:
+    """Otherwise the client's answer meets a closed connection, whose reset takes unread output with it."""
+    api.orchestrator.frames = [LogFrame(value=LogLine(type=1, line="last words\n"))]
+    reader = await raw_websocket(api.port, LOGS)
+    loop = asyncio.get_running_loop()
+    received = b""
+    while not received.endswith(CLOSE_1000):
+        received += await asyncio.wait_for(loop.sock_recv(reader, 4096), 20)
+    assert b"last words" in received
+    # Absence can only be waited for; the node's own limit is ten times as long.
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(loop.sock_recv(reader, 1), 0.5)
+    await loop.sock_sendall(reader, b"\x88\x82\0\0\0\0\x03\xe8")
+    assert await asyncio.wait_for(loop.sock_recv(reader, 1), 20) == b""
+    reader.close()
 
 
 async def test_without_credentials_there_is_no_upgrade(api: Api) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from weakref import WeakSet
 
 from aiohttp import WSCloseCode, web
@@ -24,6 +25,14 @@ INCOMING_LIMIT = 64 * 1024
 SOCKET_LIMIT: web.AppKey[int] = web.AppKey("socket_limit", int)
 """Websockets that may be open at once."""
 OPEN_SOCKETS: web.AppKey[WeakSet[web.WebSocketResponse]] = web.AppKey("open_sockets")
+
+
+@dataclass(frozen=True)
+class _End:
+    """What a close frame says."""
+
+    code: WSCloseCode
+    message: bytes = b""
 
 
 async def accept(request: web.Request) -> web.WebSocketResponse:
@@ -63,15 +72,20 @@ async def push(request: web.Request, frames: AsyncIterator[str]) -> web.WebSocke
     """
     socket = await accept(request)
     sender = asyncio.create_task(_send(socket, frames), name=f"push {request.path}")
+    # Ends when the client closes or dies (no pong).
+    watcher = asyncio.create_task(_until_closed(socket), name=f"watch {request.path}")
     try:
-        # Ends when the client closes, dies (no pong), or the sender has closed.
-        async for _ in socket:
-            pass
+        await asyncio.wait({sender, watcher}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         request.app[OPEN_SOCKETS].discard(socket)
-        sender.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sender
+        is_over = sender.done()
+        for task in (sender, watcher):
+            task.cancel()
+        await asyncio.gather(sender, watcher, return_exceptions=True)
+    if is_over and (end := sender.result()) is not None:
+        # Nobody else reads now, so this waits for the client's answer. A connection that is gone before it arrives is
+        # reset, and what the client has not read by then is lost: behind a proxy, the end of a log.
+        await socket.close(code=end.code, message=end.message)
     return socket
 
 
@@ -97,25 +111,30 @@ async def close_all(app: web.Application) -> None:
     await asyncio.gather(*closing, return_exceptions=True)
 
 
-async def _send(socket: web.WebSocketResponse, frames: AsyncIterator[str]) -> None:
-    code, message = WSCloseCode.OK, b""
+async def _until_closed(socket: web.WebSocketResponse) -> None:
+    async for _ in socket:
+        pass
+
+
+async def _send(socket: web.WebSocketResponse, frames: AsyncIterator[str]) -> _End | None:
+    """Send all frames; return how the stream ends, or None where the client has gone."""
     try:
         async for frame in frames:
             await socket.send_str(frame)
+        return _End(WSCloseCode.OK)
     except ResourceExhausted as error:
-        code, message = WSCloseCode.TRY_AGAIN_LATER, _reason(error)
+        return _End(WSCloseCode.TRY_AGAIN_LATER, _reason(error))
     except BacalhauError as error:
-        code, message = WSCloseCode.INTERNAL_ERROR, _reason(error)
+        return _End(WSCloseCode.INTERNAL_ERROR, _reason(error))
     except ConnectionError:
-        return
+        return None
     except Exception as error:
         log.exception("a stream failed: %s", error)
-        code, message = WSCloseCode.INTERNAL_ERROR, answers.internal_error().message.encode()
+        return _End(WSCloseCode.INTERNAL_ERROR, answers.internal_error().message.encode())
     finally:
         close = getattr(frames, "aclose", None)
         if close is not None:
             await close()
-    await socket.close(code=code, message=message)
 
 
 def _reason(error: BacalhauError) -> bytes:
