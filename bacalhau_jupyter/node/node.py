@@ -54,7 +54,7 @@ from bacalhau_jupyter.node.upload_service import NodeUploads
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS as ORCHESTRATOR_MIGRATIONS
-from bacalhau_jupyter.tls.settings import Encryption, encryption_of
+from bacalhau_jupyter.tls.settings import Encryption, certified_names, encryption_of
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,9 @@ class Node:
         # The lock comes before the first database, the port before the first job is taken up again.
         lock = stack.enter_context(NodeLock.acquire(self.repo, __version__, str(uuid.uuid4())))
         self.record = lock.record
-        self.encryption = await encryption_of(self.config, self.repo, self.node_id, self._clock)
+        self.encryption = await encryption_of(
+            self.config, self.repo, self.node_id, self._clock, self.problems
+        )
         listener = stack.enter_context(contextlib.closing(self._listen()))
         carrier = MemoryTransport()
         self._results = LocalResults(
@@ -178,10 +180,11 @@ class Node:
         self._uploads = await start_uploads(self.config, self.repo, self._clock, self._results)
         await self._start_orchestrator(stack, carrier)
         self._keep(stack, "tidying up uploads", self._uploads.store.run)
-        if self.encryption is not None:
-            self._keep(stack, "looking after the certificate", self.encryption.certificates.watch)
         await self._start_halves(stack, carrier)
         await self._start_api(stack, listener)
+        if self.encryption is not None:
+            # An authority checks on the port of the API.
+            self._keep(stack, "looking after the certificate", self.encryption.certificates.watch)
         secrecy = {} if self.encryption is None else self.encryption.for_record()
         self.record = lock.publish(self.config["API.Host"], listener.getsockname()[1], **secrecy)
         self._telemetry.count(
@@ -263,7 +266,7 @@ class Node:
     async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:
         trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"], processes=self._processes)
         stack.callback(trusted.close)
-        names = (self.config["API.Host"], *self.config["API.Names"])
+        names = (self.config["API.Host"], *self.config["API.Names"], *certified_names(self.config))
         known = authenticators(self.config, self.key, self._clock, stack)
         results = self._results
         files = self.result_files = NodeResultFiles(

@@ -11,7 +11,13 @@ from typing import Protocol
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.tls.acme.autocert import AutoCert
+from bacalhau_jupyter.tls.acme.names import KEY as AUTO
+from bacalhau_jupyter.tls.acme.names import names_of
+from bacalhau_jupyter.tls.acme.serving import OrderedCertificates
+from bacalhau_jupyter.tls.acme.settings import AutoCertSettings
 from bacalhau_jupyter.tls.certificates import ServedCertificates
 from bacalhau_jupyter.tls.front import Certificates
 from bacalhau_jupyter.tls.names import names_of_host
@@ -21,9 +27,12 @@ from bacalhau_jupyter.tls.pairs import CERTIFICATE, KEY, Pair, require_cryptogra
 log = logging.getLogger(__name__)
 
 SELF_SIGNED, CLIENTS = "API.TLS.SelfSigned", "API.TLS.UseTLS"
+AUTO_DIR = "autocert-cache"
+"""Where ordered certificates are kept, below the repo directory."""
 
 _ONLY_CLIENTS = (
-    f"{CLIENTS} is for clients: this node speaks plain HTTP, unless {SELF_SIGNED} or {CERTIFICATE} is set"
+    f"{CLIENTS} is for clients: this node speaks plain HTTP, unless one of "
+    f"{SELF_SIGNED}, {CERTIFICATE} and {AUTO} is set"
 )
 
 
@@ -78,7 +87,8 @@ def check(config: Config) -> None:
     Raises
     ------
     ConfigurationError
-        One of certificate and key is missing, or the package that reads them.
+        One of certificate and key is missing, or the package that reads them; or no certificate can be ordered with
+        these keys.
     """
     certificate, key = config[CERTIFICATE], config[KEY]
     if certificate and not key:
@@ -90,8 +100,18 @@ def check(config: Config) -> None:
             "invalid config: private key specified without corresponding TLS certificate",
             hint=f"Set {CERTIFICATE}, too.",
         )
-    if certificate or config[SELF_SIGNED]:
+    if certificate or config[SELF_SIGNED] or config[AUTO]:
         require_cryptography()
+    _ordered(config)
+
+
+def certified_names(config: Config) -> tuple[str, ...]:
+    """Return the names that a certificate is ordered for: the node's own, for browsers too."""
+    return names_of(config[AUTO]) if config[AUTO] else ()
+
+
+def _ordered(config: Config, repo: Repo | None = None) -> AutoCertSettings | None:
+    return AutoCertSettings.of(config, Path() if repo is None else repo.path / AUTO_DIR)
 
 
 def _configured(config: Config) -> Pair:
@@ -100,22 +120,33 @@ def _configured(config: Config) -> Pair:
     return Pair(*(Path(text).absolute() for text in texts))
 
 
-async def encryption_of(config: Config, repo: Repo, node_id: str, clock: Clock) -> Encryption | None:
+async def encryption_of(
+    config: Config, repo: Repo, node_id: str, clock: Clock, problems: Problems
+) -> Encryption | None:
     """Return how the node's ports are encrypted; None where they speak plain HTTP.
+
+    Parameters
+    ----------
+    problems
+        Where a certificate that can't be renewed is shown.
 
     Raises
     ------
     BacalhauError
         The certificate can't be served.
     """
-    if config[CERTIFICATE]:
+    certificates: ServedCertificates | OrderedCertificates
+    if (ordered := _ordered(config, repo)) is not None:
+        authority, own = _own(config, repo, node_id, clock)
+        autocert = AutoCert(ordered, clock=clock, problems=problems)
+        certificates = OrderedCertificates(autocert, own, ordered.remark(config["API.Port"]))
+        encryption = Encryption(certificates, ca_file=str(authority.ca_file))
+    elif config[CERTIFICATE]:
         pair = _configured(config)
         certificates = ServedCertificates(_Files(pair), clock)
         encryption = Encryption(certificates, certificate_file=str(pair.certificate))
     elif config[SELF_SIGNED]:
-        names = names_of_host((config["API.Host"], *config["API.Names"]))
-        authority = OwnAuthority(repo.tls_dir, names, node_id, clock)
-        certificates = ServedCertificates(authority, clock)
+        authority, certificates = _own(config, repo, node_id, clock)
         encryption = Encryption(certificates, ca_file=str(authority.ca_file))
     else:
         if config[CLIENTS]:
@@ -123,3 +154,9 @@ async def encryption_of(config: Config, repo: Repo, node_id: str, clock: Clock) 
         return None
     await certificates.start()
     return encryption
+
+
+def _own(config: Config, repo: Repo, node_id: str, clock: Clock) -> tuple[OwnAuthority, ServedCertificates]:
+    names = names_of_host((config["API.Host"], *config["API.Names"]))
+    authority = OwnAuthority(repo.tls_dir, names, node_id, clock)
+    return authority, ServedCertificates(authority, clock)

@@ -11,6 +11,7 @@ import pytest
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import SystemClock
+from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.tls.settings import Encryption, check, encryption_of
 from tests.tls.files import write_pair
@@ -19,7 +20,7 @@ from tests.tls.files import write_pair
 async def encryption(tmp_path: Path, values: dict[str, Any]) -> Encryption | None:
     config = Config({"DataDir": str(tmp_path / "repo"), **values})
     check(config)
-    return await encryption_of(config, Repo(config.data_dir), "n-test", SystemClock())
+    return await encryption_of(config, Repo(config.data_dir), "n-test", SystemClock(), Problems())
 
 
 @pytest.mark.parametrize(

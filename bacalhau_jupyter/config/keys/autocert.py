@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bacalhau_jupyter.config.key import HONOURED, Key, Kind, refused
-
-_STANDING = refused("TLS on the API comes with a later version")
+from bacalhau_jupyter.config.key import HONOURED, Key, Kind
 
 AUTOCERT: tuple[Key, ...] = (
     Key(
@@ -13,7 +11,7 @@ AUTOCERT: tuple[Key, ...] = (
         "",
         "Names and addresses, separated by commas, to get one certificate for by ACME; whoever sets it agrees "
         "to the terms of the server (upstream: one name)",
-        _STANDING,
+        HONOURED,
     ),
     Key(
         "API.TLS.AutoCertCachePath",
@@ -21,14 +19,14 @@ AUTOCERT: tuple[Key, ...] = (
         "",
         "Directory that keeps the ACME account and the certificate; `autocert-cache` in the data directory by "
         "default (upstream: the working directory)",
-        _STANDING,
+        HONOURED,
     ),
     Key(
         "API.TLS.AutoCertDirectory",
         Kind.TEXT,
         "https://acme-v02.api.letsencrypt.org/directory",
         "Directory of the ACME server",
-        _STANDING,
+        HONOURED,
         ours=True,
     ),
     Key(
@@ -36,7 +34,7 @@ AUTOCERT: tuple[Key, ...] = (
         Kind.TEXT,
         "",
         "Authority that verifies a private ACME server",
-        _STANDING,
+        HONOURED,
         ours=True,
     ),
     Key(
@@ -44,7 +42,7 @@ AUTOCERT: tuple[Key, ...] = (
         Kind.TEXT,
         "",
         "E-mail address that the ACME server may write to",
-        _STANDING,
+        HONOURED,
         ours=True,
     ),
     Key(
@@ -61,7 +59,7 @@ AUTOCERT: tuple[Key, ...] = (
         Kind.PORT,
         80,
         "Port that http-01 listens on while a certificate is ordered; port 80 of the names must lead there",
-        _STANDING,
+        HONOURED,
         ours=True,
     ),
     Key(
@@ -70,7 +68,7 @@ AUTOCERT: tuple[Key, ...] = (
         "",
         "Kind of certificate, of those that the ACME server offers; empty for its usual one (for addresses, the "
         "short-lived one)",
-        _STANDING,
+        HONOURED,
         ours=True,
     ),
 )

@@ -14,8 +14,8 @@ from bacalhau_jupyter.tls.acme.cache import Cache
 from bacalhau_jupyter.tls.acme.challenges import HTTP, Answers, HttpAnswers, TlsAlpnAnswers
 from bacalhau_jupyter.tls.acme.listener import listening
 from bacalhau_jupyter.tls.acme.names import is_address
-from bacalhau_jupyter.tls.acme.orders import Sleep, Wish, obtain
-from bacalhau_jupyter.tls.acme.renewal import RETRY_S, TASK, Keeper
+from bacalhau_jupyter.tls.acme.orders import Wish, obtain
+from bacalhau_jupyter.tls.acme.renewal import RETRY_S, TASK, Dice, Keeper, fair_dice
 from bacalhau_jupyter.tls.acme.server import AcmeServer
 from bacalhau_jupyter.tls.acme.settings import AutoCertSettings
 
@@ -29,8 +29,8 @@ class AutoCert:
         What the configuration says.
     retry_s
         First and longest pause after a failure.
-    sleep
-        Waits some seconds.
+    dice
+        Spreads renewals (`Keeper`).
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class AutoCert:
         clock: Clock,
         problems: Problems,
         retry_s: tuple[float, float] = RETRY_S,
-        sleep: Sleep = asyncio.sleep,
+        dice: Dice = fair_dice,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -58,7 +58,7 @@ class AutoCert:
             clock=clock,
             problems=problems,
             retry_s=retry_s,
-            sleep=sleep,
+            dice=dice,
         )
 
     async def start(self) -> None:

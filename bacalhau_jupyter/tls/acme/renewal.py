@@ -21,11 +21,19 @@ TASK = "getting a certificate"
 RETRY_S = (120.0, 3600.0)
 """First and longest pause after a failure: servers allow some five failures an hour."""
 
-_SHARE = 2 / 3
+SHARE = 2 / 3
+"""Of its lifetime, after which a certificate is renewed."""
 _JITTER = 0.05
 _LONGEST_SLEEP_S = 3600.0
 
 log = logging.getLogger(__name__)
+
+Dice = Callable[[], float]
+
+
+def fair_dice() -> float:
+    """Return any number from -1 to 1."""
+    return random.uniform(-1, 1)
 
 
 def renewal_ns(bundle: Bundle, jitter: float) -> int:
@@ -37,7 +45,7 @@ def renewal_ns(bundle: Bundle, jitter: float) -> int:
         From -1 to 1; nodes that started together should not come back together.
     """
     lifetime = bundle.ends_ns - bundle.starts_ns
-    return bundle.starts_ns + int(lifetime * (_SHARE + _JITTER * jitter))
+    return bundle.starts_ns + int(lifetime * (SHARE + _JITTER * jitter))
 
 
 class Keeper:
@@ -70,7 +78,7 @@ class Keeper:
         problems: Problems,
         retry_s: tuple[float, float] = RETRY_S,
         sleep: Sleep = asyncio.sleep,
-        dice: Callable[[], float] = lambda: random.uniform(-1, 1),
+        dice: Dice = fair_dice,
     ) -> None:
         self._names = names
         self._cache = cache
