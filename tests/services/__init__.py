@@ -8,6 +8,7 @@
 `s3.py`             an S3 server on a loopback port, built once with Go, and a proxy that cuts connections
 `go_build.py`       programs that are built once from a Go module
 `pebble.py`         an ACME server on loopback ports, built once with Go
+`proxies.py`        the TLS proxies nginx and HAProxy, with a configuration that the test brings
 `leaks.py`          threads, processes, sockets and containers that a test left behind
 `fixtures.py`       all of it as pytest fixtures
 `install.py`        the operating-system packages that the above need (Debian and Ubuntu, as root)

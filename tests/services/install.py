@@ -24,6 +24,8 @@ PACKAGES = {
     "busybox": "busybox-static",
     "debootstrap": "debootstrap",
     "chromium": "chromium",
+    "nginx": "nginx-light",
+    "haproxy": "haproxy",
 }
 UPDATE_TIMEOUT_S = 300.0
 INSTALL_TIMEOUT_S = 900.0
