@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.models.errors import Forbidden
+from bacalhau_jupyter.models.records.node import OFFER_PATH
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
 from bacalhau_jupyter.models.records.uploads import CONTENT_PATH
 from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS_PATH
 
 NOTHING = ""
 """What open routes need."""
+A_NAME = "*name"
+"""What routes need that everybody may use whom the node knows; nobody is granted it."""
 
 READ_JOB, WRITE_JOB = "read:job", "write:job"
 READ_NODE, WRITE_NODE = "read:node", "write:node"
@@ -71,6 +74,8 @@ _SECTIONS = {
 _EXCEPTIONS = {
     # What it removes may be anybody's.
     ("DELETE", UPLOADS_PATH): WRITE_NODE,
+    # Who submits or watches jobs needs it, and neither of the two contains the other.
+    ("GET", OFFER_PATH): A_NAME,
     # Official servers have no such route, so their rule for HEAD has no reason here.
     ("HEAD", f"{_JOBS}/{{id}}/results/files/{{execution}}/{{path}}"): READ_JOB,
 }
@@ -110,7 +115,7 @@ def check_capability(principal: Principal, capability: str) -> None:
     Forbidden
         In the official words.
     """
-    if not principal.may(capability):
+    if capability != A_NAME and not principal.may(capability):
         raise Forbidden(
             "Request Forbidden",
             hint="Check if user have access to this resource. Event has been recorded.",

@@ -121,7 +121,7 @@ class Client:
     def info(self) -> NodeInfo:
         """What the connected node says of itself (asked once)."""
         if self._info is None:
-            self._info = self.call(lambda api: api.agent_node())
+            self._info = self.call(lambda api: api.offer())
         return self._info
 
     def api(self, *, start: bool = True) -> AsyncAPI:
@@ -282,7 +282,7 @@ class Client:
         if not has_pending(model):
             return model
         if self._info is None:
-            self._info = await self.acall(lambda api: api.agent_node())
+            self._info = await self.acall(lambda api: api.offer())
         info = self._info
         return await self.acall(lambda api: self._sender.resolved(api, info, model, progress))
 
@@ -304,7 +304,7 @@ class Client:
 
     async def _suited(self, model: JobModel) -> JobModel:
         if self._info is None:
-            self._info = await self.acall(lambda api: api.agent_node())
+            self._info = await self.acall(lambda api: api.offer())
         if self._job_defaults is None:
             self._job_defaults = await self._asked_job_defaults()
         return suited_to(self._info, self._job_defaults, model)

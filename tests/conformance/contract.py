@@ -49,6 +49,7 @@ ROUTES = [
     Route("GET", f"{API}/agent/config"),
     Route("GET", f"{API}/agent/authconfig"),
     Route("GET", f"{API}/agent/lease"),
+    Route("GET", f"{API}/agent/offer"),
     Route("GET", f"{API}/agent/environments"),
     Route("POST", f"{API}/agent/environments", body="python", weight=2),
     Route("POST", f"{API}/agent/packages", body="python"),

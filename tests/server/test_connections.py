@@ -72,7 +72,7 @@ async def test_a_token_goes_in_and_never_comes_out_nor_to_another_server(
     jupyter = await start_jupyter(BacalhauApp={"autostart": False})
     connection = {"name": "prod", "endpoint": other.url, "token": other.key}
     tested = await call(jupyter, "POST", "/connections/test", {**connection, "token": "wrong"})
-    assert tested["ok"] is False and "does not accept this caller" in tested["problem"]
+    assert tested["ok"] is False and "does not accept this API key" in tested["problem"]
     assert (await call(jupyter, "POST", "/connections/test", connection))["nodes"] == 1
     saved = await call(jupyter, "PUT", "/connections", connection)
     assert other.key not in str(saved)

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http.answers import answer
+from bacalhau_jupyter.models.records.node import OFFER_PATH
 from bacalhau_jupyter.models.wire.api import AgentAliveResponse
 
 
@@ -25,6 +26,7 @@ class AgentRoutes:
             web.get(f"{base}/debug", self.debug, allow_head=False),
             web.get(f"{base}/config", self.config, allow_head=False),
             web.get(f"{base}/authconfig", self.authconfig, allow_head=False),
+            web.get(OFFER_PATH, self.offer, allow_head=False),
             web.get("/", self.to_version, allow_head=False),
             web.get("/version", self.to_version, allow_head=False),
             web.get("/livez", self.to_alive, allow_head=False),
@@ -41,6 +43,10 @@ class AgentRoutes:
     async def node(self, request: web.Request) -> web.Response:
         """The node itself, not wrapped."""
         return answer(request, self._agent.node_info())
+
+    async def offer(self, request: web.Request) -> web.Response:
+        """What the node offers to jobs, for those who may not see the node itself."""
+        return answer(request, self._agent.node_info().offer())
 
     async def debug(self, request: web.Request) -> web.Response:
         """Facts for finding faults."""

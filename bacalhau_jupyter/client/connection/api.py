@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
 from bacalhau_jupyter.client.connection.connection import Connection
 from bacalhau_jupyter.models.codec import decode, encode
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NotFound
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
 from bacalhau_jupyter.models.records.environments import (
@@ -18,7 +19,7 @@ from bacalhau_jupyter.models.records.environments import (
 )
 from bacalhau_jupyter.models.records.explanation import Explanation
 from bacalhau_jupyter.models.records.history import JobHistory, StreamEvent
-from bacalhau_jupyter.models.records.node import BuildVersionInfo, DiskUsage, NodeInfo
+from bacalhau_jupyter.models.records.node import OFFER_PATH, BuildVersionInfo, DiskUsage, NodeInfo
 from bacalhau_jupyter.models.records.packages import PATH as PACKAGES
 from bacalhau_jupyter.models.records.packages import FindPackages, KeepPackages, PackagesState
 from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS
@@ -227,6 +228,14 @@ class AsyncAPI(Connection):
     async def agent_node(self) -> NodeInfo:
         """Return the node's description of itself."""
         return await self.request("GET", "/api/v1/agent/node", NodeInfo)
+
+    async def offer(self) -> NodeInfo:
+        """Return what the node says of itself to this caller; empty where it tells nothing (as an official one)."""
+        with suppress(Forbidden):
+            return await self.agent_node()
+        with suppress(Forbidden, NotFound):
+            return await self.request("GET", OFFER_PATH, NodeInfo)
+        return NodeInfo()
 
     async def auth_config(self) -> dict[str, Any]:
         """Return how the cluster signs its users on."""

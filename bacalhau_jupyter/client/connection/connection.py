@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from bacalhau_jupyter.client.connection.listener import check_listener
+from bacalhau_jupyter.client.connection.refusals import refusal_of
 from bacalhau_jupyter.lib.telemetry.base import Kind, spanning
 from bacalhau_jupyter.lib.telemetry.start import link_of_process, telemetry_of_client
 from bacalhau_jupyter.lib.telemetry.trace import CURRENT, HEADER
 from bacalhau_jupyter.models.codec import decode, encode, require_text
-from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, Unauthorized, error_from_envelope
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, error_from_envelope
 
 if TYPE_CHECKING:
     import aiohttp
@@ -140,7 +141,7 @@ class Connection:
                 self.was_let_in |= answer.status != 401 and path not in _OPEN
                 data = await answer.read()
                 if answer.status != 200:
-                    raise _error(data, answer.status, self.endpoint.url)
+                    raise _error(data, answer.status, self.endpoint)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unreachable(self.endpoint.url, error) from error
         return decode(data, kind, f"answer of {path}")
@@ -172,10 +173,9 @@ class Connection:
                         f"the stream of {path} ended early (close code {socket.close_code})", retryable=True
                     )
         except aiohttp.WSServerHandshakeError as error:
-            if error.status == 401:
-                raise Unauthorized(
-                    f"{self.endpoint.url} does not accept this caller", hint=_KEY_HINT
-                ) from error
+            refusal = refusal_of(self.endpoint, error.status, {})
+            if refusal is not None:
+                raise refusal from error
             raise NetworkFailure(
                 f"{self.endpoint.url}{path} refused the stream (HTTP {error.status})",
                 retryable=error.status >= 500 or error.status == 429,
@@ -188,11 +188,6 @@ def _traced(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Add which span makes a request, where one does."""
     link = CURRENT.get() or link_of_process()
     return headers if link is None else {**headers, HEADER: link.header}
-
-
-_KEY_HINT = (
-    "%bacalhau auth login logs in; a key goes into BACALHAU_API_KEY; the node's own user needs neither"
-)
 
 
 def unreachable(url: str, error: BaseException) -> BacalhauError:
@@ -212,9 +207,8 @@ def unreachable(url: str, error: BaseException) -> BacalhauError:
     )
 
 
-def _error(data: bytes, status: int, url: str) -> BacalhauError:
-    if status == 401:
-        return Unauthorized(f"{url} does not accept this caller", hint=_KEY_HINT)
+def _error(data: bytes, status: int, endpoint: Endpoint) -> BacalhauError:
+    url = endpoint.url
     try:
         body = json.loads(data)
     except (ValueError, RecursionError):
@@ -222,4 +216,5 @@ def _error(data: bytes, status: int, url: str) -> BacalhauError:
         body = {
             "Message": f"{url} answered HTTP {status}: {text}" if text else f"{url} answered HTTP {status}"
         }
-    return error_from_envelope(body if isinstance(body, dict) else {"Message": str(body)}, status)
+    envelope = body if isinstance(body, dict) else {"Message": str(body)}
+    return refusal_of(endpoint, status, envelope) or error_from_envelope(envelope, status)

@@ -125,7 +125,7 @@ class _Watcher:
         while True:
             api = self._api
             try:
-                node, answer = await asyncio.gather(api.agent_node(), api.get_job(self._job))
+                node, answer = await asyncio.gather(api.offer(), api.get_job(self._job))
                 self._version = answer.job.version
                 return "events" in node.features
             except NetworkFailure as error:

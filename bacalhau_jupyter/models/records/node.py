@@ -107,6 +107,10 @@ class ComputeNodeInfo(Wire):
     local_results: DiskUsage | None = None
 
 
+OFFER_PATH = "/api/v1/agent/offer"
+"""Where a node says what it offers to jobs (an addition of ours), to everybody whom it knows."""
+
+
 class NodeInfo(Wire):
     """A node's own description of itself."""
 
@@ -121,6 +125,20 @@ class NodeInfo(Wire):
     jupyter_version: str = ""
     uploads: DiskUsage | None = None
     packages: DiskUsage | None = None
+
+    def offer(self) -> NodeInfo:
+        """Return what those need who submit and watch jobs: kinds and features, nothing about the machine."""
+        return NodeInfo(
+            node_type=self.node_type,
+            compute_node_info=ComputeNodeInfo(
+                execution_engines=self.compute_node_info.execution_engines,
+                publishers=self.compute_node_info.publishers,
+                storage_sources=self.compute_node_info.storage_sources,
+            ),
+            bacalhau_version=self.bacalhau_version,
+            features=self.features,
+            jupyter_version=self.jupyter_version,
+        )
 
 
 class ConnectionState(Wire):

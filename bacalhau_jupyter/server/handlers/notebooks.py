@@ -161,7 +161,7 @@ class NotebooksHandler(GatewayAPIHandler):
         folder: Path | None,
         pip: list[Required],
     ) -> Job:
-        node = await ask(collector, lambda api: api.agent_node())
+        node = await ask(collector, lambda api: api.offer())
         embedded = collector.client.api_now().endpoint.embedded
 
         def made() -> Job:

@@ -1,3 +1,4 @@
+import { asApiError } from './errors';
 import { ITransport, json } from './transport';
 import { INodeInfo, IStatus } from './types';
 
@@ -11,6 +12,14 @@ export class AgentApi {
   }
 
   async node(signal?: AbortSignal): Promise<INodeInfo> {
-    return json(this.transport, 'GET', 'api/v1/agent/node', { signal });
+    try {
+      return await json(this.transport, 'GET', 'api/v1/agent/node', { signal });
+    } catch (reason) {
+      if (asApiError(reason).status !== 403) {
+        throw reason;
+      }
+      // Who may not see the node is told what it offers to jobs, so that the panel knows what it can ask for.
+      return json(this.transport, 'GET', 'api/v1/agent/offer', { signal });
+    }
   }
 }
