@@ -99,6 +99,12 @@ class ShellSession:
 
         return TerminalPrompter()
 
+    def password(self, prompt: str) -> str:
+        """Return a password from the terminal, or the first line of a pipe."""
+        from bacalhau_jupyter.cli.prompts import read_password
+
+        return read_password(prompt)
+
     def check_secret(self) -> None:
         """Let secrets be printed: whoever asks for one sees it."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bacalhau_jupyter.client.login.choosing import choose
-from bacalhau_jupyter.models.errors import Unauthorized
+from bacalhau_jupyter.models.errors import BadRequest, Unauthorized
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.login.device import DeviceCode
@@ -63,6 +63,22 @@ class TerminalPrompter:
         if login is not None:
             words = f"with {login.by}!" if login.is_sign_on else f"at {login.url} ({login.by})"
             click.echo(f"\nSuccessfully authenticated {words}", err=True)
+
+
+def read_password(prompt: str) -> str:
+    """Return a password that is typed unseen, or comes as a whole line through a pipe.
+
+    Raises
+    ------
+    BadRequest
+        The pipe holds no whole line, in the official words.
+    """
+    if sys.stdin.isatty():
+        return getpass.getpass(prompt)
+    line = sys.stdin.readline()
+    if not line.endswith("\n"):
+        raise BadRequest("failed to read password from stdin: EOF", component="Auth")
+    return line.strip()
 
 
 def _line(prompt: str) -> str:

@@ -69,6 +69,10 @@ class Session(Protocol):
         """Return how to talk with the person about a login."""
         ...
 
+    def password(self, prompt: str) -> str:
+        """Return a password that the person types unseen; raises BacalhauError where nobody can."""
+        ...
+
     def check_secret(self) -> None:
         """Raise BadRequest where what a command returns is kept, and would be read by others."""
         ...

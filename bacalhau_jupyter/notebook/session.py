@@ -246,6 +246,12 @@ class NotebookSession:
         """Return how to talk with the person about a login."""
         return NotebookPrompter(self._shell)
 
+    def password(self, prompt: str) -> str:
+        """Return a password from the front end's field for passwords."""
+        from bacalhau_jupyter.client.login.fields import Field
+
+        return self.prompter().ask(Field(prompt.rstrip(": "), is_secret=True))
+
     def check_secret(self) -> None:
         """Refuse: a notebook keeps what its cells show."""
         raise BadRequest(

@@ -119,7 +119,7 @@ async def test_plain_passwords_need_no_hash_and_no_library(
     assert await who(users, "nobody", "wrong") == ""
     assert await users.authenticate(Bearer("k" * 24)) == Principal("key:ci", READ, "ci")
     assert await users.authenticate(Bearer("K" * 24)) is None
-    with pytest.raises(ConfigurationError, match="bcrypt is not installed") as caught:
+    with pytest.raises(ConfigurationError, match="bcrypt, which is not installed") as caught:
         configured(User(username="bea", password=hashed(PASSWORD), actions=READ))
     assert "bacalhau-jupyter[auth]" in caught.value.hint
 

@@ -23,6 +23,7 @@ from tests.cli.test_shell import Shell, served, shell
 
 __all__ = ["served", "shell"]
 
+CAPTURES = Path(__file__).parents[1] / "data" / "trust-captures"
 SPEC = """
 Name: {name}
 Type: batch
@@ -198,15 +199,16 @@ def test_a_connection_is_named_before_or_behind_any_word(shell: Shell, place: in
     assert 'profile "nowhere" not found' in done.stderr
 
 
-def test_what_this_version_can_not_do_is_one_sentence(shell: Shell) -> None:
-    for verb in (("sso", "login"), ("sso", "logout", "-f"), ("sso", "token", "-d"), ("hash-password",)):
-        done = shell("auth", *verb)
-        assert done.returncode == 1
-        assert done.stderr.startswith("Error: ")
-        assert "BACALHAU_API_KEY" in done.stderr
+def test_the_words_of_auth_info_are_the_official_ones_and_a_line_more(shell: Shell) -> None:
+    captured = json.loads((CAPTURES / "cli_texts.json").read_bytes())
+    (official,) = (item["text"] for item in captured if item["what"] == "auth info")
+    before, _, note = official.partition("Note: ")
     info = shell("auth", "info", BACALHAU_API_KEY="x").stdout
-    assert "API Key  = Set" in info
+    assert info.endswith(f"Note: {note}\n")
+    for line in before.partition("Provider Name")[0].splitlines()[2:]:
+        assert line.replace("API Key: Not Set", "API Key: Set") in info.splitlines()
     assert "Server does not support SSO login" in info
+    assert "In use: " in info
 
 
 def test_the_client_id_is_that_of_the_key_pair(shell: Shell, tmp_path: Path) -> None:

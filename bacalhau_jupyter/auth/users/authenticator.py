@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bacalhau_jupyter.auth.credentials import Basic, Credential, refusal
 from bacalhau_jupyter.auth.principals import Principal
-from bacalhau_jupyter.auth.users.hashes import cost_of, matches, require_bcrypt
+from bacalhau_jupyter.auth.users.hashes import cost_of, matches
 from bacalhau_jupyter.auth.users.records import User, principals_of
 from bacalhau_jupyter.auth.users.verdicts import Verdicts
+from bacalhau_jupyter.config.passwords import bcrypt_library
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import ServiceUnavailable
 
@@ -52,7 +53,7 @@ class ConfiguredUsers:
         }
         self._cost = max((cost_of(user.password) for user in users), default=0)
         if self._cost:
-            require_bcrypt()
+            bcrypt_library()
         self._verdicts = Verdicts(clock)
         self._checks: dict[bytes, asyncio.Task[bool]] = {}
         self._threads = ThreadPoolExecutor(THREADS, "bacalhau-passwords")

@@ -6,12 +6,10 @@ import hashlib
 import hmac
 import re
 
-from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.config.passwords import LONGEST_FOR_BCRYPT, bcrypt_library
 
 LARGEST_COST = 16
 """Each step doubles the time; 16 takes seconds."""
-LONGEST_PASSWORD = 72
-"""Bytes of a password that bcrypt looks at."""
 
 _HASH = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 _SMALLEST_COST = 4
@@ -28,24 +26,6 @@ def cost_of(password: str) -> int:
     match = _HASH.fullmatch(password)
     cost = int(match[1]) if match else 0
     return cost if _SMALLEST_COST <= cost <= 31 else 0
-
-
-def require_bcrypt() -> None:
-    """Check that hashes can be checked here.
-
-    Raises
-    ------
-    ConfigurationError
-        The library is missing.
-    """
-    try:
-        import bcrypt  # noqa: F401
-    except ImportError as error:
-        raise ConfigurationError(
-            "users have bcrypt hashes as passwords, and the library bcrypt is not installed",
-            hint="pip install 'bacalhau-jupyter[auth]'",
-            component="Config",
-        ) from error
 
 
 def matches(password: str, stored: str, cost: int) -> bool:
@@ -72,26 +52,11 @@ def matches(password: str, stored: str, cost: int) -> bool:
     return same and bool(stored) and bool(guess)
 
 
-def make_hash(password: str) -> str:
-    """Return a hash of the official kind and cost.
-
-    Raises
-    ------
-    ConfigurationError
-        The library is missing.
-    """
-    require_bcrypt()
-    import bcrypt
-
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(10, b"2a")).decode()
-
-
 def _hashes_to(password: bytes, stored: str) -> bool:
-    import bcrypt
-
-    fits = len(password) <= LONGEST_PASSWORD
+    bcrypt = bcrypt_library()
+    fits = len(password) <= LONGEST_FOR_BCRYPT
     try:
-        same = bcrypt.checkpw(password[:LONGEST_PASSWORD], stored.encode())
+        same: bool = bcrypt.checkpw(password[:LONGEST_FOR_BCRYPT], stored.encode())
     except ValueError:
         return False
     return same and fits
@@ -103,6 +68,4 @@ def _digest(text: bytes) -> bytes:
 
 
 def _waste(password: bytes, cost: int) -> None:
-    import bcrypt
-
-    bcrypt.hashpw(password[:LONGEST_PASSWORD], f"$2b${cost:02d}${_SALT}".encode())
+    bcrypt_library().hashpw(password[:LONGEST_FOR_BCRYPT], f"$2b${cost:02d}${_SALT}".encode())

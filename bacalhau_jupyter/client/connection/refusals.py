@@ -33,7 +33,7 @@ def refusal_of(endpoint: Endpoint, status: int, body: Mapping[str, Any]) -> Baca
         The answer, decoded; empty where it can't be read.
     """
     if status == 401:
-        return Unauthorized(f"{endpoint.url} does not accept {_credential(endpoint)}", hint=_WAYS_IN)
+        return Unauthorized(f"{endpoint.url} does not accept {credential_kind(endpoint)}", hint=_WAYS_IN)
     reason = _reason(body)
     if status != 403 or not (reason or not body):
         return None
@@ -60,12 +60,12 @@ def _reason(body: Mapping[str, Any]) -> str:
 
 def _hint(endpoint: Endpoint) -> str:
     return (
-        f"{endpoint.url} was asked with {_credential(endpoint)}: whoever runs it grants capabilities; "
+        f"{endpoint.url} was asked with {credential_kind(endpoint)}: whoever runs it grants capabilities; "
         "%bacalhau auth info says which credentials are set here"
     )
 
 
-def _credential(endpoint: Endpoint) -> str:
+def credential_kind(endpoint: Endpoint) -> str:
     """Name the credential by its kind, never by its value."""
     if endpoint.token:
         if endpoint.token.count(".") == _PARTS_OF_TOKEN - 1:

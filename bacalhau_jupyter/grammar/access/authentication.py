@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from bacalhau_jupyter.grammar.flags.printing import print_options
-from bacalhau_jupyter.grammar.output import Details, Result
+from bacalhau_jupyter.grammar.output import Details, Result, Text
 from bacalhau_jupyter.grammar.root import bacalhau, client
-from bacalhau_jupyter.models.errors import BacalhauError, NotImplementedHere
+from bacalhau_jupyter.grammar.session import current
+from bacalhau_jupyter.lib.folding import folded
+from bacalhau_jupyter.models.errors import BacalhauError
 
-COMPONENT = "Auth"
+if TYPE_CHECKING:
+    from bacalhau_jupyter.client.client import Client
 
 _VARIABLES = {
     "API Key": "BACALHAU_API_KEY",
     "Username": "BACALHAU_API_USERNAME",
     "Password": "BACALHAU_API_PASSWORD",
 }
-_INSTEAD = "BACALHAU_API_KEY, or BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD, log in to a cluster"
+_NOTE = (
+    "Note: Environment variables take precedence over other authentication mechanisms including SSO.\n"
+    "To use SSO login, please unset Auth related environment variables first."
+)
 
 
 @bacalhau.group()
@@ -30,47 +38,55 @@ def auth() -> None:
 @print_options
 def auth_info(**show: Any) -> Result:
     """Show which credentials are set here, and whether the cluster has single sign-on."""
+    from bacalhau_jupyter.client.connection.refusals import credential_kind
+
     connected = client()
+    endpoint = connected.endpoint
     variables = {
         name: "Set" if os.environ.get(variable) else "Not Set" for name, variable in _VARIABLES.items()
     }
-    provider = _provider(connected)
+    version, provider = _provider(connected)
     sign_on = {
         "Provider Name": provider.get("ProviderName", ""),
         "Provider ID": provider.get("ProviderID", ""),
     }
+    has_sign_on = bool(sign_on["Provider ID"])
     record = {
-        "TargetEnvironment": connected.endpoint.url,
+        "TargetEnvironment": endpoint.url,
         "EnvironmentVariables": variables,
-        "SSO": sign_on if any(sign_on.values()) else None,
+        "InUse": credential_kind(endpoint),
+        "SSO": sign_on if has_sign_on else None,
     }
-    return Details(
-        record,
-        [
-            ("", {"Target environment": connected.endpoint.url}),
-            ("Environment Variables", dict(variables)),
-            (
-                "Node SSO Authentication",
-                dict(sign_on) if any(sign_on.values()) else "Server does not support SSO login",
-            ),
-        ],
+    sso = _lines({**sign_on, "Version": version}) if has_sign_on else "Server does not support SSO login"
+    # The official text, and one line of ours: what this client sends.
+    in_use = f"In use: {credential_kind(endpoint)} (from: {endpoint.source})"
+    text = (
+        f"\nTarget environment: {endpoint.url}\n\nEnvironment Variables:\n{_lines(variables)}\n{in_use}\n\n"
+        f"Node SSO Authentication:\n{sso}\n\n{_NOTE}"
     )
+    return Details(record, [("", text)])
 
 
-def _provider(connected: Any) -> Mapping[str, Any]:
+def _lines(facts: Mapping[str, object]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in facts.items())
+
+
+def _provider(connected: Client) -> tuple[str, Mapping[str, Any]]:
+    """Return the version of the description, and the description; empty where there is none."""
     try:
         answer: Mapping[str, Any] = connected.call(lambda api: api.auth_config())
     except BacalhauError:
-        return {}
-    inner = answer.get("Config") or answer.get("config")
-    return inner if isinstance(inner, Mapping) else {}
+        return "", {}
+    members = folded(answer)
+    inner = members.get("config")
+    return str(members.get("version", "")), inner if isinstance(inner, Mapping) else {}
 
 
 @auth.command("hash-password")
-def auth_hash_password() -> None:
-    """Refuse: nodes of this version have no users with passwords."""
-    raise _not_yet("this version makes no password hashes: its nodes have no users with passwords")
+@click.option("--scrypt", is_flag=True, help="Hash and salt for a policy instead, as a line of JSON.")
+def auth_hash_password(scrypt: bool) -> Text:
+    """Read a password, and print its bcrypt hash for API.Auth.Users."""
+    from bacalhau_jupyter.config.passwords import bcrypt_hash, scrypt_line
 
-
-def _not_yet(sentence: str) -> BacalhauError:
-    return NotImplementedHere(sentence, hint=_INSTEAD, component=COMPONENT)
+    password = current().password("Enter password: ")
+    return Text(scrypt_line(password) if scrypt else bcrypt_hash(password))

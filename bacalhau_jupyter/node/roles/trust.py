@@ -14,10 +14,11 @@ from bacalhau_jupyter.auth.sso.keys import KeySet
 from bacalhau_jupyter.auth.sso.settings import NAMES, SignOn
 from bacalhau_jupyter.auth.sso.tokens import NoSignOn, TokenAuthenticator, require_library
 from bacalhau_jupyter.auth.users.authenticator import ConfiguredUsers
-from bacalhau_jupyter.auth.users.hashes import cost_of, require_bcrypt
+from bacalhau_jupyter.auth.users.hashes import cost_of
 from bacalhau_jupyter.auth.users.records import User, principals_of, read_users
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.keys import KEYS
+from bacalhau_jupyter.config.passwords import bcrypt_library
 from bacalhau_jupyter.config.quotas import quotas_of
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import ConfigurationError
@@ -82,7 +83,7 @@ def check_authentication(config: Config) -> None:
     """
     users = users_of(config)
     if any(cost_of(user.password) for user in users):
-        require_bcrypt()
+        bcrypt_library()
     old = [name for name in _OLD if config[name] != KEYS[name].default]
     if old and has_new_authentication(config):
         raise ConfigurationError(
