@@ -171,7 +171,7 @@ def test_a_token_that_the_cluster_refuses_is_reported_with_a_hint(
     expect(note).to_contain_text("another token")
     shot("token-refused")
     connection(panel, "refused").get_by_role("button", name="Edit refused").click()
-    form = panel.get_by_role("form")
+    form = panel.get_by_role("form", name="Edit the connection refused")
     expect(form.get_by_label("Token")).to_have_value("")
     form.get_by_label("Token").fill(second.key)
     form.get_by_role("button", name="Save").click()

@@ -13,6 +13,7 @@ from tornado import web
 
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NotFound
+from bacalhau_jupyter.server.cluster.logins import CodeLogins
 from bacalhau_jupyter.server.gateway import headers, paths
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Gateway:
         The running websocket relays.
     notebooks
         Who submits notebooks and brings their copies back; None before the server runs.
+    logins
+        The login that waits for a person, if one does.
     """
 
     upstream: Upstream
@@ -53,9 +56,18 @@ class Gateway:
     repo: Path
     streams: set[asyncio.Task[None]] = field(default_factory=set)
     notebooks: NotebookCollector | None = None
+    logins: CodeLogins = field(default_factory=CodeLogins)
+
+    def reconnect(self) -> None:
+        """Look for the cluster anew: another one was chosen, or there is another credential for it."""
+        self.upstream.connection.switch()
+        for relay in list(self.streams):
+            # Browsers open them again, and get the new cluster's.
+            relay.cancel()
 
     async def close(self) -> None:
         """End every relay and close the connections to the cluster."""
+        self.logins.drop()
         relays = list(self.streams)
         for relay in relays:
             relay.cancel()

@@ -109,10 +109,7 @@ class CurrentConnectionHandler(_ConnectionsBase):
         except BacalhauError as error:
             self.send_envelope(error)
             return
-        self.gateway.upstream.connection.switch()
-        for relay in list(self.gateway.streams):
-            # Browsers open them again, and get the new cluster's.
-            relay.cancel()
+        self.gateway.reconnect()
         self.finish(encode(await asyncio.to_thread(describe, self.store)))
 
 

@@ -12,6 +12,7 @@ from bacalhau_jupyter.server.handlers.connections import (
     CurrentConnectionHandler,
 )
 from bacalhau_jupyter.server.handlers.gateway import GatewayHandler
+from bacalhau_jupyter.server.handlers.login import LoginCodeHandler, LoginCodesHandler, LoginHandler
 from bacalhau_jupyter.server.handlers.notebooks import NotebooksHandler
 from bacalhau_jupyter.server.handlers.status import StatusHandler
 from bacalhau_jupyter.server.handlers.streams import GatewayStreamHandler
@@ -25,6 +26,9 @@ default_handlers: list[tuple[str, type[RequestHandler]]] = [
     (rf"/{PREFIX}/connections/current", CurrentConnectionHandler),
     (rf"/{PREFIX}/connections/test", ConnectionTestHandler),
     (rf"/{PREFIX}/connections/saved/([^/]+)", ConnectionHandler),
+    (rf"/{PREFIX}/login", LoginHandler),
+    (rf"/{PREFIX}/login/codes", LoginCodesHandler),
+    (rf"/{PREFIX}/login/codes/([\w-]+)", LoginCodeHandler),
     (rf"/{PREFIX}/api/v1/orchestrator/events", GatewayStreamHandler),
     (rf"/{PREFIX}/api/v1/orchestrator/jobs/[^/]+/logs", GatewayStreamHandler),
     # Also what does not belong to the API: it gets its refusal from the gateway, in the official envelope.

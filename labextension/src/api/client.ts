@@ -3,6 +3,7 @@ import { ConnectionsApi } from './connections';
 import { DataApi, DiskApi } from './data';
 import { ResultFilesApi } from './files';
 import { JobsApi } from './jobs';
+import { LoginApi } from './login';
 import { NodesApi } from './nodes';
 import { NotebooksApi } from './notebooks';
 import { ResultsApi } from './results';
@@ -17,6 +18,7 @@ export class Api {
   readonly results: ResultsApi;
   readonly files: ResultFilesApi;
   readonly connections: ConnectionsApi;
+  readonly login: LoginApi;
   readonly data: DataApi;
   readonly disk: DiskApi;
   readonly notebooks: NotebooksApi;
@@ -29,6 +31,7 @@ export class Api {
     this.results = new ResultsApi(transport, this.jobs);
     this.files = new ResultFilesApi(transport);
     this.connections = new ConnectionsApi(transport);
+    this.login = new LoginApi(transport);
     this.data = new DataApi(transport);
     this.disk = new DiskApi(transport);
     this.notebooks = new NotebooksApi(transport);

@@ -2,6 +2,7 @@ import * as React from 'react';
 import { NoteButton } from './basics';
 import { useBacalhau, useObservable } from './context';
 import { explain } from './health';
+import { LoginNote } from './LoginNote';
 
 /** What is wrong between the page, the server half and the cluster, and what to do; nothing when all is well. */
 export function HealthNote(): JSX.Element | null {
@@ -11,7 +12,7 @@ export function HealthNote(): JSX.Element | null {
   if (lines === null) {
     return null;
   }
-  return (
+  const note = (
     <div className="jp-Bacalhau-note" role="alert" data-kind={health.kind}>
       <p>{lines.what}</p>
       {lines.hint && <p className="jp-Bacalhau-hint">{lines.hint}</p>}
@@ -21,5 +22,13 @@ export function HealthNote(): JSX.Element | null {
         <NoteButton label={trans.__('Reload the page')} onClick={() => window.location.reload()} />
       )}
     </div>
+  );
+  return health.kind === 'down' && health.status.refused ? (
+    <>
+      {note}
+      <LoginNote />
+    </>
+  ) : (
+    note
   );
 }

@@ -1,0 +1,94 @@
+"""Log in from the panel: what a person types goes to the cluster, a link and a code come back, the token never does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from bacalhau_jupyter.config.profiles import Profile, ProfileStore
+from bacalhau_jupyter.config.repo import Repo
+from tests.server.conftest import Jupyter, Starter
+from tests.services.node_fixtures import NodeFactory
+from tests.services.oidc import IdentityProvider, confirm
+
+STRICT = "--config=API.TrustLocalUser=false"
+
+
+async def call(jupyter: Jupyter, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+    async with jupyter.request(method, path, json=body) as answer:
+        text = await answer.text()
+        assert answer.status == status, text
+        assert answer.headers.get("Cache-Control", "no-store") == "no-store"
+        assert "eyJ" not in text
+        return json.loads(text)
+
+
+def use(repo: Repo, url: str, token: str = "") -> ProfileStore:
+    store = ProfileStore(repo.profiles_dir)
+    store.save("team", Profile(endpoint=url, token=token))
+    store.select("team")
+    return store
+
+
+async def test_an_expired_login_is_renewed_with_a_link_and_a_code(
+    start_jupyter: Starter, own_node: Repo, node_factory: NodeFactory, identity_provider: IdentityProvider
+) -> None:
+    node = await asyncio.to_thread(node_factory, *identity_provider.options(), STRICT)
+    store = use(own_node, node.url, "e30.e30.expired")
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    assert (await call(jupyter, "GET", "/status"))["refused"] is True
+    assert await call(jupyter, "GET", "/login") == {"url": node.url, "provider": "Test OP", "methods": []}
+    login = await call(jupyter, "POST", "/login/codes")
+    assert set(login) == {"id", "code", "url", "complete_url", "expires_s"}
+    waiting = asyncio.create_task(call(jupyter, "GET", f"/login/codes/{login['id']}"))
+    await asyncio.to_thread(confirm, login["complete_url"], "ada")
+    assert await waiting == {"done": True}
+    status = await call(jupyter, "GET", "/status")
+    assert (status["alive"], status["refused"]) == (True, False)
+    assert store.load("team").token.startswith("eyJ")
+    assert await call(jupyter, "DELETE", "/login") == {"done": True}
+    assert (await call(jupyter, "GET", "/status"))["refused"] is True
+    assert store.load("team").token == ""
+
+
+async def test_a_refusal_comes_back_in_the_provider_s_words_and_not_as_jupyter_s_401(
+    start_jupyter: Starter, own_node: Repo, node_factory: NodeFactory, identity_provider: IdentityProvider
+) -> None:
+    node = await asyncio.to_thread(node_factory, *identity_provider.options(), STRICT)
+    use(own_node, node.url)
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    login = await call(jupyter, "POST", "/login/codes")
+    await asyncio.to_thread(confirm, login["complete_url"], "ada", refuse=True)
+    refused = await call(jupyter, "GET", f"/login/codes/{login['id']}", status=400)
+    assert "End-User aborted interaction" in refused["Message"]
+    # A login that another one has replaced, or that was given up, is none.
+    first, second = [await call(jupyter, "POST", "/login/codes") for _ in range(2)]
+    assert (await call(jupyter, "GET", f"/login/codes/{first['id']}", status=404))["Code"] == "NotFound"
+    await call(jupyter, "DELETE", f"/login/codes/{second['id']}")
+    await call(jupyter, "GET", f"/login/codes/{second['id']}", status=404)
+
+
+async def test_a_cluster_with_users_only_says_how_to_log_in(
+    start_jupyter: Starter, own_node: Repo, node_factory: NodeFactory
+) -> None:
+    users = json.dumps([{"Alias": "ci", "APIKey": "k" * 20, "Capabilities": [{"Actions": ["*"]}]}])
+    node = await asyncio.to_thread(node_factory, f"--config=API.Auth.Users={users}", STRICT)
+    use(own_node, node.url)
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    refused = await call(jupyter, "GET", "/login", status=400)
+    assert "API key" in refused["Message"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'{"method": 7}', b'{"method": "a", "more": 1}', b"[" * 60_000, b" " * 70_000]
+)
+async def test_what_is_no_login_is_refused_without_being_repeated(
+    start_jupyter: Starter, own_node: Repo, body: bytes
+) -> None:
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    async with jupyter.request("POST", "/login", data=body) as answer:
+        assert answer.status in (400, 413)
+        assert (await answer.json())["Message"] in ("the login can't be read", "the body is too long")
