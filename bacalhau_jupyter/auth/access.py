@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 from bacalhau_jupyter.auth.credentials import (
     INVALID_KEY,
@@ -23,27 +24,15 @@ from bacalhau_jupyter.auth.credentials import (
     parse,
     refusal,
 )
-from bacalhau_jupyter.auth.guesses import GuessLimit
+from bacalhau_jupyter.auth.forwarding import forwarded_for, is_forwarded
+from bacalhau_jupyter.auth.guesses import GUESSES, GuessLimit
 from bacalhau_jupyter.auth.principals import OWNER, Principal
 from bacalhau_jupyter.auth.sockets import Caller, TrustedSockets
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.models.errors import Unauthorized
 
-_FORWARDED = frozenset(
-    {
-        "forwarded",
-        "via",
-        "x-real-ip",
-        "x-client-ip",
-        "client-ip",
-        "true-client-ip",
-        "cf-connecting-ip",
-        "fastly-client-ip",
-        "x-cluster-client-ip",
-        "x-proxycontextpath",
-    }
-)
-_FORWARDED_PREFIXES = ("x-forwarded-", "x-original-", "x-envoy-")
+PROXIED_GUESSES = 10 * GUESSES
+"""Wrong credentials that a proxy of this machine may forward in the time in which one caller may send `GUESSES`."""
 
 
 class Access:
@@ -73,6 +62,7 @@ class Access:
         self._sockets = sockets
         self._names = frozenset({"localhost", *(name.lower() for name in host_names if name)})
         self._limit = GuessLimit(clock or SystemClock())
+        self._proxies = GuessLimit(clock or SystemClock(), PROXIED_GUESSES)
 
     async def identify(
         self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None
@@ -113,13 +103,29 @@ class Access:
         """
         if "Authorization" not in headers:
             raise refusal(NO_CREDENTIAL)
-        caller = self.caller(transport).key
-        with self._limit.trying(caller, headers["Authorization"], "APIServer"):
+        limits = self._limits(headers, transport)
+        with ExitStack() as stack:
+            for limit, caller in limits:
+                stack.enter_context(limit.trying(caller, headers["Authorization"], "APIServer"))
             try:
                 return await self._authenticated(headers)
             except Unauthorized:
-                self._limit.failed(caller)
+                for limit, caller in limits:
+                    limit.failed(caller)
                 raise
+
+    def guesser(self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None) -> str:
+        """Tell by whom wrong credentials are counted: behind a proxy of this machine, by whom it forwards for."""
+        caller = self.caller(transport)
+        origin = forwarded_for(headers) if caller.is_of_this_machine else ""
+        return f"{origin} through {caller.key}" if origin else caller.key
+
+    def _limits(
+        self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None
+    ) -> list[tuple[GuessLimit, str]]:
+        """Return what counts this caller; a program of this machine could invent whom it forwards for."""
+        caller, guesser = self.caller(transport).key, self.guesser(headers, transport)
+        return [(self._limit, guesser), *([(self._proxies, caller)] if guesser != caller else [])]
 
     def caller(self, transport: asyncio.BaseTransport | None) -> Caller:
         """Tell by whom a connection is limited."""
@@ -159,12 +165,6 @@ class Access:
             return ipaddress.ip_address(name).is_loopback
         except ValueError:
             return False
-
-
-def is_forwarded(headers: Mapping[str, str]) -> bool:
-    """Whether a proxy says that it forwards a request."""
-    names = map(str.lower, headers)
-    return any(name in _FORWARDED or name.startswith(_FORWARDED_PREFIXES) for name in names)
 
 
 def _without_port(host: str) -> str:

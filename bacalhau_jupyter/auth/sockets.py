@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from bacalhau_jupyter.auth.forwarding import network_of
 from bacalhau_jupyter.auth.peers import ProcessTable
 from bacalhau_jupyter.lib.sockdiag import (
     ESTABLISHED,
-    IpAddress,
     Lookup,
     LookupUnavailable,
     NetlinkLookup,
@@ -41,10 +40,13 @@ class Caller:
         Equal for connections that are limited together: those of one OS user of this machine, or of one address.
     is_own_user
         Whether the socket belongs to our own OS user (which our jobs and containers may be, too).
+    is_of_this_machine
+        Whether a program of this machine holds it.
     """
 
     key: str
     is_own_user: bool
+    is_of_this_machine: bool = False
 
 
 class TrustedSockets:
@@ -113,8 +115,9 @@ class TrustedSockets:
         # A socket that was closed already shows uid 0.
         if len(peers) == 1 and peers[0].inode:
             uid = peers[0].uid
-            return Caller(f"uid {uid}", uid == self._uid and uid != NOBODY_UID)
-        return Caller(_network(theirs[0]), False)
+            is_own_user = uid == self._uid and uid != NOBODY_UID
+            return Caller(f"uid {uid}", is_own_user, is_of_this_machine=True)
+        return Caller(network_of(theirs[0]), False, theirs[0].is_loopback)
 
     def close(self) -> None:
         """Release the netlink socket and the threads."""
@@ -148,10 +151,3 @@ class TrustedSockets:
 
 
 _NOBODY = Caller("unknown", is_own_user=False)
-
-
-def _network(address: IpAddress) -> str:
-    """Return by what a remote address is limited: its owner has a whole /64 of IPv6."""
-    if address.version == 4 or address.is_loopback:
-        return str(address)
-    return str(ipaddress.ip_network((address, 64), strict=False))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
+from multidict import CIMultiDict
 
-from bacalhau_jupyter.auth.access import Access
+from bacalhau_jupyter.auth.access import PROXIED_GUESSES, Access
 from bacalhau_jupyter.auth.credentials import Bearer, Credential
 from bacalhau_jupyter.auth.guesses import GUESS_WINDOW_S, GUESSES, TooManyGuesses
 from bacalhau_jupyter.auth.node_key import NodeKey
@@ -79,3 +80,44 @@ async def test_guesses_of_a_page_are_limited_and_do_not_lock_out_the_owner(trans
     assert await access.identify(LOCAL | {"Authorization": f"Bearer {KEY}"}, transport) is OWNER
     clock.advance(GUESS_WINDOW_S + 1)
     assert await access.identify(page | {"Authorization": f"Bearer {KEY}"}, transport) is OWNER
+
+
+def guess(*forwarded_for: str) -> CIMultiDict[str]:
+    lines = [("X-Forwarded-For", line) for line in forwarded_for]
+    return CIMultiDict([*LOCAL.items(), ("Authorization", "Bearer guess"), *lines])
+
+
+def right(*forwarded_for: str) -> CIMultiDict[str]:
+    headers = guess(*forwarded_for)
+    headers["Authorization"] = f"Bearer {KEY}"
+    return headers
+
+
+@pytest.mark.parametrize(
+    ("guesser", "is_limited_too"),
+    [
+        (("203.0.113.7",), ("203.0.113.7",)),
+        # What the guesser itself sends comes first, in one line or in another.
+        (("198.51.100.1, 203.0.113.7",), ("198.51.100.2,203.0.113.7",)),
+        (("198.51.100.1", "203.0.113.7"), ("203.0.113.7",)),
+        (("2001:db8::1",), ("2001:db8::2",)),
+    ],
+)
+async def test_who_guesses_through_a_proxy_locks_out_nobody_else_behind_it(
+    transport, sockets, guesser, is_limited_too
+) -> None:
+    access = with_reader(sockets, ManualClock())
+    for _ in range(GUESSES):
+        assert not await is_admitted(access, guess(*guesser), transport)
+    with pytest.raises(TooManyGuesses):
+        await access.identify(right(*is_limited_too), transport)
+    assert await access.identify(right("203.0.113.8"), transport) is OWNER
+    assert await access.identify(right("2001:db8:0:1::1"), transport) is OWNER
+
+
+async def test_a_program_of_this_machine_gets_few_guesses_by_inventing_addresses(transport, sockets) -> None:
+    access = with_reader(sockets, ManualClock())
+    for number in range(PROXIED_GUESSES):
+        assert not await is_admitted(access, guess(f"203.0.113.{number}"), transport)
+    with pytest.raises(TooManyGuesses):
+        await access.identify(right("198.51.100.1"), transport)

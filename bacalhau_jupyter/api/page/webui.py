@@ -176,7 +176,7 @@ class WebUI:
         return await asyncio.to_thread(self._file, request.path)
 
     async def _log_in(self, request: web.Request) -> web.Response:
-        address = request.remote or ""
+        address = self._access.guesser(request.headers, request.transport)
         self._limit.check(address, "WebUI")
         login = await body(request, LoginRequest, OPEN_BODY)
         with self._limit.trying(address, login.attempt, "WebUI"):

@@ -40,7 +40,7 @@ class AuthRoutes:
         exchange = self._exchange()
         credentials = await body(request, AuthnRequest, OPEN_BODY)
         trusted = await self._access.is_trusted(request.headers, request.transport)
-        caller = self._access.caller(request.transport).key
+        caller = self._access.guesser(request.headers, request.transport)
         name = request.match_info["name"]
         result = exchange.answer(name, credentials, trusted=trusted, caller=caller)
         return answer(request, AuthnResponse(authentication=result), status=200 if result.success else 401)

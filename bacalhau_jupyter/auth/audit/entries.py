@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bacalhau_jupyter.auth.access import is_forwarded
+from bacalhau_jupyter.auth.forwarding import is_forwarded
 from bacalhau_jupyter.auth.sockets import Caller
 from bacalhau_jupyter.lib.nearby import is_loopback
 from bacalhau_jupyter.lib.times import rfc3339
