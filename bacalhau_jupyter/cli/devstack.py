@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -144,10 +145,7 @@ def _runs(pid_file: Path) -> bool:
 
 def _greet(node: Node, shape: StackShape) -> None:
     """Print what the official command prints: scripts read it."""
-    lines = [
-        f"export BACALHAU_API_HOST={node.record.api_host}",
-        f"export BACALHAU_API_PORT={node.record.port}",
-    ]
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in node.record.variables().items()]
     if path := os.environ.get("DEVSTACK_ENV_FILE"):
         try:
             write_text(Path(path), "".join(f"{line}\n" for line in lines))

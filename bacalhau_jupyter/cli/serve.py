@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,8 @@ def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
         if ipfs and "ipfs" not in (information.storage_sources or ()):
             say(f"  ipfs is off until the IPFS node at {ipfs} answers")
     say("To use it from another terminal of this user, with any Bacalhau client:")
-    say(f"  export BACALHAU_API_HOST={node.record.api_host} BACALHAU_API_PORT={node.record.port}")
+    variables = (f"{name}={shlex.quote(value)}" for name, value in node.record.variables().items())
+    say(f"  export {' '.join(variables)}")
     say(f"Other users and browsers need the key in {node.repo.api_key_file} (BACALHAU_API_KEY).")
     if node.page is not None:
         say(f"The web page, logged in (once, within the hour): {node.page.login_link()}")

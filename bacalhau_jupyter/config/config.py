@@ -23,7 +23,7 @@ from bacalhau_jupyter.models.jobs.goduration import format_go_duration
 
 __all__ = ["FILE_NAME", "MARKED_KEYS", "MASK", "NODE_MARKER", "Config"]
 
-MARKED_KEYS = ("API.Host", "API.Port")
+MARKED_KEYS = ("API.Host", "API.Port", "API.TLS.UseTLS", "API.TLS.CAFile")
 MASK = "********"
 FILE_NAME = "config.yaml"
 _MEMBERS = ("Alias", "Username", "Password", "APIKey", "Capabilities")

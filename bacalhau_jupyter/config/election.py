@@ -61,6 +61,14 @@ class NodeRecord:
         """Base URL of the API, as a client on this host dials it."""
         return base_url(self.api_host, self.port, self.scheme)
 
+    def variables(self) -> dict[str, str]:
+        """Return the variables with which any Bacalhau client of this user finds the node."""
+        variables = {"BACALHAU_API_HOST": self.api_host, "BACALHAU_API_PORT": str(self.port)}
+        if self.scheme == "https":
+            variables["BACALHAU_API_TLS_USETLS"] = "true"
+            variables["BACALHAU_API_TLS_CAFILE"] = self.ca_file or self.certificate_file
+        return variables
+
     @property
     def is_here(self) -> bool:
         """Whether the process belongs to this host and this boot."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from bacalhau_jupyter.config.authorities import Trust
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeRecord, base_url, read_record
 from bacalhau_jupyter.config.keys import KEYS
@@ -51,7 +52,9 @@ class Endpoint:
     insecure
         Whether the server's certificate is not checked.
     ca_file
-        File with the certificate authority that signed the server's certificate; empty trusts the system's.
+        File with the certificate authority that signed the server's certificate; empty trusts the system's only.
+    certificate_file
+        File with the server's certificate, which is believed instead of any authority.
     source
         Where this comes from, in words: ``profile prod``, ``environment``, ``local node``, ``argument``.
     record
@@ -69,6 +72,7 @@ class Endpoint:
     basic: str = ""
     insecure: bool = False
     ca_file: str = ""
+    certificate_file: str = ""
     source: str = ""
     record: NodeRecord | None = None
     timeout_s: float | None = None
@@ -91,7 +95,18 @@ class Endpoint:
     @classmethod
     def of_record(cls, repo: Repo, record: NodeRecord) -> Endpoint:
         """Return the endpoint of a node on this host, with the API key that its repo holds."""
-        return cls(url=record.url, token=repo.api_key(), source="local node", record=record)
+        return cls._of_local(record, repo.api_key(), "local node")
+
+    @classmethod
+    def _of_local(cls, record: NodeRecord, token: str, source: str) -> Endpoint:
+        return cls(
+            url=record.url,
+            token=token,
+            ca_file=record.ca_file,
+            certificate_file=record.certificate_file,
+            source=source,
+            record=record,
+        )
 
     @property
     def embedded(self) -> bool:
@@ -105,29 +120,18 @@ class Endpoint:
         return {"Authorization": f"Basic {self.basic}"} if self.basic else {}
 
     def ssl(self) -> tls.SSLContext | bool:
-        """Return how to check the server's certificate: True for the system's way.
+        """Return how to check the server's certificate: True for the system's way. The same for every request.
 
         Raises
         ------
         ConfigurationError
             ``API.TLS.CAFile`` can't be read, or holds no certificate.
         """
-        if not (self.insecure or self.ca_file) or not self.url.startswith("https:"):
+        if not self.url.startswith("https:"):
             return True
-        context = tls.create_default_context()
-        if self.insecure:
-            context.check_hostname = False
-            context.verify_mode = tls.CERT_NONE
-            return context
-        try:
-            context.load_verify_locations(cafile=self.ca_file)
-        except OSError as error:
-            # A file without a certificate is an OSError, too (`ssl.SSLError`).
-            raise ConfigurationError(
-                f"API.TLS.CAFile: {self.ca_file} can't be used: {error.strerror or error}",
-                hint="name a PEM file with the certificate of the authority",
-            ) from error
-        return context
+        # The file beside our own node names its authority, which signs for nobody else.
+        is_only = self.embedded
+        return Trust(self.insecure, self.ca_file, is_only, self.certificate_file).context()
 
 
 def resolve_endpoint(
@@ -191,6 +195,28 @@ def resolve_endpoint(
     return of_record
 
 
+def endpoint_of_url(
+    repo: Repo, url: str, token: str | None = None, overrides: Sequence[str] = ()
+) -> Endpoint:
+    """Return the API at a URL that a program names; files and variables say how its certificate is checked.
+
+    The node of ``repo`` is believed by what its own record says; its key is not sent unless it is ``token``.
+    """
+    url = url.rstrip("/")
+    record = read_record(repo)
+    if record is not None and record.url == url:
+        files = (record.ca_file, record.certificate_file)
+        return Endpoint(url, token, ca_file=files[0], certificate_file=files[1], source="argument")
+    config = _client_config(repo, os.environ, overrides) if url.startswith("https:") else Config()
+    return Endpoint(
+        url,
+        token,
+        insecure=config["API.TLS.Insecure"],
+        ca_file=config["API.TLS.CAFile"],
+        source="argument",
+    )
+
+
 def _is_set(config: Config, *sources: str) -> bool:
     """Whether the address of the API comes from one of these sources."""
     return any(config.source(name) in sources for name in _ADDRESS_KEYS)
@@ -200,13 +226,14 @@ def _of_profile(
     repo: Repo, name: str, profile: Profile, config: Config, environ: Mapping[str, str]
 ) -> Endpoint:
     token, basic = _credentials(environ)
-    url = endpoint_url(profile.endpoint)
+    secure = config["API.TLS.UseTLS"] or bool(profile.ca_file)
+    url = endpoint_url(profile.endpoint, "https" if secure else "http")
     return Endpoint(
         url=url,
         token=token or ("" if basic else profile.token or _login_token(repo, url, profile.endpoint)),
         basic=basic,
-        insecure=profile.insecure,
-        ca_file=config["API.TLS.CAFile"] if url.startswith("https:") else "",
+        insecure=profile.insecure or config["API.TLS.Insecure"],
+        ca_file=profile.ca_file or config["API.TLS.CAFile"],
         source=f"profile {name}",
         timeout_s=profile.timeout_s,
         profile=name,
@@ -218,8 +245,9 @@ def _of_address(repo: Repo, config: Config, environ: Mapping[str, str], source: 
     url = base_url(config["API.Host"], config["API.Port"], "https" if secure else "http")
     token, basic = _credentials(environ)
     record = read_record(repo)
-    if record is not None and record.url == url and not basic:
-        return Endpoint(url=url, token=token or repo.api_key(), source=source, record=record)
+    # Whoever names the address of our own node need not know whether it is encrypted.
+    if record is not None and _place(record.url) == _place(url) and not basic:
+        return Endpoint._of_local(record, token or repo.api_key(), source)
     return Endpoint(
         url=url,
         token=token or ("" if basic else _login_token(repo, url)),
@@ -256,7 +284,11 @@ def _flag(environ: Mapping[str, str], name: str) -> bool:
     return parse_truth(environ.get(name, "")) is True
 
 
-def endpoint_url(endpoint: str) -> str:
+def _place(url: str) -> str:
+    return url.partition("://")[2]
+
+
+def endpoint_url(endpoint: str, scheme: str = "http") -> str:
     """Complete ``host:port`` or ``host`` to a URL; a URL keeps its path (a Jupyter server's gateway has one).
 
     Raises
@@ -267,10 +299,11 @@ def endpoint_url(endpoint: str) -> str:
     if "://" not in endpoint:
         try:
             parts = urlsplit(f"//{endpoint}")
-            endpoint = f"http://{endpoint}" if parts.port else f"http://{parts.netloc}:{_PORT}{parts.path}"
+            place = endpoint if parts.port else f"{parts.netloc}:{_PORT}{parts.path}"
         except ValueError as error:
             shown = shown_endpoint(endpoint)
             raise ConfigurationError(f'"{shown}" is not an endpoint') from error
+        endpoint = f"{scheme}://{place}"
     if not endpoint.startswith(("http://", "https://")):
         raise ConfigurationError(f'"{endpoint}" is not an endpoint: http or https only')
     return endpoint.rstrip("/")

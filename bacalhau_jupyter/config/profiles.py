@@ -38,6 +38,9 @@ class Profile:
         Request time-out as a Go duration; empty means `DEFAULT_TIMEOUT`.
     insecure
         Whether the server's certificate is not checked.
+    ca_file
+        The authority that signed the server's certificate (official programs tolerate this member, and drop it
+        when they save).
     """
 
     endpoint: str
@@ -45,6 +48,7 @@ class Profile:
     description: str = ""
     timeout: str = ""
     insecure: bool = False
+    ca_file: str = ""
 
     @property
     def timeout_s(self) -> float:
@@ -111,8 +115,9 @@ class ProfileStore:
             tree["timeout"] = profile.timeout
         if profile.token:
             tree["auth"] = {"token": profile.token}
-        if profile.insecure:
-            tree["tls"] = {"insecure": True}
+        tls = {"insecure": profile.insecure, "ca": profile.ca_file}
+        if any(tls.values()):
+            tree["tls"] = {name: value for name, value in tls.items() if value}
         with io_explained("can't create", self._directory):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
@@ -190,6 +195,7 @@ def _profile(plain: object, path: Path) -> Profile:
         description=str(tree.get("description") or ""),
         timeout=str(tree.get("timeout") or ""),
         insecure=tls.get("insecure") is True,
+        ca_file=str(tls.get("ca") or ""),
     )
     if not profile.endpoint:
         raise ConfigurationError(f"{path} has no endpoint")

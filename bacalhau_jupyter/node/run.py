@@ -23,6 +23,7 @@ from bacalhau_jupyter.lib.telemetry.start import telemetry_of
 from bacalhau_jupyter.node import logs
 from bacalhau_jupyter.node.node import Node, running_node
 from bacalhau_jupyter.node.roles.devstack import StackShape, running_devstack
+from bacalhau_jupyter.tls.settings import Encryption
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,8 @@ async def _run(
         loop.add_signal_handler(number, _on_signal, number, ended)
     async with started() as node:
         settle_memory()
+        if node.encryption is not None:
+            loop.add_signal_handler(signal.SIGHUP, _on_hang_up, _has_terminal(), node.encryption, ended)
         on_ready(node)
         waits: list[asyncio.Task[Any]] = [asyncio.create_task(ended.wait(), name="signal")]
         if embedded:
@@ -158,6 +161,23 @@ def _give_back() -> None:
     """Return what starting needed and running does not to the system (glibc keeps it otherwise)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _has_terminal() -> bool:
+    """Whether there is a terminal whose end should be this process's, too."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _on_hang_up(had_terminal: bool, encryption: Encryption, ended: asyncio.Event) -> None:
+    """Take up new certificates, as other servers do; the end of our own terminal still ends the node."""
+    if had_terminal and not _has_terminal():
+        ended.set()
+    else:
+        encryption.certificates.reload()
 
 
 def _on_signal(number: int, ended: asyncio.Event) -> None:

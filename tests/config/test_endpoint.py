@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from bacalhau_jupyter.config.election import NodeLock
-from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
+from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_of_url, resolve_endpoint
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.models.errors import ConfigurationError, NotFound
@@ -245,3 +245,69 @@ def test_an_authority_that_cannot_be_used_is_named(repo: Repo, content: bytes | 
     endpoint = Endpoint("https://a:1", ca_file=str(file))
     with pytest.raises(ConfigurationError, match=r"API\.TLS\.CAFile: .*ca\.pem can't be used"):
         endpoint.ssl()
+
+
+def encrypted(repo: Repo) -> NodeLock:
+    lock = NodeLock.acquire(repo, "0")
+    lock.publish("127.0.0.1", 4321, scheme="https", ca_file=str(repo.path / "ca.pem"))
+    return lock
+
+
+def test_the_encrypted_node_of_this_directory_is_believed_by_its_own_authority_alone(repo: Repo) -> None:
+    trustme.CA().cert_pem.write_to_path(str(repo.path / "ca.pem"))
+    address = {"BACALHAU_API_HOST": "127.0.0.1", "BACALHAU_API_PORT": "4321"}
+    with encrypted(repo):
+        # Also where the address is named by somebody who does not know that it is encrypted.
+        for endpoint in (
+            found(repo),
+            found(repo, **address),
+            found(repo, BACALHAU_API_TLS_USETLS="1", **address),
+        ):
+            assert (endpoint.url, endpoint.token) == ("https://127.0.0.1:4321", repo.api_key())
+            context = endpoint.ssl()
+            assert isinstance(context, ssl.SSLContext)
+            assert len(context.get_ca_certs()) == 1
+    by_url = endpoint_of_url(repo, "https://127.0.0.1:4321/")
+    assert (by_url.token, by_url.ca_file) == (None, "")
+
+
+def test_a_program_that_names_the_url_of_this_node_believes_it_and_gets_no_key(repo: Repo) -> None:
+    with encrypted(repo):
+        endpoint = endpoint_of_url(repo, "https://127.0.0.1:4321/")
+    assert endpoint == Endpoint(
+        "https://127.0.0.1:4321", ca_file=str(repo.path / "ca.pem"), source="argument"
+    )
+
+
+def test_an_authority_in_a_profile_means_https_and_goes_before_the_configured_one(
+    repo: Repo, profiles: ProfileStore
+) -> None:
+    profiles.save("own", Profile("node:1234", ca_file="/own.pem"))
+    endpoint = found(repo, "own", BACALHAU_API_TLS_CAFILE="/other.pem")
+    assert (endpoint.url, endpoint.ca_file) == ("https://node:1234", "/own.pem")
+
+
+def test_the_context_is_the_same_until_a_file_changes(repo: Repo) -> None:
+    # Connections are pooled by it.
+    file = repo.path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    endpoint = Endpoint("https://a:1", ca_file=str(file))
+    first = endpoint.ssl()
+    assert endpoint.ssl() is first
+    trustme.CA().cert_pem.write_to_path(str(file.with_name("new")))
+    file.with_name("new").replace(file)
+    assert endpoint.ssl() is not first
+
+
+def test_a_pinned_certificate_is_the_first_of_its_file_and_nothing_else(repo: Repo) -> None:
+    issued = trustme.CA().issue_cert("a")
+    file = repo.path / "server.pem"
+    issued.private_key_and_cert_chain_pem.write_to_path(str(file))
+    context = Endpoint("https://b:1", certificate_file=str(file)).ssl()
+    assert isinstance(context, ssl.SSLContext)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.cert_store_stats()["x509"] == 1
+    for content in ("", "-----BEGIN CERTIFICATE-----"):
+        file.write_text(content)
+        with pytest.raises(ConfigurationError, match="can't be used: it holds no certificate"):
+            Endpoint("https://b:1", certificate_file=str(file)).ssl()

@@ -107,3 +107,9 @@ def test_a_damaged_file_is_refused_with_its_name(
     with pytest.raises(ConfigurationError, match=sentence) as caught:
         store.load("a")
     assert "a.yaml" in caught.value.message
+
+
+def test_an_authority_is_kept_beside_the_official_members(store: ProfileStore, tmp_path: Path) -> None:
+    store.save("own", Profile("https://node:1234", ca_file="/etc/ca.pem"))
+    assert yaml.safe_load((tmp_path / "profiles/own.yaml").read_text())["tls"] == {"ca": "/etc/ca.pem"}
+    assert store.load("own").ca_file == "/etc/ca.pem"

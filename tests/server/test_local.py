@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,22 @@ def test_without_autostart_and_without_a_node_the_error_has_a_hint(tmp_path: Pat
     with pytest.raises(ServiceUnavailable, match=r"no node runs for .*autostart is off") as caught:
         find_cluster(Repo(tmp_path), environ={}, autostart=False)
     assert "serve" in caught.value.hint
+
+
+def test_children_of_a_server_with_an_encrypted_node_learn_how_to_believe_it(tmp_path: Path) -> None:
+    repo = Repo(tmp_path / "repo")
+    environ: dict[str, str] = {}
+    with NodeLock.acquire(repo, "0") as lock:
+        record = lock.publish("127.0.0.1", 4321, scheme="https", ca_file="/ca.pem")
+        outer = Inheritance(repo, environ)
+        outer.publish(Endpoint.of_record(repo, record))
+        assert environ["BACALHAU_API_TLS_USETLS"] == "true"
+        assert environ["BACALHAU_API_TLS_CAFILE"] == "/ca.pem"
+        # A server that is started from there has a node of its own, which is not encrypted.
+        inner_environ = dict(environ)
+        Inheritance(Repo(tmp_path / "inner"), inner_environ).publish(
+            Endpoint.of_record(repo, replace(record, scheme="http", ca_file=""))
+        )
+        assert inner_environ["BACALHAU_API_TLS_USETLS"] == ""
+        outer.withdraw()
+    assert environ == {}

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from bacalhau_jupyter.client.connection.handshakes import SPEAKS_TLS, speaks_tls, tls_problem
 from bacalhau_jupyter.client.connection.listener import check_listener
 from bacalhau_jupyter.client.connection.refusals import refusal_of
 from bacalhau_jupyter.lib.telemetry.base import Kind, spanning
@@ -157,6 +158,8 @@ class Connection:
                 headers=_traced({}),
                 heartbeat=30,
                 max_msg_size=_MESSAGE_LIMIT,
+                # Servers hang up after their last frame; under TLS no answer to it can be sent any more.
+                autoclose=False,
                 ssl=self.endpoint.ssl(),
             ) as socket:
                 self.was_let_in = True
@@ -194,6 +197,8 @@ def unreachable(url: str, error: BaseException) -> BacalhauError:
     """Describe a connection that failed, as one sentence with a way out."""
     if isinstance(error, BacalhauError):
         return error
+    if (problem := tls_problem(url, error)) is not None:
+        return problem
     # What the system said, without the words that the HTTP library puts around it.
     cause = getattr(error, "os_error", error)
     number = (cause.errno or 0) if isinstance(cause, ConnectionError) else 0
@@ -213,6 +218,8 @@ def _error(data: bytes, status: int, endpoint: Endpoint) -> BacalhauError:
         body = json.loads(data)
     except (ValueError, RecursionError):
         text = data[:200].decode(errors="replace").strip()
+        if any(sentence in data.decode(errors="replace") for sentence in SPEAKS_TLS):
+            return speaks_tls(url)
         body = {
             "Message": f"{url} answered HTTP {status}: {text}" if text else f"{url} answered HTTP {status}"
         }

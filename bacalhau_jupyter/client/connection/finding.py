@@ -77,11 +77,11 @@ class UsualFinder:
 
     def _find(self, *, start: bool) -> Endpoint:
         from bacalhau_jupyter.client.connection.launcher import ensure_node
-        from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
+        from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_of_url, resolve_endpoint
         from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
 
         if self.url is not None:
-            return Endpoint(url=self.url.rstrip("/"), token=self.api_key, source="argument")
+            return endpoint_of_url(self.repo, self.url, self.api_key, self.overrides)
         endpoint = resolve_endpoint(self.repo, self.context, overrides=self.overrides)
         if endpoint is not None:
             return endpoint

@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.ids import short_id
+from bacalhau_jupyter.lib.nearby import is_loopback
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.models.records.progress import Progress, no_progress
-from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIXES, LOCAL_FILE
+from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIXES, LOCAL_FILE, RESULTS_PATH
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.config import Config
@@ -183,6 +184,16 @@ def _ipfs_reader(spec: SpecConfig, config: Config) -> ResultReader:
     return open_ipfs_result(spec, endpoint, swarm=swarm)
 
 
+def _is_of_same_node(url: str, base: SplitResult) -> bool:
+    """Whether a result lies at a further port of the connected node, which shows the same certificate there."""
+    parts = urlsplit(url)
+    hosts = [each.hostname or "" for each in (parts, base)]
+    is_same_host = hosts[0] == hosts[1] or all(map(is_loopback, hosts))
+    return (
+        parts.scheme == base.scheme == "https" and is_same_host and parts.path.startswith(f"{RESULTS_PATH}/")
+    )
+
+
 def link_to(url: str, endpoint: Endpoint) -> Link:
     """Return how to ask for a result's URL: a path of a gateway becomes a URL of that gateway, with its credential.
 
@@ -195,7 +206,7 @@ def link_to(url: str, endpoint: Endpoint) -> Link:
     if url.startswith("/") and not url.startswith("//"):
         url = f"{base.scheme}://{base.netloc}{url}"
     if not url.startswith(endpoint.url.rstrip("/") + "/"):
-        return Link(url)
+        return Link(url, ssl=endpoint.ssl()) if _is_of_same_node(url, base) else Link(url)
     return Link(url, {} if endpoint.embedded else endpoint.headers(), endpoint.ssl())
 
 

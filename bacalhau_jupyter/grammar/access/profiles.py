@@ -32,11 +32,13 @@ def profile() -> None:
 @click.option("--description", default="", help="What it is for.")
 @click.option("--timeout", default="", metavar="DURATION", help="Time-out of requests (30s, 1m).")
 @click.option("--insecure", is_flag=True, help="Do not check the server's certificate.")
+@click.option("--ca", default="", metavar="FILE", help="Authority that signed the server's certificate.")
 @click.option("--select", is_flag=True, help="Use this connection from now on.")
 def profile_save(
-    name: str, endpoint: str, description: str, timeout: str, insecure: bool, select: bool
+    name: str, *, endpoint: str, description: str, timeout: str, insecure: bool, ca: str, select: bool
 ) -> Result:
     """Make or change a connection."""
+    from bacalhau_jupyter.config.authorities import checked_authority
     from bacalhau_jupyter.config.profiles import Profile
 
     store = _store()
@@ -56,6 +58,7 @@ def profile_save(
             description=description or known.description,
             timeout=timeout or known.timeout,
             insecure=insecure or known.insecure,
+            ca_file=checked_authority(ca) if ca else known.ca_file,
         ),
     )
     if select:
@@ -103,7 +106,11 @@ def profile_show(name: str | None, show_token: bool) -> Result:
         "Name": f"{chosen} (current)" if chosen == current else chosen,
         "Endpoint": _address(saved),
         "Auth": token,
-        "TLS": "insecure" if saved.insecure else "secure",
+        "TLS": "insecure"
+        if saved.insecure
+        else f"secure (by {saved.ca_file})"
+        if saved.ca_file
+        else "secure",
         "Timeout": saved.timeout or "30s",
         **({"Description": saved.description} if saved.description else {}),
     }

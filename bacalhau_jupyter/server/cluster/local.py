@@ -12,6 +12,7 @@ from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
 from bacalhau_jupyter.models.errors import ServiceUnavailable
 
 HOST, PORT, KEY = "BACALHAU_API_HOST", "BACALHAU_API_PORT", "BACALHAU_API_KEY"
+USE_TLS, AUTHORITY = "BACALHAU_API_TLS_USETLS", "BACALHAU_API_TLS_CAFILE"
 DIRECTORY = "BACALHAU_DIR"
 
 
@@ -56,7 +57,7 @@ def find_cluster(
 
 
 def _chosen_by_user(environ: Mapping[str, str]) -> dict[str, str]:
-    marked = (HOST, PORT, KEY, NODE_MARKER) if environ.get(NODE_MARKER) else ()
+    marked = (HOST, PORT, KEY, USE_TLS, AUTHORITY, NODE_MARKER) if environ.get(NODE_MARKER) else ()
     return {name: value for name, value in environ.items() if name not in marked}
 
 
@@ -74,6 +75,7 @@ class Inheritance:
     def __init__(self, repo: Repo, environ: MutableMapping[str, str] | None = None) -> None:
         self._repo = repo
         self._environ = os.environ if environ is None else environ
+        self._is_inherited = bool(self._environ.get(USE_TLS) and self._environ.get(NODE_MARKER))
         mine = _chosen_by_user(self._environ)
         self._users_address = bool(mine.get(HOST) or mine.get(PORT))
         self._users_key = bool(mine.get(KEY))
@@ -92,6 +94,11 @@ class Inheritance:
             self._set(NODE_MARKER, str(self._repo.path))
             self._set(HOST, host.strip("[]"))
             self._set(PORT, port)
+            is_secure = endpoint.url.startswith("https:")
+            # What another server left there for its children is overwritten, also by nothing.
+            if is_secure or self._is_inherited:
+                self._set(USE_TLS, "true" if is_secure else "")
+                self._set(AUTHORITY, endpoint.ca_file or endpoint.certificate_file)
             if endpoint.token and not self._users_key:
                 self._set(KEY, endpoint.token)
 

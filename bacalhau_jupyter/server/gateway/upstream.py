@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
+from bacalhau_jupyter.client.connection.handshakes import tls_problem
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, ServiceUnavailable, TimedOut
 from bacalhau_jupyter.server.cluster.connection import ClusterConnection
 from bacalhau_jupyter.server.gateway import headers
@@ -167,6 +168,10 @@ def _no_redirects() -> aiohttp.TraceConfig:
 def lost(error: BaseException) -> BacalhauError:
     """Describe a failed exchange with the cluster in one sentence, for a 502, 503 or 504."""
     hint = "Try again; if it stays like this, see the node's log."
+    if isinstance(error, aiohttp.ClientConnectorError):
+        url = f"https://{error.host}:{error.port}"
+        if (problem := tls_problem(url, error)) is not None:
+            return problem
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return NetworkFailure(f"the cluster did not open the stream (HTTP {error.status})", status=502)
     if isinstance(error, TimeoutError):

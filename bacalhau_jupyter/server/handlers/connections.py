@@ -15,6 +15,7 @@ from jupyter_server.auth.decorator import authorized
 from tornado import web
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
+from bacalhau_jupyter.config.authorities import checked_authority
 from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_url, shown_endpoint
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
@@ -39,6 +40,7 @@ class SavedConnection(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     description: str = ""
     timeout: str = ""
     insecure: bool = False
+    ca_file: str = ""
 
 
 class Choice(msgspec.Struct, forbid_unknown_fields=True):
@@ -174,6 +176,7 @@ def describe(store: ProfileStore) -> dict[str, Any]:
                 "endpoint": shown_endpoint(profile.endpoint),
                 "description": profile.description,
                 "insecure": profile.insecure,
+                "ca_file": profile.ca_file,
                 "timeout": profile.timeout,
                 "has_token": bool(profile.token),
                 "problem": "",
@@ -208,7 +211,13 @@ def _save(store: ProfileStore, connection: SavedConnection) -> None:
 
 def _endpoint(store: ProfileStore, connection: SavedConnection) -> Endpoint:
     profile = _profile(store, connection)
-    return Endpoint(url=_url(profile.endpoint), token=profile.token, insecure=profile.insecure, source="test")
+    return Endpoint(
+        url=_url(profile.endpoint, "https" if profile.ca_file else "http"),
+        token=profile.token,
+        insecure=profile.insecure,
+        ca_file=profile.ca_file,
+        source="test",
+    )
 
 
 def _profile(store: ProfileStore, connection: SavedConnection) -> Profile:
@@ -223,17 +232,26 @@ def _profile(store: ProfileStore, connection: SavedConnection) -> Profile:
         description=connection.description,
         timeout=connection.timeout,
         insecure=connection.insecure,
+        ca_file=_authority(connection.ca_file.strip()),
     )
 
 
-def _url(endpoint: str) -> str:
+def _authority(path: str) -> str:
+    try:
+        return checked_authority(path) if path else ""
+    except ConfigurationError as error:
+        # As an endpoint that was mistyped.
+        raise BadRequest(error.message, hint=error.hint) from error
+
+
+def _url(endpoint: str, scheme: str = "http") -> str:
     if shown_endpoint(endpoint) != endpoint:
         raise BadRequest(
             "the endpoint holds a user or a password, which would be shown with it",
             hint="leave it out, and enter a token",
         )
     try:
-        return endpoint_url(endpoint.strip())
+        return endpoint_url(endpoint.strip(), scheme)
     except ConfigurationError as error:
         # A user's typing error is not a fault of this server's configuration.
         raise BadRequest(error.message) from error
