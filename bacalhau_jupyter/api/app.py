@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from weakref import WeakSet
 
 from aiohttp import web
@@ -123,6 +124,9 @@ def runner_of(app: web.Application, gatekeeper: Gatekeeper, shutdown_timeout_s: 
     )
 
 
+_SENT = re.compile(r"(?: when reading)?:? (?:bytearray\()?b?['\"]")
+
+
 def _server_log() -> logging.Logger:
     """Return a log in which what is not HTTP leaves one line rather than a stack trace: anybody can send it."""
     server = log.getChild("server")
@@ -133,6 +137,7 @@ def _server_log() -> logging.Logger:
 def _without_trace(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, (HttpProcessingError, web.RequestPayloadError)):
-        problem = " ".join(str(error).split())
+        # Behind these signs stands what was sent, a credential perhaps.
+        problem = _SENT.split(" ".join(str(error).split()), maxsplit=1)[0]
         record.msg, record.args, record.exc_info = "a request that is not HTTP: %.120s", (problem,), None
     return True

@@ -225,7 +225,7 @@ def difference(old: Job | None, new: Job) -> str:
 def _update(transaction: Transaction, old: Job, job: Job, force: bool) -> Job:
     if old.type != job.type:
         raise BadRequest(
-            f"job {old.name!r} is a {old.type} job and can't become a {job.type} job",
+            f"job {old.name!r} is {_a(old.type)} job and can't become {_a(job.type)} job",
             hint="Use another name, or stop the job and use a new name.",
         )
     if not force and _comparable(old) == _comparable(job):
@@ -352,3 +352,7 @@ def _task_defaults(task: Task, defaults: Mapping[str, Any], job_type: str) -> Ta
 def _member(mapping: Mapping[str, Any], name: str) -> Any:
     """Return a member whatever the case of its key (config keys are case-insensitive)."""
     return folded(mapping).get(name.lower())
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind.startswith(tuple("aeiou")) else f"a {kind}"

@@ -94,6 +94,20 @@ async def test_a_head_that_does_not_come_ends_the_connection(
         writer.close()
 
 
+@pytest.mark.parametrize("more", [f"/?token={'hunter2' * 12_000}", "/"])
+async def test_the_log_does_not_hold_what_an_oversized_head_brought(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, more: str
+) -> None:
+    field = "" if len(more) > 1 else f"Authorization: Bearer {'hunter2' * 12_000}\r\n"
+    async with serving(tmp_path) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head(more, field))
+        assert await status_of(reader) == 400
+        writer.close()
+    assert "a request that is not HTTP: 400" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
 async def test_a_head_that_comes_byte_by_byte_ends_the_connection_too(tmp_path: Path) -> None:
     async with serving(tmp_path) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -124,6 +124,8 @@ def test_the_type_of_a_job_does_not_change(client: Client) -> None:
     with pytest.raises(BacalhauError, match="is a service job and can't become a daemon job") as caught:
         client.submit(job_of("daemon", "steady"))
     assert caught.value.status == 400
+    with pytest.raises(BacalhauError, match="can't become an ops job"):
+        client.submit(job_of("ops", "steady"))
     job.stop()
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_COMMAND = re.compile(r"(\s*)(?:([^\s=!%][^=!%]*?)\s*=\s*)?(!{1,2}|%)\s*(.*)", re.DOTALL)
+_COMMAND = re.compile(r"(\s*)(?:([^\s=!%](?:[^=!%]*[^\s=!%])?)\s*=\s*)?(!{1,2}|%)\s*(.*)", re.DOTALL)
 _RUN, _CAPTURE = "_bacalhau_run", "_bacalhau_capture"
 _MOST = 10_000
 
