@@ -17,8 +17,9 @@ from bacalhau_jupyter.models.jobs.ports import LOOPBACK, port_text, port_url
 from bacalhau_jupyter.models.records.displays import without_displays
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.models.records.explanation import Explanation
-from bacalhau_jupyter.models.records.history import LEFT_OUT, JobHistory
+from bacalhau_jupyter.models.records.history import LEFT_OUT, PRINCIPAL, JobHistory
 from bacalhau_jupyter.models.records.outcome import ERROR, Outcome, recorded_exit_code
+from bacalhau_jupyter.models.records.quotas import OWNER_NAME
 
 _SECOND_LENGTH = len("2026-01-01T00:00:00")
 
@@ -96,8 +97,12 @@ _HISTORY = ("time", "level", "job version", "exec. id", "topic", "event")
 def history_table(rows: Sequence[JobHistory], *, wide: bool = False, brief: bool = False) -> Table:
     """List what happened to a job; a brief list leaves out what is the same in each row."""
     lines = []
+    several = any(_actor(row) not in ("", OWNER_NAME) for row in rows)
     for row in rows:
         text = row.event.message
+        # Who was alone with his node knows who did it.
+        if several and _actor(row):
+            text = f"{text} (by {_actor(row)})"
         if row.event.details.get("IsError") == "true":
             text = f"Error: {text}"
         hint = row.event.details.get("Hint")
@@ -111,6 +116,11 @@ def history_table(rows: Sequence[JobHistory], *, wide: bool = False, brief: bool
         )
         lines.append((line[0], *line[4:]) if brief else line)
     return Table((_HISTORY[0], *_HISTORY[4:]) if brief else _HISTORY, lines, list(rows))
+
+
+def _actor(row: JobHistory) -> str:
+    """Return who caused an event of the job; what a node reports of its executions names nobody."""
+    return "" if row.execution_id else row.event.details.get(PRINCIPAL, "")
 
 
 def explanation_record(explanation: Explanation, *, wide: bool = False) -> Details:

@@ -71,9 +71,7 @@ NODE = {"Orchestrator.Enabled": True, "Compute.Enabled": True, "API.Auth.Users":
 
 def test_a_quota_for_a_user_who_is_not_configured_is_a_slip() -> None:
     check(Config({**NODE, PRINCIPALS: [{"Name": "user:Ada"}, {"Name": "key:ci"}, {"Name": "sso:anybody"}]}))
-    with pytest.raises(
-        ConfigurationError, match="names user:adda, and"
-    ) as caught:
+    with pytest.raises(ConfigurationError, match="names user:adda, and") as caught:
         check(Config({**NODE, PRINCIPALS: [{"Name": "user:adda", "Jobs": 1}]}))
     assert caught.value.hint == "it has key:ci, user:ada"
 

@@ -5,7 +5,7 @@ import { useAsync, useBacalhau } from '../components/context';
 import { duration, shortId } from '../format/units';
 import { IJobEntry } from '../store/state';
 import { inOrder, IPhase, phasesOf, sinceFirst, timeOf } from './phases';
-import { saidOf } from './said';
+import { actorOf, saidOf } from './said';
 import { readable, readableLines } from '../format/text';
 
 /** What happened to a version of the job, in order, each with the time since the submission. */
@@ -46,6 +46,7 @@ export function Timeline(props: { entry: IJobEntry; version: number }): JSX.Elem
         {items.map((item, index) => {
           const details = item.Event?.Details ?? {};
           const { text, official, failed } = saidOf(item, entry, trans);
+          const actor = actorOf(item, items);
           return (
             <li key={item.SeqNum ?? index} data-kind={failed ? 'error' : undefined}>
               <time dateTime={item.Time} title={new Date(timeOf(item)).toLocaleString()}>
@@ -57,6 +58,9 @@ export function Timeline(props: { entry: IJobEntry; version: number }): JSX.Elem
                   <span className="jp-Bacalhau-node" title={readable(item.ExecutionID)}>
                     {shortId(item.ExecutionID)}
                   </span>
+                )}
+                {actor && (
+                  <span className="jp-Bacalhau-node">{trans.__('by %1', readable(actor))}</span>
                 )}
                 <p title={official ? readable(official) : undefined}>{readableLines(text)}</p>
                 {details.Hint && <p className="jp-Bacalhau-hint">{readableLines(details.Hint)}</p>}

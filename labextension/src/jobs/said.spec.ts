@@ -1,7 +1,7 @@
 import { IHistoryItem } from '../api/types';
 import { trans } from '../page/words';
 import { entryOf } from '../store/state';
-import { saidOf } from './said';
+import { actorOf, saidOf } from './said';
 
 const exited = (code: string, Count = 1): ReturnType<typeof entryOf> =>
   entryOf({ ID: 'j', Count, State: { StateType: 'Completed', Details: { Outcome: 'x', ExitCode: code } } });
@@ -42,5 +42,22 @@ describe('what the timeline says', () => {
       saidOf({ Event: { Message: 'no', Details: { IsError: 'true' } } }, exited('1'), trans).failed
     ).toBe(true);
     expect(saidOf({}, exited('1'), trans).text).toBe('');
+  });
+});
+
+describe('who caused an event', () => {
+  const by = (Principal?: string, ExecutionID = ''): IHistoryItem => ({
+    ExecutionID,
+    Event: { Message: 'Job submitted', Details: Principal ? { Principal } : {} }
+  });
+
+  it('is told where others than the owner act, and of the owner then, too', () => {
+    const items = [by('user:ada'), by('owner'), by()];
+    expect(items.map(item => actorOf(item, items))).toEqual(['user:ada', 'owner', '']);
+  });
+
+  it('is not told to an owner who is alone, nor taken from what a node reports', () => {
+    const items = [by('owner'), by('user:mallory', 'e-1')];
+    expect(items.map(item => actorOf(item, items))).toEqual(['', '']);
   });
 });

@@ -13,6 +13,7 @@ export interface ISaid {
 
 type Ending = Pick<IJobEntry, 'job' | 'state' | 'outcome' | 'exitCode' | 'executions'>;
 
+const OWNER = 'owner';
 const EXECUTION_IS_OVER = 'Completed successfully';
 
 /**
@@ -33,6 +34,19 @@ export function saidOf(
   }
   const { sign, label } = badgeOf({ state: 'Completed', outcome: 'failed', exitCode: code }, trans);
   return { text: `${sign} ${label}`, official: message, failed: true };
+}
+
+/**
+ * Who caused an event of the job: empty where only the owner of the node acts, who knows that, and for what nodes report
+ * of executions.
+ */
+export function actorOf(item: IHistoryItem, items: readonly IHistoryItem[]): string {
+  const several = items.some(other => !['', OWNER].includes(named(other)));
+  return several ? named(item) : '';
+}
+
+function named(item: IHistoryItem): string {
+  return item.ExecutionID ? '' : (item.Event?.Details?.Principal ?? '');
 }
 
 /** The exit code of the execution that an event tells of. */
