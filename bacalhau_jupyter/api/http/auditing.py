@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from bacalhau_jupyter.api.http.answers import FAILURE, REQUEST_ID, request_id
 from bacalhau_jupyter.api.http.callers import PRINCIPAL
@@ -35,8 +36,6 @@ class Deed:
 
 DEED = web.RequestKey("deed", Deed)
 
-Answer = Callable[[], Awaitable[web.StreamResponse]]
-
 
 @dataclass(frozen=True)
 class Door:
@@ -62,21 +61,22 @@ def is_audited(request: web.Request) -> bool:
     return request.app.get(IS_AUDITED, False)
 
 
-async def audited(
-    audit: AuditLog | None, door: Door, request: web.Request, answer: Answer
-) -> web.StreamResponse:
-    """Answer a request, and write down what it changed or why it was refused."""
-    if audit is None:
-        return await answer()
-    try:
-        response = await answer()
-    except BaseException:
-        # The caller hung up, or the node stops: what it asked for may have been done.
-        await _note(audit, door, request, None)
-        raise
-    if response.status >= 400 or request.method not in _SAFE:
-        await _note(audit, door, request, response)
-    return response
+def audited(audit: AuditLog, door: Door, inner: Middleware) -> Middleware:
+    """Return a middleware that does what another does, and writes down what was changed or why it was refused."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await inner(request, handler)
+        except BaseException:
+            # The caller hung up, or the node stops: what it asked for may have been done.
+            await _note(audit, door, request, None)
+            raise
+        if response.status >= 400 or request.method not in _SAFE:
+            await _note(audit, door, request, response)
+        return response
+
+    return middleware
 
 
 async def _note(

@@ -40,8 +40,8 @@ def guard(services: ApiServices) -> Middleware:
         "X-Content-Type-Options": "nosniff",
     }
     access, telemetry = services.access, services.telemetry
-    door = Door(access)
 
+    @web.middleware
     async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
         capability = needed_capability(request.method, await route_of(request))
         if capability == NOTHING:
@@ -68,11 +68,7 @@ def guard(services: ApiServices) -> Middleware:
             response.headers[answers.REQUEST_ID] = answers.request_id()
         return response
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await audited(services.audit, door, request, partial(admitted, request, handler))
-
-    return middleware
+    return admitted if services.audit is None else audited(services.audit, Door(access), admitted)
 
 
 async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -13,7 +13,6 @@ import ipaddress
 import mimetypes
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -86,16 +85,13 @@ class WebUI:
         services = replace(self._services, access=admitted, environments=None, packages=None, audit=None)
         app = build_app(services)
         # Outside of the gate: there it is known who calls, and whom the gate refuses.
-        app[IS_AUDITED] = self._services.audit is not None
-        app.middlewares[:0] = [self._audited, self._gate]
+        audit = self._services.audit
+        app[IS_AUDITED] = audit is not None
+        app.middlewares.insert(0, self._gate if audit is None else audited(audit, self._door, self._gate))
         app.on_response_prepare.append(_seal)
         return app
 
     # ---- the gate
-
-    @web.middleware
-    async def _audited(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await audited(self._services.audit, self._door, request, partial(handler, request))
 
     @web.middleware
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
