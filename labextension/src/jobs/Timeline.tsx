@@ -59,9 +59,7 @@ export function Timeline(props: { entry: IJobEntry; version: number }): JSX.Elem
                     {shortId(item.ExecutionID)}
                   </span>
                 )}
-                {actor && (
-                  <span className="jp-Bacalhau-node">{trans.__('by %1', readable(actor))}</span>
-                )}
+                {actor && <span className="jp-Bacalhau-node">{trans.__('by %1', readable(actor))}</span>}
                 <p title={official ? readable(official) : undefined}>{readableLines(text)}</p>
                 {details.Hint && <p className="jp-Bacalhau-hint">{readableLines(details.Hint)}</p>}
               </div>
