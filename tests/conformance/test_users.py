@@ -308,3 +308,30 @@ async def test_guesses_end_in_429_and_a_right_one_is_not_looked_at(served: Serve
     assert (await served.raw(basic(f"admin:{PLAIN}")))[0] == 429
     served.clock.advance(GUESS_WINDOW_S + 1)
     assert (await served.raw(basic(f"admin:{PLAIN}")))[0] == 200
+
+
+async def test_an_upload_is_its_senders_alone(served: Served) -> None:
+    uploads = f"{served.url}/api/v1/orchestrator/uploads"
+    order = {"Name": "x.bin", "Size": 3}
+
+    async def state(upload: str, header: str) -> int:
+        return await served.status("GET", f"/api/v1/orchestrator/uploads/{upload}", header)
+
+    async with served.session.post(uploads, json=order, headers={"Authorization": COLUMNS["wjob"]}) as answer:
+        assert answer.status == 200, await answer.text()
+        upload = (await answer.json())["UploadID"]
+    assert await state(upload, COLUMNS["wjob"]) == 200
+    # Neither another user's with all rights, nor the node's own.
+    assert await state(upload, COLUMNS["star"]) == 404
+    assert await state(upload, f"Bearer {served.key}") == 404
+
+
+async def test_what_a_node_offers_to_jobs_is_told_to_everybody_it_knows(served: Served) -> None:
+    headers = {"Authorization": COLUMNS["wjob"]}
+    async with served.session.get(f"{served.url}/api/v1/agent/offer", headers=headers) as answer:
+        told = await answer.json()
+    assert {"events", "uploads"} <= set(told["Features"])
+    assert "noop" in told["ComputeNodeInfo"]["ExecutionEngines"]
+    assert told["NodeID"] == ""
+    assert told["Labels"] == {}
+    assert await served.status("GET", "/api/v1/agent/offer") == 401

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import unicodedata
 from urllib.parse import unquote
 
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bacalhau_jupyter.auth.capabilities import A_NAME, NOTHING, needed_capability
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound
 from bacalhau_jupyter.server.gateway import paths
+from tests.conformance.contract import all_routes_of_the_api
 
 
 @pytest.mark.parametrize(
@@ -228,3 +231,21 @@ def test_reading_is_read_starting_work_is_execute_and_the_rest_is_write(
     method: str, path: str, action: str
 ) -> None:
     assert paths.parse(f"/api/v1/{path}").action(method) == action
+
+
+def test_reading_asks_jupyter_for_read_where_it_needs_a_reading_capability_and_nowhere_else() -> None:
+    """Every route that the gateway passes: a Jupyter user who may only read changes and sends nothing."""
+    wrong = {}
+    for method, route in all_routes_of_the_api():
+        path = re.sub(r"\{[^}]+\}", "x-1", route)
+        try:
+            target = paths.parse(path)
+        except BacalhauError:
+            continue
+        capability = needed_capability(method, route)
+        reads = capability.startswith("read:") or (
+            capability in (NOTHING, A_NAME) and method in ("GET", "HEAD")
+        )
+        if (target.action(method) == "read") != reads:
+            wrong[method, route] = capability
+    assert wrong == {}

@@ -79,13 +79,20 @@ class Target:
             len(self.segments) == 4 and self.segments[:2] == _JOBS and self.segments[3] == "logs"
         )
 
+    @property
+    def _belongs_to_a_sender(self) -> bool:
+        """Whether reading this is part of sending something: an upload's state, a lease."""
+        uploads = self.segments[:2] == ("orchestrator", "uploads") and self.segments[2:3] != ("content",)
+        return uploads or self.segments == ("agent", "lease")
+
     def action(self, method: str) -> str:
         """Return what Jupyter's authorizer is asked: ``read``, ``write`` or ``execute``.
 
-        Whatever starts work on the cluster is ``execute``: submitting a job and running one again.
+        ``read`` stands for the capabilities ``read:…``; whatever starts work on the cluster is ``execute``: submitting
+        a job and running one again; all else that needs ``write:…`` is ``write``.
         """
         if method in ("GET", "HEAD"):
-            return "read"
+            return "write" if self._belongs_to_a_sender else "read"
         starts = self.segments == _JOBS or (
             len(self.segments) == 4 and self.segments[:2] == _JOBS and self.segments[3] == "rerun"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_url, shown_endpo
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
 from bacalhau_jupyter.models.codec import encode
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Conflict
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Conflict, Forbidden
 from bacalhau_jupyter.server.handlers.base import GatewayAPIHandler
 
 COMPONENT = "Connections"
@@ -192,7 +193,9 @@ async def probe(endpoint: Endpoint) -> dict[str, Any]:
     try:
         async with asyncio.timeout(TEST_TIMEOUT_S):
             version = (await api.agent_version()).git_version
-            nodes = len((await api.nodes()).nodes)
+            # Whoever may not see nodes has a credential that works.
+            with suppress(Forbidden):
+                nodes = len((await api.nodes()).nodes)
     except BacalhauError as error:
         problem = error.message
     except TimeoutError:
