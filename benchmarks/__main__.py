@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-from benchmarks.api import access, memory, requests, tokens
+from benchmarks.api import access, memory, requests, tokens, users
 from benchmarks.cells import cards, panel, plain_cells
 from benchmarks.data import frames, ipfs, results, s3
 from benchmarks.engines import cluster, docker_rates, logs, many, scheduling, whole_jobs
@@ -27,6 +27,7 @@ MEASUREMENTS = {
     "memory": memory.measure,
     "access": access.measure,
     "tokens": tokens.measure,
+    "users": users.measure,
     "s3": s3.measure,
     "results": results.measure,
     "frames": frames.measure,

@@ -25,10 +25,13 @@ class Load:
     clients: int
     requests: int
     body: str = ""
+    authorization: str = ""
 
     def message(self) -> bytes:
         """Return the request's bytes."""
         head = f"{self.method} {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+        if self.authorization:
+            head += f"Authorization: {self.authorization}\r\n"
         if self.body:
             head += f"Content-Type: application/json\r\nContent-Length: {len(self.body.encode())}\r\n"
         return (head + "\r\n" + self.body).encode()
