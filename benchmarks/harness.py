@@ -133,10 +133,17 @@ def bare() -> Iterator[int]:
 
 
 def load(
-    port: int, method: str, path: str, clients: int, requests: int, body: str = "", authorization: str = ""
+    port: int,
+    method: str,
+    path: str,
+    clients: int,
+    requests: int,
+    body: str = "",
+    *,
+    authorization: str = "",
 ) -> dict[str, Any]:
     """Drive a server from a process of its own; raises RuntimeError when answers were not 200."""
-    plan = Load(port, method, path, clients, requests, body, authorization)
+    plan = Load(port, method, path, clients, requests, body, authorization=authorization)
     command = [sys.executable, "-m", "benchmarks.api.load", json.dumps(asdict(plan))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
     report: dict[str, Any] = json.loads(done.stdout)

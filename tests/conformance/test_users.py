@@ -329,9 +329,9 @@ async def test_an_upload_is_its_senders_alone(served: Served) -> None:
 async def test_what_a_node_offers_to_jobs_is_told_to_everybody_it_knows(served: Served) -> None:
     headers = {"Authorization": COLUMNS["wjob"]}
     async with served.session.get(f"{served.url}/api/v1/agent/offer", headers=headers) as answer:
-        told = await answer.json()
-    assert {"events", "uploads"} <= set(told["Features"])
-    assert "noop" in told["ComputeNodeInfo"]["ExecutionEngines"]
-    assert told["NodeID"] == ""
-    assert told["Labels"] == {}
+        offer = await answer.json()
+    assert {"events", "uploads"} <= set(offer["Features"])
+    assert "noop" in offer["ComputeNodeInfo"]["ExecutionEngines"]
+    assert offer["NodeID"] == ""
+    assert offer["Labels"] == {}
     assert await served.status("GET", "/api/v1/agent/offer") == 401
