@@ -21,6 +21,7 @@ from bacalhau_jupyter.auth.credentials import (
     NO_CREDENTIAL,
     Authenticator,
     Credential,
+    Unguessable,
     parse,
     refusal,
 )
@@ -109,6 +110,8 @@ class Access:
                 stack.enter_context(limit.trying(caller, headers["Authorization"], "APIServer"))
             try:
                 return await self._authenticated(headers)
+            except Unguessable:
+                raise
             except Unauthorized:
                 for limit, caller in limits:
                     limit.failed(caller)

@@ -64,9 +64,16 @@ def parse(header: str) -> Credential:
             raise refusal("unsupported authentication method")
 
 
-def refusal(reason: str) -> Unauthorized:
+class Unguessable(Unauthorized):
+    """A credential of a kind that nobody can guess, such as a signed token: mostly it has expired.
+
+    It is not counted as a try, or a page that goes on asking would lock its user out after the next login.
+    """
+
+
+def refusal(reason: str, kind: type[Unauthorized] = Unauthorized) -> Unauthorized:
     """Return the official error for a missing or invalid credential."""
-    return Unauthorized(
+    return kind(
         "Request Unauthorized",
         hint="Set BACALHAU_API_KEY, or BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD; the node's own user on its "
         "machine needs neither.",

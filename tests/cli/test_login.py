@@ -108,7 +108,7 @@ def test_who_may_only_read_is_told_what_is_missing(shell, served, tmp_path) -> N
     assert shell("job", "list").returncode == 0
     refused = shell("docker", "run", "busybox", "true")
     assert refused.returncode == 1
-    assert "Error: Request Forbidden" in refused.stderr
+    assert "Error: user 'ron' does not have the required capability 'write:job'" in refused.stderr
 
 
 def test_a_login_that_the_person_refuses_leaves_nothing(shell, served, tmp_path) -> None:

@@ -114,6 +114,12 @@ def test_a_damaged_file_stops_nobody_from_calling_and_is_not_overwritten(repo, t
     assert path.read_text() == text
 
 
+@pytest.mark.parametrize("token", ["a\r\nX-Header: b", "a b", "\u00e9", "\x1b[2J"])
+def test_what_can_t_stand_in_a_header_is_no_token(repo, token) -> None:
+    (repo.path / SIGN_ON_FILE).write_text(json.dumps({URL: token}))
+    assert token_at(repo, AT) == ""
+
+
 @pytest.mark.parametrize(
     ("url", "name"),
     [

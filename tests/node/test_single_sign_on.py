@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bacalhau_jupyter.auth.guesses import GUESSES
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node.node import Node
@@ -97,6 +98,13 @@ async def test_a_wrong_token_is_refused_in_the_official_words(node) -> None:
     for wrong in (token(permissions=["*"], exp=1), token(permissions="*"), "e30.e30."):
         status, envelope = await ask(node, JOBS, wrong)
         assert (status, envelope["Details"]) == (401, {"reason": "invalid JWT token"})
+
+
+async def test_expired_tokens_lock_nobody_out_after_the_next_login(node) -> None:
+    stale = token(exp=1)
+    for _ in range(2 * GUESSES):
+        assert (await ask(node, JOBS, stale))[0] == 401
+    assert (await ask(node, JOBS, token()))[0] == 200
 
 
 async def test_the_node_s_own_key_goes_on_working(node) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import Repo
-from tests.server.conftest import Jupyter, Starter
+from tests.server.conftest import Cluster, Jupyter, Starter
 from tests.services.node_fixtures import NodeFactory
 from tests.services.oidc import IdentityProvider, confirm
 
@@ -92,3 +94,86 @@ async def test_what_is_no_login_is_refused_without_being_repeated(
     async with jupyter.request("POST", "/login", data=body) as answer:
         assert answer.status in (400, 413)
         assert (await answer.json())["Message"] in ("the login can't be read", "the body is too long")
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"person": {"type": "string"}, "word": {"type": "string", "writeOnly": True}, "note": {}},
+    "required": ["person", "word"],
+}
+
+
+def asking(cluster: Cluster, schema: Any = None) -> list[Any]:
+    """Let a cluster ask for a word; returns the answers that it gets."""
+    answers: list[Any] = []
+
+    async def config(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"Version": "1.0.0", "Config": {}})
+
+    async def methods(_: web.Request) -> web.StreamResponse:
+        word = {"type": "ask", "params": SCHEMA if schema is None else schema}
+        other = {"type": "unheard-of", "params": {}}
+        return web.json_response({"NextToken": "", "Methods": {"the word": word, "other": other}})
+
+    async def exchange(request: web.Request) -> web.StreamResponse:
+        assert "Authorization" not in request.headers
+        answers.append(json.loads(base64.b64decode((await request.json())["MethodData"])))
+        is_right = answers[-1].get("word") == "open sesame"
+        result = (
+            {"success": True, "token": "token-1"}
+            if is_right
+            else {"success": False, "reason": "no such word"}
+        )
+        return web.json_response({"Authentication": result}, status=200 if is_right else 401)
+
+    cluster.answers |= {
+        "/api/v1/agent/authconfig": config,
+        "/api/v1/auth": methods,
+        "/api/v1/auth/the word": exchange,
+    }
+    return answers
+
+
+async def test_the_fields_are_those_of_the_cluster_and_what_is_typed_goes_there(
+    start_jupyter: Starter, own_node: Repo, cluster: Cluster
+) -> None:
+    answers = asking(cluster)
+    store = use(own_node, cluster.url, "expired")
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    described = await call(jupyter, "GET", "/login")
+    fields = [{"name": "person", "secret": False}, {"name": "word", "secret": True}]
+    assert described["methods"] == [{"name": "the word", "kind": "ask", "fields": fields}]
+    typed = {"person": "ali", "word": "close sesame", "invented": "x"}
+    refused = await call(jupyter, "POST", "/login", {"method": "the word", "answers": typed}, status=400)
+    assert refused["Message"] == "login failed: no such word"
+    assert store.load("team").token == "expired"
+    typed["word"] = "open sesame"
+    assert await call(jupyter, "POST", "/login", {"method": "the word", "answers": typed}) == {"done": True}
+    assert answers == [{"person": "ali", "word": word} for word in ("close sesame", "open sesame")]
+    assert store.load("team").token == "token-1"
+    path = own_node.path / "tokens.json"
+    assert json.loads(path.read_text()) == {cluster.url: "token-1"}
+    assert path.stat().st_mode & 0o777 == 0o600
+    await call(jupyter, "POST", "/login", {"method": "other", "answers": {}}, status=404)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"required": ["a"]},
+        {"required": ["a"], "properties": {"a": {"type": "object"}}},
+        {"required": [7], "properties": {}},
+        {"required": "a", "properties": {"a": {"type": "string"}}},
+        {"required": ["a\u202eb"], "properties": {"a\u202eb": {"type": "string"}}},
+        {"required": [str(number) for number in range(21)], "properties": {}},
+    ],
+    ids=["undescribed", "object", "number", "text", "direction mark", "too many"],
+)
+async def test_a_login_that_can_t_be_shown_is_one_sentence(
+    start_jupyter: Starter, own_node: Repo, cluster: Cluster, schema: Any
+) -> None:
+    asking(cluster, schema)
+    use(own_node, cluster.url)
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    refused = await call(jupyter, "GET", "/login", status=502)
+    assert refused["Message"].startswith("this cluster's login can't be shown")

@@ -8,10 +8,12 @@ from __future__ import annotations
 import html
 import http.cookiejar
 import json
+import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -53,15 +55,28 @@ def modules() -> Path:
     with one_process_at_a_time("oidc-provider"):
         if (path / "node_modules" / "oidc-provider" / "package.json").exists():
             return path
-        if shutil.which("npm") is None:
-            raise ServiceUnavailableError("oidc-provider can't be installed: `npm` is not installed")
+        npm = _program("npm")
         shutil.rmtree(path, ignore_errors=True)
         draft = path.with_suffix(".draft")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
-        command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(draft)]
-        run([*command, f"oidc-provider@{VERSION}"], timeout_s=INSTALL_TIMEOUT_S)
+        command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(draft)]
+        run([*command, f"oidc-provider@{VERSION}"], timeout_s=INSTALL_TIMEOUT_S, env=_environment())
         draft.rename(path)
+    return path
+
+
+def _environment() -> dict[str, str]:
+    """Return ours with the programs of this Python's environment first: `./run test` puts a Node.js there."""
+    here = str(Path(sys.executable).parent)
+    return os.environ | {"PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)])}
+
+
+def _program(name: str) -> str:
+    """Return the path of a program of Node.js; raises ServiceUnavailableError where there is none."""
+    path = shutil.which(name, path=_environment()["PATH"])
+    if path is None:
+        raise ServiceUnavailableError(f"oidc-provider can't run: `{name}` is not installed")
     return path
 
 
@@ -77,7 +92,7 @@ class IdentityProvider:
     """
 
     def __init__(self, directory: Path, *, ttl_s: int = 600) -> None:
-        installed = modules()
+        installed, node = modules(), _program("node")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -93,7 +108,7 @@ class IdentityProvider:
         log_path = directory / "oidc.log"
         with log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                ["node", str(script), json.dumps(settings)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [node, str(script), json.dumps(settings)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         wait_until(lambda: self._process.poll() is not None or self._answers(), timeout_s=START_TIMEOUT_S)
         if self._process.poll() is not None or not self._answers():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
+from bacalhau_jupyter.lib.nearby import is_near
 
 if TYPE_CHECKING:
     import aiohttp
@@ -121,7 +122,8 @@ class KeySet:
 
         if self._http is None:
             limit = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
-            self._http = aiohttp.ClientSession(timeout=limit, trust_env=False)
+            # A proxy of the environment leads to a provider elsewhere, never to one of this machine.
+            self._http = aiohttp.ClientSession(timeout=limit, trust_env=not is_near(self._url))
         # Who answers for the provider decides who may do what, so nobody is sent elsewhere by an answer.
         async with self._http.get(self._url, allow_redirects=False) as answer:
             if answer.status != 200:

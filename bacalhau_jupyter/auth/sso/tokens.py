@@ -7,7 +7,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
-from bacalhau_jupyter.auth.credentials import Bearer, Credential, refusal
+from bacalhau_jupyter.auth.credentials import Bearer, Credential, Unguessable, refusal
 from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.auth.sso.keys import ALGORITHM, KeySet
 from bacalhau_jupyter.auth.sso.settings import COMPONENT, SignOn
@@ -59,14 +59,14 @@ class TokenAuthenticator:
         try:
             header = jwt.get_unverified_header(credential.token)
             if header.get("alg") != ALGORITHM:
-                raise refusal(INVALID)
+                raise refusal(INVALID, Unguessable)
             key = await self._keys.key(header.get("kid"))
             claims = None if key is None else self._claims(credential.token, key)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             log.debug("a token was refused: %s", type(error).__name__)
             claims = None
         if claims is None:
-            raise refusal(INVALID)
+            raise refusal(INVALID, Unguessable)
         return _principal(claims)
 
     def _claims(self, token: str, key: RSAPublicKey) -> dict[str, Any]:
@@ -133,6 +133,6 @@ def _principal(claims: dict[str, Any]) -> Principal:
     if permissions is None:
         permissions = []
     if not isinstance(permissions, list) or not all(isinstance(item, str) for item in permissions):
-        raise refusal(INVALID)
+        raise refusal(INVALID, Unguessable)
     subject = claims.get("sub") or ""
     return Principal(f"{NAME_PREFIX}{subject}", frozenset(permissions), title=subject)

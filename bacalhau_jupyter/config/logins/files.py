@@ -30,9 +30,11 @@ class TokenFile:
     def token(self, url: str) -> str:
         """Return the token for a URL; empty when there is none."""
         try:
-            return self._read().get(url, "")
+            token = self._read().get(url, "")
         except ConfigurationError:
             return ""
+        # What can't stand in a header is no token.
+        return token if token.isascii() and token.isprintable() and " " not in token else ""
 
     def keep(self, url: str, token: str) -> None:
         """Keep a token for a URL, in place of the one before.

@@ -217,7 +217,6 @@ def _described(methods: dict[str, AuthMethod]) -> list[dict[str, Any]]:
 
 
 def _for_browser(error: BacalhauError) -> BacalhauError:
-    """Return an error for the panel: 401 would mean there that the person is not logged in to Jupyter."""
-    if error.status == 401:
-        error.status = 400
+    """Return an error for the panel: there, 401 means no login to Jupyter, and 500 a fault of this server."""
+    error.status = {401: 400, 500: 502}.get(error.status, error.status)
     return error
