@@ -183,6 +183,8 @@ class ComputeNode:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if parts is not None:
             await parts.connection.stop()
+            # What ended leaves nothing behind, also where this node never starts again.
+            await parts.executions.endings(self.settings.stop_timeout_s / 2)
             await parts.executions.close()
             parts.logs.close()
             parts.capacity.ports.close()

@@ -16,6 +16,7 @@ from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig, SpecConfig, Task
 from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateType
 from bacalhau_jupyter.models.records.outcome import recorded_outcome
+from tests.services import docker_engine as docker_services
 from tests.services.common import wait_until
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory, factory
@@ -169,3 +170,15 @@ def test_what_runs_is_kept_when_the_node_is_killed_and_started_again(
         assert len(job.executions()) == 1
         lines = "".join(job.logs()).splitlines()
         assert lines == [str(number) for number in range(len(lines))], "a line is missing or there twice"
+        (node,) = client.nodes()
+    second.stop()
+    assert containers_of(node.info.node_id, docker_engine) == []
+
+
+def containers_of(node_id: str, docker_engine: str) -> list[str]:
+    engine = docker_services.client(docker_engine)
+    try:
+        label = {"label": f"bacalhau-executor={node_id}"}
+        return [str(item["Names"]) for item in engine.api.containers(all=True, filters=label)]
+    finally:
+        engine.close()

@@ -22,7 +22,7 @@ from bacalhau_jupyter.compute.execution.events import (
 )
 from bacalhau_jupyter.compute.execution.machine import admit, step
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard
-from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase, Verdict
 from bacalhau_jupyter.compute.execution.reports import report
 from bacalhau_jupyter.compute.execution.runner import Runner
 from bacalhau_jupyter.compute.host.capacity import Capacity
@@ -106,6 +106,7 @@ class Executions:
         self._admitting: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._cleaned = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._transitions: set[asyncio.Task[bool]] = set()
 
@@ -174,6 +175,14 @@ class Executions:
         tasks = [task for task in self._tasks if task.get_name().startswith("clean ")]
         if tasks:
             await asyncio.wait(tasks, timeout=timeout_s)
+
+    async def endings(self, timeout_s: float) -> None:
+        """Wait until what ended or is being stopped is cleaned up, for so many seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while any(_is_ending(actor.record) for actor in self._actors.values()):
+                    self._cleaned.clear()
+                    await self._cleaned.wait()
 
     async def close(self) -> None:
         """Stop looking after executions; what engines run goes on."""
@@ -319,6 +328,7 @@ class Executions:
                 await self._store.cleaned([record.id])
         self._board.forget(record.id)
         self._actors.pop(record.id, None)
+        self._cleaned.set()
         if not self._actors:
             self._idle.set()
 
@@ -392,3 +402,7 @@ class Executions:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("%s failed", task.get_name(), exc_info=error)
+
+
+def _is_ending(record: ExecutionRecord) -> bool:
+    return record.phase.is_terminal or record.verdict is not Verdict.NONE
