@@ -42,6 +42,7 @@ from bacalhau_jupyter.node.doors.webui import WebPage, start_webui
 from bacalhau_jupyter.node.leases import Leases
 from bacalhau_jupyter.node.result_files import NodeResultFiles
 from bacalhau_jupyter.node.results import LocalResults
+from bacalhau_jupyter.node.roles import exposed
 from bacalhau_jupyter.node.roles.audit import start_audit
 from bacalhau_jupyter.node.roles.compute import Place, Surroundings
 from bacalhau_jupyter.node.roles.database import open_database
@@ -371,6 +372,8 @@ async def running_node(
         The node can't start (another one runs, port in use, wrong setting); nothing is left running.
     """
     settings.check(config)
+    for sentence in exposed.warnings(config):
+        log.warning("%s", sentence)
     repo = Repo(config.data_dir).create()
     async with AsyncExitStack() as stack:
         node = Node(

@@ -26,6 +26,8 @@ from bacalhau_jupyter.tls.pairs import CERTIFICATE, KEY, Pair, require_cryptogra
 
 log = logging.getLogger(__name__)
 
+_LINKS = "Publishers.Types.Local.Address"
+
 SELF_SIGNED, CLIENTS = "API.TLS.SelfSigned", "API.TLS.UseTLS"
 AUTO_DIR = "autocert-cache"
 """Where ordered certificates are kept, below the repo directory."""
@@ -157,6 +159,6 @@ async def encryption_of(
 
 
 def _own(config: Config, repo: Repo, node_id: str, clock: Clock) -> tuple[OwnAuthority, ServedCertificates]:
-    names = names_of_host((config["API.Host"], *config["API.Names"]))
+    names = names_of_host((config["API.Host"], *config["API.Names"], config[_LINKS]))
     authority = OwnAuthority(repo.tls_dir, names, node_id, clock)
     return authority, ServedCertificates(authority, clock)

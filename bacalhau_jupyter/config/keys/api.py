@@ -5,7 +5,6 @@ from __future__ import annotations
 from bacalhau_jupyter.config.key import HONOURED, Key, Kind, refused
 from bacalhau_jupyter.config.keys.autocert import AUTOCERT
 
-_NO_TLS = "TLS on the API comes with a later version"
 _NO_USERS = "policies and single sign-on come with a later version"
 
 SECTION: tuple[Key, ...] = (
