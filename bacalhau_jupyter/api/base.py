@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.audit.log import AuditLog
-from bacalhau_jupyter.auth.challenge import ChallengeMethod
+from bacalhau_jupyter.auth.challenge import LoginMethods
+from bacalhau_jupyter.auth.policies.order import PolicyOrder
 from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.environments import (
@@ -274,11 +275,13 @@ class ApiServices:
         Who is told of requests.
     audit
         Where it is written down who changed something; None on a node that only its owner can reach.
+    policy
+        None where capabilities decide what a request may do.
     """
 
     agent: AgentService
     access: Access
-    challenge: ChallengeMethod | None
+    challenge: LoginMethods | None
     orchestrator: Orchestrator | None = None
     results: ResultLinks | None = None
     result_files: ResultFiles | None = None
@@ -289,3 +292,4 @@ class ApiServices:
     uploads: Uploads | None = None
     telemetry: Telemetry = SILENT
     audit: AuditLog | None = None
+    policy: PolicyOrder | None = None

@@ -130,6 +130,23 @@ class Access:
         caller, guesser = self.caller(transport).key, self.guesser(headers, transport)
         return [(self._limit, guesser), *([(self._proxies, caller)] if guesser != caller else [])]
 
+    def check_guesses(self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None) -> None:
+        """Raise `TooManyGuesses` where this caller was wrong too often."""
+        for limit, caller in self._limits(headers, transport):
+            limit.check(caller, "APIServer")
+
+    def guessed_wrong(self, headers: Mapping[str, str], transport: asyncio.BaseTransport | None) -> None:
+        """Count a wrong credential."""
+        for limit, caller in self._limits(headers, transport):
+            limit.failed(caller)
+
+    async def known(self, headers: Mapping[str, str]) -> Principal | None:
+        """Return whose credential a request carries; None where it is nobody's, which does not count as a guess."""
+        try:
+            return await self._authenticated(headers)
+        except Unauthorized:
+            return None
+
     def caller(self, transport: asyncio.BaseTransport | None) -> Caller:
         """Tell by whom a connection is limited."""
         return self._sockets.caller(transport)

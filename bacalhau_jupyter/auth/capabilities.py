@@ -81,6 +81,31 @@ _EXCEPTIONS = {
 }
 
 
+# What official nodes have, by the routes of ours.
+_OFFICIAL = frozenset(
+    {
+        "",
+        "/",
+        "/version",
+        "/livez",
+        f"{_API}/auth",
+        f"{_API}/auth/{{name}}",
+        *(f"{_API}/agent/{it}" for it in ("alive", "version", "authconfig", "node", "debug", "config")),
+        _JOBS,
+        f"{_JOBS}/diff",
+        f"{_JOBS}/{{id}}",
+        *(f"{_JOBS}/{{id}}/{it}" for it in ("rerun", "history", "executions", "versions", "results", "logs")),
+        f"{_API}/orchestrator/nodes",
+        f"{_API}/orchestrator/nodes/{{id}}",
+    }
+)
+
+
+def is_official(route: str) -> bool:
+    """Whether official nodes have a route, or it is none of ours either."""
+    return route in _OFFICIAL
+
+
 def has_section(route: str) -> bool:
     """Whether somebody decided what a route needs."""
     return route in _OPEN or _needs(route) is not None

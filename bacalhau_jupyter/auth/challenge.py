@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
+from typing import Protocol
 
 from bacalhau_jupyter.auth.guesses import GuessLimit
 from bacalhau_jupyter.auth.signatures import is_signature
@@ -24,6 +25,22 @@ METHOD = "clientkey"
 
 _NOT_TRUSTED = "this node accepts its own OS user on this machine, or its API key (BACALHAU_API_KEY)"
 _NOT_SIGNED = "the signature does not match this key and this node's phrase"
+
+
+class LoginMethods(Protocol):
+    """The ways to exchange credentials for a token."""
+
+    def methods(self) -> dict[str, AuthMethod]:
+        """Name → how."""
+        ...
+
+    def requirement(self, name: str) -> AuthMethod:
+        """Return how a method works; raises NotFound for an unknown name."""
+        ...
+
+    async def answer(self, name: str, request: AuthnRequest, *, trusted: bool, caller: str) -> Authentication:
+        """Answer credentials with a token or a refusal; raises BadRequest for what the method can't read."""
+        ...
 
 
 class ChallengeMethod:
@@ -53,7 +70,7 @@ class ChallengeMethod:
             raise NotFound(f"authentication method not found: {name}")
         return self.method
 
-    def answer(self, name: str, request: AuthnRequest, *, trusted: bool, caller: str) -> Authentication:
+    async def answer(self, name: str, request: AuthnRequest, *, trusted: bool, caller: str) -> Authentication:
         """Answer credentials: a token for a right signature of a trusted caller, a refusal for everybody else.
 
         Parameters

@@ -42,5 +42,8 @@ class Principal:
         return self.may("read:job")
 
 
+ANONYMOUS = Principal("anonymous", frozenset({EVERYTHING}))
+"""Whoever shows no valid credential, where a policy has approved the request."""
+
 OWNER = Principal("owner", frozenset({EVERYTHING}))
 """The OS user who runs the node, by socket or by the node's API key."""

@@ -39,6 +39,15 @@ def is_signature(public_key: bytes, signature: bytes, message: bytes) -> bool:
     return pow(int.from_bytes(signature), exponent, modulus).to_bytes(size) == expected
 
 
+def client_id_of(public_key: bytes) -> str:
+    """Return the ID that official nodes derive from a client's key (PKCS #1 DER); empty where it is no usable key."""
+    key = _public_key(public_key)
+    if key is None:
+        return ""
+    modulus = key[0]
+    return hashlib.sha256(modulus.to_bytes((modulus.bit_length() + 7) // 8)).hexdigest()
+
+
 def _public_key(der: bytes) -> tuple[int, int] | None:
     """Return modulus and exponent; None for anything but a whole and reasonable key."""
     content, rest = _element(der, _SEQUENCE)

@@ -16,8 +16,9 @@ from bacalhau_jupyter.api.app import FEATURES, build_app
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http.serving import Gatekeeper
 from bacalhau_jupyter.auth.access import Access
-from bacalhau_jupyter.auth.challenge import ChallengeMethod
+from bacalhau_jupyter.auth.challenge import ChallengeMethod, LoginMethods
 from bacalhau_jupyter.auth.peers import ProcessTable
+from bacalhau_jupyter.auth.policies.order import PolicyOrder
 from bacalhau_jupyter.auth.sockets import TrustedSockets
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.config.config import Config
@@ -49,7 +50,7 @@ from bacalhau_jupyter.node.roles.database import open_database
 from bacalhau_jupyter.node.roles.facts import role_facts
 from bacalhau_jupyter.node.roles.halves import Halves
 from bacalhau_jupyter.node.roles.stopping import bounded
-from bacalhau_jupyter.node.roles.trust import authenticators, has_new_authentication, sign_on
+from bacalhau_jupyter.node.roles.trust import authenticators, has_new_authentication, policies, sign_on
 from bacalhau_jupyter.node.roles.uploads import start_uploads
 from bacalhau_jupyter.node.upload_service import NodeUploads
 from bacalhau_jupyter.node.version import build_version
@@ -279,12 +280,13 @@ class Node:
             others=lambda: self.halves.directories,
         )
         stack.push_async_callback(bounded, "results", files.close)
+        access = Access(known, trusted, host_names=names, clock=self._clock)
+        login, policy = await self._login(stack, access)
         services = ApiServices(
             agent=self._agent(),
-            access=Access(known, trusted, host_names=names, clock=self._clock),
-            challenge=None
-            if has_new_authentication(self.config)
-            else ChallengeMethod(self.node_id, self._clock),
+            access=access,
+            challenge=login,
+            policy=policy,
             orchestrator=self.orchestrator,
             results=results,
             result_files=files,
@@ -314,6 +316,18 @@ class Node:
             log.warning("%s", error.message)
         else:
             log.info("the web page is at %s", self.page.url)
+
+    async def _login(
+        self, stack: AsyncExitStack, access: Access
+    ) -> tuple[LoginMethods | None, PolicyOrder | None]:
+        """Return how callers get a token, and the policy that judges requests where there is one."""
+        if has_new_authentication(self.config):
+            return None, None
+        rego = await policies(self.config, self.repo, self.node_id, self._clock, stack)
+        if rego is None:
+            return ChallengeMethod(self.node_id, self._clock), None
+        order = None if rego.access is None else PolicyOrder(access, rego.access, rego.key)
+        return rego.methods, order
 
     def _agent(self) -> NodeAgent:
         single_sign_on = sign_on(self.config)

@@ -67,26 +67,26 @@ def test_a_forged_padding_is_refused() -> None:
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_wrong_signature_gives_no_token_whoever_sends_it(trusted: bool) -> None:
+async def test_a_wrong_signature_gives_no_token_whoever_sends_it(trusted: bool) -> None:
     method = ChallengeMethod("n-test", ManualClock())
-    refused = method.answer("clientkey", signed(b"n-other"), trusted=trusted, caller="a")
+    refused = await method.answer("clientkey", signed(b"n-other"), trusted=trusted, caller="a")
     assert (refused.success, refused.token) == (False, "")
-    right = method.answer("clientkey", signed(b"n-test"), trusted=trusted, caller="a")
+    right = await method.answer("clientkey", signed(b"n-test"), trusted=trusted, caller="a")
     assert right.success is trusted
     assert bool(right.token) is trusted
 
 
-def test_too_many_wrong_signatures_are_not_looked_at_any_more() -> None:
+async def test_too_many_wrong_signatures_are_not_looked_at_any_more() -> None:
     clock = ManualClock()
     method = ChallengeMethod("n-test", clock)
     for number in range(GUESSES):
         with pytest.raises(BadRequest):
-            method.answer("clientkey", AuthnRequest(method_data=f"%{number}"), trusted=True, caller="a")
+            await method.answer("clientkey", AuthnRequest(method_data=f"%{number}"), trusted=True, caller="a")
     with pytest.raises(TooManyGuesses):
-        method.answer("clientkey", signed(b"n-test"), trusted=True, caller="a")
-    assert method.answer("clientkey", signed(b"n-test"), trusted=True, caller="b").success
+        await method.answer("clientkey", signed(b"n-test"), trusted=True, caller="a")
+    assert (await method.answer("clientkey", signed(b"n-test"), trusted=True, caller="b")).success
     clock.advance(GUESS_WINDOW_S + 1)
-    assert method.answer("clientkey", signed(b"n-test"), trusted=True, caller="a").success
+    assert (await method.answer("clientkey", signed(b"n-test"), trusted=True, caller="a")).success
 
 
 def test_the_memory_of_wrong_guesses_is_bounded_and_nobody_locks_out_anybody_else() -> None:

@@ -54,12 +54,6 @@ def test_all_refused_keys_are_named_at_once() -> None:
         check(config)
 
 
-def test_an_ask_method_is_refused_because_the_node_would_be_open() -> None:
-    config = Config({**ROLES, "API.Auth.Methods": {"pw": {"Type": "ask", "PolicyPath": "/p.rego"}}})
-    with pytest.raises(ConfigurationError, match=r"API\.Auth\.Methods"):
-        check(config)
-
-
 def test_a_full_official_configuration_is_accepted() -> None:
     official = load(REST / "agent_config.json")["config"]
     values = dict(_flat(official))

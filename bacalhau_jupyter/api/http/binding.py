@@ -51,6 +51,7 @@ HEADER_LIMIT = 256
 """Characters of a header that is stored or repeated."""
 
 _UINT_LIMIT = 2**63
+_HELD = web.RequestKey("held_body", bytes)
 
 
 class Query:
@@ -148,7 +149,27 @@ async def plain_body(request: web.BaseRequest, limit: BodyLimit = ORDINARY_BODY)
     return plain
 
 
+async def held_body(request: web.BaseRequest, limit: BodyLimit) -> bytes:
+    """Read the body and keep it for whoever binds it later.
+
+    Raises
+    ------
+    BadRequest, aiohttp.web.HTTPRequestEntityTooLarge
+        As `body`.
+    """
+    length = request.content_length or 0
+    if length > limit.size:
+        raise web.HTTPRequestEntityTooLarge(max_size=limit.size, actual_size=length)
+    raw = request[_HELD] = await _read(request, limit)
+    return raw
+
+
 async def _read(request: web.BaseRequest, limit: BodyLimit) -> bytes:
+    held: bytes | None = request.get(_HELD)
+    if held is not None:
+        if len(held) > limit.size:
+            raise web.HTTPRequestEntityTooLarge(max_size=limit.size, actual_size=len(held))
+        return held
     raw = bytearray()
     try:
         async with asyncio.timeout(limit.seconds):

@@ -13,11 +13,8 @@ from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http import answers, versions
 from bacalhau_jupyter.api.http.auditing import Door, audited
 from bacalhau_jupyter.api.http.binding import header
-from bacalhau_jupyter.api.http.callers import PRINCIPAL
-from bacalhau_jupyter.api.http.matching import route_of
-from bacalhau_jupyter.api.http.serving import prove
+from bacalhau_jupyter.api.http.judging import judge
 from bacalhau_jupyter.api.http.tracing import traced
-from bacalhau_jupyter.auth.capabilities import NOTHING, check_capability, needed_capability
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
 from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS_PATH
@@ -39,25 +36,14 @@ def guard(services: ApiServices) -> Middleware:
         "Vary": "Origin",
         "X-Content-Type-Options": "nosniff",
     }
-    access, telemetry = services.access, services.telemetry
+    telemetry = services.telemetry
 
     @web.middleware
     async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
-        capability = needed_capability(request.method, await route_of(request))
-        if capability == NOTHING:
-            # Every connection is judged before its first request is answered, whatever that asks for.
-            await access.is_trusted(request.headers, request.transport)
-        else:
-            try:
-                principal = request.get(PRINCIPAL)
-                # The web page knows already who is logged in.
-                if principal is None:
-                    principal = await access.identify(request.headers, request.transport)
-                    request[PRINCIPAL] = principal
-                    prove(request)
-                check_capability(principal, capability)
-            except BacalhauError as error:
-                return answers.error_answer(request, error)
+        try:
+            await judge(services, request)
+        except BacalhauError as error:
+            return answers.error_answer(request, error)
         refused = versions.refusal(header(request, "X-Bacalhau-Git-Version"), version)
         if refused is not None:
             return answers.answer(request, refused[1], status=refused[0])
@@ -68,7 +54,7 @@ def guard(services: ApiServices) -> Middleware:
             response.headers[answers.REQUEST_ID] = answers.request_id()
         return response
 
-    return admitted if services.audit is None else audited(services.audit, Door(access), admitted)
+    return admitted if services.audit is None else audited(services.audit, Door(services.access), admitted)
 
 
 async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -7,7 +7,7 @@ from aiohttp import web
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http.answers import answer, no_such_route
 from bacalhau_jupyter.api.http.binding import OPEN_BODY, body
-from bacalhau_jupyter.auth.challenge import ChallengeMethod
+from bacalhau_jupyter.auth.challenge import LoginMethods
 from bacalhau_jupyter.models.wire.api import AuthnRequest, AuthnResponse, ListAuthMethodsResponse
 
 
@@ -41,11 +41,12 @@ class AuthRoutes:
         credentials = await body(request, AuthnRequest, OPEN_BODY)
         trusted = await self._access.is_trusted(request.headers, request.transport)
         caller = self._access.guesser(request.headers, request.transport)
+        # What the body says about the name does not count, as officially.
         name = request.match_info["name"]
-        result = exchange.answer(name, credentials, trusted=trusted, caller=caller)
+        result = await exchange.answer(name, credentials, trusted=trusted, caller=caller)
         return answer(request, AuthnResponse(authentication=result), status=200 if result.success else 401)
 
-    def _exchange(self) -> ChallengeMethod:
+    def _exchange(self) -> LoginMethods:
         """Return the exchange; without one, its paths do not exist, as officially."""
         if self._challenge is None:
             raise no_such_route()

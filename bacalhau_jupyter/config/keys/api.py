@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bacalhau_jupyter.config.key import HONOURED, Key, Kind, refused
+from bacalhau_jupyter.config.key import HONOURED, Key, Kind
 from bacalhau_jupyter.config.keys.autocert import AUTOCERT
 
 _NO_USERS = "policies and single sign-on come with a later version"
@@ -45,15 +45,23 @@ SECTION: tuple[Key, ...] = (
         "API.Auth.AccessPolicyPath",
         Kind.TEXT,
         "",
-        "Rego policy that decides each request",
-        refused(_NO_USERS),
+        "Rego policy (a file, or a folder) that decides each request; empty: sockets and keys decide",
+        HONOURED,
     ),
     Key(
         "API.Auth.Methods",
         Kind.TREE,
         {"ClientKey": {"Type": "challenge"}},
-        "Login methods: name → Type, PolicyPath",
-        refused(_NO_USERS),
+        "Login methods: name → Type (challenge, ask), PolicyPath",
+        HONOURED,
+    ),
+    Key(
+        "API.Auth.PolicyEngine",
+        Kind.TEXT,
+        "",
+        "What evaluates policies: built-in, or the path of an `opa` program; empty: `opa` where it is installed",
+        HONOURED,
+        ours=True,
     ),
     Key(
         "API.Auth.Users",

@@ -10,16 +10,19 @@ from pathlib import Path
 
 from bacalhau_jupyter.auth.credentials import Authenticator
 from bacalhau_jupyter.auth.node_key import NodeKey
+from bacalhau_jupyter.auth.policies.starting import Policies, PolicySettings, start_policies
 from bacalhau_jupyter.auth.sso.keys import KeySet
 from bacalhau_jupyter.auth.sso.settings import NAMES, SignOn
 from bacalhau_jupyter.auth.sso.tokens import NoSignOn, TokenAuthenticator, require_library
 from bacalhau_jupyter.auth.users.authenticator import ConfiguredUsers
 from bacalhau_jupyter.auth.users.hashes import cost_of
 from bacalhau_jupyter.auth.users.records import User, principals_of, read_users
+from bacalhau_jupyter.config import identity
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.keys import KEYS
 from bacalhau_jupyter.config.passwords import bcrypt_library
 from bacalhau_jupyter.config.quotas import quotas_of
+from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.records.quotas import Quotas
@@ -70,6 +73,28 @@ def sign_on(config: Config) -> SignOn | None:
 def has_new_authentication(config: Config) -> bool:
     """Whether callers say with each request who they are, without the older exchange of a login for a token."""
     return bool(config["API.Auth.Users"]) or sign_on(config) is not None
+
+
+async def policies(
+    config: Config, repo: Repo, node_id: str, clock: Clock, stack: AsyncExitStack
+) -> Policies | None:
+    """Start the policies of a configuration; None where it has none.
+
+    Raises
+    ------
+    ConfigurationError
+        A policy can't be read or does not compile, or a login method has an unknown type.
+    """
+    if has_new_authentication(config) or all(config[name] == KEYS[name].default for name in _OLD):
+        return None
+    settings = PolicySettings(
+        access_policy=config["API.Auth.AccessPolicyPath"],
+        methods=config["API.Auth.Methods"],
+        engine=config["API.Auth.PolicyEngine"],
+        key_file=repo.path / identity.FILE_NAME,
+        node_id=node_id,
+    )
+    return await start_policies(settings, clock, stack)
 
 
 def check_authentication(config: Config) -> None:

@@ -1,0 +1,195 @@
+"""Exact mode: the `opa` program evaluates, so every function and every corner is as on official nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bacalhau_jupyter.auth.policies.engine import (
+    LIMIT_S,
+    START_S,
+    UNDEFINED,
+    PolicyFailed,
+    bare_environment,
+    not_compiling,
+)
+from bacalhau_jupyter.auth.policies.files import Policy
+from bacalhau_jupyter.auth.policies.hosting import (
+    MOST_VALUES,
+    PACKAGE,
+    SCRYPT,
+    asked_value,
+    modules,
+    question_in,
+)
+from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.text import write_text
+from bacalhau_jupyter.models.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_PAUSE_S = 0.02
+_SHORT = 400
+
+
+class OpaEngine:
+    """Evaluates a policy with a server of Open Policy Agent on a socket in a folder that only we may enter.
+
+    Parameters
+    ----------
+    program
+        The `opa` program.
+    policy
+        The policy.
+    limit_s
+        Seconds for one question.
+    """
+
+    def __init__(self, program: str, policy: Policy, *, limit_s: float = LIMIT_S) -> None:
+        self._program = program
+        self._policy = policy
+        self._limit_s = limit_s
+        self._folder: Path | None = None
+        self._process: Process | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start the server, which compiles the policy."""
+        async with self._starting:
+            await self._begin()
+
+    async def ask(self, rule: str, document: object) -> object:
+        """Ask the server; one that ended since is started again."""
+        values: dict[str, object] = {}
+        for _ in range(MOST_VALUES):
+            asked = document
+            if isinstance(document, dict):
+                asked = {**document, PACKAGE: values}
+            answer = await self._answer(rule, asked)
+            if "errors" not in answer and "code" not in answer:
+                return answer.get("result", UNDEFINED)
+            key = question_in(str(answer))
+            if not key or key in values:
+                break
+            try:
+                values[key] = await asyncio.to_thread(asked_value, key, SCRYPT)
+            except ValueError:
+                break
+        raise PolicyFailed("eval_builtin_error, or a rule with two values")
+
+    async def close(self) -> None:
+        """End the server and remove its folder."""
+        session, self._session = self._session, None
+        process, self._process = self._process, None
+        folder, self._folder = self._folder, None
+        if session is not None:
+            await session.close()
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        if folder is not None:
+            await asyncio.to_thread(remove_tree, folder)
+
+    async def _begin(self) -> None:
+        import aiohttp
+
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="bacalhau-policy-"))
+        files = []
+        for number, (_, text) in enumerate(modules(self._policy, SCRYPT)):
+            files.append(folder / f"{number}.rego")
+            write_text(files[-1], text)
+        socket = folder / "opa.sock"
+        try:
+            self._process = process = await asyncio.create_subprocess_exec(
+                self._program,
+                *("run", "--server", "--skip-version-check", "--log-level", "error"),
+                *("--addr", f"unix://{socket}", "--unix-socket-perm", "600"),
+                *map(str, files),
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=STDOUT,
+                env=bare_environment(),
+            )
+        except OSError as error:
+            await self.close()
+            raise ConfigurationError(
+                f"{self._program} can't be started as the engine of policies: {error.strerror}",
+                hint="API.Auth.PolicyEngine names the `opa` program; the value built-in needs none.",
+            ) from error
+        connector = aiohttp.UnixConnector(str(socket), limit=16)
+        self._session = aiohttp.ClientSession(connector=connector)
+        try:
+            async with asyncio.timeout(START_S):
+                await self._until_it_answers(process, folder)
+        except TimeoutError as error:
+            await self.close()
+            raise not_compiling(self._policy, f"it took longer than {START_S:g} s") from error
+        # Nothing of it is read any more; a full pipe would stop it.
+        asyncio.create_task(_drain(process))  # noqa: RUF006 - it ends with the process
+
+    async def _until_it_answers(self, process: Process, folder: Path) -> None:
+        import aiohttp
+
+        assert self._session is not None
+        while process.returncode is None:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with self._session.get("http://opa/health") as response:
+                    if response.status == 200:
+                        return
+            await asyncio.sleep(_PAUSE_S)
+        assert process.stdout is not None
+        text = (await process.stdout.read()).decode("utf-8", "replace")
+        names = {
+            str(folder / f"{number}.rego"): name for number, (name, _) in enumerate(self._policy.modules)
+        }
+        for ours, theirs in names.items():
+            text = text.replace(ours, Path(theirs).name)
+        await self.close()
+        raise not_compiling(self._policy, " ".join(text.split())[:_SHORT])
+
+    async def _answer(self, rule: str, document: object) -> Mapping[str, Any]:
+        import aiohttp
+
+        async with self._starting:
+            if self._process is None or self._process.returncode is not None:
+                await self.close()
+                await self._begin()
+            session = self._session
+        assert session is not None
+        body = json.dumps({} if document is None else {"input": document}).encode()
+        try:
+            async with (
+                asyncio.timeout(self._limit_s),
+                session.post(
+                    f"http://opa/v1/data/{PACKAGE}/{rule}",
+                    params={"strict-builtin-errors": "true"},
+                    data=io.BytesIO(body),
+                    headers={"Content-Type": "application/json"},
+                ) as response,
+            ):
+                answer = await response.json(content_type=None)
+        except TimeoutError:
+            # It may go on for ever.
+            await self.close()
+            raise PolicyFailed(f"its evaluation took longer than {self._limit_s:g} s") from None
+        except (aiohttp.ClientError, ValueError) as error:
+            raise PolicyFailed(f"its engine failed: {type(error).__name__}") from None
+        if not isinstance(answer, dict):
+            raise PolicyFailed("its engine failed")
+        return answer
+
+
+async def _drain(process: Process) -> None:
+    assert process.stdout is not None
+    while await process.stdout.read(1 << 16):
+        pass
