@@ -42,6 +42,14 @@ def forwarded_for(headers: Mapping[str, str]) -> str:
         return ""
 
 
+def scheme_seen_by_caller(headers: Mapping[str, str], scheme: str) -> str:
+    """Return the scheme of the address that the caller dialled: a proxy may have taken the TLS off.
+
+    A page can't send this header to another site, and whoever else makes it up can only harm himself.
+    """
+    return "https" if headers.get("X-Forwarded-Proto", "").strip().lower() == "https" else scheme
+
+
 def network_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     """Return by what an address is limited: its owner has a whole /64 of IPv6."""
     if address.version == 4 or address.is_loopback:

@@ -31,6 +31,7 @@ from bacalhau_jupyter.api.page.sessions import LONGEST_S, Sessions
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.audit.entries import Origin
 from bacalhau_jupyter.auth.audit.verbs import LOG_IN, LOG_OUT
+from bacalhau_jupyter.auth.forwarding import scheme_seen_by_caller
 from bacalhau_jupyter.auth.guesses import GuessLimit
 from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.auth.sockets import Caller
@@ -189,7 +190,7 @@ class WebUI:
             path="/",
             httponly=True,
             samesite="Strict",
-            secure=request.secure,
+            secure=scheme_seen_by_caller(request.headers, request.scheme) == "https",
             max_age=LONGEST_S,
         )
         return done
@@ -248,7 +249,8 @@ def _is_address(host: str) -> bool:
 
 def _is_same(origin: str, request: web.Request) -> bool:
     parts = urlsplit(origin)
-    return (parts.scheme, parts.netloc.lower()) == (request.scheme, request.headers.get("Host", "").lower())
+    scheme = scheme_seen_by_caller(request.headers, request.scheme)
+    return (parts.scheme, parts.netloc.lower()) == (scheme, request.headers.get("Host", "").lower())
 
 
 def _below(root: Path, path: str) -> Path:
