@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.services.common import wait_until
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import factory
@@ -48,10 +49,11 @@ def key_of(user: str) -> str:
 
 @dataclass
 class Team:
-    """A node as on the page, and a proxy in front of it."""
+    """A node as on the page, and a proxy in front of it, for the web page on a port of its own."""
 
     node: ServedNode
     port: int
+    page_port: int
     ca_file: Path
 
     def environment(self, user: str, home: Path) -> dict[str, str]:
@@ -86,21 +88,27 @@ class Team:
         return self.python(user, home, "-m", "bacalhau_jupyter", *arguments, fails=fails)
 
     def request(self, path: str, **headers: str) -> tuple[int, bytes]:
+        status, body, _ = self.open(f"https://{NAME}:{self.port}{path}", headers)
+        return status, body
+
+    def open(self, url: str, headers: dict[str, str], data: bytes | None = None) -> tuple[int, bytes, str]:
+        """Return status, body and cookie."""
         context = ssl.create_default_context(cafile=self.ca_file)
-        request = urllib.request.Request(f"https://{NAME}:{self.port}{path}", headers=headers)
+        request = urllib.request.Request(url, data, headers)
         try:
             with urllib.request.urlopen(request, timeout=30, context=context) as answer:
-                return answer.status, answer.read()
+                return answer.status, answer.read(), answer.headers.get("Set-Cookie", "")
         except urllib.error.HTTPError as error:
-            return error.code, error.read()
+            return error.code, error.read(), ""
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def team(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     parent = tmp_path_factory.mktemp(request.param)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
+    with socket.socket() as first, socket.socket() as second:
+        for unused in (first, second):
+            unused.bind(("127.0.0.1", 0))
+        port, page_port = first.getsockname()[1], second.getsockname()[1]
     directory = parent / "node"
     directory.mkdir(mode=0o700)
     (directory / "config.yaml").touch(0o600)
@@ -111,15 +119,33 @@ def team(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     own.private_key_and_cert_chain_pem.write_to_path(parent / "both.pem")
     with factory(parent) as start:
         node = start("-c", "Engines.Disabled=docker", data_dir=directory)
-        configuration = block(request.param, "1234").replace("1234", str(node.port))
-        configuration = re.sub(r"/etc/\S+\.(pem|key)", str(parent / "both.pem"), configuration)
-        configuration = configuration.replace("node.example.org", NAME)
+        link = re.compile(r"http://127\.0\.0\.1:(\d+)/login#")
+        assert wait_until(lambda: link.search(node.output.read_text()) is not None, timeout_s=30)
+        panel = link.findall(node.output.read_text())[0]
+        configuration = _proxy_configuration(request.param, parent / "both.pem")
+        configuration = configuration.replace("1234", str(node.port)).replace("8438", panel)
+        configuration = configuration.replace("8443", str(page_port))
         configuration = re.sub(r"(listen |bind :)443", rf"\g<1>{port}", configuration)
         proxy = service_or_skip(lambda: TlsProxy(request.param, parent, configuration, port))
         try:
-            yield Team(node, port, parent / "ca.pem")
+            yield Team(node, port, page_port, parent / "ca.pem")
         finally:
             proxy.close()
+
+
+def _proxy_configuration(kind: str, certificate: Path) -> str:
+    """Return the page's configuration for the API, and the same once more for the web page."""
+    text = block(kind, "1234").replace("node.example.org", NAME)
+    if kind == "nginx":
+        server = text[text.index("server {") :]
+        text += server.replace("1234", "8438").replace("listen 443", "listen 8443")
+    else:
+        end = text[text.index("frontend ") :].replace("bind :443", "bind :8443").replace("1234", "8438")
+        text += end.replace("frontend bacalhau", "frontend panel").replace("backend node", "backend page")
+        text = text.replace("default_backend node", "default_backend page").replace(
+            "default_backend page", "default_backend node", 1
+        )
+    return re.sub(r"/etc/\S+\.(pem|key)", str(certificate), text)
 
 
 def _node_configuration(port: int) -> str:
@@ -148,7 +174,7 @@ def test_each_user_of_the_page_may_what_it_says(team: Team, tmp_path: Path) -> N
     job = tmp_path / "job.json"
     task = {"Name": "main", "Engine": {"Type": "process", "Params": {"Command": ["true"]}}}
     job.write_text(json.dumps({"Name": "tried", "Type": "batch", "Count": 1, "Tasks": [task]}))
-    assert "Request Forbidden" in team.cli("board", tmp_path, "job", "run", str(job), fails=True)
+    assert "write:job" in team.cli("board", tmp_path, "job", "run", str(job), fails=True)
     team.cli("ci", tmp_path, "job", "run", "--id-only", str(job))
 
 
@@ -168,6 +194,20 @@ def test_uploads_logs_and_results_pass_the_proxy(team: Team, tmp_path: Path) -> 
     assert str(BIG) in text
     assert "kept" in text
     assert f"https://{NAME}:{team.port}/" in text
+
+
+def test_people_log_in_to_the_web_page_through_the_proxy(team: Team) -> None:
+    origin = f"https://{NAME}:{team.page_port}"
+    jobs = f"{origin}/api/v1/orchestrator/jobs"
+    headers = {"Origin": origin, "Content-Type": "application/json"}
+    assert team.open(jobs, {})[0] == 401
+    assert team.open(f"{origin}/login", headers, json.dumps({"key": "no"}).encode())[0] == 401
+    foreign = headers | {"Origin": "https://evil.example"}
+    login = json.dumps({"key": key_of("board")}).encode()
+    assert team.open(f"{origin}/login", foreign, login)[0] == 403
+    status, _, cookie = team.open(f"{origin}/login", headers, login)
+    assert status == 200
+    assert team.open(jobs, {"Cookie": cookie.partition(";")[0]})[0] == 200
 
 
 def test_the_hub_gives_each_server_the_key_of_its_user(tmp_path: Path) -> None:
