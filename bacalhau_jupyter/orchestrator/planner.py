@@ -29,6 +29,7 @@ from bacalhau_jupyter.orchestrator.quotas.queue import Claim
 from bacalhau_jupyter.orchestrator.quotas.reading import allowance_of
 from bacalhau_jupyter.orchestrator.scheduler import SCHEDULERS
 from bacalhau_jupyter.orchestrator.scheduler.plan import (
+    NEW_EXECUTIONS_LIMIT,
     Change,
     JobChange,
     NodeView,
@@ -120,7 +121,8 @@ class Planner:
         ended = self._ended.get(job_id, executions.Ended())
         known = executions.relevant(connection, job_id, job.version, ended)
         # Whoever reads why this job waits may read of others in its namespace.
-        allowance = allowance_of(connection, self._settings.quotas, job, job.namespace.__eq__)
+        most = max(NEW_EXECUTIONS_LIMIT, len(nodes))
+        allowance = allowance_of(connection, self._settings.quotas, job, job.namespace.__eq__, most=most)
         plan = SCHEDULERS[job.type](
             Situation(
                 job=job,

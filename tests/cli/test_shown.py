@@ -15,11 +15,12 @@ from bacalhau_jupyter.client.jobs.titles import TITLE
 from bacalhau_jupyter.grammar.output import Details, Show
 from bacalhau_jupyter.grammar.shown import code_of, diff_for_people, for_people, inputs_of
 from bacalhau_jupyter.grammar.specs import described
-from bacalhau_jupyter.grammar.views import job_record, jobs_table
+from bacalhau_jupyter.grammar.views import history_table, job_record, jobs_table
 from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import InputSource, Port, SpecConfig, replace
 from bacalhau_jupyter.models.records.execution import ComputeState, Execution, ExecutionStateType
+from bacalhau_jupyter.models.records.history import Event, JobHistory
 from bacalhau_jupyter.transfer.archive.data_urls import encode_data_url
 
 BODY = "import os\n\nprint(os.environ)"
@@ -157,3 +158,18 @@ def test_a_described_job_shows_the_ports_of_what_runs_with_a_link() -> None:
     assert "e-1  web *:20000 → 80  http://127.0.0.1:20000/\n" in text
     assert "e-1  db *:20001\n" in text + "\n"
     assert "e-2  web" not in text
+
+
+def test_a_history_says_who_did_it_where_others_than_the_owner_act() -> None:
+    def row(principal: str, execution_id: str = "") -> JobHistory:
+        event = Event(message="Job submitted", topic="Submission", details={"Principal": principal})
+        return JobHistory(execution_id=execution_id, event=event)
+
+    def shown(*rows: JobHistory) -> list[object]:
+        return [line[-1] for line in history_table(rows).rows]
+
+    # What a node reports of its executions may say anything.
+    reported = row("user:mallory", "e-1")
+    assert shown(row("owner"), reported) == ["Job submitted"] * 2
+    several = shown(row("user:ada"), row("owner"), reported)
+    assert several == ["Job submitted (by user:ada)", "Job submitted (by owner)", "Job submitted"]

@@ -94,8 +94,8 @@ async def _note(
     repeated = 0
     if status in _REFUSALS:
         # Wrong credentials are one thing, whatever they were sent to.
-        what = () if status in (401, 429) else (principal, *act)
-        left_out = audit.repeated(caller.key, str(status), *what)
+        asked = () if principal == NOBODY else (principal, *act)
+        left_out = audit.repeated(caller.key, str(status), *asked)
         if left_out is None:
             return
         repeated = left_out

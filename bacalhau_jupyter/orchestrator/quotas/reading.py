@@ -18,7 +18,12 @@ _NAMED = 8
 
 
 def allowance_of(
-    connection: sqlite3.Connection, quotas: Quotas, job: Job, may_name: Callable[[str], bool]
+    connection: sqlite3.Connection,
+    quotas: Quotas,
+    job: Job,
+    may_name: Callable[[str], bool],
+    *,
+    most: int = 0,
 ) -> Allowance | None:
     """Return what is left for a job; None where its principal has no quota for jobs.
 
@@ -26,6 +31,8 @@ def allowance_of(
     ----------
     may_name
         Whether jobs of a namespace may be named to whoever reads this.
+    most
+        How many executions are placed at most: where the quota has room for so many, no job is named. 0 names them.
     """
     if not quotas.limit_jobs:
         return None
@@ -34,6 +41,9 @@ def allowance_of(
     if not quota.limits_jobs:
         return None
     shares = executions.shares(connection, principal)
+    allowance = Allowance(principal, quota, shares)
+    if most and not allowance.obstacle(job.id, resources_of(job.task.resources), most - 1):
+        return allowance
     others = [share.job_id for share in shares if share.job_id != job.id]
     names = jobs.names(connection, others[:_NAMED])
     shown_names = {job_id: name for job_id, (namespace, name) in names.items() if may_name(namespace)}
