@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.node.test_audit import ADA_KEY, RON_KEY, UPLOADS, USERS, caller
+from tests.node.test_audit import ADA_KEY, RON_KEY, UPLOADS, USERS, caller, written
 from tests.node.test_node import JOBS, MakeConfig, client, noop
 from tests.services.node import running_node
 
@@ -32,6 +32,7 @@ async def test_each_principal_meets_its_own_quota_and_the_owner_none(node_config
             async with session.post(UPLOADS, json=large) as answer:
                 assert answer.status == 200
         big = noop(Resources={"CPU": "1500m"})
+        big["Job"]["Name"] = "big"
         for session in (ada, ron):
             async with session.put(JOBS, json=big) as answer:
                 assert answer.status == 403
@@ -47,3 +48,10 @@ async def test_each_principal_meets_its_own_quota_and_the_owner_none(node_config
         async with ada.get(f"{JOBS}/{job}") as answer:
             # What official clients see of a job is what it always was.
             assert "rincipal" not in await answer.text()
+        refused = [
+            line for line in written(node) if line["verb"] == "submit" and line["outcome"] == "refused"
+        ]
+        assert {(line["principal"], line["name"], line["code"]) for line in refused} == {
+            ("key:ada", "big", "ResourceExhausted"),
+            ("key:ron", "big", "ResourceExhausted"),
+        }

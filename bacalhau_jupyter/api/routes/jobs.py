@@ -69,6 +69,7 @@ class JobRoutes:
         if (link := CURRENT.get()) is not None:
             client[META_TRACE] = link.header
         job = _present(order.job)
+        request[DEED] = Deed(name=job.name)
         response = await self._orchestrator.submit(
             job, force=order.force, client=client, principal=principal_of(request).name
         )
