@@ -23,11 +23,17 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
+PASSWORD = "a-password-of-ron"
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServedNode, str]]:
     """A node that serves the page, and the page's address."""
     service_or_skip(built_labextension)
-    options = ("-c", "WebUI.Enabled=true", "-c", "WebUI.Listen=127.0.0.1:0")
+    users = (
+        f"API.Auth.Users=[{{Username: ron, Password: {PASSWORD}, Capabilities: [{{Actions: ['read:*']}}]}}]"
+    )
+    options = ("-c", "WebUI.Enabled=true", "-c", "WebUI.Listen=127.0.0.1:0", "-c", users)
     node = service_or_skip(lambda: start_node(tmp_path_factory.mktemp("page-node") / "repo", *options))
     address = re.search(r"the web page is at (http://127\.0\.0\.1:\d+)", node.output.read_text())
     assert address is not None, node.output.read_text()
@@ -54,7 +60,7 @@ def site(browser: Browser, place: tuple[ServedNode, str]) -> Iterator[Page]:
 
 def log_in(page: Page, key: str) -> None:
     """Fill in the form."""
-    page.get_by_label("API key of this node").fill(key)
+    page.get_by_label("API key or password").fill(key)
     page.get_by_role("button", name="Log in").click()
 
 
@@ -92,8 +98,25 @@ def test_a_job_is_seen_and_stopped_after_the_login_and_nothing_after_the_logout(
     expect(site.get_by_text(url)).to_be_visible()
     expect(site.get_by_role("heading", name="Connections")).to_have_count(0)
     site.get_by_role("button", name="Log out").click()
-    expect(site.get_by_label("API key of this node")).to_be_visible()
+    expect(site.get_by_label("API key or password")).to_be_visible()
     assert site.request.get(f"{url}/api/v1/orchestrator/jobs").status == 401
+
+
+def test_a_user_sees_what_he_may_and_reads_what_he_lacks(site: Page, place: tuple[ServedNode, str]) -> None:
+    node, _ = place
+    site.get_by_label("User name").fill("ron")
+    log_in(site, PASSWORD)
+    with Client(node.url, data_dir=str(node.repo.path)) as client:
+        job = client.submit(process("sleep 300", name="not-rons"))
+        row = site.get_by_role("row").filter(has_text="not-rons")
+        expect(row).to_contain_text("Running")
+        row.click()
+        site.locator(".jp-Bacalhau-details").get_by_role("button", name="Stop").click()
+        site.get_by_role("dialog").get_by_role("button", name="Stop").click()
+        sentence = "user 'ron' does not have the required capability 'write:job'"
+        expect(site.get_by_text(sentence).first).to_be_visible()
+        assert not job.state.is_terminal
+        job.stop()
 
 
 def test_a_result_is_looked_into_without_jupyter(site: Page, place: tuple[ServedNode, str]) -> None:
