@@ -160,25 +160,21 @@ async def _one(served: ServedNode) -> str:
         return job_id
 
 
-_COPIES = (
-    (
-        "jobs",
-        "replace(id, :old, :new), namespace, replace(name, :old, :new), type, priority, version, revision, state, "
-        "active, labels, create_time + :number, modify_time + :number, submit_time",
-    ),
-    (
-        "job_versions",
-        "replace(job_id, :old, :new), version, cast(replace(spec, :old, :new) as blob), state, revision, modify_time",
-    ),
-    (
-        "executions",
-        "id || :number, replace(job_id, :old, :new), job_version, node_id, live, cpu, memory, disk, gpu, body",
-    ),
-    (
-        "history",
-        "NULL, replace(job_id, :old, :new), job_seq, job_version, execution_id, node_id, state, time, event",
-    ),
-)
+_COPIES: Mapping[str, Mapping[str, str]] = {
+    "jobs": {
+        "id": "replace(id, :old, :new)",
+        "name": "replace(name, :old, :new)",
+        "create_time": "create_time + :number",
+        "modify_time": "modify_time + :number",
+    },
+    "job_versions": {
+        "job_id": "replace(job_id, :old, :new)",
+        "spec": "cast(replace(spec, :old, :new) as blob)",
+    },
+    "executions": {"id": "id || :number", "job_id": "replace(job_id, :old, :new)"},
+    "history": {"seq": "NULL", "job_id": "replace(job_id, :old, :new)"},
+}
+"""What is not copied as it is, by table and column."""
 
 
 def multiply(database: Path, job_id: str, count: int) -> None:
@@ -186,11 +182,16 @@ def multiply(database: Path, job_id: str, count: int) -> None:
     connection = sqlite3.connect(database)
     with connection:
         (there,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
+        columns = {
+            table: [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+            for table in _COPIES
+        }
         for number in range(there, count):
             words = {"old": job_id, "new": f"{job_id[:-8]}{number:08d}", "number": number}
-            for table, columns in _COPIES:
+            for table, changed in _COPIES.items():
+                values = ", ".join(changed.get(name, name) for name in columns[table])
                 key = "id" if table == "jobs" else "job_id"
                 connection.execute(
-                    f"INSERT INTO {table} SELECT {columns} FROM {table} WHERE {key} = :old", words
+                    f"INSERT INTO {table} SELECT {values} FROM {table} WHERE {key} = :old", words
                 )
     connection.close()
