@@ -284,7 +284,7 @@ def test_a_hang_up_takes_up_new_files_and_open_connections_live_on(tmp_path: Pat
     pair = write_pair(tmp_path / "files")
     node = start_node(
         tmp_path / "repo",
-        *("-c", f"API.TLS.CertFile={pair.certificate}", "-c", f"API.TLS.KeyFile={pair.key}"),
+        *("--tlscert", str(pair.certificate), "--tlskey", str(pair.key)),
     )
     try:
         before = shown_certificate(node)

@@ -202,3 +202,28 @@ async def test_a_password_in_an_endpoint_is_refused_and_never_repeated(
     # One that was written by hand is used as it is, and shown without.
     ProfileStore(own_node.profiles_dir).save("old", Profile(endpoint=endpoint))
     assert "hushhush" not in str(await call(jupyter, "GET", "/connections"))
+
+
+async def test_an_encrypted_cluster_is_reached_by_its_authority_in_requests_and_streams(
+    start_jupyter: Starter, own_node: Repo, node_factory: NodeFactory
+) -> None:
+    other = await asyncio.to_thread(node_factory, "--config=API.TLS.SelfSigned=true")
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    connection = {"name": "own", "endpoint": other.url, "token": other.key}
+    unknown = await call(jupyter, "POST", "/connections/test", connection)
+    assert "by an authority that this client does not know" in unknown["problem"]
+    plain = {**connection, "endpoint": other.url.replace("https", "http")}
+    assert (await call(jupyter, "POST", "/connections/test", plain))["problem"] == (
+        "this address speaks HTTPS, not HTTP"
+    )
+    missing = await call(jupyter, "PUT", "/connections", {**connection, "ca_file": "/no/such.pem"}, 400)
+    assert "can't be used: No such file" in missing["Message"]
+    trusted = {**connection, "ca_file": str(other.repo.tls_dir / "ca.pem")}
+    assert (await call(jupyter, "POST", "/connections/test", trusted))["ok"] is True
+    saved = await call(jupyter, "PUT", "/connections", trusted)
+    assert saved["connections"][0]["ca_file"] == trusted["ca_file"]
+    await call(jupyter, "PUT", "/connections/current", {"name": "own"})
+    async with jupyter.ws("/api/v1/orchestrator/events?since=0") as events:
+        order = {"Job": {"Type": "batch", "Count": 1, "Tasks": [NOOP]}}
+        job = await call(jupyter, "PUT", f"/api{JOBS[4:]}", order)
+        assert job["JobID"] in await events.receive_str(timeout=20)

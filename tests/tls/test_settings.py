@@ -88,3 +88,21 @@ async def test_without_the_package_one_sentence_says_what_to_install(
     with pytest.raises(ConfigurationError, match="needs the package cryptography") as caught:
         await encryption(tmp_path, {"API.TLS.SelfSigned": True})
     assert "bacalhau-jupyter[tls]" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"environ": {"BACALHAU_TLS_CERT": "/c.pem", "BACALHAU_TLS_KEY": "/k.pem"}},
+        {"environ": {"BACALHAU_API_TLS_CERTFILE": "/c.pem", "BACALHAU_API_TLS_KEYFILE": "/k.pem"}},
+        {
+            "overrides": (
+                "Node.ServerAPI.TLS.ServerCertificate=/c.pem",
+                "Node.ServerAPI.TLS.ServerKey=/k.pem",
+            )
+        },
+    ],
+)
+def test_words_of_older_documents_mean_the_same_keys(tmp_path: Path, sources: dict[str, Any]) -> None:
+    config = Config.from_sources(**{"environ": {}, "flags": {"DataDir": str(tmp_path)}} | sources)
+    assert (config["API.TLS.CertFile"], config["API.TLS.KeyFile"]) == ("/c.pem", "/k.pem")

@@ -8,6 +8,7 @@ export interface IConnection {
   endpoint?: string;
   description?: string;
   insecure?: boolean;
+  ca_file?: string;
   timeout?: string;
   has_token?: boolean;
   /** Why it can't be used; empty when it can. */
@@ -30,6 +31,8 @@ export interface IConnectionInput {
   description: string;
   timeout: string;
   insecure: boolean;
+  /** On the Jupyter server: the certificate of the authority that signed the cluster's. */
+  ca_file: string;
 }
 
 export interface IConnectionTest {

@@ -46,7 +46,7 @@ export function ConnectionForm(props: {
       setTest(await api.connections.test(input));
     });
   const text = (
-    member: 'name' | 'endpoint' | 'token' | 'description',
+    member: 'name' | 'endpoint' | 'token' | 'description' | 'ca_file',
     label: string,
     rest: React.InputHTMLAttributes<HTMLInputElement> = {}
   ): JSX.Element => (
@@ -88,6 +88,9 @@ export function ConnectionForm(props: {
         placeholder: editing?.has_token ? trans.__('saved; leave empty to keep it') : ''
       })}
       {text('description', trans.__('Description'))}
+      {text('ca_file', trans.__('Authority (file on this Jupyter server)'), {
+        placeholder: trans.__('only for a private certificate')
+      })}
       <label className="jp-Bacalhau-check">
         <input
           type="checkbox"

@@ -130,6 +130,10 @@ describe('a connection', () => {
     expect(missing({ ...EMPTY_INPUT, name: 'x', endpoint: 'h' }, [], trans)).toBe('');
   });
 
+  it('keeps its authority when it is edited', () => {
+    expect(inputOf({ name: 'other', endpoint: 'https://b', ca_file: '/ca.pem' }).ca_file).toBe('/ca.pem');
+  });
+
   it('that is in use is connected to anew when it was changed', async () => {
     const { transport, connections } = setUp();
     transport.answers.set('PUT connections', () => listOf('other'));

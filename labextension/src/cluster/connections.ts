@@ -15,7 +15,8 @@ export const EMPTY_INPUT: IConnectionInput = {
   token: '',
   description: '',
   timeout: '',
-  insecure: false
+  insecure: false,
+  ca_file: ''
 };
 
 /** What a form starts with; a token is never among it. */
@@ -26,7 +27,8 @@ export function inputOf(connection: IConnection): IConnectionInput {
     endpoint: connection.endpoint ?? '',
     description: connection.description ?? '',
     timeout: connection.timeout ?? '',
-    insecure: connection.insecure ?? false
+    insecure: connection.insecure ?? false,
+    ca_file: connection.ca_file ?? ''
   };
 }
 
