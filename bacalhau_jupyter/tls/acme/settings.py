@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class AutoCertSettings:
         cache = config["API.TLS.AutoCertCachePath"]
         return cls(
             names=names_of(config[KEY]),
-            cache_dir=Path(cache).expanduser().absolute() if cache else default_dir,
+            cache_dir=_path(cache).absolute() if cache else default_dir,
             directory_url=_directory(config["API.TLS.AutoCertDirectory"]),
             authority=_authority(config["API.TLS.AutoCertCAFile"]),
             contact=_contact(config["API.TLS.AutoCertContact"]),
@@ -96,13 +97,19 @@ def _directory(url: str) -> str:
     return url
 
 
+def _path(text: str) -> Path:
+    # `Path.expanduser` raises for users that don't exist.
+    return Path(os.path.expanduser(text))  # noqa: PTH111
+
+
 def _authority(ca_file: str) -> ssl.SSLContext:
     if not ca_file:
         return ssl.create_default_context()
     try:
-        return ssl.create_default_context(cafile=Path(ca_file).expanduser())
-    except (OSError, ssl.SSLError) as error:
-        reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        return ssl.create_default_context(cafile=_path(ca_file))
+    except (OSError, ValueError) as error:
+        holds_none = isinstance(error, ssl.SSLError)
+        reason = "it holds no certificate" if holds_none else getattr(error, "strerror", None) or error
         raise ConfigurationError(f"API.TLS.AutoCertCAFile {ca_file} can't be used: {reason}") from error
 
 

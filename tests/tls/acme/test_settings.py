@@ -77,9 +77,15 @@ def test_a_contact_that_is_no_address_is_refused(address: str) -> None:
 def test_an_authority_that_can_t_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
     text = tmp_path / "text.pem"
     text.write_text("nothing")
-    for path, reason in ((tmp_path / "missing", "No such file"), (text, "holds no certificate")):
-        with pytest.raises(ConfigurationError, match=rf"API\.TLS\.AutoCertCAFile .*{reason}"):
-            read(AutoCertCAFile=str(path))
+    for path, reason in (
+        (str(tmp_path / "missing"), "No such file"),
+        ("~nobody-of-that-name/ca.pem", "No such file"),
+        (str(tmp_path), "Is a directory|holds no certificate"),
+        ("a\0b", "null"),
+        (str(text), "holds no certificate"),
+    ):
+        with pytest.raises(ConfigurationError, match=rf"API\.TLS\.AutoCertCAFile .*({reason})"):
+            read(AutoCertCAFile=path)
     authority = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(authority)
     assert read(AutoCertCAFile=str(authority)) is not None
