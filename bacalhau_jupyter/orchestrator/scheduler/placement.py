@@ -89,7 +89,7 @@ class Placement:
     candidates
         How many nodes could take what `best` placed last, such as ``2 of 3``.
     absent
-        Node ID → why it is not among those that are asked.
+        Node ID → why it is not among those that are asked; of nodes that are gone only where no other one is known.
     """
 
     def __init__(self, situation: Situation) -> None:
@@ -109,7 +109,7 @@ class Placement:
         self.absent = {
             node.id: "node was rejected" if node.rejected else "node is gone"
             for node in situation.nodes
-            if node.lost or node.rejected
+            if node.rejected or (node.lost and not self.nodes)
         }
 
     def best(self, partition: int) -> NodeView | dict[str, Refusal]:

@@ -24,7 +24,7 @@ def shortage_text(
     Parameters
     ----------
     absent
-        Node ID → why a node was not asked; told where no other one was there.
+        Node ID → why a node was not asked.
     """
     first = (
         f"not enough nodes to run job. requested: {requested}, available: {available}, suitable: {suitable}."
@@ -46,9 +46,10 @@ def no_match_details(available: int) -> dict[str, str]:
 def _reasons(refusals: Mapping[str, Refusal], absent: Mapping[str, str]) -> list[str]:
     lines = []
     by_reason: dict[str, list[str]] = {}
-    reasons = {node_id: refusal.reason for node_id, refusal in refusals.items()} or absent
+    reasons = {**{node_id: refusal.reason for node_id, refusal in refusals.items()}, **absent}
     for node_id, reason in reasons.items():
-        by_reason.setdefault(reason, []).append(node_id)
+        # One line each: a label, or a node's own words, must not look like the reason of another node.
+        by_reason.setdefault(" ".join(reason.split()), []).append(node_id)
     for reason, node_ids in by_reason.items():
         if len(node_ids) == 1:
             lines.append(f"• Node {short_id(node_ids[0])}: {reason}")

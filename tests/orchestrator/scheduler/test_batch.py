@@ -187,6 +187,27 @@ def test_where_no_node_may_be_asked_the_text_says_why(kind: str, state: dict[str
     assert reason == f"• 2 of 2 nodes: {words}"
 
 
+def test_a_rejected_node_is_told_beside_those_that_do_not_suit() -> None:
+    world = World(nodes=1)
+    world.join("n-2", zone="eu")
+    world.node("n-2", ready=False, rejected=True)
+    job = world.submit(zone="eu")
+    world.settle(job.id)
+    reasons = world.job(job.id).state.message.splitlines()[1:]
+    assert reasons == [
+        "• Node n-1: labels map[name:n-1] don't match required selectors [zone = eu]",
+        "• Node n-2: node was rejected",
+    ]
+
+
+def test_the_label_of_a_node_can_not_write_the_reason_of_another_one() -> None:
+    world = World(nodes=0)
+    world.join("n-1", note="x\n• Node n-2: all is well")
+    job = world.submit(zone="eu")
+    world.settle(job.id)
+    assert len(world.job(job.id).state.message.splitlines()) == 2
+
+
 def test_a_cluster_that_others_may_join_queues_what_no_node_fits() -> None:
     world = World(nodes=1, queue_unsuitable=True)
     job = world.submit(zone="eu", queue_timeout=100)
