@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -16,48 +12,18 @@ from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.models.jobs.job import JobStateType
+from tests.cli.running import Shell
 from tests.services.common import wait_until
-from tests.services.node import ServedNode, start_node
+from tests.services.node import ServedNode
 
 pytestmark = pytest.mark.timeout(300)
-
-Shell = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
-    started = start_node(tmp_path_factory.mktemp("explain") / "repo", "-c", "Compute.AllocatedCapacity.CPU=1")
-    yield started
-    started.stop()
+NODE_OPTIONS = ("-c", "Compute.AllocatedCapacity.CPU=1")
 
 
 @pytest.fixture
 def client(served: ServedNode) -> Iterator[Client]:
     with Client(data_dir=str(served.repo.path)) as connected:
         yield connected
-
-
-@pytest.fixture
-def shell(served: ServedNode, tmp_path: Path) -> Shell:
-    """Run a command line against the node."""
-    drop = ("BACALHAU_", "JPY_")
-    env = {key: value for key, value in os.environ.items() if not key.startswith(drop)}
-    env |= {"BACALHAU_DIR": str(served.repo.path)}
-
-    def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "bacalhau_jupyter", *words]
-        return subprocess.run(
-            command,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=env,
-            timeout=60,
-            check=False,
-        )
-
-    return run
 
 
 def submit(client: Client, name: str, sleep_s: int = 600) -> Job:
@@ -95,6 +61,18 @@ def test_explain_says_who_holds_the_cpu_and_what_would_help(shell: Shell, client
     reach(job, JobStateType.RUNNING)
     job.stop()
     assert "= was stopped at user request on n-" in shell("explain", job.id).stdout
+
+
+def test_the_hint_of_a_job_that_no_node_takes_is_to_explain_it(shell: Shell) -> None:
+    spec = {
+        "Type": "batch",
+        "Tasks": [{"Name": "main", "Engine": {"Type": "noop"}, "Resources": {"CPU": "100"}}],
+    }
+    done = shell("job", "run", stdin=json.dumps(spec))
+    assert done.returncode == 1
+    hint = done.stderr.splitlines()[-1]
+    assert hint.startswith("Hint: bacalhau-jupyter explain j-")
+    assert hint.endswith("says what each node lacks")
 
 
 def test_explain_of_a_finished_job_says_how_it_ended_and_why_it_ran_there(

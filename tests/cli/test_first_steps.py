@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 
 from bacalhau_jupyter.grammar.nodes.columns import nodes_table
 from bacalhau_jupyter.models.records.node import NodeInfo, NodeState, NodeType
-from tests.services.node import ServedNode, start_node
-
-Shell = Callable[..., subprocess.CompletedProcess[str]]
+from tests.cli.running import Shell
 
 ENDLESS = """
 Name: NAME
@@ -30,32 +22,6 @@ Tasks:
 - Name: main
   Engine: {Type: process, Params: {Command: [echo, "{{.greeting}} {{.name}}"]}}
 """
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
-    started = start_node(tmp_path_factory.mktemp("steps") / "repo")
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def shell(served: ServedNode, tmp_path: Path) -> Shell:
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("BACALHAU_", "JPY_"))}
-
-    def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "bacalhau_jupyter", *words],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**env, "BACALHAU_DIR": str(served.repo.path)},
-            timeout=60,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.mark.parametrize("kind", ["service", "daemon"])

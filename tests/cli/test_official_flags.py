@@ -19,9 +19,7 @@ from bacalhau_jupyter.client.jobs.job import Job
 from bacalhau_jupyter.grammar import bacalhau
 from bacalhau_jupyter.grammar.jobs import limited
 from bacalhau_jupyter.grammar.submitting import Waiting, wait_for
-from tests.cli.test_shell import Shell, served, shell
-
-__all__ = ["served", "shell"]
+from tests.cli.running import Shell
 
 CAPTURES = Path(__file__).parents[1] / "data" / "trust-captures"
 SPEC = """

@@ -9,15 +9,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.services.node import ServedNode, start_node
-
-Shell = Callable[..., subprocess.CompletedProcess[str]]
+from tests.cli.running import Shell
+from tests.services.node import ServedNode
 
 COMPLETE = "_BACALHAU_JUPYTER_COMPLETE"
 
@@ -29,35 +27,6 @@ Tasks:
   Publisher: {Type: local}
   ResultPaths: [{Name: outputs, Path: /outputs}]
 """
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
-    started = start_node(tmp_path_factory.mktemp("cli") / "repo")
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def shell(served: ServedNode, tmp_path: Path) -> Shell:
-    """Run a command line; the node is found through the repo directory."""
-    drop = ("BACALHAU_", "JPY_")
-    env = {key: value for key, value in os.environ.items() if not key.startswith(drop)}
-    env |= {"BACALHAU_DIR": str(served.repo.path)}
-
-    def run(*words: str, stdin: str = "", **extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "bacalhau_jupyter", *words],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**env, **extra},
-            timeout=60,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.fixture

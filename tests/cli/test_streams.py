@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_shell import SPEC, Shell, served, shell  # noqa: F401
+from tests.cli.running import Shell
+from tests.cli.test_shell import SPEC
 from tests.services.node import ServedNode
 
 PROGRAM = f"{sys.executable} -m bacalhau_jupyter"
 
 
 @pytest.fixture
-def bash(served: ServedNode, tmp_path: Path):  # noqa: F811
+def bash(served: ServedNode, tmp_path: Path):
     """Run a line of shell in which ``bj`` is the product."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("BACALHAU_", "JPY_"))}
     env |= {"BACALHAU_DIR": str(served.repo.path)}
@@ -37,7 +38,7 @@ def bash(served: ServedNode, tmp_path: Path):  # noqa: F811
     return run
 
 
-def test_id_only_comes_at_once_and_the_verb_ends_when_the_job_has(shell: Shell) -> None:  # noqa: F811
+def test_id_only_comes_at_once_and_the_verb_ends_when_the_job_has(shell: Shell) -> None:
     began = time.monotonic()
     done = shell("job", "run", "-", "--id-only", stdin=SPEC.replace("echo out;", "sleep 3;"))
     assert time.monotonic() - began >= 3
@@ -46,14 +47,14 @@ def test_id_only_comes_at_once_and_the_verb_ends_when_the_job_has(shell: Shell) 
     assert "Completed" in shell("job", "describe", done.stdout.strip()).stdout
 
 
-def test_id_only_without_waiting_comes_back_at_once(shell: Shell) -> None:  # noqa: F811
+def test_id_only_without_waiting_comes_back_at_once(shell: Shell) -> None:
     done = shell("job", "run", "-", "--id-only", "--no-wait", stdin=SPEC.replace("echo out;", "sleep 60;"))
     job = done.stdout.strip()
     assert "Completed" not in shell("job", "describe", job).stdout
     shell("job", "stop", job)
 
 
-def test_id_only_of_a_job_that_fails_ends_with_its_reason(shell: Shell) -> None:  # noqa: F811
+def test_id_only_of_a_job_that_fails_ends_with_its_reason(shell: Shell) -> None:
     done = shell("job", "run", "-", "--id-only", stdin=SPEC.replace("Command: [sh,", "Command: [no-such-sh,"))
     assert done.stdout.startswith("j-")
     assert done.returncode == 1
@@ -93,7 +94,7 @@ def test_a_full_device_is_an_error_in_one_line(bash) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_wrong_type_in_a_map_names_the_key(shell: Shell, tmp_path: Path) -> None:  # noqa: F811
+def test_a_wrong_type_in_a_map_names_the_key(shell: Shell, tmp_path: Path) -> None:
     spec = tmp_path / "s.yaml"
     spec.write_text(SPEC.replace("  Publisher:", "  Env: {A: x, DEBUG: yes, B: y}\n  Publisher:"))
     done = shell("job", "run", "s.yaml")
@@ -102,7 +103,7 @@ def test_a_wrong_type_in_a_map_names_the_key(shell: Shell, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
-def test_specs_with_a_byte_order_mark_run(shell: Shell, tmp_path: Path, encoding: str) -> None:  # noqa: F811
+def test_specs_with_a_byte_order_mark_run(shell: Shell, tmp_path: Path, encoding: str) -> None:
     mark = "" if encoding in ("utf-16", "utf-8-sig") else "\N{BYTE ORDER MARK}"
     data = (mark + SPEC.replace("echo out", "echo süß")).encode(encoding)
     (tmp_path / "s.yaml").write_bytes(data)
@@ -111,7 +112,7 @@ def test_specs_with_a_byte_order_mark_run(shell: Shell, tmp_path: Path, encoding
     assert done.stdout == "süß\n"
 
 
-def test_a_spec_that_is_not_utf_8_is_refused(shell: Shell, tmp_path: Path) -> None:  # noqa: F811
+def test_a_spec_that_is_not_utf_8_is_refused(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_bytes(b"Type: \xff\xe9")
     done = shell("job", "run", "s.yaml")
     assert done.returncode == 1
