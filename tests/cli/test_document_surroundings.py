@@ -18,6 +18,7 @@ import pytest
 
 from bacalhau_jupyter.cli.devstack import PORT_FILE, devstack
 from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.election import NodeRecord
 from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
 from bacalhau_jupyter.config.identity import client_id
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
@@ -34,6 +35,16 @@ from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.transfer.ipfs.swarm import IpfsSwarm, swarm_endpoint
 from bacalhau_jupyter.transfer.s3.requests.location import S3Clients, S3Location
 
+RECORD = NodeRecord(
+    host="h",
+    boot_id="b",
+    pid=1,
+    start_time=0,
+    port=4321,
+    api_host="127.0.0.1",
+    instance_id="i",
+    version="v1",
+)
 ROOT = Path(__file__).parents[2]
 PEER = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWAbcdef"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "s3cr3t"}
@@ -68,7 +79,7 @@ def stack(directory: Path, *words: str) -> Mapping[str, Any]:
     ended: dict[str, Any] = {}
 
     def run(config: Config, base: Path, shape: object, *, keep: bool, on_ready: Callable[[Any], None]) -> int:
-        on_ready(SimpleNamespace(record=SimpleNamespace(api_host="127.0.0.1", port=4321)))
+        on_ready(SimpleNamespace(record=RECORD))
         ended["port"] = config["API.Port"]
         ended["files"] = {path.name: path.read_text() for path in directory.iterdir() if path.is_file()}
         return 0
