@@ -23,6 +23,16 @@ DEFAULT_DIR = "~/.bacalhau"
 NODE_MARKER = "BACALHAU_JUPYTER_NODE"
 """Names the repo of our Jupyter server's node. ``BACALHAU_API_*`` beside it are that node's, not the user's."""
 
+CLUSTER_VARIABLES = (
+    "BACALHAU_API_HOST",
+    "BACALHAU_API_PORT",
+    "BACALHAU_API_TLS_USETLS",
+    "BACALHAU_API_TLS_CAFILE",
+    "BACALHAU_API_TLS_INSECURE",
+    "BACALHAU_DIR",
+)
+"""What decides, in a process's environment, which cluster its clients talk to, and whom they believe."""
+
 _REPO_VERSION = 5
 _NOT_IN_NAMES = re.compile(r"[.*>\s\0]")
 

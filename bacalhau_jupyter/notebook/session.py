@@ -13,6 +13,7 @@ import click
 from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.jobs.job import Job, JobResult
 from bacalhau_jupyter.client.jobs.titles import TITLE, shown_title, titled
+from bacalhau_jupyter.config.repo import CLUSTER_VARIABLES
 from bacalhau_jupyter.grammar.session import without_directory
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
@@ -72,8 +73,7 @@ class NotebookSession:
     @staticmethod
     def _environment() -> str:
         """Name the cluster the environment points at, so that a changed variable takes effect."""
-        names = ("BACALHAU_API_HOST", "BACALHAU_API_PORT", "BACALHAU_DIR")
-        return "\0".join(os.environ.get(name, "") for name in names)
+        return "\0".join(os.environ.get(name, "") for name in CLUSTER_VARIABLES)
 
     @property
     def is_kernel(self) -> bool:

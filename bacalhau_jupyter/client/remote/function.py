@@ -22,6 +22,7 @@ from bacalhau_jupyter.client.remote.mapped import Mapped
 from bacalhau_jupyter.client.remote.showing import show_output
 from bacalhau_jupyter.client.remote.values import remote_error, value_of
 from bacalhau_jupyter.client.results.result import JobResult
+from bacalhau_jupyter.config.repo import CLUSTER_VARIABLES
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.job import Job as JobModel
 
@@ -248,8 +249,7 @@ _clients: dict[tuple[str, ...], Client] = {}
 
 def usual_client() -> Client:
     """Return this program's client of the cluster that the environment points at now."""
-    names = ("BACALHAU_API_HOST", "BACALHAU_API_PORT", "BACALHAU_DIR")
-    key = tuple(os.environ.get(name, "") for name in names)
+    key = tuple(os.environ.get(name, "") for name in CLUSTER_VARIABLES)
     if key not in _clients:
         _clients[key] = Client()
     return _clients[key]

@@ -8,6 +8,7 @@ import pytest
 
 from bacalhau_jupyter import Client
 from bacalhau_jupyter.client.connection.finding import UsualFinder
+from bacalhau_jupyter.client.remote.function import usual_client
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.models.errors import NetworkFailure
@@ -49,3 +50,10 @@ def test_nothing_is_started_unless_it_may_be(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(NetworkFailure, match="no node is running"):
         finder.find(None, start=False)
     assert not list(tmp_path.glob("*.log"))
+
+
+def test_a_changed_authority_is_another_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = usual_client()
+    assert usual_client() is before
+    monkeypatch.setenv("BACALHAU_API_TLS_CAFILE", "/other.pem")
+    assert usual_client() is not before
