@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-from benchmarks.api import access, encryption, memory, requests, tokens, users
+from benchmarks.api import access, encryption, memory, policies, requests, tokens, users
 from benchmarks.cells import cards, panel, plain_cells
 from benchmarks.data import frames, ipfs, results, s3
 from benchmarks.engines import cluster, docker_rates, logs, many, scheduling, whole_jobs
@@ -27,6 +27,7 @@ MEASUREMENTS = {
     "memory": memory.measure,
     "access": access.measure,
     "tokens": tokens.measure,
+    "policies": policies.measure,
     "users": users.measure,
     "encryption": encryption.measure,
     "s3": s3.measure,

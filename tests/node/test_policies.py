@@ -37,7 +37,8 @@ default token_valid := false
 
 claims := payload if {
 	value := trim_prefix(input.http.headers.Authorization[0], "Bearer ")
-	[true, _, payload] := io.jwt.decode_verify(value, input.constraints)
+	[valid, _, payload] := io.jwt.decode_verify(value, input.constraints)
+	valid
 }
 token_valid if claims
 allow if input.http.path[2] == "auth"
