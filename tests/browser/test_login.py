@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
@@ -61,6 +62,7 @@ def test_an_expired_login_leads_to_the_login_and_on(store: ProfileStore, page: P
     button = panel.get_by_role("button", name="Log in with Test OP")
     button.click()
     login = panel.get_by_role("status", name="Log in with Test OP")
+    expect(login.locator("code")).to_have_text(re.compile(r"\w{4}-\w{4}"))
     shot("login-code")
     link = login.get_by_role("link").get_attribute("href")
     assert link is not None
