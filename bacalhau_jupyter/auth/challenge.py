@@ -12,6 +12,7 @@ import secrets
 from typing import Protocol
 
 from bacalhau_jupyter.auth.guesses import GuessLimit
+from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.auth.signatures import is_signature
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.folding import folded
@@ -40,6 +41,10 @@ class LoginMethods(Protocol):
 
     async def answer(self, name: str, request: AuthnRequest, *, trusted: bool, caller: str) -> Authentication:
         """Answer credentials with a token or a refusal; raises BadRequest for what the method can't read."""
+        ...
+
+    def holder(self, token: str) -> Principal | None:
+        """Return whose token this is; None where tokens are nobody's."""
         ...
 
 
@@ -104,6 +109,10 @@ class ChallengeMethod:
             return Authentication(success=True, token=secrets.token_urlsafe(32))
         self._limit.failed(caller)
         return Authentication(success=False, reason=_NOT_TRUSTED if signed else _NOT_SIGNED)
+
+    def holder(self, token: str) -> Principal | None:
+        """Tokens of this method are random and nobody's."""
+        return None
 
     def _is_signed(self, method_data: str) -> bool:
         data = _base64(method_data, "MethodData")

@@ -142,6 +142,9 @@ async def test_tokens_of_a_login_decide_what_each_request_may_do(
         assert (status, answer["Code"], answer["Component"]) == (403, "Forbidden", "Authorizer")
         assert (await it.ask("PUT", JOBS, reader, json=job("reader")))[0] == 200
         assert (await it.ask("PUT", JOBS, writer, json=job()))[0] == 200
+        audited = (it.node.repo.path / "audit" / "audit.jsonl").read_text()
+        assert '"token:writer"' in audited
+        assert writer not in audited
 
         async def chunks() -> AsyncIterator[bytes]:
             whole = json.dumps(job("reader") | {"Force": True}).encode()

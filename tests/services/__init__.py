@@ -7,6 +7,7 @@
 `http_server.py`    an HTTP server that behaves badly on request
 `s3.py`             an S3 server on a loopback port, built once with Go, and a proxy that cuts connections
 `go_build.py`       programs that are built once from a Go module
+`policies.py`       the official policies and their engine, from Go modules
 `pebble.py`         an ACME server on loopback ports, built once with Go
 `proxies.py`        the TLS proxies nginx and HAProxy, with a configuration that the test brings
 `leaks.py`          threads, processes, sockets and containers that a test left behind

@@ -7,6 +7,7 @@ from aiohttp import web
 from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http.answers import answer, no_such_route
 from bacalhau_jupyter.api.http.binding import OPEN_BODY, body
+from bacalhau_jupyter.api.http.callers import PRINCIPAL
 from bacalhau_jupyter.auth.challenge import LoginMethods
 from bacalhau_jupyter.models.wire.api import AuthnRequest, AuthnResponse, ListAuthMethodsResponse
 
@@ -44,6 +45,9 @@ class AuthRoutes:
         # What the body says about the name does not count, as officially.
         name = request.match_info["name"]
         result = await exchange.answer(name, credentials, trusted=trusted, caller=caller)
+        if result.success and (holder := exchange.holder(result.token or "")) is not None:
+            # The audit log wants to know who logged in.
+            request[PRINCIPAL] = holder
         return answer(request, AuthnResponse(authentication=result), status=200 if result.success else 401)
 
     def _exchange(self) -> LoginMethods:

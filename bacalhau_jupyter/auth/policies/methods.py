@@ -10,8 +10,9 @@ from typing import Protocol
 from bacalhau_jupyter.auth.guesses import GuessLimit
 from bacalhau_jupyter.auth.policies.engine import UNDEFINED, Engine, PolicyFailed
 from bacalhau_jupyter.auth.policies.hosting import TOKEN
-from bacalhau_jupyter.auth.policies.tokens import TokenKey
+from bacalhau_jupyter.auth.policies.tokens import TokenKey, holder_of
 from bacalhau_jupyter.auth.policies.verdicts import Complaints
+from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.auth.signatures import client_id_of, is_signature
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.folding import folded
@@ -161,12 +162,15 @@ class PolicyMethods:
     ----------
     methods
         Name, in lower case as in its path → method.
+    key
+        Signs tokens.
     clock
         Ends the time in which a caller that was wrong too often is not listened to.
     """
 
-    def __init__(self, methods: dict[str, Method], clock: Clock | None = None) -> None:
+    def __init__(self, methods: dict[str, Method], key: TokenKey, clock: Clock | None = None) -> None:
         self._methods = methods
+        self._key = key
         self._limit = GuessLimit(clock or SystemClock())
 
     def methods(self) -> dict[str, AuthMethod]:
@@ -200,6 +204,11 @@ class PolicyMethods:
         except _Refused as refused:
             self._limit.failed(caller)
             return Authentication(success=False, reason=refused.reason)
+
+    def holder(self, token: str) -> Principal | None:
+        """Return whose token this is, for the audit log."""
+        claims = self._key.claims(token)
+        return None if claims is None else holder_of(claims)
 
     def _method(self, name: str) -> Method:
         if name not in self._methods:

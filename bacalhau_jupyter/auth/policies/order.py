@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.credentials import NO_CREDENTIAL
 from bacalhau_jupyter.auth.policies.requests import HttpRequest
-from bacalhau_jupyter.auth.policies.tokens import TokenKey
+from bacalhau_jupyter.auth.policies.tokens import TokenKey, holder_of
 from bacalhau_jupyter.auth.policies.verdicts import AccessPolicy, Verdict
 from bacalhau_jupyter.auth.principals import ANONYMOUS, EVERYTHING, OWNER, Principal
 from bacalhau_jupyter.models.errors import Forbidden, Unauthorized
@@ -140,11 +140,8 @@ class PolicyOrder:
 
 def _principal(claims: Mapping[str, object] | None, headers: Mapping[str, str]) -> Principal:
     """Return whose token this is; only a signature of ours proves what it says."""
-    subject = None if claims is None else claims.get("sub")
-    if isinstance(subject, str) and subject:
-        return Principal(f"token:{subject}", frozenset({EVERYTHING}), title=subject)
     if claims is not None:
-        return Principal("token", frozenset({EVERYTHING}), title="the holder of a token")
+        return holder_of(claims)
     mark = hashlib.sha256(headers["Authorization"].encode("utf-8", "surrogateescape")).hexdigest()[:_SHORT]
     return Principal(f"token-by-hash:{mark}", frozenset({EVERYTHING}), title="the holder of a token")
 

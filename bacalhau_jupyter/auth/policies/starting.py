@@ -95,7 +95,7 @@ async def start_policies(settings: PolicySettings, clock: Clock, stack: AsyncExi
             "API.Auth.Methods is set, but API.Auth.AccessPolicyPath is not: tokens of these methods open nothing, "
             "callers still need this machine's user or the API key"
         )
-    return Policies(access, PolicyMethods(methods, clock), key)
+    return Policies(access, PolicyMethods(methods, key, clock), key)
 
 
 async def _method(

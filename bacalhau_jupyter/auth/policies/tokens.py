@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bacalhau_jupyter.auth.principals import EVERYTHING, Principal
 from bacalhau_jupyter.config.files import create_once, io_explained
 from bacalhau_jupyter.models.errors import ConfigurationError
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 _BITS = 2048
 _ALGORITHM = "RS256"
-READ_ONLY, EVERYTHING = 5, 15
+READ_ONLY, ALL_RIGHTS = 5, 15
 """Rights on a namespace, in bits: read 1, write 2, download 4, cancel 8."""
 
 
@@ -123,13 +125,21 @@ class TokenKey:
                 "aud": [self.node_id],
                 "iat": now_ns / 1000,
                 "exp": _a_month_after(now_ns) / 1000,
-                "ns": {"*": READ_ONLY, client_id: EVERYTHING},
+                "ns": {"*": READ_ONLY, client_id: ALL_RIGHTS},
             }
         )
 
     def _public_jwk(self) -> dict[str, str]:
         numbers = self._key.public_key().public_numbers()
         return {"kty": "RSA", "n": _number(numbers.n), "e": _number(numbers.e)}
+
+
+def holder_of(claims: Mapping[str, Any]) -> Principal:
+    """Return in whose name a token with these claims speaks, which this node has signed."""
+    subject = claims.get("sub")
+    if isinstance(subject, str) and subject:
+        return Principal(f"token:{subject}", frozenset({EVERYTHING}), title=subject)
+    return Principal("token", frozenset({EVERYTHING}), title="the holder of a token")
 
 
 def _pem(key: RSAPrivateKey) -> str:
