@@ -160,6 +160,20 @@ async def test_tokens_of_a_login_decide_what_each_request_may_do(
         assert (await it.ask("GET", "/api/v1/orchestrator/events", reader))[0] == 400
 
 
+async def test_no_header_hides_a_body_from_the_policy(node_config: MakeConfig, tmp_path: Path) -> None:
+    """A policy that forbids something in a body approves an empty one; the handler must not read another."""
+    access = """package bacalhau.authz
+import rego.v1
+token_valid := true
+allow if not contains(input.http.body, "secret")
+"""
+    async with policed(node_config, tmp_path, access) as it:
+        assert (await it.ask("PUT", JOBS, json=job("open")))[0] == 200
+        for headers in ({}, {"Upgrade": "foo"}, {"Connection": "Upgrade", "Upgrade": "websocket"}):
+            status, answer = await it.ask("PUT", JOBS, json=job("secret"), headers=headers)
+            assert (status, answer["Code"]) == (403, "Forbidden"), headers
+
+
 async def test_forged_tokens_are_worth_nothing(node_config: MakeConfig, tmp_path: Path) -> None:
     async with policed(node_config, tmp_path) as it:
         good = keys.claims(iss=it.node.node_id, aud=[it.node.node_id])

@@ -63,8 +63,8 @@ async def _judge_by_policy(policy: PolicyOrder, request: web.Request, route: str
 def _asking(request: web.Request, route: str) -> Asking:
     async def read(is_ours: bool) -> HttpRequest:
         body = b""
-        # Uploads are too large to be shown to a policy, and websockets have no body.
-        if request.body_exists and not route.startswith(UPLOADS_PATH) and "Upgrade" not in request.headers:
+        # Uploads are too large to be shown to a policy. No header may hide a body, which handlers read.
+        if request.body_exists and not route.startswith(UPLOADS_PATH):
             try:
                 body = await held_body(request, ORDINARY_BODY if is_ours else _STRANGERS_BODY)
             except web.HTTPRequestEntityTooLarge as error:

@@ -89,7 +89,7 @@ def _from_http(request: web.Request, error: web.HTTPException) -> web.StreamResp
 def _is_stream(request: web.Request) -> bool:
     path = request.path
     streams = path.startswith((RESULTS_PATH, UPLOADS_PATH)) or "/results/files/" in path
-    return streams or "Upgrade" in request.headers
+    return streams or (request.method == "GET" and "Upgrade" in request.headers)
 
 
 def _go_time(rfc3339: str) -> str:
