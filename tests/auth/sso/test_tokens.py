@@ -88,6 +88,7 @@ def public_pem() -> bytes:
         pytest.param(lambda: token(nbf=now() + FAR), None, id="not valid yet"),
         pytest.param(lambda: token(sub=None), True, id="no subject"),
         pytest.param(lambda: token(sub=7), None, id="a number as subject"),
+        pytest.param(lambda: token(sub="a\ud800"), None, id="a subject that no file or database can hold"),
         pytest.param(lambda: token(permissions=None), False, id="no permissions"),
         pytest.param(lambda: token(permissions=[]), False, id="empty permissions"),
         pytest.param(lambda: token(permissions=NULL), False, id="null permissions"),
