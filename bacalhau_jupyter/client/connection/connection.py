@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from bacalhau_jupyter.client.connection.handshakes import SPEAKS_TLS, speaks_tls, tls_problem
 from bacalhau_jupyter.client.connection.listener import check_listener
+from bacalhau_jupyter.client.connection.redirects import no_redirects
 from bacalhau_jupyter.client.connection.refusals import refusal_of
 from bacalhau_jupyter.lib.telemetry.base import Kind, spanning
 from bacalhau_jupyter.lib.telemetry.start import link_of_process, telemetry_of_client
@@ -56,7 +57,10 @@ class Connection:
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s),
                 headers=self.endpoint.headers(),
                 trust_env=False,
-                trace_configs=[self._checked()] if self.endpoint.embedded else None,
+                trace_configs=[
+                    no_redirects("a client"),
+                    *([self._checked()] if self.endpoint.embedded else []),
+                ],
             )
         return self._session
 

@@ -12,6 +12,7 @@ import aiohttp
 from yarl import URL
 
 from bacalhau_jupyter.client.connection.handshakes import tls_problem
+from bacalhau_jupyter.client.connection.redirects import no_redirects
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, ServiceUnavailable, TimedOut
 from bacalhau_jupyter.server.cluster.connection import ClusterConnection
 from bacalhau_jupyter.server.gateway import headers
@@ -146,23 +147,9 @@ class Upstream:
                 # What is compressed stays compressed, and is passed on with its header.
                 auto_decompress=False,
                 trust_env=False,
-                trace_configs=[_no_redirects()],
+                trace_configs=[no_redirects("the gateway")],
             )
         return self._session
-
-
-def _no_redirects() -> aiohttp.TraceConfig:
-    """Return what keeps a session from following redirects: websockets have no option for it."""
-
-    async def refuse(*_: object) -> None:
-        raise NetworkFailure(
-            "the cluster answered with a redirect, which the gateway does not follow",
-            status=502,
-        )
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_redirect.append(refuse)
-    return trace
 
 
 def lost(error: BaseException) -> BacalhauError:
