@@ -95,6 +95,8 @@ def serve(
 def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
     if embedded:
         return
+    from bacalhau_jupyter.node.roles.trust import has_new_authentication
+
     # Standard output has one JSON object per line then.
     say = partial(click.echo, err=node.config["Logging.Mode"] in ("json", "combined"))
     say(f"Node {node.node_id} is ready at {node.url}")
@@ -111,7 +113,11 @@ def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
     say("To use it from another terminal of this user, with any Bacalhau client:")
     variables = (f"{name}={shlex.quote(value)}" for name, value in node.record.variables().items())
     say(f"  export {' '.join(variables)}")
-    say(f"Other users and browsers need the key in {node.repo.api_key_file} (BACALHAU_API_KEY).")
+    key = f"the key in {node.repo.api_key_file} (BACALHAU_API_KEY)"
+    if has_new_authentication(node.config):
+        say(f"Other callers need their own credential, or {key}.")
+    else:
+        say(f"Other users and browsers need {key}.")
     if node.page is not None:
         say(f"The web page, logged in (once, within the hour): {node.page.login_link()}")
         if node.page.is_open_to_others:

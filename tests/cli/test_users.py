@@ -93,7 +93,7 @@ def test_a_name_and_a_password_from_the_environment_log_in(
 def test_without_a_credential_the_ways_in_are_named(shell: Shell) -> None:
     done = shell("job", "list")
     assert done.returncode == 1
-    assert "does not accept a caller without a credential" in done.stderr
+    assert "does not accept requests without a credential" in done.stderr
     assert "bacalhau-jupyter auth login" in done.stderr
     assert "BACALHAU_API_KEY" in done.stderr
 

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from bacalhau_jupyter.config.endpoint import Endpoint
 
 COMPONENT = "Client"
+NO_CREDENTIAL = "no credential"
 
 _WAYS_IN = (
-    "%bacalhau auth login logs in; a key goes into BACALHAU_API_KEY, a user into BACALHAU_API_USERNAME and "
-    "BACALHAU_API_PASSWORD; the node's own user needs none of them"
+    "Log in with %bacalhau auth login, or set BACALHAU_API_KEY, or set BACALHAU_API_USERNAME and "
+    "BACALHAU_API_PASSWORD. The node's own user needs no credential on the node's machine."
 )
 _PARTS_OF_TOKEN = 3
 
@@ -33,7 +34,9 @@ def refusal_of(endpoint: Endpoint, status: int, body: Mapping[str, Any]) -> Baca
         The answer, decoded; empty where it can't be read.
     """
     if status == 401:
-        return Unauthorized(f"{endpoint.url} does not accept {credential_kind(endpoint)}", hint=_WAYS_IN)
+        kind = credential_kind(endpoint)
+        refused = "requests without a credential" if kind == NO_CREDENTIAL else kind
+        return Unauthorized(f"{endpoint.url} does not accept {refused}", hint=_WAYS_IN)
     reason = _reason(body)
     if status != 403 or not (reason or not body):
         return None
@@ -60,8 +63,8 @@ def _reason(body: Mapping[str, Any]) -> str:
 
 def _hint(endpoint: Endpoint) -> str:
     return (
-        f"{endpoint.url} was asked with {credential_kind(endpoint)}: whoever runs it grants capabilities; "
-        "%bacalhau auth info says which credentials are set here"
+        f"The request to {endpoint.url} used {credential_kind(endpoint)}. The administrator of the node grants "
+        "capabilities. %bacalhau auth info shows which credentials are set here."
     )
 
 
@@ -71,4 +74,4 @@ def credential_kind(endpoint: Endpoint) -> str:
         if endpoint.token.count(".") == _PARTS_OF_TOKEN - 1:
             return "a token, which may have expired"
         return "the node's own key" if endpoint.embedded else "this API key"
-    return "this user name and password" if endpoint.basic else "a caller without a credential"
+    return "this user name and password" if endpoint.basic else NO_CREDENTIAL

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 CHALLENGE, ASK = "challenge", "ask"
 QUESTION = "How would you like to authenticate?"
-_BY_VARIABLES = "Set BACALHAU_API_KEY, or BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD."
+_BY_VARIABLES = (
+    "There is no login. Set BACALHAU_API_KEY, or set BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD. "
+    "They are sent with each request."
+)
 
 
 class Prompter(Protocol):
@@ -195,7 +198,7 @@ def usable_methods(methods: Mapping[str, AuthMethod]) -> dict[str, AuthMethod]:
     """
     if not methods:
         raise Unauthorized(
-            "this cluster has no login but by user and password, by API key, or through SSO",
+            "this cluster accepts API keys, or user names and passwords, and gives no token for them",
             hint=_BY_VARIABLES,
             component=COMPONENT,
         )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from bacalhau_jupyter.auth.credentials import Authenticator
 from bacalhau_jupyter.auth.node_key import NodeKey
@@ -120,7 +118,6 @@ def check_authentication(config: Config) -> None:
     if sign_on(config) is not None:
         require_library()
     _check_quotas(config, users)
-    _warn_of_readers(config)
 
 
 def _check_quotas(config: Config, users: Sequence[User]) -> None:
@@ -145,13 +142,3 @@ def _by_tokens(single_sign_on: SignOn, clock: Clock, stack: AsyncExitStack) -> T
     stack.push_async_callback(bounded, "keys of the identity provider", keys.close)
     keys.start()
     return TokenAuthenticator(single_sign_on, keys)
-
-
-def _warn_of_readers(config: Config) -> None:
-    """Warn where other users of this machine can read the file that holds passwords and keys."""
-    source = config.source("API.Auth.Users")
-    with contextlib.suppress(OSError, ValueError):
-        if Path(source).is_file() and Path(source).stat().st_mode & 0o077:
-            log.warning(
-                "%s holds passwords or keys, and other users may read it: chmod 600 %s", source, source
-            )

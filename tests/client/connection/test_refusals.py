@@ -20,7 +20,7 @@ ENVELOPE = {
 }
 SECRETS = ("secret-key-0123456789", "a.secret.token", "s3cret-password")
 ENDPOINTS = [
-    (Endpoint(URL), "a caller without a credential"),
+    (Endpoint(URL), "no credential"),
     (Endpoint(URL, token=SECRETS[0]), "this API key"),
     (Endpoint(URL, token=SECRETS[1]), "a token, which may have expired"),
     (Endpoint(URL, basic=base64.b64encode(b"u:s3cret-password").decode()), "this user name and password"),
@@ -32,7 +32,8 @@ ENDPOINTS = [
 def test_the_credential_is_named_by_its_kind_and_never_by_its_value(endpoint: Endpoint, kind: str) -> None:
     refused = refusal_of(endpoint, 401, {"Message": "Request Unauthorized"})
     assert isinstance(refused, Unauthorized)
-    assert refused.message == f"{URL} does not accept {kind}"
+    accepted = "requests without a credential" if kind == "no credential" else kind
+    assert refused.message == f"{URL} does not accept {accepted}"
     assert "%bacalhau auth login" in refused.hint
     forbidden = refusal_of(endpoint, 403, ENVELOPE)
     assert isinstance(forbidden, Forbidden)
