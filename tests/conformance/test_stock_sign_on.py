@@ -17,6 +17,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from tests.services.asking import settings_in
 from tests.services.common import end_process, wait_until
 from tests.services.node import start_node
 from tests.services.oidc import IdentityProvider, confirm
@@ -28,37 +29,6 @@ TIMEOUT_S = 60
 OURS = [sys.executable, "-m", "bacalhau_jupyter"]
 QUIET = {"BACALHAU_DISABLEANALYTICS": "true", "BACALHAU_UPDATECONFIG_INTERVAL": "0"}
 PAGE = re.compile(r"(http://127\.0\.0\.1:\d+/device\?user_code=[\w-]+)")
-
-LOCKED = """
-package bacalhau.authz
-import rego.v1
-default allow := false
-default token_valid := false
-allow if input.http.path[2] == "auth"
-allow if token_valid
-token_valid if input.http.path[2] == "auth"
-token_valid if {
-    bearer := trim_prefix(input.http.headers["Authorization"][0], "Bearer ")
-    [right, _, _] := io.jwt.decode_verify(bearer, input.constraints)
-    right
-}
-"""
-ASKING = """
-package bacalhau.authn
-import rego.v1
-schema := {
-    "type": "object",
-    "properties": {"person": {"type": "string"}, "word": {"type": "string", "writeOnly": true}},
-    "required": ["person", "word"],
-}
-token := made if {
-    input.ask.word == "open sesame"
-    made := io.jwt.encode_sign({"typ": "JWT", "alg": "RS256"}, {
-        "iss": input.nodeId, "aud": [input.nodeId], "sub": input.ask.person,
-        "iat": time.now_ns() / 1000, "exp": time.add_date(time.now_ns(), 0, 1, 0) / 1000, "ns": {"*": 15},
-    }, input.signingKey)
-}
-"""
 
 
 def free_port() -> int:
@@ -203,16 +173,7 @@ def test_our_client_logs_in_to_an_official_node_and_theirs_shares_its_login(thei
 def asking_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """An official node that asks for a word, or takes a key pair."""
     home = tmp_path_factory.mktemp("asking")
-    (home / "locked.rego").write_text(LOCKED)
-    (home / "asking.rego").write_text(ASKING)
-    methods = {
-        "word": {"Type": "ask", "PolicyPath": str(home / "asking.rego")},
-        "anykey": {"Type": "challenge"},
-    }
-    (home / "auth.yaml").write_text(
-        json.dumps({"API": {"Auth": {"AccessPolicyPath": str(home / "locked.rego"), "Methods": methods}}})
-    )
-    process, port = official_node(home, "-c", str(home / "auth.yaml"))
+    process, port = official_node(home, "-c", str(settings_in(home)))
     yield port
     end_process(process, timeout_s=20)
 

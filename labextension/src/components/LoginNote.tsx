@@ -145,7 +145,7 @@ function ByProvider(props: { provider: string; done: () => void }): JSX.Element 
     <div className="jp-Bacalhau-form" role="status" aria-label={trans.__('Log in with %1', provider)}>
       <p>
         {trans.__('Log in on this page:')}{' '}
-        <a href={page} target="_blank" rel="noopener noreferrer">
+        <a className="jp-Bacalhau-link" href={page} target="_blank" rel="noopener noreferrer">
           {page}
         </a>
       </p>
