@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import json
+import os
+import shutil
+import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Mapping
@@ -36,6 +40,11 @@ from bacalhau_jupyter.models.errors import ConfigurationError
 if TYPE_CHECKING:
     import aiohttp
 
+# A node that is killed closes nothing: the kernel has to end the program, which the program does not ask for itself.
+_LAUNCH = """import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 _PAUSE_S = 0.02
 _SHORT = 400
 
@@ -111,7 +120,7 @@ class OpaEngine:
         socket = folder / "opa.sock"
         try:
             self._process = process = await asyncio.create_subprocess_exec(
-                self._program,
+                *_launched(self._program),
                 *("run", "--server", "--skip-version-check", "--log-level", "error"),
                 *("--addr", f"unix://{socket}", "--unix-socket-perm", "600"),
                 *map(str, files),
@@ -187,6 +196,14 @@ class OpaEngine:
         if not isinstance(answer, dict):
             raise PolicyFailed("its engine failed")
         return answer
+
+
+def _launched(program: str) -> list[str]:
+    if sys.platform != "linux":
+        return [program]
+    if shutil.which(program) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+    return [sys.executable, "-I", "-S", "-c", _LAUNCH, program]
 
 
 async def _drain(process: Process) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -18,6 +21,9 @@ from bacalhau_jupyter.models.errors import ConfigurationError
 from tests.auth.policies.conftest import ENGINES, StartEngine
 from tests.auth.policies.keys import key, request
 from tests.clock import ManualClock
+from tests.services.common import wait_until
+from tests.services.fixtures import service_or_skip
+from tests.services.policies import opa_program
 
 pytestmark = pytest.mark.timeout(1300)
 both = pytest.mark.parametrize("kind", ENGINES)
@@ -219,3 +225,44 @@ async def test_a_schema_and_a_token_of_the_wrong_type_let_nobody_in(
     assert await engine.ask(SCHEMA, None) == [1]
     with pytest.raises(PolicyFailed):
         await engine.ask(TOKEN, {"ask": {"x": {"a": 1}}})
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from bacalhau_jupyter.auth.policies.exact import OpaEngine
+from bacalhau_jupyter.auth.policies.files import read_policy
+
+async def main():
+    engine = OpaEngine(sys.argv[1], read_policy(Path(sys.argv[2])))
+    await engine.start()
+    print(engine._process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux ends the children of a process that is killed"
+)
+def test_the_program_ends_with_a_node_that_is_killed(tmp_path: Path) -> None:
+    program = service_or_skip(opa_program)
+    (tmp_path / "open.rego").write_text(OPEN)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, program, tmp_path / "open.rego"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert wait_until(lambda: has_ended(int(done.stdout)), timeout_s=30)
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        # Where nobody collects orphans, a zombie stays.
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
