@@ -33,14 +33,6 @@ class Source(Protocol):
         ...
 
 
-class Challenges(Protocol):
-    """Proves names to an authority while it checks them."""
-
-    def challenge(self, server_name: str) -> ssl.SSLContext | None:
-        """Return the proof for a name; None where nothing is checked."""
-        ...
-
-
 class ServedCertificates:
     """Hands out the newest certificate that can be loaded (`front.Certificates`).
 
@@ -50,14 +42,11 @@ class ServedCertificates:
         Where it lies.
     clock
         Tells whether it has expired.
-    challenges
-        Answers an authority's checks; None where no authority is asked.
     """
 
-    def __init__(self, source: Source, clock: Clock, challenges: Challenges | None = None) -> None:
+    def __init__(self, source: Source, clock: Clock) -> None:
         self._source = source
         self._clock = clock
-        self._challenges = challenges
         self._loaded: Loaded | None = None
         self._mark: object = None
         self._broken: object = None
@@ -70,8 +59,8 @@ class ServedCertificates:
         return None if self._loaded is None else self._loaded.context
 
     def challenge(self, server_name: str) -> ssl.SSLContext | None:
-        """Return the proof for an authority; None where none is asked."""
-        return None if self._challenges is None else self._challenges.challenge(server_name)
+        """Return None: no authority checks names by these certificates."""
+        return None
 
     async def start(self) -> None:
         """Load the certificate.

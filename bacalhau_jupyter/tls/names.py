@@ -1,4 +1,4 @@
-"""By which names and addresses this host is reached: what its own certificate must say."""
+"""The names and addresses of this host, and how a certificate holds one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography.x509 import GeneralName
 
 _ALWAYS = ("localhost", "127.0.0.1", "::1")
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -33,6 +37,16 @@ def names_of_host(configured: Iterable[str]) -> tuple[str, ...]:
         else:
             names.append(str(address))
     return tuple(dict.fromkeys(names))
+
+
+def general_name(name: str) -> GeneralName:
+    """Return a name or an address in the form in which a certificate holds it."""
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

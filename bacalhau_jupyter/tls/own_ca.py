@@ -7,7 +7,6 @@ node's certificate is renewed. Both keys stay in the data directory, readable by
 from __future__ import annotations
 
 import datetime
-import ipaddress
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from bacalhau_jupyter.config.files import io_explained, write_atomic
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.tls.names import general_name
 from bacalhau_jupyter.tls.pairs import Pair, read_bounded
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class OwnAuthority:
             return False
         starts, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
         is_young = starts <= self._now() < starts + (ends - starts) * 2 / 3
-        return is_young and is_its_key and set(names) == set(_general_names(self._names))
+        return is_young and is_its_key and set(names) == {general_name(name) for name in self._names}
 
     def _leaf(self, authority: _Authority) -> str:
         from cryptography import x509
@@ -172,7 +172,9 @@ class OwnAuthority:
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bacalhau-jupyter")]))
             .issuer_name(authority.certificate.subject)
             .public_key(key.public_key())
-            .add_extension(x509.SubjectAlternativeName(_general_names(self._names)), critical=False)
+            .add_extension(
+                x509.SubjectAlternativeName([general_name(name) for name in self._names]), critical=False
+            )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -211,18 +213,6 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _general_names(names: Sequence[str]) -> list[x509.GeneralName]:
-    from cryptography import x509
-
-    general: list[x509.GeneralName] = []
-    for name in names:
-        try:
-            general.append(x509.IPAddress(ipaddress.ip_address(name)))
-        except ValueError:
-            general.append(x509.DNSName(name))
-    return general
 
 
 def _text(key: EllipticCurvePrivateKey) -> str:

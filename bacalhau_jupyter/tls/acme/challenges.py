@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import ssl
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from bacalhau_jupyter.tls.acme.account import key_pem, new_key
 from bacalhau_jupyter.tls.acme.bundle import context_of
-from bacalhau_jupyter.tls.acme.names import is_address, server_name
+from bacalhau_jupyter.tls.acme.names import server_name
+from bacalhau_jupyter.tls.hello import ACME_PROTOCOL
+from bacalhau_jupyter.tls.names import general_name
 
 TLS_ALPN = "tls-alpn-01"
 HTTP = "http-01"
 KINDS = (TLS_ALPN, HTTP)
-PROTOCOL = "acme-tls/1"
 PATH = "/.well-known/acme-challenge/"
 
 _EXTENSION = "1.3.6.1.5.5.7.1.31"
@@ -50,7 +50,7 @@ class TlsAlpnAnswers:
 
     def put(self, name: str, token: str, authorization: str) -> None:
         """Answer for a name from now on."""
-        self._contexts[server_name(name)] = context_of(_challenge_pem(name, authorization), PROTOCOL)
+        self._contexts[server_name(name)] = context_of(_challenge_pem(name, authorization), ACME_PROTOCOL)
 
     def drop(self, name: str, token: str) -> None:
         """Stop answering."""
@@ -89,7 +89,6 @@ def _challenge_pem(name: str, authorization: str) -> str:
 
     key, now = new_key(), datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ACME challenge")])
-    host = x509.IPAddress(ipaddress.ip_address(name)) if is_address(name) else x509.DNSName(name)
     digest = _OCTET_STRING + hashlib.sha256(authorization.encode()).digest()
     certificate = (
         x509.CertificateBuilder()
@@ -99,7 +98,7 @@ def _challenge_pem(name: str, authorization: str) -> str:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _LIFETIME)
         .not_valid_after(now + _LIFETIME)
-        .add_extension(x509.SubjectAlternativeName([host]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([general_name(name)]), critical=False)
         .add_extension(x509.UnrecognizedExtension(ObjectIdentifier(_EXTENSION), digest), critical=True)
         .sign(key, hashes.SHA256())
     )

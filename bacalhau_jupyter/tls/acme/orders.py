@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from bacalhau_jupyter.tls.acme.bundle import Bundle
 from bacalhau_jupyter.tls.acme.challenges import Answers
 from bacalhau_jupyter.tls.acme.names import identifier, is_address
 from bacalhau_jupyter.tls.acme.server import AcmeServer, Answer, Refusal
+from bacalhau_jupyter.tls.names import general_name
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -159,10 +159,7 @@ def _signing_request(key: EllipticCurvePrivateKey, names: tuple[str, ...]) -> by
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
 
-    hosts = [
-        x509.IPAddress(ipaddress.ip_address(name)) if is_address(name) else x509.DNSName(name)
-        for name in names
-    ]
+    hosts = [general_name(name) for name in names]
     request = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([]))

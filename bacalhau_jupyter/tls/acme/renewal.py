@@ -111,8 +111,8 @@ class Keeper:
                 if not await self._is_fresh():
                     self._serve(await self._order())
                     self._is_kept = False
-                if not self._is_kept:
-                    await self._keep()
+                if self._bundle is not None and not self._is_kept:
+                    await self._keep(self._bundle)
             except BacalhauError as error:
                 self._problems.failed(TASK, error)
                 await self._nap(self._clock.now_ns() + int(self._pause_s(error, delays) * SECOND))
@@ -121,13 +121,10 @@ class Keeper:
                 delays = backoff(*self._retry_s)
                 await self._nap(self._due_ns)
 
-    async def _keep(self) -> None:
-        assert self._bundle is not None
-        await asyncio.to_thread(self._cache.store, self._names[0], self._bundle)
+    async def _keep(self, bundle: Bundle) -> None:
+        await asyncio.to_thread(self._cache.store, self._names[0], bundle)
         self._is_kept = True
-        log.info(
-            "the certificate for %s is valid until %s", ", ".join(self._names), rfc3339(self._bundle.ends_ns)
-        )
+        log.info("the certificate for %s is valid until %s", ", ".join(self._names), rfc3339(bundle.ends_ns))
 
     async def _is_fresh(self) -> bool:
         if self._clock.now_ns() < self._due_ns:

@@ -18,9 +18,9 @@ from cryptography.x509.oid import NameOID
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.tls.acme.account import key_pem, new_key
 from bacalhau_jupyter.tls.acme.bundle import Bundle, context_of
-from bacalhau_jupyter.tls.acme.challenges import PROTOCOL
 from bacalhau_jupyter.tls.acme.names import is_address
 from bacalhau_jupyter.tls.acme.settings import AutoCertSettings
+from bacalhau_jupyter.tls.hello import ACME_PROTOCOL
 from tests.services.pebble import Pebble
 
 DAY_S = 86400
@@ -71,7 +71,7 @@ async def answering(port: int, challenge: Callable[[str], ssl.SSLContext | None]
         handshake.context = context
         return None
 
-    placeholder = context_of(certificate("x.example.org", starts_s=0, ends_s=1e9).pem, PROTOCOL)
+    placeholder = context_of(certificate("x.example.org", starts_s=0, ends_s=1e9).pem, ACME_PROTOCOL)
     placeholder.sni_callback = chosen
     server = await asyncio.start_server(
         lambda _reader, writer: writer.close(), "127.0.0.1", port, ssl=placeholder
