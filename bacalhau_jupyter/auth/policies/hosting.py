@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from urllib.parse import quote_plus, unquote_plus
 from bacalhau_jupyter.auth.policies import words
 from bacalhau_jupyter.auth.policies.files import Policy
 from bacalhau_jupyter.auth.policies.jwts import decode_verify
+from bacalhau_jupyter.config.passwords import scrypt_hash
 
 PACKAGE = "bacalhau_jupyter_host"
 """Our module's package, and the member of the input that holds computed values."""
@@ -69,15 +69,7 @@ def scrypt(password: str, salt: str) -> str:
     ValueError
         The salt is not base64.
     """
-    hashed = hashlib.scrypt(
-        password.encode(),
-        salt=base64.b64decode(salt, validate=True),
-        n=32768,
-        r=8,
-        p=1,
-        dklen=32,
-        maxmem=64 << 20,
-    )
+    hashed = scrypt_hash(password.encode(), base64.b64decode(salt, validate=True))
     return base64.b64encode(hashed).decode()
 
 
