@@ -85,18 +85,22 @@ def test_a_hostile_name_stays_one_short_line_of_plain_characters(name: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("key", "own", "headers", "origin"),
+    ("caller", "headers", "origin"),
     [
-        ("uid 1000", True, {}, Origin.OWN_USER),
-        ("uid 1001", False, {}, Origin.MACHINE),
-        ("127.0.0.1", False, {}, Origin.MACHINE),
-        ("192.0.2.7", False, {}, Origin.NETWORK),
-        ("2001:db8::/64", False, {}, Origin.NETWORK),
-        ("127.0.0.1", True, {"X-Forwarded-For": "192.0.2.7"}, Origin.PROXY),
+        (Caller("uid 1000", is_own_user=True, is_of_this_machine=True), {}, Origin.OWN_USER),
+        (Caller("uid 1001", is_own_user=False, is_of_this_machine=True), {}, Origin.MACHINE),
+        (Caller("127.0.0.1", is_own_user=False, is_of_this_machine=True), {}, Origin.MACHINE),
+        (Caller("192.0.2.7", is_own_user=False), {}, Origin.NETWORK),
+        (Caller("2001:db8::/64", is_own_user=False), {}, Origin.NETWORK),
+        (
+            Caller("uid 1000", is_own_user=True, is_of_this_machine=True),
+            {"X-Forwarded-For": "192.0.2.7"},
+            Origin.PROXY,
+        ),
     ],
 )
-def test_where_a_request_comes_from(key: str, own: bool, headers: dict[str, str], origin: Origin) -> None:
-    assert origin_of(Caller(key, own), headers) is origin
+def test_where_a_request_comes_from(caller: Caller, headers: dict[str, str], origin: Origin) -> None:
+    assert origin_of(caller, headers) is origin
 
 
 async def test_the_file_is_the_nodes_own_and_a_process_that_died_in_a_line_spoils_no_other(

@@ -10,7 +10,6 @@ from typing import Any
 
 from bacalhau_jupyter.auth.forwarding import is_forwarded
 from bacalhau_jupyter.auth.sockets import Caller
-from bacalhau_jupyter.lib.nearby import is_loopback
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.text import readable
 
@@ -94,17 +93,17 @@ class Entry:
         """Return it as JSON shows it; what is empty is left out."""
         members = {
             "time": rfc3339(self.time_ns),
-            "principal": _told(self.principal),
+            "principal": _shown(self.principal),
             "verb": self.verb,
             "object": self.subject.kind,
-            "id": _told(self.subject.id),
-            "name": _told(self.subject.name),
+            "id": _shown(self.subject.id),
+            "name": _shown(self.subject.name),
             "outcome": self.outcome.value,
             "status": self.status,
             "code": self.code,
             "needs": self.needs,
             "from": self.origin.value,
-            "caller": _told(self.caller),
+            "caller": _shown(self.caller),
             "request": self.request,
             "repeated": self.repeated,
         }
@@ -115,10 +114,10 @@ class Entry:
         return json.dumps(self.to_plain()).encode() + b"\n"
 
     def __str__(self) -> str:
-        which = _told(self.subject.id or self.subject.name)
+        which = _shown(self.subject.id or self.subject.name)
         what = " ".join(word for word in (self.subject.kind, which) if word)
         why = f" ({self.needs or self.code})" if self.needs or self.code else ""
-        return f"{_told(self.principal)}: {self.verb} {what}: {self.outcome.value}{why}"
+        return f"{_shown(self.principal)}: {self.verb} {what}: {self.outcome.value}{why}"
 
 
 def origin_of(caller: Caller, headers: Mapping[str, str]) -> Origin:
@@ -127,11 +126,11 @@ def origin_of(caller: Caller, headers: Mapping[str, str]) -> Origin:
         return Origin.PROXY
     if caller.is_own_user:
         return Origin.OWN_USER
-    if caller.key.startswith("uid ") or is_loopback(caller.key):
+    if caller.is_of_this_machine:
         return Origin.MACHINE
     return Origin.NETWORK
 
 
-def _told(text: str) -> str:
+def _shown(text: str) -> str:
     text = text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
     return readable(text)
