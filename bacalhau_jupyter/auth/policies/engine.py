@@ -169,7 +169,8 @@ class BuiltInEngine:
 
     async def _exchange(self, question: Mapping[str, object], limit_s: float) -> dict[str, object]:
         process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None
+        if process is None or process.stdin is None or process.stdout is None:
+            raise PolicyFailed("its engine does not run")
         answered = False
         try:
             async with asyncio.timeout(limit_s):

@@ -109,7 +109,7 @@ class OpaEngine:
         if folder is not None:
             await asyncio.to_thread(remove_tree, folder)
 
-    async def _begin(self) -> None:
+    async def _begin(self) -> aiohttp.ClientSession:
         import aiohttp
 
         self._folder = folder = Path(tempfile.mkdtemp(prefix="bacalhau-policy-"))
@@ -136,28 +136,27 @@ class OpaEngine:
                 hint="API.Auth.PolicyEngine names the `opa` program; the value built-in needs none.",
             ) from error
         connector = aiohttp.UnixConnector(str(socket), limit=16)
-        self._session = aiohttp.ClientSession(connector=connector)
+        self._session = session = aiohttp.ClientSession(connector=connector)
         try:
             async with asyncio.timeout(START_S):
-                await self._until_it_answers(process, folder)
+                await self._until_it_answers(process, session, folder)
         except TimeoutError as error:
             await self.close()
             raise not_compiling(self._policy, f"it took longer than {START_S:g} s") from error
-        # Nothing of it is read any more; a full pipe would stop it.
-        asyncio.create_task(_drain(process))  # noqa: RUF006 - it ends with the process
+        # A full pipe would stop the server, so its output is read and thrown away.
+        asyncio.create_task(_drain(_output(process)))  # noqa: RUF006 - it ends with the process
+        return session
 
-    async def _until_it_answers(self, process: Process, folder: Path) -> None:
+    async def _until_it_answers(self, process: Process, session: aiohttp.ClientSession, folder: Path) -> None:
         import aiohttp
 
-        assert self._session is not None
         while process.returncode is None:
             with contextlib.suppress(aiohttp.ClientError):
-                async with self._session.get("http://opa/health") as response:
+                async with session.get("http://opa/health") as response:
                     if response.status == 200:
                         return
             await asyncio.sleep(_PAUSE_S)
-        assert process.stdout is not None
-        text = (await process.stdout.read()).decode("utf-8", "replace")
+        text = (await _output(process).read()).decode("utf-8", "replace")
         names = {
             str(folder / f"{number}.rego"): name for number, (name, _) in enumerate(self._policy.modules)
         }
@@ -170,11 +169,10 @@ class OpaEngine:
         import aiohttp
 
         async with self._starting:
-            if self._process is None or self._process.returncode is not None:
-                await self.close()
-                await self._begin()
             session = self._session
-        assert session is not None
+            if session is None or self._process is None or self._process.returncode is not None:
+                await self.close()
+                session = await self._begin()
         body = json.dumps({} if document is None else {"input": document}).encode()
         try:
             async with (
@@ -188,7 +186,7 @@ class OpaEngine:
             ):
                 answer = await response.json(content_type=None)
         except TimeoutError:
-            # It may go on for ever.
+            # The evaluation may never end.
             await self.close()
             raise PolicyFailed(f"its evaluation took longer than {self._limit_s:g} s") from None
         except (aiohttp.ClientError, ValueError) as error:
@@ -206,7 +204,12 @@ def _launched(program: str) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _LAUNCH, program]
 
 
-async def _drain(process: Process) -> None:
-    assert process.stdout is not None
-    while await process.stdout.read(1 << 16):
+def _output(process: Process) -> asyncio.StreamReader:
+    if process.stdout is None:
+        raise PolicyFailed("its engine has no output")
+    return process.stdout
+
+
+async def _drain(output: asyncio.StreamReader) -> None:
+    while await output.read(1 << 16):
         pass

@@ -28,7 +28,7 @@ LONGEST_EXPIRY_S = 3600
 REQUEST_TIMEOUT_S = 20.0
 SIZE_LIMIT = 1024 * 1024
 FAILURES = 5
-"""Questions in a row that may come to nothing before the client gives up."""
+"""Requests in a row that may fail before the client gives up."""
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _CODE_LIMIT = 64
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
@@ -107,10 +107,10 @@ class DeviceLogin:
             form["audience"] = self._provider.audience
         try:
             status, answer = await self._post(self._provider.device_url, form)
-        except _Nothing as failure:
+        except _NoAnswer as failure:
             raise _failure(f"{_START}: {failure}") from failure
         if status != 200:
-            raise _failure(f"{_START}: {_words(answer, status)}")
+            raise _failure(f"{_START}: {_provider_reason(answer, status)}")
         return self._code(answer)
 
     async def token(self, code: DeviceCode) -> str:
@@ -136,7 +136,7 @@ class DeviceLogin:
                 raise _too_late()
             try:
                 status, answer = await self._post(self._provider.token_url, form)
-            except _Nothing as failure:
+            except _NoAnswer as failure:
                 failures += 1
                 if failures >= FAILURES:
                     raise _failure(f"{_FINISH}: {failure}") from failure
@@ -153,7 +153,7 @@ class DeviceLogin:
                     raise _too_late()
                 case _:
                     raise Unauthorized(
-                        f"{_FINISH}: {_words(answer, status)}", hint=_AGAIN, component=COMPONENT
+                        f"{_FINISH}: {_provider_reason(answer, status)}", hint=_AGAIN, component=COMPONENT
                     )
 
     def _code(self, answer: Mapping[str, Any]) -> DeviceCode:
@@ -179,10 +179,11 @@ class DeviceLogin:
         )
 
     async def _post(self, url: str, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
-        """Send a form; return status and JSON object. Raises `_Nothing` where no such answer comes."""
+        """Send a form; return status and JSON object. Raises `_NoAnswer` where no such answer comes."""
         import aiohttp
 
-        assert self._http is not None
+        if self._http is None:
+            raise RuntimeError("a DeviceLogin is used as a context")
         headers = {"Accept": "application/json"}
         try:
             async with self._http.post(url, data=form, headers=headers, allow_redirects=False) as answer:
@@ -191,7 +192,7 @@ class DeviceLogin:
                     data += more
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
-            raise _Nothing(f"the identity provider can't be reached: {reason}") from error
+            raise _NoAnswer(f"the identity provider can't be reached: {reason}") from error
         try:
             if len(data) > SIZE_LIMIT or not (answer.status == 200 or 400 <= answer.status < 500):
                 raise ValueError
@@ -199,15 +200,17 @@ class DeviceLogin:
         except (ValueError, RecursionError):
             plain = None
         if not isinstance(plain, dict):
-            raise _Nothing(f"the identity provider answered HTTP {answer.status} without JSON that tells why")
+            raise _NoAnswer(
+                f"the identity provider answered HTTP {answer.status} without JSON that tells why"
+            )
         return answer.status, plain
 
 
-class _Nothing(Exception):
-    """The provider gave no answer that means something; the message says what came instead."""
+class _NoAnswer(Exception):
+    """The provider gave no usable answer; the message says what came instead."""
 
 
-_AGAIN = "%bacalhau auth login begins anew."
+_AGAIN = "%bacalhau auth login starts again."
 
 
 def _too_late() -> BacalhauError:
@@ -220,10 +223,10 @@ def _failure(sentence: str) -> BacalhauError:
     return NetworkFailure(readable(sentence), hint=_AGAIN, component=COMPONENT, retryable=False)
 
 
-def _words(answer: Mapping[str, Any], status: int) -> str:
+def _provider_reason(answer: Mapping[str, Any], status: int) -> str:
     """Return what the provider says, in one short line."""
-    said = [answer.get(name) for name in ("error", "error_description")]
-    text = ": ".join(item for item in said if isinstance(item, str) and item)
+    texts = [answer.get(name) for name in ("error", "error_description")]
+    text = ": ".join(item for item in texts if isinstance(item, str) and item)
     return readable(text[:300]) or f"the identity provider answered HTTP {status}"
 
 

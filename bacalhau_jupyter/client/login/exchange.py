@@ -94,7 +94,7 @@ def _token(content: bytes) -> str:
     if not result.success or not result.token:
         raise Unauthorized(
             f"login failed: {readable(result.reason[:300]) or 'the cluster gives no reason'}",
-            hint="%bacalhau auth login begins anew.",
+            hint="%bacalhau auth login starts again.",
             component=COMPONENT,
         )
     if not (result.token.isascii() and result.token.isprintable()) or " " in result.token:

@@ -46,8 +46,13 @@ class Doors:
         if self.certificates is None:
             await web.SockSite(runner, listener).start()
             return
-        server = runner.server
-        assert server is not None
-        front = Front(listener, server, self.certificates, self.gatekeeper)
+        front = Front(listener, _protocols_of(runner), self.certificates, self.gatekeeper)
         front.start()
         stack.push_async_callback(bounded, name, front.close)
+
+
+def _protocols_of(runner: web.AppRunner) -> web.Server:
+    """Return what makes the protocol of each connection; a runner has it once it is set up."""
+    if runner.server is None:
+        raise RuntimeError("the runner is not set up")
+    return runner.server
