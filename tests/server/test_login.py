@@ -73,15 +73,16 @@ async def test_a_refusal_comes_back_in_the_provider_s_words_and_not_as_jupyter_s
     await call(jupyter, "GET", f"/login/codes/{second['id']}", status=404)
 
 
-async def test_a_cluster_with_users_only_says_how_to_log_in(
+async def test_a_cluster_with_users_only_offers_no_login_and_is_no_error(
     start_jupyter: Starter, own_node: Repo, node_factory: NodeFactory
 ) -> None:
     users = json.dumps([{"Alias": "ci", "APIKey": "k" * 20, "Capabilities": [{"Actions": ["*"]}]}])
     node = await asyncio.to_thread(node_factory, f"--config=API.Auth.Users={users}", STRICT)
     use(own_node, node.url)
     jupyter = await start_jupyter(BacalhauApp={"autostart": False})
-    refused = await call(jupyter, "GET", "/login", status=400)
-    assert "API key" in refused["Message"]
+    assert await call(jupyter, "GET", "/login") == {"url": node.url, "provider": "", "methods": []}
+    status = await call(jupyter, "GET", "/status")
+    assert status["problem"] == f"{node.url} does not accept requests without a credential"
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ _NO_TLS = frozenset(
 )
 
 _NAME_CA = (
-    "Copy the authority's file from whoever runs the node (its own one is tls/ca.pem in its data directory), and name "
-    "it: API.TLS.CAFile=FILE, or profile save NAME --ca FILE."
+    "Copy the authority's file to this machine (a node with API.TLS.SelfSigned has it in its data directory, as "
+    "tls/ca.pem). Then set API.TLS.CAFile=FILE, or use profile save NAME --ca FILE."
 )
 
 

@@ -38,7 +38,7 @@ def auth() -> None:
 @print_options
 def auth_info(**show: Any) -> Result:
     """Show which credentials are set here, and whether the cluster has single sign-on."""
-    from bacalhau_jupyter.client.connection.refusals import NO_CREDENTIAL, credential_kind
+    from bacalhau_jupyter.client.connection.refusals import credential_kind
 
     connected = client()
     endpoint = connected.endpoint
@@ -59,8 +59,7 @@ def auth_info(**show: Any) -> Result:
     }
     sso = _lines({**sign_on, "Version": version}) if has_sign_on else "Server does not support SSO login"
     # The official text, and one line of ours: what this client sends.
-    kind = credential_kind(endpoint)
-    in_use = f"In use: {kind}" if kind == NO_CREDENTIAL else f"In use: {kind} (from: {endpoint.source})"
+    in_use = f"In use: {credential_kind(endpoint)} (address from: {endpoint.source})"
     text = (
         f"\nTarget environment: {endpoint.url}\n\nEnvironment Variables:\n{_lines(variables)}\n{in_use}\n\n"
         f"Node SSO Authentication:\n{sso}\n\n{_NOTE}"

@@ -212,7 +212,8 @@ def _described(methods: dict[str, AuthMethod]) -> list[dict[str, Any]]:
             if method.type == ASK
             else [],
         }
-        for name, method in sorted(usable_methods(methods).items())
+        # No method at all is no error here: there are clusters that take keys and passwords only.
+        for name, method in sorted((usable_methods(methods) if methods else {}).items())
     ]
 
 

@@ -11,6 +11,7 @@ from jupyter_server.auth.decorator import authorized
 from tornado import web
 
 from bacalhau_jupyter._version import __version__
+from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, Unauthorized
 from bacalhau_jupyter.server.gateway import paths
@@ -86,5 +87,10 @@ async def _check_credential(gateway: Gateway) -> None:
     answer, endpoint = await gateway.upstream.request("GET", _ANY_JOBS, {})
     answer.close()
     if answer.status == 401:
-        caller = "the saved token" if endpoint.token else "callers without a token"
-        raise Unauthorized(f"{endpoint.url} does not accept {caller}")
+        raise Unauthorized(f"{endpoint.url} does not accept {_credential(endpoint)}")
+
+
+def _credential(endpoint: Endpoint) -> str:
+    if endpoint.token:
+        return "the saved token"
+    return "this user name and password" if endpoint.basic else "requests without a credential"

@@ -21,8 +21,16 @@ describe('errorOf', () => {
 
   it('says who lacks which capability', () => {
     const reason = "user 'ron' does not have the required capability 'write:job'";
-    const body = { Message: 'Request Forbidden', Component: 'Authorizer', Details: { reason } };
-    expect(errorOf(403, JSON.stringify(body))).toMatchObject({ kind: 'auth', message: reason });
+    const official = 'Check if user have access to this resource. Event has been recorded.';
+    const body = {
+      Message: 'Request Forbidden',
+      Component: 'Authorizer',
+      Hint: official,
+      Details: { reason }
+    };
+    const hint = 'The administrator of the node grants capabilities.';
+    expect(errorOf(403, JSON.stringify(body))).toMatchObject({ kind: 'auth', message: reason, hint });
+    expect(errorOf(401, JSON.stringify(body))).toMatchObject({ message: reason, hint: official });
     expect(errorOf(403, JSON.stringify({ ...body, Details: null })).message).toBe('Request Forbidden');
   });
 

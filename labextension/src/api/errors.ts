@@ -47,7 +47,8 @@ export function errorOf(status: number, body: string): ApiError {
     // Who lacks which capability stands there; the message says only that something is forbidden.
     const reason = component === 'Authorizer' ? textOf(envelope?.Details?.reason) : '';
     const sentence = reason || message || `not allowed (HTTP ${status})`;
-    return new ApiError(sentence, 'auth', status, code, hint, component);
+    const wayOut = status === 403 && reason ? 'The administrator of the node grants capabilities.' : hint;
+    return new ApiError(sentence, 'auth', status, code, wayOut, component);
   }
   // Our server half answers with the envelope, always; another 404 comes from a Jupyter server without it.
   if (status === 404 && envelope?.Message === undefined) {

@@ -82,7 +82,7 @@ export function ConnectionForm(props: {
     >
       {text('name', trans.__('Name'), { readOnly: editing !== null })}
       {text('endpoint', trans.__('Address'), { placeholder: 'https://bacalhau.example.org:1234' })}
-      {text('token', trans.__('Token'), {
+      {text('token', trans.__('API key or token'), {
         type: 'password',
         autoComplete: 'new-password',
         placeholder: editing?.has_token ? trans.__('saved; leave empty to keep it') : ''

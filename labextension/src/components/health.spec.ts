@@ -27,7 +27,7 @@ describe('the health in words', () => {
     expect(text({ kind: 'missing' })).toMatch(/pip install/);
     expect(text({ kind: 'mismatch', status, mine: '2.0' })).toMatch(/2\.0.*an older version.*Restart/);
     expect(text({ kind: 'down', status })).toMatch(/does not answer.*http:\/\/a/);
-    expect(text({ kind: 'down', status: { ...status, refused: true } })).toMatch(/another token/);
+    expect(text({ kind: 'down', status: { ...status, refused: true } })).toMatch(/another API key or token/);
     expect(text({ kind: 'failed', error: new ApiError('no', 'auth', 403) })).toMatch(/no Log in again/);
     expect(text({ kind: 'failed', error: new ApiError('no', 'network') })).toMatch(/can’t be reached: no/);
   });

@@ -31,7 +31,9 @@ export function explain(health: Health, trans: ITranslate): { what: string; hint
       return {
         what: readableLines(health.status.problem) || trans.__('The cluster does not answer.'),
         hint: health.status.refused
-          ? trans.__('Log in here, or give this connection another token: the Cluster tab, Edit.')
+          ? trans.__(
+              'Log in below if the cluster offers it, or save another API key or token: the Cluster tab, Edit.'
+            )
           : health.status.cluster
             ? trans.__('Connected to %1.', health.status.cluster.url)
             : ''

@@ -125,6 +125,7 @@ describe('a node', () => {
     ['one that is away', node('b', { Connection: 'DISCONNECTED' }), ['reject', 'delete']]
   ])('offers for %s what would have an effect', (_, state, expected) => {
     expect(actions(state, 'own')).toEqual(expected);
+    expect(actions(state, '')).toEqual([]);
   });
 
   it('is sorted and found', () => {

@@ -132,6 +132,10 @@ export type MembershipAction = 'approve' | 'reject' | 'delete';
  * connected and approved as far as deleting goes: it would come back with its next heartbeat.
  */
 export function actions(node: INodeState, connectedTo: string): MembershipAction[] {
+  if (connectedTo === '') {
+    // Not known yet, or this user may not read it (`read:agent`): the connected node must not be offered for rejection.
+    return [];
+  }
   const own = node.Info.NodeID === connectedTo;
   const actions: MembershipAction[] = [];
   if (node.Membership !== 'APPROVED') {
