@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bacalhau_jupyter.auth.principals import EVERYTHING, Principal
-from bacalhau_jupyter.config.files import create_once, io_explained
-from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.config.identity import key_pair
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-_BITS = 2048
 _ALGORITHM = "RS256"
 READ_ONLY, ALL_RIGHTS = 5, 15
 """Rights on a namespace, in bits: read 1, write 2, download 4, cancel 8."""
@@ -46,24 +44,7 @@ class TokenKey:
         ConfigurationError
             The file holds no RSA key, or the package for it is not installed.
         """
-        try:
-            from cryptography.hazmat.primitives import serialization
-            from cryptography.hazmat.primitives.asymmetric import rsa
-        except ImportError as error:
-            raise ConfigurationError(
-                "policies need the package cryptography, which is not installed",
-                hint='Install "bacalhau-jupyter[auth]".',
-            ) from error
-        fresh = rsa.generate_private_key(65537, _BITS) if not path.exists() else None
-        text = "" if fresh is None else _pem(fresh)
-        stored = create_once(path, text) if text else _read(path)
-        try:
-            key = serialization.load_pem_private_key(stored.encode(), password=None)
-        except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"{path} holds no RSA key") from error
-        if not isinstance(key, rsa.RSAPrivateKey):
-            raise ConfigurationError(f"{path} holds no RSA key")
-        return cls(node_id, key)
+        return cls(node_id, key_pair(path))
 
     def private_jwk(self) -> dict[str, str]:
         """Return the key as login policies get it (``input.signingKey``)."""
@@ -140,21 +121,6 @@ def holder_of(claims: Mapping[str, Any]) -> Principal:
     if isinstance(subject, str) and subject:
         return Principal(f"token:{subject}", frozenset({EVERYTHING}), title=subject)
     return Principal("token", frozenset({EVERYTHING}), title="the holder of a token")
-
-
-def _pem(key: RSAPrivateKey) -> str:
-    from cryptography.hazmat.primitives import serialization
-
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    ).decode()
-
-
-def _read(path: Path) -> str:
-    with io_explained("can't read", path):
-        return path.read_bytes().decode("ascii", "replace")
 
 
 def _number(value: int) -> str:
