@@ -42,13 +42,13 @@ class Access:
     Parameters
     ----------
     authenticators
-        Whoever knows credentials: the first one that recognises a credential, or refuses it, decides.
+        They check credentials, in this order: the first that accepts or refuses a credential decides.
     sockets
         The look at the connection.
     host_names
         Further names by which callers may address this node (``API.Host``).
     clock
-        Ends the time in which a caller that was wrong too often is not listened to.
+        Ends the time for which a caller with too many wrong credentials is refused.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Access:
             limit.failed(caller)
 
     async def known(self, headers: Mapping[str, str]) -> Principal | None:
-        """Return whose credential a request carries; None where it is nobody's, which does not count as a guess."""
+        """Return whose credential a request carries; None where no authenticator accepts it. It is no guess."""
         try:
             return await self._authenticated(headers)
         except Unauthorized:
@@ -169,7 +169,7 @@ class Access:
         Raises
         ------
         Unauthorized
-            Nobody's; ``details`` say why.
+            No authenticator accepts it; ``details`` say why.
         """
         for authenticator in self._authenticators:
             principal = await authenticator.authenticate(credential)

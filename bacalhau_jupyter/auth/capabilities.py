@@ -18,8 +18,8 @@ from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS_PATH
 
 NOTHING = ""
 """What open routes need."""
-A_NAME = "*name"
-"""What routes need that everybody may use whom the node knows; nobody is granted it."""
+ANY_PRINCIPAL = "*name"
+"""What a route needs that every known principal may use; it is no capability that can be granted."""
 
 READ_JOB, WRITE_JOB = "read:job", "write:job"
 READ_NODE, WRITE_NODE = "read:node", "write:node"
@@ -33,8 +33,8 @@ CAPABILITIES = frozenset(
 _API = "/api/v1"
 _JOBS = f"{_API}/orchestrator/jobs"
 
-# They tell nothing but which software this is and how to authenticate; answers to a challenge decide for
-# themselves; results and uploaded contents carry their own signature.
+# These routes tell only which software this is and how to authenticate. The answer to a challenge is checked by
+# its handler; the URLs of results and uploaded contents are signed.
 _OPEN = frozenset(
     {
         "/",
@@ -75,7 +75,7 @@ _EXCEPTIONS = {
     # What it removes may be anybody's.
     ("DELETE", UPLOADS_PATH): WRITE_NODE,
     # Who submits or watches jobs needs it, and neither of the two contains the other.
-    ("GET", OFFER_PATH): A_NAME,
+    ("GET", OFFER_PATH): ANY_PRINCIPAL,
     # Official servers have no such route, so their rule for HEAD has no reason here.
     ("HEAD", f"{_JOBS}/{{id}}/results/files/{{execution}}/{{path}}"): READ_JOB,
 }
@@ -102,7 +102,7 @@ _OFFICIAL = frozenset(
 
 
 def is_official(route: str) -> bool:
-    """Whether official nodes have a route, or it is none of ours either."""
+    """Whether official nodes have a route; also true for a path that matches no route."""
     return route in _OFFICIAL
 
 
@@ -140,7 +140,7 @@ def check_capability(principal: Principal, capability: str) -> None:
     Forbidden
         In the official words.
     """
-    if capability != A_NAME and not principal.may(capability):
+    if capability != ANY_PRINCIPAL and not principal.may(capability):
         raise Forbidden(
             "Request Forbidden",
             hint="Check if user have access to this resource. Event has been recorded.",

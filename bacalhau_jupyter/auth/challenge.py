@@ -56,7 +56,7 @@ class ChallengeMethod:
     node_id
         The phrase, as officially.
     clock
-        Ends the time in which a caller that was wrong too often is not listened to.
+        Ends the time for which a caller with too many wrong credentials is refused.
     """
 
     def __init__(self, node_id: str, clock: Clock | None = None) -> None:

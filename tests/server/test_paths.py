@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.auth.capabilities import A_NAME, NOTHING, needed_capability
+from bacalhau_jupyter.auth.capabilities import ANY_PRINCIPAL, NOTHING, needed_capability
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Forbidden, NotFound
 from bacalhau_jupyter.server.gateway import paths
 from tests.conformance.contract import all_routes_of_the_api
@@ -244,7 +244,7 @@ def test_reading_asks_jupyter_for_read_where_it_needs_a_reading_capability_and_n
             continue
         capability = needed_capability(method, route)
         reads = capability.startswith("read:") or (
-            capability in (NOTHING, A_NAME) and method in ("GET", "HEAD")
+            capability in (NOTHING, ANY_PRINCIPAL) and method in ("GET", "HEAD")
         )
         if (target.action(method) == "read") != reads:
             wrong[method, route] = capability

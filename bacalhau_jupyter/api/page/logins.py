@@ -1,4 +1,4 @@
-"""What a person enters to log in on the web page, and whose it is."""
+"""The login of the web page: what a person enters, and in whose name the session is opened."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def principal_of_login(login: LoginRequest, access: Access, sessions: Sess
     Raises
     ------
     Unauthorized
-        In nobody's.
+        The credential is missing or wrong, or of a kind that opens no session.
     """
     if login.username:
         return await _recognised(

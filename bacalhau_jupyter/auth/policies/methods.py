@@ -165,7 +165,7 @@ class PolicyMethods:
     key
         Signs tokens.
     clock
-        Ends the time in which a caller that was wrong too often is not listened to.
+        Ends the time for which a caller with too many wrong credentials is refused.
     """
 
     def __init__(self, methods: dict[str, Method], key: TokenKey, clock: Clock | None = None) -> None:

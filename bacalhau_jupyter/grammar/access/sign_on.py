@@ -1,4 +1,4 @@
-"""``auth login|logout`` and ``auth sso …``: log in to a cluster, and forget that."""
+"""``auth login|logout`` and ``auth sso …``: log in to a cluster, and forget the login."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bacalhau_jupyter.config.logins.keeping import Logins
     from bacalhau_jupyter.config.repo import Repo
 
-_VARIABLES = ("BACALHAU_API_KEY", "BACALHAU_API_USERNAME", "BACALHAU_API_PASSWORD")
+CREDENTIAL_VARIABLES = ("BACALHAU_API_KEY", "BACALHAU_API_USERNAME", "BACALHAU_API_PASSWORD")
 
 
 @auth.command("login")
@@ -34,7 +34,7 @@ def log_in() -> Text | None:
 
 @auth.command("logout")
 def log_out() -> Text:
-    """Forget each login to the cluster: profiles and files of tokens."""
+    """Forget each saved login to the cluster."""
     return _logged_out()
 
 
@@ -45,14 +45,14 @@ def sso() -> None:
 
 @sso.command("login")
 def sso_login() -> None:
-    """Log in: open a page in a browser, and enter the code that is shown."""
+    """Log in by a page in a browser and a code."""
     _logged_in(lambda login: login.by_sign_on())
 
 
 @sso.command("logout")
 @click.option("-f", "--force", is_flag=True, help="Without a question.")
 def sso_logout(force: bool) -> Text:
-    """Forget each login to the cluster: profiles and files of tokens."""
+    """Forget each saved login to the cluster."""
     url = client().endpoint.url
     if not force and not click.confirm(f"Are you sure you want to logout from {url}?", err=True):
         return Text("Logout cancelled")
@@ -60,7 +60,7 @@ def sso_logout(force: bool) -> Text:
 
 
 @sso.command("token")
-@click.option("-d", "--decode", is_flag=True, help="Show what it says.")
+@click.option("-d", "--decode", is_flag=True, help="Show the header and the claims of the token.")
 def sso_token(decode: bool) -> Text:
     """Print the token of the login."""
     token = _logins().sign_on_token(client().endpoint)
@@ -81,7 +81,7 @@ def _logged_in(way: Callable[[Login], LoggedIn]) -> None:
     connected = client()
     way(Login(connected.endpoint, _repo(), connected.portal, current().prompter()))
     connect_anew(connected)
-    if any(os.environ.get(name) for name in _VARIABLES):
+    if has_credential_variable():
         click.echo(
             "Warning: the variables BACALHAU_API_KEY and BACALHAU_API_USERNAME go before this login; unset them",
             err=True,
@@ -97,8 +97,13 @@ def _logged_out() -> Text:
     return Text(f"\nSuccessfully logged out from {url}")
 
 
+def has_credential_variable() -> bool:
+    """Whether a variable holds a credential, which goes before every login."""
+    return any(os.environ.get(name) for name in CREDENTIAL_VARIABLES)
+
+
 def connect_anew(connected: Client) -> None:
-    """Let a client use what a login left, or no longer use what a log-out removed."""
+    """Let a client read its credential again, after a login or a log-out."""
     connected.portal.run(connected.reconnect(start=False))
 
 
