@@ -162,6 +162,26 @@ def unknown_members(plain: object, kind: type[Wire]) -> Iterator[tuple[str, str,
     yield from _unknown(plain, _plan(cast(Hashable, kind)), "")
 
 
+def other_spellings(plain: object, kind: type) -> Iterator[str]:
+    """Yield the name of each member in plain data that `convert` takes, and that the model spells otherwise."""
+    yield from _otherwise(plain, _plan(cast(Hashable, kind)))
+
+
+def _otherwise(value: Any, plan: _Plan | None) -> Iterator[str]:
+    if plan is None:
+        return
+    if plan.members is not None and isinstance(value, dict):
+        for key, item in value.items():
+            member = plan.members.get(str(key).lower())
+            if member is not None:
+                if member[0] != key:
+                    yield str(key)
+                yield from _otherwise(item, member[1])
+    elif plan.item is not None and isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _otherwise(item, plan.item)
+
+
 def _unknown(value: Any, plan: _Plan | None, path: str) -> Iterator[tuple[str, str, list[str]]]:
     if plan is not None and plan.members is not None and isinstance(value, dict):
         for key, item in value.items():

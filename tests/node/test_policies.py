@@ -174,6 +174,42 @@ allow if not contains(input.http.body, "secret")
             assert (status, answer["Code"]) == (403, "Forbidden"), headers
 
 
+async def test_no_spelling_of_a_name_makes_the_policy_read_another_value(
+    node_config: MakeConfig, tmp_path: Path
+) -> None:
+    access = """package bacalhau.authz
+import rego.v1
+token_valid := true
+allow if {
+	input.http.method == "GET"
+	not input.http.query.namespace[0] == "secret"
+}
+allow if {
+	input.http.method == "PUT"
+	json.unmarshal(input.http.body).Job.Namespace == "open"
+}
+"""
+    image = {"Image": "good", "image": "bad"}
+    open_job = job("open")["Job"]
+    docker = {"Name": "main", "Engine": {"Type": "docker", "Params": image}}
+    async with policed(node_config, tmp_path, access) as it:
+        assert (await it.ask("PUT", JOBS, json=job("open")))[0] == 200
+        for body in (
+            {"Job": open_job | {"namespace": "secret"}},
+            {"Job": open_job, "job": job("secret")["Job"]},
+            {"Job": open_job | {"Tasks": [docker]}},
+        ):
+            for path in (JOBS, f"{JOBS}/diff"):
+                status, answer = await it.ask("PUT", path, json=body)
+                assert (status, "may read otherwise" in answer["Message"]) == (400, True), body
+        assert (await it.ask("GET", f"{JOBS}?namespace=secret"))[0] == 403
+        assert (await it.ask("GET", f"{JOBS}?namespace=open&limit=5"))[0] == 200
+        for query in ("Namespace=secret", "namespace=&namespace=secret"):
+            assert (await it.ask("GET", f"{JOBS}?{query}"))[0] == 400, query
+        # The owner is not judged, so names count in any case, as on every node.
+        assert (await it.ask("PUT", JOBS, it.node.key, json={"job": job("b")["Job"]}))[0] == 200
+
+
 async def test_forged_tokens_are_worth_nothing(node_config: MakeConfig, tmp_path: Path) -> None:
     async with policed(node_config, tmp_path) as it:
         good = keys.claims(iss=it.node.node_id, aud=[it.node.node_id])

@@ -15,6 +15,7 @@ from aiohttp import web
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.codec import convert, decode
 from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.spelling import misleading_names
 
 T = TypeVar("T")
 
@@ -50,16 +51,28 @@ OPEN_BODY = BodyLimit(64 * 1024, 5.0)
 HEADER_LIMIT = 256
 """Characters of a header that is stored or repeated."""
 
+JUDGED = web.RequestKey("judged", bool)
+"""Whether a policy has judged a request, by the names in it: it knows one spelling of each, and we know many."""
+
 _UINT_LIMIT = 2**63
 _HELD = web.RequestKey("held_body", bytes)
 
 
 class Query:
-    """The query string of a request."""
+    """The query string of a request.
+
+    Raises
+    ------
+    BadRequest
+        A policy has judged the request, and could have read another value than we do.
+    """
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._values: dict[str, list[str]] = {}
+        is_judged = request.get(JUDGED, False)
         for name, value in request.query.items():
+            if is_judged and (name != name.lower() or (not value and len(request.query.getall(name)) > 1)):
+                raise _misleading("query", [name])
             if value:
                 self._values.setdefault(name.lower(), []).append(value)
 
@@ -119,7 +132,20 @@ async def body(request: web.BaseRequest, kind: type[T], limit: BodyLimit = ORDIN
     aiohttp.web.HTTPRequestEntityTooLarge
         The body is over the limit.
     """
-    return convert(await plain_body(request, limit), kind)
+    return bound(request, await plain_body(request, limit), kind)
+
+
+def bound(request: web.BaseRequest, plain: object, kind: type[T]) -> T:
+    """Decode a body that was read before.
+
+    Raises
+    ------
+    BadRequest
+        A member has the wrong type; or a policy has judged the request, and could have read another value than we do.
+    """
+    if request.get(JUDGED, False) and (names := misleading_names(plain, kind)):
+        raise _misleading("body", names)
+    return convert(plain, kind)
 
 
 async def plain_body(request: web.BaseRequest, limit: BodyLimit = ORDINARY_BODY) -> Any:
@@ -211,6 +237,13 @@ def _check_shape(plain: Any) -> None:
         if depth > DEPTH_LIMIT:
             raise _too_deep()
         level = below
+
+
+def _misleading(place: str, names: list[str]) -> BadRequest:
+    return BadRequest(
+        f"the {place} has names that a policy may read otherwise: {', '.join(names)[:HEADER_LIMIT]}",
+        hint="Where a policy judges requests, each name stands once, in its official spelling.",
+    )
 
 
 def _too_deep() -> BadRequest:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from aiohttp import web
 
 from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.api.http.binding import ORDINARY_BODY, BodyLimit, held_body
+from bacalhau_jupyter.api.http.binding import JUDGED, ORDINARY_BODY, BodyLimit, held_body
 from bacalhau_jupyter.api.http.callers import PRINCIPAL
 from bacalhau_jupyter.api.http.matching import route_of
 from bacalhau_jupyter.api.http.serving import prove
 from bacalhau_jupyter.auth.capabilities import NOTHING, check_capability, is_official, needed_capability
 from bacalhau_jupyter.auth.policies.order import Asking, PolicyForbids, PolicyOrder
 from bacalhau_jupyter.auth.policies.requests import HttpRequest
-from bacalhau_jupyter.auth.principals import ANONYMOUS, Principal
+from bacalhau_jupyter.auth.principals import ANONYMOUS, OWNER, Principal
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
 from bacalhau_jupyter.models.records.uploads import CONTENT_PATH
@@ -56,6 +56,8 @@ async def _judge_by_policy(policy: PolicyOrder, request: web.Request, route: str
         request[PRINCIPAL] = error.principal
         raise
     request[PRINCIPAL] = principal
+    if principal != OWNER:
+        request[JUDGED] = True
     if principal != ANONYMOUS:
         prove(request)
 

@@ -9,11 +9,10 @@ from aiohttp import web
 from bacalhau_jupyter.api.base import DiskCleaner
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.auditing import DEED, Deed, is_audited
-from bacalhau_jupyter.api.http.binding import Query, body, header, plain_body
+from bacalhau_jupyter.api.http.binding import Query, body, bound, header, plain_body
 from bacalhau_jupyter.api.http.callers import principal_of
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.telemetry.trace import CURRENT
-from bacalhau_jupyter.models.codec import convert
 from bacalhau_jupyter.models.errors import BacalhauError, ValidationError
 from bacalhau_jupyter.models.jobs.fields import unknown_fields, warnings_of
 from bacalhau_jupyter.models.jobs.job import META_CLIENT_INSTALLATION, META_CLIENT_INSTANCE, META_TRACE, Job
@@ -64,7 +63,7 @@ class JobRoutes:
     async def submit(self, request: web.Request) -> web.Response:
         """Submit or update a job."""
         plain = await plain_body(request)
-        order = convert(plain, PutJobRequest)
+        order = bound(request, plain, PutJobRequest)
         client = {key: header(request, name) for name, key in _CLIENT_META.items() if name in request.headers}
         if (link := CURRENT.get()) is not None:
             client[META_TRACE] = link.header
@@ -147,7 +146,7 @@ class JobRoutes:
     async def diff(self, request: web.Request) -> web.Response:
         """What submitting would change."""
         plain = await plain_body(request)
-        order = convert(plain, DiffJobRequest)
+        order = bound(request, plain, DiffJobRequest)
         text, warnings = await self._orchestrator.diff(_present(order.job))
         return answer(request, DiffJobResponse(diff=text, warnings=[*warnings, *_unknown(plain)] or None))
 
