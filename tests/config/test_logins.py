@@ -77,6 +77,31 @@ def test_a_login_in_a_profile_stays_in_that_profile(repo) -> None:
     assert store.names() == ["team"]
 
 
+def test_an_encrypted_cluster_is_logged_in_to_and_out_of_by_an_address_without_a_scheme(repo) -> None:
+    store, logins = ProfileStore(repo.profiles_dir), Logins(repo)
+    store.save("team", Profile(endpoint="node.test:1234", ca_file="/ca.pem"))
+    store.save("plain", Profile(endpoint="node.test:1234"))
+    for name, environ in (("team", {}), ("plain", {"BACALHAU_API_TLS_USETLS": "true"})):
+        endpoint = resolve_endpoint(repo, name, environ)
+        assert endpoint is not None
+        assert endpoint.url == "https://node.test:1234"
+        assert logins.keep_sign_on(endpoint, "a.b.c") == name
+        assert store.load(name).token == "a.b.c"
+        logins.keep(endpoint, "d.e.f")
+    assert logins.forget(Endpoint("https://node.test:1234"))
+    assert [store.load(name).token for name in ("team", "plain")] == ["", ""]
+    assert [token_at(repo, {}, name) for name in ("team", "plain")] == ["", ""]
+
+
+def test_the_profile_of_a_login_knows_the_authority(repo) -> None:
+    endpoint = Endpoint("https://node.test:1234", ca_file="/etc/ca.pem", source="argument")
+    name = Logins(repo).keep_sign_on(endpoint, "a.b.c")
+    assert ProfileStore(repo.profiles_dir).load(name).ca_file == "/etc/ca.pem"
+    # An address without a scheme, in a profile that is not in use, would send the token in clear.
+    ProfileStore(repo.profiles_dir).save(name, Profile(endpoint="node.test:1234"))
+    assert Logins(repo).keep_sign_on(endpoint, "a.b.c") == ""
+
+
 def test_a_token_never_goes_into_the_profile_of_another_cluster(repo) -> None:
     store = ProfileStore(repo.profiles_dir)
     store.save("127_0_0_1_26030", Profile(endpoint="elsewhere.test:1234"))

@@ -203,17 +203,21 @@ def unreachable(url: str, error: BaseException) -> BacalhauError:
         return error
     if (problem := tls_problem(url, error)) is not None:
         return problem
-    # What the system said, without the words that the HTTP library puts around it.
-    cause = getattr(error, "os_error", error)
-    number = (cause.errno or 0) if isinstance(cause, ConnectionError) else 0
-    plain = os.strerror(number) if number else str(error) or type(error).__name__
-    reason = "no answer in time" if isinstance(error, TimeoutError) else plain
     return NetworkFailure(
-        f"the Bacalhau API at {url} can't be reached: {reason}",
+        f"the Bacalhau API at {url} can't be reached: {plain_reason(error)}",
         hint="start a node with `bacalhau-jupyter serve --orchestrator --compute`, or set BACALHAU_API_HOST and _PORT",
         component="Client",
         retryable=True,
     )
+
+
+def plain_reason(error: BaseException) -> str:
+    """Return what the system said, without the words that the HTTP library puts around it."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    cause = getattr(error, "os_error", error)
+    number = (cause.errno or 0) if isinstance(cause, ConnectionError) else 0
+    return os.strerror(number) if number else str(error) or type(error).__name__
 
 
 def _error(data: bytes, status: int, endpoint: Endpoint) -> BacalhauError:

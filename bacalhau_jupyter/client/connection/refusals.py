@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 COMPONENT = "Client"
 NO_CREDENTIAL = "no credential"
+_OR_EXPIRED = ", which may have expired"
 
 _WAYS_IN = (
     "Log in with %bacalhau auth login, or set BACALHAU_API_KEY, or set BACALHAU_API_USERNAME and "
@@ -62,8 +63,10 @@ def _reason(body: Mapping[str, Any]) -> str:
 
 
 def _hint(endpoint: Endpoint) -> str:
+    # Who is known by name has a valid credential.
+    kind = credential_kind(endpoint).removesuffix(_OR_EXPIRED)
     return (
-        f"The request to {endpoint.url} used {credential_kind(endpoint)}. The administrator of the node grants "
+        f"The request to {endpoint.url} used {kind}. The administrator of the node grants "
         "capabilities. %bacalhau auth info shows which credentials are set here."
     )
 
@@ -72,6 +75,6 @@ def credential_kind(endpoint: Endpoint) -> str:
     """Name the credential by its kind, never by its value."""
     if endpoint.token:
         if endpoint.token.count(".") == _PARTS_OF_TOKEN - 1:
-            return "a token, which may have expired"
+            return f"a token{_OR_EXPIRED}"
         return "the node's own key" if endpoint.embedded else "this API key"
     return "this user name and password" if endpoint.basic else NO_CREDENTIAL

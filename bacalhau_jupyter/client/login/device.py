@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bacalhau_jupyter.client.connection.connection import plain_reason
 from bacalhau_jupyter.client.login import COMPONENT
 from bacalhau_jupyter.client.login.provider import Provider, is_web_address
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
@@ -191,8 +192,8 @@ class DeviceLogin:
                 while len(data) <= SIZE_LIMIT and (more := await answer.content.read(SIZE_LIMIT)):
                     data += more
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
-            raise _NoAnswer(f"the identity provider can't be reached: {reason}") from error
+            reason = plain_reason(error)
+            raise _NoAnswer(f"the identity provider can't be reached at {url}: {reason}") from error
         try:
             if len(data) > SIZE_LIMIT or not (answer.status == 200 or 400 <= answer.status < 500):
                 raise ValueError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_url
@@ -44,11 +45,12 @@ class Logins:
         name = endpoint.profile or profile_name(endpoint.url)
         if name in self._profiles.names():
             profile = self._profiles.load(name)
-            if _url(profile) != endpoint.url:
+            if endpoint.url not in (_urls(profile) if name == endpoint.profile else _urls(profile)[:1]):
                 # A profile of that name for another cluster: its token must go nowhere else.
                 return ""
         else:
-            profile = Profile(endpoint=endpoint.url, insecure=endpoint.insecure)
+            authority = str(Path(endpoint.ca_file).absolute()) if endpoint.ca_file else ""
+            profile = Profile(endpoint=endpoint.url, insecure=endpoint.insecure, ca_file=authority)
         self._profiles.save(name, replace(profile, token=token))
         if self._profiles.current() is None and not endpoint.embedded:
             self._profiles.select(name)
@@ -69,7 +71,7 @@ class Logins:
         for name in self._profiles.names():
             try:
                 profile = self._profiles.load(name)
-                if not profile.token or _url(profile) != endpoint.url:
+                if not profile.token or endpoint.url not in _urls(profile):
                     continue
             except BacalhauError:
                 # A damaged profile of another cluster must not keep anybody logged in to this one.
@@ -89,5 +91,10 @@ def profile_name(url: str) -> str:
     return re.sub("_+", "_", _NOT_IN_NAMES.sub("_", name)).strip("_") or "default"
 
 
-def _url(profile: Profile) -> str:
-    return endpoint_url(profile.endpoint)
+def _urls(profile: Profile) -> list[str]:
+    """Return the URLs that a profile may stand for, first the one that its own members name.
+
+    Without a scheme in the address, ``API.TLS.UseTLS`` of the moment may turn it into the other one.
+    """
+    schemes = ("https", "http") if profile.ca_file else ("http", "https")
+    return [endpoint_url(profile.endpoint, scheme) for scheme in schemes]

@@ -38,7 +38,7 @@ def test_the_credential_is_named_by_its_kind_and_never_by_its_value(endpoint: En
     forbidden = refusal_of(endpoint, 403, ENVELOPE)
     assert isinstance(forbidden, Forbidden)
     assert forbidden.message == REASON
-    assert kind in forbidden.hint
+    assert f"used {kind.removesuffix(', which may have expired')}." in forbidden.hint
     for error in (refused, forbidden):
         assert not any(
             secret in text for secret in (*SECRETS, endpoint.basic or "-") for text in error.summary_lines()

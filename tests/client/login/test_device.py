@@ -193,7 +193,9 @@ async def test_a_page_that_is_no_web_page_is_not_shown_as_the_one_that_knows_the
 
 
 async def test_a_provider_that_is_down_is_said_to_be(script) -> None:
-    with pytest.raises(NetworkFailure, match="the identity provider can't be reached"):
+    with pytest.raises(
+        NetworkFailure, match=r"can't be reached at http://127\.0\.0\.1:1/device: Connection refused$"
+    ):
         await script.log_in(device_url="http://127.0.0.1:1/device")
 
 
