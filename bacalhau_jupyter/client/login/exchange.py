@@ -86,6 +86,22 @@ class Exchange(Connection):
         return _token(content)
 
 
+async def ways_of(endpoint: Endpoint) -> tuple[Provider | None, dict[str, AuthMethod]]:
+    """Return how a cluster lets people in: its identity provider, or without one its own methods by name.
+
+    Raises
+    ------
+    BacalhauError
+        The cluster can't be reached, or its provider is described by halves.
+    """
+    exchange = Exchange(endpoint)
+    try:
+        provider = await exchange.provider()
+        return provider, {} if provider is not None else await exchange.methods()
+    finally:
+        await exchange.close()
+
+
 def _token(content: bytes) -> str:
     try:
         result = decode(content, AuthnResponse, "answer to the login").authentication

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bacalhau_jupyter.client.login import COMPONENT
 from bacalhau_jupyter.client.login.device import DeviceCode, DeviceLogin
-from bacalhau_jupyter.client.login.exchange import Exchange
+from bacalhau_jupyter.client.login.exchange import Exchange, ways_of
 from bacalhau_jupyter.client.login.fields import Field, fields_of
 from bacalhau_jupyter.client.login.signing import signed
 from bacalhau_jupyter.models.errors import BacalhauError, Unauthorized
@@ -101,7 +101,7 @@ class Login:
         BacalhauError
             Cluster or provider can't be reached, or answer nonsense.
         """
-        provider, methods = self._portal.run(self._ways())
+        provider, methods = self._portal.run(ways_of(self._endpoint))
         if provider is not None:
             return self._by_provider(provider)
         return self._by_method(usable_methods(methods))
@@ -111,7 +111,7 @@ class Login:
 
         Without ``waits`` nobody is asked to confirm a code elsewhere, which would take minutes.
         """
-        provider, methods = self._portal.run(self._ways())
+        provider, methods = self._portal.run(ways_of(self._endpoint))
         if provider is not None:
             return self._by_provider(provider) if waits else None
         try:
@@ -122,18 +122,10 @@ class Login:
 
     def by_sign_on(self) -> LoggedIn:
         """Log in at the cluster's identity provider; raises as `any_way` does, also where it has none."""
-        provider, _ = self._portal.run(self._ways())
+        provider, _ = self._portal.run(ways_of(self._endpoint))
         if provider is None:
             raise no_sign_on()
         return self._by_provider(provider)
-
-    async def _ways(self) -> tuple[Provider | None, dict[str, AuthMethod]]:
-        exchange = Exchange(self._endpoint)
-        try:
-            provider = await exchange.provider()
-            return provider, {} if provider is not None else await exchange.methods()
-        finally:
-            await exchange.close()
 
     def _by_provider(self, provider: Provider) -> LoggedIn:
         from bacalhau_jupyter.config.logins.keeping import Logins

@@ -14,7 +14,7 @@ from jupyter_server.auth.decorator import authorized
 from tornado import web
 
 from bacalhau_jupyter.client.login.device import DeviceCode, DeviceLogin
-from bacalhau_jupyter.client.login.exchange import Exchange
+from bacalhau_jupyter.client.login.exchange import ways_of
 from bacalhau_jupyter.client.login.fields import fields_of
 from bacalhau_jupyter.client.login.flow import ASK, logged_in, no_sign_on, usable_methods
 from bacalhau_jupyter.client.login.signing import signed
@@ -72,7 +72,7 @@ class LoginHandler(_LoginBase):
         """Describe the login: a provider's name, or methods with their fields."""
         try:
             endpoint = await self.gateway.upstream.connection.endpoint()
-            provider, methods = await _ways(endpoint)
+            provider, methods = await ways_of(endpoint)
             described = [] if provider is not None else _described(methods)
         except BacalhauError as error:
             self.send_envelope(_for_browser(error))
@@ -87,7 +87,7 @@ class LoginHandler(_LoginBase):
         try:
             order = self.body()
             endpoint = await self.gateway.upstream.connection.endpoint()
-            _, methods = await _ways(endpoint)
+            _, methods = await ways_of(endpoint)
             method = usable_methods(methods).get(order.method)
             if method is None:
                 raise NotFound("the cluster has no such login any more", hint="Reload the page.")
@@ -130,7 +130,7 @@ class LoginCodesHandler(_LoginBase):
         """Return a link and a code; this server waits for the provider meanwhile."""
         try:
             endpoint = await self.gateway.upstream.connection.endpoint()
-            provider, _ = await _ways(endpoint)
+            provider, _ = await ways_of(endpoint)
             if provider is None:
                 raise no_sign_on()
             async with DeviceLogin(provider) as device:
@@ -185,15 +185,6 @@ class LoginCodeHandler(_LoginBase):
             self.send_envelope(error)
             return
         self.answer({"done": True})
-
-
-async def _ways(endpoint: Endpoint) -> tuple[Provider | None, dict[str, AuthMethod]]:
-    exchange = Exchange(endpoint)
-    try:
-        provider = await exchange.provider()
-        return provider, {} if provider is not None else await exchange.methods()
-    finally:
-        await exchange.close()
 
 
 async def _confirmed(gateway: Gateway, endpoint: Endpoint, provider: Provider, code: DeviceCode) -> None:
