@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from bacalhau_jupyter.config.files import expanded
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError
 
@@ -57,8 +57,7 @@ def checked_authority(path: str) -> str:
     ConfigurationError
         The file can't be read, or holds no certificate.
     """
-    # `Path.expanduser` raises for users that don't exist.
-    absolute = str(Path(os.path.expanduser(path)).absolute())  # noqa: PTH111
+    absolute = str(expanded(path))
     Trust(ca_file=absolute).context()
     return absolute
 

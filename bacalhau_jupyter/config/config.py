@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bacalhau_jupyter.config.files import expanded
 from bacalhau_jupyter.config.keys import EMPTY_SECTIONS, KEYS, SECTIONS, Key, Kind
 from bacalhau_jupyter.config.parsing import known_key, modern_values, parse_value, read_file, values_of
 from bacalhau_jupyter.config.repo import NODE_MARKER
@@ -265,7 +266,7 @@ def _absolute(path: str) -> str:
             f"data dir path \"{path}\" contains a '$' character",
             hint="Environment variables in it are not expanded",
         )
-    return str(Path(path).expanduser().absolute())
+    return str(expanded(path))
 
 
 def _plant(tree: dict[str, Any], name: str, value: Any) -> None:

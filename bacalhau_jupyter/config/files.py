@@ -1,4 +1,4 @@
-"""Small files that are whole or absent, never half written."""
+"""Small files that are whole or absent, never half written; and the paths that a configuration names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bacalhau_jupyter.lib.text import read_text
-from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
 
 
 @contextlib.contextmanager
@@ -19,6 +19,22 @@ def io_explained(problem: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise IOFailure(f"{problem} {path}: {error.strerror or error}", component="Repo") from error
+
+
+def expanded(path: str) -> Path:
+    """Return the absolute path of a configured one, which may begin with ``~``.
+
+    Raises
+    ------
+    ConfigurationError
+        It names the home directory of a user that does not exist.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"{path} begins with a home directory that does not exist", hint="Give the whole path."
+        ) from error
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from bacalhau_jupyter.api.app import FEATURES
 from bacalhau_jupyter.compute.host.ports import END_KEY, START_KEY, check_range
 from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.files import expanded
 from bacalhau_jupyter.config.key import Key
 from bacalhau_jupyter.config.quotas import quotas_of
 from bacalhau_jupyter.config.repo import Repo
@@ -156,7 +157,7 @@ def port_range(config: Config) -> tuple[int, int]:
 def compute_dir(config: Config, repo: Repo) -> Path:
     """Return where executions and results lie."""
     state = config["Node.StateDir"]
-    return Path(state).expanduser().absolute() / "compute" if state else repo.compute_dir
+    return expanded(state) / "compute" if state else repo.compute_dir
 
 
 def uploads_dir(config: Config, repo: Repo) -> Path:
@@ -167,7 +168,7 @@ def uploads_dir(config: Config, repo: Repo) -> Path:
 def audit_dir(config: Config, repo: Repo) -> Path:
     """Return where it is written down who did what."""
     directory = config["API.Audit.Directory"]
-    return Path(directory).expanduser().absolute() if directory else repo.path / "audit"
+    return expanded(directory) if directory else repo.path / "audit"
 
 
 def database_path(config: Config, default: Path) -> Path | None:
@@ -175,7 +176,7 @@ def database_path(config: Config, default: Path) -> Path | None:
     if config["Node.Ephemeral"]:
         return None
     state = config["Node.StateDir"]
-    return Path(state).expanduser().absolute() / default.parent.name / default.name if state else default
+    return expanded(state) / default.parent.name / default.name if state else default
 
 
 def hidden_paths(config: Config, repo: Repo) -> tuple[Path, ...]:
@@ -183,7 +184,7 @@ def hidden_paths(config: Config, repo: Repo) -> tuple[Path, ...]:
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
     paths = [repo.path, home / ".ssh", home / ".aws", home / ".local/share/jupyter/runtime"]
     if state := config["Node.StateDir"]:
-        paths.append(Path(state).expanduser().absolute())
+        paths.append(expanded(state))
     paths.append(audit_dir(config, repo))
     if runtime := os.environ.get("JUPYTER_RUNTIME_DIR"):
         paths.append(Path(runtime).absolute())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.files import expanded
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.problems import Problems
@@ -117,9 +117,7 @@ def _ordered(config: Config, repo: Repo | None = None) -> AutoCertSettings | Non
 
 
 def _configured(config: Config) -> Pair:
-    # `Path.expanduser` raises for users that don't exist.
-    texts = (os.path.expanduser(config[name]) for name in (CERTIFICATE, KEY))  # noqa: PTH111
-    return Pair(*(Path(text).absolute() for text in texts))
+    return Pair(expanded(config[CERTIFICATE]), expanded(config[KEY]))
 
 
 async def encryption_of(

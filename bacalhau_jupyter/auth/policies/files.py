@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
+from bacalhau_jupyter.config.files import expanded
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError
 
@@ -49,7 +49,7 @@ def read_policy(path: str) -> Policy:
     """
     if not path:
         raise _unreadable(path, "invalid argument")
-    place = Path(path).expanduser()
+    place = expanded(path)
     try:
         files = sorted(place.rglob("*.rego")) if place.is_dir() else [place]
         size = sum(file.stat().st_size for file in files)

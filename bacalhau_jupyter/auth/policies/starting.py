@@ -17,6 +17,7 @@ from bacalhau_jupyter.auth.policies.hosting import DECISION, SCHEMA, TOKEN, VALI
 from bacalhau_jupyter.auth.policies.methods import AskMethod, KeyMethod, Method, PolicyMethods, TokenPolicy
 from bacalhau_jupyter.auth.policies.tokens import TokenKey
 from bacalhau_jupyter.auth.policies.verdicts import AccessPolicy, Complaints
+from bacalhau_jupyter.config.files import expanded
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.models.errors import ConfigurationError
@@ -152,7 +153,7 @@ def _program(setting: str) -> str:
         return ""
     if not setting:
         return shutil.which("opa") or ""
-    program = shutil.which(str(Path(setting).expanduser()))
+    program = shutil.which(str(expanded(setting)) if setting.startswith("~") else setting)
     if program is None:
         raise ConfigurationError(
             f"API.Auth.PolicyEngine: there is no program {setting}",

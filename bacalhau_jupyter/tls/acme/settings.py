@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.files import expanded
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.tls.acme.challenges import TLS_ALPN
 from bacalhau_jupyter.tls.acme.names import KEY, names_of
@@ -66,7 +66,7 @@ class AutoCertSettings:
         cache = config["API.TLS.AutoCertCachePath"]
         return cls(
             names=names_of(config[KEY]),
-            cache_dir=_path(cache).absolute() if cache else default_dir,
+            cache_dir=expanded(cache) if cache else default_dir,
             directory_url=_directory(config["API.TLS.AutoCertDirectory"]),
             authority=_authority(config["API.TLS.AutoCertCAFile"]),
             contact=_contact(config["API.TLS.AutoCertContact"]),
@@ -97,16 +97,11 @@ def _directory(url: str) -> str:
     return url
 
 
-def _path(text: str) -> Path:
-    # `Path.expanduser` raises for users that don't exist.
-    return Path(os.path.expanduser(text))  # noqa: PTH111
-
-
 def _authority(ca_file: str) -> ssl.SSLContext:
     if not ca_file:
         return ssl.create_default_context()
     try:
-        return ssl.create_default_context(cafile=_path(ca_file))
+        return ssl.create_default_context(cafile=expanded(ca_file))
     except (OSError, ValueError) as error:
         holds_none = isinstance(error, ssl.SSLError)
         reason = "it holds no certificate" if holds_none else getattr(error, "strerror", None) or error
