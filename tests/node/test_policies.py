@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
@@ -240,6 +241,20 @@ async def test_too_many_wrong_tokens_are_not_looked_at_any_more(
         statuses = [(await it.ask("GET", JOBS, f"junk{number}"))[0] for number in range(GUESSES + 1)]
         assert statuses == [401] * GUESSES + [429]
         assert (await it.ask("GET", JOBS, good))[0] == 429
+
+
+async def test_guesses_that_come_at_once_are_no_more_than_those_that_come_one_by_one(
+    node_config: MakeConfig, tmp_path: Path
+) -> None:
+    slow = PASSWORDS.replace(
+        "token := ", 'token := t if {\n\tscrypt(input.ask.name, "c2FsdA==") == "x"\n\tt := '
+    )
+    (tmp_path / "slow.rego").write_text(slow + "}\n")
+    methods = {"slow": {"Type": "ask", "PolicyPath": str(tmp_path / "slow.rego")}}
+    async with policed(node_config, tmp_path, methods=methods) as it:
+        names = [{"name": f"nobody{number}"} for number in range(2 * GUESSES)]
+        answers = await asyncio.gather(*(it.log_in("slow", name) for name in names))
+        assert sorted(status for status, _ in answers) == [401] * GUESSES + [429] * GUESSES
 
 
 async def test_a_policy_decides_on_a_trusted_socket_for_valid_tokens_only(

@@ -194,16 +194,17 @@ class PolicyMethods:
             The credentials are not what the method asks for.
         """
         method = self._method(name)
-        self._limit.check(caller, "Authentication")
-        try:
-            data = _decoded(request.method_data)
-            return Authentication(success=True, token=await method.token(data))
-        except BadRequest:
-            self._limit.failed(caller)
-            raise
-        except _Refused as refused:
-            self._limit.failed(caller)
-            return Authentication(success=False, reason=refused.reason)
+        # A policy takes its time: guesses that it still looks at count, or many at once would be free.
+        with self._limit.trying(caller, f"{name}\0{request.method_data}", "Authentication"):
+            try:
+                data = _decoded(request.method_data)
+                return Authentication(success=True, token=await method.token(data))
+            except BadRequest:
+                self._limit.failed(caller)
+                raise
+            except _Refused as refused:
+                self._limit.failed(caller)
+                return Authentication(success=False, reason=refused.reason)
 
     def holder(self, token: str) -> Principal | None:
         """Return whose token this is, for the audit log."""
