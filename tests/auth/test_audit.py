@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,12 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         AuditFile(tmp_path / "audit.jsonl", 10_000, 1).open()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "audit.jsonl")
+    with pytest.raises(OSError, match="not a file"):
+        AuditFile(tmp_path / "audit.jsonl", 10_000, 1).open()
 
 
 async def test_a_full_disk_is_told_once_leaves_no_half_line_and_the_gap_is_marked(

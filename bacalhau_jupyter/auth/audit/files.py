@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -34,12 +36,16 @@ class AuditFile:
         Raises
         ------
         OSError
-            It can't be written, or is a link to elsewhere.
+            It can't be written, or is a link to elsewhere, or no file: a pipe that nobody reads takes lines until it
+            is full, and then holds up each answer.
         """
         descriptor = os.open(self._path, _FLAGS, 0o600)
         try:
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode):
+                raise OSError(errno.EINVAL, "it is not a file", str(self._path))
             os.fchmod(descriptor, 0o600)
-            size = os.fstat(descriptor).st_size
+            size = state.st_size
             # A process that ended in the middle of a line must not spoil the next one.
             if size and os.pread(descriptor, 1, size - 1) != b"\n":
                 os.write(descriptor, b"\n")
