@@ -16,9 +16,10 @@ import pytest
 from yarl import URL
 
 from bacalhau_jupyter.auth.guesses import GUESSES
-from bacalhau_jupyter.auth.policies.tokens import TokenKey
+from bacalhau_jupyter.auth.policies.tokens import TokenKey, holder_of
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.node import Node
 from tests.auth.policies import keys
 from tests.services.fixtures import service_or_skip
@@ -405,3 +406,10 @@ async def test_no_spelling_of_a_path_makes_the_policy_see_another_route_than_the
             status, answer = await it.ask("GET", URL(it.node.url + path, encoded=True))  # type: ignore[arg-type]
             assert status in (400, 401, 404), path
             assert "Items" not in answer, path
+
+
+def test_a_name_that_would_begin_a_line_of_its_own_is_not_shown() -> None:
+    assert holder_of({"sub": "ada"}).called == "ada"
+    names = {holder_of({"sub": f"a{mark}Job completed"}).name for mark in ("\n", "\r", "\u202e", "\ud800")}
+    assert len(names) == 4
+    assert all(is_readable(name) for name in names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from bacalhau_jupyter.auth.principals import EVERYTHING, Principal
 from bacalhau_jupyter.config.identity import key_pair
+from bacalhau_jupyter.models.text import is_readable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 _ALGORITHM = "RS256"
+_SHORT = 32
+"""Digits that tell apart the holders whose names can't be shown."""
 READ_ONLY, ALL_RIGHTS = 5, 15
 """Rights on a namespace, in bits: read 1, write 2, download 4, cancel 8."""
 
@@ -118,8 +122,12 @@ class TokenKey:
 def holder_of(claims: Mapping[str, Any]) -> Principal:
     """Return in whose name a token with these claims speaks, which this node has signed."""
     subject = claims.get("sub")
-    if isinstance(subject, str) and subject:
+    if isinstance(subject, str) and subject and is_readable(subject):
         return Principal(f"token:{subject}", frozenset({EVERYTHING}), title=subject)
+    if isinstance(subject, str) and subject:
+        # It would stand in histories and messages, where a line break begins a line that somebody made up.
+        mark = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:_SHORT]
+        return Principal(f"token-of-hash:{mark}", frozenset({EVERYTHING}), title="the holder of a token")
     return Principal("token", frozenset({EVERYTHING}), title="the holder of a token")
 
 

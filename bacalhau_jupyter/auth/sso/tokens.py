@@ -12,7 +12,7 @@ from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.auth.sso.keys import ALGORITHM, KeySet
 from bacalhau_jupyter.auth.sso.settings import COMPONENT, SignOn
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.models.names import is_text
+from bacalhau_jupyter.models.text import is_readable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -136,6 +136,7 @@ def _principal(claims: dict[str, Any]) -> Principal:
     if not isinstance(permissions, list) or not all(isinstance(item, str) for item in permissions):
         raise refusal(INVALID, Unguessable)
     subject = claims.get("sub") or ""
-    if not is_text(subject):
+    # It stands in histories and messages, where a line break would begin a line that somebody made up.
+    if not is_readable(subject):
         raise refusal(INVALID, Unguessable)
     return Principal(f"{NAME_PREFIX}{subject}", frozenset(permissions), title=subject)

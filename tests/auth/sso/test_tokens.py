@@ -89,6 +89,11 @@ def public_pem() -> bytes:
         pytest.param(lambda: token(sub=None), True, id="no subject"),
         pytest.param(lambda: token(sub=7), None, id="a number as subject"),
         pytest.param(lambda: token(sub="a\ud800"), None, id="a subject that no file or database can hold"),
+        pytest.param(lambda: token(sub="a\nJob completed"), None, id="a subject that begins another line"),
+        pytest.param(lambda: token(sub="a\u202eb"), None, id="a subject that turns around what follows"),
+        pytest.param(
+            lambda: token(sub="auth0|Zoë@example.test"), True, id="a subject with letters and signs"
+        ),
         pytest.param(lambda: token(permissions=None), False, id="no permissions"),
         pytest.param(lambda: token(permissions=[]), False, id="empty permissions"),
         pytest.param(lambda: token(permissions=NULL), False, id="null permissions"),
