@@ -85,5 +85,5 @@ def _line(prompt: str) -> str:
     click.echo(prompt, nl=False, err=True)
     line = sys.stdin.readline()
     if not line:
-        raise Unauthorized("the cluster asks for a login, and nobody answers", component="Login")
+        raise Unauthorized("the cluster asks for a login, but the input has ended", component="Login")
     return line.rstrip("\r\n")

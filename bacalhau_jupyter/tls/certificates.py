@@ -122,7 +122,7 @@ class ServedCertificates:
                 return
         if not self._is_reported:
             self._is_reported = True
-            log.warning("the certificate of before goes on being served: %s", error.message)
+            log.warning("the previous certificate is still served: %s", error.message)
 
     def _warn_of_expiry(self) -> None:
         loaded, now = self._loaded, self._clock.now_ns()

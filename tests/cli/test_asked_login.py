@@ -95,5 +95,5 @@ def test_who_chooses_nothing_is_not_logged_in(served, tmp_path) -> None:
     with listing(served, tmp_path) as terminal:
         terminal.expect_exact("Choose a number: ")
         terminal.sendline("")
-        terminal.expect_exact("Error: no way to log in was chosen")
+        terminal.expect_exact("Error: no login method was chosen")
     assert terminal.exitstatus == 1

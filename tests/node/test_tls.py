@@ -296,7 +296,7 @@ def test_a_hang_up_takes_up_new_files_and_open_connections_live_on(tmp_path: Pat
             assert client.nodes()
             pair.key.write_text("no key")
             node.process.send_signal(signal.SIGHUP)
-            assert wait_until(lambda: "goes on being served" in node.tail(), timeout_s=LIMIT_S)
+            assert wait_until(lambda: "is still served" in node.tail(), timeout_s=LIMIT_S)
             assert client.nodes()
         assert read_record(Repo(node.repo.path)) is not None
     finally:

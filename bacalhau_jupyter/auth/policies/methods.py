@@ -85,7 +85,7 @@ class TokenPolicy:
         except PolicyFailed as error:
             self._complaints.write(error.message)
         except (binascii.Error, UnicodeError):
-            self._complaints.write("bacalhau.authn.token is no text")
+            self._complaints.write("bacalhau.authn.token is not a text")
         return ""
 
 
@@ -109,7 +109,7 @@ class AskMethod:
         answers = _object(data)
         for name, value in answers.items():
             if not isinstance(value, str | None):
-                raise BadRequest(f"{_INVALID}: every answer is a text, and {name!r} is none")
+                raise BadRequest(f"{_INVALID}: every answer must be a text, and {name!r} is not one")
             if len(value or "") > _MOST_TEXT:
                 raise BadRequest(f"{_INVALID}: {name!r} has more than {_MOST_TEXT} characters")
         token = await self._policy.token({"ask": {name: value or "" for name, value in answers.items()}})
@@ -144,7 +144,7 @@ class KeyMethod:
         public, signature = (_bytes(answers, name) for name in ("PublicKey", "PhraseSignature"))
         client_id = client_id_of(public)
         if not client_id:
-            raise _Refused("failed to decode public key: it is no RSA key of a usual size")
+            raise _Refused("failed to decode public key: it is not an RSA key of a usual size")
         if not is_signature(public, signature, self._key.node_id.encode()):
             raise _Refused(_WRONG_SIGNATURE)
         if self._policy is None:
@@ -232,14 +232,14 @@ def _object(data: bytes) -> dict[str, object]:
     if plain is None:
         return {}
     if not isinstance(plain, dict):
-        raise BadRequest(f"{_INVALID}: it is no JSON object")
+        raise BadRequest(f"{_INVALID}: it is not a JSON object")
     return plain
 
 
 def _bytes(answers: dict[str, object], name: str) -> bytes:
     value = answers.get(name.lower(), "")
     if not isinstance(value, str):
-        raise BadRequest(f"{_INVALID}: {name} is no text")
+        raise BadRequest(f"{_INVALID}: {name} is not a text")
     what = "signature" if name == "PhraseSignature" else "public key"
     try:
         return base64.b64decode(value, validate=True)

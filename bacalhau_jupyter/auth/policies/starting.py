@@ -131,7 +131,7 @@ async def _schema(engine: Engine, policy: Policy) -> dict[str, object]:
         log.debug("schema of %s: %s", policy.path, error.message)
     if not isinstance(schema, dict):
         raise ConfigurationError(
-            f"policy {policy.path} has no object as bacalhau.authn.schema, so nobody could be asked",
+            f"policy {policy.path} defines no object bacalhau.authn.schema, so the login has no form",
             hint="A policy of the type ask defines a rule schema, which does not depend on the input.",
         )
     return schema

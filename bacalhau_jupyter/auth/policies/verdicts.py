@@ -46,7 +46,7 @@ class Complaints:
         last = self._last.get(sentence)
         if last is None or now - last > _QUIET_S * SECOND:
             self._last = {**dict(list(self._last.items())[-20:]), sentence: now}
-            log.warning("policy %s lets nobody in: %s", self._path, sentence)
+            log.warning("policy %s failed and approves nothing: %s", self._path, sentence)
 
 
 class AccessPolicy:

@@ -202,7 +202,7 @@ def _check_further(user: User, capabilities: Sequence[Mapping[str, Any]]) -> Non
         cost = cost_of(user.password)
         if not cost:
             raise _wrong(
-                f"password for user '{called}' begins like a bcrypt hash, and is none",
+                f"password for user '{called}' begins like a bcrypt hash, but is not one",
                 "`bacalhau-jupyter auth hash-password` makes one; quote it, because shells read the $",
             )
         if cost > LARGEST_COST:

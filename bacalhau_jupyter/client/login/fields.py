@@ -42,7 +42,7 @@ def fields_of(schema: Mapping[str, Any]) -> tuple[Field, ...]:
     properties = {} if properties is None else properties
     names = [] if required is None else required
     if not isinstance(properties, Mapping) or not isinstance(names, list) or len(names) > MOST_FIELDS:
-        raise _unusable("its schema is none")
+        raise _unusable("its schema is not one that a client knows")
     return tuple(_field(name, properties) for name in names)
 
 
@@ -55,7 +55,7 @@ def _field(name: object, properties: Mapping[str, Any]) -> Field:
     kinds = described.get("type")
     kind = kinds[0] if isinstance(kinds, list) and kinds else kinds
     if kind not in ("string", "number", "integer", "boolean"):
-        raise _unusable(f'the field "{name}" is no text')
+        raise _unusable(f'the field "{name}" is not a text')
     return Field(name, described.get("writeOnly") is True or described.get("format") == "password")
 
 

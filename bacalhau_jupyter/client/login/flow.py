@@ -147,7 +147,7 @@ class Login:
         names = sorted(methods)
         name = names[0] if len(names) == 1 else self._prompter.choose(QUESTION, names)
         if name is None:
-            raise Unauthorized("no way to log in was chosen", component=COMPONENT)
+            raise Unauthorized("no login method was chosen", component=COMPONENT)
         answers = self._answers(methods[name])
         token = self._portal.run(logged_in(self._endpoint, name, answers))
         profile = Logins(self._repo).keep(self._endpoint, token)

@@ -55,7 +55,7 @@ class Provider:
         wrong = [name for name in _ENDPOINTS if name in texts and not is_web_address(texts[name])]
         if missing or wrong:
             raise BacalhauError(
-                f"unable to initiate SSO login flow: the cluster names no usable {', '.join(missing or wrong)}",
+                f"unable to initiate SSO login flow: the cluster gives no usable {', '.join(missing or wrong)}",
                 hint="Tell the people who run the cluster: its keys API.Auth.Oauth2.* are incomplete.",
                 component=COMPONENT,
             )

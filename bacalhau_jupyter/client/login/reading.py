@@ -30,4 +30,4 @@ def _object(part: str) -> dict[str, Any]:
 
 
 def _no_token() -> BadRequest:
-    return BadRequest("the saved token is no JWT, so it can't be decoded", component=COMPONENT)
+    return BadRequest("the saved token is not a JWT, so it can't be decoded", component=COMPONENT)

@@ -37,7 +37,7 @@ def auth() -> None:
 @auth.command("info")
 @print_options
 def auth_info(**show: Any) -> Result:
-    """Show which credentials are set here, and whether the cluster has single sign-on."""
+    """Show the credentials set here and the cluster's sign-on."""
     from bacalhau_jupyter.client.connection.refusals import credential_kind
 
     connected = client()
@@ -85,7 +85,7 @@ def _provider(connected: Client) -> tuple[str, Mapping[str, Any]]:
 @auth.command("hash-password")
 @click.option("--scrypt", is_flag=True, help="Hash and salt for a policy instead, as a line of JSON.")
 def auth_hash_password(scrypt: bool) -> Text:
-    """Read a password, and print its bcrypt hash for API.Auth.Users."""
+    """Print the bcrypt hash of a password, for API.Auth.Users."""
     from bacalhau_jupyter.config.passwords import bcrypt_hash, scrypt_line
 
     password = current().password("Enter password: ")

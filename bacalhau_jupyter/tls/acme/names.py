@@ -45,7 +45,7 @@ def names_of(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(_checked(name) for name in text.split(",")))
     if len(names) > _MOST_NAMES:
         raise ConfigurationError(
-            f"{KEY} has {len(names)} names; a certificate takes {_MOST_NAMES}", component="Config"
+            f"{KEY} has {len(names)} names; a certificate can have {_MOST_NAMES} at most", component="Config"
         )
     return names
 
@@ -71,7 +71,7 @@ def _problem(name: str) -> str:
     if not name:
         return "it is empty"
     if re.search(r"\s", name):
-        return "names have no spaces"
+        return "a name must not have spaces"
     if is_address(name):
         address = ipaddress.ip_address(name)
         if address.is_unspecified or address.is_multicast or "%" in name:
@@ -82,9 +82,9 @@ def _problem(name: str) -> str:
     if "*" in name:
         return "a wildcard needs an answer in the DNS, which the node can't give"
     if name.endswith("."):
-        return "a name has no dot at its end"
+        return "a name must not end with a dot"
     if ":" in name:
-        return "a name has no port"
+        return "a name must not have a port"
     try:
         labels = _ascii(name).split(".")
     except UnicodeError:
