@@ -234,8 +234,11 @@ def run(arguments: list[str]) -> int:
         with spanning(telemetry, PROGRAM, parent=link_of_process()):
             try:
                 value = _invoked(arguments, session)
-            except Unauthorized:
-                if not session.logs_in_after():
+            except Unauthorized as refused:
+                from bacalhau_jupyter.client.login import COMPONENT
+
+                # A login that failed is no reason to ask again without a word.
+                if refused.component == COMPONENT or not session.logs_in_after():
                     raise
                 value = _invoked(arguments, session)
         return _show(value)

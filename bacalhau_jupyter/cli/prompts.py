@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bacalhau_jupyter.client.login import COMPONENT
 from bacalhau_jupyter.client.login.choosing import choose
 from bacalhau_jupyter.models.errors import BadRequest, Unauthorized
 
@@ -85,5 +86,10 @@ def _line(prompt: str) -> str:
     click.echo(prompt, nl=False, err=True)
     line = sys.stdin.readline()
     if not line:
-        raise Unauthorized("the cluster asks for a login, but the input has ended", component="Login")
+        click.echo(err=True)
+        raise Unauthorized(
+            "the cluster asks for a login, but the input has ended",
+            hint="Run `bacalhau-jupyter auth login` in a terminal, or set BACALHAU_API_KEY.",
+            component=COMPONENT,
+        )
     return line.rstrip("\r\n")

@@ -168,7 +168,7 @@ def test_a_token_that_the_cluster_refuses_is_reported_with_a_hint(
     connection(panel, "refused").get_by_role("button", name="Use refused").click()
     note = panel.get_by_role("alert")
     expect(note).to_contain_text("does not accept the saved token")
-    expect(note).to_contain_text("another token")
+    expect(note).to_contain_text("save another API key or token")
     shot("token-refused")
     connection(panel, "refused").get_by_role("button", name="Edit refused").click()
     form = panel.get_by_role("form", name="Edit the connection refused")

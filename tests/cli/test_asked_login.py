@@ -29,13 +29,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
 
 
 @contextmanager
-def listing(node: ServedNode, home: Path) -> Iterator[pexpect.spawn]:
-    """Run ``job list`` in a terminal, to its end."""
+def listing(
+    node: ServedNode, home: Path, command: tuple[str, ...] = ("job", "list")
+) -> Iterator[pexpect.spawn]:
+    """Run ``job list``, or another command, in a terminal, to its end."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("BACALHAU_", "JPY_"))}
     own = {"BACALHAU_API_HOST": "127.0.0.1", "BACALHAU_API_PORT": str(node.port), "COLUMNS": "200"}
     terminal = pexpect.spawn(
         sys.executable,
-        ["-m", "bacalhau_jupyter", "job", "list"],
+        ["-m", "bacalhau_jupyter", *command],
         env={**kept, **own, "HOME": str(home), "BACALHAU_DIR": str(home / "client")},
         encoding="utf-8",
         timeout=TIMEOUT_S,
@@ -71,8 +73,9 @@ def test_the_client_asks_what_the_policy_asks_for_once(served, tmp_path) -> None
     assert terminal.exitstatus == 0
 
 
-def test_a_wrong_word_is_said_to_be_refused(served, tmp_path) -> None:
-    with listing(served, tmp_path) as terminal:
+@pytest.mark.parametrize("command", [("job", "list"), ("auth", "login")])
+def test_a_wrong_word_is_said_to_be_refused_and_nobody_is_asked_again(served, tmp_path, command) -> None:
+    with listing(served, tmp_path, command) as terminal:
         terminal.expect_exact("Choose a number: ")
         terminal.sendline("2")
         for answer in ("ali", "close sesame"):
