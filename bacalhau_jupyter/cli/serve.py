@@ -114,7 +114,7 @@ def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
     variables = (f"{name}={shlex.quote(value)}" for name, value in node.record.variables().items())
     say(f"  export {' '.join(variables)}")
     key = f"the key in {node.repo.api_key_file} (BACALHAU_API_KEY)"
-    if has_new_authentication(node.config):
+    if has_new_authentication(node.config) or node.config["API.Auth.AccessPolicyPath"]:
         say(f"Other callers need their own credential, or {key}.")
     else:
         say(f"Other users and browsers need {key}.")

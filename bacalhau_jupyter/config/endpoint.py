@@ -228,6 +228,12 @@ def _of_profile(
     token, basic = _credentials(environ)
     secure = config["API.TLS.UseTLS"] or bool(profile.ca_file)
     url = endpoint_url(profile.endpoint, "https" if secure else "http")
+    if config["API.TLS.UseTLS"] and url.startswith("http:"):
+        # A key would leave this machine unencrypted although somebody asked for the contrary.
+        raise ConfigurationError(
+            f"profile {name} names {shown_endpoint(profile.endpoint)}, but API.TLS.UseTLS asks for HTTPS",
+            hint="Save the profile with an https:// address, or set API.TLS.UseTLS to false.",
+        )
     return Endpoint(
         url=url,
         token=token or ("" if basic else profile.token or _login_token(repo, url, profile.endpoint)),

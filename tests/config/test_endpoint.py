@@ -226,6 +226,13 @@ def test_how_clients_speak_tls_comes_from_the_config_file_too(repo: Repo) -> Non
     assert found(repo, BACALHAU_API_HOST="a", BACALHAU_API_TLS_USETLS="false").url == "http://a:1234"
 
 
+def test_a_plain_address_of_a_profile_is_refused_where_https_is_asked(repo: Repo) -> None:
+    ProfileStore(repo.profiles_dir).save("p", Profile(endpoint="http://box:7"))
+    with pytest.raises(ConfigurationError, match=r"API\.TLS\.UseTLS asks for HTTPS"):
+        found(repo, "p", BACALHAU_API_TLS_USETLS="true")
+    assert found(repo, "p", BACALHAU_API_TLS_USETLS="false").url == "http://box:7"
+
+
 def test_a_configured_authority_is_trusted(repo: Repo, profiles: ProfileStore) -> None:
     file = repo.path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(file))

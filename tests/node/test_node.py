@@ -137,7 +137,7 @@ async def test_an_embedded_node_keeps_its_port_and_steps_aside_when_it_is_taken(
     [
         ({"API.Host": "203.0.113.1"}, "can't listen on 203.0.113.1"),
         ({"Orchestrator.Enabled": False}, "joining a remote orchestrator needs the NATS link"),
-        ({"API.TLS.SelfSigned": True}, "this version can't honour API.TLS.SelfSigned: "),
+        ({"Orchestrator.TLS.ServerCert": "a.pem"}, "this version can't honour Orchestrator.TLS.ServerCert: "),
         (
             {"API.Auth.Users": [{"Username": "a", "Password": "0123456789"}]},
             "user 'a' has no capabilities defined",

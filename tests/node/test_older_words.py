@@ -82,7 +82,7 @@ def test_a_node_and_its_client_understand_older_words(node_factory: NodeFactory,
     log = node.output.read_text()
     for words in (
         "--node-type is --orchestrator and --compute today",
-        "--peer: nodes find each other by Compute.Orchestrators",
+        "--peer: no effect: a compute node joins the orchestrator that Compute.Orchestrators names, not peers",
         "config.yaml: Node.IPFS.Connect is InputSources.Types.IPFS.Endpoint today",
         "repo.version: the version stands in system_metadata.yaml",
     ):
