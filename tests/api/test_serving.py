@@ -21,15 +21,26 @@ from bacalhau_jupyter.api.http.serving import Gatekeeper
 from bacalhau_jupyter.api.routes import auth
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
+from bacalhau_jupyter.auth.credentials import Bearer, Credential
 from bacalhau_jupyter.auth.node_key import NodeKey
+from bacalhau_jupyter.auth.principals import Principal
 from bacalhau_jupyter.auth.sockets import TrustedSockets
 from tests.api.conftest import KEY
 from tests.api.recorder import Agent, Links, Recorder
 
 HEAD_S = 0.2
-LIMITS = ConnectionLimits(proven=10, own=8, strangers=8, stranger=8, sockets=2)
+WRITE_KEY = "w" * 40
+LIMITS = ConnectionLimits(proven=10, own=8, strangers=8, stranger=8, sockets=4)
 WITH_KEY = f"Authorization: Bearer {KEY}\r\n"
 Serve = Callable[[bool], "AsyncIterator[int]"]
+
+
+class Writer:
+    """Knows the key of a user who may submit jobs."""
+
+    async def authenticate(self, credential: Credential) -> Principal | None:
+        writer = Principal("key:writer", frozenset({"write:job"}), "writer")
+        return writer if credential == Bearer(WRITE_KEY) else None
 
 
 @asynccontextmanager
@@ -38,7 +49,7 @@ async def serving(tmp_path: Path, *, guarded: bool = True) -> AsyncIterator[int]
     sockets = TrustedSockets(enabled=False, uid=1)
     services = ApiServices(
         agent=Agent(),
-        access=Access([NodeKey(KEY)], sockets),
+        access=Access([NodeKey(KEY), Writer()], sockets),
         challenge=ChallengeMethod("n-test"),
         orchestrator=Recorder().service,
         results=Links(tmp_path),
@@ -168,6 +179,26 @@ async def test_websockets_are_bounded(tmp_path: Path) -> None:
                         break
                 except aiohttp.WSServerHandshakeError:
                     await asyncio.sleep(0)
+
+
+async def test_one_user_leaves_half_of_the_websockets_to_others(tmp_path: Path) -> None:
+    async with (
+        serving(tmp_path) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
+        AsyncExitStack() as stack,
+    ):
+
+        async def open_lease(key: str) -> None:
+            opened = client.ws_connect("/api/v1/agent/lease", headers={"Authorization": f"Bearer {key}"})
+            await (await stack.enter_async_context(opened)).receive()
+
+        for _ in range(LIMITS.sockets // 2):
+            await open_lease(WRITE_KEY)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await open_lease(WRITE_KEY)
+        assert refused.value.status == 429
+        for _ in range(LIMITS.sockets // 2):
+            await open_lease(KEY)
 
 
 async def test_a_flood_of_connections_neither_ends_a_proven_one_nor_keeps_a_new_one_out(

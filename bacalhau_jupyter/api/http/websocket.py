@@ -12,6 +12,8 @@ from weakref import WeakSet
 from aiohttp import WSCloseCode, web
 
 from bacalhau_jupyter.api.http import answers
+from bacalhau_jupyter.api.http.callers import principal_of
+from bacalhau_jupyter.auth.principals import OWNER, Principal
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ResourceExhausted
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,7 @@ INCOMING_LIMIT = 64 * 1024
 SOCKET_LIMIT: web.AppKey[int] = web.AppKey("socket_limit", int)
 """Websockets that may be open at once."""
 OPEN_SOCKETS: web.AppKey[WeakSet[web.WebSocketResponse]] = web.AppKey("open_sockets")
+_HOLDER: web.ResponseKey[Principal] = web.ResponseKey("holder", Principal)
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,10 @@ async def accept(request: web.Request) -> web.WebSocketResponse:
     ResourceExhausted
         Too many are open.
     """
+    holder = principal_of(request)
     limit = request.app.get(SOCKET_LIMIT)
-    if limit is not None and len(request.app[OPEN_SOCKETS]) >= limit:
-        raise ResourceExhausted(
-            f"this node has {limit} streams open, as many as it may",
-            hint="Close some notebooks or followers, or raise the limit of open files.",
-        )
+    if limit is not None:
+        _check_room(request.app[OPEN_SOCKETS], holder, limit)
     socket = web.WebSocketResponse(
         heartbeat=HEARTBEAT_S, timeout=CLOSE_TIMEOUT_S, max_msg_size=INCOMING_LIMIT, compress=False
     )
@@ -60,6 +61,7 @@ async def accept(request: web.Request) -> web.WebSocketResponse:
             hint="Connect with a websocket client (ws://).",
         )
     await socket.prepare(request)
+    socket[_HOLDER] = holder
     request.app[OPEN_SOCKETS].add(socket)
     return socket
 
@@ -114,6 +116,20 @@ async def close_all(app: web.Application) -> None:
 async def _until_closed(socket: web.WebSocketResponse) -> None:
     async for _ in socket:
         pass
+
+
+def _check_room(open_sockets: WeakSet[web.WebSocketResponse], holder: Principal, limit: int) -> None:
+    """Refuse one socket more: of the node, or of a user who has half of all (the owner may have them all)."""
+    share = max(1, limit // 2)
+    if len(open_sockets) >= limit:
+        sentence = f"this node has {limit} streams open, as many as it may"
+    elif holder != OWNER and sum(socket[_HOLDER] == holder for socket in open_sockets) >= share:
+        sentence = f"{holder.called} has {share} streams of this node open, as many as one user may"
+    else:
+        return
+    raise ResourceExhausted(
+        sentence, hint="Close some notebooks or followers, or raise the limit of open files."
+    )
 
 
 async def _send(socket: web.WebSocketResponse, frames: AsyncIterator[str]) -> _End | None:
