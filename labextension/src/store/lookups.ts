@@ -2,6 +2,7 @@ import { Api } from '../api/client';
 import { asApiError } from '../api/errors';
 import { IJob } from '../api/types';
 import { Observable } from './signal';
+import { IJobEntry } from './state';
 import { Store } from './store';
 
 /** Above this many unknown jobs a page of the list is read first. */
@@ -122,6 +123,12 @@ export class Lookups {
     }
   }
 
+  /** A job as the events that have come leave it, also those that no listener was told of yet. */
+  private entry(job: string): IJobEntry | undefined {
+    this.store.flush();
+    return this.store.snapshot().jobs.get(job);
+  }
+
   private async askNext(): Promise<void> {
     if (this.asking >= CONCURRENT) {
       return;
@@ -131,8 +138,15 @@ export class Lookups {
       return;
     }
     this.asking += 1;
+    const asked = this.entry(job);
     try {
-      this.store.dispatch({ type: 'executions', job, executions: await this.api.jobs.executions(job) });
+      const executions = await this.api.jobs.executions(job);
+      // An event may have come meanwhile: then the answer may be what was before it.
+      const isLate = this.entry(job) !== asked;
+      this.store.dispatch({ type: 'executions', job, executions });
+      if (isLate && !this.paused && !this.rows.includes(job)) {
+        this.rows.push(job);
+      }
     } catch {
       this.store.dispatch({ type: 'executions', job, executions: [] });
     } finally {

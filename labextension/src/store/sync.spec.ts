@@ -67,6 +67,30 @@ describe('Sync', () => {
     expect(store.snapshot().order[0]).toBe('j-9');
   });
 
+  it('asks for executions again when an event came before the answer', async () => {
+    const { transport, store, sync } = setUp();
+    let answer = (): void => undefined;
+    const states = [3, 7];
+    transport.answers.set('GET api/v1/orchestrator/jobs/new/executions', async () => {
+      const state = states.shift();
+      if (state === 3) {
+        await new Promise<void>(done => (answer = done));
+      }
+      return { Items: [{ ID: 'e', NodeID: 'n', ComputeState: { StateType: state } }] };
+    });
+    sync.acquire('active');
+    transport.last.open();
+    await settle();
+    sync.wantExecutions('new');
+    await settle();
+    transport.last.send({ seq: 1, time: '', topic: 'Execution', message: '', job: 'new', execution: 'e' });
+    answer();
+    await settle();
+    const executions = store.snapshot().jobs.get('new')?.executions ?? [];
+    expect(executions.map(execution => execution.ComputeState?.StateType)).toEqual([7]);
+    expect(states).toEqual([]);
+  });
+
   it('reads the rest of the list when it was left before the end and comes back to a replay', async () => {
     const { transport, store, sync } = setUp();
     const leave = sync.acquire('active');

@@ -35,19 +35,21 @@ export interface IAnswer {
   body: string;
 }
 
-/** A transport whose answers the test gives: `"METHOD path"` → what comes back. */
+/** A transport whose answers the test gives: `"METHOD path"` → what comes back, at once or when a promise is kept. */
 export class FakeTransport implements ITransport {
   readonly sockets: FakeSocket[] = [];
   readonly requests: { method: string; path: string; query?: Query; body?: unknown }[] = [];
   readonly answers = new Map<string, (query: Query) => unknown>();
 
-  fetch: ITransport['fetch'] = (method, path, options = {}) => {
+  fetch: ITransport['fetch'] = async (method, path, options = {}) => {
     this.requests.push({ method, path, query: options.query, body: options.body });
     const answer = this.answers.get(`${method} ${path}`);
-    const content = answer ? answer(options.query ?? {}) : { status: 404, body: '{"Message":"not content"}' };
+    const content = answer
+      ? await answer(options.query ?? {})
+      : { status: 404, body: '{"Message":"not content"}' };
     const { status, body } = isAnswer(content) ? content : { status: 200, body: JSON.stringify(content) };
     const response = { ok: status < 400, status, text: () => Promise.resolve(body) };
-    return Promise.resolve(response as unknown as Response);
+    return response as unknown as Response;
   };
 
   socket(path: string, query: Query = {}): ISocket {
