@@ -172,7 +172,7 @@ class Bidder:
                     f"rejected bid: this node can give {task.engine.type} jobs {len(usable)} of its {limit.gpu} "
                     f"GPUs: {first_reasons(problems)}"
                 )
-        held = self._capacity.reserve(execution.id, requested, usable)
+        held = await self._capacity.reserve_soon(execution.id, requested, usable)
         if held is None:
             lacking = shortfall(requested, self._capacity.available) or "GPUs"
             return BidRefused(f"rejected bid: this node is busy: not enough {lacking} free", busy=True)

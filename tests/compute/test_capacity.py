@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -87,6 +88,20 @@ def test_what_is_held_never_exceeds_the_limit_and_all_comes_back(steps: list[tup
     for name in list(capacity.holders):
         capacity.release(name)
     assert capacity.available == HOST
+
+
+async def test_who_asks_first_gets_what_is_being_stopped() -> None:
+    capacity = Capacity(Resources(cpu=1))
+    one = Resources(cpu=1)
+    assert capacity.reserve("hog", one) is not None
+    assert await capacity.reserve_soon("early", one) is None, "nobody stops the hog"
+    capacity.leaving("hog")
+    bids = [asyncio.create_task(capacity.reserve_soon(name, one)) for name in ("first", "second")]
+    await asyncio.sleep(0)
+    assert capacity.release("hog")
+    assert await asyncio.gather(*bids) == [one, None]
+    assert set(capacity.holders) == {"first"}
+    assert await capacity.reserve_soon("large", Resources(cpu=2)) is None
 
 
 def test_this_host_has_something(tmp_path: Path) -> None:

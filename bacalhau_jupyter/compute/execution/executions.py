@@ -270,6 +270,7 @@ class Executions:
                 if act is Act.FETCH:
                     self._listener.capacity_changed()
             elif act is Act.INTERRUPT:
+                self._capacity.leaving(record.id)
                 self._interrupt(actor)
             elif act is Act.RESERVE:
                 self._capacity.restore(record.id, record.held, record.ports)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -19,6 +21,9 @@ DEFAULT_CPU = 0.1
 """Cores an execution gets when its job says nothing."""
 DEFAULT_MEMORY = 100 * 1024 * 1024
 """Bytes of memory an execution gets when its job says nothing."""
+
+STOPPING_S = 10.0
+"""Seconds for which a bid waits for the end of what is being stopped."""
 
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 _UNLIMITED = 1 << 60
@@ -149,6 +154,8 @@ class Capacity:
         self.limit = limit
         self.ports = ports or Ports()
         self._held: dict[str, Resources] = {}
+        self._leaving: set[str] = set()
+        self._returned = asyncio.Event()
 
     @property
     def available(self) -> Resources:
@@ -186,6 +193,35 @@ class Capacity:
         self._held[execution_id] = reserved
         return reserved
 
+    async def reserve_soon(
+        self, execution_id: str, requested: Resources, usable: Collection[GPU] | None = None
+    ) -> Resources | None:
+        """As `reserve`, but wait for what is being stopped where that is what lacks; who asks first is first.
+
+        Otherwise the job whose turn it is would be refused, and the next one, which asks a moment later, be taken.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOPPING_S):
+                while (held := self.reserve(execution_id, requested, usable)) is None:
+                    if self._leaving.isdisjoint(self._held) or not requested.fits(self._available_soon):
+                        return None
+                    self._returned.clear()
+                    await self._returned.wait()
+                return held
+        return self.reserve(execution_id, requested, usable)
+
+    def leaving(self, execution_id: str) -> None:
+        """An execution is being stopped: what it holds comes back soon."""
+        self._leaving.add(execution_id)
+
+    @property
+    def _available_soon(self) -> Resources:
+        soon = self.limit
+        for execution_id, held in self._held.items():
+            if execution_id not in self._leaving:
+                soon = soon.minus(held)
+        return soon
+
     def restore(self, execution_id: str, held: Resources, ports: Sequence[Port] = ()) -> None:
         """Take over what an execution held before a restart, even where the limit has shrunk since."""
         self._held[execution_id] = held
@@ -194,6 +230,8 @@ class Capacity:
     def release(self, execution_id: str) -> bool:
         """Give back what an execution holds, its ports, too; False when it holds nothing."""
         self.ports.release(execution_id)
+        self._leaving.discard(execution_id)
+        self._returned.set()
         return self._held.pop(execution_id, None) is not None
 
 
