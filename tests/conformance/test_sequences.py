@@ -184,7 +184,8 @@ async def test_an_ops_job_runs_without_a_bid(caller: Caller) -> None:
 async def test_a_daemon_whose_task_ends_is_requested_anew(caller: Caller) -> None:
     job = await caller.submit(Type="daemon", Count=0)
     ended = (EXECUTION, "Execution", "Completed successfully")
-    expected = [SUBMITTED, (JOB, "State Update", "Running"), REQUESTED, ended, REQUESTED, ended]
+    idle = (JOB, "Scheduling", "Job runs on no node.")
+    expected = [SUBMITTED, (JOB, "State Update", "Running"), REQUESTED, ended, REQUESTED, ended, idle]
 
     async def is_over() -> bool:
         return told((await caller.call("GET", f"{JOBS}/{job}/history"))["Items"]) == expected

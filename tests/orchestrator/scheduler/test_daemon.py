@@ -72,7 +72,7 @@ def test_two_attempts_in_a_row_are_all_that_a_node_gets_and_the_job_runs_on() ->
     assert "n-1: job already executed on this node more than once" in state.message
     begun = state.details["StartTime"]
     idle_messages = [words for words in world.messages(job.id) if words.startswith("Job runs on no node.")]
-    assert idle_messages == [f"Job runs on no node. {state.message}"]
+    assert idle_messages == [f"Job runs on no node.\n{state.message}"]
     world.join("n-2")
     world.settle(job.id)
     state = world.job(job.id).state
