@@ -192,7 +192,9 @@ class Draft:
         """Say of a job that counts as running, as officially, why it runs nowhere; once."""
         state = self.job.state
         if state.state_type is JobStateType.RUNNING and not same_shortage(state.message, text):
-            note = Note(Topic.SCHEDULING, f"Job runs on no node.\n{text}", {"Hint": self._explain_hint("why")})
+            note = Note(
+                Topic.SCHEDULING, f"Job runs on no node.\n{text}", {"Hint": self._explain_hint("why")}
+            )
             self.plan.steps.append(JobChange(JobStateType.RUNNING, text, note))
 
     def _explain_hint(self, what: str) -> str:
