@@ -26,7 +26,7 @@ from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFa
 
 CALL_TIMEOUT_S = 120
 """Seconds that one call to the engine may take (streams have no separate limit)."""
-OOM_WAIT_S = 1.0
+OOM_WAIT_S = 3.0
 """Seconds that the news of an out-of-memory kill may come after the end of its container."""
 RECURSIVE_READ_ONLY = (1, 44)
 """API version from which on it is."""
@@ -123,7 +123,11 @@ class Daemon:
             "filters": json.dumps({"container": [container], "event": ["oom"]}),
         }
         with self.stream("GET", "/events", query) as stream:
-            return any(b'"oom"' in chunk for chunk in stream.chunks())
+            if any(b'"oom"' in chunk for chunk in stream.chunks()):
+                return True
+        # By now the state may have it, also where the event was lost.
+        inspection = self.inspect(container)
+        return inspection is not None and bool(inspection["State"].get("OOMKilled"))
 
     def containers(self, label: str) -> list[dict[str, Any]]:
         """Return short descriptions of all containers, in any state, that carry ``name=value``."""
