@@ -95,7 +95,7 @@ def serve(
 def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
     if embedded:
         return
-    from bacalhau_jupyter.node.roles.trust import has_new_authentication
+    from bacalhau_jupyter.node.roles.trust import knows_others
 
     # Standard output has one JSON object per line then.
     say = partial(click.echo, err=node.config["Logging.Mode"] in ("json", "combined"))
@@ -114,7 +114,7 @@ def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
     variables = (f"{name}={shlex.quote(value)}" for name, value in node.record.variables().items())
     say(f"  export {' '.join(variables)}")
     key = f"the key in {node.repo.api_key_file} (BACALHAU_API_KEY)"
-    if has_new_authentication(node.config) or node.config["API.Auth.AccessPolicyPath"]:
+    if knows_others(node.config):
         say(f"Other callers need their own credential, or {key}.")
     else:
         say(f"Other users and browsers need {key}.")

@@ -14,7 +14,7 @@ from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.node.roles.trust import has_new_authentication
+from bacalhau_jupyter.node.roles.trust import knows_others
 from bacalhau_jupyter.node.settings import audit_dir
 
 FILE_NAME = "audit.jsonl"
@@ -27,7 +27,7 @@ def is_audited(config: Config) -> bool:
     enabled = config["API.Audit.Enabled"]
     if enabled != "auto":
         return bool(enabled == "true")
-    return has_new_authentication(config) or bool(config["API.Auth.AccessPolicyPath"])
+    return knows_others(config)
 
 
 async def start_audit(

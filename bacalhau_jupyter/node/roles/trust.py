@@ -73,6 +73,11 @@ def has_new_authentication(config: Config) -> bool:
     return bool(config["API.Auth.Users"]) or sign_on(config) is not None
 
 
+def knows_others(config: Config) -> bool:
+    """Whether others than the node's owner have credentials of their own."""
+    return has_new_authentication(config) or bool(config["API.Auth.AccessPolicyPath"])
+
+
 async def policies(
     config: Config, repo: Repo, node_id: str, clock: Clock, stack: AsyncExitStack
 ) -> Policies | None:
@@ -131,7 +136,7 @@ def _check_quotas(config: Config, users: Sequence[User]) -> None:
                 hint=f"it has {', '.join(sorted(known_names)) or 'none'}",
                 component="Config",
             )
-    if quotas != Quotas() and not (has_new_authentication(config) or config["API.Auth.AccessPolicyPath"]):
+    if quotas != Quotas() and not knows_others(config):
         log.warning("API.Quotas limits nobody: this node knows no users, and its owner has no quota")
 
 
