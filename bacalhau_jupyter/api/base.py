@@ -256,7 +256,7 @@ class ApiServices:
     Attributes
     ----------
     challenge
-        None where callers have users or single sign-on: then there is no exchange.
+        None with users or single sign-on: such nodes exchange no login for a token.
     orchestrator
         None on a node that only computes: then neither ``/orchestrator`` nor ``/auth`` exist.
     results

@@ -141,7 +141,7 @@ class Access:
             limit.failed(caller)
 
     async def known(self, headers: Mapping[str, str]) -> Principal | None:
-        """Return whose credential a request carries; None where no authenticator accepts it. It is no guess."""
+        """Return whose credential a request carries; None without a valid one. Wrong ones don't count as guesses."""
         try:
             return await self._authenticated(headers)
         except Unauthorized:

@@ -45,7 +45,7 @@ def forwarded_for(headers: Mapping[str, str]) -> str:
 def scheme_seen_by_caller(headers: Mapping[str, str], scheme: str) -> str:
     """Return the scheme of the address that the caller dialled: a proxy may have taken the TLS off.
 
-    A page can't send this header to another site, and whoever else makes it up can only harm himself.
+    A page can't send this header to another site, and a client that makes it up harms only itself.
     """
     return "https" if headers.get("X-Forwarded-Proto", "").strip().lower() == "https" else scheme
 

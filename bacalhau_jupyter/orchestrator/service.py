@@ -275,7 +275,7 @@ class Orchestrator:
     async def explain(
         self, job: str, namespace: str, may_see: JobRule, *, principal: str = ""
     ) -> Explanation:
-        """Say to somebody why a job waits, or how it came to run where it did, as far as he may see other jobs."""
+        """Say why a job waits, or how it came to run where it did, without the names of jobs that are hidden."""
         cluster = Cluster(
             self._nodes.views(), self._nodes.states(), self._clock.now_ns(), self._settings.quotas
         )

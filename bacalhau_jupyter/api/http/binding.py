@@ -176,7 +176,7 @@ async def plain_body(request: web.BaseRequest, limit: BodyLimit = ORDINARY_BODY)
 
 
 async def held_body(request: web.BaseRequest, limit: BodyLimit) -> bytes:
-    """Read the body and keep it for whoever binds it later.
+    """Read the body and keep it, so that `body` can read it again.
 
     Raises
     ------

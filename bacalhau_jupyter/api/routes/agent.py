@@ -45,7 +45,7 @@ class AgentRoutes:
         return answer(request, self._agent.node_info())
 
     async def offer(self, request: web.Request) -> web.Response:
-        """What the node offers to jobs, for those who may not see the node itself."""
+        """What the node offers to jobs; callers need no capability to read it."""
         return answer(request, self._agent.node_info().offer())
 
     async def debug(self, request: web.Request) -> web.Response:

@@ -41,7 +41,7 @@ def decode_verify(token: str, constraints: Mapping[str, object], now_ns: int) ->
     Raises
     ------
     ValueError
-        It is no token, or the constraints are wrong.
+        The text is not a token, or the constraints are wrong.
     """
     texts = {name: _text(constraints, name) for name in ("cert", "secret", "alg", "iss", "aud")}
     time_ns = constraints.get("time", now_ns)

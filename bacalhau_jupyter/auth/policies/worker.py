@@ -120,7 +120,7 @@ class _Evaluator:
         engine.set_input(_tame(document))
         output = raw.rego_bundle_query(engine._impl, bundle._impl)
         try:
-            # A failed query may still call itself fine; then its text is no JSON.
+            # A failed query may still report success; its text is not JSON then.
             if not raw.rego_output_ok(output):
                 raise _why(raw.rego_output_node(output))
             text = raw.rego_output_string(output)

@@ -124,7 +124,7 @@ class KeySet:
             limit = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
             # A proxy of the environment leads to a provider elsewhere, never to one of this machine.
             self._http = aiohttp.ClientSession(timeout=limit, trust_env=not is_near(self._url))
-        # Who answers for the provider decides who may do what, so nobody is sent elsewhere by an answer.
+        # These keys decide who may do what, so an answer must not redirect this request to another server.
         async with self._http.get(self._url, allow_redirects=False) as answer:
             if answer.status != 200:
                 raise ValueError(f"HTTP {answer.status}")

@@ -62,7 +62,7 @@ class SignOn:
         Raises
         ------
         ConfigurationError
-            It is set by halves, or holds something that is no URL.
+            Some of the settings are missing, or a value is not a URL.
         """
         values = {name: section[name] for name in NAMES if section.get(name)}
         if not values:
@@ -103,7 +103,7 @@ def _warnings(values: Mapping[str, Any]) -> list[str]:
     insecure = [name for name in ("JWKSUri", *_URLS) if name in values and _is_open_wire(values[name])]
     if insecure:
         sentences.append(
-            f"{SECTION} names {', '.join(insecure)} without TLS: whoever is on the way can forge tokens or take them"
+            f"{SECTION} names {', '.join(insecure)} without TLS: others on the network can forge tokens or take them"
         )
     return sentences
 

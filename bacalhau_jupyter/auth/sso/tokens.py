@@ -46,7 +46,7 @@ class TokenAuthenticator:
     async def authenticate(self, credential: Credential) -> Principal | None:
         """Return who the token's subject is, with the capabilities of its claim ``permissions``.
 
-        None for what is no JWT.
+        None for a credential that is not a JWT.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class NoSignOn:
     """Refuses tokens in the official words, where a node has users but no identity provider."""
 
     async def authenticate(self, credential: Credential) -> Principal | None:
-        """Return None for what is no JWT; raises Unauthorized for one."""
+        """Return None unless the credential is a JWT; raises Unauthorized for a JWT."""
         if isinstance(credential, Bearer) and looks_like_a_token(credential.token):
             raise refusal(NOT_CONFIGURED)
         return None
