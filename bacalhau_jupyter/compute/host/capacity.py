@@ -160,10 +160,7 @@ class Capacity:
     @property
     def available(self) -> Resources:
         """What is free now."""
-        free = self.limit
-        for held in self._held.values():
-            free = free.minus(held)
-        return free
+        return self._free_without()
 
     @property
     def holders(self) -> Collection[str]:
@@ -196,14 +193,15 @@ class Capacity:
     async def reserve_soon(
         self, execution_id: str, requested: Resources, usable: Collection[GPU] | None = None
     ) -> Resources | None:
-        """As `reserve`, but wait for what is being stopped where that is what lacks; who asks first is first.
+        """As `reserve`, but wait for what is being stopped if that would be enough; the first to ask is served first.
 
         Otherwise the job whose turn it is would be refused, and the next one, which asks a moment later, be taken.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOPPING_S):
                 while (held := self.reserve(execution_id, requested, usable)) is None:
-                    if self._leaving.isdisjoint(self._held) or not requested.fits(self._available_soon):
+                    soon = self._free_without(self._leaving)
+                    if self._leaving.isdisjoint(self._held) or not requested.fits(soon):
                         return None
                     self._returned.clear()
                     await self._returned.wait()
@@ -214,13 +212,13 @@ class Capacity:
         """An execution is being stopped: what it holds comes back soon."""
         self._leaving.add(execution_id)
 
-    @property
-    def _available_soon(self) -> Resources:
-        soon = self.limit
+    def _free_without(self, leaving: Collection[str] = ()) -> Resources:
+        """Return what is free, also counting what some executions still hold."""
+        free = self.limit
         for execution_id, held in self._held.items():
-            if execution_id not in self._leaving:
-                soon = soon.minus(held)
-        return soon
+            if execution_id not in leaving:
+                free = free.minus(held)
+        return free
 
     def restore(self, execution_id: str, held: Resources, ports: Sequence[Port] = ()) -> None:
         """Take over what an execution held before a restart, even where the limit has shrunk since."""
