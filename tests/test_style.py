@@ -87,7 +87,19 @@ def lines_the_formatter_skips(source: str) -> Iterator[Fault]:
             yield line, "the formatter decides how code is laid out"
 
 
-RULES = [vague_names, durations_without_a_unit, long_argument_lists, lines_the_formatter_skips]
+def shared_dice(source: str) -> Iterator[Fault]:
+    """Yield uses of the generator that all of a process share: a user may have seeded it for work of his own."""
+    for node in ast.walk(parsed(source)):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "random"
+            and node.attr not in ("Random", "SystemRandom")
+        ):
+            yield node.lineno, f"random.{node.attr} belongs to the whole process: use a Random of your own"
+
+
+RULES = [vague_names, durations_without_a_unit, long_argument_lists, lines_the_formatter_skips, shared_dice]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -108,6 +120,7 @@ def test_no_source_breaks_the_rule(rule: Callable[[str], Iterator[Fault]]) -> No
         (long_argument_lists, "def f(a, b, c, d, e, f, g): pass"),
         (long_argument_lists, "_Plan(1, 2, 3, 4, 5, 6, 7)"),
         (lines_the_formatter_skips, "x = 1  # " + "fmt: skip"),
+        (shared_dice, "x = random.uniform(0, 1)"),
     ],
 )
 def test_a_source_that_breaks_a_rule_is_found(rule: Callable[[str], Iterator[Fault]], source: str) -> None:
@@ -122,6 +135,7 @@ def test_a_source_that_breaks_a_rule_is_found(rule: Callable[[str], Iterator[Fau
         (long_argument_lists, "def f(self, a, b, c, d, e, f, *, g): pass"),
         (long_argument_lists, "def test_f(a, b, c, d, e, f, g): pass"),
         (long_argument_lists, "run(1, 2, 3, 4, 5, 6, 7)"),
+        (shared_dice, "x = random.Random(7).uniform(0, 1) + self.random.random()"),
     ],
 )
 def test_a_source_that_keeps_the_rules_is_not_reported(

@@ -50,6 +50,7 @@ _REST_S = 8e-6
 _SHORTEST_REST_S, _LONGEST_REST_S = 0.025, 0.1
 _LARGE_KEPT = 8
 """Large jobs whose ended executions stay decoded between looks (about 20 MB per 10 000)."""
+_RANDOM = random.Random()
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Planner:
     """
 
     def __init__(
-        self, settings: OrchestratorSettings, ids: IdSource, seed: Callable[[], float] = random.random
+        self, settings: OrchestratorSettings, ids: IdSource, seed: Callable[[], float] = _RANDOM.random
     ) -> None:
         self._settings = settings
         self._ids = ids

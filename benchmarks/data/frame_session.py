@@ -24,8 +24,8 @@ def main(size: int, rounds: int) -> dict[str, Any]:
 
     shell: Any = InteractiveShell.instance()
     rows = size // (8 * COLUMNS)
-    random = numpy.random.default_rng(1)
-    frame = pandas.DataFrame({f"c{number}": random.random(rows) for number in range(COLUMNS)})
+    generator = numpy.random.default_rng(1)
+    frame = pandas.DataFrame({f"c{number}": generator.random(rows) for number in range(COLUMNS)})
     shell.user_ns["frame"] = frame
     printed = io.StringIO()
     durations: dict[str, Any] = {"ours": [], "raw": [], "bytes": 0}

@@ -18,6 +18,7 @@ FAILURE = web.RequestKey("failure", BacalhauError)
 """The error that a request was answered with."""
 
 # Request IDs are letters only.
+_RANDOM = random.Random()
 _LETTERS = str.maketrans("0123456789", "GHIJKLMNOP")
 
 ROUTE_HINT = "The server version may be older than this CLI version and does not support the endpoint yet."
@@ -56,7 +57,7 @@ def error_answer(request: web.BaseRequest, error: BacalhauError) -> web.Response
 
 def request_id() -> str:
     """Return a new ID for an answer."""
-    return f"{random.getrandbits(128):032x}".translate(_LETTERS)
+    return f"{_RANDOM.getrandbits(128):032x}".translate(_LETTERS)
 
 
 def no_such_route() -> NotFound:

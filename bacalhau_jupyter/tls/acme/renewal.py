@@ -25,6 +25,7 @@ SHARE = 2 / 3
 """Of its lifetime, after which a certificate is renewed."""
 _JITTER = 0.05
 _LONGEST_SLEEP_S = 3600.0
+_RANDOM = random.Random()
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ Dice = Callable[[], float]
 
 def fair_dice() -> float:
     """Return any number from -1 to 1."""
-    return random.uniform(-1, 1)
+    return _RANDOM.uniform(-1, 1)
 
 
 def renewal_ns(bundle: Bundle, jitter: float) -> int:

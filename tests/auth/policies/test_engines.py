@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import signal
 import subprocess
@@ -205,10 +204,17 @@ async def test_many_questions_at_once_are_answered_each_by_its_own_answer(
     assert decoded == names
 
 
+def command_line(process: psutil.Process) -> str:
+    """Return how a process was started; empty for one that has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 async def test_an_engine_that_was_killed_is_started_again(start_engine: StartEngine) -> None:
     engine = await start_engine(OPEN)
-    mine = psutil.Process(os.getpid())
-    (worker,) = [it for it in mine.children() if "auth.policies.worker" in " ".join(it.cmdline())]
+    (worker,) = [it for it in psutil.Process().children() if "auth.policies.worker" in command_line(it)]
     worker.kill()
     worker.wait(20)
     with pytest.raises(PolicyFailed):
