@@ -244,7 +244,7 @@ class Node:
             repo=self.repo,
             reserve=self.reserve,
             hidden=settings.hidden_paths(self.config, self.repo),
-            carrier=carrier,
+            transport_of=carrier.compute_end,
             orchestrator=self.orchestrator,
             uploads=self._uploads,
             managed=self._managed,

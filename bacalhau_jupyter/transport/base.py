@@ -23,6 +23,28 @@ from bacalhau_jupyter.models.wire.messages import (
 
 
 @dataclass(frozen=True)
+class LinkState:
+    """How a way to the other side is.
+
+    Attributes
+    ----------
+    is_up
+        Whether messages pass now.
+    reason
+        Why they do not, one sentence for people; empty while they do.
+    since_ns
+        Since when it is so, Unix nanoseconds; 0 where it never was otherwise.
+    place
+        Where it leads, as the person named it (``nats://gpu-box:4222``); empty inside a process.
+    """
+
+    is_up: bool
+    reason: str = ""
+    since_ns: int = 0
+    place: str = ""
+
+
+@dataclass(frozen=True)
 class Envelope:
     """A data-plane message with the sender's sequence number and event time (Unix nanoseconds)."""
 
@@ -54,6 +76,11 @@ LogHandler = Callable[[ExecutionLogsRequest], AsyncIterator[LogFrame]]
 class OrchestratorTransport(Protocol):
     """The orchestrator's end."""
 
+    @property
+    def state(self) -> LinkState:
+        """How the way to the nodes is."""
+        ...
+
     async def serve(self, control: ControlHandler, messages: ComputeMessageHandler) -> None:
         """Start to answer nodes."""
         ...
@@ -79,6 +106,11 @@ class OrchestratorTransport(Protocol):
 
 class ComputeTransport(Protocol):
     """A compute node's end."""
+
+    @property
+    def state(self) -> LinkState:
+        """How the way to the orchestrator is; being up says nothing of the handshake."""
+        ...
 
     async def connect(self, node_id: str, messages: NodeMessageHandler, logs: LogHandler) -> None:
         """Start to receive; must be done before the handshake, since messages may arrive during it.

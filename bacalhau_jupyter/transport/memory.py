@@ -33,6 +33,7 @@ from bacalhau_jupyter.transport.base import (
     ControlHandler,
     DeliveryError,
     Envelope,
+    LinkState,
     LogHandler,
     NodeMessageHandler,
 )
@@ -195,6 +196,10 @@ class OrchestratorEnd:
         self._messages: ComputeMessageHandler | None = None
         self._lanes: dict[str, _Lane] = {}
 
+    @property
+    def state(self) -> LinkState:
+        return LinkState(is_up=True)
+
     async def serve(self, control: ControlHandler, messages: ComputeMessageHandler) -> None:
         self._control = control
         self._messages = messages
@@ -260,6 +265,10 @@ class ComputeEnd:
         self._lane: _Lane | None = None
         self._logs: LogHandler | None = None
         self._streams: set[_Stream] = set()
+
+    @property
+    def state(self) -> LinkState:
+        return LinkState(is_up=True)
 
     async def connect(self, node_id: str, messages: NodeMessageHandler, logs: LogHandler) -> None:
         if node_id != self._node_id:

@@ -20,7 +20,13 @@ from bacalhau_jupyter.orchestrator.store import outbox
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS
 from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
-from bacalhau_jupyter.transport.base import ComputeMessageHandler, ControlHandler, DeliveryError, Envelope
+from bacalhau_jupyter.transport.base import (
+    ComputeMessageHandler,
+    ControlHandler,
+    DeliveryError,
+    Envelope,
+    LinkState,
+)
 from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
 
 
@@ -31,6 +37,7 @@ class LossyCarrier:
         self.losses = losses
         self.arrived: list[int] = []
         self.changed = asyncio.Event()
+        self.state = LinkState(is_up=True)
 
     async def serve(self, control: ControlHandler, messages: ComputeMessageHandler) -> None: ...
 

@@ -47,7 +47,7 @@ from bacalhau_jupyter.plugins.registry import (
 )
 from bacalhau_jupyter.plugins.source import KeepsPackages, Packages
 from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket
-from bacalhau_jupyter.transport.memory import MemoryTransport
+from bacalhau_jupyter.transport.base import ComputeTransport
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,8 @@ class Surroundings:
 
     Attributes
     ----------
+    transport_of
+        Makes the compute end of a carrier for a node ID.
     reserve
         Room that is given back when the disk is full: the halves lie on one disk.
     """
@@ -95,7 +97,7 @@ class Surroundings:
     repo: Repo
     reserve: Reserve
     hidden: tuple[Path, ...]
-    carrier: MemoryTransport
+    transport_of: Callable[[str], ComputeTransport]
     orchestrator: Orchestrator
     uploads: NodeUploads
     managed: ManagedBucket | None
@@ -156,7 +158,7 @@ async def _start(
     compute_settings = dataclasses.replace(
         settings.compute_settings(config, around.repo, place.node_id), data_dir=place.data_dir
     )
-    end = around.carrier.compute_end(place.node_id)
+    end = around.transport_of(place.node_id)
     options = PluginOptions(
         node_id=place.node_id,
         data_dir=place.data_dir,
