@@ -45,6 +45,27 @@ class LinkState:
 
 
 @dataclass(frozen=True)
+class Way:
+    """How messages get to one node.
+
+    Attributes
+    ----------
+    kind
+        ``memory`` inside this process, ``nats`` otherwise.
+    payload_limit
+        Most bytes of one message, its envelope included; None where there is no limit.
+    """
+
+    kind: str = "memory"
+    payload_limit: int | None = None
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the node is another process, perhaps on another machine."""
+        return self.kind != "memory"
+
+
+@dataclass(frozen=True)
 class Envelope:
     """A data-plane message with the sender's sequence number and event time (Unix nanoseconds)."""
 
@@ -79,6 +100,10 @@ class OrchestratorTransport(Protocol):
     @property
     def state(self) -> LinkState:
         """How the way to the nodes is."""
+        ...
+
+    def way_to(self, node_id: str) -> Way:
+        """Return how messages get to a node, whether it listens or not."""
         ...
 
     async def serve(self, control: ControlHandler, messages: ComputeMessageHandler) -> None:

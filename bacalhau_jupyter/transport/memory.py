@@ -36,6 +36,7 @@ from bacalhau_jupyter.transport.base import (
     LinkState,
     LogHandler,
     NodeMessageHandler,
+    Way,
 )
 
 C = TypeVar("C", bound=ControlRequest | ControlResponse)
@@ -59,6 +60,8 @@ class MemoryTransport:
         Seconds a control request waits for its answer.
     log_queue
         Log frames buffered per stream.
+    ways
+        How far some nodes are, by their ID, as on a carrier with a network.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class MemoryTransport:
         ack_timeout_s: float = 30.0,
         request_timeout_s: float = 10.0,
         log_queue: int = LOG_QUEUE,
+        ways: dict[str, Way] | None = None,
     ) -> None:
         self.wire = wire
         self.ack_timeout_s = ack_timeout_s
@@ -75,6 +79,7 @@ class MemoryTransport:
         self.log_queue = log_queue
         self.orchestrator_end = OrchestratorEnd(self)
         self.nodes: dict[str, ComputeEnd] = {}
+        self.ways = ways or {}
 
     def compute_end(self, node_id: str) -> ComputeEnd:
         """Return a fresh end for the compute node ``node_id``."""
@@ -199,6 +204,9 @@ class OrchestratorEnd:
     @property
     def state(self) -> LinkState:
         return LinkState(is_up=True)
+
+    def way_to(self, node_id: str) -> Way:
+        return self._carrier.ways.get(node_id, Way())
 
     async def serve(self, control: ControlHandler, messages: ComputeMessageHandler) -> None:
         self._control = control
