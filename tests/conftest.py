@@ -20,6 +20,7 @@ from tests.services.fixtures import (
     registry,
 )
 from tests.services.kubo import kubo, own_kubo, private_kubo
+from tests.services.nats import cuttable_link, nats_server, nats_server_program, own_nats_server
 from tests.services.oidc import identity_provider
 from tests.services.pebble import pebble
 from tests.services.s3 import s3_credentials, s3_server
@@ -27,12 +28,16 @@ from tests.side_by_side import EngineOfWorkers, scheduler, turn_of
 
 __all__ = [
     "busybox_image",
+    "cuttable_link",
     "docker_engine",
     "http_server",
     "identity_provider",
     "kubo",
+    "nats_server",
+    "nats_server_program",
     "no_leaks",
     "own_kubo",
+    "own_nats_server",
     "pebble",
     "private_kubo",
     "python_image",
@@ -51,6 +56,7 @@ SERVICE_OF = {
     "private_kubo": "kubo",
     "identity_provider": "oidc",
     "pebble": "pebble",
+    "nats_server_program": "nats",
     "browser": "browser",
 }
 SET_UP_ONCE = {"docker", "s3", "kubo", "oidc", "pebble"}

@@ -19,7 +19,7 @@ from typing import Any
 
 from bacalhau_jupyter.config.files import io_explained, write_atomic
 from bacalhau_jupyter.config.repo import Repo
-from bacalhau_jupyter.lib.clock import boot_id
+from bacalhau_jupyter.lib.clock import boot_id, process_start
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import Conflict
 
@@ -196,27 +196,6 @@ def base_url(host: str, port: int, scheme: str = "http") -> str:
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     return f"{scheme}://{host}:{port}"
-
-
-def process_start(pid: int) -> int | None:
-    """When a process started, in ticks since boot; 0 if it lives but the system doesn't tell, None if it is gone."""
-    try:
-        text = read_text(Path(f"/proc/{pid}/stat"), errors="replace")
-    except OSError:
-        return None if Path("/proc/self/stat").exists() else _exists(pid)
-    # The second field is the program's name in brackets and may hold anything.
-    state, *numbers = text.rpartition(")")[2].split()
-    return None if state in ("Z", "X") else int(numbers[18])
-
-
-def _exists(pid: int) -> int | None:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        return 0
-    return 0
 
 
 def _locked(repo: Repo) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from pathlib import Path
 from typing import Protocol
@@ -44,3 +45,24 @@ def boot_id() -> str:
         return read_text(Path("/proc/sys/kernel/random/boot_id")).strip()
     except OSError:
         return ""
+
+
+def process_start(pid: int) -> int | None:
+    """When a process started, in ticks since boot; 0 if it lives but the system doesn't tell, None if it is gone."""
+    try:
+        text = read_text(Path(f"/proc/{pid}/stat"), errors="replace")
+    except OSError:
+        return None if Path("/proc/self/stat").exists() else _exists(pid)
+    # The second field is the program's name in brackets and may hold anything.
+    state, *numbers = text.rpartition(")")[2].split()
+    return None if state in ("Z", "X") else int(numbers[18])
+
+
+def _exists(pid: int) -> int | None:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        return 0
+    return 0

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from bacalhau_jupyter.config import election
-from bacalhau_jupyter.config.election import NodeLock, NodeRunning, base_url, process_start, read_record
+from bacalhau_jupyter.config.election import NodeLock, NodeRunning, base_url, read_record
 from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.lib import clock
+from bacalhau_jupyter.lib.clock import process_start
 from bacalhau_jupyter.models.errors import Conflict
 
 # Prints "held" or "refused", then waits for its input to end (or to be killed).
@@ -202,8 +203,8 @@ def test_a_process_that_has_ended_but_was_not_reaped_is_gone() -> None:
 
 
 def test_without_proc_a_living_pid_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert election._exists(os.getpid()) == 0
-    assert election._exists(2**22 + 1) is None
+    assert clock._exists(os.getpid()) == 0
+    assert clock._exists(2**22 + 1) is None
 
 
 @pytest.mark.parametrize(

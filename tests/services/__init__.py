@@ -10,6 +10,8 @@
 `policies.py`       the official policies and their engine, from Go modules
 `pebble.py`         an ACME server on loopback ports, built once with Go
 `proxies.py`        the TLS proxies nginx and HAProxy, with a configuration that the test brings
+`nats.py`           NATS servers on loopback ports
+`cuttable.py`       a way to a port that a test cuts, holds and restores
 `leaks.py`          threads, processes, sockets and containers that a test left behind
 `fixtures.py`       all of it as pytest fixtures
 `install.py`        the operating-system packages that the above need (Debian and Ubuntu, as root)
