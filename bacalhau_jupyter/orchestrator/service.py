@@ -7,17 +7,15 @@ import contextlib
 import dataclasses
 import logging
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.lib.ids import IdSource, uuid4
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
-from bacalhau_jupyter.lib.telemetry.subject import about
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.errors import BacalhauError, Conflict
+from bacalhau_jupyter.models.errors import Conflict
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.records.explanation import Explanation
 from bacalhau_jupyter.models.records.history import StreamEvent, Topic
@@ -43,15 +41,13 @@ from bacalhau_jupyter.orchestrator.base import (
     NodeQuery,
     ResultSigner,
 )
-from bacalhau_jupyter.orchestrator.broker import Broker, Evaluation
 from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
+from bacalhau_jupyter.orchestrator.evaluating.evaluations import Evaluations
 from bacalhau_jupyter.orchestrator.explaining.explain import explain
 from bacalhau_jupyter.orchestrator.explaining.reading import Cluster, JobRule, read_ahead, read_circumstances
 from bacalhau_jupyter.orchestrator.logs import JobWatch, LogReader
 from bacalhau_jupyter.orchestrator.members import joined
 from bacalhau_jupyter.orchestrator.membership import NodeListener, Nodes
-from bacalhau_jupyter.orchestrator.planner import Outcome, Planner
-from bacalhau_jupyter.orchestrator.quotas.queue import QuotaQueue
 from bacalhau_jupyter.orchestrator.quotas.reading import check as check_quota
 from bacalhau_jupyter.orchestrator.reports import store_report
 from bacalhau_jupyter.orchestrator.scheduler.telling import JobTeller
@@ -61,7 +57,6 @@ from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.orchestrator.store.transaction import Changes
 from bacalhau_jupyter.orchestrator.stream import PASSING, EventStream, progress_details
 from bacalhau_jupyter.orchestrator.uploads import Uploads, UploadSigner
-from bacalhau_jupyter.orchestrator.waiting import Waiting
 from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport
 
 _log = logging.getLogger(__name__)
@@ -123,12 +118,10 @@ class Orchestrator:
         self._ids = ids
         self._transport = transport
         self._store = Store(database, self._clock, self._committed)
-        self._broker = Broker(self._clock)
         self._teller = JobTeller(telemetry, settings.node_id)
-        for name, readings in self._broker.levels().items():
-            self._teller.observe(name, readings)
-        self._waiting = Waiting()
-        self._for_quota = QuotaQueue(settings.quotas, self._store.read, self._broker.enqueue)
+        self._evaluations = Evaluations(
+            settings, self._store, clock=self._clock, ids=ids, teller=self._teller, problems=self.problems
+        )
         self._watch = JobWatch()
         self._stream = EventStream(self._store, settings.stream_queue)
         self._dispatcher = Dispatcher(
@@ -140,46 +133,38 @@ class Orchestrator:
             clock=self._clock,
             settings=settings,
             uploads=Uploads(self._store, upload_signer),
-            listener=NodeListener(self._node_joined, self._node_freed, self._node_gone, self._node_changed),
+            listener=NodeListener(
+                self._evaluations.node_joined,
+                self._evaluations.node_freed,
+                self._evaluations.node_gone,
+                self._node_changed,
+            ),
             problems=self.problems,
         )
-        self._planner = Planner(settings, ids)
         self._logs = LogReader(self._store, transport, self._watch)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._walk_due = False
-        self._running = False
 
     # ---- life
 
     async def start(self) -> None:
         """Pick up where the last process stopped, then answer nodes."""
         active, held = await self._store.read(lambda c: (jobs.active(c), executions.held(c)))
-        for execution_id, node_id, resources in held:
-            self._waiting.hold(execution_id, node_id, resources)
+        self._evaluations.hold(held)
         await self._dispatcher.start()
         await self._nodes.start()
-        for job_id, priority in active:
-            self._broker.enqueue(job_id, priority)
-        self._running = True
-        self._spawn(self.problems.keep("loading jobs to evaluate", self._evaluate_all), "evaluations")
-        self._spawn(self.problems.keep("waking jobs that wait for a quota", self._for_quota.run), "quotas")
+        self._evaluations.start(self._nodes, active)
         await self._transport.serve(self._nodes.control, self._message)
 
     async def close(self) -> None:
         """Stop answering and evaluating; what is not finished goes on at the next start."""
-        self._running = False
         self._stream.close()
         await self._transport.close()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_S)
+        await self._evaluations.stop(STOP_S)
         await self._dispatcher.stop()
         await self._nodes.stop()
 
     def wake(self) -> None:
         """Look at the clock again (after a test moved it)."""
-        self._broker.wake()
+        self._evaluations.broker.wake()
         self._nodes.wake()
 
     # ---- jobs
@@ -282,7 +267,7 @@ class Orchestrator:
         circumstances = await self._store.read(
             lambda c: read_circumstances(c, job, namespace, may_see, cluster)
         )
-        ahead = self._waiting.ahead_of(circumstances.situation.job.id)
+        ahead = self._evaluations.waiting.ahead_of(circumstances.situation.job.id)
         if ahead:
             jobs_ahead = await self._store.read(lambda c: read_ahead(c, ahead, may_see))
             circumstances = dataclasses.replace(circumstances, ahead=jobs_ahead)
@@ -391,124 +376,13 @@ class Orchestrator:
             for event in changes.events:
                 self._watch.changed(event.job)
             self._dispatcher.add(changes.messages)
-            for held in changes.held:
-                self._waiting.hold(*held)
             for job in changes.ended:
                 self._teller.ended(job)
-            for job_id in changes.over:
-                self._waiting.discard(job_id)
-                self._for_quota.discard(job_id)
-                self._broker.forget(job_id)
-            for job_id, priority in changes.evaluate:
-                self._broker.enqueue(job_id, priority)
-            if self._waiting.free(execution_id for execution_id, _ in changes.freed):
-                self._walk_soon()
-            if changes.freed:
-                self._for_quota.freed()
+            self._evaluations.committed(changes)
         except Exception:
             _log.exception("a commit could not be announced to all listeners")
-
-    async def _evaluate_all(self) -> None:
-        slots = asyncio.Semaphore(self._settings.workers)
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await slots.acquire()
-                evaluation = await self._broker.dequeue()
-                task = group.create_task(self._evaluate(evaluation), name=f"evaluate {evaluation.job_id}")
-                task.add_done_callback(lambda _: slots.release())
-
-    async def _evaluate(self, evaluation: Evaluation) -> None:
-        with about(job=evaluation.job_id):
-            await self._look(evaluation)
-
-    async def _look(self, evaluation: Evaluation) -> None:
-        started_ns = self._clock.now_ns()
-        job_id, views, generation = evaluation.job_id, self._nodes.views(), self._nodes.generation
-        try:
-            outcome = await self._store.transact(
-                lambda transaction: self._planner.evaluate(transaction, job_id, views)
-            )
-        except Exception as error:
-            self.problems.failed(f"evaluating job {job_id}", error)
-            self._teller.evaluated(None, 0, started_ns, self._clock.now_ns(), type(error).__name__)
-            self._broker.nack(evaluation)
-            return
-        self.problems.clear(f"evaluating job {job_id}")
-        self._teller.evaluated(outcome.job, outcome.placed, started_ns, self._clock.now_ns())
-        if outcome.rest_s and outcome.job is not None and not outcome.job.is_terminal:
-            await asyncio.sleep(outcome.rest_s)
-        self._broker.ack(evaluation)
-        try:
-            self._follow_up(outcome)
-        except Exception:
-            _log.exception("the evaluation of job %s could not be followed up", job_id)
-        # A node that went away meanwhile was looked through before this placed something there.
-        if self._nodes.generation != generation and outcome.job is not None:
-            self._broker.enqueue(job_id, evaluation.priority)
-
-    def _follow_up(self, outcome: Outcome) -> None:
-        job = outcome.job
-        if job is None:
-            return
-        if outcome.again:
-            self._broker.enqueue(job.id, job.priority)
-        elif outcome.wakeup_ns is not None:
-            self._broker.enqueue(job.id, job.priority, outcome.wakeup_ns)
-        if outcome.claim is not None:
-            self._for_quota.add(job, outcome.claim)
-        else:
-            self._for_quota.discard(job.id)
-        if outcome.wish is None:
-            self._waiting.discard(job.id)
-            return
-        self._waiting.add(job.id, job.priority, job.create_time, outcome.wish)
-        if self._waiting.worth_a_walk(job.id, self._nodes.capacity()):
-            self._walk_soon()
-
-    def _walk_soon(self) -> None:
-        """Wake waiting jobs once for all that is freed in this turn of the loop."""
-        if not self._walk_due and self._running:
-            self._walk_due = True
-            asyncio.get_running_loop().call_soon(self._walk)
-
-    def _walk(self) -> None:
-        self._walk_due = False
-        for job_id, priority in self._waiting.wake(self._nodes.capacity()):
-            self._broker.enqueue(job_id, priority)
-
-    def _node_joined(self) -> None:
-        self._waiting.again()
-        for job_id, priority in self._waiting.everyone():
-            self._broker.enqueue(job_id, priority)
-
-    def _node_freed(self) -> None:
-        self._waiting.again()
-        self._walk_soon()
 
     def _node_changed(self, node_id: str, what: str) -> None:
         now = rfc3339(self._clock.now_ns())
         event = StreamEvent(seq=PASSING, time=now, topic=Topic.NODE, message=f"Node {what}", node=node_id)
         self._stream.publish([event])
-
-    def _node_gone(self, node_id: str) -> None:
-        self._spawn(self._give_up(node_id), f"give up {node_id}")
-
-    async def _give_up(self, node_id: str) -> None:
-        try:
-            affected = await self._store.read(lambda c: executions.live_jobs(c, node_id))
-        except BacalhauError as error:
-            _log.error("jobs on the lost node %s can't be read: %s", node_id, error)
-            return
-        for job_id in affected:
-            self._broker.enqueue(job_id)
-        self._node_joined()
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("%s ended with an error", task.get_name(), exc_info=error)

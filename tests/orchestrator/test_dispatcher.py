@@ -26,6 +26,7 @@ from bacalhau_jupyter.transport.base import (
     DeliveryError,
     Envelope,
     LinkState,
+    Way,
 )
 from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
 
@@ -38,6 +39,9 @@ class LossyCarrier:
         self.arrived: list[int] = []
         self.changed = asyncio.Event()
         self.state = LinkState(is_up=True)
+
+    def way_to(self, node_id: str) -> Way:
+        return Way()
 
     async def serve(self, control: ControlHandler, messages: ComputeMessageHandler) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Looking at jobs: when, how many at a time, and what follows."""
