@@ -18,6 +18,7 @@ from bacalhau_jupyter.api.http.serving import Gatekeeper, LimitedRunner
 from bacalhau_jupyter.api.routes.agent import AgentRoutes
 from bacalhau_jupyter.api.routes.auth import AuthRoutes
 from bacalhau_jupyter.api.routes.browse import CleanUpRoutes, DataRoutes, ResultFileBrowser
+from bacalhau_jupyter.api.routes.cluster import ClusterRoutes
 from bacalhau_jupyter.api.routes.environments import EnvironmentRoutes
 from bacalhau_jupyter.api.routes.events import EventRoutes
 from bacalhau_jupyter.api.routes.explanations import ExplanationRoutes
@@ -76,6 +77,8 @@ def build_app(services: ApiServices) -> web.Application:
         app.add_routes(PackageRoutes(services.packages, services.access).routes())
     if services.uploads is not None:
         app.add_routes(UploadRoutes(services.uploads, services.access).routes())
+    if services.cluster is not None:
+        app.add_routes(ClusterRoutes(services.cluster).routes())
     if services.orchestrator is not None:
         if services.result_files is not None:
             app.add_routes(ResultFileBrowser(services.orchestrator, services.result_files).routes())

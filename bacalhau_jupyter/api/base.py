@@ -14,6 +14,7 @@ from bacalhau_jupyter.auth.challenge import LoginMethods
 from bacalhau_jupyter.auth.policies.order import PolicyOrder
 from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
+from bacalhau_jupyter.models.records.cluster import ClusterState, OpenCluster
 from bacalhau_jupyter.models.records.environments import (
     KnownEnvironment,
     PythonDescription,
@@ -249,6 +250,34 @@ class DiskCleaner(Protocol):
         ...
 
 
+class ClusterService(Protocol):
+    """The link between this node and others."""
+
+    async def state(self) -> ClusterState:
+        """Return how the link is."""
+        ...
+
+    async def open(self, order: OpenCluster) -> ClusterState:
+        """Let nodes of other processes join, until `close`.
+
+        Raises
+        ------
+        BacalhauError
+            The link can't be opened like that; it is as it was.
+        """
+        ...
+
+    async def close(self) -> ClusterState:
+        """Let none join any more; those that joined are away then.
+
+        Raises
+        ------
+        Conflict
+            The configuration opens the link.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class ApiServices:
     """Everything the routes work on.
@@ -271,6 +300,8 @@ class ApiServices:
         As ``environments``, for sets of Python packages.
     uploads
         None on a node that takes none.
+    cluster
+        None where the node places no jobs, so that none can join it.
     telemetry
         Who is told of requests.
     audit
@@ -290,6 +321,7 @@ class ApiServices:
     environments: Environments | None = None
     packages: Packages | None = None
     uploads: Uploads | None = None
+    cluster: ClusterService | None = None
     telemetry: Telemetry = SILENT
     audit: AuditLog | None = None
     policy: PolicyOrder | None = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from bacalhau_jupyter.auth.principals import Principal
+from bacalhau_jupyter.auth.principals import EVERYTHING, Principal
 from bacalhau_jupyter.models.errors import Forbidden
+from bacalhau_jupyter.models.records.cluster import PATH as CLUSTER_PATH
 from bacalhau_jupyter.models.records.node import OFFER_PATH
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
 from bacalhau_jupyter.models.records.uploads import CONTENT_PATH
@@ -69,6 +70,8 @@ _SECTIONS = {
     f"{_API}/orchestrator/events": _Needs(READ_JOB, WRITE_JOB),
     f"{_API}/orchestrator/nodes": _Needs(READ_NODE, WRITE_NODE),
     UPLOADS_PATH: _Needs(WRITE_JOB, WRITE_JOB),
+    # Who lets other machines in decides for the machine's owner, so no part of his rights is enough.
+    CLUSTER_PATH: _Needs(READ_NODE, EVERYTHING),
 }
 
 _EXCEPTIONS = {

@@ -86,6 +86,16 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("{program} node list", "nodes with their free capacity"),
         ("{program} node list --labels zone=eu", "those with a label"),
     ),
+    "cluster": (
+        ("{program} cluster open", "let nodes of this machine join, over NATS"),
+        ("{program} cluster open --host 0.0.0.0 --tls", "let nodes of other machines join, encrypted"),
+        ("{program} cluster show", "how nodes join, and which way they have"),
+    ),
+    "cluster open": (
+        ("{program} cluster open", "for nodes of this machine"),
+        ("{program} cluster open --host 0.0.0.0 --tls", "for nodes of other machines, encrypted"),
+        ("{program} cluster open --host 0.0.0.0 --advertise gpu-box.example:4222", "behind another address"),
+    ),
     "run-notebook": (
         ("{program} run-notebook report.ipynb -p year=2026", "run it with a parameter; a copy comes back"),
         ("{program} run-notebook report.ipynb --image quay.io/jupyter/minimal-notebook", "in a container"),

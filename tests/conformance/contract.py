@@ -55,6 +55,9 @@ ROUTES = [
     Route("POST", f"{API}/agent/packages", body="python"),
     Route("PUT", f"{API}/agent/packages/{{text}}", body="python"),
     Route("DELETE", f"{API}/agent/packages/{{text}}"),
+    Route("GET", f"{API}/cluster"),
+    Route("POST", f"{API}/cluster/open", body="cluster", weight=2),
+    Route("POST", f"{API}/cluster/close"),
     Route("GET", f"{API}/auth"),
     Route("GET", f"{API}/auth/{{text}}"),
     Route("POST", f"{API}/auth/{{method}}", body="authn"),
@@ -342,6 +345,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "Prefixes": ["/usr", "/opt/venv"],
         "Paths": ["/proc/self/root"],
     },
+    "cluster": {"Host": "127.0.0.1", "Port": 0, "Advertise": "", "Encrypt": False},
     "upload": {"Name": "x.bin", "Size": 3, "SHA256": "", "Local": False, "Fresh": True},
     "authn": {"Namespace": "", "Credential": None, "Name": "clientkey", "MethodData": "e30="},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bacalhau_jupyter.models.records.cluster import PATH as CLUSTER
 from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
 from bacalhau_jupyter.models.records.packages import PATH as PACKAGES
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
@@ -44,6 +45,8 @@ ACTS: dict[tuple[str, str], Act] = {
     ("POST", PACKAGES): Act("ask for", "packages"),
     ("PUT", f"{PACKAGES}/{{draft}}"): Act("keep", "packages"),
     ("DELETE", f"{PACKAGES}/{{draft}}"): Act("give up", "packages"),
+    ("POST", f"{CLUSTER}/open"): Act("open", "cluster"),
+    ("POST", f"{CLUSTER}/close"): Act("close", "cluster"),
     ("POST", _AUTH): LOG_IN,
 }
 """Method and route → what it does."""

@@ -11,6 +11,8 @@ from bacalhau_jupyter.client.connection.connection import Connection
 from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NotFound
 from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.records.cluster import PATH as CLUSTER
+from bacalhau_jupyter.models.records.cluster import ClusterState, OpenCluster
 from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
 from bacalhau_jupyter.models.records.environments import (
     ListEnvironmentsResponse,
@@ -216,6 +218,18 @@ class AsyncAPI(Connection):
         path = f"{_NODES}/{quote(node_id, safe='', errors='surrogateescape')}"
         body = wire.PutNodeRequest(action=action, message=message, node_id=node_id)
         return await self.request("PUT", path, wire.PutNodeResponse, body=body)
+
+    async def cluster(self) -> ClusterState:
+        """Return how nodes join; only nodes that list the feature ``cluster`` have this route, and the following."""
+        return await self.request("GET", CLUSTER, ClusterState)
+
+    async def open_cluster(self, order: OpenCluster) -> ClusterState:
+        """Let nodes of other processes join."""
+        return await self.request("POST", f"{CLUSTER}/open", ClusterState, body=order)
+
+    async def close_cluster(self) -> ClusterState:
+        """Let no node of another process join any more."""
+        return await self.request("POST", f"{CLUSTER}/close", ClusterState, body={})
 
     async def agent_alive(self) -> wire.AgentAliveResponse:
         """Ask whether the node answers."""

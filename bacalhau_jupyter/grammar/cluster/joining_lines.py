@@ -1,0 +1,66 @@
+"""What a person types on a machine that is to join a cluster, and what joining means; pure text, never a token."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import PurePath
+from urllib.parse import urlsplit
+
+from bacalhau_jupyter.lib.nearby import is_loopback
+from bacalhau_jupyter.models.records.cluster import TOKEN_KEY, ClusterState
+
+_TOKEN_VARIABLE = "BACALHAU_COMPUTE_AUTH_TOKEN"
+
+
+def joining(state: ClusterState) -> str:
+    """Return the lines to type for a node of ours and for an official one, and what to copy before."""
+    files = [name for name in (state.token_file, state.ca_file) if name]
+    token = PurePath(state.token_file).name if state.token_file else "cluster.token"
+    authority = PurePath(state.ca_file).name if state.ca_file else ""
+    lines = []
+    if files:
+        lines += [f"Copy {' and '.join(files)} there; only its owner may read the token.", ""]
+    if state.needs_token and not state.token_file:
+        lines += [f"Write the token of {TOKEN_KEY} into a file {token} there.", ""]
+    ours = ["bacalhau-jupyter cluster join", state.address]
+    official = ["bacalhau serve --compute", "-c", f"Compute.Orchestrators={state.address}"]
+    if state.needs_token:
+        ours += ["--token-file", token]
+        official.insert(0, f'{_TOKEN_VARIABLE}="$(cat {shlex.quote(token)})"')
+    if authority:
+        ours += ["--ca-file", authority]
+        official += ["-c", f"Compute.TLS.CACert={authority}"]
+    lines += [
+        "A node of bacalhau-jupyter (in a notebook: %bacalhau cluster join …):",
+        f"  {' '.join(ours)}",
+        "An official node, version 1.6 or later:",
+        f"  {' '.join(official)}",
+    ]
+    if is_loopback(urlsplit(state.address).hostname or ""):
+        lines += ["", "Only nodes of this machine reach this address; --host 0.0.0.0 lets others in."]
+    return "\n".join(lines)
+
+
+def trust(state: ClusterState) -> str:
+    """Return what people should know before they give the token away."""
+    if state.needs_token:
+        sentences = [
+            "Who has the token can join, gets jobs of this cluster, and sees what is in them.",
+            "A node of bacalhau-jupyter has an identity of its own from its first connection on. Official nodes "
+            "share the token: each of them can speak for all other official nodes.",
+        ]
+    else:
+        sentences = [
+            "No token is set: any program of this machine can join, gets jobs of this cluster, and sees what is in "
+            "them."
+        ]
+    if state.is_public and not state.is_encrypted:
+        sentences.append(
+            "What passes is not encrypted, the token included: use --tls, or a network that you trust."
+        )
+    if state.is_public and not state.api_address:
+        sentences.append(
+            "Nodes of other machines can't fetch uploads from this node, whose API they don't reach: jobs with "
+            "uploads stay on this machine. Set API.Host and API.AdvertisedAddress to change that."
+        )
+    return "\n".join(sentences)

@@ -1,0 +1,72 @@
+"""What `cluster open` and `cluster show` tell people: lines to type, what joining means, and never a token."""
+
+from __future__ import annotations
+
+import pytest
+
+from bacalhau_jupyter.grammar.cluster.joining_lines import joining, trust
+from bacalhau_jupyter.models.records.cluster import ClusterState
+
+OPEN = ClusterState(
+    is_open=True,
+    address="nats://192.0.2.7:4222",
+    is_public=True,
+    is_encrypted=True,
+    needs_token=True,
+    token_file="/home/ada/.bacalhau/cluster.token",
+    ca_file="/home/ada/.bacalhau/tls/ca.pem",
+    api_address="http://192.0.2.7:1234",
+)
+LOCAL = ClusterState(is_open=True, address="nats://127.0.0.1:4222")
+
+
+def test_the_lines_name_the_address_the_token_file_and_the_authority_for_both_kinds_of_nodes() -> None:
+    lines = joining(OPEN).splitlines()
+    assert lines[0].startswith(
+        "Copy /home/ada/.bacalhau/cluster.token and /home/ada/.bacalhau/tls/ca.pem there"
+    )
+    assert (
+        "  bacalhau-jupyter cluster join nats://192.0.2.7:4222 --token-file cluster.token --ca-file ca.pem"
+        in lines
+    )
+    assert (
+        '  BACALHAU_COMPUTE_AUTH_TOKEN="$(cat cluster.token)" bacalhau serve --compute '
+        "-c Compute.Orchestrators=nats://192.0.2.7:4222 -c Compute.TLS.CACert=ca.pem" in lines
+    )
+
+
+def test_a_cluster_of_one_machine_needs_no_files_and_says_that_others_do_not_reach_it() -> None:
+    text = joining(LOCAL)
+    assert "Copy" not in text
+    assert "--token-file" not in text
+    assert "BACALHAU_COMPUTE_AUTH_TOKEN" not in text
+    assert "Only nodes of this machine reach this address" in text
+
+
+def test_a_token_of_the_configuration_is_named_by_its_key() -> None:
+    state = ClusterState(is_open=True, address="nats://192.0.2.7:4222", is_public=True, needs_token=True)
+    assert "Write the token of Orchestrator.Auth.Token into a file cluster.token there." in joining(state)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (OPEN, "each of them can speak for all other official nodes"),
+        (LOCAL, "No token is set: any program of this machine can join"),
+        (
+            ClusterState(is_open=True, is_public=True, needs_token=True),
+            "is not encrypted, the token included",
+        ),
+        (
+            ClusterState(is_open=True, is_public=True, needs_token=True),
+            "Set API.Host and API.AdvertisedAddress",
+        ),
+    ],
+)
+def test_people_read_what_joining_means(state: ClusterState, words: str) -> None:
+    assert words in trust(state)
+
+
+def test_an_encrypted_cluster_whose_api_is_reached_needs_no_warning() -> None:
+    assert "encrypted" not in trust(OPEN)
+    assert "API.Host" not in trust(OPEN)
