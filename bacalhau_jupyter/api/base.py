@@ -288,6 +288,8 @@ class ApiServices:
         None with users or single sign-on: such nodes exchange no login for a token.
     orchestrator
         None on a node that only computes: then neither ``/orchestrator`` nor ``/auth`` exist.
+    orchestrators
+        Where such a node takes its jobs from: what callers are told who ask it for jobs.
     results
         None where no ``local`` publisher keeps results.
     result_files, data
@@ -314,6 +316,7 @@ class ApiServices:
     access: Access
     challenge: LoginMethods | None
     orchestrator: Orchestrator | None = None
+    orchestrators: Sequence[str] = ()
     results: ResultLinks | None = None
     result_files: ResultFiles | None = None
     data: DataBrowser | None = None

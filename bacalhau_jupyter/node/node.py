@@ -29,7 +29,7 @@ from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.reserve import Reserve
 from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
 from bacalhau_jupyter.models.codec import to_plain
-from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.models.errors import ConfigurationError, NotFound
 from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.records.node import DiskUsage, NodeInfo, NodeType
 from bacalhau_jupyter.node import settings
@@ -82,7 +82,7 @@ class Node:
         self.node_id = settings.node_name(config, repo, name)
         self.leases = Leases(clock)
         self.record: NodeRecord
-        self.orchestrator: Orchestrator
+        self._orchestrator: Orchestrator | None = None
         self.halves = Halves()
         self.page: WebPage | None = None
         self.encryption: Encryption | None = None
@@ -92,7 +92,7 @@ class Node:
         self._further = further
         self.result_files: NodeResultFiles
         self._results: LocalResults
-        self._uploads: NodeUploads
+        self._uploads: NodeUploads | None = None
         self._managed = settings.managed_bucket(config, clock)
         self.problems = Problems(clock)
         self._telemetry = telemetry
@@ -101,6 +101,13 @@ class Node:
     def compute(self) -> ComputeNode | None:
         """Our own compute half; None where this node only places jobs."""
         return self.halves.nodes().get(self.node_id)
+
+    @property
+    def orchestrator(self) -> Orchestrator:
+        """What places jobs; raises NotFound where this node only runs them."""
+        if self._orchestrator is None:
+            raise NotFound("this node only runs jobs", component="Node")
+        return self._orchestrator
 
     @property
     def url(self) -> str:
@@ -117,14 +124,14 @@ class Node:
         grace_s = self.config["Node.GracePeriod"]
         await self.problems.keep(
             "checking whether this node is still needed",
-            lambda: self.leases.until_superfluous(self.orchestrator.active_jobs, grace_s),
+            lambda: self.leases.until_superfluous(self._active_jobs, grace_s),
         )
 
     def info(self) -> NodeInfo:
         """Describe the node: as compute node where it is one."""
         if self.compute is not None:
             return replace(
-                self.compute.info(), uploads=self._uploads.store.usage(), packages=self._packages_usage()
+                self.compute.info(), uploads=self._uploads_usage(), packages=self._packages_usage()
             )
         return NodeInfo(
             node_id=self.node_id,
@@ -133,8 +140,16 @@ class Node:
             bacalhau_version=build_version(),
             features=list(FEATURES),
             jupyter_version=__version__,
-            uploads=self._uploads.store.usage(),
+            uploads=self._uploads_usage(),
         )
+
+    async def _active_jobs(self) -> int:
+        """Return how many jobs, or where others place them how many executions, keep this node needed."""
+        here = sum(len(node.live()) for node in self.halves.nodes().values())
+        return here if self._orchestrator is None else await self._orchestrator.active_jobs()
+
+    def _uploads_usage(self) -> DiskUsage | None:
+        return None if self._uploads is None else self._uploads.store.usage()
 
     def _packages_usage(self) -> DiskUsage | None:
         return None if self.halves.packages is None else self.halves.packages.usage()
@@ -146,7 +161,7 @@ class Node:
             "Problems": [problem.to_plain() for problem in self.problems.every()],
         }
         facts |= role_facts(self.node_id, self.halves.nodes())
-        if self.compute is not None:
+        if self.compute is not None and self._uploads is not None:
             facts["Uploads"] = to_plain(self._uploads.store.usage())
         if (usage := self._packages_usage()) is not None:
             facts.setdefault("Storage", {})["Packages"] = to_plain(usage)
@@ -179,9 +194,10 @@ class Node:
             others=lambda: self.halves.directories,
         )
         self.reserve = await self._keep_room()
-        self._uploads = await start_uploads(self.config, self.repo, self._clock, self._results)
-        await self._start_orchestrator(stack, carrier)
-        self._keep(stack, "tidying up uploads", self._uploads.store.run)
+        if self.config["Orchestrator.Enabled"]:
+            uploads = self._uploads = await start_uploads(self.config, self.repo, self._clock, self._results)
+            await self._start_orchestrator(stack, carrier, uploads)
+            self._keep(stack, "tidying up uploads", uploads.store.run)
         await self._start_halves(stack, carrier)
         await self._start_api(stack, listener)
         if self.encryption is not None:
@@ -215,7 +231,9 @@ class Node:
         ports.remember_port(self.repo, listener.getsockname()[1])
         return listener
 
-    async def _start_orchestrator(self, stack: AsyncExitStack, carrier: MemoryTransport) -> None:
+    async def _start_orchestrator(
+        self, stack: AsyncExitStack, carrier: MemoryTransport, uploads: NodeUploads
+    ) -> None:
         database = await open_database(
             stack,
             self.config,
@@ -224,20 +242,20 @@ class Node:
             migrations=ORCHESTRATOR_MIGRATIONS,
             reserve=self.reserve,
         )
-        self.orchestrator = Orchestrator(
+        orchestrator = self._orchestrator = Orchestrator(
             settings.orchestrator_settings(self.config, self.repo, self.node_id),
             database,
             carrier.orchestrator_end,
             clock=self._clock,
             upload_signer=None if self._managed is None else self._managed.upload_url,
             problems=self.problems,
-            renew_links=self._uploads.renewed,
+            renew_links=uploads.renewed,
             telemetry=self._telemetry,
             own_info=None if self.config["Compute.Enabled"] else self.info,
         )
-        self._uploads.keep_for(self.orchestrator)
-        stack.push_async_callback(bounded, "orchestrator", self.orchestrator.close)
-        await self.orchestrator.start()
+        uploads.keep_for(orchestrator)
+        stack.push_async_callback(bounded, "orchestrator", orchestrator.close)
+        await orchestrator.start()
 
     async def _start_halves(self, stack: AsyncExitStack, carrier: MemoryTransport) -> None:
         self.halves.around = Surroundings(
@@ -245,7 +263,7 @@ class Node:
             reserve=self.reserve,
             hidden=settings.hidden_paths(self.config, self.repo),
             transport_of=carrier.compute_end,
-            orchestrator=self.orchestrator,
+            orchestrator=self._orchestrator,
             uploads=self._uploads,
             managed=self._managed,
             clock=self._clock,
@@ -287,7 +305,7 @@ class Node:
             access=access,
             challenge=login,
             policy=policy,
-            orchestrator=self.orchestrator,
+            orchestrator=self._orchestrator,
             results=results,
             result_files=files,
             data=self._data_places(stack),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import msgspec
 from aiohttp import web
@@ -66,6 +67,14 @@ def no_such_route() -> NotFound:
         "The requested resource/URL was not found.",
         hint=ROUTE_HINT,
         details=ROUTE_DETAILS,
+    )
+
+
+def placed_elsewhere(orchestrators: Sequence[str]) -> NotFound:
+    """Say whom to ask about jobs in place of a node that only runs them."""
+    return NotFound(
+        f"this node only runs jobs; the orchestrator at {', '.join(orchestrators)} places them",
+        hint="Ask the API of that orchestrator: --api-host, or BACALHAU_API_HOST.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from functools import partial
 
 from aiohttp import web
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 HANDLER_TIMEOUT_S = 30.0
 
+_ORCHESTRATORS = "/api/v1/orchestrator/"
+
 
 def guard(services: ApiServices) -> Middleware:
     """Return the one middleware of the API (one, because each costs a call per request)."""
@@ -37,6 +40,7 @@ def guard(services: ApiServices) -> Middleware:
         "X-Content-Type-Options": "nosniff",
     }
     telemetry = services.telemetry
+    handled = partial(_handle, orchestrators=services.orchestrators)
 
     @web.middleware
     async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -48,7 +52,7 @@ def guard(services: ApiServices) -> Middleware:
         if refused is not None:
             return answers.answer(request, refused[1], status=refused[0])
         # Only now: a refused caller must not fill the owner's traces.
-        response = await traced(telemetry, request, partial(_handle, handler=handler))
+        response = await traced(telemetry, request, partial(handled, handler=handler))
         if not response.prepared:
             response.headers.update(headers)
             response.headers[answers.REQUEST_ID] = answers.request_id()
@@ -57,7 +61,7 @@ def guard(services: ApiServices) -> Middleware:
     return admitted if services.audit is None else audited(services.audit, Door(services.access), admitted)
 
 
-async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _handle(request: web.Request, handler: Handler, orchestrators: Sequence[str]) -> web.StreamResponse:
     limit = asyncio.timeout(None if _is_stream(request) else HANDLER_TIMEOUT_S)
     try:
         async with limit:
@@ -65,7 +69,7 @@ async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
     except BacalhauError as error:
         return answers.error_answer(request, error)
     except web.HTTPException as error:
-        return _from_http(request, error)
+        return _from_http(request, error, orchestrators)
     except (ConnectionResetError, asyncio.CancelledError):
         # The caller hung up, or the node stops: no caller is left.
         raise
@@ -77,9 +81,13 @@ async def _handle(request: web.Request, handler: Handler) -> web.StreamResponse:
         return answers.error_answer(request, answers.internal_error())
 
 
-def _from_http(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+def _from_http(
+    request: web.Request, error: web.HTTPException, orchestrators: Sequence[str]
+) -> web.StreamResponse:
     if error.status < 400:
         return web.Response(status=error.status, headers=error.headers)
+    if error.status == 404 and orchestrators and request.path.startswith(_ORCHESTRATORS):
+        return answers.error_answer(request, answers.placed_elsewhere(orchestrators))
     if error.status in (404, 405):
         return answers.error_answer(request, answers.no_such_route())
     reason = "Request Entity Too Large" if error.status == 413 else error.reason

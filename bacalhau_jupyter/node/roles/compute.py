@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -92,14 +92,16 @@ class Surroundings:
         Makes the compute end of a carrier for a node ID.
     reserve
         Room that is given back when the disk is full: the halves lie on one disk.
+    orchestrator, uploads
+        Those of this process; None on a node that only runs jobs.
     """
 
     repo: Repo
     reserve: Reserve
     hidden: tuple[Path, ...]
     transport_of: Callable[[str], ComputeTransport]
-    orchestrator: Orchestrator
-    uploads: NodeUploads
+    orchestrator: Orchestrator | None
+    uploads: NodeUploads | None
     managed: ManagedBucket | None
     clock: Clock
     telemetry: Telemetry = SILENT
@@ -167,8 +169,7 @@ async def _start(
         clock=around.clock,
         upload_links=None if around.managed is None else OrchestratorUploads(end, around.managed),
         writable=environments.writable(lambda: config["Compute.AllowListedLocalPaths"]),
-        stored=around.uploads.stored,
-        unfinished=partial(around.uploads.needed_executions, around.orchestrator),
+        **_known_here(around, lambda: node),
     )
     problems: dict[str, str] = {}
     loaded = load_engines(options, _disabled_engines(config), around.installed[ENGINES])
@@ -195,7 +196,7 @@ async def _start(
         database,
         Plugins(engines, sources, publishers, loaded.problems),
         around.clock,
-        on_progress=_progress(lambda: node, around.orchestrator),
+        on_progress=None if around.orchestrator is None else _progress(lambda: node, around.orchestrator),
         problems=place.problems,
         reserve=around.reserve,
         telemetry=around.telemetry,
@@ -222,6 +223,18 @@ async def _database(stack: AsyncExitStack, around: Surroundings, place: Place) -
     database = Database.small(MIGRATIONS)
     stack.push_async_callback(bounded, "database", database.close)
     return database
+
+
+def _known_here(around: Surroundings, node: Callable[[], ComputeNode]) -> dict[str, Any]:
+    """Return what plug-ins can know of jobs and their files: all of it only where this process places them."""
+    if around.orchestrator is None or around.uploads is None:
+
+        async def live() -> Collection[str]:
+            return [record.execution.id for record in node().live()]
+
+        return {"unfinished": live}
+    needed = partial(around.uploads.needed_executions, around.orchestrator)
+    return {"stored": around.uploads.stored, "unfinished": needed}
 
 
 def _progress(node: Callable[[], ComputeNode], orchestrator: Orchestrator) -> Callable[[str, Reading], None]:
