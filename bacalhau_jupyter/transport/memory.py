@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from bacalhau_jupyter.models.codec import decode, encode
-from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, error_from_envelope
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
 from bacalhau_jupyter.models.wire.api import LogFrame
-from bacalhau_jupyter.models.wire.envelope import EVENT_TIME, SEQ_NUM, SOURCE, data_metadata
+from bacalhau_jupyter.models.wire.envelope import data_metadata
 from bacalhau_jupyter.models.wire.envelope import decode as wire_decode
 from bacalhau_jupyter.models.wire.envelope import encode as wire_encode
 from bacalhau_jupyter.models.wire.messages import (
@@ -25,8 +25,6 @@ from bacalhau_jupyter.models.wire.messages import (
     ControlRequest,
     ControlResponse,
     ExecutionLogsRequest,
-    ToCompute,
-    ToOrchestrator,
 )
 from bacalhau_jupyter.transport.base import (
     ComputeMessageHandler,
@@ -38,6 +36,7 @@ from bacalhau_jupyter.transport.base import (
     NodeMessageHandler,
     Way,
 )
+from bacalhau_jupyter.transport.wire import error_of, pack, unpack
 
 C = TypeVar("C", bound=ControlRequest | ControlResponse)
 
@@ -89,14 +88,9 @@ class MemoryTransport:
         """Return what the receiver gets of a data-plane message."""
         if not self.wire:
             return envelope
-        metadata = data_metadata(envelope.source, envelope.event_time_ns, envelope.seq)
-        decoded_metadata, message = wire_decode(wire_encode(envelope.message, metadata))
-        return Envelope(
-            message=cast("ToCompute | ToOrchestrator", message),
-            seq=int(decoded_metadata[SEQ_NUM]),
-            event_time_ns=int(decoded_metadata[EVENT_TIME]),
-            source=decoded_metadata[SOURCE],
-        )
+        received = unpack(pack(envelope)[1])
+        assert isinstance(received, Envelope)
+        return received
 
     def carry_control(self, message: C, source: str) -> C:
         """Return what the receiver gets of a control message."""
@@ -164,14 +158,7 @@ def _carry_error(error: BacalhauError) -> BacalhauError:
     metadata = data_metadata("orchestrator-control", time.time_ns())
     decoded_error = wire_decode(wire_encode(BacError.of(error), metadata))[1]
     assert isinstance(decoded_error, BacError)
-    body = {
-        "Message": decoded_error.cause,
-        "Hint": decoded_error.hint,
-        "Code": decoded_error.code,
-        "Component": decoded_error.component,
-        "Details": decoded_error.details,
-    }
-    return error_from_envelope(body, decoded_error.http_status_code)
+    return error_of(decoded_error)
 
 
 def _refuse(parcel: _Parcel, reason: str) -> None:

@@ -15,7 +15,7 @@ from bacalhau_jupyter.models.jobs import spec
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.records import execution, node
 from bacalhau_jupyter.models.wire import api, envelope, messages
-from tests.models import streams
+from bacalhau_jupyter.transport.nats import frames
 from tests.models.samples import NCL, REST, load
 
 REST_MODELS: dict[str, type] = {
@@ -41,18 +41,18 @@ REST_BODIES = [p for p in REST_FILES if not p.stem.startswith("err_") and p.stem
 
 # Messages outside the envelope: what the payload is, and what is base64 inside it.
 PLAIN_NCL: dict[str, tuple[type, type | None]] = {
-    "01-legacy-RegisterNode-request": (streams.RegisterNodeRequest, None),
-    "02-legacy-RegisterNode-response": (streams.RegisterNodeResponse, None),
-    "14-data-plane-ack": (streams.Ack, None),
-    "26-ExecutionLogs-request": (streams.StreamOpen, messages.ExecutionLogsRequest),
-    "27-ExecutionLogs-data-frame": (streams.StreamFrame, api.LogFrame),
-    "28-ExecutionLogs-close-frame": (streams.StreamFrame, None),
-    "29-ExecutionLogs-error-frame": (streams.StreamFrame, api.LogFrame),
-    "30-stream-heartbeat-request": (streams.StreamHeartbeatRequest, None),
-    "31-stream-heartbeat-response": (streams.StreamHeartbeatResponse, None),
-    "32-nack-0": (streams.Ack, None),
-    "33-nack-1": (streams.Ack, None),
-    "34-nack-2": (streams.Ack, None),
+    "01-legacy-RegisterNode-request": (frames.RegisterNodeRequest, None),
+    "02-legacy-RegisterNode-response": (frames.RegisterNodeResponse, None),
+    "14-data-plane-ack": (frames.Ack, None),
+    "26-ExecutionLogs-request": (frames.StreamOpen, messages.ExecutionLogsRequest),
+    "27-ExecutionLogs-data-frame": (frames.StreamFrame, api.LogFrame),
+    "28-ExecutionLogs-close-frame": (frames.StreamFrame, None),
+    "29-ExecutionLogs-error-frame": (frames.StreamFrame, api.LogFrame),
+    "30-stream-heartbeat-request": (frames.StreamHeartbeatRequest, None),
+    "31-stream-heartbeat-response": (frames.StreamHeartbeatResponse, None),
+    "32-nack-0": (frames.Ack, None),
+    "33-nack-1": (frames.Ack, None),
+    "34-nack-2": (frames.Ack, None),
 }
 # Not messages: a count of subjects, and two summaries whose payloads have tests of their own below.
 NCL_OTHER = {
@@ -150,7 +150,7 @@ def test_the_trace_of_one_docker_job_round_trips_line_by_line() -> None:
     for line in lines:
         body = line.get("envelope", {}).get("body")
         if body is None:
-            assert again(line["json"], streams.Ack) == line["json"]
+            assert again(line["json"], frames.Ack) == line["json"]
             continue
         name = body["metadata"]["Bacalhau-Type"]
         types.append(name)
@@ -171,7 +171,7 @@ def test_a_stock_orchestrators_reply_round_trips(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, probe in PROBES.items() if "reply_raw" in probe])
 def test_a_stock_orchestrators_raw_reply_round_trips(name: str) -> None:
     plain = json.loads(PROBES[name]["reply_raw"])
-    kind = streams.RegisterNodeResponse if name.startswith("register") else streams.Ack
+    kind = frames.RegisterNodeResponse if name.startswith("register") else frames.Ack
     assert again(plain, kind) == plain
 
 

@@ -22,6 +22,8 @@ EVENT_TIME = "Bacalhau-EventTime"
 SEQ_NUM = "Bacalhau-SeqNum"
 MESSAGE_ID = "Bacalhau-MessageID"
 SUBJECT = "Bacalhau-Subject"
+STATUS_CODE = "Bacalhau-StatusCode"
+ERROR_CODE = "Bacalhau-ErrorCode"
 _LEGACY_TYPE, _LEGACY_ENCODING = "Type", "PayloadEncoding"
 
 _JSON, _PROTOBUF = 1, 2
@@ -53,12 +55,23 @@ def encode(message: Message, metadata: Mapping[str, str]) -> bytes:
     BadRequest
         The message is of no registered type.
     """
+    full = full_metadata(message, metadata)
+    body = encode_json(_Body(metadata=full, payload=msgspec.Raw(encode_json(message))))
+    return bytes([_JSON]) + zlib.crc32(body).to_bytes(4, "big") + body
+
+
+def full_metadata(message: Message, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata with type and encoding of the message; a carrier with headers repeats them there.
+
+    Raises
+    ------
+    BadRequest
+        The message is of no registered type.
+    """
     name = TYPE_NAMES.get(type(message))
     if name is None:
         raise _refuse(f"unsupported message type: {type(message).__name__}")
-    full = {**metadata, TYPE: name, _LEGACY_TYPE: name, ENCODING: "json", _LEGACY_ENCODING: "json"}
-    body = encode_json(_Body(metadata=full, payload=msgspec.Raw(encode_json(message))))
-    return bytes([_JSON]) + zlib.crc32(body).to_bytes(4, "big") + body
+    return {**metadata, TYPE: name, _LEGACY_TYPE: name, ENCODING: "json", _LEGACY_ENCODING: "json"}
 
 
 def decode(data: bytes) -> tuple[dict[str, str], Message]:

@@ -1,3 +1,5 @@
+"""What orchestrator and nodes may rely on, whatever carries their messages."""
+
 from __future__ import annotations
 
 import asyncio
@@ -9,8 +11,6 @@ import pytest
 from bacalhau_jupyter.models.errors import BacalhauError, HandshakeRequired, NetworkFailure
 from bacalhau_jupyter.models.wire.api import LogFrame, LogLine
 from bacalhau_jupyter.models.wire.messages import (
-    BidResult,
-    CancelExecution,
     ControlRequest,
     ControlResponse,
     ExecutionLogsRequest,
@@ -19,46 +19,54 @@ from bacalhau_jupyter.models.wire.messages import (
 )
 from bacalhau_jupyter.transport.base import DeliveryError, Envelope
 from bacalhau_jupyter.transport.memory import MemoryTransport
+from tests.services.nats import PlainNatsServer
+from tests.services.waiting import settled
+from tests.transport.carriers import (
+    WAIT_S,
+    WINDOW,
+    Carrier,
+    InMemory,
+    OverNats,
+    bid,
+    cancel,
+    no_logs,
+    nothing,
+    refuse_control,
+    soon,
+    take_message,
+)
 
-WAIT_S = 5.0
-
-
-@pytest.fixture(params=[False, True], ids=["plain", "wire"])
-def carrier(request: pytest.FixtureRequest) -> MemoryTransport:
-    return MemoryTransport(wire=request.param, ack_timeout_s=0.2, request_timeout_s=0.2, log_queue=8)
-
-
-async def nothing(envelope: Envelope) -> None:
-    return
-
-
-async def no_logs(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
-    return
-    yield
-
-
-async def refuse_control(node_id: str, request: ControlRequest) -> ControlResponse:
-    raise HandshakeRequired(
-        f"node {node_id} not connected - handshake required", component="ConnectionManager"
-    )
+IMPATIENT_S = 0.2
+KINDS = ["memory", "wire", "nats"]
 
 
-async def take_message(node_id: str, envelope: Envelope) -> None:
-    return
+def made(kind: str, request: pytest.FixtureRequest, timeout_s: float) -> Carrier:
+    if kind == "nats":
+        server: PlainNatsServer = request.getfixturevalue("nats_server")
+        return OverNats(server.url, server.token, timeout_s)
+    return InMemory(wire=kind == "wire", timeout_s=timeout_s)
 
 
-def cancel(number: int) -> Envelope:
-    return Envelope(
-        CancelExecution(execution_id=f"e-{number}"), number, 1_700_000_000_000_000_000, "orchestrator-n"
-    )
+@pytest.fixture(params=KINDS)
+async def carrier(request: pytest.FixtureRequest) -> AsyncIterator[Carrier]:
+    """A carrier whose orchestrator listens, and knows no node."""
+    carrier = made(request.param, request, WAIT_S)
+    await carrier.orchestrator_end.serve(refuse_control, take_message)
+    yield carrier
+    await carrier.close()
 
 
-def bid(number: int) -> Envelope:
-    return Envelope(BidResult(execution_id=f"e-{number}", accepted=True), number, 5, "n")
+@pytest.fixture(params=KINDS)
+async def impatient(request: pytest.FixtureRequest) -> AsyncIterator[Carrier]:
+    """The same, but nobody waits long for the other side."""
+    carrier = made(request.param, request, IMPATIENT_S)
+    await carrier.orchestrator_end.serve(refuse_control, take_message)
+    yield carrier
+    await carrier.close()
 
 
 async def test_a_message_arrives_as_it_was_sent_and_is_acknowledged_after_its_handler(
-    carrier: MemoryTransport,
+    carrier: Carrier,
 ) -> None:
     seen: list[Envelope] = []
 
@@ -72,7 +80,7 @@ async def test_a_message_arrives_as_it_was_sent_and_is_acknowledged_after_its_ha
 
 
 async def test_messages_of_one_direction_are_handled_in_order_and_one_at_a_time(
-    carrier: MemoryTransport,
+    carrier: Carrier,
 ) -> None:
     seen: list[str] = []
     at_once = 0
@@ -92,7 +100,7 @@ async def test_messages_of_one_direction_are_handled_in_order_and_one_at_a_time(
     assert seen == [f"n {number}" for number in range(50)]
 
 
-async def test_nodes_do_not_wait_for_each_other(carrier: MemoryTransport) -> None:
+async def test_nodes_do_not_wait_for_each_other(carrier: Carrier) -> None:
     stuck = asyncio.Event()
 
     async def slow(envelope: Envelope) -> None:
@@ -107,17 +115,19 @@ async def test_nodes_do_not_wait_for_each_other(carrier: MemoryTransport) -> Non
     await waiting
 
 
-async def test_a_message_nobody_takes_is_a_delivery_error(carrier: MemoryTransport) -> None:
+async def test_a_message_nobody_takes_is_a_delivery_error(carrier: Carrier) -> None:
     with pytest.raises(DeliveryError, match="node n does not listen"):
         await carrier.orchestrator_end.send("n", cancel(1))
     node = carrier.compute_end("n")
+    await node.connect("n", nothing, no_logs)
+    await carrier.orchestrator_end.close()
     with pytest.raises(DeliveryError, match="the orchestrator does not listen"):
         await node.send(bid(1))
     with pytest.raises(DeliveryError, match="the orchestrator does not listen"):
         await node.request(HeartbeatRequest(node_id="n"))
 
 
-async def test_a_handler_that_fails_refuses_only_that_message(carrier: MemoryTransport) -> None:
+async def test_a_handler_that_fails_refuses_only_that_message(carrier: Carrier) -> None:
     async def handler(envelope: Envelope) -> None:
         if envelope.seq == 1:
             raise RuntimeError("disk full")
@@ -128,39 +138,43 @@ async def test_a_handler_that_fails_refuses_only_that_message(carrier: MemoryTra
     await carrier.orchestrator_end.send("n", cancel(2))
 
 
-async def test_a_sender_that_gives_up_does_not_tear_the_handler_apart(carrier: MemoryTransport) -> None:
+async def test_a_sender_that_gives_up_does_not_tear_the_handler_apart(impatient: Carrier) -> None:
     go, finished = asyncio.Event(), asyncio.Event()
 
     async def handler(envelope: Envelope) -> None:
         await go.wait()
         finished.set()
 
-    await carrier.compute_end("n").connect("n", handler, no_logs)
+    await impatient.compute_end("n").connect("n", handler, no_logs)
     with pytest.raises(DeliveryError, match=r"not acknowledged within 0.2s"):
-        await carrier.orchestrator_end.send("n", cancel(1))
+        await impatient.orchestrator_end.send("n", cancel(1))
     go.set()
-    await asyncio.wait_for(finished.wait(), WAIT_S)
+    await soon(finished)
 
 
-async def test_a_node_that_leaves_fails_what_was_on_its_way(carrier: MemoryTransport) -> None:
+async def test_a_node_that_leaves_fails_what_was_on_its_way(carrier: Carrier) -> None:
+    arrived = asyncio.Event()
+
     async def handler(envelope: Envelope) -> None:
+        arrived.set()
         await asyncio.Event().wait()
 
     node = carrier.compute_end("n")
     await node.connect("n", handler, no_logs)
     sends = [asyncio.create_task(carrier.orchestrator_end.send("n", cancel(number))) for number in range(3)]
-    await asyncio.sleep(0)
+    await soon(arrived)
     await node.close()
     for send in sends:
-        with pytest.raises(DeliveryError, match="went away"):
+        # One that comes after the node has closed finds nobody.
+        with pytest.raises(DeliveryError, match=r"went away|does not listen"):
             await send
 
 
 async def test_a_control_request_is_answered_or_refused_with_the_orchestrators_error(
-    carrier: MemoryTransport,
+    carrier: Carrier,
 ) -> None:
     node = carrier.compute_end("n")
-    await carrier.orchestrator_end.serve(refuse_control, take_message)
+    await node.connect("n", nothing, no_logs)
     with pytest.raises(HandshakeRequired, match="node n not connected - handshake required"):
         await node.request(HeartbeatRequest(node_id="n"))
 
@@ -173,17 +187,40 @@ async def test_a_control_request_is_answered_or_refused_with_the_orchestrators_e
     assert await node.request(request) == HeartbeatResponse(last_compute_seq_num=4)
 
 
-async def test_an_orchestrator_that_does_not_answer_is_a_delivery_error(carrier: MemoryTransport) -> None:
+async def test_an_orchestrator_that_does_not_answer_is_a_delivery_error(impatient: Carrier) -> None:
     async def never(node_id: str, request: ControlRequest) -> ControlResponse:
         await asyncio.Event().wait()
         raise AssertionError
 
-    await carrier.orchestrator_end.serve(never, take_message)
+    await impatient.orchestrator_end.serve(never, take_message)
+    node = impatient.compute_end("n")
+    await node.connect("n", nothing, no_logs)
     with pytest.raises(DeliveryError, match="did not answer"):
-        await carrier.compute_end("n").request(HeartbeatRequest(node_id="n"))
+        await node.request(HeartbeatRequest(node_id="n"))
 
 
-async def test_whoever_connects_last_is_the_node(carrier: MemoryTransport) -> None:
+async def test_nodes_do_not_wait_for_each_others_answers(carrier: Carrier) -> None:
+    stuck = asyncio.Event()
+
+    async def answer(node_id: str, request: ControlRequest) -> ControlResponse:
+        if node_id == "slow":
+            await stuck.wait()
+        return HeartbeatResponse(last_compute_seq_num=4)
+
+    await carrier.orchestrator_end.serve(answer, take_message)
+    slow, fast = carrier.compute_end("slow"), carrier.compute_end("fast")
+    await slow.connect("slow", nothing, no_logs)
+    await fast.connect("fast", nothing, no_logs)
+    waiting = asyncio.create_task(slow.request(HeartbeatRequest(node_id="slow")))
+    await fast.request(HeartbeatRequest(node_id="fast"))
+    assert not waiting.done()
+    stuck.set()
+    await waiting
+
+
+@pytest.mark.parametrize("wire", [False, True])
+async def test_whoever_connects_last_is_the_node_in_a_process(wire: bool) -> None:
+    carrier = MemoryTransport(wire=wire)
     seen: list[int] = []
 
     async def handler(envelope: Envelope) -> None:
@@ -217,7 +254,7 @@ def counting(
     return logs
 
 
-async def test_many_streams_run_at_the_same_time_and_end_with_the_log(carrier: MemoryTransport) -> None:
+async def test_many_streams_run_at_the_same_time_and_end_with_the_log(carrier: Carrier) -> None:
     barrier = asyncio.Barrier(20)
 
     async def logs(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
@@ -236,37 +273,35 @@ async def test_many_streams_run_at_the_same_time_and_end_with_the_log(carrier: M
         await asyncio.gather(*(read(f"e-{number}") for number in range(20)))
 
 
-async def test_a_slow_reader_holds_the_producer_back(carrier: MemoryTransport) -> None:
+async def test_a_slow_reader_holds_the_producer_back(carrier: Carrier) -> None:
     made: list[int] = []
     await carrier.compute_end("n").connect("n", nothing, counting(made, asyncio.Event()))
     stream = carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n"))
     await anext(stream)
-    for _ in range(200):
-        await asyncio.sleep(0)
-    assert len(made) <= 8 + 3
+    assert await settled(lambda: len(made)) <= WINDOW + 3
     await stream.aclose()  # type: ignore[attr-defined]
 
 
-async def test_closing_the_reader_frees_the_producer(carrier: MemoryTransport) -> None:
+async def test_closing_the_reader_frees_the_producer(carrier: Carrier) -> None:
     ended = asyncio.Event()
     await carrier.compute_end("n").connect("n", nothing, counting([], ended))
     stream = carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n"))
     await anext(stream)
     await stream.aclose()  # type: ignore[attr-defined]
-    assert ended.is_set()
+    await soon(ended)
 
 
-async def test_an_abandoned_stream_frees_the_producer_too(carrier: MemoryTransport) -> None:
+async def test_an_abandoned_stream_frees_the_producer_too(carrier: Carrier) -> None:
     ended = asyncio.Event()
     await carrier.compute_end("n").connect("n", nothing, counting([], ended))
     stream = carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n"))
     await anext(stream)
     del stream
     gc.collect()
-    await asyncio.wait_for(ended.wait(), WAIT_S)
+    await soon(ended)
 
 
-async def test_a_stream_ends_with_an_error_when_the_node_goes_away(carrier: MemoryTransport) -> None:
+async def test_a_stream_ends_with_an_error_when_the_node_goes_away(carrier: Carrier) -> None:
     ended = asyncio.Event()
     node = carrier.compute_end("n")
     await node.connect("n", nothing, counting([], ended))
@@ -279,8 +314,11 @@ async def test_a_stream_ends_with_an_error_when_the_node_goes_away(carrier: Memo
             pass
 
 
-async def test_a_waiting_reader_gets_an_error_when_the_node_goes_away(carrier: MemoryTransport) -> None:
+async def test_a_waiting_reader_gets_an_error_when_the_node_goes_away(carrier: Carrier) -> None:
+    asked = asyncio.Event()
+
     async def silent(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        asked.set()
         await asyncio.Event().wait()
         yield LogFrame()
 
@@ -289,14 +327,13 @@ async def test_a_waiting_reader_gets_an_error_when_the_node_goes_away(carrier: M
     reader = asyncio.ensure_future(
         anext(carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n")))
     )
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await soon(asked)
     await node.close()
     with pytest.raises(NetworkFailure, match="went away"):
         await asyncio.wait_for(reader, WAIT_S)
 
 
-async def test_a_handler_that_breaks_ends_the_stream_with_an_error(carrier: MemoryTransport) -> None:
+async def test_a_handler_that_breaks_ends_the_stream_with_an_error(carrier: Carrier) -> None:
     async def broken(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
         yield LogFrame(value=LogLine(type=1, line="so far\n"))
         raise OSError("disk gone")
@@ -309,16 +346,18 @@ async def test_a_handler_that_breaks_ends_the_stream_with_an_error(carrier: Memo
     assert lines == ["so far\n"]
 
 
-async def test_logs_of_a_node_that_is_not_there_are_an_error(carrier: MemoryTransport) -> None:
+async def test_logs_of_a_node_that_is_not_there_are_an_error(carrier: Carrier) -> None:
     with pytest.raises(NetworkFailure, match="node n is not connected"):
         await anext(carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n")))
 
 
-async def test_closing_both_ends_leaves_no_task(carrier: MemoryTransport) -> None:
+async def test_closing_both_ends_leaves_no_task(carrier: Carrier) -> None:
+    await carrier.orchestrator_end.close()
+    before = asyncio.all_tasks()
     node = carrier.compute_end("n")
     await carrier.orchestrator_end.serve(refuse_control, take_message)
     await node.connect("n", nothing, no_logs)
     await node.send(bid(1))
     await node.close()
     await carrier.orchestrator_end.close()
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert asyncio.all_tasks() - before == set()

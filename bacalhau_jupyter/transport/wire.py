@@ -1,0 +1,84 @@
+"""What carriers that write bytes share: envelopes of data-plane messages, and errors as answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bacalhau_jupyter.models.errors import BacalhauError, error_from_envelope
+from bacalhau_jupyter.models.wire.envelope import (
+    EVENT_TIME,
+    SEQ_NUM,
+    SOURCE,
+    data_metadata,
+    decode,
+    encode,
+    full_metadata,
+)
+from bacalhau_jupyter.models.wire.messages import (
+    AskForBid,
+    BacError,
+    BidAccepted,
+    BidRejected,
+    BidResult,
+    CancelExecution,
+    ComputeError,
+    Message,
+    RunResult,
+)
+from bacalhau_jupyter.transport.base import Envelope
+
+_DATA_MESSAGES = (AskForBid, BidAccepted, BidRejected, BidResult, CancelExecution, ComputeError, RunResult)
+
+_INT64 = 1 << 63
+
+
+def pack(envelope: Envelope, subject: str = "") -> tuple[dict[str, str], bytes]:
+    """Return a data-plane message's metadata and its bytes; ``subject`` is named in it where it is not empty."""
+    metadata = data_metadata(envelope.source, envelope.event_time_ns, envelope.seq, subject)
+    return full_metadata(envelope.message, metadata), encode(envelope.message, metadata)
+
+
+def unpack(data: bytes) -> Envelope | Message:
+    """Read a data-plane message; what does not belong there comes back as it is.
+
+    A number that can't be read counts as 0: it says how far a peer is, the message itself is whole.
+
+    Raises
+    ------
+    BadRequest
+        Not a message.
+    """
+    metadata, message = decode(data)
+    if not isinstance(message, _DATA_MESSAGES):
+        return message
+    return Envelope(
+        message=message,
+        seq=max(0, _number(metadata, SEQ_NUM)),
+        event_time_ns=_number(metadata, EVENT_TIME),
+        source=metadata.get(SOURCE, ""),
+    )
+
+
+def error_of(answer: BacError) -> BacalhauError:
+    """Rebuild the exception that an answer describes."""
+    error = error_from_envelope(
+        {
+            "Message": answer.cause,
+            "Hint": answer.hint,
+            "Code": answer.code,
+            "Component": answer.component,
+            "Details": answer.details,
+        },
+        answer.http_status_code,
+    )
+    error.retryable = answer.retryable
+    error.fails_execution = answer.fails_execution
+    return error
+
+
+def _number(metadata: Mapping[str, str], name: str) -> int:
+    try:
+        number = int(metadata.get(name, "0"))
+    except ValueError:
+        return 0
+    return number if -_INT64 <= number < _INT64 else 0
