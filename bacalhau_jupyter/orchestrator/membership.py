@@ -122,6 +122,7 @@ class Nodes:
         self._timer: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._views: list[NodeView] | None = None
+        self._capacity: tuple[list[NodeView], dict[str, Resources]] | None = None
 
     # ---- life
 
@@ -177,7 +178,12 @@ class Nodes:
 
     def capacity(self) -> dict[str, Resources]:
         """Return what each node that takes jobs has in all."""
-        return {view.id: view.info.compute_node_info.max_capacity for view in self.views() if view.ready}
+        views = self.views()
+        # Asked for at each end of an execution; with some thousand nodes it must not be made anew each time.
+        if self._capacity is None or self._capacity[0] is not views:
+            ready = {view.id: view.info.compute_node_info.max_capacity for view in views if view.ready}
+            self._capacity = views, ready
+        return self._capacity[1]
 
     def states(self) -> list[NodeState]:
         """Return every node by ID."""

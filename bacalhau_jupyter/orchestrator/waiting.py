@@ -120,6 +120,8 @@ class Waiting:
         capacity
             What each node that takes jobs has in all.
         """
+        if not self._jobs:
+            return []
         left = self._left(capacity)
         heads = [(group[0], 0, shape) for shape, group in self._groups.items()]
         heapq.heapify(heads)
@@ -145,7 +147,8 @@ class Waiting:
         return woken
 
     def _left(self, capacity: Mapping[str, Resources]) -> dict[str, Resources]:
-        return {node: total.minus(self._used.get(node, Resources())) for node, total in capacity.items()}
+        used = self._used
+        return {node: total.minus(used[node]) if node in used else total for node, total in capacity.items()}
 
     def _take_out(self, job_id: str) -> None:
         entry = self._jobs.pop(job_id, None)

@@ -101,10 +101,12 @@ class Placement:
         self._free: dict[str, Resources] = {}
         self._worth: dict[str, float] = {}
         self._static: dict[str, Refusal | None] = {}
+        demand = _Demand(situation.job, required, situation.request)
+        used = situation.used
         for node in situation.nodes:
-            capacity = node.info.compute_node_info.max_capacity
-            self._free[node.id] = capacity.minus(situation.used.get(node.id, Resources()))
-            self._static[node.id] = _unsuitable(situation.job, required, situation.request, node)
+            node_id, capacity = node.id, node.info.compute_node_info.max_capacity
+            self._free[node_id] = capacity.minus(used[node_id]) if node_id in used else capacity
+            self._static[node_id] = demand.unsuitable(node)
         self.nodes = [node for node in situation.nodes if not (node.lost or node.rejected)]
         self.absent = {
             node.id: "node was rejected" if node.rejected else "node is gone"
@@ -175,14 +177,16 @@ class Placement:
     def _worth_of(self, node: NodeView) -> float:
         """Return the part of the score that is the same for all partitions, until something is placed there."""
         free, total = self._free[node.id], node.info.compute_node_info.max_capacity
-        after = free.minus(self._situation.request)
-        shares = [
-            left / there
-            for left, there in ((after.cpu, total.cpu), (after.memory, total.memory), (after.gpu, total.gpu))
-            if there
-        ]
+        request = self._situation.request
+        # Numbers, not `Resources`: this is done for each node of a large cluster at each look.
+        share = min(
+            (free.cpu - request.cpu) / total.cpu if total.cpu else 1.0,
+            (free.memory - request.memory) / total.memory if total.memory else 1.0,
+            (free.gpu - request.gpu) / total.gpu if total.gpu else 1.0,
+        )
+        nothing = not (total.cpu or total.memory or total.gpu)
         favoured = sum(matches([wish], node.info.labels) for wish in self._favoured)
-        return 10.0 * favoured + 100.0 * (min(shares) if shares else 0.0)
+        return 10.0 * favoured + 100.0 * (0.0 if nothing else max(0.0, share))
 
 
 def _because(words: str, reason: str) -> str:
@@ -193,27 +197,42 @@ def _because(words: str, reason: str) -> str:
     return f"{words}: {reason}" if reason else words
 
 
-def _unsuitable(
-    job: Job, required: Sequence[Constraint], request: Resources, node: NodeView
-) -> Refusal | None:
-    """Return why a node will never do for this job, or None."""
-    info = node.info.compute_node_info
-    task = job.task
-    missing = (
-        _missing([task.engine.type], info.execution_engines)
-        or _missing([item.source.type for item in task.input_sources], info.storage_sources)
-        or _missing([] if task.publisher.is_empty else [task.publisher.type], info.publishers)
-    )
-    if missing:
-        problem = info.engine_problems.get(task.engine.type.strip().lower())
-        words = f"{missing} ({problem})" if problem and task.engine.type in missing else missing
-        return Refusal(Obstacle.LACKS_PLUGIN, words)
-    if required and not matches(required, node.info.labels):
-        labels = " ".join(f"{key}:{value}" for key, value in sorted(node.info.labels.items()))
-        words = f"labels map[{labels}] don't match required selectors {describe(required)}"
-        return Refusal(Obstacle.LABELS, words)
-    too_big = _too_big(request, info)
-    return None if too_big is None else Refusal(Obstacle.TOO_BIG, too_big)
+class _Demand:
+    """What a job asks of any node. What alike nodes lack is found out once: a large cluster has few kinds of nodes."""
+
+    def __init__(self, job: Job, required: Sequence[Constraint], request: Resources) -> None:
+        task = job.task
+        self._required, self._request = required, request
+        self._engine = task.engine.type
+        self._sources = [item.source.type for item in task.input_sources]
+        self._publishers = [] if task.publisher.is_empty else [task.publisher.type]
+        self._lacks: dict[tuple[tuple[str, ...], ...], str | None] = {}
+
+    def unsuitable(self, node: NodeView) -> Refusal | None:
+        """Return why a node will never do for this job, or None."""
+        info = node.info.compute_node_info
+        offer = (
+            tuple(info.execution_engines or ()),
+            tuple(info.storage_sources or ()),
+            tuple(info.publishers or ()),
+        )
+        if offer not in self._lacks:
+            self._lacks[offer] = (
+                _missing([self._engine], info.execution_engines)
+                or _missing(self._sources, info.storage_sources)
+                or _missing(self._publishers, info.publishers)
+            )
+        missing = self._lacks[offer]
+        if missing:
+            problem = info.engine_problems.get(self._engine.strip().lower())
+            words = f"{missing} ({problem})" if problem and self._engine in missing else missing
+            return Refusal(Obstacle.LACKS_PLUGIN, words)
+        if self._required and not matches(self._required, node.info.labels):
+            labels = " ".join(f"{key}:{value}" for key, value in sorted(node.info.labels.items()))
+            words = f"labels map[{labels}] don't match required selectors {describe(self._required)}"
+            return Refusal(Obstacle.LABELS, words)
+        too_big = _too_big(self._request, info)
+        return None if too_big is None else Refusal(Obstacle.TOO_BIG, too_big)
 
 
 def _missing(required: Sequence[str], offered: Sequence[str] | None) -> str | None:

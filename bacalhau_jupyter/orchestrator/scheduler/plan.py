@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from bacalhau_jupyter.models.jobs.job import Job, JobStateType
 from bacalhau_jupyter.models.jobs.resources import Resources
@@ -43,7 +44,7 @@ class NodeView:
     pending: bool = False
     freed_ns: int = 0
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The node's ID."""
         return self.info.node_id
