@@ -71,6 +71,8 @@ def error_of(answer: BacError) -> BacalhauError:
         },
         answer.http_status_code,
     )
+    # Official orchestrators leave the status out and let the code decide.
+    error.status = answer.http_status_code or error.default_status
     error.retryable = answer.retryable
     error.fails_execution = answer.fails_execution
     return error

@@ -110,7 +110,7 @@ class Answering:
 
     async def _fail(self, message: Msg, error: BacalhauError) -> None:
         facts = {STATUS_CODE: str(error.status), ERROR_CODE: error.code}
-        await self._reply(message, BacError.of(error), {name: text for name, text in facts.items() if text})
+        await self._reply(message, BacError.of(error), facts)
 
     async def _reply(self, message: Msg, answer: Message, facts: dict[str, str]) -> None:
         metadata = data_metadata(self._source, self._clock.now_ns()) | facts
