@@ -106,6 +106,8 @@ def _json_body(body: bytes) -> tuple[dict[str, str], bytes]:
         decoded = msgspec.json.decode(body, type=_Body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _refuse(f"bad message: {error}") from error
+    except RecursionError as error:
+        raise _refuse("bad message: it is nested too deeply") from error
     return decoded.metadata, bytes(decoded.payload)
 
 
