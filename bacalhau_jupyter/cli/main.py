@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bacalhau_jupyter.config.repo import NODE_MARKER
 from bacalhau_jupyter.grammar import bacalhau
 from bacalhau_jupyter.grammar.output import Details, Table, Text
 from bacalhau_jupyter.grammar.root import COMPLETE_VARIABLE, PROGRAM
@@ -34,6 +35,7 @@ class ShellSession:
 
     usual_wait_s = 600
     """As the official help says."""
+    program = PROGRAM
 
     def __init__(self) -> None:
         self._clients: dict[str | None, Client] = {}
@@ -104,6 +106,15 @@ class ShellSession:
         from bacalhau_jupyter.cli.prompts import read_password
 
         return read_password(prompt)
+
+    def chosen(self) -> None:
+        """Say where programs of this terminal still go to the cluster before."""
+        if os.environ.get(NODE_MARKER) and os.environ.get("BACALHAU_API_HOST"):
+            click.echo(
+                "Note: the official program in this terminal needs: unset BACALHAU_API_HOST BACALHAU_API_PORT "
+                "BACALHAU_API_KEY",
+                err=True,
+            )
 
     def check_secret(self) -> None:
         """Let secrets be printed: whoever asks for one sees it."""

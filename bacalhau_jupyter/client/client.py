@@ -88,6 +88,7 @@ class Client:
         self._opening = threading.Lock()
         self._reconnecting = asyncio.Lock()
         self._api: AsyncAPI | None = None
+        self._home: Endpoint | None = None
         self._lease: Future[None] | None = None
         self._info: NodeInfo | None = None
         self._job_defaults: Mapping[str, Any] | None = None
@@ -129,10 +130,11 @@ class Client:
         portal = self.portal
         with self._opening:
             if self._api is None:
-                self._api = AsyncAPI(self._finder.find(None, start=start))
+                self._home = self._finder.find(self._home, start=start)
+                self._api = AsyncAPI(self._home)
                 portal.own(self._api)
-                if self._api.endpoint.embedded:
-                    self._lease = portal.start(self._hold_lease())
+            if self._api.endpoint.embedded and self._lease is None:
+                self._lease = portal.start(self._hold_lease())
             return self._api
 
     async def reconnect(self, failed: AsyncAPI | None = None, *, start: bool = True) -> AsyncAPI:
@@ -153,11 +155,17 @@ class Client:
             endpoint = await asyncio.to_thread(self._finder.find, lost, start=start)
             if old is not None and (old.endpoint.url, old.endpoint.token) == (endpoint.url, endpoint.token):
                 return old
-            self._api = AsyncAPI(endpoint)
+            self._home, self._api = endpoint, AsyncAPI(endpoint)
             self._portal.own(self._api)
             if old is not None:
                 await old.close()
             return self._api
+
+    def rest(self) -> None:
+        """Keep this user's own node alive no longer, until this client is used again."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.cancel()
 
     async def _hold_lease(self) -> None:
         """Keep the embedded node alive as long as this client lives; come back after a node restart."""
@@ -204,8 +212,7 @@ class Client:
         """Give the lease back and close the connections; the next use opens them again."""
         if not self._portal.is_usable:
             return
-        if self._lease is not None:
-            self._lease.cancel()
+        self.rest()
         api, self._api = self._api, None
         if api is not None:
             self._portal.run(api.close())

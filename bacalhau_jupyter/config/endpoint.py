@@ -24,6 +24,8 @@ from bacalhau_jupyter.models.errors import ConfigurationError
 
 COMPONENT = "Endpoint"
 
+LOCAL_NODE = "local node"
+"""The ``source`` of the node of a repo directory."""
 _PORT = 1234
 _ADDRESS_KEYS = ("API.Host", "API.Port")
 _VARIABLES = (
@@ -95,7 +97,7 @@ class Endpoint:
     @classmethod
     def of_record(cls, repo: Repo, record: NodeRecord) -> Endpoint:
         """Return the endpoint of a node on this host, with the API key that its repo holds."""
-        return cls._of_local(record, repo.api_key(), "local node")
+        return cls._of_local(record, repo.api_key(), LOCAL_NODE)
 
     @classmethod
     def _of_local(cls, record: NodeRecord, token: str, source: str) -> Endpoint:
@@ -184,8 +186,7 @@ def resolve_endpoint(
     if current := profiles.current():
         return _of_profile(repo, current, profiles.load(current), config, variables)
     # Where the variables are a Jupyter server's (marked), the record is fresher: the node may have moved since.
-    record = read_record(repo)
-    of_record = Endpoint.of_record(repo, record) if record is not None and record.port else None
+    of_record = own_endpoint(repo)
     if any(config.source(name) != "default" for name in _ADDRESS_KEYS):
         configured = _of_address(repo, config, variables, config.source("API.Host"))
         if not is_own_address(configured.url):
@@ -193,6 +194,27 @@ def resolve_endpoint(
         # On this machine the file says where this directory's own node is to listen, too.
         return of_record or (configured if is_listening(configured.url) else None)
     return of_record
+
+
+def own_endpoint(repo: Repo) -> Endpoint | None:
+    """Return the running node of a repo directory; None where none runs."""
+    record = read_record(repo)
+    return Endpoint.of_record(repo, record) if record is not None and record.port else None
+
+
+def endpoint_of_profile(
+    repo: Repo, name: str, profile: Profile, environ: Mapping[str, str] | None = None
+) -> Endpoint:
+    """Return where a profile leads, with its credential or one of the environment; it need not be saved.
+
+    Raises
+    ------
+    ConfigurationError
+        The profile or a variable is unusable.
+    """
+    environ = os.environ if environ is None else environ
+    variables: Mapping[str, str] = {} if environ.get(NODE_MARKER) else environ
+    return _of_profile(repo, name, profile, _client_config(repo, variables, ()), variables)
 
 
 def endpoint_of_url(
@@ -234,9 +256,12 @@ def _of_profile(
             f"profile {name} names {shown_endpoint(profile.endpoint)}, but API.TLS.UseTLS asks for HTTPS",
             hint="Save the profile with an https:// address, or set API.TLS.UseTLS to false.",
         )
+    if not (token or basic):
+        basic = "" if profile.token else _basic(profile.user, profile.password)
+        token = "" if basic else profile.token or _login_token(repo, url, profile.endpoint)
     return Endpoint(
         url=url,
-        token=token or ("" if basic else profile.token or _login_token(repo, url, profile.endpoint)),
+        token=token,
         basic=basic,
         insecure=profile.insecure or config["API.TLS.Insecure"],
         ca_file=profile.ca_file or config["API.TLS.CAFile"],
@@ -283,7 +308,11 @@ def _credentials(environ: Mapping[str, str]) -> tuple[str, str]:
         raise ConfigurationError("BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD must be set together")
     if key and user:
         raise ConfigurationError("BACALHAU_API_KEY and BACALHAU_API_USERNAME can't both be set")
-    return key, base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
+    return key, _basic(user, password)
+
+
+def _basic(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,21 @@ class Profile:
     insecure
         Whether the server's certificate is not checked.
     ca_file
-        The authority that signed the server's certificate (official programs tolerate this member, and drop it
-        when they save).
+        The authority that signed the server's certificate.
+    user, password
+        What is sent where there is no token.
+
+    Official programs tolerate ``ca_file``, ``user`` and ``password``, and drop them when they save.
     """
 
     endpoint: str
-    token: str = ""
+    token: str = field(default="", repr=False)
     description: str = ""
     timeout: str = ""
     insecure: bool = False
     ca_file: str = ""
+    user: str = ""
+    password: str = field(default="", repr=False)
 
     @property
     def timeout_s(self) -> float:
@@ -113,8 +118,9 @@ class ProfileStore:
             tree["description"] = profile.description
         if profile.timeout:
             tree["timeout"] = profile.timeout
-        if profile.token:
-            tree["auth"] = {"token": profile.token}
+        auth = {"token": profile.token, "user": profile.user, "password": profile.password}
+        if any(auth.values()):
+            tree["auth"] = {name: value for name, value in auth.items() if value}
         tls = {"insecure": profile.insecure, "ca": profile.ca_file}
         if any(tls.values()):
             tree["tls"] = {name: value for name, value in tls.items() if value}
@@ -161,6 +167,23 @@ class ProfileStore:
             return None
         return name if name in self.names() else None
 
+    def mark(self, name: str | None = None) -> str:
+        """Return a text that changes when another profile becomes the current one, or this one is saved again.
+
+        Parameters
+        ----------
+        name
+            The profile to look at; the current one by default.
+        """
+        name = self.current() if name is None else name
+        if name is None:
+            return ""
+        try:
+            status = self._path(name).stat()
+        except (OSError, BadRequest):
+            return name
+        return f"{name} {status.st_ino} {status.st_mtime_ns}"
+
     def _path(self, name: str) -> Path:
         if why := _unusable(name):
             raise BadRequest(f"{readable(name[:60])!r} is not a name for a profile: {why}")
@@ -196,6 +219,8 @@ def _profile(plain: object, path: Path) -> Profile:
         timeout=str(tree.get("timeout") or ""),
         insecure=tls.get("insecure") is True,
         ca_file=str(tls.get("ca") or ""),
+        user=str(auth.get("user") or ""),
+        password=str(auth.get("password") or ""),
     )
     if not profile.endpoint:
         raise ConfigurationError(f"{path} has no endpoint")

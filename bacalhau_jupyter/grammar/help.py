@@ -115,6 +115,7 @@ OURS = frozenset(
         "cluster show",
         "config auto-resources",
         "config default",
+        "connect",
         "demo",
         "explain",
         "form",

@@ -23,9 +23,12 @@ class Session(Protocol):
     ----------
     usual_wait_s
         Seconds that a submitted job is waited for, where nobody said how long; 0 means no limit.
+    program
+        What a person types before a verb.
     """
 
     usual_wait_s: int
+    program: str
 
     def client(self, context: str | None = None, overrides: tuple[str, ...] = ()) -> Client:
         """Return the connected client (of a saved profile, or of what ``-c`` says, when these are given)."""
@@ -71,6 +74,10 @@ class Session(Protocol):
 
     def password(self, prompt: str) -> str:
         """Return a password that the person types unseen; raises BacalhauError where nobody can."""
+        ...
+
+    def chosen(self) -> None:
+        """Take note that another cluster was chosen: programs that are started from here find it, too."""
         ...
 
     def check_secret(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from bacalhau_jupyter.config.choice.children import Children
 from bacalhau_jupyter.notebook.completer import Completer
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Extension:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._magics: BacalhauMagics | None = None
+        self._children = Children()
+        shell.events.register("pre_run_cell", self._children.look)
         self._completer = Completer(shell, lambda: self.magics().session)
 
     def magics(self) -> BacalhauMagics:
@@ -31,7 +34,7 @@ class Extension:
         if self._magics is None:
             from bacalhau_jupyter.notebook.magics import BacalhauMagics
 
-            self._magics = BacalhauMagics(self._shell)
+            self._magics = BacalhauMagics(self._shell, self._children)
         return self._magics
 
     def run(self, line: str, cell: str | None) -> Any:
@@ -46,6 +49,7 @@ class Extension:
     def close(self) -> None:
         """Close the connections, and leave the shell's completer as it was."""
         self._completer.close()
+        self._shell.events.unregister("pre_run_cell", self._children.look)
         if self._magics is not None:
             self._magics.session.close()
 

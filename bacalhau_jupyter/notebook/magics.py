@@ -13,6 +13,7 @@ import click
 from bacalhau_jupyter.client.inputs.modules import snapshot
 from bacalhau_jupyter.client.jobs.titles import shown_title, with_title
 from bacalhau_jupyter.client.results.result import JobResult
+from bacalhau_jupyter.config.choice.children import Children
 from bacalhau_jupyter.grammar import bacalhau, described, read_spec
 from bacalhau_jupyter.grammar.flags.options import job_options, templated
 from bacalhau_jupyter.grammar.notebooks import say_what_stays
@@ -49,9 +50,9 @@ _OWN_PROCESS = ("serve", "demo")
 class BacalhauMagics:
     """The magics of one shell."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, shell: InteractiveShell, children: Children | None = None) -> None:
         self._shell = shell
-        self.session = NotebookSession(shell)
+        self.session = NotebookSession(shell, children or Children())
 
     def run(self, line: str, cell: str | None = None, card: Card | None = None) -> Any:
         """Run a line's verb, or a cell's body as a job; ``card`` is the cell's, if it is on screen already."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,8 @@ import click
 from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.jobs.job import Job, JobResult
 from bacalhau_jupyter.client.jobs.titles import TITLE, shown_title, titled
-from bacalhau_jupyter.config.repo import CLUSTER_VARIABLES
+from bacalhau_jupyter.config.choice.children import Children
+from bacalhau_jupyter.config.choice.choice import cluster_choice
 from bacalhau_jupyter.grammar.session import without_directory
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
@@ -48,8 +48,9 @@ class NotebookSession:
     """Whether TAB quotes what it puts into the line."""
     usual_wait_s = 0
     """A cell is there to be looked at, and has a ■."""
+    program = "%bacalhau"
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, shell: InteractiveShell, children: Children) -> None:
         self._shell = shell
         self._clients: dict[str | None, Client] = {}
         self._ending = Ending(shell)
@@ -57,23 +58,23 @@ class NotebookSession:
         self.early_card: Card | None = None
         """The card of the running cell, where it was shown before this session was made."""
         self.last_job: Job | None = None
+        self.children = children
 
     def client(self, context: str | None = None, overrides: tuple[str, ...] = ()) -> Client:
         """Return the connected client, found (and its node started) on first use."""
         key = self._name(context, overrides)
         if key not in self._clients:
+            # Another cluster was chosen, perhaps: this kernel keeps no node alive for the one before.
+            for other in self._clients.values():
+                other.rest()
             rest, directory = without_directory(overrides)
             self._clients[key] = Client(context=context, data_dir=directory, overrides=rest)
         return self._clients[key]
 
     def _name(self, context: str | None, overrides: tuple[str, ...]) -> str:
         """Name what a client was made of."""
-        return "\0".join((context or self._environment(), *overrides))
-
-    @staticmethod
-    def _environment() -> str:
-        """Name the cluster the environment points at, so that a changed variable takes effect."""
-        return "\0".join(os.environ.get(name, "") for name in CLUSTER_VARIABLES)
+        # A changed variable or profile takes effect with the next cell.
+        return "\0".join((context or "\0".join(cluster_choice()), *overrides))
 
     @property
     def is_kernel(self) -> bool:
@@ -251,6 +252,10 @@ class NotebookSession:
         from bacalhau_jupyter.client.login.fields import Field
 
         return self.prompter().ask(Field(prompt.rstrip(": "), is_secret=True))
+
+    def chosen(self) -> None:
+        """Let programs that this kernel starts find the cluster, too."""
+        self.children.look()
 
     def check_secret(self) -> None:
         """Refuse: a notebook keeps what its cells show."""

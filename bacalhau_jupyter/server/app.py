@@ -11,13 +11,15 @@ from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Float, List, Unicode
 
 from bacalhau_jupyter.client.connection.launcher import START_TIMEOUT_S
+from bacalhau_jupyter.config.choice.inheritance import Inheritance
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.server.cluster.choice import ChoiceWatch
 from bacalhau_jupyter.server.cluster.connection import ClusterConnection
 from bacalhau_jupyter.server.cluster.lease import LeaseKeeper
-from bacalhau_jupyter.server.cluster.local import Inheritance, find_cluster
+from bacalhau_jupyter.server.cluster.local import find_cluster
 from bacalhau_jupyter.server.gateway.upstream import Upstream
 from bacalhau_jupyter.server.handlers.base import SETTING, Gateway
 from bacalhau_jupyter.server.handlers.routes import default_handlers
@@ -68,7 +70,10 @@ class BacalhauApp(ExtensionApp):
 
         connection = ClusterConnection(find, on_endpoint=self._inheritance.publish)
         upstream = Upstream(connection)
-        self.gateway = Gateway(upstream, ActivityWatch(upstream, self._note_activity), repo.path)
+        self.gateway = Gateway(
+            upstream, ActivityWatch(upstream, self._note_activity), repo.path, ChoiceWatch(repo)
+        )
+        self.gateway.choice.on_change = self.gateway.reconnect
         self.settings[SETTING] = self.gateway
         self._inheritance.publish_directory()
         try:
@@ -93,6 +98,7 @@ class BacalhauApp(ExtensionApp):
         work = {
             "bacalhau: keeping the node alive": LeaseKeeper(self.gateway.upstream.connection).keep,
             "bacalhau: following the node's jobs": self.gateway.activity.watch,
+            "bacalhau: following the choice of the cluster": self.gateway.choice.watch,
         }
         if self.gateway.notebooks is not None:
             work["bacalhau: collecting executed notebooks"] = self.gateway.notebooks.run

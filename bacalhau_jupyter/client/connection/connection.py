@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -216,6 +217,8 @@ def plain_reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     cause = getattr(error, "os_error", error)
+    if isinstance(cause, socket.gaierror):
+        return "no such host is known"
     number = (cause.errno or 0) if isinstance(cause, ConnectionError) else 0
     return os.strerror(number) if number else str(error) or type(error).__name__
 

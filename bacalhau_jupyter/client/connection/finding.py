@@ -73,18 +73,31 @@ class UsualFinder:
 
     def find(self, lost: Endpoint | None, *, start: bool) -> Endpoint:
         own = (f"DataDir={self.repo.path}",) if self.is_repo_given else ()
-        return replace(self._find(start=start), overrides=(*own, *self.overrides))
+        return replace(self._find(lost, start=start), overrides=(*own, *self.overrides))
 
-    def _find(self, *, start: bool) -> Endpoint:
-        from bacalhau_jupyter.client.connection.launcher import ensure_node
-        from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_of_url, resolve_endpoint
-        from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
+    def _find(self, lost: Endpoint | None, *, start: bool) -> Endpoint:
+        from bacalhau_jupyter.config.endpoint import (
+            LOCAL_NODE,
+            endpoint_of_url,
+            own_endpoint,
+            resolve_endpoint,
+        )
 
         if self.url is not None:
             return endpoint_of_url(self.repo, self.url, self.api_key, self.overrides)
-        endpoint = resolve_endpoint(self.repo, self.context, overrides=self.overrides)
-        if endpoint is not None:
-            return endpoint
+        if lost is not None and lost.source == LOCAL_NODE:
+            endpoint = own_endpoint(self.repo)
+        else:
+            # A job stays with its cluster, whatever is chosen meanwhile.
+            context = lost.profile if lost is not None and lost.profile else self.context
+            endpoint = resolve_endpoint(self.repo, context, overrides=self.overrides)
+        return endpoint or self._own_node(start=start)
+
+    def _own_node(self, *, start: bool) -> Endpoint:
+        from bacalhau_jupyter.client.connection.launcher import ensure_node
+        from bacalhau_jupyter.config.endpoint import Endpoint
+        from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
+
         if not (self.starts and start):
             raise NetworkFailure(
                 f"no node is running for {self.repo.path}",

@@ -8,6 +8,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bacalhau_jupyter.client.connection.abilities import EXPLAIN, require
 from bacalhau_jupyter.client.connection.cluster import Cluster
 from bacalhau_jupyter.client.connection.portal import Portal
 from bacalhau_jupyter.client.jobs.failure import JobFailed, raise_for_state
@@ -19,13 +20,13 @@ from bacalhau_jupyter.client.results.sources import absolute, open_sources
 from bacalhau_jupyter.client.results.tree import ResultTree
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.lib.nearby import is_near
-from bacalhau_jupyter.models.errors import BacalhauError, NotImplementedHere
+from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.job import Job as JobModel
 from bacalhau_jupyter.models.jobs.job import JobState, JobStateType
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.displays import DisplayFilter, without_displays
 from bacalhau_jupyter.models.records.execution import Execution
-from bacalhau_jupyter.models.records.explanation import FEATURE, Explanation
+from bacalhau_jupyter.models.records.explanation import Explanation
 from bacalhau_jupyter.models.records.history import JobHistory
 from bacalhau_jupyter.models.wire.api import GetJobResponse, LogFrame
 
@@ -101,12 +102,7 @@ class Job:
         NotImplementedHere
             The job's cluster does not explain jobs, as official ones don't.
         """
-        if FEATURE not in self.features:
-            raise NotImplementedHere(
-                "this cluster does not explain jobs",
-                hint=f"job describe {self.short_id} shows the official text",
-                component="Job",
-            )
+        require(self._client.info, EXPLAIN)
         return self._client.call(lambda api: api.explain(self.id))
 
     # ---- what it prints

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -22,7 +21,7 @@ from bacalhau_jupyter.client.remote.mapped import Mapped
 from bacalhau_jupyter.client.remote.showing import show_output
 from bacalhau_jupyter.client.remote.values import remote_error, value_of
 from bacalhau_jupyter.client.results.result import JobResult
-from bacalhau_jupyter.config.repo import CLUSTER_VARIABLES
+from bacalhau_jupyter.config.choice.choice import cluster_choice
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.job import Job as JobModel
 
@@ -248,8 +247,8 @@ _clients: dict[tuple[str, ...], Client] = {}
 
 
 def usual_client() -> Client:
-    """Return this program's client of the cluster that the environment points at now."""
-    key = tuple(os.environ.get(name, "") for name in CLUSTER_VARIABLES)
+    """Return this program's client of the cluster that is chosen now."""
+    key = cluster_choice()
     if key not in _clients:
         _clients[key] = Client()
     return _clients[key]

@@ -74,10 +74,10 @@ def profile_list(**show: Any) -> Result:
     current = store.current()
     entries = [
         {
-            "Current": "*" if name == current else "",
-            "Name": name,
-            "Endpoint": _address(saved),
-            "Auth": "token" if saved.token else "",
+            "current": "*" if name == current else "",
+            "name": name,
+            "endpoint": _address(saved),
+            "auth": "token" if saved.token else "",
         }
         for name, saved in ((name, store.load(name)) for name in store.names())
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bacalhau_jupyter.client.connection.abilities import DELETE, require
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.grammar import completing
 from bacalhau_jupyter.grammar.flags.options import template_options, templated
@@ -108,6 +109,7 @@ async def _stored(job_id: str, namespace: str, version: int, api: AsyncAPI) -> J
 @namespace_option
 def job_delete(job_ids: tuple[str, ...], namespace: str) -> Result:
     """Delete jobs that are over, with the results that the node keeps."""
+    require(client().info, DELETE)
     for job_id in job_ids:
         client().call(partial(_delete, job_id, namespace))
     return Text("\n".join(f"Job {job_id} is deleted." for job_id in job_ids))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from http.client import responses
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from bacalhau_jupyter.server.gateway import headers, paths
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bacalhau_jupyter.server.cluster.choice import ChoiceWatch
+    from bacalhau_jupyter.server.cluster.connection import ClusterConnection
     from bacalhau_jupyter.server.gateway.upstream import Upstream
     from bacalhau_jupyter.server.jobs.activity import ActivityWatch
     from bacalhau_jupyter.server.jobs.collector import NotebookCollector
@@ -43,6 +46,8 @@ class Gateway:
         Who counts running jobs.
     repo
         The repo directory of the embedded node.
+    choice
+        Who notices that another cluster is chosen elsewhere.
     streams
         The running websocket relays.
     notebooks
@@ -54,20 +59,28 @@ class Gateway:
     upstream: Upstream
     activity: ActivityWatch
     repo: Path
+    choice: ChoiceWatch
     streams: set[asyncio.Task[None]] = field(default_factory=set)
     notebooks: NotebookCollector | None = None
     logins: CodeLogins = field(default_factory=CodeLogins)
+    _finding: asyncio.Task[None] | None = None
 
     def reconnect(self) -> None:
         """Look for the cluster anew: another one was chosen, or there is another credential for it."""
-        self.upstream.connection.switch()
+        self.choice.note()
+        connection = self.upstream.connection
+        connection.switch()
         for relay in list(self.streams):
             # Browsers open them again, and get the new cluster's.
             relay.cancel()
+        # At once: a terminal that opens next inherits where the new one is.
+        self._finding = asyncio.create_task(_found(connection), name="bacalhau switch")
 
     async def close(self) -> None:
         """End every relay and close the connections to the cluster."""
         self.logins.drop()
+        if self._finding is not None:
+            self._finding.cancel()
         relays = list(self.streams)
         for relay in relays:
             relay.cancel()
@@ -77,6 +90,11 @@ class Gateway:
         if collector is not None:
             await collector.close()
         await self.upstream.close()
+
+
+async def _found(connection: ClusterConnection) -> None:
+    with contextlib.suppress(BacalhauError):
+        await connection.endpoint()
 
 
 class GatewayMixin(JupyterHandler):

@@ -7,7 +7,6 @@ and never comes out again.
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import suppress
 from typing import Any
 
@@ -17,9 +16,10 @@ from tornado import web
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.config.authorities import checked_authority
+from bacalhau_jupyter.config.choice.choice import fixed_by
 from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_url, shown_endpoint
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
-from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
+from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Conflict, Forbidden
 from bacalhau_jupyter.server.handlers.base import GatewayAPIHandler
@@ -28,8 +28,6 @@ COMPONENT = "Connections"
 
 TEST_TIMEOUT_S = 15.0
 BODY_LIMIT = 64 * 1024
-
-_DIRECTING = ("BACALHAU_PROFILE", "BACALHAU_API_HOST", "BACALHAU_API_PORT")
 
 
 class SavedConnection(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -154,12 +152,6 @@ class ConnectionHandler(_ConnectionsBase):
             self.send_envelope(error)
             return
         self.finish(encode(await asyncio.to_thread(describe, self.store)))
-
-
-def fixed_by() -> str:
-    """Return the variable of this server's own environment that decides which cluster is used, or an empty text."""
-    marked = _DIRECTING[1:] if os.environ.get(NODE_MARKER) else ()
-    return next((name for name in _DIRECTING if name not in marked and os.environ.get(name)), "")
 
 
 def describe(store: ProfileStore) -> dict[str, Any]:

@@ -1,0 +1,321 @@
+"""``connect``: another cluster for cells, panel and terminals, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bacalhau_jupyter.grammar import completing
+from bacalhau_jupyter.grammar.output import Result, Text
+from bacalhau_jupyter.grammar.root import bacalhau, chosen_profile
+from bacalhau_jupyter.grammar.session import current, overrides, without_directory
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NetworkFailure, Unauthorized
+from bacalhau_jupyter.models.text import readable
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.client.connection.introduction import Introduction
+    from bacalhau_jupyter.config.endpoint import Endpoint
+    from bacalhau_jupyter.config.profiles import Profile, ProfileStore
+    from bacalhau_jupyter.config.repo import Repo
+
+_TOKEN_LIMIT = 64 * 1024
+
+
+@bacalhau.command("connect")
+@click.argument("url", required=False)
+@click.option("--own", is_flag=True, help="Use your own node again.")
+@click.option(
+    "--context",
+    "name",
+    default="",
+    metavar="NAME",
+    shell_complete=completing.contexts,
+    help="A saved connection.",
+)
+@click.option("--token", default="", metavar="TOKEN", help="Token or API key; - asks for it.")
+@click.option("--token-file", default="", metavar="FILE", help="File whose first line is the token.")
+@click.option("--user", default="", metavar="NAME", help="User name; the password is asked for.")
+@click.option("--ca", default="", metavar="FILE", help="Authority that signed the cluster's certificate.")
+@click.option("--insecure", is_flag=True, help="Do not check the cluster's certificate.")
+@click.option("--name", "save_as", default="", metavar="NAME", help="Name to save the connection under.")
+def connect(
+    url: str | None,
+    *,
+    own: bool,
+    name: str,
+    token: str,
+    token_file: str,
+    user: str,
+    ca: str,
+    insecure: bool,
+    save_as: str,
+) -> Result:
+    """Let cells, panel and new terminals use another cluster, or say which one they use.
+
+    URL is the address of its API (host:1234, or a URL). It is tried first; only one that answers is saved (as
+    profile save does) and used. Jobs that run already stay with their cluster.
+    """
+    # A flag of the whole line, before the verb, names a connection, too.
+    name = name or (chosen_profile() or "")
+    credential = (token, token_file, user)
+    details = any((*credential, ca, insecure, save_as))
+    if sum(map(bool, (url, own, name))) > 1 or (details and not url):
+        raise BadRequest(
+            "connect takes one of: URL with its flags, --context NAME, --own",
+            hint="%bacalhau connect http://host:1234 --token-file FILE",
+        )
+    if sum(map(bool, credential)) > 1:
+        raise BadRequest("give one of --token, --token-file and --user")
+    if own:
+        return _own()
+    if not url and not name:
+        return _where()
+    _check_free()
+    if name:
+        return _selected(name)
+    from bacalhau_jupyter.client.connection.address import checked_address
+    from bacalhau_jupyter.config.authorities import checked_authority
+    from bacalhau_jupyter.config.profiles import Profile
+
+    address = checked_address(url or "")
+    if ca and "://" not in (url or ""):
+        address = f"https{address.removeprefix('http')}"
+    if insecure and address.startswith("http:") and "://" in (url or ""):
+        raise BadRequest("--insecure is about certificates, and http has none", hint="https://…")
+    profile = Profile(
+        endpoint=address,
+        token=_token(token, token_file),
+        insecure=insecure,
+        ca_file=checked_authority(ca) if ca else "",
+        user=user,
+        password=current().password(f"Password of {user} for {address}: ") if user else "",
+    )
+    return _connected(profile, save_as, may_be_https="://" not in (url or ""))
+
+
+# ---- to another cluster
+
+
+def _connected(profile: Profile, save_as: str, *, may_be_https: bool) -> Result:
+    repo, store = _repo(), _store()
+    name, saved = _name_for(store, profile, save_as)
+    if saved is not None:
+        kept = profile.token or profile.user
+        profile = replace(
+            profile,
+            token=profile.token if kept else saved.token,
+            user=profile.user if kept else saved.user,
+            password=profile.password if kept else saved.password,
+            description=saved.description,
+            timeout=saved.timeout,
+            ca_file=profile.ca_file or saved.ca_file,
+        )
+    endpoint = _endpoint(repo, profile, name)
+    try:
+        introduction = _introduced(endpoint)
+    except NetworkFailure as error:
+        secure = replace(profile, endpoint=f"https{profile.endpoint.removeprefix('http')}")
+        if not (may_be_https and _speaks_tls(error, endpoint)):
+            raise
+        profile, endpoint = secure, _endpoint(repo, secure, name)
+        introduction = _introduced(endpoint)
+    except Unauthorized as error:
+        raise _refused(error, endpoint, name) from error
+    store.save(name, profile)
+    store.select(name)
+    current().chosen()
+    return Text("\n".join([*_described(endpoint, introduction, name), *_notes(profile)]))
+
+
+def _selected(name: str) -> Result:
+    repo, store = _repo(), _store()
+    profile = store.load(name)
+    endpoint = _endpoint(repo, profile, name)
+    try:
+        introduction = _introduced(endpoint)
+    except Unauthorized as error:
+        raise _refused(error, endpoint, name) from error
+    store.select(name)
+    current().chosen()
+    return Text("\n".join(_described(endpoint, introduction, name)))
+
+
+def _name_for(store: ProfileStore, profile: Profile, save_as: str) -> tuple[str, Profile | None]:
+    """Return the name of the connection, and what is saved under it: the credential of one server goes to no other."""
+    from bacalhau_jupyter.config.logins.keeping import profile_name
+
+    known: dict[str, Profile] = {}
+    for each in store.names():
+        try:
+            known[each] = store.load(each)
+        except BacalhauError:
+            continue
+    same = [each for each, saved in known.items() if _url_of(saved) == profile.endpoint]
+    usual = profile_name(profile.endpoint)
+    names = chain([usual], (f"{usual}_{number}" for number in count(2)))
+    free = (each for each in names if each not in store.names())
+    name = save_as or (same[0] if same else next(free))
+    saved = known.get(name)
+    return name, saved if saved is not None and name in same else None
+
+
+def _url_of(profile: Profile) -> str:
+    from bacalhau_jupyter.config.endpoint import endpoint_url
+
+    try:
+        return endpoint_url(profile.endpoint, "https" if profile.ca_file else "http")
+    except BacalhauError:
+        return ""
+
+
+def _endpoint(repo: Repo, profile: Profile, name: str) -> Endpoint:
+    from bacalhau_jupyter.config.endpoint import endpoint_of_profile
+
+    return endpoint_of_profile(repo, name, profile)
+
+
+def _introduced(endpoint: Endpoint) -> Introduction:
+    from bacalhau_jupyter.client.connection.introduction import introduce
+    from bacalhau_jupyter.client.connection.portal import shared_portal
+
+    return shared_portal().run(introduce(endpoint))
+
+
+def _speaks_tls(error: BacalhauError, endpoint: Endpoint) -> bool:
+    from bacalhau_jupyter.client.connection.handshakes import speaks_tls
+
+    return error.message == speaks_tls(endpoint.url).message
+
+
+def _refused(error: Unauthorized, endpoint: Endpoint, name: str) -> Unauthorized:
+    """Say how this cluster lets people in; nothing was saved or switched."""
+    if endpoint.token or endpoint.basic:
+        hint = "ask its administrator for a new one; nothing was changed here"
+    else:
+        hint = (
+            f"%bacalhau connect {endpoint.url} with --token-file FILE or --user NAME; for a login page: "
+            f"%bacalhau profile save {name} --endpoint {endpoint.url} --select, then %bacalhau auth login"
+        )
+    return Unauthorized(error.message, hint=hint, component=error.component)
+
+
+def _token(token: str, token_file: str) -> str:
+    if token == "-":
+        return current().password("Token: ").strip()
+    if token:
+        click.echo(
+            "Warning: this token stands in the line that was typed; --token - asks for it, --token-file FILE reads it",
+            err=True,
+        )
+        return token
+    if not token_file:
+        return ""
+    path = Path(token_file).expanduser()
+    try:
+        with path.open("rb") as file:
+            text = file.read(_TOKEN_LIMIT).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise BadRequest(f"--token-file: {readable(token_file)} can't be read: {reason}") from error
+    first = text.strip().splitlines()[:1]
+    if not first or not first[0].isprintable() or " " in first[0]:
+        raise BadRequest(f"--token-file: {readable(token_file)} does not begin with a token")
+    return first[0]
+
+
+# ---- here and back
+
+
+def _own() -> Result:
+    _check_free()
+    store = _store()
+    was = store.current()
+    store.deselect()
+    current().chosen()
+    here = f"Cells, panel and new terminals use your own node. Its data directory: {_repo().path}"
+    return Text(f"{here}\n{current().program} connect --context {was} leads to {was} again" if was else here)
+
+
+def _where() -> Result:
+    from bacalhau_jupyter.config.choice.choice import fixed_by
+
+    connected = current().peek(chosen_profile())
+    if connected is None:
+        return Text("No cluster is connected; your own node starts with the first job")
+    endpoint = connected.endpoint
+    lines = _described(endpoint, _introduced(endpoint), endpoint.profile)
+    if variable := fixed_by():
+        lines.append(f"{variable} chooses it; connect switches only where that is not set")
+    others = [name for name in _store().names() if name != endpoint.profile]
+    if others:
+        lines.append(
+            f"saved connections: {', '.join(map(readable, others))} ({current().program} connect --context NAME)"
+        )
+    return Text("\n".join(lines))
+
+
+def _check_free() -> None:
+    from bacalhau_jupyter.config.choice.choice import fixed_by
+
+    if variable := fixed_by():
+        raise Conflict(
+            f"{variable} chooses the cluster in this environment, and goes before what is saved",
+            hint=f"unset {variable} (and start the kernel or Jupyter again where it was set for them)",
+        )
+
+
+def _described(endpoint: Endpoint, introduction: Introduction, name: str) -> list[str]:
+    from bacalhau_jupyter.client.connection.abilities import engines_of, is_official, lacks_of
+
+    info = introduction.info
+    kind = "official Bacalhau" if is_official(info) else f"bacalhau-jupyter {info.jupyter_version}"
+    nodes = "" if introduction.nodes is None else _counted(introduction.nodes)
+    facts = [f"{kind} {introduction.version}" if is_official(info) else kind, nodes]
+    if engines := sorted(engines_of(info) - {"noop"}):
+        facts.append(f"engines {', '.join(map(readable, engines))}")
+    source = f"saved as {readable(name)}" if name else endpoint.source
+    lines = [f"Connected to {endpoint.url} ({source}): {'; '.join(filter(None, facts))}"]
+    lacks = lacks_of(info)
+    if lacks:
+        lines.append("This cluster")
+        lines += [f"  {lack.what}: {_typed(lack.instead)}" for lack in lacks]
+    if not endpoint.embedded:
+        lines.append(f"{current().program} connect --own leads back to your own node")
+    return lines
+
+
+def _typed(text: str) -> str:
+    return text.replace("%bacalhau ", f"{current().program} ")
+
+
+def _counted(nodes: int) -> str:
+    return "1 node" if nodes == 1 else f"{nodes} nodes"
+
+
+def _notes(profile: Profile) -> list[str]:
+    notes = []
+    if profile.user:
+        notes.append(
+            "The official program reads no user name from a saved connection, so it needs a token or variables"
+        )
+    if profile.ca_file:
+        notes.append(
+            "The official program reads no authority from a saved connection: API.TLS.CAFile names it there"
+        )
+    return notes
+
+
+def _repo() -> Repo:
+    from bacalhau_jupyter.config.repo import Repo
+
+    return Repo.open(without_directory(overrides())[1])
+
+
+def _store() -> ProfileStore:
+    from bacalhau_jupyter.config.profiles import ProfileStore
+
+    return ProfileStore(_repo().profiles_dir)

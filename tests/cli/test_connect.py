@@ -1,0 +1,171 @@
+"""``connect``: one word takes every program of a data directory to another cluster and back."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.running import Shell, shell_of
+from tests.services.node import ServedNode
+from tests.services.official import ReplayedCluster, free_port, replayed_cluster
+
+BEARER = "the-token-of-the-cluster"
+
+
+@pytest.fixture
+def official() -> Iterator[ReplayedCluster]:
+    with replayed_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def guarded() -> Iterator[ReplayedCluster]:
+    with replayed_cluster(credential=f"Bearer {BEARER}") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def shell(served: ServedNode, tmp_path: Path) -> Iterator[Shell]:
+    """Run command lines on the module's node, and leave no connection behind."""
+    run = shell_of(served, tmp_path)
+    yield run
+    run("connect", "--own")
+    for path in served.repo.profiles_dir.glob("*.yaml"):
+        path.unlink()
+
+
+def saved(served: ServedNode) -> dict[str, dict[str, object]]:
+    return {path.stem: yaml.safe_load(path.read_text()) for path in served.repo.profiles_dir.glob("*.yaml")}
+
+
+def test_a_cluster_that_answers_is_saved_and_used_until_the_way_back_is_taken(
+    shell: Shell, served: ServedNode, official: ReplayedCluster
+) -> None:
+    done = shell("connect", official.url)
+    assert done.returncode == 0, done.stderr
+    assert "official Bacalhau v1.9.3; 1 node; engines docker, wasm" in done.stdout
+    assert "takes no uploads: up to 6 MB travel inside a job" in done.stdout
+    assert "bacalhau-jupyter connect --own leads back" in done.stdout
+    (name, tree), *_ = saved(served).items()
+    assert tree == {"endpoint": official.url}
+    assert "n-test" in shell("node", "list").stdout
+    assert official.url in shell("connect").stdout
+    back = shell("connect", "--own")
+    assert f"connect --context {name} leads to {name} again" in back.stdout
+    assert "n-test" not in shell("node", "list").stdout
+    assert f"saved as {name}" in shell("connect", "--context", name).stdout
+    assert "n-test" in shell("node", "list").stdout
+
+
+def test_an_address_may_lack_its_scheme_and_have_a_path_of_the_api(
+    shell: Shell, served: ServedNode, official: ReplayedCluster
+) -> None:
+    place = official.url.removeprefix("http://")
+    for address in (place, f"{official.url}/api/v1/agent/alive", official.url):
+        assert shell("connect", address).returncode == 0
+    assert [tree["endpoint"] for tree in saved(served).values()] == [official.url]
+
+
+def test_a_token_is_tried_kept_for_this_address_only_and_never_shown(
+    shell: Shell, served: ServedNode, guarded: ReplayedCluster, official: ReplayedCluster, tmp_path: Path
+) -> None:
+    refused = shell("connect", guarded.url)
+    assert refused.returncode == 1
+    assert "does not accept requests without a credential" in refused.stderr
+    assert "--token-file FILE or --user NAME" in refused.stderr
+    wrong = shell("connect", guarded.url, "--token", "wrong")
+    assert wrong.returncode == 1
+    assert "does not accept this API key" in wrong.stderr
+    expired = shell("connect", guarded.url, "--token", "a.b.c")
+    assert "a token, which may have expired" in expired.stderr
+    assert saved(served) == {}
+    file = tmp_path / "token"
+    file.write_text(f"{BEARER}\nsecond line\n")
+    done = shell("connect", guarded.url, "--token-file", str(file))
+    assert done.returncode == 0, done.stderr
+    again = shell("connect", guarded.url, "--insecure")
+    assert again.returncode == 1  # http has no certificate
+    assert shell("connect", guarded.url).returncode == 0
+    shown = shell("profile", "show").stdout
+    for text in (done.stdout, done.stderr, shown, shell("connect").stdout):
+        assert BEARER not in text
+    path = next(served.repo.profiles_dir.glob("*.yaml"))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    # The same name for another address does not take the token along.
+    assert shell("connect", official.url, "--name", path.stem).returncode == 0
+    assert "auth" not in saved(served)[path.stem]
+    # Nobody got a credential before it was known who answers.
+    asked = zip(guarded.received.requests, guarded.received.credentials, strict=True)
+    assert {credential for (_, url), credential in asked if url.endswith("/version")} == {""}
+
+
+def test_a_user_name_asks_for_the_password(shell: Shell, served: ServedNode) -> None:
+    with replayed_cluster(credential="Basic bWU6aHVzaA==") as cluster:
+        done = shell("connect", cluster.url, "--user", "me", stdin="hush\n")
+        assert done.returncode == 0, done.stderr
+        assert "hush" not in done.stdout + done.stderr
+        assert shell("job", "list").returncode == 0
+        wrong = shell("connect", cluster.url, "--user", "me", "--name", "x", stdin="wrong\n")
+        assert "does not accept this user name and password" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--own", "http://h"], "connect takes one of"),
+        (["--own", "--context", "x"], "connect takes one of"),
+        (["--token", "x"], "connect takes one of"),
+        (["http://h", "--token", "x", "--user", "y"], "give one of"),
+        (["--context", "nobody"], 'profile "nobody" not found'),
+        (["http://h", "--token-file", "/no/such"], "can't be read"),
+        (["http://h", "--ca", "/no/such"], "API.TLS.CAFile"),
+        (["http://me:hush@h"], "holds a user or a password"),
+        (["nats://h"], "where compute nodes join"),
+        (["http://no-such-host.invalid"], "no such host is known"),
+    ],
+)
+def test_nonsense_is_refused_in_one_sentence_and_changes_nothing(
+    shell: Shell, served: ServedNode, words: list[str], reason: str
+) -> None:
+    done = shell("connect", *words)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hush" not in done.stderr
+    assert saved(served) == {}
+
+
+def test_who_does_not_answer_or_is_no_cluster_is_told_and_nothing_is_switched(
+    shell: Shell, served: ServedNode, tmp_path: Path
+) -> None:
+    down = shell("connect", f"127.0.0.1:{free_port()}")
+    assert "can't be reached: Connection refused" in down.stderr
+    assert "check the address" in down.stderr
+    assert shell("connect", served.url.replace("http", "https", 1)).stderr.count("does not speak HTTPS") == 1
+    assert saved(served) == {}
+
+
+def test_a_variable_that_chooses_the_cluster_is_named(shell: Shell, official: ReplayedCluster) -> None:
+    done = shell("connect", official.url, BACALHAU_API_HOST="127.0.0.1", BACALHAU_API_PORT="1")
+    assert done.returncode == 1
+    assert "BACALHAU_API_HOST chooses the cluster" in done.stderr
+
+
+def test_what_the_cluster_can_not_do_is_refused_before_anything_is_sent(
+    shell: Shell, official: ReplayedCluster, tmp_path: Path
+) -> None:
+    assert shell("connect", official.url).returncode == 0
+    deleted = shell("job", "delete", "j-1")
+    assert "this cluster deletes no jobs" in deleted.stderr
+    assert "bacalhau-jupyter job stop JOB" in deleted.stderr
+    large = tmp_path / "large.bin"
+    large.write_bytes(b"x" * 8_000_000)
+    sent = shell("docker", "run", "-i", str(large), "busybox", "true")
+    assert "takes no uploads" in sent.stderr
+    assert "S3" in sent.stderr
+    assert official.received.jobs == []
+    assert not any(verb in ("DELETE", "POST") for verb, _ in official.received.requests)
