@@ -8,7 +8,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.client.connection.abilities import EXPLAIN, require
+from bacalhau_jupyter.client.connection.abilities import require
 from bacalhau_jupyter.client.connection.cluster import Cluster
 from bacalhau_jupyter.client.connection.portal import Portal
 from bacalhau_jupyter.client.jobs.failure import JobFailed, raise_for_state
@@ -26,7 +26,7 @@ from bacalhau_jupyter.models.jobs.job import JobState, JobStateType
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.displays import DisplayFilter, without_displays
 from bacalhau_jupyter.models.records.execution import Execution
-from bacalhau_jupyter.models.records.explanation import Explanation
+from bacalhau_jupyter.models.records.explanation import FEATURE, Explanation
 from bacalhau_jupyter.models.records.history import JobHistory
 from bacalhau_jupyter.models.wire.api import GetJobResponse, LogFrame
 
@@ -102,7 +102,7 @@ class Job:
         NotImplementedHere
             The job's cluster does not explain jobs, as official ones don't.
         """
-        require(self._client.info, EXPLAIN)
+        require(self._client.info, FEATURE)
         return self._client.call(lambda api: api.explain(self.id))
 
     # ---- what it prints
