@@ -15,9 +15,11 @@ from bacalhau_jupyter.compute.execution.events import Accepted, Cancel, Rejected
 from bacalhau_jupyter.compute.execution.progress import ProgressListener
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord
 from bacalhau_jupyter.compute.files import Places, is_safe_id
-from bacalhau_jupyter.compute.host.capacity import Capacity, allocated, host_resources
+from bacalhau_jupyter.compute.host.account import Account
+from bacalhau_jupyter.compute.host.capacity import Capacity, allocated
 from bacalhau_jupyter.compute.host.gpu_watch import watch_gpus
 from bacalhau_jupyter.compute.host.gpus import HostGpus, find_gpus
+from bacalhau_jupyter.compute.host.measuring import host_resources
 from bacalhau_jupyter.compute.host.ports import HeldPorts, Ports
 from bacalhau_jupyter.compute.inputs.cache import ContentCache
 from bacalhau_jupyter.compute.link.store import Store
@@ -75,6 +77,8 @@ class ComputeNode:
         The host variables that ``env:NAME`` may refer to; defaults to this process's.
     held_ports
         The account of ports that the compute nodes of this process share; its own, if left out.
+    account
+        What the compute nodes of this process hold that share this machine; its own, if left out.
     """
 
     def __init__(
@@ -91,8 +95,10 @@ class ComputeNode:
         reserve: Reserve | None = None,
         telemetry: Telemetry = SILENT,
         held_ports: HeldPorts | None = None,
+        account: Account | None = None,
     ) -> None:
         self.settings = settings
+        self._account = account
         self._held_ports = held_ports
         self.problems = problems or Problems(clock)
         places = Places(settings.data_dir)
@@ -148,7 +154,7 @@ class ComputeNode:
         host = replace(host, disk=host.disk + equipment.cache.usage().bytes)
         address, held = self.settings.port_address, self._held_ports
         ports = Ports(*self.settings.port_range, address=address, held=held)
-        capacity = Capacity(allocated(self.settings.allocated, host), ports)
+        capacity = Capacity(allocated(self.settings.allocated, host), ports, self._account)
         parts = self._parts = Parts(equipment, capacity, self._database)
         parts.board.listener = self._on_progress
         await parts.executions.restore(await equipment.store.load())
@@ -187,7 +193,7 @@ class ComputeNode:
             await parts.executions.endings(self.settings.stop_timeout_s / 2)
             await parts.executions.close()
             parts.logs.close()
-            parts.capacity.ports.close()
+            parts.capacity.close()
         await self._equipment.cache.close(self.settings.stop_timeout_s)
         await self._equipment.plugins.close(self.settings.stop_timeout_s)
 

@@ -51,6 +51,7 @@ class Parts:
         self.capacity = capacity
         self.board = ProgressBoard(equipment.clock)
         self.connection = OrchestratorLink(equipment, self.info, lambda: capacity.available)
+        capacity.changed_elsewhere = self.connection.capacity_changed
         bidder = Bidder(equipment.settings, equipment.plugins, capacity, lambda: self.disk.ensure())
         runner = Runner(equipment, bidder, self.board)
         listener = ExecutionListener(

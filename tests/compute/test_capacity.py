@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from bacalhau_jupyter.compute.host.capacity import (
     Capacity,
     allocated,
-    host_resources,
     shortfall,
     with_defaults,
 )
+from bacalhau_jupyter.compute.host.measuring import host_resources
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig

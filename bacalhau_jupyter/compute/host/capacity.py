@@ -1,17 +1,14 @@
-"""Capacity: what this host has, how much of it may be used, what each execution holds."""
+"""Capacity: how much of this host may be used, and what each execution holds."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
-import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
 
+from bacalhau_jupyter.compute.host.account import Account
 from bacalhau_jupyter.compute.host.ports import Ports
-from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from bacalhau_jupyter.models.jobs.spec import Port, ResourcesConfig, replace
@@ -26,22 +23,9 @@ STOPPING_S = 10.0
 """Seconds for which a bid waits for the end of what is being stopped."""
 
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
-_UNLIMITED = 1 << 60
-
 
 DEFAULT_ALLOCATION = ResourcesConfig(cpu="80%", memory="80%", disk="80%", gpu="100%")
 """How much of the host may be used unless configured."""
-
-
-def host_resources(data_dir: Path, gpus: Sequence[GPU] = (), root: Path = Path("/")) -> Resources:
-    """Measure this host; blocks briefly.
-
-    CPU is what the scheduler lets this process use, memory what its control group may take, disk what is free
-    where ``data_dir`` lies. ``root`` replaces ``/`` in tests.
-    """
-    return Resources(
-        cpu=_cpu(root), memory=_memory(root), disk=_free_disk(data_dir), gpu=len(gpus), gpus=list(gpus)
-    )
 
 
 def allocated(settings: ResourcesConfig, host: Resources) -> Resources:
@@ -148,14 +132,19 @@ class Capacity:
         What may be used in all, GPUs one by one.
     ports
         Who holds which port of this host; those of the usual range, if left out.
+    account
+        What all compute nodes hold that share this machine; one of its own, if left out.
     """
 
-    def __init__(self, limit: Resources, ports: Ports | None = None) -> None:
+    def __init__(self, limit: Resources, ports: Ports | None = None, account: Account | None = None) -> None:
         self.limit = limit
         self.ports = ports or Ports()
-        self._held: dict[str, Resources] = {}
-        self._leaving: set[str] = set()
+        self._account = account or Account()
+        # Others that share the machine may give back what a bid waits for.
+        self._account.watch(self, self._on_change)
+        self._own: set[str] = set()
         self._returned = asyncio.Event()
+        self.changed_elsewhere: Callable[[], None] = lambda: None
 
     @property
     def available(self) -> Resources:
@@ -164,8 +153,8 @@ class Capacity:
 
     @property
     def holders(self) -> Collection[str]:
-        """Execution IDs that hold something."""
-        return self._held.keys()
+        """Execution IDs of this node that hold something."""
+        return self._own
 
     def reserve(
         self, execution_id: str, requested: Resources, usable: Collection[GPU] | None = None
@@ -179,15 +168,15 @@ class Capacity:
         usable
             The GPUs that would do; None means all.
         """
-        if execution_id in self._held:
-            return self._held[execution_id]
+        if execution_id in self._own:
+            return self._account.held[execution_id]
         free = self.available
         would_do = {gpu.key for gpu in (self.limit.gpus if usable is None else usable)}
         gpus = [gpu for gpu in free.gpus if gpu.key in would_do]
         if not requested.fits(free) or requested.gpu > len(gpus):
             return None
         reserved = replace(requested, gpus=gpus[: requested.gpu])
-        self._held[execution_id] = reserved
+        self._hold(execution_id, reserved)
         return reserved
 
     async def reserve_soon(
@@ -200,8 +189,9 @@ class Capacity:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOPPING_S):
                 while (held := self.reserve(execution_id, requested, usable)) is None:
-                    soon = self._free_without(self._leaving)
-                    if self._leaving.isdisjoint(self._held) or not requested.fits(soon):
+                    leaving = self._account.leaving
+                    soon = self._free_without(leaving)
+                    if leaving.isdisjoint(self._account.held) or not requested.fits(soon):
                         return None
                     self._returned.clear()
                     await self._returned.wait()
@@ -210,100 +200,45 @@ class Capacity:
 
     def leaving(self, execution_id: str) -> None:
         """An execution is being stopped: what it holds comes back soon."""
-        self._leaving.add(execution_id)
+        self._account.leaving.add(execution_id)
 
     def _free_without(self, leaving: Collection[str] = ()) -> Resources:
         """Return what is free, also counting what some executions still hold."""
         free = self.limit
-        for execution_id, held in self._held.items():
+        for execution_id, held in self._account.held.items():
             if execution_id not in leaving:
                 free = free.minus(held)
         return free
 
     def restore(self, execution_id: str, held: Resources, ports: Sequence[Port] = ()) -> None:
         """Take over what an execution held before a restart, even where the limit has shrunk since."""
-        self._held[execution_id] = held
+        self._hold(execution_id, held)
         self.ports.restore(execution_id, ports)
 
     def release(self, execution_id: str) -> bool:
         """Give back what an execution holds, its ports, too; False when it holds nothing."""
         self.ports.release(execution_id)
-        self._leaving.discard(execution_id)
+        if execution_id not in self._own:
+            return False
+        self._own.discard(execution_id)
+        self._account.leaving.discard(execution_id)
+        del self._account.held[execution_id]
         self._returned.set()
-        return self._held.pop(execution_id, None) is not None
+        self._account.tell_others(self)
+        return True
 
+    def close(self) -> None:
+        """Give back everything: this node goes away, and what it ran is nobody's business here any more."""
+        self.ports.close()
+        for execution_id in list(self._own):
+            self.release(execution_id)
+        self._account.forget(self)
 
-def _cpu(root: Path) -> float:
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = float(len(affinity(0)) if affinity is not None else os.cpu_count() or 1)
-    for directory in _group_directories(root, "cpu"):
-        quota = _cpu_quota(directory)
-        if quota is not None:
-            cores = min(cores, quota)
-    return round(cores, 3)
+    def _hold(self, execution_id: str, resources: Resources) -> None:
+        self._own.add(execution_id)
+        self._account.held[execution_id] = resources
+        self._account.tell_others(self)
 
-
-def _cpu_quota(directory: Path) -> float | None:
-    """Cores a control group may use, or None: v2 ``cpu.max``, v1 ``cpu.cfs_*``."""
-    words = _words(directory / "cpu.max")
-    if not words:
-        words = _words(directory / "cpu.cfs_quota_us") + _words(directory / "cpu.cfs_period_us")
-    if len(words) != 2 or not words[0].isdigit() or not words[1].isdigit() or int(words[1]) == 0:
-        return None
-    return int(words[0]) / int(words[1])
-
-
-def _memory(root: Path) -> int:
-    total = _total_memory(root)
-    for directory in _group_directories(root, "memory"):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            words = _words(directory / name)
-            if words and words[0].isdigit() and int(words[0]) < _UNLIMITED:
-                total = min(total, int(words[0]))
-    return total
-
-
-def _total_memory(root: Path) -> int:
-    words = _words(root / "proc/meminfo")
-    if len(words) > 1 and words[0] == "MemTotal:":
-        return int(words[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _free_disk(directory: Path) -> int:
-    for place in (directory, *directory.parents):
-        if place.exists():
-            return shutil.disk_usage(place).free
-    return 0
-
-
-def _group_directories(root: Path, controller: str) -> Iterator[Path]:
-    """Yield the control groups this process is in, from its own up to the root, for v2 and v1 alike."""
-    mount = root / "sys/fs/cgroup"
-    for line in _lines(root / "proc/self/cgroup"):
-        number, controllers, name = [*line.split(":", 2), "", ""][:3]
-        if number == "0" and not controllers:
-            bases = [mount, mount / "unified"]
-        elif controller in controllers.split(","):
-            bases = [mount / controllers, mount / controller]
-        else:
-            continue
-        for base in bases:
-            group = base / name.strip("/")
-            while True:
-                yield group
-                if group in (base, group.parent):
-                    break
-                group = group.parent
-
-
-def _words(path: Path) -> list[str]:
-    lines = _lines(path)
-    return lines[0].split() if lines else []
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return read_text(path, errors="replace").splitlines()
-    except OSError:
-        return []
+    def _on_change(self) -> None:
+        self._returned.set()
+        self.changed_elsewhere()
