@@ -64,6 +64,7 @@ def build_app(services: ApiServices) -> web.Application:
     app[IS_AUDITED] = services.audit is not None
     app.on_shutdown.append(websocket.close_all)
     app.add_routes(AgentRoutes(services).routes())
+    app.add_routes(AuthRoutes(services).routes())
     app.add_routes(LeaseRoutes(services).routes())
     if services.results is not None:
         app.add_routes(ResultFileRoutes(services.results).routes())
@@ -82,7 +83,6 @@ def build_app(services: ApiServices) -> web.Application:
     if services.orchestrator is not None:
         if services.result_files is not None:
             app.add_routes(ResultFileBrowser(services.orchestrator, services.result_files).routes())
-        app.add_routes(AuthRoutes(services).routes())
         for group in (
             JobRoutes(services.orchestrator, services.cleaner),
             ExplanationRoutes(services.orchestrator),

@@ -287,7 +287,7 @@ class ApiServices:
     challenge
         None with users or single sign-on: such nodes exchange no login for a token.
     orchestrator
-        None on a node that only computes: then neither ``/orchestrator`` nor ``/auth`` exist.
+        None on a node that only computes: then ``/orchestrator`` does not exist.
     orchestrators
         Where such a node takes its jobs from: what callers are told who ask it for jobs.
     results

@@ -12,6 +12,7 @@ from bacalhau_jupyter.grammar import session
 from bacalhau_jupyter.grammar.help import Verb
 
 if TYPE_CHECKING:
+    from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
     from bacalhau_jupyter.node.node import Node
 
 
@@ -92,6 +93,12 @@ def serve(
     )
 
 
+def _joining(there: Elsewhere, problem: str) -> str:
+    if problem:
+        return f"  no jobs yet from the orchestrator at {there.place}, which is tried again: {problem}"
+    return f"  jobs come from the orchestrator at {there.place}"
+
+
 def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
     if embedded:
         return
@@ -110,6 +117,8 @@ def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
             say(f"  GPUs: {name}: {problem}")
         if ipfs and "ipfs" not in (information.storage_sources or ()):
             say(f"  ipfs is off until the IPFS node at {ipfs} answers")
+        if node.elsewhere is not None:
+            say(_joining(node.elsewhere, node.compute.problem))
     say("To use it from another terminal of this user, with any Bacalhau client:")
     variables = (f"{name}={shlex.quote(value)}" for name, value in node.record.variables().items())
     say(f"  export {' '.join(variables)}")

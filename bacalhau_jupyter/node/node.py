@@ -9,6 +9,7 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from bacalhau_jupyter._version import __version__
@@ -22,7 +23,7 @@ from bacalhau_jupyter.auth.policies.order import PolicyOrder
 from bacalhau_jupyter.auth.sockets import TrustedSockets
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.config.config import Config
-from bacalhau_jupyter.config.election import NodeLock, NodeRecord
+from bacalhau_jupyter.config.election import NodeLock, NodeRecord, base_url
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.problems import Problems
@@ -40,6 +41,8 @@ from bacalhau_jupyter.node.browse_remote import IpfsPins, S3Buckets
 from bacalhau_jupyter.node.doors import ports
 from bacalhau_jupyter.node.doors.listening import Doors
 from bacalhau_jupyter.node.doors.webui import WebPage, start_webui
+from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
+from bacalhau_jupyter.node.joining.results import LastingLinks, reachable_base
 from bacalhau_jupyter.node.leases import Leases
 from bacalhau_jupyter.node.result_files import NodeResultFiles
 from bacalhau_jupyter.node.results import LocalResults
@@ -91,6 +94,8 @@ class Node:
         self._processes = processes
         self._further = further
         self.result_files: NodeResultFiles
+        # A node that only runs jobs takes them from somewhere else.
+        self.elsewhere = None if config["Orchestrator.Enabled"] else Elsewhere.of(config)
         self._results: LocalResults
         self._uploads: NodeUploads | None = None
         self._managed = settings.managed_bucket(config, clock)
@@ -198,7 +203,9 @@ class Node:
             uploads = self._uploads = await start_uploads(self.config, self.repo, self._clock, self._results)
             await self._start_orchestrator(stack, carrier, uploads)
             self._keep(stack, "tidying up uploads", uploads.store.run)
-        await self._start_halves(stack, carrier)
+        scheme = "http" if self.encryption is None else "https"
+        own_url = base_url(self.config["API.Host"], listener.getsockname()[1], scheme)
+        await self._start_halves(stack, carrier, own_url)
         await self._start_api(stack, listener)
         if self.encryption is not None:
             # An authority checks on the port of the API.
@@ -257,7 +264,11 @@ class Node:
         stack.push_async_callback(bounded, "orchestrator", orchestrator.close)
         await orchestrator.start()
 
-    async def _start_halves(self, stack: AsyncExitStack, carrier: MemoryTransport) -> None:
+    def _references(self, own_url: str, there: Elsewhere) -> LastingLinks:
+        base, problem = reachable_base(self.config, own_url, is_near=there.is_near)
+        return LastingLinks(base, problem, self.repo.signing_key(), self._clock)
+
+    async def _start_halves(self, stack: AsyncExitStack, carrier: MemoryTransport, own_url: str) -> None:
         self.halves.around = Surroundings(
             repo=self.repo,
             reserve=self.reserve,
@@ -265,6 +276,7 @@ class Node:
             transport_of=carrier.compute_end,
             orchestrator=self._orchestrator,
             uploads=self._uploads,
+            references=partial(self._references, own_url),
             managed=self._managed,
             clock=self._clock,
             telemetry=self._telemetry,
@@ -279,6 +291,8 @@ class Node:
                 settings.database_path(self.config, self.repo.compute_db),
                 self.problems,
                 keeps_room=True,
+                elsewhere=self.elsewhere,
+                shares_machine=True,
             )
             places.insert(0, own)
         await self.halves.start(places)
@@ -306,6 +320,7 @@ class Node:
             challenge=login,
             policy=policy,
             orchestrator=self._orchestrator,
+            orchestrators=() if self.elsewhere is None else self.elsewhere.servers,
             results=results,
             result_files=files,
             data=self._data_places(stack),

@@ -11,7 +11,6 @@ from bacalhau_jupyter.compute.host.ports import END_KEY, START_KEY, check_range
 from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.files import expanded
-from bacalhau_jupyter.config.key import Key
 from bacalhau_jupyter.config.quotas import quotas_of
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
@@ -19,6 +18,8 @@ from bacalhau_jupyter.lib.nearby import is_loopback
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
 from bacalhau_jupyter.node.addresses import DEFAULT_ADDRESS, LinkAddress
+from bacalhau_jupyter.node.joining.elsewhere import KEY as ORCHESTRATORS
+from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
 from bacalhau_jupyter.node.roles.trust import check_authentication
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
@@ -41,7 +42,7 @@ def check(config: Config) -> None:
         A key is set that has no effect here, the roles need a network between nodes, or a managed bucket or
         single sign-on is described by halves.
     """
-    refused = [key for key in config.changed() if key.is_refused and not _joins_itself(config, key)]
+    refused = [key for key in config.changed() if key.is_refused]
     if refused:
         # A security setting that silently does nothing would be worse than a node that does not start.
         first, names = refused[0], ", ".join(key.name for key in refused)
@@ -49,11 +50,7 @@ def check(config: Config) -> None:
             f"this version can't honour {names}: {first.standing.reason}",
             hint=f"remove it from {config.source(first.name)}; `bacalhau-jupyter config list` shows what each key does",
         )
-    if not config["Orchestrator.Enabled"]:
-        raise ConfigurationError(
-            "joining a remote orchestrator needs the NATS link between nodes, which is not in this version",
-            hint="Start both roles in one process: bacalhau-jupyter serve --orchestrator --compute",
-        )
+    _check_roles(config)
     if config["Orchestrator.Scheduler.WorkerCount"] < 1:
         raise ConfigurationError("Orchestrator.Scheduler.WorkerCount must be 1 or more")
     quotas_of(config)
@@ -66,10 +63,28 @@ def check(config: Config) -> None:
     encryption.check(config)
 
 
-def _joins_itself(config: Config, key: Key) -> bool:
-    """Whether the key says only that the compute role joins the orchestrator of this same process."""
+def _check_roles(config: Config) -> None:
+    if not config["Orchestrator.Enabled"]:
+        if not config["Compute.Enabled"]:
+            raise ConfigurationError(
+                "a node places jobs or runs them, and this one is to do neither",
+                hint="bacalhau-jupyter serve --orchestrator --compute does both",
+            )
+        Elsewhere.of(config)
+    elif (
+        config["Compute.Enabled"] and config.source(ORCHESTRATORS) != "default" and not _joins_itself(config)
+    ):
+        raise ConfigurationError(
+            f"{ORCHESTRATORS} names another orchestrator than that of this node, which its compute role joins",
+            hint="leave out --orchestrator for a node that only runs jobs; "
+            "`bacalhau-jupyter cluster join URL` offers a machine to two orchestrators",
+        )
+
+
+def _joins_itself(config: Config) -> bool:
+    """Whether ``Compute.Orchestrators`` says only that the compute role joins the orchestrator of this process."""
     own = f"nats://127.0.0.1:{config['Orchestrator.Port']}"
-    return key.name == "Compute.Orchestrators" and config[key.name] == [own]
+    return bool(config[ORCHESTRATORS] == [own])
 
 
 def node_name(config: Config, repo: Repo, requested_name: str = "") -> str:

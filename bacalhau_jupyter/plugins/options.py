@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
 
 
 class UploadLinks(Protocol):
@@ -25,6 +26,19 @@ class UploadLinks(Protocol):
         BacalhauError
             The orchestrator refuses, or can't be reached.
         """
+        ...
+
+
+class ResultReferences(Protocol):
+    """What stands for results on this disk, for an orchestrator that can't sign links to them."""
+
+    @property
+    def problem(self) -> str:
+        """Say in one sentence why nobody could fetch them; empty where they can."""
+        ...
+
+    def reference(self, execution_id: str, node_id: str) -> SpecConfig:
+        """Return what a client of any kind can download."""
         ...
 
 
@@ -79,6 +93,8 @@ class PluginOptions:
         for a link whose time is over, or whose file is gone.
     unfinished
         Tells the IDs of executions whose job is not over, as far as this node can know.
+    results
+        Stands for results on this disk; None where the orchestrator is in this process, and signs links itself.
     """
 
     node_id: str
@@ -90,3 +106,4 @@ class PluginOptions:
     writable: Callable[[Path], bool] = _never
     stored: Callable[[str], StoredFile | None] = lambda url: None
     unfinished: Callable[[], Awaitable[Collection[str]]] = _none_known
+    results: ResultReferences | None = None

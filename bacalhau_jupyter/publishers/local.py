@@ -61,6 +61,7 @@ class LocalPublisher:
         self._node_id = options.node_id
         self._clock = options.clock
         self._unfinished = options.unfinished
+        self._references = options.results
         self._rules = _rules(options.settings)
         self._usage = DiskUsage(limit=self._rules.quota)
         # No count may run while another call publishes or removes.
@@ -69,6 +70,8 @@ class LocalPublisher:
 
     async def probe(self) -> Availability:
         """Make the directory, and remove what a crash left half written in it."""
+        if self._references is not None and self._references.problem:
+            return Availability(available=False, problem=self._references.problem)
         try:
             directory = results_directory(self._data_dir)
             for result in await asyncio.to_thread(open_shelf, directory, self._clock.now_ns()):
@@ -99,6 +102,8 @@ class LocalPublisher:
             raise IOFailure(
                 f"the results could not be published: {error.message}", hint=error.hint
             ) from error
+        if self._references is not None:
+            return self._references.reference(execution.id, self._node_id)
         return local_reference(execution.id, self._node_id)
 
     def usage(self) -> DiskUsage:

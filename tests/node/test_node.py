@@ -136,7 +136,17 @@ async def test_an_embedded_node_keeps_its_port_and_steps_aside_when_it_is_taken(
     ("values", "message"),
     [
         ({"API.Host": "203.0.113.1"}, "can't listen on 203.0.113.1"),
-        ({"Orchestrator.Enabled": False}, "joining a remote orchestrator needs the NATS link"),
+        ({"Orchestrator.Enabled": False, "Compute.Enabled": False}, "this one is to do neither"),
+        (
+            {"Orchestrator.Enabled": False, "Compute.Orchestrators": ["nats://sesame@192.0.2.1:4222"]},
+            "the NATS server at 192.0.2.1 holds a credential",
+        ),
+        ({"Orchestrator.Enabled": False, "Compute.Orchestrators": []}, "has to know its orchestrator"),
+        ({"Orchestrator.Enabled": False, "Compute.TLS.CACert": "/no/ca.pem"}, "there is no file /no/ca.pem"),
+        (
+            {"Compute.Orchestrators": ["nats://192.0.2.1:4222"]},
+            "names another orchestrator than that of this node",
+        ),
         ({"Orchestrator.TLS.ServerCert": "a.pem"}, "this version can't honour Orchestrator.TLS.ServerCert: "),
         (
             {"API.Auth.Users": [{"Username": "a", "Password": "0123456789"}]},

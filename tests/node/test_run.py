@@ -189,7 +189,7 @@ def test_a_second_serve_by_hand_is_refused_in_one_sentence(node: ServedNode) -> 
         (["-c", "API.Prot=1"], "API.Prot"),
         (["-c", "API.Port=x"], "API.Port"),
         (["--api-port", "99999"], "99999"),
-        (["--compute"], "joining a remote orchestrator needs the NATS link"),
+        (["--compute", "-c", "Compute.Orchestrators=http://x"], "is not the address of a NATS server"),
         (["-c", "nowhere.yaml"], "nowhere.yaml"),
         (["--orchestrator", "--unknown"], "--unknown"),
     ],

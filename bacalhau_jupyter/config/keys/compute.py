@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bacalhau_jupyter.config.key import HONOURED, Key, Kind, ignored, refused
+from bacalhau_jupyter.config.key import HONOURED, Key, Kind, ignored
 
-_NO_NODE_NETWORK = "connections between nodes come with a later version"
 _NO_NODE_LINK = "this node opens no port for other nodes in this version"
 
 SECTION: tuple[Key, ...] = (
@@ -13,8 +12,8 @@ SECTION: tuple[Key, ...] = (
         "Compute.Orchestrators",
         Kind.LIST,
         ["nats://127.0.0.1:4222"],
-        "Orchestrators to join",
-        refused(_NO_NODE_NETWORK),
+        "Orchestrators that a node which only runs jobs joins: nats://host:port",
+        HONOURED,
     ),
     Key(
         "Compute.Network.AdvertisedAddress",
@@ -79,15 +78,15 @@ SECTION: tuple[Key, ...] = (
         "Compute.TLS.CACert",
         Kind.TEXT,
         "",
-        "Certificate authority of the node link",
-        refused(_NO_NODE_NETWORK),
+        "PEM file of the authority behind the orchestrator's certificate",
+        HONOURED,
     ),
     Key(
         "Compute.TLS.RequireTLS",
         Kind.FLAG,
         False,
-        "Whether the node link must be encrypted",
-        refused(_NO_NODE_NETWORK),
+        "Whether the link begins with TLS and is never plain",
+        HONOURED,
     ),
     Key("Compute.Env.AllowList", Kind.LIST, [], "Host variables jobs may read (anchored globs)", HONOURED),
     Key(
@@ -95,7 +94,7 @@ SECTION: tuple[Key, ...] = (
         Kind.TEXT,
         "",
         "Secret presented to the orchestrator",
-        refused(_NO_NODE_NETWORK),
+        HONOURED,
         secret=True,
     ),
     Key(

@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+from bacalhau_jupyter.compute.host.account import Account
 from bacalhau_jupyter.compute.host.ports import HeldPorts
 from bacalhau_jupyter.compute.link.store import MIGRATIONS
 from bacalhau_jupyter.compute.node import ComputeNode
@@ -27,6 +28,7 @@ from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
 from bacalhau_jupyter.models.records.packages import SOURCE as PACKAGES
 from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.node import environments, settings
+from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
 from bacalhau_jupyter.node.roles.database import open_database
 from bacalhau_jupyter.node.roles.failing import FailingEngine
 from bacalhau_jupyter.node.roles.stopping import bounded
@@ -34,7 +36,7 @@ from bacalhau_jupyter.node.upload_service import NodeUploads
 from bacalhau_jupyter.node.uploads import OrchestratorUploads
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.plugins.engine import Environments
-from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.options import PluginOptions, ResultReferences
 from bacalhau_jupyter.plugins.registry import (
     ENGINES,
     PUBLISHERS,
@@ -53,6 +55,8 @@ log = logging.getLogger(__name__)
 
 JOIN_TIMEOUT_S = 20.0
 """Seconds that the start waits for a compute half; official clients fail jobs that find no node."""
+JOIN_ELSEWHERE_S = 3.0
+"""The same for an orchestrator elsewhere, which may come later: the half goes on trying."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ class Place:
         Whether its database keeps room of its own for when the disk is full.
     is_bad
         Whether it fails all that it runs (a devstack's bad node).
+    elsewhere
+        The orchestrator that it joins, where that is not the one of this process.
+    shares_machine
+        Whether it offers the same CPUs, memory and GPUs as others of the process that do.
     """
 
     node_id: str
@@ -80,6 +88,8 @@ class Place:
     problems: Problems
     keeps_room: bool = False
     is_bad: bool = False
+    elsewhere: Elsewhere | None = None
+    shares_machine: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,10 @@ class Surroundings:
         Room that is given back when the disk is full: the halves lie on one disk.
     orchestrator, uploads
         Those of this process; None on a node that only runs jobs.
+    references
+        Stand for results, for an orchestrator elsewhere.
+    account
+        What is held of this machine.
     """
 
     repo: Repo
@@ -102,11 +116,13 @@ class Surroundings:
     transport_of: Callable[[str], ComputeTransport]
     orchestrator: Orchestrator | None
     uploads: NodeUploads | None
+    references: Callable[[Elsewhere], ResultReferences]
     managed: ManagedBucket | None
     clock: Clock
     telemetry: Telemetry = SILENT
     installed: Mapping[str, Sequence[EntryPoint]] = field(default_factory=installed)
     held_ports: HeldPorts = field(default_factory=dict)
+    account: Account = field(default_factory=Account)
 
 
 @dataclass
@@ -160,16 +176,22 @@ async def _start(
     compute_settings = dataclasses.replace(
         settings.compute_settings(config, around.repo, place.node_id), data_dir=place.data_dir
     )
-    end = around.transport_of(place.node_id)
+    there = place.elsewhere
+    end = (
+        around.transport_of(place.node_id)
+        if there is None
+        else there.end(place.node_id, around.repo, around.clock)
+    )
     options = PluginOptions(
         node_id=place.node_id,
         data_dir=place.data_dir,
         settings=config.get,
         hidden=around.hidden,
         clock=around.clock,
-        upload_links=None if around.managed is None else OrchestratorUploads(end, around.managed),
+        upload_links=_upload_links(around, place, end),
         writable=environments.writable(lambda: config["Compute.AllowListedLocalPaths"]),
-        **_known_here(around, lambda: node),
+        results=None if there is None else around.references(there),
+        **_known_here(around, place, lambda: node),
     )
     problems: dict[str, str] = {}
     loaded = load_engines(options, _disabled_engines(config), around.installed[ENGINES])
@@ -196,18 +218,19 @@ async def _start(
         database,
         Plugins(engines, sources, publishers, loaded.problems),
         around.clock,
-        on_progress=None if around.orchestrator is None else _progress(lambda: node, around.orchestrator),
+        on_progress=_progress(lambda: node, None if there is not None else around.orchestrator),
         problems=place.problems,
         reserve=around.reserve,
         telemetry=around.telemetry,
         held_ports=around.held_ports,
+        account=around.account if place.shares_machine else None,
     )
     stack.push_async_callback(bounded, f"compute role of {place.node_id}", node.stop)
     if environment_keeper is not None:
         # Nothing waits for this: a kernel registers its own environment itself.
         own = asyncio.create_task(environments.register_own(environment_keeper), name="own Python")
         stack.push_async_callback(bounded, "registering the node's own Python", lambda: own)
-    if not await node.start(JOIN_TIMEOUT_S):
+    if not await node.start(JOIN_TIMEOUT_S if there is None else JOIN_ELSEWHERE_S):
         log.warning("the compute role of %s has not joined yet: %s", place.node_id, node.problem)
     packages = None if keeping is None else keeping.packages
     return ComputeHalf(node, environment_keeper, packages, problems, keeping)
@@ -225,9 +248,16 @@ async def _database(stack: AsyncExitStack, around: Surroundings, place: Place) -
     return database
 
 
-def _known_here(around: Surroundings, node: Callable[[], ComputeNode]) -> dict[str, Any]:
+def _upload_links(around: Surroundings, place: Place, end: ComputeTransport) -> OrchestratorUploads | None:
+    """Return what asks the orchestrator for a place in its bucket; one elsewhere may have one, as far as is known."""
+    if place.elsewhere is not None:
+        return OrchestratorUploads(end, None)
+    return None if around.managed is None else OrchestratorUploads(end, around.managed)
+
+
+def _known_here(around: Surroundings, place: Place, node: Callable[[], ComputeNode]) -> dict[str, Any]:
     """Return what plug-ins can know of jobs and their files: all of it only where this process places them."""
-    if around.orchestrator is None or around.uploads is None:
+    if place.elsewhere is not None or around.orchestrator is None or around.uploads is None:
 
         async def live() -> Collection[str]:
             return [record.execution.id for record in node().live()]
@@ -237,8 +267,12 @@ def _known_here(around: Surroundings, node: Callable[[], ComputeNode]) -> dict[s
     return {"stored": around.uploads.stored, "unfinished": needed}
 
 
-def _progress(node: Callable[[], ComputeNode], orchestrator: Orchestrator) -> Callable[[str, Reading], None]:
+def _progress(
+    node: Callable[[], ComputeNode], orchestrator: Orchestrator | None
+) -> Callable[[str, Reading], None] | None:
     """Show watchers how far an execution is; the messages between the roles have no word for it."""
+    if orchestrator is None:
+        return None
 
     def progress(execution_id: str, reading: Reading) -> None:
         record = next((each for each in node().live() if each.execution.id == execution_id), None)

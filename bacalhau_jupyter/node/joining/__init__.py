@@ -1,0 +1,1 @@
+"""Compute halves that take jobs from an orchestrator elsewhere."""
