@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.wire.messages import ToCompute
 from bacalhau_jupyter.orchestrator.store import outbox
 from bacalhau_jupyter.orchestrator.store.outbox import OutboxItem
 from bacalhau_jupyter.orchestrator.store.store import Store
@@ -56,6 +57,8 @@ class Dispatcher:
         Who the envelopes say sent them.
     problems
         List of failed background tasks.
+    shape
+        Returns a message as a node gets it.
     """
 
     def __init__(
@@ -64,11 +67,13 @@ class Dispatcher:
         transport: OrchestratorTransport,
         source: str,
         problems: Problems | None = None,
+        shape: Callable[[str, ToCompute], ToCompute] = lambda node_id, message: message,
     ) -> None:
         self._problems = problems or Problems()
         self._store = store
         self._transport = transport
         self._source = source
+        self._shape = shape
         self._lanes: dict[str, _Lane] = {}
         self._acknowledged: list[int] = []
         self._acks = asyncio.Event()
@@ -143,9 +148,8 @@ class Dispatcher:
             item = lane.items[0]
             lane.retry.clear()
             try:
-                await self._transport.send(
-                    node_id, Envelope(item.message, item.seq, item.time_ns, self._source)
-                )
+                message = self._shape(node_id, item.message)
+                await self._transport.send(node_id, Envelope(message, item.seq, item.time_ns, self._source))
             except Exception as error:
                 # Whatever a carrier raises, the message was not taken.
                 _log.info("node %s did not take message %d: %s", node_id, item.seq, error)

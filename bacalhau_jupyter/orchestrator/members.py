@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bacalhau_jupyter.lib.times import ZERO_TIME, rfc3339
 from bacalhau_jupyter.models.errors import BadRequest
@@ -15,6 +15,8 @@ from bacalhau_jupyter.models.records.node import (
     NodeState,
 )
 from bacalhau_jupyter.models.wire.messages import HeartbeatRequest
+from bacalhau_jupyter.orchestrator.peers.rivals import Instance
+from bacalhau_jupyter.transport.base import Way
 
 
 @dataclass
@@ -31,12 +33,24 @@ class Member:
         Whether it has been given up.
     freed_ns
         When (Unix nanoseconds) it last told of capacity that became free.
+    since_ns
+        When (Unix nanoseconds) it last connected.
+    clock_ns
+        By how much (nanoseconds) its clock is ahead, at least; negative: behind.
+    instance
+        Which process it is.
+    way
+        How messages get there, as it was at its handshake.
     """
 
     state: NodeState
     deadline_ns: int
     lost: bool = False
     freed_ns: int = 0
+    since_ns: int = 0
+    clock_ns: int = 0
+    instance: Instance = field(default_factory=Instance)
+    way: Way = field(default_factory=Way)
 
     @property
     def connected(self) -> bool:

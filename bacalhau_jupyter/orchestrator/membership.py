@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
@@ -42,6 +42,9 @@ from bacalhau_jupyter.models.wire.messages import (
 )
 from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
 from bacalhau_jupyter.orchestrator.members import Member, disconnected, joined, same_node
+from bacalhau_jupyter.orchestrator.peers.admission import Admission
+from bacalhau_jupyter.orchestrator.peers.described import is_ours, too_old
+from bacalhau_jupyter.orchestrator.peers.notices import clock_sentence, namesake_sentence, namesakes
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import nodes as rows
@@ -49,10 +52,9 @@ from bacalhau_jupyter.orchestrator.store import outbox
 from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
 from bacalhau_jupyter.orchestrator.uploads import Uploads
+from bacalhau_jupyter.transport.base import Way
 
 _log = logging.getLogger(__name__)
-
-COMPONENT = "NodesManager"
 
 STALL_S = 5.0
 """Seconds after a deadline at which it can only be noticed when this process itself stood still."""
@@ -97,6 +99,8 @@ class Nodes:
         Hears what changes with the nodes.
     problems
         List of failed background tasks.
+    way_to
+        How messages get to a node.
     """
 
     def __init__(
@@ -109,8 +113,11 @@ class Nodes:
         uploads: Uploads,
         listener: NodeListener,
         problems: Problems | None = None,
+        way_to: Callable[[str], Way] = lambda node_id: Way(),
     ) -> None:
         self._problems = problems or Problems()
+        self._way_to = way_to
+        self._admission = Admission(way_to, clock)
         self._store = store
         self._dispatcher = dispatcher
         self._clock = clock
@@ -135,7 +142,8 @@ class Nodes:
                 if state.connection is NodeConnection.CONNECTED
                 else state
             )
-            self._members[state.info.node_id] = Member(away, deadline)
+            node_id = state.info.node_id
+            self._members[node_id] = Member(away, deadline, way=self._way_to(node_id))
         self._views = None
         self._timer = asyncio.create_task(
             self._problems.keep("looking for silent nodes", self._watch), name="node time-outs"
@@ -171,6 +179,8 @@ class Nodes:
                     rejected=member.state.membership is Membership.REJECTED,
                     pending=member.state.membership is Membership.PENDING,
                     freed_ns=member.freed_ns,
+                    since_ns=member.since_ns,
+                    way=member.way,
                 )
                 for member in self._members.values()
             ]
@@ -187,7 +197,24 @@ class Nodes:
 
     def states(self) -> list[NodeState]:
         """Return every node by ID."""
-        return [self._members[node_id].state for node_id in sorted(self._members)]
+        names = namesakes(member.state for member in self._members.values())
+        return [self._shown(self._members[node_id], names) for node_id in sorted(self._members)]
+
+    def _shown(self, member: Member, names: Mapping[str, list[str]]) -> NodeState:
+        """Return a node with what the operator should know about it."""
+        sentences = [
+            member.instance.sentence(self._clock.monotonic_ns()),
+            too_old(member.state.info),
+            clock_sentence(member.clock_ns),
+            namesake_sentence(member.state, names),
+        ]
+        notices = [sentence for sentence in sentences if sentence]
+        return replace(member.state, notices=notices) if notices else member.state
+
+    def is_stock(self, node_id: str) -> bool:
+        """Whether a node is an official one, for all that is known."""
+        member = self._members.get(node_id)
+        return member is None or not is_ours(member.state.info)
 
     def is_connected(self, node_id: str) -> bool:
         """Whether the node is heard now."""
@@ -202,8 +229,12 @@ class Nodes:
         NotFound, Conflict
             There is none, or there are several.
         """
+        member = self._members[self._full_id(reference)]
+        return self._shown(member, namesakes(each.state for each in self._members.values()))
+
+    def _full_id(self, reference: str) -> str:
         if reference in self._members:
-            return self._members[reference].state
+            return reference
         matches = [
             node_id for node_id in sorted(self._members) if reference and node_id.startswith(reference)
         ]
@@ -215,7 +246,7 @@ class Nodes:
                 hint="Use a more specific node ID prefix",
                 code="MultipleNodesFound",
             )
-        return self._members[matches[0]].state
+        return matches[0]
 
     # ---- requests of nodes
 
@@ -239,18 +270,25 @@ class Nodes:
             case PreSignURLRequest():
                 return await self._uploads.answer(node_id, request)
 
-    def processed(self, node_id: str, seq: int) -> None:
-        """Remember the last message of a node that has been stored."""
+    def processed(self, node_id: str, seq: int, clock_ns: int = 0) -> None:
+        """Remember the last message of a node that has been stored, and how wrong its times were (nanoseconds)."""
         member = self._members.get(node_id)
         if member is not None:
             member.processed(seq)
+            if clock_ns and not member.clock_ns:
+                _log.warning("node %s: %s", node_id, clock_sentence(clock_ns))
+            member.clock_ns = clock_ns or member.clock_ns
 
     async def _handshake(self, node_id: str, request: HandshakeRequest) -> HandshakeResponse:
+        self._admission.keep_pace(node_id)
         if request.node_info.node_type is not NodeType.COMPUTE:
             return HandshakeResponse(accepted=False, reason="node is not a compute node")
         member = self._members.get(node_id)
         if member is not None and member.state.membership is Membership.REJECTED:
             return HandshakeResponse(accepted=False, reason="node has been rejected")
+        refusal = self._admission.refusal(node_id, request, member, len(self._members))
+        if refusal:
+            return HandshakeResponse(accepted=False, reason=refusal)
         is_known = member is not None
         # Whoever started this process has approved the compute half in it.
         is_stranger = self._settings.manual_approval and node_id != self._settings.node_id
@@ -259,8 +297,14 @@ class Nodes:
         if member is not None:
             membership = member.state.membership
         start = self._dispatcher.connect(node_id)
+        now = self._clock.now_ns()
         member = self._members[node_id] = Member(
-            joined(request.node_info, membership, before, self._clock.now_ns(), start), self._deadline()
+            joined(request.node_info, membership, before, now, start),
+            self._deadline(),
+            since_ns=now,
+            way=self._way_to(node_id),
+            clock_ns=member.clock_ns if member is not None else 0,
+            instance=member.instance if member is not None else self._admission.instance(request),
         )
         self._moved()
         await self._put(member)
@@ -276,6 +320,9 @@ class Nodes:
 
     def _heartbeat(self, node_id: str, request: HeartbeatRequest) -> HeartbeatResponse:
         member = self._connected(node_id)
+        if not member.instance.proves():
+            raise _handshake_required(node_id)
+        self._admission.check_heartbeat(request)
         now = self._clock.now_ns()
         before = member.free
         more = member.heard(request, now)
@@ -290,9 +337,12 @@ class Nodes:
         return HeartbeatResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
 
     async def _update(self, node_id: str, info: NodeInfo) -> UpdateNodeInfoResponse:
+        self._admission.keep_pace(node_id)
         member = self._connected(node_id)
         if member.state.membership is Membership.REJECTED:
             return UpdateNodeInfoResponse(accepted=False, reason="node registration rejected")
+        if problem := self._admission.description_problem(node_id, info):
+            return UpdateNodeInfoResponse(accepted=False, reason=problem)
         member.state = replace(member.state, info=info)
         self._views = None
         await self._put(member)
@@ -314,11 +364,7 @@ class Nodes:
     def _connected(self, node_id: str) -> Member:
         member = self._members.get(node_id)
         if member is None or not member.connected:
-            raise HandshakeRequired(
-                f"node {node_id} not connected - handshake required",
-                retryable=True,
-                component="ConnectionManager",
-            )
+            raise _handshake_required(node_id)
         return member
 
     # ---- requests of people
@@ -331,7 +377,7 @@ class Nodes:
         BacalhauError
             No such node or action, or the node is in that state already.
         """
-        node_id = self.resolve(reference).info.node_id
+        node_id = self._full_id(reference)
         if action == "delete":
             await self._delete(node_id)
             return
@@ -418,3 +464,9 @@ class Nodes:
     async def _put(self, member: Member) -> None:
         state = member.state
         await self._store.transact(lambda transaction: rows.put(transaction.connection, state))
+
+
+def _handshake_required(node_id: str) -> HandshakeRequired:
+    return HandshakeRequired(
+        f"node {node_id} not connected - handshake required", retryable=True, component="ConnectionManager"
+    )

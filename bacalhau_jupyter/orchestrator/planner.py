@@ -25,6 +25,7 @@ from bacalhau_jupyter.models.records.execution import (
     ExecutionStateType,
 )
 from bacalhau_jupyter.models.records.history import Event
+from bacalhau_jupyter.orchestrator.peers.offers import FarAddress, needs_address, nowhere
 from bacalhau_jupyter.orchestrator.quotas.queue import Claim
 from bacalhau_jupyter.orchestrator.quotas.reading import allowance_of
 from bacalhau_jupyter.orchestrator.scheduler import SCHEDULERS
@@ -102,11 +103,18 @@ class Planner:
         Source of execution IDs.
     seed
         Seeds the choice between equally good nodes of each evaluation.
+    far_address
+        Where nodes of other machines reach this one.
     """
 
     def __init__(
-        self, settings: OrchestratorSettings, ids: IdSource, seed: Callable[[], float] = _RANDOM.random
+        self,
+        settings: OrchestratorSettings,
+        ids: IdSource,
+        seed: Callable[[], float] = _RANDOM.random,
+        far_address: FarAddress = nowhere,
     ) -> None:
+        self._far_address = far_address
         self._settings = settings
         self._ids = ids
         self._seed = seed
@@ -124,6 +132,7 @@ class Planner:
         # Whoever reads why this job waits may read of others in its namespace.
         most = max(NEW_EXECUTIONS_LIMIT, len(nodes))
         allowance = allowance_of(connection, self._settings.quotas, job, job.namespace.__eq__, most=most)
+        far = any(node.way.is_far for node in nodes)
         plan = SCHEDULERS[job.type](
             Situation(
                 job=job,
@@ -137,6 +146,8 @@ class Planner:
                 queue_unsuitable=self._settings.queue_unsuitable,
                 rng=random.Random(self._seed()),
                 allowance=allowance,
+                spec_bytes=jobs.spec_bytes(connection, job_id, job.version) if far else 0,
+                lacks_address=far and needs_address(job) and not self._far_address(),
             )
         )
         job = self.apply(transaction, job, plan, request)

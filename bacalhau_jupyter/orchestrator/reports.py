@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bacalhau_jupyter.lib.times import rfc3339
+from bacalhau_jupyter.models.codec import encode
+from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import SpecConfig, replace
 from bacalhau_jupyter.models.records.execution import (
     ComputeState,
@@ -17,29 +19,49 @@ from bacalhau_jupyter.models.records.execution import (
 from bacalhau_jupyter.models.records.history import Event, Topic
 from bacalhau_jupyter.models.records.published import is_own_publication
 from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult, ToOrchestrator
+from bacalhau_jupyter.orchestrator.peers import late, reported
 from bacalhau_jupyter.orchestrator.store import executions, jobs
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
 
 _log = logging.getLogger(__name__)
 
+RESULT_LIMIT = 64 * 1024
+"""Most bytes of the reference to a published result."""
 
-def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator) -> None:
+
+def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator) -> int:
     """Store what a node reported and ask for an evaluation of the job.
 
     Unknown executions, repeated reports and reports that come too late are taken and ignored: sending them again would
     not make them better.
+
+    Returns
+    -------
+    int
+        By how much at least the node's clock is ahead (nanoseconds; negative: behind; 0 if it may be right).
     """
     before = executions.get(transaction.connection, message.execution_id)
-    if before is None or before.node_id != node_id:
-        _log.info("node %s reports about execution %s, which it does not have", node_id, message.execution_id)
-        return
-    published = None if isinstance(message, BidResult) else message.publish_result
-    if problem := _foreign(before, published, lambda: _publisher(transaction, before)):
-        _log.warning("node %s, execution %s: %s", node_id, before.id, problem)
-        problem_event = Event(message=problem, topic=Topic.PUBLISHING, details={"IsError": "true"})
-        message = ComputeError(
-            execution_id=message.execution_id, job_id=message.job_id, events=[problem_event]
+    if before is None:
+        _log.info("node %s reports about an execution that does not exist any more", node_id)
+        return 0
+    if before.node_id != node_id:
+        _log.warning(
+            "node %s reported about execution %s, which is that of node %s; it was not believed",
+            node_id,
+            before.id,
+            before.node_id,
         )
+        return 0
+    message = reported.bounded(message)
+    events, clock_ns = reported.by_our_clock(message.events or (), before.create_time, transaction.now_ns)
+    message = replace(message, events=events or None)
+    message = _believable(transaction, before, message)
+    job = jobs.get(transaction.connection, before.job_id)
+    if job is None:
+        return clock_ns
+    if isinstance(message, RunResult) and late.was_given_up(before):
+        _late(transaction, job, before, message)
+        return clock_ns
     if isinstance(message, BidResult):
         after, event = _bid(before, message, transaction.now_ns)
     elif isinstance(message, RunResult):
@@ -47,15 +69,44 @@ def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator
     else:
         after, event = _error(before, message, transaction.now_ns)
     if after is None:
-        return
-    job = jobs.get(transaction.connection, before.job_id)
-    if job is None:
-        return
+        return clock_ns
     if job.is_long_running and isinstance(message, RunResult):
         after = _unexpected(after)
+    _store(transaction, job, before, after, message.events or ([event] if event is not None else []))
+    return clock_ns
+
+
+def _believable(transaction: Transaction, before: Execution, message: ToOrchestrator) -> ToOrchestrator:
+    """Return a report, or the failure that it is where its result can't be the execution's own."""
+    published = None if isinstance(message, BidResult) else message.publish_result
+    problem = _foreign(before, published, lambda: _publisher(transaction, before))
+    if not problem:
+        return message
+    _log.warning("node %s, execution %s: %s", before.node_id, before.id, problem)
+    event = Event(message=problem, topic=Topic.PUBLISHING, details={"IsError": "true"})
+    return ComputeError(execution_id=message.execution_id, job_id=message.job_id, events=[event])
+
+
+def _late(transaction: Transaction, job: Job, before: Execution, message: RunResult) -> None:
+    """Store the result of an execution that was given up, if its job can use it."""
+    is_counted = late.counts(transaction.connection, job, before)
+    words = late.sentence(transaction.connection, job, before, is_counted=is_counted)
+    note = transaction.event(Topic.EXECUTION, words)
+    if is_counted:
+        after, done = _result(before, message, transaction.now_ns)
+        events = [note, *(message.events or [done])]
+    else:
+        after, events = before, [note]
+    state = replace(after.compute_state, details={**after.compute_state.details, late.LATE: "true"})
+    _store(transaction, job, before, replace(after, compute_state=state), events)
+
+
+def _store(
+    transaction: Transaction, job: Job, before: Execution, after: Execution, events: Sequence[Event]
+) -> None:
     after = transaction.change_execution(before, after, reported=True)
-    for each in message.events or ([event] if event is not None else []):
-        shown = each if each.timestamp else replace(each, timestamp=rfc3339(transaction.now_ns))
+    for event in events:
+        shown = event if event.timestamp else replace(event, timestamp=rfc3339(transaction.now_ns))
         # History rows carry the version that the execution belongs to.
         transaction.record(replace(job, version=after.job_version), shown, after)
     transaction.evaluate(job)
@@ -76,6 +127,8 @@ def _foreign(before: Execution, published: SpecConfig | None, publisher: Callabl
     """
     if published is None:
         return ""
+    if (size := len(encode(published))) > RESULT_LIMIT:
+        return f"the node reported a result in {size:,} bytes, and {RESULT_LIMIT:,} are the most"
     if published.is_type("s3"):
         own_place = is_own_publication(
             publisher(), published, job_id=before.job_id, execution_id=before.id, node_id=before.node_id
@@ -125,6 +178,10 @@ def _run(before: Execution, message: RunResult, now: int) -> tuple[Execution | N
     # A restarted node may report the end of an execution that it was not asked to start: the work is done.
     if before.is_terminal:
         return None, None
+    return _result(before, message, now)
+
+
+def _result(before: Execution, message: RunResult, now: int) -> tuple[Execution, Event]:
     done = Event(message="Completed successfully", topic=Topic.EXECUTION, timestamp=rfc3339(now))
     after = replace(
         before,

@@ -31,7 +31,7 @@ from bacalhau_jupyter.models.wire.api import (
     RerunJobResponse,
     StopJobResponse,
 )
-from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult
+from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult, ToCompute
 from bacalhau_jupyter.orchestrator import queries, submission
 from bacalhau_jupyter.orchestrator.base import (
     ExecutionQuery,
@@ -48,6 +48,8 @@ from bacalhau_jupyter.orchestrator.explaining.reading import Cluster, JobRule, r
 from bacalhau_jupyter.orchestrator.logs import JobWatch, LogReader
 from bacalhau_jupyter.orchestrator.members import joined
 from bacalhau_jupyter.orchestrator.membership import NodeListener, Nodes
+from bacalhau_jupyter.orchestrator.peers import offers
+from bacalhau_jupyter.orchestrator.peers.offers import FarAddress, nowhere
 from bacalhau_jupyter.orchestrator.quotas.reading import check as check_quota
 from bacalhau_jupyter.orchestrator.reports import store_report
 from bacalhau_jupyter.orchestrator.scheduler.telling import JobTeller
@@ -93,6 +95,8 @@ class Orchestrator:
         Who is told of jobs.
     own_info
         Describes the process of an orchestrator that runs no jobs itself.
+    far_address
+        Where nodes of other machines reach this one; asked whenever it matters.
     """
 
     def __init__(
@@ -108,9 +112,11 @@ class Orchestrator:
         renew_links: submission.LinkRenewal | None = None,
         telemetry: Telemetry = SILENT,
         own_info: Callable[[], NodeInfo] | None = None,
+        far_address: FarAddress = nowhere,
     ) -> None:
         self._settings = settings
         self._own_info = own_info
+        self._far_address = far_address
         self._renew_links = renew_links or submission.unchanged
         self.problems = problems or Problems(clock)
         self._clock = clock or SystemClock()
@@ -120,12 +126,18 @@ class Orchestrator:
         self._store = Store(database, self._clock, self._committed)
         self._teller = JobTeller(telemetry, settings.node_id)
         self._evaluations = Evaluations(
-            settings, self._store, clock=self._clock, ids=ids, teller=self._teller, problems=self.problems
+            settings,
+            self._store,
+            clock=self._clock,
+            ids=ids,
+            teller=self._teller,
+            problems=self.problems,
+            far_address=far_address,
         )
         self._watch = JobWatch()
         self._stream = EventStream(self._store, settings.stream_queue)
         self._dispatcher = Dispatcher(
-            self._store, transport, f"orchestrator-{settings.node_id}", self.problems
+            self._store, transport, f"orchestrator-{settings.node_id}", self.problems, self._shaped
         )
         self._nodes = Nodes(
             self._store,
@@ -140,6 +152,7 @@ class Orchestrator:
                 self._node_changed,
             ),
             problems=self.problems,
+            way_to=transport.way_to,
         )
         self._logs = LogReader(self._store, transport, self._watch)
 
@@ -180,6 +193,7 @@ class Orchestrator:
         """Check and store a job for somebody; returns after the commit."""
         prepared, warnings = submission.prepare(job, self._settings, client, self._ids)
         check_quota(self._settings.quotas, principal, prepared)
+        self._check_size(prepared)
         renewed = await self._renewed(prepared, again=False)
         stored = await self._store.transact(
             lambda transaction: submission.submit(transaction, renewed, force), principal
@@ -238,6 +252,11 @@ class Orchestrator:
         )
         return RerunJobResponse(evaluation_id=self._ids(), job_id=again.id, job_version=again.version)
 
+    def _check_size(self, job: Job) -> None:
+        limits = [node.way.payload_limit for node in self._nodes.views() if not (node.lost or node.rejected)]
+        if any(limit is not None for limit in limits):
+            submission.check_size(job, limits)
+
     async def _renewed(self, job: Job, *, again: bool) -> Job:
         # Not in the transaction: an input may have to be looked at, on the disk.
         return await asyncio.to_thread(self._renew_links, job, again) if submission.has_links(job) else job
@@ -262,7 +281,11 @@ class Orchestrator:
     ) -> Explanation:
         """Say why a job waits, or how it came to run where it did, without the names of jobs that are hidden."""
         cluster = Cluster(
-            self._nodes.views(), self._nodes.states(), self._clock.now_ns(), self._settings.quotas
+            self._nodes.views(),
+            self._nodes.states(),
+            self._clock.now_ns(),
+            self._settings.quotas,
+            self._far_address(),
         )
         circumstances = await self._store.read(
             lambda c: read_circumstances(c, job, namespace, may_see, cluster)
@@ -354,6 +377,11 @@ class Orchestrator:
 
     # ---- what happens inside
 
+    def _shaped(self, node_id: str, message: ToCompute) -> ToCompute:
+        if not self._transport.way_to(node_id).is_far:
+            return message
+        return offers.shaped(message, is_stock=self._nodes.is_stock(node_id), far_address=self._far_address())
+
     async def _message(self, node_id: str, envelope: Envelope) -> None:
         message = envelope.message
         if not isinstance(message, (BidResult, RunResult, ComputeError)):
@@ -363,11 +391,13 @@ class Orchestrator:
             return
         started_ns, failed = self._clock.now_ns(), True
         try:
-            await self._store.transact(lambda transaction: store_report(transaction, node_id, message))
+            clock_ns = await self._store.transact(
+                lambda transaction: store_report(transaction, node_id, message)
+            )
             failed = False
         finally:
             self._teller.processed(type(message).__name__, started_ns, self._clock.now_ns(), failed=failed)
-        self._nodes.processed(node_id, envelope.seq)
+        self._nodes.processed(node_id, envelope.seq, clock_ns)
 
     def _committed(self, changes: Changes) -> None:
         """Tell everybody about a commit; called in commit order, must not raise."""

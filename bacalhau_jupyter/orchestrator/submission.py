@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.ids import IdSource, job_id
-from bacalhau_jupyter.models.codec import to_plain
-from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotFound, ValidationError
+from bacalhau_jupyter.models.codec import encode, to_plain
+from bacalhau_jupyter.models.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    ValidationError,
+)
 from bacalhau_jupyter.models.jobs.job import (
     META_ORCHESTRATOR_ID,
     META_REQUESTER_ID,
@@ -29,6 +34,7 @@ from bacalhau_jupyter.models.jobs.units import clean
 from bacalhau_jupyter.models.jobs.validate import validate_stored, validate_submission
 from bacalhau_jupyter.models.records.history import Topic
 from bacalhau_jupyter.models.records.uploads import parse_link, without_signature
+from bacalhau_jupyter.orchestrator.peers.offers import too_large
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import jobs
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
@@ -116,6 +122,24 @@ def submit(transaction: Transaction, job: Job, force: bool) -> Job:
     transaction.record(job, transaction.request(Topic.SUBMISSION, "Job submitted"))
     transaction.evaluate(job)
     return job
+
+
+def check_size(job: Job, limits: Sequence[int | None]) -> None:
+    """Check that a spec fits into one message to at least one node, whose links have these payload limits.
+
+    Raises
+    ------
+    BadRequest
+        It does not.
+    """
+    size = len(encode(job))
+    most = too_large(size, limits)
+    if most is not None:
+        raise BadRequest(
+            f"the job's spec has {size:,} bytes, and the links to this cluster's nodes carry {most:,}",
+            hint="Keep what is large out of the spec: upload it, or name it as an input from S3, IPFS or a URL.",
+            component="APIServer",
+        )
 
 
 LinkRenewal = Callable[[Job, bool], Job]

@@ -34,6 +34,7 @@ from bacalhau_jupyter.models.wire.messages import (
     ToOrchestrator,
 )
 from bacalhau_jupyter.orchestrator.base import HistoryQuery
+from bacalhau_jupyter.orchestrator.peers.offers import FarAddress, nowhere
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS
@@ -194,6 +195,7 @@ async def orchestrator(
     transport: MemoryTransport | None = None,
     fault: Callable[[str], None] | None = None,
     upload_signer: UploadSigner | None = None,
+    far_address: FarAddress = nowhere,
     **settings: object,
 ) -> AsyncIterator[tuple[Orchestrator, MemoryTransport]]:
     """An orchestrator that runs, on its own database."""
@@ -205,6 +207,7 @@ async def orchestrator(
         carrier.orchestrator_end,
         clock=clock or SystemClock(),
         upload_signer=upload_signer,
+        far_address=far_address,
     )
     await service.start()
     try:

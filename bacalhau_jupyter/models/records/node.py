@@ -154,9 +154,13 @@ class ConnectionState(Wire):
 
 
 class NodeState(Wire):
-    """A node as the orchestrator sees it."""
+    """A node as the orchestrator sees it.
+
+    Ours, left out when empty: ``notices``, what the operator should know about it, a sentence each.
+    """
 
     info: NodeInfo = always(NodeInfo())
     membership: Membership = always(Membership.UNKNOWN)
     connection: NodeConnection = always(NodeConnection.DISCONNECTED)
     connection_state: ConnectionState = always(ConnectionState())
+    notices: list[str] = []

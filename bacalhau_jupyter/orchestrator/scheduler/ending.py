@@ -8,7 +8,7 @@ from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateT
 from bacalhau_jupyter.models.records.history import Topic
 from bacalhau_jupyter.orchestrator.scheduler.attempts import NODE_DISAPPEARED, NODE_REJECTED
 from bacalhau_jupyter.orchestrator.scheduler.draft import STOP_WORDS, Draft, is_wanted
-from bacalhau_jupyter.orchestrator.scheduler.plan import NEW_EXECUTIONS_LIMIT, Note
+from bacalhau_jupyter.orchestrator.scheduler.plan import NEW_EXECUTIONS_LIMIT, NodeView, Note
 
 TIMEOUT_DETAILS = {
     "Hint": "Increase the task timeout or allocate more resources",
@@ -16,6 +16,8 @@ TIMEOUT_DETAILS = {
     "IsError": "true",
 }
 
+_AWAY_PAUSE_S = 10
+"""Seconds between looks at executions whose node is away."""
 _EXECUTING = (ExecutionStateType.BID_ACCEPTED, ExecutionStateType.RUNNING, ExecutionStateType.PUBLISHING)
 
 
@@ -68,11 +70,15 @@ def _end_overdue(draft: Draft) -> None:
     if not draft.time_limit_ns:
         return
     limit_s = draft.job.task.timeouts.execution_timeout
+    nodes = {node.id: node for node in draft.situation.nodes}
     for execution in draft.live:
         if not _is_executing(execution):
             continue
         # Nothing is stored between the start and the end, so the last change is the start.
         due_ns = execution.modify_time + draft.time_limit_ns
+        node = nodes.get(execution.node_id)
+        if node is not None:
+            due_ns = max(due_ns, _heard_out_ns(draft, node))
         if draft.situation.now_ns < due_ns:
             draft.plan.wake_at(due_ns)
             continue
@@ -80,6 +86,17 @@ def _end_overdue(draft: Draft) -> None:
         draft.stop(
             execution, words, ExecutionStateType.FAILED, Topic.EXECUTION_TIMEOUT, dict(TIMEOUT_DETAILS)
         )
+
+
+def _heard_out_ns(draft: Draft, node: NodeView) -> int:
+    """Return until when (Unix nanoseconds) a node may still tell by its own clock how its executions ended.
+
+    What happened while it could not be heard comes with its return; until then nobody here knows of an end in time.
+    """
+    grace_ns = int(draft.situation.execution_grace_s * SECOND)
+    if node.ready:
+        return node.since_ns + grace_ns
+    return draft.situation.now_ns + max(grace_ns, _AWAY_PAUSE_S * SECOND)
 
 
 def _is_executing(execution: Execution) -> bool:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bacalhau_jupyter.lib.masking import mask_secrets
-from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.selector import describe, matches, split_favoured
 from bacalhau_jupyter.models.jobs.spec import Constraint
 from bacalhau_jupyter.models.jobs.units import format_bytes, format_resources
 from bacalhau_jupyter.models.records.node import ComputeNodeInfo
+from bacalhau_jupyter.orchestrator.peers.described import too_old
+from bacalhau_jupyter.orchestrator.peers.offers import largest_spec
 from bacalhau_jupyter.orchestrator.scheduler.attempts import ATTEMPTS_PER_NODE, PATIENCE, past_of
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView, Situation
 
@@ -25,9 +26,12 @@ REASON_LENGTH = 300
 class Obstacle(enum.Enum):
     """What keeps a partition from a node."""
 
+    OLD = enum.auto()
     LACKS_PLUGIN = enum.auto()
     LABELS = enum.auto()
     TOO_BIG = enum.auto()
+    TOO_LONG = enum.auto()
+    NO_ADDRESS = enum.auto()
     REJECTED = enum.auto()
     FAILED = enum.auto()
     AWAY = enum.auto()
@@ -101,7 +105,7 @@ class Placement:
         self._free: dict[str, Resources] = {}
         self._worth: dict[str, float] = {}
         self._static: dict[str, Refusal | None] = {}
-        demand = _Demand(situation.job, required, situation.request)
+        demand = _Demand(situation, required)
         used = situation.used
         for node in situation.nodes:
             node_id, capacity = node.id, node.info.compute_node_info.max_capacity
@@ -200,9 +204,10 @@ def _because(words: str, reason: str) -> str:
 class _Demand:
     """What a job asks of any node. What alike nodes lack is found out once: a large cluster has few kinds of nodes."""
 
-    def __init__(self, job: Job, required: Sequence[Constraint], request: Resources) -> None:
-        task = job.task
-        self._required, self._request = required, request
+    def __init__(self, situation: Situation, required: Sequence[Constraint]) -> None:
+        task = situation.job.task
+        self._situation = situation
+        self._required, self._request = required, situation.request
         self._engine = task.engine.type
         self._sources = [item.source.type for item in task.input_sources]
         self._publishers = [] if task.publisher.is_empty else [task.publisher.type]
@@ -211,6 +216,8 @@ class _Demand:
     def unsuitable(self, node: NodeView) -> Refusal | None:
         """Return why a node will never do for this job, or None."""
         info = node.info.compute_node_info
+        if words := too_old(node.info):
+            return Refusal(Obstacle.OLD, words)
         offer = (
             tuple(info.execution_engines or ()),
             tuple(info.storage_sources or ()),
@@ -232,7 +239,25 @@ class _Demand:
             words = f"labels map[{labels}] don't match required selectors {describe(self._required)}"
             return Refusal(Obstacle.LABELS, words)
         too_big = _too_big(self._request, info)
-        return None if too_big is None else Refusal(Obstacle.TOO_BIG, too_big)
+        if too_big is not None:
+            return Refusal(Obstacle.TOO_BIG, too_big)
+        return _out_of_reach(self._situation, node) if node.way.is_far else None
+
+
+def _out_of_reach(situation: Situation, node: NodeView) -> Refusal | None:
+    """Return why a job can't be carried to a node, or what it needs from here; None where that works."""
+    limit = node.way.payload_limit
+    if limit is not None and situation.spec_bytes > (most := largest_spec(limit)):
+        words = (
+            f"the job's spec has {situation.spec_bytes:,} bytes, and the link to the node carries {most:,}"
+        )
+        return Refusal(Obstacle.TOO_LONG, words)
+    if situation.lacks_address:
+        words = (
+            "an input is a link to this machine, and the node may be another one: no address is advertised"
+        )
+        return Refusal(Obstacle.NO_ADDRESS, words)
+    return None
 
 
 def _missing(required: Sequence[str], offered: Sequence[str] | None) -> str | None:

@@ -12,6 +12,7 @@ from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.records.execution import DesiredStateType, Execution, ExecutionStateType
 from bacalhau_jupyter.models.records.node import NodeInfo
 from bacalhau_jupyter.orchestrator.scheduler.allowance import Allowance
+from bacalhau_jupyter.transport.base import Way
 
 NEW_EXECUTIONS_LIMIT = 20
 """New executions (and, apart from them, stopped old ones) per evaluation; the rest follows in the next."""
@@ -35,6 +36,10 @@ class NodeView:
         It waits for a person to approve it.
     freed_ns
         When (Unix nanoseconds) it last told of capacity that became free.
+    since_ns
+        When (Unix nanoseconds) it last connected.
+    way
+        How messages get there.
     """
 
     info: NodeInfo
@@ -43,6 +48,8 @@ class NodeView:
     rejected: bool = False
     pending: bool = False
     freed_ns: int = 0
+    since_ns: int = 0
+    way: Way = field(default_factory=Way)
 
     @cached_property
     def id(self) -> str:
@@ -78,6 +85,10 @@ class Situation:
         Breaks ties between nodes.
     allowance
         What the quota of whoever submitted the job leaves; None where there is no quota.
+    spec_bytes
+        Size of the job's spec in a message.
+    lacks_address
+        Whether an input is a link to this node that a node of another machine can't follow.
     """
 
     job: Job
@@ -91,6 +102,8 @@ class Situation:
     queue_unsuitable: bool = False
     rng: random.Random = field(default_factory=random.Random)
     allowance: Allowance | None = None
+    spec_bytes: int = 0
+    lacks_address: bool = False
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,14 @@ def specs(connection: sqlite3.Connection, job_id: str, numbers: set[int]) -> dic
     }
 
 
+def spec_bytes(connection: sqlite3.Connection, job_id: str, version: int) -> int:
+    """Return the size of a version's spec as JSON; 0 if there is none."""
+    row = connection.execute(
+        "SELECT length(spec) FROM job_versions WHERE job_id=? AND version=?", (job_id, version)
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def names(connection: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Return job ID → namespace and what people call the job: its name, else its title, else its short ID."""
     known: dict[str, tuple[str, str]] = {}

@@ -147,7 +147,7 @@ class World:
     def join(self, node_id: str, **labels: str) -> None:
         self.nodes[node_id] = NodeView(node_info(node_id, CORES, **labels))
 
-    def node(self, node_id: str, **changes: bool) -> None:
+    def node(self, node_id: str, **changes: object) -> None:
         self.nodes[node_id] = with_changes(self.nodes[node_id], **changes)  # type: ignore[arg-type]
 
     def job(self, job_id: str) -> Job:
