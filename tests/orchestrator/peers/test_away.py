@@ -1,0 +1,102 @@
+"""An orchestrator that was away for longer than it lets nodes be silent: nodes had no chance to be heard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bacalhau_jupyter.models.jobs.job import JobStateType
+from bacalhau_jupyter.models.jobs.spec import Timeouts
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.wire.messages import RunResult
+from bacalhau_jupyter.orchestrator.base import ExecutionQuery
+from bacalhau_jupyter.orchestrator.service import Orchestrator
+from bacalhau_jupyter.transport.base import Envelope
+from bacalhau_jupyter.transport.memory import MemoryTransport
+from tests.clock import ManualClock
+from tests.orchestrator.support import Peer, ended, noop_job, orchestrator, reached
+
+LIMITED = Timeouts(execution_timeout=10, queue_timeout=100_000)
+
+
+async def attempts(service: Orchestrator, job_id: str) -> int:
+    return len((await service.executions(job_id, ExecutionQuery())).items)
+
+
+async def running(peer: Peer, service: Orchestrator) -> tuple[str, Execution]:
+    job_id = (await service.submit(noop_job("a", timeouts=LIMITED))).job_id
+    await peer.until(lambda: bool(peer.running))
+    return job_id, peer.running[peer.started[0]]
+
+
+async def test_work_that_ended_while_the_orchestrator_was_away_is_not_done_again(tmp_path: Path) -> None:
+    path, clock = tmp_path / "o.db", ManualClock()
+    async with orchestrator(path, clock) as (service, transport):
+        peer = Peer(transport, hold=True)
+        await peer.join()
+        job_id, _ = await running(peer, service)
+    # Longer than the disconnect time-out, and than the execution may take.
+    clock.advance(3600)
+    async with orchestrator(path, clock) as (service, transport):
+        peer.transport = transport
+        await peer.join()
+        await peer.finish(peer.started[0])
+        assert (await ended(service, job_id)).state.state_type is JobStateType.COMPLETED
+        assert await attempts(service, job_id) == 1
+
+
+async def test_a_result_that_comes_before_the_handshake_counts(tmp_path: Path) -> None:
+    path, clock = tmp_path / "o.db", ManualClock()
+    async with orchestrator(path, clock) as (service, transport):
+        peer = Peer(transport, hold=True)
+        await peer.join()
+        job_id, execution = await running(peer, service)
+    clock.advance(3600)
+    transport = MemoryTransport(wire=True)
+    async with orchestrator(path, clock, transport) as (service, _):
+        message = RunResult(execution_id=execution.id, job_id=job_id, run_command_result=peer.output)
+        await transport.compute_end("n-1").send(Envelope(message, 9, clock.now_ns(), "n-1"))
+        assert (await ended(service, job_id)).state.state_type is JobStateType.COMPLETED
+
+
+async def test_a_node_has_its_time_to_come_back_and_only_then_is_its_work_given_up(tmp_path: Path) -> None:
+    path, clock = tmp_path / "o.db", ManualClock()
+    async with orchestrator(path, clock, disconnect_timeout_s=60.0) as (service, transport):
+        peer = Peer(transport, hold=True)
+        await peer.join()
+        job_id, execution = await running(peer, service)
+    clock.advance(3600)
+    async with orchestrator(path, clock, disconnect_timeout_s=60.0) as (service, transport):
+        other = Peer(transport, "n-2", hold=True)
+        await other.join()
+        # The first one is still waited for: nothing is placed on the other one.
+        assert not other.offered and await attempts(service, job_id) == 1
+        clock.advance(50)
+        await other.heartbeat()
+        clock.advance(11)
+        service.wake()
+        await other.until(lambda: bool(other.started))
+        # Now it is back, with the result: the first one counts, and the other one is told to stop.
+        peer.transport = transport
+        await peer.join()
+        # It had ended when the order to stop it came.
+        peer.running.setdefault(execution.id, execution)
+        await peer.finish(execution.id)
+        assert (await ended(service, job_id)).state.state_type is JobStateType.COMPLETED
+        await other.until(lambda: not other.running)
+        assert await attempts(service, job_id) == 2
+
+
+async def test_a_job_without_a_node_ends_with_the_late_result(tmp_path: Path) -> None:
+    path, clock = tmp_path / "o.db", ManualClock()
+    async with orchestrator(path, clock, disconnect_timeout_s=60.0) as (service, transport):
+        peer = Peer(transport, hold=True)
+        await peer.join()
+        job_id, execution = await running(peer, service)
+        clock.advance(61)
+        service.wake()
+        await reached(service, job_id, lambda job: job.state.state_type is JobStateType.QUEUED)
+        # Its messages pass before it shakes hands again, as they do over NATS.
+        peer.running.setdefault(execution.id, execution)
+        await peer.finish(execution.id)
+        assert (await ended(service, job_id)).state.state_type is JobStateType.COMPLETED
+        assert await attempts(service, job_id) == 1
