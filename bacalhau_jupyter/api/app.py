@@ -29,6 +29,7 @@ from bacalhau_jupyter.api.routes.nodes import NodeRoutes
 from bacalhau_jupyter.api.routes.packages import PackageRoutes
 from bacalhau_jupyter.api.routes.results import ResultFileRoutes, ResultListRoutes
 from bacalhau_jupyter.api.routes.uploads import UploadRoutes
+from bacalhau_jupyter.models.records.cluster import FEATURE as CLUSTER
 from bacalhau_jupyter.models.records.environments import FEATURE as PYTHON_ENVIRONMENTS
 from bacalhau_jupyter.models.records.explanation import FEATURE as EXPLAIN
 from bacalhau_jupyter.models.records.packages import FEATURE as PYTHON_PACKAGES
@@ -37,6 +38,7 @@ from bacalhau_jupyter.models.records.uploads import FEATURE as UPLOADS
 FEATURES = [
     "browse-data",
     "clean-up",
+    CLUSTER,
     "delete-jobs",
     "events",
     EXPLAIN,

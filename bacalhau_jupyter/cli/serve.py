@@ -119,6 +119,12 @@ def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
             say(f"  ipfs is off until the IPFS node at {ipfs} answers")
         if node.elsewhere is not None:
             say(_joining(node.elsewhere, node.compute.problem))
+    if (link := node.link) is not None and link.opened is not None:
+        say(f"Nodes of other processes join at {link.address}: `bacalhau-jupyter cluster show` says how.")
+        if link.plan is not None and not link.plan.token:
+            say("  No token is set: any program of this machine may join (Orchestrator.Auth.Token).")
+    elif link is not None and link.plan is not None:
+        say(f"Nodes of other processes can't join yet: {link.state.reason}")
     say("To use it from another terminal of this user, with any Bacalhau client:")
     variables = (f"{name}={shlex.quote(value)}" for name, value in node.record.variables().items())
     say(f"  export {' '.join(variables)}")

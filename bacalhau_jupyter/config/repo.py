@@ -109,6 +109,11 @@ class Repo:
         return self.path / "signing.key"
 
     @property
+    def cluster_token_file(self) -> Path:
+        """What nodes present that join this node, where the configuration has no token."""
+        return self.path / "cluster.token"
+
+    @property
     def tls_dir(self) -> Path:
         """The node's own certificate authority, and what it issued."""
         return self.path / "tls"
@@ -154,6 +159,10 @@ class Repo:
     def api_key(self) -> str:
         """Return the API key, created at first use (0600)."""
         return self._secret(self.api_key_file, secrets.token_urlsafe(32))
+
+    def cluster_token(self) -> str:
+        """Return the token of the link between nodes, created at first use (0600)."""
+        return self._secret(self.cluster_token_file, secrets.token_urlsafe(32))
 
     def signing_key(self) -> bytes:
         """Return the key that signs result URLs, created at first use (0600); 32 bytes."""

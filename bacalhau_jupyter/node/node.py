@@ -38,6 +38,8 @@ from bacalhau_jupyter.node.addresses import serve_results
 from bacalhau_jupyter.node.agent import NodeAgent
 from bacalhau_jupyter.node.browse import DataPlaces, LocalPaths
 from bacalhau_jupyter.node.browse_remote import IpfsPins, S3Buckets
+from bacalhau_jupyter.node.cluster.link import Link
+from bacalhau_jupyter.node.cluster.service import Clustering
 from bacalhau_jupyter.node.doors import ports
 from bacalhau_jupyter.node.doors.listening import Doors
 from bacalhau_jupyter.node.doors.webui import WebPage, start_webui
@@ -49,16 +51,14 @@ from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.node.roles import exposed
 from bacalhau_jupyter.node.roles.audit import start_audit
 from bacalhau_jupyter.node.roles.compute import Place, Surroundings
-from bacalhau_jupyter.node.roles.database import open_database
 from bacalhau_jupyter.node.roles.facts import role_facts
 from bacalhau_jupyter.node.roles.halves import Halves
+from bacalhau_jupyter.node.roles.orchestrator import OrchestratorHalf, Placing, start_orchestrator
 from bacalhau_jupyter.node.roles.stopping import bounded
 from bacalhau_jupyter.node.roles.trust import authenticators, has_new_authentication, policies, sign_on
-from bacalhau_jupyter.node.roles.uploads import start_uploads
-from bacalhau_jupyter.node.upload_service import NodeUploads
 from bacalhau_jupyter.node.version import build_version
+from bacalhau_jupyter.orchestrator.base import NodeQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator
-from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS as ORCHESTRATOR_MIGRATIONS
 from bacalhau_jupyter.tls.settings import Encryption, certified_names, encryption_of
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
@@ -85,7 +85,7 @@ class Node:
         self.node_id = settings.node_name(config, repo, name)
         self.leases = Leases(clock)
         self.record: NodeRecord
-        self._orchestrator: Orchestrator | None = None
+        self._placing: OrchestratorHalf | None = None
         self.halves = Halves()
         self.page: WebPage | None = None
         self.encryption: Encryption | None = None
@@ -97,7 +97,6 @@ class Node:
         # A node that only runs jobs takes them from somewhere else.
         self.elsewhere = None if config["Orchestrator.Enabled"] else Elsewhere.of(config)
         self._results: LocalResults
-        self._uploads: NodeUploads | None = None
         self._managed = settings.managed_bucket(config, clock)
         self.problems = Problems(clock)
         self._telemetry = telemetry
@@ -110,9 +109,14 @@ class Node:
     @property
     def orchestrator(self) -> Orchestrator:
         """What places jobs; raises NotFound where this node only runs them."""
-        if self._orchestrator is None:
+        if self._placing is None:
             raise NotFound("this node only runs jobs", component="Node")
-        return self._orchestrator
+        return self._placing.orchestrator
+
+    @property
+    def link(self) -> Link | None:
+        """The way to nodes of other processes; None where this node only runs jobs."""
+        return None if self._placing is None else self._placing.link
 
     @property
     def url(self) -> str:
@@ -150,11 +154,14 @@ class Node:
 
     async def _active_jobs(self) -> int:
         """Return how many jobs, or where others place them how many executions, keep this node needed."""
-        here = sum(len(node.live()) for node in self.halves.nodes().values())
-        return here if self._orchestrator is None else await self._orchestrator.active_jobs()
+        if self._placing is None:
+            return sum(len(node.live()) for node in self.halves.nodes().values())
+        # Whoever joins an open cluster counts on it.
+        is_open = self._placing.link.plan is not None
+        return int(is_open) or await self._placing.orchestrator.active_jobs()
 
     def _uploads_usage(self) -> DiskUsage | None:
-        return None if self._uploads is None else self._uploads.store.usage()
+        return None if self._placing is None else self._placing.uploads.store.usage()
 
     def _packages_usage(self) -> DiskUsage | None:
         return None if self.halves.packages is None else self.halves.packages.usage()
@@ -166,8 +173,10 @@ class Node:
             "Problems": [problem.to_plain() for problem in self.problems.every()],
         }
         facts |= role_facts(self.node_id, self.halves.nodes())
-        if self.compute is not None and self._uploads is not None:
-            facts["Uploads"] = to_plain(self._uploads.store.usage())
+        if self._placing is not None:
+            facts["Link"] = to_plain(self._placing.link.status())
+        if self.compute is not None and (uploads := self._uploads_usage()) is not None:
+            facts["Uploads"] = to_plain(uploads)
         if (usage := self._packages_usage()) is not None:
             facts.setdefault("Storage", {})["Packages"] = to_plain(usage)
         return facts
@@ -200,9 +209,8 @@ class Node:
         )
         self.reserve = await self._keep_room()
         if self.config["Orchestrator.Enabled"]:
-            uploads = self._uploads = await start_uploads(self.config, self.repo, self._clock, self._results)
-            await self._start_orchestrator(stack, carrier, uploads)
-            self._keep(stack, "tidying up uploads", uploads.store.run)
+            self._placing = await start_orchestrator(stack, self._for_placing(carrier))
+            self._keep(stack, "tidying up uploads", self._placing.uploads.store.run)
         scheme = "http" if self.encryption is None else "https"
         own_url = base_url(self.config["API.Host"], listener.getsockname()[1], scheme)
         await self._start_halves(stack, carrier, own_url)
@@ -210,12 +218,37 @@ class Node:
         if self.encryption is not None:
             # An authority checks on the port of the API.
             self._keep(stack, "looking after the certificate", self.encryption.certificates.watch)
+        if self.link is not None:
+            # Only now: nodes that join fetch from the API.
+            stack.push_async_callback(bounded, "link between nodes", self.link.stop)
+            await self.link.start()
         secrecy = {} if self.encryption is None else self.encryption.for_record()
         self.record = lock.publish(self.config["API.Host"], listener.getsockname()[1], **secrecy)
         self._telemetry.count(
             "bacalhau_node_info", attributes=settings.telemetry_labels(self.config, self.node_id)
         )
         log.info("node %s listens on %s", self.node_id, self.record.url)
+
+    def _for_placing(self, carrier: MemoryTransport) -> Placing:
+        return Placing(
+            config=self.config,
+            repo=self.repo,
+            node_id=self.node_id,
+            near=carrier.orchestrator_end,
+            has_near=self._has_near,
+            info=self.info,
+            url=lambda: self.record.url if self.record.port else "",
+            embedded=self._embedded,
+            results=self._results,
+            reserve=self.reserve,
+            managed=self._managed,
+            clock=self._clock,
+            problems=self.problems,
+            telemetry=self._telemetry,
+        )
+
+    def _has_near(self, node_id: str) -> bool:
+        return node_id == self.node_id or self.halves.knows(node_id)
 
     def _keep(self, stack: AsyncExitStack, what: str, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.create_task(self.problems.keep(what, work), name=what)
@@ -238,32 +271,6 @@ class Node:
         ports.remember_port(self.repo, listener.getsockname()[1])
         return listener
 
-    async def _start_orchestrator(
-        self, stack: AsyncExitStack, carrier: MemoryTransport, uploads: NodeUploads
-    ) -> None:
-        database = await open_database(
-            stack,
-            self.config,
-            self.repo,
-            path=settings.database_path(self.config, self.repo.orchestrator_db),
-            migrations=ORCHESTRATOR_MIGRATIONS,
-            reserve=self.reserve,
-        )
-        orchestrator = self._orchestrator = Orchestrator(
-            settings.orchestrator_settings(self.config, self.repo, self.node_id),
-            database,
-            carrier.orchestrator_end,
-            clock=self._clock,
-            upload_signer=None if self._managed is None else self._managed.upload_url,
-            problems=self.problems,
-            renew_links=uploads.renewed,
-            telemetry=self._telemetry,
-            own_info=None if self.config["Compute.Enabled"] else self.info,
-        )
-        uploads.keep_for(orchestrator)
-        stack.push_async_callback(bounded, "orchestrator", orchestrator.close)
-        await orchestrator.start()
-
     def _references(self, own_url: str, there: Elsewhere) -> LastingLinks:
         base, problem = reachable_base(self.config, own_url, is_near=there.is_near)
         return LastingLinks(base, problem, self.repo.signing_key(), self._clock)
@@ -274,8 +281,8 @@ class Node:
             reserve=self.reserve,
             hidden=settings.hidden_paths(self.config, self.repo),
             transport_of=carrier.compute_end,
-            orchestrator=self._orchestrator,
-            uploads=self._uploads,
+            orchestrator=None if self._placing is None else self._placing.orchestrator,
+            uploads=None if self._placing is None else self._placing.uploads,
             references=partial(self._references, own_url),
             managed=self._managed,
             clock=self._clock,
@@ -302,7 +309,7 @@ class Node:
         stack.callback(trusted.close)
         names = (self.config["API.Host"], *self.config["API.Names"], *certified_names(self.config))
         known = authenticators(self.config, self.key, self._clock, stack)
-        results = self._results
+        results, placing = self._results, self._placing
         files = self.result_files = NodeResultFiles(
             settings.compute_dir(self.config, self.repo),
             results.sign,
@@ -319,7 +326,7 @@ class Node:
             access=access,
             challenge=login,
             policy=policy,
-            orchestrator=self._orchestrator,
+            orchestrator=None if placing is None else placing.orchestrator,
             orchestrators=() if self.elsewhere is None else self.elsewhere.servers,
             results=results,
             result_files=files,
@@ -327,7 +334,8 @@ class Node:
             cleaner=self.halves if len(self.halves) else None,
             environments=self.halves.environments,
             packages=self.halves.packages,
-            uploads=self._uploads,
+            uploads=None if placing is None else placing.uploads,
+            cluster=self._clustering(),
             telemetry=self._telemetry,
             audit=await start_audit(stack, self.config, self.repo, self._clock, self.problems),
         )
@@ -371,6 +379,17 @@ class Node:
             self.info,
             self.debug,
             {} if single_sign_on is None else single_sign_on.published,
+        )
+
+    def _clustering(self) -> Clustering | None:
+        if self._placing is None:
+            return None
+        orchestrator = self._placing.orchestrator
+        return Clustering(
+            self._placing.link,
+            lambda: orchestrator.nodes(NodeQuery()),
+            self._has_near,
+            self._placing.far_url,
         )
 
     def _data_places(self, stack: AsyncExitStack) -> DataPlaces | None:

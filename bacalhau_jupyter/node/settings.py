@@ -18,6 +18,8 @@ from bacalhau_jupyter.lib.nearby import is_loopback
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
 from bacalhau_jupyter.node.addresses import DEFAULT_ADDRESS, LinkAddress
+from bacalhau_jupyter.node.cluster import far
+from bacalhau_jupyter.node.cluster import plan as link_plan
 from bacalhau_jupyter.node.joining.elsewhere import KEY as ORCHESTRATORS
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
 from bacalhau_jupyter.node.roles.trust import check_authentication
@@ -59,6 +61,8 @@ def check(config: Config) -> None:
     Reach.of(config[ADDRESSES])
     s3_access(config)
     link_address(config)
+    link_plan.check(config)
+    far.check(config)
     check_authentication(config)
     encryption.check(config)
 

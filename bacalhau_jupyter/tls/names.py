@@ -33,7 +33,7 @@ def names_of_host(configured: Iterable[str]) -> tuple[str, ...]:
         if address is None:
             names += [name.lower().rstrip(".")] if _NAME.fullmatch(name.rstrip(".")) else []
         elif address.is_unspecified:
-            names += _own_addresses()
+            names += own_addresses()
         else:
             names.append(str(address))
     return tuple(dict.fromkeys(names))
@@ -56,7 +56,8 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _own_addresses() -> list[str]:
+def own_addresses() -> list[str]:
+    """Return the addresses by which other machines of the network see this one, IPv4 first."""
     addresses = []
     for elsewhere, family in _ELSEWHERE:
         try:

@@ -54,15 +54,25 @@ class OwnAuthority:
         Names the authority, for people who look at what they trust.
     clock
         Says when something is old.
+    leaf_name
+        File name of the certificate and its key: the ports of a node may have different names.
     """
 
-    def __init__(self, directory: Path, names: Sequence[str], node_id: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        names: Sequence[str],
+        node_id: str,
+        clock: Clock,
+        *,
+        leaf_name: str = "node.pem",
+    ) -> None:
         self._directory = directory
         self._names = tuple(names)
         self._node_id = node_id
         self._clock = clock
         self._key_file = directory / "ca.key"
-        self._leaf_file = directory / "node.pem"
+        self._leaf_file = directory / leaf_name
         self.ca_file = directory / "ca.pem"
 
     def pair(self) -> Pair:

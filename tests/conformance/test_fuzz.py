@@ -146,6 +146,8 @@ def test_no_request_from_the_contract_gives_a_5xx(
         "Engines.Disabled=docker",
         "InputSources.Disabled=s3",
         f"Compute.AllowListedLocalPaths={shared}",
+        # Each request that opens the link would start a server.
+        "Orchestrator.Link=off",
     ]
     node = node_factory(*(f"--config={setting}" for setting in settings))
     fuzzer = Fuzzer(node, shared)

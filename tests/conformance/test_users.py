@@ -284,6 +284,8 @@ async def test_the_nodes_own_key_keeps_all_rights(served: Served) -> None:
         ("POST", "orchestrator/uploads", {"wjob", "wall", "star"}),
         ("GET", "orchestrator/uploads/u-1", {"wjob", "wall", "star"}),
         ("DELETE", "orchestrator/uploads", {"wnode", "wall", "star"}),
+        ("GET", "cluster", {"rnode", "rall", "star"}),
+        ("POST", "cluster/close", {"star"}),
         ("DELETE", "compute/results", {"wnode", "wall", "star"}),
         # Only a program of the node's own user, whatever the key.
         ("POST", "agent/environments", set()),

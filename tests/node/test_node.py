@@ -121,7 +121,7 @@ async def test_jobs_and_identity_survive_a_restart(node_config: MakeConfig) -> N
 async def test_an_embedded_node_keeps_its_port_and_steps_aside_when_it_is_taken(
     node_config: MakeConfig,
 ) -> None:
-    values = {"DataDir": node_config()["DataDir"], "Orchestrator.Enabled": True, "Compute.Enabled": False}
+    values = {"DataDir": node_config()["DataDir"], "Orchestrator.Enabled": True, "Orchestrator.Link": "off"}
     config = Config(values)  # API.Port is left at its default, which may be in use here
     async with running_node(config, embedded=True) as node:
         port = node.record.port
@@ -147,7 +147,7 @@ async def test_an_embedded_node_keeps_its_port_and_steps_aside_when_it_is_taken(
             {"Compute.Orchestrators": ["nats://192.0.2.1:4222"]},
             "names another orchestrator than that of this node",
         ),
-        ({"Orchestrator.TLS.ServerCert": "a.pem"}, "this version can't honour Orchestrator.TLS.ServerCert: "),
+        ({"Orchestrator.Cluster.Name": "a"}, "this version can't honour Orchestrator.Cluster.Name: "),
         (
             {"API.Auth.Users": [{"Username": "a", "Password": "0123456789"}]},
             "user 'a' has no capabilities defined",

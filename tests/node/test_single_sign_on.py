@@ -48,6 +48,7 @@ def settings(directory: Path, values: Mapping[str, Any], **more: Any) -> Config:
             "API.Port": 0,
             "Orchestrator.Enabled": True,
             "Compute.Enabled": False,
+            "Orchestrator.Link": "off",
             "API.TrustLocalUser": False,
             "WebUI.Enabled": False,
             **{f"API.Auth.Oauth2.{name}": value for name, value in values.items()},

@@ -166,7 +166,7 @@ async def test_the_node_knows_which_uploads_its_finished_jobs_refer_to(
                 async with client.get(f"/api/v1/orchestrator/jobs/{job}") as answer:
                     if (await answer.json())["Job"]["State"]["StateType"] in ("Completed", "Failed"):
                         break
-        assert node._uploads is not None
-        store = node._uploads.store
+        assert node._placing is not None
+        store = node._placing.uploads.store
         assert list(await store.repeatable()) == [SHA]
         assert list(await store.referred()) == []

@@ -160,7 +160,11 @@ def start_node(
         str(data_dir),
     ]
     command += ["--api-port", str(port)]
-    command += ["-c", f"Compute.AllowListedAddresses={','.join(TEST_SERVERS)}", *options]
+    command += ["-c", f"Compute.AllowListedAddresses={','.join(TEST_SERVERS)}"]
+    if "--compute" not in roles and not any("Orchestrator." in option for option in options):
+        # Else it would open the link to other nodes, at a port that it shares with other tests.
+        command += ["-c", "Orchestrator.Link=off"]
+    command += options
     with output.open("wb") as sink:
         process = subprocess.Popen(
             command,

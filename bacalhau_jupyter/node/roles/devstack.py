@@ -117,8 +117,14 @@ class Devstack:
                 "DataDir": str(self._base / name_of(0)),
                 "Orchestrator.Enabled": True,
                 "Compute.Enabled": self._shape.is_hybrid,
+                # Its nodes are all in this process; who wants others to join says so.
+                "Orchestrator.Link": self._link(),
             },
         )
+
+    def _link(self) -> str:
+        is_set = self._config.source("Orchestrator.Link") != "default"
+        return str(self._config["Orchestrator.Link"]) if is_set else "off"
 
     def further(self) -> list[Place]:
         """Return the places of the compute nodes beside it."""

@@ -43,6 +43,10 @@ class Halves:
         """Where results may lie, also of halves that left."""
         return self._directories.values()
 
+    def knows(self, node_id: str) -> bool:
+        """Whether a node ID is one of a half, also of one that left."""
+        return node_id in self._directories
+
     def nodes(self) -> dict[str, ComputeNode]:
         """Return the compute nodes by ID."""
         return {node_id: half.node for node_id, half in self._halves.items()}

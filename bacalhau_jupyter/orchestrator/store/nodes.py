@@ -14,8 +14,9 @@ def put(connection: sqlite3.Connection, node: NodeState) -> None:
 
 
 def delete(connection: sqlite3.Connection, node_id: str) -> None:
-    """Forget a node."""
+    """Forget a node, and which secret was its own: it may have lost that."""
     connection.execute("DELETE FROM nodes WHERE id=?", (node_id,))
+    connection.execute("DELETE FROM identities WHERE node_id=?", (node_id,))
 
 
 def every(connection: sqlite3.Connection) -> list[NodeState]:

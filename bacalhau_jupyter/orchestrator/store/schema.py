@@ -87,5 +87,13 @@ _V2 = """
 ALTER TABLE jobs ADD COLUMN principal TEXT NOT NULL DEFAULT '';  -- who submitted the current version
 """
 
-MIGRATIONS: Sequence[Migration] = (_V1, _V2)
+# A node of ours proves by its secret that it is the one that had its ID first.
+_V3 = """
+CREATE TABLE identities (
+    node_id TEXT NOT NULL PRIMARY KEY,
+    secret_hash TEXT NOT NULL
+);
+"""
+
+MIGRATIONS: Sequence[Migration] = (_V1, _V2, _V3)
 """Schema steps in order."""

@@ -1,0 +1,55 @@
+"""Rows of nodes' own secrets: their hashes, by which the link knows a node again (``transport.server.door``)."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from bacalhau_jupyter.lib.database import Database, DatabaseError
+from bacalhau_jupyter.models.errors import IOFailure
+
+
+class StoredIdentities:
+    """Keeps the hashes in the orchestrator's database.
+
+    Parameters
+    ----------
+    database
+        Opened with `schema.MIGRATIONS`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, node_id: str) -> str | None:
+        """Return what is kept for a node; None where there is nothing, IOFailure where that can't be read."""
+        try:
+            return await self._database.read(lambda connection: _get(connection, node_id))
+        except DatabaseError as error:
+            raise _failure(error) from error
+
+    async def put(self, node_id: str, secret_hash: str) -> str:
+        """Keep a hash for a node that has none yet; return the one that is kept, which another call may have put.
+
+        Raises
+        ------
+        IOFailure
+            It can't be kept.
+        """
+
+        def put(connection: sqlite3.Connection) -> str:
+            connection.execute("INSERT OR IGNORE INTO identities VALUES (?,?)", (node_id, secret_hash))
+            return _get(connection, node_id) or ""
+
+        try:
+            return await self._database.write(put)
+        except DatabaseError as error:
+            raise _failure(error) from error
+
+
+def _get(connection: sqlite3.Connection, node_id: str) -> str | None:
+    row = connection.execute("SELECT secret_hash FROM identities WHERE node_id=?", (node_id,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _failure(error: DatabaseError) -> IOFailure:
+    return IOFailure(f"the identities of nodes can't be read or written: {error}", component="Orchestrator")
