@@ -55,7 +55,10 @@ class PlainNatsServer:
             "max_payload": 8 << 20,
             "authorization": {"token": self.token},
         }
-        self._file.write_text(json.dumps(plain | (settings or {})))
+        full = plain | (settings or {})
+        tls = full.get("tls")
+        self._begins_with_tls = isinstance(tls, dict) and tls.get("handshake_first") is True
+        self._file.write_text(json.dumps(full))
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -112,7 +115,7 @@ class PlainNatsServer:
 
     def _accepts(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-            return connection.recv(5) == b"INFO "
+            return self._begins_with_tls or connection.recv(5) == b"INFO "
         return False
 
 

@@ -16,8 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nats import errors
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.transport.base import DeliveryError
@@ -32,7 +33,7 @@ CLOSE_TIMEOUT_S = 2.0
 MOST_PENDING = 32 << 20
 """Bytes that may wait for the server to take them."""
 
-_CONNECT = b"CONNECT "
+_CONNECT, _REFUSAL = b"CONNECT ", b"-ERR "
 
 
 class Line:
@@ -94,7 +95,7 @@ class Line:
         except BaseException as error:
             await self.close()
             if isinstance(error, Exception):
-                raise explain(error, self._server, settings) from error
+                raise explain(self._client.refusal or error, self._server, settings) from error
             raise
 
     async def listen(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> None:
@@ -164,16 +165,47 @@ class Line:
         self.lost.set()
 
 
+class _Transport(TcpTransport):
+    """Remembers what the server said last while the connection was made."""
+
+    _last_line: bytes = b""
+
+    @property
+    def said(self) -> bytes:
+        """The last line; what came with the end of the connection, asyncio keeps and does not give away."""
+        return self._last_line + bytes(getattr(self._io_reader, "_buffer", b""))
+
+    async def readline(self) -> bytes:
+        self._last_line = await super().readline()  # type: ignore[no-untyped-call]
+        if not self._last_line:
+            # nats-py would go on without a connection.
+            raise errors.UnexpectedEOF
+        return self._last_line
+
+
 class _Client(Client):
     def __init__(self, settings: NatsSettings) -> None:
         super().__init__()
         self._settings = settings
+
+    @property
+    def refusal(self) -> errors.Error | None:
+        """What the server said in place of the line that nats-py expected."""
+        said = self._transport.said if isinstance(self._transport, _Transport) else b""
+        _, refusal, reason = said.partition(_REFUSAL)
+        return errors.Error(reason.decode(errors="replace")) if refusal else None
 
     async def _select_next_server(self) -> None:
         # There is one server, and one attempt: who comes next, and when, is decided by `Connection`.
         server = self._server_pool[0]
         await self._connect_to_server(server)
         self._current_server = server
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        self._transport = _Transport()  # type: ignore[no-untyped-call]
+        await self._transport.connect(
+            s.uri, buffer_size=DEFAULT_BUFFER_SIZE, connect_timeout=self.options["connect_timeout"]
+        )
 
     def _connect_command(self) -> bytes:
         settings = self._settings
@@ -195,6 +227,8 @@ class _Client(Client):
 
     async def end(self) -> None:
         """Close, and wait until the tasks of this client are gone."""
+        if self._flush_queue is None:
+            return  # it was never asked to connect
         tasks = [self._reading_task, self._ping_interval_task, self._flusher_task]
         tasks += [subscription._wait_for_msgs_task for subscription in self._subs.values()]
         with contextlib.suppress(TimeoutError, errors.Error, OSError):
