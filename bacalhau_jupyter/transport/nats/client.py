@@ -1,4 +1,4 @@
-"""One connection of the nats-py client: never twice, never in plain text where TLS is asked for.
+"""One connection to a NATS server, until it is lost.
 
 Imported only when a link is opened, since nats-py takes 0.2 s and 25 MB.
 """
@@ -6,34 +6,22 @@ Imported only when a link is opened, since nats-py takes 0.2 s and 25 MB.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from nats import errors
-from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.msg import Msg
-from nats.aio.transport import TcpTransport
 
-from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
+from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.transport.base import DeliveryError
-from bacalhau_jupyter.transport.nats.faults import PlainTextServer, SubscriptionRefused, explain
+from bacalhau_jupyter.transport.nats.faults import SubscriptionRefused, explain
+from bacalhau_jupyter.transport.nats.nats_py import OneServerClient, tls_options
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
 
 _log = logging.getLogger(__name__)
 
-CLOSE_TIMEOUT_S = 2.0
-"""Seconds for the last bytes; a server that takes none is left."""
-
 MOST_PENDING = 32 << 20
 """Bytes that may wait for the server to take them."""
-
-_CONNECT, _REFUSAL = b"CONNECT ", b"-ERR "
 
 
 class Line:
@@ -50,7 +38,7 @@ class Line:
     def __init__(self, settings: NatsSettings, server: str) -> None:
         self._settings = settings
         self._server = server
-        self._client = _Client(settings)
+        self._client = OneServerClient(settings)
         self._refusals: list[str] = []
         self._problem: BaseException | None = None
         self.lost = asyncio.Event()
@@ -90,7 +78,7 @@ class Line:
                     pending_size=2 * MOST_PENDING,
                     error_cb=self._noticed,
                     closed_cb=self._closed,
-                    **await _tls(settings, self._server),
+                    **await tls_options(settings, self._server),
                 )
         except BaseException as error:
             await self.close()
@@ -163,132 +151,3 @@ class Line:
 
     async def _closed(self) -> None:
         self.lost.set()
-
-
-class _Transport(TcpTransport):
-    """Remembers what the server said last while the connection was made."""
-
-    _last_line: bytes = b""
-
-    @property
-    def said(self) -> bytes:
-        """The last line; what came with the end of the connection, asyncio keeps and does not give away."""
-        return self._last_line + bytes(getattr(self._io_reader, "_buffer", b""))
-
-    async def readline(self) -> bytes:
-        self._last_line = await super().readline()  # type: ignore[no-untyped-call]
-        if not self._last_line:
-            # nats-py would go on without a connection.
-            raise errors.UnexpectedEOF
-        return self._last_line
-
-
-class _Client(Client):
-    def __init__(self, settings: NatsSettings) -> None:
-        super().__init__()
-        self._settings = settings
-
-    @property
-    def refusal(self) -> errors.Error | None:
-        """What the server said in place of the line that nats-py expected."""
-        said = self._transport.said if isinstance(self._transport, _Transport) else b""
-        _, refusal, reason = said.partition(_REFUSAL)
-        return errors.Error(reason.decode(errors="replace")) if refusal else None
-
-    async def _select_next_server(self) -> None:
-        # There is one server, and one attempt: who comes next, and when, is decided by `Connection`.
-        server = self._server_pool[0]
-        await self._connect_to_server(server)
-        self._current_server = server
-
-    async def _connect_to_server(self, s: Srv) -> None:
-        self._transport = _Transport()  # type: ignore[no-untyped-call]
-        await self._transport.connect(
-            s.uri, buffer_size=DEFAULT_BUFFER_SIZE, connect_timeout=self.options["connect_timeout"]
-        )
-
-    def _connect_command(self) -> bytes:
-        settings = self._settings
-        if settings.needs_tls and not settings.tls_first and not self._server_info.get("tls_required"):
-            raise PlainTextServer
-        command = super()._connect_command()
-        if not (settings.token and settings.user):
-            return command
-        # A node of ours shows its own identity and the cluster's token; nats-py sends only one of the two.
-        options = json.loads(command.removeprefix(_CONNECT))
-        return _CONNECT + json.dumps(options | {"auth_token": settings.token}).encode() + b"\r\n"
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        try:
-            await super()._process_msg(sid, subject, reply, data, headers)
-        except Exception as error:
-            # A subject or header that is not text: nats-py would stop reading, and stay "connected".
-            _log.warning("a message on %r can't be read: %s", subject[:100], error)
-
-    async def end(self) -> None:
-        """Close, and wait until the tasks of this client are gone."""
-        if self._flush_queue is None:
-            return  # it was never asked to connect
-        tasks = [self._reading_task, self._ping_interval_task, self._flusher_task]
-        tasks += [subscription._wait_for_msgs_task for subscription in self._subs.values()]
-        with contextlib.suppress(TimeoutError, errors.Error, OSError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                if self.is_connected:
-                    # From now on the server tells those who ask that nobody listens.
-                    for subscription in list(self._subs.values()):
-                        await subscription.unsubscribe()
-                    await self.flush(CLOSE_TIMEOUT_S)  # type: ignore[arg-type]
-        with contextlib.suppress(TimeoutError, errors.Error, OSError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self.close()
-        writers = {getattr(self._transport, name, None) for name in ("_io_writer", "_bare_io_writer")}
-        for writer in writers:
-            if writer is not None:
-                writer.transport.abort()
-        others = [task for task in tasks if task is not None and task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        if others:
-            await asyncio.wait(others, timeout=CLOSE_TIMEOUT_S)
-
-
-async def _tls(settings: NatsSettings, server: str) -> dict[str, Any]:
-    """Return the options of nats-py that belong to TLS; a context costs nothing where the server has none."""
-    _no_eof_warnings()
-    options: dict[str, Any] = {
-        "tls_handshake_first": settings.tls_first,
-        "tls_hostname": settings.tls_name or urlsplit(server).hostname,
-        "tls": settings.tls_context,
-    }
-    if settings.tls_context is not None:
-        return options
-    try:
-        options["tls"] = await asyncio.to_thread(_context, settings.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"the file of authorities {settings.ca_file} can't be used: {error}",
-            hint="Compute.TLS.CACert names a PEM file with one or more certificates",
-            component="NATS",
-        ) from error
-    return options
-
-
-def _context(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
-    # The file may hold the server's own certificate instead of the one that signed it.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return context
-
-
-class _EofFilter(logging.Filter):
-    """Drop what asyncio logs whenever a TLS connection of nats-py ends; it means nothing."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "returning true from eof_received()" not in str(record.msg)
-
-
-_EOF_FILTER = _EofFilter()
-
-
-def _no_eof_warnings() -> None:
-    logging.getLogger("asyncio").addFilter(_EOF_FILTER)

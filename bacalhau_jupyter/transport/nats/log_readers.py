@@ -138,7 +138,7 @@ class LogReaders:
         for subject, tokens in request.active_stream_ids.items():
             node_id = subjects.sender(subject)
             if message.subject != subjects.stream_heartbeat(node_id):
-                continue
+                return  # the streams of somebody else, who answers for himself
             self.heard(node_id)
             unread = [token for token in tokens if not self._is_read(token, node_id)]
             if unread:

@@ -38,6 +38,8 @@ class Peer:
         """Return where the messages of a subject arrive from now on."""
         arrived: asyncio.Queue[Msg] = asyncio.Queue()
         await self.client.subscribe(subject, cb=arrived.put)
+        # The flush of nats-py alone may overtake the subscription.
+        await self.client._flush_pending(force_flush=True)
         await self.client.flush()
         return arrived
 
