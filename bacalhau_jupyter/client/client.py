@@ -14,8 +14,9 @@ from bacalhau_jupyter.client.connection.portal import Portal, shared_portal
 from bacalhau_jupyter.client.jobs.bringing.packages import PackageBringer, has_packages
 from bacalhau_jupyter.client.jobs.environments import Described, RegisteredEnvironments
 from bacalhau_jupyter.client.jobs.job import Job
-from bacalhau_jupyter.client.jobs.sending import Sender, has_pending
-from bacalhau_jupyter.client.jobs.submission import submit_once, suited_to
+from bacalhau_jupyter.client.jobs.offers import Offers
+from bacalhau_jupyter.client.jobs.sending import Sender, check_size, has_pending
+from bacalhau_jupyter.client.jobs.submission import EVENTS, submit_once, suited_to
 from bacalhau_jupyter.client.jobs.titles import titled
 from bacalhau_jupyter.client.packages.pending import nothing_said
 from bacalhau_jupyter.client.results.progress import run_shown, shown_line
@@ -94,6 +95,7 @@ class Client:
         self._job_defaults: Mapping[str, Any] | None = None
         self._environments = RegisteredEnvironments()
         self._sender = Sender()
+        self._offers = Offers()
         self._packages = PackageBringer()
 
     # ---- connection
@@ -314,6 +316,9 @@ class Client:
             self._info = await self.acall(lambda api: api.offer())
         if self._job_defaults is None:
             self._job_defaults = await self._asked_job_defaults()
+        check_size(self._info, model)
+        if EVENTS not in self._info.features:
+            await self.acall(lambda api: self._offers.check(api, model))
         return suited_to(self._info, self._job_defaults, model)
 
     async def _asked_job_defaults(self) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from bacalhau_jupyter.client.jobs.titles import shown_title
+from bacalhau_jupyter.grammar.links import LINK_WORDS
 from bacalhau_jupyter.grammar.output import Details, Table
 from bacalhau_jupyter.grammar.shown import code_of, inputs_of
 from bacalhau_jupyter.lib.ids import short_id
@@ -132,10 +133,13 @@ def explanation_record(explanation: Explanation, *, wide: bool = False) -> Detai
         "State": _explained_state(explanation),
         "Why" if explanation.outcome is Outcome.WAITING else "How": explanation.summary,
     }
+    # Where all nodes are alike, their kind explains nothing.
+    is_mixed = wide or len({(node.software, node.link) for node in explanation.nodes}) > 1
     rows = [
         (
             node.rank or "",
             node.node_id if wide else short_id(node.node_id),
+            *((node.software, LINK_WORDS.get(node.link, node.link)) if is_mixed else ()),
             node.verdict.value,
             node.reason,
         )
@@ -145,7 +149,7 @@ def explanation_record(explanation: Explanation, *, wide: bool = False) -> Detai
     if rows:
         # Only a job that is about to be placed asks its nodes in an order.
         first = 0 if any(node.rank for node in explanation.nodes) else 1
-        columns = ("rank", "node", "verdict", "reason")[first:]
+        columns = ("rank", "node", *(("runs", "link") if is_mixed else ()), "verdict", "reason")[first:]
         sections.append(("Nodes", Table(columns, [row[first:] for row in rows], list(explanation.nodes))))
     if explanation.remedies:
         lines = [f"• {remedy.text}" for remedy in explanation.remedies]

@@ -201,7 +201,7 @@ class Nodes:
         return [self._shown(self._members[node_id], names) for node_id in sorted(self._members)]
 
     def _shown(self, member: Member, names: Mapping[str, list[str]]) -> NodeState:
-        """Return a node with what the operator should know about it."""
+        """Return a node with what the operator should know about it, and the way to it."""
         sentences = [
             member.instance.sentence(self._clock.monotonic_ns()),
             too_old(member.state.info),
@@ -209,7 +209,8 @@ class Nodes:
             namesake_sentence(member.state, names),
         ]
         notices = [sentence for sentence in sentences if sentence]
-        return replace(member.state, notices=notices) if notices else member.state
+        link = self._dispatcher.way_to(member.state.info.node_id).kind
+        return replace(member.state, notices=notices, link=link)
 
     def is_stock(self, node_id: str) -> bool:
         """Whether a node is an official one, for all that is known."""

@@ -48,7 +48,7 @@ def test_a_cluster_that_answers_is_saved_and_used_until_the_way_back_is_taken(
     done = shell("connect", official.url)
     assert done.returncode == 0, done.stderr
     assert "official Bacalhau v1.9.3; 1 node; engines docker, wasm" in done.stdout
-    assert "takes no uploads: up to 6 MB travel inside a job" in done.stdout
+    assert "takes no uploads: up to 700 kB travel inside a job" in done.stdout
     assert "bacalhau-jupyter connect --own leads back" in done.stdout
     (name, tree), *_ = saved(served).items()
     assert tree == {"endpoint": official.url}

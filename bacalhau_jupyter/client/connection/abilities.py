@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from bacalhau_jupyter.models.errors import NotImplementedHere
@@ -47,14 +47,11 @@ def _feature(name: str) -> Callable[[NodeInfo], bool]:
     return lambda info: name not in info.features
 
 
-def engines_of(info: NodeInfo) -> frozenset[str]:
-    """Return the engines that a node names, in lower case."""
-    return frozenset(name.lower() for name in info.compute_node_info.execution_engines or [])
-
-
-def has_process(info: NodeInfo) -> bool:
-    """Whether a cluster may run programs of its own machines; a node without engines says nothing of others."""
-    return not is_official(info) and PROCESS in (engines_of(info) or {PROCESS})
+def engines_of(nodes: Iterable[NodeInfo]) -> frozenset[str]:
+    """Return the engines that nodes name, in lower case."""
+    return frozenset(
+        name.lower() for info in nodes for name in info.compute_node_info.execution_engines or []
+    )
 
 
 def is_official(info: NodeInfo) -> bool:
@@ -62,15 +59,15 @@ def is_official(info: NodeInfo) -> bool:
     return not info.jupyter_version
 
 
+_NO_PROCESS = Lack(
+    "runs nothing outside containers",
+    "cells run in an image (--image IMAGE, else python:X.Y or debian)",
+    lambda info: True,
+)
 _LACKS: dict[str, Lack] = {
-    PROCESS: Lack(
-        "runs nothing outside containers",
-        "cells run in an image (--image IMAGE, else python:X.Y or ubuntu)",
-        lambda info: not has_process(info),
-    ),
     UPLOADS: Lack(
         "takes no uploads",
-        "up to 6 MB travel inside a job; put more where the nodes can read it (s3://, ipfs://, https://)",
+        "up to 700 kB travel inside a job; put more where the nodes can read it (s3://, ipfs://, https://)",
         _feature(UPLOADS),
     ),
     EVENTS: Lack(
@@ -99,9 +96,18 @@ _LACKS: dict[str, Lack] = {
 }
 
 
-def lacks_of(info: NodeInfo) -> list[Lack]:
-    """Return all that a cluster can't do."""
-    return [lack for lack in _LACKS.values() if lack.is_missing(info)]
+def lacks_of(info: NodeInfo, engines: Collection[str]) -> list[Lack]:
+    """Return all that a cluster can't do.
+
+    Parameters
+    ----------
+    info
+        The node that answers.
+    engines
+        Those of all nodes; empty where they are not known.
+    """
+    lacks = [lack for lack in _LACKS.values() if lack.is_missing(info)]
+    return lacks if not engines or PROCESS in engines else [_NO_PROCESS, *lacks]
 
 
 def require(info: NodeInfo, name: str) -> None:

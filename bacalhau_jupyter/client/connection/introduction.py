@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from bacalhau_jupyter.models.errors import (
     NotImplementedHere,
     Unauthorized,
 )
-from bacalhau_jupyter.models.records.node import NodeInfo
+from bacalhau_jupyter.models.records.node import NodeInfo, NodeState
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.endpoint import Endpoint
@@ -35,12 +36,12 @@ class Introduction:
     info
         The node that answers; empty where it tells this caller nothing.
     nodes
-        Number of nodes; None where the caller may not see them.
+        All nodes; None where the caller may not see them.
     """
 
     version: str
     info: NodeInfo
-    nodes: int | None
+    nodes: Sequence[NodeState] | None
 
 
 async def introduce(endpoint: Endpoint, limit_s: float = LIMIT_S) -> Introduction:
@@ -63,7 +64,7 @@ async def introduce(endpoint: Endpoint, limit_s: float = LIMIT_S) -> Introductio
                     await api.list_jobs(limit=1)
                 nodes = None
                 with suppress(Forbidden):
-                    nodes = len((await api.nodes()).nodes)
+                    nodes = (await api.nodes()).nodes
                 return Introduction(version, await api.offer(), nodes)
             finally:
                 await api.close()

@@ -16,6 +16,10 @@ from bacalhau_jupyter.transfer.archive.data_urls import encode_data_url
 INLINE_LIMIT = 6 * 1024 * 1024
 """Bytes of inline data a job may carry: the API takes bodies up to 10 MB, and base64 adds a third."""
 
+LINK_LIMIT = 960 * 1024
+"""Bytes of a whole job on a cluster without uploads: an official orchestrator passes 1 MiB to its nodes in a message,
+and a job beyond that blocks the ones behind it."""
+
 SMALL = 32 * 1024
 """Bytes that always travel inside a job."""
 

@@ -18,15 +18,17 @@ from pathlib import Path
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.client.inputs.contents import FileContent
-from bacalhau_jupyter.client.inputs.inline import INLINE_LIMIT, inline, inline_files
+from bacalhau_jupyter.client.inputs.inline import LINK_LIMIT, inline, inline_files
 from bacalhau_jupyter.client.inputs.pending import PENDING, PHASE, Content, FileKey, PendingInput
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.nearby import is_near
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NetworkFailure, NotFound
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig, replace
 from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.records.node import NodeInfo
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.models.records.uploads import ARCHIVE, FEATURE, BeginUpload, UploadState
@@ -219,7 +221,7 @@ def _carried(item: InputSource) -> int:
 
 
 def _inlined(item: PendingInput) -> InputSource:
-    if item.content.size > 4 * INLINE_LIMIT:
+    if item.content.size > 8 * LINK_LIMIT:
         raise too_large(item.alias or item.content.name, item.content.size)
     data = item.content.inline()
     try:
@@ -234,9 +236,26 @@ def too_large(what: str, size: int) -> BadRequest:
     """Return the error for data that a cluster without uploads can't take."""
     return BadRequest(
         f"{what} has {format_bytes(size)}; this cluster takes no uploads, and a job carries "
-        f"{format_bytes(INLINE_LIMIT)} at most",
+        f"{format_bytes(int(LINK_LIMIT / _BASE64))} at most",
         hint="put the data where the node can read it: a URL, S3, or an allow-listed path of the node (file://…)",
     )
+
+
+def check_size(info: NodeInfo, job: Job) -> None:
+    """Refuse a job that a cluster without uploads can't pass to its nodes.
+
+    Raises
+    ------
+    BadRequest
+        It is larger than a message between its nodes; the largest input is named.
+    """
+    if FEATURE in info.features:
+        return
+    carried = {item.alias or item.target: _carried(item) for item in _inputs(job)}
+    if sum(carried.values()) < LINK_LIMIT // 2 or (size := len(encode(job))) <= LINK_LIMIT:
+        return
+    largest = max(carried, key=lambda name: carried[name])
+    raise too_large(f"the job with its inputs, the largest of them {shown(largest)},", int(size / _BASE64))
 
 
 def _is_ours(path: Path) -> bool:

@@ -14,6 +14,7 @@ from bacalhau_jupyter.grammar.output import Result, Text
 from bacalhau_jupyter.grammar.root import bacalhau, chosen_profile
 from bacalhau_jupyter.grammar.session import current, overrides, without_directory
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NetworkFailure, Unauthorized
+from bacalhau_jupyter.models.records.node import NodeConnection, for_people
 from bacalhau_jupyter.models.text import readable
 
 if TYPE_CHECKING:
@@ -273,13 +274,16 @@ def _described(endpoint: Endpoint, introduction: Introduction, name: str) -> lis
 
     info = introduction.info
     kind = "official Bacalhau" if is_official(info) else f"bacalhau-jupyter {info.jupyter_version}"
-    nodes = "" if introduction.nodes is None else _counted(introduction.nodes)
-    facts = [f"{kind} {introduction.version}" if is_official(info) else kind, nodes]
-    if engines := sorted(engines_of(info) - {"noop"}):
-        facts.append(f"engines {', '.join(map(readable, engines))}")
+    nodes = introduction.nodes
+    connected = [node.info for node in nodes or [] if node.connection is NodeConnection.CONNECTED]
+    engines = engines_of(connected or [info])
+    counted = "" if nodes is None else _counted(len(nodes))
+    facts = [f"{kind} {introduction.version}" if is_official(info) else kind, counted]
+    if engines:
+        facts.append(f"engines {', '.join(map(readable, for_people(engines)))}")
     source = f"saved as {readable(name)}" if name else endpoint.source
     lines = [f"Connected to {endpoint.url} ({source}): {'; '.join(filter(None, facts))}"]
-    lacks = lacks_of(info)
+    lacks = lacks_of(info, engines)
     if lacks:
         lines.append("This cluster")
         lines += [f"  {lack.what}: {_typed(lack.instead)}" for lack in lacks]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from bacalhau_jupyter.grammar.links import link_of, reason_of, since_of
 from bacalhau_jupyter.grammar.output import Table
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.jobs.resources import Resources
@@ -13,6 +14,7 @@ from bacalhau_jupyter.models.records.node import NodeInfo, NodeState, NodeType, 
 from bacalhau_jupyter.models.text import readable
 
 Column = tuple[str, Callable[[NodeInfo], object]]
+LinkColumn = tuple[str, Callable[[NodeState], object]]
 
 
 def _share(free: object, most: object) -> str:
@@ -56,6 +58,16 @@ NODE_COLUMNS: Mapping[str, Sequence[Column]] = {
 }
 """Columns of ``node list`` by the official names of their groups."""
 
+LINK = "link"
+"""A group of ours: what a node runs, and how it is connected."""
+_LINK_COLUMNS: Sequence[LinkColumn] = (
+    ("kind", lambda node: node.info.kind),
+    ("release", lambda node: node.info.software_version),
+    ("link", link_of),
+    ("since", since_of),
+    ("note", reason_of),
+)
+
 SHOWN_OF_NODES = ("labels", "capacity")
 
 
@@ -74,20 +86,32 @@ def _cell(info: NodeInfo, name: str, value_of: Callable[[NodeInfo], object]) -> 
     return "" if runs_no_jobs and is_capacity else value_of(info)
 
 
+def is_telling(nodes: Sequence[NodeState]) -> bool:
+    """Whether nodes differ in what they run or how they are linked, or there is something to know about one."""
+    return (
+        any(map(reason_of, nodes))
+        or len({(node.info.kind, node.info.software_version, node.link) for node in nodes}) > 1
+    )
+
+
 def nodes_table(
     nodes: Sequence[NodeState], *, wide: bool = False, groups: Sequence[str] = SHOWN_OF_NODES
 ) -> Table:
-    """List nodes, with the columns of some groups (`NODE_COLUMNS`)."""
-    columns = [column for group in groups for column in NODE_COLUMNS[group]]
+    """List nodes, with the columns of some groups (`NODE_COLUMNS`, `LINK`); a mixed cluster tells its links, too."""
+    columns = [column for group in groups if group != LINK for column in NODE_COLUMNS[group]]
+    links = _LINK_COLUMNS if wide or LINK in groups or is_telling(nodes) else ()
+    # A column of nothing is of no use: official clusters tell no link, and nobody may be lost.
+    links = [column for column in links if any(column[1](node) for node in nodes)]
     rows = [
         (
             node.info.node_id if wide else short_id(node.info.node_id),
             node.info.node_type.value,
             node.membership.value,
             node.connection.value,
+            *(value_of(node) for _, value_of in links),
             *(_cell(node.info, name, value_of) for name, value_of in columns),
         )
         for node in nodes
     ]
-    names = ("id", "type", "approval", "status", *(name for name, _ in columns))
+    names = ("id", "type", "approval", "status", *(name for name, _ in links), *(name for name, _ in columns))
     return Table(names, rows, list(nodes))

@@ -8,11 +8,12 @@ import click
 
 from bacalhau_jupyter.grammar import completing
 from bacalhau_jupyter.grammar.flags.printing import list_options, print_options
-from bacalhau_jupyter.grammar.nodes.columns import NODE_COLUMNS, SHOWN_OF_NODES, nodes_table
+from bacalhau_jupyter.grammar.nodes.columns import LINK, NODE_COLUMNS, SHOWN_OF_NODES, nodes_table
 from bacalhau_jupyter.grammar.output import Details, Result, Text
 from bacalhau_jupyter.grammar.root import bacalhau, client
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 
+_GROUPS = (*NODE_COLUMNS, LINK)
 _ORDERS = ("id", "type", "available_cpu", "available_memory", "available_disk", "available_gpu", "status")
 
 
@@ -33,7 +34,7 @@ def node() -> None:
     "--show",
     default=",".join(SHOWN_OF_NODES),
     metavar="GROUPS",
-    help=f"Groups of columns to show, with commas: {', '.join(NODE_COLUMNS)}.",
+    help=f"Groups of columns to show, with commas: {', '.join(_GROUPS)}.",
 )
 @click.option(
     "--filter-approval",
@@ -55,9 +56,9 @@ def node_list(
     """List nodes."""
     groups = [name.strip() for name in show.split(",") if name.strip()]
     for name in groups:
-        if name not in NODE_COLUMNS:
+        if name not in _GROUPS:
             raise BadRequest(
-                f"--show: there are no columns {name!r}", hint=f"choose among {', '.join(NODE_COLUMNS)}"
+                f"--show: there are no columns {name!r}", hint=f"choose among {', '.join(_GROUPS)}"
             )
     page = client().call(
         lambda api: api.nodes(

@@ -87,6 +87,10 @@ class NodeVerdict(Wire):
     ----------
     rank
         1 for the node that is asked first; 0 for a node that can't take the job now.
+    software
+        What the node runs, with its version: ``bacalhau-jupyter 0.1.0``, ``official v1.9.3``.
+    link
+        How messages get to it: ``memory``, ``nats``; empty where that is not known.
     """
 
     node_id: str = always("")
@@ -96,6 +100,8 @@ class NodeVerdict(Wire):
     shortages: list[Shortage] = []
     holders: list[Holder] = []
     remedies: list[Remedy] = []
+    software: str = ""
+    link: str = ""
 
 
 class Explanation(Wire):

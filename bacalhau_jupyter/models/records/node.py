@@ -126,6 +126,21 @@ class NodeInfo(Wire):
     uploads: DiskUsage | None = None
     packages: DiskUsage | None = None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the node runs bacalhau-jupyter, not official Bacalhau."""
+        return bool(self.jupyter_version)
+
+    @property
+    def kind(self) -> str:
+        """What the node runs, in a word."""
+        return "bacalhau-jupyter" if self.is_ours else "official"
+
+    @property
+    def software_version(self) -> str:
+        """The version of what the node runs."""
+        return self.jupyter_version or self.bacalhau_version.git_version
+
     def offer(self) -> NodeInfo:
         """Return what those need who submit and watch jobs: kinds and features, nothing about the machine."""
         return NodeInfo(
@@ -156,7 +171,8 @@ class ConnectionState(Wire):
 class NodeState(Wire):
     """A node as the orchestrator sees it.
 
-    Ours, left out when empty: ``notices``, what the operator should know about it, a sentence each.
+    Ours, left out when empty: ``notices``, what the operator should know about it, a sentence each, and ``link``,
+    how messages get to it (``memory``, ``nats``).
     """
 
     info: NodeInfo = always(NodeInfo())
@@ -164,3 +180,4 @@ class NodeState(Wire):
     connection: NodeConnection = always(NodeConnection.DISCONNECTED)
     connection_state: ConnectionState = always(ConnectionState())
     notices: list[str] = []
+    link: str = ""

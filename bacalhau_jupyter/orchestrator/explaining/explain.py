@@ -65,9 +65,18 @@ def explain(circumstances: Circumstances, reader: str = "") -> Explanation:
         state=job.state.state_type.value,
         outcome=recorded_outcome(job.state),
         summary=summary,
-        nodes=verdicts,
+        nodes=[_described(verdict, circumstances) for verdict in verdicts],
         remedies=remedies,
     )
+
+
+def _described(verdict: NodeVerdict, circumstances: Circumstances) -> NodeVerdict:
+    """Add what kind of node it is: in a mixed cluster that explains much."""
+    state = circumstances.states.get(verdict.node_id)
+    if state is None:
+        return verdict
+    software = readable(f"{state.info.kind} {state.info.software_version}").strip()
+    return replace(verdict, software=software, link=state.link)
 
 
 def _partition(circumstances: Circumstances, placement: Placement) -> tuple[int, int]:

@@ -158,6 +158,10 @@ export interface INodeState {
     DisconnectedSince?: string;
     LastError?: string;
   };
+  /** How messages get to it (nodes of ours tell): `memory`, `nats`. */
+  Link?: string;
+  /** What the operator should know about it, a sentence each (nodes of ours tell). */
+  Notices?: string[];
 }
 
 export interface IPage<T> {

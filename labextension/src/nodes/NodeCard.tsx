@@ -4,7 +4,19 @@ import { FactList } from '../components/basics';
 import { Meter } from '../components/Meter';
 import { useBacalhau } from '../components/context';
 import { change } from './actions';
-import { actions, engines, gpuProblems, gpus, forPeople, meters, moment, nodeName, problems } from './nodes';
+import {
+  actions,
+  engines,
+  gpuProblems,
+  gpus,
+  forPeople,
+  meters,
+  linkName,
+  moment,
+  nodeName,
+  problems,
+  software
+} from './nodes';
 import { readable, readableLines } from '../format/text';
 
 /** One host: how it is, how much of it is taken, and what it can run. */
@@ -45,6 +57,8 @@ function NodeHealth(props: { node: INodeState }): JSX.Element {
   const connected = node.Connection === 'CONNECTED';
   const connection = node.ConnectionState ?? {};
   const heard = moment(connection.LastHeartbeat);
+  const lost = connected ? '' : moment(connection.DisconnectedSince);
+  const kind = [software(node.Info), linkName(node)].filter(Boolean).join(' · ');
   const membership = {
     APPROVED: '',
     PENDING: trans.__('waits for approval'),
@@ -60,7 +74,14 @@ function NodeHealth(props: { node: INodeState }): JSX.Element {
         {connected ? trans.__('Connected') : trans.__('Disconnected')}
       </span>
       {membership && <span className="jp-Bacalhau-aside jp-mod-warn">{membership}</span>}
+      <span className="jp-Bacalhau-aside">{readable(kind)}</span>
+      {lost && <span className="jp-Bacalhau-aside">{trans.__('since %1', lost)}</span>}
       {heard && <span className="jp-Bacalhau-aside">{trans.__('last heard %1', heard)}</span>}
+      {(node.Notices ?? []).map(notice => (
+        <p key={notice} className="jp-Bacalhau-message">
+          {readableLines(notice)}
+        </p>
+      ))}
       {!connected && connection.LastError && (
         <p className="jp-Bacalhau-message">{readableLines(connection.LastError)}</p>
       )}

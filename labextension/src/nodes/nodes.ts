@@ -174,6 +174,8 @@ export function matches(node: INodeState, text: string): boolean {
     node.Info.NodeID,
     node.Membership,
     node.Connection,
+    software(node.Info),
+    linkName(node),
     ...(node.Info.ComputeNodeInfo?.ExecutionEngines ?? []),
     ...labels
   ]
@@ -183,6 +185,18 @@ export function matches(node: INodeState, text: string): boolean {
     .toLowerCase()
     .split(/\s+/)
     .every(word => known.includes(word));
+}
+
+/** What a node runs, and its version: `bacalhau-jupyter 0.1.0`, `official v1.9.3`. */
+export function software(info: INodeInfo): string {
+  const version = info.JupyterVersion || info.BacalhauVersion?.GitVersion || '';
+  return `${info.JupyterVersion ? 'bacalhau-jupyter' : 'official'} ${version}`.trim();
+}
+
+/** How messages get to a node; empty where the cluster does not tell. */
+export function linkName(node: INodeState): string {
+  const link = node.Link ?? '';
+  return link === 'nats' ? 'NATS' : link;
 }
 
 /** A time of the wire as a local one; empty for none (Go's zero time is the year 1). */

@@ -20,7 +20,7 @@ from bacalhau_jupyter.client.jobs import build
 from bacalhau_jupyter.client.jobs.job import JobFailed
 from bacalhau_jupyter.client.jobs.watch import Output, Transition
 from bacalhau_jupyter.config.config import Config
-from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.errors import BadRequest, NotImplementedHere
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from tests.services.node import running_node
@@ -114,3 +114,24 @@ def test_a_file_that_is_too_large_for_a_job_is_refused_with_the_ways_out(
     with pytest.raises(BadRequest, match="this cluster takes no uploads") as caught:
         client.submit(build.process("true", inputs=[str(tmp_path / "x.bin")]))
     assert "S3" in caught.value.hint and "file://" in caught.value.hint
+
+
+def test_a_job_that_no_message_between_official_nodes_can_hold_is_never_submitted(
+    client: Client, tmp_path: Path
+) -> None:
+    # An official orchestrator accepts it, tries to pass it on for ever, and passes nothing else on meanwhile.
+    file = tmp_path / "x.bin"
+    file.write_bytes(os.urandom(900_000))
+    before = len(client.jobs())
+    with pytest.raises(BadRequest, match=r"largest of them .*x\.bin, has .* takes no uploads"):
+        client.submit(build.job_of(noop(), build.JobOptions(inputs=[str(file)])))
+    file.write_bytes(os.urandom(600_000))
+    client.submit(build.job_of(noop(), build.JobOptions(inputs=[str(file)])))
+    assert len(client.jobs()) == before + 1
+
+
+def test_what_no_node_offers_is_refused_before_it_is_sent(client: Client) -> None:
+    before = len(client.jobs())
+    with pytest.raises(NotImplementedHere, match="no node of this cluster runs quantum jobs, only "):
+        client.submit(build.job_of(SpecConfig(type="quantum", params={})))
+    assert len(client.jobs()) == before
