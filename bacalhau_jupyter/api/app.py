@@ -23,6 +23,7 @@ from bacalhau_jupyter.api.routes.environments import EnvironmentRoutes
 from bacalhau_jupyter.api.routes.events import EventRoutes
 from bacalhau_jupyter.api.routes.explanations import ExplanationRoutes
 from bacalhau_jupyter.api.routes.jobs import JobRoutes
+from bacalhau_jupyter.api.routes.joining import JoiningRoutes
 from bacalhau_jupyter.api.routes.lease import LeaseRoutes
 from bacalhau_jupyter.api.routes.logs import LogRoutes
 from bacalhau_jupyter.api.routes.nodes import NodeRoutes
@@ -32,6 +33,7 @@ from bacalhau_jupyter.api.routes.uploads import UploadRoutes
 from bacalhau_jupyter.models.records.cluster import FEATURE as CLUSTER
 from bacalhau_jupyter.models.records.environments import FEATURE as PYTHON_ENVIRONMENTS
 from bacalhau_jupyter.models.records.explanation import FEATURE as EXPLAIN
+from bacalhau_jupyter.models.records.joining import FEATURE as JOIN_CLUSTERS
 from bacalhau_jupyter.models.records.packages import FEATURE as PYTHON_PACKAGES
 from bacalhau_jupyter.models.records.uploads import FEATURE as UPLOADS
 
@@ -42,6 +44,7 @@ FEATURES = [
     "delete-jobs",
     "events",
     EXPLAIN,
+    JOIN_CLUSTERS,
     "lease",
     PYTHON_ENVIRONMENTS,
     PYTHON_PACKAGES,
@@ -82,6 +85,8 @@ def build_app(services: ApiServices) -> web.Application:
         app.add_routes(UploadRoutes(services.uploads, services.access).routes())
     if services.cluster is not None:
         app.add_routes(ClusterRoutes(services.cluster).routes())
+    if services.joining is not None:
+        app.add_routes(JoiningRoutes(services.joining).routes())
     if services.orchestrator is not None:
         if services.result_files is not None:
             app.add_routes(ResultFileBrowser(services.orchestrator, services.result_files).routes())

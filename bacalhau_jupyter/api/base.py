@@ -20,6 +20,7 @@ from bacalhau_jupyter.models.records.environments import (
     PythonDescription,
     RegisteredEnvironment,
 )
+from bacalhau_jupyter.models.records.joining import JoinCluster, JoinedCluster, JoinedClusters
 from bacalhau_jupyter.models.records.node import BuildVersionInfo, DiskUsage, NodeInfo
 from bacalhau_jupyter.models.records.packages import KeepPackages, PackagesState
 from bacalhau_jupyter.models.records.uploads import BeginUpload, UploadState
@@ -278,6 +279,22 @@ class ClusterService(Protocol):
         ...
 
 
+class JoiningService(Protocol):
+    """Further clusters to which this machine is offered."""
+
+    def states(self) -> JoinedClusters:
+        """Return how the way to each is."""
+        ...
+
+    async def join(self, order: JoinCluster) -> JoinedCluster:
+        """Offer this machine to a cluster; raises BacalhauError where that can't be, and then nothing has changed."""
+        ...
+
+    async def leave(self, url: str) -> JoinedCluster:
+        """Take it back; raises NotFound where it is not offered."""
+        ...
+
+
 @dataclass(frozen=True)
 class ApiServices:
     """Everything the routes work on.
@@ -304,6 +321,8 @@ class ApiServices:
         None on a node that takes none.
     cluster
         None where the node places no jobs, so that none can join it.
+    joining
+        None on a listener that is not the node's own API.
     telemetry
         Who is told of requests.
     audit
@@ -325,6 +344,7 @@ class ApiServices:
     packages: Packages | None = None
     uploads: Uploads | None = None
     cluster: ClusterService | None = None
+    joining: JoiningService | None = None
     telemetry: Telemetry = SILENT
     audit: AuditLog | None = None
     policy: PolicyOrder | None = None

@@ -44,7 +44,7 @@ from bacalhau_jupyter.models.wire.messages import (
     CancelExecution,
     ExecutionLogsRequest,
 )
-from bacalhau_jupyter.transport.base import ComputeTransport, Envelope
+from bacalhau_jupyter.transport.base import ComputeTransport, Envelope, LinkState
 
 _log = logging.getLogger(__name__)
 
@@ -120,8 +120,15 @@ class ComputeNode:
         self._tasks: list[asyncio.Task[None]] = []
         self._parts: Parts | None = None
 
-    async def start(self, join_timeout_s: float = 10.0) -> bool:
+    async def start(self, join_timeout_s: float = 10.0, *, one_try: bool = False) -> bool:
         """Take up what was there before, then join the orchestrator.
+
+        Parameters
+        ----------
+        join_timeout_s
+            How long to wait for the orchestrator, which is tried again and again.
+        one_try
+            Whether to wait no longer than the first try takes.
 
         Returns
         -------
@@ -178,7 +185,7 @@ class ComputeNode:
             )
             keep = self.problems.keep("checking which GPUs jobs can get", watch)
             self._tasks.append(asyncio.create_task(keep, name="compute GPUs"))
-        return await parts.connection.wait_joined(join_timeout_s)
+        return await parts.connection.wait_joined(join_timeout_s, one_try=one_try)
 
     async def stop(self) -> None:
         """Leave the orchestrator and stop looking after executions; engines keep what outlives a node. Bounded."""
@@ -210,6 +217,11 @@ class ComputeNode:
         return "" if self._parts is None else self._parts.connection.problem
 
     @property
+    def link(self) -> LinkState:
+        """How the way to the orchestrator is."""
+        return self._equipment.transport.state
+
+    @property
     def capacity(self) -> Capacity:
         """What may be used and what is free."""
         return self._ready().capacity
@@ -217,6 +229,15 @@ class ComputeNode:
     def live(self) -> list[ExecutionRecord]:
         """Return the executions that are not over."""
         return [] if self._parts is None else self._parts.executions.live()
+
+    async def end_all(self, timeout_s: float) -> None:
+        """Stop every execution, as if its orchestrator had asked for it; waits ``timeout_s`` at most."""
+        executions = self._ready().executions
+        for record in executions.live():
+            await executions.feed(record.id, Cancel())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await executions.idle()
 
     async def idle(self) -> None:
         """Wait until no execution is live or being cleaned up."""

@@ -91,6 +91,14 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("{program} cluster open --host 0.0.0.0 --tls", "let nodes of other machines join, encrypted"),
         ("{program} cluster show", "how nodes join, and which way they have"),
     ),
+    "cluster join": (
+        ("{program} cluster join nats://127.0.0.1:4222", "run jobs of a cluster of this machine, too"),
+        (
+            "{program} cluster join nats://gpu-box.example:4222 --token-file cluster.token --ca-file ca.pem",
+            "of one elsewhere, encrypted",
+        ),
+    ),
+    "cluster leave": (("{program} cluster leave nats://gpu-box.example:4222", "run its jobs no more"),),
     "cluster open": (
         ("{program} cluster open", "for nodes of this machine"),
         ("{program} cluster open --host 0.0.0.0 --tls", "for nodes of other machines, encrypted"),

@@ -111,6 +111,8 @@ OURS = frozenset(
         "auth login",
         "auth logout",
         "cluster close",
+        "cluster join",
+        "cluster leave",
         "cluster open",
         "cluster show",
         "config auto-resources",

@@ -43,7 +43,9 @@ from bacalhau_jupyter.node.cluster.service import Clustering
 from bacalhau_jupyter.node.doors import ports
 from bacalhau_jupyter.node.doors.listening import Doors
 from bacalhau_jupyter.node.doors.webui import WebPage, start_webui
+from bacalhau_jupyter.node.joining.clusters import Joining
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
+from bacalhau_jupyter.node.joining.kept import KeptClusters
 from bacalhau_jupyter.node.joining.results import LastingLinks, reachable_base
 from bacalhau_jupyter.node.leases import Leases
 from bacalhau_jupyter.node.result_files import NodeResultFiles
@@ -87,6 +89,7 @@ class Node:
         self.record: NodeRecord
         self._placing: OrchestratorHalf | None = None
         self.halves = Halves()
+        self.joining: Joining
         self.page: WebPage | None = None
         self.encryption: Encryption | None = None
         self._embedded = embedded
@@ -154,6 +157,9 @@ class Node:
 
     async def _active_jobs(self) -> int:
         """Return how many jobs, or where others place them how many executions, keep this node needed."""
+        if len(self.joining):
+            # Whoever joined a cluster means to stay in it.
+            return len(self.joining)
         if self._placing is None:
             return sum(len(node.live()) for node in self.halves.nodes().values())
         # Whoever joins an open cluster counts on it.
@@ -303,6 +309,21 @@ class Node:
             )
             places.insert(0, own)
         await self.halves.start(places)
+        self.joining = Joining(KeptClusters(self.repo), self.halves, self._joined_place)
+        await self.joining.resume()
+
+    def _joined_place(self, node_id: str, there: Elsewhere) -> Place:
+        """Return where a half lies that takes jobs of another cluster beside those of this node's own."""
+        directory = settings.joined_dir(self.config, self.repo, node_id)
+        return Place(
+            node_id,
+            self.config,
+            directory,
+            None if self.config["Node.Ephemeral"] else directory / "state.sqlite",
+            Problems(self._clock),
+            elsewhere=there,
+            shares_machine=True,
+        )
 
     async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:
         trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"], processes=self._processes)
@@ -336,6 +357,7 @@ class Node:
             packages=self.halves.packages,
             uploads=None if placing is None else placing.uploads,
             cluster=self._clustering(),
+            joining=self.joining,
             telemetry=self._telemetry,
             audit=await start_audit(stack, self.config, self.repo, self._clock, self.problems),
         )

@@ -22,6 +22,7 @@ from bacalhau_jupyter.node.cluster import far
 from bacalhau_jupyter.node.cluster import plan as link_plan
 from bacalhau_jupyter.node.joining.elsewhere import KEY as ORCHESTRATORS
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
+from bacalhau_jupyter.node.joining.kept import file_word
 from bacalhau_jupyter.node.roles.trust import check_authentication
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
@@ -177,6 +178,11 @@ def compute_dir(config: Config, repo: Repo) -> Path:
     """Return where executions and results lie."""
     state = config["Node.StateDir"]
     return expanded(state) / "compute" if state else repo.compute_dir
+
+
+def joined_dir(config: Config, repo: Repo, node_id: str) -> Path:
+    """Return where the half lies by which this machine is offered to a further cluster."""
+    return compute_dir(config, repo).with_name("joined") / file_word(node_id) / "compute"
 
 
 def uploads_dir(config: Config, repo: Repo) -> Path:

@@ -47,6 +47,8 @@ ACTS: dict[tuple[str, str], Act] = {
     ("DELETE", f"{PACKAGES}/{{draft}}"): Act("give up", "packages"),
     ("POST", f"{CLUSTER}/open"): Act("open", "cluster"),
     ("POST", f"{CLUSTER}/close"): Act("close", "cluster"),
+    ("POST", f"{CLUSTER}/join"): Act("join", "cluster"),
+    ("POST", f"{CLUSTER}/leave"): Act("leave", "cluster"),
     ("POST", _AUTH): LOG_IN,
 }
 """Method and route → what it does."""

@@ -21,6 +21,13 @@ from bacalhau_jupyter.models.records.environments import (
 )
 from bacalhau_jupyter.models.records.explanation import Explanation
 from bacalhau_jupyter.models.records.history import JobHistory, StreamEvent
+from bacalhau_jupyter.models.records.joining import (
+    JOINED_PATH,
+    JoinCluster,
+    JoinedCluster,
+    JoinedClusters,
+    LeaveCluster,
+)
 from bacalhau_jupyter.models.records.node import OFFER_PATH, BuildVersionInfo, DiskUsage, NodeInfo
 from bacalhau_jupyter.models.records.packages import PATH as PACKAGES
 from bacalhau_jupyter.models.records.packages import FindPackages, KeepPackages, PackagesState
@@ -230,6 +237,18 @@ class AsyncAPI(Connection):
     async def close_cluster(self) -> ClusterState:
         """Let no node of another process join any more."""
         return await self.request("POST", f"{CLUSTER}/close", ClusterState, body={})
+
+    async def joined_clusters(self) -> JoinedClusters:
+        """Return further clusters to which the node's machine is offered (feature ``join-clusters``)."""
+        return await self.request("GET", JOINED_PATH, JoinedClusters)
+
+    async def join_cluster(self, order: JoinCluster) -> JoinedCluster:
+        """Offer the node's machine to a cluster."""
+        return await self.request("POST", f"{CLUSTER}/join", JoinedCluster, body=order)
+
+    async def leave_cluster(self, url: str) -> JoinedCluster:
+        """Take the node's machine back from a cluster."""
+        return await self.request("POST", f"{CLUSTER}/leave", JoinedCluster, body=LeaveCluster(url=url))
 
     async def agent_alive(self) -> wire.AgentAliveResponse:
         """Ask whether the node answers."""

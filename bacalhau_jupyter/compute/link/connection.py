@@ -68,6 +68,7 @@ class OrchestratorLink:
         self._started = self._clock.now_ns()
         self._last_info: NodeInfo | None = None
         self._joined = asyncio.Event()
+        self._tried = asyncio.Event()
         self._lost = asyncio.Event()
         self._beat = asyncio.Event()
         self._news = False
@@ -93,14 +94,14 @@ class OrchestratorLink:
             for task, job in work.items()
         ]
 
-    async def wait_joined(self, timeout_s: float) -> bool:
-        """Wait until the node has joined; False when it did not in time."""
+    async def wait_joined(self, timeout_s: float, *, one_try: bool = False) -> bool:
+        """Wait until the node has joined; False when it did not in time, or with the first try."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._joined.wait()
+                await (self._tried if one_try else self._joined).wait()
         except TimeoutError:
             return False
-        return True
+        return self.joined
 
     def wake_outbox(self) -> None:
         """Say that there is something to send."""
@@ -148,10 +149,12 @@ class OrchestratorLink:
                     if self.problem != error.message:
                         _log.warning("not connected to the orchestrator: %s", error)
                     self.problem = error.message
+                    self._tried.set()
                 await asyncio.sleep(delay_s)
             self.problem = ""
             self._lost.clear()
             self._joined.set()
+            self._tried.set()
             self._mail.set()
             await self._lost.wait()
             self._joined.clear()

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from bacalhau_jupyter.lib.nearby import is_loopback
-from bacalhau_jupyter.models.records.cluster import TOKEN_KEY, ClusterState
+from bacalhau_jupyter.models.records.cluster import TOKEN_KEY, ClusterState, JoinedCluster
 
 _TOKEN_VARIABLE = "BACALHAU_COMPUTE_AUTH_TOKEN"
 
@@ -64,3 +64,14 @@ def trust(state: ClusterState) -> str:
             "uploads stay on this machine. Set API.Host and API.AdvertisedAddress to change that."
         )
     return "\n".join(sentences)
+
+
+def facts_of(joined: JoinedCluster) -> dict[str, object]:
+    """Return what people want to know of a cluster to which a machine is offered."""
+    facts: dict[str, object] = {"Cluster": joined.url, "Name there": joined.node_id}
+    if joined.is_joined:
+        facts["Link"] = "up"
+    else:
+        facts["Link"] = f"down since {joined.link.since}: {joined.link.reason}"
+    facts["Executions"] = joined.executions
+    return facts

@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
-from bacalhau_jupyter.grammar.cluster.joining_lines import joining, trust
+from bacalhau_jupyter.grammar.cluster.joining_lines import facts_of, joining, trust
 from bacalhau_jupyter.grammar.flags.printing import print_options
 from bacalhau_jupyter.grammar.output import Details, Result, Text
 from bacalhau_jupyter.grammar.root import bacalhau, client
 from bacalhau_jupyter.models.errors import NotImplementedHere
+from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.records.cluster import FEATURE, ClusterState, OpenCluster
+from bacalhau_jupyter.models.records.joining import FEATURE as JOINING
 
 
 @bacalhau.group()
@@ -59,9 +61,13 @@ def cluster_close() -> Result:
 @cluster.command("show")
 @print_options
 def cluster_show(**show: Any) -> Result:
-    """Show whether other nodes can join, and how."""
+    """Show whether other nodes can join, and how; and which clusters the node has joined itself."""
     _require_feature()
-    return _shown(client().call(lambda api: api.cluster()))
+    state = client().call(lambda api: api.cluster())
+    if JOINING not in client().info.features:
+        return _shown(state)
+    clusters = client().call(lambda api: api.joined_clusters())
+    return _shown(replace(state, joined=clusters.items))
 
 
 def _require_feature() -> None:
@@ -74,9 +80,10 @@ def _require_feature() -> None:
 
 def _shown(state: ClusterState) -> Details:
     facts: dict[str, object] = {"Open": "yes" if state.is_open else "no"}
+    joined = [("Also runs jobs of", facts_of(each)) for each in state.joined]
     if not state.is_open:
         facts["Open it"] = "cluster open"
-        return Details(state, [("Cluster", facts)])
+        return Details(state, [("Cluster", facts), *joined])
     if state.opened_by:
         facts["Open because of"] = state.opened_by
     facts["Address"] = state.address
@@ -88,5 +95,10 @@ def _shown(state: ClusterState) -> Details:
         facts["Certificate authority"] = state.ca_file
     return Details(
         state,
-        [("Cluster", facts), ("On another machine", joining(state)), ("What joining means", trust(state))],
+        [
+            ("Cluster", facts),
+            *joined,
+            ("On another machine", joining(state)),
+            ("What joining means", trust(state)),
+        ],
     )

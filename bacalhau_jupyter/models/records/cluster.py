@@ -37,6 +37,28 @@ class LinkStatus(Wire):
     place: str = ""
 
 
+class JoinedCluster(Wire):
+    """A cluster to which a node offers its machine.
+
+    Attributes
+    ----------
+    node_id
+        What the machine's node is called there.
+    is_joined
+        Whether its orchestrator knows the node now.
+    link
+        How the way to it is.
+    executions
+        How many executions run for it.
+    """
+
+    url: str = msgspec.field(default="", name="URL")
+    node_id: str = msgspec.field(default="", name="NodeID")
+    is_joined: bool = always(False)
+    link: LinkStatus = always(LinkStatus())
+    executions: int = always(0)
+
+
 class ClusterState(Wire):
     """The link of a node that places jobs.
 
@@ -65,6 +87,8 @@ class ClusterState(Wire):
         How the way to the nodes is.
     nodes
         How many nodes are connected over the link.
+    joined
+        Further clusters to which the machine of the node is offered, where a client has asked for them, too.
     """
 
     is_open: bool = always(False)
@@ -78,6 +102,7 @@ class ClusterState(Wire):
     api_address: str = msgspec.field(default="", name="APIAddress")
     link: LinkStatus = always(LinkStatus())
     nodes: int = always(0)
+    joined: list[JoinedCluster] = []
 
 
 class OpenCluster(Wire):

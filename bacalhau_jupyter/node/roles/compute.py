@@ -55,8 +55,6 @@ log = logging.getLogger(__name__)
 
 JOIN_TIMEOUT_S = 20.0
 """Seconds that the start waits for a compute half; official clients fail jobs that find no node."""
-JOIN_ELSEWHERE_S = 3.0
-"""The same for an orchestrator elsewhere, which may come later: the half goes on trying."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +228,7 @@ async def _start(
         # Nothing waits for this: a kernel registers its own environment itself.
         own = asyncio.create_task(environments.register_own(environment_keeper), name="own Python")
         stack.push_async_callback(bounded, "registering the node's own Python", lambda: own)
-    if not await node.start(JOIN_TIMEOUT_S if there is None else JOIN_ELSEWHERE_S):
+    if not await node.start(JOIN_TIMEOUT_S, one_try=there is not None):
         log.warning("the compute role of %s has not joined yet: %s", place.node_id, node.problem)
     packages = None if keeping is None else keeping.packages
     return ComputeHalf(node, environment_keeper, packages, problems, keeping)

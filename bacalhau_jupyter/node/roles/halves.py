@@ -71,6 +71,10 @@ class Halves:
     def _keepers(self) -> list[Environments]:
         return [half.environments for half in self._halves.values() if half.environments is not None]
 
+    def remember(self, node_id: str, data_dir: Path) -> None:
+        """Know of the directory of a half that left in an earlier process."""
+        self._directories[node_id] = data_dir
+
     async def start(self, places: Sequence[Place]) -> None:
         """Start halves, some at a time.
 

@@ -1,0 +1,82 @@
+"""``cluster join|leave``: offers the connected node's machine to another cluster, beside its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bacalhau_jupyter.grammar.cluster.joining_lines import facts_of
+from bacalhau_jupyter.grammar.cluster.opening import cluster
+from bacalhau_jupyter.grammar.flags.printing import print_options
+from bacalhau_jupyter.grammar.output import Details, Result, Text
+from bacalhau_jupyter.grammar.root import client
+from bacalhau_jupyter.models.errors import BadRequest, NotImplementedHere
+from bacalhau_jupyter.models.records.joining import FEATURE, JoinCluster
+
+_LONGEST = 1 << 20
+"""Bytes that a file of a token or an authority may have."""
+
+
+@cluster.command("join")
+@click.argument("url")
+@click.option(
+    "--token-file", default="", metavar="FILE", help="File with the token of that cluster; nothing prints it."
+)
+@click.option(
+    "--ca-file", default="", metavar="FILE", help="PEM file of the authority behind its certificate."
+)
+@click.option("--name", default="", help="ID of this machine in that cluster (default: a new one).")
+@print_options
+def cluster_join(url: str, token_file: str, ca_file: str, name: str, **show: Any) -> Result:
+    """Let the connected node run jobs of the orchestrator at URL (nats://HOST:PORT), beside its own jobs.
+
+    The node gives no CPU, memory or GPU away twice. It stays with that cluster, after a restart, too, until
+    `cluster leave`.
+    """
+    _require_feature()
+    order = JoinCluster(
+        url=url,
+        token=_content(token_file, "token").strip(),
+        authority=_content(ca_file, "authority"),
+        name=name,
+    )
+    joined = client().call(lambda api: api.join_cluster(order))
+    return Details(joined, [("Joined", facts_of(joined))])
+
+
+@cluster.command("leave")
+@click.argument("url")
+def cluster_leave(url: str) -> Result:
+    """Take the connected node back from the cluster at URL; what runs for it is stopped."""
+    _require_feature()
+    left = client().call(lambda api: api.leave_cluster(url))
+    stopped = f"; {left.executions} of its executions were stopped" if left.executions else ""
+    return Text(f"This machine runs no more jobs of {left.url}{stopped}.")
+
+
+def _require_feature() -> None:
+    if FEATURE not in client().info.features:
+        raise NotImplementedHere(
+            "the connected node can't offer its machine to another cluster",
+            hint="it is not one of bacalhau-jupyter, or an older one; "
+            "`bacalhau-jupyter serve --compute -c Compute.Orchestrators=URL` starts a node that only does that",
+        )
+
+
+def _content(name: str, what: str) -> str:
+    """Return the text of a file that the caller, and perhaps not the node, can read."""
+    if not name:
+        return ""
+    path = Path(name).expanduser()
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LONGEST + 1)
+        text = data.decode()
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise BadRequest(f"the {what} file {name} can't be read: {reason}", component="Cluster") from error
+    if not text.strip() or len(data) > _LONGEST:
+        raise BadRequest(f"the {what} file {name} holds no {what}", component="Cluster")
+    return text
