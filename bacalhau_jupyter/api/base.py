@@ -14,13 +14,13 @@ from bacalhau_jupyter.auth.challenge import LoginMethods
 from bacalhau_jupyter.auth.policies.order import PolicyOrder
 from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
-from bacalhau_jupyter.models.records.cluster import ClusterState, OpenCluster
+from bacalhau_jupyter.models.records.cluster import ClusterState, JoinedCluster, OpenCluster
 from bacalhau_jupyter.models.records.environments import (
     KnownEnvironment,
     PythonDescription,
     RegisteredEnvironment,
 )
-from bacalhau_jupyter.models.records.joining import JoinCluster, JoinedCluster, JoinedClusters
+from bacalhau_jupyter.models.records.joining import JoinCluster, JoinedClusters
 from bacalhau_jupyter.models.records.node import BuildVersionInfo, DiskUsage, NodeInfo
 from bacalhau_jupyter.models.records.packages import KeepPackages, PackagesState
 from bacalhau_jupyter.models.records.uploads import BeginUpload, UploadState

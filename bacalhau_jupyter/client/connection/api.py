@@ -12,7 +12,7 @@ from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NotFound
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.records.cluster import PATH as CLUSTER
-from bacalhau_jupyter.models.records.cluster import ClusterState, OpenCluster
+from bacalhau_jupyter.models.records.cluster import ClusterState, JoinedCluster, OpenCluster
 from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
 from bacalhau_jupyter.models.records.environments import (
     ListEnvironmentsResponse,
@@ -24,7 +24,6 @@ from bacalhau_jupyter.models.records.history import JobHistory, StreamEvent
 from bacalhau_jupyter.models.records.joining import (
     JOINED_PATH,
     JoinCluster,
-    JoinedCluster,
     JoinedClusters,
     LeaveCluster,
 )

@@ -18,8 +18,8 @@ from bacalhau_jupyter.models.errors import (
     NotFound,
     ServiceUnavailable,
 )
-from bacalhau_jupyter.models.records.cluster import LinkStatus
-from bacalhau_jupyter.models.records.joining import JoinCluster, JoinedCluster, JoinedClusters
+from bacalhau_jupyter.models.records.cluster import JoinedCluster, LinkStatus
+from bacalhau_jupyter.models.records.joining import JoinCluster, JoinedClusters
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere, addressed
 from bacalhau_jupyter.node.joining.kept import KeptCluster, KeptClusters
 from bacalhau_jupyter.node.roles.compute import Place
