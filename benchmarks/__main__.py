@@ -10,12 +10,13 @@ import traceback
 from benchmarks.api import access, encryption, memory, policies, requests, tokens, users
 from benchmarks.cells import cards, panel, plain_cells
 from benchmarks.data import frames, ipfs, results, s3
-from benchmarks.engines import cluster, docker_rates, logs, many, scheduling, whole_jobs
+from benchmarks.engines import cluster, docker_rates, link, logs, many, scheduling, whole_jobs
 from benchmarks.harness import Row, Unavailable, show
 
 MEASUREMENTS = {
     "api": requests.measure,
     "logs": logs.measure,
+    "link": link.measure,
     "docker": whole_jobs.measure_docker,
     "docker-rates": docker_rates.measure,
     "process": whole_jobs.measure_process,
