@@ -15,7 +15,7 @@ from bacalhau_jupyter.models.wire.messages import ToCompute
 from bacalhau_jupyter.orchestrator.store import outbox
 from bacalhau_jupyter.orchestrator.store.outbox import OutboxItem
 from bacalhau_jupyter.orchestrator.store.store import Store
-from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport, Way
+from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport
 
 _log = logging.getLogger(__name__)
 
@@ -138,10 +138,6 @@ class Dispatcher:
         """Return the sequence number of the last message that the node took."""
         lane = self._lanes.get(node_id)
         return lane.last_sent if lane is not None else 0
-
-    def way_to(self, node_id: str) -> Way:
-        """Return how messages get to a node."""
-        return self._transport.way_to(node_id)
 
     async def _send(self, node_id: str, lane: _Lane) -> None:
         delays = backoff(RETRY_FIRST_S, RETRY_LIMIT_S)

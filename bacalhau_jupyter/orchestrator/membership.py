@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
@@ -15,16 +15,13 @@ from bacalhau_jupyter.models.errors import (
     BadRequest,
     Conflict,
     HandshakeRequired,
-    NotFound,
 )
-from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.records.node import (
     ConnectionState,
     Membership,
     NodeConnection,
     NodeInfo,
-    NodeState,
     NodeType,
 )
 from bacalhau_jupyter.models.wire.messages import (
@@ -43,9 +40,8 @@ from bacalhau_jupyter.models.wire.messages import (
 from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
 from bacalhau_jupyter.orchestrator.members import Member, disconnected, joined, same_node
 from bacalhau_jupyter.orchestrator.peers.admission import Admission
-from bacalhau_jupyter.orchestrator.peers.described import is_ours, too_old
-from bacalhau_jupyter.orchestrator.peers.notices import clock_sentence, namesake_sentence, namesakes
-from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView
+from bacalhau_jupyter.orchestrator.peers.notices import clock_sentence
+from bacalhau_jupyter.orchestrator.peers.register import Register
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import nodes as rows
 from bacalhau_jupyter.orchestrator.store import outbox
@@ -83,12 +79,14 @@ class NodeListener:
 
 
 class Nodes:
-    """The nodes of this orchestrator.
+    """Answers the nodes of this orchestrator, and watches over them.
 
     Parameters
     ----------
     store, dispatcher
         Where nodes are kept, and what sends to them.
+    register
+        Gets the nodes as they are now.
     clock
         Monotonic time decides who is silent for too long.
     settings
@@ -107,6 +105,7 @@ class Nodes:
         self,
         store: Store,
         dispatcher: Dispatcher,
+        register: Register,
         *,
         clock: Clock,
         settings: OrchestratorSettings,
@@ -120,16 +119,13 @@ class Nodes:
         self._admission = Admission(way_to, clock)
         self._store = store
         self._dispatcher = dispatcher
+        self._register = register
         self._clock = clock
         self._settings = settings
         self._listener = listener
         self._uploads = uploads
-        self.generation = 0
-        self._members: dict[str, Member] = {}
         self._timer: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._views: list[NodeView] | None = None
-        self._capacity: tuple[list[NodeView], dict[str, Resources]] | None = None
 
     # ---- life
 
@@ -143,8 +139,8 @@ class Nodes:
                 else state
             )
             node_id = state.info.node_id
-            self._members[node_id] = Member(away, deadline, way=self._way_to(node_id))
-        self._views = None
+            self._register.members[node_id] = Member(away, deadline, way=self._way_to(node_id))
+        self._register.outdated()
         self._timer = asyncio.create_task(
             self._problems.keep("looking for silent nodes", self._watch), name="node time-outs"
         )
@@ -154,100 +150,13 @@ class Nodes:
         if self._timer is not None:
             self._timer.cancel()
             await asyncio.wait([self._timer])
-        for member in list(self._members.values()):
+        for member in list(self._register.members.values()):
             with contextlib.suppress(BacalhauError):
                 await self._put(member)
 
     def wake(self) -> None:
         """Look at the clock again (after a test moved it)."""
         self._changed.set()
-
-    # ---- views
-
-    def __contains__(self, node_id: str) -> bool:
-        """Whether a node of this ID ever joined."""
-        return node_id in self._members
-
-    def views(self) -> list[NodeView]:
-        """Return the nodes as schedulers see them."""
-        if self._views is None:
-            self._views = [
-                NodeView(
-                    info=member.state.info,
-                    ready=member.connected and member.state.membership is Membership.APPROVED,
-                    lost=member.lost,
-                    rejected=member.state.membership is Membership.REJECTED,
-                    pending=member.state.membership is Membership.PENDING,
-                    freed_ns=member.freed_ns,
-                    since_ns=member.since_ns,
-                    way=member.way,
-                )
-                for member in self._members.values()
-            ]
-        return self._views
-
-    def capacity(self) -> dict[str, Resources]:
-        """Return what each node that takes jobs has in all."""
-        views = self.views()
-        # Asked for at each end of an execution; with some thousand nodes it must not be made anew each time.
-        if self._capacity is None or self._capacity[0] is not views:
-            ready = {view.id: view.info.compute_node_info.max_capacity for view in views if view.ready}
-            self._capacity = views, ready
-        return self._capacity[1]
-
-    def states(self) -> list[NodeState]:
-        """Return every node by ID."""
-        names = namesakes(member.state for member in self._members.values())
-        return [self._shown(self._members[node_id], names) for node_id in sorted(self._members)]
-
-    def _shown(self, member: Member, names: Mapping[str, list[str]]) -> NodeState:
-        """Return a node with what the operator should know about it, and the way to it."""
-        sentences = [
-            member.instance.sentence(self._clock.monotonic_ns()),
-            too_old(member.state.info),
-            clock_sentence(member.clock_ns),
-            namesake_sentence(member.state, names),
-        ]
-        notices = [sentence for sentence in sentences if sentence]
-        link = self._dispatcher.way_to(member.state.info.node_id).kind
-        return replace(member.state, notices=notices, link=link)
-
-    def is_stock(self, node_id: str) -> bool:
-        """Whether a node is an official one, for all that is known."""
-        member = self._members.get(node_id)
-        return member is None or not is_ours(member.state.info)
-
-    def is_connected(self, node_id: str) -> bool:
-        """Whether the node is heard now."""
-        member = self._members.get(node_id)
-        return member is not None and member.connected
-
-    def resolve(self, reference: str) -> NodeState:
-        """Return a node by ID or unique prefix.
-
-        Raises
-        ------
-        NotFound, Conflict
-            There is none, or there are several.
-        """
-        member = self._members[self._full_id(reference)]
-        return self._shown(member, namesakes(each.state for each in self._members.values()))
-
-    def _full_id(self, reference: str) -> str:
-        if reference in self._members:
-            return reference
-        matches = [
-            node_id for node_id in sorted(self._members) if reference and node_id.startswith(reference)
-        ]
-        if not matches:
-            raise NotFound(f"node not found: {reference}")
-        if len(matches) > 1:
-            raise Conflict(
-                f"multiple nodes found for prefix: {reference}, matching IDs: [{' '.join(matches)}]",
-                hint="Use a more specific node ID prefix",
-                code="MultipleNodesFound",
-            )
-        return matches[0]
 
     # ---- requests of nodes
 
@@ -273,7 +182,7 @@ class Nodes:
 
     def processed(self, node_id: str, seq: int, clock_ns: int = 0) -> None:
         """Remember the last message of a node that has been stored, and how wrong its times were (nanoseconds)."""
-        member = self._members.get(node_id)
+        member = self._register.members.get(node_id)
         if member is not None:
             member.processed(seq)
             if clock_ns and not member.clock_ns:
@@ -284,10 +193,10 @@ class Nodes:
         self._admission.keep_pace(node_id)
         if request.node_info.node_type is not NodeType.COMPUTE:
             return HandshakeResponse(accepted=False, reason="node is not a compute node")
-        member = self._members.get(node_id)
+        member = self._register.members.get(node_id)
         if member is not None and member.state.membership is Membership.REJECTED:
             return HandshakeResponse(accepted=False, reason="node has been rejected")
-        refusal = self._admission.refusal(node_id, request, member, len(self._members))
+        refusal = self._admission.refusal(node_id, request, member, len(self._register.members))
         if refusal:
             return HandshakeResponse(accepted=False, reason=refusal)
         is_known = member is not None
@@ -299,7 +208,7 @@ class Nodes:
             membership = member.state.membership
         start = self._dispatcher.connect(node_id)
         now = self._clock.now_ns()
-        member = self._members[node_id] = Member(
+        member = self._register.members[node_id] = Member(
             joined(request.node_info, membership, before, now, start),
             self._deadline(),
             since_ns=now,
@@ -333,7 +242,7 @@ class Nodes:
         self._dispatcher.connect(node_id)
         if more:
             member.freed_ns = now
-            self._views = None
+            self._register.outdated()
             self._listener.freed()
         return HeartbeatResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
 
@@ -345,7 +254,7 @@ class Nodes:
         if problem := self._admission.description_problem(node_id, info):
             return UpdateNodeInfoResponse(accepted=False, reason=problem)
         member.state = replace(member.state, info=info)
-        self._views = None
+        self._register.outdated()
         await self._put(member)
         self._listener.changed(node_id, "sent a new description")
         self._listener.joined()
@@ -363,7 +272,7 @@ class Nodes:
         return ShutdownNoticeResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
 
     def _connected(self, node_id: str) -> Member:
-        member = self._members.get(node_id)
+        member = self._register.members.get(node_id)
         if member is None or not member.connected:
             raise _handshake_required(node_id)
         return member
@@ -378,14 +287,14 @@ class Nodes:
         BacalhauError
             No such node or action, or the node is in that state already.
         """
-        node_id = self._full_id(reference)
+        node_id = self._register.full_id(reference)
         if action == "delete":
             await self._delete(node_id)
             return
         membership = {"approve": Membership.APPROVED, "reject": Membership.REJECTED}.get(action)
         if membership is None:
             raise BadRequest(f"unknown node action: {action!r}", hint="Use approve, reject or delete.")
-        member = self._members[node_id]
+        member = self._register.members[node_id]
         if member.state.membership is membership:
             words = "approved" if membership is Membership.APPROVED else "rejected"
             raise Conflict(f"node {node_id} already {words}", code="ConflictNodeState")
@@ -406,7 +315,7 @@ class Nodes:
             rows.delete(transaction.connection, node_id)
             outbox.remove_node(transaction.connection, node_id)
 
-        del self._members[node_id]
+        del self._register.members[node_id]
         self._dispatcher.forget_node(node_id)
         self._moved()
         await self._store.transact(delete)
@@ -419,7 +328,7 @@ class Nodes:
         """Sleep until the earliest deadline; no polling."""
         while True:
             self._changed.clear()
-            deadlines = [m.deadline_ns for m in self._members.values() if not m.lost]
+            deadlines = [m.deadline_ns for m in self._register.members.values() if not m.lost]
             now = self._clock.monotonic_ns()
             wait_s = None if not deadlines else max(0.0, (min(deadlines) - now) / SECOND)
             with contextlib.suppress(TimeoutError):
@@ -427,14 +336,14 @@ class Nodes:
                     await self._changed.wait()
             if deadlines and self._clock.monotonic_ns() - min(deadlines) > STALL_S * SECOND:
                 self._forgive()
-            for node_id, member in list(self._members.items()):
+            for node_id, member in list(self._register.members.items()):
                 if not member.lost and member.deadline_ns <= self._clock.monotonic_ns():
                     await self._silent(node_id, member)
 
     def _forgive(self) -> None:
         """It was us who did not listen (a stopped process): everybody gets the time to be heard."""
         _log.warning("this process was suspended; nodes get time to send a heartbeat")
-        for member in self._members.values():
+        for member in self._register.members.values():
             if not member.lost:
                 member.deadline_ns = max(member.deadline_ns, self._deadline())
 
@@ -444,8 +353,7 @@ class Nodes:
             _log.warning("node %s sent no heartbeat for %g s", node_id, self._settings.disconnect_timeout_s)
             member.state = disconnected(member.state, self._clock.now_ns(), "heartbeat missed")
             self._dispatcher.disconnect(node_id)
-        self._views = None
-        self.generation += 1
+        self._register.moved()
         try:
             await self._put(member)
         except BacalhauError as error:
@@ -458,8 +366,7 @@ class Nodes:
         return self._clock.monotonic_ns() + int(self._settings.disconnect_timeout_s * SECOND)
 
     def _moved(self) -> None:
-        self._views = None
-        self.generation += 1
+        self._register.moved()
         self._changed.set()
 
     async def _put(self, member: Member) -> None:

@@ -50,6 +50,7 @@ from bacalhau_jupyter.orchestrator.members import joined
 from bacalhau_jupyter.orchestrator.membership import NodeListener, Nodes
 from bacalhau_jupyter.orchestrator.peers import offers
 from bacalhau_jupyter.orchestrator.peers.offers import FarAddress, nowhere
+from bacalhau_jupyter.orchestrator.peers.register import Register
 from bacalhau_jupyter.orchestrator.quotas.reading import check as check_quota
 from bacalhau_jupyter.orchestrator.reports import store_report
 from bacalhau_jupyter.orchestrator.scheduler.telling import JobTeller
@@ -139,9 +140,11 @@ class Orchestrator:
         self._dispatcher = Dispatcher(
             self._store, transport, f"orchestrator-{settings.node_id}", self.problems, self._shaped
         )
+        self._register = Register(self._clock)
         self._nodes = Nodes(
             self._store,
             self._dispatcher,
+            self._register,
             clock=self._clock,
             settings=settings,
             uploads=Uploads(self._store, upload_signer),
@@ -164,7 +167,7 @@ class Orchestrator:
         self._evaluations.hold(held)
         await self._dispatcher.start()
         await self._nodes.start()
-        self._evaluations.start(self._nodes, active)
+        self._evaluations.start(self._register, active)
         await self._transport.serve(self._nodes.control, self._message)
 
     async def close(self) -> None:
@@ -253,7 +256,9 @@ class Orchestrator:
         return RerunJobResponse(evaluation_id=self._ids(), job_id=again.id, job_version=again.version)
 
     def _check_size(self, job: Job) -> None:
-        limits = [node.way.payload_limit for node in self._nodes.views() if not (node.lost or node.rejected)]
+        limits = [
+            node.way.payload_limit for node in self._register.views() if not (node.lost or node.rejected)
+        ]
         if any(limit is not None for limit in limits):
             submission.check_size(job, limits)
 
@@ -281,8 +286,8 @@ class Orchestrator:
     ) -> Explanation:
         """Say why a job waits, or how it came to run where it did, without the names of jobs that are hidden."""
         cluster = Cluster(
-            self._nodes.views(),
-            self._nodes.states(),
+            self._register.views(),
+            self._register.states(),
             self._clock.now_ns(),
             self._settings.quotas,
             self._far_address(),
@@ -355,15 +360,15 @@ class Orchestrator:
 
     async def nodes(self, query: NodeQuery) -> Sequence[NodeState]:
         """Return known nodes."""
-        own = [state for state in self._own_state() if state.info.node_id not in self._nodes]
-        return queries.list_nodes([*self._nodes.states(), *own], query)
+        own = [state for state in self._own_state() if state.info.node_id not in self._register]
+        return queries.list_nodes([*self._register.states(), *own], query)
 
     async def node(self, node_id: str) -> NodeState:
         """Return a node by ID or unique prefix."""
         for state in self._own_state():
-            if node_id == state.info.node_id and node_id not in self._nodes:
+            if node_id == state.info.node_id and node_id not in self._register:
                 return state
-        return self._nodes.resolve(node_id)
+        return self._register.resolve(node_id)
 
     def _own_state(self) -> list[NodeState]:
         """Describe this process where no compute half does; like official ones, it is in the list of nodes."""
@@ -380,7 +385,9 @@ class Orchestrator:
     def _shaped(self, node_id: str, message: ToCompute) -> ToCompute:
         if not self._transport.way_to(node_id).is_far:
             return message
-        return offers.shaped(message, is_stock=self._nodes.is_stock(node_id), far_address=self._far_address())
+        return offers.shaped(
+            message, is_stock=self._register.is_stock(node_id), far_address=self._far_address()
+        )
 
     async def _message(self, node_id: str, envelope: Envelope) -> None:
         message = envelope.message
