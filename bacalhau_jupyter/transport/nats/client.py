@@ -99,7 +99,9 @@ class Line:
             It did not in time, or refused a subscription.
         """
         try:
-            await self._client.flush(self._settings.connect_timeout_s)  # type: ignore[arg-type]
+            # nats-py sends the question before what it has queued: only the second one comes after that.
+            for _ in range(2):
+                await self._client.flush(self._settings.connect_timeout_s)  # type: ignore[arg-type]
             if self._refusals:
                 raise SubscriptionRefused(self._refusals[0])
         except (errors.Error, OSError, TimeoutError) as error:

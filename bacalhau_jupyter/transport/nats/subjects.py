@@ -17,7 +17,7 @@ STREAMS = "_SINBOX.*.*"
 STREAM_HEARTBEATS = "_HEARTBEAT._SINBOX.*"
 """And to the frames of log streams, and the heartbeats of their writers."""
 
-_NODE_ID = re.compile(r"[^\s.*>\x00-\x20\x7f]{1,255}")
+_NODE_ID = re.compile(r"[^\s.*>\x00-\x20\x7f\ud800-\udfff]{1,255}")
 _REPLY = re.compile(r"_INBOX(_[A-Za-z0-9_-]+)?(\.[A-Za-z0-9_=/+-]+){1,3}")
 _STREAM_REPLY = re.compile(r"_SINBOX\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _STREAM_HEARTBEAT = re.compile(r"_HEARTBEAT\._SINBOX\.[A-Za-z0-9_-]+")

@@ -15,6 +15,7 @@ from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, Conflict, ServiceUnavailable
 from bacalhau_jupyter.transport.base import LinkState
+from bacalhau_jupyter.transport.nats.settings import NatsSettings
 from bacalhau_jupyter.transport.server import certificates
 from bacalhau_jupyter.transport.server.child import Child, check_configuration, end_orphan
 from bacalhau_jupyter.transport.server.configuration import (
@@ -26,7 +27,6 @@ from bacalhau_jupyter.transport.server.configuration import (
 )
 from bacalhau_jupyter.transport.server.door.claims import Signer
 from bacalhau_jupyter.transport.server.door.doorkeeper import Doorkeeper
-from bacalhau_jupyter.transport.server.door.entrance import Entrance
 from bacalhau_jupyter.transport.server.door.identities import Identities
 from bacalhau_jupyter.transport.server.door.permissions import OWN_INBOX
 from bacalhau_jupyter.transport.server.door.responder import Responder
@@ -106,7 +106,7 @@ class NatsServer:
         self._signer: Signer | None = None
         self._context: ssl.SSLContext | None = None
         self._child: Child | None = None
-        self._entrance: Entrance | None = None
+        self._responder: Responder | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -171,6 +171,17 @@ class NatsServer:
         if self._context is not None:
             self._tasks.append(asyncio.create_task(self._watch_certificates()))
 
+    def reload(self) -> None:
+        """Let it read its certificate again; a broken one is told in the log, and the one before is used on."""
+        try:
+            if self._context is not None:
+                certificates.trust(self._context, self._settings)
+        except ConfigurationError as error:
+            _log.warning("%s; the certificate before is used on", error.message)
+            return
+        if self._child is not None:
+            self._child.reload()
+
     async def stop(self) -> None:
         """End it; nothing of it is left running."""
         for task in self._tasks:
@@ -212,9 +223,8 @@ class NatsServer:
             raise self._why_not(port, child.troubles)
         self._port = actual
         await asyncio.to_thread(files.keep_port, actual)
-        responder = Responder(self._doorkeeper, self._identities, signer, self._clock)
-        self._entrance = Entrance(responder)
-        await self._entrance.open(self.url, DOOR_USER, self._secrets.door, self._context)
+        self._responder = Responder(self._doorkeeper, self._identities, signer, self._clock)
+        await self._responder.open(self._door_settings())
         self._tell(True)
 
     async def _supervise(self, files: ServerFiles) -> None:
@@ -240,22 +250,25 @@ class NatsServer:
         while True:
             await asyncio.sleep(self._check_certificates_s)
             now = await asyncio.to_thread(certificates.mark, self._settings)
-            if now == before:
-                continue
-            before = now
-            try:
-                if self._context is not None:
-                    certificates.trust(self._context, self._settings)
-            except ConfigurationError as error:
-                _log.warning("%s; the certificate before is used on", error.message)
-                continue
-            if self._child is not None:
-                self._child.reload()
+            if now != before:
+                before = now
+                self.reload()
+
+    def _door_settings(self) -> NatsSettings:
+        return NatsSettings(
+            servers=(self.url,),
+            name="doorkeeper",
+            user=DOOR_USER,
+            password=self._secrets.door,
+            tls_context=self._context,
+            tls_first=self._context is not None,
+            connect_timeout_s=_START_S,
+        )
 
     async def _take_down(self) -> None:
-        if self._entrance is not None:
-            await self._entrance.close()
-            self._entrance = None
+        if self._responder is not None:
+            await self._responder.close()
+            self._responder = None
         if self._child is not None:
             await self._child.stop()
             self._child = None

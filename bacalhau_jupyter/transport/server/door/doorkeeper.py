@@ -19,6 +19,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bacalhau_jupyter.transport.nats.subjects import is_node_id
 from bacalhau_jupyter.transport.server.door import permissions
 from bacalhau_jupyter.transport.server.door.permissions import Permissions
 
@@ -103,7 +104,7 @@ class Doorkeeper:
         """
         node_id = caller.node_id
         subject = f"Node {shown(node_id)} from {caller.host}"
-        if not permissions.is_node_id(node_id):
+        if not is_node_id(node_id):
             return Refusal(f"A client from {caller.host} is refused: {shown(node_id)} is no node ID.")
         if self._token and not _is_same(caller.token, self._token):
             lack = "its token is wrong" if caller.token else "it brings no token"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.transport.base import DeliveryError
+from bacalhau_jupyter.transport.nats.connection import Connection
+from bacalhau_jupyter.transport.nats.settings import NatsSettings
 from bacalhau_jupyter.transport.server.door.claims import Question, Signer, read_question
 from bacalhau_jupyter.transport.server.door.doorkeeper import Admission, Doorkeeper, Refusal
 from bacalhau_jupyter.transport.server.door.identities import Identities
-from bacalhau_jupyter.transport.server.door.permissions import is_node_id
 from bacalhau_jupyter.transport.server.quiet import QuietLog
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
     from nats.aio.msg import Msg
 
 _log = logging.getLogger(__name__)
@@ -46,18 +48,21 @@ class Responder:
         self._refusals = QuietLog(_log, "refused connections", clock)
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._connection: Connection | None = None
 
-    async def attend(self, client: Client) -> None:
-        """Answer over a connection from now on; returns when the server knows."""
+    async def open(self, settings: NatsSettings) -> None:
+        """Connect, and answer from now on.
 
-        async def take(message: Msg) -> None:
-            await self._room.acquire()
-            task = asyncio.create_task(self._reply(client, message))
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
-
-        await client.subscribe(SUBJECT, cb=take)
-        await client.flush()
+        Raises
+        ------
+        DeliveryError
+            The server does not take the connection.
+        """
+        self._connection = connection = Connection(settings, self._clock)
+        connection.subscribe(SUBJECT, self._take)
+        await connection.open()
+        if not connection.state.is_up:
+            raise connection.down_error()
 
     async def close(self) -> None:
         """Let go of the questions that are open; their connections end by the server's time limit."""
@@ -65,6 +70,8 @@ class Responder:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._connection is not None:
+            await self._connection.close()
 
     async def answer(self, text: bytes) -> bytes | None:
         """Return the answer to a question; None where it can't be read, and nobody could be let in or refused."""
@@ -82,23 +89,33 @@ class Responder:
 
     async def _verdict(self, question: Question) -> Admission | Refusal:
         caller = question.caller
+        verdict = self._doorkeeper.decide(caller, None)
+        if isinstance(verdict, Refusal):
+            # Who would be refused anyhow makes no work for a store.
+            return verdict
         try:
-            # What is no ID is refused anyhow; a store need not bear it.
-            kept = await self._identities.get(caller.node_id) if is_node_id(caller.node_id) else None
-            verdict = self._doorkeeper.decide(caller, kept)
+            verdict = self._doorkeeper.decide(caller, await self._identities.get(caller.node_id))
             if isinstance(verdict, Admission) and verdict.enrolled:
-                kept = await self._identities.put(caller.node_id, verdict.enrolled)
                 # Another connection may have enrolled the ID meanwhile: what is kept decides.
+                kept = await self._identities.put(caller.node_id, verdict.enrolled)
                 verdict = self._doorkeeper.decide(caller, kept)
         except Exception as error:
             _log.warning("what is kept of nodes can't be asked", exc_info=error)
             return Refusal(f"A client from {caller.host} is refused: what is kept of nodes can't be asked.")
         return verdict
 
-    async def _reply(self, client: Client, message: Msg) -> None:
+    async def _take(self, message: Msg) -> None:
+        await self._room.acquire()
+        task = asyncio.create_task(self._reply(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    async def _reply(self, message: Msg) -> None:
         answer = await self.answer(message.data)
-        if answer is not None and message.reply and client.is_connected:
-            await client.publish(message.reply, answer)
+        if answer is not None and message.reply and self._connection is not None:
+            # Where the connection is gone meanwhile, so is the one that was asked about.
+            with contextlib.suppress(DeliveryError):
+                await self._connection.publish(message.reply, answer)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
