@@ -12,6 +12,9 @@ from typing import Any
 import nats.errors
 import pytest
 
+from bacalhau_jupyter.lib.clock import SystemClock
+from bacalhau_jupyter.transport.nats.connection import Connection
+from bacalhau_jupyter.transport.nats.settings import NatsSettings
 from bacalhau_jupyter.transport.server.door.doorkeeper import secret_hash
 from bacalhau_jupyter.transport.server.nats_server import NatsServer
 from tests.clock import ManualClock
@@ -127,10 +130,15 @@ async def test_many_nodes_come_at_once(servers: Servers) -> None:
 
 async def test_after_a_crash_of_the_server_nodes_come_back_by_themselves(servers: Servers) -> None:
     server = await servers.started()
-    options = own() | {"allow_reconnect": True, "max_reconnect_attempts": -1, "reconnect_time_wait": 1}
-    client = await servers.node(server, options)
-    pid = server.pid
-    os.kill(pid, signal.SIGKILL)
-    await until(lambda: server.state.is_up and server.pid != pid, PATIENCE_S)
-    await until(lambda: client.is_connected and client.stats["reconnects"] > 0, PATIENCE_S)
-    await client.flush()
+    settings = NatsSettings((server.url,), "n-1", token=TOKEN, user="n-1", password=SECRET)
+    connection = Connection(settings, SystemClock())
+    try:
+        await connection.open()
+        assert connection.state.is_up
+        pid = server.pid
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: not connection.state.is_up, PATIENCE_S)
+        await until(lambda: server.state.is_up and server.pid != pid, PATIENCE_S)
+        await until(lambda: connection.state.is_up, PATIENCE_S)
+    finally:
+        await connection.close()
