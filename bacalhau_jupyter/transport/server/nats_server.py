@@ -161,6 +161,8 @@ class NatsServer:
                 "a nats-server of an earlier run is still there (process %d) and is ended", orphan.pid
             )
             await end_orphan(orphan)
+        # Before the server reads them: what is replaced from now on is noticed.
+        mark = await asyncio.to_thread(certificates.mark, self._settings)
         try:
             await self._launch_first(files)
         except BaseException:
@@ -169,7 +171,7 @@ class NatsServer:
             raise
         self._tasks = [asyncio.create_task(self._supervise(files))]
         if self._context is not None:
-            self._tasks.append(asyncio.create_task(self._watch_certificates()))
+            self._tasks.append(asyncio.create_task(self._watch_certificates(mark)))
 
     def reload(self) -> None:
         """Let it read its certificate again; a broken one is told in the log, and the one before is used on."""
@@ -245,8 +247,7 @@ class NatsServer:
                 self._fell(error.message)
                 await self._take_down()
 
-    async def _watch_certificates(self) -> None:
-        before = certificates.mark(self._settings)
+    async def _watch_certificates(self, before: certificates.Mark) -> None:
         while True:
             await asyncio.sleep(self._check_certificates_s)
             now = await asyncio.to_thread(certificates.mark, self._settings)
