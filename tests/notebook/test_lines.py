@@ -218,3 +218,16 @@ def test_a_fall_back_to_a_container_is_reported(tmp_path: Path, docker_engine: s
         assert made.run("%%bacalhau sh --dry-run --image busybox\ntrue").stderr == ""
     finally:
         made.close()
+
+
+def test_a_notebook_opens_a_cluster_and_no_output_holds_the_token(kernel: Kernel) -> None:
+    opened = kernel.run("%bacalhau cluster open")
+    try:
+        assert opened.status == "ok", opened.traceback
+        token = kernel.repo.cluster_token_file.read_text().strip()
+        text = str(opened)
+        assert "cluster.token" in text
+        assert token not in text
+    finally:
+        closed = kernel.run("%bacalhau cluster close")
+    assert closed.status == "ok", closed.traceback

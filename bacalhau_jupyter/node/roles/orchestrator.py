@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
@@ -134,6 +135,7 @@ async def start_orchestrator(stack: AsyncExitStack, placing: Placing) -> Orchest
         renew_links=uploads.renewed,
         telemetry=placing.telemetry,
         own_info=None if config["Compute.Enabled"] else placing.info,
+        far_address=partial(_far_url, placing, link),
     )
     uploads.keep_for(orchestrator)
     stack.push_async_callback(bounded, "orchestrator", orchestrator.close)

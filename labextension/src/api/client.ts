@@ -1,4 +1,5 @@
 import { AgentApi } from './agent';
+import { ClusterApi } from './cluster';
 import { ConnectionsApi } from './connections';
 import { DataApi, DiskApi } from './data';
 import { ResultFilesApi } from './files';
@@ -15,6 +16,7 @@ export class Api {
   readonly jobs: JobsApi;
   readonly nodes: NodesApi;
   readonly agent: AgentApi;
+  readonly cluster: ClusterApi;
   readonly results: ResultsApi;
   readonly files: ResultFilesApi;
   readonly connections: ConnectionsApi;
@@ -28,6 +30,7 @@ export class Api {
     this.jobs = new JobsApi(transport);
     this.nodes = new NodesApi(transport);
     this.agent = new AgentApi(transport);
+    this.cluster = new ClusterApi(transport);
     this.results = new ResultsApi(transport, this.jobs);
     this.files = new ResultFilesApi(transport);
     this.connections = new ConnectionsApi(transport);

@@ -7,6 +7,7 @@ import { VERSION } from '../version';
 import { ConnectionList } from './ConnectionList';
 import { Connections, sourceText, versionNotes } from './connections';
 import { DiskUse } from './DiskUse';
+import { LinkSection } from './LinkSection';
 
 /** Which cluster this is, how it is, and what it keeps. Our own page belongs to one node: it has no `connections`. */
 export function ClusterTab(props: { connections: Connections | null }): JSX.Element {
@@ -15,6 +16,7 @@ export function ClusterTab(props: { connections: Connections | null }): JSX.Elem
   const inFront = usePageVisible();
   const generation = useObservable(sync.generation);
   const canCleanUp = useFeature('clean-up');
+  const tellsOfLink = useFeature('cluster');
   React.useEffect(() => {
     if (!inFront) {
       return undefined;
@@ -44,6 +46,12 @@ export function ClusterTab(props: { connections: Connections | null }): JSX.Elem
         <section aria-label={trans.__('Connections')}>
           <h3>{trans.__('Connections')}</h3>
           <ConnectionList connections={connections} />
+        </section>
+      )}
+      {tellsOfLink && (
+        <section aria-label={trans.__('Other nodes')}>
+          <h3>{trans.__('Other nodes')}</h3>
+          <LinkSection />
         </section>
       )}
       {canCleanUp && (

@@ -8,6 +8,7 @@ import { FakeTransport } from '../testing/transport';
 import { IHost } from '../host';
 import { IBacalhau } from '../tokens';
 import { ageLabel, cleanPackages, cleanResults, cleanUploads, disk, usageText } from './cleanUp';
+import { changeLink, linkFacts } from './linking';
 import { Connections, EMPTY_INPUT, inputOf, missing, sourceText, versionNotes } from './connections';
 
 const trans = {
@@ -213,5 +214,36 @@ describe('cleaning up', () => {
   it('speaks of one and many', () => {
     expect(usageText({ Bytes: 0, Count: 0 }, String)).toBe('0 B, 0');
     expect(ageLabel(30 * 86400, trans)).toBe('older than 30 days');
+  });
+});
+
+describe('the link to other nodes', () => {
+  const open = { IsOpen: true, Address: 'nats://a:1', Link: { IsUp: true }, Nodes: 2 };
+
+  it('says how nodes join, and where the token lies, never the token', () => {
+    const facts = linkFacts({ ...open, NeedsToken: true, TokenFile: '/home/ada/cluster.token' }, trans);
+    expect(facts).toEqual([
+      ['Other nodes', 'join at nats://a:1'],
+      ['Link', 'up'],
+      ['Nodes that joined', '2'],
+      ['Token', '/home/ada/cluster.token']
+    ]);
+    expect(linkFacts({ IsOpen: false, Link: { IsUp: false }, Nodes: 0 }, trans)[0][1]).toContain('closed');
+    const down = { ...open, Link: { IsUp: false, Reason: 'port 1 is in use' }, OpenedBy: 'a key' };
+    expect(linkFacts(down, trans)[1][1]).toBe('down: port 1 is in use');
+    expect(linkFacts(down, trans)[3]).toEqual(['Open because of', 'a key']);
+  });
+
+  it('opens and closes after a question only, and shows errors', async () => {
+    const { app, transport, questions, errors } = setUp();
+    transport.answers.set('POST api/v1/cluster/open', () => open);
+    expect(await changeLink(app, true)).toEqual(open);
+    expect(questions[0]).toContain('see what is in them');
+    transport.answers.set('POST api/v1/cluster/close', () => ({ status: 409, body: '{"Message":"fixed"}' }));
+    expect(await changeLink(app, false)).toBeNull();
+    expect(errors[0]).toContain('fixed');
+    const refused = setUp(false);
+    expect(await changeLink(refused.app, true)).toBeNull();
+    expect(refused.transport.requests).toEqual([]);
   });
 });
