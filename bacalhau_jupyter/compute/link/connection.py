@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from bacalhau_jupyter.compute.equipment import Equipment
 from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.database import DatabaseError
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict, Forbidden, HandshakeRequired
@@ -34,6 +35,9 @@ _log = logging.getLogger(__name__)
 
 EAGER_S = 0.02
 """Changes of capacity are sent after this many seconds, so that a burst of endings is one heartbeat."""
+
+EAGER_REST_S = 0.2
+"""Seconds between two such heartbeats: a node that ends fifty short jobs a second must not send a hundred of them."""
 
 POSTED_AT_ONCE = 100
 """Messages that are read from the outbox together."""
@@ -180,11 +184,14 @@ class OrchestratorLink:
     async def _heartbeats(self) -> None:
         told_at = self._clock.monotonic_ns()
         failures = 0
+        beaten_at = self._clock.monotonic_ns()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.heartbeat_interval_s):
                     await self._beat.wait()
-                    await asyncio.sleep(EAGER_S)
+                    rested_s = (self._clock.monotonic_ns() - beaten_at) / SECOND
+                    await asyncio.sleep(max(EAGER_S, EAGER_REST_S - rested_s))
+            beaten_at = self._clock.monotonic_ns()
             self._beat.clear()
             await self._joined.wait()
             try:
