@@ -12,6 +12,7 @@ from benchmarks.cells import cards, panel, plain_cells
 from benchmarks.data import frames, ipfs, results, s3
 from benchmarks.engines import cluster, docker_rates, link, logs, many, scheduling, whole_jobs
 from benchmarks.harness import Row, Unavailable, show
+from benchmarks.swarm import jobs, nodes
 
 MEASUREMENTS = {
     "api": requests.measure,
@@ -23,6 +24,8 @@ MEASUREMENTS = {
     "scheduling": scheduling.measure,
     "cluster": cluster.measure,
     "many": many.measure,
+    "swarm": nodes.measure,
+    "swarm-jobs": jobs.measure,
     "cells": plain_cells.measure,
     "cards": cards.measure,
     "memory": memory.measure,

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import psutil
@@ -215,8 +215,17 @@ class Session:
         return took
 
 
+class HasAPI(Protocol):
+    """Something with an API."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        ...
+
+
 @asynccontextmanager
-async def session(served: ServedNode) -> AsyncIterator[Session]:
+async def session(served: HasAPI) -> AsyncIterator[Session]:
     """A `Session` with a node."""
     async with (
         aiohttp.ClientSession(served.url) as http,

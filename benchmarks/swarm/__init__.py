@@ -1,0 +1,1 @@
+"""Many light compute nodes: what one orchestrator can carry."""
