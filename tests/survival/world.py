@@ -292,13 +292,16 @@ class World:
     def processes(self) -> list[str]:
         """Return the supervisors of this repo and the programs of any of its executions."""
         processes = []
-        engine_dir = str(self.data_dir / "compute" / "process")
+        engine_dirs = [str(path) for path in self.engine_directories()]
         own = self.node.process.pid if self.node else 0
         executions = {mark.execution for mark in self.marks()}
         for each in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 command = " ".join(each.cmdline())
-                ours = engine_dir in command or each.environ().get("BACALHAU_EXECUTION_ID") in executions
+                ours = (
+                    any(path in command for path in engine_dirs)
+                    or each.environ().get("BACALHAU_EXECUTION_ID") in executions
+                )
                 if ours and each.pid != own and each.status() != psutil.STATUS_ZOMBIE:
                     processes.append(f"{each.pid}: {command[:200]}")
         return processes
@@ -309,10 +312,14 @@ class World:
         assert wait_until(pid_file.exists, timeout_s=10)
         return int(pid_file.read_text().split()[0])
 
+    def engine_directories(self) -> list[Path]:
+        """Return where process engines keep what they run."""
+        return [self.data_dir / "compute" / "process"]
+
     def kept(self) -> list[str]:
         """Return the executions that the process engine keeps anything of."""
-        directory = self.data_dir / "compute" / "process"
-        return [entry.name for entry in directory.iterdir() if entry.is_dir() and entry.name[0] != "."]
+        entries = [entry for path in self.engine_directories() for entry in path.iterdir()]
+        return [entry.name for entry in entries if entry.is_dir() and entry.name[0] != "."]
 
     def leftovers(self) -> list[str]:
         """Return everything of an execution that engines still hold."""
@@ -338,13 +345,7 @@ class World:
 
     def published(self, execution_id: str) -> dict[str, bytes]:
         """Return the files of an execution's published results."""
-        data = asyncio.run(_whole(self.archive(execution_id)))
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            return {
-                member.name.removeprefix("./"): archive.extractfile(member).read()  # type: ignore[union-attr]
-                for member in archive
-                if member.isfile()
-            }
+        return archived_files(self.archive(execution_id))
 
     def close(self) -> None:
         """Stop the node, and remove what a failed test has left in the engines."""
@@ -378,6 +379,16 @@ def soon(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> N
 def pause(seconds: float) -> None:
     """Let a seeded moment pass: the instant of a kill is the one thing here that is meant to be arbitrary."""
     time.sleep(seconds)
+
+
+def archived_files(path: Path) -> dict[str, bytes]:
+    """Return the files of an archive of published results."""
+    with tarfile.open(fileobj=io.BytesIO(asyncio.run(_whole(path)))) as archive:
+        return {
+            member.name.removeprefix("./"): archive.extractfile(member).read()  # type: ignore[union-attr]
+            for member in archive
+            if member.isfile()
+        }
 
 
 async def _whole(path: Path) -> bytes:

@@ -1,0 +1,100 @@
+"""What must be true of a cluster's jobs after everything that befell it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bacalhau_jupyter.models.records.execution import ExecutionStateType
+from tests.survival.cluster.town import Town
+from tests.survival.world import JOBS
+
+COMPLETED = ExecutionStateType.COMPLETED.value
+REQUESTED = "Requested execution"
+
+
+@dataclass
+class Verdict:
+    """What is wrong, and what happened.
+
+    Attributes
+    ----------
+    faults
+        Sentences, none of them where all is well.
+    causes
+        Why executions were made again → how often.
+    """
+
+    faults: list[str] = field(default_factory=list)
+    causes: Counter[str] = field(default_factory=Counter)
+
+
+def judge(town: Town, states: Mapping[str, str], lines: Mapping[str, int]) -> Verdict:
+    """Look at every job: its end, its side effects, its log, and whether its history explains each retry.
+
+    Parameters
+    ----------
+    states
+        Job ID → how it ended.
+    lines
+        Job ID → how many lines it prints; jobs whose submission was acknowledged.
+    """
+    verdict = Verdict()
+    verdict.faults += [f"{job_id} was accepted and is lost" for job_id in lines if job_id not in states]
+    starts = Counter(mark.execution for mark in town.marks() if mark.kind == "START")
+    ends = Counter(mark.execution for mark in town.marks() if mark.kind == "END")
+    for job_id, state in states.items():
+        faults = list(_job_faults(town, job_id, starts, ends, verdict.causes))
+        if state != "Completed":
+            faults.append(f"it ended as {state}")
+        if not faults and job_id in lines:
+            faults += _log_faults(town, job_id, lines[job_id])
+        if faults:
+            verdict.faults.append(f"{job_id}: {'; '.join(faults)}\n    {town.history(job_id)}")
+    return verdict
+
+
+def _job_faults(
+    town: Town, job_id: str, starts: Counter[str], ends: Counter[str], causes: Counter[str]
+) -> Iterator[str]:
+    executions = town.executions(job_id)
+    completed = [each["ID"] for each in executions if each["ComputeState"]["StateType"] == COMPLETED]
+    if len(completed) != 1:
+        yield f"{len(completed)} executions completed"
+    for each in executions:
+        execution_id = each["ID"]
+        if starts[execution_id] > 1 or ends[execution_id] > 1:
+            yield f"{execution_id} ran {starts[execution_id]} times"
+        if execution_id in completed:
+            if not starts[execution_id] == ends[execution_id] == 1:
+                yield f"{execution_id} completed with {starts[execution_id]} starts, {ends[execution_id]} ends"
+            continue
+        cause = _cause(town, job_id, execution_id)
+        causes[cause] += 1
+        if not cause:
+            yield f"nothing says why {execution_id} ({each['ComputeState']}) did not complete"
+
+
+def _cause(town: Town, job_id: str, execution_id: str) -> str:
+    """Return the last thing that the history says of an execution that did not complete."""
+    items: list[dict[str, Any]] = town.get(f"{JOBS}/{job_id}/history?limit=1000")["Items"] or []
+    messages = [
+        str(item["Event"]["Message"])
+        for item in items
+        if item.get("ExecutionID") == execution_id and item.get("Event")
+    ]
+    return next((text for text in reversed(messages) if text and not text.startswith(REQUESTED)), "")
+
+
+def _log_faults(town: Town, job_id: str, count: int) -> Iterator[str]:
+    completed = next(
+        each for each in town.executions(job_id) if each["ComputeState"]["StateType"] == COMPLETED
+    )
+    expected = [f"line {number}" for number in range(count)]
+    printed = town.published(completed["ID"])["stdout"].decode().splitlines()
+    if printed != expected:
+        yield f"its log has {len(printed)} lines of {count}: {printed[:3]} … {printed[-3:]}"
+    if (completed["RunOutput"] or {}).get("Stdout", "").splitlines() != expected:
+        yield "what the orchestrator keeps of its output differs"
