@@ -288,3 +288,20 @@ def test_the_tabs_are_walked_with_the_keyboard_and_look_right_in_the_dark(page: 
     )
     assert ground < 200 < text
     command(page, "Use Theme: JupyterLab Light")
+
+
+def test_a_cluster_is_opened_and_closed_after_a_question_and_no_page_holds_the_token(
+    page: Page, lab_node: ServedNode, shot: Shot
+) -> None:
+    panel = open_tab(page, "Cluster")
+    others = panel.get_by_role("region", name="Other nodes")
+    expect(others).to_contain_text("the cluster is closed")
+    others.get_by_role("button", name="Open the cluster…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Open", exact=True).click()
+    expect(others).to_contain_text("join at nats://127.0.0.1:", timeout=60_000)
+    expect(others).to_contain_text(str(lab_node.repo.cluster_token_file))
+    assert lab_node.repo.cluster_token_file.read_text().strip() not in page.content()
+    shot("cluster-open")
+    others.get_by_role("button", name="Close the cluster…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Close", exact=True).click()
+    expect(others).to_contain_text("the cluster is closed", timeout=60_000)

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 
 from bacalhau_jupyter.config import keys
 from bacalhau_jupyter.lib.clock import SystemClock
@@ -231,6 +232,46 @@ async def test_a_cluster_with_tls_is_entered_with_the_authority_of_the_node(node
         assert state["IsEncrypted"] is True
         assert await enters(state["Address"], token_of(node), Path(state["CAFile"]))
         assert not await enters(state["Address"], token_of(node), tls=True)
+
+
+async def test_a_certificate_of_an_organisation_is_shown_and_its_authority_named(
+    node_config: MakeConfig, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1")
+    names = ("ca.pem", "cert.pem", "key.pem")
+    ca_file, certificate, key = (tmp_path / name for name in names)
+    authority.cert_pem.write_to_path(ca_file)
+    leaf.cert_chain_pems[0].write_to_path(certificate)
+    leaf.private_key_pem.write_to_path(key)
+    config = node_config(
+        Orchestrator__Port=0,
+        Orchestrator__Auth__Token="sesame-of-the-test",
+        Orchestrator__TLS__ServerCert=str(certificate),
+        Orchestrator__TLS__ServerKey=str(key),
+        Orchestrator__TLS__ServerTimeout=20,
+        Orchestrator__TLS__CACert=str(ca_file),
+    )
+    async with running_node(config) as node, client(node) as session:
+        state = await ask(session)
+        assert (state["IsEncrypted"], state["CAFile"]) == (True, str(ca_file))
+        assert await enters(state["Address"], "sesame-of-the-test", ca_file)
+        assert not await enters(state["Address"], "another", ca_file)
+        assert not await enters(state["Address"], "sesame-of-the-test", tls=True)
+        async with session.get("/api/v1/agent/config") as answer:
+            assert "sesame-of-the-test" not in await answer.text()
+
+
+async def test_a_cluster_for_other_machines_says_where_they_reach_it_and_that_they_reach_no_api(
+    node_config: MakeConfig,
+) -> None:
+    async with embedded(node_config()) as (node, session):
+        near = await ask(session, "open")
+        assert near["APIAddress"] == node.url
+        state = await ask(session, "open", Host="0.0.0.0", Advertise="box.example")
+        assert (state["IsPublic"], state.get("APIAddress", "")) == (True, "")
+        assert state["Address"].startswith("nats://box.example:")
+        assert state["NeedsToken"] is True
 
 
 async def test_a_server_that_runs_already_is_used(
