@@ -48,7 +48,7 @@ class Servers:
         await server.start()
         return server
 
-    async def client(self, url: str, errors: list[str] | None = None, **options: Any) -> Client:
+    async def client(self, url: str, errors: list[str] | None = None, **options: Any) -> NodeClient:
         """Connect; what the server objects to later goes to `errors`."""
         client = NodeClient()
 
@@ -71,7 +71,7 @@ class Servers:
         options: dict[str, Any],
         errors: list[str] | None = None,
         token: str = TOKEN,
-    ) -> Client:
+    ) -> NodeClient:
         """Connect as a node: the token beside user and password where there are any."""
         if "user" not in options:
             return await self.client(server.url, errors, token=token or None, **options)
@@ -84,10 +84,11 @@ class Servers:
 class NodeClient(Client):
     """A client that sends the token beside user and password; nats-py sends one of the two."""
 
-    async def flush(self, timeout: int = PATIENCE_S) -> None:
+    async def settle(self) -> None:
+        """Wait until the server has done all that it was asked so far."""
         # The library's question overtakes what it has queued; the second one comes after that.
-        await super().flush(timeout)
-        await super().flush(timeout)
+        await self.flush(PATIENCE_S)
+        await self.flush(PATIENCE_S)
 
     def _connect_command(self) -> bytes:
         command = super()._connect_command()

@@ -55,7 +55,7 @@ async def test_a_started_server_lets_a_node_in_and_a_stopped_one_is_gone(servers
     assert server.state.is_up
     assert server.state.place == server.url
     client = await servers.client(server.url, name="n-1", token=TOKEN)
-    await client.flush()
+    await client.settle()
     pid = server.pid
     await server.stop()
     assert not is_alive(pid)

@@ -67,7 +67,7 @@ async def test_an_official_node_with_the_token_asks_for_its_handshake(
     listener = await servers.client(server.url, user=access.user, password=access.password)
     asked: asyncio.Queue[Msg] = asyncio.Queue()
     await listener.subscribe(subjects.CONTROL, cb=asked.put)
-    await listener.flush()
+    await listener.settle()
     with official_node(tmp_path, server.url, TOKEN):
         async with asyncio.timeout(PATIENCE_S):
             request = await asked.get()

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bacalhau_jupyter.transport.nats import subjects
@@ -16,7 +15,7 @@ from bacalhau_jupyter.transport.server.door.permissions import OWN_INBOX
 from bacalhau_jupyter.transport.server.nats_server import NatsServer
 from tests.services.nats import PlainNatsServer
 from tests.services.waiting import until
-from tests.transport.server.conftest import Servers
+from tests.transport.server.conftest import NodeClient, Servers
 
 PATIENCE_S = 60
 
@@ -35,12 +34,12 @@ class Scene:
         What the server said to the attacker.
     """
 
-    attacker: Client
-    victim: Client
-    orchestrator: Client
+    attacker: NodeClient
+    victim: NodeClient
+    orchestrator: NodeClient
     objections: list[str] = field(default_factory=list)
 
-    async def hears(self, listener: Client, subject: str) -> list[bytes]:
+    async def hears(self, listener: NodeClient, subject: str) -> list[bytes]:
         """Let a client listen; what it hears is added to the list."""
         heard: list[bytes] = []
 
@@ -48,7 +47,7 @@ class Scene:
             heard.append(message.data)
 
         await listener.subscribe(subject, cb=note)
-        await listener.flush()
+        await listener.settle()
         return heard
 
 
@@ -129,8 +128,8 @@ SPOKEN_FOR_OTHERS = [
 async def test_a_node_can_not_publish_where_it_has_no_business(guarded: Scene, subject: str) -> None:
     heard = await guarded.hears(guarded.orchestrator, subject)
     await guarded.attacker.publish(subject, b"forged")
-    await guarded.attacker.flush()
-    await guarded.orchestrator.flush()
+    await guarded.attacker.settle()
+    await guarded.orchestrator.settle()
     assert not heard
     assert subject.lower() in guarded.objections[0].lower()
 
@@ -163,8 +162,8 @@ async def test_a_node_can_not_listen_where_it_has_no_business(
 ) -> None:
     heard = await guarded.hears(guarded.attacker, pattern)
     await guarded.orchestrator.publish(subject, b"secret")
-    await guarded.orchestrator.flush()
-    await guarded.attacker.flush()
+    await guarded.orchestrator.settle()
+    await guarded.attacker.settle()
     assert not heard
     assert pattern.lower() in guarded.objections[0].lower()
 
@@ -185,10 +184,10 @@ async def test_an_official_eavesdropper_on_inboxes_hears_nothing_of_a_node_of_ou
         await message.respond(b"the answer")
 
     await scene.orchestrator.subscribe(subjects.control("n-victim"), cb=answer)
-    await scene.orchestrator.flush()
+    await scene.orchestrator.settle()
     reply = await scene.victim.request(subjects.control("n-victim"), b"?", timeout=PATIENCE_S)
     assert reply.data == b"the answer"
-    await scene.attacker.flush()
+    await scene.attacker.settle()
     assert not heard
     assert not scene.objections
 
@@ -205,7 +204,7 @@ async def test_the_same_eavesdropper_hears_official_nodes_which_are_one_trust_do
         await message.respond(b"the answer")
 
     await scene.orchestrator.subscribe(subjects.control("n-official"), cb=answer)
-    await scene.orchestrator.flush()
+    await scene.orchestrator.settle()
     await other.request(subjects.control("n-official"), b"?", timeout=PATIENCE_S)
     await until(lambda: heard == [b"the answer"], PATIENCE_S)
 
@@ -216,11 +215,11 @@ async def test_a_node_answers_what_it_was_sent_once_and_to_nobody_else(guarded: 
         await message.respond(b"again")
 
     await guarded.attacker.subscribe(subjects.orders("n-attacker"), cb=answer)
-    await guarded.attacker.flush()
+    await guarded.attacker.settle()
     heard = await guarded.hears(guarded.orchestrator, f"{OWN_INBOX}.acks.*")
     await guarded.orchestrator.publish(subjects.orders("n-attacker"), b"order", reply=f"{OWN_INBOX}.acks.1")
     await until(lambda: guarded.objections, PATIENCE_S)
-    await guarded.orchestrator.flush()
+    await guarded.orchestrator.settle()
     assert heard == [b"{}"]
 
 
@@ -230,7 +229,7 @@ async def test_questions_about_connections_can_not_be_asked_or_heard_by_a_node(
     heard = await guarded.hears(guarded.attacker, "$SYS.REQ.USER.AUTH")
     heard_by_orchestrator = await guarded.hears(guarded.orchestrator, "$SYS.>")
     await guarded.attacker.publish("$SYS.REQ.USER.AUTH", b"?")
-    await guarded.attacker.flush()
+    await guarded.attacker.settle()
     assert len(guarded.objections) == 2
     assert not heard
     assert not heard_by_orchestrator

@@ -99,10 +99,10 @@ async def test_a_refusal_is_told_once_and_gives_no_secret_away(
     for _ in range(3):
         await refused(servers, server, own(), token=wrong)
     reason = "Node 'n-1' from 127.0.0.1 is refused: its token is wrong."
-    told = [
+    lines = [
         record for record in caplog.records if record.levelno >= logging.INFO and reason in record.message
     ]
-    assert len(told) == 1
+    assert len(lines) == 1
     assert not [secret for secret in (wrong, SECRET, TOKEN, server.access.password) if secret in caplog.text]
 
 
