@@ -56,6 +56,9 @@ log = logging.getLogger(__name__)
 JOIN_TIMEOUT_S = 20.0
 """Seconds that the start waits for a compute half; official clients fail jobs that find no node."""
 
+JOINING_LIMIT_S = 10.0
+"""Seconds at most between two tries to join an orchestrator elsewhere, which may be away for long."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -175,6 +178,8 @@ async def _start(
         settings.compute_settings(config, around.repo, place.node_id), data_dir=place.data_dir
     )
     there = place.elsewhere
+    if there is not None:
+        compute_settings = dataclasses.replace(compute_settings, reconnect_limit_s=JOINING_LIMIT_S)
     end = (
         around.transport_of(place.node_id)
         if there is None

@@ -1,0 +1,98 @@
+"""A node that only runs jobs, under an orchestrator of ours in another process."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import urllib.request
+from io import BytesIO
+from typing import Any
+
+from tests.node.joining.official_jobs import answer_of, live
+from tests.services.common import wait_until
+from tests.services.node import ServedNode
+from tests.services.node_fixtures import NodeFactory
+
+TIMEOUT_S = 90.0
+TOKEN = "a token that nobody prints"
+ORCHESTRATOR = ("-c", "Orchestrator.Port=0")
+
+
+def runner(node_factory: NodeFactory, address: str, **arguments: Any) -> ServedNode:
+    options = ("-c", f"Compute.Orchestrators={address}", "-c", "Compute.Heartbeat.Interval=2s")
+    return node_factory(
+        *options, name="runner", roles=["--compute"], env={"BACALHAU_COMPUTE_AUTH_TOKEN": TOKEN}, **arguments
+    )
+
+
+def placer(node_factory: NodeFactory, **arguments: Any) -> ServedNode:
+    return node_factory(
+        *ORCHESTRATOR,
+        name="placer",
+        roles=["--orchestrator"],
+        env={"BACALHAU_ORCHESTRATOR_AUTH_TOKEN": TOKEN},
+        **arguments,
+    )
+
+
+def address_of(node: ServedNode) -> str:
+    return str(answer_of(node, "/api/v1/cluster")[1]["Address"])
+
+
+def submitted(node: ServedNode, **params: str) -> str:
+    engine = {"Type": "noop", "Params": params}
+    task = {"Name": "main", "Engine": engine, "Publisher": {"Type": "local"}}
+    job = {"Name": "far", "Type": "batch", "Count": 1, "Tasks": [task]}
+    request = urllib.request.Request(
+        f"{node.url}/api/v1/orchestrator/jobs",
+        data=json.dumps({"Job": job}).encode(),
+        headers={"Content-Type": "application/json"},
+        method="PUT",
+    )
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        return str(json.load(answer)["JobID"])
+
+
+def state(node: ServedNode, job: str) -> str:
+    return str(answer_of(node, f"/api/v1/orchestrator/jobs/{job}")[1]["Job"]["State"]["StateType"])
+
+
+def wait_for(node: ServedNode, job: str, expected: str) -> None:
+    assert wait_until(lambda: state(node, job) in (expected, "Failed"), timeout_s=TIMEOUT_S)
+    assert state(node, job) == expected
+
+
+def test_a_job_runs_on_the_other_node_whose_results_any_client_fetches_there(
+    node_factory: NodeFactory,
+) -> None:
+    orchestrator = placer(node_factory)
+    node = runner(node_factory, address_of(orchestrator))
+    job = submitted(orchestrator, Stdout="from afar\n")
+    wait_for(orchestrator, job, "Completed")
+    _, results = answer_of(orchestrator, f"/api/v1/orchestrator/jobs/{job}/results")
+    (result,) = results["Items"]
+    assert result["Params"]["URL"].startswith(f"{node.url}/")
+    with urllib.request.urlopen(result["Params"]["URL"], timeout=TIMEOUT_S) as answer:
+        packed = BytesIO(answer.read())
+    with tarfile.open(fileobj=packed) as archive:
+        (name,) = (each for each in archive.getnames() if each.endswith("stdout"))
+        stdout = archive.extractfile(name)
+        assert stdout is not None
+        assert stdout.read() == b"from afar\n"
+    assert TOKEN not in node.output.read_text() + orchestrator.output.read_text()
+
+
+def test_what_ends_while_the_orchestrator_is_dead_counts_once_when_it_is_back(
+    node_factory: NodeFactory,
+) -> None:
+    orchestrator = placer(node_factory)
+    node = runner(node_factory, address_of(orchestrator))
+    job = submitted(orchestrator, Duration="6s")
+    wait_for(orchestrator, job, "Running")
+    assert wait_until(lambda: bool(live(node)), timeout_s=TIMEOUT_S)
+    orchestrator.kill()
+    assert wait_until(lambda: not live(node), timeout_s=TIMEOUT_S)
+    orchestrator = placer(node_factory, data_dir=orchestrator.repo.path)
+    wait_for(orchestrator, job, "Completed")
+    _, executions = answer_of(orchestrator, f"/api/v1/orchestrator/jobs/{job}/executions")
+    assert len(executions["Items"]) == 1
