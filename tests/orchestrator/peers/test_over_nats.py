@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import cast
 
+from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.jobs.spec import Timeouts
@@ -25,9 +26,7 @@ WAIT_S = 60.0
 
 
 @contextlib.asynccontextmanager
-async def cluster(
-    server: PlainNatsServer, clock: ManualClock
-) -> AsyncIterator[tuple[Orchestrator, OverNats]]:
+async def cluster(server: PlainNatsServer, clock: Clock) -> AsyncIterator[tuple[Orchestrator, OverNats]]:
     carrier = OverNats(server.url, server.token)
     database = await Database.open(None, MIGRATIONS)
     service = Orchestrator(
