@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bacalhau_jupyter.lib.clock import SystemClock
+from bacalhau_jupyter.tls.own_ca import OwnAuthority
 from tests.cli.running import Shell, shell_of
 from tests.services.node import ServedNode
 from tests.services.official import ReplayedCluster, free_port, replayed_cluster
@@ -169,3 +171,23 @@ def test_what_the_cluster_can_not_do_is_refused_before_anything_is_sent(
     assert "S3" in sent.stderr
     assert official.received.jobs == []
     assert not any(verb in ("DELETE", "POST") for verb, _ in official.received.requests)
+
+
+def test_a_cluster_with_a_certificate_wants_its_authority_and_needs_no_scheme(
+    shell: Shell, served: ServedNode, tmp_path: Path
+) -> None:
+    authority = OwnAuthority(tmp_path / "tls", ["127.0.0.1"], "n-tests", SystemClock())
+    authority.pair()
+    pair = tmp_path / "tls" / "node.pem"
+    with replayed_cluster(certificate=(str(pair), str(pair))) as cluster:
+        unknown = shell("connect", cluster.url)
+        assert unknown.returncode == 1
+        assert "by an authority that this client does not know" in unknown.stderr
+        assert saved(served) == {}
+        place = cluster.url.removeprefix("https://")
+        done = shell("connect", place, "--ca", str(authority.ca_file))
+        assert done.returncode == 0, done.stderr
+        assert shell("node", "list").returncode == 0
+        (tree,) = saved(served).values()
+        assert tree == {"endpoint": cluster.url, "tls": {"ca": str(authority.ca_file)}}
+        assert shell("connect", place, "--insecure", "--name", "x").returncode == 0

@@ -83,7 +83,7 @@ def connect(
     from bacalhau_jupyter.config.profiles import Profile
 
     address = checked_address(url or "")
-    if ca and "://" not in (url or ""):
+    if (ca or insecure) and "://" not in (url or ""):
         address = f"https{address.removeprefix('http')}"
     if insecure and address.startswith("http:") and "://" in (url or ""):
         raise BadRequest("--insecure is about certificates, and http has none", hint="https://…")
