@@ -13,36 +13,24 @@ from functools import partial
 from typing import Any
 
 from bacalhau_jupyter._version import __version__
-from bacalhau_jupyter.api.app import FEATURES, build_app
-from bacalhau_jupyter.api.base import ApiServices
-from bacalhau_jupyter.api.http.serving import Gatekeeper
-from bacalhau_jupyter.auth.access import Access
-from bacalhau_jupyter.auth.challenge import ChallengeMethod, LoginMethods
+from bacalhau_jupyter.api.app import FEATURES
 from bacalhau_jupyter.auth.peers import ProcessTable
-from bacalhau_jupyter.auth.policies.order import PolicyOrder
-from bacalhau_jupyter.auth.sockets import TrustedSockets
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeLock, NodeRecord, base_url
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.problems import Problems
-from bacalhau_jupyter.lib.reserve import Reserve
 from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
 from bacalhau_jupyter.models.codec import to_plain
-from bacalhau_jupyter.models.errors import ConfigurationError, NotFound
+from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.records.node import DiskUsage, NodeInfo, NodeType
 from bacalhau_jupyter.node import settings
-from bacalhau_jupyter.node.addresses import serve_results
 from bacalhau_jupyter.node.agent import NodeAgent
-from bacalhau_jupyter.node.browse import DataPlaces, LocalPaths
-from bacalhau_jupyter.node.browse_remote import IpfsPins, S3Buckets
 from bacalhau_jupyter.node.cluster.link import Link
-from bacalhau_jupyter.node.cluster.service import Clustering
 from bacalhau_jupyter.node.doors import ports
-from bacalhau_jupyter.node.doors.listening import Doors
-from bacalhau_jupyter.node.doors.webui import WebPage, start_webui
+from bacalhau_jupyter.node.doors.webui import WebPage
 from bacalhau_jupyter.node.joining.clusters import Joining
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
 from bacalhau_jupyter.node.joining.kept import KeptClusters
@@ -51,17 +39,17 @@ from bacalhau_jupyter.node.leases import Leases
 from bacalhau_jupyter.node.result_files import NodeResultFiles
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.node.roles import exposed
-from bacalhau_jupyter.node.roles.audit import start_audit
+from bacalhau_jupyter.node.roles.api import Serving, start_api
 from bacalhau_jupyter.node.roles.compute import Place, Surroundings
+from bacalhau_jupyter.node.roles.database import keep_room
 from bacalhau_jupyter.node.roles.facts import role_facts
 from bacalhau_jupyter.node.roles.halves import Halves
 from bacalhau_jupyter.node.roles.orchestrator import OrchestratorHalf, Placing, start_orchestrator
 from bacalhau_jupyter.node.roles.stopping import bounded
-from bacalhau_jupyter.node.roles.trust import authenticators, has_new_authentication, policies, sign_on
+from bacalhau_jupyter.node.roles.trust import sign_on
 from bacalhau_jupyter.node.version import build_version
-from bacalhau_jupyter.orchestrator.base import NodeQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator
-from bacalhau_jupyter.tls.settings import Encryption, certified_names, encryption_of
+from bacalhau_jupyter.tls.settings import Encryption, encryption_of
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
 log = logging.getLogger(__name__)
@@ -201,7 +189,9 @@ class Node:
         self.encryption = await encryption_of(
             self.config, self.repo, self.node_id, self._clock, self.problems
         )
-        listener = stack.enter_context(contextlib.closing(self._listen()))
+        listener = stack.enter_context(
+            contextlib.closing(ports.of_api(self.config, self.repo, embedded=self._embedded))
+        )
         carrier = MemoryTransport()
         self._results = LocalResults(
             settings.compute_dir(self.config, self.repo),
@@ -213,7 +203,7 @@ class Node:
             address=settings.link_address(self.config),
             others=lambda: self.halves.directories,
         )
-        self.reserve = await self._keep_room()
+        self.reserve = await keep_room(self.config, self.repo)
         if self.config["Orchestrator.Enabled"]:
             self._placing = await start_orchestrator(stack, self._for_placing(carrier))
             self._keep(stack, "tidying up uploads", self._placing.uploads.store.run)
@@ -259,23 +249,6 @@ class Node:
     def _keep(self, stack: AsyncExitStack, what: str, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.create_task(self.problems.keep(what, work), name=what)
         stack.callback(task.cancel)
-
-    async def _keep_room(self) -> Reserve:
-        """Keep room on the disk; what an earlier start kept is there for this one where the disk is full now."""
-        directory = settings.compute_dir(self.config, self.repo)
-        self.repo.directory(directory)
-        reserve = Reserve(directory / "reserve", self.config["Node.DiskReserve"])
-        if not await asyncio.to_thread(reserve.make) or await asyncio.to_thread(reserve.lacks_room):
-            await asyncio.to_thread(reserve.give_back)
-        return reserve
-
-    def _listen(self) -> socket.socket:
-        host, port = self.config["API.Host"], self.config["API.Port"]
-        if not self._embedded or self.config.source("API.Port") != "default":
-            return ports.listen(host, port)
-        listener = ports.listen_embedded(host, port, self.repo)
-        ports.remember_port(self.repo, listener.getsockname()[1])
-        return listener
 
     def _references(self, own_url: str, there: Elsewhere) -> LastingLinks:
         base, problem = reachable_base(self.config, own_url, is_near=there.is_near)
@@ -326,71 +299,25 @@ class Node:
         )
 
     async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:
-        trusted = TrustedSockets(enabled=self.config["API.TrustLocalUser"], processes=self._processes)
-        stack.callback(trusted.close)
-        names = (self.config["API.Host"], *self.config["API.Names"], *certified_names(self.config))
-        known = authenticators(self.config, self.key, self._clock, stack)
-        results, placing = self._results, self._placing
-        files = self.result_files = NodeResultFiles(
-            settings.compute_dir(self.config, self.repo),
-            results.sign,
-            self.config["Publishers.Types.IPFS.Endpoint"] or "",
-            self._clock,
-            settings.s3_access(self.config),
-            others=lambda: self.halves.directories,
-        )
-        stack.push_async_callback(bounded, "results", files.close)
-        access = Access(known, trusted, host_names=names, clock=self._clock)
-        login, policy = await self._login(stack, access)
-        services = ApiServices(
+        serving = Serving(
+            config=self.config,
+            repo=self.repo,
+            node_id=self.node_id,
             agent=self._agent(),
-            access=access,
-            challenge=login,
-            policy=policy,
-            orchestrator=None if placing is None else placing.orchestrator,
-            orchestrators=() if self.elsewhere is None else self.elsewhere.servers,
-            results=results,
-            result_files=files,
-            data=self._data_places(stack),
-            cleaner=self.halves if len(self.halves) else None,
-            environments=self.halves.environments,
-            packages=self.halves.packages,
-            uploads=None if placing is None else placing.uploads,
-            cluster=self._clustering(),
+            halves=self.halves,
             joining=self.joining,
+            placing=self._placing,
+            orchestrators=() if self.elsewhere is None else self.elsewhere.servers,
+            results=self._results,
+            certificates=None if self.encryption is None else self.encryption.certificates,
+            processes=self._processes,
+            embedded=self._embedded,
+            clock=self._clock,
+            problems=self.problems,
             telemetry=self._telemetry,
-            audit=await start_audit(stack, self.config, self.repo, self._clock, self.problems),
         )
-        certificates = None if self.encryption is None else self.encryption.certificates
-        doors = Doors(Gatekeeper(services.access), certificates)
-        await doors.open(stack, build_app(services), listener, "API")
-        if (address := settings.link_address(self.config)).listens:
-            await serve_results(stack, address, services, doors)
-        if self.config["WebUI.Enabled"]:
-            await self._start_page(stack, services, doors)
-
-    async def _start_page(self, stack: AsyncExitStack, services: ApiServices, doors: Doors) -> None:
-        try:
-            self.page = await start_webui(stack, self.config, services, doors=doors, clock=self._clock)
-        except ConfigurationError as error:
-            # Notebooks need this node, with or without the page.
-            if not self._embedded:
-                raise
-            log.warning("%s", error.message)
-        else:
-            log.info("the web page is at %s", self.page.url)
-
-    async def _login(
-        self, stack: AsyncExitStack, access: Access
-    ) -> tuple[LoginMethods | None, PolicyOrder | None]:
-        """Return how callers get a token, and the policy that judges requests where there is one."""
-        if has_new_authentication(self.config):
-            return None, None
-        rego = await policies(self.config, self.repo, self.node_id, self._clock, stack)
-        if rego is None:
-            return ChallengeMethod(self.node_id, self._clock), None
-        order = None if rego.access is None else PolicyOrder(access, rego.access, rego.key)
-        return rego.methods, order
+        opened = await start_api(stack, listener, serving)
+        self.result_files, self.page = opened.result_files, opened.page
 
     def _agent(self) -> NodeAgent:
         single_sign_on = sign_on(self.config)
@@ -402,28 +329,6 @@ class Node:
             self.debug,
             {} if single_sign_on is None else single_sign_on.published,
         )
-
-    def _clustering(self) -> Clustering | None:
-        if self._placing is None:
-            return None
-        orchestrator = self._placing.orchestrator
-        return Clustering(
-            self._placing.link,
-            lambda: orchestrator.nodes(NodeQuery()),
-            self._has_near,
-            self._placing.far_url,
-        )
-
-    def _data_places(self, stack: AsyncExitStack) -> DataPlaces | None:
-        if not len(self.halves):
-            return None
-        disabled = {name.lower() for name in self.config["InputSources.Disabled"]}
-        buckets = S3Buckets(self._clock, enabled=lambda: "s3" not in disabled)
-        stack.push_async_callback(bounded, "data places", buckets.close)
-        hidden = settings.hidden_paths(self.config, self.repo)
-        local = LocalPaths(lambda: self.config["Compute.AllowListedLocalPaths"], hidden)
-        ipfs = "" if "ipfs" in disabled else self.config["InputSources.Types.IPFS.Endpoint"] or ""
-        return DataPlaces(local, buckets, IpfsPins(ipfs))
 
 
 @asynccontextmanager

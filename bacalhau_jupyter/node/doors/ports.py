@@ -6,6 +6,7 @@ import contextlib
 import errno
 import socket
 
+from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.files import write_atomic
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.text import read_text
@@ -37,6 +38,22 @@ def listen(host: str, port: int) -> socket.socket:
             f"the API can't listen on {host} port {port}: {error.strerror or error}",
             hint="Check API.Host and API.Port.",
         ) from error
+
+
+def of_api(config: Config, repo: Repo, *, embedded: bool) -> socket.socket:
+    """Return the listening socket of a node's API.
+
+    Raises
+    ------
+    ConfigurationError
+        The configured port is in use, or the address is not one of this host.
+    """
+    host, port = config["API.Host"], config["API.Port"]
+    if not embedded or config.source("API.Port") != "default":
+        return listen(host, port)
+    listener = listen_embedded(host, port, repo)
+    remember_port(repo, listener.getsockname()[1])
+    return listener
 
 
 def listen_embedded(host: str, port: int, repo: Repo) -> socket.socket:

@@ -13,11 +13,22 @@ from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.database import Database, DatabaseError, Migration
 from bacalhau_jupyter.lib.reserve import Reserve
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.node import settings
 from bacalhau_jupyter.node.roles.stopping import bounded
 
 log = logging.getLogger(__name__)
 
 _RESERVE = 1_000_000
+
+
+async def keep_room(config: Config, repo: Repo) -> Reserve:
+    """Keep room on the disk; what an earlier start kept is there for this one where the disk is full now."""
+    directory = settings.compute_dir(config, repo)
+    repo.directory(directory)
+    reserve = Reserve(directory / "reserve", config["Node.DiskReserve"])
+    if not await asyncio.to_thread(reserve.make) or await asyncio.to_thread(reserve.lacks_room):
+        await asyncio.to_thread(reserve.give_back)
+    return reserve
 
 
 async def open_database(

@@ -19,11 +19,13 @@ from bacalhau_jupyter.node.cluster.far import far_url
 from bacalhau_jupyter.node.cluster.link import Link
 from bacalhau_jupyter.node.cluster.opener import LinkOpener
 from bacalhau_jupyter.node.cluster.plan import split_host
+from bacalhau_jupyter.node.cluster.service import Clustering
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.node.roles.database import open_database
 from bacalhau_jupyter.node.roles.stopping import bounded
 from bacalhau_jupyter.node.roles.uploads import start_uploads
 from bacalhau_jupyter.node.upload_service import NodeUploads
+from bacalhau_jupyter.orchestrator.base import NodeQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.store.identities import StoredIdentities
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS
@@ -88,6 +90,15 @@ class OrchestratorHalf:
     def far_url(self) -> str:
         """Return the base URL at which nodes of other processes reach the API; empty where they don't."""
         return _far_url(self._placing, self.link)
+
+    def clustering(self) -> Clustering:
+        """Return what tells of the link, and changes it."""
+        return Clustering(
+            self.link,
+            lambda: self.orchestrator.nodes(NodeQuery()),
+            self._placing.has_near,
+            self.far_url,
+        )
 
 
 async def start_orchestrator(stack: AsyncExitStack, placing: Placing) -> OrchestratorHalf:
