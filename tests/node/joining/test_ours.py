@@ -10,10 +10,13 @@ from typing import Any
 
 from tests.node.joining.official_jobs import answer_of, live
 from tests.services.common import wait_until
+from tests.services.cuttable import CuttableLink
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory
 
 TIMEOUT_S = 90.0
+COMPLETED = 9
+"""The state of an execution on the wire."""
 TOKEN = "a token that nobody prints"
 ORCHESTRATOR = ("-c", "Orchestrator.Port=0")
 
@@ -25,9 +28,10 @@ def runner(node_factory: NodeFactory, address: str, **arguments: Any) -> ServedN
     )
 
 
-def placer(node_factory: NodeFactory, **arguments: Any) -> ServedNode:
+def placer(node_factory: NodeFactory, *options: str, **arguments: Any) -> ServedNode:
     return node_factory(
         *ORCHESTRATOR,
+        *options,
         name="placer",
         roles=["--orchestrator"],
         env={"BACALHAU_ORCHESTRATOR_AUTH_TOKEN": TOKEN},
@@ -96,3 +100,27 @@ def test_what_ends_while_the_orchestrator_is_dead_counts_once_when_it_is_back(
     wait_for(orchestrator, job, "Completed")
     _, executions = answer_of(orchestrator, f"/api/v1/orchestrator/jobs/{job}/executions")
     assert len(executions["Items"]) == 1
+
+
+def connection(node: ServedNode, node_id: str) -> str:
+    _, known = answer_of(node, f"/api/v1/orchestrator/nodes/{node_id}")
+    return str(known["Node"]["Connection"])
+
+
+def test_a_result_that_arrives_after_its_node_was_given_up_counts_and_nothing_runs_again(
+    node_factory: NodeFactory,
+) -> None:
+    orchestrator = placer(node_factory, "-c", "Orchestrator.NodeManager.DisconnectTimeout=8s")
+    with CuttableLink(int(address_of(orchestrator).rpartition(":")[2])) as link:
+        node = runner(node_factory, link.url)
+        job = submitted(orchestrator, Duration="4s")
+        wait_for(orchestrator, job, "Running")
+        assert wait_until(lambda: bool(live(node)), timeout_s=TIMEOUT_S)
+        link.cut()
+        name = node.repo.node_name()
+        assert wait_until(lambda: connection(orchestrator, name) == "DISCONNECTED", timeout_s=TIMEOUT_S)
+        assert wait_until(lambda: not live(node), timeout_s=TIMEOUT_S)
+        link.restore()
+        wait_for(orchestrator, job, "Completed")
+    _, executions = answer_of(orchestrator, f"/api/v1/orchestrator/jobs/{job}/executions")
+    assert [each["ComputeState"]["StateType"] for each in executions["Items"]].count(COMPLETED) == 1
