@@ -1,7 +1,7 @@
 """The engines, sources and publishers of this node, and which of them work here.
 
-All are asked at start, but the start does not wait for one that is slow to answer; and one that may work later
-(a Docker Engine that is not running yet) is asked again and again, in the background.
+All are asked at start. The start waits for what asks this machine alone, and not for a service that is slow to answer;
+what may work later (a Docker Engine that is not running yet) is asked again and again, in the background.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.plugins.contract import Availability
-from bacalhau_jupyter.plugins.engine import DeviceEngine, Engine
+from bacalhau_jupyter.plugins.engine import DeviceEngine, Engine, SelfReliantEngine
 from bacalhau_jupyter.plugins.publisher import KeepingPublisher, Publisher
 from bacalhau_jupyter.plugins.source import KeepsPackages, Packages, Source
 
 _log = logging.getLogger(__name__)
 
 PATIENCE_S = 2.0
-"""Seconds that the start waits for answers."""
+"""Seconds that the start waits for the answers of services."""
 RETRY_S = (5.0, 60.0)
 """First and longest delay, in seconds, before what is missing is asked again."""
 _REASONS_SHOWN = 3
@@ -73,15 +73,21 @@ class Plugins:
         timeout_s
             Seconds that a plug-in has to answer.
         patience_s
-            Seconds to wait here; later answers count when they come (see `watch`).
+            Seconds to wait here for what may ask a service; later answers count when they come (see `watch`).
+            What needs none is waited for: it is late on a busy machine only, and jobs may not be refused for that.
         """
+        local = []
         for item in self._instances():
             self._availabilities[id(item)] = Availability(
                 False, problem="it has not answered yet", may_change=True
             )
             self._asked[id(item)] = asyncio.create_task(self._ask(item, timeout_s), name="probe")
+            if isinstance(item, SelfReliantEngine):
+                local.append(self._asked[id(item)])
         if self._asked:
             await asyncio.wait(self._asked.values(), timeout=patience_s)
+        if local:
+            await asyncio.wait(local)
         self._at_start = dict(self._availabilities)
 
     async def watch(

@@ -174,6 +174,13 @@ class FilelessEngine(Protocol):
 
 
 @runtime_checkable
+class SelfReliantEngine(Protocol):
+    """An engine that needs no service: its probe asks this machine alone; implemented beside `Engine`."""
+
+    needs_no_service: Literal[True]
+
+
+@runtime_checkable
 class DeviceEngine(Protocol):
     """An engine that may be unable to hand a GPU of this host to a task; implemented beside `Engine`."""
 

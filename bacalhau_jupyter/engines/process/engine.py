@@ -14,6 +14,7 @@ import uuid
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from bacalhau_jupyter.engines.network.doors import Doors
 from bacalhau_jupyter.engines.network.rules import has_way_out, reach_of, rules_of
@@ -57,6 +58,7 @@ class ProcessEngine:
     """
 
     type = ENGINE_TYPE
+    needs_no_service: Literal[True] = True
 
     def __init__(
         self,
