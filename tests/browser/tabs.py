@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-# A machine that does other things at the same time gets more than the usual five seconds.
-expect.set_options(timeout=20_000)
-
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,7 +18,7 @@ from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.config.submissions import Submission, Submissions
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.jobs.spec import replace
-from tests.browser.conftest import built_labextension, lab_page
+from tests.browser.conftest import LOAD_MS, built_labextension, lab_page
 from tests.browser.lab import LabServer, start_lab
 from tests.client.notebooks.test_notebooks import cell, notebook
 from tests.services.common import wait_until
@@ -103,6 +103,17 @@ def run_both(page: Page, server: LabServer) -> None:
     expect(outputs(page).get_by_role("log")).to_have_count(0)
 
 
+def submissions_at_load(page: Page) -> list[Any]:
+    """Load the page once more and return the record that it gets of its notebook's submissions."""
+    address = page.url
+    # An answer to the page before may be under way still, and would be gone with that page.
+    page.goto("about:blank")
+    with page.expect_response(lambda answer: "bacalhau/submissions" in answer.url, timeout=LOAD_MS) as answer:
+        page.goto(address, timeout=LOAD_MS)
+    submissions: list[Any] = answer.value.json()["submissions"]
+    return submissions
+
+
 def expect_live_card(page: Page) -> Locator:
     """Wait for a card that shows what the job printed after the page, the kernel or the server went; return it."""
     card = outputs(page).locator(".jp-Bacalhau-output")
@@ -134,9 +145,7 @@ def test_a_copy_of_the_notebook_gets_no_card(server: LabServer, opened: Open) ->
     run_both(first, server)
     write(server, "copy.ipynb")
     copy = opened("copy.ipynb")
-    with copy.expect_response(lambda answer: "bacalhau/submissions" in answer.url) as answer:
-        copy.reload()
-    assert answer.value.json() == {"submissions": []}
+    assert submissions_at_load(copy) == []
     expect(copy.locator(".jp-Bacalhau-output")).to_have_count(0)
 
 
@@ -148,12 +157,7 @@ def test_metadata_alone_puts_no_job_into_a_cell(
     claims = {"jupyter.org/session": path, "jupyter.org/notebook": path, "jupyter.org/cell": "cell-1"}
     job = client.submit(replace(process(["sh", "-c", TICKS], name="forged"), meta=claims))
     page = opened()
-    address = page.url
-    # An answer to the page before would be gone with it.
-    page.goto("about:blank")
-    with page.expect_response(lambda answer: "bacalhau/submissions" in answer.url) as answer:
-        page.goto(address)
-    assert answer.value.json() == {"submissions": []}
+    assert submissions_at_load(page) == []
     expect(page.locator(".jp-Bacalhau-output")).to_have_count(0)
     # The control: the same claim in the user's own record is believed.
     record = Submission(job.id, notebook=path, cell="cell-1", run="m", time_ns=time.time_ns())
@@ -209,12 +213,7 @@ def test_a_notebook_without_cell_ids_stays_as_it_is(server: LabServer, opened: O
     run_both(first, server)
     first.close()
     page = opened()
-    address = page.url
-    # An answer to the page before would be gone with it.
-    page.goto("about:blank")
-    with page.expect_response(lambda answer: "bacalhau/submissions" in answer.url) as answer:
-        page.goto(address)
     # The job is in the record, and no cell has the name that stands there: Lab draws new ones at each load.
-    assert len(answer.value.json()["submissions"]) == 1
+    assert len(submissions_at_load(page)) == 1
     expect(page.locator(".jp-Cell").nth(1)).to_be_visible(timeout=60_000)
     expect(page.locator(".jp-Bacalhau-output")).to_have_count(0)
