@@ -113,8 +113,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(service)
         if PROCESSES.intersection(fixtures):
             item.add_marker("process")
-        if services & SET_UP_ONCE and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(SERVICE_TIMEOUT_S))
+        if services & SET_UP_ONCE:
+            own = item.get_closest_marker("timeout")
+            # A limit of the test's own is meant for the test: the set-up, with limits of its own, may come first.
+            limit = (
+                pytest.mark.timeout(*own.args, func_only=True)
+                if own
+                else pytest.mark.timeout(SERVICE_TIMEOUT_S)
+            )
+            item.add_marker(limit, append=False)
     left_out = set() if config.option.long else {"long"}
     if config.option.fast:
         left_out |= {"conformance", "long", "process", "slow"} | SERVICES

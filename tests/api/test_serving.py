@@ -83,7 +83,7 @@ async def is_closed(reader: asyncio.StreamReader, within_s: float) -> bool:
 
 
 async def status_of(reader: asyncio.StreamReader) -> int:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         line = await reader.readline()
         length = 0
         while (field := await reader.readline()) not in (b"\r\n", b""):
@@ -172,7 +172,7 @@ async def test_websockets_are_bounded(tmp_path: Path) -> None:
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await client.ws_connect("/api/v1/agent/lease", headers=headers)
             assert refused.value.status == 429
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     async with client.ws_connect("/api/v1/agent/lease", headers=headers):
@@ -278,7 +278,7 @@ async def test_a_large_body_of_the_owner_still_comes_in_whole_after_100_continue
         large = b'{"Job":{"Type":"batch","Name":"' + b"a" * (binding.BODY_LIMIT - 100) + b'"}}'
         fields = [WITH_KEY, "Expect: 100-continue\r\n"]
         writer.write(body_head(len(large), "/api/v1/orchestrator/jobs", *fields))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await reader.readline()).startswith(b"HTTP/1.1 100")
             await reader.readline()
         writer.write(large)

@@ -60,7 +60,7 @@ def holding(
         yield int(process.stdout.readline())
     finally:
         process.stdin.close()
-        process.wait(10)
+        process.wait(30)
         process.stdout.close()
 
 

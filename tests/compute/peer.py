@@ -51,7 +51,7 @@ from bacalhau_jupyter.plugins.source import FetchRequest, Source
 from bacalhau_jupyter.transport.base import Envelope
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 class Peer:

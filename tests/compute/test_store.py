@@ -141,7 +141,7 @@ async def test_what_was_stored_before_a_kill_is_there_after_it(tmp_path: Path) -
         os.kill(child.pid, signal.SIGKILL)
         stored += child.stdout.read().split("\n")[:-1]
         child.stdout.close()
-        child.wait(10)
+        child.wait(30)
         database = await Database.open(path, MIGRATIONS)
         try:
             store = Store(database)

@@ -23,7 +23,7 @@ from tests.services.node_fixtures import NodeFactory
 COUNT = int(os.environ.get("BACALHAU_JUPYTER_FUZZ", "20000"))
 SEED = int(os.environ.get("BACALHAU_JUPYTER_FUZZ_SEED", "9"))
 WORKERS = 24
-UNTIL_S = 15.0
+UNTIL_S = 60.0
 """Seconds for one answer."""
 
 

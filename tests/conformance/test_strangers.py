@@ -83,7 +83,7 @@ def stranger(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(30)
         process.stdin.close()
         process.stdout.close()
 
@@ -144,7 +144,7 @@ def test_connections_of_a_stranger_that_say_nothing_are_closed(node_factory: Nod
     with stranger(HALF_HEADS, str(node.port), "50") as attack:
         assert line_of(attack) == "ready"
         assert line_of(attack) == "sent"
-        assert wait_until(lambda: process.num_fds() <= before + 5, timeout_s=15)
+        assert wait_until(lambda: process.num_fds() <= before + 5, timeout_s=30)
 
 
 def test_the_script_of_the_attack_is_the_attack(tmp_path: Path) -> None:
@@ -171,6 +171,6 @@ def test_the_script_of_the_attack_is_the_attack(tmp_path: Path) -> None:
             with stranger(HALF_HEADS, port, "300") as attack:
                 assert line_of(attack) == "ready"
                 assert line_of(attack) == "sent"
-                assert wait_until(lambda: process.num_fds() > 300, timeout_s=10)
+                assert wait_until(lambda: process.num_fds() > 300, timeout_s=30)
         finally:
             unguarded.kill()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from bacalhau_jupyter.node.leases import FIRST_LEASE_S, Leases
 from tests.clock import ManualClock
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 async def nothing_runs() -> int:

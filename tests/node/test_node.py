@@ -189,7 +189,7 @@ async def test_events_show_the_whole_life_of_a_job(node_config: MakeConfig) -> N
         async with session.ws_connect("/api/v1/orchestrator/events?since=0") as stream:
             job = await run(session, noop())
             topics = []
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while True:
                     event = await stream.receive_json()
                     assert event["job"] == job

@@ -231,7 +231,7 @@ async def test_events_and_logs_come_through_it(built: Path, ui_config: Config) -
                 assert event["job"] == job
                 states.append(event["state"])
         async with session.ws_connect(f"{url}{JOBS}/{job}/logs", headers={"Origin": url}) as logs:
-            assert (await asyncio.wait_for(logs.receive_json(), 10))["value"]["Line"] == "hi\n"
+            assert (await asyncio.wait_for(logs.receive_json(), 30))["value"]["Line"] == "hi\n"
 
 
 async def test_only_built_files_are_served(built: Path, ui_config: Config) -> None:

@@ -176,7 +176,7 @@ def test_without_the_look_for_a_shutdown_a_restart_would_stop_the_job(own: Kerne
     job_id = restarted_while_running(own, now=False)
     with Client(data_dir=str(own.repo.path)) as client:
         job = client.job(job_id)
-        assert wait_until(lambda: job.state is JobStateType.STOPPED, timeout_s=15)
+        assert wait_until(lambda: job.state is JobStateType.STOPPED, timeout_s=30)
 
 
 def test_a_kernel_that_ends_says_that_the_job_goes_on(own: Kernel) -> None:

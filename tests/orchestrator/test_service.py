@@ -123,7 +123,7 @@ async def test_a_heartbeat_with_more_free_capacity_ends_the_pause_after_a_reject
         await peer.join()
         await peer.heartbeat(Resources(cpu=0.1))
         job_id = (await service.submit(noop_job("a"))).job_id
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             async for event in service.events(0, job_id):
                 if event.topic == "Exec Scanning":
                     break

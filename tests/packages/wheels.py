@@ -175,7 +175,7 @@ def serving(index: Index) -> Iterator[Index]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(30)
 
 
 def save(made: tuple[str, bytes], directory: Path) -> Path:

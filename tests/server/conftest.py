@@ -184,7 +184,7 @@ class Starter:
                 yield Jupyter(app, port, base_url, session)
         finally:
             server.stop()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await app._cleanup()
                 await server.close_all_connections()
             app.kernel_manager.context.destroy()
@@ -246,7 +246,7 @@ def own_node(clean_environment: Path) -> Iterator[Repo]:
     yield repo
     for process in nodes_of(repo):
         process.kill()
-        process.wait(10)
+        process.wait(30)
 
 
 def nodes_of(repo: Repo) -> list[psutil.Process]:

@@ -109,7 +109,7 @@ async def jupyter_process(directory: Path, port: int) -> AsyncIterator[asyncio.s
             await asyncio.wait_for(process.wait(), 30)
         for left in nodes_of(repo):
             left.kill()
-            left.wait(10)
+            left.wait(30)
         shutil.rmtree(repo.path, ignore_errors=True)
 
 

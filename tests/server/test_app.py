@@ -186,12 +186,12 @@ async def test_logs_and_events_of_a_real_node_stream_through_the_gateway(
         async with jupyter.request("PUT", JOBS, json=body) as answer:
             job = (await answer.json())["JobID"]
         async with jupyter.ws(f"{JOBS}/{job}/logs?follow=true", autoclose=False) as logs:
-            frame = json.loads((await asyncio.wait_for(logs.receive(), 10)).data)
+            frame = json.loads((await asyncio.wait_for(logs.receive(), 30)).data)
             assert frame == {"value": {"Type": 1, "Line": "hello\n"}}
-            assert (await asyncio.wait_for(logs.receive(), 10)).data == 1000
+            assert (await asyncio.wait_for(logs.receive(), 30)).data == 1000
         states: list[str] = []
         while "Completed" not in states:
-            event = json.loads((await asyncio.wait_for(events.receive(), 10)).data)
+            event = json.loads((await asyncio.wait_for(events.receive(), 30)).data)
             assert event["job"] == job
             states.append(event["state"])
 

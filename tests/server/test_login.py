@@ -13,6 +13,7 @@ from aiohttp import web
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import Repo
 from tests.server.conftest import Cluster, Jupyter, Starter
+from tests.server.test_connections import status_with
 from tests.services.node_fixtures import NodeFactory
 from tests.services.oidc import IdentityProvider, confirm
 
@@ -41,18 +42,17 @@ async def test_an_expired_login_is_renewed_with_a_link_and_a_code(
     node = await asyncio.to_thread(node_factory, *identity_provider.options(), STRICT)
     store = use(own_node, node.url, "e30.e30.expired")
     jupyter = await start_jupyter(BacalhauApp={"autostart": False})
-    assert (await call(jupyter, "GET", "/status"))["refused"] is True
+    await status_with(jupyter, refused=True)
     assert await call(jupyter, "GET", "/login") == {"url": node.url, "provider": "Test OP", "methods": []}
     login = await call(jupyter, "POST", "/login/codes")
     assert set(login) == {"id", "code", "url", "complete_url", "expires_s"}
     waiting = asyncio.create_task(call(jupyter, "GET", f"/login/codes/{login['id']}"))
     await asyncio.to_thread(confirm, login["complete_url"], "ada")
     assert await waiting == {"done": True}
-    status = await call(jupyter, "GET", "/status")
-    assert (status["alive"], status["refused"]) == (True, False)
+    await status_with(jupyter, alive=True, refused=False)
     assert store.load("team").token.startswith("eyJ")
     assert await call(jupyter, "DELETE", "/login") == {"done": True}
-    assert (await call(jupyter, "GET", "/status"))["refused"] is True
+    await status_with(jupyter, refused=True)
     assert store.load("team").token == ""
 
 
@@ -81,8 +81,7 @@ async def test_a_cluster_with_users_only_offers_no_login_and_is_no_error(
     use(own_node, node.url)
     jupyter = await start_jupyter(BacalhauApp={"autostart": False})
     assert await call(jupyter, "GET", "/login") == {"url": node.url, "provider": "", "methods": []}
-    status = await call(jupyter, "GET", "/status")
-    assert status["problem"] == f"{node.url} does not accept requests without a credential"
+    await status_with(jupyter, problem=f"{node.url} does not accept requests without a credential")
 
 
 @pytest.mark.parametrize(

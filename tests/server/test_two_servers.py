@@ -24,7 +24,7 @@ from tests.server.conftest import TOKEN, nodes_of
 from tests.services.waiting import until
 
 JOBS = "/api/v1/orchestrator/jobs"
-ROUNDS = 50
+ROUNDS = 20
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Server:
 
     async def stop(self) -> None:
         self.process.terminate()
-        await asyncio.to_thread(self.process.wait, 10)
+        await asyncio.to_thread(self.process.wait, 30)
 
 
 @contextlib.asynccontextmanager
@@ -85,7 +85,7 @@ async def server(repo: Repo, home: Path, port: int) -> AsyncIterator[Server]:
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(10)
+        process.wait(30)
 
 
 async def test_closing_one_jupyter_server_leaves_the_node_and_the_jobs_of_the_other_alone(
@@ -131,7 +131,7 @@ async def test_jupyter_ends_in_time_with_a_node_that_hangs(
         node = nodes_of(own_node)[0]
         node.suspend()
         try:
-            async with asyncio.timeout(6):
+            async with asyncio.timeout(20):
                 await one.stop()
         finally:
             node.resume()
@@ -143,7 +143,7 @@ def race(repo: Repo, starters: int) -> list[NodeRecord]:
     got: list[NodeRecord] = []
 
     def start() -> None:
-        line.wait(10)
+        line.wait(30)
         got.append(ensure_node(repo, timeout_s=60, options=["--api-port=0"]))
 
     threads = [threading.Thread(target=start) for _ in range(starters)]
@@ -173,7 +173,7 @@ def check_one_node(repo: Repo, starters: int) -> None:
     assert record is not None
     assert record.pid == node.pid == got[0].pid
     node.kill()
-    node.wait(10)
+    node.wait(30)
 
 
 def test_twenty_starters_at_the_same_instant_get_one_node(own_node: Repo) -> None:

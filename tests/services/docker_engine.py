@@ -141,7 +141,7 @@ def stop() -> bool:
     os.kill(pid, signal.SIGTERM)
     if not wait_until(lambda: _ended(pid, started_at), timeout_s=STOP_TIMEOUT_S):
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: _ended(pid, started_at), timeout_s=5)
+        wait_until(lambda: _ended(pid, started_at), timeout_s=30)
     record.unlink(missing_ok=True)
     # dockerd mounts its data directory on itself and leaves it so; the cache could not be removed by hand.
     data = cache_dir() / "dockerd" / "data"

@@ -17,7 +17,7 @@ from tests.services import docker_engine
 from tests.services.common import wait_until
 
 # How long something may take to go after the code that owns it said that it is closed.
-GRACE_S = 3.0
+GRACE_S = 20.0
 # The nodes whose containers are ours.
 _NODES: set[str] = set()
 # Started once per process by the standard library and kept on purpose.

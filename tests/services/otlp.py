@@ -102,7 +102,7 @@ class OtlpReceiver:
         self._closed.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(30)
 
     def take(self, path: str, body: bytes, headers: dict[str, str]) -> bytes | None:
         """Keep a request; return the answer, None for a path that is not the protocol's."""

@@ -258,7 +258,7 @@ class CuttingProxy:
             for connection in self._open:
                 _hang_up(connection)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(30)
 
     def _accept(self) -> None:
         while True:

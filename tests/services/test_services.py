@@ -104,7 +104,7 @@ def test_a_thread_a_process_and_a_socket_left_behind_are_all_named() -> None:
     finally:
         release.set()
         thread.join()
-        child.communicate(timeout=10)
+        child.communicate(timeout=30)
         listener.close()
     assert leaks.leftovers(before) == []
 

@@ -9,8 +9,8 @@ from typing import Any
 
 
 async def settled(measure: Callable[[], int]) -> int:
-    """Return a growing figure once it has stood still for a while (at the latest after ten seconds)."""
-    async with asyncio.timeout(10):
+    """Return a growing figure once it has stood still for a while (at the latest after thirty seconds)."""
+    async with asyncio.timeout(30):
         before = -1
         while (now := measure()) != before:
             before = now
@@ -18,7 +18,7 @@ async def settled(measure: Callable[[], int]) -> int:
     return before
 
 
-async def until(ready: Callable[[], Any], timeout_s: float = 20) -> None:
+async def until(ready: Callable[[], Any], timeout_s: float = 60) -> None:
     """Wait for what another process does; asks again until it is true. `ready` may be a coroutine function."""
     async with asyncio.timeout(timeout_s):
         while True:

@@ -309,7 +309,7 @@ class World:
     def supervisor(self, execution_id: str) -> int:
         """Return the pid of an execution's supervisor."""
         pid_file = self.data_dir / "compute" / "process" / execution_id / "pid"
-        assert wait_until(pid_file.exists, timeout_s=10)
+        assert wait_until(pid_file.exists, timeout_s=30)
         return int(pid_file.read_text().split()[0])
 
     def engine_directories(self) -> list[Path]:

@@ -314,7 +314,7 @@ async def test_cancelling_ends_a_task_that_ignores_signals_and_leaves_nothing(
     waiting = asyncio.create_task(node.engine.wait(request.execution.id))
     begun = time.monotonic()
     await node.engine.cancel(request.execution.id)
-    outcome = await asyncio.wait_for(waiting, 10)
+    outcome = await asyncio.wait_for(waiting, 30)
     assert outcome.reason is EndReason.CANCELLED
     assert time.monotonic() - begun < 10
     assert output_of(request.log_path) == ("up\n", "", True)

@@ -94,7 +94,7 @@ async def test_closing_leaves_the_task_alive_and_raises_for_callers_that_wait(
     await node.engine.start(request)
     waiting = asyncio.create_task(node.engine.wait(request.execution.id))
     await asyncio.sleep(0)
-    await asyncio.wait_for(node.engine.close(), 5)
+    await asyncio.wait_for(node.engine.close(), 30)
     with pytest.raises(ServiceUnavailable):
         await waiting
     (container,) = node.containers()

@@ -40,4 +40,4 @@ def victim() -> Iterator[subprocess.Popen[bytes]]:
     )
     yield process
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)

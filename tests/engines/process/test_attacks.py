@@ -274,7 +274,7 @@ async def test_a_job_signals_no_process_of_the_host(bench: Bench, victim: subpro
     assert "TRIED" in result.stdout
     assert victim.poll() is None
     unconfined(attacker(body), str(victim.pid))
-    assert victim.wait(timeout=10) == -signal.SIGKILL
+    assert victim.wait(timeout=30) == -signal.SIGKILL
 
 
 async def test_a_job_kills_neither_its_supervisor_nor_the_node(bench: Bench) -> None:
@@ -378,7 +378,7 @@ async def test_a_detached_process_does_not_outlive_the_time_out(bench: Bench) ->
     naive = subprocess.Popen([SYSTEM_PYTHON, "-c", ESCAPE, str(beats), marker], start_new_session=True)
     await until(lambda: beats.exists() and beats.stat().st_size > 3)
     os.killpg(naive.pid, signal.SIGKILL)
-    naive.wait(timeout=10)
+    naive.wait(timeout=30)
     survivors = marked(marker)
     assert survivors
     for survivor in survivors:

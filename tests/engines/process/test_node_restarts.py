@@ -55,7 +55,7 @@ def kill_node(node: subprocess.Popen[bytes]) -> None:
     assert node.stdout.readline().strip() == b"", "the node's engine works"
     assert node.stdout.readline().strip()
     node.kill()
-    node.wait(timeout=10)
+    node.wait(timeout=30)
     node.stdout.close()
 
 
@@ -130,7 +130,7 @@ async def test_a_killed_supervisor_takes_its_job_along_and_that_is_said(bench: B
             each.pid for each in psutil.process_iter(["cmdline"]) if marker in (each.info["cmdline"] or [])
         ]
 
-    await until(lambda: not left(), timeout_s=5)
+    await until(lambda: not left(), timeout_s=30)
 
 
 async def test_closing_the_engine_leaves_running_tasks_alone(bench: Bench) -> None:

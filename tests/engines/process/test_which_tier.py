@@ -76,5 +76,5 @@ async def test_an_older_landlock_still_keeps_signals_and_truncation_inside(tmp_p
         assert bystander.poll() is None
     finally:
         bystander.kill()
-        bystander.wait(timeout=10)
+        bystander.wait(timeout=30)
         await bench.close()

@@ -52,5 +52,5 @@ def test_traces_and_figures_go_by_grpc_where_the_protocol_says_so(monkeypatch: p
         telemetry.count("jobs_received")
         telemetry.close()
     finally:
-        server.stop(None).wait(10)
+        server.stop(None).wait(30)
     assert sorted(names) == ["jobs_received", "work"]

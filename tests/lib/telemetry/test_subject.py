@@ -65,5 +65,5 @@ def test_the_thread_that_follows_a_container_is_about_its_execution(tmp_path: Pa
     with about(job="j-1", execution="e-1"):
         follower = Told(Engine(), "c-1", tmp_path / "log")  # type: ignore[arg-type]
     follower.start()
-    follower.outcome.result(10)
+    follower.outcome.result(30)
     assert follower.seen == NAMED

@@ -309,7 +309,7 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
         yield asked
         over.set()
-        thread.join(10)
+        thread.join(30)
 
 
 def unknown(host: str, port: int, **_: Any) -> list[Any]:

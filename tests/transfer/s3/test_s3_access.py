@@ -150,7 +150,7 @@ class Spy:
 
     def close(self) -> None:
         self.server.shutdown()
-        self._thread.join(5)
+        self._thread.join(30)
         self.server.server_close()
 
 

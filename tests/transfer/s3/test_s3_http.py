@@ -30,7 +30,7 @@ def answer_to(data: bytes) -> tuple[Answer, bytes, bytes]:
         body = answer.read()
         answer.close()
     finally:
-        peer.join(10)
+        peer.join(30)
         connection.close()
     return answer, body, got[0]
 
