@@ -1,5 +1,5 @@
 import { NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
-import { LOAD, loadsMagics } from './magic';
+import { LOAD, loadIntoKernel, loadsMagics } from './magic';
 import { placeOf } from './place';
 
 type Cell = NonNullable<NotebookPanel['content']['activeCell']>;
@@ -39,15 +39,14 @@ export function insertCell(panel: NotebookPanel, code: string): void {
   }
 }
 
-/** Make the magics known to a notebook: a cell that loads them, and the running kernel at once. */
+/** Make the magics known to a notebook: a cell that loads them, and the kernel as soon as it is there. */
 export function loadMagics(panel: NotebookPanel): void {
   const cells = panel.content.model?.sharedModel.cells ?? [];
   if (!loadsMagics(cells.map(cell => cell.getSource()))) {
     panel.content.model?.sharedModel.insertCell(0, { cell_type: 'code', source: LOAD, metadata: {} });
   }
-  const kernel = panel.sessionContext.session?.kernel;
-  // Who presses the button wants to run the cell next; loading twice does no harm.
-  kernel?.requestExecute({ code: LOAD, silent: true, store_history: false });
+  // Who presses the button wants to run the cell next, and may press it before the kernel is there.
+  void loadIntoKernel(panel.sessionContext);
 }
 
 function goTo(panel: NotebookPanel, cell: Cell): void {

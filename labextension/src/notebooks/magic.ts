@@ -22,3 +22,19 @@ export function switched(source: string): string | null {
 export function loadsMagics(sources: readonly string[]): boolean {
   return sources.some(source => /^\s*%(?:load|reload)_ext\s+bacalhau_jupyter\b/m.test(source));
 }
+
+/** What a notebook says of its kernel; `ready` comes when there is one. */
+interface IKernelPlace {
+  readonly ready: Promise<unknown>;
+  readonly session?: {
+    readonly kernel?: {
+      requestExecute(content: { code: string; silent: boolean; store_history: boolean }): unknown;
+    } | null;
+  } | null;
+}
+
+/** Load the magics into the kernel of a notebook, as soon as it has one; loading twice does no harm. */
+export async function loadIntoKernel(place: IKernelPlace): Promise<void> {
+  await place.ready;
+  place.session?.kernel?.requestExecute({ code: LOAD, silent: true, store_history: false });
+}

@@ -1,4 +1,4 @@
-import { isJobCell, loadsMagics, switched } from './magic';
+import { isJobCell, LOAD, loadIntoKernel, loadsMagics, switched } from './magic';
 import { placeOf } from './place';
 
 const FLAG = "-i 'a b'";
@@ -50,4 +50,18 @@ describe('the first line of a cell', () => {
 it('a notebook loads the magics wherever the line stands', () => {
   expect(loadsMagics(['x', 'import a\n%load_ext bacalhau_jupyter'])).toBe(true);
   expect(loadsMagics(['%load_ext bacalhau_jupyter_other', ''])).toBe(false);
+});
+
+it('a kernel that comes after the button was pressed loads the magics too', async () => {
+  const codes: string[] = [];
+  const place: {
+    ready: Promise<void>;
+    session?: { kernel: { requestExecute(it: { code: string }): void } };
+  } = {
+    ready: Promise.resolve().then(() => {
+      place.session = { kernel: { requestExecute: it => void codes.push(it.code) } };
+    })
+  };
+  await loadIntoKernel(place);
+  expect(codes).toEqual([LOAD]);
 });
