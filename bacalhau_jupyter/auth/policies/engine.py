@@ -22,6 +22,8 @@ UNDEFINED = object()
 LIMIT_S, START_S = 2.0, 60.0
 """For one question, and for a start: then the engine is ended."""
 _GRACE_S = 1.0
+_BUSY = 10
+"""How many times longer than by its own clock a process may take that shares its core with others."""
 _WAITING = 64
 """Questions that wait for one engine; more are refused."""
 _MOST_ANSWER = 16 << 20
@@ -78,7 +80,7 @@ class BuiltInEngine:
     rules
         What will be asked.
     limit_s
-        Seconds for one question.
+        Seconds of processor time for one question. A busy machine denies nobody what a policy allows.
     """
 
     def __init__(self, policy: Policy, rules: Iterable[str], *, limit_s: float = LIMIT_S) -> None:
@@ -114,7 +116,7 @@ class BuiltInEngine:
             async with self._lock:
                 if self._process is None:
                     await self._begin()
-                answer = await self._exchange({"rule": rule, "input": document}, self._limit_s + _GRACE_S)
+                answer = await self._exchange({"rule": rule, "input": document}, self._limit_s * _BUSY)
         finally:
             self._waiting -= 1
         if "error" in answer:

@@ -190,9 +190,9 @@ def _one_line(text: str) -> str:
 
 
 def _limit(seconds: float) -> None:
-    """Let the kernel end this process in so many seconds; 0 takes the limit away."""
+    """Let the kernel end this process after so many seconds of processor time; 0 takes the limit away."""
     if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _confine() -> None:

@@ -212,6 +212,18 @@ def command_line(process: psutil.Process) -> str:
         return ""
 
 
+async def test_an_engine_that_gets_no_processor_for_a_while_denies_nobody(start_engine: StartEngine) -> None:
+    engine = await start_engine(OPEN, limit_s=1.0)
+    (worker,) = [it for it in psutil.Process().children() if "auth.policies.worker" in command_line(it)]
+    worker.suspend()
+    try:
+        asking = asyncio.create_task(engine.ask(DECISION, {}))
+        assert await asyncio.wait({asking}, timeout=2.5) == (set(), {asking})
+    finally:
+        worker.resume()
+    assert await asking != {}
+
+
 async def test_an_engine_that_was_killed_is_started_again(start_engine: StartEngine) -> None:
     engine = await start_engine(OPEN)
     (worker,) = [it for it in psutil.Process().children() if "auth.policies.worker" in command_line(it)]
