@@ -102,6 +102,7 @@ def shared_dice(source: str) -> Iterator[Fault]:
 RULES = [vague_names, durations_without_a_unit, long_argument_lists, lines_the_formatter_skips, shared_dice]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_no_source_breaks_the_rule(rule: Callable[[str], Iterator[Fault]]) -> None:
     faults = [f"{name}:{line}: {reason}" for name, source in sources() for line, reason in rule(source)]

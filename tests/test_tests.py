@@ -191,6 +191,7 @@ DEFAULT = {"pure", "image", "bucket", "ipfs", "page", "shell", "slow"}
 
 
 @pytest.mark.process
+@pytest.mark.timeout(320)
 @pytest.mark.parametrize(
     ("arguments", "chosen"),
     [
@@ -213,7 +214,7 @@ def test_which_tests_run_is_decided_by_what_they_ask_for(
         env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert set(re.findall(r"::test_(\w+)", done.stdout)) == chosen, done.stdout + done.stderr
