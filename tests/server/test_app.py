@@ -43,6 +43,7 @@ async def status(jupyter: Jupyter) -> Any:
         return await answer.json()
 
 
+@pytest.mark.timeout(320)
 def test_an_installed_extension_is_enabled(tmp_path: Path) -> None:
     environment = {**os.environ, "JUPYTER_CONFIG_DIR": str(tmp_path), "JUPYTER_NO_CONFIG": ""}
     done = subprocess.run(
@@ -50,7 +51,7 @@ def test_an_installed_extension_is_enabled(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     output = done.stdout + done.stderr
