@@ -145,6 +145,7 @@ def ours(node: ServedNode, *words: str, **variables: str) -> subprocess.Complete
     )
 
 
+@pytest.mark.timeout(600)
 def test_clients_elsewhere_say_what_is_missing_and_then_work(own: ServedNode, tmp_path: Path) -> None:
     repo = {"BACALHAU_DIR": str(tmp_path / "repo"), "BACALHAU_API_PORT": str(own.port)}
     plain = ours(own, "node", "list", BACALHAU_API_HOST="127.0.0.1", **repo)
