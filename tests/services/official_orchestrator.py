@@ -6,7 +6,6 @@ import json
 import secrets
 import signal
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -192,7 +191,6 @@ class OfficialOrchestrator:
             ) as answer,
         ):
             return bool(answer.status == 200)
-        time.sleep(0.05)
         return False
 
 
