@@ -54,12 +54,19 @@ FEATURES = [
 ]
 """What this API offers beyond the official one, as ``agent/node`` lists it."""
 
+_OF_ORCHESTRATORS = {CLUSTER, "delete-jobs", "events", EXPLAIN, "result-files", UPLOADS}
+
 KEEPALIVE_S = 75.0
 BACKLOG = 1024
 LINE_LIMIT = 64 * 1024
 """Bytes of a request line or header; label selectors and tokens are longer than a browser's addresses."""
 
 log = logging.getLogger(__name__)
+
+
+def features_of(*, places_jobs: bool) -> list[str]:
+    """Return what the API of a node offers beyond the official one; less where the node places no jobs."""
+    return [feature for feature in FEATURES if places_jobs or feature not in _OF_ORCHESTRATORS]
 
 
 def build_app(services: ApiServices) -> web.Application:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from bacalhau_jupyter._version import __version__
-from bacalhau_jupyter.api.app import FEATURES
+from bacalhau_jupyter.api.app import features_of
 from bacalhau_jupyter.compute.host.ports import END_KEY, START_KEY, check_range
 from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.config.config import Config
@@ -155,7 +155,7 @@ def compute_settings(config: Config, repo: Repo, node_id: str) -> ComputeSetting
         env_allow_list=tuple(config["Compute.Env.AllowList"]),
         version=build_version(),
         jupyter_version=__version__,
-        features=tuple(FEATURES),
+        features=tuple(features_of(places_jobs=config["Orchestrator.Enabled"])),
         heartbeat_interval_s=config["Compute.Heartbeat.Interval"],
         info_interval_s=config["Compute.Heartbeat.InfoUpdateInterval"],
         log_limit=config["Compute.LogLimit"],

@@ -80,7 +80,10 @@ async def test_a_node_starts_without_its_orchestrator_and_says_what_is_missing(
             assert nats_server.url.removeprefix("nats://") in node.compute.problem
             async with aiohttp.ClientSession(node.url) as session:
                 async with session.get("/api/v1/agent/node") as answer:
-                    assert (await answer.json())["NodeType"] == "Compute"
+                    described = await answer.json()
+                    assert described["NodeType"] == "Compute"
+                    assert "lease" in described["Features"]
+                    assert not {"cluster", "events", "uploads"} & set(described["Features"])
                 async with session.get("/api/v1/orchestrator/nodes") as answer:
                     assert answer.status == 404
                     assert nats_server.url in (await answer.json())["Message"]
