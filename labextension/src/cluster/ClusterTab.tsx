@@ -9,6 +9,8 @@ import { Connections, sourceText, versionNotes } from './connections';
 import { DiskUse } from './DiskUse';
 import { LinkSection } from './LinkSection';
 
+const ASK_MS = 5000;
+
 /** Which cluster this is, how it is, and what it keeps. Our own page belongs to one node: it has no `connections`. */
 export function ClusterTab(props: { connections: Connections | null }): JSX.Element {
   const { connections } = props;
@@ -16,6 +18,7 @@ export function ClusterTab(props: { connections: Connections | null }): JSX.Elem
   const inFront = usePageVisible();
   const generation = useObservable(sync.generation);
   const canCleanUp = useFeature('clean-up');
+  const hasEvents = useFeature('events');
   const tellsOfLink = useFeature('cluster');
   React.useEffect(() => {
     if (!inFront) {
@@ -30,11 +33,16 @@ export function ClusterTab(props: { connections: Connections | null }): JSX.Elem
     sync.watchers.add(saw);
     void sync.readNode();
     void connections?.read();
+    // Where no stream ends at a switch that was made elsewhere, the tab asks.
+    const timer = hasEvents ? null : window.setInterval(() => void sync.check(), ASK_MS);
     return () => {
+      if (timer !== null) {
+        window.clearInterval(timer);
+      }
       sync.watchers.delete(saw);
       release();
     };
-  }, [sync, connections, inFront, generation]);
+  }, [sync, connections, inFront, generation, hasEvents]);
   return (
     <div className="jp-Bacalhau-cluster">
       <HealthNote />

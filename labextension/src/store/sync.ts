@@ -189,9 +189,8 @@ export class Sync {
   private async poll(): Promise<void> {
     this.pollTimer = window.setTimeout(() => void this.poll(), POLL_MS);
     if (this.loading === null && (this.wantsAll() || !this.ready.get())) {
-      if (!isAlive(this.health.get())) {
-        await this.check();
-      }
+      // No stream ends when a kernel or a terminal switches to another cluster: it has to be asked for.
+      await this.check();
       await this.load();
     }
   }
