@@ -20,6 +20,7 @@ from typing import Any
 from bacalhau_jupyter.config.files import io_explained, write_atomic
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import boot_id, process_start
+from bacalhau_jupyter.lib.nearby import bracketed
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import Conflict
 
@@ -193,9 +194,7 @@ def read_record(repo: Repo) -> NodeRecord | None:
 def base_url(host: str, port: int, scheme: str = "http") -> str:
     """Return the URL at which a client dials a listener; "all addresses" becomes loopback."""
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host.strip("[]"), host)
-    if ":" in host and not host.startswith("["):
-        host = f"[{host}]"
-    return f"{scheme}://{host}:{port}"
+    return f"{scheme}://{bracketed(host)}:{port}"
 
 
 def _locked(repo: Repo) -> int | None:

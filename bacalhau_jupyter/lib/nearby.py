@@ -1,4 +1,4 @@
-"""Whether an address is one of this machine, and whether a program listens there."""
+"""Addresses of this machine: which are, how URLs hold them, and whether a program listens there."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_every_address(host: str) -> bool:
+    """Whether a program that listens there listens at all addresses of its machine."""
+    try:
+        return not host or ipaddress.ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return False
+
+
+def bracketed(host: str) -> str:
+    """Return a host as URLs hold it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def is_own_address(url: str) -> bool:

@@ -162,6 +162,7 @@ def compute_settings(config: Config, repo: Repo, node_id: str) -> ComputeSetting
         input_cache_size=config["Compute.InputCache.Size"],
         input_cache_min_free=config["Compute.InputCache.MinFree"],
         port_range=port_range(config),
+        address=config["Compute.Network.AdvertisedAddress"],
         # Where nobody else reaches the node, nobody else reaches its jobs, unless they ask for it.
         port_address=DEFAULT_ADDRESS if is_loopback(config["API.Host"]) else "",
     )

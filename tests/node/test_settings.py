@@ -381,3 +381,8 @@ def test_ports_of_jobs_are_for_this_machine_where_the_api_is(
 ) -> None:
     config = node_config().replace({"API.Host": host})
     assert settings.compute_settings(config, Repo(config.data_dir), "n").port_address == address
+
+
+def test_a_node_describes_itself_with_the_address_that_it_is_told_to_announce(tmp_path: Path) -> None:
+    config = Config({"Compute.Network.AdvertisedAddress": "gpu-box.example"})
+    assert settings.compute_settings(config, Repo(tmp_path), "n").address == "gpu-box.example"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from bacalhau_jupyter.config.key import HONOURED, Key, Kind, ignored
 
-_NO_NODE_LINK = "this node opens no port for other nodes in this version"
-
 SECTION: tuple[Key, ...] = (
     Key("Compute.Enabled", Kind.FLAG, False, "Whether this node runs jobs", HONOURED),
     Key(
@@ -19,8 +17,8 @@ SECTION: tuple[Key, ...] = (
         "Compute.Network.AdvertisedAddress",
         Kind.TEXT,
         "",
-        "Address announced to other nodes",
-        ignored(_NO_NODE_LINK),
+        "Address that the node's description names; the links to its results have keys of their own",
+        HONOURED,
     ),
     Key(
         "Compute.Network.PortRangeStart",

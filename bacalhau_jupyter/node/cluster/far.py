@@ -1,4 +1,4 @@
-"""At which URL nodes of other processes reach this node's API, to fetch what it keeps for jobs."""
+"""At which URL others reach this node's API, to fetch what it keeps for jobs and of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from urllib.parse import urlsplit
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import base_url
-from bacalhau_jupyter.lib.nearby import is_loopback
+from bacalhau_jupyter.lib.nearby import is_every_address, is_loopback
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node.addresses import LinkAddress
 
 KEY = "API.AdvertisedAddress"
 
-_EVERYWHERE = ("", "0.0.0.0", "::")
 _ADDRESS = re.compile(
     r"(?P<scheme>https?://)?(?P<host>[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])"
     r"(?P<port>:[0-9]{1,5})?/?",
@@ -29,7 +28,7 @@ def check(config: Config) -> None:
     ConfigurationError
         In one sentence.
     """
-    _advertised(config, "http", 1)
+    advertised_url(config, "http://127.0.0.1:1")
 
 
 def far_url(config: Config, own_url: str, *, advertised_host: str, is_link_public: bool) -> str:
@@ -46,25 +45,33 @@ def far_url(config: Config, own_url: str, *, advertised_host: str, is_link_publi
     """
     parts = urlsplit(own_url)
     scheme, port = parts.scheme, parts.port or 0
-    if advertised := _advertised(config, scheme, port):
+    if advertised := advertised_url(config, own_url):
         return advertised
     links = LinkAddress.of(config).of_api()
     if links.host and not is_loopback(links.host.strip("[]")):
         return links.applied_to(own_url)
-    host = str(config["API.Host"]).strip("[]")
-    if host in _EVERYWHERE:
-        # An address that is only guessed would fail jobs where it is wrong.
-        return (
-            base_url(advertised_host, port, scheme) if advertised_host else _unless(is_link_public, own_url)
-        )
-    return _unless(is_link_public, own_url) if is_loopback(host) else base_url(host, port, scheme)
-
-
-def _unless(is_link_public: bool, own_url: str) -> str:
+    if host := named_host(config) or (advertised_host if is_every_address(config["API.Host"]) else ""):
+        return base_url(host, port, scheme)
     return "" if is_link_public else own_url
 
 
-def _advertised(config: Config, scheme: str, port: int) -> str:
+def named_host(config: Config) -> str:
+    """Return the address of the network at which the API listens; empty for loopback, and for all addresses.
+
+    Of all addresses, one would have to be guessed, and jobs would fail where the guess is wrong.
+    """
+    host = str(config["API.Host"]).strip("[]")
+    return "" if is_loopback(host) or is_every_address(host) else host
+
+
+def advertised_url(config: Config, own_url: str) -> str:
+    """Return the base URL that `API.AdvertisedAddress` means; empty where it is not set.
+
+    Raises
+    ------
+    ConfigurationError
+        It is no address.
+    """
     address = str(config[KEY]).strip()
     if not address:
         return ""
@@ -75,6 +82,7 @@ def _advertised(config: Config, scheme: str, port: int) -> str:
             hint="such as gpu-box.example, 192.0.2.7:1234 or https://bacalhau.example",
             component="Config",
         )
+    parts = urlsplit(own_url)
     # A scheme without a port means the one that it stands for, not the API's.
-    own_port = "" if match["scheme"] else f":{port}"
-    return f"{(match['scheme'] or f'{scheme}://').lower()}{match['host']}{match['port'] or own_port}"
+    own_port = "" if match["scheme"] else f":{parts.port}"
+    return f"{(match['scheme'] or f'{parts.scheme}://').lower()}{match['host']}{match['port'] or own_port}"

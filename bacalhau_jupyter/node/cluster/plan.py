@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.files import expanded
-from bacalhau_jupyter.lib.nearby import is_loopback
+from bacalhau_jupyter.lib.nearby import bracketed, is_every_address, is_loopback
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.models.records.cluster import TOKEN_KEY, OpenCluster
+from bacalhau_jupyter.transport.server.settings import LEAST_PAYLOAD, MOST_PAYLOAD
 
 COMPONENT = "Cluster"
 
@@ -25,7 +26,6 @@ _OPENING = (HOST, PORT, ADVERTISE, OUTSIDE, CERTIFICATE, KEY, TOKEN_KEY, PROXY)
 """Who sets one of these wants the link."""
 _OF_OUR_SERVER = (HOST, PORT, ADVERTISE, CERTIFICATE, KEY, PROXY)
 """What a server that somebody else runs does not learn from us."""
-_SMALLEST, _LARGEST = 1024 * 1024, 64 * 1024 * 1024
 _HANDSHAKE_S = 10
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
 
@@ -99,11 +99,7 @@ class LinkPlan:
             return self.outside
         host, _, other_port = split_host(self.advertise)
         if not host:
-            host = (
-                bracketed(own_address)
-                if self.host.strip("[]") in ("", "0.0.0.0", "::")
-                else bracketed(self.host)
-            )
+            host = bracketed(own_address if is_every_address(self.host) else self.host)
         return f"nats://{host}:{other_port or port}"
 
 
@@ -182,9 +178,9 @@ def check(config: Config) -> None:
     if bool(certificate) != bool(key):
         present, missing = (CERTIFICATE, KEY) if certificate else (KEY, CERTIFICATE)
         raise _refusal(f"{present} is set without {missing}", f"set {missing}, too")
-    if not _SMALLEST <= config[PAYLOAD] <= _LARGEST:
+    if not LEAST_PAYLOAD <= config[PAYLOAD] <= MOST_PAYLOAD:
         raise _refusal(
-            f"{PAYLOAD} must be between {_SMALLEST} and {_LARGEST} bytes",
+            f"{PAYLOAD} must be between {LEAST_PAYLOAD} and {MOST_PAYLOAD} bytes",
             "official nodes expect 1 MiB at least; larger inputs are uploaded",
         )
     if config[TIMEOUT] < 0:
@@ -257,11 +253,6 @@ def split_host(address: str) -> tuple[str, str, str]:
         return address, "", ""
     host, colon, port = address.rpartition(":")
     return (host, colon, port) if colon else (address, "", "")
-
-
-def bracketed(host: str) -> str:
-    """Return a host as URLs hold it."""
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _refusal(sentence: str, hint: str) -> ConfigurationError:

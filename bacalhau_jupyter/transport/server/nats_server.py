@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
+from bacalhau_jupyter.lib.nearby import bracketed
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, Conflict, ServiceUnavailable
 from bacalhau_jupyter.transport.base import LinkState
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
@@ -117,9 +118,7 @@ class NatsServer:
     @property
     def url(self) -> str:
         """Where we reach it ourselves."""
-        host = self._settings.own_host
-        host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-        return f"nats://{host}:{self._port}"
+        return f"nats://{bracketed(self._settings.own_host)}:{self._port}"
 
     @property
     def access(self) -> OwnAccess:

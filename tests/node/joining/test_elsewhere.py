@@ -120,6 +120,8 @@ async def test_a_node_that_is_to_speak_tls_says_nothing_to_a_server_that_does_no
         ({}, False, ""),
         ({"API.Host": "192.0.2.7"}, False, "http://192.0.2.7:1234"),
         ({"API.Host": "0.0.0.0"}, False, ""),
+        ({"API.Host": ""}, False, ""),
+        ({"API.Host": "0.0.0.0", "API.AdvertisedAddress": "box"}, False, "http://box:1234"),
         ({"API.Host": "0.0.0.0", "Publishers.Types.Local.Address": "box"}, False, "http://box:1234"),
         ({"Publishers.Types.Local.Address": "box"}, False, ""),
         (
