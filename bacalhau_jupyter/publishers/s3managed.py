@@ -22,6 +22,8 @@ from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIX
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, PublishRequest
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.core.files import io_failure, run_interruptible
+from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
+from bacalhau_jupyter.transfer.core.reach import Reach
 from bacalhau_jupyter.transfer.http.upload import upload_file
 from bacalhau_jupyter.transfer.s3.links.managed import COMPONENT, TYPE
 
@@ -45,6 +47,8 @@ class S3ManagedPublisher:
     ) -> None:
         self._links = options.upload_links
         self._sleep = sleep
+        self._settings = options.settings
+        self._is_elsewhere = options.results is not None
 
     async def probe(self) -> Availability:
         """Ask whether the orchestrator can sign; credentials that are missing may come later."""
@@ -76,6 +80,7 @@ class S3ManagedPublisher:
                 component=COMPONENT,
                 progress=request.progress,
                 sleep=self._sleep,
+                reach=self._reach(),
             )
         finally:
             if archive is not None:
@@ -84,6 +89,10 @@ class S3ManagedPublisher:
 
     async def close(self) -> None:
         return
+
+    def _reach(self) -> Reach | None:
+        """Return what links may lead to: an orchestrator elsewhere must not reach this machine's services."""
+        return Reach.of(self._settings(ADDRESSES)) if self._is_elsewhere else None
 
 
 def _pack(request: PublishRequest, stop: threading.Event) -> Path:

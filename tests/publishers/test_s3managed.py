@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.publishers.s3managed import S3ManagedPublisher
 from bacalhau_jupyter.transfer.archive.tar_gz import unpack_blocking
+from bacalhau_jupyter.transfer.core.reach import Reach
 from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket
 from bacalhau_jupyter.transfer.s3.requests.location import S3Location
 from tests.clock import ManualClock
@@ -187,6 +189,67 @@ async def test_an_upload_that_stays_refused_leaves_no_copy_and_shows_no_secret(
     assert "secret" not in str(caught.value.envelope())
     assert waited == waits
     assert sorted(path.name for path in (tmp_path / "e-1").iterdir()) == ["results"]
+
+
+class References:
+    """Stands for results, for an orchestrator elsewhere (`plugins.options.ResultReferences`)."""
+
+    problem = ""
+
+    def reference(self, execution_id: str, node_id: str) -> SpecConfig:
+        raise NotImplementedError
+
+
+def elsewhere(links: Links, allowed: list[str]) -> S3ManagedPublisher:
+    """The publisher of a node whose orchestrator, in another process, chooses the links."""
+    return S3ManagedPublisher(
+        PluginOptions(
+            node_id="n-1",
+            data_dir=Path(),
+            settings={"Compute.AllowListedAddresses": allowed}.get,
+            upload_links=links,
+            results=References(),
+        ),
+        Waits(),
+    )
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f.1", "[::ffff:127.0.0.1]"])
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_an_orchestrator_elsewhere_can_not_let_a_node_write_to_services_of_its_machine(
+    tmp_path: Path, host: str, allowed: bool
+) -> None:
+    receiver = Receiver()
+    server = await receiver.server()
+    links = Links(url=f"http://{host}:{server.port}/v1/kv/anything")
+    managed = elsewhere(links, ["127.0.0.0/8"] if allowed else [])
+    if allowed:  # the control: what the owner allows is reached, so the refusals are no accident
+        await managed.publish(asked(tmp_path))
+    else:
+        with pytest.raises(BacalhauError, match="an address of this machine"):
+            await managed.publish(asked(tmp_path))
+    await server.close()
+    assert len(receiver.bodies) == int(allowed)
+
+
+async def test_a_name_of_an_upload_is_judged_by_the_address_that_it_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = Receiver()
+    server = await receiver.server()
+    real_lookup = socket.getaddrinfo
+
+    def lead_here(host: str, *args: Any, **options: Any) -> Any:
+        return real_lookup("127.0.0.1" if host == "results.example.org" else host, *args, **options)
+
+    monkeypatch.setattr(Reach, "of", lambda configured: Reach(lookup=lead_here))
+    managed = elsewhere(Links(url=f"http://results.example.org:{server.port}/up"), [])
+    with pytest.raises(
+        BacalhauError, match=r"results\.example\.org leads to 127\.0\.0\.1, an address of this machine"
+    ):
+        await managed.publish(asked(tmp_path))
+    await server.close()
+    assert not receiver.bodies
 
 
 async def test_a_receiver_that_is_gone_is_said(tmp_path: Path) -> None:

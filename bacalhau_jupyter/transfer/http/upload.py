@@ -19,6 +19,8 @@ from bacalhau_jupyter.transfer.s3.requests.wire import error_of
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
+    from bacalhau_jupyter.transfer.core.reach import Reach
+
 RETRIES = 5
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
@@ -36,6 +38,7 @@ async def upload_file(
     progress: Progress = no_progress,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     stall_timeout_s: float = STALL_TIMEOUT_S,
+    reach: Reach | None = None,
 ) -> None:
     """PUT a file to a link, again and again where that may help.
 
@@ -49,6 +52,8 @@ async def upload_file(
         Waits between tries: 1, 2, 4, 8 and 16 seconds.
     stall_timeout_s
         Seconds without a byte taken, or without the answer, before a try is given up.
+    reach
+        What a link may lead to; None: anywhere.
 
     Raises
     ------
@@ -60,17 +65,33 @@ async def upload_file(
     except OSError as error:
         raise io_failure(error, "read", path, component) from error
     delays = [0.0, *islice(backoff(FIRST_DELAY_S, LONGEST_DELAY_S), RETRIES)]
-    async with open_session() as session:
+    async with open_session(reach) as session, open_session() as proxied:
         for number, delay_s in enumerate(delays):
             if delay_s:
                 await sleep(delay_s)
             try:
                 url = parse_http_url(await link(), component)
-                await _Upload(session, path, size, component, progress, stall_timeout_s).send(url)
+                proxy = await _way(url, reach, component)
+                asking = session if proxy is None else proxied
+                await _Upload(asking, path, size, component, progress, stall_timeout_s).send(url, proxy)
                 return
             except BacalhauError as error:
                 if not error.retryable or number == RETRIES:
                     raise
+
+
+async def _way(url: str, reach: Reach | None, component: str) -> str | None:
+    """Return the proxy for a link; raises Forbidden where the link leads to what is out of reach."""
+    from yarl import URL
+
+    target = URL(url, encoded=True)
+    proxy = proxy_for(target)
+    if reach is not None:
+        reach.check_host(target.raw_host or "", target.port or 0, component)
+        if proxy is not None:
+            # The proxy looks the name up, and may itself be on this machine.
+            await reach.look(target.raw_host or "", target.port or 0, component)
+    return proxy
 
 
 class _Upload:
@@ -92,7 +113,7 @@ class _Upload:
         self._progress = progress
         self._stall_timeout_s = stall_timeout_s
 
-    async def send(self, url: str) -> None:
+    async def send(self, url: str, proxy: str | None) -> None:
         import aiohttp
         from yarl import URL
 
@@ -107,7 +128,7 @@ class _Upload:
                     data=self._body(deadline),
                     headers=headers,
                     allow_redirects=False,
-                    proxy=proxy_for(target),
+                    proxy=proxy,
                     timeout=aiohttp.ClientTimeout(total=None),
                 ) as answer,
             ):
