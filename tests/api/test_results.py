@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.transfer.archive.held import write_archive
 from bacalhau_jupyter.transfer.archive.keeping import MIN_SIZE, pack_result
 from tests.api.conftest import Api
+from tests.api.recorder import Links
 
 URL = "/api/v1/compute/results/e-1.tar.gz"
 ANONYMOUS = {"Authorization": ""}
@@ -25,6 +27,19 @@ async def test_references_become_urls_under_the_name_the_caller_used(api: Api) -
     assert item["Type"] == "urlDownload"
     assert item["Params"]["URL"] == f"http://localhost:{api.port}{URL}?expires=9&signature=good"
     assert "\\u0026" not in text
+
+
+@pytest.mark.parametrize("query", ["", "?local=true"])
+@pytest.mark.parametrize("name", ["File", "file", "FILE"])
+async def test_a_file_that_a_node_reports_is_not_passed_to_readers(
+    api: Api, monkeypatch: pytest.MonkeyPatch, query: str, name: str
+) -> None:
+    reported = SpecConfig(type="urlDownload", params={"URL": "http://192.0.2.1/x", name: "/etc/passwd"})
+    monkeypatch.setattr(Links, "sign", lambda self, reference, base_url: reported)
+    monkeypatch.setattr(Links, "file", lambda self, reference: None)
+    async with api.client.get(f"/api/v1/orchestrator/jobs/j-1/results{query}") as answer:
+        (item,) = (await answer.json())["Items"]
+    assert item["Params"] == {"URL": "http://192.0.2.1/x"}
 
 
 async def test_an_archive_downloads_without_a_credential_as_an_attachment(api: Api) -> None:

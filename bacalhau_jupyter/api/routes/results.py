@@ -15,7 +15,7 @@ from bacalhau_jupyter.api.http.streaming import Content, stream
 from bacalhau_jupyter.api.routes.jobs import JOBS
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
-from bacalhau_jupyter.models.records.published import LOCAL_FILE, RESULTS_PATH
+from bacalhau_jupyter.models.records.published import LOCAL_FILE, RESULTS_PATH, without_file
 from bacalhau_jupyter.orchestrator.base import ResultSigner
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 
@@ -40,9 +40,9 @@ class ResultListRoutes:
         query = Query(request)
         # The caller reached us under this name, so it will reach the archive under it too.
         base_url = f"{request.scheme}://{request.host}"
-        sign: ResultSigner = _unsigned
+        sign: ResultSigner = partial(_without_file, _unsigned)
         if self._links is not None:
-            sign = partial(self._links.sign, base_url=base_url)
+            sign = partial(_without_file, partial(self._links.sign, base_url=base_url))
         if query.flag("local") and await self._access.is_trusted(request.headers, request.transport):
             sign = partial(_with_file, sign, self._links)
         listed = await self._orchestrator.results(
@@ -89,6 +89,11 @@ class ResultFileRoutes:
 
 def _unsigned(reference: SpecConfig) -> SpecConfig:
     return reference
+
+
+def _without_file(sign: ResultSigner, reference: SpecConfig) -> SpecConfig:
+    """Sign; a node that reports a file makes no reader open it on his own disk."""
+    return without_file(sign(reference))
 
 
 def _with_file(sign: ResultSigner, links: ResultLinks | None, reference: SpecConfig) -> SpecConfig:

@@ -11,12 +11,17 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.ids import short_id
-from bacalhau_jupyter.lib.nearby import is_loopback
+from bacalhau_jupyter.lib.nearby import is_loopback, is_near
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.models.records.progress import Progress, no_progress
-from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIXES, LOCAL_FILE, RESULTS_PATH
+from bacalhau_jupyter.models.records.published import (
+    ARCHIVE_SUFFIXES,
+    LOCAL_FILE,
+    RESULTS_PATH,
+    without_file,
+)
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.config import Config
@@ -127,7 +132,9 @@ def open_sources(
         if any(source.label == label for source in sources):
             label = f"{label}-{number}"
         shown = f"the result of {label}"
-        sources.append(ResultSource(label, name, _reader(spec, number, shown, endpoint, again, config)))
+        ids = [each.id for each in executions] if is_near(endpoint.url) else []
+        reader = _reader(without_file(spec, ids), number, shown, endpoint, again, config)
+        sources.append(ResultSource(label, name, reader))
     return sources
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bacalhau_jupyter.lib.folding import folded
@@ -39,6 +39,18 @@ def published_key(
     }
     # Piece by piece: what is filled in is not read again.
     return "".join(values.get(piece, piece) for piece in _PLACEHOLDER.split(_ended(key, archive)))
+
+
+def without_file(reference: SpecConfig, execution_ids: Iterable[str] = ()) -> SpecConfig:
+    """Return a reference that names no file of its reader's disk, in whatever spelling, but an archive.
+
+    Only the archive of one of these executions may stay: who made the reference must not choose what else is read.
+    """
+    name = str(reference.param(LOCAL_FILE, "")).rpartition("/")[2]
+    if any(execution_id and name == f"{execution_id}{ARCHIVE_SUFFIX}" for execution_id in execution_ids):
+        return reference
+    params = {name: value for name, value in reference.params.items() if name.lower() != LOCAL_FILE.lower()}
+    return SpecConfig(type=reference.type, params=params)
 
 
 def is_own_publication(

@@ -12,9 +12,11 @@ import pytest
 from bacalhau_jupyter.client.results.sources import open_sources
 from bacalhau_jupyter.client.results.tree import ResultTree
 from bacalhau_jupyter.config.endpoint import Endpoint
-from bacalhau_jupyter.models.errors import NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, NotFound
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.plugins.publisher import PublishRequest
+from bacalhau_jupyter.transfer.archive.keeping import pack_result
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
 from tests.services.kubo import KuboNode, kubo
@@ -54,6 +56,50 @@ async def test_the_checksum_of_a_publisher_is_compared(kind: str) -> None:
     assert isinstance(source.reader, ArchiveReader)
     assert source.reader.sha256 == ("" if kind == "urlDownload" else "abc=")
     await source.reader.close()
+
+
+@pytest.mark.parametrize("name", ["private.tar.gz", "e-22222222-0000-0000-0000-000000000003.tar.gz"])
+@pytest.mark.parametrize("param", ["File", "file"])
+async def test_a_cluster_can_not_let_its_reader_open_another_file_of_his_disk(
+    tmp_path: Path, name: str, param: str
+) -> None:
+    private = tmp_path / name
+    pack_result(PublishRequest(Execution(id=IDS[0]), results(tmp_path, 1)).gathering("test"), private)
+    own = tmp_path / f"{IDS[0]}.tar.gz"
+    own.hardlink_to(private)
+    url = f"http://127.0.0.1:1/api/v1/compute/results/{IDS[0]}.tar.gz"
+    hostile = SpecConfig(type="urlDownload", params={"URL": url, param: str(private)})
+    hostile_tree = opened([hostile])
+    with pytest.raises(BacalhauError):
+        # It is asked for at the cluster, where nobody listens here.
+        await hostile_tree.entries()
+    await hostile_tree.close()
+    # The control: with the name of the execution's archive it would have been read.
+    open_tree = opened([SpecConfig(type="urlDownload", params={"URL": url, param: str(own)})])
+    assert await open_tree.entries()
+    await open_tree.close()
+
+
+async def test_a_cluster_on_another_machine_names_no_file_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / f"{IDS[0]}.tar.gz"
+    pack_result(PublishRequest(Execution(id=IDS[0]), results(tmp_path, 1)).gathering("test"), own)
+    spec = SpecConfig(type="urlDownload", params={"URL": "http://192.0.2.1:1/x.tar.gz", "File": str(own)})
+
+    async def again() -> Sequence[SpecConfig]:
+        return []
+
+    def asked(*_: object, **__: object) -> None:
+        raise ConnectionError("it was asked for over HTTP")
+
+    monkeypatch.setattr("bacalhau_jupyter.transfer.archive.http.HttpRanges", asked)
+    executions = [Execution(id=name) for name in IDS]
+    with pytest.raises(ConnectionError):
+        open_sources([spec], executions, Endpoint("http://192.0.2.1:1"), again)
+    # The control: a cluster on this machine may name it.
+    (near,) = open_sources([spec], executions, CLUSTER, again)
+    await near.reader.close()
 
 
 def opened(specs: Sequence[SpecConfig]) -> ResultTree:
