@@ -15,6 +15,8 @@ import pytest
 TESTS = Path(__file__).parent
 MOST_LINES = 500
 SHORTEST_HANG_S = 5
+SPEC_BOUND = re.compile(r"performance\.now\(\)[^\n]*\.toBeLessThan\(([\d_]+)\)")
+SHORTEST_SPEC_BOUND_MS = 20_000
 MODULES = ("anyio", "asyncio", "time")
 ON_PURPOSE = {
     ("survival/world.py", "pause"): "the moment of a kill is meant to be arbitrary",
@@ -218,3 +220,15 @@ def test_which_tests_run_is_decided_by_what_they_ask_for(
         check=False,
     )
     assert set(re.findall(r"::test_(\w+)", done.stdout)) == chosen, done.stdout + done.stderr
+
+
+def test_no_specification_of_the_extension_measures_time() -> None:
+    sources = sorted((TESTS.parent / "labextension" / "src").rglob("*.spec.ts*"))
+    bounds = [
+        (path.name, int(match[1].replace("_", "")))
+        for path in sources
+        for match in SPEC_BOUND.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert bounds
+    # What grows with the square of its input takes minutes; a busy machine takes seconds.
+    assert [bound for bound in bounds if bound[1] < SHORTEST_SPEC_BOUND_MS] == []
