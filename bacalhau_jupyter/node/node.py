@@ -282,7 +282,12 @@ class Node:
             )
             places.insert(0, own)
         await self.halves.start(places)
-        self.joining = Joining(KeptClusters(self.repo), self.halves, self._joined_place)
+        self.joining = Joining(
+            KeptClusters(self.repo),
+            self.halves,
+            self._joined_place,
+            lambda: "" if self.link is None else self.link.address,
+        )
         await self.joining.resume()
 
     def _joined_place(self, node_id: str, there: Elsewhere) -> Place:

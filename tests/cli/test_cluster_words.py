@@ -43,6 +43,21 @@ def test_a_cluster_of_one_machine_needs_no_files_and_says_that_others_do_not_rea
     assert "Only nodes of this machine reach this address" in text
 
 
+def test_the_lines_of_a_cluster_of_one_machine_name_the_files_where_they_are() -> None:
+    state = ClusterState(
+        is_open=True,
+        address="nats://127.0.0.1:4222",
+        needs_token=True,
+        token_file="/home/ada lovelace/cluster.token",
+        ca_file="/home/ada lovelace/tls/ca.pem",
+    )
+    text = joining(state)
+    assert "Copy" not in text
+    assert " there" not in text
+    assert "--token-file '/home/ada lovelace/cluster.token' --ca-file '/home/ada lovelace/tls/ca.pem'" in text
+    assert "$(cat '/home/ada lovelace/cluster.token')" in text
+
+
 def test_a_token_of_the_configuration_is_named_by_its_key() -> None:
     state = ClusterState(is_open=True, address="nats://192.0.2.7:4222", is_public=True, needs_token=True)
     assert "Write the token of Orchestrator.Auth.Token into a file cluster.token there." in joining(state)

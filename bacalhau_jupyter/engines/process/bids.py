@@ -96,8 +96,8 @@ def _registered(python: PythonReference, environments: Environments) -> Register
         what = f"environment {python.environment[:12]!r}" if python.environment else _in_words(python)
         raise Refused(
             f"shows jobs only Python environments that its own user has registered, not the {what} that this spec "
-            "names (Engine.Params.Python): run the cell again from a kernel on this machine, or leave it out for "
-            "the system's Python"
+            "names (Engine.Params.Python): run the cell in an image (--image), or from a kernel on this node's "
+            "machine, or leave it out for the system's Python"
         )
     return registered
 

@@ -60,7 +60,7 @@ def _require_feature() -> None:
     if FEATURE not in client().info.features:
         raise NotImplementedHere(
             "the connected node can't offer its machine to another cluster",
-            hint="it is not one of bacalhau-jupyter, or an older one; "
+            hint="it is not one of bacalhau-jupyter, or an older one; `connect --own` leads back to your own node, "
             "`bacalhau-jupyter serve --compute -c Compute.Orchestrators=URL` starts a node that only does that",
         )
 

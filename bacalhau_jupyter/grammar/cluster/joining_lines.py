@@ -13,32 +13,45 @@ _TOKEN_VARIABLE = "BACALHAU_COMPUTE_AUTH_TOKEN"
 
 
 def joining(state: ClusterState) -> str:
-    """Return the lines to type for a node of ours and for an official one, and what to copy before."""
+    """Return the lines to type for a node of ours and for an official one, and what to copy before.
+
+    Where only nodes of the same machine can join, nothing is copied: the lines name the files where they are.
+    """
+    is_near = stays_here(state)
     files = [name for name in (state.token_file, state.ca_file) if name]
-    token = PurePath(state.token_file).name if state.token_file else "cluster.token"
-    authority = PurePath(state.ca_file).name if state.ca_file else ""
+    token = _named(state.token_file, is_near) or "cluster.token"
+    authority = _named(state.ca_file, is_near)
     lines = []
-    if files:
+    if files and not is_near:
         lines += [f"Copy {' and '.join(files)} there; only its owner may read the token.", ""]
     if state.needs_token and not state.token_file:
-        lines += [f"Write the token of {TOKEN_KEY} into a file {token} there.", ""]
+        lines += [f"Write the token of {TOKEN_KEY} into a file {token}{'' if is_near else ' there'}.", ""]
     ours = ["bacalhau-jupyter cluster join", state.address]
     official = ["bacalhau serve --compute", "-c", f"Compute.Orchestrators={state.address}"]
     if state.needs_token:
-        ours += ["--token-file", token]
+        ours += ["--token-file", shlex.quote(token)]
         official.insert(0, f'{_TOKEN_VARIABLE}="$(cat {shlex.quote(token)})"')
     if authority:
-        ours += ["--ca-file", authority]
-        official += ["-c", f"Compute.TLS.CACert={authority}"]
+        ours += ["--ca-file", shlex.quote(authority)]
+        official += ["-c", shlex.quote(f"Compute.TLS.CACert={authority}")]
     lines += [
         "A node of bacalhau-jupyter (in a notebook: %bacalhau cluster join …):",
         f"  {' '.join(ours)}",
         "An official node, version 1.6 or later:",
         f"  {' '.join(official)}",
     ]
-    if is_loopback(urlsplit(state.address).hostname or ""):
+    if is_near:
         lines += ["", "Only nodes of this machine reach this address; --host 0.0.0.0 lets others in."]
     return "\n".join(lines)
+
+
+def stays_here(state: ClusterState) -> bool:
+    """Whether only nodes of the orchestrator's machine can join."""
+    return is_loopback(urlsplit(state.address).hostname or "")
+
+
+def _named(path: str, is_near: bool) -> str:
+    return path if is_near or not path else PurePath(path).name
 
 
 def trust(state: ClusterState) -> str:

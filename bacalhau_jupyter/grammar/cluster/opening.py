@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bacalhau_jupyter.grammar.cluster.joining_lines import facts_of, joining, trust
+from bacalhau_jupyter.grammar.cluster.joining_lines import facts_of, joining, stays_here, trust
 from bacalhau_jupyter.grammar.flags.printing import print_options
 from bacalhau_jupyter.grammar.output import Details, Result, Text
 from bacalhau_jupyter.grammar.root import bacalhau, client
@@ -74,7 +74,8 @@ def _require_feature() -> None:
     if FEATURE not in client().info.features:
         raise NotImplementedHere(
             "the connected node does not say how others join it",
-            hint="it is not one of bacalhau-jupyter, or an older one; `node list` shows the nodes that it has",
+            hint="it is not one of bacalhau-jupyter, or an older one; `node list` shows the nodes that it has, "
+            "`connect --own` leads back to your own node",
         )
 
 
@@ -98,7 +99,7 @@ def _shown(state: ClusterState) -> Details:
         [
             ("Cluster", facts),
             *joined,
-            ("On another machine", joining(state)),
+            ("To join" if stays_here(state) else "On another machine", joining(state)),
             ("What joining means", trust(state)),
         ],
     )

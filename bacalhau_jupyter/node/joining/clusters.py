@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.lib import ids
+from bacalhau_jupyter.lib.nearby import is_own_address
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import (
     BacalhauError,
@@ -47,12 +49,21 @@ class Joining:
         The compute halves of this process.
     place_of
         Says where a further half lies.
+    own_address
+        Returns the URL of the node's own cluster; empty while that is closed.
     """
 
-    def __init__(self, kept: KeptClusters, halves: Halves, place_of: PlaceOf) -> None:
+    def __init__(
+        self,
+        kept: KeptClusters,
+        halves: Halves,
+        place_of: PlaceOf,
+        own_address: Callable[[], str] = lambda: "",
+    ) -> None:
         self._kept = kept
         self._halves = halves
         self._place_of = place_of
+        self._own_address = own_address
         self._joined: dict[str, KeptCluster] = {}
         self._changing = asyncio.Lock()
 
@@ -94,7 +105,7 @@ class Joining:
                 if not node.joined:
                     raise ServiceUnavailable(
                         f"this machine can't join {cluster.url}: {node.problem or 'no answer yet'}",
-                        hint="nothing has changed; check the address, the token file, and --ca-file for TLS",
+                        hint=_next(cluster),
                         component=COMPONENT,
                     )
                 await asyncio.to_thread(self._kept.put, cluster)
@@ -140,6 +151,13 @@ class Joining:
             raise Conflict(
                 f"this machine is offered to {url} already",
                 hint=f"cluster leave {url} takes it back",
+                component=COMPONENT,
+            )
+        if _same_place(url, self._own_address()):
+            raise BadRequest(
+                f"{url} is the node's own cluster, whose jobs it runs already",
+                hint="to offer another machine to it, run this there; for a second node of this machine, run it "
+                "with another --data-dir",
                 component=COMPONENT,
             )
         before = next((each for each in self._kept.read() if each.url == url), None)
@@ -190,6 +208,23 @@ class Joining:
             ),
             executions=len(node.live()),
         )
+
+
+def _next(cluster: KeptCluster) -> str:
+    if not cluster.token:
+        return "nothing has changed; where that cluster asks for a token, name its file: --token-file FILE"
+    return "nothing has changed; check the address, the token file, and --ca-file for TLS"
+
+
+def _same_place(url: str, own: str) -> bool:
+    """Whether an address is that of the node's own cluster; names of this machine are not resolved."""
+    try:
+        here, there = urlsplit(own), urlsplit(url)
+        return (
+            bool(own) and here.port == there.port and (here.hostname == there.hostname or is_own_address(url))
+        )
+    except ValueError:
+        return False
 
 
 def _known(urls: Iterable[str]) -> str:

@@ -57,10 +57,12 @@ def _told(error: BaseException, place: str, settings: NatsSettings) -> tuple[str
     text = str(error).removeprefix("nats: ").strip().strip("'")
     lowered = text.lower()
     if isinstance(error, errors.AuthorizationError) or "authorization violation" in lowered:
-        if settings.token or settings.user:
+        # The user and password are a node's own; it has them also where nobody gave it a token.
+        if settings.token:
             return (
-                f"{server} refused the credential of {settings.name}",
-                "the orchestrator's person has the right token: `cluster show` there names its file",
+                f"{server} refused the token, or the node ID {settings.name}",
+                "the orchestrator's person has the right token: `cluster show` there names its file; where it is "
+                "right, the ID belongs to another node",
                 "Unauthorized",
             )
         return (

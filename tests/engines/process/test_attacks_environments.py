@@ -92,7 +92,8 @@ async def assert_refused(bench: Bench, body: str, target: Path | str, **python: 
     assert bid.reason.startswith(
         "this node shows jobs only Python environments that its own user has registered"
     )
-    assert "from a kernel on this machine" in bid.reason
+    assert "--image" in bid.reason
+    assert "from a kernel on this node's machine" in bid.reason
     with pytest.raises(EngineError, match="has registered"):
         await attack(bench, body, target, **python)
 

@@ -98,7 +98,7 @@ async def test_a_wrong_token_is_told_in_one_sentence_and_nothing_stops(
     async with running_node(only_compute(node_config, nats_server.url)) as node:
         compute = node.compute
         assert compute is not None
-        await until(lambda: "refused the credential of" in compute.problem)
+        await until(lambda: "refused the token" in compute.problem)
         assert TOKEN not in compute.problem
 
 

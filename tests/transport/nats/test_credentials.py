@@ -99,7 +99,7 @@ async def test_the_right_token_opens_and_no_or_a_wrong_one_is_told(nats_server: 
     assert "Compute.Auth.Token" in missing.hint
     wrong = await problem_of(settings_of(nats_server, token="wrong-one"))
     assert wrong is not None
-    assert wrong.message == f"the NATS server at {nats_server.url} refused the credential of n"
+    assert wrong.message == f"the NATS server at {nats_server.url} refused the token, or the node ID n"
     assert wrong.code == missing.code == "Unauthorized"
     assert "wrong-one" not in repr(wrong) + wrong.hint
 
