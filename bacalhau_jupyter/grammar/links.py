@@ -5,7 +5,7 @@ from __future__ import annotations
 from bacalhau_jupyter.models.records.node import NodeConnection, NodeState
 from bacalhau_jupyter.models.text import readable
 
-LINK_WORDS = {"memory": "memory", "nats": "NATS"}
+LINK_WORDS = {"memory": "same process", "nats": "NATS"}
 _MINUTES = len("2026-11-29T20:55")
 
 

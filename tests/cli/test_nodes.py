@@ -59,7 +59,7 @@ def test_what_a_node_runs_and_its_link_are_columns_where_they_tell_something() -
     )
     table = nodes_table([ours, lost], groups=())
     assert table.columns[4:] == ("kind", "release", "link", "since", "note")
-    assert table.rows[0][4:] == ("bacalhau-jupyter", "0.1.0", "memory", "2026-11-29 20:55", "")
+    assert table.rows[0][4:] == ("bacalhau-jupyter", "0.1.0", "same process", "2026-11-29 20:55", "")
     assert table.rows[1][4:8] == ("official", "v1.9.3", "NATS", "2026-11-29 21:00")
     note = str(table.rows[1][8])
     assert note.startswith("no heartbeat for 1m") and note.endswith("; its clock is an hour ahead")

@@ -193,10 +193,10 @@ export function software(info: INodeInfo): string {
   return `${info.JupyterVersion ? 'bacalhau-jupyter' : 'official'} ${version}`.trim();
 }
 
-/** How messages get to a node; empty where the cluster does not tell. */
+/** How messages get to a node, as the table of `node list` says it; empty where the cluster does not tell. */
 export function linkName(node: INodeState): string {
   const link = node.Link ?? '';
-  return link === 'nats' ? 'NATS' : link;
+  return { nats: 'NATS', memory: 'same process' }[link] ?? link;
 }
 
 /** A time of the wire as a local one; empty for none (Go's zero time is the year 1). */
