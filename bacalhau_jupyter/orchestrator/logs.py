@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncGenerator, Iterator
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import cast
 
 from bacalhau_jupyter.models.errors import BacalhauError, NotFound
@@ -20,6 +21,13 @@ from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.transport.base import OrchestratorTransport
 
 COMPONENT = "LogStream"
+
+REPEAT_S = 0.5
+"""Seconds between two looks at the output of an official node."""
+
+WASM = "wasm"
+
+_Source = Callable[[Execution, LogQuery], AsyncGenerator[LogFrame, None]]
 
 PATIENCE_S = 30.0
 """Seconds that a reader who does not follow waits for an execution."""
@@ -63,12 +71,21 @@ class LogReader:
         Where executions are, and the way to their nodes.
     watch
         Tells when a job changes.
+    is_official
+        Whether a node is an official one.
     """
 
-    def __init__(self, store: Store, transport: OrchestratorTransport, watch: JobWatch) -> None:
+    def __init__(
+        self,
+        store: Store,
+        transport: OrchestratorTransport,
+        watch: JobWatch,
+        is_official: Callable[[str], bool] = lambda node_id: False,
+    ) -> None:
         self._store = store
         self._transport = transport
         self._watch = watch
+        self._is_official = is_official
 
     async def read(self, reference: str, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
         """Yield log frames; an error is a last frame that says so."""
@@ -76,7 +93,10 @@ class LogReader:
             execution = await self._execution(reference, query)
             if execution is None:
                 return
-            async with contextlib.aclosing(self._frames(execution, query)) as frames:
+            source: _Source = self._frames
+            if self._is_official(execution.node_id):
+                source = await self._official_source(execution, query)
+            async with contextlib.aclosing(source(execution, query)) as frames:
                 async for frame in frames:
                     yield frame
         except BacalhauError as error:
@@ -114,6 +134,53 @@ class LogReader:
                     return
             await asyncio.sleep(pause_s or 0)
 
+    async def _official_source(self, execution: Execution, query: LogQuery) -> _Source:
+        job = await self._store.read(lambda c: get_job(c, execution.job_id, "", 0))
+        if job.tasks and job.tasks[0].engine.is_type(WASM):
+            return self._record
+        return self._repeated if query.follow and not execution.is_terminal else self._frames
+
+    async def _repeated(self, execution: Execution, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
+        """Follow by reading again and again: an official node serves one stream at a time, until it ends."""
+        printed: Counter[int] = Counter()
+        loop, is_first = asyncio.get_running_loop(), True
+        with self._watch.watch(execution.job_id) as changed:
+            while True:
+                changed.clear()
+                now = await self._store.read(lambda c: executions.get(c, execution.id)) or execution
+                began, position = loop.time(), Counter[int]()
+                async with contextlib.aclosing(self._frames(now, LogQuery())) as frames:
+                    async for frame in frames:
+                        if frame.error:
+                            yield frame
+                            return
+                        kind, line = frame.value.type, frame.value.line
+                        fresh = line[max(0, printed[kind] - position[kind]) :]
+                        position[kind] += len(line)
+                        if fresh and not (is_first and query.tail):
+                            yield LogFrame(value=LogLine(type=kind, line=fresh))
+                printed |= position
+                is_first = False
+                if now.is_terminal:
+                    return
+                # However long the output is, the node has time for others.
+                pause_s = max(REPEAT_S, 2 * (loop.time() - began))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), pause_s)
+
+    async def _record(self, execution: Execution, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
+        """Yield what the record has: official nodes keep no log of modules, and are silent for a minute if asked."""
+        current: Execution | None = execution
+        with self._watch.watch(execution.job_id) as changed:
+            while query.follow and current is not None and not current.is_terminal:
+                await changed.wait()
+                changed.clear()
+                current = await self._store.read(lambda c: executions.get(c, execution.id))
+        if current is not None:
+            # What a running one will have printed is all new.
+            for frame in _recorded(current, tail=query.tail and execution.is_terminal):
+                yield frame
+
     async def _node_frames(self, execution: Execution, query: LogQuery) -> AsyncGenerator[LogFrame, None]:
         request = ExecutionLogsRequest(
             execution_id=execution.id, node_id=execution.node_id, tail=query.tail, follow=query.follow
@@ -136,7 +203,7 @@ class LogReader:
             if closer is not None:
                 await closer()
         # The node or its log file is gone; the record still has the beginning of the output.
-        for frame in _recorded(execution, query):
+        for frame in _recorded(execution, tail=query.tail):
             yield frame
 
 
@@ -163,9 +230,9 @@ def _look(connection: sqlite3.Connection, job: Job, query: LogQuery) -> tuple[bo
     return over, chosen if started else None
 
 
-def _recorded(execution: Execution, query: LogQuery) -> Iterator[LogFrame]:
+def _recorded(execution: Execution, *, tail: bool) -> Iterator[LogFrame]:
     output = execution.run_output
-    if output is None or query.tail:
+    if output is None or tail:
         return
     for kind, text in ((1, output.stdout), (2, output.stderr)):
         for line in text.splitlines(keepends=True):

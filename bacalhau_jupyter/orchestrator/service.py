@@ -157,7 +157,7 @@ class Orchestrator:
             problems=self.problems,
             way_to=transport.way_to,
         )
-        self._logs = LogReader(self._store, transport, self._watch)
+        self._logs = LogReader(self._store, transport, self._watch, self._register.is_stock)
 
     # ---- life
 

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.node.guests.cluster import Cluster, guest_cluster
+from tests.services.official import BINARY, NO_BINARY
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """An orchestrator of ours with one official node, ``n-guest``, for all tests of a module."""
+    if not BINARY:
+        pytest.skip(NO_BINARY)
+    with guest_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        running.guests("n-guest")
+        running.wait_connected("n-guest")
+        yield running
