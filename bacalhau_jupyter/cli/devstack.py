@@ -7,6 +7,7 @@ import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,12 @@ from bacalhau_jupyter.grammar.help import Verb
 from bacalhau_jupyter.grammar.session import overrides, without_directory
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.text import read_text, write_text
-from bacalhau_jupyter.models.errors import Conflict
+from bacalhau_jupyter.models.errors import BadRequest, Conflict
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.node.node import Node
     from bacalhau_jupyter.node.roles.devstack import StackShape
+    from bacalhau_jupyter.node.roles.stack_processes import FarNodes
 
 PORT_FILE, PID_FILE = "bacalhau-devstack.port", "bacalhau-devstack.pid"
 IGNORE_FILES = "IGNORE_PID_AND_PORT_FILES"
@@ -39,6 +41,16 @@ IGNORE_FILES = "IGNORE_PID_AND_PORT_FILES"
     show_default=True,
     help="How many of the nodes that run jobs fail them all.",
 )
+@click.option(
+    "--nats", is_flag=True, help="Give each node that runs jobs a process, and join them over NATS."
+)
+@click.option(
+    "--stock",
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="With --nats: further nodes, of the official program that BACALHAU_STOCK_BINARY names.",
+)
 @click.option("--random-ports", is_flag=True, help="Listen on any free port, not on API.Port (1234).")
 @click.option("--stack-repo", default=None, metavar="DIR", help="Keep the nodes' directories here.")
 @click.option("-c", "--config", "config", multiple=True, metavar="KEY=VALUE|FILE", help="Set a config key.")
@@ -50,6 +62,8 @@ def devstack(
     computes: int,
     hybrids: int,
     bad_computes: int,
+    nats: bool,
+    stock: int,
     random_ports: bool,
     stack_repo: str | None,
     config: tuple[str, ...],
@@ -60,7 +74,7 @@ def devstack(
 
     One node places jobs (--orchestrators 1, or --orchestrators 0 --hybrids 1 for one that runs some, too); the
     others run them. Each believes that it may use most of this machine. Without --stack-repo, jobs are
-    stopped at the end and nothing stays on the disk.
+    stopped at the end and nothing stays on the disk. With --nats the others are processes of their own.
     """
     from bacalhau_jupyter.config.config import Config
     from bacalhau_jupyter.node.roles.devstack import StackShape
@@ -70,6 +84,9 @@ def devstack(
         click.echo("Profiles are not written here: py-spy and memray look into any Python process.", err=True)
     shape = StackShape(orchestrators, computes, hybrids, bad_computes)
     shape.check()
+    if stock and not nats:
+        raise BadRequest("--stock needs --nats: official nodes join over NATS only", component="Devstack")
+    far = _far_nodes(shape, stock) if nats else None
     own_settings, directory = without_directory(overrides())
     kept = stack_repo or directory
     with _directory(kept) as base:
@@ -82,11 +99,23 @@ def devstack(
 
             def ready(node: Node) -> None:
                 write_files(node.record.port)
-                _greet(node, shape)
+                _greet(node, shape, stock)
 
-            run_devstack(settings, base, shape, keep=kept is not None, on_ready=ready)
+            near = shape if far is None else replace(shape, computes=0)
+            run_devstack(settings, base, near, keep=kept is not None, on_ready=ready, far=far)
     click.echo("\nShutting down devstack")
     return 0
+
+
+def _far_nodes(shape: StackShape, stock: int) -> FarNodes:
+    from bacalhau_jupyter.node.roles.stack_processes import PROGRAM_VARIABLE, FarNodes
+
+    if shape.bad:
+        raise BadRequest("--bad-computes does not go with --nats", component="Devstack")
+    program = os.environ.get(PROGRAM_VARIABLE, "")
+    far = FarNodes(shape.computes, stock, str(Path(program).absolute()) if program else "")
+    far.check()
+    return far
 
 
 @contextmanager
@@ -143,7 +172,7 @@ def _runs(pid_file: Path) -> bool:
     return True
 
 
-def _greet(node: Node, shape: StackShape) -> None:
+def _greet(node: Node, shape: StackShape, stock: int) -> None:
     """Print what the official command prints: scripts read it."""
     lines = [f"export {name}={shlex.quote(value)}" for name, value in node.record.variables().items()]
     if path := os.environ.get("DEVSTACK_ENV_FILE"):
@@ -156,7 +185,8 @@ def _greet(node: Node, shape: StackShape) -> None:
         f"No. of requester only nodes: {shape.orchestrators}\n"
         f"No. of compute only nodes: {shape.computes}\n"
         f"No. of hybrid nodes: {shape.hybrids}\n"
-        "To use the devstack, run the following commands in your shell:\n"
+        + (f"No. of official compute nodes: {stock}\n" if stock else "")
+        + "To use the devstack, run the following commands in your shell:\n"
     )
     for line in lines:
         click.echo(line)

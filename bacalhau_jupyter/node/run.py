@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from bacalhau_jupyter.lib.telemetry.start import telemetry_of
 from bacalhau_jupyter.node import logs
 from bacalhau_jupyter.node.node import Node, running_node
 from bacalhau_jupyter.node.roles.devstack import StackShape, running_devstack
+from bacalhau_jupyter.node.roles.stack_processes import FarNodes, running_processes
 from bacalhau_jupyter.tls.settings import Encryption
 
 log = logging.getLogger(__name__)
@@ -64,9 +65,20 @@ def run_node(
 
 
 def run_devstack(
-    config: Config, base: Path, shape: StackShape, *, keep: bool, on_ready: Callable[[Node], None]
+    config: Config,
+    base: Path,
+    shape: StackShape,
+    *,
+    keep: bool,
+    on_ready: Callable[[Node], None],
+    far: FarNodes | None = None,
 ) -> int:
     """Run a devstack until a signal ends it; return the exit status.
+
+    Parameters
+    ----------
+    far
+        Nodes in processes of their own, beside those of the shape; None for a stack without a link.
 
     Raises
     ------
@@ -74,11 +86,19 @@ def run_devstack(
         The stack can't start.
     """
     shape.check()
+    if far is not None:
+        far.check()
+        config = far.linked(config)
     _set_up(config, None)
 
     @asynccontextmanager
     async def started() -> AsyncIterator[Node]:
-        async with running_devstack(config, base, shape, keep=keep, telemetry=telemetry) as stack:
+        async with AsyncExitStack() as both:
+            stack = await both.enter_async_context(
+                running_devstack(config, base, shape, keep=keep, telemetry=telemetry)
+            )
+            if far is not None:
+                await both.enter_async_context(running_processes(stack, config, base, far, keep=keep))
             yield stack.node
 
     telemetry = telemetry_of(os.environ, __version__)

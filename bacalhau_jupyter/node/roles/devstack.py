@@ -126,6 +126,15 @@ class Devstack:
         is_set = self._config.source("Orchestrator.Link") != "default"
         return str(self._config["Orchestrator.Link"]) if is_set else "off"
 
+    @property
+    def heartbeat_s(self) -> float:
+        """Seconds between the heartbeats of its nodes."""
+        return float(self._configured(name_of(0), {})["Compute.Heartbeat.Interval"])
+
+    def labels(self, node_id: str) -> dict[str, str]:
+        """Return the labels of a node."""
+        return {**self._config["Labels"], "id": node_id, "name": node_id, "env": "devstack"}
+
     def further(self) -> list[Place]:
         """Return the places of the compute nodes beside it."""
         return [self._new_place() for _ in range(self._shape.computes)]
@@ -171,9 +180,8 @@ class Devstack:
         )
 
     def _configured(self, node_id: str, values: dict[str, Any]) -> Config:
-        labels = self._config["Labels"] | {"id": node_id, "name": node_id, "env": "devstack"}
         quick = {name: value for name, value in _QUICK.items() if self._config.source(name) == "default"}
-        return self._config.replace({**quick, **values, "Labels": labels})
+        return self._config.replace({**quick, **values, "Labels": self.labels(node_id)})
 
 
 def name_of(index: int) -> str:

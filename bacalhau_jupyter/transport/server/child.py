@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import time
 from collections import deque
 from pathlib import Path
@@ -17,19 +16,10 @@ from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.transport.server.files import RunningServer
 from bacalhau_jupyter.transport.server.lines import lines
 from bacalhau_jupyter.transport.server.quiet import QuietLog
+from bacalhau_jupyter.transport.server.tied import tied
 
 _log = logging.getLogger(__name__)
 
-# Becomes the program after the kernel promised to kill it with the thread that started it: with the node, that is,
-# also where the node is killed. The promise is no use if that has happened already.
-_LAUNCH = """
-import ctypes, os, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 _STOP_S = 5.0
 _KILL_S = 5.0
 _CHECK_S = 30.0
@@ -66,17 +56,7 @@ class Child:
             The program can't be started.
         """
         # In a session of its own: an interrupt at the terminal is for the node, which ends the server in its turn.
-        command = [
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            _LAUNCH,
-            str(os.getpid()),
-            str(program),
-            "-c",
-            str(configuration),
-        ]
+        command = tied([str(program), "-c", str(configuration)])
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
