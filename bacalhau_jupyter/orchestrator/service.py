@@ -157,7 +157,7 @@ class Orchestrator:
             problems=self.problems,
             way_to=transport.way_to,
         )
-        self._logs = LogReader(self._store, transport, self._watch, self._register.is_stock)
+        self._logs = LogReader(self._store, transport, self._watch, self._is_official)
 
     # ---- life
 
@@ -381,6 +381,10 @@ class Orchestrator:
         await self._nodes.change(node_id, action, message)
 
     # ---- what happens inside
+
+    def _is_official(self, node_id: str) -> bool:
+        # What runs in this process is ours, whatever it says.
+        return self._transport.way_to(node_id).is_far and self._register.is_stock(node_id)
 
     def _shaped(self, node_id: str, message: ToCompute) -> ToCompute:
         if not self._transport.way_to(node_id).is_far:

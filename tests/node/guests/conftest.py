@@ -5,7 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.node.guests.cluster import Cluster, guest_cluster
+from tests.services.node_fixtures import node_factory
 from tests.services.official import BINARY, NO_BINARY
+from tests.services.official_orchestrator import official_orchestrator
+
+__all__ = ["node_factory", "official_orchestrator"]
 
 
 @pytest.fixture(scope="module")
