@@ -5,7 +5,12 @@ from __future__ import annotations
 import sqlite3
 
 from bacalhau_jupyter.lib.database import Database, DatabaseError
+from bacalhau_jupyter.models.codec import decode_exact
 from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.records.node import NodeState
+
+MOST = 40_000
+"""Secrets that are kept; each is of an ID that somebody with the token chose. Twice as many as nodes."""
 
 
 class StoredIdentities:
@@ -30,6 +35,9 @@ class StoredIdentities:
     async def put(self, node_id: str, secret_hash: str) -> str:
         """Keep a hash for a node that has none yet; return the one that is kept, which another call may have put.
 
+        Nothing is kept, and "" is returned, for the ID of an official node, which has no secret: whoever has the token
+        could lock it out for ever. Nor is there room for more than `MOST`.
+
         Raises
         ------
         IOFailure
@@ -37,7 +45,8 @@ class StoredIdentities:
         """
 
         def put(connection: sqlite3.Connection) -> str:
-            connection.execute("INSERT OR IGNORE INTO identities VALUES (?,?)", (node_id, secret_hash))
+            if _may_enrol(connection, node_id):
+                connection.execute("INSERT OR IGNORE INTO identities VALUES (?,?)", (node_id, secret_hash))
             return _get(connection, node_id) or ""
 
         try:
@@ -49,6 +58,13 @@ class StoredIdentities:
 def _get(connection: sqlite3.Connection, node_id: str) -> str | None:
     row = connection.execute("SELECT secret_hash FROM identities WHERE node_id=?", (node_id,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def _may_enrol(connection: sqlite3.Connection, node_id: str) -> bool:
+    row = connection.execute("SELECT state FROM nodes WHERE id=?", (node_id,)).fetchone()
+    if row is not None and not decode_exact(row[0], NodeState).info.jupyter_version:
+        return False
+    return bool(connection.execute("SELECT count(*) FROM identities").fetchone()[0] < MOST)
 
 
 def _failure(error: DatabaseError) -> IOFailure:
