@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bacalhau_jupyter.grammar.cluster.joining_lines import joining, trust
-from bacalhau_jupyter.models.records.cluster import ClusterState
+from bacalhau_jupyter.grammar.cluster.joining_lines import facts_of, joining, trust
+from bacalhau_jupyter.models.records.cluster import ClusterState, JoinedCluster, LinkStatus
 
 OPEN = ClusterState(
     is_open=True,
@@ -80,6 +80,13 @@ def test_a_token_of_the_configuration_is_named_by_its_key() -> None:
 )
 def test_people_read_what_joining_means(state: ClusterState, words: str) -> None:
     assert words in trust(state)
+
+
+def test_a_cluster_whose_link_is_away_is_not_called_up_though_the_machine_has_joined_it() -> None:
+    reason = "nothing listens at nats://192.0.2.7:4222"
+    away = LinkStatus(is_up=False, reason=reason, since="2026-11-29T22:26:57Z")
+    joined = JoinedCluster(url="nats://192.0.2.7:4222", node_id="n-guest", is_joined=True, link=away)
+    assert facts_of(joined)["Link"] == f"down since 2026-11-29T22:26:57Z: {reason}"
 
 
 def test_an_encrypted_cluster_whose_api_is_reached_needs_no_warning() -> None:

@@ -82,7 +82,8 @@ def trust(state: ClusterState) -> str:
 def facts_of(joined: JoinedCluster) -> dict[str, object]:
     """Return what people want to know of a cluster to which a machine is offered."""
     facts: dict[str, object] = {"Cluster": joined.url, "Name there": joined.node_id}
-    if joined.is_joined:
+    # A node that has joined stays joined while its link is away.
+    if joined.is_joined and joined.link.is_up:
         facts["Link"] = "up"
     else:
         facts["Link"] = f"down since {joined.link.since}: {joined.link.reason}"
