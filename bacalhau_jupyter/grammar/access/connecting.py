@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from bacalhau_jupyter.grammar import completing
+from bacalhau_jupyter.grammar.access.connection_lines import described, notes_on
 from bacalhau_jupyter.grammar.output import Result, Text
 from bacalhau_jupyter.grammar.root import bacalhau, chosen_profile
 from bacalhau_jupyter.grammar.session import current, overrides, without_directory
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NetworkFailure, Unauthorized
-from bacalhau_jupyter.models.records.node import NodeConnection, for_people
 from bacalhau_jupyter.models.text import readable
 
 if TYPE_CHECKING:
@@ -117,32 +117,27 @@ def _connected(profile: Profile, save_as: str, *, may_be_https: bool) -> Result:
         )
     endpoint = _endpoint(repo, profile, name)
     try:
-        introduction = _introduced(endpoint)
+        introduction = _admitted(endpoint, name)
     except NetworkFailure as error:
-        secure = replace(profile, endpoint=f"https{profile.endpoint.removeprefix('http')}")
         if not (may_be_https and _speaks_tls(error, endpoint)):
             raise
-        profile, endpoint = secure, _endpoint(repo, secure, name)
-        introduction = _introduced(endpoint)
-    except Unauthorized as error:
-        raise _refused(error, endpoint, name) from error
+        profile = replace(profile, endpoint=f"https{profile.endpoint.removeprefix('http')}")
+        endpoint = _endpoint(repo, profile, name)
+        introduction = _admitted(endpoint, name)
     store.save(name, profile)
     store.select(name)
     current().chosen()
-    return Text("\n".join([*_described(endpoint, introduction, name), *_notes(profile)]))
+    return Text("\n".join([*described(endpoint, introduction, name), *notes_on(profile)]))
 
 
 def _selected(name: str) -> Result:
     repo, store = _repo(), _store()
     profile = store.load(name)
     endpoint = _endpoint(repo, profile, name)
-    try:
-        introduction = _introduced(endpoint)
-    except Unauthorized as error:
-        raise _refused(error, endpoint, name) from error
+    introduction = _admitted(endpoint, name)
     store.select(name)
     current().chosen()
-    return Text("\n".join(_described(endpoint, introduction, name)))
+    return Text("\n".join(described(endpoint, introduction, name)))
 
 
 def _name_for(store: ProfileStore, profile: Profile, save_as: str) -> tuple[str, Profile | None]:
@@ -177,6 +172,13 @@ def _endpoint(repo: Repo, profile: Profile, name: str) -> Endpoint:
     from bacalhau_jupyter.config.endpoint import endpoint_of_profile
 
     return endpoint_of_profile(repo, name, profile)
+
+
+def _admitted(endpoint: Endpoint, name: str) -> Introduction:
+    try:
+        return _introduced(endpoint)
+    except Unauthorized as error:
+        raise _refused(error, endpoint, name) from error
 
 
 def _introduced(endpoint: Endpoint) -> Introduction:
@@ -248,7 +250,7 @@ def _where() -> Result:
     if connected is None:
         return Text("No cluster is connected; your own node starts with the first job")
     endpoint = connected.endpoint
-    lines = _described(endpoint, _introduced(endpoint), endpoint.profile)
+    lines = described(endpoint, _introduced(endpoint), endpoint.profile)
     if variable := fixed_by():
         lines.append(f"{variable} chooses it; connect switches only where that is not set")
     others = [name for name in _store().names() if name != endpoint.profile]
@@ -267,50 +269,6 @@ def _check_free() -> None:
             f"{variable} chooses the cluster in this environment, and goes before what is saved",
             hint=f"unset {variable} (and start the kernel or Jupyter again where it was set for them)",
         )
-
-
-def _described(endpoint: Endpoint, introduction: Introduction, name: str) -> list[str]:
-    from bacalhau_jupyter.client.connection.abilities import engines_of, is_official, lacks_of
-
-    info = introduction.info
-    kind = "official Bacalhau" if is_official(info) else f"bacalhau-jupyter {info.jupyter_version}"
-    nodes = introduction.nodes
-    connected = [node.info for node in nodes or [] if node.connection is NodeConnection.CONNECTED]
-    engines = engines_of(connected or [info])
-    counted = "" if nodes is None else _counted(len(nodes))
-    facts = [f"{kind} {introduction.version}" if is_official(info) else kind, counted]
-    if engines:
-        facts.append(f"engines {', '.join(map(readable, for_people(engines)))}")
-    source = f"saved as {readable(name)}" if name else endpoint.source
-    lines = [f"Connected to {endpoint.url} ({source}): {'; '.join(filter(None, facts))}"]
-    lacks = lacks_of(info, engines)
-    if lacks:
-        lines.append("This cluster")
-        lines += [f"  {lack.what}: {_typed(lack.instead)}" for lack in lacks]
-    if not endpoint.embedded:
-        lines.append(f"{current().program} connect --own leads back to your own node")
-    return lines
-
-
-def _typed(text: str) -> str:
-    return text.replace("%bacalhau ", f"{current().program} ")
-
-
-def _counted(nodes: int) -> str:
-    return "1 node" if nodes == 1 else f"{nodes} nodes"
-
-
-def _notes(profile: Profile) -> list[str]:
-    notes = []
-    if profile.user:
-        notes.append(
-            "The official program reads no user name from a saved connection, so it needs a token or variables"
-        )
-    if profile.ca_file:
-        notes.append(
-            "The official program reads no authority from a saved connection: API.TLS.CAFile names it there"
-        )
-    return notes
 
 
 def _repo() -> Repo:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
@@ -18,58 +16,15 @@ from bacalhau_jupyter.lib.times import ZERO_TIME, rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict
 from bacalhau_jupyter.models.records.cluster import TOKEN_KEY, LinkStatus, OpenCluster
 from bacalhau_jupyter.node.cluster.kept import KeptOrder
+from bacalhau_jupyter.node.cluster.opened import Joint, OpenedLink, Opener
 from bacalhau_jupyter.node.cluster.plan import COMPONENT, LINK, LinkPlan, opening_reason, plan_of
 from bacalhau_jupyter.tls.names import own_addresses
-from bacalhau_jupyter.transport.base import LinkState, OrchestratorTransport
+from bacalhau_jupyter.transport.base import LinkState
 
 log = logging.getLogger(__name__)
 
 ORDER_FILE = "link.json"
 _TASK = "opening the link between nodes"
-
-
-class OpenedLink(Protocol):
-    """A NATS server, and the orchestrator's connection to it."""
-
-    @property
-    def end(self) -> OrchestratorTransport:
-        """The orchestrator's end."""
-        ...
-
-    @property
-    def port(self) -> int:
-        """Where the server listens; 0 for one that somebody else runs."""
-        ...
-
-    @property
-    def state(self) -> LinkState:
-        """How the server, and the way to it, are."""
-        ...
-
-    @property
-    def ca_file(self) -> Path | None:
-        """The authority that nodes must trust; None where they need none of ours."""
-        ...
-
-    async def close(self) -> None:
-        """End the connection and the server."""
-        ...
-
-
-Opener = Callable[[LinkPlan], Awaitable[OpenedLink]]
-"""Opens a link as planned; raises BacalhauError, and leaves nothing behind then."""
-
-
-class Joint(Protocol):
-    """Where nodes of this process and those beyond the link meet (`transport.joined`)."""
-
-    async def open(self, far: OrchestratorTransport) -> None:
-        """Let far nodes in."""
-        ...
-
-    async def shut(self) -> None:
-        """Let them in no more."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.models.errors import Conflict
-from bacalhau_jupyter.node.cluster.link import OpenedLink
+from bacalhau_jupyter.node.cluster.opened import OpenedLink
 from bacalhau_jupyter.node.cluster.plan import LinkPlan, split_host
 from bacalhau_jupyter.tls.names import names_of_host
 from bacalhau_jupyter.tls.own_ca import OwnAuthority
@@ -34,7 +34,7 @@ _RENEWING = "renewing the certificate of the link between nodes"
 
 @dataclass
 class _AtOurs:
-    """A link over a server of our own (`link.OpenedLink`)."""
+    """A link over a server of our own (`opened.OpenedLink`)."""
 
     server: NatsServer
     end: NatsOrchestratorEnd
@@ -52,13 +52,14 @@ class _AtOurs:
     async def close(self) -> None:
         if self.renewing is not None:
             self.renewing.cancel()
+            await asyncio.wait([self.renewing])
         await self.end.close()
         await self.server.stop()
 
 
 @dataclass
 class _AtTheirs:
-    """A link over a server that somebody else runs (`link.OpenedLink`)."""
+    """A link over a server that somebody else runs (`opened.OpenedLink`)."""
 
     end: NatsOrchestratorEnd
     ca_file: Path | None
@@ -73,7 +74,7 @@ class _AtTheirs:
 
 
 class LinkOpener:
-    """Opens links (`link.Opener`).
+    """Opens links (`opened.Opener`).
 
     Parameters
     ----------

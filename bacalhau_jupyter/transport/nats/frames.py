@@ -114,6 +114,9 @@ NO_LEGACY = "node supports NCLv1 protocol - legacy protocol disabled"
 TOO_OLD = "this version speaks no ncl/v1: v1.6.0 or later can join"
 """Reasons for which a node that tries the legacy protocol is refused; the first makes it go on with the new one."""
 
+NODE_WENT_AWAY = "the node went away while its logs were read"
+"""Why a log stream ended that its node did not end; the reader says it where the node no longer can."""
+
 MOST_ERROR_CHARACTERS = 1000
 
 

@@ -28,8 +28,6 @@ _log = logging.getLogger(__name__)
 MOST_BUFFERED = 32 << 20
 """Bytes of a stream that may wait for its reader; a node that can't be held back may be faster than him."""
 
-WENT_AWAY = "the node went away while its logs were read"
-
 
 class LogReaders:
     """Log streams that this end reads.
@@ -81,7 +79,7 @@ class LogReaders:
         """End the streams of a node that introduces itself: it knows nothing of them any more."""
         for stream in self._streams.values():
             if stream.node_id == node_id:
-                stream.end(NetworkFailure(WENT_AWAY, component="LogStream", retryable=True))
+                stream.end(NetworkFailure(frames.NODE_WENT_AWAY, component="LogStream", retryable=True))
 
     async def close(self) -> None:
         """End all streams."""
@@ -167,7 +165,7 @@ class LogReaders:
             now_ns = self._clock.monotonic_ns()
             for stream in self._streams.values():
                 if now_ns - self._heard_ns.get(stream.node_id, now_ns) > limit_ns:
-                    stream.end(NetworkFailure(WENT_AWAY, component="LogStream", retryable=True))
+                    stream.end(NetworkFailure(frames.NODE_WENT_AWAY, component="LogStream", retryable=True))
             nodes = {stream.node_id for stream in self._streams.values()}
             self._heard_ns = {node: at for node, at in self._heard_ns.items() if node in nodes}
 
@@ -263,7 +261,7 @@ def _error_of(close: frames.CloseError) -> BacalhauError | None:
         case frames.NORMAL:
             return None
         case frames.GOING_AWAY | frames.ABNORMAL:
-            return NetworkFailure(close.text or WENT_AWAY, component="LogStream", retryable=True)
+            return NetworkFailure(close.text or frames.NODE_WENT_AWAY, component="LogStream", retryable=True)
         case frames.BAD_REQUEST:
             return BadRequest(close.text or "the node did not understand the request", component="LogStream")
     return BacalhauError(close.text or "the log stream failed on the node", component="LogStream")

@@ -34,8 +34,6 @@ HEARTBEAT_TIMEOUT_S = 5.0
 SETTLED_EVERY = 64
 """Frames without a word of the reader after which the server must have taken them all."""
 
-WENT_AWAY = "the node went away while its logs were read"
-
 
 class LogWriters:
     """Log streams that this node writes.
@@ -67,7 +65,10 @@ class LogWriters:
     async def end_all(self) -> None:
         """End all streams, and tell their readers."""
         await asyncio.gather(
-            *(self._end(writer, frames.GOING_AWAY, WENT_AWAY) for writer in list(self._streams.values()))
+            *(
+                self._end(writer, frames.GOING_AWAY, frames.NODE_WENT_AWAY)
+                for writer in list(self._streams.values())
+            )
         )
 
     async def close(self) -> None:
@@ -94,10 +95,10 @@ class LogWriters:
             await self._say(message.reply, frames.close_frame(frames.BAD_REQUEST, error.message))
             return
         key = opened.consumer_id, opened.stream_id
-        if self._logs is None or len(self._streams) >= MOST_STREAMS or key in self._streams:
-            problem = "the node writes as many log streams as it can" if self._logs else WENT_AWAY
+        if problem := self._refusal(key):
             await self._say(message.reply, frames.close_frame(frames.INTERNAL_ERROR, problem))
             return
+        assert self._logs is not None, "else it was refused"
         writer = _Writer(opened, message.reply, self._connection, self._inbox)
         self._streams[key] = writer
         writer.task = asyncio.create_task(
@@ -105,6 +106,13 @@ class LogWriters:
         )
         if self._beat is None or self._beat.done():
             self._beat = asyncio.create_task(self._heartbeats(), name="heartbeats of log streams")
+
+    def _refusal(self, key: tuple[str, str]) -> str:
+        if self._logs is None:
+            return frames.NODE_WENT_AWAY
+        if key in self._streams:
+            return "a log stream of this name is open already"
+        return "the node writes as many log streams as it can" if len(self._streams) >= MOST_STREAMS else ""
 
     def _understood(self, message: Msg) -> tuple[frames.StreamOpen, ExecutionLogsRequest]:
         opened = frames.read(message.data, frames.StreamOpen)

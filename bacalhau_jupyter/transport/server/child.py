@@ -15,6 +15,7 @@ from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.transport.server.files import RunningServer
 from bacalhau_jupyter.transport.server.lines import lines
+from bacalhau_jupyter.transport.server.program import VARIABLE
 from bacalhau_jupyter.transport.server.quiet import QuietLog
 from bacalhau_jupyter.transport.server.tied import tied
 
@@ -66,7 +67,7 @@ class Child:
                 start_new_session=True,
             )
         except OSError as error:
-            raise ConfigurationError(f"{program} can't be started: {error.strerror}") from None
+            raise _no_start(program, error) from None
         return cls(process, clock)
 
     @property
@@ -120,30 +121,42 @@ async def check_configuration(program: Path, configuration: Path) -> None:
     Raises
     ------
     ConfigurationError
-        It does not accept it; the sentence is the program's own.
+        It does not accept it; the sentence is the program's own. Or it can't be started, or says nothing.
     """
-    process = await asyncio.create_subprocess_exec(
-        str(program),
-        "-t",
-        "-c",
-        str(configuration),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            str(program),
+            "-t",
+            "-c",
+            str(configuration),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise _no_start(program, error) from None
     try:
         async with asyncio.timeout(_CHECK_S):
             output, _ = await process.communicate()
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+        if isinstance(error, TimeoutError):
+            raise ConfigurationError(
+                f"{program} did not read its configuration within {_CHECK_S:.0f} s",
+                hint=f"{VARIABLE} may name another program",
+            ) from None
         raise
     if process.returncode != 0:
         said = output.decode(errors="replace").strip().splitlines()
         text = said[-1] if said else f"exit status {process.returncode}"
         text = text.removeprefix("nats-server: ").removeprefix(f"{configuration}:")
         raise ConfigurationError(f"nats-server does not accept its configuration: {text}")
+
+
+def _no_start(program: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"{program} can't be started: {error.strerror}")
 
 
 async def end_orphan(orphan: RunningServer) -> None:

