@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import chain, count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bacalhau_jupyter.grammar import completing
 from bacalhau_jupyter.grammar.access.connection_lines import described, notes_on
+from bacalhau_jupyter.grammar.flags.small_files import content_of
 from bacalhau_jupyter.grammar.output import Result, Text
 from bacalhau_jupyter.grammar.root import bacalhau, chosen_profile
 from bacalhau_jupyter.grammar.session import current, overrides, without_directory
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from bacalhau_jupyter.config.endpoint import Endpoint
     from bacalhau_jupyter.config.profiles import Profile, ProfileStore
     from bacalhau_jupyter.config.repo import Repo
-
-_TOKEN_LIMIT = 64 * 1024
 
 
 @bacalhau.command("connect")
@@ -217,17 +215,10 @@ def _token(token: str, token_file: str) -> str:
         return token
     if not token_file:
         return ""
-    path = Path(token_file).expanduser()
-    try:
-        with path.open("rb") as file:
-            text = file.read(_TOKEN_LIMIT).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise BadRequest(f"--token-file: {readable(token_file)} can't be read: {reason}") from error
-    first = text.strip().splitlines()[:1]
-    if not first or not first[0].isprintable() or " " in first[0]:
+    first = content_of(token_file, "--token-file", "token").strip().splitlines()[0]
+    if not first.isprintable() or " " in first:
         raise BadRequest(f"--token-file: {readable(token_file)} does not begin with a token")
-    return first[0]
+    return first
 
 
 # ---- here and back

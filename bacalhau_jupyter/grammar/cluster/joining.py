@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -10,13 +9,11 @@ import click
 from bacalhau_jupyter.grammar.cluster.joining_lines import facts_of
 from bacalhau_jupyter.grammar.cluster.opening import cluster
 from bacalhau_jupyter.grammar.flags.printing import print_options
+from bacalhau_jupyter.grammar.flags.small_files import content_of
 from bacalhau_jupyter.grammar.output import Details, Result, Text
 from bacalhau_jupyter.grammar.root import client
-from bacalhau_jupyter.models.errors import BadRequest, NotImplementedHere
+from bacalhau_jupyter.models.errors import NotImplementedHere
 from bacalhau_jupyter.models.records.joining import FEATURE, JoinCluster
-
-_LONGEST = 1 << 20
-"""Bytes that a file of a token or an authority may have."""
 
 
 @cluster.command("join")
@@ -38,8 +35,8 @@ def cluster_join(url: str, token_file: str, ca_file: str, name: str, **show: Any
     _require_feature()
     order = JoinCluster(
         url=url,
-        token=_content(token_file, "token").strip(),
-        authority=_content(ca_file, "authority"),
+        token=content_of(token_file, "--token-file", "token").strip() if token_file else "",
+        authority=content_of(ca_file, "--ca-file", "authority") if ca_file else "",
         name=name,
     )
     joined = client().call(lambda api: api.join_cluster(order))
@@ -63,20 +60,3 @@ def _require_feature() -> None:
             hint="it is not one of bacalhau-jupyter, or an older one; `connect --own` leads back to your own node, "
             "`bacalhau-jupyter serve --compute -c Compute.Orchestrators=URL` starts a node that only does that",
         )
-
-
-def _content(name: str, what: str) -> str:
-    """Return the text of a file that the caller, and perhaps not the node, can read."""
-    if not name:
-        return ""
-    path = Path(name).expanduser()
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LONGEST + 1)
-        text = data.decode()
-    except (OSError, UnicodeDecodeError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise BadRequest(f"the {what} file {name} can't be read: {reason}", component="Cluster") from error
-    if not text.strip() or len(data) > _LONGEST:
-        raise BadRequest(f"the {what} file {name} holds no {what}", component="Cluster")
-    return text

@@ -124,7 +124,7 @@ class Joining:
             This machine is not offered to it.
         """
         async with self._changing:
-            cluster = self._joined.get(addressed(url.strip().rstrip("/")))
+            cluster = self._joined.get(addressed(url))
             if cluster is None:
                 raise NotFound(
                     f"this machine is not offered to a cluster at {url[:200]}",
@@ -146,7 +146,7 @@ class Joining:
         return JoinedClusters(items=[self._state(each) for each in self._joined.values()])
 
     def _planned(self, order: JoinCluster) -> KeptCluster:
-        url = addressed(order.url.strip().rstrip("/"))
+        url = addressed(order.url)
         if url in self._joined:
             raise Conflict(
                 f"this machine is offered to {url} already",

@@ -119,7 +119,8 @@ class Elsewhere:
 
 
 def addressed(server: str) -> str:
-    """Return an address with its scheme, which official nodes do without, too."""
+    """Return an address as it is compared: with its scheme, which official nodes do without, too, and no slash."""
+    server = server.strip().rstrip("/")
     return server if "://" in server else f"nats://{server}"
 
 
