@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.lib import ids
 from bacalhau_jupyter.lib.nearby import is_own_address
+from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import (
     BacalhauError,
@@ -18,7 +19,6 @@ from bacalhau_jupyter.models.errors import (
     ConfigurationError,
     Conflict,
     NotFound,
-    ServiceUnavailable,
 )
 from bacalhau_jupyter.models.records.cluster import JoinedCluster, LinkStatus
 from bacalhau_jupyter.models.records.joining import JoinCluster, JoinedClusters
@@ -103,7 +103,8 @@ class Joining:
             node = await self._start(cluster)
             try:
                 if not node.joined:
-                    raise ServiceUnavailable(
+                    # It is the caller who named the address: this node itself is well.
+                    raise BadRequest(
                         f"this machine can't join {cluster.url}: {node.problem or 'no answer yet'}",
                         hint=_next(cluster),
                         component=COMPONENT,
@@ -111,6 +112,7 @@ class Joining:
                 await asyncio.to_thread(self._kept.put, cluster)
             except BaseException:
                 await self._halves.stop(cluster.node_id)
+                await asyncio.to_thread(self._clear, cluster)
                 raise
             self._joined[cluster.url] = cluster
             return self._state(cluster)
@@ -186,6 +188,12 @@ class Joining:
         there = await asyncio.to_thread(self._kept.elsewhere, cluster)
         await self._halves.start([self._place_of(cluster.node_id, there)])
         return self._halves.nodes()[cluster.node_id]
+
+    def _clear(self, cluster: KeptCluster) -> None:
+        """Remove what an attempt left; a cluster that was joined before keeps its results."""
+        if all(each.url != cluster.url for each in self._kept.read()):
+            remove_tree(self._data_dir(cluster))
+            self._kept.forget_authority(cluster)
 
     def _data_dir(self, cluster: KeptCluster) -> Path:
         return self._place_of(cluster.node_id, Elsewhere((cluster.url,))).data_dir

@@ -12,6 +12,8 @@ from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
 
+_AUTHORITIES = "node-authorities"
+
 
 class KeptCluster(msgspec.Struct, frozen=True):
     """A cluster that this machine joined.
@@ -91,12 +93,19 @@ class KeptClusters:
         """
         ca_file: Path | None = None
         if cluster.authority:
-            directory = self._repo.directory(self._repo.path / "node-authorities")
-            ca_file = directory / f"{file_word(cluster.node_id)}.pem"
+            self._repo.directory(self._repo.path / _AUTHORITIES)
+            ca_file = self._authority_file(cluster)
             write_atomic(ca_file, cluster.authority)
         there = Elsewhere((cluster.url,), cluster.token, ca_file)
         there.check()
         return there
+
+    def forget_authority(self, cluster: KeptCluster) -> None:
+        """Remove the file that `elsewhere` wrote, if there is one. Blocks."""
+        self._authority_file(cluster).unlink(missing_ok=True)
+
+    def _authority_file(self, cluster: KeptCluster) -> Path:
+        return self._repo.path / _AUTHORITIES / f"{file_word(cluster.node_id)}.pem"
 
 
 def file_word(node_id: str) -> str:

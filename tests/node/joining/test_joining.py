@@ -103,6 +103,8 @@ def test_a_cluster_that_can_not_be_joined_is_told_and_nothing_is_kept(
     node = node_factory(*QUICK)
     empty = tmp_path / "empty"
     empty.touch()
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("no certificate")
     wrong = {
         ("nats://127.0.0.1:1",): "can't join nats://127.0.0.1:1",
         ("http://127.0.0.1:1",): "is not the address of a NATS server",
@@ -111,6 +113,7 @@ def test_a_cluster_that_can_not_be_joined_is_told_and_nothing_is_kept(
         ("nats://127.0.0.1:1", "--name", node.repo.node_name()): "is called",
         ("nats://127.0.0.1:1", "--token-file", str(tmp_path / "none")): "can't be read: No such file",
         ("nats://127.0.0.1:1", "--token-file", str(empty)): "holds no token",
+        ("nats://127.0.0.1:1", "--ca-file", str(nonsense)): "can't join nats://127.0.0.1:1",
     }
     for words, sentence in wrong.items():
         done = cluster(node, "join", *words)
@@ -120,3 +123,5 @@ def test_a_cluster_that_can_not_be_joined_is_told_and_nothing_is_kept(
         assert "secret" not in done.stderr
     assert answer_of(node, "/api/v1/cluster/joined")[1] == {"Items": []}
     assert not (node.repo.path / "joined-clusters.json").exists()
+    assert [path.name for path in node.repo.path.rglob("*.pem")] == []
+    assert list(node.repo.path.glob("joined/*/compute")) == []
