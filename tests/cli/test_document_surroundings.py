@@ -78,7 +78,15 @@ def stack(directory: Path, *words: str) -> Mapping[str, Any]:
     """Start no nodes, but do all that the command does around them."""
     ended: dict[str, Any] = {}
 
-    def run(config: Config, base: Path, shape: object, *, keep: bool, on_ready: Callable[[Any], None]) -> int:
+    def run(
+        config: Config,
+        base: Path,
+        shape: object,
+        *,
+        keep: bool,
+        on_ready: Callable[[Any], None],
+        far: object,
+    ) -> int:
         on_ready(SimpleNamespace(record=RECORD))
         ended["port"] = config["API.Port"]
         ended["files"] = {path.name: path.read_text() for path in directory.iterdir() if path.is_file()}

@@ -108,10 +108,11 @@ def nodes_table(
             node.info.node_type.value,
             node.membership.value,
             node.connection.value,
-            *(value_of(node) for _, value_of in links),
             *(_cell(node.info, name, value_of) for name, value_of in columns),
+            *(value_of(node) for _, value_of in links),
         )
         for node in nodes
     ]
-    names = ("id", "type", "approval", "status", *(name for name, _ in links), *(name for name, _ in columns))
+    # Programs that read the table expect the official columns where they always were.
+    names = ("id", "type", "approval", "status", *(name for name, _ in columns), *(name for name, _ in links))
     return Table(names, rows, list(nodes))
