@@ -101,5 +101,13 @@ async def test_no_hostile_request_at_the_page_is_a_5xx_or_gets_in(
             await fuzz.once(number)
         async with session.get(url + SESSION, headers={"Cookie": f"{cookie.key}={cookie.value}"}) as answer:
             assert answer.status == 200
+        # Which of the requests above come so far depends on the contract, so this one is made by hand.
+        logged_in = {
+            "Cookie": f"{cookie.key}={cookie.value}",
+            "Origin": url,
+            "Content-Type": "application/json",
+        }
+        async with session.put(url + "/api/v1/orchestrator/jobs", data=b"{", headers=logged_in) as answer:
+            assert answer.status == 400, await answer.text()
     assert fuzz.faults == []
-    assert {200, 400, 401, 403, 404} <= set(fuzz.statuses), fuzz.statuses
+    assert {200, 401, 403, 404} <= set(fuzz.statuses), fuzz.statuses
