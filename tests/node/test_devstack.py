@@ -216,12 +216,16 @@ async def test_a_rejected_node_stops_what_it_runs_and_gets_nothing_until_it_is_a
         await until(lambda: _is_on(running, daemon, 2))
         await running.node.orchestrator.change_node("node-1", "reject", "too hot")
         await until(lambda: _runs_nothing(running, "node-1"))
-        assert await live_on(running, daemon) == {"node-2"}
+        await until(lambda: _is_live_on(running, daemon, {"node-2"}))
         ops = await submit(running, job_of("ops"))
         await reach(running, ops, JobStateType.COMPLETED)
         assert [item.node_id for item in await executions(running, ops)] == ["node-2"]
         await running.node.orchestrator.change_node("node-1", "approve")
         await until(lambda: _is_on(running, daemon, 2))
+
+
+async def _is_live_on(running: Devstack, job: str, node_ids: set[str]) -> bool:
+    return await live_on(running, job) == node_ids
 
 
 async def _runs_nothing(running: Devstack, node_id: str) -> bool:

@@ -43,7 +43,7 @@ def address_of(node: ServedNode) -> str:
     return str(answer_of(node, "/api/v1/cluster")[1]["Address"])
 
 
-def submitted(node: ServedNode, **params: str) -> str:
+def submitted(node: ServedNode, **params: object) -> str:
     engine = {"Type": "noop", "Params": params}
     task = {"Name": "main", "Engine": engine, "Publisher": {"Type": "local"}}
     job = {"Name": "far", "Type": "batch", "Count": 1, "Tasks": [task]}
@@ -91,7 +91,7 @@ def test_what_ends_while_the_orchestrator_is_dead_counts_once_when_it_is_back(
 ) -> None:
     orchestrator = placer(node_factory)
     node = runner(node_factory, address_of(orchestrator))
-    job = submitted(orchestrator, Duration="6s")
+    job = submitted(orchestrator, Sleep=15)
     wait_for(orchestrator, job, "Running")
     assert wait_until(lambda: bool(live(node)), timeout_s=TIMEOUT_S)
     orchestrator.kill()
@@ -113,7 +113,7 @@ def test_a_result_that_arrives_after_its_node_was_given_up_counts_and_nothing_ru
     orchestrator = placer(node_factory, "-c", "Orchestrator.NodeManager.DisconnectTimeout=8s")
     with CuttableLink(int(address_of(orchestrator).rpartition(":")[2])) as link:
         node = runner(node_factory, link.url)
-        job = submitted(orchestrator, Duration="4s")
+        job = submitted(orchestrator, Sleep=12)
         wait_for(orchestrator, job, "Running")
         assert wait_until(lambda: bool(live(node)), timeout_s=TIMEOUT_S)
         link.cut()
