@@ -228,9 +228,9 @@ describe('the link to other nodes', () => {
       ['Nodes that joined', '2'],
       ['Token', '/home/ada/cluster.token']
     ]);
-    expect(linkFacts({ IsOpen: false, Link: { IsUp: false }, Nodes: 0 }, trans)[0][1]).toContain('closed');
+    expect(linkFacts({ IsOpen: false, Link: { IsUp: false }, Nodes: 0 }, trans)[0]?.[1]).toContain('closed');
     const down = { ...open, Link: { IsUp: false, Reason: 'port 1 is in use' }, OpenedBy: 'a key' };
-    expect(linkFacts(down, trans)[1][1]).toBe('down: port 1 is in use');
+    expect(linkFacts(down, trans)[1]?.[1]).toBe('down: port 1 is in use');
     expect(linkFacts(down, trans)[3]).toEqual(['Open because of', 'a key']);
   });
 

@@ -20,9 +20,9 @@ export function JobList(): JSX.Element {
   const app = useBacalhau();
   const { trans, store, selected, details } = app;
   const filter = useObservable(app.filter);
-  const deferred = React.useDeferredValue(filter);
   const state = useStore(whole => whole);
-  const ids = React.useMemo(() => visible(state, deferred), [state, deferred]);
+  // Not deferred: on a busy page each change of the store would put that off once more, and nothing be narrowed.
+  const ids = React.useMemo(() => visible(state, filter), [state, filter]);
   const { rows, toggle } = useRows(ids);
   const active = useObservable(selected);
   const picks = useObservable(app.picks);

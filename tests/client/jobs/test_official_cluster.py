@@ -36,8 +36,8 @@ class _Cluster:
 
 @pytest.fixture
 def client(node_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    for module in ("node", "settings"):
-        monkeypatch.setattr(f"bacalhau_jupyter.node.{module}.FEATURES", [])
+    monkeypatch.setattr("bacalhau_jupyter.node.node.FEATURES", [])
+    monkeypatch.setattr("bacalhau_jupyter.node.settings.features_of", lambda places_jobs: [])
     cluster, ready, loop = _Cluster(), threading.Event(), asyncio.new_event_loop()
     ended = asyncio.Event()
 
