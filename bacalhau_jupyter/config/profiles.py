@@ -41,7 +41,7 @@ class Profile:
     ca_file
         The authority that signed the server's certificate.
     user, password
-        What is sent where there is no token.
+        Name and password that a request carries if the profile has no token.
 
     Official programs tolerate ``ca_file``, ``user`` and ``password``, and drop them when they save.
     """

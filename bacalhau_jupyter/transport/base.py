@@ -53,7 +53,7 @@ class Way:
     kind
         ``memory`` inside this process, ``nats`` otherwise.
     payload_limit
-        Most bytes of one message, its envelope included; None where there is no limit.
+        Largest size of a message in bytes, including its envelope; None if there is no limit.
     """
 
     kind: str = "memory"

@@ -40,7 +40,7 @@ class JoinedOrchestratorEnd:
 
     @property
     def state(self) -> LinkState:
-        """How the way to far nodes is, or to near ones where there is no other."""
+        """State of the link to far nodes; of the one to near nodes while the orchestrator has no other."""
         return (self._far or self._near).state
 
     @property

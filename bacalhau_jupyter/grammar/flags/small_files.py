@@ -22,7 +22,7 @@ def content_of(name: str, flag: str, what: str) -> str:
     Raises
     ------
     BadRequest
-        It can't be read, is no text, is empty, or is too large.
+        The file can't be read, is not text, is empty, or is too large.
     """
     try:
         with Path(name).expanduser().open("rb") as file:

@@ -21,12 +21,12 @@ _ADDRESS = re.compile(
 
 
 def check(config: Config) -> None:
-    """Refuse an address that is none.
+    """Refuse a value of `API.AdvertisedAddress` that is not an address.
 
     Raises
     ------
     ConfigurationError
-        In one sentence.
+        The value is not an address.
     """
     advertised_url(config, "http://127.0.0.1:1")
 
@@ -70,7 +70,7 @@ def advertised_url(config: Config, own_url: str) -> str:
     Raises
     ------
     ConfigurationError
-        It is no address.
+        The value is not an address.
     """
     address = str(config[KEY]).strip()
     if not address:

@@ -34,7 +34,7 @@ class LastingLinks:
     clock: Clock
 
     def reference(self, execution_id: str, node_id: str) -> SpecConfig:
-        """Return what every client can download: whoever may read the job holds the key to its result."""
+        """Return a signed link that any client can download; everybody who may read the job sees the link."""
         stored = local_reference(execution_id, node_id)
         return signed_reference(stored, self.base_url, self.key, self.clock.now_ns(), LIFETIME_S)
 

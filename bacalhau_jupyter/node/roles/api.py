@@ -1,4 +1,4 @@
-"""The start of a node's API: who may call it, what it offers, and the listeners behind which it stands."""
+"""Starts a node's API: its authentication, its routes and its listeners."""
 
 from __future__ import annotations
 

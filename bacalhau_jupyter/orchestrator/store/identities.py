@@ -35,8 +35,8 @@ class StoredIdentities:
     async def put(self, node_id: str, secret_hash: str) -> str:
         """Keep a hash for a node that has none yet; return the one that is kept, which another call may have put.
 
-        Nothing is kept, and "" is returned, for the ID of an official node, which has no secret: whoever has the token
-        could lock it out for ever. Nor is there room for more than `MOST`.
+        Keeps nothing and returns "" for the ID of an official node: that node has no secret, so anybody with the token
+        could lock it out for ever. Does the same once `MOST` hashes are kept.
 
         Raises
         ------

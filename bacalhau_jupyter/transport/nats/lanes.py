@@ -1,4 +1,4 @@
-"""A bounded queue of work per node: whoever floods uses only its own share."""
+"""A bounded queue of work per node: a node that sends too much fills only its own queue."""
 
 from __future__ import annotations
 

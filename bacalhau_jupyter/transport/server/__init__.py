@@ -1,4 +1,4 @@
-"""The NATS server that an orchestrator brings: a program beside the node, and who may do what on it."""
+"""The NATS server of an orchestrator: it starts and stops the program, and decides what each client may do."""
 
 COMPONENT = "NATSServer"
 """Named in the errors of this room (`models.errors`)."""
