@@ -16,6 +16,10 @@ class PlainTextServer(errors.Error):
     """The server offers no TLS where nothing may be sent in plain text."""
 
 
+class GreetedFirst(errors.Error):
+    """The server said its greeting in plain text where this end begins with TLS."""
+
+
 class SubscriptionRefused(errors.Error):
     """The server does not let this client listen where it must."""
 
@@ -44,8 +48,11 @@ def _told(error: BaseException, place: str, settings: NatsSettings) -> tuple[str
             "name the file of the authority that signed it: Compute.TLS.CACert",
             None,
         )
+    no_tls_first = "the server may not begin with TLS: Compute.TLS.RequireTLS=false"
+    if isinstance(error, GreetedFirst):
+        return f"no TLS connection to {server}: it begins in plain text", no_tls_first, None
     if isinstance(error, ssl.SSLError):
-        hint = "the server may not begin with TLS: Compute.TLS.RequireTLS=false" if settings.tls_first else ""
+        hint = no_tls_first if settings.tls_first else ""
         return f"no TLS connection to {server}: {error.reason or error}", hint, None
     if isinstance(error, socket.gaierror):
         return f"the name of {server} is not known: {error.strerror}", "", None

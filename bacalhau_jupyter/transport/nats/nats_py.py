@@ -12,14 +12,14 @@ import logging
 import ssl
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import ParseResult, urlsplit
 
 from nats import errors
 from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.transport import TcpTransport
 
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.transport.nats.faults import PlainTextServer
+from bacalhau_jupyter.transport.nats.faults import GreetedFirst, PlainTextServer
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ CLOSE_TIMEOUT_S = 2.0
 _CONNECT, _REFUSAL = b"CONNECT ", b"-ERR "
 
 
-class _Transport(TcpTransport):
+class Transport(TcpTransport):
     """Remembers what the server said last while the connection was made."""
 
     _last_line: bytes = b""
@@ -39,6 +39,27 @@ class _Transport(TcpTransport):
     def said(self) -> bytes:
         """The last line; what came with the end of the connection, asyncio keeps and does not give away."""
         return self._last_line + bytes(getattr(self._io_reader, "_buffer", b""))
+
+    async def connect_tls(
+        self, uri: ParseResult | str, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: int
+    ) -> None:
+        # A greeting that came before TLS began is in a reader that nobody reads again: nats-py would go on with TLS
+        # where the server does too, and wait for that greeting until the time is up.
+        greeting = getattr(self._bare_io_reader, "_buffer", b"") if not self._last_line else b""
+        try:
+            await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
+        except (OSError, TimeoutError) as error:
+            if greeting:
+                raise GreetedFirst from error
+            raise
+        if greeting:
+            raise GreetedFirst
+
+    def abort(self) -> None:
+        """Close at once, with TLS and below it."""
+        for writer in {self._io_writer, self._bare_io_writer}:
+            if writer is not None:
+                writer.transport.abort()
 
     async def readline(self) -> bytes:
         self._last_line = await super().readline()  # type: ignore[no-untyped-call]
@@ -58,7 +79,7 @@ class OneServerClient(Client):
     @property
     def refusal(self) -> errors.Error | None:
         """What the server said in place of the line that nats-py expected."""
-        said = self._transport.said if isinstance(self._transport, _Transport) else b""
+        said = self._transport.said if isinstance(self._transport, Transport) else b""
         _, refusal, reason = said.partition(_REFUSAL)
         return errors.Error(reason.decode(errors="replace")) if refusal else None
 
@@ -69,7 +90,7 @@ class OneServerClient(Client):
         self._current_server = server
 
     async def _connect_to_server(self, s: Srv) -> None:
-        self._transport = _Transport()  # type: ignore[no-untyped-call]
+        self._transport = Transport()  # type: ignore[no-untyped-call]
         await self._transport.connect(
             s.uri, buffer_size=DEFAULT_BUFFER_SIZE, connect_timeout=self.options["connect_timeout"]
         )
@@ -115,10 +136,8 @@ class OneServerClient(Client):
         with contextlib.suppress(TimeoutError, errors.Error, OSError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self.close()
-        writers = {getattr(self._transport, name, None) for name in ("_io_writer", "_bare_io_writer")}
-        for writer in writers:
-            if writer is not None:
-                writer.transport.abort()
+        if isinstance(self._transport, Transport):
+            self._transport.abort()
         others = [task for task in tasks if task is not None and task is not asyncio.current_task()]
         for task in others:
             task.cancel()

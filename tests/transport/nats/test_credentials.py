@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 import trustme
@@ -17,6 +19,8 @@ from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.transport.base import DeliveryError
 from bacalhau_jupyter.transport.nats.compute import NatsComputeEnd
+from bacalhau_jupyter.transport.nats.faults import GreetedFirst
+from bacalhau_jupyter.transport.nats.nats_py import Transport
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
 from tests.services.nats import PlainNatsServer
 from tests.services.waiting import until
@@ -207,6 +211,20 @@ async def test_a_server_that_begins_with_tls_and_a_client_that_does_not_are_told
         assert problem is not None
         assert problem.message.startswith(f"no TLS connection to the NATS server at {server.url}: ")
         assert "RequireTLS=false" in problem.hint
+
+
+async def test_a_greeting_that_comes_before_tls_begins_is_seen(
+    tls_server: PlainNatsServer, nats_server: PlainNatsServer, ca_file: Path
+) -> None:
+    """On a busy machine the server is faster than this end, whose TLS would then wait for what it has missed."""
+    context = ssl.create_default_context(cafile=str(ca_file))
+    for server in (tls_server, nats_server):
+        transport = Transport()
+        await transport.connect(urlparse(server.url), buffer_size=4096, connect_timeout=30)
+        await until(lambda transport=transport: bool(transport.said))  # type: ignore[misc]
+        with pytest.raises(GreetedFirst):
+            await transport.connect_tls(urlparse(server.url), context, buffer_size=4096, connect_timeout=30)
+        transport.abort()
 
 
 async def test_a_file_of_authorities_that_is_none_is_told(
