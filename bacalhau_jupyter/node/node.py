@@ -286,8 +286,10 @@ class Node:
             KeptClusters(self.repo),
             self.halves,
             self._joined_place,
+            self.problems,
             lambda: "" if self.link is None else self.link.address,
         )
+        stack.push_async_callback(self.joining.close)
         await self.joining.resume()
 
     def _joined_place(self, node_id: str, there: Elsewhere) -> Place:

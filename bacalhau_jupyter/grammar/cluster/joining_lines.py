@@ -7,6 +7,7 @@ from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from bacalhau_jupyter.lib.nearby import is_loopback
+from bacalhau_jupyter.lib.times import ZERO_TIME
 from bacalhau_jupyter.models.records.cluster import TOKEN_KEY, ClusterState, JoinedCluster
 
 _TOKEN_VARIABLE = "BACALHAU_COMPUTE_AUTH_TOKEN"
@@ -86,6 +87,7 @@ def facts_of(joined: JoinedCluster) -> dict[str, object]:
     if joined.is_joined and joined.link.is_up:
         facts["Link"] = "up"
     else:
-        facts["Link"] = f"down since {joined.link.since}: {joined.link.reason}"
+        since = "" if joined.link.since == ZERO_TIME else f" since {joined.link.since}"
+        facts["Link"] = f"down{since}: {joined.link.reason}"
     facts["Executions"] = joined.executions
     return facts

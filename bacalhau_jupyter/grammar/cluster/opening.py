@@ -12,7 +12,7 @@ from bacalhau_jupyter.grammar.output import Details, Result, Text
 from bacalhau_jupyter.grammar.root import bacalhau, client
 from bacalhau_jupyter.models.errors import NotImplementedHere
 from bacalhau_jupyter.models.jobs.spec import replace
-from bacalhau_jupyter.models.records.cluster import FEATURE, ClusterState, OpenCluster
+from bacalhau_jupyter.models.records.cluster import CLOSED, FEATURE, ClusterState, OpenCluster
 from bacalhau_jupyter.models.records.joining import FEATURE as JOINING
 
 
@@ -83,6 +83,8 @@ def _shown(state: ClusterState) -> Details:
     facts: dict[str, object] = {"Open": "yes" if state.is_open else "no"}
     joined = [("Also runs jobs of", facts_of(each)) for each in state.joined]
     if not state.is_open:
+        if state.link.reason not in ("", CLOSED):
+            facts["Why"] = state.link.reason
         facts["Open it"] = "cluster open"
         return Details(state, [("Cluster", facts), *joined])
     if state.opened_by:

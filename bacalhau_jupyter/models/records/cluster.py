@@ -16,6 +16,10 @@ TOKEN_KEY = "Orchestrator.Auth.Token"
 """The config key of the token that nodes present, where it is not in a file of the node's own."""
 
 
+CLOSED = "the cluster is closed"
+"""The reason of a link that nobody wants open."""
+
+
 class LinkStatus(Wire):
     """How a way between nodes is.
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
-from bacalhau_jupyter.lib.problems import Problems
+from bacalhau_jupyter.lib.problems import Problems, sentence
 from bacalhau_jupyter.lib.times import ZERO_TIME, rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict
-from bacalhau_jupyter.models.records.cluster import TOKEN_KEY, LinkStatus, OpenCluster
+from bacalhau_jupyter.models.records.cluster import CLOSED, TOKEN_KEY, LinkStatus, OpenCluster
 from bacalhau_jupyter.node.cluster.kept import KeptOrder
 from bacalhau_jupyter.node.cluster.opened import Joint, OpenedLink, Opener
 from bacalhau_jupyter.node.cluster.plan import COMPONENT, LINK, LinkPlan, opening_reason, plan_of
@@ -75,7 +76,7 @@ class Link:
         self._kept = KeptOrder(repo.orchestrator_dir / ORDER_FILE)
         self._busy = asyncio.Lock()
         self._now: _Now | None = None
-        self._trouble = LinkState(is_up=False, reason="the cluster is closed")
+        self._trouble = LinkState(is_up=False, reason=CLOSED)
         self._retrying: asyncio.Task[None] | None = None
 
     # ---- what it is
@@ -142,8 +143,7 @@ class Link:
             else:
                 return
         # Notebooks need their node now, with or without its link.
-        attempts = self._problems.keep(_TASK, lambda: self._attempt(order))
-        self._retrying = asyncio.create_task(attempts, name=_TASK)
+        self._keep_trying(lambda: self._attempt(order))
 
     async def open(self, order: OpenCluster) -> None:
         """Open it, or open it otherwise; a node that starts again later opens it like this.
@@ -160,16 +160,19 @@ class Link:
                 component=COMPONENT,
             )
         async with self._busy:
-            await self._end_retrying()
             token = self._config[TOKEN_KEY] or await asyncio.to_thread(self._repo.cluster_token)
+            # What is refused must not end the attempts at what was asked for before.
             plan = self._planned(order, token)
+            await self._end_retrying()
             before = self._now
-            if before is None or before.opened is None or not _is_same(before.plan, plan, before.opened):
-                await self._replace(before, plan)
-            if self._now is not None and self._now.opened is not None:
-                # Nodes were told this port.
-                order = _replaced_port(order, self._now.opened.port)
-                await asyncio.to_thread(self._kept.write, order)
+            try:
+                if before is None or before.opened is None or not _is_same(before.plan, plan, before.opened):
+                    await self._shut()
+                    await self._open(plan)
+                await self._keep_order(order)
+            except Exception:
+                await self._go_back(before)
+                raise
 
     async def close(self) -> None:
         """Close it; nodes that joined are away then.
@@ -186,8 +189,8 @@ class Link:
                 component=COMPONENT,
             )
         async with self._busy:
-            await self._end_retrying()
             await asyncio.to_thread(self._kept.forget)
+            await self._end_retrying()
             await self._shut()
 
     async def stop(self) -> None:
@@ -204,21 +207,28 @@ class Link:
     def _file_token(self) -> str:
         return self._repo.cluster_token() if self._repo.cluster_token_file.exists() else ""
 
-    async def _replace(self, before: _Now | None, plan: LinkPlan) -> None:
-        await self._shut()
-        try:
-            await self._open(plan)
-        except BacalhauError:
-            if before is not None:
-                await self._restore(before.plan)
-            raise
+    async def _keep_order(self, order: OpenCluster) -> None:
+        if self.opened is not None:
+            # Nodes were told this port.
+            order = _replaced_port(order, self.opened.port)
+            await asyncio.to_thread(self._kept.write, order)
 
-    async def _restore(self, plan: LinkPlan) -> None:
+    async def _go_back(self, before: _Now | None) -> None:
+        """Open it as it was; where that fails now, it is tried again."""
+        if self._now is before and (before is None or before.opened is not None):
+            return
+        await self._shut()
+        if before is None:
+            return
+        plan = before.plan
+        if before.opened is not None and before.opened.port:
+            plan = dataclasses.replace(plan, port=before.opened.port, may_move=False)
         try:
             await self._open(plan, otherwise=_Now(plan))
-        except BacalhauError as error:
+        except Exception as error:
             self._fell(error)
-            self._problems.tell(_TASK, error)
+            self._problems.failed(_TASK, error)
+            self._keep_trying(lambda: self._reopen(plan))
 
     async def _open(self, plan: LinkPlan, *, otherwise: _Now | None = None) -> None:
         self._now = otherwise
@@ -234,7 +244,7 @@ class Link:
 
     async def _shut(self) -> None:
         opened, self._now = self.opened, None
-        self._trouble = LinkState(is_up=False, reason="the cluster is closed", since_ns=self._clock.now_ns())
+        self._trouble = LinkState(is_up=False, reason=CLOSED, since_ns=self._clock.now_ns())
         if opened is not None:
             await self._joint.shut()
             await opened.close()
@@ -242,14 +252,25 @@ class Link:
     async def _attempt(self, order: OpenCluster | None) -> None:
         try:
             plan = self._planned(order, await asyncio.to_thread(self._file_token))
+        except Exception as error:
+            self._fell(error)
+            raise
+        await self._reopen(plan)
+
+    async def _reopen(self, plan: LinkPlan) -> None:
+        try:
             async with self._busy:
                 await self._open(plan, otherwise=_Now(plan))
-        except BacalhauError as error:
+        except Exception as error:
             self._fell(error)
             raise
 
-    def _fell(self, error: BacalhauError) -> None:
-        self._trouble = LinkState(is_up=False, reason=error.message, since_ns=self._clock.now_ns())
+    def _fell(self, error: Exception) -> None:
+        reason = f"{sentence(error)}; the node tries again, at least once a minute"
+        self._trouble = LinkState(is_up=False, reason=reason, since_ns=self._clock.now_ns())
+
+    def _keep_trying(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        self._retrying = asyncio.create_task(self._problems.keep(_TASK, attempt), name=_TASK)
 
     async def _end_retrying(self) -> None:
         task, self._retrying = self._retrying, None

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.lib import ids
 from bacalhau_jupyter.lib.nearby import is_own_address
+from bacalhau_jupyter.lib.problems import Problems, sentence
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import (
-    BacalhauError,
     BadRequest,
     ConfigurationError,
     Conflict,
@@ -49,6 +50,8 @@ class Joining:
         The compute halves of this process.
     place_of
         Says where a further half lies.
+    problems
+        Where a cluster is shown that can't be joined again after a restart.
     own_address
         Returns the URL of the node's own cluster; empty while that is closed.
     """
@@ -58,12 +61,16 @@ class Joining:
         kept: KeptClusters,
         halves: Halves,
         place_of: PlaceOf,
+        problems: Problems,
         own_address: Callable[[], str] = lambda: "",
     ) -> None:
         self._kept = kept
         self._halves = halves
         self._place_of = place_of
+        self._problems = problems
         self._own_address = own_address
+        self._troubles: dict[str, str] = {}
+        self._retrying: dict[str, asyncio.Task[None]] = {}
         self._joined: dict[str, KeptCluster] = {}
         self._changing = asyncio.Lock()
 
@@ -72,7 +79,7 @@ class Joining:
         return len(self._joined)
 
     async def resume(self) -> None:
-        """Join again what was joined before; what does not work is told, and keeps nothing else from working."""
+        """Join again what was joined before; what does not work is told and tried again, and hinders nothing else."""
         try:
             clusters = await asyncio.to_thread(self._kept.read)
         except ConfigurationError as error:
@@ -83,12 +90,20 @@ class Joining:
                 # Results of that time are still served.
                 self._halves.remember(cluster.node_id, self._data_dir(cluster))
                 continue
+            self._joined[cluster.url] = cluster
             try:
                 await self._start(cluster)
-            except BacalhauError as error:
-                log.error("this machine is not offered to %s: %s", cluster.url, error)
-            else:
-                self._joined[cluster.url] = cluster
+            except Exception as error:
+                self._fell(cluster, error)
+                task = _task_for(cluster)
+                self._problems.failed(task, error)
+                attempts = self._problems.keep(task, partial(self._retry, cluster))
+                self._retrying[cluster.url] = asyncio.create_task(attempts, name=task)
+
+    async def close(self) -> None:
+        """Try no more."""
+        for url in list(self._retrying):
+            await self._end_retrying(url)
 
     async def join(self, order: JoinCluster) -> JoinedCluster:
         """Offer this machine to another cluster, now and after each restart.
@@ -136,6 +151,7 @@ class Joining:
             state = self._state(cluster)
             left = KeptCluster(cluster.url, cluster.node_id, is_left=True)
             await asyncio.to_thread(self._kept.put, left)
+            await self._end_retrying(cluster.url)
             del self._joined[cluster.url]
             node = self._halves.nodes().get(cluster.node_id)
             if node is not None:
@@ -189,6 +205,22 @@ class Joining:
         await self._halves.start([self._place_of(cluster.node_id, there)])
         return self._halves.nodes()[cluster.node_id]
 
+    async def _retry(self, cluster: KeptCluster) -> None:
+        try:
+            await self._start(cluster)
+        except Exception as error:
+            self._fell(cluster, error)
+            raise
+
+    def _fell(self, cluster: KeptCluster, error: Exception) -> None:
+        self._troubles[cluster.url] = f"{sentence(error)}; the node tries again, at least once a minute"
+
+    async def _end_retrying(self, url: str) -> None:
+        if (task := self._retrying.pop(url, None)) is not None:
+            task.cancel()
+            await asyncio.wait([task])
+            self._problems.clear(task.get_name())
+
     def _clear(self, cluster: KeptCluster) -> None:
         """Remove what an attempt left; a cluster that was joined before keeps its results."""
         if all(each.url != cluster.url for each in self._kept.read()):
@@ -201,7 +233,8 @@ class Joining:
     def _state(self, cluster: KeptCluster) -> JoinedCluster:
         node = self._halves.nodes().get(cluster.node_id)
         if node is None:
-            return JoinedCluster(url=cluster.url, node_id=cluster.node_id)
+            away = LinkStatus(reason=self._troubles.get(cluster.url, ""), place=cluster.url)
+            return JoinedCluster(url=cluster.url, node_id=cluster.node_id, link=away)
         link = node.link
         return JoinedCluster(
             url=cluster.url,
@@ -216,6 +249,10 @@ class Joining:
             ),
             executions=len(node.live()),
         )
+
+
+def _task_for(cluster: KeptCluster) -> str:
+    return f"offering this machine to {cluster.url}"
 
 
 def _next(cluster: KeptCluster) -> str:

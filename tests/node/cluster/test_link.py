@@ -183,9 +183,65 @@ async def test_a_node_by_hand_does_not_start_where_its_port_is_taken(
             state = await ask(session)
             assert (state["IsOpen"], state["Link"]["IsUp"]) == (True, False)
             assert f"port {port}" in state["Link"]["Reason"]
+            assert "the node tries again" in state["Link"]["Reason"]
             squatter.close()
             await until(lambda: _is_up(session), 60)
             assert not node.problems.every()
+
+
+@pytest.fixture
+def certified(node_config: MakeConfig, tmp_path: Path) -> tuple[Any, Path]:
+    """A node that shows a certificate at its link, and the file of that certificate."""
+    leaf = trustme.CA().issue_cert("127.0.0.1")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    leaf.cert_chain_pems[0].write_to_path(certificate)
+    leaf.private_key_pem.write_to_path(key)
+    config = node_config(
+        Orchestrator__Auth__Token="sesame-of-the-test",
+        Orchestrator__TLS__ServerCert=str(certificate),
+        Orchestrator__TLS__ServerKey=str(key),
+    )
+    return config, certificate
+
+
+async def test_a_link_that_can_be_opened_neither_as_asked_nor_as_it_was_is_tried_again(
+    no_leaks: None, certified: tuple[Any, Path]
+) -> None:
+    config, certificate = certified
+    async with embedded(config) as (node, session):
+        await until(lambda: _is_up(session), 60)
+        address = (await ask(session))["Address"]
+        kept = certificate.read_text()
+        certificate.unlink()
+        await ask(session, "open", status=400, Advertise="box.example")
+        state = await ask(session)
+        assert (state["IsOpen"], state["Link"]["IsUp"]) == (True, False)
+        assert str(certificate) in state["Link"]["Reason"]
+        assert "the node tries again" in state["Link"]["Reason"]
+        # What is refused at once does not end that.
+        await ask(session, "open", status=400, Host="a b")
+        certificate.write_text(kept)
+        await until(lambda: _is_up(session), 120)
+        assert (await ask(session))["Address"] == address
+        assert not node.problems.every()
+
+
+async def test_an_order_that_can_not_be_kept_changes_nothing(no_leaks: None, node_config: MakeConfig) -> None:
+    async with embedded(node_config()) as (node, session):
+        order = node.repo.orchestrator_dir / "link.json"
+        order.mkdir(parents=True)
+        await ask(session, "open", status=500)
+        assert (await ask(session))["IsOpen"] is False
+        order.rmdir()
+        address = (await ask(session, "open"))["Address"]
+        order.unlink()
+        order.mkdir()
+        await ask(session, "open", status=500, Advertise="box.example")
+        assert (await ask(session))["Address"] == address
+        # Nobody can close it now, either, and it stays as it is.
+        await ask(session, "close", status=500)
+        assert (await ask(session))["IsOpen"] is True
+        order.rmdir()
 
 
 async def test_a_link_that_the_configuration_opens_is_not_closed_and_one_that_it_forbids_not_opened(

@@ -13,6 +13,7 @@ from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere, own_secret
+from bacalhau_jupyter.node.joining.kept import KeptCluster, KeptClusters
 from bacalhau_jupyter.node.joining.results import LastingLinks, reachable_base
 from bacalhau_jupyter.node.results import LocalResults
 from tests.services.nats import PlainNatsServer
@@ -153,3 +154,42 @@ def test_a_lasting_link_opens_the_result_that_it_was_made_for_and_no_other(tmp_p
     url = str(links.reference("e-1", "n-1").param("URL", ""))
     assert results.stored(url) == kept / "e-1.tar.gz"
     assert results.stored(url.replace("e-1", "e-2")) is None
+
+
+async def test_a_cluster_that_can_not_be_joined_again_after_a_restart_is_shown_and_tried_again(
+    no_leaks: None, node_config: MakeConfig
+) -> None:
+    config = node_config()
+    repo = Repo(Path(config["DataDir"]))
+    repo.create()
+    cluster = KeptCluster("nats://127.0.0.1:1", "n-guest", authority="PEM")
+    KeptClusters(repo).put(cluster)
+    in_the_way = repo.path / "node-authorities"
+    in_the_way.touch()
+    async with running_node(config) as node:
+        (state,) = node.joining.states().items
+        assert (state.url, state.is_joined) == (cluster.url, False)
+        assert str(in_the_way) in state.link.reason
+        assert "the node tries again" in state.link.reason
+        assert [each.task for each in node.problems.every()] == [f"offering this machine to {cluster.url}"]
+        in_the_way.unlink()
+        await until(lambda: "n-guest" in node.halves.nodes(), 60)
+        (state,) = node.joining.states().items
+        assert "the node tries again" not in state.link.reason
+        await until(lambda: not node.problems.every(), 60)
+        await node.joining.leave(cluster.url)
+        assert not node.joining.states().items
+
+
+async def test_a_cluster_that_can_not_be_joined_again_can_be_left(
+    no_leaks: None, node_config: MakeConfig
+) -> None:
+    config = node_config()
+    repo = Repo(Path(config["DataDir"]))
+    repo.create()
+    KeptClusters(repo).put(KeptCluster("nats://127.0.0.1:1", "n-guest", authority="PEM"))
+    (repo.path / "node-authorities").touch()
+    async with running_node(config) as node:
+        await node.joining.leave("nats://127.0.0.1:1")
+        assert not node.joining.states().items
+        assert not node.problems.every()
