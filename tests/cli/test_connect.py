@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import stat
+import struct
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +32,50 @@ def official() -> Iterator[ReplayedCluster]:
 def guarded() -> Iterator[ReplayedCluster]:
     with replayed_cluster(credential=f"Bearer {BEARER}") as cluster:
         yield cluster
+
+
+@contextmanager
+def tls_only(cluster: ReplayedCluster, manners: str) -> Iterator[int]:
+    """Listen for HTTPS in front of a cluster; plain HTTP gets no word, a reset, or words that nobody foresaw."""
+    target = ("127.0.0.1", int(cluster.url.rpartition(":")[2]))
+
+    def serve(caller: socket.socket) -> None:
+        with caller:
+            begins_with_tls = caller.recv(1, socket.MSG_PEEK) == b"\x16"
+            if not begins_with_tls:
+                if manners == "rude":
+                    caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                elif manners == "talkative":
+                    caller.recv(65536)
+                    caller.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nno!")
+                return
+            with socket.create_connection(target) as onward:
+                back = threading.Thread(target=_pour, args=(onward, caller))
+                back.start()
+                _pour(caller, onward)
+                back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+
+
+def _pour(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture
@@ -191,3 +239,25 @@ def test_a_cluster_with_a_certificate_wants_its_authority_and_needs_no_scheme(
         (tree,) = saved(served).values()
         assert tree == {"endpoint": cluster.url, "tls": {"ca": str(authority.ca_file)}}
         assert shell("connect", place, "--insecure", "--name", "x").returncode == 0
+
+
+@pytest.mark.parametrize("manners", ["silent", "rude", "talkative"])
+def test_a_server_that_speaks_https_only_is_found_without_a_scheme(
+    shell: Shell, served: ServedNode, tmp_path: Path, manners: str
+) -> None:
+    authority = OwnAuthority(tmp_path / "tls", ["127.0.0.1"], "n-tests", SystemClock())
+    authority.pair()
+    pair = tmp_path / "tls" / "node.pem"
+    bundle = {"SSL_CERT_FILE": str(authority.ca_file)}
+    with replayed_cluster(certificate=(str(pair), str(pair))) as cluster, tls_only(cluster, manners) as port:
+        # Its certificate is that of an authority which the system trusts.
+        done = shell("connect", f"127.0.0.1:{port}", **bundle)
+        assert done.returncode == 0, done.stderr
+        (tree,) = saved(served).values()
+        assert tree == {"endpoint": f"https://127.0.0.1:{port}"}
+        unknown = shell("connect", f"127.0.0.1:{port}", "--name", "x")
+        assert unknown.returncode == 1
+        assert "by an authority that this client does not know" in unknown.stderr
+        told = shell("connect", f"http://127.0.0.1:{port}", "--name", "x", **bundle)
+        assert f"http://127.0.0.1:{port} speaks HTTPS, not HTTP" in told.stderr
+        assert set(cluster.received.credentials) == {""}

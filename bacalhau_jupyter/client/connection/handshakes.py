@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from contextlib import suppress
 from urllib.parse import urlsplit
 
+from bacalhau_jupyter.config.authorities import Trust
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
 
 COMPONENT = "Client"
@@ -25,6 +28,9 @@ _NO_TLS = frozenset(
         "UNKNOWN_PROTOCOL",
     }
 )
+
+_PROBE_S = 10.0
+"""Seconds in which a server begins a handshake, if it does."""
 
 _NAME_CA = (
     "Copy the authority's file to this machine (a node with API.TLS.SelfSigned has it in its data directory, as "
@@ -63,6 +69,40 @@ def speaks_tls(url: str) -> BacalhauError:
         f"{url} speaks HTTPS, not HTTP",
         hint=f"Use {url.replace('http:', 'https:', 1)} (API.TLS.UseTLS=true). {_NAME_CA}",
     )
+
+
+async def told_apart(url: str, error: BacalhauError) -> BacalhauError:
+    """Return what is behind a failure: many servers of HTTPS end a connection of plain HTTP without a word.
+
+    Parameters
+    ----------
+    url
+        Where plain HTTP (or HTTPS: then nothing is asked) was tried.
+    error
+        How it failed.
+    """
+    if url.startswith("http:") and await _begins_handshake(url):
+        return speaks_tls(url)
+    return error
+
+
+async def _begins_handshake(url: str) -> bool:
+    """Whether somebody speaks TLS there; nothing is sent beyond the handshake, and nobody is believed for it."""
+    parts = urlsplit(url)
+    context = Trust(insecure=True).context()
+    try:
+        async with asyncio.timeout(_PROBE_S):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 80, ssl=context)
+    except ssl.SSLError as error:
+        # An alert is said in TLS, too.
+        return "ALERT" in (error.reason or "")
+    except (OSError, TimeoutError, ValueError):
+        return False
+    writer.close()
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_PROBE_S):
+            await writer.wait_closed()
+    return True
 
 
 def _certificate(url: str, error: ssl.SSLCertVerificationError) -> tuple[str, str]:

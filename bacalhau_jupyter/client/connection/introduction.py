@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
+from bacalhau_jupyter.client.connection.handshakes import told_apart
 from bacalhau_jupyter.models.errors import (
     BacalhauError,
     Forbidden,
@@ -69,9 +70,10 @@ async def introduce(endpoint: Endpoint, limit_s: float = LIMIT_S) -> Introductio
             finally:
                 await api.close()
     except TimeoutError as error:
-        raise NetworkFailure(
+        silent = NetworkFailure(
             f"{endpoint.url} did not answer within {limit_s:.0f} s", hint=_WHERE, component=COMPONENT
-        ) from error
+        )
+        raise await told_apart(endpoint.url, silent) from error
 
 
 _IS_NATS = 'INFO {"server_id"'
@@ -88,12 +90,13 @@ async def _version(endpoint: Endpoint) -> str:
             raise _no_api(endpoint, "a NATS server listens there") from error
         # What is wrong with TLS has a way out of its own; nobody starts a node of his own for a cluster elsewhere.
         if error.retryable:
-            raise NetworkFailure(error.message, hint=_WHERE, component=COMPONENT) from error
+            away = NetworkFailure(error.message, hint=_WHERE, component=COMPONENT)
+            raise await told_apart(endpoint.url, away) from error
         raise
     except (Unauthorized, Forbidden):
         return ""
     except BacalhauError as error:
-        raise _no_api(endpoint, error.message) from error
+        raise await told_apart(endpoint.url, _no_api(endpoint, error.message)) from error
     finally:
         await api.close()
     if not version:

@@ -15,13 +15,22 @@ from jupyter_server.auth.decorator import authorized
 from tornado import web
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
+from bacalhau_jupyter.client.connection.handshakes import told_apart
 from bacalhau_jupyter.config.authorities import checked_authority
 from bacalhau_jupyter.config.choice.choice import fixed_by
 from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_url, shown_endpoint
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.models.codec import encode
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError, Conflict, Forbidden
+from bacalhau_jupyter.models.errors import (
+    BacalhauError,
+    BadRequest,
+    ConfigurationError,
+    Conflict,
+    Forbidden,
+    NetworkFailure,
+    Unauthorized,
+)
 from bacalhau_jupyter.server.handlers.base import GatewayAPIHandler
 
 COMPONENT = "Connections"
@@ -189,9 +198,11 @@ async def probe(endpoint: Endpoint) -> dict[str, Any]:
             with suppress(Forbidden):
                 nodes = len((await api.nodes()).nodes)
     except BacalhauError as error:
-        problem = error.message
+        is_refusal = isinstance(error, Unauthorized)
+        problem = (error if is_refusal else await told_apart(endpoint.url, error)).message
     except TimeoutError:
-        problem = f"{endpoint.url} did not answer within {TEST_TIMEOUT_S:.0f} s"
+        silent = NetworkFailure(f"{endpoint.url} did not answer within {TEST_TIMEOUT_S:.0f} s")
+        problem = (await told_apart(endpoint.url, silent)).message
     finally:
         await api.close()
     return {"ok": not problem, "version": version, "nodes": nodes, "problem": problem}
