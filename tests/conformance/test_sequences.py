@@ -3,72 +3,72 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import aiohttp
 import pytest
 
 from bacalhau_jupyter.config.config import Config
+from tests.conformance.sequences import JOBS, Caller, Image, Noop
+from tests.services.devstack import start_devstack
 from tests.services.node import running_node
+from tests.services.official import BINARY
+from tests.services.official_images import pushed_busybox
+from tests.services.official_orchestrator import needs_official
 from tests.services.waiting import until
 
-JOBS = "/api/v1/orchestrator/jobs"
+__all__ = ["pushed_busybox"]
+
+ON_NODE = re.compile(" on n(?:ode)?-")
 JOB, EXECUTION = "JobLevel", "ExecutionLevel"
-TERMINAL = ("Completed", "Failed", "Stopped")
+CARRIERS = ["memory", "nats", pytest.param("official", marks=needs_official)]
 
 
-class Caller:
-    """Plain HTTP calls to one node; history is read the way the official CLI does."""
+@pytest.fixture(scope="module")
+def stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
+    """Start a devstack whose only compute node has joined over NATS; returns the URL of its API."""
+    urls: dict[str, str] = {}
+    with ExitStack() as ending:
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+        def start(carrier: str) -> str:
+            if carrier not in urls:
+                directory = tmp_path_factory.mktemp(carrier)
+                words = ("--computes", "1") if carrier == "nats" else ("--computes", "0", "--stock", "1")
+                own = {"IGNORE_PID_AND_PORT_FILES": "1", "BACALHAU_STOCK_BINARY": BINARY}
+                running = start_devstack(directory, "--nats", *words, env=own)
+                ending.callback(running.kill)
+                urls[carrier] = f"http://127.0.0.1:{running.until_ready()['BACALHAU_API_PORT']}"
+            return urls[carrier]
 
-    async def call(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
-        async with self._session.request(method, path, json=body) as answer:
-            content = await answer.json()
-        assert answer.status == status, content
-        return content
-
-    async def submit(self, params: dict[str, Any] | None = None, force: bool = False, **changes: Any) -> str:
-        engine = changes.pop("Engine", {"Type": "noop", "Params": params or {}})
-        task = {"Name": "main", "Engine": engine, **changes.pop("task", {})}
-        job = {"Type": "batch", "Count": 1, "Tasks": [task], **changes}
-        return str((await self.call("PUT", JOBS, {"Job": job, "Force": force}))["JobID"])
-
-    async def history(self, job: str, version: int = 0) -> list[dict[str, Any]]:
-        """Poll until the token is empty: that is when an official client stops watching."""
-        token, events = "", []
-        async with asyncio.timeout(30):
-            while True:
-                page = await self.call(
-                    "GET", f"{JOBS}/{job}/history?limit=2&job_version={version}&next_token={token}"
-                )
-                events += page["Items"]
-                token = page["NextToken"]
-                if not token:
-                    return events
-
-    async def state(self, job: str, expected: str = "") -> dict[str, Any]:
-        async with asyncio.timeout(30):
-            while True:
-                state: dict[str, Any] = (await self.call("GET", f"{JOBS}/{job}"))["Job"]["State"]
-                if state["StateType"] == expected or (not expected and state["StateType"] in TERMINAL):
-                    return state
+        yield start
 
 
-@pytest.fixture
-async def caller(node_config: Callable[..., Config]) -> AsyncIterator[Caller]:
-    async with running_node(node_config()) as node:
-        headers = {"Authorization": f"Bearer {node.key}"}
-        async with aiohttp.ClientSession(node.url, headers=headers) as session:
-            yield Caller(session)
+@pytest.fixture(params=CARRIERS)
+async def caller(
+    request: pytest.FixtureRequest, node_config: Callable[..., Config], stack: Callable[[str], str]
+) -> AsyncIterator[Caller]:
+    """A cluster of one compute node: of the orchestrator's own process, or one that joined over NATS."""
+    if request.param == "memory":
+        async with running_node(node_config()) as node:
+            headers = {"Authorization": f"Bearer {node.key}"}
+            async with aiohttp.ClientSession(node.url, headers=headers) as session:
+                yield Caller(session)
+        return
+    engine = Noop() if request.param == "nats" else Image(request.getfixturevalue("pushed_busybox"))
+    url = await asyncio.to_thread(stack, request.param)
+    async with aiohttp.ClientSession(url) as session:
+        yield Caller(session, engine)
 
 
 def told(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     """Level, topic and first line of each event; node IDs are left out."""
     return [
-        (item["Type"], item["Event"]["Topic"], item["Event"]["Message"].split("\n")[0].split(" on n-")[0])
+        (item["Type"], item["Event"]["Topic"], ON_NODE.split(item["Event"]["Message"].split("\n")[0])[0])
         for item in events
     ]
 
@@ -93,7 +93,7 @@ async def test_a_job_that_runs_completes_whatever_its_exit_code(caller: Caller, 
 
 
 async def test_a_job_for_an_engine_that_nobody_has_fails_with_the_text_of_the_event(caller: Caller) -> None:
-    job = await caller.submit(Engine={"Type": "wasm"})
+    job = await caller.submit(Engine={"Type": caller.engine.missing})
     events = await caller.history(job)
     assert told(events) == [SUBMITTED, SHORT]
     assert events[1]["Event"]["Details"] == {
@@ -105,7 +105,7 @@ async def test_a_job_for_an_engine_that_nobody_has_fails_with_the_text_of_the_ev
     state = await caller.state(job)
     assert state["StateType"] == "Failed"
     assert state["Message"] == events[1]["Event"]["Message"]
-    assert "does not support wasm, only" in state["Message"]
+    assert f"does not support {caller.engine.missing}, only" in state["Message"]
 
 
 async def test_a_bid_that_is_rejected_is_reported_with_its_reason_then_the_job_fails(caller: Caller) -> None:
@@ -127,7 +127,7 @@ async def test_a_bid_that_is_rejected_is_reported_with_its_reason_then_the_job_f
 async def test_an_engine_failure_is_tried_twice_then_the_job_fails(caller: Caller) -> None:
     job = await caller.submit({"Fail": "it broke"})
     events = told(await caller.history(job))
-    failures = [number for number, event in enumerate(events) if event[2] == "it broke"]
+    failures = [number for number, event in enumerate(events) if caller.engine.complaint in event[2]]
     assert len(failures) == 2
     assert events.count(REQUESTED) == 2
     assert events[-1] == SHORT
@@ -155,7 +155,7 @@ async def test_stop_ends_the_execution_and_says_who_asked(caller: Caller) -> Non
 async def test_updates_and_reruns_are_versions_with_histories_of_their_own(caller: Caller) -> None:
     job = await caller.submit(Name="named")
     await caller.state(job)
-    task = {"Name": "main", "Engine": {"Type": "noop"}}
+    task = {"Name": "main", "Engine": caller.engine.spec({})}
     unchanged = {"Name": "named", "Type": "batch", "Count": 1, "Tasks": [task]}
     refused = await caller.call("PUT", JOBS, {"Job": unchanged}, status=409)
     assert refused["Message"].startswith("no changes detected for new job spec. Job Name: 'named'")
