@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from bacalhau_jupyter.config.files import write_atomic
+from bacalhau_jupyter.config.files import io_explained, locked, write_atomic
 from bacalhau_jupyter.config.key import Key, Kind
 from bacalhau_jupyter.config.parsing import known_key, modern_values, parse_value, read_file
 from bacalhau_jupyter.lib.text import read_text
@@ -43,13 +43,14 @@ def set_values(path: Path, texts: Mapping[str, str]) -> None:
         values += [(key.name, item) for key, item in old]
     # A link to a file elsewhere stays a link.
     path = path.resolve()
-    text = ""
-    if path.exists():
-        read_file(path)
-        text = read_text(path)
-    for name, value in values:
-        text = edited(text, name.split("."), value)
-    write_atomic(path, text)
+    with io_explained("can't write", path), locked(path):
+        text = ""
+        if path.exists():
+            read_file(path)
+            text = read_text(path)
+        for name, value in values:
+            text = edited(text, name.split("."), value)
+        write_atomic(path, text)
 
 
 def edited(text: str, path: Sequence[str], value: Any) -> str:

@@ -257,7 +257,7 @@ def _of_profile(
             hint="Save the profile with an https:// address, or set API.TLS.UseTLS to false.",
         )
     if not (token or basic):
-        basic = "" if profile.token else _basic(profile.user, profile.password)
+        basic = "" if profile.token else basic_credential(profile.user, profile.password)
         token = "" if basic else profile.token or _login_token(repo, url, profile.endpoint)
     return Endpoint(
         url=url,
@@ -308,10 +308,11 @@ def _credentials(environ: Mapping[str, str]) -> tuple[str, str]:
         raise ConfigurationError("BACALHAU_API_USERNAME and BACALHAU_API_PASSWORD must be set together")
     if key and user:
         raise ConfigurationError("BACALHAU_API_KEY and BACALHAU_API_USERNAME can't both be set")
-    return key, _basic(user, password)
+    return key, basic_credential(user, password)
 
 
-def _basic(user: str, password: str) -> str:
+def basic_credential(user: str, password: str) -> str:
+    """Return `Endpoint.basic` of a user; empty without one."""
     return base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
+
+_LOCK_PAUSE_S = 0.005
 
 
 @contextlib.contextmanager
@@ -46,6 +49,36 @@ def write_atomic(path: Path, text: str) -> None:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, tries: int = 200) -> Iterator[None]:
+    """Keep other processes of ours from changing a file (or a directory) meanwhile; the lock lies beside it.
+
+    A lock that can't be had in time does not keep anybody from working: what is written is whole in any case.
+
+    Raises
+    ------
+    OSError
+        The lock's file can't be opened.
+    """
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover
+        yield
+        return
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+    handle = os.open(path.with_suffix(".lock"), flags, 0o600)
+    try:
+        for _ in range(tries):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(_LOCK_PAUSE_S)
+        yield
+    finally:
+        os.close(handle)
 
 
 def create_once(path: Path, text: str) -> str:

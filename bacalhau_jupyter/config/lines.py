@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-from bacalhau_jupyter.config.files import io_explained, write_atomic
+from bacalhau_jupyter.config.files import io_explained, locked, write_atomic
 from bacalhau_jupyter.models.errors import IOFailure
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 FILE_LIMIT = 512 * 1024
 """Bytes after which the older half of a file is dropped."""
 LINE_LIMIT = 8 * 1024
-_TRIES, _PAUSE_S = 20, 0.005
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -55,7 +52,7 @@ class LineFile(Generic[R]):
         if len(line) > LINE_LIMIT:
             raise IOFailure(f"the record is too long for {self._path.name}", component="Repo")
         self._repo.create()
-        with io_explained("can't write", self._path), self._locked():
+        with io_explained("can't write", self._path), locked(self._path, tries=20):
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             handle = os.open(self._path, flags, 0o600)
             try:
@@ -96,29 +93,3 @@ class LineFile(Generic[R]):
         lines = self._lines()
         kept = b"\n".join(lines[len(lines) // 2 :]) + b"\n"
         write_atomic(self._path, kept.decode(errors="replace"))
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other processes out for a moment; a lock that can't be had costs at most a line."""
-        try:
-            import fcntl
-        except ImportError:  # pragma: no cover
-            yield
-            return
-        with _lock_file(self._path.with_suffix(".lock")) as handle:
-            for _ in range(_TRIES):
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    time.sleep(_PAUSE_S)
-            yield
-
-
-@contextlib.contextmanager
-def _lock_file(path: Path) -> Iterator[int]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-    try:
-        yield handle
-    finally:
-        os.close(handle)

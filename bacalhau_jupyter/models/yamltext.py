@@ -19,6 +19,7 @@ MOST_CHARACTERS = 10_000_000
 _INTEGER = re.compile(
     r"^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+)$", re.ASCII
 )
+_TRUTH = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 _FLOAT = re.compile(
     r"^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
@@ -36,7 +37,43 @@ def read_yaml(text: str) -> Any:
     yaml.YAMLError
         It is not YAML, names a member twice, is nested too deeply, or its aliases make it too large.
     """
-    loader = _Loader(text)
+    return _read(_Loader(text))
+
+
+def read_words(text: str) -> Any:
+    """Return what `read_yaml` does, with numbers, and words such as ``yes``, as they are spelled.
+
+    Raises
+    ------
+    yaml.YAMLError
+        As there.
+    """
+    return _read(_WordLoader(text))
+
+
+def compose_yaml(text: str) -> Node | None:
+    """Return the nodes of a YAML text, which keep their spelling; None where it is empty.
+
+    Raises
+    ------
+    yaml.YAMLError
+        As of `read_yaml`.
+    """
+    loader = _WordLoader(text)
+    try:
+        node: Node | None = loader.get_single_node()
+        return node
+    finally:
+        loader.dispose()
+
+
+def serialize_yaml(node: Node) -> str:
+    """Write nodes of `compose_yaml`, each word as it was spelled."""
+    text: str = yaml.serialize(node, Dumper=_WordDumper, allow_unicode=True)
+    return text
+
+
+def _read(loader: _Loader) -> Any:
     try:
         return loader.get_single_data()
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -103,3 +140,21 @@ _Loader.yaml_implicit_resolvers = {
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+class _WordLoader(_Loader):
+    """Knows truths, nothing, and words."""
+
+
+_WordLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("null", "merge")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_WordLoader.add_implicit_resolver("tag:yaml.org,2002:bool", _TRUTH, list("tTfF"))
+
+
+class _WordDumper(yaml.SafeDumper):
+    """Writes what `_WordLoader` reads."""
+
+
+_WordDumper.yaml_implicit_resolvers = _WordLoader.yaml_implicit_resolvers

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import stat
+import threading
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -113,3 +116,86 @@ def test_an_authority_is_kept_beside_the_official_members(store: ProfileStore, t
     store.save("own", Profile("https://node:1234", ca_file="/etc/ca.pem"))
     assert yaml.safe_load((tmp_path / "profiles/own.yaml").read_text())["tls"] == {"ca": "/etc/ca.pem"}
     assert store.load("own").ca_file == "/etc/ca.pem"
+
+
+def test_members_of_others_stay_as_they_are_spelled(store: ProfileStore, tmp_path: Path) -> None:
+    path = tmp_path / "profiles" / "a.yaml"
+    path.parent.mkdir()
+    path.write_text(
+        "# by hand\nnew: {version: 007, since: 2026-01-01, on: yes}\nendpoint: h:1\n"
+        "auth: {token: old, apikey: 0123}\ntls:\n  insecure: true\n  pins: [a, 0x10]\n"
+    )
+    store.save("a", replace(store.load("a"), token="new", insecure=False))
+    text = path.read_text()
+    assert yaml.load(text, yaml.BaseLoader) == {
+        "endpoint": "h:1",
+        "auth": {"token": "new", "apikey": "0123"},
+        "tls": {"pins": ["a", "0x10"]},
+        "new": {"version": "007", "since": "2026-01-01", "on": "yes"},
+    }
+    assert "apikey: 0123\n" in text
+    store.save("a", replace(store.load("a"), endpoint="elsewhere:1"))
+    assert yaml.safe_load(path.read_text())["auth"] == {"token": "new"}
+    store.save("a", Profile("h:1"))
+    assert "auth" not in yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [("0123", "0123"), ("1_000", "1_000"), ("0x1F", "0x1F"), ("1e3", "1e3"), ("yes", "yes"), ("~", "")],
+)
+def test_a_word_is_read_as_it_is_spelled(store: ProfileStore, tmp_path: Path, text: str, token: str) -> None:
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "a.yaml").write_text(
+        f"endpoint: h:1\nauth:\n  token: {text}\ntls: {{insecure: yes}}\n"
+    )
+    assert store.load("a") == Profile("h:1", token=token, insecure=True)
+    store.save("a", store.load("a"))
+    assert store.load("a") == Profile("h:1", token=token, insecure=True)
+
+
+@pytest.mark.parametrize(
+    "word", ["0123", "null", "~", "yes", "<<", "a: b", "- x", "# y", "\u00e9", "'", "1e3"]
+)
+def test_any_word_is_saved_so_that_it_is_read_again(store: ProfileStore, word: str) -> None:
+    profile = Profile("h:1", token=word, description=word, user=word, password=word, ca_file=word)
+    store.save("a", profile)
+    assert store.load("a") == profile
+
+
+def test_changes_that_happen_at_once_are_all_kept(store: ProfileStore) -> None:
+    store.save("a", Profile("h:1"))
+    both = threading.Barrier(2)
+
+    def changed(name: str, value: str, now: Profile | None) -> Profile:
+        return replace(now or PROD, timeout=value) if name == "timeout" else replace(now or PROD, user=value)
+
+    def change(name: str) -> None:
+        both.wait()
+        for number in range(1, 51):
+            store.change("a", partial(changed, name, f"{number}s"))
+
+    threads = [threading.Thread(target=change, args=(name,)) for name in ("timeout", "user")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.load("a") == Profile("h:1", timeout="50s", user="50s")
+
+
+def test_a_file_that_an_official_program_has_emptied_for_a_moment_is_read_when_it_is_whole(
+    store: ProfileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save("a", PROD)
+    path = tmp_path / "profiles" / "a.yaml"
+    text = path.read_text()
+    path.write_text("")
+    monkeypatch.setattr("bacalhau_jupyter.config.profiles.store.time.sleep", lambda _: path.write_text(text))
+    assert store.load("a") == PROD
+
+
+def test_names_that_none_can_have_are_left_out(store: ProfileStore, tmp_path: Path) -> None:
+    store.save("a", PROD)
+    for name in (".hidden.yaml", ".yaml", "x\n.yaml"):
+        (tmp_path / "profiles" / name).write_text("endpoint: h")
+    assert store.names() == ["a"]

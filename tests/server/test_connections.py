@@ -102,6 +102,20 @@ async def test_a_token_goes_in_and_never_comes_out_nor_to_another_server(
     assert ProfileStore(own_node.profiles_dir).load("prod").token == other.key
 
 
+async def test_a_user_and_his_password_stay_with_a_connection_that_is_saved_here_and_go_nowhere_else(
+    start_jupyter: Starter, own_node: Repo
+) -> None:
+    store = ProfileStore(own_node.profiles_dir)
+    store.save("prod", Profile("http://127.0.0.1:9", user="me", password="hush"))
+    jupyter = await start_jupyter(BacalhauApp={"autostart": False})
+    changed = {"name": "prod", "endpoint": "http://127.0.0.1:9", "description": "d"}
+    answer = await call(jupyter, "PUT", "/connections", changed)
+    assert "hush" not in str(answer)
+    assert store.load("prod") == Profile("http://127.0.0.1:9", description="d", user="me", password="hush")
+    await call(jupyter, "PUT", "/connections", {**changed, "endpoint": "http://127.0.0.1:8"})
+    assert store.load("prod") == Profile("http://127.0.0.1:8", description="d")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "message"),
     [
@@ -227,7 +241,7 @@ async def test_an_encrypted_cluster_is_reached_by_its_authority_in_requests_and_
     assert "by an authority that this client does not know" in unknown["problem"]
     plain = {**connection, "endpoint": other.url.replace("https", "http")}
     assert (await call(jupyter, "POST", "/connections/test", plain))["problem"] == (
-        "this address speaks HTTPS, not HTTP"
+        f"{plain['endpoint']} speaks HTTPS, not HTTP"
     )
     missing = await call(jupyter, "PUT", "/connections", {**connection, "ca_file": "/no/such.pem"}, 400)
     assert "can't be used: No such file" in missing["Message"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from bacalhau_jupyter.config.files import write_atomic
+from bacalhau_jupyter.config.files import io_explained, locked, write_atomic
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError
 
@@ -44,16 +46,23 @@ class TokenFile:
         ConfigurationError
             The file holds something else, which is not overwritten.
         """
-        self._write({**self._read(), url: token})
+        with self._changing():
+            self._write({**self._read(), url: token})
 
     def forget(self, url: str) -> bool:
         """Remove the token of a URL; False when there is none. Raises as `keep` does."""
-        tokens = self._read()
-        if url not in tokens:
+        if url not in self._read():
             return False
-        del tokens[url]
-        self._write(tokens)
+        with self._changing():
+            tokens = self._read()
+            tokens.pop(url, None)
+            self._write(tokens)
         return True
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        with io_explained("can't write", self._path), locked(self._path):
+            yield
 
     def _read(self) -> dict[str, str]:
         try:

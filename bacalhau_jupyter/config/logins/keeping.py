@@ -51,7 +51,7 @@ class Logins:
         else:
             authority = str(Path(endpoint.ca_file).absolute()) if endpoint.ca_file else ""
             profile = Profile(endpoint=endpoint.url, insecure=endpoint.insecure, ca_file=authority)
-        self._profiles.save(name, replace(profile, token=token))
+        self._profiles.change(name, lambda now: replace(now or profile, token=token))
         if self._profiles.current() is None and not endpoint.embedded:
             self._profiles.select(name)
         return name
@@ -62,7 +62,7 @@ class Logins:
         profile = self._own_profile(endpoint)
         if profile is None:
             return ""
-        self._profiles.save(endpoint.profile, replace(profile, token=token))
+        self._profiles.change(endpoint.profile, lambda now: replace(now or profile, token=token))
         return endpoint.profile
 
     def forget(self, endpoint: Endpoint) -> bool:

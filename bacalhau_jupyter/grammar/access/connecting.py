@@ -103,16 +103,7 @@ def _connected(profile: Profile, save_as: str, *, may_be_https: bool) -> Result:
     repo, store = _repo(), _store()
     name, saved = _name_for(store, profile, save_as)
     if saved is not None:
-        kept = profile.token or profile.user
-        profile = replace(
-            profile,
-            token=profile.token if kept else saved.token,
-            user=profile.user if kept else saved.user,
-            password=profile.password if kept else saved.password,
-            description=saved.description,
-            timeout=saved.timeout,
-            ca_file=profile.ca_file or saved.ca_file,
-        )
+        profile = _with_kept(profile, saved)
     endpoint = _endpoint(repo, profile, name)
     try:
         introduction = _admitted(endpoint, name)
@@ -122,10 +113,30 @@ def _connected(profile: Profile, save_as: str, *, may_be_https: bool) -> Result:
         profile = replace(profile, endpoint=f"https{profile.endpoint.removeprefix('http')}")
         endpoint = _endpoint(repo, profile, name)
         introduction = _admitted(endpoint, name)
-    store.save(name, profile)
+
+    def changed(now: Profile | None) -> Profile:
+        # Somebody may have described it while the cluster was tried.
+        is_same = now is not None and saved is not None and _url_of(now) == _url_of(saved)
+        return _with_kept(profile, now) if now is not None and is_same else profile
+
+    store.change(name, changed)
     store.select(name)
     current().chosen()
     return Text("\n".join([*described(endpoint, introduction, name), *notes_on(profile)]))
+
+
+def _with_kept(profile: Profile, saved: Profile) -> Profile:
+    """Add what was saved for the same address."""
+    kept = profile.token or profile.user
+    return replace(
+        profile,
+        token=profile.token if kept else saved.token,
+        user=profile.user if kept else saved.user,
+        password=profile.password if kept else saved.password,
+        description=saved.description,
+        timeout=saved.timeout,
+        ca_file=profile.ca_file or saved.ca_file,
+    )
 
 
 def _selected(name: str) -> Result:

@@ -13,7 +13,7 @@ from bacalhau_jupyter.grammar.output import Result, Table, Text
 from bacalhau_jupyter.grammar.root import bacalhau, chosen_profile
 from bacalhau_jupyter.grammar.session import overrides, without_directory
 from bacalhau_jupyter.lib.masking import MASK
-from bacalhau_jupyter.models.errors import BadRequest, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.profiles import Profile, ProfileStore
@@ -42,25 +42,24 @@ def profile_save(
     from bacalhau_jupyter.config.profiles import Profile
 
     store = _store()
-    try:
-        known = store.load(name)
-    except NotFound:
-        if not endpoint:
+    authority = checked_authority(ca) if ca else ""
+
+    def changed(known: Profile | None) -> Profile:
+        if known is None and not endpoint:
             raise BadRequest(
                 "a new profile needs --endpoint", hint=f"profile save {name} --endpoint host:1234"
-            ) from None
-        known = Profile(endpoint=endpoint)
-    store.save(
-        name,
-        replace(
+            )
+        known = known or Profile(endpoint=endpoint)
+        return replace(
             known,
             endpoint=endpoint or known.endpoint,
             description=description or known.description,
             timeout=timeout or known.timeout,
             insecure=insecure or known.insecure,
-            ca_file=checked_authority(ca) if ca else known.ca_file,
-        ),
-    )
+            ca_file=authority or known.ca_file,
+        )
+
+    store.change(name, changed)
     if select:
         store.select(name)
     return Text(f'Profile "{name}" saved' + (f'\nSwitched to profile "{name}"' if select else ""))
@@ -72,19 +71,22 @@ def profile_list(**show: Any) -> Result:
     """List the connections."""
     store = _store()
     current = store.current()
-    entries = [
-        {
-            "current": "*" if name == current else "",
-            "name": name,
-            "endpoint": _address(saved),
-            "auth": "token" if saved.token else "",
-        }
-        for name, saved in ((name, store.load(name)) for name in store.names())
-    ]
+    entries, notes = [], []
+    for name in store.names():
+        try:
+            saved = store.load(name)
+            address, auth = _address(saved), "token" if saved.token else ""
+        except BacalhauError as error:
+            # One that is damaged must not hide the others.
+            address, auth = "", ""
+            notes.append(f"{error.message}: profile delete {name} removes it")
+        marker = "*" if name == current else ""
+        entries.append({"current": marker, "name": name, "endpoint": address, "auth": auth})
     rows = [tuple(entry.values()) for entry in entries]
     table = Table(("current", "name", "endpoint", "auth"), rows, entries)
     if not entries:
-        table.note = "no profile is saved: profile save NAME --endpoint host:1234 saves one"
+        notes.append("no profile is saved: profile save NAME --endpoint host:1234 saves one")
+    table.note = "\n".join(notes)
     return table
 
 
@@ -131,7 +133,6 @@ def profile_select(name: str) -> Result:
 def profile_delete(name: str, force: bool) -> Result:
     """Delete a connection."""
     store = _store()
-    store.load(name)
     if store.current() == name and not force:
         click.confirm(f'Profile "{name}" is the current profile. Delete it?', abort=True, err=True)
     store.delete(name)

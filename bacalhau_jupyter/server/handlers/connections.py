@@ -18,7 +18,7 @@ from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.client.connection.handshakes import told_apart
 from bacalhau_jupyter.config.authorities import checked_authority
 from bacalhau_jupyter.config.choice.choice import fixed_by
-from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_url, shown_endpoint
+from bacalhau_jupyter.config.endpoint import Endpoint, basic_credential, endpoint_url, shown_endpoint
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.models.codec import encode
@@ -220,6 +220,7 @@ def _endpoint(store: ProfileStore, connection: SavedConnection) -> Endpoint:
     return Endpoint(
         url=_url(profile.endpoint, "https" if profile.ca_file else "http"),
         token=profile.token,
+        basic="" if profile.token else basic_credential(profile.user, profile.password),
         insecure=profile.insecure,
         ca_file=profile.ca_file,
         source="test",
@@ -227,18 +228,20 @@ def _endpoint(store: ProfileStore, connection: SavedConnection) -> Endpoint:
 
 
 def _profile(store: ProfileStore, connection: SavedConnection) -> Profile:
-    token = connection.token
-    if not token and connection.name in store.names():
-        saved = store.load(connection.name)
-        # The token of one server is never sent to another.
-        token = saved.token if saved.endpoint == connection.endpoint.strip() else ""
+    saved = Profile(endpoint="")
+    if not connection.token and connection.name in store.names():
+        known = store.load(connection.name)
+        # The credential of one server is never sent to another.
+        saved = known if known.endpoint == connection.endpoint.strip() else saved
     return Profile(
         endpoint=connection.endpoint.strip(),
-        token=token,
+        token=connection.token or saved.token,
         description=connection.description,
         timeout=connection.timeout,
         insecure=connection.insecure,
         ca_file=_authority(connection.ca_file.strip()),
+        user=saved.user,
+        password=saved.password,
     )
 
 

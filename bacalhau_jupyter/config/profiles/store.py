@@ -1,64 +1,24 @@
-"""Saved connections, in the official CLI's own files: ``profiles/NAME.yaml`` and the link ``current``."""
+"""Where saved connections are kept: a directory with a file for each, and a link to the one that is used."""
 
 from __future__ import annotations
 
+import contextlib
+import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from bacalhau_jupyter.config.files import io_explained, write_atomic
+from bacalhau_jupyter.config.files import io_explained, locked, write_atomic
+from bacalhau_jupyter.config.profiles.profile import Profile, profile_of, text_of
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
-from bacalhau_jupyter.models.jobs.goduration import parse_go_duration
 from bacalhau_jupyter.models.text import is_readable, readable
-from bacalhau_jupyter.models.yamltext import read_yaml
 
-COMPONENT = "Profiles"
-
-DEFAULT_TIMEOUT = "30s"
 NAME_LIMIT = 150
 """Bytes of a name: most file systems take 255, and drafts need some more than the file itself."""
 _CURRENT = "current"
 _SEPARATORS = frozenset("/\\")
-
-
-@dataclass(frozen=True)
-class Profile:
-    """One saved connection.
-
-    Attributes
-    ----------
-    endpoint
-        ``host:port`` or a URL.
-    timeout
-        Request time-out as a Go duration; empty means `DEFAULT_TIMEOUT`.
-    insecure
-        Whether the server's certificate is not checked.
-    ca_file
-        The authority that signed the server's certificate.
-    user, password
-        Name and password that a request carries if the profile has no token.
-
-    Official programs tolerate ``ca_file``, ``user`` and ``password``, and drop them when they save.
-    """
-
-    endpoint: str
-    token: str = field(default="", repr=False)
-    description: str = ""
-    timeout: str = ""
-    insecure: bool = False
-    ca_file: str = ""
-    user: str = ""
-    password: str = field(default="", repr=False)
-
-    @property
-    def timeout_s(self) -> float:
-        """Request time-out in seconds."""
-        return parse_go_duration(self.timeout or DEFAULT_TIMEOUT)
+_LOCK_TRIES, _PAUSE_S = 100, 0.01
 
 
 class ProfileStore:
@@ -74,8 +34,9 @@ class ProfileStore:
         self._directory = directory
 
     def names(self) -> list[str]:
-        """Return the names of all profiles, sorted."""
-        return sorted(path.stem for path in self._directory.glob("*.yaml") if path.is_file())
+        """Return the names of all profiles, sorted; what has a name that none can have is not one."""
+        names = (path.stem for path in self._directory.glob("*.yaml") if path.is_file())
+        return sorted(name for name in names if not _unusable(name))
 
     def load(self, name: str) -> Profile:
         """Return a profile.
@@ -89,44 +50,41 @@ class ProfileStore:
         """
         path = self._path(name)
         try:
-            plain = read_yaml(read_text(path))
+            text = _whole_text(path)
         except FileNotFoundError as error:
             raise _unknown(name, self.names()) from error
         except OSError as error:
             raise ConfigurationError(f"{path} can't be read: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeError) as error:
+        except UnicodeError as error:
             raise ConfigurationError(f"{path} is not a profile: it is not YAML") from error
-        return _profile(plain, path)
+        return profile_of(text, path)
 
     def save(self, name: str, profile: Profile) -> None:
-        """Write a profile (0600), replacing one of the same name.
+        """Write a profile (0600), replacing one of the same name; members of its file that we don't know stay.
 
         Raises
         ------
         BadRequest
             The name, endpoint or time-out is unusable.
         """
-        path = self._path(name)
-        if not profile.endpoint.strip():
-            raise BadRequest("a profile needs an endpoint")
-        try:
-            parse_go_duration(profile.timeout or DEFAULT_TIMEOUT)
-        except ValueError as error:
-            raise BadRequest(f'invalid timeout "{profile.timeout}"') from error
-        tree: dict[str, Any] = {"endpoint": profile.endpoint.strip()}
-        if profile.description:
-            tree["description"] = profile.description
-        if profile.timeout:
-            tree["timeout"] = profile.timeout
-        auth = {"token": profile.token, "user": profile.user, "password": profile.password}
-        if any(auth.values()):
-            tree["auth"] = {name: value for name, value in auth.items() if value}
-        tls = {"insecure": profile.insecure, "ca": profile.ca_file}
-        if any(tls.values()):
-            tree["tls"] = {name: value for name, value in tls.items() if value}
-        with io_explained("can't create", self._directory):
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+        with self._changing():
+            self._write(name, profile)
+
+    def change(self, name: str, edit: Callable[[Profile | None], Profile]) -> None:
+        """Write what ``edit`` makes of a profile as it is now (None: there is none), while no other of ours changes it.
+
+        Raises
+        ------
+        BadRequest, ConfigurationError
+            As of `save` and `load`; and whatever ``edit`` raises.
+        """
+        self._path(name)
+        with self._changing():
+            try:
+                known = self.load(name)
+            except NotFound:
+                known = None
+            self._write(name, edit(known))
 
     def delete(self, name: str) -> None:
         """Remove a profile; if it was the current one, none is current any more.
@@ -184,10 +142,33 @@ class ProfileStore:
             return name
         return f"{name} {status.st_ino} {status.st_mtime_ns}"
 
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        with io_explained("can't create", self._directory):
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with io_explained("can't write", self._directory), locked(self._directory, _LOCK_TRIES):
+            yield
+
+    def _write(self, name: str, profile: Profile) -> None:
+        path = self._path(name)
+        before = ""
+        with contextlib.suppress(OSError, UnicodeError):
+            before = _whole_text(path)
+        write_atomic(path, text_of(profile, before))
+
     def _path(self, name: str) -> Path:
         if why := _unusable(name):
             raise BadRequest(f"{readable(name[:60])!r} is not a name for a profile: {why}")
         return self._directory / f"{name}.yaml"
+
+
+def _whole_text(path: Path) -> str:
+    """Return what a file holds; official programs empty it for a moment when they save."""
+    for _ in range(_LOCK_TRIES):
+        if (text := read_text(path)).strip():
+            return text
+        time.sleep(_PAUSE_S)
+    return ""
 
 
 def _unusable(name: str) -> str:
@@ -206,34 +187,3 @@ def _unusable(name: str) -> str:
 def _unknown(name: str, saved: list[str]) -> NotFound:
     hint = f"Known profiles: {', '.join(saved)}." if saved else "No profile is saved yet."
     return NotFound(f'profile "{name}" not found', hint=hint)
-
-
-def _profile(plain: object, path: Path) -> Profile:
-    tree = _mapping(plain, path)
-    auth = _mapping(tree.get("auth"), path)
-    tls = _mapping(tree.get("tls"), path)
-    profile = Profile(
-        endpoint=str(tree.get("endpoint") or "").strip(),
-        token=str(auth.get("token") or ""),
-        description=str(tree.get("description") or ""),
-        timeout=str(tree.get("timeout") or ""),
-        insecure=tls.get("insecure") is True,
-        ca_file=str(tls.get("ca") or ""),
-        user=str(auth.get("user") or ""),
-        password=str(auth.get("password") or ""),
-    )
-    if not profile.endpoint:
-        raise ConfigurationError(f"{path} has no endpoint")
-    try:
-        _ = profile.timeout_s
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
-    return profile
-
-
-def _mapping(plain: object, path: Path) -> Mapping[str, Any]:
-    if plain is None:
-        return {}
-    if not isinstance(plain, Mapping):
-        raise ConfigurationError(f"{path} is not a profile")
-    return plain
