@@ -175,7 +175,7 @@ class Peer:
     async def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
         yield LogFrame(value=LogLine(type=1, line=f"log of {request.execution_id}\n"))
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait until a condition on what was received holds."""
         async with asyncio.timeout(timeout_s):
             while not condition():
@@ -217,13 +217,13 @@ async def orchestrator(
         await database.close()
 
 
-async def ended(service: Orchestrator, job_id: str, timeout_s: float = 10.0) -> Job:
+async def ended(service: Orchestrator, job_id: str, timeout_s: float = 60.0) -> Job:
     """Wait for a job's end on the event stream; nothing polls."""
     return await reached(service, job_id, lambda job: job.is_terminal, timeout_s)
 
 
 async def reached(
-    service: Orchestrator, job_id: str, condition: Callable[[Job], bool], timeout_s: float = 10.0
+    service: Orchestrator, job_id: str, condition: Callable[[Job], bool], timeout_s: float = 60.0
 ) -> Job:
     """Wait until a job is as wanted; looked at after each of its events."""
     async with asyncio.timeout(timeout_s):

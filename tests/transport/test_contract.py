@@ -314,6 +314,58 @@ async def test_a_stream_ends_with_an_error_when_the_node_goes_away(carrier: Carr
             pass
 
 
+async def test_a_node_that_introduces_itself_again_has_no_streams_any_more(carrier: Carrier) -> None:
+    async def endless(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        yield LogFrame(value=LogLine(type=1, line="first\n"))
+        await asyncio.Event().wait()
+
+    node = carrier.compute_end("n")
+    await node.connect("n", nothing, endless)
+    stream = carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id="e", node_id="n", follow=True))
+    await anext(stream)
+    await node.connect("n", nothing, endless)
+    with pytest.raises(NetworkFailure, match="went away"):
+        await asyncio.wait_for(anext(stream), WAIT_S)
+
+
+async def test_a_stream_that_is_read_no_more_ends_and_its_neighbours_go_on(carrier: Carrier) -> None:
+    go = asyncio.Event()
+    ended: dict[str, asyncio.Event] = {"one": asyncio.Event(), "two": asyncio.Event()}
+
+    async def logs(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        try:
+            yield LogFrame(value=LogLine(type=1, line="begun\n"))
+            await go.wait()
+            yield LogFrame(value=LogLine(type=1, line="ended\n"))
+        finally:
+            ended[request.execution_id].set()
+
+    await carrier.compute_end("n").connect("n", nothing, logs)
+    one, two = (
+        carrier.orchestrator_end.logs(ExecutionLogsRequest(execution_id=name, node_id="n")) for name in ended
+    )
+    assert [(await anext(stream)).value.line for stream in (one, two)] == ["begun\n", "begun\n"]
+    await one.aclose()  # type: ignore[attr-defined]
+    await soon(ended["one"])
+    assert not ended["two"].is_set()
+    go.set()
+    assert [frame.value.line async for frame in two] == ["ended\n"]
+
+
+async def test_a_log_line_of_any_length_arrives_whole(carrier: Carrier) -> None:
+    # Longer than what a link takes at once.
+    text = "".join(f"{number:07d}é" for number in range(1 << 20)) + "\n"
+
+    async def logs(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
+        yield LogFrame(value=LogLine(type=2, line=text))
+
+    await carrier.compute_end("n").connect("n", nothing, logs)
+    request = ExecutionLogsRequest(execution_id="e", node_id="n")
+    pieces = [frame.value async for frame in carrier.orchestrator_end.logs(request)]
+    assert {piece.type for piece in pieces} == {2}
+    assert "".join(piece.line for piece in pieces) == text
+
+
 async def test_a_waiting_reader_gets_an_error_when_the_node_goes_away(carrier: Carrier) -> None:
     asked = asyncio.Event()
 

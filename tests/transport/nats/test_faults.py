@@ -179,21 +179,6 @@ async def test_a_reader_of_logs_learns_that_the_node_vanished(
     await far.close()
 
 
-async def test_a_node_that_introduces_itself_again_has_no_streams_any_more(
-    nats_server: PlainNatsServer,
-) -> None:
-    carrier = OverNats(nats_server.url, nats_server.token)
-    await carrier.orchestrator_end.serve(answer, take_message)
-    node = carrier.compute_end("n")
-    await node.connect("n", nothing, endless)
-    stream = carrier.orchestrator_end.logs(LOGS)
-    await anext(stream)
-    await node.connect("n", nothing, endless)
-    with pytest.raises(NetworkFailure, match="went away"):
-        await anext(stream)
-    await carrier.close()
-
-
 async def test_a_message_larger_than_the_link_takes_is_refused_with_the_way_out(
     nats_server: PlainNatsServer,
 ) -> None:
@@ -208,19 +193,4 @@ async def test_a_message_larger_than_the_link_takes_is_refused_with_the_way_out(
         await node.send(large)
     assert not caught.value.retryable
     await node.send(bid(2))
-    await carrier.close()
-
-
-async def test_a_long_log_line_travels_in_pieces(nats_server: PlainNatsServer) -> None:
-    text = "".join(f"{number:07d}é" for number in range(1 << 20)) + "\n"
-
-    async def logs(request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
-        yield LogFrame(value=LogLine(type=2, line=text))
-
-    carrier = OverNats(nats_server.url, nats_server.token)
-    await carrier.orchestrator_end.serve(answer, take_message)
-    await carrier.compute_end("n").connect("n", nothing, logs)
-    pieces = [frame.value async for frame in carrier.orchestrator_end.logs(LOGS)]
-    assert {piece.type for piece in pieces} == {2}
-    assert "".join(piece.line for piece in pieces) == text
     await carrier.close()
