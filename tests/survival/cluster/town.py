@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from bacalhau_jupyter import Client
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from tests.services.common import wait_until
 from tests.services.cuttable import CuttableLink
@@ -163,6 +164,11 @@ class Town(World):
             if path.exists():
                 return archived_files(path)
         raise AssertionError(f"no node holds a result of {execution_id}")
+
+    def streamed(self, job_id: str, execution_id: str) -> str:
+        """Return the output of an execution as the orchestrator fetches it from the node that ran it."""
+        with Client(self.running.url) as client:
+            return "".join(client.job(job_id).logs(execution_id=execution_id))
 
     def report(self) -> str:
         """Return the last lines of everybody."""
