@@ -16,8 +16,8 @@ from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.names import from_wire, shown, to_wire
 from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIXES
 from bacalhau_jupyter.models.wire.api import ResultFile
-from bacalhau_jupyter.node.results import Directories, directory_of, removed
-from bacalhau_jupyter.publishers.local import mark_read, result_path
+from bacalhau_jupyter.node.results import Directories, as_local, directory_of, removed, with_received
+from bacalhau_jupyter.publishers.shelf import mark_read, result_path
 from bacalhau_jupyter.transfer.archive.held import open_archive
 from bacalhau_jupyter.transfer.archive.http import HttpRanges, Link
 from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
@@ -81,6 +81,8 @@ class NodeResultFiles:
         Says when a local result was read.
     s3
         Which S3 servers get this node's credentials; None: all of them.
+    received
+        Where results lie that nodes elsewhere sent; None where none do.
     others
         Directories of further compute roles in this process.
     """
@@ -93,10 +95,12 @@ class NodeResultFiles:
         clock: Clock,
         s3: S3Access | None = None,
         *,
+        received: Path | None = None,
         others: Directories = tuple,
     ) -> None:
         self._data_dir = data_dir
-        self._others = others
+        self._received = received
+        self._others = with_received(others, received)
         self._sign = sign
         self._ipfs_endpoint = ipfs_endpoint
         self._clock = clock
@@ -135,6 +139,7 @@ class NodeResultFiles:
 
     @asynccontextmanager
     async def _opened(self, reference: SpecConfig) -> AsyncIterator[_Open]:
+        reference = await asyncio.to_thread(as_local, reference, self._received)
         key = json.dumps([reference.type, reference.params], sort_keys=True, default=str)
         opened = self._open.get(key)
         if opened is not None and reference.is_type(LOCAL):

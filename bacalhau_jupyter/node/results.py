@@ -12,9 +12,9 @@ from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFo
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIX, RESULTS_PATH
 from bacalhau_jupyter.node.addresses import LinkAddress
-from bacalhau_jupyter.publishers.local import mark_read, removal, result_path
+from bacalhau_jupyter.publishers.shelf import mark_read, removal, result_path
 from bacalhau_jupyter.transfer.archive.held import HeldArchive
-from bacalhau_jupyter.transfer.core.signing import LOCAL, is_signed, signed_reference, verify
+from bacalhau_jupyter.transfer.core.signing import LOCAL, is_signed, local_reference, signed_reference, verify
 from bacalhau_jupyter.transfer.s3.links.managed import TYPE as MANAGED
 from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket
 from bacalhau_jupyter.transfer.s3.links.presign import S3Presigner
@@ -39,6 +39,8 @@ class LocalResults:
         Signs results in buckets; None leaves them as they are.
     managed
         The orchestrator's own bucket; None without one.
+    received
+        Where results lie that nodes elsewhere sent; None where none do.
     address
         Where links to local results lead, if not to where the caller addressed us.
     others
@@ -54,6 +56,7 @@ class LocalResults:
         *,
         s3: S3Presigner | None = None,
         managed: ManagedBucket | None = None,
+        received: Path | None = None,
         address: LinkAddress | None = None,
         others: Directories = tuple,
     ) -> None:
@@ -64,6 +67,7 @@ class LocalResults:
         self._clock = clock
         self._s3 = s3
         self._managed = managed
+        self._received = received
         self._address = address or LinkAddress()
 
     def sign(self, reference: SpecConfig, base_url: str) -> SpecConfig:
@@ -74,6 +78,7 @@ class LocalResults:
         BacalhauError
             A managed result can't be signed, and without a link it can't be read.
         """
+        reference = as_local(reference, self._received)
         if reference.is_type(MANAGED):
             if self._managed is None:
                 raise ConfigurationError(
@@ -89,6 +94,7 @@ class LocalResults:
 
     def file(self, reference: SpecConfig) -> Path | None:
         """Return the archive of a stored reference on this disk; None where it lies elsewhere, or nowhere. Blocks."""
+        reference = as_local(reference, self._received)
         if not reference.is_type(LOCAL):
             return None
         try:
@@ -123,7 +129,7 @@ class LocalResults:
     def archive(self, execution_id: str) -> Path:
         """Return the archive of an execution's result; raises NotFound saying what became of it. Blocks."""
         try:
-            data_dir = directory_of(execution_id, self._data_dir, self._others)
+            data_dir = directory_of(execution_id, self._data_dir, with_received(self._others, self._received))
             path = result_path(data_dir, execution_id)
         except BadRequest as error:
             raise _gone(f"{execution_id}{ARCHIVE_SUFFIX}") from error
@@ -157,6 +163,27 @@ class LocalResults:
         if not name.endswith(ARCHIVE_SUFFIX):
             raise _gone(name)
         return self.archive(name.removesuffix(ARCHIVE_SUFFIX))
+
+
+def as_local(reference: SpecConfig, received: Path | None) -> SpecConfig:
+    """Return the reference of a managed result that a node sent to our own disk as one of a local result. Blocks.
+
+    Those in a bucket, and all others, come back as they are. That the reference names its own execution was checked
+    when it was reported.
+    """
+    if received is None or not reference.is_type(MANAGED):
+        return reference
+    execution_id = str(reference.param("ExecutionID", ""))
+    try:
+        is_here = result_path(received, execution_id).exists() or removal(received, execution_id) is not None
+    except BadRequest:
+        is_here = False
+    return local_reference(execution_id, "") if is_here else reference
+
+
+def with_received(others: Directories, received: Path | None) -> Directories:
+    """Return the directories in which results may lie beside the first one."""
+    return others if received is None else lambda: (*others(), received)
 
 
 def directory_of(execution_id: str, own: Path, others: Directories) -> Path:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 
 from bacalhau_jupyter.lib.clock import boot_id
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.times import rfc3339
+from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.records.published import ARCHIVE_SUFFIX
 from bacalhau_jupyter.publishers import removals
 from bacalhau_jupyter.publishers.removals import Removal
@@ -18,6 +20,39 @@ from bacalhau_jupyter.transfer.archive.keeping import is_synced, remove_result
 from bacalhau_jupyter.transfer.archive.parts import PART
 
 _log = logging.getLogger(__name__)
+COMPONENT = "LocalPublisher"
+_EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
+
+
+def results_directory(data_dir: Path) -> Path:
+    """Return where a node with this directory keeps published results."""
+    return data_dir / "results" / "local-publisher"
+
+
+def result_path(data_dir: Path, execution_id: str) -> Path:
+    """Return where the archive of an execution is, or would be.
+
+    Raises
+    ------
+    BadRequest
+        The ID is not one: letters, digits and dashes.
+    """
+    if not _EXECUTION_ID.fullmatch(execution_id):
+        raise BadRequest(f"{execution_id[:80]!r} is not an execution ID")
+    return results_directory(data_dir) / f"{execution_id}{ARCHIVE_SUFFIX}"
+
+
+def removal(data_dir: Path, execution_id: str) -> Removal | None:
+    """Return how the result of an execution was removed; None when it was not, as far as is known."""
+    return removals.find(results_directory(data_dir), execution_id)
+
+
+def mark_read(path: Path, now_ns: int) -> None:
+    """Note that a result is being read, so that it stays for a while; one that can't be marked is read anyway."""
+    try:
+        os.utime(path, ns=(now_ns, path.stat().st_mtime_ns))
+    except OSError:
+        _log.debug("%s can't be marked as read", path.name)
 
 
 def open_shelf(directory: Path, now_ns: int) -> list[Path]:

@@ -15,7 +15,8 @@ from bacalhau_jupyter.models.jobs.spec import SpecConfig, Task
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import Availability, Bid, Publisher, PublishRequest
-from bacalhau_jupyter.publishers.local import LocalPublisher, result_path
+from bacalhau_jupyter.publishers.local import LocalPublisher
+from bacalhau_jupyter.publishers.shelf import result_path
 
 EXECUTION = Execution(id="e-1", job=Job(tasks=[Task()]))
 DELAYS_S = (1.0, 5.0)

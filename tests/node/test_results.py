@@ -14,8 +14,8 @@ from bacalhau_jupyter.node import settings
 from bacalhau_jupyter.node.addresses import LinkAddress
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.publishers import removals
-from bacalhau_jupyter.publishers.local import result_path, results_directory
 from bacalhau_jupyter.publishers.removals import Removal
+from bacalhau_jupyter.publishers.shelf import result_path, results_directory
 from bacalhau_jupyter.transfer.core.signing import local_reference
 
 BASE = "http://localhost:1234"

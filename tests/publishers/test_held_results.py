@@ -21,7 +21,9 @@ from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import PublishRequest
 from bacalhau_jupyter.publishers import shelf
-from bacalhau_jupyter.publishers.local import QUOTA, LocalPublisher, removal, result_path
+from bacalhau_jupyter.publishers.keeper import QUOTA
+from bacalhau_jupyter.publishers.local import LocalPublisher
+from bacalhau_jupyter.publishers.shelf import removal, result_path
 from bacalhau_jupyter.transfer.archive.held import HeldArchive, archive_size, write_archive
 from bacalhau_jupyter.transfer.archive.keeping import MIN_SIZE
 from bacalhau_jupyter.transfer.archive.ranges import FileRanges

@@ -13,7 +13,8 @@ from bacalhau_jupyter.models.jobs.spec import ResultPath, SpecConfig, Task
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import PublishRequest
-from bacalhau_jupyter.publishers.local import LocalPublisher, result_path
+from bacalhau_jupyter.publishers.local import LocalPublisher
+from bacalhau_jupyter.publishers.shelf import result_path
 from bacalhau_jupyter.transfer.archive.tar_gz import unpack
 from tests.transfer.helpers import names, small_disk, tree
 

@@ -18,16 +18,11 @@ from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import KeepingPublisher, PublishRequest
 from bacalhau_jupyter.publishers import removals
-from bacalhau_jupyter.publishers.local import (
-    MAX_AGE,
-    QUOTA,
-    LocalPublisher,
-    mark_read,
-    removal,
-    result_path,
-)
+from bacalhau_jupyter.publishers.keeper import MAX_AGE, QUOTA
+from bacalhau_jupyter.publishers.local import LocalPublisher
 from bacalhau_jupyter.publishers.removals import Removal
 from bacalhau_jupyter.publishers.retention import Kept, Rules
+from bacalhau_jupyter.publishers.shelf import mark_read, removal, result_path
 from tests.transfer.helpers import names
 
 HOUR = 3600
