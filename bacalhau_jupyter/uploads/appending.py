@@ -27,26 +27,44 @@ async def append_to(drafts: DraftFiles, draft: Draft, offset: int, chunks: Async
     """
     opened = drafts.appending(draft.id)
     descriptor = await asyncio.to_thread(opened.__enter__)
-    pending = bytearray()
     try:
-        try:
-            async for chunk in chunks:
-                if offset + len(pending) + len(chunk) > draft.size >= 0:
-                    raise BadRequest(
-                        f"more bytes came for the upload {draft.name} than the {draft.size:,} that were announced"
-                    )
-                pending += chunk
-                if len(pending) >= _BLOCK:
-                    block, pending = pending, bytearray()
-                    await whole(_write, descriptor, block)
-                    offset += len(block)
-        finally:
-            # Also when the sender is gone: the next range begins where this one really ended.
-            if pending:
-                await whole(_write, descriptor, pending)
-                offset += len(pending)
+        return await write_all(descriptor, chunks, offset, draft.size, f"the upload {draft.name}")
     finally:
         await whole(opened.__exit__, None, None, None)
+
+
+async def write_all(descriptor: int, chunks: AsyncIterator[bytes], offset: int, most: int, what: str) -> int:
+    """Write to the end of a file of ``offset`` bytes; return how many it has then. What came before a failure stays.
+
+    Parameters
+    ----------
+    most
+        Bytes that it may have at the end; less than 0 for any number.
+    what
+        What is written, for the error.
+
+    Raises
+    ------
+    BadRequest
+        More comes.
+    OSError
+        The disk is full, say.
+    """
+    pending = bytearray()
+    try:
+        async for chunk in chunks:
+            if offset + len(pending) + len(chunk) > most >= 0:
+                raise BadRequest(f"more bytes came for {what} than the {most:,} that were announced")
+            pending += chunk
+            if len(pending) >= _BLOCK:
+                block, pending = pending, bytearray()
+                await whole(_write, descriptor, block)
+                offset += len(block)
+    finally:
+        # Also when the sender is gone: the next range begins where this one really ended.
+        if pending:
+            await whole(_write, descriptor, pending)
+            offset += len(pending)
     return offset
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
@@ -15,16 +13,11 @@ from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.auditing import DEED, Deed
 from bacalhau_jupyter.api.http.binding import Query, body
 from bacalhau_jupyter.api.http.callers import principal_of
+from bacalhau_jupyter.api.http.receiving import IDLE_S, chunks_of
 from bacalhau_jupyter.api.http.serving import prove
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.records.uploads import CONTENT_PATH, PATH, BeginUpload
-
-IDLE_S = 30.0
-"""Seconds for which a sender may send nothing."""
-
-SLOWEST = 4096
-"""Bytes a second that a sender has to reach, on average, after `IDLE_S`."""
 
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
@@ -117,34 +110,15 @@ class UploadRoutes:
         )
 
     async def _chunks(self, request: web.Request, length: int | None) -> AsyncIterator[bytes]:
-        """Yield the body as it comes.
-
-        Raises
-        ------
-        BadRequest
-            It has another length than its range, or is not encoded as its headers say; with status 408, it comes too
-            slowly.
-        """
-        began, count = time.monotonic(), 0
-        try:
-            while True:
-                async with asyncio.timeout(self._idle_s):
-                    chunk = await request.content.readany()
-                if not chunk:
-                    break
-                count += len(chunk)
-                if length is not None and count > length:
-                    raise BadRequest(f"the body is longer than the {length} bytes of its Content-Range")
-                yield chunk
-                elapsed_s = time.monotonic() - began
-                if elapsed_s > self._idle_s and count < SLOWEST * (elapsed_s - self._idle_s):
-                    raise _too_slow(f"less than {SLOWEST} bytes a second came")
-        except TimeoutError:
-            raise _too_slow(f"no byte came for {self._idle_s:.0f} s") from None
-        except (web.RequestPayloadError, ConnectionError) as error:
-            raise BadRequest(
-                "the body can't be read: it ended early, or is not encoded as its headers say"
-            ) from error
+        """Yield the body as it comes; raises BadRequest where it has another length than its range."""
+        count = 0
+        async for chunk in chunks_of(
+            request, hint="what came is kept: ask where to go on", idle_s=self._idle_s
+        ):
+            count += len(chunk)
+            if length is not None and count > length:
+                raise BadRequest(f"the body is longer than the {length} bytes of its Content-Range")
+            yield chunk
         if length is not None and count != length:
             raise BadRequest(f"the body has {count} bytes, and its Content-Range {length}")
 
@@ -173,12 +147,6 @@ def _range_of(request: web.Request) -> tuple[int, int | None]:
     if match[3] != "*" and int(match[3]) < int(match[2]) + 1:
         raise BadRequest(f"the Content-Range {text[:64]!r} ends beyond its size")
     return start, length
-
-
-def _too_slow(why: str) -> BadRequest:
-    return BadRequest(
-        f"the upload came too slowly: {why}", hint="what came is kept: ask where to go on", status=408
-    )
 
 
 def _base(request: web.Request) -> str:
