@@ -28,7 +28,7 @@ from bacalhau_jupyter.api.routes.lease import LeaseRoutes
 from bacalhau_jupyter.api.routes.logs import LogRoutes
 from bacalhau_jupyter.api.routes.nodes import NodeRoutes
 from bacalhau_jupyter.api.routes.packages import PackageRoutes
-from bacalhau_jupyter.api.routes.results import ResultFileRoutes, ResultListRoutes
+from bacalhau_jupyter.api.routes.results import ResultFileRoutes, ResultListRoutes, ResultUploadRoutes
 from bacalhau_jupyter.api.routes.uploads import UploadRoutes
 from bacalhau_jupyter.models.records.cluster import FEATURE as CLUSTER
 from bacalhau_jupyter.models.records.environments import FEATURE as PYTHON_ENVIRONMENTS
@@ -80,6 +80,8 @@ def build_app(services: ApiServices) -> web.Application:
     app.add_routes(LeaseRoutes(services).routes())
     if services.results is not None:
         app.add_routes(ResultFileRoutes(services.results).routes())
+    if services.receiver is not None:
+        app.add_routes(ResultUploadRoutes(services.receiver).routes())
     if services.data is not None:
         app.add_routes(DataRoutes(services.data).routes())
     if services.cleaner is not None:

@@ -98,6 +98,24 @@ class ResultLinks(Protocol):
         ...
 
 
+class ResultReceiver(Protocol):
+    """Takes the archives that nodes elsewhere send, by links that this node signed."""
+
+    def admit(self, name: str, expires: str, signature: str) -> str:
+        """Return the execution whose archive a signed URL takes.
+
+        Raises
+        ------
+        Forbidden
+            The signature is wrong or has expired.
+        """
+        ...
+
+    async def take(self, execution_id: str, size: int, chunks: AsyncIterator[bytes]) -> None:
+        """Keep an archive of so many bytes; raises BacalhauError where it can't be kept, or is not wanted."""
+        ...
+
+
 class MadeArchive(Protocol):
     """An archive that is made of what lies in a directory; close it."""
 
@@ -309,6 +327,8 @@ class ApiServices:
         Where such a node takes its jobs from: what callers are told who ask it for jobs.
     results
         None where no ``local`` publisher keeps results.
+    receiver
+        None on a node to which no others send results.
     result_files, data
         None where the node can't open results, or browse its data.
     cleaner
@@ -337,6 +357,7 @@ class ApiServices:
     orchestrator: Orchestrator | None = None
     orchestrators: Sequence[str] = ()
     results: ResultLinks | None = None
+    receiver: ResultReceiver | None = None
     result_files: ResultFiles | None = None
     data: DataBrowser | None = None
     cleaner: DiskCleaner | None = None

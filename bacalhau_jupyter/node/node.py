@@ -169,6 +169,7 @@ class Node:
         facts |= role_facts(self.node_id, self.halves.nodes())
         if self._placing is not None:
             facts["Link"] = to_plain(self._placing.link.status())
+            facts["ReceivedResults"] = to_plain(self._placing.received.usage())
         if self.compute is not None and (uploads := self._uploads_usage()) is not None:
             facts["Uploads"] = to_plain(uploads)
         if (usage := self._packages_usage()) is not None:
@@ -201,12 +202,14 @@ class Node:
             s3=settings.s3_presigner(self.config, self._clock),
             managed=self._managed,
             address=settings.link_address(self.config),
+            received=settings.received_dir(self.config, self.repo),
             others=lambda: self.halves.directories,
         )
         self.reserve = await keep_room(self.config, self.repo)
         if self.config["Orchestrator.Enabled"]:
             self._placing = await start_orchestrator(stack, self._for_placing(carrier))
             self._keep(stack, "tidying up uploads", self._placing.uploads.store.run)
+            self._keep(stack, "tidying up results", self._placing.received.run)
         scheme = "http" if self.encryption is None else "https"
         own_url = base_url(self.config["API.Host"], listener.getsockname()[1], scheme)
         await self._start_halves(stack, carrier, own_url)
@@ -264,6 +267,7 @@ class Node:
             uploads=None if self._placing is None else self._placing.uploads,
             references=partial(self._references, own_url),
             managed=self._managed,
+            received=None if self._placing is None else self._placing.received,
             clock=self._clock,
             telemetry=self._telemetry,
         )

@@ -191,6 +191,11 @@ def uploads_dir(config: Config, repo: Repo) -> Path:
     return compute_dir(config, repo).with_name("uploads")
 
 
+def received_dir(config: Config, repo: Repo) -> Path:
+    """Return where results lie that nodes elsewhere sent."""
+    return compute_dir(config, repo).with_name("received")
+
+
 def audit_dir(config: Config, repo: Repo) -> Path:
     """Return where it is written down who did what."""
     directory = config["API.Audit.Directory"]

@@ -25,7 +25,7 @@ from bacalhau_jupyter.models.records.execution import (
     ExecutionStateType,
 )
 from bacalhau_jupyter.models.records.history import Event
-from bacalhau_jupyter.orchestrator.peers.offers import FarAddress, needs_address, nowhere
+from bacalhau_jupyter.orchestrator.peers.offers import AddressProblem, no_address_problem
 from bacalhau_jupyter.orchestrator.quotas.queue import Claim
 from bacalhau_jupyter.orchestrator.quotas.reading import allowance_of
 from bacalhau_jupyter.orchestrator.scheduler import SCHEDULERS
@@ -103,8 +103,8 @@ class Planner:
         Source of execution IDs.
     seed
         Seeds the choice between equally good nodes of each evaluation.
-    far_address
-        Where nodes of other machines reach this one.
+    address_problem
+        Why nodes of other machines lack an address of this one for a job.
     """
 
     def __init__(
@@ -112,9 +112,9 @@ class Planner:
         settings: OrchestratorSettings,
         ids: IdSource,
         seed: Callable[[], float] = _RANDOM.random,
-        far_address: FarAddress = nowhere,
+        address_problem: AddressProblem = no_address_problem,
     ) -> None:
-        self._far_address = far_address
+        self._address_problem = address_problem
         self._settings = settings
         self._ids = ids
         self._seed = seed
@@ -147,7 +147,7 @@ class Planner:
                 rng=random.Random(self._seed()),
                 allowance=allowance,
                 spec_bytes=jobs.spec_bytes(connection, job_id, job.version) if far else 0,
-                lacks_address=far and needs_address(job) and not self._far_address(),
+                address_problem=self._address_problem(job) if far else "",
             )
         )
         job = self.apply(transaction, job, plan, request)

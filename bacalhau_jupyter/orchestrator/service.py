@@ -59,7 +59,7 @@ from bacalhau_jupyter.orchestrator.store import deletion, executions, jobs
 from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.orchestrator.store.transaction import Changes
 from bacalhau_jupyter.orchestrator.stream import PASSING, EventStream, progress_details
-from bacalhau_jupyter.orchestrator.uploads import Uploads, UploadSigner
+from bacalhau_jupyter.orchestrator.uploads import UploadProblem, Uploads, UploadSigner, no_problem
 from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,9 @@ class Orchestrator:
     ids
         Source of IDs.
     upload_signer
-        Signs links to a bucket of the orchestrator's own; None without one.
+        Signs links by which nodes upload results to a bucket of the orchestrator's, or to its disk; None for neither.
+    upload_problem
+        Why nodes could not reach what such links lead to.
     problems
         List of failed background tasks.
     renew_links
@@ -109,6 +111,7 @@ class Orchestrator:
         clock: Clock | None = None,
         ids: IdSource = uuid4,
         upload_signer: UploadSigner | None = None,
+        upload_problem: UploadProblem = no_problem,
         problems: Problems | None = None,
         renew_links: submission.LinkRenewal | None = None,
         telemetry: Telemetry = SILENT,
@@ -126,6 +129,7 @@ class Orchestrator:
         self._transport = transport
         self._store = Store(database, self._clock, self._committed)
         self._teller = JobTeller(telemetry, settings.node_id)
+        self._uploads = Uploads(self._store, upload_signer, upload_problem)
         self._evaluations = Evaluations(
             settings,
             self._store,
@@ -133,7 +137,7 @@ class Orchestrator:
             ids=ids,
             teller=self._teller,
             problems=self.problems,
-            far_address=far_address,
+            address_problem=self._address_problem,
         )
         self._watch = JobWatch()
         self._stream = EventStream(self._store, settings.stream_queue)
@@ -147,7 +151,7 @@ class Orchestrator:
             self._register,
             clock=self._clock,
             settings=settings,
-            uploads=Uploads(self._store, upload_signer),
+            uploads=self._uploads,
             listener=NodeListener(
                 self._evaluations.node_joined,
                 self._evaluations.node_freed,
@@ -197,6 +201,7 @@ class Orchestrator:
         prepared, warnings = submission.prepare(job, self._settings, client, self._ids)
         check_quota(self._settings.quotas, principal, prepared)
         self._check_size(prepared)
+        self._check_uploads(prepared)
         renewed = await self._renewed(prepared, again=False)
         stored = await self._store.transact(
             lambda transaction: submission.submit(transaction, renewed, force), principal
@@ -249,6 +254,7 @@ class Orchestrator:
         """Run a version of a job again as its next version."""
         spec = await self._store.read(lambda c: jobs.version(c, jobs.resolve(c, job, namespace), version))
         check_quota(self._settings.quotas, principal, spec)
+        self._check_uploads(spec)
         renewed = await self._renewed(spec, again=True)
         again = await self._store.transact(
             lambda t: submission.rerun(t, job, namespace, version, renewed), principal
@@ -290,7 +296,7 @@ class Orchestrator:
             self._register.states(),
             self._clock.now_ns(),
             self._settings.quotas,
-            self._far_address(),
+            self._address_problem,
         )
         circumstances = await self._store.read(
             lambda c: read_circumstances(c, job, namespace, may_see, cluster)
@@ -356,6 +362,10 @@ class Orchestrator:
         """Return the IDs of executions whose job is not over."""
         return await self._store.read(jobs.unfinished_executions)
 
+    async def check_expected(self, execution_id: str) -> None:
+        """Refuse results of an execution that is over, or of a job that was deleted."""
+        await self._uploads.check_expected(execution_id)
+
     # ---- nodes
 
     async def nodes(self, query: NodeQuery) -> Sequence[NodeState]:
@@ -381,6 +391,14 @@ class Orchestrator:
         await self._nodes.change(node_id, action, message)
 
     # ---- what happens inside
+
+    def _address_problem(self, job: Job) -> str:
+        return offers.address_problem(job, self._far_address()) or self._uploads.problem_of(job)
+
+    def _check_uploads(self, job: Job) -> None:
+        # A node of this process needs no address for it.
+        if self._own_info is not None:
+            self._uploads.check(job)
 
     def _is_official(self, node_id: str) -> bool:
         # What runs in this process is ours, whatever it says.

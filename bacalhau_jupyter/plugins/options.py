@@ -28,6 +28,16 @@ class UploadLinks(Protocol):
         """
         ...
 
+    async def keep(self, execution_id: str, archive: Path) -> bool:
+        """Hand an archive to the orchestrator of this process; False where it has to be sent to a link.
+
+        Raises
+        ------
+        BacalhauError
+            It can't be kept, or is not wanted.
+        """
+        ...
+
 
 class ResultReferences(Protocol):
     """What stands for results on this disk, for an orchestrator that can't sign links to them."""
@@ -85,7 +95,7 @@ class PluginOptions:
     hidden
         Paths no job may ever see (repo directory, keys).
     upload_links
-        The orchestrator's managed bucket; None where it can't be requested.
+        Where the orchestrator keeps results; None where it can't be requested.
     writable
         Whether the configuration lets jobs write at a real path of this host.
     stored

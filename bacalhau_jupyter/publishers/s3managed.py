@@ -1,4 +1,6 @@
-"""Publisher ``s3managed``: results go to the orchestrator's bucket, by a link that it signs; this node needs no rights.
+"""Publisher ``s3managed``: results go where the orchestrator keeps them, by a link that it signs.
+
+That is its bucket, for which this node needs no rights, or its disk.
 
 A signed link wants the length before the first byte, and a gzip archive's is only known when it is packed: this is
 the one publisher that writes a second copy, in the execution's own directory, and removes it at once.
@@ -53,7 +55,7 @@ class S3ManagedPublisher:
     async def probe(self) -> Availability:
         """Ask whether the orchestrator can sign; credentials that are missing may come later."""
         if self._links is None:
-            problem = "the orchestrator has no managed bucket (Publishers.Types.S3Managed.Bucket)"
+            problem = "the orchestrator keeps no results"
             return Availability(available=False, problem=problem)
         problem = await self._links.problem()
         return Availability(available=not problem, problem=problem, may_change=bool(problem))
@@ -74,14 +76,15 @@ class S3ManagedPublisher:
                     f"the results could not be published: {error.message}",
                     hint=error.hint,
                 ) from error
-            await upload_file(
-                archive,
-                lambda: links.link(execution.job_id, execution.id),
-                component=COMPONENT,
-                progress=request.progress,
-                sleep=self._sleep,
-                reach=self._reach(),
-            )
+            if not await links.keep(execution.id, archive):
+                await upload_file(
+                    archive,
+                    lambda: links.link(execution.job_id, execution.id),
+                    component=COMPONENT,
+                    progress=request.progress,
+                    sleep=self._sleep,
+                    reach=self._reach(),
+                )
         finally:
             if archive is not None:
                 await asyncio.to_thread(remove_tree, archive)

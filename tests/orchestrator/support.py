@@ -38,7 +38,7 @@ from bacalhau_jupyter.orchestrator.peers.offers import FarAddress, nowhere
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS
-from bacalhau_jupyter.orchestrator.uploads import UploadSigner
+from bacalhau_jupyter.orchestrator.uploads import UploadProblem, UploadSigner, no_problem
 from bacalhau_jupyter.transport.base import Envelope
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
@@ -69,7 +69,7 @@ def node_info(node_id: str, capacity: Resources = CORES, **labels: str) -> NodeI
         labels={"name": node_id, **labels},
         compute_node_info=ComputeNodeInfo(
             execution_engines=["noop"],
-            publishers=["local", "s3"],
+            publishers=["local", "s3", "s3managed"],
             storage_sources=["inline"],
             max_capacity=capacity,
             available_capacity=capacity,
@@ -195,6 +195,7 @@ async def orchestrator(
     transport: MemoryTransport | None = None,
     fault: Callable[[str], None] | None = None,
     upload_signer: UploadSigner | None = None,
+    upload_problem: UploadProblem = no_problem,
     far_address: FarAddress = nowhere,
     **settings: object,
 ) -> AsyncIterator[tuple[Orchestrator, MemoryTransport]]:
@@ -207,6 +208,7 @@ async def orchestrator(
         carrier.orchestrator_end,
         clock=clock or SystemClock(),
         upload_signer=upload_signer,
+        upload_problem=upload_problem,
         far_address=far_address,
     )
     await service.start()

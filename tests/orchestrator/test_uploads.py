@@ -38,8 +38,13 @@ async def test_a_node_gets_links_for_its_own_live_executions_and_no_others() -> 
             assert caught.value.code == "Forbidden"
         with pytest.raises(BadRequest, match="JobID and ExecutionID must be provided"):
             await peer.end.request(PreSignURLRequest(job_id=job_id))
+        await service.check_expected(mine)
+        with pytest.raises(BacalhauError, match="its job was deleted"):
+            await service.check_expected("e-else")
         await peer.finish(mine)
         await ended(service, job_id)
         with pytest.raises(BacalhauError, match="is over") as caught:
             await peer.end.request(asked)
         assert not caught.value.retryable
+        with pytest.raises(BacalhauError, match="is over"):
+            await service.check_expected(mine)

@@ -20,6 +20,7 @@ from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.progress import Reading
+from bacalhau_jupyter.node import settings
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.plugins.publisher import PublishRequest
@@ -29,6 +30,7 @@ from bacalhau_jupyter.transfer.core.reach import Reach
 from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket
 from bacalhau_jupyter.transfer.s3.requests.location import S3Location
 from tests.clock import ManualClock
+from tests.node.test_node import client, noop, result_url, run
 from tests.publishers.test_s3 import call, get, request, results, run_job, stored
 from tests.services.common import wait_until
 from tests.services.node import running_node
@@ -51,6 +53,9 @@ class Links:
 
     async def problem(self) -> str:
         return self.bucket.problem() if self.bucket else ""
+
+    async def keep(self, execution_id: str, archive: Path) -> bool:
+        return False
 
     async def link(self, job_id: str, execution_id: str) -> str:
         self.asked += 1
@@ -331,9 +336,19 @@ def test_a_job_publishes_to_the_orchestrators_bucket_and_anybody_gets_it(
     assert (tmp_path / "got/outputs/f").read_text() == "data\n"
 
 
-async def test_a_node_without_a_managed_bucket_does_not_offer_one(node_config: MakeConfig) -> None:
-    async with running_node(node_config()) as node:
-        assert "s3managed" not in (node.info().compute_node_info.publishers or [])
+async def test_without_a_bucket_results_stay_on_the_orchestrators_own_disk(
+    tmp_path: Path, node_config: MakeConfig
+) -> None:
+    async with running_node(node_config()) as node, client(node) as session:
+        assert "s3managed" in (node.info().compute_node_info.publishers or [])
+        job = await run(session, noop(Publisher={"Type": "s3managed"}))
+        async with session.get(await result_url(session, job)) as answer:
+            unpack_blocking(io.BytesIO(await answer.read()), tmp_path / "out")
+        assert (tmp_path / "out/stdout").read_text() == "hi\n"
+        kept = settings.received_dir(node.config, node.repo)
+        assert len(list(kept.rglob("*.tar.gz"))) == 1
+        # The copy that was packed first is gone.
+        assert not list(settings.compute_dir(node.config, node.repo).rglob("*.tar.gz"))
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,16 @@ from functools import partial
 
 from aiohttp import web
 
-from bacalhau_jupyter.api.base import ResultLinks
+from bacalhau_jupyter.api.base import ResultLinks, ResultReceiver
 from bacalhau_jupyter.api.http.answers import answer
+from bacalhau_jupyter.api.http.auditing import DEED, Deed
 from bacalhau_jupyter.api.http.binding import Query
+from bacalhau_jupyter.api.http.receiving import IDLE_S, chunks_of
 from bacalhau_jupyter.api.http.serving import prove
 from bacalhau_jupyter.api.http.streaming import Content, stream
 from bacalhau_jupyter.api.routes.jobs import JOBS
 from bacalhau_jupyter.auth.access import Access
+from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.published import LOCAL_FILE, RESULTS_PATH, without_file
 from bacalhau_jupyter.orchestrator.base import ResultSigner
@@ -85,6 +88,42 @@ class ResultFileRoutes:
             return await stream(request, content, headers)
         finally:
             await archive.close()
+
+
+class ResultUploadRoutes:
+    """Archives that nodes elsewhere send: the signature in the URL is the credential, as it is in a bucket.
+
+    Parameters
+    ----------
+    receiver
+        Keeps them.
+    idle_s
+        Seconds for which a sender may send nothing.
+    """
+
+    def __init__(self, receiver: ResultReceiver, idle_s: float = IDLE_S) -> None:
+        self._receiver = receiver
+        self._idle_s = idle_s
+
+    def routes(self) -> list[web.RouteDef]:
+        """Method, path and handler."""
+        return [web.put(f"{RESULTS_PATH}/{{name}}", self.upload)]
+
+    async def upload(self, request: web.Request) -> web.Response:
+        """Take the archive of one execution, which is sent whole, with its length before its first byte."""
+        query = Query(request)
+        execution_id = self._receiver.admit(
+            request.match_info["name"], query.text("expires"), query.text("signature")
+        )
+        prove(request)
+        request[DEED] = Deed(id=execution_id)
+        if request.content_length is None:
+            raise BadRequest("an archive is sent with its length (Content-Length)", status=411)
+        if "Content-Encoding" in request.headers or "Content-Range" in request.headers:
+            raise BadRequest("an archive is sent as it is and whole: no encoding, no range", status=415)
+        chunks = chunks_of(request, hint="send it again, whole", idle_s=self._idle_s)
+        await self._receiver.take(execution_id, request.content_length, chunks)
+        return web.Response()
 
 
 def _unsigned(reference: SpecConfig) -> SpecConfig:

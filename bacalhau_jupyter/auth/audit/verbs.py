@@ -39,6 +39,7 @@ ACTS: dict[tuple[str, str], Act] = {
     ("DELETE", f"{UPLOADS}/{{id}}"): Act("give up", "upload"),
     ("DELETE", UPLOADS): Act("clear", "uploads"),
     ("DELETE", RESULTS_PATH): Act("clear", "results"),
+    ("PUT", f"{RESULTS_PATH}/{{name}}"): Act("send", "result"),
     ("DELETE", "/api/v1/compute/inputcache"): Act("clear", "input cache"),
     ("DELETE", "/api/v1/compute/packages"): Act("clear", "packages"),
     ("POST", ENVIRONMENTS): Act("register", "environment"),

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from bacalhau_jupyter.api.app import build_app
-from bacalhau_jupyter.api.base import AgentService, ApiServices
+from bacalhau_jupyter.api.base import AgentService, ApiServices, DiskCleaner
 from bacalhau_jupyter.api.http.serving import Gatekeeper
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod, LoginMethods
@@ -34,6 +34,7 @@ from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.node.roles.audit import start_audit
 from bacalhau_jupyter.node.roles.halves import Halves
 from bacalhau_jupyter.node.roles.orchestrator import OrchestratorHalf
+from bacalhau_jupyter.node.roles.received import EveryCleaner
 from bacalhau_jupyter.node.roles.stopping import bounded
 from bacalhau_jupyter.node.roles.trust import authenticators, has_new_authentication, policies
 from bacalhau_jupyter.tls.front import Certificates
@@ -110,6 +111,7 @@ async def start_api(stack: AsyncExitStack, listener: socket.socket, serving: Ser
         config["Publishers.Types.IPFS.Endpoint"] or "",
         clock,
         settings.s3_access(config),
+        received=settings.received_dir(config, serving.repo),
         others=lambda: halves.directories,
     )
     stack.push_async_callback(bounded, "results", files.close)
@@ -123,9 +125,10 @@ async def start_api(stack: AsyncExitStack, listener: socket.socket, serving: Ser
         orchestrator=None if placing is None else placing.orchestrator,
         orchestrators=serving.orchestrators,
         results=serving.results,
+        receiver=None if placing is None else placing.received,
         result_files=files,
         data=_data_places(stack, serving),
-        cleaner=halves if len(halves) else None,
+        cleaner=_cleaner(serving),
         environments=halves.environments,
         packages=halves.packages,
         uploads=None if placing is None else placing.uploads,
@@ -140,6 +143,12 @@ async def start_api(stack: AsyncExitStack, listener: socket.socket, serving: Ser
         await serve_results(stack, address, services, doors)
     page = await _start_page(stack, serving, services, doors) if config["WebUI.Enabled"] else None
     return OpenApi(files, page)
+
+
+def _cleaner(serving: Serving) -> DiskCleaner | None:
+    if serving.placing is not None:
+        return EveryCleaner(serving.halves, serving.placing.received)
+    return serving.halves if len(serving.halves) else None
 
 
 async def _start_page(

@@ -48,6 +48,7 @@ from bacalhau_jupyter.plugins.registry import (
     load_sources,
 )
 from bacalhau_jupyter.plugins.source import KeepsPackages, Packages
+from bacalhau_jupyter.publishers.received import ReceivedResults
 from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket
 from bacalhau_jupyter.transport.base import ComputeTransport
 
@@ -103,7 +104,7 @@ class Surroundings:
         Makes the compute end of a carrier for a node ID.
     reserve
         Room that is given back when the disk is full: the halves lie on one disk.
-    orchestrator, uploads
+    orchestrator, uploads, received
         Those of this process; None on a node that only runs jobs.
     references
         Stand for results, for an orchestrator elsewhere.
@@ -119,6 +120,7 @@ class Surroundings:
     uploads: NodeUploads | None
     references: Callable[[Elsewhere], ResultReferences]
     managed: ManagedBucket | None
+    received: ReceivedResults | None
     clock: Clock
     telemetry: Telemetry = SILENT
     installed: Mapping[str, Sequence[EntryPoint]] = field(default_factory=installed)
@@ -252,10 +254,12 @@ async def _database(stack: AsyncExitStack, around: Surroundings, place: Place) -
 
 
 def _upload_links(around: Surroundings, place: Place, end: ComputeTransport) -> OrchestratorUploads | None:
-    """Return what asks the orchestrator for a place in its bucket; one elsewhere may have one, as far as is known."""
+    """Return what asks the orchestrator for a place for results; one elsewhere may have one, as far as is known."""
     if place.elsewhere is not None:
         return OrchestratorUploads(end, None)
-    return None if around.managed is None else OrchestratorUploads(end, around.managed)
+    if around.managed is not None:
+        return OrchestratorUploads(end, around.managed)
+    return None if around.received is None else OrchestratorUploads(end, None, around.received.keep)
 
 
 def _known_here(around: Surroundings, place: Place, node: Callable[[], ComputeNode]) -> dict[str, Any]:

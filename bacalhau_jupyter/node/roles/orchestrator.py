@@ -22,6 +22,7 @@ from bacalhau_jupyter.node.cluster.plan import split_host
 from bacalhau_jupyter.node.cluster.service import Clustering
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.node.roles.database import open_database
+from bacalhau_jupyter.node.roles.received import NO_ADDRESS, keep_for, start_received
 from bacalhau_jupyter.node.roles.stopping import bounded
 from bacalhau_jupyter.node.roles.uploads import start_uploads
 from bacalhau_jupyter.node.upload_service import NodeUploads
@@ -29,6 +30,7 @@ from bacalhau_jupyter.orchestrator.base import NodeQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.orchestrator.store.identities import StoredIdentities
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS
+from bacalhau_jupyter.publishers.received import ReceivedResults
 from bacalhau_jupyter.transfer.s3.links.managed import ManagedBucket
 from bacalhau_jupyter.transport.base import OrchestratorTransport
 from bacalhau_jupyter.transport.joined import JoinedOrchestratorEnd
@@ -73,17 +75,23 @@ class OrchestratorHalf:
 
     Attributes
     ----------
-    orchestrator, uploads
-        What places jobs, and what clients send ahead of them.
+    orchestrator, uploads, received
+        What places jobs, what clients send ahead of them, and results that nodes elsewhere send.
     link
         The way to nodes of other processes; opened by `Link.start`.
     """
 
     def __init__(
-        self, placing: Placing, orchestrator: Orchestrator, uploads: NodeUploads, link: Link
+        self,
+        placing: Placing,
+        orchestrator: Orchestrator,
+        uploads: NodeUploads,
+        received: ReceivedResults,
+        link: Link,
     ) -> None:
         self.orchestrator = orchestrator
         self.uploads = uploads
+        self.received = received
         self.link = link
         self._placing = placing
 
@@ -111,6 +119,7 @@ async def start_orchestrator(stack: AsyncExitStack, placing: Placing) -> Orchest
     """
     config, repo = placing.config, placing.repo
     uploads = await start_uploads(config, repo, placing.clock, placing.results)
+    received = await start_received(config, repo, placing.clock)
     database = await open_database(
         stack,
         config,
@@ -136,22 +145,30 @@ async def start_orchestrator(stack: AsyncExitStack, placing: Placing) -> Orchest
         clock=placing.clock,
         problems=placing.problems,
     )
+    reached_at = partial(_far_url, placing, link)
+
+    def own_link(job_id: str, execution_id: str) -> str:
+        return received.url(execution_id, reached_at())
+
+    managed = placing.managed
     orchestrator = Orchestrator(
         settings.orchestrator_settings(config, repo, placing.node_id),
         database,
         joint,
         clock=placing.clock,
-        upload_signer=None if placing.managed is None else placing.managed.upload_url,
+        upload_signer=own_link if managed is None else managed.upload_url,
+        upload_problem=lambda: NO_ADDRESS if managed is None and not reached_at() else "",
         problems=placing.problems,
         renew_links=uploads.renewed,
         telemetry=placing.telemetry,
         own_info=None if config["Compute.Enabled"] else placing.info,
-        far_address=partial(_far_url, placing, link),
+        far_address=reached_at,
     )
     uploads.keep_for(orchestrator)
+    keep_for(received, orchestrator, uploads)
     stack.push_async_callback(bounded, "orchestrator", orchestrator.close)
     await orchestrator.start()
-    return OrchestratorHalf(placing, orchestrator, uploads, link)
+    return OrchestratorHalf(placing, orchestrator, uploads, received, link)
 
 
 def _far_url(placing: Placing, link: Link) -> str:

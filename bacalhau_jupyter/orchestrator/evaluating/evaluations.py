@@ -14,7 +14,7 @@ from bacalhau_jupyter.lib.telemetry.subject import about
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.orchestrator.broker import Broker, Evaluation
-from bacalhau_jupyter.orchestrator.peers.offers import FarAddress, nowhere
+from bacalhau_jupyter.orchestrator.peers.offers import AddressProblem, no_address_problem
 from bacalhau_jupyter.orchestrator.planner import Outcome, Planner
 from bacalhau_jupyter.orchestrator.quotas.queue import QuotaQueue
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView
@@ -59,8 +59,8 @@ class Evaluations:
         Who is told of each look.
     problems
         List of failed background tasks.
-    far_address
-        Where nodes of other machines reach this one.
+    address_problem
+        Why nodes of other machines lack an address of this one for a job.
 
     Attributes
     ----------
@@ -81,14 +81,14 @@ class Evaluations:
         ids: IdSource,
         teller: JobTeller,
         problems: Problems,
-        far_address: FarAddress = nowhere,
+        address_problem: AddressProblem = no_address_problem,
     ) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
         self._teller = teller
         self._problems = problems
-        self._planner = Planner(settings, ids, far_address=far_address)
+        self._planner = Planner(settings, ids, address_problem=address_problem)
         self._nodes: KnownNodes | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._walk_due = False

@@ -13,7 +13,7 @@ from bacalhau_jupyter.models.records.history import CANDIDATES
 from bacalhau_jupyter.models.records.node import NodeState
 from bacalhau_jupyter.models.records.quotas import Quotas
 from bacalhau_jupyter.orchestrator.explaining.circumstances import Ahead, Circumstances, Held
-from bacalhau_jupyter.orchestrator.peers.offers import needs_address
+from bacalhau_jupyter.orchestrator.peers.offers import AddressProblem, no_address_problem
 from bacalhau_jupyter.orchestrator.quotas.reading import allowance_of
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView, Situation
 from bacalhau_jupyter.orchestrator.store import executions, history, jobs
@@ -29,14 +29,14 @@ JobRule = Callable[[str], bool]
 class Cluster:
     """The nodes at one moment: as schedulers see them, and as they are kept; the time; and everybody's quotas.
 
-    ``far_address`` is where nodes of other machines reach this one, empty if they can't.
+    ``address_problem`` tells why nodes of other machines lack an address of this one for a job.
     """
 
     nodes: Sequence[NodeView]
     states: Sequence[NodeState]
     now_ns: int
     quotas: Quotas = field(default_factory=Quotas)
-    far_address: str = ""
+    address_problem: AddressProblem = no_address_problem
 
 
 def read_circumstances(
@@ -64,7 +64,7 @@ def read_circumstances(
         rng=random.Random(0),
         allowance=None if job.is_terminal else allowance_of(connection, cluster.quotas, job, may_see),
         spec_bytes=jobs.spec_bytes(connection, job.id, job.version),
-        lacks_address=needs_address(job) and not cluster.far_address,
+        address_problem=cluster.address_problem(job),
     )
     return Circumstances(
         situation=situation,

@@ -9,7 +9,7 @@ from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.jobs.job import Job, JobType
 from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateType
 from bacalhau_jupyter.orchestrator.scheduler.attempts import NODE_DISAPPEARED
-from bacalhau_jupyter.orchestrator.store import executions
+from bacalhau_jupyter.orchestrator.store import executions, jobs
 
 LATE = "Late"
 """Detail of an execution's state: its result came after it had been given up."""
@@ -23,6 +23,14 @@ def was_given_up(execution: Execution) -> bool:
         and execution.desired_state.message == NODE_DISAPPEARED
         and LATE not in execution.compute_state.details
     )
+
+
+def is_awaited(connection: sqlite3.Connection, execution: Execution) -> bool:
+    """Whether an execution may still bring a result: it is not over, or it was given up and the job needs it yet."""
+    if not execution.is_terminal:
+        return True
+    job = jobs.get(connection, execution.job_id)
+    return was_given_up(execution) and job is not None and counts(connection, job, execution)
 
 
 def counts(connection: sqlite3.Connection, job: Job, execution: Execution) -> bool:

@@ -55,7 +55,29 @@ def shaped(message: ToCompute, *, is_stock: bool, far_address: str) -> ToCompute
     )
 
 
-def needs_address(job: Job) -> bool:
+def address_problem(job: Job, far_address: str) -> str:
+    """Say why nodes of other machines can't fetch the inputs of a job; empty where they can.
+
+    Parameters
+    ----------
+    far_address
+        Base URL at which they reach this node; empty if they can't.
+    """
+    if far_address or not _needs_address(job):
+        return ""
+    return "an input is a link to this machine, and the node may be another one: no address is advertised"
+
+
+AddressProblem = Callable[[Job], str]
+"""Returns why nodes of other machines can't do without an address of this one for a job, one sentence; else empty."""
+
+
+def no_address_problem(job: Job) -> str:
+    """Say that no job needs an address (an `AddressProblem`)."""
+    return ""
+
+
+def _needs_address(job: Job) -> bool:
     """Whether an input of a job is a link to this node that only this machine can follow."""
     return any(_is_own_link(item) for task in job.tasks for item in task.input_sources)
 

@@ -252,11 +252,8 @@ def _out_of_reach(situation: Situation, node: NodeView) -> Refusal | None:
             f"the job's spec has {situation.spec_bytes:,} bytes, and the link to the node carries {most:,}"
         )
         return Refusal(Obstacle.TOO_LONG, words)
-    if situation.lacks_address:
-        words = (
-            "an input is a link to this machine, and the node may be another one: no address is advertised"
-        )
-        return Refusal(Obstacle.NO_ADDRESS, words)
+    if situation.address_problem:
+        return Refusal(Obstacle.NO_ADDRESS, situation.address_problem)
     return None
 
 

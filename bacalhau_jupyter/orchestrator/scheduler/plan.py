@@ -87,8 +87,8 @@ class Situation:
         What the quota of whoever submitted the job leaves; None where there is no quota.
     spec_bytes
         Size of the job's spec in a message.
-    lacks_address
-        Whether an input is a link to this node that a node of another machine can't follow.
+    address_problem
+        Why a node of another machine can't fetch what the job needs from this one, or send its results; else empty.
     """
 
     job: Job
@@ -103,7 +103,7 @@ class Situation:
     rng: random.Random = field(default_factory=random.Random)
     allowance: Allowance | None = None
     spec_bytes: int = 0
-    lacks_address: bool = False
+    address_problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,16 @@ EXPIRY_S = 3600.0
 """Seconds that a link lives by default."""
 
 COMPONENT = "ResultSigner"
-# What is signed says what it is for, so that the key can sign other things later.
+SENDING = "result upload"
+"""What a link leads to by which a node sends the archive of one execution, by PUT and for nothing else."""
+# What is signed says what it is for: who may read a result can't send one, nor the other way round.
+_PURPOSES = {SENDING: "bacalhau result upload v1"}
 _PURPOSE = "bacalhau result v1"
 _MIN_KEY_BYTES = 16
 _FRESH = {
     "result": "ask for the results again to get a fresh link",
     "upload": "submit the job again with the file itself, or run the old one again",
+    SENDING: "ask the orchestrator for a link again, while the execution runs",
 }
 
 
@@ -39,13 +43,13 @@ def local_reference(execution_id: str, node_id: str) -> SpecConfig:
     return SpecConfig(type=LOCAL, params={"ExecutionID": execution_id, "NodeID": node_id})
 
 
-def sign(path: str, expires_at: int, key: bytes, first_renewed_at: int = 0) -> str:
+def sign(path: str, expires_at: int, key: bytes, first_renewed_at: int = 0, *, what: str = "result") -> str:
     """Return the query string that opens ``path`` until ``expires_at`` (Unix seconds).
 
     A renewed link also says when it was renewed for the first time: ``expires=<until>-<first renewed>``.
     """
     expires = f"{expires_at}-{first_renewed_at}" if first_renewed_at else str(expires_at)
-    return urlencode({"expires": expires, "signature": _signature(path, expires, key)})
+    return urlencode({"expires": expires, "signature": _signature(path, expires, key, what)})
 
 
 def times_of(query: Mapping[str, str]) -> tuple[int, int]:
@@ -54,9 +58,12 @@ def times_of(query: Mapping[str, str]) -> tuple[int, int]:
     return int(until), int(first_renewed or 0)
 
 
-def is_signed(path: str, query: Mapping[str, str], key: bytes) -> bool:
+def is_signed(path: str, query: Mapping[str, str], key: bytes, what: str = "result") -> bool:
     """Whether the query string of a request for ``path`` was signed with ``key``, be it over or not."""
-    expected = _signature(path, query.get("expires", ""), key)
+    if "\n" in path:
+        # It could hold a part of what is signed after it.
+        return False
+    expected = _signature(path, query.get("expires", ""), key, what)
     signature = query.get("signature", "")
     return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogatepass"))
 
@@ -67,14 +74,14 @@ def verify(path: str, query: Mapping[str, str], key: bytes, now_ns: int, what: s
     Parameters
     ----------
     what
-        What the link leads to, for the error.
+        What the link leads to.
 
     Raises
     ------
     Forbidden
         The signature is missing or wrong, or its time is over.
     """
-    if not is_signed(path, query, key):
+    if not is_signed(path, query, key, what):
         raise Forbidden(
             f"this {what} link is not signed by this node",
             hint=_FRESH[what],
@@ -109,8 +116,8 @@ def signed_reference(
     return SpecConfig(type="urlDownload", params={"URL": f"{base_url.rstrip('/')}{quote(path)}?{query}"})
 
 
-def _signature(path: str, expires: str, key: bytes) -> str:
+def _signature(path: str, expires: str, key: bytes, what: str) -> str:
     if len(key) < _MIN_KEY_BYTES:
         raise ValueError(f"a signing key has at least {_MIN_KEY_BYTES} bytes")
-    text = "\n".join((_PURPOSE, path, expires))
+    text = "\n".join((_PURPOSES.get(what, _PURPOSE), path, expires))
     return hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()

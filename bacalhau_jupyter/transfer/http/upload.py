@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib.backoff import backoff
-from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotFound, error_from_envelope
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, proxy_for
 from bacalhau_jupyter.transfer.core.files import CHUNK, io_failure
@@ -163,6 +164,8 @@ class _Upload:
         )
 
     def _refused(self, status: int, body: bytes) -> BacalhauError:
+        if (own := _told(status, body)) is not None:
+            return own
         code, _ = error_of(body)
         details = {"Service": "S3", "Operation": "PutObject", "ErrorCode": code or str(status)}
         retryable = status >= 500 or status in _PASSING or code == "RequestTimeout"
@@ -174,3 +177,17 @@ class _Upload:
             details=details,
             retryable=retryable,
         )
+
+
+def _told(status: int, body: bytes) -> BacalhauError | None:
+    """Return what an orchestrator that takes results itself said; None where a bucket's server answered."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(told, dict) or "Message" not in told:
+        return None
+    said = f"the orchestrator did not take the results: {told['Message']}"
+    error = error_from_envelope({**told, "Message": said}, status)
+    error.retryable = status >= 500 or status in _PASSING
+    return error

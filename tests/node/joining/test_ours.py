@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import tarfile
+import urllib.error
 import urllib.request
 from io import BytesIO
 from typing import Any
+
+import pytest
 
 from tests.node.joining.official_jobs import answer_of, live
 from tests.services.common import wait_until
@@ -43,9 +46,9 @@ def address_of(node: ServedNode) -> str:
     return str(answer_of(node, "/api/v1/cluster")[1]["Address"])
 
 
-def submitted(node: ServedNode, **params: object) -> str:
+def submitted(node: ServedNode, publisher: str = "local", **params: object) -> str:
     engine = {"Type": "noop", "Params": params}
-    task = {"Name": "main", "Engine": engine, "Publisher": {"Type": "local"}}
+    task = {"Name": "main", "Engine": engine, "Publisher": {"Type": publisher}}
     job = {"Name": "far", "Type": "batch", "Count": 1, "Tasks": [task]}
     request = urllib.request.Request(
         f"{node.url}/api/v1/orchestrator/jobs",
@@ -66,6 +69,14 @@ def wait_for(node: ServedNode, job: str, expected: str) -> None:
     assert state(node, job) == expected
 
 
+def stdout_of(packed: bytes) -> bytes:
+    with tarfile.open(fileobj=BytesIO(packed)) as archive:
+        (name,) = (each for each in archive.getnames() if each.endswith("stdout"))
+        stdout = archive.extractfile(name)
+        assert stdout is not None
+        return stdout.read()
+
+
 def test_a_job_runs_on_the_other_node_whose_results_any_client_fetches_there(
     node_factory: NodeFactory,
 ) -> None:
@@ -77,13 +88,39 @@ def test_a_job_runs_on_the_other_node_whose_results_any_client_fetches_there(
     (result,) = results["Items"]
     assert result["Params"]["URL"].startswith(f"{node.url}/")
     with urllib.request.urlopen(result["Params"]["URL"], timeout=TIMEOUT_S) as answer:
-        packed = BytesIO(answer.read())
-    with tarfile.open(fileobj=packed) as archive:
-        (name,) = (each for each in archive.getnames() if each.endswith("stdout"))
-        stdout = archive.extractfile(name)
-        assert stdout is not None
-        assert stdout.read() == b"from afar\n"
+        assert stdout_of(answer.read()) == b"from afar\n"
     assert TOKEN not in node.output.read_text() + orchestrator.output.read_text()
+
+
+def test_a_result_is_sent_to_an_orchestrator_without_a_bucket_and_read_there(
+    node_factory: NodeFactory,
+) -> None:
+    orchestrator = placer(node_factory)
+    node = runner(node_factory, address_of(orchestrator))
+    job = submitted(orchestrator, "s3managed", Stdout="sent\n")
+    wait_for(orchestrator, job, "Completed")
+    _, results = answer_of(orchestrator, f"/api/v1/orchestrator/jobs/{job}/results")
+    (result,) = results["Items"]
+    assert result["Params"]["URL"].startswith(f"{orchestrator.url}/")
+    # The node is not needed for it any more.
+    node.stop()
+    with urllib.request.urlopen(result["Params"]["URL"], timeout=TIMEOUT_S) as answer:
+        assert stdout_of(answer.read()) == b"sent\n"
+    # For whoever looks into a result, too.
+    _, listed = answer_of(orchestrator, f"/api/v1/orchestrator/jobs/{job}/results/files")
+    (listing,) = listed["Results"]
+    assert "stdout" in [each["Path"] for each in listing["Files"]], listing
+
+
+def test_a_job_whose_results_could_be_sent_nowhere_is_refused_at_once(node_factory: NodeFactory) -> None:
+    orchestrator = placer(node_factory, "-c", "Orchestrator.Host=0.0.0.0")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        submitted(orchestrator, "s3managed")
+    told = json.loads(caught.value.read())
+    caught.value.close()
+    assert "no address is advertised at which other machines reach it" in told["Message"]
+    assert "API.AdvertisedAddress" in told["Hint"]
+    submitted(orchestrator, "local")
 
 
 def test_what_ends_while_the_orchestrator_is_dead_counts_once_when_it_is_back(

@@ -125,6 +125,22 @@ async def test_a_job_with_a_link_to_this_machine_runs_near_unless_an_address_is_
         assert str(offer.job.task.input_sources[0].source.param("URL")).startswith("https://box:9/api/v1/")
 
 
+async def test_results_that_a_far_node_could_not_send_are_made_by_a_near_one() -> None:
+    transport = network("n-far")
+    problem = "no way to this machine is known"
+    async with orchestrator(transport=transport, upload_problem=lambda: problem) as (service, _):
+        far = Peer(transport, "n-far")
+        await far.join()
+        managed = SpecConfig(type="s3managed")
+        job = await ended(service, (await service.submit(noop_job("a", publisher=managed))).job_id)
+        assert job.state.state_type is JobStateType.FAILED
+        assert problem in job.state.message
+        await Peer(transport, "n-near").join()
+        done = await ended(service, (await service.rerun(job.id)).job_id)
+        assert done.state.state_type is JobStateType.COMPLETED
+        assert not far.offered
+
+
 async def test_a_node_of_an_old_version_is_listed_with_the_reason_and_gets_no_job() -> None:
     transport = network("n-1")
     async with orchestrator(transport=transport) as (service, _):

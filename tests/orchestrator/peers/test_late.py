@@ -6,6 +6,7 @@ import pytest
 
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateType
+from bacalhau_jupyter.orchestrator.peers import late
 from tests.orchestrator.scheduler.world import World
 
 
@@ -31,17 +32,26 @@ def states(world: World, job_id: str) -> list[str]:
     return [execution.compute_state.state_type.name for execution in world.executions(job_id)]
 
 
+def is_awaited(world: World, execution: Execution) -> bool:
+    """Whether a result of an execution is taken now."""
+    (now,) = [each for each in world.executions(execution.job_id) if each.id == execution.id]
+    return late.is_awaited(world.connection, now)
+
+
 def test_work_that_was_done_while_a_node_was_away_is_not_done_again() -> None:
     world = World(nodes=1)
     execution = started(world, queue_timeout=1000)
     lose(world, "n-1")
     world.settle(execution.job_id)
     assert states(world, execution.job_id) == ["FAILED"]
+    # It may also publish first.
+    assert is_awaited(world, execution)
     world.complete(execution)
     world.node("n-1", ready=True, lost=False)
     world.settle(execution.job_id)
     assert states(world, execution.job_id) == ["COMPLETED"]
     assert world.job(execution.job_id).state.state_type is JobStateType.COMPLETED
+    assert not is_awaited(world, execution)
     words = "The result of n-1 arrived after its execution had been given up; it counts"
     assert world.messages(execution.job_id).count(words) == 1
 

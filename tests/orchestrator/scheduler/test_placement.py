@@ -41,7 +41,7 @@ def task(**changes: object) -> dict[str, Any]:
     ("changes", "words"),
     [
         (task(engine=SpecConfig(type="docker")), "does not support docker, only noop"),
-        (task(publisher=SpecConfig(type="ipfs")), "does not support ipfs, only local, s3"),
+        (task(publisher=SpecConfig(type="ipfs")), "does not support ipfs, only local, s3, s3managed"),
         (
             task(input_sources=[InputSource(source=SpecConfig(type="ipfs"), target="/x")]),
             "does not support ipfs, only inline",
