@@ -53,6 +53,62 @@ def test_a_result_survives_the_orchestrator_and_its_server(cluster: Cluster, bus
     assert cluster.wait_for(cluster.run(module(printing("again"))), DONE, FAILED) is DONE
 
 
+def test_an_orchestrator_that_is_restarted_in_order_finds_its_nodes_and_what_they_run(
+    cluster: Cluster, busybox_image: str
+) -> None:
+    cluster.guests("n-guest")
+    cluster.wait_connected("n-guest")
+    job = cluster.run(image(busybox_image, TWENTY), RUNNING, FAILED)
+    assert cluster.orchestrator.stop() == 0
+    cluster.restart()
+    # Nobody has to do anything for that, and nothing runs twice.
+    assert cluster.wait_for(job, DONE, FAILED) is DONE, cluster.executions(job)
+    assert len(cluster.executions(job)) == 1
+    cluster.wait_connected("n-guest")
+    assert cluster.wait_for(cluster.run(module(printing("again"))), DONE, FAILED) is DONE
+
+
+def test_a_node_that_says_goodbye_is_away_at_once_and_goes_on_when_it_is_back(
+    cluster: Cluster, busybox_image: str
+) -> None:
+    guest = cluster.guests("n-guest")
+    cluster.wait_connected("n-guest")
+    job = cluster.run(image(busybox_image, TWENTY), RUNNING, FAILED)
+    guest.close()
+    cluster.wait_connected("n-guest", connection="DISCONNECTED")
+    with cluster.client() as client:
+        (state,) = [each for each in client.nodes() if each.info.node_id == "n-guest"]
+    assert state.connection_state.last_error == "graceful shutdown"
+    guest.start()
+    cluster.wait_connected("n-guest")
+    assert cluster.wait_for(job, DONE, FAILED) is DONE, cluster.executions(job)
+
+
+def test_a_node_that_is_rejected_at_work_lays_it_down_and_another_one_does_it(
+    cluster: Cluster, busybox_image: str
+) -> None:
+    cluster.guests("n-first")
+    cluster.wait_connected("n-first")
+    job = cluster.run(image(busybox_image, TWENTY), RUNNING, FAILED)
+    cluster.guests("n-second")
+    cluster.wait_connected("n-second")
+    with cluster.client() as client:
+
+        def is_free() -> bool:
+            (state,) = [each for each in client.nodes() if each.info.node_id == "n-first"]
+            info = state.info.compute_node_info
+            return info.available_capacity == info.max_capacity
+
+        assert wait_until(lambda: not is_free(), timeout_s=TIMEOUT_S)
+        client.call(lambda api: api.change_node("n-first", "reject"))
+        # An official orchestrator lets the work go on there unseen.
+        assert wait_until(is_free, timeout_s=TIMEOUT_S)
+    assert cluster.wait_for(job, DONE, FAILED) is DONE, cluster.executions(job)
+    done = {each.node_id: each.compute_state.state_type.name for each in cluster.executions(job)}
+    assert done["n-second"] == "COMPLETED", done
+    assert done["n-first"] != "COMPLETED", done
+
+
 def test_the_nats_server_alone_may_die(cluster: Cluster) -> None:
     cluster.guests("n-guest")
     cluster.wait_connected("n-guest")
