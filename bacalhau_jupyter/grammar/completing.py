@@ -41,7 +41,7 @@ ENTRY_LIMIT = 200
 _PUBLISHERS = {
     "local": "keep results on the node",
     "s3://": "a bucket: s3://bucket/results/{jobID}",
-    "s3managed": "the orchestrator's own bucket",
+    "s3managed": "the orchestrator's bucket, or its disk",
     "ipfs": "pin results on IPFS",
 }
 _INPUTS = {

@@ -126,7 +126,9 @@ def test_no_engine_that_does_nothing_is_recommended() -> None:
 def test_a_publisher_that_no_node_has_is_named() -> None:
     world = World(nodes=1, queue_unsuitable=True)
     job = waiting(world, publisher=SpecConfig(type="ipfs"))
-    assert explained(world, job).summary == "no node fits: n-1 does not support ipfs, only local, s3, s3managed"
+    assert (
+        explained(world, job).summary == "no node fits: n-1 does not support ipfs, only local, s3, s3managed"
+    )
 
 
 def test_a_node_that_is_away_is_named_with_what_would_help() -> None:
