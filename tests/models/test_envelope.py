@@ -27,6 +27,17 @@ def sealed(version: int, body: bytes) -> bytes:
     return bytes([version]) + zlib.crc32(body).to_bytes(4, "big") + body
 
 
+def heartbeat(number: int) -> bytes:
+    """A number that official programs can't read: one node's would make lists of all nodes unreadable for them."""
+    return envelope.encode(HeartbeatRequest(node_id="n", last_orchestrator_seq_num=number), {})
+
+
+def test_the_largest_number_that_official_programs_read_is_taken() -> None:
+    assert envelope.decode(heartbeat((1 << 63) - 1))[1] == HeartbeatRequest(
+        node_id="n", last_orchestrator_seq_num=(1 << 63) - 1
+    )
+
+
 @pytest.mark.parametrize("kind", [AskForBid, BidResult, RunResult, HandshakeRequest, BacError])
 @settings(max_examples=25, deadline=None)
 @given(
@@ -54,6 +65,8 @@ def test_control_messages_carry_no_sequence_number() -> None:
         (b"\x09" + HEARTBEAT[1:], "unsupported encoding: 0x09"),
         (HEARTBEAT[:-1] + b" ", "CRC check failed"),
         (sealed(1, b"{}"), "bad message"),
+        (heartbeat(1 << 63), "whole number of more than 64 bits"),
+        (heartbeat(-(10**40)), "whole number of more than 64 bits"),
         (sealed(1, b"\xff\xfe"), "bad message"),
         (sealed(1, b'{"metadata":{"Type":"no.such","PayloadEncoding":"json"},"payload":{}}'), "no.such"),
         (sealed(1, b'{"metadata":{"Type":"BidResult"},"payload":{}}'), "unsupported encoding: "),

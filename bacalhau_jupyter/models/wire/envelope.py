@@ -5,6 +5,7 @@ Version 1 holds JSON and is what everybody sends; version 2 holds protobuf and i
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 
@@ -28,6 +29,9 @@ _LEGACY_TYPE, _LEGACY_ENCODING = "Type", "PayloadEncoding"
 
 _JSON, _PROTOBUF = 1, 2
 _HEADER = 5
+_INT64 = 1 << 63
+_MANY_DIGITS = re.compile(rb"[0-9]{19}")
+"""A number that may not fit is in the payload; most have none, and are not looked through."""
 
 
 class _Body(msgspec.Struct):
@@ -98,6 +102,8 @@ def decode(data: bytes) -> tuple[dict[str, str], Message]:
     if model is None:
         raise _refuse(f"unsupported message type: {name}")
     message: Message = decode_json(payload, model, name)
+    if _MANY_DIGITS.search(payload):
+        _check_numbers(message, name)
     return metadata, message
 
 
@@ -145,6 +151,25 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
         if kind == 2:
             yield number, data[at : at + length]
         at += length
+
+
+def _check_numbers(message: Message, name: str) -> None:
+    """Refuse whole numbers of more than 64 bits: official programs can't read an answer of ours that holds one.
+
+    Raises
+    ------
+    BadRequest
+        There is one.
+    """
+    pending: list[object] = [msgspec.to_builtins(message)]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+        elif isinstance(value, int) and not -_INT64 <= value < _INT64:
+            raise _refuse(f"a {name} holds a whole number of more than 64 bits")
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

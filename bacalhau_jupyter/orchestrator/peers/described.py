@@ -68,7 +68,9 @@ def resources_problem(what: str, resources: Resources) -> str:
     for name, (amount, most) in amounts.items():
         if not math.isfinite(amount) or not 0 <= amount <= most:
             return f"the node's {what} has an amount of {name} that can't be: {str(amount)[:40]}"
-    return ""
+    # Heartbeats bring them, too, and are not measured as a whole.
+    columns = zip(*((gpu.name, gpu.vendor, gpu.pci_address) for gpu in resources.gpus), strict=True)
+    return next((problem for column in columns if (problem := _names_problem("GPU", column))), "")
 
 
 def too_old(info: NodeInfo) -> str:

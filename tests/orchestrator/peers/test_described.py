@@ -70,6 +70,12 @@ def test_an_ordinary_id_is_taken(node_id: str) -> None:
 def test_amounts_of_a_heartbeat_are_checked_alike() -> None:
     assert resources_problem("free capacity", Resources(cpu=-0.1)) != ""
     assert resources_problem("free capacity", Resources()) == ""
+    assert "name of a GPU holds an invisible" in resources_problem(
+        "q", Resources(gpus=[GPU(name="a\x1b[2J")])
+    )
+    assert "name of a GPU has 5,000" in resources_problem("q", Resources(gpus=[GPU(vendor="x" * 5000)]))
+    assert resources_problem("q", Resources(gpus=[GPU()] * 500)) == ""
+    assert resources_problem("q", Resources(gpus=[GPU()] * 1000)).startswith("the node has 1,000 GPUs")
 
 
 def version(text: str, *protocols: str) -> NodeInfo:
