@@ -11,9 +11,12 @@ from pathlib import Path
 from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.lib.telemetry.subject import fields
 from bacalhau_jupyter.lib.times import rfc3339
+from bacalhau_jupyter.models.text import readable
 
 FILE_LIMIT = 5_000_000
 """Bytes of a log file before it is put aside."""
+LINE_LIMIT = 8000
+"""Characters of a message in the log; some of them come from nodes, servers and jobs."""
 
 _LEVELS = {
     "trace": logging.DEBUG,
@@ -35,7 +38,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "time": rfc3339(int(record.created * 1e9)),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _cut(record.getMessage()),
         }
         line |= fields()
         if (entry := getattr(record, "audit", None)) is not None:
@@ -46,17 +49,25 @@ class JsonFormatter(logging.Formatter):
 
 
 class PlainFormatter(logging.Formatter):
-    """Lines for people."""
+    """Lines for people.
+
+    What others wrote stays text: it neither acts on a terminal nor begins a line that looks like one of ours.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record, and the traceback that belongs to it, without the secrets of URLs."""
-        return mask_secrets(super().format(record))
+        return readable(mask_secrets(super().format(record)), lines=True).replace("\n", "\n  ")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the line itself, with what it is about at its end."""
+        record.message = _cut(record.message)
         return " ".join(
             [super().formatMessage(record), *(f"{name}={value}" for name, value in fields().items())]
         )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LINE_LIMIT else f"{text[: LINE_LIMIT - 1]}…"
 
 
 def set_up(level: str, mode: str, file: Path | None = None) -> None:

@@ -30,6 +30,8 @@ from bacalhau_jupyter.transport.base import Envelope
 _DATA_MESSAGES = (AskForBid, BidAccepted, BidRejected, BidResult, CancelExecution, ComputeError, RunResult)
 
 _INT64 = 1 << 63
+_SENTENCE = 2000
+"""Characters of an error that another program sends; it is shown, logged and kept."""
 
 
 def pack(envelope: Envelope, subject: str = "") -> tuple[dict[str, str], bytes]:
@@ -63,11 +65,11 @@ def error_of(answer: BacError) -> BacalhauError:
     """Rebuild the exception that an answer describes."""
     error = error_from_envelope(
         {
-            "Message": answer.cause,
-            "Hint": answer.hint,
-            "Code": answer.code,
-            "Component": answer.component,
-            "Details": answer.details,
+            "Message": cut(answer.cause),
+            "Hint": cut(answer.hint),
+            "Code": answer.code[:100],
+            "Component": answer.component[:100],
+            "Details": {cut(name): cut(text) for name, text in list((answer.details or {}).items())[:50]},
         },
         answer.http_status_code,
     )
@@ -76,6 +78,11 @@ def error_of(answer: BacError) -> BacalhauError:
     error.retryable = answer.retryable
     error.fails_execution = answer.fails_execution
     return error
+
+
+def cut(text: str) -> str:
+    """Return a sentence of another program as far as anybody would read it."""
+    return text if len(text) <= _SENTENCE else f"{text[: _SENTENCE - 1]}…"
 
 
 def _number(metadata: Mapping[str, str], name: str) -> int:

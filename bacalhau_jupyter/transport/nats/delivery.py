@@ -14,7 +14,7 @@ from bacalhau_jupyter.transport.nats import frames, subjects
 from bacalhau_jupyter.transport.nats.connection import Connection
 from bacalhau_jupyter.transport.nats.inbox import Inbox, Question
 from bacalhau_jupyter.transport.nats.lanes import Lanes
-from bacalhau_jupyter.transport.wire import pack, unpack
+from bacalhau_jupyter.transport.wire import cut, pack, unpack
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -61,7 +61,7 @@ class Sending:
         if answer == frames.ACK:
             return
         try:
-            problem = frames.read(answer, frames.Ack).error
+            problem = cut(frames.read(answer, frames.Ack).error)
         except BadRequest as error:
             problem = f"the answer can't be read ({error})"
         if problem:

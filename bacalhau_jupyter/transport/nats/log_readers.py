@@ -19,6 +19,7 @@ from bacalhau_jupyter.transport.base import DeliveryError
 from bacalhau_jupyter.transport.nats import frames, subjects
 from bacalhau_jupyter.transport.nats.connection import Connection
 from bacalhau_jupyter.transport.nats.inbox import is_unheard
+from bacalhau_jupyter.transport.wire import cut
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -257,11 +258,12 @@ class _Stream:
 
 
 def _error_of(close: frames.CloseError) -> BacalhauError | None:
+    text = cut(close.text)
     match close.code:
         case frames.NORMAL:
             return None
         case frames.GOING_AWAY | frames.ABNORMAL:
-            return NetworkFailure(close.text or frames.NODE_WENT_AWAY, component="LogStream", retryable=True)
+            return NetworkFailure(text or frames.NODE_WENT_AWAY, component="LogStream", retryable=True)
         case frames.BAD_REQUEST:
-            return BadRequest(close.text or "the node did not understand the request", component="LogStream")
-    return BacalhauError(close.text or "the log stream failed on the node", component="LogStream")
+            return BadRequest(text or "the node did not understand the request", component="LogStream")
+    return BacalhauError(text or "the log stream failed on the node", component="LogStream")

@@ -33,7 +33,7 @@ def test_text_has_the_names_at_the_end_of_the_line_and_a_traceback_below() -> No
         record = line(error=(ValueError, error, None))
         first, *rest = PlainFormatter("%(message)s").format(record).splitlines()
     assert first == "it is over JobID=j-1 ExecutionID=e-1"
-    assert rest == ["ValueError: no"]
+    assert rest == ["  ValueError: no"]
 
 
 def test_json_has_members_also_of_the_trace() -> None:
