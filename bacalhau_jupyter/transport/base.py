@@ -137,6 +137,11 @@ class ComputeTransport(Protocol):
         """How the way to the orchestrator is; being up says nothing of the handshake."""
         ...
 
+    @property
+    def max_payload(self) -> int:
+        """Bytes that one message may have; 0 where that is not known, or there is no limit."""
+        ...
+
     async def connect(self, node_id: str, messages: NodeMessageHandler, logs: LogHandler) -> None:
         """Start to receive; must be done before the handshake, since messages may arrive during it.
 

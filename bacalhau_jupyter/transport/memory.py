@@ -262,6 +262,10 @@ class ComputeEnd:
         self._streams: set[_Stream] = set()
 
     @property
+    def max_payload(self) -> int:
+        return 0
+
+    @property
     def state(self) -> LinkState:
         return LinkState(is_up=True)
 

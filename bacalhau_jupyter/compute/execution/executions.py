@@ -20,6 +20,7 @@ from bacalhau_jupyter.compute.execution.events import (
     Restored,
     Step,
 )
+from bacalhau_jupyter.compute.execution.fitting import REPORT_LIMIT, fitting
 from bacalhau_jupyter.compute.execution.machine import admit, step
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase, Verdict
@@ -249,7 +250,11 @@ class Executions:
             _log.debug("execution %s: %s", execution_id, result.story)
             if not result.changed:
                 return False
-            reports = [(now_ns, report(act, result.record, now_ns)) for act in result.acts if act in REPORTS]
+            reports = [
+                (now_ns, fitting(report(act, result.record, now_ns), REPORT_LIMIT))
+                for act in result.acts
+                if act in REPORTS
+            ]
             await self._store.save(result.record, reports)
             actor.record = result.record
             self._carry_out(actor, result)

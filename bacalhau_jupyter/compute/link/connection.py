@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from bacalhau_jupyter.compute.equipment import Equipment
+from bacalhau_jupyter.compute.execution.fitting import REPORT_LIMIT, fitting
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.database import DatabaseError
@@ -24,10 +25,12 @@ from bacalhau_jupyter.models.wire.messages import (
     HeartbeatRequest,
     HeartbeatResponse,
     ShutdownNoticeRequest,
+    ToOrchestrator,
     UpdateNodeInfoRequest,
     UpdateNodeInfoResponse,
 )
 from bacalhau_jupyter.transport.base import Envelope, LogHandler, NodeMessageHandler
+from bacalhau_jupyter.transport.wire import cut
 
 R = TypeVar("R")
 
@@ -41,6 +44,9 @@ EAGER_REST_S = 0.2
 
 POSTED_AT_ONCE = 100
 """Messages that are read from the outbox together."""
+
+ENVELOPE_BYTES = 4096
+"""What is around a report in its message, at most."""
 
 
 class OrchestratorLink:
@@ -173,11 +179,12 @@ class OrchestratorLink:
             ),
             HandshakeResponse,
         )
+        reason = cut(answer.reason)
         if not answer.accepted:
-            raise Forbidden(f"the orchestrator refused this node: {answer.reason}", component="Handshake")
+            raise Forbidden(f"the orchestrator refused this node: {reason}", component="Handshake")
         self._store.incoming = answer.last_orchestrator_seq_num
         self._last_info = info
-        _log.info("joined the orchestrator: %s", answer.reason)
+        _log.info("joined the orchestrator: %s", reason)
 
     # ---- staying joined
 
@@ -255,13 +262,18 @@ class OrchestratorLink:
         try:
             for item in waiting:
                 await self._transport.send(
-                    Envelope(item.message, item.seq, item.time_ns, self._settings.node_id)
+                    Envelope(self._fitting(item.message), item.seq, item.time_ns, self._settings.node_id)
                 )
                 last = item.seq
         finally:
             if last:
                 await self._store.delivered(last)
         return len(waiting) == POSTED_AT_ONCE
+
+    def _fitting(self, message: ToOrchestrator) -> ToOrchestrator:
+        """Return a report as this link carries it: its server may take less than reports have at most."""
+        room = self._transport.max_payload - ENVELOPE_BYTES
+        return fitting(message, room) if 0 < room < REPORT_LIMIT else message
 
     async def _ask(self, request: ControlRequest, kind: type[R]) -> R:
         answer = await self._transport.request(request)
