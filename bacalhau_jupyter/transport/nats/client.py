@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from nats import errors
 from nats.aio.msg import Msg
@@ -33,9 +34,13 @@ class Line:
         How to reach the server, and with which credentials.
     server
         Which of the servers.
+    must_encrypt
+        Whether this server spoke TLS before, so that nothing is sent to it in plain text.
     """
 
-    def __init__(self, settings: NatsSettings, server: str) -> None:
+    def __init__(self, settings: NatsSettings, server: str, *, must_encrypt: bool = False) -> None:
+        if must_encrypt:
+            settings = replace(settings, require_tls=True)
         self._settings = settings
         self._server = server
         self._client = OneServerClient(settings)
@@ -47,6 +52,11 @@ class Line:
     def max_payload(self) -> int:
         """Bytes that one message may have."""
         return self._client.max_payload
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._client.is_encrypted
 
     @property
     def reason(self) -> BacalhauError:

@@ -49,6 +49,7 @@ class Connection:
         self._clock = clock
         self._line: Line | None = None
         self._max_payload = 0
+        self._encrypted: set[str] = set()
         self._subscriptions: dict[str, Callback] = {}
         self._ups: list[Watcher] = []
         self._downs: list[Watcher] = []
@@ -163,7 +164,7 @@ class Connection:
 
         problem: BacalhauError = self._problem
         for server in self.settings.servers:
-            line = Line(self.settings, server)
+            line = Line(self.settings, server, must_encrypt=server in self._encrypted)
             try:
                 await line.open()
             except BacalhauError as error:
@@ -186,6 +187,9 @@ class Connection:
     def _came_up(self, line: Line, server: str) -> None:
         self._line = line
         self._max_payload = line.max_payload
+        if line.is_encrypted:
+            # Whoever answers there without TLS later is not that server, or stands between.
+            self._encrypted.add(server)
         self._state = LinkState(is_up=True, since_ns=self._clock.now_ns(), place=server)
         _log.info("connected to the NATS server at %s", server)
         for watcher in self._ups:

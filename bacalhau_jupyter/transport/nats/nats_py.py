@@ -17,6 +17,7 @@ from urllib.parse import ParseResult, urlsplit
 from nats import errors
 from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.transport import TcpTransport
+from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.transport.nats.faults import GreetedFirst, PlainTextServer
@@ -26,6 +27,11 @@ _log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
 """Seconds for the last bytes; a server that takes none is left."""
+
+MOST_MESSAGE = 64 << 20
+"""Bytes of the largest message that any NATS server takes."""
+MOST_LINE = 1 << 16
+"""Bytes of the longest line beside messages."""
 
 _CONNECT, _REFUSAL = b"CONNECT ", b"-ERR "
 
@@ -69,12 +75,30 @@ class Transport(TcpTransport):
         return self._last_line
 
 
+class BoundedParser(Parser):
+    """Does not wait for a message, or a line, that is longer than a server's may be."""
+
+    async def parse(self, data: bytes = b"") -> None:
+        is_line = self.state == AWAITING_CONTROL_LINE
+        # A message that is complete leaves its length behind.
+        if (is_line and len(self.buf) > MOST_LINE) or (not is_line and self.needed > MOST_MESSAGE):
+            raise errors.ProtocolError("nats: a message is longer than messages are")
+        await super().parse(data)
+
+
 class OneServerClient(Client):
     """A client that connects once, to the one server of its list."""
 
     def __init__(self, settings: NatsSettings) -> None:
         super().__init__()
         self._settings = settings
+        self._ps = BoundedParser(self)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether what is sent passes in TLS."""
+        writer = getattr(self._transport, "_io_writer", None)
+        return writer is not None and writer.get_extra_info("ssl_object") is not None
 
     @property
     def refusal(self) -> errors.Error | None:

@@ -9,6 +9,7 @@ import logging
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -161,6 +162,82 @@ async def test_nothing_is_sent_to_a_server_without_tls_where_tls_is_asked_for(
     # The control: without the setting, the token is sent.
     assert received[0] == b""
     assert b"the-token" in received[1]
+
+
+async def test_a_server_that_spoke_tls_gets_nothing_in_plain_text_when_it_comes_back_without(
+    nats_server_program: Path,
+    tls_settings: dict[str, object],
+    ca_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system's authorities decide, and nothing in the settings asks for TLS."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    genuine = PlainNatsServer(tmp_path, nats_server_program, {"tls": tls_settings})
+    received: list[bytes] = []
+
+    async def pretender(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.11.0","auth_required":true,"max_payload":1000}\r\n')
+        received.append(await reader.read())
+        writer.close()
+
+    end = NatsComputeEnd("n", settings_of(genuine, reconnect_limit_s=0.5), SystemClock())
+    await end.connect("n", nothing, no_logs)
+    genuine.close()
+    await until(lambda: not end.state.is_up)
+    listening = await asyncio.start_server(pretender, "127.0.0.1", genuine.port)
+    await until(lambda: bool(received))
+    assert received[0] == b""
+    await until(lambda: end.state.reason.endswith("offers no TLS, so nothing was sent to it"))
+    # The control: one that never met the genuine server sends the token.
+    await problem_of(settings_of(genuine))
+    assert any(genuine.token.encode() in each for each in received)
+    await end.close()
+    listening.close()
+    await listening.wait_closed()
+
+
+async def test_an_expired_certificate_is_not_trusted_however_it_is_pinned(
+    nats_server_program: Path, authority: trustme.CA, ca_file: Path, tmp_path: Path
+) -> None:
+    expired = authority.issue_cert("127.0.0.1", not_after=datetime(2020, 1, 1, tzinfo=UTC))
+    leaf_file = tmp_path / "expired.pem"
+    expired.cert_chain_pems[0].write_to_path(str(leaf_file))
+    expired.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    tls = {"cert_file": str(leaf_file), "key_file": str(tmp_path / "key.pem"), "timeout": 20}
+    server = PlainNatsServer(tmp_path, nats_server_program, {"tls": tls})
+    for file in (ca_file, leaf_file):
+        problem = await problem_of(settings_of(server, ca_file=file))
+        assert problem is not None
+        assert "certificate has expired" in problem.message
+    server.close()
+
+
+@pytest.mark.parametrize("start", [b"MSG a 1 99999999999\r\n", b"", b"INFO {"])
+async def test_a_server_that_sends_without_end_fills_no_memory(start: bytes) -> None:
+    sent = 0
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b'INFO {"server_id":"x","version":"2.11.0","max_payload":1000}\r\n')
+        with contextlib.suppress(ConnectionError):
+            while not (await reader.readline()).startswith(b"PING"):
+                pass
+            writer.write(b"PONG\r\n" + start)
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+                sent += 65536
+        writer.close()
+
+    listening = await asyncio.start_server(server, "127.0.0.1", 0)
+    url = f"nats://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    problem = await problem_of(nats_settings(url, "", "n"))
+    listening.close()
+    await listening.wait_closed()
+    assert problem is not None
+    # What is in buffers of the system, and the first pieces.
+    assert sent < 32 << 20
 
 
 async def test_a_server_with_tls_is_trusted_by_its_authority_or_by_its_own_certificate(
