@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
@@ -56,6 +56,10 @@ STALL_S = 5.0
 """Seconds after a deadline at which it can only be noticed when this process itself stood still."""
 
 
+async def _cut_nobody(node_id: str) -> None:
+    """There is no connection that could be ended."""
+
+
 @dataclass(frozen=True)
 class NodeListener:
     """What the orchestrator's other parts hear of its nodes.
@@ -99,6 +103,8 @@ class Nodes:
         List of failed background tasks.
     way_to
         How messages get to a node.
+    cut
+        Ends the connections of a node.
     """
 
     def __init__(
@@ -113,7 +119,9 @@ class Nodes:
         listener: NodeListener,
         problems: Problems | None = None,
         way_to: Callable[[str], Way] = lambda node_id: Way(),
+        cut: Callable[[str], Awaitable[None]] = _cut_nobody,
     ) -> None:
+        self._cut = cut
         self._problems = problems or Problems()
         self._way_to = way_to
         self._admission = Admission(way_to, clock)
@@ -287,6 +295,8 @@ class Nodes:
         BacalhauError
             No such node or action, or the node is in that state already.
         """
+        if action == "delete" and await self._forget_secret(reference):
+            return
         node_id = self._register.full_id(reference)
         if action == "delete":
             await self._delete(node_id)
@@ -310,6 +320,17 @@ class Nodes:
         else:
             self._listener.gone(node_id)
 
+    async def _forget_secret(self, node_id: str) -> bool:
+        """Free an ID that somebody enrolled and never used; False for the ID of a node, which is deleted as a whole."""
+        if node_id in self._register:
+            return False
+        is_enrolled = await self._store.transact(
+            lambda transaction: rows.free(transaction.connection, node_id)
+        )
+        if is_enrolled:
+            await self._cut(node_id)
+        return is_enrolled
+
     async def _delete(self, node_id: str) -> None:
         def delete(transaction: Transaction) -> None:
             rows.delete(transaction.connection, node_id)
@@ -319,6 +340,8 @@ class Nodes:
         self._dispatcher.forget_node(node_id)
         self._moved()
         await self._store.transact(delete)
+        # Whoever is connected under this ID would go on as if nothing had happened.
+        await self._cut(node_id)
         self._listener.changed(node_id, "deleted")
         self._listener.gone(node_id)
 

@@ -160,6 +160,7 @@ class Orchestrator:
             ),
             problems=self.problems,
             way_to=transport.way_to,
+            cut=transport.cut,
         )
         self._logs = LogReader(self._store, transport, self._watch, self._is_official)
 

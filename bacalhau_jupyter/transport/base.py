@@ -120,6 +120,10 @@ class OrchestratorTransport(Protocol):
         """
         ...
 
+    async def cut(self, node_id: str) -> None:
+        """End the connections of a node, where that can be done: it is not welcome, or somebody else has its ID."""
+        ...
+
     def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
         """Stream an execution's output from its node; raises BacalhauError when the node is gone."""
         ...

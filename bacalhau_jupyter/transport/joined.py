@@ -81,6 +81,10 @@ class JoinedOrchestratorEnd:
     async def send(self, node_id: str, envelope: Envelope) -> None:
         await self._way_to(node_id).send(node_id, envelope)
 
+    async def cut(self, node_id: str) -> None:
+        if self._far is not None and not self._has_near(node_id):
+            await self._far.cut(node_id)
+
     def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
         far = self._far
         return (far if far is not None and not self._has_near(request.node_id) else self._near).logs(request)

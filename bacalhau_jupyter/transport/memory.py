@@ -205,6 +205,9 @@ class OrchestratorEnd:
             raise DeliveryError(f"node {node_id} does not listen", component="Transport", retryable=True)
         await node.take(self._carrier.carry(envelope))
 
+    async def cut(self, node_id: str) -> None:
+        """There is nobody here whom one would cut off: near nodes are of this process."""
+
     def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
         return self._logs(request)
 

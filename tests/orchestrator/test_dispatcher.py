@@ -52,6 +52,9 @@ class LossyCarrier:
             self.losses -= 1
             raise DeliveryError("no answer")
 
+    async def cut(self, node_id: str) -> None:
+        raise AssertionError("nobody is cut off here")
+
     async def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
         return
         yield

@@ -170,7 +170,7 @@ class LinkOpener:
             inbox_prefix=access.inbox_prefix,
             tls_context=access.tls,
         )
-        return NatsOrchestratorEnd(settings, self._clock)
+        return NatsOrchestratorEnd(settings, self._clock, cutter=server.cut)
 
     async def _own_authority(self, plan: LinkPlan) -> OwnAuthority | None:
         if not plan.encrypts:

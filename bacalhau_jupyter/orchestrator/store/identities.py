@@ -10,7 +10,10 @@ from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.records.node import NodeState
 
 MOST = 40_000
-"""Secrets that are kept; each is of an ID that somebody with the token chose. Twice as many as nodes."""
+"""Secrets that are kept; each is of an ID that somebody with the token chose. Twice as many as nodes.
+
+After that, a new one takes the place of the oldest whose ID no node ever used: nobody can use them up.
+"""
 
 
 class StoredIdentities:
@@ -36,7 +39,7 @@ class StoredIdentities:
         """Keep a hash for a node that has none yet; return the one that is kept, which another call may have put.
 
         Keeps nothing and returns "" for the ID of an official node: that node has no secret, so anybody with the token
-        could lock it out for ever. Does the same once `MOST` hashes are kept.
+        could lock it out for ever. Does the same once nodes use `MOST` hashes.
 
         Raises
         ------
@@ -45,7 +48,7 @@ class StoredIdentities:
         """
 
         def put(connection: sqlite3.Connection) -> str:
-            if _may_enrol(connection, node_id):
+            if _may_enrol(connection, node_id) and _make_room(connection, node_id):
                 connection.execute("INSERT OR IGNORE INTO identities VALUES (?,?)", (node_id, secret_hash))
             return _get(connection, node_id) or ""
 
@@ -62,9 +65,23 @@ def _get(connection: sqlite3.Connection, node_id: str) -> str | None:
 
 def _may_enrol(connection: sqlite3.Connection, node_id: str) -> bool:
     row = connection.execute("SELECT state FROM nodes WHERE id=?", (node_id,)).fetchone()
-    if row is not None and not decode_exact(row[0], NodeState).info.jupyter_version:
+    return row is None or bool(decode_exact(row[0], NodeState).info.jupyter_version)
+
+
+def _make_room(connection: sqlite3.Connection, node_id: str) -> bool:
+    """Return whether one more hash can be kept."""
+    if _get(connection, node_id) is not None:
+        return True
+    if connection.execute("SELECT count(*) FROM identities").fetchone()[0] < MOST:
+        return True
+    oldest_unused = connection.execute(
+        "SELECT rowid FROM identities WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE id=node_id)"
+        " ORDER BY rowid LIMIT 1"
+    ).fetchone()
+    if oldest_unused is None:
         return False
-    return bool(connection.execute("SELECT count(*) FROM identities").fetchone()[0] < MOST)
+    connection.execute("DELETE FROM identities WHERE rowid=?", oldest_unused)
+    return True
 
 
 def _failure(error: DatabaseError) -> IOFailure:

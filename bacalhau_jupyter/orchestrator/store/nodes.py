@@ -19,6 +19,11 @@ def delete(connection: sqlite3.Connection, node_id: str) -> None:
     connection.execute("DELETE FROM identities WHERE node_id=?", (node_id,))
 
 
+def free(connection: sqlite3.Connection, node_id: str) -> bool:
+    """Forget the secret of an ID that no node has; return whether there was one."""
+    return connection.execute("DELETE FROM identities WHERE node_id=?", (node_id,)).rowcount > 0
+
+
 def every(connection: sqlite3.Connection) -> list[NodeState]:
     """Return all nodes by ID."""
     return [

@@ -81,6 +81,8 @@ class Lanes:
                     await work()
                 except Exception:
                     _log.exception("%s %s: a message could not be handled", self._name, key)
+                # Work that waits for nothing, thousands of times, would stop everything else meanwhile.
+                await asyncio.sleep(0)
         finally:
             lane.task = None
             if self._lanes.get(key) is lane:

@@ -64,10 +64,19 @@ class NatsOrchestratorEnd:
         Dates states and messages.
     ids
         Makes names of subjects that nobody guesses.
+    cutter
+        Ends the connections of a node, where the server lets us.
     """
 
-    def __init__(self, settings: NatsSettings, clock: Clock, ids: IdSource = uuid4) -> None:
+    def __init__(
+        self,
+        settings: NatsSettings,
+        clock: Clock,
+        ids: IdSource = uuid4,
+        cutter: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         self._settings = settings
+        self._cutter = cutter
         self._connection = Connection(settings, clock)
         self._readers = LogReaders(self._connection, clock, ids)
         self._sending = Sending(self._connection, Inbox(self._connection, ids), settings.ack_timeout_s)
@@ -105,6 +114,10 @@ class NatsOrchestratorEnd:
 
     def logs(self, request: ExecutionLogsRequest) -> AsyncIterator[LogFrame]:
         return self._readers.read(request)
+
+    async def cut(self, node_id: str) -> None:
+        if self._cutter is not None:
+            await self._cutter(node_id)
 
     async def close(self) -> None:
         await self._readers.close()

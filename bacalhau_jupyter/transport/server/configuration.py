@@ -14,10 +14,16 @@ OWN_USER = "door.orchestrator"
 DOOR_ACCOUNT = "DOOR"
 """Questions about connections, with what those brought, pass in an account of their own, which no node sees."""
 NODES_ACCOUNT = "NODES"
+BOUNCER_USER = "door.bouncer"
+"""Our user that ends connections."""
+SERVER_ACCOUNT = "SYS"
+"""The server's own account, over which it is told to."""
 
 _ANY_PORT = -1
 _PING_S = 20
 """After three without an answer a connection counts as lost."""
+_MAX_PENDING = 256 << 20
+"""Bytes that may wait for one client, before it is cut. The orchestrator needs the time to cut who sends too much."""
 _ASK_S = 10
 """How long a connection may wait for us to decide: the time that a thousand of them take at once, and more."""
 
@@ -28,6 +34,7 @@ class OwnSecrets:
 
     door: str = field(repr=False)
     orchestrator: str = field(repr=False)
+    bouncer: str = field(repr=False)
 
 
 def configuration(settings: NatsServerSettings, port: int, issuer: str, secrets: OwnSecrets) -> str:
@@ -48,17 +55,20 @@ def configuration(settings: NatsServerSettings, port: int, issuer: str, secrets:
         "logtime": False,
         "max_payload": settings.max_payload,
         "max_connections": settings.max_connections,
+        "max_pending": _MAX_PENDING,
         "ping_interval": f"{_PING_S}s",
         "accounts": {
             DOOR_ACCOUNT: {"users": [{"user": DOOR_USER, "password": secrets.door}]},
             NODES_ACCOUNT: {"users": [{"user": OWN_USER, "password": secrets.orchestrator}]},
+            SERVER_ACCOUNT: {"users": [{"user": BOUNCER_USER, "password": secrets.bouncer}]},
         },
+        "system_account": SERVER_ACCOUNT,
         "authorization": {
             "timeout": _ASK_S,
             "auth_callout": {
                 "issuer": issuer,
                 "account": DOOR_ACCOUNT,
-                "auth_users": [DOOR_USER, OWN_USER],
+                "auth_users": [DOOR_USER, OWN_USER, BOUNCER_USER],
             },
         },
     }

@@ -19,12 +19,14 @@ from bacalhau_jupyter.transport.nats.settings import NatsSettings
 from bacalhau_jupyter.transport.server import certificates
 from bacalhau_jupyter.transport.server.child import Child, check_configuration, end_orphan
 from bacalhau_jupyter.transport.server.configuration import (
+    BOUNCER_USER,
     DOOR_USER,
     NODES_ACCOUNT,
     OWN_USER,
     OwnSecrets,
     configuration,
 )
+from bacalhau_jupyter.transport.server.door.bouncer import Bouncer
 from bacalhau_jupyter.transport.server.door.claims import Signer
 from bacalhau_jupyter.transport.server.door.doorkeeper import Doorkeeper
 from bacalhau_jupyter.transport.server.door.identities import Identities
@@ -100,7 +102,8 @@ class NatsServer:
         self._check_certificates_s = check_certificates_s
         self._port = 0
         self._state = LinkState(False, "The NATS server is not started.", self._clock.now_ns())
-        self._secrets = OwnSecrets(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+        self._secrets = OwnSecrets(*(secrets.token_urlsafe(32) for _ in range(3)))
+        self._bouncer = Bouncer(NODES_ACCOUNT, OWN_USER, self._clock)
         self._signer: Signer | None = None
         self._context: ssl.SSLContext | None = None
         self._child: Child | None = None
@@ -180,6 +183,14 @@ class NatsServer:
         if self._child is not None:
             self._child.reload()
 
+    def connections_of(self, node_id: str) -> list[int]:
+        """Return the server's numbers of a node's connections."""
+        return self._bouncer.connections_of(node_id)
+
+    async def cut(self, node_id: str) -> None:
+        """End all connections of a node."""
+        await self._bouncer.cut(node_id)
+
     async def stop(self) -> None:
         """End it; nothing of it is left running."""
         for task in self._tasks:
@@ -221,8 +232,10 @@ class NatsServer:
             raise start_problem(self._settings.host, port, child.troubles)
         self._port = actual
         await asyncio.to_thread(files.keep_port, actual)
-        self._responder = Responder(self._doorkeeper, self._identities, signer, self._clock)
-        await self._responder.open(self._door_settings())
+        self._responder = Responder(self._doorkeeper, self._identities, signer, self._clock, self._bouncer)
+        # Before anybody is let in.
+        await self._bouncer.open(self._own_settings(BOUNCER_USER, self._secrets.bouncer))
+        await self._responder.open(self._own_settings(DOOR_USER, self._secrets.door))
         self._tell(True)
 
     async def _supervise(self, files: ServerFiles) -> None:
@@ -254,12 +267,12 @@ class NatsServer:
                 before = now
                 self.reload()
 
-    def _door_settings(self) -> NatsSettings:
+    def _own_settings(self, user: str, password: str) -> NatsSettings:
         return NatsSettings(
             servers=(self.url,),
-            name="doorkeeper",
-            user=DOOR_USER,
-            password=self._secrets.door,
+            name=user,
+            user=user,
+            password=password,
             tls_context=self._context,
             tls_first=self._context is not None,
             connect_timeout_s=_START_S,
@@ -268,6 +281,7 @@ class NatsServer:
     async def _take_down(self) -> None:
         if self._responder is not None:
             await self._responder.close()
+            await self._bouncer.close()
             self._responder = None
         if self._child is not None:
             await self._child.stop()

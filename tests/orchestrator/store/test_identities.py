@@ -59,12 +59,28 @@ async def test_a_deleted_official_node_makes_room_for_one_of_ours(database: Data
     assert isinstance(await enrolled(database, ENROLLING), Admission)
 
 
-async def test_secrets_without_a_node_do_not_grow_without_end(
+async def test_secrets_without_a_node_neither_grow_without_end_nor_keep_out_a_new_node(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kept, "MOST", 3)
     identities = StoredIdentities(database)
-    assert [bool(await identities.put(f"n-{number}", "hash")) for number in range(5)] == [True] * 3 + [
-        False
-    ] * 2
+    info = replace(node_info("n-0"), jupyter_version="1.0")
+    await identities.put("n-0", "hash")
+    await database.write(lambda connection: nodes.put(connection, NodeState(info=info)))
+    for number in range(1, 6):
+        assert await identities.put(f"n-{number}", "hash") == "hash"
+    # That of a node stays; of the others the latest do.
+    kept_ids = [number for number in range(6) if await identities.get(f"n-{number}") is not None]
+    assert kept_ids == [0, 4, 5]
     assert await identities.put("n-0", "another") == "hash"
+
+
+async def test_where_nodes_use_all_of_them_no_further_one_is_kept(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "MOST", 1)
+    identities = StoredIdentities(database)
+    await identities.put("n-0", "hash")
+    info = replace(node_info("n-0"), jupyter_version="1.0")
+    await database.write(lambda connection: nodes.put(connection, NodeState(info=info)))
+    assert await identities.put("n-1", "hash") == ""

@@ -147,8 +147,8 @@ async def test_an_advertised_address_and_the_name_are_told_to_clients(servers: S
 
 
 async def test_a_server_that_is_full_says_so(servers: Servers) -> None:
-    # Our own connection is one of the two.
-    server = await servers.started(max_connections=2)
+    # Our own two connections are among the three.
+    server = await servers.started(max_connections=3)
     await servers.node(server, {"name": "n-0"})
     # The server closes as it speaks: where the end arrives first, its word is lost.
     async with asyncio.timeout(PATIENCE_S):

@@ -43,11 +43,14 @@ class Question:
         The key by which the server knows the connection; the answer is about it.
     server
         The key of the server.
+    client
+        The server's number for the connection.
     """
 
     caller: Caller
     connection: str
     server: str
+    client: int = 0
 
 
 class Signer:
@@ -128,7 +131,13 @@ def read_question(text: bytes) -> Question:
             password=_text(options, "pass"),
             token=_text(options, "auth_token"),
         )
-        return Question(caller, _text(content, "user_nkey"), _text(content["server_id"], "id"))
+        number = client.get("id")
+        return Question(
+            caller,
+            _text(content, "user_nkey"),
+            _text(content["server_id"], "id"),
+            number if isinstance(number, int) else 0,
+        )
     except (ValueError, LookupError, TypeError, AttributeError):
         raise BadRequest("The NATS server's question about a connection can't be read.") from None
 

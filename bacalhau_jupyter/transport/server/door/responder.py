@@ -12,8 +12,9 @@ from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.transport.base import DeliveryError
 from bacalhau_jupyter.transport.nats.connection import Connection
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
+from bacalhau_jupyter.transport.server.door.bouncer import Bouncer
 from bacalhau_jupyter.transport.server.door.claims import Question, Signer, read_question
-from bacalhau_jupyter.transport.server.door.doorkeeper import Admission, Doorkeeper, Refusal
+from bacalhau_jupyter.transport.server.door.doorkeeper import Admission, Doorkeeper, Refusal, shown
 from bacalhau_jupyter.transport.server.door.identities import Identities
 from bacalhau_jupyter.transport.server.quiet import QuietLog
 
@@ -34,16 +35,26 @@ class Responder:
     ----------
     identities
         What is kept of nodes with a secret.
+    bouncer
+        Knows who stays outside for now, and hears who comes in.
     signer
         Makes the answers that the server accepts.
     clock
         Dates them.
     """
 
-    def __init__(self, doorkeeper: Doorkeeper, identities: Identities, signer: Signer, clock: Clock) -> None:
+    def __init__(
+        self,
+        doorkeeper: Doorkeeper,
+        identities: Identities,
+        signer: Signer,
+        clock: Clock,
+        bouncer: Bouncer,
+    ) -> None:
         self._doorkeeper = doorkeeper
         self._identities = identities
         self._signer = signer
+        self._bouncer = bouncer
         self._clock = clock
         self._refusals = QuietLog(_log, "refused connections", clock)
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
@@ -85,6 +96,8 @@ class Responder:
         if isinstance(verdict, Refusal):
             self._refusals.tell(logging.WARNING, verdict.reason)
             return self._signer.refusal(question, verdict.reason, now_s)
+        caller = question.caller
+        await self._bouncer.admitted(caller.node_id, question.client, caller.host, question.server)
         return self._signer.admission(question, verdict.permissions, now_s)
 
     async def _verdict(self, question: Question) -> Admission | Refusal:
@@ -94,7 +107,12 @@ class Responder:
             # Who would be refused anyhow makes no work for a store.
             return verdict
         try:
-            verdict = self._doorkeeper.decide(caller, await self._identities.get(caller.node_id))
+            kept = await self._identities.get(caller.node_id)
+            verdict = self._doorkeeper.decide(caller, kept)
+            if isinstance(verdict, Admission):
+                is_known = kept is not None
+                if reason := self._bouncer.objection(caller.node_id, caller.host, is_known=is_known):
+                    return Refusal(f"Node {shown(caller.node_id)} is refused: {shown(reason)}.")
             if isinstance(verdict, Admission) and verdict.enrolled:
                 # Another connection may have enrolled the ID meanwhile: what is kept decides.
                 kept = await self._identities.put(caller.node_id, verdict.enrolled)
