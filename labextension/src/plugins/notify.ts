@@ -7,6 +7,7 @@ import { title } from '../jobs/actions';
 import { Endings, endingText, IView } from '../jobs/endings';
 import { outcomeOfEvent } from '../jobs/unseen';
 import { Outcome } from '../store/outcome';
+import { Watcher } from '../store/sync';
 import { IBacalhau } from '../tokens';
 import { jobsAreShown } from './looks';
 
@@ -18,8 +19,8 @@ export const notify: JupyterFrontEndPlugin<void> = {
   requires: [IBacalhau],
   activate: (app: JupyterFrontEnd, bacalhau: IBacalhau): void => {
     const endings = new Endings();
-    const watch = (event: IStreamEvent): void => {
-      const ending = endings.take(event, bacalhau.store.snapshot().jobs.get(event.job), viewOf(bacalhau));
+    const watch: Watcher = (event, before) => {
+      const ending = endings.take(event, before, viewOf(bacalhau));
       if (ending !== null) {
         tell(app, bacalhau, event, `${title(ending.entry)} (${duration(ending.ms)})`);
       }

@@ -288,6 +288,15 @@ function useLookup(record: IRecord, visible: boolean): Lookup {
   }, [api, store, asks, cluster, record.job]);
   const live = lookup.kind === 'found' ? !isOver(entry?.state) : lookup.kind === 'failed';
   React.useEffect(() => (visible && live ? sync.acquire('active') : undefined), [sync, visible, live]);
+  // The kernel hears first how the job ended where the cluster pushes nothing.
+  const before = React.useRef(record.state);
+  const ahead = isOver(record.state) && entry !== undefined && !isOver(entry.state);
+  React.useEffect(() => {
+    if (before.current !== record.state && ahead) {
+      sync.wantJob(record.job);
+    }
+    before.current = record.state;
+  }, [sync, ahead, record.state, record.job]);
   // The job itself says neither node nor exit code.
   const lacks = entry !== undefined && entry.executions === null && (!entry.node || isOver(entry.state));
   React.useEffect(() => {

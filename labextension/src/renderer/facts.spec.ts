@@ -36,6 +36,12 @@ describe('the facts of an output', () => {
     });
   });
 
+  it('say nothing of an end that the cluster was not asked for yet', () => {
+    const ended = record({ state: 'Completed', phase: 'completed' });
+    const live = entryOf({ ID: 'j', State: { StateType: 'Running' } });
+    expect(factsOf(ended, live)).toMatchObject({ state: 'Running', phase: '' });
+  });
+
   it('call an exit code other than 0 a failure, with the last word of the program', () => {
     const details = { ExitCode: '3', Error: 'the disk is on fire', Outcome: 'failed' };
     const live = entryOf({ ID: 'j', State: { StateType: 'Completed', Details: details } });

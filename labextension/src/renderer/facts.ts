@@ -24,7 +24,9 @@ export interface IFacts {
 /** `reason` says why the job waits, where that is known: it says more than the phase and the official message. */
 export function factsOf(record: IRecord, entry: IJobEntry | undefined, reason = ''): IFacts {
   const state = entry?.state ?? record.state;
-  const phase = isOver(state) ? '' : reason || entry?.phase || record.phase;
+  // What the cell wrote when the job was over says nothing of a job that is not, as far as the cluster was asked.
+  const stored = isOver(record.state) ? '' : record.phase;
+  const phase = isOver(state) ? '' : reason || entry?.phase || stored;
   const details = entry?.job.State?.Details ?? {};
   const noted = /^-?\d{1,10}$/.test(details.ExitCode ?? '') ? Number(details.ExitCode) : null;
   const code = entry?.executions ? exitCode(entry) : (noted ?? record.exitCode ?? 0);

@@ -26,7 +26,8 @@ export class Lookups {
   constructor(
     private readonly api: Api,
     private readonly store: Store,
-    private readonly generation: Observable<number>
+    private readonly generation: Observable<number>,
+    private readonly took: (jobs: readonly IJob[]) => void
   ) {}
 
   /** Read a job soon, together with others that are wanted in the same moment. */
@@ -90,7 +91,7 @@ export class Lookups {
       const page = await this.api.jobs.list({ limit: Math.min(PAGE, 200 + ids.length) }).catch(() => null);
       if (page !== null && current()) {
         const jobs = page.Items ?? [];
-        this.store.dispatch({ type: 'jobs', jobs });
+        this.took(jobs);
         const listed = new Set(jobs.map(job => job.ID));
         left = ids.filter(id => !listed.has(id)).slice(0, MOST_SINGLE_READS);
       }
@@ -119,7 +120,7 @@ export class Lookups {
       return;
     }
     if (current()) {
-      this.store.dispatch({ type: 'jobs', jobs: [job] });
+      this.took([job]);
     }
   }
 

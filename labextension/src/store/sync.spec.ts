@@ -211,6 +211,70 @@ describe('Sync', () => {
     }
   });
 
+  describe('of a cluster without events', () => {
+    const job = (state: string): object => ({
+      ID: 'new',
+      CreateTime: 2e15,
+      ModifyTime: state === 'Running' ? 3e15 : 4e15,
+      Version: 1,
+      State: { StateType: state }
+    });
+
+    beforeEach(() => jest.useFakeTimers());
+    afterEach(() => jest.useRealTimers());
+
+    it('follows a job that goes on, and tells how it ended', async () => {
+      const { transport, store, sync } = setUp();
+      transport.answers.set('GET api/v1/agent/node', () => ({ NodeID: 'n', Features: [] }));
+      let state = 'Running';
+      transport.answers.set('GET api/v1/orchestrator/jobs', () => ({ Items: [job(state)], NextToken: '' }));
+      transport.answers.set('GET api/v1/orchestrator/jobs/new/executions', () => ({
+        Items: [{ ID: 'e', ComputeState: { StateType: 7 }, RunOutput: { ExitCode: 3, stderr: 'boom' } }]
+      }));
+      const heard: unknown[] = [];
+      sync.watchers.add((event, before) => heard.push([before?.state, event.state, event.details]));
+      sync.acquire('active');
+      await jest.advanceTimersByTimeAsync(6000);
+      state = 'Completed';
+      await jest.advanceTimersByTimeAsync(6000);
+      store.flush();
+      expect(store.snapshot().jobs.get('new')?.outcome).toBe('failed');
+      expect(heard).toEqual([['Running', 'Completed', { ExitCode: '3', Error: 'boom' }]]);
+      const quiet = transport.requests.length;
+      await jest.advanceTimersByTimeAsync(60_000);
+      expect(transport.requests.length).toBe(quiet);
+    });
+
+    it('follows an old job, too, that the newest page does not have', async () => {
+      const { transport, store, sync } = setUp();
+      transport.answers.set('GET api/v1/agent/node', () => ({ NodeID: 'n', Features: [] }));
+      transport.answers.set('GET api/v1/orchestrator/jobs', () => ({ Items: [], NextToken: 'more' }));
+      transport.answers.set('GET api/v1/orchestrator/jobs/new', () => ({ Job: job('Completed') }));
+      sync.acquire('active');
+      await jest.advanceTimersByTimeAsync(100);
+      store.dispatch({ type: 'jobs', jobs: [job('Running') as never] });
+      await jest.advanceTimersByTimeAsync(6000);
+      expect(store.snapshot().jobs.get('new')?.state).toBe('Completed');
+    });
+  });
+
+  it('takes no answer of another cluster for that of the one which it shows', async () => {
+    const { transport, sync } = setUp();
+    sync.acquire('active');
+    transport.last.open();
+    await settle();
+    expect(sync.node.get()?.NodeID).toBe('n');
+    // Somebody switches elsewhere; no stream has ended yet.
+    transport.answers.set('GET status', () => ({ ...STATUS, cluster: { url: 'other', source: 's' } }));
+    transport.answers.set('GET api/v1/agent/node', () => ({ NodeID: 'n-other', Features: ['events'] }));
+    const shown: unknown[] = [];
+    sync.node.subscribe(() => shown.push([sync.generation.get(), sync.node.get()?.NodeID]));
+    await sync.readNode();
+    await settle();
+    expect(shown).not.toContainEqual([0, 'n-other']);
+    expect([sync.generation.get(), sync.node.get()?.NodeID]).toEqual([1, 'n-other']);
+  });
+
   it.each([
     ['missing', { status: 404, body: '<html>404</html>' }],
     ['missing', { status: 404, body: '{"message": "not found"}' }],

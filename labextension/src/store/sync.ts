@@ -1,11 +1,12 @@
 import { Api } from '../api/client';
 import { ApiError, asApiError } from '../api/errors';
 import { check, Health } from '../api/handshake';
-import { IJob, INodeInfo, IPage, IStreamEvent } from '../api/types';
+import { IJob, INodeInfo, isOver, IStreamEvent } from '../api/types';
 import { EventStream } from '../events/stream';
 import { Lookups } from './lookups';
+import { endingOf, newsIn } from './news';
 import { Observable } from './signal';
-import { count, DELETION } from './state';
+import { count, DELETION, IJobEntry } from './state';
 import { Store } from './store';
 
 /**
@@ -16,8 +17,11 @@ export type Interest = 'active' | 'all';
 
 const FIRST_PAGE = 200;
 const NEXT_PAGE = 1000;
-/** A cluster that pushes no events (the official server) is asked so often, while the panel is on screen only. */
+/** A cluster that pushes no events (the official server) is asked so often, while the panel is on screen or a job goes on. */
 const POLL_MS = 5000;
+
+/** Hears of an event, and what was known of its job before. */
+export type Watcher = (event: IStreamEvent, before?: IJobEntry) => void;
 
 /** Keeps the store like the cluster while somebody is interested: one read of the list, then events. */
 export class Sync {
@@ -31,8 +35,8 @@ export class Sync {
   readonly node = new Observable<INodeInfo | null>(null);
   /** Counts up whenever the cluster is another one: what was read before belongs to the old one. */
   readonly generation = new Observable<number>(0);
-  /** Called with each event of the stream that is not a replay, after the store has been told. */
-  readonly watchers = new Set<(event: IStreamEvent) => void>();
+  /** Called with each event of the stream that is not a replay, or what a cluster that pushes nothing was asked for. */
+  readonly watchers = new Set<Watcher>();
 
   private readonly interests = new Map<symbol, Interest>();
   private readonly lookups: Lookups;
@@ -48,7 +52,7 @@ export class Sync {
     private readonly store: Store,
     private readonly version: string
   ) {
-    this.lookups = new Lookups(api, store, this.generation);
+    this.lookups = new Lookups(api, store, this.generation, jobs => this.took(jobs));
   }
 
   /** Show interest; call what comes back to lose it. Without any interest nothing is open and nothing asked. */
@@ -79,7 +83,11 @@ export class Sync {
   async readNode(): Promise<void> {
     const generation = this.generation.get();
     const node = await this.api.agent.node().catch(() => null);
-    if (generation === this.generation.get()) {
+    if (await this.hasMoved()) {
+      // It is another cluster's answer: somebody switched elsewhere, and nobody has told us yet.
+      await this.checking;
+      await this.check();
+    } else if (generation === this.generation.get()) {
       const polled = this.polls();
       this.node.set(node);
       if (polled !== this.polls() && this.interests.size > 0) {
@@ -105,6 +113,17 @@ export class Sync {
   /** A row is on screen and lacks its node: ask for the executions, a few at a time, the last shown first. */
   wantExecutions(job: string): void {
     this.lookups.wantExecutions(job);
+  }
+
+  /** A job has changed, somebody says who heard it elsewhere: ask for it. */
+  wantJob(job: string): void {
+    this.lookups.wantJob(job);
+  }
+
+  /** Whether the cluster is another one than it was when it was last asked for its health. */
+  private async hasMoved(): Promise<boolean> {
+    const cluster = clusterOf(await check(() => this.api.agent.status(), this.version));
+    return this.cluster !== '' && cluster !== '' && cluster !== this.cluster;
   }
 
   private async ask(): Promise<void> {
@@ -188,7 +207,7 @@ export class Sync {
 
   private async poll(): Promise<void> {
     this.pollTimer = window.setTimeout(() => void this.poll(), POLL_MS);
-    if (this.loading === null && (this.wantsAll() || !this.ready.get())) {
+    if (this.loading === null && (this.wantsAll() || !this.ready.get() || this.underWay().length > 0)) {
       // No stream ends when a kernel or a terminal switches to another cluster: it has to be asked for.
       await this.check();
       await this.load();
@@ -217,13 +236,14 @@ export class Sync {
       let page = await this.api.jobs.list({ limit: FIRST_PAGE, signal });
       while (!signal.aborted) {
         (page.Items ?? []).forEach(job => listed.add(job.ID));
-        this.took(page);
+        this.took(page.Items ?? [], !page.NextToken || undefined);
         this.ready.set(true);
         if (!page.NextToken) {
           this.store.dispatch({ type: 'gone', jobs: known.filter(id => !listed.has(id)) });
           break;
         }
         if (once || !this.wantsMore()) {
+          this.underWay().forEach(id => listed.has(id) || this.lookups.wantJob(id));
           break;
         }
         page = await this.api.jobs.list({ token: page.NextToken, limit: NEXT_PAGE, signal });
@@ -243,9 +263,34 @@ export class Sync {
     }
   }
 
-  private took(page: IPage<IJob>): void {
-    this.store.dispatch({ type: 'jobs', jobs: page.Items ?? [], complete: !page.NextToken || undefined });
+  private took(jobs: readonly IJob[], complete?: boolean): void {
+    const known = this.store.snapshot().jobs;
+    const news = this.polls() ? newsIn(known, jobs) : [];
+    this.store.dispatch({ type: 'jobs', jobs, complete });
     this.store.flush();
+    news.forEach(event => void this.tell(event, known.get(event.job)));
+  }
+
+  /** Tell of what a cluster that pushes nothing was asked for; with the exit code, which its list of jobs does not say. */
+  private async tell(event: IStreamEvent, before: IJobEntry | undefined): Promise<void> {
+    const generation = this.generation.get();
+    let details = event.details;
+    if (isOver(event.state || undefined)) {
+      const executions = await this.api.jobs.executions(event.job).catch(() => null);
+      if (executions !== null && generation === this.generation.get()) {
+        this.store.dispatch({ type: 'executions', job: event.job, executions });
+        details = { ...details, ...endingOf(event, executions) };
+      }
+    }
+    if (generation === this.generation.get()) {
+      this.watchers.forEach(watcher => watcher({ ...event, details }, before));
+    }
+  }
+
+  /** The jobs that are under way, as far as is known. */
+  private underWay(): string[] {
+    const jobs = [...this.store.snapshot().jobs.values()];
+    return jobs.filter(entry => UNDER_WAY.has(entry.state)).map(entry => entry.id);
   }
 
   private wantsAll(): boolean {
@@ -269,9 +314,11 @@ export class Sync {
       this.lookups.wantJob(event.job);
     }
     this.store.dispatch({ type: 'event', event });
-    this.watchers.forEach(watcher => watcher(event));
+    this.watchers.forEach(watcher => watcher(event, entry));
   }
 }
+
+const UNDER_WAY: ReadonlySet<string> = new Set(['Pending', 'Queued', 'Running']);
 
 function isAlive(health: Health): boolean {
   return (health.kind === 'ok' || health.kind === 'mismatch') && health.status.alive;
