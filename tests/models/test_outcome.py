@@ -125,6 +125,12 @@ SHORTAGE = "not enough nodes to run job. requested: 1, available: 2, suitable: 0
             f"{SHORTAGE}\n• Node n-1: job already executed on this node more than once",
             "job already executed on this node more than once",
         ),
+        # An official orchestrator has its own order, and names nodes without a reason.
+        (
+            f"{SHORTAGE}\n• Node n-1: labels map[a:b] don't match required selectors [a = c]\n• Node n-2: busy",
+            "Node n-2: busy; Node n-1: labels map[a:b] don't match required selectors [a = c]",
+        ),
+        (f"{SHORTAGE}\n• Node n-1: ", ""),
         ("Job timed out. Job took longer than 5s", ""),
         ("", ""),
     ],

@@ -79,7 +79,8 @@ def _cause(result: JobResult) -> str:
             if text not in ("bid rejected", "execution failed", "Running"):
                 return text
     message = result.job.state.message
-    return refusals_in(message) or message or "no reason given"
+    # Without a reason of a node, its line says nothing beside the counts.
+    return refusals_in(message) or message.partition("\n• ")[0] or "no reason given"
 
 
 def _next_step(result: JobResult, name: str) -> str:

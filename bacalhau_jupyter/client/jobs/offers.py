@@ -20,11 +20,15 @@ _ENGINES, _PUBLISHERS, _SOURCES = "engine", "publisher", "source"
 _SENTENCES = {
     _ENGINES: ("runs {} jobs", "name another engine: docker IMAGE, or --image IMAGE, runs it in a container"),
     _PUBLISHERS: ("publishes to {}", "name another publisher: -p local keeps results on the node"),
-    _SOURCES: (
-        "reads inputs from {}",
-        "bring the data another way: https://, s3://, or a path of this machine",
-    ),
+    _SOURCES: ("reads inputs from {}", "bring the data another way"),
 }
+_WAYS = {
+    "urldownload": "from https://",
+    "s3": "from s3://",
+    "ipfs": "from ipfs://",
+    "inline": "as a path of this machine (-i PATH)",
+}
+"""How data gets to a job where a source is there."""
 
 
 @dataclass
@@ -57,7 +61,7 @@ class Offers:
         others = ", ".join(map(readable, for_people(self._known[kind])))
         raise NotImplementedHere(
             f"no node of this cluster {words.format(readable(name))}, only {others}",
-            hint=instead,
+            hint=_with_ways(instead, self._known[kind]) if kind == _SOURCES else instead,
             component=COMPONENT,
         )
 
@@ -80,6 +84,12 @@ def offers_of(nodes: Iterable[NodeState]) -> dict[str, set[str]]:
         known[_PUBLISHERS].update(name.lower() for name in info.publishers or [])
         known[_SOURCES].update(name.lower() for name in info.storage_sources or [])
     return known
+
+
+def _with_ways(advice: str, sources: set[str]) -> str:
+    """Name what the sources of a cluster allow."""
+    ways = [words for name, words in _WAYS.items() if name in sources]
+    return f"{advice}: {', or '.join(ways)}" if ways else "no node of this cluster takes inputs"
 
 
 def _needs(job: Job) -> Iterable[tuple[str, str]]:

@@ -29,6 +29,8 @@ _ERROR_CHARACTERS = 300
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-9;:?]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 """Colours, titles and the like that a program sends to its terminal."""
 _ONE_NODE = re.compile(r"^(?:Node \S+|1 of 1 nodes): ")
+_LAST = (": does not support ", ": labels map[")
+"""What is in the reason of a node that the job's plug-ins or constraints rule out: another node is meant, as a rule."""
 _TRIED = re.compile(r"job already executed on this node more than once: ")
 """What stands before the reason why a node failed twice: for people, the reason alone says why."""
 _WAITING = (JobStateType.UNDEFINED, JobStateType.PENDING, JobStateType.QUEUED)
@@ -91,6 +93,10 @@ def refusals_in(message: str) -> str:
     The official text begins with counts that say nothing about the cause, and gives each reason a line of its own.
     """
     reasons = [line.removeprefix("• ") for line in message.splitlines() if line.startswith("• ")]
+    # An official orchestrator names a node that would take the job, if there were more of them, without a reason.
+    reasons = [reason for reason in reasons if not reason.rstrip().endswith(":")]
+    # Whoever named a node wants to know of that one first.
+    reasons.sort(key=lambda reason: next((rank for rank, words in enumerate(_LAST, 1) if words in reason), 0))
     if len(reasons) == 1:
         # Which node it was tells nothing where there is one reason.
         reasons = [_ONE_NODE.sub("", reasons[0])]

@@ -93,7 +93,8 @@ class Placement:
     candidates
         How many nodes could take what `best` placed last, such as ``2 of 3``.
     absent
-        Node ID → why it is not among those that are asked; of nodes that are gone only where no other one is known.
+        Node ID → why it is not among those that are asked; of nodes that are gone only where no other one is known,
+        or the job's constraints mean them.
     """
 
     def __init__(self, situation: Situation) -> None:
@@ -115,8 +116,12 @@ class Placement:
         self.absent = {
             node.id: "node was rejected" if node.rejected else "node is gone"
             for node in situation.nodes
-            if node.rejected or (node.lost and not self.nodes)
+            if node.rejected or (node.lost and (not self.nodes or self._is_chosen(node, required)))
         }
+
+    def _is_chosen(self, node: NodeView, required: Sequence[Constraint]) -> bool:
+        """Whether constraints chose a node, as far as its description says."""
+        return bool(required) and self._static[node.id] is None
 
     def best(self, partition: int) -> NodeView | dict[str, Refusal]:
         """Return the best node for a partition and take its capacity, or every node's refusal."""

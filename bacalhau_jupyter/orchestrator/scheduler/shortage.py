@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bacalhau_jupyter.lib.ids import short_id
-from bacalhau_jupyter.orchestrator.scheduler.placement import Refusal
+from bacalhau_jupyter.orchestrator.scheduler.placement import Obstacle, Refusal
+
+_LAST = {Obstacle.OLD: 1, Obstacle.LACKS_PLUGIN: 1, Obstacle.LABELS: 2}
+"""Obstacles of nodes that the job could never have run on: whoever asks why it failed means another node."""
 
 _NUMBERS = re.compile(r"\d[\d.]*( [kMGTPE]?B)?")
 
@@ -20,6 +23,8 @@ def shortage_text(
     absent: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Say how many nodes were wanted and there, and each node's reason; equal reasons appear once.
+
+    The nodes that the job was meant for come first: people and lists often see no more than the beginning.
 
     Parameters
     ----------
@@ -46,7 +51,9 @@ def no_match_details(available: int) -> dict[str, str]:
 def _reasons(refusals: Mapping[str, Refusal], absent: Mapping[str, str]) -> list[str]:
     lines = []
     by_reason: dict[str, list[str]] = {}
-    reasons = {**{node_id: refusal.reason for node_id, refusal in refusals.items()}, **absent}
+    ordered = sorted(refusals.items(), key=lambda item: _LAST.get(item[1].obstacle, 0))
+    meant = {node_id: refusal.reason for node_id, refusal in ordered if refusal.obstacle not in _LAST}
+    reasons = {**meant, **absent, **{node_id: refusal.reason for node_id, refusal in ordered}}
     for node_id, reason in reasons.items():
         # One line each: a label, or a node's own words, must not look like the reason of another node.
         by_reason.setdefault(" ".join(reason.split()), []).append(node_id)

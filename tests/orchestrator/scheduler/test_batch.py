@@ -11,7 +11,9 @@ from bacalhau_jupyter.models.jobs.spec import Constraint
 from bacalhau_jupyter.models.records.execution import DesiredStateType, ExecutionStateType
 from bacalhau_jupyter.models.wire.messages import AskForBid, BidAccepted, BidRejected, CancelExecution
 from bacalhau_jupyter.orchestrator.scheduler.batch import schedule_batch
+from bacalhau_jupyter.orchestrator.scheduler.placement import Obstacle, Refusal
 from bacalhau_jupyter.orchestrator.scheduler.plan import JobChange, NodeView, PlaceExecution, Situation
+from bacalhau_jupyter.orchestrator.scheduler.shortage import shortage_text
 from tests.orchestrator.scheduler.world import World
 from tests.orchestrator.support import CORES, node_info, noop_job
 
@@ -187,17 +189,29 @@ def test_where_no_node_may_be_asked_the_text_says_why(kind: str, state: dict[str
     assert reason == f"• 2 of 2 nodes: {words}"
 
 
-def test_a_rejected_node_is_told_beside_those_that_do_not_suit() -> None:
+@pytest.mark.parametrize(
+    ("state", "words"), [({"rejected": True}, "node was rejected"), ({"lost": True}, "node is gone")]
+)
+def test_the_node_that_was_meant_is_told_before_those_that_do_not_suit(
+    state: dict[str, bool], words: str
+) -> None:
     world = World(nodes=1)
     world.join("n-2", zone="eu")
-    world.node("n-2", ready=False, rejected=True)
+    world.node("n-2", ready=False, **state)
     job = world.submit(zone="eu")
     world.settle(job.id)
     reasons = world.job(job.id).state.message.splitlines()[1:]
     assert reasons == [
+        f"• Node n-2: {words}",
         "• Node n-1: labels map[name:n-1] don't match required selectors [zone = eu]",
-        "• Node n-2: node was rejected",
     ]
+
+
+def test_a_node_that_refused_is_told_before_those_that_could_never_run_it() -> None:
+    never = Refusal(Obstacle.LABELS, "labels"), Refusal(Obstacle.LACKS_PLUGIN, "no docker")
+    refusals = {"n-1": never[0], "n-2": never[1], "n-3": Refusal(Obstacle.REJECTED, "job rejected: no")}
+    reasons = shortage_text(1, 3, 0, refusals).splitlines()[1:]
+    assert reasons == ["• Node n-3: job rejected: no", "• Node n-2: no docker", "• Node n-1: labels"]
 
 
 def test_the_label_of_a_node_can_not_write_the_reason_of_another_one() -> None:
