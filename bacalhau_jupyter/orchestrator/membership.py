@@ -270,14 +270,23 @@ class Nodes:
 
     async def _goodbye(self, node_id: str, request: ShutdownNoticeRequest) -> ShutdownNoticeResponse:
         member = self._connected(node_id)
-        member.state = disconnected(member.state, self._clock.now_ns(), "graceful shutdown")
+        await self._left(node_id, member, "graceful shutdown")
+        return ShutdownNoticeResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
+
+    async def cut(self, reason: str) -> None:
+        """Note that no node of another process can be heard any more; each has the time-out to come back."""
+        for node_id, member in list(self._register.members.items()):
+            if member.connected and member.way.is_far:
+                await self._left(node_id, member, reason)
+
+    async def _left(self, node_id: str, member: Member, reason: str) -> None:
+        member.state = disconnected(member.state, self._clock.now_ns(), reason)
         # It may be back in a moment (a restart), so its executions are not given up yet.
         member.deadline_ns = self._deadline()
         self._dispatcher.disconnect(node_id)
         self._moved()
         await self._put(member)
         self._listener.changed(node_id, "left")
-        return ShutdownNoticeResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
 
     def _connected(self, node_id: str) -> Member:
         member = self._register.members.get(node_id)

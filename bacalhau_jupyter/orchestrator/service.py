@@ -391,6 +391,10 @@ class Orchestrator:
         """Approve, reject or delete a node."""
         await self._nodes.change(node_id, action, message)
 
+    async def cut_off(self, reason: str) -> None:
+        """Note that nodes of other processes can't be heard any more."""
+        await self._nodes.cut(reason)
+
     # ---- what happens inside
 
     def _address_problem(self, job: Job) -> str:

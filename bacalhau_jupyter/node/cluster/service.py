@@ -23,6 +23,8 @@ class Clustering:
         Whether a node ID belongs to this process.
     far_url
         Where nodes of other processes reach the API; empty where they don't.
+    cut_off
+        Tells the orchestrator, with the reason, that nodes of other processes can't be heard any more.
     """
 
     def __init__(
@@ -31,11 +33,13 @@ class Clustering:
         nodes: Callable[[], Awaitable[Collection[NodeState]]],
         has_near: Callable[[str], bool],
         far_url: Callable[[], str],
+        cut_off: Callable[[str], Awaitable[None]],
     ) -> None:
         self._link = link
         self._nodes = nodes
         self._has_near = has_near
         self._far_url = far_url
+        self._cut_off = cut_off
 
     async def state(self) -> ClusterState:
         """Return how the link is."""
@@ -69,6 +73,7 @@ class Clustering:
     async def close(self) -> ClusterState:
         """Let none join any more."""
         await self._link.close()
+        await self._cut_off("the cluster was closed")
         return await self.state()
 
     async def _count(self) -> int:

@@ -106,6 +106,7 @@ class OrchestratorHalf:
             lambda: self.orchestrator.nodes(NodeQuery()),
             self._placing.has_near,
             self.far_url,
+            self.orchestrator.cut_off,
         )
 
 

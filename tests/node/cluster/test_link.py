@@ -134,6 +134,27 @@ async def test_a_node_that_starts_again_opens_the_link_at_the_same_port_until_it
         assert node.link.plan is None
 
 
+async def test_a_node_that_joined_is_away_as_soon_as_the_cluster_is_closed(
+    no_leaks: None, node_config: MakeConfig
+) -> None:
+    async with embedded(node_config()) as (node, session):
+        state = await ask(session, "open")
+        end = await join(state["Address"], token_of(node), "n-far")
+        try:
+            await ask(session, "close")
+            async with session.get("/api/v1/orchestrator/nodes") as answer:
+                nodes = {each["Info"]["NodeID"]: each for each in (await answer.json())["Nodes"]}
+            far, own = nodes["n-far"], nodes[node.node_id]
+            assert (far["Connection"], own["Connection"]) == ("DISCONNECTED", "CONNECTED")
+            assert far["ConnectionState"]["LastError"] == "the cluster was closed"
+            await ask(session, "open")
+            again = await join(state["Address"], token_of(node), "n-far")
+            await again.close()
+            assert (await ask(session))["Nodes"] == 1
+        finally:
+            await end.close()
+
+
 async def test_an_open_cluster_keeps_a_node_that_nobody_holds(node_config: MakeConfig) -> None:
     async with embedded(node_config(Node__GracePeriod="0s")) as (node, session):
         await ask(session, "open")
