@@ -11,7 +11,7 @@ from bacalhau_jupyter.client.jobs.interpreters import own_python
 from bacalhau_jupyter.models.codec import convert
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.records.environments import PythonDescription
-from bacalhau_jupyter.plugins.engine import Environments, KeepsEnvironments
+from bacalhau_jupyter.plugins.engine import Environments, KeepsEnvironments, KeepsOwnPython
 from bacalhau_jupyter.sources.allowlist import parse_allow_list
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,11 @@ def keeper(engines: Iterable[Any]) -> Environments | None:
 async def register_own(environments: Environments) -> None:
     """Register the Python that the node itself runs with; the node starts also if it can't be shown."""
     try:
-        await environments.register(convert(own_python(), PythonDescription, "Python"))
+        description = convert(own_python(), PythonDescription, "Python")
+        if isinstance(environments, KeepsOwnPython):
+            await environments.register_own(description)
+        else:
+            await environments.register(description)
     except BacalhauError as error:
         log.info("the node's own Python is not shown to jobs: %s", error.message)
 

@@ -11,7 +11,7 @@ from bacalhau_jupyter.client.bodies.fonts import font_lists
 from bacalhau_jupyter.client.bodies.program import SHELL_START, shell_start
 from bacalhau_jupyter.client.inputs.inline import ship_files
 from bacalhau_jupyter.client.jobs import build, python_body
-from bacalhau_jupyter.client.jobs.environments import ToSpec
+from bacalhau_jupyter.client.jobs.environments import ToSpec, named
 from bacalhau_jupyter.client.jobs.python_body import KIT
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.job import Job
@@ -72,7 +72,9 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment
     kit = ship_files(files, KIT[engine], what="the cell with its variables")
     options = replace(cell.options, inputs=[*cell.options.inputs, kit, *extra])
     if engine == "process":
-        return build.job_of(_process(cell, environment), options)
+        travels = python_body.may_travel(options, shares_machine=shares_machine)
+        to_spec = environment if shares_machine else named
+        return build.job_of(_process(cell, to_spec, travels=travels), options)
     return build.job_of(_container(cell, body), options)
 
 
@@ -85,7 +87,7 @@ def choose_engine(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> str:
     )
 
 
-def _process(cell: Cell, environment: ToSpec) -> SpecConfig:
+def _process(cell: Cell, environment: ToSpec, *, travels: bool) -> SpecConfig:
     commands = {
         "python": None,
         SQL: None,
@@ -94,7 +96,9 @@ def _process(cell: Cell, environment: ToSpec) -> SpecConfig:
     }
     if cell.language not in commands:
         raise BadRequest("--engine process runs sh, bash, python and sql cells, not images")
-    return python_body.in_own_environment(commands[cell.language], environment, workdir=cell.workdir)
+    return python_body.in_own_environment(
+        commands[cell.language], environment, workdir=cell.workdir, travels=travels
+    )
 
 
 def _container(cell: Cell, body: str) -> SpecConfig:

@@ -223,6 +223,21 @@ class Environments(Protocol):
 
 
 @runtime_checkable
+class KeepsOwnPython(Protocol):
+    """Environments of which the node's own may stand in for one that is not here."""
+
+    async def register_own(self, description: PythonDescription) -> None:
+        """Keep the environment of the Python that the node itself runs with.
+
+        Raises
+        ------
+        BacalhauError
+            It can't be shown to jobs, or not be kept.
+        """
+        ...
+
+
+@runtime_checkable
 class KeepsEnvironments(Protocol):
     """An engine that shows its jobs Python environments."""
 

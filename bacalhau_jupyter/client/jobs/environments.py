@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 Described = Mapping[str, Any]
 """What `interpreters.own_python` returns."""
 
+
+def named(described: Described) -> Described:
+    """Return ``Params.Python`` for a Python of this machine that no node is asked to keep."""
+    return reference(environment_hash(convert(dict(described), PythonDescription, "Params.Python")))
+
+
 ToSpec = Callable[[Described], Described]
 """Turns a description into ``Params.Python`` of a process task."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from bacalhau_jupyter.client.bodies.program import RUNNER
 from bacalhau_jupyter.client.jobs.environments import ToSpec
 from bacalhau_jupyter.client.jobs.interpreters import own_python
+from bacalhau_jupyter.client.jobs.options import JobOptions
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.node import NodeInfo
@@ -62,12 +63,31 @@ def choose_engine(node: NodeInfo, what: str, *, asks_container: bool, shares_mac
     raise BacalhauError(f"this node has no engine for {what}: {reasons}", component="Notebook")
 
 
-def in_own_environment(command: list[str] | None, environment: ToSpec, *, workdir: str = "") -> SpecConfig:
-    """Return the engine of a body that runs beside this Python; without a command the runner of Python bodies."""
+def may_travel(options: JobOptions, *, shares_machine: bool) -> bool:
+    """Whether a body may run with the Python of a node elsewhere: where the job names such a node, or has no other.
+
+    Without a choice of nodes a body runs where its modules are.
+    """
+    return bool(options.constraints) or options.target == "all" or not shares_machine
+
+
+def in_own_environment(
+    command: list[str] | None, environment: ToSpec, *, workdir: str = "", travels: bool = False
+) -> SpecConfig:
+    """Return the engine of a body that runs beside this Python; without a command the runner of Python bodies.
+
+    Parameters
+    ----------
+    environment
+        Turns the description of this Python into what the spec says of it.
+    travels
+        Whether the own Python of a node elsewhere will do, too.
+    """
     python = own_python()
+    reference = dict(environment(python))
     params: dict[str, Any] = {
         "Command": command or [sys.executable, "-u", f"inputs/.bacalhau/{RUNNER}"],
-        "Python": environment(python),
+        "Python": {**reference, "StandIn": sys.executable} if travels else reference,
     }
     if python["Paths"]:
         params["EnvironmentVariables"] = ["PYTHONPATH=" + ":".join(python["Paths"])]

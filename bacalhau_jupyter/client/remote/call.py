@@ -16,13 +16,14 @@ from bacalhau_jupyter.client.bodies.values import by_value
 from bacalhau_jupyter.client.inputs.inline import ship_files
 from bacalhau_jupyter.client.inputs.modules import Snapshot, snapshot
 from bacalhau_jupyter.client.jobs import build
-from bacalhau_jupyter.client.jobs.environments import ToSpec
+from bacalhau_jupyter.client.jobs.environments import ToSpec, named
 from bacalhau_jupyter.client.jobs.options import DEFAULT_OPTIONS, JobOptions
 from bacalhau_jupyter.client.jobs.python_body import (
     KIT,
     choose_engine,
     in_container,
     in_own_environment,
+    may_travel,
     refuse_other_python,
 )
 from bacalhau_jupyter.client.jobs.titles import titled
@@ -107,7 +108,11 @@ def job_of_call(
     files, warning = _files(call, name, takes_modules=place.takes_modules)
     kit = ship_files(files, KIT[engine], what=f"the call of {name}")
     options = replace(place.options, inputs=[*place.options.inputs, kit])
-    program = in_own_environment(None, environment) if engine == "process" else in_container(place.image)
+    if engine == "process":
+        travels = may_travel(options, shares_machine=shares_machine)
+        program = in_own_environment(None, environment if shares_machine else named, travels=travels)
+    else:
+        program = in_container(place.image)
     return titled(build.job_of(program, options), f"{name}(…)"), warning
 
 

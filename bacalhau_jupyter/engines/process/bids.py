@@ -16,7 +16,7 @@ from bacalhau_jupyter.engines.process.params import ProcessParams, PythonReferen
 from bacalhau_jupyter.engines.process.visible_paths import Pin, TooManyEntries, View
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.jobs.spec import InputSource, NetworkType, Task
+from bacalhau_jupyter.models.jobs.spec import InputSource, NetworkType, Task, replace
 from bacalhau_jupyter.models.jobs.validate import NO_DOMAINS
 from bacalhau_jupyter.models.records.environments import environment_hash
 from bacalhau_jupyter.models.records.execution import Execution
@@ -50,7 +50,11 @@ def check(execution: Execution, tier: Tier, environments: Environments) -> tuple
     task = execution.job.task
     params = _params(task)
     _check_network(task, tier)
-    view = _view(params.python, environments)
+    registered = _registered(params.python, environments)
+    if registered is None and params.python.stand_in:
+        registered = environments.own
+        params = _in_own(params, registered)
+    view = _view(registered, environments)
     python = list(view.pins)
     _check_targets(task, tier, python)
     if host.is_root():
@@ -62,9 +66,23 @@ def check(execution: Execution, tier: Tier, environments: Environments) -> tuple
     return params, view
 
 
-def _view(python: PythonReference, environments: Environments) -> View:
-    """Return what a job sees: the system directories and, as it is now, the registered environment that it names."""
-    registered = _registered(python, environments)
+def needs_own_python(execution: Execution) -> bool:
+    """Whether this node's own Python may have to run a task."""
+    try:
+        return execution.job is not None and bool(read_params(execution.job.task.engine).python.stand_in)
+    except BadRequest:
+        return False
+
+
+def own_python_words(params: ProcessParams, environments: Environments) -> str:
+    """Say that this node's own Python runs a task that was made for another one; empty where it does not."""
+    python = params.python
+    stands_in = bool(python.stand_in) and environments.registry.find(python.environment) is None
+    return ", the node's own Python" if stands_in else ""
+
+
+def _view(registered: Registered | None, environments: Environments) -> View:
+    """Return what a job sees: the system directories and, as it is now, the registered environment that it gets."""
     if registered is None:
         return View(host.system_paths(), environments.secrets)
     try:
@@ -92,7 +110,7 @@ def _registered(python: PythonReference, environments: Environments) -> Register
     if named and python.environment:
         raise Refused("takes either the name of a Python environment or its parts (Engine.Params.Python)")
     registered = environments.registry.find(python.environment or environment_hash(python.description))
-    if registered is None:
+    if registered is None and not python.stand_in:
         what = f"environment {python.environment[:12]!r}" if python.environment else _in_words(python)
         raise Refused(
             f"shows jobs only Python environments that its own user has registered, not the {what} that this spec "
@@ -100,6 +118,28 @@ def _registered(python: PythonReference, environments: Environments) -> Register
             "machine, or leave it out for the system's Python"
         )
     return registered
+
+
+def _in_own(params: ProcessParams, own: Registered | None) -> ProcessParams:
+    """Return the params of a task from elsewhere with this node's own Python in place of the one that it was made for.
+
+    Raises
+    ------
+    Refused
+        This node's Python is not shown to jobs.
+    """
+    if own is None:
+        raise Refused(
+            "does not have the Python that the job was made for, and does not show its own to jobs: run the cell in "
+            "an image (--image)"
+        )
+    program, *arguments = params.command
+    # Import paths of another machine name nothing here, or something else.
+    variables = [text for text in params.environment_variables if not text.startswith("PYTHONPATH=")]
+    if own.description.paths:
+        variables.append("PYTHONPATH=" + ":".join(own.description.paths))
+    executable = own.description.executable if program == params.python.stand_in else program
+    return replace(params, command=[executable, *arguments], environment_variables=variables)
 
 
 def _in_words(python: PythonReference) -> str:

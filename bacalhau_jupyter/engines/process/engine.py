@@ -132,6 +132,8 @@ class ProcessEngine:
     async def bid(self, execution: Execution) -> Bid:
         if self._tier is None:
             return Bid(False, "this node can't confine processes, so its process engine is off")
+        if bids.needs_own_python(execution):
+            await self.environments.await_own()
         try:
             await asyncio.to_thread(self._check, execution, self._tier)
         except bids.Refused as reason:
@@ -187,7 +189,8 @@ class ProcessEngine:
                 fails_execution=True,
             ) from error
         self._watch(state, (pid, start))
-        return tier.label
+        about = await asyncio.to_thread(state.about)
+        return about.tier if about else tier.label
 
     def _existing(self, state: State) -> str:
         """Return the label of an execution that was started before; remove one that was only half started."""
@@ -210,7 +213,8 @@ class ProcessEngine:
             user = self._take_user(request.execution.id) if host.is_root() else -1
             outside = user >= 0 and not tier.mounts
             scratch = _scratch_outside() if outside else state.path / "scratch"
-            about = About(tier.label, user, str(request.log_path), str(scratch) if outside else "")
+            runs_in = f"{tier.label}{bids.own_python_words(params, self.environments)}"
+            about = About(runs_in, user, str(request.log_path), str(scratch) if outside else "")
             try:
                 state.note(about)
                 if has_way_out(request):

@@ -18,12 +18,16 @@ class PythonReference(Wire):
         The name under which this node keeps it.
     executable, prefixes, paths
         How clients named one before; taken only where they describe an environment that the node keeps.
+    stand_in
+        The interpreter, as the command names it, for which a node that does not keep the environment takes its own
+        Python; empty where no other Python will do.
     """
 
     environment: str = always("")
     executable: str = always("")
     prefixes: list[str] = always([])
     paths: list[str] = always([])
+    stand_in: str = always("")
 
     @property
     def description(self) -> PythonDescription:

@@ -69,8 +69,8 @@ def names_stay_the_same() -> Iterator[None]:
     """Show what was registered under its name, whatever that leads to by now: the engine without descriptors."""
     made = bids._view
 
-    def unpinned(python: PythonReference, environments: Environments) -> view.View:
-        return dataclasses.replace(made(python, environments), pins={})
+    def unpinned(registered: Registered | None, environments: Environments) -> view.View:
+        return dataclasses.replace(made(registered, environments), pins={})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bids, "_view", unpinned)

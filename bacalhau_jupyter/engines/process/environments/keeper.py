@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 from bacalhau_jupyter.engines.process import host
-from bacalhau_jupyter.engines.process.environments.check import NotShown
+from bacalhau_jupyter.engines.process.environments.check import NotShown, Registered
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden
 from bacalhau_jupyter.engines.process.environments.registry import Registry
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
@@ -16,6 +17,9 @@ from bacalhau_jupyter.models.records.environments import (
     RegisteredEnvironment,
 )
 from bacalhau_jupyter.plugins.options import PluginOptions
+
+OWN_TIMEOUT_S = 60.0
+"""Seconds that a bid waits for a node that has just been started to look at its own Python."""
 
 
 class Environments:
@@ -30,6 +34,8 @@ class Environments:
     def __init__(self, options: PluginOptions) -> None:
         self._options = options
         self.registry = Registry(options.data_dir / "environments")
+        self._own = ""
+        self._own_is_known = asyncio.Event()
 
     @property
     def secrets(self) -> tuple[Path, ...]:
@@ -39,6 +45,24 @@ class Environments:
     def forbidden(self) -> Forbidden:
         """Return what may not be shown, as the configuration is now."""
         return Forbidden(self.secrets, self._options.writable)
+
+    @property
+    def own(self) -> Registered | None:
+        """The environment of the Python that the node itself runs with; None where jobs may not see it."""
+        return self.registry.find(self._own)
+
+    async def register_own(self, description: PythonDescription) -> None:
+        """Keep the environment of the Python that the node itself runs with; raises as `register`."""
+        try:
+            self._own = (await self.register(description)).environment
+        finally:
+            self._own_is_known.set()
+
+    async def await_own(self) -> None:
+        """Wait until it is known whether jobs may see the node's own Python; a node looks at it when it starts."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OWN_TIMEOUT_S):
+                await self._own_is_known.wait()
 
     async def register(self, description: PythonDescription) -> RegisteredEnvironment:
         """Keep an environment that jobs may see from now on; the caller must be the node's own user.
