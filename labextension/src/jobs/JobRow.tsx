@@ -3,6 +3,7 @@ import * as React from 'react';
 import { IconButton } from '../components/basics';
 import { useBacalhau, useStore } from '../components/context';
 import { readable, readableLines } from '../format/text';
+import { reasonIn } from '../store/outcome';
 import { IJobEntry } from '../store/state';
 import { canRerun, canStop, code, hasResults, show, stop, title } from './actions';
 import { Age, OutcomeBadge, RunTime } from './Badge';
@@ -36,7 +37,8 @@ export const JobRow = React.memo(function JobRow(props: {
   const resources = asked(entry.job);
   const first = rerunOf(entry.job);
   const phase = reason || (entry.phase === 'running' ? '' : readable(entry.phase));
-  const message = entry.error || (entry.outcome === 'failed' ? (entry.job.State?.Message ?? '') : '');
+  const said = entry.outcome === 'failed' ? (entry.job.State?.Message ?? '') : '';
+  const message = entry.error || reasonIn(said);
   return (
     <div
       className={`jp-Bacalhau-job ${props.inside ? 'jp-mod-inside' : ''}`}
@@ -57,7 +59,7 @@ export const JobRow = React.memo(function JobRow(props: {
       <div className="jp-Bacalhau-job-line jp-Bacalhau-job-second">
         <OutcomeBadge entry={entry} />
         {message && (
-          <span className="jp-Bacalhau-error" title={readableLines(message)}>
+          <span className="jp-Bacalhau-error" title={readableLines(entry.error || said)}>
             {readable(message.split('\n')[0] ?? '')}
           </span>
         )}

@@ -7,7 +7,7 @@ import { readable, readableLines } from '../format/text';
 import { duration, shortId } from '../format/units';
 import { canStop, show } from '../jobs/actions';
 import { stopAll } from '../jobs/bulk';
-import { useVisible } from '../renderer/visible';
+import { useVisible } from '../components/visible';
 import { reasonOf } from './reason';
 import { GroupLookup, lookUpGroup } from './ask';
 import { IManyRecord } from './record';

@@ -18,9 +18,37 @@ import {
   software
 } from './nodes';
 import { readable, readableLines } from '../format/text';
+import { useVisible } from '../components/visible';
 
-/** One host: how it is, how much of it is taken, and what it can run. */
+/** About as high as a card of a node with one engine, in pixels. */
+const USUAL_HEIGHT = 150;
+
+/** One host. Out of sight it keeps its place, its height and its name, and has nothing inside. */
 export const NodeCard = React.memo(function NodeCard(props: { node: INodeState; own: string }): JSX.Element {
+  const { node, own } = props;
+  const { trans } = useBacalhau();
+  const card = React.useRef<HTMLLIElement>(null);
+  const visible = useVisible(card);
+  const height = React.useRef(USUAL_HEIGHT);
+  React.useLayoutEffect(() => {
+    if (visible && card.current) {
+      height.current = card.current.offsetHeight || height.current;
+    }
+  });
+  return (
+    <li
+      ref={card}
+      className="jp-Bacalhau-card"
+      aria-label={trans.__('Node %1', nodeName(node))}
+      style={visible ? undefined : { minHeight: height.current }}
+    >
+      {visible && <NodeContent node={node} own={own} />}
+    </li>
+  );
+});
+
+/** How a host is, how much of it is taken, and what it can run. */
+function NodeContent(props: { node: INodeState; own: string }): JSX.Element {
   const { node, own } = props;
   const { trans } = useBacalhau();
   const { Info: info } = node;
@@ -28,7 +56,7 @@ export const NodeCard = React.memo(function NodeCard(props: { node: INodeState; 
   const running = compute?.RunningExecutions ?? 0;
   const waiting = compute?.EnqueuedExecutions ?? 0;
   return (
-    <li className="jp-Bacalhau-card" aria-label={trans.__('Node %1', nodeName(node))}>
+    <>
       <div className="jp-Bacalhau-job-line">
         <span className="jp-Bacalhau-job-name" title={readable(info.NodeID)}>
           {nodeName(node)}
@@ -47,9 +75,9 @@ export const NodeCard = React.memo(function NodeCard(props: { node: INodeState; 
       <NodeProblems node={node} />
       <NodeFacts node={node} />
       <NodeActions node={node} own={own} />
-    </li>
+    </>
   );
-});
+}
 
 function NodeHealth(props: { node: INodeState }): JSX.Element {
   const { node } = props;

@@ -9,7 +9,7 @@ import { NodesWatch } from './watch';
 
 /** From so many nodes on a filter helps, and so many are shown at first. */
 const MANY = 6;
-const AT_FIRST = 100;
+const AT_FIRST = 1000;
 
 /** The hosts that run jobs. */
 export function NodesTab(): JSX.Element {

@@ -156,15 +156,24 @@ export function nodeName(node: INodeState): string {
   return labels?.name && labels.name !== id ? readable(labels.name) : shortId(id);
 }
 
+/** Made once: a thousand nodes are compared ten thousand times. */
+const order = new Intl.Collator();
+
 /** Connected ones first, then by name. */
 export function sorted(nodes: Iterable<INodeState>): INodeState[] {
-  const away = (node: INodeState): number => (node.Connection === 'CONNECTED' ? 0 : 1);
-  return [...nodes].sort(
-    (a, b) =>
-      away(a) - away(b) ||
-      nodeName(a).localeCompare(nodeName(b)) ||
-      a.Info.NodeID.localeCompare(b.Info.NodeID)
-  );
+  const named = [...nodes].map(node => ({
+    node,
+    away: node.Connection === 'CONNECTED' ? 0 : 1,
+    name: nodeName(node)
+  }));
+  return named
+    .sort(
+      (a, b) =>
+        a.away - b.away ||
+        order.compare(a.name, b.name) ||
+        order.compare(a.node.Info.NodeID, b.node.Info.NodeID)
+    )
+    .map(({ node }) => node);
 }
 
 /** Whether all words are found in the node's id, labels, engines or states. */

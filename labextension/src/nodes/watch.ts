@@ -5,6 +5,8 @@ import { IBacalhau } from '../tokens';
 
 /** At most one reading in this time, however much happens. */
 const THROTTLE_MS = 1000;
+/** A large cluster is read less often: reading takes one part in so many of the time. */
+const SHARE = 10;
 
 /** Keeps the list of nodes like the cluster while somebody looks: one reading, then one after news. */
 export class NodesWatch {
@@ -16,6 +18,7 @@ export class NodesWatch {
   private reading: AbortController | null = null;
   private timer: number | null = null;
   private last = -Infinity;
+  private tookMs = 0;
 
   constructor(
     private readonly app: Pick<IBacalhau, 'api' | 'store' | 'sync'>,
@@ -62,6 +65,7 @@ export class NodesWatch {
     try {
       const nodes = await api.nodes.list(reading.signal);
       if (!reading.signal.aborted) {
+        this.tookMs = this.now() - this.last;
         store.dispatch({ type: 'nodes', nodes });
         this.problem.set(null);
         this.ready.set(true);
@@ -75,7 +79,8 @@ export class NodesWatch {
   }
 
   private soon(): void {
-    const wait = Math.max(50, THROTTLE_MS - (this.now() - this.last));
+    const throttle = Math.max(THROTTLE_MS, SHARE * this.tookMs);
+    const wait = Math.max(50, throttle - (this.now() - this.last));
     this.timer ??= window.setTimeout(() => {
       this.timer = null;
       void this.read();

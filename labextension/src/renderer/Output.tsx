@@ -18,7 +18,7 @@ import { IRecord } from './record';
 import { hideKept } from './kept';
 import { Lookup, lookUp } from './lookup';
 import { factsOf, reasons, wantsLog } from './facts';
-import { useVisible } from './visible';
+import { useVisible } from '../components/visible';
 import { readable, readableLines } from '../format/text';
 
 const MOST_LOG_HEIGHT = 260;

@@ -17,7 +17,7 @@ export function ResultsView(props: { entry: IJobEntry; compact?: boolean; versio
     // An output of a cell may be on screen while nobody keeps the store up to date.
     const node = sync.node.get() ?? (await api.agent.node(signal).catch(() => null));
     const listed = hasFeature(node, 'result-files');
-    return { published, listings: listed ? await api.files.list(entry.id, signal, version) : [] };
+    return { published, listed, listings: listed ? await api.files.list(entry.id, signal, version) : [] };
   }, key);
   if (value === undefined) {
     return error ? <ErrorNote error={error} /> : <EmptyNote>{trans.__('Loading…')}</EmptyNote>;
@@ -27,6 +27,11 @@ export function ResultsView(props: { entry: IJobEntry; compact?: boolean; versio
   }
   return (
     <div className="jp-Bacalhau-resultsView">
+      {!value.listed && (
+        <div className="jp-Bacalhau-hint">
+          {trans.__('This cluster gives out no single files; the download has all.')}
+        </div>
+      )}
       {value.listings.map(listing => (
         <Listing key={listing.ExecutionID} job={entry.id} listing={listing} />
       ))}

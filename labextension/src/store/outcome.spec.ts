@@ -1,5 +1,5 @@
 import { IExecution, IJob, JobStateName } from '../api/types';
-import { endOf, isRecorded, outcomeOf, recordedNode, withState } from './outcome';
+import { endOf, isRecorded, outcomeOf, reasonIn, recordedNode, withState } from './outcome';
 
 const job = (details?: object, StateType: JobStateName = 'Completed'): IJob => ({
   ID: 'j',
@@ -53,6 +53,12 @@ describe('what became of a job', () => {
     expect(isRecorded(job(), 'Completed')).toBe(false);
   });
 
+  it('knows of a stopped job that it ran, unless a node of ours says that it never did', () => {
+    const cut = [{ ID: 'e', CreateTime: 5e6, ComputeState: { StateType: 11 } }];
+    expect(endOf(job(undefined, 'Stopped'), 'Stopped', cut).started).toBe(5);
+    expect(endOf(job({ Outcome: 'stopped' }, 'Stopped'), 'Stopped', cut).started).toBeNull();
+  });
+
   it('is unknown while nobody has asked for the executions', () => {
     expect(endOf(job(), 'Completed', null)).toEqual({
       outcome: 'succeeded',
@@ -89,3 +95,13 @@ describe('a new state', () => {
     expect(withState(job({}), 'Running', undefined, NaN).State?.Details).toEqual({});
   });
 });
+
+const SHORT = 'not enough nodes to run job. requested: 1, available: 1, suitable: 0.';
+
+it.each([
+  [`${SHORT}\n• Node stock: labels don't match`, "labels don't match"],
+  [`${SHORT}\n• Node a: busy\n• Node b: full`, 'Node a: busy; Node b: full'],
+  [`${SHORT}\n• Node stock: `, SHORT],
+  ['Execution timed out\nafter 2 s', 'Execution timed out'],
+  ['', '']
+])('the reason in %j is %j', (message, reason) => expect(reasonIn(message)).toBe(reason));

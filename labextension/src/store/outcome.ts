@@ -53,8 +53,30 @@ export function endOf(job: IJob, state: JobStateName, executions: readonly IExec
     outcome: outcomeOf(state, exitCode),
     exitCode,
     error: textOf(details[ERROR]) || (exitCode ? lastErrorLine(deciding) : ''),
-    started: milliseconds(details[START_TIME]) ?? milliseconds(deciding?.CreateTime)
+    started:
+      milliseconds(details[START_TIME]) ??
+      milliseconds((deciding ?? cutShort(details, executions))?.CreateTime)
   };
+}
+
+/** The execution of a job that was stopped, where no node of ours noted whether the job ever ran. */
+function cutShort(details: Details, executions: readonly IExecution[] | null): IExecution | undefined {
+  return details[OUTCOME] === undefined
+    ? executions?.find(item => EXECUTION_STATES[item.ComputeState?.StateType ?? 0] === 'Cancelled')
+    : undefined;
+}
+
+/** How the official texts begin of a job that no node takes; each node's reason has a line of its own below. */
+const NO_NODE = /^not (enough|matching) nodes to run job/;
+
+/** Why a job failed, in one line, of what its state says: the reasons of nodes rather than their number. */
+export function reasonIn(message: string): string {
+  const [first = '', ...rest] = message.split('\n');
+  const reasons = NO_NODE.test(first)
+    ? rest.map(line => line.replace(/^• /, '').trim()).filter(line => line && !line.endsWith(':'))
+    : [];
+  const [only = '', ...others] = reasons;
+  return (others.length > 0 ? reasons.join('; ') : only.replace(/^(Node \S+|1 of 1 nodes): /, '')) || first;
 }
 
 /** The node that decided the outcome, where our node noted it. */

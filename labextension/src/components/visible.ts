@@ -1,5 +1,5 @@
 import * as React from 'react';
-import { usePageVisible } from '../components/context';
+import { usePageVisible } from './context';
 
 type Callback = (visible: boolean) => void;
 
