@@ -24,7 +24,8 @@ from tests.server.conftest import TOKEN, nodes_of
 from tests.services.waiting import until
 
 JOBS = "/api/v1/orchestrator/jobs"
-ROUNDS = 20
+ROUNDS = 8
+"""Races between two starters, each of which starts a node."""
 
 
 @dataclass
