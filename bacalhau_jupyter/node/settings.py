@@ -22,7 +22,6 @@ from bacalhau_jupyter.node.cluster import far
 from bacalhau_jupyter.node.cluster import plan as link_plan
 from bacalhau_jupyter.node.joining.elsewhere import KEY as ORCHESTRATORS
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
-from bacalhau_jupyter.node.joining.kept import file_word
 from bacalhau_jupyter.node.roles.trust import check_authentication
 from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
@@ -155,7 +154,7 @@ def compute_settings(config: Config, repo: Repo, node_id: str) -> ComputeSetting
         env_allow_list=tuple(config["Compute.Env.AllowList"]),
         version=build_version(),
         jupyter_version=__version__,
-        features=tuple(features_of(places_jobs=config["Orchestrator.Enabled"])),
+        features=tuple(features(config)),
         heartbeat_interval_s=config["Compute.Heartbeat.Interval"],
         info_interval_s=config["Compute.Heartbeat.InfoUpdateInterval"],
         log_limit=config["Compute.LogLimit"],
@@ -175,6 +174,11 @@ def port_range(config: Config) -> tuple[int, int]:
     return first, last
 
 
+def features(config: Config) -> list[str]:
+    """Return what the API of this node offers beyond the official one."""
+    return features_of(places_jobs=config["Orchestrator.Enabled"])
+
+
 def compute_dir(config: Config, repo: Repo) -> Path:
     """Return where executions and results lie."""
     state = config["Node.StateDir"]
@@ -183,7 +187,7 @@ def compute_dir(config: Config, repo: Repo) -> Path:
 
 def joined_dir(config: Config, repo: Repo, node_id: str) -> Path:
     """Return where the half lies by which this machine is offered to a further cluster."""
-    return compute_dir(config, repo).with_name("joined") / file_word(node_id) / "compute"
+    return compute_dir(config, repo).with_name("joined") / node_id / "compute"
 
 
 def uploads_dir(config: Config, repo: Repo) -> Path:

@@ -14,11 +14,11 @@ from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.problems import Problems, sentence
 from bacalhau_jupyter.lib.times import ZERO_TIME, rfc3339
-from bacalhau_jupyter.models.errors import BacalhauError, Conflict
+from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, Conflict
 from bacalhau_jupyter.models.records.cluster import CLOSED, TOKEN_KEY, LinkStatus, OpenCluster
-from bacalhau_jupyter.node.cluster.kept import KeptOrder
 from bacalhau_jupyter.node.cluster.opened import Joint, OpenedLink, Opener
 from bacalhau_jupyter.node.cluster.plan import COMPONENT, LINK, LinkPlan, opening_reason, plan_of
+from bacalhau_jupyter.node.orders import OrderFile
 from bacalhau_jupyter.tls.names import own_addresses
 from bacalhau_jupyter.transport.base import LinkState
 
@@ -73,7 +73,12 @@ class Link:
         self._embedded = embedded
         self._clock = clock
         self._problems = problems
-        self._kept = KeptOrder(repo.orchestrator_dir / ORDER_FILE)
+        self._order = OrderFile(
+            repo.orchestrator_dir / ORDER_FILE,
+            OpenCluster,
+            purpose="how this cluster was opened",
+            remedy="`cluster open` writes it anew",
+        )
         self._busy = asyncio.Lock()
         self._now: _Now | None = None
         self._trouble = LinkState(is_up=False, reason=CLOSED)
@@ -131,7 +136,7 @@ class Link:
         BacalhauError
             The configuration asks for a link that can't be opened, and the node is not one of notebooks.
         """
-        order = None if self._config[LINK] == "off" else await asyncio.to_thread(self._kept.read)
+        order = None if self._config[LINK] == "off" else await self._ordered()
         if not self.reason and order is None:
             return
         if not self._embedded:
@@ -144,6 +149,13 @@ class Link:
                 return
         # Notebooks need their node now, with or without its link.
         self._keep_trying(lambda: self._attempt(order))
+
+    async def _ordered(self) -> OpenCluster | None:
+        try:
+            return await asyncio.to_thread(self._order.read)
+        except ConfigurationError as error:
+            log.warning("the cluster stays closed: %s", error)
+            return None
 
     async def open(self, order: OpenCluster) -> None:
         """Open it, or open it otherwise; a node that starts again later opens it like this.
@@ -189,7 +201,7 @@ class Link:
                 component=COMPONENT,
             )
         async with self._busy:
-            await asyncio.to_thread(self._kept.forget)
+            await asyncio.to_thread(self._order.forget)
             await self._end_retrying()
             await self._shut()
 
@@ -211,7 +223,7 @@ class Link:
         if self.opened is not None:
             # Nodes were told this port.
             order = _replaced_port(order, self.opened.port)
-            await asyncio.to_thread(self._kept.write, order)
+            await asyncio.to_thread(self._order.write, order)
 
     async def _go_back(self, before: _Now | None) -> None:
         """Open it as it was; where that fails now, it is tried again."""

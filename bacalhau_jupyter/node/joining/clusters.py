@@ -27,7 +27,7 @@ from bacalhau_jupyter.node.joining.elsewhere import Elsewhere, addressed
 from bacalhau_jupyter.node.joining.kept import KeptCluster, KeptClusters
 from bacalhau_jupyter.node.roles.compute import Place
 from bacalhau_jupyter.node.roles.halves import Halves
-from bacalhau_jupyter.transport.nats.subjects import is_node_id
+from bacalhau_jupyter.transport.node_ids import problem_of
 
 log = logging.getLogger(__name__)
 
@@ -180,12 +180,8 @@ class Joining:
             )
         before = next((each for each in self._kept.read() if each.url == url), None)
         node_id = order.name or (ids.node_id() if before is None else before.node_id)
-        if not is_node_id(node_id):
-            raise BadRequest(
-                f"{node_id[:80]!r} can't be the name of a node",
-                hint="a name has no spaces and none of the characters . * >",
-                component=COMPONENT,
-            )
+        if problem := problem_of(node_id):
+            raise BadRequest(problem, hint="letters, digits, - and _ are fine", component=COMPONENT)
         if node_id in self._halves.nodes():
             raise Conflict(
                 f"a node of this machine is called {node_id} already",

@@ -8,9 +8,8 @@ import msgspec
 
 from bacalhau_jupyter.config.files import write_atomic
 from bacalhau_jupyter.config.repo import Repo
-from bacalhau_jupyter.lib.text import read_text
-from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
+from bacalhau_jupyter.node.orders import OrderFile
 
 _AUTHORITIES = "node-authorities"
 
@@ -41,7 +40,7 @@ class KeptCluster(msgspec.Struct, frozen=True):
 
 
 class KeptClusters:
-    """The file.
+    """What the repo knows of them, also of those that were left. All methods block.
 
     Parameters
     ----------
@@ -51,40 +50,29 @@ class KeptClusters:
 
     def __init__(self, repo: Repo) -> None:
         self._repo = repo
-        self._path = repo.path / "joined-clusters.json"
+        self._file = OrderFile(
+            repo.path / "joined-clusters.json",
+            list[KeptCluster],
+            purpose="to which clusters this machine is offered",
+            remedy="move it away, and join those clusters again",
+        )
 
     def read(self) -> list[KeptCluster]:
-        """Return all clusters, also those that were left. Blocks.
-
-        Raises
-        ------
-        ConfigurationError
-            The file can't be understood.
-        """
-        try:
-            return msgspec.json.decode(read_text(self._path), type=list[KeptCluster])
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"{self._path}, which says to which clusters this machine is offered, can't be read",
-                hint="move it away, and join those clusters again",
-                component="Cluster",
-            ) from error
+        """Return all clusters; raises ConfigurationError where the file can't be understood."""
+        return self._file.read() or []
 
     def put(self, cluster: KeptCluster) -> None:
-        """Keep a cluster in place of what was kept under its address. Blocks.
+        """Keep a cluster in place of what was kept under its address.
 
         Raises
         ------
         IOFailure
             It can't be written; everything is as it was.
         """
-        others = [each for each in self.read() if each.url != cluster.url]
-        write_atomic(self._path, msgspec.json.encode([*others, cluster]).decode() + "\n")
+        self._file.write([*(each for each in self.read() if each.url != cluster.url), cluster])
 
     def elsewhere(self, cluster: KeptCluster) -> Elsewhere:
-        """Return how to reach a cluster; its authority lies in a file then. Blocks.
+        """Return how to reach a cluster; its authority lies in a file then.
 
         Raises
         ------
@@ -101,14 +89,8 @@ class KeptClusters:
         return there
 
     def forget_authority(self, cluster: KeptCluster) -> None:
-        """Remove the file that `elsewhere` wrote, if there is one. Blocks."""
+        """Remove the file that `elsewhere` wrote, if there is one."""
         self._authority_file(cluster).unlink(missing_ok=True)
 
     def _authority_file(self, cluster: KeptCluster) -> Path:
-        return self._repo.path / _AUTHORITIES / f"{file_word(cluster.node_id)}.pem"
-
-
-def file_word(node_id: str) -> str:
-    """Return what stands for a node ID in names of files."""
-    # IDs may hold a slash.
-    return node_id.encode().hex() if "/" in node_id else node_id
+        return self._repo.path / _AUTHORITIES / f"{cluster.node_id}.pem"

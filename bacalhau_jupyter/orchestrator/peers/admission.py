@@ -12,13 +12,13 @@ from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.models.wire.messages import HandshakeRequest, HeartbeatRequest
 from bacalhau_jupyter.orchestrator.members import Member
 from bacalhau_jupyter.orchestrator.peers.described import (
-    id_problem,
     problem_of,
     resources_problem,
     started_ns,
 )
 from bacalhau_jupyter.orchestrator.peers.pace import Pace
 from bacalhau_jupyter.orchestrator.peers.rivals import Instance
+from bacalhau_jupyter.transport import node_ids
 from bacalhau_jupyter.transport.base import Way
 
 _log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Admission:
         """
         if not self._way_to(node_id).is_far:
             return ""
-        problem = id_problem(node_id) or self.description_problem(node_id, request.node_info)
+        problem = node_ids.problem_of(node_id) or self.description_problem(node_id, request.node_info)
         if not problem and member is None and count >= NODES_LIMIT:
             problem = f"this orchestrator has {count:,} nodes already; delete some of them"
         if not problem and member is not None and not self._admits(member, request):

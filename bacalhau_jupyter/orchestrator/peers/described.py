@@ -12,11 +12,10 @@ from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.records.node import NodeInfo
 from bacalhau_jupyter.models.text import is_readable, readable
+from bacalhau_jupyter.transport import node_ids
 
 SIZE_LIMIT = 256 * 1024
 """Most bytes of a description."""
-ID_LIMIT = 200
-"""Most characters of a node ID."""
 NAMES_LIMIT = 500
 """Most labels, engines, publishers, sources or features."""
 NAME_LIMIT = 200
@@ -26,8 +25,6 @@ LABEL_LIMIT = 1000
 CPU_LIMIT, BYTES_LIMIT, GPU_LIMIT = 1e6, 1 << 60, 100_000
 """Most that a node may say it has."""
 
-# A dot, a star or an arrow is something else in a subject of NATS.
-_NO_ID = re.compile(r"[\s.*>/]")
 _OLDEST = (1, 6)
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.")
 
@@ -35,24 +32,13 @@ _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.")
 def problem_of(info: NodeInfo) -> str:
     """Say why a description can't be taken, in one sentence without the node's own invisible characters; or empty."""
     return (
-        id_problem(info.node_id)
+        node_ids.problem_of(info.node_id)
         or _size_problem(info)
         or _names_problem("label", info.labels)
         or _labels_problem(info.labels)
         or _lists_problem(info)
         or _amounts_problem(info)
     )
-
-
-def id_problem(node_id: str) -> str:
-    """Say why an ID can't be a node's; empty if it can."""
-    if not node_id:
-        return "a node needs an ID"
-    if len(node_id) > ID_LIMIT:
-        return f"the node ID has {len(node_id):,} characters, and {ID_LIMIT} are the most"
-    if _NO_ID.search(node_id) or not is_readable(node_id):
-        return f"the node ID '{readable(node_id)}' holds a blank, a control character or one of . * > /"
-    return ""
 
 
 def resources_problem(what: str, resources: Resources) -> str:

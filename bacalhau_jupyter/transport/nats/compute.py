@@ -14,6 +14,7 @@ from bacalhau_jupyter.models.wire.messages import (
     ControlResponse,
     PreSignURLRequest,
 )
+from bacalhau_jupyter.transport import node_ids
 from bacalhau_jupyter.transport.base import (
     DeliveryError,
     Envelope,
@@ -51,11 +52,8 @@ class NatsComputeEnd:
     """
 
     def __init__(self, node_id: str, settings: NatsSettings, clock: Clock, ids: IdSource = uuid4) -> None:
-        if not subjects.is_node_id(node_id):
-            raise BadRequest(
-                f"node ID {node_id!r} can't be used over NATS",
-                hint="a node ID has no spaces and none of the characters . * >",
-            )
+        if problem := node_ids.problem_of(node_id):
+            raise BadRequest(problem, hint="letters, digits, - and _ are fine")
         self._node_id = node_id
         self._settings = settings
         self._clock = clock

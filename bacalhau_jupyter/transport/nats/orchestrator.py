@@ -35,6 +35,7 @@ from bacalhau_jupyter.transport.nats.delivery import Receiving, Sending
 from bacalhau_jupyter.transport.nats.inbox import Inbox
 from bacalhau_jupyter.transport.nats.log_readers import LogReaders
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
+from bacalhau_jupyter.transport.node_ids import is_node_id
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -127,7 +128,7 @@ class NatsOrchestratorEnd:
 
     async def _take(self, take: Taker, message: Msg) -> None:
         node_id = subjects.sender(message.subject)
-        if not subjects.is_node_id(node_id):
+        if not is_node_id(node_id):
             _log.warning("a message comes from %r, which is no node's ID", node_id[:100])
             return
         self._readers.heard(node_id)

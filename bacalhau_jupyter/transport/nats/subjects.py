@@ -17,7 +17,6 @@ STREAMS = "_SINBOX.*.*"
 STREAM_HEARTBEATS = "_HEARTBEAT._SINBOX.*"
 """And to the frames of log streams, and the heartbeats of their writers."""
 
-_NODE_ID = re.compile(r"[^\s.*>\x00-\x20\x7f\ud800-\udfff]{1,255}")
 _REPLY = re.compile(r"_INBOX(_[A-Za-z0-9_-]+)?(\.[A-Za-z0-9_=/+-]+){1,3}")
 _STREAM_REPLY = re.compile(r"_SINBOX\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _STREAM_HEARTBEAT = re.compile(r"_HEARTBEAT\._SINBOX\.[A-Za-z0-9_-]+")
@@ -74,11 +73,6 @@ def sender(subject: str) -> str:
     if subject.startswith(f"{_COMPUTE}.") and len(words) == 6:
         return words[3]
     return words[2] if subject.startswith("node.") and len(words) == 4 else ""
-
-
-def is_node_id(text: str) -> bool:
-    """Whether a text can be a node's ID in a subject."""
-    return _NODE_ID.fullmatch(text) is not None
 
 
 def is_reply(subject: str) -> bool:

@@ -366,12 +366,13 @@ async def test_a_server_that_runs_already_is_used(
         assert not (node.repo.orchestrator_dir / "nats").exists()
 
 
+@pytest.mark.parametrize("content", [b"{no", b"\xff\xfe"], ids=["no JSON", "no text"])
 async def test_a_damaged_order_leaves_the_cluster_closed_and_is_written_anew(
-    node_config: MakeConfig, caplog: pytest.LogCaptureFixture
+    node_config: MakeConfig, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     directory = Path(node_config()["DataDir"]) / "orchestrator"
     directory.mkdir(parents=True, mode=0o700)
-    (directory / "link.json").write_text("{no")
+    (directory / "link.json").write_bytes(content)
     async with embedded(node_config()) as (_, session):
         assert (await ask(session))["IsOpen"] is False
         assert "the cluster stays closed" in caplog.text

@@ -109,7 +109,7 @@ def test_a_cluster_that_can_not_be_joined_is_told_and_nothing_is_kept(
         ("nats://127.0.0.1:1",): "can't join nats://127.0.0.1:1",
         ("http://127.0.0.1:1",): "is not the address of a NATS server",
         ("nats://secret@127.0.0.1:1",): "holds a credential",
-        ("nats://127.0.0.1:1", "--name", "a b"): "can't be the name of a node",
+        ("nats://127.0.0.1:1", "--name", "a b"): "the node ID 'a b' holds a blank",
         ("nats://127.0.0.1:1", "--name", node.repo.node_name()): "is called",
         ("nats://127.0.0.1:1", "--token-file", str(tmp_path / "none")): "can't be read: No such file",
         ("nats://127.0.0.1:1", "--token-file", str(empty)): "holds no token",

@@ -8,7 +8,7 @@ from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.records.node import BuildVersionInfo, NodeInfo
 from bacalhau_jupyter.node.version import build_version
-from bacalhau_jupyter.orchestrator.peers.described import id_problem, problem_of, resources_problem, too_old
+from bacalhau_jupyter.orchestrator.peers.described import problem_of, resources_problem, too_old
 from tests.orchestrator.support import node_info
 
 
@@ -53,18 +53,6 @@ def test_an_ordinary_description_is_taken() -> None:
         "n-3f0c", Resources(cpu=64.0, memory=1 << 40, gpu=1, gpus=[GPU(name="H200")]), zone="eu-Süd"
     )
     assert problem_of(info) == ""
-
-
-@pytest.mark.parametrize(
-    "node_id", ["", "a b", "a.b", "a*", ">", "a\x00", "a\x1b[2J", "a\u202e", "x" * 201, "a/b", "a\n"]
-)
-def test_an_id_that_is_no_part_of_a_subject_is_refused(node_id: str) -> None:
-    assert id_problem(node_id).isprintable() and id_problem(node_id)
-
-
-@pytest.mark.parametrize("node_id", ["n-3f0c6f34-4a0b-4f5e-9d56-8a3b0b8a9f11", "gpu_box", "n-1:2", "Köln"])
-def test_an_ordinary_id_is_taken(node_id: str) -> None:
-    assert id_problem(node_id) == ""
 
 
 def test_amounts_of_a_heartbeat_are_checked_alike() -> None:

@@ -19,7 +19,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bacalhau_jupyter.transport.nats.subjects import is_node_id
+from bacalhau_jupyter.transport.node_ids import is_node_id
 from bacalhau_jupyter.transport.server.door import permissions
 from bacalhau_jupyter.transport.server.door.permissions import Permissions
 

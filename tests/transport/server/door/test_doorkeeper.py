@@ -19,7 +19,7 @@ from bacalhau_jupyter.transport.server.door.permissions import Permissions, of_o
 
 TOKEN = "the token of this cluster"
 SECRET = "5ec2e7" * 10
-NODE_IDS = st.text(st.characters(categories=("L", "N"), include_characters="-_=:/"), min_size=1, max_size=60)
+NODE_IDS = st.text(st.characters(categories=("L", "N"), include_characters="-_=:"), min_size=1, max_size=50)
 TEXTS = st.text(max_size=300)
 
 
