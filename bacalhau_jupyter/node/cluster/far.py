@@ -9,7 +9,7 @@ from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import base_url
 from bacalhau_jupyter.lib.nearby import is_every_address, is_loopback
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.node.addresses import LinkAddress
+from bacalhau_jupyter.node.addresses import PORT, LinkAddress
 
 KEY = "API.AdvertisedAddress"
 
@@ -48,11 +48,22 @@ def far_url(config: Config, own_url: str, *, advertised_host: str, is_link_publi
     if advertised := advertised_url(config, own_url):
         return advertised
     links = LinkAddress.of(config).of_api()
-    if links.host and not is_loopback(links.host.strip("[]")):
+    if links.host and not is_loopback(links.host.strip("[]")) and not listener_missing(config, links):
         return links.applied_to(own_url)
     if host := named_host(config) or (advertised_host if is_every_address(config["API.Host"]) else ""):
         return base_url(host, port, scheme)
     return "" if is_link_public else own_url
+
+
+def listener_missing(config: Config, links: LinkAddress) -> str:
+    """Say why nobody of the network could follow links to an address of ours; empty where somebody listens there.
+
+    A proxy in front of the node, and a listener of the links' own, are reached whatever the API listens to.
+    """
+    is_api_local = is_loopback(str(config["API.Host"]).strip("[]"))
+    if not is_api_local or links.scheme or links.listens or is_loopback(links.host.strip("[]")):
+        return ""
+    return f"nobody listens at {links.host} for those who fetch results: set {PORT}, too"
 
 
 def named_host(config: Config) -> str:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.lib.clock import Clock
-from bacalhau_jupyter.lib.nearby import is_loopback
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
-from bacalhau_jupyter.node.addresses import ADDRESS, DEFAULT_ADDRESS, PORT, LinkAddress
-from bacalhau_jupyter.node.cluster.far import advertised_url, named_host
+from bacalhau_jupyter.node.addresses import ADDRESS, DEFAULT_ADDRESS, LinkAddress
+from bacalhau_jupyter.node.cluster.far import advertised_url, listener_missing, named_host
 from bacalhau_jupyter.transfer.core.signing import local_reference, signed_reference
 
 LIFETIME_S = 10 * 365 * 24 * 3600.0
@@ -50,11 +49,9 @@ def reachable_base(config: Config, own_url: str, *, is_near: bool) -> tuple[str,
         Whether the orchestrator is on this machine: then its clients may be, too.
     """
     address = LinkAddress.of(config)
-    is_local = is_loopback(str(config["API.Host"]).strip("[]"))
     if address.host not in ("", DEFAULT_ADDRESS) or address.scheme:
-        if is_local and not (address.scheme or address.listens) and not is_loopback(address.host.strip("[]")):
-            return "", f"nobody listens at {address.host} for those who fetch results: set {PORT}, too"
-        return address.applied_to(own_url), ""
+        problem = listener_missing(config, address)
+        return ("" if problem else address.applied_to(own_url)), problem
     if advertised := advertised_url(config, own_url):
         return advertised, ""
     if is_near:

@@ -57,6 +57,15 @@ def test_an_api_at_an_address_of_the_network_is_reached_there() -> None:
     assert url({"API.Host": "192.0.2.7"}, own="https://192.0.2.7:1234") == "https://192.0.2.7:1234"
 
 
-def test_the_address_of_links_to_results_serves_for_uploads_too() -> None:
-    assert url({"Publishers.Types.Local.Address": "https://box.example"}) == "https://box.example"
-    assert url({"Publishers.Types.Local.Address": "box.example"}) == "http://box.example:1234"
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_the_address_of_links_to_results_serves_for_uploads_too_where_the_api_listens_or_a_proxy_does(
+    host: str,
+) -> None:
+    listens = host != "127.0.0.1"
+    links, port = "Publishers.Types.Local.Address", "Publishers.Types.Local.Port"
+    assert url({"API.Host": host, links: "https://box.example"}) == "https://box.example"
+    assert url({"API.Host": host, links: "box.example"}) == ("http://box.example:1234" if listens else "")
+    # That port serves results only.
+    assert url({"API.Host": host, links: "box.example", port: 6001}) == (
+        "http://box.example:1234" if listens else ""
+    )
