@@ -10,10 +10,8 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any
 
 from bacalhau_jupyter._version import __version__
-from bacalhau_jupyter.api.app import FEATURES
 from bacalhau_jupyter.auth.peers import ProcessTable
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.config.config import Config
@@ -22,10 +20,8 @@ from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock, SystemClock
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
-from bacalhau_jupyter.models.codec import to_plain
 from bacalhau_jupyter.models.errors import NotFound
-from bacalhau_jupyter.models.jobs.spec import replace
-from bacalhau_jupyter.models.records.node import DiskUsage, NodeInfo, NodeType
+from bacalhau_jupyter.models.records.node import NodeInfo
 from bacalhau_jupyter.node import settings
 from bacalhau_jupyter.node.agent import NodeAgent
 from bacalhau_jupyter.node.cluster.link import Link
@@ -36,18 +32,17 @@ from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
 from bacalhau_jupyter.node.joining.kept import KeptClusters
 from bacalhau_jupyter.node.joining.results import LastingLinks, reachable_base
 from bacalhau_jupyter.node.leases import Leases
+from bacalhau_jupyter.node.portrait import Portrait
 from bacalhau_jupyter.node.result_files import NodeResultFiles
 from bacalhau_jupyter.node.results import LocalResults
 from bacalhau_jupyter.node.roles import exposed
 from bacalhau_jupyter.node.roles.api import Serving, start_api
 from bacalhau_jupyter.node.roles.compute import Place, Surroundings
 from bacalhau_jupyter.node.roles.database import keep_room
-from bacalhau_jupyter.node.roles.facts import role_facts
 from bacalhau_jupyter.node.roles.halves import Halves
 from bacalhau_jupyter.node.roles.orchestrator import OrchestratorHalf, Placing, start_orchestrator
 from bacalhau_jupyter.node.roles.stopping import bounded
 from bacalhau_jupyter.node.roles.trust import sign_on
-from bacalhau_jupyter.node.version import build_version
 from bacalhau_jupyter.orchestrator.service import Orchestrator
 from bacalhau_jupyter.tls.settings import Encryption, encryption_of
 from bacalhau_jupyter.transport.memory import MemoryTransport
@@ -90,6 +85,9 @@ class Node:
         self._results: LocalResults
         self._managed = settings.managed_bucket(config, clock)
         self.problems = Problems(clock)
+        self._portrait = Portrait(
+            config, self.node_id, halves=self.halves, placing=lambda: self._placing, problems=self.problems
+        )
         self._telemetry = telemetry
 
     @property
@@ -124,57 +122,14 @@ class Node:
         grace_s = self.config["Node.GracePeriod"]
         await self.problems.keep(
             "checking whether this node is still needed",
-            lambda: self.leases.until_superfluous(self._active_jobs, grace_s),
+            lambda: self.leases.until_superfluous(
+                lambda: self._portrait.active_jobs(len(self.joining)), grace_s
+            ),
         )
 
     def info(self) -> NodeInfo:
         """Describe the node: as compute node where it is one."""
-        if self.compute is not None:
-            return replace(
-                self.compute.info(), uploads=self._uploads_usage(), packages=self._packages_usage()
-            )
-        return NodeInfo(
-            node_id=self.node_id,
-            node_type=NodeType.REQUESTER,
-            labels=self.config["Labels"],
-            bacalhau_version=build_version(),
-            features=list(FEATURES),
-            jupyter_version=__version__,
-            uploads=self._uploads_usage(),
-        )
-
-    async def _active_jobs(self) -> int:
-        """Return how many jobs, or where others place them how many executions, keep this node needed."""
-        if len(self.joining):
-            # Whoever joined a cluster means to stay in it.
-            return len(self.joining)
-        if self._placing is None:
-            return sum(len(node.live()) for node in self.halves.nodes().values())
-        # Whoever joins an open cluster counts on it.
-        is_open = self._placing.link.plan is not None
-        return int(is_open) or await self._placing.orchestrator.active_jobs()
-
-    def _uploads_usage(self) -> DiskUsage | None:
-        return None if self._placing is None else self._placing.uploads.store.usage()
-
-    def _packages_usage(self) -> DiskUsage | None:
-        return None if self.halves.packages is None else self.halves.packages.usage()
-
-    def debug(self) -> dict[str, Any]:
-        """Facts of the roles, by component."""
-        facts: dict[str, Any] = {
-            "Plugins": self.halves.plugin_problems(),
-            "Problems": [problem.to_plain() for problem in self.problems.every()],
-        }
-        facts |= role_facts(self.node_id, self.halves.nodes())
-        if self._placing is not None:
-            facts["Link"] = to_plain(self._placing.link.status())
-            facts["ReceivedResults"] = to_plain(self._placing.received.usage())
-        if self.compute is not None and (uploads := self._uploads_usage()) is not None:
-            facts["Uploads"] = to_plain(uploads)
-        if (usage := self._packages_usage()) is not None:
-            facts.setdefault("Storage", {})["Packages"] = to_plain(usage)
-        return facts
+        return self._portrait.info()
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start everything; ``stack`` undoes it in reverse order.
@@ -235,7 +190,7 @@ class Node:
             node_id=self.node_id,
             near=carrier.orchestrator_end,
             has_near=self._has_near,
-            info=self.info,
+            info=self._portrait.info,
             url=lambda: self.record.url if self.record.port else "",
             embedded=self._embedded,
             results=self._results,
@@ -336,8 +291,8 @@ class Node:
             self.config,
             self.record.instance_id,
             self.leases,
-            self.info,
-            self.debug,
+            self._portrait.info,
+            self._portrait.debug,
             {} if single_sign_on is None else single_sign_on.published,
         )
 

@@ -36,8 +36,7 @@ class _Cluster:
 
 @pytest.fixture
 def client(node_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setattr("bacalhau_jupyter.node.node.FEATURES", [])
-    monkeypatch.setattr("bacalhau_jupyter.node.settings.features_of", lambda places_jobs: [])
+    monkeypatch.setattr("bacalhau_jupyter.node.settings.features", lambda config: [])
     cluster, ready, loop = _Cluster(), threading.Event(), asyncio.new_event_loop()
     ended = asyncio.Event()
 
