@@ -27,6 +27,7 @@ COMPONENT = "Endpoint"
 LOCAL_NODE = "local node"
 """The ``source`` of the node of a repo directory."""
 _PORT = 1234
+_SPACE, _DELETE = 0x20, 0x7F
 _ADDRESS_KEYS = ("API.Host", "API.Port")
 _VARIABLES = (
     *(KEYS[name].variable for name in _ADDRESS_KEYS),
@@ -116,9 +117,23 @@ class Endpoint:
         return self.record is not None
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that authenticate a request."""
+        """Return the headers that authenticate a request.
+
+        Raises
+        ------
+        ConfigurationError
+            The token holds what no header can.
+        """
         if self.token:
-            return {"Authorization": f"Bearer {self.token}"}
+            # Files and variables often end with a line break, which is no part of a token.
+            token = self.token.strip()
+            if any(ord(character) < _SPACE or ord(character) == _DELETE for character in token):
+                raise ConfigurationError(
+                    f"the token for {self.url} ({self.source}) holds a line break or another control character",
+                    hint="save or set it again, in one line",
+                    component=COMPONENT,
+                )
+            return {"Authorization": f"Bearer {token}"}
         return {"Authorization": f"Basic {self.basic}"} if self.basic else {}
 
     def ssl(self) -> tls.SSLContext | bool:

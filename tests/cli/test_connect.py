@@ -153,6 +153,24 @@ def test_a_token_is_tried_kept_for_this_address_only_and_never_shown(
     assert {credential for (_, url), credential in asked if url.endswith("/version")} == {""}
 
 
+def test_a_token_that_no_header_can_hold_is_told_and_a_line_break_at_its_end_is_none_of_it(
+    shell: Shell, served: ServedNode, guarded: ReplayedCluster
+) -> None:
+    broken = shell("connect", guarded.url, "--token", f"{BEARER}\nsecond line")
+    assert broken.returncode == 1
+    assert "holds a line break or another control character" in broken.stderr
+    assert "Traceback" not in broken.stderr
+    assert BEARER not in broken.stderr
+    assert saved(served) == {}
+    assert shell("connect", guarded.url, "--token", f"{BEARER}\r\n").returncode == 0
+    assert shell("job", "list").returncode == 0
+    (path,) = served.repo.profiles_dir.glob("*.yaml")
+    path.write_text(f"endpoint: {guarded.url}\nauth:\n  token: |\n    a\n    b\n")
+    told = shell("job", "list")
+    assert told.returncode == 1
+    assert f"the token for {guarded.url} (profile {path.stem}) holds a line break" in told.stderr
+
+
 def test_a_user_name_asks_for_the_password(shell: Shell, served: ServedNode) -> None:
     with replayed_cluster(credential="Basic bWU6aHVzaA==") as cluster:
         done = shell("connect", cluster.url, "--user", "me", stdin="hush\n")
@@ -172,6 +190,8 @@ def test_a_user_name_asks_for_the_password(shell: Shell, served: ServedNode) -> 
         (["http://h", "--token", "x", "--user", "y"], "give one of"),
         (["--context", "nobody"], 'profile "nobody" not found'),
         (["http://h", "--token-file", "/no/such"], "can't be read"),
+        (["http://127.0.0.1:1", "--token", "hush\nhush"], "can't be reached"),
+        (["http://h", "--user", "me:hush"], "a user name can't hold a colon"),
         (["http://h", "--ca", "/no/such"], "API.TLS.CAFile"),
         (["http://me:hush@h"], "holds a user or a password"),
         (["nats://h"], "where compute nodes join"),

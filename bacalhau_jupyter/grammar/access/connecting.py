@@ -69,6 +69,10 @@ def connect(
         )
     if sum(map(bool, credential)) > 1:
         raise BadRequest("give one of --token, --token-file and --user")
+    if ":" in user:
+        raise BadRequest(
+            "a user name can't hold a colon", hint="give the name alone; the password is asked for"
+        )
     if own:
         return _own()
     if not url and not name:
