@@ -32,7 +32,7 @@ _CAPACITY = {
     "Compute.AllocatedCapacity.Memory": "1gb",
     "Compute.AllocatedCapacity.Disk": "5gb",
 }
-_PATIENCE = {"Orchestrator.Scheduler.QueueBackoff": "2s", "Orchestrator.Scheduler.HousekeepingInterval": "1s"}
+_PATIENCE = {"Orchestrator.Scheduler.HousekeepingInterval": "1s"}
 
 
 @dataclass
