@@ -166,9 +166,9 @@ def test_a_token_that_no_header_can_hold_is_told_and_a_line_break_at_its_end_is_
     assert shell("job", "list").returncode == 0
     (path,) = served.repo.profiles_dir.glob("*.yaml")
     path.write_text(f"endpoint: {guarded.url}\nauth:\n  token: |\n    a\n    b\n")
-    told = shell("job", "list")
-    assert told.returncode == 1
-    assert f"the token for {guarded.url} (profile {path.stem}) holds a line break" in told.stderr
+    refused = shell("job", "list")
+    assert refused.returncode == 1
+    assert f"the token for {guarded.url} (profile {path.stem}) holds a line break" in refused.stderr
 
 
 def test_a_user_name_asks_for_the_password(shell: Shell, served: ServedNode) -> None:
@@ -278,6 +278,6 @@ def test_a_server_that_speaks_https_only_is_found_without_a_scheme(
         unknown = shell("connect", f"127.0.0.1:{port}", "--name", "x")
         assert unknown.returncode == 1
         assert "by an authority that this client does not know" in unknown.stderr
-        told = shell("connect", f"http://127.0.0.1:{port}", "--name", "x", **bundle)
-        assert f"http://127.0.0.1:{port} speaks HTTPS, not HTTP" in told.stderr
+        refused = shell("connect", f"http://127.0.0.1:{port}", "--name", "x", **bundle)
+        assert f"http://127.0.0.1:{port} speaks HTTPS, not HTTP" in refused.stderr
         assert set(cluster.received.credentials) == {""}

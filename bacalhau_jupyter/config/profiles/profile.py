@@ -164,10 +164,10 @@ def _scalar(node: yaml.Node | None, name: str) -> str:
     return str(member.value).strip() if isinstance(member, yaml.ScalarNode) else ""
 
 
-def _take_over(own: yaml.Node | None, others: yaml.Node | None, known: Mapping[str, Any]) -> None:
+def _take_over(own: yaml.Node | None, others: yaml.Node | None, own_names: Mapping[str, Any]) -> None:
     """Add the members that we don't know."""
     if isinstance(own, yaml.MappingNode) and isinstance(others, yaml.MappingNode):
-        unknown = [(key, value) for key, value in others.value if key.value not in known]
+        unknown = [(key, value) for key, value in others.value if key.value not in own_names]
         own.value += unknown
         own.flow_style = False
 

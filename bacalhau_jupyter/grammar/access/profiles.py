@@ -44,19 +44,19 @@ def profile_save(
     store = _store()
     authority = checked_authority(ca) if ca else ""
 
-    def changed(known: Profile | None) -> Profile:
-        if known is None and not endpoint:
+    def changed(saved: Profile | None) -> Profile:
+        if saved is None and not endpoint:
             raise BadRequest(
                 "a new profile needs --endpoint", hint=f"profile save {name} --endpoint host:1234"
             )
-        known = known or Profile(endpoint=endpoint)
+        saved = saved or Profile(endpoint=endpoint)
         return replace(
-            known,
-            endpoint=endpoint or known.endpoint,
-            description=description or known.description,
-            timeout=timeout or known.timeout,
-            insecure=insecure or known.insecure,
-            ca_file=authority or known.ca_file,
+            saved,
+            endpoint=endpoint or saved.endpoint,
+            description=description or saved.description,
+            timeout=timeout or saved.timeout,
+            insecure=insecure or saved.insecure,
+            ca_file=authority or saved.ca_file,
         )
 
     store.change(name, changed)

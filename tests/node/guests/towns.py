@@ -84,8 +84,8 @@ class Town:
 
     def job(self, job: str) -> dict[str, Any]:
         """Return a job as it is now."""
-        found: dict[str, Any] = self.ask(f"jobs/{job}")["Job"]
-        return found
+        job_now: dict[str, Any] = self.ask(f"jobs/{job}")["Job"]
+        return job_now
 
     def state(self, job: str) -> str:
         """Return the state of a job."""
