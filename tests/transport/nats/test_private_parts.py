@@ -14,6 +14,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
+from nats.protocol.parser import Parser
 
 from bacalhau_jupyter.transport.nats import nats_py
 
@@ -35,7 +36,7 @@ OF_CLIENT = {
         "_pending",
         "_pending_data_size",
     ),
-    *("_flush_queue", "_flusher_task", "_ping_interval_task", "_reading_task"),
+    *("_flush_queue", "_flusher_task", "_ping_interval_task", "_ps", "_reading_task"),
 }
 OF_TRANSPORT = {"_bare_io_reader", "_bare_io_writer", "_io_reader", "_io_writer"}
 OF_SUBSCRIPTION = {"_wait_for_msgs_task"}
@@ -69,6 +70,7 @@ def test_a_method_that_we_replace_is_called_as_before(name: str) -> None:
 
 async def test_every_attribute_is_there() -> None:
     client = Client()
+    assert set(vars(Parser(client))) >= {"buf", "needed", "state"}
     assert set(vars(client)) >= OF_CLIENT
     assert set(vars(TcpTransport())) >= OF_TRANSPORT
     assert set(vars(Subscription(client))) >= OF_SUBSCRIPTION
