@@ -43,9 +43,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
         stack.kill()
 
 
-def noop(kind: str, sleep: float = 0.0) -> Job:
+def noop(kind: str, sleep: float = 0.0, publisher: str = "") -> Job:
     engine = SpecConfig(type="noop", params={"Sleep": sleep} if sleep else {})
-    return Job(type=kind, tasks=[Task(name="main", engine=engine)])
+    task = Task(name="main", engine=engine, publisher=SpecConfig(type=publisher))
+    return Job(type=kind, tasks=[task])
 
 
 def children(process: int) -> list[int]:
@@ -66,7 +67,8 @@ def test_the_nodes_are_processes_that_join_run_jobs_and_end_with_the_stack(start
     variables = stack.until_ready()
     with Client(f"http://127.0.0.1:{variables['BACALHAU_API_PORT']}") as client:
         assert names_of_nodes(client) == dict.fromkeys(("node-0", "node-1", "node-2"), "CONNECTED")
-        once = client.submit(noop("ops"))
+        # Each sends its result to the stack.
+        once = client.submit(noop("ops", publisher="s3managed"))
         once.wait()
         assert once.state is JobStateType.COMPLETED
         assert {each.node_id for each in once.executions()} == {"node-1", "node-2"}

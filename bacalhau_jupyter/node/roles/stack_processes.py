@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -28,6 +29,7 @@ from bacalhau_jupyter.models.jobs.goduration import format_go_duration
 from bacalhau_jupyter.models.records.node import NodeConnection
 from bacalhau_jupyter.node.roles.devstack import Devstack, name_of
 from bacalhau_jupyter.orchestrator.base import NodeQuery
+from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
 from bacalhau_jupyter.transport.server.tied import tied
 
 PROGRAM_VARIABLE = "BACALHAU_STOCK_BINARY"
@@ -141,6 +143,8 @@ async def _start_ours(stack: Devstack, config: Config, directory: Path, name: st
         "Labels": stack.labels(name),
         "API.Host": "127.0.0.1",
         "API.Port": 0,
+        # Uploads are fetched from the stack, and results sent there; on other machines that needs no exception.
+        ADDRESSES: [*config[ADDRESSES], urlsplit(stack.node.url).netloc],
     }
     # Not on a command line, which everybody can read.
     await asyncio.to_thread(_write_private, directory, json.dumps(_tree(settings)))
