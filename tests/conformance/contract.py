@@ -136,6 +136,12 @@ ROUTES = [
     ),
     Route("HEAD", f"{UPLOADS}/content/{{text}}/{{text}}", {"expires": "number", "signature": "text"}),
     Route("GET", f"{API}/compute/results/{{text}}", {"expires": "number", "signature": "text"}, weight=2),
+    Route(
+        "PUT",
+        f"{API}/compute/results/{{text}}",
+        {"expires": "number", "signature": "text"},
+        body="upload",
+    ),
     Route("DELETE", f"{API}/compute/results", {"older_than": "number"}),
     Route("DELETE", f"{API}/compute/inputcache"),
     Route("DELETE", f"{API}/compute/packages"),
