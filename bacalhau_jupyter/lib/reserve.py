@@ -54,14 +54,23 @@ class Reserve:
         Bytes; 0 takes a share of the disk (`fitting`).
     free
         Tells total and free bytes of the disk of a path.
+    is_remote
+        Whether the disk may be one of another machine, which does not always answer. A disk of this one is asked
+        without a thread: it answers in less time than a thread takes to begin.
     """
 
     def __init__(
-        self, path: Path, size: int = 0, free: Callable[[Path], tuple[int, int]] | None = None
+        self,
+        path: Path,
+        size: int = 0,
+        free: Callable[[Path], tuple[int, int]] | None = None,
+        *,
+        is_remote: bool = True,
     ) -> None:
         self._path = path
         self._size = size
         self._free = free or _total_and_free
+        self._is_remote = is_remote
         self._lock = threading.Lock()
         self._spent = True
         self._lacking = SharedAnswer(self.lacks_room)
@@ -91,11 +100,19 @@ class Reserve:
 
     async def found_lacking(self) -> bool:
         """Whether the disk is as good as full."""
-        return await self._lacking.get()
+        return await self._lacking.get() if self._is_remote else self.lacks_room()
 
     async def kept(self) -> bool:
         """Whether the disk has room, and what is kept of it is there; takes the room again if need be."""
+        if not self._is_remote and self._is_whole() and not self.lacks_room():
+            return True
         return await self._kept.get()
+
+    def _is_whole(self) -> bool:
+        try:
+            return not self._spent and self._path.stat().st_size == self.size
+        except OSError:
+            return False
 
     def _keep(self) -> bool:
         return not self.lacks_room() and self.make() and not self.lacks_room()

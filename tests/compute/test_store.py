@@ -39,7 +39,7 @@ def ended(record: ExecutionRecord, at: int) -> ExecutionRecord:
 
 async def test_a_record_comes_back_as_it_was_stored(database: Database) -> None:
     store, record = Store(database), new_record()
-    await store.save(record, [])
+    await store.add(record)
     for event in (BidMade(Resources(cpu=0.5)), Accepted()):
         record = step(record, event, 5).record
         await store.save(record, [])
@@ -52,7 +52,7 @@ async def test_only_live_executions_are_loaded_oldest_first(database: Database) 
     store = Store(database)
     records = [new_record(created) for created in (3, 1, 2)]
     for record in records:
-        await store.save(record, [])
+        await store.add(record)
     await store.save(ended(records[2], 9), [])
     assert [record.created_ns for record in await store.load()] == [1, 3]
 
@@ -60,26 +60,26 @@ async def test_only_live_executions_are_loaded_oldest_first(database: Database) 
 async def test_messages_wait_in_order_until_they_are_delivered(database: Database) -> None:
     store, record = Store(database), new_record()
     first, second = BidResult(execution_id=record.id, accepted=True), RunResult(execution_id=record.id)
-    await store.save(record, [(10, first)])
+    await store.add(record, [(10, first)])
     await store.save(step(record, BidMade(Resources(cpu=1)), 1).record, [(20, second)])
-    waiting = await Store(database).outbox()
+    waiting = await Store(database).outbox.first(100)
     assert [(item.time_ns, item.message) for item in waiting] == [(10, first), (20, second)]
     assert waiting[0].seq < waiting[1].seq
-    await store.delivered(waiting[0].seq)
-    assert [item.message for item in await store.outbox()] == [second]
-    await store.delivered(waiting[1].seq)
+    store.outbox.delivered(waiting[0].seq)
+    assert [item.message for item in await store.outbox.first(100)] == [second]
+    store.outbox.delivered(waiting[1].seq)
     await store.save(record, [(30, first)])
     # A number that was used is never used again, even when the table is empty.
-    assert (await store.outbox())[0].seq > waiting[1].seq
+    assert (await store.outbox.first(100))[0].seq > waiting[1].seq
 
 
 async def test_how_far_we_listened_is_remembered(database: Database) -> None:
     store = Store(database)
     await store.load()
     store.incoming = 41
-    await store.flush_incoming()
+    await store.flush()
     store.incoming = 42
-    await store.save(new_record(), [])
+    await store.add(new_record())
     again = Store(database)
     await again.load()
     assert again.incoming == 42
@@ -89,7 +89,7 @@ async def test_ended_executions_are_cleaned_and_forgotten_by_age_and_number(data
     store = Store(database)
     records = [new_record(number) for number in range(5)]
     for number, record in enumerate(records):
-        await store.save(record, [])
+        await store.add(record)
         await store.save(ended(record, 100 + number), [])
     ids = [record.id for record in records]
     assert await store.to_clean(102) == ids[:2]
@@ -114,7 +114,7 @@ from tests.compute.makers import full_task, make_execution
 
 async def one(store):
     record = admit(make_execution(full_task()), False, 1).record
-    await store.save(record, [])
+    await store.add(record)
     record = step(record, BidMade(Resources(cpu=1)), 2).record
     await store.save(record, [(1, BidResult(execution_id=record.id, accepted=True))])
     sys.stdout.write(record.id + "\\n")
@@ -146,7 +146,7 @@ async def test_what_was_stored_before_a_kill_is_there_after_it(tmp_path: Path) -
         try:
             store = Store(database)
             live = {record.id: record for record in await store.load()}
-            announced = {item.message.execution_id for item in await store.outbox(100_000)}
+            announced = {item.message.execution_id for item in await store.outbox.first(100_000)}
         finally:
             await database.close()
         assert len(stored) >= 10

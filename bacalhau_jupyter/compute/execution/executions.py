@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bacalhau_jupyter.compute.equipment import Equipment
+from bacalhau_jupyter.compute.execution.actor import Actor
 from bacalhau_jupyter.compute.execution.events import (
     ACTIVITIES,
     REPORTS,
@@ -18,6 +19,7 @@ from bacalhau_jupyter.compute.execution.events import (
     OfferExpired,
     Overdue,
     Restored,
+    Started,
     Step,
 )
 from bacalhau_jupyter.compute.execution.fitting import REPORT_LIMIT, fitting
@@ -27,6 +29,7 @@ from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase, Ve
 from bacalhau_jupyter.compute.execution.reports import report
 from bacalhau_jupyter.compute.execution.runner import Runner
 from bacalhau_jupyter.compute.host.capacity import Capacity
+from bacalhau_jupyter.compute.link.outbox import Report
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.database import DatabaseError
@@ -39,17 +42,11 @@ _log = logging.getLogger(__name__)
 STORE_RETRY_S = (0.1, 5.0)
 """First and longest delay, in seconds, before a transition that could not be stored is tried again."""
 
+PROMPT_S = 0.01
+"""Seconds that a bid may take to be stored together with the offer, rather than after it."""
 
-@dataclass(eq=False)
-class _Actor:
-    """One execution at work."""
-
-    record: ExecutionRecord
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    activity: asyncio.Task[Event] | None = None
-    halting: asyncio.Task[None] | None = None
-    alarm: asyncio.TimerHandle | None = None
-    alarm_for: Event | None = None
+NOTED_S = 0.05
+"""Seconds after which it is stored that a task runs; the end of a shorter one is stored alone."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ class Executions:
         self._capacity = capacity
         self._board = board
         self._listener = listener
-        self._actors: dict[str, _Actor] = {}
+        self._actors: dict[str, Actor] = {}
         self._admitting: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -190,6 +187,8 @@ class Executions:
         for actor in self._actors.values():
             if actor.alarm is not None:
                 actor.alarm.cancel()
+            if actor.note is not None:
+                self._transition(self._note(actor))
         # Transitions first: they are short, and what they store is what the next start goes by.
         timeout_s = self._settings.stop_timeout_s
         if self._transitions:
@@ -209,10 +208,13 @@ class Executions:
 
     async def _whole(self, work: Coroutine[Any, Any, bool]) -> bool:
         """Do it to the end even if the caller is cancelled: what is stored must also be acted upon."""
+        return await asyncio.shield(self._transition(work))
+
+    def _transition(self, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         task = asyncio.create_task(work)
         self._transitions.add(task)
         task.add_done_callback(self._stored)
-        return await asyncio.shield(task)
+        return task
 
     def _stored(self, task: asyncio.Task[bool]) -> None:
         self._transitions.discard(task)
@@ -224,53 +226,114 @@ class Executions:
             return False
         self._admitting.add(execution.id)
         try:
-            if await self._store.get(execution.id) is not None:
-                return False
-            first = admit(execution, direct, self._clock.now_ns())
-            await self._store.save(first.record, [])
-            actor = self._add(first.record)
-            self._runner.teller.received()
+            with about(job=execution.job_id, execution=execution.id):
+                return await self._take(admit(execution, direct, self._clock.now_ns()))
         finally:
             self._admitting.discard(execution.id)
-        self._carry_out(actor, first)
+
+    async def _take(self, offer: Step) -> bool:
+        """Store an offer, and the bid with it where that is made at once."""
+        record = offer.record
+        activity = asyncio.create_task(self._runner.run(Act.EVALUATE, record))
+        await asyncio.wait([activity], timeout=PROMPT_S)
+        try:
+            result, is_new = await self._add_new(offer, activity)
+        except BaseException:
+            await self._withdraw(record.id, activity)
+            raise
+        if not is_new:
+            await self._withdraw(record.id, activity)
+            return False
+        self._runner.teller.received()
+        self._carry_out(self._add(result.record), result, activity)
         return True
 
-    def _add(self, record: ExecutionRecord) -> _Actor:
-        actor = self._actors[record.id] = _Actor(record)
+    async def _add_new(self, offer: Step, evaluation: asyncio.Task[Event]) -> tuple[Step, bool]:
+        if evaluation.done():
+            try:
+                result = self._step(offer.record, evaluation.result())
+                return result, await self._store.add(result.record, self._reports(result))
+            except DatabaseError:
+                raise
+            except Exception as error:
+                # Of a plug-in; it is found again, and told, when the bid is applied to the stored offer.
+                _log.debug("execution %s: the bid can't be stored: %s", offer.record.id, error)
+        return offer, await self._store.add(offer.record)
+
+    async def _withdraw(self, execution_id: str, activity: asyncio.Task[Event]) -> None:
+        """Undo a bid that nobody is to hear of."""
+        activity.cancel()
+        await asyncio.wait([activity])
+        self._capacity.release(execution_id)
+
+    def _add(self, record: ExecutionRecord) -> Actor:
+        actor = self._actors[record.id] = Actor(record)
         self._idle.clear()
         return actor
+
+    def _step(self, record: ExecutionRecord, event: Event) -> Step:
+        result = step(record, event, self._clock.now_ns())
+        _log.debug("execution %s: %s", record.id, result.story)
+        return result
+
+    def _reports(self, result: Step) -> list[Report]:
+        now_ns = self._clock.now_ns()
+        return [
+            (now_ns, fitting(report(act, result.record, now_ns), REPORT_LIMIT))
+            for act in result.acts
+            if act in REPORTS
+        ]
 
     async def _apply(self, execution_id: str, event: Event) -> bool:
         actor = self._actors.get(execution_id)
         if actor is None:
             return False
         async with actor.lock:
-            now_ns = self._clock.now_ns()
-            result = step(actor.record, event, now_ns)
-            _log.debug("execution %s: %s", execution_id, result.story)
+            result = self._step(actor.record, event)
             if not result.changed:
                 return False
-            reports = [
-                (now_ns, fitting(report(act, result.record, now_ns), REPORT_LIMIT))
-                for act in result.acts
-                if act in REPORTS
-            ]
-            await self._store.save(result.record, reports)
+            if _can_wait(event, result):
+                # Until it is stored, a crash leaves a start of which the engine knows whether it happened.
+                actor.note_later(
+                    NOTED_S, lambda: self._spawn(self._insist_note(actor), f"note {execution_id}")
+                )
+            else:
+                await self._store.save(result.record, self._reports(result))
+                actor.noted()
             actor.record = result.record
             self._carry_out(actor, result)
         return True
 
-    def _carry_out(self, actor: _Actor, result: Step) -> None:
+    async def _note(self, actor: Actor) -> bool:
+        """Store what was not stored with its transition."""
+        async with actor.lock:
+            if actor.note is not None:
+                await self._store.save(actor.record)
+                actor.noted()
+        return True
+
+    async def _insist_note(self, actor: Actor) -> None:
+        for delay_s in backoff(*STORE_RETRY_S):
+            try:
+                await self._whole(self._note(actor))
+                return
+            except DatabaseError as error:
+                # The end of the task makes room where the disk is full; until then nothing depends on this.
+                _log.warning("that execution %s runs can't be stored yet: %s", actor.record.id, error)
+            await asyncio.sleep(delay_s)
+
+    def _carry_out(self, actor: Actor, result: Step, evaluation: asyncio.Task[Event] | None = None) -> None:
         # What is begun here logs for this execution.
         with about(job=result.record.execution.job_id, execution=result.record.id):
-            self._do(actor, result)
+            self._do(actor, result, evaluation)
 
-    def _do(self, actor: _Actor, result: Step) -> None:
+    def _do(self, actor: Actor, result: Step, evaluation: asyncio.Task[Event] | None) -> None:
         record = result.record
         self._set_alarm(actor)
         for act in result.acts:
             if act in ACTIVITIES:
-                actor.activity = asyncio.create_task(self._runner.run(act, record))
+                begun = evaluation if act is Act.EVALUATE else None
+                actor.activity = begun or asyncio.create_task(self._runner.run(act, record))
                 self._spawn(self._drive(actor, act, actor.activity), f"{act.value} {record.id}")
                 if act is Act.FETCH:
                     self._listener.capacity_changed()
@@ -290,7 +353,7 @@ class Executions:
             self._runner.teller.ended(record)
             self._listener.ended(record.id)
 
-    async def _drive(self, actor: _Actor, act: Act, activity: asyncio.Task[Event]) -> None:
+    async def _drive(self, actor: Actor, act: Act, activity: asyncio.Task[Event]) -> None:
         """Wait for an activity and apply the event that ends it."""
         # The activity may be interrupted at any time, the delivery of its event may not.
         try:
@@ -309,13 +372,13 @@ class Executions:
             actor.activity = None
         await self._insist(actor.record.id, event)
 
-    def _interrupt(self, actor: _Actor) -> None:
+    def _interrupt(self, actor: Actor) -> None:
         if actor.record.phase is Phase.RUNNING:
             actor.halting = self._spawn(self._halt(actor), f"halt {actor.record.id}")
         elif actor.activity is not None:
             actor.activity.cancel()
 
-    async def _halt(self, actor: _Actor) -> None:
+    async def _halt(self, actor: Actor) -> None:
         """Stop a running task; if it does not end in time, stop waiting for it."""
         await self._runner.halt(actor.record)
         activity = actor.activity
@@ -324,7 +387,7 @@ class Executions:
             if activity.cancel():
                 _log.warning("execution %s does not end; the node stops waiting for it", actor.record.id)
 
-    async def _clean(self, actor: _Actor) -> None:
+    async def _clean(self, actor: Actor) -> None:
         record = actor.record
         if actor.halting is not None:
             # The engine gets one instruction at a time for an execution.
@@ -377,7 +440,7 @@ class Executions:
                 event, desperate = self._runner.unrecordable(error), True
             await asyncio.sleep(delay_s)
 
-    def _set_alarm(self, actor: _Actor) -> None:
+    def _set_alarm(self, actor: Actor) -> None:
         """Set the timer that the phase needs: a bid's decision, or the time limit."""
         record = actor.record
         event: Event | None = None
@@ -408,6 +471,12 @@ class Executions:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("%s failed", task.get_name(), exc_info=error)
+
+
+def _can_wait(event: Event, result: Step) -> bool:
+    """Whether a transition need not be stored at once: nobody hears of it, and a crash before it looks the same."""
+    # What a plug-in returned may be no text, which shows when it is stored.
+    return isinstance(event, Started) and result.acts == (Act.WAIT,) and type(event.runtime) is str
 
 
 def _is_ending(record: ExecutionRecord) -> bool:

@@ -48,6 +48,9 @@ POSTED_AT_ONCE = 100
 ENVELOPE_BYTES = 4096
 """What is around a report in its message, at most."""
 
+FLUSH_S = 0.5
+"""Seconds without mail after which delivered messages are removed, which a next one would have taken along."""
+
 
 class OrchestratorLink:
     """Keeps a compute node joined to its orchestrator.
@@ -140,7 +143,7 @@ class OrchestratorLink:
                     await self._transport.request(notice)
         self._joined.clear()
         with contextlib.suppress(DatabaseError):
-            await self._store.flush_incoming()
+            await self._store.flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.stop_timeout_s):
                 await self._transport.close()
@@ -226,7 +229,6 @@ class OrchestratorLink:
             last_orchestrator_seq_num=self._store.incoming,
         )
         await self._ask(request, HeartbeatResponse)
-        await self._store.flush_incoming()
 
     async def _tell_info(self) -> None:
         info = self._node_info()
@@ -242,7 +244,10 @@ class OrchestratorLink:
         """Send what is stored, oldest first, and forget it only when the orchestrator has it."""
         delays = self._delays()
         while True:
-            await self._mail.wait()
+            if not await self._has_mail():
+                with contextlib.suppress(DatabaseError):
+                    await self._store.flush()
+                continue
             await self._joined.wait()
             self._mail.clear()
             try:
@@ -255,19 +260,25 @@ class OrchestratorLink:
                         await self._mail.wait()
                 self._mail.set()
 
+    async def _has_mail(self) -> bool:
+        """Wait for mail; False where there was none for a while."""
+        if self._mail.is_set():
+            return True
+        limit_s = FLUSH_S if self._store.is_behind else self._settings.heartbeat_interval_s
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                return await self._mail.wait()
+        return False
+
     async def _post_some(self) -> bool:
         """Send some messages; whether more are known to wait (for what is stored later, there is mail again)."""
-        waiting = await self._store.outbox(POSTED_AT_ONCE)
-        last = 0
-        try:
-            for item in waiting:
-                await self._transport.send(
-                    Envelope(self._fitting(item.message), item.seq, item.time_ns, self._settings.node_id)
-                )
-                last = item.seq
-        finally:
-            if last:
-                await self._store.delivered(last)
+        outbox = self._store.outbox
+        waiting = await outbox.first(POSTED_AT_ONCE)
+        for item in waiting:
+            await self._transport.send(
+                Envelope(self._fitting(item.message), item.seq, item.time_ns, self._settings.node_id)
+            )
+            outbox.delivered(item.seq)
         return len(waiting) == POSTED_AT_ONCE
 
     def _fitting(self, message: ToOrchestrator) -> ToOrchestrator:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
+from bacalhau_jupyter.compute.execution.record import ExecutionRecord
+from bacalhau_jupyter.compute.link import outbox
+from bacalhau_jupyter.compute.link.outbox import Outbox, Report
 from bacalhau_jupyter.lib.database import Database, Migration
 from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.records.execution import Execution
-from bacalhau_jupyter.models.wire.messages import MESSAGE_TYPES, TYPE_NAMES, ToOrchestrator
 
 MIGRATIONS: tuple[Migration, ...] = (
     """
@@ -39,15 +41,21 @@ MIGRATIONS: tuple[Migration, ...] = (
 """Schema of the compute role's database, for `Database.open`."""
 
 _INCOMING = "incoming"
+_NO_EXECUTION = Execution()
 
 
 @dataclass(frozen=True)
-class Outgoing:
-    """A message for the orchestrator with its sequence number and event time (Unix nanoseconds)."""
+class _Left:
+    """What can wait for the next write: a crash in between makes both sides repeat what the other one ignores."""
 
-    seq: int
-    time_ns: int
-    message: ToOrchestrator
+    incoming: int = 0
+    delivered: int = 0
+
+    def store(self, connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "INSERT OR REPLACE INTO marks (name, value) VALUES (?, ?)", (_INCOMING, self.incoming)
+        )
+        outbox.remove(connection, self.delivered)
 
 
 class Store:
@@ -57,12 +65,18 @@ class Store:
     ----------
     database
         Opened with `MIGRATIONS`; the caller closes it.
+
+    Attributes
+    ----------
+    outbox
+        Messages that the orchestrator has not got yet.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.outbox = Outbox(database)
         self._incoming = 0
-        self._incoming_stored = 0
+        self._stored = _Left()
 
     @property
     def incoming(self) -> int:
@@ -84,7 +98,7 @@ class Store:
             return rows, int(mark[0]) if mark else 0
 
         rows, self._incoming = await self._database.read(read)
-        self._incoming_stored = self._incoming
+        self._stored = self._left()
         return [_record(execution, state) for execution, state in rows]
 
     async def get(self, execution_id: str) -> ExecutionRecord | None:
@@ -96,8 +110,29 @@ class Store:
         )
         return None if row is None else _record(*row)
 
-    async def save(self, record: ExecutionRecord, reports: list[tuple[int, ToOrchestrator]]) -> None:
-        """Store a record and its messages, in one transaction.
+    async def add(self, record: ExecutionRecord, reports: Sequence[Report] = ()) -> bool:
+        """Store an execution that is new here, with its messages; False where it is known, and nothing is stored.
+
+        Raises
+        ------
+        DatabaseError
+            Nothing is stored (full disk).
+        """
+        execution = encode(record.execution)
+        state = _state(record)
+
+        def write(connection: sqlite3.Connection) -> bool:
+            cursor = connection.execute(
+                "INSERT OR IGNORE INTO executions (id, live, phase, created, ended, execution, state)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (record.id, *_columns(record), execution, state),
+            )
+            return cursor.rowcount == 1
+
+        return await self._write(write, reports)
+
+    async def save(self, record: ExecutionRecord, reports: Sequence[Report] = ()) -> None:
+        """Store a record of an execution that was added, and its messages, in one transaction.
 
         Parameters
         ----------
@@ -112,57 +147,54 @@ class Store:
             Nothing is stored (full disk).
         """
         # The execution never changes and may be large (inline inputs): it is written only once.
-        state = encode(msgspec.structs.replace(record, execution=Execution()))
-        execution = encode(record.execution) if record.phase is Phase.NEW else b""
-        rows = [(time_ns, TYPE_NAMES[type(message)], encode(message)) for time_ns, message in reports]
-        live = 0 if record.phase.is_terminal else 1
-        incoming = self._incoming
+        state = _state(record)
 
-        def write(connection: sqlite3.Connection) -> None:
-            if execution:
-                connection.execute(
-                    "INSERT OR REPLACE INTO executions (id, live, phase, created, ended, execution, state)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (record.id, live, record.phase.value, record.created_ns, 0, execution, state),
-                )
-            else:
-                connection.execute(
-                    "UPDATE executions SET live = ?, phase = ?, ended = ?, state = ? WHERE id = ?",
-                    (live, record.phase.value, record.ended_ns, state, record.id),
-                )
-            if rows:
-                connection.executemany("INSERT INTO outbox (time, kind, payload) VALUES (?, ?, ?)", rows)
-            _mark(connection, incoming)
+        def write(connection: sqlite3.Connection) -> bool:
+            connection.execute(
+                "UPDATE executions SET live = ?, phase = ?, created = ?, ended = ?, state = ? WHERE id = ?",
+                (*_columns(record), state, record.id),
+            )
+            return True
 
-        await self._database.write(write)
-        self._incoming_stored = incoming
+        await self._write(write, reports)
 
-    async def flush_incoming(self) -> None:
-        """Store how far we have listened, if that has moved."""
-        incoming = self._incoming
-        if incoming != self._incoming_stored:
-            await self._database.write(lambda connection: _mark(connection, incoming))
-            self._incoming_stored = incoming
+    async def _write(self, change: Callable[[sqlite3.Connection], bool], reports: Sequence[Report]) -> bool:
+        """Store a change with its messages, and what else there is to store; whether anything changed."""
+        left = self._left()
 
-    async def outbox(self, limit: int = 100) -> list[Outgoing]:
-        """Return undelivered messages, oldest first."""
-        rows = await self._database.read(
-            lambda connection: connection.execute(
-                "SELECT seq, time, kind, payload FROM outbox ORDER BY seq LIMIT ?", (limit,)
-            ).fetchall()
-        )
-        return [
-            Outgoing(seq, time_ns, decode_exact(payload, MESSAGE_TYPES[kind]))  # type: ignore[arg-type]
-            for seq, time_ns, kind, payload in rows
-        ]
+        def write(connection: sqlite3.Connection) -> tuple[bool, list[int]]:
+            if not change(connection):
+                return False, []
+            left.store(connection)
+            return True, outbox.insert(connection, reports)
 
-    async def delivered(self, seq: int) -> None:
-        """Forget messages up to and including ``seq``: the orchestrator has stored them."""
+        def stored(done: tuple[bool, list[int]]) -> None:
+            is_changed, seqs = done
+            if is_changed:
+                self._stored = left
+                self.outbox.added(seqs, reports)
 
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM outbox WHERE seq <= ?", (seq,))
+        is_changed, _ = await self._database.write(write, stored)
+        return is_changed
 
-        await self._database.write(write)
+    @property
+    def is_behind(self) -> bool:
+        """Whether `flush` would store anything."""
+        return self._left() != self._stored
+
+    async def flush(self) -> None:
+        """Store how far we have listened, and what is delivered, where no other write took that along."""
+        left = self._left()
+        if left == self._stored:
+            return
+
+        def stored(_: None) -> None:
+            self._stored = left
+
+        await self._database.write(left.store, stored)
+
+    def _left(self) -> _Left:
+        return _Left(self._incoming, self.outbox.delivered_seq)
 
     async def to_clean(self, ended_before_ns: int, limit: int = 500, skip: int = 0) -> list[str]:
         """Return executions that ended before then and whose directory may still be there, but for the first few."""
@@ -200,11 +232,15 @@ class Store:
         return await self._database.write(write)
 
 
+def _columns(record: ExecutionRecord) -> tuple[int, str, int, int]:
+    return 0 if record.phase.is_terminal else 1, record.phase.value, record.created_ns, record.ended_ns
+
+
+def _state(record: ExecutionRecord) -> bytes:
+    return encode(msgspec.structs.replace(record, execution=_NO_EXECUTION))
+
+
 def _record(execution: bytes, state: bytes) -> ExecutionRecord:
     return msgspec.structs.replace(
         decode_exact(state, ExecutionRecord), execution=decode_exact(execution, Execution)
     )
-
-
-def _mark(connection: sqlite3.Connection, incoming: int) -> None:
-    connection.execute("INSERT OR REPLACE INTO marks (name, value) VALUES (?, ?)", (_INCOMING, incoming))

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bacalhau_jupyter.config.config import Config
+from bacalhau_jupyter.config.filesystems import on_network
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.database import Database, DatabaseError, Migration
 from bacalhau_jupyter.lib.reserve import Reserve
@@ -25,7 +26,8 @@ async def keep_room(config: Config, repo: Repo) -> Reserve:
     """Keep room on the disk; what an earlier start kept is there for this one where the disk is full now."""
     directory = settings.compute_dir(config, repo)
     repo.directory(directory)
-    reserve = Reserve(directory / "reserve", config["Node.DiskReserve"])
+    is_remote = await asyncio.to_thread(on_network, directory)
+    reserve = Reserve(directory / "reserve", config["Node.DiskReserve"], is_remote=is_remote)
     if not await asyncio.to_thread(reserve.make) or await asyncio.to_thread(reserve.lacks_room):
         await asyncio.to_thread(reserve.give_back)
     return reserve
