@@ -88,6 +88,20 @@ class Broker:
             return Evaluation(job_id, -negative, attempt)
         return None
 
+    def begin(self, job_id: str) -> Evaluation | None:
+        """Begin the evaluation of a job that is about to change, ahead of its being asked for; as `take`.
+
+        Returns
+        -------
+        Evaluation
+            None where it has to be asked for: others are due first, or this one is in flight or has failed.
+        """
+        self._ripen()
+        if self._queued or job_id in self._flying or job_id in self._attempts:
+            return None
+        self._flying[job_id] = _Flight(1)
+        return Evaluation(job_id, 0)
+
     async def dequeue(self) -> Evaluation:
         """Wait for the next evaluation."""
         while (evaluation := self.take()) is None:
@@ -113,7 +127,7 @@ class Broker:
         self._delay(evaluation.job_id, evaluation.priority, self._clock.now_ns() + int(delay_s * SECOND))
 
     def forget(self, job_id: str) -> None:
-        """Drop the delayed evaluation of a job that is over."""
+        """Drop the delayed evaluation of a job that is over, or was looked at."""
         self._due.pop(job_id, None)
 
     def due_ns(self) -> int | None:

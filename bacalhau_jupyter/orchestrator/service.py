@@ -204,8 +204,8 @@ class Orchestrator:
         self._check_size(prepared)
         self._check_uploads(prepared)
         renewed = await self._renewed(prepared, again=False)
-        stored = await self._store.transact(
-            lambda transaction: submission.submit(transaction, renewed, force), principal
+        stored = await self._evaluations.add(
+            renewed, lambda transaction: submission.submit(transaction, renewed, force), principal
         )
         return PutJobResponse(job_id=stored.id, evaluation_id=self._ids(), warnings=warnings or None)
 
@@ -425,8 +425,8 @@ class Orchestrator:
             return
         started_ns, failed = self._clock.now_ns(), True
         try:
-            clock_ns = await self._store.transact(
-                lambda transaction: store_report(transaction, node_id, message)
+            clock_ns = await self._evaluations.transact(
+                message.job_id, lambda transaction: store_report(transaction, node_id, message)
             )
             failed = False
         finally:

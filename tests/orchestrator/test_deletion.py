@@ -35,7 +35,8 @@ async def test_a_name_is_free_again_after_its_job_was_deleted() -> None:
 
 
 async def test_a_job_under_way_is_not_deleted() -> None:
-    async with orchestrator() as (service, _):
+    async with orchestrator() as (service, transport):
+        await Peer(transport, hold=True).join()
         put = await service.submit(noop_job("a"))
         with pytest.raises(Conflict, match="can't be deleted"):
             await service.delete(put.job_id)

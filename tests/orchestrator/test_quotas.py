@@ -111,7 +111,8 @@ async def test_who_waits_still_waits_after_a_restart_and_is_woken_then(tmp_path:
 
 async def test_a_job_larger_than_the_quota_is_refused_when_it_is_submitted() -> None:
     quotas = Quotas(own={ADA: Quota(cpu=1.0), BOB: Quota(jobs=0)})
-    async with orchestrator(quotas=quotas) as (service, _):
+    async with orchestrator(quotas=quotas) as (service, transport):
+        await Peer(transport, hold=True).join()
         with pytest.raises(ResourceExhausted) as caught:
             await service.submit(noop_job(cpu="2"), principal=ADA)
         assert caught.value.message == "the job asks for 2 CPU, and the quota of user:ada is 1 CPU"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.ids import IdSource
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.telemetry.subject import about
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.orchestrator.broker import Broker, Evaluation
 from bacalhau_jupyter.orchestrator.peers.offers import AddressProblem, no_address_problem
@@ -22,10 +24,15 @@ from bacalhau_jupyter.orchestrator.scheduler.telling import JobTeller
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import executions
 from bacalhau_jupyter.orchestrator.store.store import Store
-from bacalhau_jupyter.orchestrator.store.transaction import Changes
+from bacalhau_jupyter.orchestrator.store.transaction import Changes, Transaction
 from bacalhau_jupyter.orchestrator.waiting import Waiting
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FEW = 100
+"""Nodes of a cluster, and parts of a job, with which a look takes so little time that who changes the job waits."""
 
 
 class KnownNodes(Protocol):
@@ -40,6 +47,20 @@ class KnownNodes(Protocol):
     def capacity(self) -> dict[str, Resources]:
         """Return what each node that takes jobs has in all."""
         ...
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look at a job, and what was known of the nodes when it began."""
+
+    evaluation: Evaluation
+    views: Sequence[NodeView]
+    generation: int
+    started_ns: int
+
+
+class _LookFailed(Exception):
+    """A look failed that shared a transaction with the change that led to it."""
 
 
 class Evaluations:
@@ -92,6 +113,7 @@ class Evaluations:
         self._nodes: KnownNodes | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._walk_due = False
+        self._large: set[str] = set()
         self.broker = Broker(clock)
         self.waiting = Waiting()
         self.for_quota = QuotaQueue(settings.quotas, store.read, self.broker.enqueue)
@@ -127,6 +149,7 @@ class Evaluations:
         """Hear of a commit; called in commit order."""
         self.hold(changes.held)
         for job_id in changes.over:
+            self._large.discard(job_id)
             self.waiting.discard(job_id)
             self.for_quota.discard(job_id)
             self.broker.forget(job_id)
@@ -180,34 +203,96 @@ class Evaluations:
                 await self._look(evaluation, nodes)
 
     async def _look(self, evaluation: Evaluation, nodes: KnownNodes) -> None:
-        started_ns = self._clock.now_ns()
-        job_id, views, generation = evaluation.job_id, nodes.views(), nodes.generation
+        look = Look(evaluation, nodes.views(), nodes.generation, self._clock.now_ns())
         try:
             outcome = await self._store.transact(
-                lambda transaction: self._planner.evaluate(transaction, job_id, views)
+                lambda transaction: self._planner.evaluate(transaction, evaluation.job_id, look.views)
             )
         except Exception as error:
-            self._problems.failed(f"evaluating job {job_id}", error)
-            self._teller.evaluated(None, 0, started_ns, self._clock.now_ns(), type(error).__name__)
+            self._problems.failed(f"evaluating job {evaluation.job_id}", error)
+            self._teller.evaluated(None, 0, look.started_ns, self._clock.now_ns(), type(error).__name__)
             self.broker.nack(evaluation)
             return
-        self._problems.clear(f"evaluating job {job_id}")
-        self._teller.evaluated(outcome.job, outcome.placed, started_ns, self._clock.now_ns())
+        self._tell(look, outcome)
         if outcome.rest_s and outcome.job is not None and not outcome.job.is_terminal:
             await asyncio.sleep(outcome.rest_s)
-        self.broker.ack(evaluation)
+        self._finish(look, outcome, nodes)
+
+    def _tell(self, look: Look, outcome: Outcome) -> None:
+        self._problems.clear(f"evaluating job {look.evaluation.job_id}")
+        self._teller.evaluated(outcome.job, outcome.placed, look.started_ns, self._clock.now_ns())
+
+    def _finish(self, look: Look, outcome: Outcome, nodes: KnownNodes) -> None:
+        job_id = look.evaluation.job_id
+        self.broker.ack(look.evaluation)
         try:
             self._follow_up(outcome, nodes)
         except Exception:
             _log.exception("the evaluation of job %s could not be followed up", job_id)
         # A node that went away meanwhile was looked through before this placed something there.
-        if nodes.generation != generation and outcome.job is not None:
-            self.broker.enqueue(job_id, evaluation.priority)
+        if nodes.generation != look.generation and outcome.job is not None:
+            self.broker.enqueue(job_id, outcome.job.priority)
+
+    async def add(self, job: Job, change: Callable[[Transaction], T], principal: str = "") -> T:
+        """As `transact`, for a job that is new."""
+        if (job.count or 0) > FEW:
+            return await self._store.transact(change, principal)
+        return await self.transact(job.id, change, principal)
+
+    async def transact(self, job_id: str, change: Callable[[Transaction], T], principal: str = "") -> T:
+        """Store a change of a job for somebody, and what its look leads to with it where the look can be at once.
+
+        Raises
+        ------
+        BacalhauError
+            What ``change`` raises, or `IOFailure`; nothing is stored.
+        """
+        nodes = self._nodes
+        views = [] if nodes is None else nodes.views()
+        begun = None
+        if nodes is not None and len(views) <= FEW and job_id not in self._large:
+            begun = self.broker.begin(job_id)
+        if nodes is None or begun is None:
+            return await self._store.transact(change, principal)
+        look = Look(begun, views, nodes.generation, self._clock.now_ns())
+
+        def change_and_look(transaction: Transaction) -> tuple[T, Outcome | None]:
+            result = change(transaction)
+            if not transaction.take_evaluation(job_id):
+                return result, None
+            try:
+                return result, self._planner.evaluate(transaction, job_id, views)
+            except Exception as error:
+                raise _LookFailed from error
+
+        try:
+            result, outcome = await self._store.transact(change_and_look, principal)
+        except _LookFailed:
+            # The look that is asked for then tells of the problem.
+            self.broker.ack(begun)
+            return await self._store.transact(change, principal)
+        except asyncio.CancelledError:
+            # It may be stored all the same, and what follows from the look is not known here.
+            self.broker.ack(begun)
+            self.broker.enqueue(job_id)
+            raise
+        except BaseException:
+            self.broker.ack(begun)
+            raise
+        if outcome is None:
+            self.broker.ack(begun)
+        else:
+            self.broker.forget(job_id)
+            self._tell(look, outcome)
+            self._finish(look, outcome, nodes)
+        return result
 
     def _follow_up(self, outcome: Outcome, nodes: KnownNodes) -> None:
         job = outcome.job
         if job is None:
             return
+        if outcome.rest_s and not job.is_terminal:
+            self._large.add(job.id)
         if outcome.again:
             self.broker.enqueue(job.id, job.priority)
         elif outcome.wakeup_ns is not None:

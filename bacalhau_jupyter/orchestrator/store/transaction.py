@@ -60,6 +60,13 @@ class Transaction:
         """Ask for a look at the job after the commit."""
         self.changes.evaluate.append((job.id, job.priority))
 
+    def take_evaluation(self, job_id: str) -> bool:
+        """Whether a look at the job was asked for; who asks this looks at it himself."""
+        asked = [each for each in self.changes.evaluate if each[0] == job_id]
+        for each in asked:
+            self.changes.evaluate.remove(each)
+        return bool(asked)
+
     def event(
         self, topic: str, message: str, details: dict[str, str] | None = None, timestamp: str = ""
     ) -> Event:
