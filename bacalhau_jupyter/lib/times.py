@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime
 
@@ -19,10 +20,16 @@ _RFC3339 = re.compile(
 def rfc3339(ns: int) -> str:
     """Format Unix nanoseconds the way Go's ``RFC3339Nano`` does (no trailing zeros, ``Z``)."""
     seconds, fraction = divmod(ns, 1_000_000_000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = _second(seconds)
     if fraction:
         text += f".{fraction:09d}".rstrip("0")
     return text + "Z"
+
+
+@functools.lru_cache(maxsize=128)
+def _second(seconds: int) -> str:
+    # Many events fall into the same second.
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_rfc3339(text: str) -> int:

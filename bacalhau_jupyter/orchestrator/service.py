@@ -31,7 +31,7 @@ from bacalhau_jupyter.models.wire.api import (
     RerunJobResponse,
     StopJobResponse,
 )
-from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult, ToCompute
+from bacalhau_jupyter.models.wire.messages import AskForBid, BidResult, ComputeError, RunResult, ToCompute
 from bacalhau_jupyter.orchestrator import queries, submission
 from bacalhau_jupyter.orchestrator.base import (
     ExecutionQuery,
@@ -412,9 +412,10 @@ class Orchestrator:
     def _shaped(self, node_id: str, message: ToCompute) -> ToCompute:
         if not self._transport.way_to(node_id).is_far:
             return message
-        return offers.shaped(
-            message, is_stock=self._register.is_stock(node_id), far_address=self._far_address()
-        )
+        job = message.execution.job if isinstance(message, AskForBid) else None
+        # Only links need the address, which takes longer to find than a message to be sent.
+        far_address = self._far_address() if job is not None and offers.needs_address(job) else ""
+        return offers.shaped(message, is_stock=self._register.is_stock(node_id), far_address=far_address)
 
     async def _message(self, node_id: str, envelope: Envelope) -> None:
         message = envelope.message

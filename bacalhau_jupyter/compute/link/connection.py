@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 EAGER_S = 0.02
 """Changes of capacity are sent after this many seconds, so that a burst of endings is one heartbeat."""
 
-EAGER_REST_S = 0.2
+EAGER_REST_S = 1.0
 """Seconds between two such heartbeats: a node that ends fifty short jobs a second must not send a hundred of them."""
 
 POSTED_AT_ONCE = 100

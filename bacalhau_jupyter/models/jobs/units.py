@@ -6,6 +6,7 @@ or binary ones (``512mib``, ``1Gi``). GPUs are a whole number. Case and spaces d
 
 from __future__ import annotations
 
+import functools
 import re
 
 from bacalhau_jupyter.models.errors import ValidationError
@@ -16,6 +17,8 @@ _CPU = re.compile(r"(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})(m?)", re.ASCII)
 _SIZE = re.compile(r"(\d[\d,]{0,20}(?:\.\d{0,12})?|\.\d{1,12})([a-z]*)", re.ASCII)
 _GPU = re.compile(r"\d{1,9}", re.ASCII)
 _PREFIXES = "kmgtpe"
+_REMEMBERED = 256
+"""Amounts that stay parsed: many jobs ask for the same."""
 # Sizes are stored as signed 64-bit integers.
 _MAX_SIZE = (1 << 63) - 1
 
@@ -25,6 +28,7 @@ def clean(text: str) -> str:
     return "".join(text.split()).lower()
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def parse_cpu(text: str) -> float:
     """Return the cores that ``500m``, ``2`` or ``0.1`` name.
 
@@ -40,6 +44,7 @@ def parse_cpu(text: str) -> float:
     return round(float(match[1]) / (1000 if match[2] else 1), 6)
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def parse_bytes(text: str) -> int:
     """Return the bytes that ``512mb``, ``1Gi``, ``1.5g`` or ``1024`` name.
 

@@ -63,7 +63,7 @@ def address_problem(job: Job, far_address: str) -> str:
     far_address
         Base URL at which they reach this node; empty if they can't.
     """
-    if far_address or not _needs_address(job):
+    if far_address or not needs_address(job):
         return ""
     return "an input is a link to this machine, and the node may be another one: no address is advertised"
 
@@ -77,7 +77,7 @@ def no_address_problem(job: Job) -> str:
     return ""
 
 
-def _needs_address(job: Job) -> bool:
+def needs_address(job: Job) -> bool:
     """Whether an input of a job is a link to this node that only this machine can follow."""
     return any(_is_own_link(item) for task in job.tasks for item in task.input_sources)
 

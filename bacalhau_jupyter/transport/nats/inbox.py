@@ -66,18 +66,20 @@ class Inbox:
             Nobody listens there, or the connection is down.
         """
         token = self._ids()
-        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Msg] = loop.create_future()
         self._waiting[token] = answer
+        limit: asyncio.TimerHandle | None = None
         try:
             await self._connection.publish(
                 question.subject, question.data, f"{self._subject}.{token}", question.headers
             )
-            # Not `asyncio.timeout`: nats-py may swallow the cancellation by which it works.
-            done, _ = await asyncio.wait([answer], timeout=timeout_s)
-            if not done:
-                raise TimeoutError
-            message = answer.result()
+            # From here on: nats-py may swallow the cancellation by which `asyncio.timeout` works.
+            limit = loop.call_later(timeout_s, _expire, answer)
+            message = await answer
         finally:
+            if limit is not None:
+                limit.cancel()
             self._waiting.pop(token, None)
             answer.cancel()
         if is_unheard(message):
@@ -110,6 +112,11 @@ class Inbox:
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(error)
+
+
+def _expire(answer: asyncio.Future[Msg]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
 
 
 def is_unheard(message: Msg) -> bool:

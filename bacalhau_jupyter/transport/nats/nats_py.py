@@ -93,6 +93,7 @@ class OneServerClient(Client):
         super().__init__()
         self._settings = settings
         self._ps = BoundedParser(self)
+        self._is_write_due = False
 
     @property
     def is_encrypted(self) -> bool:
@@ -129,6 +130,30 @@ class OneServerClient(Client):
         # A node of ours shows its own identity and the cluster's token; nats-py sends only one of the two.
         options = json.loads(command.removeprefix(_CONNECT))
         return _CONNECT + json.dumps(options | {"auth_token": settings.token}).encode() + b"\r\n"
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        # nats-py wakes a task for each message. Here what is published in one turn of the loop is written at its end,
+        # without a task; where the server does not keep up, that task waits for it, as before.
+        if force_flush or not self.is_connected:
+            return await super()._flush_pending(force_flush)
+        if not self._is_write_due:
+            self._is_write_due = True
+            asyncio.get_running_loop().call_soon(self._write_due)
+
+    def _write_due(self) -> None:
+        self._is_write_due = False
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is None or not self.is_connected:
+            return
+        if writer.transport.get_write_buffer_size():
+            if self._flush_queue is not None and self._flush_queue.empty():
+                self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+            return
+        if self._pending:
+            # What can't be written any more, the reader of the connection finds out.
+            with contextlib.suppress(OSError, RuntimeError):
+                writer.write(b"".join(self._pending))
+            self._pending, self._pending_data_size = [], 0
 
     async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
         # nats-py lets a ping overtake what it has not written yet: the answer would say nothing of that.
