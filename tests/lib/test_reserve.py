@@ -71,6 +71,21 @@ def test_a_reserve_of_an_earlier_start_is_taken_over(tmp_path: Path) -> None:
     assert again.give_back()
 
 
+@pytest.mark.parametrize("is_remote", [False, True])
+async def test_a_full_disk_is_seen_at_once_with_and_without_a_thread(tmp_path: Path, is_remote: bool) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        reserve = Reserve(disk / "reserve", 300_000, is_remote=is_remote)
+        assert await reserve.kept()
+        assert not await reserve.found_lacking()
+        fill(disk)
+        assert not await reserve.kept()
+        assert await reserve.found_lacking()
+        (disk / "filling").unlink()
+        (disk / "reserve").unlink()
+        assert await reserve.kept()
+        assert (disk / "reserve").stat().st_size == 300_000
+
+
 async def test_a_database_with_a_reserve_writes_on_a_disk_without_a_free_byte(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "8m") as disk:
         database = await Database.open(disk / "db", TABLE, reserve=1_000_000)
