@@ -193,6 +193,7 @@ async def orchestrator(
     path: Path | None = None,
     clock: Clock | None = None,
     transport: MemoryTransport | None = None,
+    *,
     fault: Callable[[str], None] | None = None,
     upload_signer: UploadSigner | None = None,
     upload_problem: UploadProblem = no_problem,

@@ -182,12 +182,12 @@ class _Upload:
 def _told(status: int, body: bytes) -> BacalhauError | None:
     """Return what an orchestrator that takes results itself said; None where a bucket's server answered."""
     try:
-        told = json.loads(body)
+        answer = json.loads(body)
     except ValueError:
         return None
-    if not isinstance(told, dict) or "Message" not in told:
+    if not isinstance(answer, dict) or "Message" not in answer:
         return None
-    said = f"the orchestrator did not take the results: {told['Message']}"
-    error = error_from_envelope({**told, "Message": said}, status)
+    said = f"the orchestrator did not take the results: {answer['Message']}"
+    error = error_from_envelope({**answer, "Message": said}, status)
     error.retryable = status >= 500 or status in _PASSING
     return error

@@ -12,7 +12,7 @@ import logging
 import ssl
 from pathlib import Path
 from typing import Any
-from urllib.parse import ParseResult, urlsplit
+from urllib.parse import urlsplit
 
 from nats import errors
 from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
@@ -46,14 +46,12 @@ class Transport(TcpTransport):
         """The last line; what came with the end of the connection, asyncio keeps and does not give away."""
         return self._last_line + bytes(getattr(self._io_reader, "_buffer", b""))
 
-    async def connect_tls(
-        self, uri: ParseResult | str, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: int
-    ) -> None:
+    async def connect_tls(self, *arguments: Any, **options: Any) -> None:
         # A greeting that came before TLS began is in a reader that nobody reads again: nats-py would go on with TLS
         # where the server does too, and wait for that greeting until the time is up.
         greeting = getattr(self._bare_io_reader, "_buffer", b"") if not self._last_line else b""
         try:
-            await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
+            await super().connect_tls(*arguments, **options)
         except (OSError, TimeoutError) as error:
             if greeting:
                 raise GreetedFirst from error

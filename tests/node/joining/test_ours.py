@@ -116,10 +116,10 @@ def test_a_job_whose_results_could_be_sent_nowhere_is_refused_at_once(node_facto
     orchestrator = placer(node_factory, "-c", "Orchestrator.Host=0.0.0.0")
     with pytest.raises(urllib.error.HTTPError) as caught:
         submitted(orchestrator, "s3managed")
-    told = json.loads(caught.value.read())
+    refusal = json.loads(caught.value.read())
     caught.value.close()
-    assert "no address is advertised at which other machines reach it" in told["Message"]
-    assert "API.AdvertisedAddress" in told["Hint"]
+    assert "no address is advertised at which other machines reach it" in refusal["Message"]
+    assert "API.AdvertisedAddress" in refusal["Hint"]
     submitted(orchestrator, "local")
 
 
