@@ -93,9 +93,10 @@ def serve(
     )
 
 
-def _joining(there: Elsewhere, problem: str) -> str:
+def _joining(there: Elsewhere, problem: str, hint: str) -> str:
     if problem:
-        return f"  no jobs yet from the orchestrator at {there.place}, which is tried again: {problem}"
+        line = f"  no jobs yet from the orchestrator at {there.place}, which is tried again: {problem}"
+        return f"{line}\n  Hint: {hint}" if hint else line
     return f"  jobs come from the orchestrator at {there.place}"
 
 
@@ -118,7 +119,7 @@ def _greet(node: Node, embedded: bool, ipfs: str | None) -> None:
         if ipfs and "ipfs" not in (information.storage_sources or ()):
             say(f"  ipfs is off until the IPFS node at {ipfs} answers")
         if node.elsewhere is not None:
-            say(_joining(node.elsewhere, node.compute.problem))
+            say(_joining(node.elsewhere, node.compute.problem, node.compute.hint))
     if (link := node.link) is not None and link.opened is not None:
         say(f"Nodes of other processes join at {link.address}: `bacalhau-jupyter cluster show` says how.")
         if link.plan is not None and not link.plan.token:

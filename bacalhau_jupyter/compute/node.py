@@ -217,6 +217,11 @@ class ComputeNode:
         return "" if self._parts is None else self._parts.connection.problem
 
     @property
+    def hint(self) -> str:
+        """What to do about `problem`."""
+        return "" if self._parts is None else self._parts.connection.hint
+
+    @property
     def link(self) -> LinkState:
         """How the way to the orchestrator is."""
         return self._equipment.transport.state

@@ -25,7 +25,7 @@ def test_a_cluster_is_opened_shown_and_closed_without_its_token_in_any_output(
     assert opened.returncode == 0, opened.stderr
     token = served.repo.cluster_token_file.read_text().strip()
     assert f"Token             = {served.repo.cluster_token_file}" in opened.stdout
-    assert "bacalhau-jupyter cluster join nats://127.0.0.1:" in opened.stdout
+    assert "bacalhau-jupyter --data-dir DIR cluster join nats://127.0.0.1:" in opened.stdout
     assert f"--token-file {served.repo.cluster_token_file}\n" in opened.stdout
     assert f'TOKEN="$(cat {served.repo.cluster_token_file})" bacalhau serve --compute' in opened.stdout
     assert "Official nodes share the token" in opened.stdout

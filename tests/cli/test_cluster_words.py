@@ -43,6 +43,13 @@ def test_a_cluster_of_one_machine_needs_no_files_and_says_that_others_do_not_rea
     assert "Only nodes of this machine reach this address" in text
 
 
+def test_the_line_of_a_cluster_of_one_machine_starts_a_second_node_as_none_joins_its_own_cluster() -> None:
+    assert (
+        "  bacalhau-jupyter --data-dir DIR cluster join nats://127.0.0.1:4222" in joining(LOCAL).splitlines()
+    )
+    assert "--data-dir" not in joining(OPEN)
+
+
 def test_the_lines_of_a_cluster_of_one_machine_name_the_files_where_they_are() -> None:
     state = ClusterState(
         is_open=True,

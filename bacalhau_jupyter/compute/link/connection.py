@@ -89,6 +89,8 @@ class OrchestratorLink:
         self._tasks: list[asyncio.Task[None]] = []
         self.problem = ""
         """Why the node is not connected, for people; empty while it is."""
+        self.hint = ""
+        """What to do about `problem`; empty where nothing is known to help."""
 
     @property
     def joined(self) -> bool:
@@ -161,10 +163,10 @@ class OrchestratorLink:
                 except BacalhauError as error:
                     if self.problem != error.message:
                         _log.warning("not connected to the orchestrator: %s", error)
-                    self.problem = error.message
+                    self.problem, self.hint = error.message, error.hint
                     self._tried.set()
                 await asyncio.sleep(delay_s)
-            self.problem = ""
+            self.problem = self.hint = ""
             self._lost.clear()
             self._joined.set()
             self._tried.set()
@@ -218,7 +220,7 @@ class OrchestratorLink:
                 _log.warning("a heartbeat failed: %s", error)
                 if failures >= 5:
                     failures = 0
-                    self.problem = str(error)
+                    self.problem, self.hint = str(error), ""
                     self._lost.set()
                     self._joined.clear()
 

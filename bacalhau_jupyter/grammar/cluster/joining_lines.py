@@ -27,7 +27,8 @@ def joining(state: ClusterState) -> str:
         lines += [f"Copy {' and '.join(files)} there; only its owner may read the token.", ""]
     if state.needs_token and not state.token_file:
         lines += [f"Write the token of {TOKEN_KEY} into a file {token}{'' if is_near else ' there'}.", ""]
-    ours = ["bacalhau-jupyter cluster join", state.address]
+    # On this machine the connected node is the orchestrator's, as a rule, and nothing joins its own cluster.
+    ours = [f"bacalhau-jupyter {'--data-dir DIR ' if is_near else ''}cluster join", state.address]
     official = ["bacalhau serve --compute", "-c", f"Compute.Orchestrators={state.address}"]
     if state.needs_token:
         ours += ["--token-file", shlex.quote(token)]
@@ -36,7 +37,9 @@ def joining(state: ClusterState) -> str:
         ours += ["--ca-file", shlex.quote(authority)]
         official += ["-c", shlex.quote(f"Compute.TLS.CACert={authority}")]
     lines += [
-        "A node of bacalhau-jupyter (in a notebook: %bacalhau cluster join …):",
+        "A second node of bacalhau-jupyter, which this starts (DIR: a new directory for what it keeps):"
+        if is_near
+        else "A node of bacalhau-jupyter (in a notebook: %bacalhau cluster join …):",
         f"  {' '.join(ours)}",
         "An official node, version 1.6 or later:",
         f"  {' '.join(official)}",

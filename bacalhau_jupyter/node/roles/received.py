@@ -17,8 +17,8 @@ from bacalhau_jupyter.publishers.keeper import rules_of
 from bacalhau_jupyter.publishers.received import ReceivedResults
 
 NO_ADDRESS = (
-    "results of publisher s3managed would be sent to this node, because it has no bucket for them, and no address is "
-    "advertised at which other machines reach it"
+    "results of publisher s3managed would be sent to the orchestrator, because it has no bucket for them, and no "
+    "address is advertised at which other machines reach it (API.Host and API.AdvertisedAddress)"
 )
 
 

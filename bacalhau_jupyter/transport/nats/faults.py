@@ -49,7 +49,8 @@ def _told(error: BaseException, place: str, settings: NatsSettings) -> tuple[str
             None,
         )
     no_tls_first = "the server may not begin with TLS: Compute.TLS.RequireTLS=false"
-    if isinstance(error, GreetedFirst):
+    # Which of the two it is depends on whether the greeting is there before the handshake begins.
+    if isinstance(error, GreetedFirst) or getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":
         return f"no TLS connection to {server}: it begins in plain text", no_tls_first, None
     if isinstance(error, ssl.SSLError):
         hint = no_tls_first if settings.tls_first else ""
@@ -82,5 +83,5 @@ def _told(error: BaseException, place: str, settings: NatsSettings) -> tuple[str
     if "maximum connections" in lowered or "maximum account" in lowered:
         return f"{server} is full: it takes no more connections", "", "ResourceExhausted"
     if isinstance(error, errors.UnexpectedEOF | ConnectionError) or "empty response" in lowered:
-        return f"{server} hung up", "", None
+        return f"{server} hung up", "is this the port for nodes (4222, as a rule), not that of the API?", None
     return f"{server} can't be used: {text or type(error).__name__}", "", None

@@ -79,6 +79,7 @@ async def test_a_node_starts_without_its_orchestrator_and_says_what_is_missing(
             assert node.compute is not None
             assert not node.compute.joined
             assert nats_server.url.removeprefix("nats://") in node.compute.problem
+            assert node.compute.hint == "is the orchestrator running, and open to other nodes?"
             async with aiohttp.ClientSession(node.url) as session:
                 async with session.get("/api/v1/agent/node") as answer:
                     described = await answer.json()

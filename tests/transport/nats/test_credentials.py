@@ -333,6 +333,25 @@ async def test_an_unknown_name_and_a_stranger_are_told(nats_server: PlainNatsSer
     await listening.wait_closed()
     assert stranger is not None
     assert stranger.message == f"the NATS server at {url} hung up"
+    assert "not that of the API" in stranger.hint
+
+
+async def test_a_server_that_answers_a_handshake_in_plain_text_is_told_in_words() -> None:
+    async def greets_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The greeting comes when the other end has begun with TLS: what a busy server does.
+        await reader.read(1)
+        writer.write(b'INFO {"server_id":"late","max_payload":1048576}\r\n')
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(greets_late, "127.0.0.1", 0)
+    url = f"tls://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    problem = await problem_of(NatsSettings((url,), "n", "", require_tls=True, tls_first=True))
+    listening.close()
+    await listening.wait_closed()
+    assert problem is not None
+    assert problem.message == f"no TLS connection to the NATS server at {url}: it begins in plain text"
+    assert "Compute.TLS.RequireTLS=false" in problem.hint
 
 
 async def test_a_full_server_is_told(nats_server_program: Path, tmp_path: Path) -> None:
