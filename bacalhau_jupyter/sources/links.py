@@ -73,7 +73,7 @@ class Links:
             It leads where URLs of jobs may not, or the allow-list is broken.
         """
         if await self.stored(url) is None:
-            self._reach().check_url(url, self._component)
+            self._reach().check_link(url, self._component)
 
     async def length(self, url: str) -> int:
         """Return the bytes that the server names, 0 where it names none."""

@@ -30,6 +30,10 @@ SIGNATURE = ("expires", "signature")
 """What the query of a link holds (`transfer.core.signing`)."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SIGNED_PATH = re.compile(
+    rf"{re.escape(CONTENT_PATH)}/[0-9a-f]{{64}}/[^/]+|{re.escape(RESULTS_PATH)}/[\w-]+{re.escape(ARCHIVE_SUFFIX)}",
+    re.ASCII,
+)
 
 
 class BeginUpload(Wire):
@@ -111,6 +115,19 @@ def without_signature(url: str) -> str:
     base, _, query = url.partition("?")
     rest = [part for part in query.split("&") if part.partition("=")[0] not in SIGNATURE]
     return f"{base}?{'&'.join(rest)}" if any(rest) else base
+
+
+def is_signed_link(url: str) -> bool:
+    """Whether a URL is spelled as nodes spell links to uploads and results, at an API without a path before it.
+
+    The API gives nothing at such a path but for a valid signature, whoever asks.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    is_plain = _SIGNED_PATH.fullmatch(parts.path) is not None and not parts.path.endswith(("/.", "/.."))
+    return is_plain and "%2e" not in parts.path.lower() and set(SIGNATURE) <= dict(parse_qsl(parts.query)).keys()
 
 
 def parse_link(url: object) -> NodeLink | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from bacalhau_jupyter.models.errors import ConfigurationError, Forbidden
+from bacalhau_jupyter.models.records.uploads import is_signed_link
 from bacalhau_jupyter.transfer.core.resolver import Names
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _METADATA = frozenset(
     ipaddress.ip_address(text)
     for text in ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")
 )
+_THIS_MACHINE = "an address of this machine"
 _SCHEME_PORTS = {"http": 80, "https": 443}
 
 
@@ -111,6 +113,20 @@ class Reach:
         except ValueError:
             return
         self.check_host(host, port, component)
+
+    def check_link(self, url: str, component: str) -> None:
+        """Do `check_url`, but let a node's signed link lead to an address of this machine.
+
+        Another node on this machine gives links to its uploads, and for results; without a valid signature it gives
+        nothing at such a path to anybody. Names are looked up and judged as always.
+        """
+        try:
+            address: Address | None = ipaddress.ip_address(urlsplit(url).hostname or "")
+        except ValueError:
+            address = None
+        problems = [_problem(form, self._is_own) for form in _forms(address)] if address is not None else []
+        if problems != [_THIS_MACHINE] or not is_signed_link(url):
+            self.check_url(url, component)
 
     def addresses(self, host: str, port: int, component: str, **options: Any) -> list[Any]:
         """Return what `socket.getaddrinfo` returns, each address judged. Blocking.
@@ -284,14 +300,14 @@ def _forms(address: Address) -> Iterator[Address]:
 def _problem(address: Address, is_own: Callable[[Address], bool]) -> str:
     """Say what kind of forbidden address it is; empty if it is allowed."""
     if address.is_loopback or address.is_unspecified or address in _THIS_NETWORK:
-        return "an address of this machine"
+        return _THIS_MACHINE
     if address.is_link_local:
         return "a link-local address"
     if address in _METADATA:
         return "an address of cloud metadata"
     if address.is_multicast or address in _RESERVED:
         return "a multicast or reserved address"
-    return "an address of this machine" if is_own(address) else ""
+    return _THIS_MACHINE if is_own(address) else ""
 
 
 def is_own_address(address: Address) -> bool:

@@ -142,11 +142,10 @@ async def request(
         proxy, asking = proxy_for(here), session
         async with AsyncExitStack() as stack:
             if reach is not None:
-                host, port = here.raw_host or "", here.port or 0
-                reach.check_host(host, port, COMPONENT)
+                reach.check_link(str(here), COMPONENT)
                 if proxy is not None:
                     # The proxy looks the name up, and may itself be on this machine.
-                    await reach.look(host, port, COMPONENT)
+                    await reach.look(here.raw_host or "", here.port or 0, COMPONENT)
                     asking = await stack.enter_async_context(open_session())
             answer = await stack.enter_async_context(
                 asking.request(

@@ -88,7 +88,7 @@ async def _way(url: str, reach: Reach | None, component: str) -> str | None:
     target = URL(url, encoded=True)
     proxy = proxy_for(target)
     if reach is not None:
-        reach.check_host(target.raw_host or "", target.port or 0, component)
+        reach.check_link(url, component)
         if proxy is not None:
             # The proxy looks the name up, and may itself be on this machine.
             await reach.look(target.raw_host or "", target.port or 0, component)

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from io import BytesIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -18,14 +19,17 @@ from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory
 
 TIMEOUT_S = 90.0
+ADDRESSES = "Compute.AllowListedAddresses"
 COMPLETED = 9
 """The state of an execution on the wire."""
 TOKEN = "a token that nobody prints"
 ORCHESTRATOR = ("-c", "Orchestrator.Port=0")
 
 
-def runner(node_factory: NodeFactory, address: str, **arguments: Any) -> ServedNode:
-    options = ("-c", f"Compute.Orchestrators={address}", "-c", "Compute.Heartbeat.Interval=2s")
+def runner(
+    node_factory: NodeFactory, address: str, options: tuple[str, ...] = (), **arguments: Any
+) -> ServedNode:
+    options += ("-c", f"Compute.Orchestrators={address}", "-c", "Compute.Heartbeat.Interval=2s")
     return node_factory(
         *options, name="runner", roles=["--compute"], env={"BACALHAU_COMPUTE_AUTH_TOKEN": TOKEN}, **arguments
     )
@@ -46,10 +50,14 @@ def address_of(node: ServedNode) -> str:
     return str(answer_of(node, "/api/v1/cluster")[1]["Address"])
 
 
-def submitted(node: ServedNode, publisher: str = "local", **params: object) -> str:
+def submitted(node: ServedNode, publisher: str = "local", url: str = "", **params: object) -> str:
     engine = {"Type": "noop", "Params": params}
-    task = {"Name": "main", "Engine": engine, "Publisher": {"Type": publisher}}
-    job = {"Name": "far", "Type": "batch", "Count": 1, "Tasks": [task]}
+    task: dict[str, object] = {"Name": "main", "Engine": engine, "Publisher": {"Type": publisher}}
+    if url:
+        task["InputSources"] = [
+            {"Source": {"Type": "urlDownload", "Params": {"URL": url}}, "Target": "/inputs"}
+        ]
+    job = {"Name": f"far-{uuid4()}", "Type": "batch", "Count": 1, "Tasks": [task]}
     request = urllib.request.Request(
         f"{node.url}/api/v1/orchestrator/jobs",
         data=json.dumps({"Job": job}).encode(),
@@ -96,12 +104,16 @@ def test_a_result_is_sent_to_an_orchestrator_without_a_bucket_and_read_there(
     node_factory: NodeFactory,
 ) -> None:
     orchestrator = placer(node_factory)
-    node = runner(node_factory, address_of(orchestrator))
+    # Both are on one machine, which jobs may not name; but the links of another node are no service of it.
+    node = runner(node_factory, address_of(orchestrator), options=("-c", f"{ADDRESSES}=192.0.2.1"))
     job = submitted(orchestrator, "s3managed", Stdout="sent\n")
     wait_for(orchestrator, job, "Completed")
     _, results = answer_of(orchestrator, f"/api/v1/orchestrator/jobs/{job}/results")
     (result,) = results["Items"]
     assert result["Params"]["URL"].startswith(f"{orchestrator.url}/")
+    wait_for(orchestrator, submitted(orchestrator, url=result["Params"]["URL"]), "Completed")
+    changed = result["Params"]["URL"][:-1] + "!"
+    wait_for(orchestrator, submitted(orchestrator, url=changed), "Failed")
     # The node is not needed for it any more.
     node.stop()
     with urllib.request.urlopen(result["Params"]["URL"], timeout=TIMEOUT_S) as answer:

@@ -167,6 +167,61 @@ def test_addresses_of_this_machines_interfaces_are_its_own() -> None:
         Reach().check_host(own, 80, "Test")
 
 
+RESULT = "/api/v1/compute/results/e-1.tar.gz"
+CONTENT = f"/api/v1/orchestrator/uploads/content/{'0' * 64}/x.csv"
+SIGNATURE = "?expires=1&signature=abc"
+
+
+@pytest.mark.parametrize("path", [RESULT, CONTENT])
+def test_a_signed_link_of_a_node_may_lead_to_this_machine(path: str) -> None:
+    for host in ("127.0.0.1:1234", "[::1]:1234", f"{own_address()}:80"):
+        Reach().check_link(f"http://{host}{path}{SIGNATURE}", "Test")
+        with pytest.raises(Forbidden):
+            Reach().check_url(f"http://{host}{path}{SIGNATURE}", "Test")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://127.0.0.1{RESULT}",
+        f"http://127.0.0.1{RESULT}?expires=1",
+        f"http://127.0.0.1/x{RESULT}{SIGNATURE}",
+        f"http://127.0.0.1{RESULT}/x{SIGNATURE}",
+        f"http://127.0.0.1/x{SIGNATURE}#{RESULT}",
+        f"http://127.0.0.1/{SIGNATURE}&x={RESULT}",
+        f"http://127.0.0.1{CONTENT}/../../x{SIGNATURE}",
+        f"http://127.0.0.1{CONTENT.removesuffix('x.csv')}..{SIGNATURE}",
+        f"http://127.0.0.1{CONTENT.removesuffix('x.csv')}%2E%2e{SIGNATURE}",
+        f"http://localhost{RESULT}{SIGNATURE}",
+        f"http://[::ffff:127.0.0.1]{RESULT}{SIGNATURE}",
+        f"http://0x7f.1{RESULT}{SIGNATURE}",
+        f"http://169.254.169.254{RESULT}{SIGNATURE}",
+        f"http://100.100.100.200{CONTENT}{SIGNATURE}",
+        f"http://127.0.0.1/latest/meta-data{SIGNATURE}",
+    ],
+)
+def test_nothing_else_on_this_machine_is_taken_for_a_link_of_a_node(url: str) -> None:
+    with pytest.raises(Forbidden):
+        Reach().check_link(url, "Test")
+
+
+async def test_a_link_of_a_node_that_redirects_leads_to_nothing_else_here(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        if request.path == RESULT:
+            raise web.HTTPFound("/secret")
+        return web.Response(text="secret")
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", handler)
+    async with TestServer(app, host="127.0.0.1") as server:
+        with pytest.raises(Forbidden):
+            await download(str(server.make_url(f"{RESULT}{SIGNATURE}")), tmp_path / "x", reach=Reach())
+    assert asked == [RESULT]
+
+
 @asynccontextmanager
 async def elsewhere(handler: Handler) -> AsyncIterator[str]:
     """A server on an address that is not loopback; with `STRANGER` it counts as another machine's."""
