@@ -127,7 +127,9 @@ def is_signed_link(url: str) -> bool:
     except ValueError:
         return False
     is_plain = _SIGNED_PATH.fullmatch(parts.path) is not None and not parts.path.endswith(("/.", "/.."))
-    return is_plain and "%2e" not in parts.path.lower() and set(SIGNATURE) <= dict(parse_qsl(parts.query)).keys()
+    return (
+        is_plain and "%2e" not in parts.path.lower() and set(SIGNATURE) <= dict(parse_qsl(parts.query)).keys()
+    )
 
 
 def parse_link(url: object) -> NodeLink | None:
