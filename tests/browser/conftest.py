@@ -41,7 +41,8 @@ CHROMIUM_FLAGS = (
     "--disable-sync",
 )
 WAIT_MS = 30_000
-LOAD_MS = 40_000
+LOAD_MS = 60_000
+FOCUS_MS = 30_000
 BROWSER_TIMEOUT_S = 180
 
 Shot = Callable[[str], None]
@@ -185,6 +186,7 @@ def lab_page(
         path = f"lab/workspaces/{uuid4().hex}{path[len('lab') :]}"
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(WAIT_MS)
+    context.set_default_navigation_timeout(LOAD_MS)
     page = context.new_page()
     thrown: list[str] = []
     page.on("pageerror", lambda error: thrown.append(str(error)))
@@ -250,6 +252,8 @@ def _load_once(page: Page, lab: LabServer, path: str) -> None:
         while unstyled.count():
             page.locator("body").click(trial=True)
             page.wait_for_selector(f"{ready}, .jp-Dialog", timeout=LOAD_MS)
+        if path.startswith("notebooks/"):
+            _await_focus(page)
     except PlaywrightError as error:
         unanswered = (f"without an answer: {url}" for url in sorted(pending))
         report = "\n".join((f"{page.url} did not come up: {error}", *events[-40:], *unanswered, lab.tail()))
@@ -262,10 +266,25 @@ def _ready(path: str) -> str:
         # Lab opens its launcher last of all, and takes the focus there: a tab is current before, active only then.
         return "#jp-main-dock-panel .lm-TabBar-tab.jp-mod-active"
     if path.startswith("notebooks/"):
-        # The notebook takes the focus twice, for its cell only once that is drawn: whatever has the focus by then
-        # loses it, with what is typed at that moment. A dialog (which kernel?) keeps it.
-        return ".jp-Notebook-cell:focus"
+        return ".jp-Notebook-cell"
     return ".jp-LabShell, .jp-NotebookShell, #main"
+
+
+def _await_focus(page: Page) -> None:
+    """Wait until Notebook 7 has taken the focus.
+
+    It takes it twice, for its cell only once that is drawn: whatever has the focus by then loses it, with what is typed
+    at that moment. A dialog (which kernel?) keeps it. Where it does not come, the summary of the run says who has it.
+    """
+    from playwright.sync_api import Error as PlaywrightError
+
+    try:
+        page.wait_for_selector(
+            ".jp-Notebook-cell:focus, .jp-Notebook-cell :focus, .jp-Dialog", timeout=FOCUS_MS
+        )
+    except PlaywrightError:
+        holder = page.evaluate("[document.hasFocus(), document.activeElement?.outerHTML.slice(0, 300)]")
+        warnings.warn(f"loaded again: no cell took the focus, {holder} has it", UserWarning, stacklevel=4)
 
 
 def _picture(page: Page, directory: Path, name: str) -> None:

@@ -18,8 +18,11 @@ __all__ = ["opened", "server"]
 
 
 def kept_text(path: Path) -> str:
-    """Return what the second cell of a notebook's file keeps of its streams."""
-    made = json.loads(path.read_text())
+    """Return what the second cell of a notebook's file keeps of its streams; nothing while it is being written."""
+    try:
+        made = json.loads(path.read_text())
+    except ValueError:
+        return ""
     return "".join(
         "".join(output["text"]) for output in made["cells"][1]["outputs"] if output["output_type"] == "stream"
     )

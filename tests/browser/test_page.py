@@ -12,7 +12,7 @@ import pytest
 
 from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.jobs.build import process
-from tests.browser.conftest import WAIT_MS, built_labextension
+from tests.browser.conftest import LOAD_MS, WAIT_MS, built_labextension
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode, start_node
 
@@ -46,6 +46,7 @@ def site(browser: Browser, place: tuple[ServedNode, str]) -> Iterator[Page]:
     """The page before the login; whatever the content policy forbids, or throws, fails the test."""
     context = browser.new_context(viewport={"width": 1200, "height": 800}, accept_downloads=True)
     context.set_default_timeout(WAIT_MS)
+    context.set_default_navigation_timeout(LOAD_MS)
     page = context.new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
