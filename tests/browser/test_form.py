@@ -122,7 +122,7 @@ def test_a_newcomer_gets_by_with_code_and_submit(page: Page, shot: Shot) -> None
     form.get_by_role("button", name="Submit").click()
     # The equal cell holds the code as well.
     printed = form.get_by_text(re.compile(r"^\s*first steps\s*$"))
-    expect(printed).to_be_visible(timeout=60_000)
+    expect(printed.first).to_be_visible(timeout=60_000)
     # It stands below the form: the card does not open the log as well.
     expect(form.get_by_role("log")).to_have_count(0)
     expect(form.locator(".jp-Bacalhau-badge")).to_contain_text("Completed", timeout=60_000)
