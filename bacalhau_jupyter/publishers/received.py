@@ -247,7 +247,7 @@ class ReceivedResults:
         """Make room for what has its name now; it goes again where its job does not want it any more."""
         try:
             await self._keeper.settle(target, execution_id, None)
-            # Only now: whoever deletes the job from here on finds the archive, and removes it.
+            # Only now: a deletion of the job from here on finds the archive, and removes it.
             await self.expected(execution_id)
         except BaseException:
             await whole(remove_result, target)

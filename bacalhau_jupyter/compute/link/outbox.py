@@ -32,7 +32,7 @@ class Outbox:
     """Undelivered messages, in order.
 
     What is delivered goes from the disk with the next write, not with one of its own: a crash in between only sends it
-    again, and whoever gets a message twice ignores it.
+    again, and a receiver ignores a message that it has.
 
     Parameters
     ----------

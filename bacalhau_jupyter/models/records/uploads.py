@@ -120,7 +120,7 @@ def without_signature(url: str) -> str:
 def is_signed_link(url: str) -> bool:
     """Whether a URL is spelled as nodes spell links to uploads and results, at an API without a path before it.
 
-    The API gives nothing at such a path but for a valid signature, whoever asks.
+    At such a path the API answers only to a valid signature, also where the node's own user asks.
     """
     try:
         parts = urlsplit(url)

@@ -10,7 +10,7 @@ from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.orchestrator.scheduler.placement import Obstacle, Refusal
 
 _LAST = {Obstacle.OLD: 1, Obstacle.LACKS_PLUGIN: 1, Obstacle.LABELS: 2}
-"""Obstacles of nodes that the job could never have run on: whoever asks why it failed means another node."""
+"""Obstacles of nodes that the job could never have run on: a person who asks why it failed means another node."""
 
 _NUMBERS = re.compile(r"\d[\d.]*( [kMGTPE]?B)?")
 

@@ -27,7 +27,7 @@ EXPIRY_S = 3600.0
 COMPONENT = "ResultSigner"
 SENDING = "result upload"
 """What a link leads to by which a node sends the archive of one execution, by PUT and for nothing else."""
-# What is signed says what it is for: who may read a result can't send one, nor the other way round.
+# What is signed says what it is for: a link to read a result can't send one, nor the other way round.
 _PURPOSES = {SENDING: "bacalhau result upload v1"}
 _PURPOSE = "bacalhau result v1"
 _MIN_KEY_BYTES = 16

@@ -17,7 +17,7 @@ NODES_ACCOUNT = "NODES"
 BOUNCER_USER = "door.bouncer"
 """Our user that ends connections."""
 SERVER_ACCOUNT = "SYS"
-"""The server's own account, over which it is told to."""
+"""The server's own account, over which it takes orders."""
 
 _ANY_PORT = -1
 _PING_S = 20

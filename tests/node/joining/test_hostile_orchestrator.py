@@ -18,7 +18,7 @@ pytestmark = needs_official
 
 
 class Service:
-    """A service of this machine that trusts whoever connects; it notes that somebody did."""
+    """A service of this machine that trusts each caller; it notes that one came."""
 
     def __init__(self, listening: socket.socket) -> None:
         self.port = int(listening.getsockname()[1])

@@ -118,7 +118,7 @@ def test_a_result_is_sent_to_an_orchestrator_without_a_bucket_and_read_there(
     node.stop()
     with urllib.request.urlopen(result["Params"]["URL"], timeout=TIMEOUT_S) as answer:
         assert stdout_of(answer.read()) == b"sent\n"
-    # For whoever looks into a result, too.
+    # Single files of the result are read there, too.
     _, listed = answer_of(orchestrator, f"/api/v1/orchestrator/jobs/{job}/results/files")
     (listing,) = listed["Results"]
     assert "stdout" in [each["Path"] for each in listing["Files"]], listing

@@ -1,4 +1,4 @@
-"""IDs that somebody took: the operator gives them free, and whoever uses one loses its connections."""
+"""IDs that somebody took: the operator frees them, and who uses one loses its connections."""
 
 from __future__ import annotations
 
