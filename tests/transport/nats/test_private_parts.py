@@ -21,6 +21,7 @@ from bacalhau_jupyter.transport.nats import nats_py
 METHODS = {
     "_connect_command": ["self"],
     "_connect_to_server": ["self", "s"],
+    "_flush_pending": ["self", "force_flush"],
     "_process_msg": ["self", "sid", "subject", "reply", "data", "headers"],
     "_select_next_server": ["self"],
     "_send_ping": ["self", "future"],
@@ -41,7 +42,7 @@ OF_CLIENT = {
 OF_TRANSPORT = {"_bare_io_reader", "_bare_io_writer", "_io_reader", "_io_writer"}
 OF_SUBSCRIPTION = {"_wait_for_msgs_task"}
 OF_ASYNCIO = {"_buffer"}
-OURS = {"_last_line", "_settings"}
+OURS = {"_is_write_due", "_last_line", "_settings", "_write_due"}
 
 
 def test_nothing_private_is_used_that_is_not_named_here() -> None:
