@@ -275,7 +275,7 @@ def sized(which: str, size: int) -> InputSource:
 async def test_kept_inputs_give_way_on_a_small_disk_and_one_that_does_not_fit_leaves_nothing(
     tmp_path: Path,
 ) -> None:
-    with small_disk(tmp_path / "disk", "6m") as disk:
+    with small_disk(tmp_path / "disk", "5m") as disk:
         node = Shared(disk)
         source = node.extra_sources["sized"] = SizedSource()
         await node.peer.serve()
