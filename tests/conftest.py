@@ -10,6 +10,7 @@ import hypothesis  # noqa: F401
 import pytest
 
 from tests.services.common import is_worker
+from tests.services.far_host import far_host, far_machine
 from tests.services.fixtures import (
     SERVICE_TIMEOUT_S,
     busybox_image,
@@ -30,6 +31,8 @@ __all__ = [
     "busybox_image",
     "cuttable_link",
     "docker_engine",
+    "far_host",
+    "far_machine",
     "http_server",
     "identity_provider",
     "kubo",
@@ -56,10 +59,11 @@ SERVICE_OF = {
     "private_kubo": "kubo",
     "identity_provider": "oidc",
     "pebble": "pebble",
+    "far_machine": "far",
     "nats_server_program": "nats",
     "browser": "browser",
 }
-SET_UP_ONCE = {"docker", "s3", "kubo", "oidc", "pebble"}
+SET_UP_ONCE = {"docker", "far", "s3", "kubo", "oidc", "pebble"}
 # Fixtures that start nodes, kernels, shells or sandboxes: seconds each, and the rooms' own tests need none of them.
 PROCESSES = {
     "bash",

@@ -12,6 +12,8 @@
 `proxies.py`        the TLS proxies nginx and HAProxy, with a configuration that the test brings
 `nats.py`           NATS servers on loopback ports
 `cuttable.py`       a way to a port that a test cuts, holds and restores
+`far_host.py`       a second machine in namespaces, with a Docker Engine and an ssh server (Linux, as root)
+`far_users.py`      who may log in there, and the ssh configurations that lead there
 `leaks.py`          threads, processes, sockets and containers that a test left behind
 `fixtures.py`       all of it as pytest fixtures
 `install.py`        the operating-system packages that the above need (Debian and Ubuntu, as root)

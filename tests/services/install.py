@@ -26,6 +26,9 @@ PACKAGES = {
     "chromium": "chromium",
     "nginx": "nginx-light",
     "haproxy": "haproxy",
+    "ip": "iproute2",
+    "ssh": "openssh-client",
+    "sshd": "openssh-server",
 }
 UPDATE_TIMEOUT_S = 300.0
 INSTALL_TIMEOUT_S = 900.0

@@ -7,6 +7,7 @@ serves more than one process of tests, so only containers of nodes that this pro
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from tests.services.common import wait_until
 GRACE_S = 20.0
 # The nodes whose containers are ours.
 _NODES: set[str] = set()
+# Processes whose descendants are not ours: a machine of its own.
+_LEFT_OUT: set[int] = set()
 # Started once per process by the standard library and kept on purpose.
 KEPT_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
@@ -54,6 +57,11 @@ def owns(node_id: str) -> str:
     return node_id
 
 
+def leave_out(pid: int) -> None:
+    """Count neither this process as left behind nor those below it."""
+    _LEFT_OUT.add(pid)
+
+
 def leftovers(before: Snapshot, engine_url: str | None = None, grace_s: float = GRACE_S) -> list[str]:
     """Return what is still there `grace` seconds after `before`'s successor should have gone; empty is good."""
     left: list[str] = []
@@ -72,7 +80,7 @@ def _threads() -> dict[int, str]:
 
 def _processes() -> dict[tuple[int, float], str]:
     processes = {}
-    for child in psutil.Process().children(recursive=True):
+    for child in _descendants(psutil.Process()):
         try:
             command = " ".join(child.cmdline()) or f"{child.name()} ({child.status()})"
             if not any(kept in command for kept in KEPT_PROCESSES):
@@ -80,6 +88,20 @@ def _processes() -> dict[tuple[int, float], str]:
         except psutil.NoSuchProcess:
             continue
     return processes
+
+
+def _descendants(process: psutil.Process) -> Iterator[psutil.Process]:
+    if not _LEFT_OUT:
+        yield from process.children(recursive=True)
+        return
+    try:
+        children = process.children()
+    except psutil.NoSuchProcess:
+        return
+    for child in children:
+        if child.pid not in _LEFT_OUT:
+            yield child
+            yield from _descendants(child)
 
 
 def _sockets() -> dict[tuple[int, str], str]:
