@@ -23,6 +23,7 @@ from bacalhau_jupyter.config.config import FILE_NAME, Config
 from bacalhau_jupyter.config.election import read_record
 from bacalhau_jupyter.config.keys import Kind
 from bacalhau_jupyter.config.repo import Repo
+from bacalhau_jupyter.lib.programs.tied import tied
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, ServiceUnavailable
 from bacalhau_jupyter.models.jobs.goduration import format_go_duration
@@ -30,7 +31,6 @@ from bacalhau_jupyter.models.records.node import NodeConnection
 from bacalhau_jupyter.node.roles.devstack import Devstack, name_of
 from bacalhau_jupyter.orchestrator.base import NodeQuery
 from bacalhau_jupyter.transfer.core.reach import KEY as ADDRESSES
-from bacalhau_jupyter.transport.server.tied import tied
 
 PROGRAM_VARIABLE = "BACALHAU_STOCK_BINARY"
 LOG_FILE = "devstack.log"

@@ -12,12 +12,12 @@ from collections import deque
 from pathlib import Path
 
 from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.programs.tied import tied
 from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.transport.server.files import RunningServer
 from bacalhau_jupyter.transport.server.lines import lines
 from bacalhau_jupyter.transport.server.program import VARIABLE
 from bacalhau_jupyter.transport.server.quiet import QuietLog
-from bacalhau_jupyter.transport.server.tied import tied
 
 _log = logging.getLogger(__name__)
 

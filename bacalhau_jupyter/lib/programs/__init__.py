@@ -1,0 +1,1 @@
+"""Other programs: started so that they end with us, asked, and ended within bounds."""
