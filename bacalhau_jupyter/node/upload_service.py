@@ -94,7 +94,7 @@ class NodeUploads:
     # ---- the node's roles
 
     def renewed(self, job: Job, again: bool) -> Job:
-        """Return a job whose links live long enough (``orchestrator.submission.LinkRenewal``)."""
+        """Return a job whose links live long enough (``orchestrator.submitting.submission.LinkRenewal``)."""
         return self.links.renewed(job, again)
 
     def stored(self, url: str) -> StoredFile | None:

@@ -9,6 +9,7 @@ from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.wire.messages import RunResult
 from bacalhau_jupyter.orchestrator.base import ExecutionQuery, HistoryQuery, JobQuery, NodeQuery
 from bacalhau_jupyter.orchestrator.service import Orchestrator
+from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from tests.orchestrator.support import Peer, ended, noop_job, orchestrator
 
 
@@ -63,10 +64,10 @@ async def test_a_wrong_query_is_refused(query: JobQuery) -> None:
 async def test_listing_fifty_of_ten_thousand_jobs_reads_only_these() -> None:
     from bacalhau_jupyter.orchestrator.store.jobs import insert
     from bacalhau_jupyter.orchestrator.store.transaction import Transaction
-    from bacalhau_jupyter.orchestrator.submission import prepare
+    from bacalhau_jupyter.orchestrator.submitting.submission import prepare
 
     async with orchestrator() as (service, _):
-        prepared, _ = prepare(noop_job("x"), service._settings, None, lambda: "x")
+        prepared, _ = prepare(noop_job("x"), OrchestratorSettings(node_id="n-o"), None, lambda: "x")
 
         def fill(transaction: Transaction) -> None:
             from bacalhau_jupyter.models.jobs.spec import replace

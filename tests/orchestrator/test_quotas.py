@@ -161,14 +161,14 @@ async def test_a_crowd_that_waits_costs_no_evaluation_of_its_own() -> None:
         puts = [await service.submit(noop_job(timeouts=WAITS), principal=ADA) for _ in range(30)]
         await asyncio.gather(*(reached(service, put.job_id, QUEUED) for put in puts[1:]))
         woken: list[str] = []
-        enqueue = service._evaluations.broker.enqueue
+        enqueue = service._parts.evaluations.broker.enqueue
 
         def counted(job_id: str, priority: int = 0, at_ns: int | None = None) -> None:
             if at_ns is None:
                 woken.append(job_id)
             enqueue(job_id, priority, at_ns)
 
-        service._evaluations.for_quota._wake = counted
+        service._parts.evaluations.for_quota._wake = counted
         await peer.finish(next(iter(peer.running)))
         await reached(service, puts[1].job_id, in_state(JobStateType.RUNNING))
         assert woken == [puts[1].job_id]

@@ -8,9 +8,9 @@ from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.wire.messages import CancelExecution
-from bacalhau_jupyter.orchestrator import submission
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS
 from bacalhau_jupyter.orchestrator.store.store import Store
+from bacalhau_jupyter.orchestrator.submitting import submission
 from tests.orchestrator.support import Peer, in_state, noop_job, orchestrator, reached
 
 

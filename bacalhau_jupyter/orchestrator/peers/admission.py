@@ -10,7 +10,7 @@ from bacalhau_jupyter.models.errors import BadRequest, ResourceExhausted
 from bacalhau_jupyter.models.records.node import NodeInfo
 from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.models.wire.messages import HandshakeRequest, HeartbeatRequest
-from bacalhau_jupyter.orchestrator.members import Member
+from bacalhau_jupyter.orchestrator.membership.members import Member
 from bacalhau_jupyter.orchestrator.peers.described import (
     problem_of,
     resources_problem,

@@ -9,7 +9,7 @@ from bacalhau_jupyter.models.errors import Conflict, NotFound
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.records.node import Membership, NodeState
-from bacalhau_jupyter.orchestrator.members import Member
+from bacalhau_jupyter.orchestrator.membership.members import Member
 from bacalhau_jupyter.orchestrator.peers.described import is_ours, too_old
 from bacalhau_jupyter.orchestrator.peers.notices import clock_sentence, namesake_sentence, namesakes
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView

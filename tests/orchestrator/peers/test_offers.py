@@ -30,10 +30,10 @@ from bacalhau_jupyter.models.wire.envelope import data_metadata
 from bacalhau_jupyter.models.wire.envelope import decode as wire_decode
 from bacalhau_jupyter.models.wire.envelope import encode as wire_encode
 from bacalhau_jupyter.models.wire.messages import AskForBid, CancelExecution
-from bacalhau_jupyter.orchestrator import submission
 from bacalhau_jupyter.orchestrator.peers.offers import largest_spec, shaped, too_large
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store.outbox import offered
+from bacalhau_jupyter.orchestrator.submitting import submission
 
 LINK = f"http://127.0.0.1:1234{content_path('ab' * 32, 'data.csv')}?expires=9&signature=s"
 FAR = "https://gpu-box.example.com:8443/bacalhau"

@@ -52,7 +52,7 @@ def official_node(home: Path, server: PlainNatsServer) -> Iterator[None]:
 
 
 def only_node(service: Orchestrator) -> NodeState:
-    states = service._register.states()
+    states = service._parts.register.states()
     return states[0] if len(states) == 1 else NodeState()
 
 
@@ -81,11 +81,11 @@ async def test_an_official_node_that_is_stopped_and_started_again_has_no_rival(
     async with cluster(nats_server, SystemClock()) as (service, _):
         with official_node(tmp_path / "n", nats_server):
             await until(lambda: is_connected(service), WAIT_S)
-            started_ns = service._register.members[only_node(service).info.node_id].instance.started_ns
+            started_ns = service._parts.register.members[only_node(service).info.node_id].instance.started_ns
         # It said goodbye; the next one is simply the node.
         await until(lambda: not is_connected(service), WAIT_S)
         with official_node(tmp_path / "n", nats_server):
             await until(lambda: is_connected(service), WAIT_S)
-            instance = service._register.members[only_node(service).info.node_id].instance
+            instance = service._parts.register.members[only_node(service).info.node_id].instance
             assert instance.started_ns > started_ns and not instance.must_prove
             assert only_node(service).notices == []

@@ -338,7 +338,7 @@ def test_an_update_stops_old_executions_and_starts_new_ones_in_the_same_evaluati
 
 
 def test_time_outs_of_a_rerun_count_from_the_rerun() -> None:
-    from bacalhau_jupyter.orchestrator import submission
+    from bacalhau_jupyter.orchestrator.submitting import submission
 
     world = World(nodes=1)
     job = world.submit(total_timeout=5)

@@ -94,7 +94,7 @@ class Cluster(RuleBasedStateMachine):
     @rule(data=st.data(), count=st.integers(0, 4))
     def update(self, data: st.DataObject, count: int) -> None:
         from bacalhau_jupyter.models.jobs.spec import replace
-        from bacalhau_jupyter.orchestrator import submission
+        from bacalhau_jupyter.orchestrator.submitting import submission
 
         job = self.world.job(data.draw(st.sampled_from(self.jobs)))
         transaction = self.world.transaction()

@@ -16,8 +16,8 @@ from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.models.records.quotas import Quota, Quotas
-from bacalhau_jupyter.orchestrator import submission
 from bacalhau_jupyter.orchestrator.scheduler.allowance import Allowance, Share
+from bacalhau_jupyter.orchestrator.submitting import submission
 from tests.orchestrator.explaining.cases import explained, running, waiting
 from tests.orchestrator.scheduler.world import World
 

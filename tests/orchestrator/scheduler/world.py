@@ -18,7 +18,6 @@ from bacalhau_jupyter.models.wire.messages import (
     ToCompute,
     ToOrchestrator,
 )
-from bacalhau_jupyter.orchestrator import submission
 from bacalhau_jupyter.orchestrator.planner import Outcome, Planner
 from bacalhau_jupyter.orchestrator.reports import store_report
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView
@@ -26,6 +25,7 @@ from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import executions, jobs
 from bacalhau_jupyter.orchestrator.store.schema import MIGRATIONS
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
+from bacalhau_jupyter.orchestrator.submitting import submission
 from tests.clock import ManualClock
 from tests.orchestrator.support import CORES, node_info, noop_job
 

@@ -1,20 +1,14 @@
-"""What users do to jobs: submit, update, run again, stop, compare. Pure, except for the given transaction."""
+"""What users do to jobs: submit, update, run again, stop. Pure, except for the given transaction."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-import yaml
-
-from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.ids import IdSource, job_id
-from bacalhau_jupyter.models.codec import encode, to_plain
+from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import (
     BadRequest,
     Conflict,
-    NotFound,
     ValidationError,
 )
 from bacalhau_jupyter.models.jobs.job import (
@@ -22,25 +16,21 @@ from bacalhau_jupyter.models.jobs.job import (
     META_REQUESTER_ID,
     META_SERVER_INSTALLATION,
     META_SERVER_INSTANCE,
-    RESERVED_META_PREFIX,
     Job,
     JobState,
     JobStateType,
-    JobType,
 )
 from bacalhau_jupyter.models.jobs.normalize import normalize_job, sanitize_submission
-from bacalhau_jupyter.models.jobs.spec import InputSource, ResourcesConfig, SpecConfig, Task, replace
-from bacalhau_jupyter.models.jobs.units import clean
+from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.jobs.validate import validate_stored, validate_submission
 from bacalhau_jupyter.models.records.history import Topic
-from bacalhau_jupyter.models.records.uploads import parse_link, without_signature
+from bacalhau_jupyter.models.records.uploads import parse_link
 from bacalhau_jupyter.orchestrator.peers.offers import too_large
 from bacalhau_jupyter.orchestrator.settings import OrchestratorSettings
 from bacalhau_jupyter.orchestrator.store import jobs
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
-
-UNNAMED = "Bacalhau"
-"""The component that official servers name where they name none."""
+from bacalhau_jupyter.orchestrator.submitting.comparing import UNNAMED, comparable
+from bacalhau_jupyter.orchestrator.submitting.defaults import with_defaults
 
 COUNT_LIMIT = 10_000
 """Most partitions of a job: each evaluation looks at all of them."""
@@ -99,7 +89,7 @@ def prepare(
         revision=1,
         state=JobState(state_type=JobStateType.PENDING),
     )
-    job = _with_defaults(job, settings.job_defaults)
+    job = with_defaults(job, settings.job_defaults)
     try:
         validate_stored(job)
     except BadRequest as error:
@@ -212,47 +202,13 @@ def stop(transaction: Transaction, reference: str, namespace: str, reason: str) 
             return job
 
 
-def stored_namesake(job: Job) -> tuple[str, str]:
-    """Return name and namespace by which a job to compare is found.
-
-    Raises
-    ------
-    BadRequest
-        The job has no name.
-    """
-    if not job.name:
-        raise BadRequest(
-            "invalid job spec: name is missing",
-            hint="Job name must be provided in the job spec for diff operations",
-            component=UNNAMED,
-        )
-    return job.name, job.namespace or "default"
-
-
-def difference(old: Job | None, new: Job) -> str:
-    """Return a unified diff of two specs as YAML; empty when they are equal.
-
-    Raises
-    ------
-    NotFound
-        The old job does not exist.
-    """
-    if old is None:
-        raise NotFound(f"job name index not found: {new.name}:{new.namespace}")
-    if _comparable(old) == _comparable(new):
-        return ""
-    before, after = (_yaml(job).splitlines() for job in (old, new))
-    lines = difflib.unified_diff(before, after, f"version {old.version}", "new", lineterm="", n=3)
-    return "\n".join(lines) + "\n"
-
-
 def _update(transaction: Transaction, old: Job, job: Job, force: bool) -> Job:
     if old.type != job.type:
         raise BadRequest(
             f"job {old.name!r} is {_a(old.type)} job and can't become {_a(job.type)} job",
             hint="Use another name, or stop the job and use a new name.",
         )
-    if not force and _comparable(old) == _comparable(job):
+    if not force and comparable(old) == comparable(job):
         raise Conflict(
             f"no changes detected for new job spec. Job Name: '{old.name}', Job Id: '{old.id}'",
             hint="Use the --force flag to override this warning",
@@ -281,101 +237,6 @@ def _next_version(transaction: Transaction, old: Job, spec: Job, message: str) -
     transaction.add_version(old, job)
     transaction.evaluate(job)
     return job
-
-
-def _comparable(job: Job) -> dict[str, Any]:
-    """Return what makes two specs different, with resources as they are compared."""
-    job = _unsigned(normalize_job(job))
-    meta = {key: value for key, value in job.meta.items() if not key.startswith(RESERVED_META_PREFIX)}
-    plain: dict[str, Any] = to_plain(replace(job, meta=meta))
-    for member in ("ID", "State", "Version", "Revision", "CreateTime", "ModifyTime", "Type"):
-        plain.pop(member, None)
-    return plain
-
-
-def _unsigned(job: Job) -> Job:
-    """Return a job whose links to a node's files have no signatures: each submission signs anew.
-
-    Who serves a file counts, and what else is in the link: another server has another file at the same path.
-    """
-
-    def unsigned(item: InputSource) -> InputSource:
-        url = item.source.param("URL")
-        if parse_link(url) is None:
-            return item
-        plain = without_signature(str(url))
-        params = {
-            name: plain if name.lower() == "url" else value for name, value in item.source.params.items()
-        }
-        return replace(item, source=SpecConfig(type=item.source.type, params=params))
-
-    tasks = [
-        replace(task, input_sources=[unsigned(item) for item in task.input_sources]) for task in job.tasks
-    ]
-    return replace(job, tasks=tasks)
-
-
-def _yaml(job: Job) -> str:
-    return str(yaml.safe_dump(_comparable(job), sort_keys=False, allow_unicode=True))
-
-
-# ---- defaults
-
-
-def _with_defaults(job: Job, defaults: Mapping[str, Mapping[str, Any]]) -> Job:
-    type_defaults = _member(defaults, job.type)
-    if not type_defaults:
-        return job
-    task = _member(type_defaults, "Task") or {}
-    return replace(
-        job,
-        priority=job.priority or int(_member(type_defaults, "Priority") or 0),
-        tasks=[_task_defaults(each, task, job.type) for each in job.tasks],
-    )
-
-
-def _task_defaults(task: Task, defaults: Mapping[str, Any], job_type: str) -> Task:
-    resources = _member(defaults, "Resources") or {}
-    task_resources = task.resources
-    filled = ResourcesConfig(
-        cpu=task_resources.cpu or clean(str(_member(resources, "CPU") or "")),
-        memory=task_resources.memory or clean(str(_member(resources, "Memory") or "")),
-        disk=task_resources.disk or clean(str(_member(resources, "Disk") or "")),
-        gpu=task_resources.gpu or clean(str(_member(resources, "GPU") or "")),
-    )
-    limits = _member(defaults, "Timeouts") or {}
-    if job_type in (JobType.SERVICE, JobType.DAEMON):
-        # They end when somebody stops them: of the time-outs only the one in the queue is theirs.
-        queue_s = task.timeouts.queue_timeout or int(_member(limits, "QueueTimeout") or 0)
-        return replace(task, resources=filled, timeouts=replace(task.timeouts, queue_timeout=queue_s))
-    publisher = _member(defaults, "Publisher") or {}
-    execution_s = task.timeouts.execution_timeout or int(_member(limits, "ExecutionTimeout") or 0)
-    total_s = task.timeouts.total_timeout or int(_member(limits, "TotalTimeout") or 0)
-    queue_s = int(_member(limits, "QueueTimeout") or 0)
-    if total_s:
-        # Both others must fit into the total; a default gives way to what the job says.
-        queue_s = max(0, min(queue_s, total_s - execution_s))
-    chosen = task.publisher
-    if chosen.is_empty and _member(publisher, "Type"):
-        chosen = SpecConfig(
-            type=str(_member(publisher, "Type")), params=dict(_member(publisher, "Params") or {})
-        )
-    return replace(
-        task,
-        resources=filled,
-        publisher=chosen,
-        timeouts=replace(
-            task.timeouts,
-            execution_timeout=execution_s,
-            queue_timeout=task.timeouts.queue_timeout or queue_s,
-            total_timeout=total_s,
-        ),
-    )
-
-
-def _member(mapping: Mapping[str, Any], name: str) -> Any:
-    """Return a member whatever the case of its key (config keys are case-insensitive)."""
-    return folded(mapping).get(name.lower())
 
 
 def _a(kind: str) -> str:

@@ -1,0 +1,1 @@
+"""What users do to jobs: the rules, and the requests that keep them."""
