@@ -41,6 +41,7 @@ from bacalhau_jupyter.node.roles.compute import Place, Surroundings
 from bacalhau_jupyter.node.roles.database import keep_room
 from bacalhau_jupyter.node.roles.halves import Halves
 from bacalhau_jupyter.node.roles.orchestrator import OrchestratorHalf, Placing, start_orchestrator
+from bacalhau_jupyter.node.roles.places import Places
 from bacalhau_jupyter.node.roles.stopping import bounded
 from bacalhau_jupyter.node.roles.trust import sign_on
 from bacalhau_jupyter.orchestrator.service import Orchestrator
@@ -227,42 +228,18 @@ class Node:
             telemetry=self._telemetry,
         )
         stack.push_async_callback(self.halves.close)
-        places = [*self._further]
-        if self.config["Compute.Enabled"]:
-            own = Place(
-                self.node_id,
-                self.config,
-                settings.compute_dir(self.config, self.repo),
-                settings.database_path(self.config, self.repo.compute_db),
-                self.problems,
-                keeps_room=True,
-                elsewhere=self.elsewhere,
-                shares_machine=True,
-            )
-            places.insert(0, own)
-        await self.halves.start(places)
+        places = Places(self.config, self.repo, self.node_id, self._clock)
+        own = [places.own(self.problems, self.elsewhere)] if self.config["Compute.Enabled"] else []
+        await self.halves.start([*own, *self._further])
         self.joining = Joining(
             KeptClusters(self.repo),
             self.halves,
-            self._joined_place,
+            places.joined,
             self.problems,
             lambda: "" if self.link is None else self.link.address,
         )
         stack.push_async_callback(self.joining.close)
         await self.joining.resume()
-
-    def _joined_place(self, node_id: str, there: Elsewhere) -> Place:
-        """Return where a half lies that takes jobs of another cluster beside those of this node's own."""
-        directory = settings.joined_dir(self.config, self.repo, node_id)
-        return Place(
-            node_id,
-            self.config,
-            directory,
-            None if self.config["Node.Ephemeral"] else directory / "state.sqlite",
-            Problems(self._clock),
-            elsewhere=there,
-            shares_machine=True,
-        )
 
     async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:
         serving = Serving(
