@@ -43,6 +43,8 @@ class Bidder:
         Where an accepted bid reserves.
     full
         Says why nothing more can be run on this disk; empty while something can.
+    unavailable
+        Says why nothing new is taken at present; empty while something is.
     """
 
     def __init__(
@@ -51,12 +53,15 @@ class Bidder:
         plugins: Plugins,
         capacity: Capacity,
         full: Callable[[], Awaitable[str]] | None = None,
+        unavailable: Callable[[], str] = lambda: "",
     ) -> None:
         self._full = full
+        self._unavailable = unavailable
         self._settings = settings
         self._plugins = plugins
         self._capacity = capacity
-        self._most = most_per_job(settings.admission.max_resources, capacity.limit)
+        # A wrong setting is told at once.
+        most_per_job(settings.admission.max_resources, capacity.limit)
 
     async def evaluate(self, execution: Execution) -> BidMade | BidRefused:
         """Decide; capacity is held from here on when the answer is `BidMade`.
@@ -69,6 +74,8 @@ class Bidder:
         job = execution.job
         if job is None or not job.tasks:
             raise BadRequest(f"execution {execution.id} has no job or task", component="Bidder")
+        if reason := self._unavailable():
+            return BidRefused(f"rejected bid: {reason}", busy=True)
         reasons = self._semantic(job)
         if not reasons and self._full is not None and (reason := await self._full()):
             reasons = [reason]
@@ -161,7 +168,8 @@ class Bidder:
                 f"rejected bid: insufficient resources - requested: {format_resources(requested)}, "
                 f"available: {format_resources(limit)}"
             )
-        if excess := shortfall(requested, self._most):
+        most = most_per_job(self._settings.admission.max_resources, limit)
+        if excess := shortfall(requested, most):
             return BidRefused(f"rejected bid: this node gives less to one job: {excess}")
         usable: list[GPU] | None = None
         if requested.gpu:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 
 from bacalhau_jupyter.compute.equipment import Equipment
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
 from bacalhau_jupyter.compute.host.capacity import Capacity
 from bacalhau_jupyter.compute.host.gpus import gpu_labels
+from bacalhau_jupyter.compute.host.machine import MachineFacts
 from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.records.node import ComputeNodeInfo, NodeInfo, NodeType
@@ -29,6 +29,7 @@ def describe(equipment: Equipment, capacity: Capacity, live: Sequence[ExecutionR
         The executions that are not over.
     """
     settings, plugins, cache = equipment.settings, equipment.plugins, equipment.cache
+    survey = equipment.survey
     engines, sources, publishers = plugins.names()
     runtimes, problems = plugins.runtimes()
     keepers = plugins.keepers()
@@ -37,13 +38,14 @@ def describe(equipment: Equipment, capacity: Capacity, live: Sequence[ExecutionR
         publishers=publishers,
         storage_sources=sources,
         max_capacity=capacity.limit,
-        available_capacity=capacity.available,
+        available_capacity=Resources() if survey.unavailable else capacity.available,
         max_job_requirements=capacity.limit,
         running_executions=sum(record.phase is Phase.RUNNING for record in live),
         address=settings.address,
         engine_runtimes=runtimes,
         engine_problems=problems,
-        gpu_problems=dict(equipment.gpu_problems),
+        gpu_problems=dict(survey.gpu_problems),
+        unavailable=survey.unavailable,
         problems={problem.task: problem.message for problem in equipment.problems.every()},
         input_cache=cache.usage() if cache.enabled else None,
         local_results=keepers[0].usage() if keepers else None,
@@ -51,7 +53,7 @@ def describe(equipment: Equipment, capacity: Capacity, live: Sequence[ExecutionR
     return NodeInfo(
         node_id=settings.node_id,
         node_type=NodeType.COMPUTE,
-        labels=_labels(settings, capacity.limit),
+        labels=_labels(settings, survey.facts, capacity.limit),
         supported_protocols=list(PROTOCOLS),
         compute_node_info=compute,
         bacalhau_version=settings.version,
@@ -60,11 +62,6 @@ def describe(equipment: Equipment, capacity: Capacity, live: Sequence[ExecutionR
     )
 
 
-def _labels(settings: ComputeSettings, limit: Resources) -> dict[str, str]:
-    machine = platform.machine().lower()
-    own = {
-        "name": settings.name or settings.node_id,
-        "os_type": platform.system().lower(),
-        "os_arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine),
-    }
+def _labels(settings: ComputeSettings, facts: MachineFacts, limit: Resources) -> dict[str, str]:
+    own = {"name": settings.name or settings.node_id} | dict(facts.labels)
     return own | gpu_labels(limit.gpus) | dict(settings.labels)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bacalhau_jupyter.compute.files import Places
 from bacalhau_jupyter.compute.inputs.cache import ContentCache
 from bacalhau_jupyter.compute.link.store import Store
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.settings import ComputeSettings
+from bacalhau_jupyter.compute.survey import Survey
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.reserve import Reserve
@@ -31,8 +32,8 @@ class Equipment:
         The host variables that ``env:NAME`` may refer to.
     problems
         List of failed background tasks.
-    gpu_problems
-        Why GPUs can't be found or given to jobs, by the name of the tool or engine.
+    survey
+        What is known of the machine, and whether the node takes jobs at all.
     telemetry
         Who is told of executions.
     """
@@ -47,5 +48,5 @@ class Equipment:
     reserve: Reserve
     host_env: Mapping[str, str]
     problems: Problems
-    gpu_problems: Mapping[str, str] = field(default_factory=dict)
+    survey: Survey
     telemetry: Telemetry = SILENT

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import functools
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -16,23 +15,21 @@ from bacalhau_jupyter.compute.execution.progress import ProgressListener
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord
 from bacalhau_jupyter.compute.files import Places, is_safe_id
 from bacalhau_jupyter.compute.host.account import Account
-from bacalhau_jupyter.compute.host.capacity import Capacity, allocated
-from bacalhau_jupyter.compute.host.gpu_watch import watch_gpus
-from bacalhau_jupyter.compute.host.gpus import HostGpus, find_gpus
-from bacalhau_jupyter.compute.host.measuring import host_resources
+from bacalhau_jupyter.compute.host.capacity import Capacity
+from bacalhau_jupyter.compute.host.machine import LocalMachine, Machine
 from bacalhau_jupyter.compute.host.ports import HeldPorts, Ports
 from bacalhau_jupyter.compute.inputs.cache import ContentCache
 from bacalhau_jupyter.compute.link.store import Store
 from bacalhau_jupyter.compute.parts import Parts
 from bacalhau_jupyter.compute.plugins import Plugins
 from bacalhau_jupyter.compute.settings import ComputeSettings
+from bacalhau_jupyter.compute.survey import Survey
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.reserve import Reserve
 from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
 from bacalhau_jupyter.models.errors import ServiceUnavailable
-from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.records.execution import DesiredStateType, Execution
 from bacalhau_jupyter.models.records.node import DiskUsage, NodeInfo
 from bacalhau_jupyter.models.records.progress import Reading
@@ -79,6 +76,8 @@ class ComputeNode:
         The account of ports that the compute nodes of this process share; its own, if left out.
     account
         What the compute nodes of this process hold that share this machine; its own, if left out.
+    machine
+        Whose CPUs, memory, disk and GPUs the node offers; this one, if left out.
     """
 
     def __init__(
@@ -96,6 +95,7 @@ class ComputeNode:
         telemetry: Telemetry = SILENT,
         held_ports: HeldPorts | None = None,
         account: Account | None = None,
+        machine: Machine | None = None,
     ) -> None:
         self.settings = settings
         self._account = account
@@ -114,6 +114,9 @@ class ComputeNode:
             host_env=os.environ if host_env is None else host_env,
             problems=self.problems,
             telemetry=telemetry,
+            survey=Survey(
+                machine or LocalMachine(settings.data_dir, probe_gpus=settings.probe_gpus), settings
+            ),
         )
         self._on_progress = on_progress
         self._database = database
@@ -145,23 +148,18 @@ class ComputeNode:
         equipment = self._equipment
         await asyncio.to_thread(equipment.places.prepare)
         await asyncio.to_thread(equipment.reserve.make)
-        gpus_asked = asyncio.create_task(find_gpus() if self.settings.probe_gpus else _none())
-        await equipment.plugins.probe(self.settings.probe_timeout_s)
-        equipment = await _with_open_cache(equipment)
-        gpus = await gpus_asked
-        plugins, timeout_s = equipment.plugins, self.settings.probe_timeout_s
-
-        async def ask_gpus() -> dict[str, str]:
-            return gpus.problems | await plugins.gpu_problems(gpus.gpus, timeout_s)
-
-        gpu_problems = await ask_gpus()
-        self._equipment = equipment = dataclasses.replace(equipment, gpu_problems=gpu_problems)
-        host = await asyncio.to_thread(host_resources, self.settings.data_dir, gpus.gpus)
-        # Cache entries are evicted when an execution needs the space.
-        host = replace(host, disk=host.disk + equipment.cache.usage().bytes)
+        survey = equipment.survey
+        looked = survey.begin()
+        try:
+            await equipment.plugins.probe(self.settings.probe_timeout_s)
+            self._equipment = equipment = await _with_open_cache(equipment)
+            await survey.finish(equipment.plugins)
+        finally:
+            looked.cancel()
         address, held = self.settings.port_address, self._held_ports
         ports = Ports(*self.settings.port_range, address=address, held=held)
-        capacity = Capacity(allocated(self.settings.allocated, host), ports, self._account)
+        capacity = Capacity(survey.limit(equipment.cache.usage().bytes), ports, self._account)
+        capacity.hold_elsewhere(survey.facts.taken)
         parts = self._parts = Parts(equipment, capacity, self._database)
         parts.board.listener = self._on_progress
         await parts.executions.restore(await equipment.store.load())
@@ -178,13 +176,11 @@ class ComputeNode:
                 self.problems.keep("checking which engines are available", self._watch_plugins),
                 name="compute probes",
             ),
+            asyncio.create_task(
+                self.problems.keep("looking at what the machine has", self._watch_machine),
+                name="compute machine",
+            ),
         ]
-        if gpus.gpus:
-            watch = functools.partial(
-                watch_gpus, gpu_problems, ask_gpus, parts.connection.info_changed, self.settings.gpus_asked_s
-            )
-            keep = self.problems.keep("checking which GPUs jobs can get", watch)
-            self._tasks.append(asyncio.create_task(keep, name="compute GPUs"))
         return await parts.connection.wait_joined(join_timeout_s, one_try=one_try)
 
     async def stop(self) -> None:
@@ -230,6 +226,17 @@ class ComputeNode:
     def capacity(self) -> Capacity:
         """What may be used and what is free."""
         return self._ready().capacity
+
+    def set_unavailable(self, reason: str) -> None:
+        """Take nothing new, for a reason of one sentence, or with an empty one take jobs again.
+
+        What runs goes on. Jobs that could run here only wait.
+        """
+        survey = self._equipment.survey
+        if survey.unavailable != reason:
+            survey.unavailable = reason
+            if self._parts is not None:
+                self._parts.connection.info_changed()
 
     def live(self) -> list[ExecutionRecord]:
         """Return the executions that are not over."""
@@ -333,6 +340,18 @@ class ComputeNode:
             self.settings.probe_timeout_s, self._ready().connection.info_changed
         )
 
+    async def _watch_machine(self) -> None:
+        parts, equipment = self._ready(), self._equipment
+
+        def changed() -> None:
+            parts.connection.info_changed()
+            # What waits for room asks again.
+            parts.connection.capacity_changed()
+
+        await equipment.survey.keep(
+            equipment.plugins, parts.capacity, changed, lambda: equipment.cache.usage().bytes
+        )
+
     def _ready(self) -> Parts:
         if self._parts is None:
             raise ServiceUnavailable("the compute node is not running", retryable=True)
@@ -347,10 +366,6 @@ async def _with_open_cache(equipment: Equipment) -> Equipment:
         _log.warning("the input cache can't be used: %s", error)
         return dataclasses.replace(equipment, cache=ContentCache(equipment.places.cache, 0, 0))
     return equipment
-
-
-async def _none() -> HostGpus:
-    return HostGpus()
 
 
 def _on_loop(call: Callable[[], None]) -> Callable[[], None]:

@@ -52,7 +52,13 @@ class Parts:
         self.board = ProgressBoard(equipment.clock)
         self.connection = OrchestratorLink(equipment, self.info, lambda: capacity.available)
         capacity.changed_elsewhere = self.connection.capacity_changed
-        bidder = Bidder(equipment.settings, equipment.plugins, capacity, lambda: self.disk.ensure())
+        bidder = Bidder(
+            equipment.settings,
+            equipment.plugins,
+            capacity,
+            lambda: self.disk.ensure(),
+            lambda: equipment.survey.unavailable,
+        )
         runner = Runner(equipment, bidder, self.board)
         listener = ExecutionListener(
             reported=self.connection.wake_outbox,

@@ -26,7 +26,8 @@ class HostStatus:
     since_ns
         Since when it is in this state, Unix nanoseconds.
     way
-        How calls get there, for people: ``ssh``, ``ssh, through docker system dial-stdio``, ``tcp with TLS``, ``socket``.
+        How calls get there, for people: ``ssh``, ``ssh, through docker system dial-stdio``, ``tcp with TLS``,
+        ``socket``.
     """
 
     state: HostState

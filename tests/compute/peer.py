@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bacalhau_jupyter.compute.host.machine import Machine
 from bacalhau_jupyter.compute.link.store import MIGRATIONS
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.compute.plugins import Plugins
@@ -338,6 +339,7 @@ class Bench:
         self.extra_sources: dict[str, Source] = {}
         self.extra_publishers: dict[str, Publisher] = {}
         self.reserve = 0
+        self.machine: Machine | None = None
         defaults: dict[str, object] = {
             "node_id": "n-test",
             "data_dir": directory / "compute",
@@ -378,6 +380,7 @@ class Bench:
             SystemClock(),
             on_progress=self._note,
             host_env=self.host_env,
+            machine=self.machine,
         )
         assert await self.node.start()
 
@@ -424,8 +427,11 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def bench(directory: Path, **settings: object) -> AsyncIterator[Bench]:
+async def bench(
+    directory: Path, *, machine: Machine | None = None, **settings: object
+) -> AsyncIterator[Bench]:
     it = Bench(directory, **settings)
+    it.machine = machine
     await it.peer.serve()
     await it.start()
     try:

@@ -22,6 +22,9 @@ DEFAULT_MEMORY = 100 * 1024 * 1024
 STOPPING_S = 10.0
 """Seconds for which a bid waits for the end of what is being stopped."""
 
+_ELSEWHERE = ""
+"""Stands in the account for all that is no execution of ours."""
+
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 DEFAULT_ALLOCATION = ResourcesConfig(cpu="80%", memory="80%", disk="80%", gpu="100%")
@@ -233,6 +236,15 @@ class Capacity:
         for execution_id in list(self._own):
             self.release(execution_id)
         self._account.forget(self)
+
+    def hold_elsewhere(self, resources: Resources) -> None:
+        """Count what others than compute nodes of ours hold of this machine, in place of what was counted before."""
+        before = self._account.held.pop(_ELSEWHERE, Resources())
+        if not resources.is_zero:
+            self._account.held[_ELSEWHERE] = resources
+        if resources != before:
+            self._returned.set()
+            self._account.tell_others(self)
 
     def _hold(self, execution_id: str, resources: Resources) -> None:
         self._own.add(execution_id)

@@ -14,8 +14,9 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bacalhau_jupyter.models.jobs.resources import GPU
@@ -28,14 +29,14 @@ NVIDIA, AMD, INTEL = "NVIDIA", "AMD/ATI", "Intel"
 _MIB = 1024 * 1024
 _PRINTED_LIMIT = 4 * _MIB
 _SAID_LIMIT = 200
-_NVIDIA_CALL = ("--query-gpu=index,gpu_name,memory.total", "--format=csv,noheader,nounits")
-_AMD_CALL = ("--showproductname", "--showbus", "--showmeminfo", "vram", "--json")
-_INTEL_CALL = ("discovery", "--json")
+NVIDIA_CALL = ("--query-gpu=index,gpu_name,memory.total", "--format=csv,noheader,nounits")
+AMD_CALL = ("--showproductname", "--showbus", "--showmeminfo", "vram", "--json")
+INTEL_CALL = ("discovery", "--json")
 _CARD = re.compile(r"card(\d+)", re.ASCII)
-_NOTHING_THERE = "no devices were found"
+NOTHING_THERE = "no devices were found"
 
 
-class _ToolFailed(Exception):
+class ToolFailed(Exception):
     """A tool that is there gave no answer; the text says why."""
 
 
@@ -55,19 +56,28 @@ class HostGpus:
     problems: dict[str, str] = field(default_factory=dict)
 
 
+Ask = Callable[..., Awaitable[str]]
+"""Returns what a tool prints, called with its name and arguments; raises `ToolFailed`."""
+
+
 async def find_gpus(path: str | None = None) -> HostGpus:
-    """Ask ``nvidia-smi``, ``rocm-smi`` and ``xpu-smi``.
+    """Ask ``nvidia-smi``, ``rocm-smi`` and ``xpu-smi`` of this host.
 
     Parameters
     ----------
     path
         Where to look for the tools, in the form of ``PATH``; None means this process's.
     """
+    return await gpus_told(partial(_ask, path))
+
+
+async def gpus_told(ask: Ask) -> HostGpus:
+    """Return what the vendors' tools say, wherever they are asked."""
     tools = {"nvidia-smi": _nvidia, "rocm-smi": _amd, "xpu-smi": _intel}
-    answers = await asyncio.gather(*(ask(path) for ask in tools.values()), return_exceptions=True)
+    answers = await asyncio.gather(*(read(ask) for read in tools.values()), return_exceptions=True)
     gpus, problems = list[GPU](), dict[str, str]()
     for name, answer in zip(tools, answers, strict=True):
-        if isinstance(answer, _ToolFailed):
+        if isinstance(answer, ToolFailed):
             problems[name] = str(answer)
         elif isinstance(answer, BaseException):
             raise answer
@@ -89,20 +99,20 @@ def gpu_labels(gpus: list[GPU]) -> dict[str, str]:
     return labels
 
 
-async def _nvidia(path: str | None) -> list[GPU]:
-    text = await _ask(path, "nvidia-smi", *_NVIDIA_CALL)
+async def _nvidia(ask: Ask) -> list[GPU]:
+    text = await ask("nvidia-smi", *NVIDIA_CALL)
     gpus = []
     for parts in csv.reader(text.splitlines(), skipinitialspace=True):
         if len(parts) >= 3 and (index := _number(parts[0])) is not None:
             memory = _number(parts[2]) or 0
             gpus.append(GPU(index=index, name=parts[1].strip(), vendor=NVIDIA, memory=memory))
     if not gpus and text.strip():
-        raise _ToolFailed(f"it printed what is no list of GPUs: {_said(text)}")
+        raise ToolFailed(f"it printed what is no list of GPUs: {_said(text)}")
     return _by_index(gpus)
 
 
-async def _amd(path: str | None) -> list[GPU]:
-    cards = _object(await _ask(path, "rocm-smi", *_AMD_CALL))
+async def _amd(ask: Ask) -> list[GPU]:
+    cards = _object(await ask("rocm-smi", *AMD_CALL))
     gpus = []
     for key, card in cards.items():
         match = _CARD.fullmatch(key)
@@ -121,16 +131,16 @@ async def _amd(path: str | None) -> list[GPU]:
     return _by_index(gpus)
 
 
-async def _intel(path: str | None) -> list[GPU]:
-    listing = _object(await _ask(path, "xpu-smi", *_INTEL_CALL)).get("device_list")
+async def _intel(ask: Ask) -> list[GPU]:
+    listing = _object(await ask("xpu-smi", *INTEL_CALL)).get("device_list")
     gpus = []
     for device in listing if isinstance(listing, list) else []:
         index = _number(device.get("device_id")) if isinstance(device, Mapping) else None
         if index is None:
             continue
         try:
-            detail = _object(await _ask(path, "xpu-smi", *_INTEL_CALL, "--device", str(index)))
-        except _ToolFailed:
+            detail = _object(await ask("xpu-smi", *INTEL_CALL, "--device", str(index)))
+        except ToolFailed:
             detail = {}
         memory = _number(detail.get("memory_physical_size_byte")) or _number(
             detail.get("max_mem_alloc_size_byte")
@@ -157,7 +167,7 @@ async def _ask(path: str | None, tool: str, *arguments: str) -> str:
 
     Raises
     ------
-    _ToolFailed
+    ToolFailed
         It is there and fails, hangs or prints without end.
     """
     executable = shutil.which(tool, path=path)
@@ -177,19 +187,19 @@ async def _ask(path: str | None, tool: str, *arguments: str) -> str:
             printed = await _read(process)
             code = await process.wait()
     except TimeoutError as error:
-        raise _ToolFailed(f"it did not answer within {TOOL_S:g}s") from error
+        raise ToolFailed(f"it did not answer within {TOOL_S:g}s") from error
     except OSError as error:
-        raise _ToolFailed(f"it can't be run: {error.strerror}") from error
+        raise ToolFailed(f"it can't be run: {error.strerror}") from error
     finally:
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     text = printed.decode(errors="replace")
-    if _NOTHING_THERE in text.lower():
+    if NOTHING_THERE in text.lower():
         return ""
     if code != 0:
-        raise _ToolFailed(f"it failed with exit code {code}: {_said(text)}")
+        raise ToolFailed(f"it failed with exit code {code}: {_said(text)}")
     return text
 
 
@@ -199,7 +209,7 @@ async def _read(process: asyncio.subprocess.Process) -> bytes:
     while more := await process.stdout.read(65536):
         printed += more
         if len(printed) > _PRINTED_LIMIT:
-            raise _ToolFailed("it prints without end")
+            raise ToolFailed("it prints without end")
     return printed
 
 
@@ -208,7 +218,7 @@ def _object(text: str) -> dict[str, Any]:
 
     Raises
     ------
-    _ToolFailed
+    ToolFailed
         It is none.
     """
     if not text.strip():
@@ -219,7 +229,7 @@ def _object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise _ToolFailed(f"it printed what is no JSON object: {_said(text)}")
+        raise ToolFailed(f"it printed what is no JSON object: {_said(text)}")
     return answer
 
 

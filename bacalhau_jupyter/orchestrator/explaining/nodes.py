@@ -98,7 +98,7 @@ class Judge:
             remedy = f"approve the node again: node approve {short_id(node.id)}"
             return _away(node, f"was rejected{_said(state.connection_state)}", remedy)
         if node.ready and not node.lost:
-            return None
+            return _resting(node)
         if state.membership is Membership.PENDING:
             return _away(node, "waits to be approved", f"approve the node: node approve {short_id(node.id)}")
         since = state.connection_state.disconnected_since[:_SECONDS].replace("T", " ")
@@ -211,7 +211,7 @@ def full_summary(verdict: NodeVerdict, node: str) -> str:
     return f"{words}{node} has {bare_amount(shortage.resource, shortage.total)}"
 
 
-_PASSING = (Obstacle.AWAY, Obstacle.PENDING, Obstacle.FULL, Obstacle.RESTING)
+_PASSING = (Obstacle.AWAY, Obstacle.PENDING, Obstacle.FULL, Obstacle.RESTING, Obstacle.UNAVAILABLE)
 _SECONDS = len("2026-01-01T00:00:00")
 _LONGEST_MESSAGE = 200
 
@@ -231,6 +231,16 @@ def _changed(execution: Execution) -> int:
 def _away(node: NodeView, reason: str, remedy: str) -> NodeVerdict:
     remedies = [Remedy(kind=RemedyKind.NODE, text=remedy)]
     return NodeVerdict(node_id=node.id, verdict=Verdict.AWAY, reason=reason, remedies=remedies)
+
+
+def _resting(node: NodeView) -> NodeVerdict | None:
+    """Say why a node that is connected takes nothing new; None where it does."""
+    reason = readable(" ".join(node.info.compute_node_info.unavailable.split()))[:_LONGEST_MESSAGE]
+    if not reason:
+        return None
+    host = node.info.labels.get("host", "")
+    remedy = f"see what is wrong with it: host test {readable(host)}" if host else "wait until it does"
+    return _away(node, f"takes no jobs now: {reason}", remedy)
 
 
 def _said(connection: ConnectionState) -> str:

@@ -39,6 +39,11 @@ class Obstacle(enum.Enum):
     RESTING = enum.auto()
     FULL = enum.auto()
     QUOTA = enum.auto()
+    UNAVAILABLE = enum.auto()
+
+
+_PASSING = (Obstacle.PENDING, Obstacle.UNAVAILABLE)
+"""Nobody knows for how long."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Refusal:
     @property
     def temporary(self) -> bool:
         """Whether waiting may help."""
-        return self.full or self.away or self.until_ns is not None or self.obstacle is Obstacle.PENDING
+        return self.full or self.away or self.until_ns is not None or self.obstacle in _PASSING
 
 
 class Placement:
@@ -162,6 +167,8 @@ class Placement:
             return Refusal(Obstacle.PENDING, "node waits to be approved")
         if not node.ready:
             return Refusal(Obstacle.AWAY, "node is not connected")
+        if reason := node.info.compute_node_info.unavailable:
+            return Refusal(Obstacle.UNAVAILABLE, _because("node takes no jobs now", reason))
         if past is not None and past.full and past.full_at >= node.freed_ns:
             until = past.pause_until()
             if self._situation.now_ns < until:
@@ -235,7 +242,9 @@ class _Demand:
                 or _missing(self._publishers, info.publishers)
             )
         missing = self._lacks[offer]
-        if missing:
+        # What is away has no engine at present, and has told nothing of its size if it never was there.
+        is_unknown = bool(info.unavailable) and info.max_capacity.is_zero
+        if missing and not (info.unavailable and not info.execution_engines):
             problem = info.engine_problems.get(self._engine.strip().lower())
             words = f"{missing} ({problem})" if problem and self._engine in missing else missing
             return Refusal(Obstacle.LACKS_PLUGIN, words)
@@ -243,7 +252,7 @@ class _Demand:
             labels = " ".join(f"{key}:{value}" for key, value in sorted(node.info.labels.items()))
             words = f"labels map[{labels}] don't match required selectors {describe(self._required)}"
             return Refusal(Obstacle.LABELS, words)
-        too_big = _too_big(self._request, info)
+        too_big = None if is_unknown else _too_big(self._request, info)
         if too_big is not None:
             return Refusal(Obstacle.TOO_BIG, too_big)
         return _out_of_reach(self._situation, node) if node.way.is_far else None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.models.jobs.resources import Resources
-from bacalhau_jupyter.models.jobs.spec import Constraint, InputSource, SpecConfig, replace
+from bacalhau_jupyter.models.jobs.spec import Constraint, InputSource, ResourcesConfig, SpecConfig, replace
 from bacalhau_jupyter.models.records.execution import ComputeState, Execution, ExecutionStateType
 from bacalhau_jupyter.orchestrator.planner import request_of
 from bacalhau_jupyter.orchestrator.scheduler.attempts import is_capacity_rejection
@@ -92,3 +92,47 @@ def test_rejections_for_capacity_are_distinguished_from_others(
 ) -> None:
     state = ComputeState(state_type=ExecutionStateType.ASK_FOR_BID_REJECTED, message=message, details=details)
     assert is_capacity_rejection(Execution(compute_state=state)) is capacity
+
+
+AWAY = "host gpu1 does not answer since 14:03"
+
+
+def away(engines: list[str], capacity: Resources, **labels: str) -> NodeView:
+    """A node whose machine can't be reached now."""
+    info = node_info("n-gpu1", capacity, **labels)
+    compute = replace(
+        info.compute_node_info, unavailable=AWAY, execution_engines=engines, max_capacity=capacity
+    )
+    return NodeView(replace(info, compute_node_info=replace(compute, max_job_requirements=capacity)))
+
+
+@pytest.mark.parametrize("engines", [["noop"], []])
+@pytest.mark.parametrize("capacity", [Resources(cpu=4, memory=10**10, disk=10**10), Resources()])
+def test_a_job_waits_for_a_node_whose_machine_is_away(engines: list[str], capacity: Resources) -> None:
+    at = situation(away(engines, capacity, host="gpu1"))
+    choice = Placement(at).best(0)
+    assert isinstance(choice, dict)
+    (refusal,) = choice.values()
+    assert refusal.temporary
+    assert not refusal.is_about_to_end
+    assert refusal.reason == f"node takes no jobs now: {AWAY}"
+
+
+def test_what_such_a_node_could_never_run_does_not_wait_for_it() -> None:
+    small = Resources(cpu=1, memory=10**10, disk=10**10)
+    node = away(["noop"], small, host="gpu1")
+    big = task(resources=ResourcesConfig(cpu="64"))
+    elsewhere = [Constraint(key="host", operator="=", values=["gpu2"])]
+    for at in (situation(node, constraints=elsewhere), situation(node, **big)):
+        choice = Placement(at).best(0)
+        assert isinstance(choice, dict)
+        assert not next(iter(choice.values())).temporary
+    docker = situation(node, **task(engine=SpecConfig(type="docker")))
+    assert reason(docker) == "does not support docker, only noop"
+
+
+def test_another_node_takes_the_job_meanwhile() -> None:
+    at = situation(away([], Resources()), NodeView(node_info("n-1")))
+    best = Placement(at).best(0)
+    assert isinstance(best, NodeView)
+    assert best.id == "n-1"

@@ -1,0 +1,268 @@
+"""A machine elsewhere, to which a link leads: asked by its Docker Engine and, over ssh, by one shell script."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from bacalhau_jupyter.compute.host import far_script
+from bacalhau_jupyter.compute.host.far_users import taken_by, users_of
+from bacalhau_jupyter.compute.host.gpus import NVIDIA, HostGpus, gpus_told
+from bacalhau_jupyter.compute.host.machine import MachineFacts, platform_labels
+from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.times import rfc3339
+from bacalhau_jupyter.models.errors import BacalhauError, NotImplementedHere
+from bacalhau_jupyter.models.jobs.resources import GPU, Resources
+from bacalhau_jupyter.models.records.hosts import HostFacts
+from bacalhau_jupyter.plugins.link import HostLink, HostStatus
+
+SCRIPT_S = 45.0
+EVERY_S = 300.0
+"""Seconds after which a machine is asked again."""
+_RETRY_S = 20.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EngineAnswer:
+    """What a Docker Engine says of its machine.
+
+    Attributes
+    ----------
+    info
+        Its own description (``docker info``).
+    containers
+        Descriptions of the containers that run.
+    asked_ns, answered_ns
+        When ``info`` was asked for and came, by this machine's clock.
+    free_disk
+        Free bytes where its data lies; None where that was not asked.
+    """
+
+    info: Mapping[str, Any]
+    containers: Sequence[Mapping[str, Any]] = ()
+    asked_ns: int = 0
+    answered_ns: int = 0
+    free_disk: int | None = None
+
+
+class EngineQuestions(Protocol):
+    """Asks the Docker Engine behind a link."""
+
+    async def ask(self, *, disk: bool) -> EngineAnswer:
+        """Return what it says; ``disk``: also what is free on its disk, which takes a container.
+
+        Raises
+        ------
+        BacalhauError
+            It does not answer.
+        """
+        ...
+
+
+class FarMachine:
+    """The machine behind a link.
+
+    Parameters
+    ----------
+    link
+        The way to it.
+    questions
+        Asks its Docker Engine.
+    node_id
+        The compute node that offers it.
+    last_facts
+        What was seen of it before.
+    keep
+        Called with what is seen, which outlives this process; may block.
+    gpus
+        What a person says of its GPUs; empty: they are looked for.
+    """
+
+    def __init__(
+        self,
+        link: HostLink,
+        questions: EngineQuestions,
+        node_id: str,
+        clock: Clock,
+        *,
+        last_facts: HostFacts | None = None,
+        keep: Callable[[HostFacts], None] = lambda facts: None,
+        gpus: Sequence[GPU] = (),
+    ) -> None:
+        self._link = link
+        self._questions = questions
+        self._node_id = node_id
+        self._clock = clock
+        self._keep = keep
+        self._gpus_said = list(gpus)
+        self.facts = last_facts
+        self._asked = asyncio.Event()
+
+    async def look(self) -> MachineFacts:
+        """Return what was seen the last time: nobody waits here for a machine that is away."""
+        return machine_facts(self.facts)
+
+    async def watch(self, changed: Callable[[MachineFacts], None]) -> None:
+        def moved(status: HostStatus) -> None:
+            if status.is_ready:
+                self._asked.set()
+
+        leave = self._link.watch(moved)
+        try:
+            while True:
+                await self._link.ready()
+                pause_s = EVERY_S
+                self._asked.clear()
+                try:
+                    changed(machine_facts(await self.ask()))
+                except BacalhauError as error:
+                    log.info("host %s was not asked what it has: %s", self._link.name, error)
+                    pause_s = _RETRY_S
+                try:
+                    async with asyncio.timeout(pause_s):
+                        await self._asked.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            leave()
+
+    def again(self) -> None:
+        """Ask the machine now."""
+        self._asked.set()
+
+    async def ask(self) -> HostFacts:
+        """Ask the machine, and keep what it says.
+
+        Raises
+        ------
+        BacalhauError
+            It does not answer.
+        """
+        answer = await self._script("")
+        engine = await self._questions.ask(disk=answer is None)
+        if answer is not None and (root := str(engine.info.get("DockerRootDir") or "/")) != "/var/lib/docker":
+            # Its data may lie on another disk than the usual place.
+            answer = await self._script(root)
+        gpus_there = await self._gpus(engine.info, answer)
+        self.facts = facts_of(engine, answer, gpus_there, self._node_id, self._clock.now_ns())
+        await asyncio.to_thread(self._keep, self.facts)
+        return self.facts
+
+    async def _script(self, root: str) -> far_script.Answer | None:
+        """Return what the shell script says; None where the way leads to no shell."""
+        mark = f"@{uuid.uuid4().hex}"
+        try:
+            text = await self._link.run(far_script.script(mark, root or "/var/lib/docker"), SCRIPT_S)
+        except NotImplementedHere:
+            return None
+        answer = far_script.read(text, mark)
+        return answer if answer.is_whole else None
+
+    async def _gpus(self, info: Mapping[str, Any], answer: far_script.Answer | None) -> HostGpus:
+        if self._gpus_said:
+            return HostGpus(self._gpus_said)
+        if answer is not None:
+            return await gpus_told(answer.ask)
+        return gpus_by_engine(info)
+
+
+def machine_facts(facts: HostFacts | None) -> MachineFacts:
+    """Return what a compute node offers of a machine; nothing where it has never been seen."""
+    if facts is None:
+        return MachineFacts()
+    labels = {"os_type": facts.os, "os_arch": facts.architecture}
+    return MachineFacts(facts.resources, labels, dict(facts.gpu_problems), facts.taken)
+
+
+def facts_of(
+    engine: EngineAnswer, answer: far_script.Answer | None, gpus_there: HostGpus, node_id: str, now_ns: int
+) -> HostFacts:
+    """Put together what is known of a machine."""
+    info = engine.info
+    system, machine = ("", "") if answer is None else answer.platform
+    labels = platform_labels(
+        str(info.get("OSType") or system or "linux"), str(info.get("Architecture") or machine)
+    )
+    memory, free_memory = (0, 0) if answer is None else answer.memory
+    gpus = gpus_there.gpus
+    others, own = users_of(engine.containers, node_id, gpus)
+    busy = set() if answer is None else answer.busy_gpus
+    disk = engine.free_disk if answer is None else answer.disk
+    return HostFacts(
+        resources=Resources(
+            cpu=float(_number(info.get("NCPU"))),
+            memory=_number(info.get("MemTotal")) or memory,
+            disk=disk or 0,
+            gpu=len(gpus),
+            gpus=list(gpus),
+        ),
+        taken=taken_by(others, own, busy, gpus),
+        others=others,
+        machine=str(info.get("Name") or "")[:200],
+        os=labels["os_type"],
+        architecture=labels["os_arch"],
+        engine=str(info.get("ServerVersion") or "")[:80],
+        engine_id=str(info.get("ID") or "")[:200],
+        load=-1.0 if answer is None else answer.load,
+        free_memory=free_memory,
+        device_files={} if answer is None else answer.device_files,
+        gpu_problems=gpus_there.problems,
+        skew_ms=skew_ms(engine),
+        round_trip_ms=round((engine.answered_ns - engine.asked_ns) / 1e6, 1),
+        seen=rfc3339(now_ns),
+    )
+
+
+def skew_ms(engine: EngineAnswer) -> float:
+    """Return how far the engine's clock is ahead, in milliseconds, against the middle of the call."""
+    try:
+        there = datetime.fromisoformat(_microseconds(str(engine.info.get("SystemTime") or ""))).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+    middle = (engine.asked_ns + engine.answered_ns) / 2e9
+    return round((there - middle) * 1000, 1) if math.isfinite(there) else 0.0
+
+
+def gpus_by_engine(info: Mapping[str, Any]) -> HostGpus:
+    """Return the GPUs that a Docker Engine itself knows of (28.2 and later), or that it can't tell."""
+    devices = info.get("DiscoveredDevices")
+    names = [str(each.get("Name") or "") for each in devices or [] if isinstance(each, Mapping)]
+    indices = sorted(
+        {
+            int(name.rpartition("=")[2])
+            for name in names
+            if name.startswith("nvidia.com/gpu=") and _is_index(name)
+        }
+    )
+    if indices:
+        return HostGpus([GPU(index=index, name="NVIDIA GPU", vendor=NVIDIA) for index in indices])
+    runtimes = info.get("Runtimes")
+    if isinstance(runtimes, Mapping) and "nvidia" in runtimes:
+        reason = "it has a runtime for GPUs, and can't say how many there are: list them in hosts.yaml (gpus)"
+        return HostGpus(problems={"docker": reason})
+    return HostGpus()
+
+
+def _is_index(name: str) -> bool:
+    number = name.rpartition("=")[2]
+    return number.isascii() and number.isdigit() and len(number) < 4
+
+
+def _microseconds(text: str) -> str:
+    """Cut a time of nine digits to the six that Python reads."""
+    head, point, tail = text.partition(".")
+    zone = tail.lstrip("0123456789")
+    digits = tail[: len(tail) - len(zone)]
+    return f"{head}.{digits[:6].ljust(6, '0')}{zone}" if point else text
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,0 +1,95 @@
+"""What others hold of a machine elsewhere, read from descriptions of its containers; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bacalhau_jupyter.compute.host.gpus import NVIDIA
+from bacalhau_jupyter.models.jobs.resources import GPU, Resources
+from bacalhau_jupyter.models.records.hosts import HostUser
+
+LABEL_NODE = "bacalhau-executor"
+"""The label by which a node knows its containers."""
+_MOST = 200
+
+
+def users_of(
+    containers: Iterable[Mapping[str, Any]], node_id: str, gpus: Sequence[GPU]
+) -> tuple[list[HostUser], set[tuple[str, int]]]:
+    """Return the containers that run and are not a node's own, and the GPUs that its own ones hold.
+
+    Parameters
+    ----------
+    containers
+        What the Docker Engine says of each (``docker inspect``).
+    gpus
+        The machine's GPUs.
+    """
+    others, own = list[HostUser](), set[tuple[str, int]]()
+    for container in containers:
+        described, limits = _object(container.get("Config")), _object(container.get("HostConfig"))
+        held = _gpus(limits, gpus)
+        if _object(described.get("Labels")).get(LABEL_NODE) == node_id:
+            own |= {gpu.key for gpu in held}
+            continue
+        resources = Resources(
+            cpu=_number(limits.get("NanoCpus")) / 1e9,
+            memory=_number(limits.get("Memory")),
+            gpu=len(held),
+            gpus=held,
+        )
+        name = str(container.get("Name") or "").removeprefix("/")
+        if len(others) < _MOST:
+            image = str(described.get("Image") or "")
+            others.append(HostUser(name=name[:200], image=image[:200], resources=resources))
+    return others, own
+
+
+def taken_by(
+    others: Sequence[HostUser], own: set[tuple[str, int]], busy: set[int], gpus: Sequence[GPU]
+) -> Resources:
+    """Return what others hold: their explicit limits, and each GPU that they were given or whose memory they use.
+
+    Parameters
+    ----------
+    own
+        GPUs of the node's own containers.
+    busy
+        Indices of NVIDIA's GPUs of which a program uses memory.
+    """
+    keys = {gpu.key for user in others for gpu in user.resources.gpus} | {(NVIDIA, index) for index in busy}
+    held = [gpu for gpu in gpus if gpu.key in keys - own]
+    return Resources(
+        cpu=round(sum(user.resources.cpu for user in others), 3),
+        memory=sum(user.resources.memory for user in others),
+        gpu=len(held),
+        gpus=held,
+    )
+
+
+def _gpus(limits: Mapping[str, Any], gpus: Sequence[GPU]) -> list[GPU]:
+    """Return the GPUs that a container was given; who asks for a number of them gets the first ones."""
+    nvidia = [gpu for gpu in gpus if gpu.vendor == NVIDIA]
+    held: dict[tuple[str, int], GPU] = {}
+    for request in limits.get("DeviceRequests") or []:
+        if not isinstance(request, Mapping):
+            continue
+        named = [str(each).rpartition("=")[2] for each in request.get("DeviceIDs") or []]
+        count = request.get("Count")
+        if named:
+            chosen = nvidia if "all" in named else [gpu for gpu in nvidia if str(gpu.index) in named]
+        elif isinstance(count, int):
+            chosen = nvidia if count < 0 else nvidia[:count]
+        else:
+            chosen = []
+        held.update((gpu.key, gpu) for gpu in chosen)
+    return list(held.values())
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

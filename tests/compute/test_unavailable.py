@@ -1,0 +1,77 @@
+"""A node whose machine is away, or paused, takes nothing new; and what its machine has may change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from bacalhau_jupyter.compute.host.machine import MachineFacts
+from bacalhau_jupyter.models.jobs.resources import Resources
+from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
+from bacalhau_jupyter.models.wire.messages import UpdateNodeInfoRequest
+from tests.compute.makers import STUB, make_execution, make_task
+from tests.compute.peer import WAIT_S, Bench, bench
+
+
+class GrowingMachine:
+    """First nothing is known of it, then it has so much."""
+
+    def __init__(self) -> None:
+        self.facts: asyncio.Queue[MachineFacts] = asyncio.Queue()
+
+    async def look(self) -> MachineFacts:
+        return MachineFacts()
+
+    async def watch(self, changed: Callable[[MachineFacts], None]) -> None:
+        while True:
+            changed(await self.facts.get())
+
+
+async def told(node: Bench, cpu: float) -> None:
+    """Wait until the orchestrator heard of so much capacity."""
+    async with asyncio.timeout(WAIT_S), node.peer.heard:
+        await node.peer.heard.wait_for(
+            lambda: any(
+                isinstance(it, UpdateNodeInfoRequest)
+                and it.node_info.compute_node_info.max_capacity.cpu == cpu
+                for it in node.peer.control
+            )
+        )
+
+
+async def test_an_unavailable_node_refuses_as_busy_and_says_why(node: Bench) -> None:
+    node.node.set_unavailable("host gpu1 does not answer since 14:03")
+    info = node.node.info().compute_node_info
+    assert info.unavailable == "host gpu1 does not answer since 14:03"
+    assert info.available_capacity.is_zero
+    assert not info.max_capacity.is_zero
+    answer = await node.peer.bid(make_execution(make_task(publisher=STUB)))
+    assert not answer.accepted
+    assert "host gpu1 does not answer since 14:03" in str(answer.events)
+    node.node.set_unavailable("")
+    assert not node.node.info().compute_node_info.available_capacity.is_zero
+    assert (await node.peer.bid(make_execution(make_task(publisher=STUB)))).accepted
+
+
+async def test_a_machine_that_comes_later_brings_capacity_labels_and_what_others_hold(tmp_path: Path) -> None:
+    machine = GrowingMachine()
+    async with bench(tmp_path, machine=machine, allocated=ResourcesConfig(cpu="50%")) as node:
+        assert node.node.info().compute_node_info.max_capacity.is_zero
+        facts = MachineFacts(
+            Resources(cpu=16, memory=1 << 30, disk=1 << 30),
+            {"os_type": "linux", "os_arch": "arm64"},
+            {"nvidia-smi": "it hangs"},
+            Resources(cpu=3),
+        )
+        machine.facts.put_nowait(facts)
+        await told(node, 8.0)
+        info = node.node.info()
+        assert info.compute_node_info.available_capacity.cpu == 5.0
+        assert info.labels["os_arch"] == "arm64"
+        assert info.compute_node_info.gpu_problems == {"nvidia-smi": "it hangs"}
+        machine.facts.put_nowait(MachineFacts(Resources(cpu=4, memory=1 << 30, disk=1 << 30)))
+        await told(node, 2.0)
+        info = node.node.info()
+        assert info.compute_node_info.available_capacity.cpu == 2.0
+        assert info.compute_node_info.gpu_problems == {}
