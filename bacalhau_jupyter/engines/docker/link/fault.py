@@ -1,0 +1,59 @@
+"""What can be wrong with the way to a host: which part of the way, in one sentence, and what a person can do."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from bacalhau_jupyter.models.records.hosts import HostState
+
+
+class Part(enum.Enum):
+    """The parts of a way, in the order in which they are passed."""
+
+    PROGRAM = "this machine"
+    NAME = "name"
+    SERVER = "server"
+    KEY = "host key"
+    LOGIN = "login"
+    SOCKET = "docker socket"
+    ENGINE = "engine"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a way can't be used.
+
+    Attributes
+    ----------
+    state
+        ``UNREACHABLE`` where it may pass by itself, ``REFUSED`` where a person has to do something.
+    sentence
+        One sentence that names the host. With ``silent``, it is completed by since when it is so.
+    silent
+        Whether the host says nothing at all.
+    """
+
+    part: Part
+    state: HostState
+    sentence: str
+    hint: str = ""
+    silent: bool = False
+
+
+class WayClosed(Exception):
+    """A way could not be opened, or has broken."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.sentence)
+        self.fault = fault
+
+
+def unreachable(part: Part, sentence: str, hint: str = "", *, silent: bool = False) -> Fault:
+    """Return a fault that may pass by itself."""
+    return Fault(part, HostState.UNREACHABLE, sentence, hint, silent)
+
+
+def refused(part: Part, sentence: str, hint: str = "") -> Fault:
+    """Return a fault that needs a person."""
+    return Fault(part, HostState.REFUSED, sentence, hint)
