@@ -94,12 +94,17 @@ class Outcome:
         Set exactly when the execution failed (not for a non-zero exit code).
     silent
         Whether it is known that the task printed nothing; then its log is not read.
+    began_ns, ended_ns
+        When the task itself began and ended, in Unix nanoseconds of this machine's clock; 0 where that is not known.
+        It may be long before anybody here could hear of it.
     """
 
     reason: EndReason
     exit_code: int = 0
     error: BacalhauError | None = None
     silent: bool = False
+    began_ns: int = 0
+    ended_ns: int = 0
 
 
 class Engine(Protocol):
@@ -178,6 +183,21 @@ class SelfReliantEngine(Protocol):
     """An engine that needs no service: its probe asks this machine alone; implemented beside `Engine`."""
 
     needs_no_service: Literal[True]
+
+
+@runtime_checkable
+class WitnessEngine(Protocol):
+    """An engine that knows when a task ended also where nobody looked; implemented beside `Engine`."""
+
+    async def ended_ns(self, execution: Execution) -> int:
+        """Return when the task ended, in Unix nanoseconds of this machine's clock; 0: it runs, or is not known.
+
+        Raises
+        ------
+        NetworkFailure
+            Nobody can say now.
+        """
+        ...
 
 
 @runtime_checkable

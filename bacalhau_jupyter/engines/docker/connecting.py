@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint, Tls
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 PROBE_TIMEOUT_S = 10
 CONNECTIONS = 64
+KEEPALIVE_S, KEEPALIVE_PROBES, UNACKNOWLEDGED_MS = 5, 3, 20_000
+"""When a silent TCP connection is asked for a sign of life, and after how many of them, or what time, it is dead: a log
+stream says nothing for hours, and packets that vanish end no connection."""
 
 
 class NoEngine(Exception):
@@ -33,7 +38,7 @@ def open_client(endpoint: Endpoint, headers: Mapping[str, str]) -> Any:
     """
     check_socket(endpoint)
     with sdk_without_configuration(headers):
-        return _client_class()(
+        return _client_class(is_tcp=endpoint.url.startswith(("tcp://", "http://", "https://")))(
             base_url=endpoint.url,
             version=endpoint.api_version or "auto",
             timeout=PROBE_TIMEOUT_S,
@@ -51,8 +56,6 @@ def check_socket(endpoint: Endpoint) -> None:
     NoEngine
         Nothing listens on the endpoint's socket, or this user may not use it.
     """
-    import socket
-
     path = endpoint.socket
     if path is None:
         return
@@ -60,17 +63,24 @@ def check_socket(endpoint: Endpoint) -> None:
         probe.settimeout(PROBE_TIMEOUT_S)
         try:
             probe.connect(str(path))
-        except PermissionError:
-            raise NoEngine(
+        except OSError as error:
+            if endpoint.shown:
+                # The socket is the near end of a way, which people do not know.
+                raise NoEngine(f"{endpoint.engine} does not answer") from error
+            raise _no_socket(endpoint, path, error) from None
+
+
+def _no_socket(endpoint: Endpoint, path: Path, error: OSError) -> NoEngine:
+    match error:
+        case PermissionError():
+            return NoEngine(
                 f"permission denied on {path} ({endpoint.origin}): "
                 "this user may not use the Docker Engine (is it in the group `docker`?)"
-            ) from None
-        except FileNotFoundError:
-            raise NoEngine(f"there is no Docker Engine: {path} ({endpoint.origin}) does not exist") from None
-        except OSError as error:
-            raise NoEngine(
-                f"no Docker Engine answers at {path} ({endpoint.origin}): {error.strerror}"
-            ) from None
+            )
+        case FileNotFoundError():
+            return NoEngine(f"there is no Docker Engine: {path} ({endpoint.origin}) does not exist")
+        case _:
+            return NoEngine(f"no Docker Engine answers at {path} ({endpoint.origin}): {error.strerror}")
 
 
 def in_words(error: BaseException, endpoint: Endpoint) -> str:
@@ -136,11 +146,17 @@ def _tls_config(tls: Tls, origin: str) -> TLSConfig:
     )
 
 
-def _client_class() -> type[Any]:
+def _client_class(*, is_tcp: bool) -> type[Any]:
     from docker import APIClient
 
     class Client(APIClient):
         """Trusts the engine's own CA, whichever one REQUESTS_CA_BUNDLE names for other servers."""
+
+        def mount(self, prefix: str | bytes, adapter: Any) -> None:
+            if is_tcp:
+                # Before the first call: a pool keeps the options that it was made with.
+                adapter.poolmanager.connection_pool_kw["socket_options"] = keepalive()
+            super().mount(prefix, adapter)
 
         def merge_environment_settings(self, *arguments: Any, **named: Any) -> Any:
             merged: Any = super().merge_environment_settings(*arguments, **named)
@@ -149,3 +165,17 @@ def _client_class() -> type[Any]:
             return merged
 
     return Client
+
+
+def keepalive() -> list[tuple[int, int, int]]:
+    """Return the socket options that end a TCP connection on which packets vanish, as far as this system has them."""
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, amount in (
+        ("TCP_KEEPIDLE", KEEPALIVE_S),
+        ("TCP_KEEPINTVL", KEEPALIVE_S),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+        ("TCP_USER_TIMEOUT", UNACKNOWLEDGED_MS),
+    ):
+        if (option := getattr(socket, name, None)) is not None:
+            options.append((socket.IPPROTO_TCP, option, amount))
+    return options

@@ -26,6 +26,8 @@ from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFa
 
 CALL_TIMEOUT_S = 120
 """Seconds that one call to the engine may take (streams have no separate limit)."""
+LEAST_SKEW_S = 1.0
+"""Seconds by which another clock must differ: less may be the time that the question took."""
 OOM_WAIT_S = 3.0
 """Seconds that the news of an out-of-memory kill may come after the end of its container."""
 RECURSIVE_READ_ONLY = (1, 44)
@@ -51,6 +53,10 @@ class Daemon:
         Names of its OCI runtimes.
     cdi_devices
         Names of the devices that it knows by CDI (``nvidia.com/gpu=0``); Docker Engine 28.3 tells them.
+    skew_ns
+        By how much its clock was ahead of ours when it was last asked; 0 where that is too little to be sure of.
+    identity
+        The ID that it calls itself by; empty where it has none.
     loses_newlines
         Whether its log driver ``local`` loses newlines (moby 990b0e28ba).
     """
@@ -66,6 +72,8 @@ class Daemon:
         self.endpoint = endpoint
         self.platform = f"{version.get('Os', 'linux')}/{version.get('Arch', '')}"
         info = info or {}
+        self.skew_ns = 0
+        self.identity = str(info.get("ID") or "")
         self.log_drivers = frozenset((info.get("Plugins") or {}).get("Log") or ())
         self.runtimes = frozenset(info.get("Runtimes") or ())
         self.cdi_devices = frozenset(
@@ -112,6 +120,33 @@ class Daemon:
             return None
         return inspection
 
+    def measure_skew(self, info: Mapping[str, Any], asked_ns: int, answered_ns: int) -> None:
+        """Compare its clock with ours; the call that brought ``info`` took from the one time to the other."""
+        try:
+            told_ns = parse_rfc3339(str(info.get("SystemTime", "")))
+        except ValueError:
+            return
+        skew_ns = told_ns - (asked_ns + answered_ns) // 2
+        self.skew_ns = skew_ns if abs(skew_ns) > LEAST_SKEW_S * SECOND + (answered_ns - asked_ns) else 0
+
+    def refresh(self) -> bool:
+        """Ask an engine that was away who it is and what its clock says; False where it is another one, or renewed."""
+        asked_ns = time.time_ns()
+        info = self.api.info()
+        self.measure_skew(info, asked_ns, time.time_ns())
+        same_version = f"Docker Engine {info.get('ServerVersion', '')}".strip() == self.runtime
+        return same_version and str(info.get("ID") or "") == self.identity
+
+    def began_ns(self) -> int:
+        """Return when the engine was last started, by its own clock; 0 where it can't be told."""
+        from docker.errors import APIError
+
+        try:
+            # The bridge is made anew at each start of the engine.
+            return parse_rfc3339(str(self.api.inspect_network("bridge").get("Created", "")))
+        except (APIError, ValueError):
+            return 0
+
     def ran_out_of_memory(self, container: str, started: str) -> bool:
         """Whether the kernel killed something in a container that has ended, by the engine's events.
 
@@ -119,7 +154,7 @@ class Daemon:
         """
         query: dict[str, str | int] = {
             "since": _seconds(parse_rfc3339(started)),
-            "until": _seconds(time.time_ns() + int(OOM_WAIT_S * SECOND)),
+            "until": _seconds(time.time_ns() + self.skew_ns + int(OOM_WAIT_S * SECOND)),
             "filters": json.dumps({"container": [container], "event": ["oom"]}),
         }
         with self.stream("GET", "/events", query) as stream:
@@ -129,9 +164,10 @@ class Daemon:
         inspection = self.inspect(container)
         return inspection is not None and bool(inspection["State"].get("OOMKilled"))
 
-    def containers(self, label: str) -> list[dict[str, Any]]:
-        """Return short descriptions of all containers, in any state, that carry ``name=value``."""
-        matching: list[dict[str, Any]] = self.api.containers(all=True, filters={"label": [label]})
+    def containers(self, *labels: tuple[str, str]) -> list[dict[str, Any]]:
+        """Return short descriptions of all containers, in any state, that carry the labels."""
+        label_filters = [f"{name}={value}" for name, value in labels]
+        matching: list[dict[str, Any]] = self.api.containers(all=True, filters={"label": label_filters})
         return matching
 
     def check_reachable(self) -> None:
@@ -145,7 +181,7 @@ class Daemon:
         try:
             check_socket(self.endpoint)
         except NoEngine as error:
-            raise no_answer(self.endpoint.url) from error
+            raise no_answer(self.endpoint) from error
 
     def remove(self, container: str) -> None:
         """Kill and remove a container; one that is gone, or on its way out, is fine."""
@@ -236,21 +272,23 @@ def _open(endpoint: Endpoint, headers: Mapping[str, str]) -> Daemon:
     try:
         api = open_client(endpoint, headers)
         version = api.version()
-        daemon = Daemon(api, endpoint, version, api.info())
+        asked_ns = time.time_ns()
+        info = api.info()
+        daemon = Daemon(api, endpoint, version, info)
+        daemon.measure_skew(info, asked_ns, time.time_ns())
     except (DockerException, OSError, ValueError) as error:
         # A ValueError: the address or the version is malformed.
         if api is not None:
             api.close()
         reason = in_words(error, endpoint)
-        raise NoEngine(f"no Docker Engine answers at {endpoint.url} ({endpoint.origin}): {reason}") from error
+        place = endpoint.shown or f"{endpoint.url} ({endpoint.origin})"
+        raise NoEngine(f"no Docker Engine answers at {place}: {reason}") from error
     api.timeout = CALL_TIMEOUT_S
     # A socket needs no proxy, and looking for one costs a good part of a call.
     api.trust_env = endpoint.socket is None
     if version.get("Os") != "linux":
         api.close()
-        raise NoEngine(
-            f"the Docker Engine at {endpoint.url} runs {version.get('Os')} containers, not linux ones"
-        )
+        raise NoEngine(f"{endpoint.engine} runs {version.get('Os')} containers, not linux ones")
     return daemon
 
 
@@ -260,7 +298,7 @@ def explain(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def translated(endpoint: str) -> Iterator[None]:
+def translated(endpoint: Endpoint) -> Iterator[None]:
     """Turn what the SDK raises into our errors.
 
     Raises
@@ -284,11 +322,12 @@ def translated(endpoint: str) -> Iterator[None]:
         raise engine_error(explain(error)) from error
 
 
-def no_answer(endpoint: str) -> NetworkFailure:
+def no_answer(endpoint: Endpoint) -> NetworkFailure:
     """Return the error of an engine that has gone or is silent."""
+    where = "there " if endpoint.shown else ""
     return NetworkFailure(
-        f"the Docker Engine at {endpoint} does not answer",
-        hint="Check that Docker is running (`docker info`).",
+        f"{endpoint.engine} does not answer",
+        hint=f"Check that Docker is running {where}(`docker info`).",
         retryable=True,
         fails_execution=True,
     )

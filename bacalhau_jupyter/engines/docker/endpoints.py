@@ -44,12 +44,20 @@ class Endpoint:
         Who named it, for people: ``DOCKER_HOST``, ``Docker context "lab"``, ``default socket``.
     api_version
         API version to speak; empty asks the engine for its own.
+    shown
+        What people call the place (``host gpu1``), where that is not the URL.
     """
 
     url: str
     origin: str
     tls: Tls | None = None
     api_version: str = ""
+    shown: str = ""
+
+    @property
+    def engine(self) -> str:
+        """The engine there, for sentences."""
+        return f"the Docker Engine of {self.shown}" if self.shown else f"the Docker Engine at {self.url}"
 
     @property
     def socket(self) -> Path | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
+from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain, translated
 from bacalhau_jupyter.engines.docker.files.archive import Archive
 from bacalhau_jupyter.engines.docker.files.hosts import hosts_archive, hosts_mount, own_hosts
 from bacalhau_jupyter.engines.docker.files.ownership import open_outputs
@@ -24,7 +24,7 @@ from bacalhau_jupyter.engines.docker.params import (
 )
 from bacalhau_jupyter.engines.docker.registry.images import Images
 from bacalhau_jupyter.engines.docker.registry.pulls import Abort
-from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
+from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, NetworkFailure
 from bacalhau_jupyter.models.jobs.spec import NetworkType
 from bacalhau_jupyter.plugins.contract import Progress
 from bacalhau_jupyter.plugins.engine import RunRequest
@@ -85,7 +85,11 @@ class Launcher:
             It could not be started; no container is left.
         """
         try:
-            return self._launch(progress, abort)
+            with translated(self._daemon.endpoint):
+                return self._launch(progress, abort)
+        except NetworkFailure:
+            # It may have begun all the same: the next try, or `clean`, finds it by its name.
+            raise
         except BaseException:
             if self._archive is not None:
                 self._archive.discard()
@@ -110,19 +114,25 @@ class Launcher:
             container, started = self._create(progress, abort)
         if not started:
             try:
-                abort.check()
-                self._check_inputs()
-                if self._archive is not None and self._needs_hosts:
-                    self._daemon.put_archive(container, "/etc", iter(hosts_archive()))
-                self._start(container)
-                # The engine has resolved the paths itself, in the meantime.
-                self._check_inputs()
+                with translated(self._daemon.endpoint):
+                    self._begin(container, abort)
+            except NetworkFailure:
+                raise
             except BaseException:
                 # Where even this fails, `clean` and the sweep at the next start find it by its label.
                 with contextlib.suppress(Exception):
                     self._daemon.remove(container)
                 raise
         return container
+
+    def _begin(self, container: str, abort: Abort) -> None:
+        abort.check()
+        self._check_inputs()
+        if self._archive is not None and self._needs_hosts:
+            self._daemon.put_archive(container, "/etc", iter(hosts_archive()))
+        self._start(container)
+        # The engine has resolved the paths itself, in the meantime.
+        self._check_inputs()
 
     def _open_outputs(self) -> None:
         try:

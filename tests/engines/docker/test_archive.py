@@ -241,7 +241,7 @@ async def test_a_full_disk_of_the_engine_is_reported(
 ) -> None:
     # The volumes get a disk of 1 MB: the engine itself then says what it says when its disk is full.
     (tmp_path / "large").write_bytes(os.urandom(32 << 20))
-    api = node.engine._connected().api
+    api = node.engine.connection.daemon.api
     make, options = api.create_volume, {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
     monkeypatch.setattr(
         api, "create_volume", lambda name, **more: make(name, **{**more, "driver_opts": options})
@@ -290,7 +290,7 @@ async def test_results_whose_volume_was_removed_are_missed_and_not_empty(
         await node.engine.wait(request.execution.id)
     # The engine would make an empty volume for whoever names one that has gone.
     with pytest.raises(EngineError, match="volumes were removed by another program"):
-        Archive(node.engine._connected(), request).unload(busybox_image, no_progress, threading.Event())
+        Archive(node.engine.connection.daemon, request).unload(busybox_image, no_progress, threading.Event())
     assert (node.containers(), node.volumes()) == ([], [])
 
 

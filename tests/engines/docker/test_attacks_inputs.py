@@ -87,7 +87,7 @@ async def test_an_input_that_is_swapped_while_the_engine_resolves_it_ends_the_co
 ) -> None:
     params = {"Image": busybox_image, "Parameters": ["sh", "-c", "sleep 60; echo harm > /inputs/data"]}
     mount = checked(shared / "wanted", read_only=False)
-    before(monkeypatch, node.engine._connected().api, moment, lambda: swap(shared))
+    before(monkeypatch, node.engine.connection.daemon.api, moment, lambda: swap(shared))
     with pytest.raises(EngineError, match="the input /inputs is not mounted"):
         await node.run(params, inputs=[mount])
     assert node.containers() == []
@@ -99,7 +99,7 @@ async def test_without_looking_again_the_swapped_directory_is_mounted(
 ) -> None:
     """The control of the one above."""
     unchecked(monkeypatch)
-    before(monkeypatch, node.engine._connected().api, "start", lambda: swap(shared))
+    before(monkeypatch, node.engine.connection.daemon.api, "start", lambda: swap(shared))
     params = {"Image": busybox_image, "Parameters": ["cat", "/inputs/data"]}
     assert (await node.run(params, inputs=[checked(shared / "wanted")])).stdout == SECRET
 

@@ -288,6 +288,6 @@ async def test_a_person_may_choose_the_version_of_the_api(
     assert (await engine.probe()).available
     older = Node(engine, node.directory, node.url, node.options)
     assert (await older.run({"Image": busybox_image, "Parameters": ["echo", "hi"]})).stdout == "hi\n"
-    assert engine._daemon is not None
-    assert engine._daemon.api.api_version == "1.40"
+    assert engine.connection._daemon is not None
+    assert engine.connection._daemon.api.api_version == "1.40"
     await engine.close()

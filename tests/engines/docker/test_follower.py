@@ -229,7 +229,7 @@ async def test_a_connection_that_is_cut_is_made_again_without_loss_or_doubles(
 async def test_an_engine_that_stays_away_ends_the_wait_with_a_reason(
     node: Node, busybox_image: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bacalhau_jupyter.engines.docker.output.follower.PATIENCE_S", 1.0)
+    monkeypatch.setattr("bacalhau_jupyter.engines.docker.output.patience.PATIENCE_S", 1.0)
     engine = await proxied(node, proxy)
     request = node.request({"Image": busybox_image, "Parameters": ["sh", "-c", "echo up; sleep 60"]})
     await engine.start(request)
@@ -241,7 +241,7 @@ async def test_an_engine_that_stays_away_ends_the_wait_with_a_reason(
     assert outcome.error.retryable
     assert output_of(request.log_path)[2], "a reader of the log would wait for ever"
     with pytest.raises(NetworkFailure, match="does not answer"):
-        engine._connected().check_reachable()
+        engine.connection.daemon.check_reachable()
     await proxy.up()
     await engine.close()
 

@@ -122,7 +122,7 @@ async def test_an_engine_without_a_gpu_runtime_says_so_before_a_job_is_taken(
 
 
 async def test_an_engine_that_gets_its_runtime_later_is_asked_again(node: Node, api: Any) -> None:
-    daemon, clock = node.engine._daemon, ManualClock()
+    daemon, clock = node.engine.connection._daemon, ManualClock()
     assert daemon is not None
     check = GpuCheck(daemon, node.options.node_id, clock)
     answers = [
@@ -147,7 +147,7 @@ async def test_what_the_check_takes_for_a_runtime_is_what_the_engine_says_withou
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: with no GPU asked for, all goes well up to the program that does not exist."""
-    daemon = node.engine._daemon
+    daemon = node.engine.connection._daemon
     assert daemon is not None
     monkeypatch.setattr(gpu_check, "gpu_options", lambda gpus: {})
     check = GpuCheck(daemon, node.options.node_id, ManualClock())
@@ -161,7 +161,7 @@ async def test_what_the_check_takes_for_a_runtime_is_what_the_engine_says_withou
 async def test_an_engine_that_tells_of_a_runtime_or_of_the_device_is_believed(
     name: str, value: set[str], node: Node
 ) -> None:
-    setattr(node.engine._daemon, name, value)
+    setattr(node.engine.connection._daemon, name, value)
     assert await node.engine.gpu_problem(NVIDIA[0]) == ""
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from docker.errors import ImageNotFound
 
-from bacalhau_jupyter.engines.docker.engine import CALLS, DockerEngine
+from bacalhau_jupyter.engines.docker.connection import CALLS
+from bacalhau_jupyter.engines.docker.engine import DockerEngine
 from bacalhau_jupyter.engines.docker.params import image_invalid
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.records.progress import Reading
@@ -248,7 +249,7 @@ async def test_the_registry_is_asked_once_an_hour(
     node: Node, pushed: Pushed, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = ManualClock()
-    images = node.engine._known_images()
+    images = node.engine.connection.images
     monkeypatch.setattr(images, "_clock", clock)
     asked: list[Any] = []
     ask = images._daemon.api.inspect_distribution
@@ -284,7 +285,7 @@ async def test_the_configuration_says_how_long_and_how_many_platforms_are_kept(
     options = dataclasses.replace(node.options, settings={key: value}.get)
     engine = DockerEngine(options, env={"DOCKER_HOST": node.url})
     await engine.probe()
-    images, asked = engine._known_images(), []
+    images, asked = engine.connection.images, []
     ask = images._daemon.api.inspect_distribution
 
     def counted(image: str, **options: Any) -> Any:

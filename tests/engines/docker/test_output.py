@@ -172,7 +172,7 @@ async def test_an_engine_without_the_local_driver_changes_bytes_that_are_not_utf
 ) -> None:
     """The control of the test above, and what is left to such an engine: text is whole."""
     engine: DockerEngine = node.engine
-    engine._connected().log_drivers = frozenset({"json-file"})
+    engine.connection.daemon.log_drivers = frozenset({"json-file"})
     done = await node.run({"Image": busybox_image, "Parameters": ["sh", "-c", BYTES]})
     assert done.stdout.startswith("\ufffd\ufffd")
     text = await node.run({"Image": busybox_image, "Parameters": ["sh", "-c", "echo é; printf è"]})

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from bacalhau_jupyter.engines.docker.daemon import CALL_TIMEOUT_S, Daemon, engine_error, explain, no_answer
+from bacalhau_jupyter.engines.docker.endpoints import Endpoint
 from bacalhau_jupyter.engines.docker.files import cargo
 from bacalhau_jupyter.engines.docker.files.placement import bind
 from bacalhau_jupyter.engines.docker.output.streams import Stream
@@ -227,7 +228,7 @@ def fetch_tree(
     plain = {"Accept-Encoding": "identity"}
     address = f"/containers/{container}/archive"
     with daemon.stream("GET", address, {"path": path}, plain, timeout_s=float(CALL_TIMEOUT_S)) as answer:
-        file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint.url))
+        file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint))
         unpack_into(file, place, limits=_NO_LIMITS, as_is=True, stop=stop, progress=progress)
 
 
@@ -259,7 +260,7 @@ def own_tree(daemon: Daemon, container: str, path: str, owner: tuple[int, int]) 
         ) as answer,
         tarfile.open(fileobj=packed, mode="w", errors="surrogateescape") as out,
     ):
-        file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint.url))
+        file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint))
         with tarfile.open(fileobj=file, mode="r|", errors="surrogateescape") as tar:
             for member in tar:
                 if member.isdir():
@@ -300,9 +301,9 @@ def _replace(copied: Path, output: OutputMount) -> None:
 class _StreamFile:
     """An answer's body as a file that can be read forward, and back by the little that telling gzip takes."""
 
-    def __init__(self, stream: Stream, url: str) -> None:
+    def __init__(self, stream: Stream, endpoint: Endpoint) -> None:
         self._chunks = stream.chunks()
-        self._url = url
+        self._endpoint = endpoint
         self._buffer = bytearray()
         self._back = b""
 
@@ -329,4 +330,4 @@ class _StreamFile:
             raise
         except Exception as error:
             # Any error that cuts the answer off; as an OSError it would look like an error of our disk.
-            raise no_answer(self._url) from error
+            raise no_answer(self._endpoint) from error

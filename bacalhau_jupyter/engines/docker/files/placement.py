@@ -59,7 +59,7 @@ def find_placement(daemon: Daemon, directory: Path) -> Placement:
     if answer[0] == 404:
         return Placement.BIND
     raise NoEngine(
-        f"the Docker Engine at {daemon.endpoint.url} does not say whether it sees this node's directory "
+        f"{daemon.endpoint.engine} does not say whether it sees this node's directory "
         f"{directory}: {answer[1]}"
     )
 

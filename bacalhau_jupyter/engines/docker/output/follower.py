@@ -4,8 +4,8 @@ The end of a stream that follows a log is not the log's end: the engine may drop
 unterminated last line; of a program that ends at once, everything). So what the stream left out is read once more
 when the container has ended, from the complete log.
 
-One thread per running container, which ends with it. A daemon that goes away for a while (restart, upgrade)
-is waited for; what the container printed meanwhile is read from the daemon's own log.
+One thread per running container, which ends with it. A daemon that goes away for a while (restart, upgrade, a link that
+breaks) is waited for (`patience`); what the container printed meanwhile is read from the daemon's own log.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, translated
+from bacalhau_jupyter.engines.docker.gate import Gate
 from bacalhau_jupyter.engines.docker.output.checkpoints import Checkpoint
+from bacalhau_jupyter.engines.docker.output.ending import KILLED, judge
 from bacalhau_jupyter.engines.docker.output.logs import BrokenStream, LogCopier, LogLost, Position
+from bacalhau_jupyter.engines.docker.output.patience import Patience
 from bacalhau_jupyter.engines.docker.output.streams import Stream
-from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError, IOFailure, NetworkFailure, ServiceUnavailable
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 from bacalhau_jupyter.plugins.logfile import STREAM_LIMIT, LogWriter
@@ -32,14 +34,9 @@ from bacalhau_jupyter.transfer.core.files import Interrupted
 
 _log = logging.getLogger(__name__)
 
-RETRY_FIRST_S, RETRY_LONGEST_S = 0.2, 5.0
-PATIENCE_S = 60.0
-"""Seconds to wait for a daemon that has gone, before the execution is given up."""
 SETTLE_S = 2
 """Seconds between the end of a container's output and its state saying so, at most."""
 JOIN_TIMEOUT_S = 5.0
-KILLED = 137
-"""Exit code of a program that was killed."""
 
 
 class Follower:
@@ -58,6 +55,8 @@ class Follower:
         fine); again after a `NetworkFailure`. It ends with `Interrupted` soon after `hurry` was set.
     log_driver
         The container's.
+    gate
+        The way to the daemon.
 
     Attributes
     ----------
@@ -81,12 +80,14 @@ class Follower:
         on_ended: Callable[[Follower, dict[str, Any]], None] = lambda follower, state: None,
         log_driver: str = "",
         log_limit: int = STREAM_LIMIT,
+        gate: Gate | None = None,
     ) -> None:
         self.container = container
         self.cancelled = False
         self.hurry = threading.Event()
         self.outcome: Future[Outcome] = Future()
         self._daemon = daemon
+        self._gate = gate or Gate(None)
         self._log_path = log_path
         self._memory = memory
         self._log_limit = log_limit
@@ -114,6 +115,7 @@ class Follower:
             self.hurry.set()
             if self._stream is not None:
                 self._stream.abort()
+        self._gate.wake()
 
     def join(self) -> None:
         """Wait (bounded) until the thread has gone; blocks."""
@@ -121,7 +123,7 @@ class Follower:
 
     def _run(self) -> None:
         try:
-            with translated(self._daemon.endpoint.url):
+            with translated(self._daemon.endpoint):
                 outcome = self._follow()
         except (LogLost, OSError) as error:
             self._kill()
@@ -142,34 +144,38 @@ class Follower:
             state = self._until_ended(None, position)
         else:
             state = self._write_until_ended(LogWriter(self._log_path, self._log_limit), position)
-        self._finish(state)
-        return self._judge(state)
+        return self._finish(state)
 
-    def _finish(self, state: dict[str, Any]) -> None:
-        waited, delays = 0.0, backoff(RETRY_FIRST_S, RETRY_LONGEST_S)
+    def _finish(self, state: dict[str, Any]) -> Outcome:
+        patience, is_tidied = Patience(self._gate, self._stopped), False
         while True:
             try:
-                if waited:
+                if patience.failed:
                     self._daemon.check_reachable()
-                with translated(self._daemon.endpoint.url):
-                    self._on_ended(self, state)
-                return
-            except Interrupted:
-                if self._stopped.is_set():
-                    raise _StoppedError from None
-                return
+                with translated(self._daemon.endpoint):
+                    if not is_tidied:
+                        is_tidied = self._tidied(state)
+                    return judge(
+                        self._daemon, self.container, state, cancelled=self.cancelled, memory=self._memory
+                    )
             except NetworkFailure as error:
-                delay_s = next(delays)
-                waited += delay_s
-                if waited > PATIENCE_S:
-                    raise _gone(error) from error
-                if self._stopped.wait(delay_s):
+                if not patience.outlast(error):
                     raise _StoppedError from error
-            except BacalhauError:
-                # After a cancel, no more output is needed.
-                if self.cancelled:
-                    return
+
+    def _tidied(self, state: dict[str, Any]) -> bool:
+        try:
+            with translated(self._daemon.endpoint):
+                self._on_ended(self, state)
+        except Interrupted:
+            if self._stopped.is_set():
+                raise _StoppedError from None
+        except NetworkFailure:
+            raise
+        except BacalhauError:
+            # After a cancel, no more output is needed.
+            if not self.cancelled:
                 raise
+        return True
 
     def _write_until_ended(self, writer: LogWriter, position: Position) -> dict[str, Any]:
         try:
@@ -187,10 +193,10 @@ class Follower:
             writer.close()
 
     def _until_ended(self, copier: LogCopier | None, position: Position) -> dict[str, Any]:
-        waited, delays, last_written = 0.0, backoff(RETRY_FIRST_S, RETRY_LONGEST_S), dict(position.written)
+        patience, last_written = Patience(self._gate, self._stopped), dict(position.written)
         while True:
             try:
-                if waited:
+                if patience.failed:
                     self._daemon.check_reachable()
                 if copier is not None:
                     self._copy(copier, position.checkpoints.best(), follow=True)
@@ -199,23 +205,15 @@ class Follower:
                     self._copy_rest(copier, position)
             except (NetworkFailure, BrokenStream) as error:
                 if last_written != position.written:
-                    waited, delays, last_written = (
-                        0.0,
-                        backoff(RETRY_FIRST_S, RETRY_LONGEST_S),
-                        dict(position.written),
-                    )
-                delay_s = next(delays)
-                waited += delay_s
-                if waited > PATIENCE_S:
-                    raise _gone(error) from error
-                if self._stopped.wait(delay_s):
+                    patience.renew()
+                    last_written = dict(position.written)
+                if not patience.outlast(error):
                     raise _StoppedError from error
             else:
                 if state is not None:
                     return state
                 # The daemon answers, so patience begins anew; but it must not be asked without a pause.
-                waited = 0.0
-                if self._stopped.wait(next(delays)):
+                if not patience.pause():
                     raise _StoppedError
 
     def _copy_rest(self, copier: LogCopier, position: Position) -> None:
@@ -228,7 +226,7 @@ class Follower:
         query: dict[str, str | int] = {"follow": int(follow), "stdout": 1, "stderr": 1, "timestamps": 1}
         if place.since:
             query["since"] = place.since
-        with translated(self._daemon.endpoint.url):
+        with translated(self._daemon.endpoint):
             try:
                 opened = self._daemon.stream("GET", f"/containers/{self.container}/logs", query)
             except APIError as error:
@@ -236,7 +234,7 @@ class Follower:
                 if error.status_code not in (404, 409):
                     _log.warning("The output of container %s can't be read: %s", self.container, error)
                 return
-        with translated(self._daemon.endpoint.url), opened as stream:
+        with translated(self._daemon.endpoint), opened as stream:
             with self._guard:
                 self._stream = stream
                 if self._stopped.is_set():
@@ -254,7 +252,7 @@ class Follower:
         from requests.exceptions import ConnectionError as RequestsConnectionError
         from requests.exceptions import Timeout
 
-        with translated(self._daemon.endpoint.url):
+        with translated(self._daemon.endpoint):
             state = self._inspect()
             if state["Running"]:
                 try:
@@ -268,7 +266,7 @@ class Follower:
         inspection = self._daemon.inspect(self.container)
         if inspection is None:
             if self.cancelled:
-                return {"Running": False, "ExitCode": 137, "OOMKilled": False}
+                return {"Running": False, "ExitCode": KILLED, "OOMKilled": False}
             raise engine_error(
                 "the container was removed while it ran, by another program",
                 hint="Leave containers whose name starts with `bacalhau-` to the node.",
@@ -278,28 +276,9 @@ class Follower:
         state: dict[str, Any] = inspection["State"]
         return state
 
-    def _judge(self, state: dict[str, Any]) -> Outcome:
-        code = int(state.get("ExitCode", 0))
-        if self.cancelled:
-            return Outcome(EndReason.CANCELLED, code)
-        if state.get("OOMKilled") or (code == KILLED and self._memory and self._out_of_memory(state)):
-            limit = f" (it was {self._memory / 1e6:,.0f} MB)" if self._memory else ""
-            error = engine_error(
-                "memory limit exceeded", hint=f"Increase the task's memory limit{limit}.", code="OOM"
-            )
-            return Outcome(EndReason.OOM, code, error)
-        return Outcome(EndReason.EXITED, code)
-
-    def _out_of_memory(self, state: dict[str, Any]) -> bool:
-        try:
-            with translated(self._daemon.endpoint.url):
-                return self._daemon.ran_out_of_memory(self.container, str(state.get("StartedAt", "")))
-        except (BacalhauError, ValueError):
-            return False
-
     def _kill(self) -> None:
         try:
-            with translated(self._daemon.endpoint.url):
+            with translated(self._daemon.endpoint):
                 self._daemon.remove(self.container)
         except BacalhauError:
             # The sweep at the next start finds it by its label.
@@ -327,15 +306,6 @@ def _log_lost(error: LogLost | OSError) -> IOFailure:
     return IOFailure(
         f"the execution's log can't be written: {reason}",
         hint="Free disk space under the node's data directory.",
-        retryable=True,
-        fails_execution=True,
-    )
-
-
-def _gone(error: Exception) -> BacalhauError:
-    return NetworkFailure(
-        f"the Docker Engine has not answered for {PATIENCE_S:.0f} s: {error}",
-        hint="Check that Docker is running (`docker info`).",
         retryable=True,
         fails_execution=True,
     )

@@ -1,0 +1,220 @@
+"""The engine's connection to its Docker Engine: found by the probe, used by calls in threads.
+
+Calls block, so they run in threads, bounded in number: a pool for what is quick, one for starts, which may wait for an
+image, and one thread for each question to a registry, which may never be answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from bacalhau_jupyter.engines.docker.connecting import NoEngine
+from bacalhau_jupyter.engines.docker.daemon import Daemon, connect, engine_error, translated
+from bacalhau_jupyter.engines.docker.devices import DEVICES
+from bacalhau_jupyter.engines.docker.endpoints import endpoints
+from bacalhau_jupyter.engines.docker.files.placement import Placement, find_placement
+from bacalhau_jupyter.engines.docker.gate import DockerLink, Gate
+from bacalhau_jupyter.engines.docker.gpu_check import GpuCheck
+from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
+from bacalhau_jupyter.engines.docker.registry.credentials import Credentials
+from bacalhau_jupyter.engines.docker.registry.images import PLATFORMS_FRESH_S, PLATFORMS_KEPT, Images
+from bacalhau_jupyter.models.errors import ConfigurationError, EngineError, NetworkFailure
+from bacalhau_jupyter.plugins.contract import Availability
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.threads import in_thread
+
+CALLS = 16
+"""Quick calls to the Docker Engine, and starts, at a time."""
+QUESTIONS = 8
+"""Registries that are asked at a time."""
+PLATFORMS_KEPT_KEY = "Engines.Types.Docker.ManifestCache.Size"
+PLATFORMS_FRESH_KEY = "Engines.Types.Docker.ManifestCache.TTL"
+
+T = TypeVar("T")
+
+
+class Connection:
+    """Finds the Docker Engine and makes calls to it.
+
+    Parameters
+    ----------
+    options
+        The node's identity, directory and settings.
+    env, home
+        Where the Docker Engine's address and credentials are looked for.
+    placement
+        How files reach containers; None finds out.
+    devices
+        Where the files of GPUs are.
+    link
+        The way to an engine elsewhere; its owner starts and closes it. None: the engine of ``env``.
+
+    Attributes
+    ----------
+    gate
+        Open while calls can be made.
+    placement
+        How files reach containers.
+    starts
+        The pool for starts.
+    """
+
+    def __init__(
+        self,
+        options: PluginOptions,
+        env: Mapping[str, str] | None,
+        home: Path | None,
+        placement: Placement | None,
+        *,
+        devices: Path = DEVICES,
+        link: DockerLink | None = None,
+    ) -> None:
+        self.gate = Gate(link)
+        self.placement = Placement.BIND
+        self.starts = ThreadPoolExecutor(CALLS, thread_name_prefix="docker-start")
+        self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="docker-call")
+        self._questions = asyncio.Semaphore(QUESTIONS)
+        self._link = link
+        self._options = options
+        self._env = os.environ if env is None else env
+        self._configuration = Configuration(self._env, home)
+        self._fixed_placement = placement
+        self._devices = devices
+        self._daemon: Daemon | None = None
+        self._images: Images | None = None
+        self._gpu_check: GpuCheck | None = None
+
+    async def probe(self) -> Availability:
+        """Look for the engine, or see whether it still is the one of before."""
+        link = self._link
+        if link is not None and not link.status.is_ready:
+            problem = link.status.problem or f"host {link.name} is being connected"
+            return Availability(available=False, problem=problem, may_change=True)
+        try:
+            connected = await asyncio.wrap_future(in_thread(self._connect, _close_unwanted))
+        except (NoEngine, ConfigurationError, NetworkFailure) as problem:
+            if isinstance(problem, NoEngine | NetworkFailure):
+                self.gate.broke(problem)
+            return Availability(available=False, problem=str(problem), may_change=True)
+        if connected is not None:
+            self._use(*connected)
+        return Availability(available=True, runtime=self.runtime)
+
+    @property
+    def daemon(self) -> Daemon:
+        """The engine.
+
+        Raises
+        ------
+        EngineError
+            None was found yet.
+        """
+        if self._daemon is None:
+            raise _no_engine()
+        return self._daemon
+
+    @property
+    def images(self) -> Images:
+        """What is known of its images; raises as `daemon`."""
+        if self._images is None:
+            raise _no_engine()
+        return self._images
+
+    @property
+    def gpu_check(self) -> GpuCheck:
+        """Whether it can hand GPUs to containers; raises as `daemon`."""
+        if self._gpu_check is None:
+            raise _no_engine()
+        return self._gpu_check
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of what runs tasks, for people; raises as `daemon`."""
+        runtime = self.daemon.runtime
+        return f"{runtime} (archive)" if self.placement is Placement.ARCHIVE else runtime
+
+    async def call(self, function: Callable[[], T], pool: ThreadPoolExecutor | None = None) -> T:
+        """Make a quick call.
+
+        Raises
+        ------
+        BacalhauError
+            `NetworkFailure` where the engine does not answer.
+        """
+        run = self._translating(function)
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+        return await loop.run_in_executor(pool or self._pool, partial(context.run, run))
+
+    async def ask(self, function: Callable[[], T]) -> T:
+        """Call a function that may never return: the caller can be cancelled; stop and exit do not wait for it."""
+        async with self._questions:
+            return await asyncio.shield(asyncio.wrap_future(in_thread(self._translating(function))))
+
+    def close(self) -> None:
+        """End calls and threads; blocks."""
+        for pool in (self._pool, self.starts):
+            pool.shutdown(wait=True, cancel_futures=True)
+        self.gate.close()
+        if self._daemon is not None:
+            self._daemon.close()
+
+    def _translating(self, function: Callable[[], T]) -> Callable[[], T]:
+        endpoint = self.daemon.endpoint
+
+        def run() -> T:
+            try:
+                with translated(endpoint):
+                    return function()
+            except NetworkFailure as error:
+                self.gate.broke(error)
+                raise
+
+        return run
+
+    def _connect(self) -> tuple[Daemon, Placement] | None:
+        """Return the engine and how files reach its containers; None where it still is the one that is known."""
+        if self._link is not None and self._daemon is not None:
+            with translated(self._daemon.endpoint):
+                if self._daemon.refresh():
+                    return None
+        places = (
+            (self._link.endpoint,) if self._link is not None else endpoints(self._env, self._configuration)
+        )
+        daemon = connect(places, self._configuration.http_headers)
+        try:
+            with translated(daemon.endpoint):
+                return daemon, self._fixed_placement or find_placement(daemon, self._options.data_dir)
+        except BaseException:
+            daemon.close()
+            raise
+
+    def _use(self, daemon: Daemon, placement: Placement) -> None:
+        if self._daemon is not None:
+            self._daemon.close()
+        self._daemon, self.placement = daemon, placement
+        kept, fresh_s = (self._options.settings(key) for key in (PLATFORMS_KEPT_KEY, PLATFORMS_FRESH_KEY))
+        self._images = Images(
+            daemon,
+            self._options.clock,
+            Credentials(self._configuration, self._env),
+            PLATFORMS_KEPT if kept is None else kept,
+            PLATFORMS_FRESH_S if fresh_s is None else fresh_s,
+            pulls="SKIP_IMAGE_PULL" not in self._env,
+        )
+        self._gpu_check = GpuCheck(daemon, self._options.node_id, self._options.clock, self._devices)
+
+
+def _close_unwanted(connected: tuple[Daemon, Placement] | None) -> None:
+    if connected is not None:
+        connected[0].close()
+
+
+def _no_engine() -> EngineError:
+    return engine_error("this node has found no Docker Engine", retryable=True)
