@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from bacalhau_jupyter.compute.equipment import Equipment
@@ -40,16 +41,28 @@ class Housekeeping:
         self._problems = equipment.problems
         self._keepers = equipment.plugins.keepers()
         self._executions = executions
+        self._sooner = asyncio.Event()
         self.unremovable: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Sweep and tidy again and again, once every restored execution is attached or given up; never returns."""
-        await self._executions.settled()
+        """Sweep and tidy again and again, or when told; never returns.
+
+        It is swept once every restored execution is attached or given up.
+        """
+        interval_s = self._settings.housekeeping_interval_s
         while True:
-            with self._problems.watching("removing what engines still hold of old executions"):
-                await self._sweep()
+            if await self._executions.settled(interval_s):
+                with self._problems.watching("removing what engines still hold of old executions"):
+                    await self._sweep()
             await self.tidy()
-            await asyncio.sleep(self._settings.housekeeping_interval_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(interval_s):
+                    await self._sooner.wait()
+            self._sooner.clear()
+
+    def soon(self) -> None:
+        """Do it now: an engine that was away may hold something."""
+        self._sooner.set()
 
     async def tidy(self) -> None:
         """Remove directories, logs, inputs and results after their time; failures are reported and skipped."""

@@ -163,6 +163,7 @@ class ComputeNode:
         parts = self._parts = Parts(equipment, capacity, self._database)
         parts.board.listener = self._on_progress
         await parts.executions.restore(await equipment.store.load())
+        parts.follow_links()
         parts.connection.start(self._on_message, self.logs)
         self.problems.changed = _on_loop(parts.connection.info_changed)
         self._tasks = [
@@ -191,6 +192,7 @@ class ComputeNode:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if parts is not None:
+            parts.leave_links()
             await parts.connection.stop()
             # What ended leaves nothing behind, also where this node never starts again.
             await parts.executions.endings(self.settings.stop_timeout_s / 2)
@@ -336,9 +338,7 @@ class ComputeNode:
         return DiskUsage() if packages is None else await packages.clear()
 
     async def _watch_plugins(self) -> None:
-        await self._equipment.plugins.watch(
-            self.settings.probe_timeout_s, self._ready().connection.info_changed
-        )
+        await self._equipment.plugins.watch(self.settings.probe_timeout_s, self._ready().plugins_changed)
 
     async def _watch_machine(self) -> None:
         parts, equipment = self._ready(), self._equipment

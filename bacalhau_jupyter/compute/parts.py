@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from bacalhau_jupyter.compute.bidder import Bidder
 from bacalhau_jupyter.compute.description import describe
 from bacalhau_jupyter.compute.disk import DiskRoom
@@ -16,6 +19,7 @@ from bacalhau_jupyter.compute.link.connection import OrchestratorLink
 from bacalhau_jupyter.compute.output.logs import LogFollower
 from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.models.records.node import NodeInfo
+from bacalhau_jupyter.plugins.link import HostLink, HostStatus
 
 
 class Parts:
@@ -69,6 +73,27 @@ class Parts:
         self.logs = LogFollower(equipment.places, self.lookup)
         self.disk = DiskRoom(equipment, self.executions, database)
         self.housekeeping = Housekeeping(equipment, self.executions)
+        self._unwatch: list[Callable[[], None]] = []
+
+    def follow_links(self) -> None:
+        """Tell executions of the ways to the machines that they run on, until `leave_links`."""
+        for link in self._equipment.plugins.links():
+            heard = partial(self._link_changed, link)
+            self._unwatch.append(link.watch(heard))
+            heard(link.status)
+
+    def leave_links(self) -> None:
+        """Hear no more of them."""
+        while self._unwatch:
+            self._unwatch.pop()()
+
+    def plugins_changed(self) -> None:
+        """Tell the orchestrator which plug-ins work now; one that was away may hold something of old executions."""
+        self.connection.info_changed()
+        self.housekeeping.soon()
+
+    def _link_changed(self, link: HostLink, status: HostStatus) -> None:
+        self.executions.link_changed(link, status)
 
     def info(self) -> NodeInfo:
         """Describe the node as it is now."""

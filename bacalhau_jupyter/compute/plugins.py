@@ -1,7 +1,8 @@
 """The engines, sources and publishers of this node, and which of them work here.
 
 All are asked at start. The start waits for what asks this machine alone, and not for a service that is slow to answer;
-what may work later (a Docker Engine that is not running yet) is asked again and again, in the background.
+what may work later (a Docker Engine that is not running yet) is asked again and again, in the background. An engine on
+another machine works while its link is ready, which may end and come back.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+from bacalhau_jupyter.compute.linked import link_of, watch_link
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.plugins.contract import Availability
 from bacalhau_jupyter.plugins.engine import DeviceEngine, Engine, SelfReliantEngine
+from bacalhau_jupyter.plugins.link import HostLink
 from bacalhau_jupyter.plugins.publisher import KeepingPublisher, Publisher
 from bacalhau_jupyter.plugins.source import KeepsPackages, Packages, Source
 
@@ -102,7 +105,13 @@ class Plugins:
         retry_s
             First and longest delay in seconds.
         """
-        await asyncio.gather(*(self._watch(item, timeout_s, changed, retry_s) for item in self._instances()))
+        watches: list[Awaitable[None]] = []
+        for item in self._instances():
+            if (link := link_of(item)) is None:
+                watches.append(self._watch(item, timeout_s, changed, retry_s))
+            else:
+                watches.append(self._watch_far(item, link, timeout_s, changed, retry_s))
+        await asyncio.gather(*watches)
 
     async def close(self, timeout_s: float) -> None:
         """Let every plug-in release what it holds; running tasks stay alive."""
@@ -128,6 +137,11 @@ class Plugins:
         if plugin is None:
             return Availability(False)
         return self._availabilities.get(id(plugin), Availability(False, problem="it was not probed"))
+
+    def links(self) -> list[HostLink]:
+        """Return the ways to other machines on which engines work."""
+        links = (link_of(engine) for engine in self._engines.values())
+        return list({id(link): link for link in links if link is not None}.values())
 
     def working_engines(self) -> dict[str, Engine]:
         """Engines that work here, by type."""
@@ -206,6 +220,22 @@ class Plugins:
             before = availability
             await asyncio.sleep(next(delays))
             await self._ask(item, timeout_s)
+
+    def _watch_far(
+        self,
+        item: Engine | Source | Publisher,
+        link: HostLink,
+        timeout_s: float,
+        changed: Callable[[], None],
+        retry_s: tuple[float, float],
+    ) -> Awaitable[None]:
+        def note(availability: Availability) -> None:
+            if self.availability(item) != availability:
+                _log.info("a plug-in changed: %s", availability.runtime or availability.problem)
+                self._availabilities[id(item)] = availability
+                changed()
+
+        return watch_link(link, lambda: _probe(item.probe, timeout_s), note, retry_s)
 
     def _instances(self) -> list[Engine | Source | Publisher]:
         every: list[Engine | Source | Publisher] = [

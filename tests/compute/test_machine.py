@@ -18,11 +18,13 @@ from bacalhau_jupyter.compute.execution.events import (
     Event,
     Faulted,
     Fetched,
+    Lost,
     OfferExpired,
     Overdue,
     Published,
     Rejected,
     Restored,
+    Returned,
     Started,
     Step,
     Unpublished,
@@ -234,6 +236,8 @@ ALL_EVENTS: list[Event] = [
     Published(SpecConfig(type="local")),
     BROKEN,
     Unpublished(Fault(message="no such bucket")),
+    Lost("host gpu1 does not answer"),
+    Returned(),
 ]
 
 

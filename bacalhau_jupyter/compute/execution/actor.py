@@ -23,7 +23,7 @@ class Actor:
     activity, halting
         What its phase does, and what stops it.
     alarm, alarm_for
-        Rings when the phase takes too long, with this event.
+        Rings when the phase takes too long, with this event and for this delay of its end (`Alarms`).
     note
         Set while the record is not stored yet.
     """
@@ -33,7 +33,7 @@ class Actor:
     activity: asyncio.Task[Event] | None = None
     halting: asyncio.Task[None] | None = None
     alarm: asyncio.TimerHandle | None = None
-    alarm_for: Event | None = None
+    alarm_for: tuple[Event, int] | None = None
     note: asyncio.TimerHandle | None = None
 
     def note_later(self, delay_s: float, note: Callable[[], object]) -> None:

@@ -112,6 +112,18 @@ class Restored:
     runtime: str = ""
 
 
+@dataclass(frozen=True)
+class Lost:
+    """The machine that runs the task does not answer; ``problem`` says so in a sentence."""
+
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Returned:
+    """The machine that runs the task answers again."""
+
+
 Event = (
     BidMade
     | BidRefused
@@ -127,6 +139,8 @@ Event = (
     | Unpublished
     | Faulted
     | Restored
+    | Lost
+    | Returned
 )
 
 

@@ -11,39 +11,35 @@ from typing import Any
 
 from bacalhau_jupyter.compute.equipment import Equipment
 from bacalhau_jupyter.compute.execution.actor import Actor
+from bacalhau_jupyter.compute.execution.alarms import Alarms
 from bacalhau_jupyter.compute.execution.events import (
     ACTIVITIES,
     REPORTS,
     Act,
     Event,
-    OfferExpired,
-    Overdue,
+    Lost,
     Restored,
+    Returned,
     Started,
     Step,
 )
-from bacalhau_jupyter.compute.execution.fitting import REPORT_LIMIT, fitting
-from bacalhau_jupyter.compute.execution.machine import admit, step
+from bacalhau_jupyter.compute.execution.machine import admit
+from bacalhau_jupyter.compute.execution.offers import Offers, Recorder
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase, Verdict
-from bacalhau_jupyter.compute.execution.reports import report
 from bacalhau_jupyter.compute.execution.runner import Runner
 from bacalhau_jupyter.compute.host.capacity import Capacity
-from bacalhau_jupyter.compute.link.outbox import Report
 from bacalhau_jupyter.lib.backoff import backoff
-from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.database import DatabaseError
 from bacalhau_jupyter.lib.telemetry.subject import about
-from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.hosts import HostState
+from bacalhau_jupyter.plugins.link import HostLink, HostStatus
 
 _log = logging.getLogger(__name__)
 
 STORE_RETRY_S = (0.1, 5.0)
 """First and longest delay, in seconds, before a transition that could not be stored is tried again."""
-
-PROMPT_S = 0.01
-"""Seconds that a bid may take to be stored together with the offer, rather than after it."""
 
 NOTED_S = 0.05
 """Seconds after which it is stored that a task runs; the end of a shorter one is stored alone."""
@@ -100,6 +96,10 @@ class Executions:
         self._capacity = capacity
         self._board = board
         self._listener = listener
+        self._engines = runner.engines
+        self._recorder = Recorder(equipment.clock)
+        self._offers = Offers(runner, equipment.store, capacity, self._recorder)
+        self._alarms = Alarms(self._engines, equipment.clock, self._settings.offer_timeout_s, self._ring)
         self._actors: dict[str, Actor] = {}
         self._admitting: set[str] = set()
         self._idle = asyncio.Event()
@@ -153,20 +153,32 @@ class Executions:
         for record in records:
             if record.reserved:
                 self._capacity.restore(record.id, record.held, record.ports)
-            self._set_alarm(self._add(record))
+            actor = self._add(record)
             if record.phase in (Phase.STARTING, Phase.RUNNING):
+                # Its time limit is judged when it is known how the task stands.
                 asking.append(record)
             else:
+                self._alarms.set(actor)
                 await self.feed(record.id, Restored())
         for record in asking:
             with about(job=record.execution.job_id, execution=record.id):
                 self._spawn(self._attach(record), f"attach {record.id}")
 
-    async def settled(self) -> None:
-        """Wait until every restored execution is attached or given up."""
-        await asyncio.gather(
-            *(task for task in self._tasks if task.get_name().startswith("attach ")), return_exceptions=True
-        )
+    async def settled(self, timeout_s: float) -> bool:
+        """Wait until every restored execution is attached or given up; False where that takes longer."""
+        asking = [task for task in self._tasks if task.get_name().startswith("attach ")]
+        return not asking or not (await asyncio.wait(asking, timeout=timeout_s))[1]
+
+    def link_changed(self, link: HostLink, status: HostStatus) -> None:
+        """Tell the executions behind a link that it broke, or that it is there again."""
+        if status.state in (HostState.CONNECTING, HostState.PAUSED, HostState.REMOVING):
+            return
+        event: Event = Returned() if status.is_ready else Lost(status.problem)
+        for record in self.live():
+            if self._engines.link(record) is link:
+                if record.phase in (Phase.STARTING, Phase.RUNNING):
+                    self._board.remark(record.id, "" if status.is_ready else status.problem)
+                self._spawn(self._insist(record.id, event), f"link {record.id}")
 
     async def cleaned_up(self, timeout_s: float) -> None:
         """Wait until what ended so far is cleaned up, for so many seconds at most."""
@@ -227,69 +239,25 @@ class Executions:
         self._admitting.add(execution.id)
         try:
             with about(job=execution.job_id, execution=execution.id):
-                return await self._take(admit(execution, direct, self._clock.now_ns()))
+                taken = await self._offers.take(admit(execution, direct, self._clock.now_ns()))
+                if taken is None:
+                    return False
+                self._carry_out(self._add(taken.step.record), taken.step, taken.evaluation)
+                return True
         finally:
             self._admitting.discard(execution.id)
-
-    async def _take(self, offer: Step) -> bool:
-        """Store an offer, and the bid with it where that is made at once."""
-        record = offer.record
-        activity = asyncio.create_task(self._runner.run(Act.EVALUATE, record))
-        await asyncio.wait([activity], timeout=PROMPT_S)
-        try:
-            result, is_new = await self._add_new(offer, activity)
-        except BaseException:
-            await self._withdraw(record.id, activity)
-            raise
-        if not is_new:
-            await self._withdraw(record.id, activity)
-            return False
-        self._runner.teller.received()
-        self._carry_out(self._add(result.record), result, activity)
-        return True
-
-    async def _add_new(self, offer: Step, evaluation: asyncio.Task[Event]) -> tuple[Step, bool]:
-        if evaluation.done():
-            try:
-                result = self._step(offer.record, evaluation.result())
-                return result, await self._store.add(result.record, self._reports(result))
-            except DatabaseError:
-                raise
-            except Exception as error:
-                # Of a plug-in; it is found again, and told, when the bid is applied to the stored offer.
-                _log.debug("execution %s: the bid can't be stored: %s", offer.record.id, error)
-        return offer, await self._store.add(offer.record)
-
-    async def _withdraw(self, execution_id: str, activity: asyncio.Task[Event]) -> None:
-        """Undo a bid that nobody is to hear of."""
-        activity.cancel()
-        await asyncio.wait([activity])
-        self._capacity.release(execution_id)
 
     def _add(self, record: ExecutionRecord) -> Actor:
         actor = self._actors[record.id] = Actor(record)
         self._idle.clear()
         return actor
 
-    def _step(self, record: ExecutionRecord, event: Event) -> Step:
-        result = step(record, event, self._clock.now_ns())
-        _log.debug("execution %s: %s", record.id, result.story)
-        return result
-
-    def _reports(self, result: Step) -> list[Report]:
-        now_ns = self._clock.now_ns()
-        return [
-            (now_ns, fitting(report(act, result.record, now_ns), REPORT_LIMIT))
-            for act in result.acts
-            if act in REPORTS
-        ]
-
     async def _apply(self, execution_id: str, event: Event) -> bool:
         actor = self._actors.get(execution_id)
         if actor is None:
             return False
         async with actor.lock:
-            result = self._step(actor.record, event)
+            result = self._recorder.step(actor.record, event)
             if not result.changed:
                 return False
             if _can_wait(event, result):
@@ -298,7 +266,7 @@ class Executions:
                     NOTED_S, lambda: self._spawn(self._insist_note(actor), f"note {execution_id}")
                 )
             else:
-                await self._store.save(result.record, self._reports(result))
+                await self._store.save(result.record, self._recorder.reports(result))
                 actor.noted()
             actor.record = result.record
             self._carry_out(actor, result)
@@ -329,7 +297,7 @@ class Executions:
 
     def _do(self, actor: Actor, result: Step, evaluation: asyncio.Task[Event] | None) -> None:
         record = result.record
-        self._set_alarm(actor)
+        self._alarms.set(actor)
         for act in result.acts:
             if act in ACTIVITIES:
                 begun = evaluation if act is Act.EVALUATE else None
@@ -364,7 +332,7 @@ class Executions:
             raise
         if activity.cancelled():
             if act in (Act.START, Act.WAIT):
-                await self._runner.halt(actor.record)
+                await self._engines.halt(actor.record)
             event: Event = self._runner.interrupted(act)
         else:
             event = activity.result()
@@ -380,12 +348,17 @@ class Executions:
 
     async def _halt(self, actor: Actor) -> None:
         """Stop a running task; if it does not end in time, stop waiting for it."""
-        await self._runner.halt(actor.record)
-        activity = actor.activity
-        if activity is not None:
+        await self._engines.halt(actor.record)
+        while (activity := actor.activity) is not None:
             await asyncio.wait([activity], timeout=self._settings.cancel_timeout_s)
-            if activity.cancel():
-                _log.warning("execution %s does not end; the node stops waiting for it", actor.record.id)
+            if activity.done():
+                return
+            if self._engines.is_away(actor.record):
+                await self._engines.reached(actor.record)
+                continue
+            activity.cancel()
+            _log.warning("execution %s does not end; the node stops waiting for it", actor.record.id)
+            return
 
     async def _clean(self, actor: Actor) -> None:
         record = actor.record
@@ -402,24 +375,9 @@ class Executions:
             self._idle.set()
 
     async def _attach(self, record: ExecutionRecord) -> None:
-        """Ask the engine for a task of before the restart; an engine that can't say is asked again for a while."""
-        deadline = self._clock.monotonic_ns() + int(self._settings.probe_timeout_s * SECOND)
-        alive = False
-        for delay_s in backoff(0.2, 5.0):
-            try:
-                async with asyncio.timeout(self._settings.probe_timeout_s):
-                    alive = await self._runner.attached(record)
-                break
-            except Exception as error:
-                # Any exception of a plug-in: an execution that is not attached would live for ever.
-                is_expected = isinstance(error, (BacalhauError, TimeoutError, OSError))
-                _log.warning(
-                    "execution %s can't be attached yet: %s", record.id, error, exc_info=not is_expected
-                )
-            if self._clock.monotonic_ns() > deadline:
-                break
-            await asyncio.sleep(delay_s)
-        await self._insist(record.id, Restored(alive, self._runner.runtime(record) if alive else ""))
+        """Ask the engine for a task of before the restart."""
+        alive = await self._runner.attached(record)
+        await self._insist(record.id, Restored(alive, self._engines.runtime(record) if alive else ""))
 
     async def _insist(self, execution_id: str, event: Event) -> None:
         """Apply an event of our own; a full disk delays it but must not lose it."""
@@ -440,26 +398,12 @@ class Executions:
                 event, desperate = self._runner.unrecordable(error), True
             await asyncio.sleep(delay_s)
 
-    def _set_alarm(self, actor: Actor) -> None:
-        """Set the timer that the phase needs: a bid's decision, or the time limit."""
-        record = actor.record
-        event: Event | None = None
-        delay_s = 0.0
-        if record.phase is Phase.OFFERED:
-            age_s = (self._clock.now_ns() - record.created_ns) / SECOND
-            event, delay_s = OfferExpired(), max(0.0, self._settings.offer_timeout_s - age_s)
-        elif record.phase.is_busy and (left := self._runner.remaining(record)) is not None:
-            event, delay_s = Overdue(), left
-        if actor.alarm_for == event:
-            return
-        if actor.alarm is not None:
-            actor.alarm.cancel()
-        actor.alarm, actor.alarm_for = None, event
-        if event is not None:
-            actor.alarm = asyncio.get_running_loop().call_later(delay_s, self._ring, record.id, event)
-
     def _ring(self, execution_id: str, event: Event) -> None:
-        self._spawn(self._insist(execution_id, event), f"alarm {execution_id}")
+        self._spawn(self._heed(execution_id, event), f"alarm {execution_id}")
+
+    async def _heed(self, execution_id: str, event: Event) -> None:
+        if await self._alarms.is_due(event, lambda: self.record(execution_id)):
+            await self._insist(execution_id, event)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

@@ -13,6 +13,9 @@ with exactly one event. A cancellation or time-out does not jump ahead of it: it
 activity is interrupted, and its end decides. So when a record is terminal nothing of it runs any more, its
 capacity is free, and the verdict survives a restart.
 
+A task may run on a machine that can't be reached for a while (`Lost`, `Returned`). Nothing ends for that: the activity
+goes on waiting, and so do a cancellation and the judgement of a time limit (`absence`).
+
 An event that does not fit (duplicate, late, out of order) changes nothing and says so in the step's story.
 """
 
@@ -24,6 +27,7 @@ from typing import Any
 
 import msgspec
 
+from bacalhau_jupyter.compute.execution import absence
 from bacalhau_jupyter.compute.execution.events import (
     Accepted,
     Act,
@@ -34,11 +38,13 @@ from bacalhau_jupyter.compute.execution.events import (
     Event,
     Faulted,
     Fetched,
+    Lost,
     OfferExpired,
     Overdue,
     Published,
     Rejected,
     Restored,
+    Returned,
     Started,
     Step,
     Unpublished,
@@ -139,7 +145,8 @@ def _cancel(record: ExecutionRecord, event: Cancel, now_ns: int) -> Step:
 def _overdue(record: ExecutionRecord, event: Overdue, now_ns: int) -> Step:
     if not record.phase.is_busy or record.phase is Phase.NEW:
         return _ignore(record, event)
-    return _judge(record, Verdict.TIMED_OUT, event)
+    judged = _judge(record, Verdict.TIMED_OUT, event)
+    return replace(judged, record=absence.overdue(judged.record, now_ns)) if judged.changed else judged
 
 
 def _offer_expired(record: ExecutionRecord, event: OfferExpired, now_ns: int) -> Step:
@@ -184,7 +191,7 @@ def _ended(record: ExecutionRecord, event: Ended, now_ns: int) -> Step:
     if record.phase is not Phase.RUNNING:
         return _ignore(record, event)
     outcome = event.outcome
-    record = _with(record, output=event.output, exited_ns=now_ns)
+    record = absence.ended(_with(record, output=event.output), outcome, now_ns)
     if record.verdict is not Verdict.NONE:
         return _conclude(record, now_ns)
     if outcome.reason is EndReason.TIMEOUT:
@@ -249,9 +256,21 @@ def _restored(record: ExecutionRecord, event: Restored, now_ns: int) -> Step:
         return _after(acts, _fail(_with(record, fault=fault), now_ns))
     if record.phase is Phase.STARTING:
         # It never ran (the engine has nothing of it), so its inputs are brought again.
-        record = _with(record, phase=Phase.FETCHING, inputs=[], notes=[])
+        record = _with(record, phase=Phase.FETCHING, inputs=[], notes=absence.link_notes(record))
     again = {Phase.NEW: Act.EVALUATE, Phase.FETCHING: Act.FETCH, Phase.PUBLISHING: Act.PUBLISH}
     return Step(record, (*acts, again[record.phase]), f"restored, {record.phase.value} again")
+
+
+def _lost(record: ExecutionRecord, event: Lost, now_ns: int) -> Step:
+    if record.phase not in (Phase.STARTING, Phase.RUNNING):
+        return _ignore(record, event)
+    noted = absence.lost(record, event.problem, now_ns)
+    return _ignore(record, event) if noted is None else Step(noted, (), "its host does not answer")
+
+
+def _returned(record: ExecutionRecord, event: Returned, now_ns: int) -> Step:
+    noted = absence.returned(record, now_ns)
+    return _ignore(record, event) if noted is None else Step(noted, (), "its host answers again")
 
 
 _HANDLERS: dict[type[Any], Callable[[ExecutionRecord, Any, int], Step]] = {
@@ -269,6 +288,8 @@ _HANDLERS: dict[type[Any], Callable[[ExecutionRecord, Any, int], Step]] = {
     Unpublished: _unpublished,
     Faulted: _faulted,
     Restored: _restored,
+    Lost: _lost,
+    Returned: _returned,
 }
 
 

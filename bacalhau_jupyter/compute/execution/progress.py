@@ -71,12 +71,12 @@ class ProgressBoard:
         self._note(execution_id, Reading(phase))
 
     def remark(self, execution_id: str, note: str) -> None:
-        """Say something about the present phase; it stays with the readings of that phase."""
+        """Say something about the present phase; it stays with the readings of that phase. Empty: nothing any more."""
         before = self._readings.get(execution_id)
         if before is not None:
             self._notes[execution_id] = note
             self._reported_at_ns.pop(execution_id, None)
-            self._note(execution_id, before)
+            self._note(execution_id, replace(before, note=note))
 
     def forget(self, execution_id: str) -> None:
         """Drop an execution that ended."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.models.codec import Wire
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.resources import Resources
@@ -157,6 +158,10 @@ class ExecutionRecord(Wire):
         When work began; time limits count from here.
     started_ns, exited_ns
         When the task itself began and ended: inputs were fetched before, results are published after it.
+    late_ns
+        How long after its end that was heard of, where it was long: this time does not count against the limit.
+    away_ns, back_ns
+        When the machine that runs the task last stopped answering, and when it answered again.
     """
 
     execution: Execution = Execution()
@@ -177,12 +182,25 @@ class ExecutionRecord(Wire):
     accepted_ns: int = 0
     started_ns: int = 0
     exited_ns: int = 0
+    late_ns: int = 0
+    away_ns: int = 0
+    back_ns: int = 0
     ended_ns: int = 0
 
     @property
     def id(self) -> str:
         """Execution ID."""
         return self.execution.id
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the machine that runs the task does not answer."""
+        return self.away_ns > self.back_ns
+
+    @property
+    def limit_ns(self) -> int:
+        """When its time is over; 0 without a limit, or before work began."""
+        return self.accepted_ns + self.timeout_s * SECOND if self.timeout_s and self.accepted_ns else 0
 
     @property
     def timeout_s(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bacalhau_jupyter.compute.execution.absence import link_notes
 from bacalhau_jupyter.compute.execution.events import Act
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord
 from bacalhau_jupyter.lib.times import rfc3339
@@ -50,7 +51,7 @@ def report(act: Act, record: ExecutionRecord, now_ns: int) -> ToOrchestrator:
             events=_listens(record, now_ns),
         )
     # First: official orchestrators take the first event for the reason, and nothing else of it.
-    events = [_fault_event(record, now_ns), *_left_out(record, now_ns)]
+    events = [_fault_event(record, now_ns), *link_notes(record), *_left_out(record, now_ns)]
     if act is Act.REPORT_REFUSAL:
         return BidResult(
             execution_id=record.id, job_id=job_id, job_type=job_type, accepted=False, events=events

@@ -12,6 +12,8 @@ import msgspec
 
 from bacalhau_jupyter.compute.bidder import Bidder
 from bacalhau_jupyter.compute.equipment import Equipment
+from bacalhau_jupyter.compute.execution.alarms import remaining
+from bacalhau_jupyter.compute.execution.engine_calls import EngineCalls
 from bacalhau_jupyter.compute.execution.events import (
     Act,
     Ended,
@@ -30,7 +32,6 @@ from bacalhau_jupyter.compute.execution.telling import ExecutionTeller
 from bacalhau_jupyter.compute.files import as_bacalhau_error, read_output, write_results
 from bacalhau_jupyter.compute.host.environment import task_environment
 from bacalhau_jupyter.compute.inputs.fetching import Fetcher
-from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.lib.telemetry.trace import CURRENT
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError
@@ -39,7 +40,7 @@ from bacalhau_jupyter.models.jobs.units import resources_of
 from bacalhau_jupyter.models.records.execution import RunCommandResult
 from bacalhau_jupyter.models.records.history import Topic
 from bacalhau_jupyter.plugins.contract import OutputMount
-from bacalhau_jupyter.plugins.engine import Engine, FilelessEngine, Outcome, RunRequest, ShowingEngine
+from bacalhau_jupyter.plugins.engine import FilelessEngine, Outcome, RunRequest, ShowingEngine
 from bacalhau_jupyter.plugins.publisher import PublishRequest
 
 _log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class Runner:
         self._board = board
         self._clock = equipment.clock
         self._host_env = equipment.host_env
+        self.engines = EngineCalls(equipment.plugins, equipment.settings, equipment.clock)
         self.teller = ExecutionTeller(equipment.telemetry, equipment.clock, equipment.settings.node_id)
         self._fetcher = Fetcher(equipment.places, equipment.plugins, board, equipment.cache, self.teller)
 
@@ -116,7 +118,7 @@ class Runner:
             if failure is not error:
                 _log.warning("execution %s: %s", record.id, failure, exc_info=error)
             if act is Act.WAIT:
-                await self.halt(record)
+                await self.engines.halt(record)
             if is_full(error):
                 await self._give_way(record, act is Act.START)
             elif act is Act.FETCH:
@@ -134,19 +136,9 @@ class Runner:
         return Faulted(Fault.of(BacalhauError(words, fails_execution=True), Topic.EXECUTION))
 
     async def attached(self, record: ExecutionRecord) -> bool:
-        """After a restart: whether the engine still has the task.
-
-        Raises
-        ------
-        BacalhauError
-            The engine can't say (yet).
-        """
+        """After a restart: whether the engine still has the task."""
         # Its environment was resolved when it was started; the host's may have changed since.
-        return await self._engine(record).attach(self._request(record, {}))
-
-    def runtime(self, record: ExecutionRecord) -> str:
-        """Return what runs the engine of an execution here."""
-        return self._plugins.availability(self._engine(record)).runtime
+        return await self.engines.attached(record, self._request(record, {}))
 
     async def make_room(self, record: ExecutionRecord, event: Event) -> Event:
         """On a full disk: remove what the execution has there, and return what that makes of its event.
@@ -175,7 +167,7 @@ class Runner:
         """Remove what an execution has on a full disk: none of it can be kept, and others need the room."""
         await asyncio.to_thread(self._reserve.give_back)
         if started:
-            await self.halt(record)
+            await self.engines.halt(record)
         await asyncio.to_thread(self._places.remove, record.id)
         # What a task printed may be what fills the disk.
         await asyncio.to_thread(self._cut_log, record.id)
@@ -184,24 +176,10 @@ class Runner:
         with contextlib.suppress(OSError):
             self._places.cut_log(execution_id)
 
-    async def halt(self, record: ExecutionRecord) -> None:
-        """Make the engine stop the task; bounded, and never raises."""
-        try:
-            async with asyncio.timeout(self._settings.cancel_timeout_s):
-                await self._engine(record).cancel(record.id)
-        except Exception as error:
-            _log.warning("execution %s could not be stopped: %s", record.id, error)
-
     async def clean(self, record: ExecutionRecord) -> bool:
         """Remove what is left of an ended execution; True when its directory is gone, too."""
         if record.accepted_ns:
-            try:
-                async with asyncio.timeout(self._settings.cancel_timeout_s):
-                    await self._engine(record).clean(record.id)
-            except Exception as error:
-                _log.warning(
-                    "the engine's remains of execution %s could not be removed: %s", record.id, error
-                )
+            await self.engines.clean(record)
         if await self._reserve.found_lacking():
             # Nothing of what failed can be kept to be looked at.
             await self._give_way(record)
@@ -221,7 +199,11 @@ class Runner:
     async def _start(self, record: ExecutionRecord) -> Started:
         task = _job(record).task
         names = [item.name for item in task.result_paths]
-        if names or not task.publisher.is_empty or not isinstance(self._engine(record), FilelessEngine):
+        if (
+            names
+            or not task.publisher.is_empty
+            or not isinstance(self.engines.engine(record), FilelessEngine)
+        ):
             await asyncio.to_thread(self._places.ready_to_run, record.id, names)
         self._board.phase(record.id, "starting")
         env = task_environment(
@@ -232,13 +214,13 @@ class Runner:
             trace=self.teller.header(record.execution),
         )
         request = self._request(record, env)
-        return Started(await self._engine(record).start(request, self._board.reporter(record.id)))
+        return Started(await self.engines.engine(record).start(request, self._board.reporter(record.id)))
 
     async def _wait(self, record: ExecutionRecord) -> Ended:
         self._board.phase(record.id, "running")
         self.teller.active(record, 1)
         try:
-            outcome = await self._engine(record).wait(record.id)
+            outcome = await self.engines.engine(record).wait(record.id)
         finally:
             self.teller.active(record, -1)
         ended = Ended(outcome, await self._output(record, outcome))
@@ -278,13 +260,6 @@ class Runner:
             await self._give_way(record)
         return done
 
-    def _engine(self, record: ExecutionRecord) -> Engine:
-        kind = _job(record).task.engine.type
-        engine = self._plugins.engine(kind)
-        if engine is None:
-            raise EngineError(f"this node does not support {kind}")
-        return engine
-
     def _request(self, record: ExecutionRecord, env: Mapping[str, str]) -> RunRequest:
         task = _job(record).task
         results = self._places.results(record.id)
@@ -299,17 +274,10 @@ class Runner:
             ports=record.ports,
             directory=self._places.engine(record.id),
             log_path=self._places.log(record.id),
-            timeout_s=self.remaining(record),
+            timeout_s=remaining(record, self._clock.now_ns()),
             grace_s=self._settings.grace_s,
             log_limit=self._settings.log_limit,
         )
-
-    def remaining(self, record: ExecutionRecord) -> float | None:
-        """Seconds until the time limit (never below a moment), or None without one."""
-        if not record.timeout_s or not record.accepted_ns:
-            return None
-        spent = (self._clock.now_ns() - record.accepted_ns) / SECOND
-        return max(0.001, record.timeout_s - spent)
 
 
 def _job(record: ExecutionRecord) -> Job:
