@@ -178,6 +178,17 @@ async def test_results_are_signed_when_they_are_read() -> None:
         assert results.items == [SpecConfig(type="urlDownload", params={"ExecutionID": execution.id})]
 
 
+async def test_a_docker_host_is_found_by_its_name_and_leaves_its_node_the_short_form() -> None:
+    own = "n-761f5690-d9cb-416a-be49-a0a336e0a202"
+    async with orchestrator() as (service, transport):
+        for node_id in (own, f"{own}-gpu1", f"{own}-gpu2"):
+            await Peer(transport, node_id=node_id).join()
+        for reference, node_id in (("gpu1", f"{own}-gpu1"), ("n-761f5690", own), (own, own)):
+            assert (await service.node(reference)).info.node_id == node_id
+        with pytest.raises(BacalhauError, match="multiple nodes found for prefix: n-761f"):
+            await service.node("n-761f")
+
+
 async def test_nodes_are_filtered_ordered_and_found_by_prefix() -> None:
     async with orchestrator() as (service, transport):
         for name in ("n-b", "n-a", "x-c"):

@@ -15,7 +15,7 @@ from bacalhau_jupyter.models.records.history import StreamEvent
 from bacalhau_jupyter.models.records.outcome import Outcome, outcome_of
 from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.notebook.live.parts import Part
-from bacalhau_jupyter.notebook.live.phases import is_queued, phase_of
+from bacalhau_jupyter.notebook.live.phases import RUNNING, at_work, is_queued, phase_of
 from bacalhau_jupyter.notebook.live.rows import SHOWN, SIGNS, Row, html_rows, text_rows
 
 MIME = "application/vnd.bacalhau.job+json"
@@ -94,7 +94,7 @@ class Status:
             self.node = event.node
         self.runtime = event.details.get("Runtime", self.runtime)
         self.phase = phase_of(event) or self.phase
-        if self.phase == "running" and self.running_since is None:
+        if self.phase == RUNNING and self.running_since is None:
             self.running_since = time.monotonic()
 
     def names(self) -> list[str]:
@@ -105,17 +105,23 @@ class Status:
     def line(self) -> str:
         """Return the one line for people."""
         parts, phase = self.names(), self.shown_phase
-        if phase.startswith("running"):
+        if phase.startswith(RUNNING):
             seconds = int(time.monotonic() - (self.running_since or self.started))
             phase = f"{phase} {seconds // 60:02d}:{seconds % 60:02d}"
-        parts.append(phase)
-        if self.node:
-            parts.append(f"on {short_id(self.node)}")
+        parts += self._doing(phase)
         if self.runtime:
             parts.append(self.runtime)
         if self.lines:
             parts.append(f"{self.lines:,} lines")
         return readable(" · ".join(parts))
+
+    def _doing(self, phase: str) -> list[str]:
+        if not self.node:
+            return [phase]
+        is_over = bool(self.state) and JobStateType(self.state).is_terminal
+        if is_over or self.is_queued or phase.startswith(RUNNING):
+            return [phase, f"on {short_id(self.node)}"]
+        return at_work(self.node, phase)
 
     def bundle(self, line: str) -> dict[str, Any]:
         """Return the MIME bundle: the record our renderer shows, and static forms for everything else."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bacalhau_jupyter.lib.ids import host_of, short_id
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.records.history import StreamEvent, Topic
 
 ASKING = "asking for bids"
+RUNNING = "running"
 _QUEUED = "queued: "
 
 
@@ -19,23 +21,29 @@ def phase_of(event: StreamEvent) -> str:
     """Turn an event into the words of the card; empty when it says nothing new."""
     phase = event.details.get("Phase")
     if phase:
-        return _progress(phase, event.details)
+        return _progress(phase, event.details, with_share=not host_of(event.node))
     if event.topic == Topic.QUEUEING:
         return _QUEUED + event.message.removeprefix("Job queued. ").split("\n")[0]
     if event.topic == Topic.SCHEDULING and event.execution:
         return ASKING
     if event.topic == Topic.EXECUTION and event.message == "Running":
-        return "running"
+        return RUNNING
     return ""
 
 
-def _progress(phase: str, details: dict[str, str]) -> str:
+def at_work(node_id: str, phase: str) -> list[str]:
+    """Say what is being done and where; of a Docker host both in one: "on gpu1 (copying image 120/253 MB)"."""
+    host = host_of(node_id)
+    return [f"on {host} ({phase})"] if host else [phase, f"on {short_id(node_id)}"]
+
+
+def _progress(phase: str, details: dict[str, str], *, with_share: bool) -> str:
     """Say "fetching inputs 1.2/3.4 GB (35 %), 120/400 files, 1.1 GB from the cache", as far as it is known."""
     done, total = _count(details, "Done"), _count(details, "Total")
     files, total_files = _count(details, "Files"), _count(details, "TotalFiles")
     parts = [phase]
     if total:
-        parts[0] += f" {_share_of(done, total)} ({100 * done // total} %)"
+        parts[0] += f" {_share_of(done, total)}" + (f" ({100 * done // total} %)" if with_share else "")
     elif done:
         parts[0] += f" {format_bytes(done)}"
     # One file needs no counting: its bytes say it all.

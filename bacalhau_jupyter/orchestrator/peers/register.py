@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import Conflict, NotFound
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import replace
@@ -105,7 +106,7 @@ class Register:
         return member is not None and member.connected
 
     def resolve(self, reference: str) -> NodeState:
-        """Return a node by ID or unique prefix.
+        """Return a node by ID, short form or unique prefix.
 
         Raises
         ------
@@ -116,10 +117,16 @@ class Register:
         return self._shown(member, namesakes(each.state for each in self.members.values()))
 
     def full_id(self, reference: str) -> str:
-        """Return the ID of a node by ID or unique prefix; raises as `resolve`."""
+        """Return the ID of a node by ID, short form or unique prefix; raises as `resolve`.
+
+        The short form comes before the prefix: the nodes of Docker hosts begin with the ID of their own node.
+        """
         if reference in self.members:
             return reference
-        matches = [node_id for node_id in sorted(self.members) if reference and node_id.startswith(reference)]
+        known = sorted(self.members) if reference else []
+        matches = [each for each in known if short_id(each) == reference] or [
+            each for each in known if each.startswith(reference)
+        ]
         if not matches:
             raise NotFound(f"node not found: {reference}")
         if len(matches) > 1:

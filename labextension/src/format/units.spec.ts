@@ -1,4 +1,4 @@
-import { age, bytes, duration, shortId } from './units';
+import { age, bytes, duration, hostOf, share, shortId } from './units';
 
 /** Sizes and spans on both sides of every change of unit. */
 const around = (borders: readonly number[]): number[] =>
@@ -47,6 +47,31 @@ describe('duration', () => {
   it.each([-1, -0.001, NaN, Infinity, 1e308 * 1000])('says nothing of %p', ms =>
     expect(duration(ms)).toBe('')
   );
+});
+
+describe('the node of a Docker host', () => {
+  const own = 'n-761f5690-d9cb-416a-be49-a0a336e0a202';
+
+  it.each(['gpu1', 'gpu-box_2', '7'])('has the name %s', name => {
+    expect(hostOf(`${own}-${name}`)).toBe(name);
+    expect(shortId(`${own}-${name}`)).toBe(name);
+  });
+
+  it.each(['', '-', '-GPU', '-<b>x</b>', '-\u202egpu', `-${'a'.repeat(41)}`, '-a-'])(
+    'is no node whose ID goes on with %j',
+    rest => {
+      expect(hostOf(own + rest)).toBe('');
+      expect(shortId(own + rest)).toBe('n-761f5690');
+    }
+  );
+});
+
+describe('share', () => {
+  it.each([
+    [120e6, 253e6, '120/253 MB'],
+    [0, 1500, '0 B/1.5 kB'],
+    [5000, 5000, '5.0/5.0 kB']
+  ])('says %d of %d as %s', (done, total, text) => expect(share(done, total)).toBe(text));
 });
 
 describe('shortId', () => {

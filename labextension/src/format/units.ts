@@ -42,9 +42,24 @@ export function duration(ms: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }
 
-/** The first part of an id: `j-761f5690`. */
+/** The node of a Docker host elsewhere: the ID of the node that it belongs to, and what people call it. */
+const HOST_NODE = /^n-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-([a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?)$/;
+
+/** What people call the Docker host that a node stands for; empty for another node. Python has the same (`lib/ids.py`). */
+export function hostOf(node: string): string {
+  return HOST_NODE.exec(node)?.[1] ?? '';
+}
+
+/** The first part of an id: `j-761f5690`; of a Docker host its name. */
 export function shortId(id: string): string {
-  return /^[a-z]-[0-9a-f]{8}-/.test(id) ? id.slice(0, 10) : readable(id);
+  return hostOf(id) || (/^[a-z]-[0-9a-f]{8}-/.test(id) ? id.slice(0, 10) : readable(id));
+}
+
+/** How much of how much: `120/253 MB`, `999 B/1.5 MB`. */
+export function share(done: number, total: number): string {
+  const [first, second] = [bytes(done), bytes(total)];
+  const [amount = '', unit = ''] = first.split(' ');
+  return unit !== '' && second.endsWith(` ${unit}`) ? `${amount}/${second}` : `${first}/${second}`;
 }
 
 /** How long ago something was, in one coarse word: `12 s`, `5 min`, `3 h`, `2 d`; empty for what is no span. */

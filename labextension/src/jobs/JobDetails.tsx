@@ -29,6 +29,7 @@ import { useExplanation } from './reason';
 import { rerunOf } from './title';
 import { VersionSwitch } from './Versions';
 import { WaitingView } from './WaitingView';
+import { atWork } from '../format/place';
 import { readable, readableLines } from '../format/text';
 
 /** Everything about one job. Stands in the panel and, without `onClose`, in a place of its own. */
@@ -147,12 +148,14 @@ export function JobDetails(props: { job: string; part: DetailsPart; onClose?: ()
           <OutcomeBadge entry={shown} />
           <RunTime entry={shown} />
           <Age entry={shown} />
-          {shown.node && (
+          {shown.node && atWork(shown.node, shown.phase, trans) === shown.phase && (
             <span className="jp-Bacalhau-node" title={readable(shown.node)}>
               {shortId(shown.node)}
             </span>
           )}
-          {shown.phase && <span className="jp-Bacalhau-phase">{readable(shown.phase)}</span>}
+          {shown.phase && (
+            <span className="jp-Bacalhau-phase">{atWork(shown.node, readable(shown.phase), trans)}</span>
+          )}
           <VersionSwitch entry={entry} version={version} onChange={(_, job) => setEarlier(job)} />
         </div>
         {explanation ? (

@@ -2,6 +2,7 @@ import { codeIcon, folderIcon, LabIcon, listIcon, redoIcon, stopIcon } from '@ju
 import * as React from 'react';
 import { IconButton } from '../components/basics';
 import { useBacalhau, useStore } from '../components/context';
+import { atWork } from '../format/place';
 import { readable, readableLines } from '../format/text';
 import { reasonIn } from '../store/outcome';
 import { IJobEntry } from '../store/state';
@@ -36,7 +37,7 @@ export const JobRow = React.memo(function JobRow(props: {
   }
   const resources = asked(entry.job);
   const first = rerunOf(entry.job);
-  const phase = reason || (entry.phase === 'running' ? '' : readable(entry.phase));
+  const phase = reason || (entry.phase === 'running' ? '' : atWork(entry.node, readable(entry.phase), trans));
   const said = entry.outcome === 'failed' ? (entry.job.State?.Message ?? '') : '';
   const message = entry.error || reasonIn(said);
   return (

@@ -3,6 +3,7 @@ import * as React from 'react';
 import { isOver } from '../api/types';
 import { IconButton, StateBadge } from '../components/basics';
 import { useBacalhau, useObservable, useStore } from '../components/context';
+import { atWork } from '../format/place';
 import { officialTitle } from '../format/outcomes';
 import { stateLabel } from '../format/states';
 import { duration, shortId } from '../format/units';
@@ -198,6 +199,7 @@ function Facts(props: {
   const { record, entry, reason, isNamed, hasParts } = props;
   const { trans } = useBacalhau();
   const { state, phase, node, code, exitedBadly } = factsOf(record, entry, reason);
+  const doing = reason ? phase : atWork(node, phase, trans);
   return (
     <div className="jp-Bacalhau-job-line jp-Bacalhau-job-second">
       {exitedBadly ? (
@@ -218,9 +220,9 @@ function Facts(props: {
       )}
       {/* What one part does says nothing of the others, which stand below. */}
       {phase && !(hasParts && state === 'Running') && (
-        <span className="jp-Bacalhau-phase">{readable(phase)}</span>
+        <span className="jp-Bacalhau-phase">{readable(doing)}</span>
       )}
-      {node && (
+      {node && doing === phase && (
         <span className="jp-Bacalhau-node" title={readable(node)}>
           {shortId(node)}
         </span>

@@ -1,4 +1,6 @@
 import { IJob, IStreamEvent } from '../api/types';
+import { atWork } from '../format/place';
+import { trans } from '../page/words';
 import { count, EMPTY, IState, phaseOf, reduce } from './state';
 
 const SECOND = 1e9;
@@ -72,6 +74,17 @@ describe('reduce', () => {
       { type: 'event', event: progress }
     ]);
     expect(over.jobs.get('a')?.phase).toBe('');
+  });
+
+  it('shows how much of what goes to a Docker host is there', () => {
+    const details = { Phase: 'copying image', Done: '120000000', Total: '253000000' };
+    const node = 'n-761f5690-d9cb-416a-be49-a0a336e0a202-gpu1';
+    const progress = event('a', 2, { seq: 0, topic: 'Progress', details, node });
+    const phase = reduce(after(job('a', 1)), [{ type: 'event', event: progress }]).jobs.get('a')?.phase ?? '';
+    expect(phase).toBe('copying image 120/253 MB');
+    expect(atWork(node, phase, trans)).toBe('on gpu1 (copying image 120/253 MB)');
+    expect(atWork('n-1', phase, trans)).toBe(phase);
+    expect([atWork(node, '', trans), atWork(node, 'running', trans)]).toEqual(['', 'running']);
   });
 
   it('ignores events of jobs it does not know', () => {

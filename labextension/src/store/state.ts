@@ -1,4 +1,5 @@
 import { IExecution, IJob, INodeState, isOver, IStreamEvent, JobStateName } from '../api/types';
+import { hostOf, share } from '../format/units';
 import { endOf, IEnd, recordedNode, withState } from './outcome';
 
 /** The topic of the event that tells that a job was deleted (an addition of ours). */
@@ -220,8 +221,14 @@ function applyEvent(entry: IJobEntry, event: IStreamEvent): IJobEntry {
 export function phaseOf(event: IStreamEvent): string {
   const { Phase: phase, Done: done, Total: total } = event.details ?? {};
   if (phase) {
-    const [bytes, all] = [Number(done ?? NaN), Number(total ?? NaN)];
-    return all > 0 && bytes >= 0 ? `${phase} ${Math.floor((100 * bytes) / all)} %` : phase;
+    const [size, all] = [Number(done ?? NaN), Number(total ?? NaN)];
+    if (!(all > 0 && size >= 0)) {
+      return phase;
+    }
+    // What goes over a network has a size that people know: an image, their data.
+    return hostOf(event.node ?? '')
+      ? `${phase} ${share(size, all)}`
+      : `${phase} ${Math.floor((100 * size) / all)} %`;
   }
   if (event.topic === 'Queueing') {
     return (event.message ?? '').replace(/^Job queued\. /, '').split('\n')[0] ?? '';

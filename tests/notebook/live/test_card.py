@@ -10,6 +10,8 @@ from bacalhau_jupyter.models.records.history import StreamEvent
 from bacalhau_jupyter.notebook.live.card import MIME, Card, Status
 from bacalhau_jupyter.notebook.live.phases import phase_of
 
+UUID = "761f5690-d9cb-416a-be49-a0a336e0a202"
+
 
 def test_the_card_follows_the_events() -> None:
     status = Status("j-1", "http://127.0.0.1:1234")
@@ -62,6 +64,19 @@ def test_progress_is_told_in_bytes_and_files_as_far_as_they_are_known(
     details: dict[str, str], words: str
 ) -> None:
     assert phase_of(StreamEvent(topic="Progress", details=details)) == words
+
+
+def test_what_is_done_on_a_docker_host_is_told_with_its_name() -> None:
+    host = f"n-{UUID}-gpu1"
+    status = Status("j-1", "http://127.0.0.1:1")
+    details = {"Phase": "copying image", "Done": "120000000", "Total": "253000000"}
+    status.saw(StreamEvent(topic="Progress", node=host, details=details, state="Pending"))
+    assert status.line().endswith(" · on gpu1 (copying image 120/253 MB)")
+    status.saw(StreamEvent(topic="Execution", message="Running", node=host, state="Running"))
+    assert status.line().endswith(" · running 00:00 · on gpu1")
+    status.saw(StreamEvent(topic="Execution", message="stopped", node=host, state="Stopped"))
+    status.phase = "stopped"
+    assert status.line().endswith(" · stopped · on gpu1")
 
 
 def test_a_queued_job_says_why() -> None:
