@@ -19,6 +19,8 @@ NAME_LIMIT = 150
 _CURRENT = "current"
 _SEPARATORS = frozenset("/\\")
 _LOCK_TRIES, _PAUSE_S = 100, 0.01
+_SAVING_S = 1.0
+"""Seconds for which a file that a program has just emptied is believed to be filled again."""
 
 
 class ProfileStore:
@@ -28,10 +30,13 @@ class ProfileStore:
     ----------
     directory
         ``profiles`` of the repo directory; created with the first profile.
+    pause
+        Waits for so many seconds.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, pause: Callable[[float], None] = time.sleep) -> None:
         self._directory = directory
+        self._pause = pause
 
     def names(self) -> list[str]:
         """Return the names of all profiles, sorted; what has a name that none can have is not one."""
@@ -50,7 +55,7 @@ class ProfileStore:
         """
         path = self._path(name)
         try:
-            text = _whole_text(path)
+            text = self._whole_text(path)
         except FileNotFoundError as error:
             raise _unknown(name, self.names()) from error
         except OSError as error:
@@ -153,22 +158,24 @@ class ProfileStore:
         path = self._path(name)
         before = ""
         with contextlib.suppress(OSError, UnicodeError):
-            before = _whole_text(path)
+            before = self._whole_text(path)
         write_atomic(path, text_of(profile, before))
+
+    def _whole_text(self, path: Path) -> str:
+        """Return what a file holds; official programs empty it for a moment when they save."""
+        for _ in range(_LOCK_TRIES):
+            if (text := read_text(path)).strip():
+                return text
+            if time.time() - path.stat().st_mtime > _SAVING_S:
+                # Nobody is at it: who waited here would do so each time, and perhaps with an event loop.
+                break
+            self._pause(_PAUSE_S)
+        return ""
 
     def _path(self, name: str) -> Path:
         if why := _unusable(name):
             raise BadRequest(f"{readable(name[:60])!r} is not a name for a profile: {why}")
         return self._directory / f"{name}.yaml"
-
-
-def _whole_text(path: Path) -> str:
-    """Return what a file holds; official programs empty it for a moment when they save."""
-    for _ in range(_LOCK_TRIES):
-        if (text := read_text(path)).strip():
-            return text
-        time.sleep(_PAUSE_S)
-    return ""
 
 
 def _unusable(name: str) -> str:
