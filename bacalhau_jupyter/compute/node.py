@@ -284,7 +284,9 @@ class ComputeNode:
 
     async def _on_message(self, envelope: Envelope) -> None:
         """Handle a message; returns after what it changed is stored. What does not fit is ignored, as upstream does."""
-        executions = self._ready().executions
+        executions, arrivals = self._ready().executions, self._equipment.store.arrivals
+        if envelope.seq:
+            arrivals.begin(envelope.seq)
         match envelope.message:
             case AskForBid(execution=execution):
                 await self._offered(execution)
@@ -297,7 +299,7 @@ class ComputeNode:
             case other:
                 _log.warning("ignored a %s from %s", type(other).__name__, envelope.source)
         if envelope.seq:
-            self._equipment.store.incoming = envelope.seq
+            arrivals.end(envelope.seq)
 
     async def _offered(self, execution: Execution) -> None:
         if not is_safe_id(execution.id):

@@ -1,4 +1,4 @@
-"""Messages leave the outbox: per node in order, again and again until the node has taken them."""
+"""Messages leave the outbox: per node in order, some at a time, again and again until the node has taken them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.problems import Problems
@@ -16,6 +17,7 @@ from bacalhau_jupyter.orchestrator.store import outbox
 from bacalhau_jupyter.orchestrator.store.outbox import OutboxItem
 from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport
+from bacalhau_jupyter.transport.rounds import round_of, sent
 
 _log = logging.getLogger(__name__)
 
@@ -145,26 +147,41 @@ class Dispatcher:
             while not lane.items:
                 lane.arrived.clear()
                 await lane.arrived.wait()
-            item = lane.items[0]
             lane.retry.clear()
-            try:
-                message = self._shape(node_id, item.message)
-                await self._transport.send(node_id, Envelope(message, item.seq, item.time_ns, self._source))
-            except Exception as error:
-                # Whatever a carrier raises, the message was not taken.
-                _log.info("node %s did not take message %d: %s", node_id, item.seq, error)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(next(delays)):
-                        await lane.retry.wait()
+            together = round_of(lane.items, lambda item: item.message)
+            failures = await sent(together, partial(self._send_one, node_id))
+            refused = self._settled(lane, together, failures)
+            if not refused:
+                delays = backoff(RETRY_FIRST_S, RETRY_LIMIT_S)
                 continue
-            delays = backoff(RETRY_FIRST_S, RETRY_LIMIT_S)
-            # Only now is it out of the queue: a cancelled send is made again after a reconnect.
+            item, error = refused[0]
+            _log.info("node %s did not take message %d: %s", node_id, item.seq, error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(next(delays)):
+                    await lane.retry.wait()
+
+    async def _send_one(self, node_id: str, item: OutboxItem) -> None:
+        message = self._shape(node_id, item.message)
+        await self._transport.send(node_id, Envelope(message, item.seq, item.time_ns, self._source))
+
+    def _settled(
+        self, lane: _Lane, together: Sequence[OutboxItem], failures: Sequence[BaseException | None]
+    ) -> list[tuple[OutboxItem, BaseException]]:
+        """Take what arrived out of the queue; return the rest, which is sent again. Cancelled, all of it is."""
+        refused: list[tuple[OutboxItem, BaseException]] = []
+        for item, error in zip(together, failures, strict=True):
             lane.items.popleft()
-            lane.last_sent = item.seq
-            self._acknowledged.append(item.seq)
-            self._acks.set()
-            if len(self._acknowledged) >= FORGET_LIMIT:
-                self._many.set()
+            if error is None:
+                lane.last_sent = max(lane.last_sent, item.seq)
+                self._acknowledged.append(item.seq)
+            else:
+                # Whatever a carrier raises, the message was not taken.
+                refused.append((item, error))
+        lane.items.extendleft(item for item, _ in reversed(refused))
+        self._acks.set()
+        if len(self._acknowledged) >= FORGET_LIMIT:
+            self._many.set()
+        return refused
 
     async def _forget(self) -> None:
         """Remove acknowledged messages a little later: a crash in between only sends them again."""

@@ -1,8 +1,9 @@
 """The message contract between orchestrator and compute, free of any carrier.
 
-Delivery is at least once and ordered per node and direction: a sender keeps a message in its outbox until
-`send` returns, the receiver's handler returns only after it has stored what the message changed, and handlers
-are idempotent per execution ID. Sequence numbers rise but may have gaps.
+Delivery is at least once: a sender keeps a message in its outbox until `send` returns, the receiver's handler returns
+only after it has stored what the message changed, and handlers are idempotent per execution ID. Messages of one node
+and direction are begun in order and may be handled side by side, those about one execution one after the other.
+Sequence numbers rise but may have gaps.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ from bacalhau_jupyter.models.wire.messages import (
     ComputeError,
     Message,
     RunResult,
+    ToCompute,
+    ToOrchestrator,
 )
 from bacalhau_jupyter.transport.base import Envelope
 
@@ -59,6 +61,11 @@ def unpack(data: bytes) -> Envelope | Message:
         event_time_ns=_number(metadata, EVENT_TIME),
         source=metadata.get(SOURCE, ""),
     )
+
+
+def execution_of(message: ToCompute | ToOrchestrator) -> str:
+    """Return the ID of the execution that a data-plane message is about."""
+    return message.execution.id if isinstance(message, AskForBid) else message.execution_id
 
 
 def error_of(answer: BacError) -> BacalhauError:

@@ -87,3 +87,25 @@ async def test_an_execution_that_is_known_is_not_stored_again(database: Database
     assert await store.add(record)
     assert not await store.add(record, [(1, RunResult(execution_id=record.id))])
     assert await on_disk(database) == 0
+
+
+@pytest.mark.parametrize("kept", [100, 0])
+async def test_what_was_taken_beside_a_refused_message_is_not_sent_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(outbox, "KEPT", kept)
+    store = Store(database)
+    await waiting(store)
+    for number in range(6):
+        await report(store, f"e-{number}")
+    seqs = [item.seq for item in await store.outbox.first(4)]
+    store.outbox.settled([seqs[0], seqs[2], seqs[3]], [seqs[1]])
+    assert await waiting(store, 2) == ["e-1", "e-4"]
+    # Until it is taken, the disk keeps it and what came after it: after a crash all of that is sent again.
+    await store.flush()
+    assert await waiting(Store(database)) == ["e-1", "e-2", "e-3", "e-4", "e-5"]
+    second = [item.seq for item in await store.outbox.first(1)]
+    store.outbox.settled(second, [])
+    assert await waiting(store) == ["e-4", "e-5"]
+    await store.flush()
+    assert await waiting(Store(database)) == ["e-4", "e-5"]

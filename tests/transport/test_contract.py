@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
 from bacalhau_jupyter.models.errors import BacalhauError, HandshakeRequired, NetworkFailure
 from bacalhau_jupyter.models.wire.api import LogFrame, LogLine
 from bacalhau_jupyter.models.wire.messages import (
+    BidResult,
     ControlRequest,
     ControlResponse,
     ExecutionLogsRequest,
@@ -79,25 +81,27 @@ async def test_a_message_arrives_as_it_was_sent_and_is_acknowledged_after_its_ha
     assert seen == [cancel(7)]
 
 
-async def test_messages_of_one_direction_are_handled_in_order_and_one_at_a_time(
+async def test_messages_of_one_direction_are_begun_in_order_and_of_one_execution_one_at_a_time(
     carrier: Carrier,
 ) -> None:
-    seen: list[str] = []
-    at_once = 0
+    begun: list[int] = []
+    at_work: set[str] = set()
 
     async def handler(node_id: str, envelope: Envelope) -> None:
-        nonlocal at_once
-        at_once += 1
-        assert at_once == 1
+        assert isinstance(envelope.message, BidResult)
+        execution_id = envelope.message.execution_id
+        assert execution_id not in at_work
+        at_work.add(execution_id)
+        begun.append(envelope.seq)
         await asyncio.sleep(0)
-        at_once -= 1
-        seen.append(f"{node_id} {envelope.seq}")
+        at_work.remove(execution_id)
 
     await carrier.orchestrator_end.serve(refuse_control, handler)
     node = carrier.compute_end("n")
     await node.connect("n", nothing, no_logs)
-    await asyncio.gather(*(node.send(bid(number)) for number in range(50)))
-    assert seen == [f"n {number}" for number in range(50)]
+    messages = [replace(bid(number % 7), seq=number) for number in range(50)]
+    await asyncio.gather(*(node.send(message) for message in messages))
+    assert begun == list(range(50))
 
 
 async def test_nodes_do_not_wait_for_each_other(carrier: Carrier) -> None:

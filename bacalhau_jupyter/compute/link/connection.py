@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from bacalhau_jupyter.compute.equipment import Equipment
 from bacalhau_jupyter.compute.execution.fitting import REPORT_LIMIT, fitting
+from bacalhau_jupyter.compute.link.outbox import Outgoing
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.database import DatabaseError
@@ -30,6 +31,7 @@ from bacalhau_jupyter.models.wire.messages import (
     UpdateNodeInfoResponse,
 )
 from bacalhau_jupyter.transport.base import Envelope, LogHandler, NodeMessageHandler
+from bacalhau_jupyter.transport.rounds import MOST, round_of, sent
 from bacalhau_jupyter.transport.wire import cut
 
 R = TypeVar("R")
@@ -41,9 +43,6 @@ EAGER_S = 0.02
 
 EAGER_REST_S = 1.0
 """Seconds between two such heartbeats: a node that ends fifty short jobs a second must not send a hundred of them."""
-
-POSTED_AT_ONCE = 100
-"""Messages that are read from the outbox together."""
 
 ENVELOPE_BYTES = 4096
 """What is around a report in its message, at most."""
@@ -187,7 +186,7 @@ class OrchestratorLink:
         reason = cut(answer.reason)
         if not answer.accepted:
             raise Forbidden(f"the orchestrator refused this node: {reason}", component="Handshake")
-        self._store.incoming = answer.last_orchestrator_seq_num
+        self._store.arrivals.restart(answer.last_orchestrator_seq_num)
         self._last_info = info
         _log.info("joined the orchestrator: %s", reason)
 
@@ -254,7 +253,8 @@ class OrchestratorLink:
             self._mail.clear()
             try:
                 while await self._post_some():
-                    delays = self._delays()
+                    pass
+                delays = self._delays()
             except (BacalhauError, DatabaseError) as error:
                 _log.debug("messages wait: %s", error)
                 with contextlib.suppress(TimeoutError):
@@ -275,13 +275,21 @@ class OrchestratorLink:
     async def _post_some(self) -> bool:
         """Send some messages; whether more are known to wait (for what is stored later, there is mail again)."""
         outbox = self._store.outbox
-        waiting = await outbox.first(POSTED_AT_ONCE)
-        for item in waiting:
-            await self._transport.send(
-                Envelope(self._fitting(item.message), item.seq, item.time_ns, self._settings.node_id)
-            )
-            outbox.delivered(item.seq)
-        return len(waiting) == POSTED_AT_ONCE
+        together = round_of(await outbox.first(MOST), lambda item: item.message)
+        failures = await sent(together, self._send)
+        ends = list(zip(together, failures, strict=True))
+        outbox.settled(
+            [item.seq for item, error in ends if error is None],
+            [item.seq for item, error in ends if error is not None],
+        )
+        for _, error in ends:
+            if error is not None:
+                raise error
+        return bool(together)
+
+    async def _send(self, item: Outgoing) -> None:
+        message = self._fitting(item.message)
+        await self._transport.send(Envelope(message, item.seq, item.time_ns, self._settings.node_id))
 
     def _fitting(self, message: ToOrchestrator) -> ToOrchestrator:
         """Return a report as this link carries it: its server may take less than reports have at most."""

@@ -47,6 +47,7 @@ class Outbox:
         self._is_whole = False
         self._last = 0
         self._delivered = 0
+        self._taken: set[int] = set()
 
     @property
     def delivered_seq(self) -> int:
@@ -66,8 +67,11 @@ class Outbox:
 
     async def first(self, limit: int) -> list[Outgoing]:
         """Return undelivered messages, oldest first."""
-        if self._is_whole:
-            return list(itertools.islice(self._kept, limit))
+        kept = self._kept if self._is_whole else await self._read(limit + len(self._taken))
+        return list(itertools.islice((item for item in kept if item.seq not in self._taken), limit))
+
+    async def _read(self, limit: int) -> list[Outgoing]:
+        """Read what is not delivered from the disk; where that is all, it is kept in memory from now on."""
         after = self._delivered
         rows = await self._database.read(
             lambda connection: connection.execute(
@@ -85,10 +89,23 @@ class Outbox:
             self._is_whole = True
         return waiting
 
+    def settled(self, taken: Sequence[int], refused: Sequence[int]) -> None:
+        """Send those messages no more that the orchestrator has stored.
+
+        Parameters
+        ----------
+        taken, refused
+            Sequence numbers of what was sent together: all that was undelivered, up to the last of them.
+        """
+        self._taken.update(taken)
+        if self._taken or refused:
+            self.delivered(min(refused) - 1 if refused else max(self._taken))
+
     def delivered(self, seq: int) -> None:
         """Send messages up to and including ``seq`` no more: the orchestrator has stored them."""
         self._delivered = max(self._delivered, seq)
-        while self._kept and self._kept[0].seq <= seq:
+        self._taken = {each for each in self._taken if each > self._delivered}
+        while self._kept and self._kept[0].seq <= self._delivered:
             self._kept.popleft()
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord
 from bacalhau_jupyter.compute.link import outbox
+from bacalhau_jupyter.compute.link.arrivals import Arrivals
 from bacalhau_jupyter.compute.link.outbox import Outbox, Report
 from bacalhau_jupyter.lib.database import Database, Migration
 from bacalhau_jupyter.models.codec import decode_exact, encode
@@ -70,22 +71,20 @@ class Store:
     ----------
     outbox
         Messages that the orchestrator has not got yet.
+    arrivals
+        Messages of the orchestrator.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.outbox = Outbox(database)
-        self._incoming = 0
+        self.arrivals = Arrivals()
         self._stored = _Left()
 
     @property
     def incoming(self) -> int:
-        """Sequence number of the last message of the orchestrator that was handled."""
-        return self._incoming
-
-    @incoming.setter
-    def incoming(self, seq: int) -> None:
-        self._incoming = seq
+        """Sequence number up to which all messages of the orchestrator are handled."""
+        return self.arrivals.handled
 
     async def load(self) -> list[ExecutionRecord]:
         """Return the live executions, oldest first, and recall how far we have listened."""
@@ -97,7 +96,8 @@ class Store:
             mark = connection.execute("SELECT value FROM marks WHERE name = ?", (_INCOMING,)).fetchone()
             return rows, int(mark[0]) if mark else 0
 
-        rows, self._incoming = await self._database.read(read)
+        rows, incoming = await self._database.read(read)
+        self.arrivals.restart(incoming)
         self._stored = self._left()
         return [_record(execution, state) for execution, state in rows]
 
@@ -194,7 +194,7 @@ class Store:
         await self._database.write(left.store, stored)
 
     def _left(self) -> _Left:
-        return _Left(self._incoming, self.outbox.delivered_seq)
+        return _Left(self.incoming, self.outbox.delivered_seq)
 
     async def to_clean(self, ended_before_ns: int, limit: int = 500, skip: int = 0) -> list[str]:
         """Return executions that ended before then and whose directory may still be there, but for the first few."""

@@ -1,0 +1,121 @@
+"""Messages of one node over NATS that are handled at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.wire.messages import AskForBid, CancelExecution, ToCompute
+from bacalhau_jupyter.transport.base import DeliveryError, Envelope
+from bacalhau_jupyter.transport.nats.delivery import AT_ONCE
+from bacalhau_jupyter.transport.wire import execution_of
+from tests.services.nats import PlainNatsServer
+from tests.transport.carriers import WAIT_S, OverNats, no_logs, refuse_control, take_message
+
+
+@pytest.fixture
+async def carrier(nats_server: PlainNatsServer) -> AsyncIterator[OverNats]:
+    carrier = OverNats(nats_server.url, nats_server.token, WAIT_S)
+    await carrier.orchestrator_end.serve(refuse_control, take_message)
+    yield carrier
+    await carrier.close()
+
+
+class Slow:
+    """A node that is at work on each message until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.fail = ""
+        self.changed = asyncio.Event()
+        self.gates: dict[str, asyncio.Event] = {}
+
+    async def take(self, envelope: Envelope) -> None:
+        message = envelope.message
+        name = f"{type(message).__name__} {execution_of(message)}"
+        self.begun.append(name)
+        self.changed.set()
+        await self.gates.setdefault(name, asyncio.Event()).wait()
+        self.ended.append(name)
+        self.changed.set()
+        if self.fail:
+            raise RuntimeError(self.fail)
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while len(self.begun) < count:
+                self.changed.clear()
+                await self.changed.wait()
+
+    def let(self, name: str) -> None:
+        self.gates.setdefault(name, asyncio.Event()).set()
+
+
+def offer(number: int) -> ToCompute:
+    return AskForBid(execution=Execution(id=f"e-{number}"))
+
+
+def sending(carrier: OverNats, *messages: ToCompute) -> list[asyncio.Task[None]]:
+    return [
+        asyncio.create_task(carrier.orchestrator_end.send("n", Envelope(message, number + 1, 5, "o")))
+        for number, message in enumerate(messages)
+    ]
+
+
+async def test_messages_about_several_executions_are_at_work_together_up_to_a_limit(
+    carrier: OverNats,
+) -> None:
+    node = Slow()
+    await carrier.compute_end("n").connect("n", node.take, no_logs)
+    waiting = sending(carrier, *(offer(number) for number in range(AT_ONCE + 1)))
+    await node.until(AT_ONCE)
+    assert node.begun == [f"AskForBid e-{number}" for number in range(AT_ONCE)]
+    node.let("AskForBid e-3")
+    await node.until(AT_ONCE + 1)
+    for number in range(AT_ONCE + 1):
+        node.let(f"AskForBid e-{number}")
+    await asyncio.gather(*waiting)
+
+
+async def test_an_offer_is_not_looked_at_before_what_gives_back_capacity_is_done(carrier: OverNats) -> None:
+    node = Slow()
+    await carrier.compute_end("n").connect("n", node.take, no_logs)
+    waiting = sending(carrier, offer(1), CancelExecution(execution_id="e-2"), offer(3))
+    await node.until(2)
+    # The one before it goes on, and is done with its acknowledgement; the one behind it waits.
+    node.let("AskForBid e-1")
+    await asyncio.wait_for(waiting[0], WAIT_S)
+    assert node.begun == ["AskForBid e-1", "CancelExecution e-2"]
+    node.let("CancelExecution e-2")
+    await node.until(3)
+    node.let("AskForBid e-3")
+    await asyncio.gather(*waiting)
+
+
+async def test_an_acknowledgement_waits_for_the_messages_before_it(carrier: OverNats) -> None:
+    """An official sender takes it for those, too, and would never send them again."""
+    node = Slow()
+    await carrier.compute_end("n").connect("n", node.take, no_logs)
+    first, second = sending(carrier, offer(1), offer(2))
+    await node.until(2)
+    node.let("AskForBid e-2")
+    async with asyncio.timeout(WAIT_S):
+        while node.ended != ["AskForBid e-2"]:
+            node.changed.clear()
+            await node.changed.wait()
+    # What is sent and answered after it shows that its own answer would be here.
+    other = Slow()
+    other.let("AskForBid e-9")
+    await carrier.compute_end("other").connect("other", other.take, no_logs)
+    await carrier.orchestrator_end.send("other", Envelope(offer(9), 9, 5, "o"))
+    assert not first.done()
+    assert not second.done()
+    node.fail = "no room"
+    node.let("AskForBid e-1")
+    with pytest.raises(DeliveryError, match="no room"):
+        await first
+    await second
