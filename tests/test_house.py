@@ -89,6 +89,14 @@ def test_importing_the_package_in_a_kernel_loads_nothing_heavy() -> None:
     assert not loaded.intersection(HEAVY)
 
 
+@pytest.mark.parametrize("module", ["cli.main", "node.run", "notebook.magics"])
+def test_no_program_of_ours_imports_what_only_jupyter_needs(module: str) -> None:
+    code = f"import bacalhau_jupyter.{module}, json, sys; print(json.dumps(sorted(sys.modules)))"
+    assert not {"jsonschema", "jupyter_events", "jupyter_server", "nbformat"}.intersection(
+        json.loads(python(code))
+    )
+
+
 def test_the_version_is_stated_once() -> None:
     assert importlib.metadata.version("bacalhau-jupyter") == bacalhau_jupyter.__version__
     assert "version" in PYPROJECT["project"]["dynamic"]
