@@ -19,6 +19,8 @@ from tests.services.fixtures import (
     no_leaks,
     python_image,
     registry,
+    unused_tcp_port,
+    unused_tcp_port_factory,
 )
 from tests.services.kubo import kubo, own_kubo, private_kubo
 from tests.services.nats import cuttable_link, nats_server, nats_server_program, own_nats_server
@@ -47,6 +49,8 @@ __all__ = [
     "registry",
     "s3_credentials",
     "s3_server",
+    "unused_tcp_port",
+    "unused_tcp_port_factory",
 ]
 
 # Which service a fixture stands for; whoever asks for one of them, directly or through others, needs the service.

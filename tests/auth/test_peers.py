@@ -56,7 +56,7 @@ def test_a_process_beside_us_is_our_equal_and_is_found_faster_the_second_time(
 
 
 def test_a_node_never_trusts_its_own_sockets(listener: socket.socket) -> None:
-    with socket.create_connection(listener.getsockname(), 5) as caller:
+    with socket.create_connection(listener.getsockname(), 60) as caller:
         inode = os.fstat(caller.fileno()).st_ino
         # What tells the two apart is who the node is: the same socket, held by somebody beside it, is trusted.
         assert beside_us().holds_as_equal(inode)
@@ -82,7 +82,7 @@ def test_a_grandchild_of_the_node_is_not_trusted(listener: socket.socket) -> Non
 
 def test_who_started_the_node_is_trusted(listener: socket.socket) -> None:
     # As when a kernel starts a node: the node's parent calls it.
-    with socket.create_connection(listener.getsockname(), 5) as caller, holding(listener.getsockname()[1]):
+    with socket.create_connection(listener.getsockname(), 60) as caller, holding(listener.getsockname()[1]):
         children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
         node = ProcessTable(os.getuid(), pid=int(children[-1]))
         assert node.holds_as_equal(os.fstat(caller.fileno()).st_ino)

@@ -17,7 +17,8 @@ from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.tls.own_ca import OwnAuthority
 from tests.cli.running import Shell, shell_of
 from tests.services.node import ServedNode
-from tests.services.official import ReplayedCluster, free_port, replayed_cluster
+from tests.services.official import ReplayedCluster, replayed_cluster
+from tests.services.ports import free_port
 
 BEARER = "the-token-of-the-cluster"
 

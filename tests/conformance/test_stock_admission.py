@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.admission import Case, agrees, by_configuration, call, filled, title, verdict
-from tests.conformance.test_stock_node import free_port
 from tests.services.common import wait_until
+from tests.services.ports import free_port
 from tests.services.registry import Registry
 
 BINARY = os.environ.get("BACALHAU_STOCK_BINARY", "")

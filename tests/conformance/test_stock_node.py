@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import docker
 import pytest
 
 from tests.services.common import wait_until
+from tests.services.ports import free_port
 from tests.services.registry import Registry
 
 BINARY = os.environ.get("BACALHAU_STOCK_BINARY", "")
@@ -26,12 +26,6 @@ SPEC = "Name: {name}\nType: batch\nTasks: [{{Name: main, Engine: {{Type: docker,
 TIMEOUT_S = 60.0
 
 Ours = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

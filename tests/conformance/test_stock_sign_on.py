@@ -21,6 +21,7 @@ from tests.services.asking import settings_in
 from tests.services.common import end_process, wait_until
 from tests.services.node import start_node
 from tests.services.oidc import IdentityProvider, confirm
+from tests.services.ports import free_port
 
 BINARY = os.environ.get("BACALHAU_STOCK_BINARY", "")
 pytestmark = pytest.mark.skipif(not BINARY, reason="BACALHAU_STOCK_BINARY names no official program")
@@ -29,12 +30,6 @@ TIMEOUT_S = 60
 OURS = [sys.executable, "-m", "bacalhau_jupyter"]
 QUIET = {"BACALHAU_DISABLEANALYTICS": "true", "BACALHAU_UPDATECONFIG_INTERVAL": "0"}
 PAGE = re.compile(r"(http://127\.0\.0\.1:\d+/device\?user_code=[\w-]+)")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(home: Path, port: int) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import ssl
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from tests.services.common import wait_until
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import factory
+from tests.services.ports import free_port
 from tests.services.proxies import KINDS, TlsProxy
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -105,10 +105,7 @@ class Team:
 @pytest.fixture(scope="module", params=KINDS)
 def team(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     parent = tmp_path_factory.mktemp(request.param)
-    with socket.socket() as first, socket.socket() as second:
-        for unused in (first, second):
-            unused.bind(("127.0.0.1", 0))
-        port, page_port = first.getsockname()[1], second.getsockname()[1]
+    port, page_port = free_port(), free_port()
     directory = parent / "node"
     directory.mkdir(mode=0o700)
     (directory / "config.yaml").touch(0o600)

@@ -38,7 +38,7 @@ def connection(family: int, listen: str, target: str) -> Iterator[tuple[socket.s
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind((listen, 0))
         listener.listen()
-        with closing(socket.create_connection((target, listener.getsockname()[1]), 5)) as client:
+        with closing(socket.create_connection((target, listener.getsockname()[1]), 60)) as client:
             server, _ = listener.accept()
             with closing(server):
                 yield client, server

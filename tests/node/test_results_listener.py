@@ -15,13 +15,9 @@ from bacalhau_jupyter.models.errors import ConfigurationError
 from bacalhau_jupyter.node.addresses import LinkAddress
 from tests.node.test_node import client, noop, result_url, run
 from tests.services.node import running_node
+from tests.services.ports import free_port
 
 MakeConfig = Callable[..., Config]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def raw(port: int, target: str) -> bytes:

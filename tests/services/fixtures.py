@@ -11,6 +11,7 @@ from tests.services import docker_engine as engines
 from tests.services import images, leaks
 from tests.services.common import ServiceUnavailableError, in_ci, is_worker
 from tests.services.http_server import BadHttpServer
+from tests.services.ports import free_port
 from tests.services.registry import Registry
 
 T = TypeVar("T")
@@ -55,6 +56,18 @@ def registry(docker_engine: str, tmp_path_factory: pytest.TempPathFactory) -> It
     running = service_or_skip(lambda: Registry(tmp_path_factory.mktemp("registry"), docker_engine))
     yield running
     running.close()
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """A port for one server of the test; pytest-asyncio's own fixture lets others have it meanwhile."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def unused_tcp_port_factory() -> Callable[[], int]:
+    """Give ports such as `unused_tcp_port`."""
+    return free_port
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from bacalhau_jupyter.transport.server.program import find_program
 from tests.services.common import ServiceUnavailableError, end_process, wait_until
 from tests.services.cuttable import CuttableLink
 from tests.services.fixtures import service_or_skip
+from tests.services.ports import free_port
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -43,7 +44,7 @@ class PlainNatsServer:
         self, directory: Path, program: Path | None = None, settings: dict[str, object] | None = None
     ) -> None:
         self.token = secrets.token_hex(32)
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._program = program or nats_program()
         self._log = directory / "nats-server.log"
@@ -131,13 +132,6 @@ def nats_program() -> Path:
         return find_program()
     except ConfigurationError as error:
         raise ServiceUnavailableError(f"{error.message} ({error.hint})") from None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import ssl
 import subprocess
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.services.common import wait_until
+from tests.services.ports import free_port
 
 BINARY = os.environ.get("BACALHAU_STOCK_BINARY", "")
 NO_BINARY = "BACALHAU_STOCK_BINARY names no official program"
@@ -138,13 +138,6 @@ def _capture(name: str) -> Any:
 
 
 # ---- the real one
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def quiet_environment(home: Path) -> dict[str, str]:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.services.common import end_process
-from tests.services.official import BINARY, free_port, quiet_environment
+from tests.services.official import BINARY, quiet_environment
+from tests.services.ports import free_port
 
 TIMEOUT_S = 60.0
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.services.common import end_process, wait_until
-from tests.services.official import BINARY, NO_BINARY, free_port, quiet_environment
+from tests.services.official import BINARY, NO_BINARY, quiet_environment
+from tests.services.ports import free_port
 
 TIMEOUT_S = 90.0
 

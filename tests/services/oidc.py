@@ -32,6 +32,7 @@ from tests.services.common import (
     wait_until,
 )
 from tests.services.fixtures import service_or_skip
+from tests.services.ports import free_port
 
 VERSION = "9.13.3"
 INSTALL_TIMEOUT_S = 300.0
@@ -93,9 +94,7 @@ class IdentityProvider:
 
     def __init__(self, directory: Path, *, ttl_s: int = 600) -> None:
         installed, node = modules(), _program("node")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         settings = {
             "modules": str(installed),

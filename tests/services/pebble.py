@@ -11,7 +11,6 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ import trustme
 from tests.services.common import ServiceUnavailableError, end_process, wait_until
 from tests.services.fixtures import service_or_skip
 from tests.services.go_build import built, built_here
+from tests.services.ports import free_port
 
 VERSION = "2.10.3"
 MODULE = "github.com/letsencrypt/pebble/v2"
@@ -51,7 +51,7 @@ class Pebble:
             built(name, module=MODULE, version=VERSION, package=f"cmd/{name}")
             for name in ("pebble", "pebble-challtestsrv")
         ]
-        api, management, self.tls_port, self.http_port, dns, dns_management = _free_ports(6)
+        api, management, self.tls_port, self.http_port, dns, dns_management = (free_port() for _ in range(6))
         self._address = ("127.0.0.1", api)
         self.directory_url = f"https://127.0.0.1:{api}/dir"
         self._root_url = f"https://127.0.0.1:{management}/roots/0"
@@ -136,14 +136,6 @@ class Pebble:
         except OSError:
             return False
         return True
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 class OfficialFolder:

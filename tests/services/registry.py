@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from tests.services.common import ServiceUnavailableError, end_process, wait_until
 from tests.services.docker_engine import client
+from tests.services.ports import free_port
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
@@ -58,7 +58,7 @@ class Registry:
             raise ServiceUnavailableError("`docker-registry` is not installed")
         self._engine_url = engine_url
         self._private = private
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         config = directory / "registry.yml"
         config.write_text(
             "version: 0.1\n"
@@ -125,10 +125,3 @@ class Registry:
             return False
         finally:
             connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -28,6 +28,7 @@ from tests.services.common import (
     wait_until,
 )
 from tests.services.fixtures import service_or_skip
+from tests.services.ports import free_port
 
 VERSION = "v1.8.0"
 MODULE = f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"
@@ -70,7 +71,7 @@ class S3Server:
 
     def __init__(self, directory: Path) -> None:
         program = binary()
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         for name in ("objects", "versions", "users"):
             (directory / name).mkdir(parents=True)
@@ -343,10 +344,3 @@ def s3_credentials(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Se
     for name, value in s3_server.environment().items():
         monkeypatch.setenv(name, value)
     return s3_server
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -16,8 +16,8 @@ from bacalhau_jupyter.models.records.execution import Execution
 from tests.services.common import wait_until
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory, factory
-from tests.services.official import free_port
 from tests.services.official_compute import Guests, guests_of
+from tests.services.ports import free_port
 
 TIMEOUT_S = 120.0
 QUICK = ("-c", "Orchestrator.NodeManager.DisconnectTimeout=8s")

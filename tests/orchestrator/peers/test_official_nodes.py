@@ -14,8 +14,9 @@ from bacalhau_jupyter.orchestrator.service import Orchestrator
 from tests.orchestrator.peers.test_over_nats import cluster
 from tests.services.common import end_process
 from tests.services.nats import PlainNatsServer
-from tests.services.official import BINARY, free_port, quiet_environment
+from tests.services.official import BINARY, quiet_environment
 from tests.services.official_orchestrator import needs_official
+from tests.services.ports import free_port
 from tests.services.waiting import until
 
 pytestmark = needs_official

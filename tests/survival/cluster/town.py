@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from tests.services.common import wait_until
 from tests.services.cuttable import CuttableLink
 from tests.services.node import ServedNode, start_node
+from tests.services.ports import free_port
 from tests.survival.cluster.plan import STATIONS
 from tests.survival.world import World, archived_files
 
@@ -192,10 +192,3 @@ class Town(World):
             with self.docker_api() as api:
                 for name in self.containers():
                     api.remove_container(name, force=True)
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens now: whoever is restarted must find its port again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from nats.aio.msg import Msg
 
 from bacalhau_jupyter.transport.nats import subjects
 from tests.services.common import end_process
+from tests.services.ports import free_port
 from tests.services.waiting import until
 from tests.transport.server.conftest import TOKEN, Servers
 
@@ -25,13 +25,6 @@ pytestmark = [
     pytest.mark.skipif(not BINARY, reason="BACALHAU_STOCK_BINARY names no official node"),
     pytest.mark.slow,
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
