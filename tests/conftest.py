@@ -6,7 +6,7 @@ from __future__ import annotations
 # "AST constructor recursion depth mismatch" on early Python 3.11 (python/cpython#106905).
 from typing import Any
 
-import hypothesis  # noqa: F401
+import hypothesis
 import pytest
 
 from tests.services.common import is_worker
@@ -52,6 +52,12 @@ __all__ = [
     "unused_tcp_port",
     "unused_tcp_port_factory",
 ]
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 # Which service a fixture stands for; whoever asks for one of them, directly or through others, needs the service.
 SERVICE_OF = {

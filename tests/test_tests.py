@@ -15,6 +15,25 @@ import pytest
 TESTS = Path(__file__).parent
 MOST_LINES = 500
 SHORTEST_HANG_S = 5
+SHORTEST_WAIT_S = 30
+# Where calls that wait have their limit, when it has no name.
+POSITIONS = {
+    "check_output": 99,
+    "communicate": 1,
+    "create_connection": 1,
+    "end_process": 1,
+    "get_server_certificate": 99,
+    "join": 0,
+    "run": 99,
+    "settimeout": 0,
+    "timeout": 0,
+    "until": 1,
+    "urlopen": 2,
+    "wait": 0,
+    "wait_for": 1,
+    "wait_until": 1,
+}
+WAIT_NAME = re.compile(r"(TIMEOUT|WAIT|PATIENCE|GRACE)_S$")
 SPEC_BOUND = re.compile(r"performance\.now\(\)[^\n]*\.toBeLessThan\(([\d_]+)\)")
 SHORTEST_SPEC_BOUND_MS = 20_000
 MODULES = ("anyio", "asyncio", "time")
@@ -166,6 +185,69 @@ def test_no_test_measures_how_fast_something_is() -> None:
 )
 def test_a_bound_on_time_that_a_busy_machine_misses_is_found(test: str, *, is_tight: bool) -> None:
     assert bool(list(tight_bounds(f"def test_it():\n    assert {test}"))) == is_tight
+
+
+def short_waits(source: str) -> Iterator[int]:
+    """Yield the line of each limit of a wait that a machine under load may reach before what is waited for.
+
+    Limits of less than five seconds are meant to be reached: they show that something does not happen.
+    """
+    for node in ast.walk(ast.parse(source)):
+        limit: ast.expr | None = None
+        if isinstance(node, ast.Call):
+            name = called(node).rpartition(".")[2]
+            place = POSITIONS.get(name)
+            if place is not None:
+                named = [word.value for word in node.keywords if word.arg in ("timeout", "timeout_s")]
+                limit = named[0] if named else node.args[place] if len(node.args) > place else None
+        elif isinstance(node, ast.BinOp) and called(node.left) == "time.monotonic":
+            limit = node.right
+        elif (
+            isinstance(node, ast.Assign)
+            and not node.col_offset
+            and WAIT_NAME.search(ast.unparse(node.targets[0]))
+        ):
+            limit = node.value
+        value = limit.value if isinstance(limit, ast.Constant) else None
+        if isinstance(value, int | float) and SHORTEST_HANG_S <= value < SHORTEST_WAIT_S:
+            yield limit.lineno if limit is not None else 0
+
+
+def test_no_wait_is_so_short_that_a_busy_machine_fails_it() -> None:
+    faults = [
+        f"tests/{path.relative_to(TESTS).as_posix()}:{line}: wait for {SHORTEST_WAIT_S} s at least"
+        for path in modules()
+        for line in short_waits(path.read_text(encoding="utf-8"))
+    ]
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("code", "is_short"),
+    [
+        ("async with asyncio.timeout(20): pass", True),
+        ("await asyncio.wait_for(reader, 10)", True),
+        ("assert wait_until(ready, timeout_s=20)", True),
+        ("await until(ready, 29.5)", True),
+        ("urlopen(request, timeout=10)", True),
+        ("process.wait(5)", True),
+        ("deadline = time.monotonic() + 15", True),
+        ("pass\nSTART_TIMEOUT_S = 20.0", True),
+        ("await asyncio.wait_for(reader, 30)", False),
+        ("assert not wait_until(ready, timeout_s=2)", False),
+        ("job = process('true', timeout=10)", False),
+        ("pass\nHEARTBEAT_S = 5", False),
+    ],
+)
+def test_a_wait_that_is_too_short_is_found(code: str, *, is_short: bool) -> None:
+    assert bool(list(short_waits(f"async def test_it():\n    {code}"))) == is_short
+
+
+def test_ports_are_chosen_in_one_place() -> None:
+    """One that is let go again may be anybody's before the server that was meant listens there."""
+    choice = re.compile(r"^ *def _?(free|unused)_ports?\(", re.MULTILINE)
+    places = [path for path in modules() if choice.search(path.read_text(encoding="utf-8"))]
+    assert places == [TESTS / "services" / "ports.py"]
 
 
 def test_no_file_of_tests_is_longer_than_500_lines() -> None:

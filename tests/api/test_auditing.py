@@ -74,7 +74,7 @@ async def test_a_change_that_the_nodes_end_broke_off_is_written_all_the_same(tmp
     runner, session = await serve(audit, orchestrator, sockets)
     async with session:
         request = asyncio.create_task(session.put(JOBS, json=BODY))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await stuck.reached.wait()
         await runner.cleanup()
         with pytest.raises(aiohttp.ClientError):

@@ -69,7 +69,7 @@ def can_unshare(flag: str) -> bool:
     if shutil.which("unshare") is None:
         return False
     return (
-        subprocess.run(["unshare", flag, "true"], capture_output=True, timeout=10, check=False).returncode
+        subprocess.run(["unshare", flag, "true"], capture_output=True, timeout=60, check=False).returncode
         == 0
     )
 

@@ -20,7 +20,7 @@ from tests.services.common import wait_until
 BASE_URL = "/user/x/"
 TOKEN = "token-of-the-browser-tests"
 START_TIMEOUT_S = 90.0
-STOP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 60.0
 
 
 @dataclass

@@ -135,7 +135,7 @@ def put_setting(lab: LabServer, plugin: str, values: Mapping[str, Any]) -> None:
         method="PUT",
         headers={"Authorization": f"token {TOKEN}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 204
 
 

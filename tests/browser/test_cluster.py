@@ -66,7 +66,7 @@ def _back_home(lab: LabServer, lab_node: ServedNode) -> Iterator[None]:
         method="PUT",
         headers={"Authorization": f"token {TOKEN}"},
     )
-    with urlopen(request, timeout=10) as answer:
+    with urlopen(request, timeout=60) as answer:
         assert answer.status == 200
     store = ProfileStore(lab_node.repo.profiles_dir)
     for name in store.names():

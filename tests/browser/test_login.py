@@ -53,7 +53,7 @@ def _use(lab: LabServer, name: str) -> None:
     headers = {"Authorization": f"token {TOKEN}"}
     address = f"{lab.url}bacalhau/connections/current"
     request = Request(address, data=json.dumps({"name": name}).encode(), method="PUT", headers=headers)
-    with urlopen(request, timeout=10) as answer:
+    with urlopen(request, timeout=60) as answer:
         assert answer.status == 200
 
 

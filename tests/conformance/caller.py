@@ -74,7 +74,7 @@ def read(connection):
 
 
 def call(port, method, path, headers=(), body="", host="127.0.0.1"):
-    connection = socket.create_connection((host, port), 10)
+    connection = socket.create_connection((host, port), 60)
     try:
         connection.sendall(message(port, method, path, headers, body))
         data = read(connection)
@@ -138,7 +138,7 @@ def intrude(port, attempts):
         task = {"Name": "main", "Engine": {"Type": "noop"}}
         job = {"Name": f"intruder-{way.replace(' ', '-')}-{attempt}", "Type": "batch", "Count": 1}
         data = message(port, "PUT", JOBS, [], json.dumps({"Job": dict(job, Tasks=[task])}))
-        connection = socket.create_connection((host, port), 10)
+        connection = socket.create_connection((host, port), 60)
         try:
             if way == "split":
                 connection.sendall(data[:20])

@@ -109,7 +109,7 @@ async def test_a_result_name_that_no_file_system_takes_is_refused_with_the_bid(
             async with session.put(JOBS, json=job(task=outputs)) as answer:
                 identifier = (await answer.json())["JobID"]
             messages: list[str] = []
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not any("not enough nodes" in message for message in messages):
                     async with session.get(f"{JOBS}/{identifier}/history") as answer:
                         messages = [item["Event"]["Message"] for item in (await answer.json())["Items"]]
@@ -141,7 +141,7 @@ async def test_a_job_that_no_node_fits_fails_with_the_reason_per_node(
             async with session.put(JOBS, json=job(task={"Engine": {"Type": "quantum"}})) as answer:
                 identifier = (await answer.json())["JobID"]
             state: dict[str, Any] = {}
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while state.get("StateType") != "Failed":
                     async with session.get(f"{JOBS}/{identifier}") as answer:
                         state = (await answer.json())["Job"]["State"]

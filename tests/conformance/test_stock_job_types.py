@@ -103,8 +103,8 @@ def test_the_official_client_runs_updates_and_stops_a_job_without_an_end(
     assert len(live(official, job)) == 1
     official("job", "run", "--wait=false", write(tmp_path, kind, 601))
     assert wait_until(
-        lambda: [item["JobVersion"] for item in live(official, job)] == [2], timeout_s=20, interval_s=0.5
+        lambda: [item["JobVersion"] for item in live(official, job)] == [2], timeout_s=60, interval_s=0.5
     )
     official("job", "stop", job)
-    assert wait_until(lambda: not live(official, job), timeout_s=20, interval_s=0.5)
+    assert wait_until(lambda: not live(official, job), timeout_s=60, interval_s=0.5)
     assert state(official, job) == "Stopped"

@@ -117,7 +117,7 @@ def their_port(
     home = tmp_path_factory.mktemp("official")
     process, port = official_node(home, *identity_provider.options())
     yield port
-    end_process(process, timeout_s=20)
+    end_process(process, timeout_s=60)
 
 
 def test_the_official_client_logs_in_to_our_node_and_ours_shares_its_login(our_port, tmp_path) -> None:
@@ -170,7 +170,7 @@ def asking_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     home = tmp_path_factory.mktemp("asking")
     process, port = official_node(home, "-c", str(settings_in(home)))
     yield port
-    end_process(process, timeout_s=20)
+    end_process(process, timeout_s=60)
 
 
 def terminal_of(home: Path, port: int) -> pexpect.spawn:

@@ -67,7 +67,7 @@ def private(recipe: Recipe, environment: dict[str, str], tmp_path: Path) -> Iter
         assert is_ready, log.read_text(errors="replace")
         yield directory
     finally:
-        end_process(process, timeout_s=20)
+        end_process(process, timeout_s=60)
 
 
 def can_join(directory: Path, key: str, address: str) -> bool:

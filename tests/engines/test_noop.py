@@ -70,7 +70,7 @@ async def test_cancelling_ends_a_long_sleep_at_once(engine: Engine, tmp_path: Pa
         request = request_of(tmp_path, Sleep=3600, Stdout=text)
         await engine.start(request)
         await engine.cancel(request.execution.id)
-        outcome = await asyncio.wait_for(engine.wait(request.execution.id), 20)
+        outcome = await asyncio.wait_for(engine.wait(request.execution.id), 60)
         assert outcome.reason is EndReason.CANCELLED
         assert outcome.silent is not bool(text)
         assert [frame.stream for frame in read_frames(request.log_path)] == streams

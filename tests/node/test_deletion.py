@@ -37,7 +37,7 @@ def archives(node: ServedNode) -> int:
 def delete(node: ServedNode, job: Job) -> int:
     url = f"{node.url}/api/v1/orchestrator/jobs/{job.id}/record"
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as refusal:
         return refusal.code

@@ -112,7 +112,7 @@ def test_what_a_killed_node_accepted_is_done_by_the_next_one(node_factory: NodeF
         state = call(second, "GET", f"/api/v1/orchestrator/jobs/{job}")["Job"]["State"]["StateType"]
         return bool(state == "Completed")
 
-    assert wait_until(completed, timeout_s=20), second.tail()
+    assert wait_until(completed, timeout_s=60), second.tail()
 
 
 def test_a_served_node_is_used_by_nobody_but_its_user(node: ServedNode) -> None:
@@ -162,7 +162,7 @@ def test_an_embedded_node_outlives_its_leases_while_a_job_runs(node_factory: Nod
     asyncio.run(hold())
     with pytest.raises(subprocess.TimeoutExpired):
         node.process.wait(1.5)
-    assert node.process.wait(20) == 0
+    assert node.process.wait(60) == 0
 
 
 def test_a_second_embedded_start_leaves_the_first_alone_and_is_not_a_failure(

@@ -38,7 +38,7 @@ async def submitted(session: aiohttp.ClientSession, body: dict[str, Any]) -> dic
 async def refusal(session: aiohttp.ClientSession, body: dict[str, Any]) -> str:
     """Submit a job that no node takes; return the reason."""
     job_id = (await submitted(session, body))["ID"]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with session.get(f"{JOBS}/{job_id}") as answer:
                 state = (await answer.json())["Job"]["State"]

@@ -305,4 +305,4 @@ def test_a_hang_up_takes_up_new_files_and_open_connections_live_on(tmp_path: Pat
 
 
 def shown_certificate(node: ServedNode) -> str:
-    return ssl.get_server_certificate(("127.0.0.1", node.port), timeout=20)
+    return ssl.get_server_certificate(("127.0.0.1", node.port), timeout=60)

@@ -145,7 +145,7 @@ async def test_a_forged_link_is_no_way_to_anothers_upload(node_config: Callable[
         await uploaded(client, DATA)
         forged = f"{node.url}{CONTENT_PATH}/{SHA}/x.bin?expires=99999999999&signature={'0' * 64}"
         job_id = await submitted(client, held_job(forged))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 async with client.get(f"/api/v1/orchestrator/jobs/{job_id}") as answer:
                     state = (await answer.json())["Job"]["State"]
@@ -161,7 +161,7 @@ async def test_the_node_knows_which_uploads_its_finished_jobs_refer_to(
     async with running_node(node_config()) as node, aiohttp.ClientSession(node.url) as client:
         needed = await uploaded(client, DATA)
         job = await submitted(client, held_job(needed["URL"]))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 async with client.get(f"/api/v1/orchestrator/jobs/{job}") as answer:
                     if (await answer.json())["Job"]["State"]["StateType"] in ("Completed", "Failed"):

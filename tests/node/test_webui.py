@@ -227,7 +227,7 @@ async def test_events_and_logs_come_through_it(built: Path, ui_config: Config) -
                 job = (await answer.json())["JobID"]
             states: list[str] = []
             while "Completed" not in states:
-                event = await asyncio.wait_for(events.receive_json(), 20)
+                event = await asyncio.wait_for(events.receive_json(), 60)
                 assert event["job"] == job
                 states.append(event["state"])
         async with session.ws_connect(f"{url}{JOBS}/{job}/logs", headers={"Origin": url}) as logs:
@@ -282,7 +282,7 @@ def test_serve_prints_a_link_that_is_nowhere_else(node_factory: NodeFactory) -> 
 def _until_greeted(served: Any) -> str:
     import time
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while "#token=" not in (text := served.tail()) and time.monotonic() < deadline:
         time.sleep(0.05)
     return str(text)

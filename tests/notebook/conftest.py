@@ -126,7 +126,7 @@ class Kernel:
         record = read_record(self.repo)
         if record is not None:
             os.kill(record.pid, signal.SIGTERM)
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + 60
             while read_record(self.repo) is not None and time.monotonic() < deadline:
                 time.sleep(0.05)
 

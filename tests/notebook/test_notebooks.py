@@ -33,7 +33,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo]:
     record = read_record(made)
     if record is not None:
         os.kill(record.pid, signal.SIGTERM)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while read_record(made) is not None and time.monotonic() < deadline:
             time.sleep(0.05)
 

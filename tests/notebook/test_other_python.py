@@ -113,7 +113,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Other]:
         record = read_record(served.repo)
         if record is not None and record.pid != served.process.pid:
             os.kill(record.pid, signal.SIGTERM)
-            assert wait_until(lambda: read_record(served.repo) is None, timeout_s=20)
+            assert wait_until(lambda: read_record(served.repo) is None, timeout_s=60)
 
 
 def test_what_the_kernel_imports_the_job_imports_and_the_kernel_registers_once(other: Other) -> None:

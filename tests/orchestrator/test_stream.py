@@ -34,7 +34,7 @@ async def test_replay_and_live_events_join_without_gap_or_repetition() -> None:
 
         reader = asyncio.create_task(read())
         await asyncio.gather(*(service.submit(noop_job(f"j{n}", timeouts=WAIT)) for n in range(20)))
-        await asyncio.wait_for(reader, 20)
+        await asyncio.wait_for(reader, 60)
         assert [event.seq for event in seen] == list(range(3, 3 + len(seen)))
         assert {event.state for event in seen if event.message == "Completed"} == {"Completed"}
         placed = next(event for event in seen if event.topic == "Scheduling" and event.execution)

@@ -307,7 +307,7 @@ def test_links_open_without_credentials_and_mean_the_published_version(
     assert signed.params["SourceSpec"] == params
     assert signed.params["Managed"] is False
     assert "X-Amz-Expires=900" in signed.params["PreSignedURL"]
-    with urllib.request.urlopen(signed.params["PreSignedURL"], timeout=10) as answer:
+    with urllib.request.urlopen(signed.params["PreSignedURL"], timeout=60) as answer:
         assert answer.read() == b"mine"
     plain = SpecConfig(type="s3", params={**params, "Key": "r/"})
     assert S3Presigner(0.0).sign(plain) == plain
@@ -334,9 +334,9 @@ def test_links_open_with_the_documented_right_of_the_signer(
     url = S3Presigner(60.0).sign(SpecConfig(type="s3", params=params)).params["PreSignedURL"]
     s3_credentials.grant(bucket, signer, "s3:PutObject")
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(url, timeout=10)
+        urllib.request.urlopen(url, timeout=60)
     s3_credentials.grant(bucket, signer, "s3:GetObjectVersion" if version else "s3:GetObject")
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         assert answer.read() == b"mine"
 
 

@@ -108,7 +108,7 @@ async def test_the_node_needs_no_credentials_and_the_orchestrator_two_rights(
     signed = managed.sign(reference)
     assert (signed.type, signed.params["Managed"], signed.params["SourceSpec"]) == ("s3PreSigned", True, {})
     assert "X-Amz-Expires=60" in signed.params["PreSignedURL"]
-    with urllib.request.urlopen(signed.params["PreSignedURL"], timeout=10) as answer:
+    with urllib.request.urlopen(signed.params["PreSignedURL"], timeout=60) as answer:
         unpack_blocking(io.BytesIO(answer.read()), tmp_path / "out")
     assert tree(tmp_path / "out")["outputs/deep/a b é.txt"][1] == b"data"
     # One right less, and it is the orchestrator's matter to mend.
@@ -118,7 +118,7 @@ async def test_the_node_needs_no_credentials_and_the_orchestrator_two_rights(
     assert "orchestrator" in caught.value.hint
     s3_credentials.grant(bucket, lender, "s3:PutObject")
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(managed.sign(reference).params["PreSignedURL"], timeout=10)
+        urllib.request.urlopen(managed.sign(reference).params["PreSignedURL"], timeout=60)
 
 
 class Receiver:

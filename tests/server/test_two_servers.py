@@ -121,7 +121,7 @@ async def test_closing_one_jupyter_server_leaves_the_node_and_the_jobs_of_the_ot
         await two.request("DELETE", f"{JOBS}/{submitted['JobID']}", {})
         await two.stop()
         # Now nobody is left: no lease, no job, so the node goes after its grace.
-        await until(lambda: not nodes_of(own_node), 20)
+        await until(lambda: not nodes_of(own_node), 60)
 
 
 async def test_jupyter_ends_in_time_with_a_node_that_hangs(
@@ -132,7 +132,7 @@ async def test_jupyter_ends_in_time_with_a_node_that_hangs(
         node = nodes_of(own_node)[0]
         node.suspend()
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await one.stop()
         finally:
             node.resume()

@@ -95,7 +95,7 @@ class CuttableLink:
 
     def _join(self, near: socket.socket) -> None:
         try:
-            far = socket.create_connection(self._target, timeout=10)
+            far = socket.create_connection(self._target, timeout=60)
         except OSError:
             _reset(near)
             near.close()

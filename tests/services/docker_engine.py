@@ -77,7 +77,7 @@ def answers(base_url: str) -> bool:
         return True
     # By hand: the SDK leaves its socket open when its first request fails, and warnings are errors here.
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
+        connection.settimeout(60)
         try:
             connection.connect(base_url.removeprefix("unix://"))
             connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
@@ -147,7 +147,7 @@ def stop() -> bool:
     data = cache_dir() / "dockerd" / "data"
     if f" {data} " in Path("/proc/self/mounts").read_text():
         with contextlib.suppress(ServiceUnavailableError):
-            run(["umount", str(data)], timeout_s=10)
+            run(["umount", str(data)], timeout_s=60)
     return True
 
 

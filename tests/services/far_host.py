@@ -304,7 +304,7 @@ class FarHost:
 
     def _wait_for_port(self, port: int) -> None:
         def accepts() -> bool:
-            with contextlib.suppress(OSError), socket.create_connection((self.address, port), timeout=5):
+            with contextlib.suppress(OSError), socket.create_connection((self.address, port), timeout=4):
                 return True
             return False
 

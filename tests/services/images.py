@@ -85,7 +85,7 @@ def _import_busybox(engine: Any) -> None:
     binary = shutil.which("busybox")
     if binary is None:
         raise ServiceUnavailableError("`busybox` is not installed")
-    applets = run([binary, "--list"], timeout_s=10).split()
+    applets = run([binary, "--list"], timeout_s=60).split()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         _add_directories(tar)

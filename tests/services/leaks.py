@@ -18,7 +18,7 @@ from tests.services import docker_engine
 from tests.services.common import wait_until
 
 # How long something may take to go after the code that owns it said that it is closed.
-GRACE_S = 20.0
+GRACE_S = 60.0
 # The nodes whose containers are ours.
 _NODES: set[str] = set()
 # Processes whose descendants are not ours: a machine of its own.

@@ -24,7 +24,7 @@ from tests.services.fixtures import service_or_skip
 from tests.services.ports import free_port
 
 START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 60.0
 
 
 class PlainNatsServer:
@@ -115,7 +115,7 @@ class PlainNatsServer:
             self._process.send_signal(number)
 
     def _accepts(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=4) as connection:
             return self._begins_with_tls or connection.recv(5) == b"INFO "
         return False
 

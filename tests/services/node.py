@@ -29,7 +29,7 @@ from tests.services.leaks import owns
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 40.0
-STOP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)

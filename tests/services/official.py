@@ -184,7 +184,7 @@ def official_cluster(home: Path) -> Iterator[str]:
 
 def _is_connected(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/api/v1/orchestrator/nodes", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/api/v1/orchestrator/nodes", timeout=4) as answer:
             return re.search(rb'"Connection":\s*"CONNECTED"', answer.read()) is not None
     except OSError:
         return False

@@ -188,7 +188,7 @@ class OfficialOrchestrator:
         with (
             suppress(OSError),
             urllib.request.urlopen(
-                f"http://127.0.0.1:{self.api_port}/api/v1/agent/alive", timeout=5
+                f"http://127.0.0.1:{self.api_port}/api/v1/agent/alive", timeout=4
             ) as answer,
         ):
             return bool(answer.status == 200)

@@ -26,7 +26,7 @@ MODULE = "github.com/letsencrypt/pebble/v2"
 OFFICIAL = Path(__file__).with_name("autocert") / "main.go"
 OFFICIAL_VERSION = "0.54.0"
 START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 60.0
 NONCE_REJECTIONS = 20
 """Of a hundred good nonces, how many it refuses."""
 LIFETIMES_S = {"default": 90 * 86400, "short": 120}
@@ -110,7 +110,7 @@ class Pebble:
 
         path = self.ca_file.with_name("root.pem")
         context = ssl.create_default_context(cafile=self.ca_file)
-        with urllib.request.urlopen(self._root_url, timeout=20, context=context) as answer:
+        with urllib.request.urlopen(self._root_url, timeout=60, context=context) as answer:
             path.write_bytes(answer.read())
         return path
 

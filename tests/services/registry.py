@@ -13,8 +13,8 @@ from tests.services.common import ServiceUnavailableError, end_process, wait_unt
 from tests.services.docker_engine import client
 from tests.services.ports import free_port
 
-START_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
 USER, PASSWORD = "ali", "open sesame"
 # bcrypt of that password, the only form that the registry takes
 _HASH = "$2y$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW"

@@ -33,8 +33,8 @@ from tests.services.ports import free_port
 VERSION = "v1.8.0"
 MODULE = f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"
 BUILD_TIMEOUT_S = 900.0
-START_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
 TRUSTED: list[str] = []
 """The servers and proxies of this run, for the setting ``S3.TrustedEndpoints`` of plugins under test."""
 ACCESS_KEY = "test-access"

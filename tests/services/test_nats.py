@@ -37,18 +37,18 @@ def test_a_killed_server_starts_again_at_its_port(own_nats_server: PlainNatsServ
 def test_a_cut_link_ends_connections_until_it_is_restored(
     no_leaks: None, nats_server: PlainNatsServer, cuttable_link: CuttableLink
 ) -> None:
-    with socket.create_connection(("127.0.0.1", cuttable_link.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", cuttable_link.port), timeout=60) as connection:
         assert connection.recv(5) == b"INFO "
         cuttable_link.cut()
         assert not rest_of(connection)
-    with socket.create_connection(("127.0.0.1", cuttable_link.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", cuttable_link.port), timeout=60) as connection:
         assert not rest_of(connection)
     cuttable_link.restore()
     assert greeting(cuttable_link.port) == b"INFO "
 
 
 def test_a_held_link_passes_on_what_it_held(cuttable_link: CuttableLink) -> None:
-    with socket.create_connection(("127.0.0.1", cuttable_link.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", cuttable_link.port), timeout=60) as connection:
         assert connection.recv(4096).startswith(b"INFO ")
         cuttable_link.pause()
         connection.sendall(b"PING\r\n")
@@ -56,5 +56,5 @@ def test_a_held_link_passes_on_what_it_held(cuttable_link: CuttableLink) -> None
         with pytest.raises(TimeoutError):
             connection.recv(4096)
         cuttable_link.resume()
-        connection.settimeout(20)
+        connection.settimeout(60)
         assert connection.recv(4096)

@@ -24,7 +24,7 @@ from tests.services.registry import Registry
 
 
 def fetch(url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-    with urlopen(Request(url, headers=headers), timeout=10) as answer:
+    with urlopen(Request(url, headers=headers), timeout=60) as answer:
         return answer.status, answer.read(), dict(answer.headers.items())
 
 
@@ -82,7 +82,7 @@ def test_the_http_server_misbehaves_as_its_routes_say(http_server: BadHttpServer
 @pytest.mark.usefixtures("no_leaks")
 def test_closing_the_http_server_releases_a_client_that_waits() -> None:
     server = BadHttpServer()
-    with urlopen(f"{server.url}/slow", timeout=10) as answer:
+    with urlopen(f"{server.url}/slow", timeout=60) as answer:
         assert answer.read(1) == server.content[:1]
         server.close()
         with pytest.raises(http.client.IncompleteRead):
@@ -143,7 +143,7 @@ def test_a_missing_service_skips_with_its_reason_and_fails_in_ci(monkeypatch: py
 
 def test_a_command_that_fails_says_why_and_one_that_hangs_is_ended() -> None:
     with pytest.raises(ServiceUnavailableError, match="failed with 3: out of cheese"):
-        run(["sh", "-c", "echo out of cheese; exit 3"], timeout_s=10)
+        run(["sh", "-c", "echo out of cheese; exit 3"], timeout_s=60)
     with pytest.raises(ServiceUnavailableError, match="longer than"):
         run(["sleep", "30"], timeout_s=0.1)
     with pytest.raises(ServiceUnavailableError, match="is not installed"):

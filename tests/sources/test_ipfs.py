@@ -104,7 +104,7 @@ async def test_a_bad_cid_gets_no_bid_and_a_missing_one_is_given_up_in_time(
     bad = await plugin.bid(Execution(), wanted("Qmnonsense"))
     assert bad.reason == "this node can't bring an input: 'Qmnonsense' is not a CID"
     assert (await plugin.bid(Execution(), wanted(MISSING))).accepted
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with pytest.raises(TimedOut) as caught:
             await plugin.size(Execution(), wanted(MISSING))
         assert caught.value.message.startswith(
@@ -171,7 +171,7 @@ async def test_where_only_local_inputs_are_taken_the_content_must_lie_on_the_nod
         task = Task(engine=SpecConfig(type="noop"), input_sources=[wanted(cid)])
         return Execution(id=name, job=Job(count=1, tasks=[task]))
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert isinstance(await bidder.evaluate(offer("e-1", kubo.add(tmp_path / "here"))), BidMade)
         refused = await bidder.evaluate(offer("e-2", MISSING))
     assert isinstance(refused, BidRefused)

@@ -117,7 +117,7 @@ def test_jobs_outlive_a_node_that_is_stopped_and_are_collected_by_the_next(world
         world.wait_for_marks("START", job_id)
     assert first.stop() == 0
     # Some end while there is no node, the others only after the next has started.
-    assert wait_until(lambda: all(world.count("END")[job_id] for job_id in ending), timeout_s=20)
+    assert wait_until(lambda: all(world.count("END")[job_id] for job_id in ending), timeout_s=60)
     world.start()
     (world.counter / "go").touch()
     states = world.wait_for(running + ending)
@@ -164,12 +164,12 @@ def small_disk(world: World) -> Iterator[World]:
         pytest.skip("only root can mount a small disk")
     world.data_dir.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}m,mode=0700", "tmpfs", str(world.data_dir)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         pytest.skip(f"a small disk can't be mounted here: {done.stderr.strip()}")
     yield world
     world.close()
-    subprocess.run(["umount", "-l", str(world.data_dir)], timeout=10, check=False)
+    subprocess.run(["umount", "-l", str(world.data_dir)], timeout=60, check=False)
 
 
 @pytest.mark.root

@@ -35,7 +35,7 @@ from tests.services.common import wait_until
 from tests.services.node import ServedNode, start_node
 
 JOBS = "/api/v1/orchestrator/jobs"
-HTTP_TIMEOUT_S = 20.0
+HTTP_TIMEOUT_S = 60.0
 OVER = frozenset({"Completed", "Failed", "Stopped"})
 ENGINES = ("docker", "process")
 

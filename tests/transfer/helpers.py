@@ -26,7 +26,7 @@ def small_disk(path: Path, size: str = "2m") -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=60,
         check=False,
     )
     if done.returncode != 0:
@@ -34,7 +34,7 @@ def small_disk(path: Path, size: str = "2m") -> Iterator[Path]:
     try:
         yield path
     finally:
-        subprocess.run(["umount", "-l", path], timeout=10, check=True)
+        subprocess.run(["umount", "-l", path], timeout=60, check=True)
 
 
 def names(directory: Path) -> list[str]:

@@ -24,7 +24,7 @@ from bacalhau_jupyter.transport.nats.orchestrator import NatsOrchestratorEnd
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
 from bacalhau_jupyter.transport.nats.subjects import node_inbox
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 WINDOW = 8
 
 

@@ -228,7 +228,7 @@ async def test_an_engine_that_was_killed_is_started_again(start_engine: StartEng
     engine = await start_engine(OPEN)
     (worker,) = [it for it in psutil.Process().children() if "auth.policies.worker" in command_line(it)]
     worker.kill()
-    worker.wait(20)
+    worker.wait(60)
     with pytest.raises(PolicyFailed):
         await engine.ask(DECISION, {})
     assert await engine.ask(DECISION, {}) != {}

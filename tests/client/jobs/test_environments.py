@@ -80,7 +80,7 @@ def test_after_its_node_went_away_a_client_registers_again(tmp_path: Path, node_
             client.environment(OTHER)
             return record.exists()
 
-        assert wait_until(known, timeout_s=20)
+        assert wait_until(known, timeout_s=60)
         assert second.port == first.port
 
 
@@ -110,7 +110,7 @@ def test_a_node_registers_its_own_python_by_itself(node: ServedNode) -> None:
             listed = client.call(lambda api: api.environments()).environments
             return [each.description.executable for each in listed]
 
-        assert wait_until(lambda: own_python()["Executable"] in executables(), timeout_s=20)
+        assert wait_until(lambda: own_python()["Executable"] in executables(), timeout_s=60)
 
 
 def test_what_a_node_does_not_show_is_said_so(node: ServedNode, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def post(served: ServedNode, body: str) -> tuple[int, dict[str, Any]]:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {served.key}"}
     request = urllib.request.Request(served.url + PATH, body.encode(), headers, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         with error:

@@ -230,7 +230,7 @@ def test_a_key_is_not_enough_to_register_packages(node_factory: NodeFactory, met
     served = node_factory("-c", "API.TrustLocalUser=false")
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {served.key}"}
     request = urllib.request.Request(served.url + path, b'{"Request": "ab"}', headers, method=method)
-    with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(request, timeout=20):
+    with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(request, timeout=60):
         pass
     with refused.value as error:
         assert error.code == 403

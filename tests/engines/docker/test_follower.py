@@ -235,7 +235,7 @@ async def test_an_engine_that_stays_away_ends_the_wait_with_a_reason(
     await engine.start(request)
     await until(request.log_path, "up\n")
     await proxy.down()
-    outcome = await asyncio.wait_for(engine.wait(request.execution.id), 20)
+    outcome = await asyncio.wait_for(engine.wait(request.execution.id), 60)
     assert outcome.reason is EndReason.ERROR
     assert isinstance(outcome.error, NetworkFailure)
     assert outcome.error.retryable
@@ -258,7 +258,7 @@ async def test_a_container_that_another_program_removes_is_an_error_with_that_re
     (container,) = node.containers()
     api.remove_container(container["Id"], force=True)
     await proxy.up()
-    outcome = await asyncio.wait_for(engine.wait(request.execution.id), 20)
+    outcome = await asyncio.wait_for(engine.wait(request.execution.id), 60)
     assert outcome.reason is EndReason.ERROR
     assert isinstance(outcome.error, EngineError)
     assert "removed while it ran" in outcome.error.message
@@ -284,7 +284,7 @@ async def test_a_disk_that_is_full_ends_the_task_and_not_the_node(
     request = node.request({"Image": busybox_image, "Parameters": ["sh", "-c", "seq 100000; sleep 60"]})
     request.log_path.symlink_to(tiny_disk / "log")
     await node.engine.start(request)
-    outcome = await asyncio.wait_for(node.engine.wait(request.execution.id), 20)
+    outcome = await asyncio.wait_for(node.engine.wait(request.execution.id), 60)
     assert outcome.reason is EndReason.ERROR
     assert isinstance(outcome.error, IOFailure)
     assert "no space left" in outcome.error.message.lower()

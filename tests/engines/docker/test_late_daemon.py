@@ -23,7 +23,7 @@ def compute_info(node: ServedNode) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{node.url}/api/v1/orchestrator/nodes", headers={"Authorization": f"Bearer {node.key}"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         (node_state,) = json.load(answer)["Nodes"]
     info: dict[str, Any] = node_state["Info"]["ComputeNodeInfo"]
     return info

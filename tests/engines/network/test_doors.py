@@ -18,7 +18,7 @@ from bacalhau_jupyter.engines.network.proxy import CONNECTIONS, REFUSALS, Rules
 from bacalhau_jupyter.transfer.core.reach import Reach
 from tests.services.waiting import settled
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 RULES = Rules("j-1", Domains(["good.example"]), Reach(), lambda reason: None)
 
 

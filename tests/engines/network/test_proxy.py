@@ -17,7 +17,7 @@ from bacalhau_jupyter.engines.network.domains import Domains
 from bacalhau_jupyter.engines.network.proxy import CONNECTIONS, HEAD_LIMIT, REFUSALS, Proxy, Rules
 from bacalhau_jupyter.transfer.core.reach import Reach
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 PUBLIC = "127.0.0.2"
 """Stands for an address of the internet."""
 GET = "GET http://good.example/ HTTP/1.1\r\n\r\n"

@@ -98,7 +98,7 @@ async def test_nothing_but_the_proxy_is_reached(outward: Bench, server: int) -> 
     )
     assert await run(outward, code) == (0, "['lo']\n[]\n", "")
     # The control: from here the server is reached.
-    socket.create_connection((own, server), 5).close()
+    socket.create_connection((own, server), 60).close()
 
 
 async def test_a_running_job_keeps_its_way_out_while_the_node_is_away(outward: Bench, server: int) -> None:

@@ -131,7 +131,7 @@ def test_spans_within_each_other_are_one_trace(
 
 
 # The SDK itself would wait for 36 s.
-@pytest.mark.timeout(25)
+@pytest.mark.timeout(34)
 @pytest.mark.parametrize("kind", ["nobody listens", "it never answers"])
 def test_a_receiver_that_is_away_keeps_nobody_waiting(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = OtlpReceiver(answers=False)
