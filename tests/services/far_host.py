@@ -209,6 +209,10 @@ class FarHost:
             [*inside, "sh", "-c", script], timeout_s=CALL_TIMEOUT_S, env={"PATH": SEARCH, "HOME": "/root"}
         )
 
+    def write(self, path: str, text: str) -> None:
+        """Write a file there."""
+        Path(f"/proc/{self._init_pid}/root{path}").write_text(text)
+
     def start_docker(self) -> None:
         """Start its engine, and wait until it answers; harmless when it runs."""
         if docker_engine.answers(self.engine_url):

@@ -91,6 +91,8 @@ class FarUsers:
         for alias, way in ways.items():
             lines = [
                 f"Host {alias}",
+                # The first value counts.
+                *way.lines,
                 f"HostName {self._address}",
                 f"User {way.user}",
                 f"Port {way.port}",
@@ -100,7 +102,6 @@ class FarUsers:
                 f"UserKnownHostsFile {way.known_hosts or known}",
                 "GlobalKnownHostsFile /dev/null",
                 "StrictHostKeyChecking yes",
-                *way.lines,
             ]
             blocks.append("\n    ".join(lines))
         path.write_text("\n\n".join(blocks) + "\n")

@@ -15,7 +15,7 @@ import datetime
 import enum
 from dataclasses import dataclass, replace
 
-from bacalhau_jupyter.engines.docker.link.fault import Fault
+from bacalhau_jupyter.engines.docker.link.fault import Fault, Part
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.models.records.hosts import HostState
 from bacalhau_jupyter.plugins.link import HostStatus
@@ -23,7 +23,10 @@ from bacalhau_jupyter.plugins.link import HostStatus
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 20.0
 REFUSED_DELAY_S = 600.0
-"""Seconds after which a refused way is tried again without a person: more often, an ssh server may lock us out."""
+"""Seconds after which a refused way is tried again without a person: more often, an ssh server may lock us out.
+
+Who is let in and only may not use Docker yet is no such nuisance.
+"""
 STEADY_S = 10.0
 """Seconds after which a way that was open counts as a good one, so that its loss is answered at once."""
 
@@ -182,14 +185,15 @@ def _failed(record: Record, fault: Fault, now: Now) -> tuple[Record, tuple[Instr
     steady = record.phase is Phase.OPEN and now.monotonic_ns - record.opened_ns >= STEADY_S * SECOND
     failures = 0 if steady else record.failures
     status = _status(record.status, fault, now)
-    if fault.state is HostState.REFUSED:
+    locked_out = fault.state is HostState.REFUSED and fault.part is not Part.SOCKET
+    if locked_out:
         delay_s = REFUSED_DELAY_S
     elif steady:
         delay_s = 0.0
     else:
         delay_s = min(FIRST_DELAY_S * 2 ** min(failures, 16), LONGEST_DELAY_S)
     waiting = replace(record, phase=Phase.WAITING, status=status, failures=failures + 1)
-    return waiting, (Close(), Wait(delay_s, watches=fault.state is HostState.REFUSED))
+    return waiting, (Close(), Wait(delay_s, watches=locked_out))
 
 
 def _status(before: HostStatus, fault: Fault, now: Now) -> HostStatus:

@@ -200,6 +200,11 @@ def plain_target(url: str, tls: Tls | None = None, *, insecure: bool = False) ->
     return PlainTarget(f"tcp://{bracketed(parts.hostname)}:{port}", tls, insecure)
 
 
+def is_socket_path(path: str) -> bool:
+    """Whether ssh reads a path of a socket as it is written."""
+    return _SOCKET.fullmatch(path) is not None
+
+
 def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.docker.link.places import LONGEST_BYTES, places_for
+from bacalhau_jupyter.engines.docker.link.ssh.places import LONGEST_BYTES, places_for
 from bacalhau_jupyter.models.errors import IOFailure
 
 LONGEST_OF_SSH = 104 - 17

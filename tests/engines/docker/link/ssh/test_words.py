@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from bacalhau_jupyter.engines.docker.link.fault import Part
-from bacalhau_jupyter.engines.docker.link.resolved import Resolved, resolved
-from bacalhau_jupyter.engines.docker.link.words import (
+from bacalhau_jupyter.engines.docker.link.ssh.resolved import Resolved, resolved
+from bacalhau_jupyter.engines.docker.link.ssh.words import (
     Host,
     KeysHere,
     explain,

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bacalhau_jupyter.engines.docker.link.places import Places
-from bacalhau_jupyter.engines.docker.link.resolved import Resolved
+from bacalhau_jupyter.engines.docker.link.ssh.places import Places
+from bacalhau_jupyter.engines.docker.link.ssh.resolved import Resolved
 from bacalhau_jupyter.engines.docker.link.target import SshTarget
 
 IS_UP = "bacalhau-link-up"

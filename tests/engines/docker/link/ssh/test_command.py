@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.docker.link import command
-from bacalhau_jupyter.engines.docker.link.places import Places
-from bacalhau_jupyter.engines.docker.link.resolved import Resolved, resolved
+from bacalhau_jupyter.engines.docker.link.ssh import command
+from bacalhau_jupyter.engines.docker.link.ssh.places import Places
+from bacalhau_jupyter.engines.docker.link.ssh.resolved import Resolved, resolved
 from bacalhau_jupyter.engines.docker.link.target import SshTarget
 
 TROUBLE = """

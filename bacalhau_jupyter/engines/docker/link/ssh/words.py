@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bacalhau_jupyter.engines.docker.link.fault import Fault, Part, refused, unreachable
-from bacalhau_jupyter.engines.docker.link.resolved import Resolved
+from bacalhau_jupyter.engines.docker.link.ssh.resolved import Resolved
 from bacalhau_jupyter.models.text import readable
 
 LONGEST = 300
@@ -231,6 +231,15 @@ def explain(stderr: str, host: Host) -> Fault:
     said = f": {words}" if words else ""
     return unreachable(
         Part.SERVER, f"ssh could not connect to {host.name}{said}", f"Try it by hand: ssh {host.person}."
+    )
+
+
+def ended(stderr: str, host: Host) -> Fault:
+    """Return what is at fault where a connection has ended."""
+    if stderr.strip():
+        return explain(stderr, host)
+    return unreachable(
+        Part.SERVER, f"the ssh connection to {host.name} has ended", "It is made again by itself."
     )
 
 
