@@ -61,7 +61,7 @@ class SshLink(Link):
             more = [target.config, known_hosts, Path(agent) if agent else None]
             return [*map(at_home, (*_FILES, *keys)), *(file for file in more if file is not None)]
 
-        endpoint = Endpoint(f"unix://{places.socket}", f"host {name}")
+        endpoint = Endpoint(f"unix://{places.socket}", f"host {name}", shown=f"host {name}")
         super().__init__(name, endpoint, make, clock=clock, watched=watched)
 
     async def close(self) -> None:

@@ -61,7 +61,7 @@ class SshWay:
         self._known_hosts = known_hosts
         self._env = os.environ if env is None else env
         self._scripts = asyncio.Semaphore(SCRIPTS)
-        self._asker = Asker(Endpoint(f"unix://{places.socket}", f"host {name}"))
+        self._asker = Asker(Endpoint(f"unix://{places.socket}", f"host {name}", shown=f"host {name}"))
         self._master: Master | None = None
         self._bridge: Bridge | None = None
         self._through: command.Through | None = None
