@@ -22,6 +22,7 @@ from bacalhau_jupyter.api.routes.cluster import ClusterRoutes
 from bacalhau_jupyter.api.routes.environments import EnvironmentRoutes
 from bacalhau_jupyter.api.routes.events import EventRoutes
 from bacalhau_jupyter.api.routes.explanations import ExplanationRoutes
+from bacalhau_jupyter.api.routes.hosts import HostRoutes
 from bacalhau_jupyter.api.routes.jobs import JobRoutes
 from bacalhau_jupyter.api.routes.joining import JoiningRoutes
 from bacalhau_jupyter.api.routes.lease import LeaseRoutes
@@ -96,6 +97,8 @@ def build_app(services: ApiServices) -> web.Application:
         app.add_routes(ClusterRoutes(services.cluster).routes())
     if services.joining is not None:
         app.add_routes(JoiningRoutes(services.joining).routes())
+    if services.hosts is not None:
+        app.add_routes(HostRoutes(services.hosts).routes())
     if services.orchestrator is not None:
         if services.result_files is not None:
             app.add_routes(ResultFileBrowser(services.orchestrator, services.result_files).routes())

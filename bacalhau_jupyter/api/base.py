@@ -20,6 +20,16 @@ from bacalhau_jupyter.models.records.environments import (
     PythonDescription,
     RegisteredEnvironment,
 )
+from bacalhau_jupyter.models.records.hosts import (
+    AddHost,
+    CleanHost,
+    HostCleaning,
+    HostRecord,
+    Hosts,
+    HostTest,
+    PushImage,
+    RemoveHost,
+)
 from bacalhau_jupyter.models.records.joining import JoinCluster, JoinedClusters
 from bacalhau_jupyter.models.records.node import BuildVersionInfo, DiskUsage, NodeInfo
 from bacalhau_jupyter.models.records.packages import KeepPackages, PackagesState
@@ -313,6 +323,50 @@ class JoiningService(Protocol):
         ...
 
 
+class HostService(Protocol):
+    """Docker hosts elsewhere that run jobs of this node. Errors are BacalhauErrors, and then nothing has changed."""
+
+    async def list(self) -> Hosts:
+        """Return all hosts; waits for none of them."""
+        ...
+
+    def show(self, name: str) -> HostRecord:
+        """Return one host."""
+        ...
+
+    async def add(self, order: AddHost) -> HostRecord:
+        """Let a host run jobs, now and after each restart."""
+        ...
+
+    async def try_out(self, order: AddHost) -> HostTest:
+        """Try the way to a host that is not there yet, step by step."""
+        ...
+
+    async def test(self, name: str) -> HostTest:
+        """Try the way to a host step by step."""
+        ...
+
+    async def pause(self, name: str, *, paused: bool) -> HostRecord:
+        """Let a host take no new jobs, or take them again."""
+        ...
+
+    def retry(self, name: str) -> HostRecord:
+        """Try now to connect, where that waits for its turn."""
+        ...
+
+    async def remove(self, name: str, order: RemoveHost) -> HostRecord:
+        """Let a host run no more jobs."""
+        ...
+
+    async def push(self, name: str, order: PushImage) -> HostRecord:
+        """Copy an image of this machine's Docker Engine there."""
+        ...
+
+    async def clean(self, name: str, order: CleanHost) -> HostCleaning:
+        """Return what nodes have there, and remove what some left."""
+        ...
+
+
 @dataclass(frozen=True)
 class ApiServices:
     """Everything the routes work on.
@@ -366,6 +420,7 @@ class ApiServices:
     uploads: Uploads | None = None
     cluster: ClusterService | None = None
     joining: JoiningService | None = None
+    hosts: HostService | None = None
     telemetry: Telemetry = SILENT
     audit: AuditLog | None = None
     policy: PolicyOrder | None = None

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from bacalhau_jupyter.auth.principals import EVERYTHING, Principal
 from bacalhau_jupyter.models.errors import Forbidden
 from bacalhau_jupyter.models.records.cluster import PATH as CLUSTER_PATH
+from bacalhau_jupyter.models.records.hosts import PATH as HOSTS_PATH
 from bacalhau_jupyter.models.records.node import OFFER_PATH
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
 from bacalhau_jupyter.models.records.uploads import CONTENT_PATH
@@ -72,6 +73,8 @@ _SECTIONS = {
     UPLOADS_PATH: _Needs(WRITE_JOB, WRITE_JOB),
     # Who lets other machines in decides for the machine's owner, so no part of his rights is enough.
     CLUSTER_PATH: _Needs(READ_NODE, EVERYTHING),
+    # A host is reached with the owner's keys, and sees what is in the jobs.
+    HOSTS_PATH: _Needs(READ_NODE, EVERYTHING),
 }
 
 _EXCEPTIONS = {

@@ -157,7 +157,9 @@ class ComputeNode:
         finally:
             looked.cancel()
         address, held = self.settings.port_address, self._held_ports
-        ports = Ports(*self.settings.port_range, address=address, held=held)
+        # Which programs listen on a machine elsewhere, nobody knows here.
+        is_free = None if survey.facts.is_here else _always
+        ports = Ports(*self.settings.port_range, is_free, address=address, held=held)
         capacity = Capacity(survey.limit(equipment.cache.usage().bytes), ports, self._account)
         capacity.hold_elsewhere(survey.facts.taken)
         parts = self._parts = Parts(equipment, capacity, self._database)
@@ -368,6 +370,10 @@ async def _with_open_cache(equipment: Equipment) -> Equipment:
         _log.warning("the input cache can't be used: %s", error)
         return dataclasses.replace(equipment, cache=ContentCache(equipment.places.cache, 0, 0))
     return equipment
+
+
+def _always(port: int) -> bool:
+    return True
 
 
 def _on_loop(call: Callable[[], None]) -> Callable[[], None]:

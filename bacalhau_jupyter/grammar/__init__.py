@@ -6,7 +6,17 @@ Commands return `Table`, `Details`, `Text` or what the session returns for a fin
 from __future__ import annotations
 
 # Each of these modules adds its verbs to the root when it is imported.
-from bacalhau_jupyter.grammar import access, cluster, configuration, docker, jobs, nodes, notebooks, wasm
+from bacalhau_jupyter.grammar import (
+    access,
+    cluster,
+    configuration,
+    docker,
+    hosts,
+    jobs,
+    nodes,
+    notebooks,
+    wasm,
+)
 from bacalhau_jupyter.grammar.root import Group, bacalhau
 from bacalhau_jupyter.grammar.specs import described, read_spec, spec_of
 from bacalhau_jupyter.grammar.submitting import submit
@@ -19,6 +29,7 @@ __all__ = [
     "configuration",
     "described",
     "docker",
+    "hosts",
     "jobs",
     "nodes",
     "notebooks",

@@ -22,6 +22,7 @@ from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.records.hosts import LABEL
 from bacalhau_jupyter.models.text import readable
 
 if TYPE_CHECKING:
@@ -102,6 +103,13 @@ def constraints(context: click.Context, param: click.Parameter, incomplete: str)
     """Offer labels of nodes."""
     labels = {f"{key}={value}" for node in _nodes(context) for key, value in (node.info.labels or {}).items()}
     return _starting(sorted(labels), incomplete, "label of a node")
+
+
+@_harmless
+def hosts(context: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer Docker hosts by name."""
+    names = {node.info.labels.get(LABEL, "") for node in _nodes(context)} - {""}
+    return _starting(sorted(names), incomplete, "Docker host")
 
 
 @_harmless

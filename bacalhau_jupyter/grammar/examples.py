@@ -104,6 +104,22 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("{program} cluster open --host 0.0.0.0 --tls", "for nodes of other machines, encrypted"),
         ("{program} cluster open --host 0.0.0.0 --advertise gpu-box.example:4222", "behind another address"),
     ),
+    "host": (
+        ("{program} host add ssh://alice@gpu1", "let the Docker Engine of a GPU box run jobs"),
+        ("{program} docker run --host gpu1 --gpu 1 ubuntu nvidia-smi", "run a job there"),
+        ("{program} host list", "how the hosts are"),
+    ),
+    "host add": (
+        ("{program} host add gpu1", "an alias of ~/.ssh/config"),
+        ("{program} host add ssh://alice@gpu1 --dry-run", "try the way there, step by step"),
+        ("{program} host add tcp://10.0.0.7:2376 --tls ~/certificates/gpu2 --name gpu2", "over TLS"),
+        ("{program} host add --context lab", "a Docker context"),
+    ),
+    "host remove": (
+        ("{program} host remove gpu1", "a host on which no jobs run"),
+        ("{program} host remove gpu1 --jobs wait", "when those that run there have ended"),
+    ),
+    "host push": (("{program} host push gpu1 my-image:latest", "what it has already is not sent again"),),
     "run-notebook": (
         ("{program} run-notebook report.ipynb -p year=2026", "run it with a parameter; a copy comes back"),
         ("{program} run-notebook report.ipynb --image quay.io/jupyter/minimal-notebook", "in a container"),

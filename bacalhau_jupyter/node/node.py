@@ -249,6 +249,7 @@ class Node:
             agent=self._agent(),
             halves=self.halves,
             joining=self.joining,
+            hosts=None,
             placing=self._placing,
             orchestrators=() if self.elsewhere is None else self.elsewhere.servers,
             results=self._results,

@@ -190,6 +190,11 @@ def joined_dir(config: Config, repo: Repo, node_id: str) -> Path:
     return compute_dir(config, repo).with_name("joined") / node_id / "compute"
 
 
+def host_dir(config: Config, repo: Repo, name: str) -> Path:
+    """Return where the half lies that runs the jobs of a Docker host elsewhere."""
+    return compute_dir(config, repo).with_name("hosts") / name / "compute"
+
+
 def uploads_dir(config: Config, repo: Repo) -> Path:
     """Return where uploads lie: beside the executions, whose inputs may be links to them."""
     return compute_dir(config, repo).with_name("uploads")

@@ -80,7 +80,7 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment
 
 def choose_engine(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> str:
     """Say which engine runs a body: the one that was asked for, else see `python_body.choose_engine`."""
-    asks_container = cell.language == "docker" or bool(cell.image) or cell.options.asks_gpu
+    asks_container = cell.language == "docker" or bool(cell.image) or cell.options.asks_container
     what = f"a {cell.language} cell"
     return cell.engine or python_body.choose_engine(
         node, what, asks_container=asks_container, shares_machine=shares_machine

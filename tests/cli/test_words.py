@@ -87,7 +87,10 @@ def test_variables_are_taken_apart_at_commas_as_officially(
         (("job", "lsit"), "Did you mean 'list'?"),
         (("jbo", "list"), "Did you mean 'job'?"),
         (("history", "j-1"), "Did you mean 'job history'?"),
-        (("ls",), "Did you mean 'config list' or 'job list' or 'node list' or 'profile list'?"),
+        (
+            ("ls",),
+            "Did you mean 'config list' or 'host list' or 'job list' or 'node list' or 'profile list'?",
+        ),
         (("kill", "j-1"), "Did you mean 'job stop'?"),
         (("quite-another",), "No such command 'quite-another'."),
         (("help", "job", "lsit"), "there is no command 'job lsit'"),

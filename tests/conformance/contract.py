@@ -16,6 +16,7 @@ from bacalhau_jupyter.api.base import ApiServices
 API = "/api/v1"
 JOBS, NODES = f"{API}/orchestrator/jobs", f"{API}/orchestrator/nodes"
 UPLOADS = f"{API}/orchestrator/uploads"
+HOSTS = f"{API}/hosts"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,14 @@ ROUTES = [
     Route("GET", f"{API}/cluster/joined"),
     Route("POST", f"{API}/cluster/join", body="joining"),
     Route("POST", f"{API}/cluster/leave", body="joining"),
+    Route("GET", HOSTS, weight=2),
+    Route("POST", HOSTS, body="host", weight=3),
+    Route("POST", f"{HOSTS}/test", body="host"),
+    Route("GET", f"{HOSTS}/{{host}}"),
+    *(Route("POST", f"{HOSTS}/{{host}}/{verb}") for verb in ("test", "pause", "resume", "retry")),
+    Route("POST", f"{HOSTS}/{{host}}/remove", body="host_removal"),
+    Route("POST", f"{HOSTS}/{{host}}/push", body="host_image"),
+    Route("POST", f"{HOSTS}/{{host}}/clean", body="host_cleaning"),
     Route("GET", f"{API}/auth"),
     Route("GET", f"{API}/auth/{{text}}"),
     Route("POST", f"{API}/auth/{{method}}", body="authn"),
@@ -308,6 +317,7 @@ VALUES: dict[str, list[str]] = {
     ],
     "execution": ["", "e-", "e-0", *HOSTILE_TEXT[:10]],
     "node": ["n-", "", *HOSTILE_TEXT],
+    "host": ["fuzzed", "fuzzed", "nowhere", "test", *HOSTILE_TEXT],
     "job": ["nope", "j-", "j-0", "named", "named", *HOSTILE_TEXT],
 }
 """Kind → values; those of jobs, executions, nodes and tokens that exist are mixed in by the fuzz."""
@@ -355,6 +365,23 @@ BODIES: dict[str, dict[str, Any]] = {
         "Paths": ["/proc/self/root"],
     },
     "joining": {"URL": "nats://127.0.0.1:1", "Token": "", "Authority": "", "Name": ""},
+    "host": {
+        "Name": "fuzzed",
+        "URL": "unix:///nowhere/docker.sock",
+        "Context": "",
+        "TLS": {"Ca": "ca.pem", "Cert": "cert.pem", "Key": "key.pem"},
+        "SSH": {"Options": {"Port": "22"}, "Socket": "", "Through": ""},
+        "Labels": {"room": "basement"},
+        "Allocated": {"CPU": "90%", "Memory": "1Gi", "Disk": "", "GPU": "1"},
+        "GPUs": [{"Index": 0, "Name": "A100", "Vendor": "NVIDIA", "Memory": 81920}],
+        "Trust": "",
+        "Insecure": False,
+        "Paused": True,
+        "Anyway": True,
+    },
+    "host_removal": {"Jobs": "leave"},
+    "host_image": {"Image": "busybox"},
+    "host_cleaning": {"Remove": ["n-gone"]},
     "cluster": {"Host": "127.0.0.1", "Port": 0, "Advertise": "", "Encrypt": False},
     "upload": {"Name": "x.bin", "Size": 3, "SHA256": "", "Local": False, "Fresh": True},
     "authn": {"Namespace": "", "Credential": None, "Name": "clientkey", "MethodData": "e30="},

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bacalhau_jupyter.models.records.cluster import PATH as CLUSTER
 from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
+from bacalhau_jupyter.models.records.hosts import PATH as HOSTS
 from bacalhau_jupyter.models.records.packages import PATH as PACKAGES
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
 from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS
@@ -21,6 +22,7 @@ class Act(NamedTuple):
 _JOBS = "/api/v1/orchestrator/jobs"
 _NODES = "/api/v1/orchestrator/nodes"
 _AUTH = "/api/v1/auth/{name}"
+_HOST_VERBS = ("test", "pause", "resume", "retry", "remove", "push", "clean")
 
 LOG_IN, LOG_OUT = Act("log in", "session"), Act("log out", "session")
 
@@ -50,6 +52,9 @@ ACTS: dict[tuple[str, str], Act] = {
     ("POST", f"{CLUSTER}/close"): Act("close", "cluster"),
     ("POST", f"{CLUSTER}/join"): Act("join", "cluster"),
     ("POST", f"{CLUSTER}/leave"): Act("leave", "cluster"),
+    ("POST", HOSTS): Act("add", "host"),
+    **{("POST", f"{HOSTS}/{{name}}/{verb}"): Act(verb, "host") for verb in _HOST_VERBS},
+    ("POST", f"{HOSTS}/test"): Act("test", "host"),
     ("POST", _AUTH): LOG_IN,
 }
 """Method and route → what it does."""

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bacalhau_jupyter.client.connection.connection import Connection
+from bacalhau_jupyter.client.connection.hosts import HostCalls
 from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NotFound
 from bacalhau_jupyter.models.jobs.job import Job
@@ -236,6 +237,11 @@ class AsyncAPI(Connection):
     async def close_cluster(self) -> ClusterState:
         """Let no node of another process join any more."""
         return await self.request("POST", f"{CLUSTER}/close", ClusterState, body={})
+
+    @property
+    def hosts(self) -> HostCalls:
+        """Calls about Docker hosts elsewhere that run jobs of the node (feature ``hosts``)."""
+        return HostCalls(self)
 
     async def joined_clusters(self) -> JoinedClusters:
         """Return further clusters to which the node's machine is offered (feature ``join-clusters``)."""

@@ -17,6 +17,7 @@ from bacalhau_jupyter.client.packages.pending import pending_packages
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.job import Job, JobType
 from bacalhau_jupyter.models.jobs.spec import (
+    Constraint,
     InputSource,
     NetworkConfig,
     NetworkType,
@@ -25,6 +26,9 @@ from bacalhau_jupyter.models.jobs.spec import (
     Task,
     Timeouts,
 )
+from bacalhau_jupyter.models.names import shown
+from bacalhau_jupyter.models.records.hosts import HOST_NAME
+from bacalhau_jupyter.models.records.hosts import LABEL as HOST_LABEL
 
 __all__ = [
     "OUTPUTS",
@@ -172,8 +176,6 @@ def job_of(engine: SpecConfig, options: JobOptions = DEFAULT_OPTIONS) -> Job:
     BacalhauError
         An option is not valid, or an input can't be used.
     """
-    from bacalhau_jupyter.models.jobs.selector import parse_selector
-
     total_s = seconds_asked(options.timeout, "timeout")
     # On the wire 0 is the cluster's own; who asks for none does not want to wait.
     queue_s = seconds_asked(options.queue_timeout, "queue timeout") or 1
@@ -209,10 +211,30 @@ def job_of(engine: SpecConfig, options: JobOptions = DEFAULT_OPTIONS) -> Job:
         type=JobType.OPS if ops else JobType.BATCH,
         priority=options.priority,
         count=0 if ops else options.count,
-        constraints=parse_selector(options.constraints) if options.constraints else [],
+        constraints=constraints_of(options),
         labels=dict(options.labels or {}),
         tasks=[task],
     )
+
+
+def constraints_of(options: JobOptions) -> list[Constraint]:
+    """Return what nodes must have to run a job.
+
+    Raises
+    ------
+    BadRequest
+        The selector can't be read, or there can't be such a host.
+    """
+    from bacalhau_jupyter.models.jobs.selector import parse_selector
+
+    constraints = parse_selector(options.constraints) if options.constraints else []
+    if not options.host:
+        return constraints
+    if not HOST_NAME.fullmatch(options.host):
+        raise BadRequest(
+            f"{shown(options.host[:80])!r} can't be the name of a host", hint="`host list` shows the hosts"
+        )
+    return [*constraints, Constraint(key=HOST_LABEL, operator="=", values=[options.host])]
 
 
 def _publisher(publisher: SpecConfig | str | None, *, has_outputs: bool) -> SpecConfig:

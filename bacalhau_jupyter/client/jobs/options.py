@@ -50,6 +50,8 @@ class JobOptions:
         How it is found.
     constraints
         A selector of the nodes that may run it.
+    host
+        A Docker host of the node that may run it, by name; with ``constraints``, both hold.
     priority
         Larger goes first.
     count
@@ -81,6 +83,7 @@ class JobOptions:
     namespace: str = ""
     labels: Mapping[str, str] | None = None
     constraints: str = ""
+    host: str = ""
     priority: int = 0
     count: int = 1
     task_name: str = "main"
@@ -92,6 +95,11 @@ class JobOptions:
     def asks_gpu(self) -> bool:
         """Whether the job needs a GPU: ``gpu`` is neither empty nor zero."""
         return str(self.gpu) not in ("", "0")
+
+    @property
+    def asks_container(self) -> bool:
+        """Whether the job runs in a container, whatever runs Python here: for a GPU, or on a Docker host."""
+        return self.asks_gpu or bool(self.host)
 
 
 DEFAULT_OPTIONS = JobOptions()
@@ -116,6 +124,7 @@ class JobKeywords(TypedDict, total=False):
     namespace: str
     labels: Mapping[str, str] | None
     constraints: str
+    host: str
     priority: int
     count: int
     task_name: str

@@ -68,7 +68,7 @@ def may_travel(options: JobOptions, *, shares_machine: bool) -> bool:
 
     Without a choice of nodes a body runs where its modules are.
     """
-    return bool(options.constraints) or options.target == "all" or not shares_machine
+    return bool(options.constraints or options.host) or options.target == "all" or not shares_machine
 
 
 def in_own_environment(

@@ -98,7 +98,7 @@ def job_of_call(
     engine = place.engine or choose_engine(
         node,
         f"a call of {name}",
-        asks_container=bool(place.image) or place.options.asks_gpu,
+        asks_container=bool(place.image) or place.options.asks_container,
         shares_machine=shares_machine,
     )
     if engine == "docker":

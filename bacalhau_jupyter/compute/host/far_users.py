@@ -11,6 +11,8 @@ from bacalhau_jupyter.models.records.hosts import HostUser
 
 LABEL_NODE = "bacalhau-executor"
 """The label by which a node knows its containers."""
+LABEL_OWNER = "bacalhau-owner"
+"""The label that says whose node that is."""
 _MOST = 200
 
 
@@ -30,7 +32,8 @@ def users_of(
     for container in containers:
         described, limits = _object(container.get("Config")), _object(container.get("HostConfig"))
         held = _gpus(limits, gpus)
-        if _object(described.get("Labels")).get(LABEL_NODE) == node_id:
+        labels = _object(described.get("Labels"))
+        if labels.get(LABEL_NODE) == node_id:
             own |= {gpu.key for gpu in held}
             continue
         resources = Resources(
@@ -42,7 +45,10 @@ def users_of(
         name = str(container.get("Name") or "").removeprefix("/")
         if len(others) < _MOST:
             image = str(described.get("Image") or "")
-            others.append(HostUser(name=name[:200], image=image[:200], resources=resources))
+            owner = str(labels.get(LABEL_OWNER) or "")
+            others.append(
+                HostUser(name=name[:200], owner=owner[:200], image=image[:200], resources=resources)
+            )
     return others, own
 
 

@@ -88,7 +88,7 @@ def endpoints(
         return (Endpoint(host, "DOCKER_HOST", _tls_from(env, configuration), api_version),)
     context = env.get("DOCKER_CONTEXT") or configuration.text("currentContext")
     if context not in ("", "default"):
-        return (_from_context(context, configuration.directory, api_version),)
+        return (from_context(context, configuration.directory, api_version),)
     sockets = [default_socket]
     if runtime_dir := env.get("XDG_RUNTIME_DIR"):
         sockets.append(Path(runtime_dir, "docker.sock"))
@@ -113,7 +113,19 @@ def _tls_from(env: Mapping[str, str], configuration: Configuration) -> Tls | Non
     return Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem", verify=bool(verify))
 
 
-def _from_context(name: str, directory: Path, api_version: str) -> Endpoint:
+def from_context(name: str, directory: Path, api_version: str = "") -> Endpoint:
+    """Return where a Docker context leads.
+
+    Parameters
+    ----------
+    directory
+        Docker's own directory, which holds the contexts.
+
+    Raises
+    ------
+    ConfigurationError
+        The context does not exist or can't be read.
+    """
     identifier = hashlib.sha256(name.encode()).hexdigest()
     path = directory / "contexts" / "meta" / identifier / "meta.json"
     try:

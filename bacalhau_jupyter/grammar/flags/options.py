@@ -88,6 +88,13 @@ def spec_options(*, output_flag: bool = True) -> Callable[[F], F]:
             shell_complete=completing.constraints,
             help="Labels of suitable nodes (zone=eu).",
         ),
+        click.option(
+            "--host",
+            default="",
+            metavar="NAME",
+            shell_complete=completing.hosts,
+            help="Run on this Docker host (host list); short for --constraints host=NAME.",
+        ),
         click.option("--count", default=1, help="Number of partitions (executions)."),
         click.option(
             "--target",
@@ -319,6 +326,7 @@ def job_options(values: Mapping[str, Any], client: Callable[[], Client]) -> JobO
         namespace=values["namespace"],
         labels=pairs(listed(values["labels"]), "--labels"),
         constraints=values["constraints"],
+        host=values["host"],
         priority=values["priority"],
         count=values["count"],
         task_name=values["task_name"],

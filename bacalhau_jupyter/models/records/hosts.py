@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 
 import msgspec
 
@@ -18,6 +19,10 @@ PATH = "/api/v1/hosts"
 
 LABEL = "host"
 """The label of a host's node: ``--host NAME`` means the constraint ``host=NAME``."""
+
+
+HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,38}[a-z0-9])?", re.ASCII)
+"""What a host may be called: its name is a label, and a part of its node's ID."""
 
 
 class HostState(enum.Enum):
@@ -60,9 +65,12 @@ class HostUser(Wire):
     ----------
     resources
         Its explicit limits, and the GPUs that it holds.
+    owner
+        Whose job it is, ``user@machine``, where another node says so.
     """
 
     name: str = always("")
+    owner: str = ""
     image: str = always("")
     resources: Resources = always(Resources())
 
@@ -304,6 +312,7 @@ class HostRecord(Wire):
     way: str = ""
     node_id: str = msgspec.field(default="", name="NodeID")
     labels: dict[str, str] = {}
+    progress: str = ""
     capacity: Resources = always(Resources())
     free: Resources = always(Resources())
     executions: int = always(0)
@@ -318,11 +327,26 @@ class DockerContext(Wire):
     description: str = ""
 
 
+class SshAlias(Wire):
+    """A host of the ssh configuration of the node's user.
+
+    Attributes
+    ----------
+    shown
+        Where it leads, as far as the configuration says so itself.
+    """
+
+    name: str = always("")
+    shown: str = ""
+
+
 class Hosts(Wire):
     """All hosts of a node.
 
     Attributes
     ----------
+    contexts, aliases
+        What could be added.
     problems
         What is wrong in the file of hosts, a sentence each.
     file
@@ -331,5 +355,6 @@ class Hosts(Wire):
 
     items: list[HostRecord] = always([])
     contexts: list[DockerContext] = []
+    aliases: list[SshAlias] = []
     problems: list[str] = []
     file: str = ""

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from bacalhau_jupyter.api.app import build_app
-from bacalhau_jupyter.api.base import AgentService, ApiServices, DiskCleaner
+from bacalhau_jupyter.api.base import AgentService, ApiServices, DiskCleaner, HostService
 from bacalhau_jupyter.api.http.serving import Gatekeeper
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod, LoginMethods
@@ -49,8 +49,10 @@ class Serving:
 
     Attributes
     ----------
-    placing
+    hosts
         None on a node that only runs jobs.
+    placing
+        None on such a node.
     orchestrators
         Where such a node takes its jobs from.
     certificates
@@ -67,6 +69,7 @@ class Serving:
     agent: AgentService
     halves: Halves
     joining: Joining
+    hosts: HostService | None
     placing: OrchestratorHalf | None
     orchestrators: Sequence[str]
     results: LocalResults
@@ -134,6 +137,7 @@ async def start_api(stack: AsyncExitStack, listener: socket.socket, serving: Ser
         uploads=None if placing is None else placing.uploads,
         cluster=None if placing is None else placing.clustering(),
         joining=serving.joining,
+        hosts=serving.hosts,
         telemetry=serving.telemetry,
         audit=await start_audit(stack, config, serving.repo, clock, serving.problems),
     )

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.compute.host.account import Account
+from bacalhau_jupyter.compute.host.machine import Machine
 from bacalhau_jupyter.compute.host.ports import HeldPorts
 from bacalhau_jupyter.compute.link.store import MIGRATIONS
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.compute.plugins import Plugins
+from bacalhau_jupyter.compute.settings import ComputeSettings
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.lib.clock import Clock
@@ -25,6 +27,7 @@ from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.reserve import Reserve
 from bacalhau_jupyter.lib.telemetry.base import SILENT, Telemetry
+from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
 from bacalhau_jupyter.models.records.packages import SOURCE as PACKAGES
 from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.node import environments, settings
@@ -35,7 +38,7 @@ from bacalhau_jupyter.node.roles.stopping import bounded
 from bacalhau_jupyter.node.upload_service import NodeUploads
 from bacalhau_jupyter.node.uploads import OrchestratorUploads
 from bacalhau_jupyter.orchestrator.service import Orchestrator
-from bacalhau_jupyter.plugins.engine import Environments
+from bacalhau_jupyter.plugins.engine import Engine, Environments
 from bacalhau_jupyter.plugins.options import PluginOptions, ResultReferences
 from bacalhau_jupyter.plugins.registry import (
     ENGINES,
@@ -62,6 +65,31 @@ JOINING_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True)
+class FarHost:
+    """What a compute half offers that works on a machine elsewhere.
+
+    Attributes
+    ----------
+    machine
+        What that machine has.
+    engines
+        Makes the engines, by type; no others are loaded.
+    labels
+        Of the node.
+    allocated
+        How much of the machine jobs may use.
+    unavailable
+        Says why the node takes nothing new at present; empty where it does.
+    """
+
+    machine: Machine
+    engines: Callable[[PluginOptions], Mapping[str, Engine]]
+    labels: Mapping[str, str]
+    allocated: ResourcesConfig
+    unavailable: Callable[[], str] = lambda: ""
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a compute half lies, and how it differs from the others of its process.
 
@@ -81,6 +109,8 @@ class Place:
         The orchestrator that it joins, where that is not the one of this process.
     shares_machine
         Whether it offers the same CPUs, memory and GPUs as others of the process that do.
+    far
+        The machine elsewhere that it offers; None for the one of this process.
     """
 
     node_id: str
@@ -92,6 +122,7 @@ class Place:
     is_bad: bool = False
     elsewhere: Elsewhere | None = None
     shares_machine: bool = False
+    far: FarHost | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +210,9 @@ async def _start(
     compute_settings = dataclasses.replace(
         settings.compute_settings(config, around.repo, place.node_id), data_dir=place.data_dir
     )
-    there = place.elsewhere
+    there, far = place.elsewhere, place.far
+    if far is not None:
+        compute_settings = _far_settings(compute_settings, far)
     if there is not None:
         compute_settings = dataclasses.replace(compute_settings, reconnect_limit_s=JOINING_LIMIT_S)
     end = (
@@ -199,7 +232,7 @@ async def _start(
         **_known_here(around, place, lambda: node),
     )
     problems: dict[str, str] = {}
-    loaded = load_engines(options, _disabled_engines(config), around.installed[ENGINES])
+    loaded = _engines(around, place, options)
     engines = _plugins("engine", loaded, problems)
     environment_keeper = environments.keeper(engines.values())
     sources = _plugins(
@@ -227,9 +260,12 @@ async def _start(
         problems=place.problems,
         reserve=around.reserve,
         telemetry=around.telemetry,
-        held_ports=around.held_ports,
+        held_ports=around.held_ports if far is None else None,
         account=around.account if place.shares_machine else None,
+        machine=None if far is None else far.machine,
     )
+    if far is not None:
+        node.set_unavailable(far.unavailable())
     stack.push_async_callback(bounded, f"compute role of {place.node_id}", node.stop)
     if environment_keeper is not None:
         # Nothing waits for this: a kernel registers its own environment itself.
@@ -288,6 +324,23 @@ def _progress(
             orchestrator.progress(job_id, execution_id, node().settings.node_id, reading)
 
     return progress
+
+
+def _engines(around: Surroundings, place: Place, options: PluginOptions) -> Loaded[Engine]:
+    if place.far is None:
+        return load_engines(options, _disabled_engines(place.config), around.installed[ENGINES])
+    return Loaded(dict(place.far.engines(options)))
+
+
+def _far_settings(before: ComputeSettings, far: FarHost) -> ComputeSettings:
+    """Return the settings of a half that offers a machine elsewhere: what is said of this one does not hold there."""
+    return dataclasses.replace(
+        before,
+        labels=far.labels,
+        allocated=far.allocated,
+        address="",
+        probe_gpus=False,
+    )
 
 
 def _disabled_engines(config: Config) -> list[str]:

@@ -1,6 +1,8 @@
-"""Where the compute halves of a node process lie: its own, and those for orchestrators elsewhere."""
+"""Where the compute halves of a node process lie: its own, those for orchestrators elsewhere, and Docker hosts."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.repo import Repo
@@ -8,7 +10,7 @@ from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.node import settings
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
-from bacalhau_jupyter.node.roles.compute import Place
+from bacalhau_jupyter.node.roles.compute import FarHost, Place
 
 
 class Places:
@@ -63,3 +65,31 @@ class Places:
             elsewhere=there,
             shares_machine=True,
         )
+
+    def host(self, name: str, far: FarHost) -> Place:
+        """Return the place of a half that runs the jobs of a Docker host elsewhere."""
+        directory = settings.host_dir(self._config, self._repo, name)
+        return Place(
+            self.host_node_id(name),
+            self._config,
+            directory,
+            None if self._config["Node.Ephemeral"] else directory / "state.sqlite",
+            Problems(self._clock),
+            far=far,
+        )
+
+    def host_directory(self, name: str) -> Path:
+        """Return what is kept of a host, the place of its half included."""
+        return settings.host_dir(self._config, self._repo, name).parent
+
+    def host_node_id(self, name: str) -> str:
+        """Return the ID of a host's compute node."""
+        return f"{self._node_id}-{name}"
+
+    def former_hosts(self) -> list[tuple[str, str, Path]]:
+        """Return the name, the node ID and the directory of every host that has ever run a job; blocks."""
+        try:
+            names = sorted(path.name for path in self.host_directory("x").parent.iterdir() if path.is_dir())
+        except OSError:
+            return []
+        return [(name, self.host_node_id(name), self.host_directory(name) / "compute") for name in names]

@@ -1,0 +1,102 @@
+"""Removing a host: its jobs are waited for, cancelled, or left to themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from bacalhau_jupyter.models.errors import BacalhauError, Conflict
+from bacalhau_jupyter.models.records.hosts import HostRecord, HostState, Leaving
+from bacalhau_jupyter.node.hosts.host import Host
+from bacalhau_jupyter.node.hosts.naming import COMPONENT
+
+log = logging.getLogger(__name__)
+
+END_S = 30.0
+"""Seconds that executions may take to stop when a host is removed."""
+
+
+class Departures:
+    """Hosts on their way out.
+
+    Parameters
+    ----------
+    gone
+        Called when a host has no jobs any more, before its compute node is forgotten.
+    forget
+        Makes the orchestrator forget a node.
+    """
+
+    def __init__(
+        self, gone: Callable[[Host], Awaitable[None]], forget: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self._gone = gone
+        self._forget = forget
+        self._waiting: dict[str, asyncio.Task[None]] = {}
+
+    def check(self, host: Host, leaving: Leaving) -> None:
+        """Refuse a removal that would surprise somebody.
+
+        Raises
+        ------
+        Conflict
+            Jobs run there, and nobody said what becomes of them; or they can't be cancelled now.
+        """
+        count = 0 if host.node is None else len(host.node.live())
+        jobs = f"{count} job{'s' if count > 1 else ''}"
+        if count and leaving is Leaving.ASK:
+            raise Conflict(
+                f"{jobs} of this node {'are' if count > 1 else 'is'} on host {host.name}",
+                hint="say what becomes of them: --jobs wait, --jobs cancel or --jobs leave",
+                component=COMPONENT,
+                details={"Executions": str(count)},
+            )
+        if count and leaving is Leaving.CANCEL and host.status.state is not HostState.READY:
+            raise Conflict(
+                f"the {jobs} on host {host.name} can't be cancelled now: {host.status.problem or 'it is away'}",
+                hint="try again when it answers, or leave them there: --jobs leave",
+                component=COMPONENT,
+            )
+
+    async def begin(self, host: Host, leaving: Leaving) -> HostRecord:
+        """Remove a host; with `Leaving.WAIT` this returns before it is gone."""
+        host.is_removing = True
+        host.changed()
+        record = host.record()
+        if leaving is Leaving.WAIT and host.node is not None and host.node.live():
+            waiting = self._waiting.pop(host.name, None)
+            if waiting is not None:
+                waiting.cancel()
+            self._waiting[host.name] = asyncio.create_task(
+                self._wait(host), name=f"removing host {host.name}"
+            )
+            return record
+        if leaving is Leaving.CANCEL and host.node is not None:
+            await host.node.end_all(END_S)
+        await self._finish(host)
+        return record
+
+    async def close(self) -> None:
+        """Wait for nothing any more: those hosts are still in the file, and paused."""
+        for task in self._waiting.values():
+            task.cancel()
+        if self._waiting:
+            await asyncio.wait(self._waiting.values())
+
+    async def _wait(self, host: Host) -> None:
+        if host.node is not None:
+            await host.node.idle()
+        self._waiting.pop(host.name, None)
+        await self._finish(host)
+
+    async def _finish(self, host: Host) -> None:
+        waiting = self._waiting.pop(host.name, None)
+        if waiting is not None:
+            waiting.cancel()
+        await self._gone(host)
+        await host.stop()
+        with contextlib.suppress(BacalhauError):
+            await self._forget(host.node_id)
+        log.info("host %s was removed", host.name)

@@ -1,0 +1,138 @@
+"""Asks the Docker Engine behind a link what its machine has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import re
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from bacalhau_jupyter.compute.host.far import EngineAnswer
+from bacalhau_jupyter.engines.docker.connecting import NoEngine, in_words, open_client
+from bacalhau_jupyter.engines.docker.endpoints import Endpoint
+from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.models.errors import NetworkFailure
+from bacalhau_jupyter.node.hosts.naming import COMPONENT
+from bacalhau_jupyter.plugins.threads import in_thread
+
+MOST_CONTAINERS = 100
+"""Containers that are looked at: what others hold is a hint, not an account."""
+_EMPTY = "bacalhau-jupyter/empty"
+_TAG = "probe"
+_MOUNTS = ("/usr", "/lib", "/lib64", "/bin", "/sbin")
+_DISK = "/bacalhau-disk"
+_DISK_S = 30.0
+
+
+class DockerQuestions:
+    """Asks one engine (`compute.host.far.EngineQuestions`).
+
+    Parameters
+    ----------
+    host
+        What people call it, for sentences.
+    endpoint
+        Returns where calls are made now.
+    """
+
+    def __init__(self, host: str, endpoint: Callable[[], Endpoint], clock: Clock) -> None:
+        self._host = host
+        self._endpoint = endpoint
+        self._clock = clock
+
+    async def ask(self, *, disk: bool) -> EngineAnswer:
+        return await asyncio.wrap_future(in_thread(lambda: self._ask(disk)))
+
+    def _ask(self, disk: bool) -> EngineAnswer:
+        endpoint = self._endpoint()
+        with self._connected(endpoint) as client:
+            asked_ns = self._clock.now_ns()
+            info: Mapping[str, Any] = client.info()
+            answered_ns = self._clock.now_ns()
+            containers = [
+                described
+                for each in client.containers(limit=MOST_CONTAINERS, filters={"status": "running"})
+                if (described := _inspected(client, str(each.get("Id")))) is not None
+            ]
+            free = _free_disk(client, str(info.get("DockerRootDir") or "/")) if disk else None
+            return EngineAnswer(info, containers, asked_ns, answered_ns, free)
+
+    @contextlib.contextmanager
+    def _connected(self, endpoint: Endpoint) -> Iterator[Any]:
+        from docker.errors import DockerException
+        from requests import RequestException
+
+        try:
+            client = open_client(endpoint, {})
+            try:
+                yield client
+            finally:
+                client.close()
+        except NoEngine as error:
+            raise _unanswered(self._host, str(error)) from error
+        except (DockerException, RequestException, OSError, ValueError) as error:
+            raise _unanswered(self._host, in_words(error, endpoint)) from error
+
+
+def _inspected(client: Any, container: str) -> Mapping[str, Any] | None:
+    from docker.errors import APIError
+
+    try:
+        described: Mapping[str, Any] = client.inspect_container(container)
+    except APIError:
+        # It has just ended.
+        return None
+    return described
+
+
+def _free_disk(client: Any, root: str) -> int | None:
+    """Return the free bytes where an engine keeps its data, as the host's own ``df`` tells it in a container.
+
+    The container is made of an empty image, in which the host's programs are mounted read-only: nothing is fetched.
+    None where that does not work (a host without such programs).
+    """
+    from docker.errors import APIError
+    from docker.types import Mount
+
+    empty = io.BytesIO()
+    tarfile.open(fileobj=empty, mode="w").close()
+    try:
+        client.import_image_from_data(empty.getvalue(), repository=_EMPTY, tag=_TAG)
+        places = {_DISK: root} | {path: path for path in _MOUNTS}
+        created = None
+        while created is None:
+            mounts = [Mount(target, source, type="bind", read_only=True) for target, source in places.items()]
+            limits = client.create_host_config(mounts=mounts, network_mode="none")
+            try:
+                created = client.create_container(
+                    f"{_EMPTY}:{_TAG}", ["df", "-PB1", _DISK], host_config=limits
+                )
+            except APIError as error:
+                # Not every system has each of these directories.
+                missing = next((path for path in _MOUNTS if path in places and _names(error, path)), None)
+                if missing is None:
+                    return None
+                del places[missing]
+        try:
+            client.start(created)
+            client.wait(created, timeout=_DISK_S)
+            lines = client.logs(created).decode(errors="replace").strip().splitlines()
+        finally:
+            client.remove_container(created, force=True)
+    except APIError:
+        return None
+    words = lines[-1].split() if lines else []
+    return int(words[3]) if len(words) >= 6 and words[3].isdecimal() else None
+
+
+def _names(error: Exception, path: str) -> bool:
+    return re.search(rf"{re.escape(path)}(?![\w/])", str(error)) is not None
+
+
+def _unanswered(host: str, reason: str) -> NetworkFailure:
+    return NetworkFailure(
+        f"the Docker Engine of host {host} does not answer: {reason}", retryable=True, component=COMPONENT
+    )

@@ -1,0 +1,354 @@
+"""The Docker hosts of a node: adds them, removes them, and follows the file that lists them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+
+from bacalhau_jupyter.compute.output.watch import DirectoryWatch
+from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.problems import Problems
+from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NotFound
+from bacalhau_jupyter.models.names import shown
+from bacalhau_jupyter.models.records.hosts import (
+    AddHost,
+    CleanHost,
+    HostCleaning,
+    HostRecord,
+    Hosts,
+    HostState,
+    HostTest,
+    Leaving,
+    PushImage,
+    RemoveHost,
+)
+from bacalhau_jupyter.node.hosts.entries import HostEntry, entry_of
+from bacalhau_jupyter.node.hosts.file import NAME, HostsFile, Written
+from bacalhau_jupyter.node.hosts.host import Host
+from bacalhau_jupyter.node.hosts.leaving import Departures
+from bacalhau_jupyter.node.hosts.naming import COMPONENT
+from bacalhau_jupyter.node.hosts.trials import Trials
+from bacalhau_jupyter.node.hosts.verbs import clean, push
+from bacalhau_jupyter.node.hosts.ways import SharedEngine, Ways
+from bacalhau_jupyter.node.roles.halves import Halves
+from bacalhau_jupyter.node.roles.places import Places
+
+log = logging.getLogger(__name__)
+
+LOOK_S = (30.0, 2.0)
+"""Seconds after which the file is looked at where the system tells of changes, and where it does not."""
+_FILE_TASK = f"reading {NAME}"
+
+
+class HostService:
+    """The hosts (``api.base.HostService``).
+
+    Parameters
+    ----------
+    file
+        Lists them.
+    ways
+        Makes the ways to them.
+    halves, places
+        The compute halves of this process, and where they lie.
+    problems
+        Where it is shown what is wrong with a host's half or the file.
+    forget
+        Makes the orchestrator forget a node that is gone for good.
+    """
+
+    def __init__(
+        self,
+        file: HostsFile,
+        ways: Ways,
+        halves: Halves,
+        places: Places,
+        *,
+        clock: Clock,
+        problems: Problems,
+        forget: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._file = file
+        self._ways = ways
+        self._halves = halves
+        self._places = places
+        self._clock = clock
+        self._problems = problems
+        self._hosts: dict[str, Host] = {}
+        self._adding: set[str] = set()
+        self._entry_problems: dict[str, str] = {}
+        self._stamp: tuple[int, int, int] | None = None
+        self._changing = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
+        self._trials = Trials(ways)
+        self._departures = Departures(self._gone, forget)
+
+    def __len__(self) -> int:
+        """How many hosts there are."""
+        return len(self._hosts)
+
+    async def resume(self) -> None:
+        """Take up the hosts of the file; waits for none of them."""
+        for name, node_id, directory in await asyncio.to_thread(self._places.former_hosts):
+            # Results of jobs that ran on a host that was removed are still served.
+            self._halves.remember(node_id, directory)
+            log.debug("results of host %s are at %s", name, directory)
+        await self._read_again()
+        self._watching = asyncio.create_task(
+            self._problems.keep(f"watching {NAME}", self._watch), name="watching hosts"
+        )
+
+    async def close(self) -> None:
+        """Close every way; what runs on the hosts goes on."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
+        await self._departures.close()
+        hosts = list(self._hosts.values())
+        self._hosts.clear()
+        await asyncio.gather(*(host.stop() for host in hosts))
+
+    # ---- what people ask
+
+    async def list(self) -> Hosts:
+        """Return all hosts, from memory, and the Docker contexts that could be added."""
+        contexts, aliases = await asyncio.to_thread(lambda: (self._ways.contexts(), self._ways.aliases()))
+        taken = {host.entry.context for host in self._hosts.values()}
+        return Hosts(
+            items=[host.record() for _, host in sorted(self._hosts.items())],
+            contexts=[context for context in contexts if context.name not in taken],
+            aliases=aliases,
+            problems=list(self._entry_problems.values()),
+            file=str(self._file.path),
+        )
+
+    def show(self, name: str) -> HostRecord:
+        """Return one host; raises NotFound."""
+        return self._host(name).record()
+
+    async def try_out(self, order: AddHost) -> HostTest:
+        """Try the way to a host that is not there yet, step by step; nothing is written.
+
+        Raises
+        ------
+        BadRequest
+            The order makes no sense.
+        """
+        return await self._trials.examine(self._planned(order))
+
+    async def test(self, name: str) -> HostTest:
+        """Try the way to a host step by step, and connect at once where that was waiting for its turn."""
+        host = self._host(name)
+        host.way.link.again()
+        host.machine.again()
+        return await self._trials.examine(host.entry, host)
+
+    async def add(self, order: AddHost) -> HostRecord:
+        """Let a host run jobs, now and after each restart.
+
+        Raises
+        ------
+        BacalhauError
+            It can't be reached, or is there already; then nothing has changed.
+        """
+        entry = self._planned(order)
+        self._adding.add(entry.name)
+        try:
+            if order.trust:
+                await self._ways.trust(entry, order.trust)
+            host = self._make(entry)
+            is_new = not await asyncio.to_thread(host.directory.exists)
+            try:
+                await host.start()
+                if not order.anyway:
+                    await self._trials.ready(host)
+                    await self._check_other(host)
+                # A host that takes long to answer keeps nobody from changing another one.
+                async with self._changing:
+                    await asyncio.to_thread(self._file.put, entry)
+                    self._stamp = self._file.stamp()
+            except BaseException:
+                await host.stop()
+                if is_new:
+                    await asyncio.to_thread(remove_tree, host.directory)
+                raise
+            self._entry_problems.pop(entry.name, None)
+            self._hosts[entry.name] = host
+            return host.record()
+        finally:
+            self._adding.discard(entry.name)
+
+    async def pause(self, name: str, *, paused: bool) -> HostRecord:
+        """Let a host take no new jobs, or take them again."""
+        async with self._changing:
+            host = self._host(name)
+            if host.is_removing and not paused:
+                raise Conflict(f"host {name} is being removed", component=COMPONENT)
+            entry = dataclasses.replace(host.entry, paused=paused)
+            await asyncio.to_thread(self._file.put, entry)
+            self._stamp = self._file.stamp()
+            host.entry = entry
+            host.changed()
+            if not paused:
+                host.way.link.again()
+            return host.record()
+
+    def retry(self, name: str) -> HostRecord:
+        """Try now to connect, where that waits for its turn."""
+        host = self._host(name)
+        host.way.link.again()
+        host.machine.again()
+        return host.record()
+
+    async def remove(self, name: str, order: RemoveHost) -> HostRecord:
+        """Let a host run no more jobs; what becomes of those that are there, the order says.
+
+        Raises
+        ------
+        Conflict
+            Jobs run there and the order does not say what becomes of them, or they can't be cancelled now.
+        """
+        try:
+            leaving = Leaving(order.jobs)
+        except ValueError as error:
+            raise BadRequest(
+                f"{shown(order.jobs[:40])!r} does not say what becomes of the jobs",
+                hint="wait, cancel or leave",
+                component=COMPONENT,
+            ) from error
+        async with self._changing:
+            host = self._host(name)
+            self._departures.check(host, leaving)
+            # A node that is restarted meanwhile gives it nothing new.
+            paused = dataclasses.replace(host.entry, paused=True)
+            await asyncio.to_thread(self._file.put, paused)
+            self._stamp = self._file.stamp()
+            host.entry = paused
+            return await self._departures.begin(host, leaving)
+
+    async def push(self, name: str, order: PushImage) -> HostRecord:
+        """Copy an image of this machine's Docker Engine to a host."""
+        host = self._host(name)
+        await push(host, order)
+        return host.record()
+
+    async def clean(self, name: str, order: CleanHost) -> HostCleaning:
+        """Return what nodes have on a host, and remove what some left there."""
+        return await clean(self._host(name), order)
+
+    # ---- inside
+
+    def _host(self, name: str) -> Host:
+        host = self._hosts.get(name)
+        if host is None:
+            names = ", ".join(sorted(self._hosts))
+            raise NotFound(
+                f"there is no host {shown(name[:80])!r}",
+                hint=f"there are {names}" if names else "host add ssh://alice@gpu1 adds one",
+                component=COMPONENT,
+            )
+        return host
+
+    def _planned(self, order: AddHost) -> HostEntry:
+        entry = entry_of(order)
+        if entry.name in self._hosts or entry.name in self._adding:
+            raise Conflict(
+                f"there is a host {entry.name} already",
+                hint=f"choose another --name, or host remove {entry.name}",
+                component=COMPONENT,
+            )
+        if self._places.host_node_id(entry.name) in self._halves.nodes():
+            raise Conflict(
+                f"a node of this machine is called {self._places.host_node_id(entry.name)} already",
+                hint="choose another --name",
+                component=COMPONENT,
+            )
+        return entry
+
+    def _make(self, entry: HostEntry) -> Host:
+        way = self._ways.way(entry)
+        return Host(entry, way, self._halves, self._places, clock=self._clock, problems=self._problems)
+
+    async def _check_other(self, host: Host) -> None:
+        """Refuse a second way to an engine that runs jobs already: it would run each of them twice."""
+        facts = host.machine.facts
+        for other in self._hosts.values():
+            there = other.machine.facts
+            if facts is None or there is None or not facts.engine_id or facts.engine_id != there.engine_id:
+                continue
+            if not isinstance(host.engine, SharedEngine) or other.status.state is not HostState.READY:
+                continue
+            if await host.engine.is_same_as(other.engine):
+                raise Conflict(
+                    f"{host.way.address} is the same Docker Engine as host {other.name}",
+                    hint=f"it can be used as --host {other.name}",
+                    component=COMPONENT,
+                )
+
+    async def _gone(self, host: Host) -> None:
+        """A host was removed for good."""
+        self._hosts.pop(host.name, None)
+        await asyncio.to_thread(self._file.remove, host.name)
+        self._stamp = self._file.stamp()
+
+    async def _watch(self) -> None:
+        if sys.platform != "linux":
+            while True:
+                await self._look()
+                await asyncio.sleep(LOOK_S[1])
+        with DirectoryWatch(self._file.path.parent).following(NAME) as changed:
+            while True:
+                changed.clear()
+                await self._look()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S[0]):
+                        await changed.wait()
+
+    async def _look(self) -> None:
+        if self._file.stamp() != self._stamp:
+            async with self._changing:
+                if self._file.stamp() != self._stamp:
+                    await self._read_again()
+
+    async def _read_again(self) -> None:
+        """Carry out what the file says now; each host by itself, and what is wrong in it changes nothing."""
+        self._stamp = self._file.stamp()
+        written = await asyncio.to_thread(self._file.read)
+        self._entry_problems = dict(written.problems)
+        self._tell(written)
+        if "" in written.problems and not written.entries:
+            # Nobody meant to remove all hosts by a slip of the pen.
+            return
+        named = {*written.entries, *written.problems}
+        for name in [name for name in self._hosts if name not in named]:
+            await self._hosts.pop(name).stop()
+        for entry in written.entries.values():
+            try:
+                await self._take_up(entry)
+            except BacalhauError as error:
+                log.warning("host %s: %s", entry.name, error.message)
+                self._entry_problems[entry.name] = error.message
+
+    async def _take_up(self, entry: HostEntry) -> None:
+        before = self._hosts.get(entry.name)
+        if before is not None and dataclasses.replace(before.entry, paused=entry.paused) == entry:
+            if before.entry != entry and not before.is_removing:
+                before.entry = entry
+                before.changed()
+            return
+        host = self._make(entry)
+        if before is not None:
+            await before.stop()
+        self._hosts[entry.name] = host
+        await host.start()
+
+    def _tell(self, written: Written) -> None:
+        if not written.problems:
+            self._problems.clear(_FILE_TASK)
+            return
+        self._problems.tell(_FILE_TASK, "; ".join(written.problems.values()))

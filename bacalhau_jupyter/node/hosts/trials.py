@@ -1,0 +1,92 @@
+"""Tries the way to a host: step by step for people, or until it is there when it is added."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+from bacalhau_jupyter.models.records.hosts import HostState, HostStep, HostTest
+from bacalhau_jupyter.node.hosts.entries import HostEntry
+from bacalhau_jupyter.node.hosts.host import Host
+from bacalhau_jupyter.node.hosts.naming import COMPONENT
+from bacalhau_jupyter.node.hosts.ways import Ways
+
+READY_S = 30.0
+"""Seconds that a host may take to answer when it is added."""
+
+
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}", re.ASCII)
+
+
+def offered_key(steps: Sequence[HostStep]) -> str:
+    """Return the fingerprint of a key that is not known yet and could be accepted; empty for any other trouble."""
+    failed = next((step for step in steps if step.ok is False), None)
+    if failed is None or "--trust" not in failed.hint:
+        return ""
+    match = _FINGERPRINT.search(f"{failed.hint} {failed.sentence}")
+    return match[0] if match else ""
+
+
+class Trials:
+    """Tries ways."""
+
+    def __init__(self, ways: Ways) -> None:
+        self._ways = ways
+
+    async def examine(self, entry: HostEntry, host: Host | None = None) -> HostTest:
+        """Try a way step by step.
+
+        Parameters
+        ----------
+        host
+            The host, where it is there already: its machine is asked what it has.
+        """
+        steps = await self._ways.examine(entry)
+        ok = all(step.ok is not False for step in steps)
+        facts = None if host is None else host.machine.facts
+        if ok and host is not None and host.status.state is HostState.READY:
+            try:
+                facts = await host.machine.ask()
+            except BacalhauError as error:
+                ok = False
+                steps.append(HostStep(name="machine", ok=False, sentence=error.message, hint=error.hint))
+        return HostTest(ok=ok, steps=steps, facts=facts, fingerprint=offered_key(steps))
+
+    async def ready(self, host: Host) -> None:
+        """Wait until a host can run jobs.
+
+        Raises
+        ------
+        BadRequest
+            It can't be reached; the sentence and the hint are those of the first step that does not work.
+        """
+        settled = asyncio.Event()
+        leave = host.way.link.watch(lambda status: settled.set())
+        try:
+            async with asyncio.timeout(READY_S):
+                while host.status.state is HostState.CONNECTING:
+                    settled.clear()
+                    await settled.wait()
+        except TimeoutError:
+            pass
+        finally:
+            leave()
+        status = host.status
+        if status.state is not HostState.READY:
+            # It is the caller who named the address: this node itself is well.
+            raise BadRequest(
+                f"host {host.name} was not added: {status.problem or 'it does not answer'}",
+                hint=status.hint or "`host add … --anyway` keeps it, and it is connected when it answers",
+                component=COMPONENT,
+                details={"State": status.state.value},
+            )
+        try:
+            await host.machine.ask()
+        except BacalhauError as error:
+            raise BadRequest(
+                f"host {host.name} was not added: {error.message}", hint=error.hint, component=COMPONENT
+            ) from error
+        host.machine.again()
+        await host.started(READY_S)

@@ -1,0 +1,112 @@
+"""What a person orders on a host besides jobs: copying an image there, and removing what others left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bacalhau_jupyter.lib.times import rfc3339
+from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotImplementedHere, ServiceUnavailable
+from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.names import shown
+from bacalhau_jupyter.models.records.hosts import CleanHost, HostCleaning, HostRemains, HostState, PushImage
+from bacalhau_jupyter.models.records.progress import Reading
+from bacalhau_jupyter.models.text import is_readable
+from bacalhau_jupyter.node.hosts.host import Host
+from bacalhau_jupyter.node.hosts.naming import COMPONENT
+from bacalhau_jupyter.node.hosts.ways import Leftover, PushingEngine, SharedEngine
+from bacalhau_jupyter.plugins.engine import Engine
+
+_IMAGE_LIMIT = 300
+
+
+async def push(host: Host, order: PushImage) -> int:
+    """Copy an image of this machine's Docker Engine to a host; return how many bytes were sent.
+
+    Raises
+    ------
+    BacalhauError
+        There is no such image, the host is away, or something is being copied there already.
+    """
+    image = order.image.strip()
+    if not image or len(image) > _IMAGE_LIMIT or not is_readable(image) or image.startswith("-"):
+        raise BadRequest(
+            f"{shown(image[:80])!r} is not the name of an image", hint="my-image:latest", component=COMPONENT
+        )
+    if host.progress:
+        raise Conflict(f"host {host.name} is busy: {host.progress}", component=COMPONENT)
+    engine = _engine(host)
+    if not isinstance(engine, PushingEngine):
+        raise _not_here(host)
+
+    def progress(reading: Reading) -> None:
+        done = format_bytes(reading.done)
+        size = f"{done}/{format_bytes(reading.total)}" if reading.total else done
+        host.progress = f"copying image {image} {size}"
+
+    host.progress = f"copying image {image}"
+    try:
+        return await engine.push(image, progress)
+    finally:
+        host.progress = ""
+
+
+async def clean(host: Host, order: CleanHost) -> HostCleaning:
+    """Return what nodes have on a host, and remove what the ones named left there.
+
+    Raises
+    ------
+    BacalhauError
+        The host is away, one named has nothing there, or is this node, which cleans up by itself.
+    """
+    engine = _engine(host)
+    if not isinstance(engine, SharedEngine):
+        raise _not_here(host)
+    leftovers: Sequence[Leftover] = await engine.left_behind()
+    items = remains_of(leftovers, host.node_id)
+    others = {item.node_id for item in items if not item.is_own}
+    if missing := [name for name in order.remove if name not in others]:
+        raise BadRequest(
+            f"node {shown(missing[0][:80])!r} has left nothing on host {host.name}",
+            hint=f"`host clean {host.name}` lists what others have there",
+            component=COMPONENT,
+        )
+    if order.remove:
+        await engine.remove_left([each for each in leftovers if each.node_id in order.remove])
+        items = [item for item in items if item.node_id not in order.remove]
+    return HostCleaning(items=items, removed=list(order.remove))
+
+
+def remains_of(leftovers: Sequence[Leftover], own_node_id: str) -> list[HostRemains]:
+    """Return what each node has on a host, the newest first; pure."""
+    by_node: dict[str, list[Leftover]] = {}
+    for leftover in leftovers:
+        by_node.setdefault(leftover.node_id, []).append(leftover)
+    newest = sorted(by_node.items(), key=lambda pair: -max(each.created_ns for each in pair[1]))
+    return [
+        HostRemains(
+            node_id=node_id,
+            owner=next((each.owner for each in its if each.owner), ""),
+            containers=sum(each.kind == "container" for each in its),
+            running=sum(each.running for each in its),
+            volumes=sum(each.kind == "volume" for each in its),
+            last=rfc3339(max(each.created_ns for each in its)),
+            is_own=node_id == own_node_id,
+        )
+        for node_id, its in newest
+    ]
+
+
+def _not_here(host: Host) -> NotImplementedHere:
+    return NotImplementedHere(f"the engine of host {host.name} can't do that", component=COMPONENT)
+
+
+def _engine(host: Host) -> Engine:
+    status = host.status
+    if host.engine is None or status.state is not HostState.READY:
+        raise ServiceUnavailable(
+            status.problem or f"host {host.name} is being connected",
+            hint=status.hint,
+            retryable=True,
+            component=COMPONENT,
+        )
+    return host.engine

@@ -1,0 +1,105 @@
+"""What `host …` tells people, and what its flags mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from bacalhau_jupyter.client.jobs.build import docker
+from bacalhau_jupyter.grammar.hosts.shown import host_details, hosts_table, machine, remains_table, trial
+from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.jobs.resources import GPU, Resources
+from bacalhau_jupyter.models.jobs.selector import describe
+from bacalhau_jupyter.models.records.hosts import (
+    DockerContext,
+    HostCleaning,
+    HostFacts,
+    HostRecord,
+    HostRemains,
+    Hosts,
+    HostState,
+    HostStep,
+    HostTest,
+    HostUser,
+)
+
+A100 = GPU(index=0, name="A100", vendor="NVIDIA", memory=81920)
+FACTS = HostFacts(
+    resources=Resources(cpu=32, memory=1 << 37, disk=1 << 40, gpu=1, gpus=[A100]),
+    taken=Resources(cpu=4, gpu=1, gpus=[A100]),
+    others=[HostUser(name="training")],
+    machine="box",
+    os="linux",
+    architecture="amd64",
+    engine="28.2.2",
+    load=1.5,
+    skew_ms=-3_600_000.0,
+    round_trip_ms=12.5,
+    gpu_problems={"rocm-smi": "it hangs"},
+)
+AWAY = HostRecord(
+    name="gpu1",
+    url="ssh://alice@gpu1",
+    state=HostState.UNREACHABLE,
+    problem="gpu1 does not answer since 14:03",
+    node_id="n-1-gpu1",
+    capacity=Resources(cpu=25.6, memory=10**11, gpu=1),
+    executions=2,
+    facts=FACTS,
+)
+
+
+def test_the_list_tells_state_capacity_reason_and_what_could_be_added() -> None:
+    hosts = Hosts(
+        items=[AWAY],
+        problems=["host gpu2: it needs an address"],
+        contexts=[DockerContext(name="lab", url="ssh://lab")],
+    )
+    text = hosts_table(hosts).text()
+    assert "gpu1 does not answer since 14:03" in text
+    assert "0.0 / 25.6" in text
+    assert "! host gpu2: it needs an address" in text
+    assert "lab (host add --context NAME)" in text
+    assert "host add ssh://alice@gpu1" in hosts_table(Hosts()).text()
+
+
+def test_a_host_is_shown_with_its_machine_its_clock_and_what_others_use() -> None:
+    text = host_details(AWAY).text()
+    assert "Unreachable" in text
+    shown = machine(FACTS)
+    assert shown["Clock"] == "3600 s behind this machine's: times of logs are corrected"
+    assert shown["Used by others"] == "1 container, CPU 4, GPU 0"
+    assert shown["GPUs"] == "0: A100 80 GiB; rocm-smi: it hangs"
+    assert "Clock" not in machine(HostFacts())
+
+
+def test_a_trial_names_the_step_that_fails_and_what_helps() -> None:
+    steps = [
+        HostStep(name="name", ok=True, sentence="gpu1 is 10.0.0.7"),
+        HostStep(
+            name="login", ok=False, sentence="gpu1 does not let alice in", hint="ssh-copy-id alice@gpu1"
+        ),
+        HostStep(name="engine"),
+    ]
+    text = trial(HostTest(steps=steps)).text()
+    assert "✕  login   gpu1 does not let alice in" in text
+    assert "ssh-copy-id alice@gpu1" in text
+
+
+def test_what_others_left_is_listed_with_its_owner() -> None:
+    items = [
+        HostRemains(node_id="n-x", owner="ann@laptop", containers=3),
+        HostRemains(node_id="n-y", is_own=True, containers=1),
+    ]
+    text = remains_table(HostCleaning(items=items, removed=["n-z"]), "gpu1").text()
+    assert "ann@laptop" in text
+    assert "this node" in text
+    assert "Removed what node n-z had left." in text
+
+
+def test_host_is_short_for_a_constraint_and_adds_to_others() -> None:
+    job = docker("ubuntu", "true", host="gpu1", constraints="zone=eu")
+    assert describe(job.constraints) == describe(
+        docker("ubuntu", "true", constraints="zone=eu,host=gpu1").constraints
+    )
+    with pytest.raises(BadRequest, match="can't be the name of a host"):
+        docker("ubuntu", "true", host="gpu 1")
