@@ -1,17 +1,21 @@
 """How the tests are dealt out to workers that run side by side (``pytest -n 2``, as `./run test` does).
 
 A worker gets whole files, since modules share servers and kernels among their tests; a directory whose tests share
-more goes as one; tests that share nothing go one by one. What takes longest starts first.
+more goes in a few parts; tests that share nothing go one by one. What takes longest starts first.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tests.services import docker_engine
 
-# Their tests share fixtures of the package's scope: a browser and a JupyterLab.
-WHOLE_DIRECTORIES = ("tests/browser",)
+ROOT = Path(__file__).parents[1]
+# In how many parts they go. Their tests share fixtures of the package's scope, so each part has a browser and a
+# JupyterLab of its own, which start in five seconds; as one, they would run on alone after everything else.
+DIRECTORIES_IN_PARTS = {"tests/browser": 2}
 # Files whose tests share nothing and take long.
 ONE_BY_ONE = ("tests/engines/process/test_places.py",)
 # Longest first: a long one at the end would run while the other workers have nothing left to do.
@@ -28,6 +32,9 @@ LONGEST = (
     "tests/test_binder.py",
     "tests/engines/docker",
     "tests/node/test_left_behind.py",
+    "tests/node/cluster",
+    "tests/node/guests",
+    "tests/node/joining",
     "tests/notebook",
     "tests/server",
     "tests/conformance",
@@ -41,10 +48,16 @@ def unit_of(nodeid: str) -> str:
     path = nodeid.partition("::")[0]
     if path in ONE_BY_ONE:
         return nodeid
-    for directory in WHOLE_DIRECTORIES:
+    for directory, parts in DIRECTORIES_IN_PARTS.items():
         if path.startswith(f"{directory}/"):
-            return directory
+            return f"{directory}, part {_files(directory).index(path) % parts + 1} of {parts}"
     return path
+
+
+@cache
+def _files(directory: str) -> list[str]:
+    """Return the files of tests of a directory; neighbours, which are often alike, go to different parts."""
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / directory).rglob("test_*.py"))
 
 
 def turn_of(nodeid: str) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.side_by_side import LONGEST, ONE_BY_ONE, WHOLE_DIRECTORIES, turn_of, unit_of
+from tests.side_by_side import DIRECTORIES_IN_PARTS, LONGEST, ONE_BY_ONE, turn_of, unit_of
 
 TESTS = Path(__file__).parent
 SHARED = """
@@ -29,7 +29,7 @@ def side_by_side(directory: Path, *arguments: str) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, timeout=300, check=False)
 
 
-@pytest.mark.parametrize("name", [*LONGEST, *ONE_BY_ONE, *WHOLE_DIRECTORIES])
+@pytest.mark.parametrize("name", [*LONGEST, *ONE_BY_ONE, *DIRECTORIES_IN_PARTS])
 def test_what_is_named_exists(name: str) -> None:
     assert (TESTS.parent / name).exists()
 
@@ -38,13 +38,22 @@ def test_what_is_named_exists(name: str) -> None:
     ("nodeid", "unit"),
     [
         ("tests/lib/test_trees.py::test_a[x::y]", "tests/lib/test_trees.py"),
-        ("tests/browser/test_jobs.py::test_a", "tests/browser"),
         ("tests/engines/process/test_places.py::test_a", "tests/engines/process/test_places.py::test_a"),
     ],
-    ids=["file", "directory", "test"],
+    ids=["file", "test"],
 )
 def test_tests_that_share_something_stay_together(nodeid: str, unit: str) -> None:
     assert unit_of(nodeid) == unit
+
+
+@pytest.mark.parametrize("directory", DIRECTORIES_IN_PARTS)
+def test_a_directory_goes_in_parts_of_whole_files_that_are_equally_many(directory: str) -> None:
+    files = sorted((TESTS.parent / directory).glob("test_*.py"))
+    units = [unit_of(f"{directory}/{path.name}::test_a") for path in files]
+    assert [unit_of(f"{directory}/{path.name}::test_b[1]") for path in files] == units
+    sizes = [units.count(unit) for unit in set(units)]
+    assert len(sizes) == DIRECTORIES_IN_PARTS[directory]
+    assert max(sizes) - min(sizes) <= 1
 
 
 def test_what_takes_longest_starts_first() -> None:
