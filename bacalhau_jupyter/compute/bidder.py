@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from bacalhau_jupyter.compute.execution.events import BidMade, BidRefused
 from bacalhau_jupyter.compute.host import environment
@@ -81,13 +82,15 @@ class Bidder:
             reasons = [reason]
         if not reasons and self._settings.admission.locality is Locality.LOCAL:
             reasons = await self._remote(execution, job.task)
-        if not reasons:
-            reasons = await self._plugin_bids(execution, job.task)
+        bids = [] if reasons else await self._plugin_bids(execution, job.task)
+        reasons += [bid.reason or "this node does not accept the job" for bid in bids if not bid.accepted]
         if not reasons:
             reasons = await ask_probes(self._settings.admission, job)
         if reasons:
             return BidRefused("rejected bid: " + "; ".join(reasons))
-        return await self._reserve(execution, job.task)
+        made = await self._reserve(execution, job.task)
+        notes = tuple(bid.note for bid in bids if bid.note)
+        return replace(made, notes=notes) if isinstance(made, BidMade) and notes else made
 
     def _semantic(self, job: Job) -> list[str]:
         """Rules that only read the job and what this node has."""
@@ -144,7 +147,7 @@ class Bidder:
             reasons.append(f"{words}: {', '.join(dict.fromkeys(remote))}")
         return reasons
 
-    async def _plugin_bids(self, execution: Execution, task: Task) -> list[str]:
+    async def _plugin_bids(self, execution: Execution, task: Task) -> list[Bid]:
         asks: list[Awaitable[Bid]] = []
         engine = self._plugins.engine(task.engine.type)
         if engine is not None:
@@ -156,8 +159,7 @@ class Bidder:
         publisher = None if task.publisher.is_empty else self._plugins.publisher(task.publisher.type)
         if publisher is not None:
             asks.append(publisher.bid(execution, task.publisher))
-        bids = await asyncio.gather(*asks)
-        return [bid.reason or "this node does not accept the job" for bid in bids if not bid.accepted]
+        return await asyncio.gather(*asks)
 
     async def _reserve(self, execution: Execution, task: Task) -> BidMade | BidRefused:
         sizes = await asyncio.gather(*(self._size(execution, item) for item in task.input_sources))

@@ -28,10 +28,19 @@ class Availability:
 
 @dataclass(frozen=True)
 class Bid:
-    """Whether this node would run an execution; a rejection's reason starts "this node …"."""
+    """Whether this node would run an execution.
+
+    Attributes
+    ----------
+    reason
+        Why it would not, starting "this node …".
+    note
+        What accepting means, where people want to know: "the image … will be copied from this machine (253 MB)".
+    """
 
     accepted: bool
     reason: str = ""
+    note: str = ""
 
 
 ACCEPTED = Bid(accepted=True)

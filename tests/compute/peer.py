@@ -254,6 +254,7 @@ class World:
     swept: asyncio.Event = field(default_factory=asyncio.Event)
     start_error: Exception | None = None
     bid_error: Exception | None = None
+    bid_note: str = ""
     refusal: str = ""
     deaf: bool = False
     """Cancelling does not help."""
@@ -280,7 +281,7 @@ class WorldEngine:
     async def bid(self, execution: Execution) -> Bid:
         if self.world.bid_error is not None:
             raise self.world.bid_error
-        return Bid(not self.world.refusal, self.world.refusal)
+        return Bid(not self.world.refusal, self.world.refusal, self.world.bid_note)
 
     async def start(self, request: RunRequest, progress: Progress = no_progress) -> str:
         world, identifier = self.world, request.execution.id

@@ -19,6 +19,7 @@ from bacalhau_jupyter.models.jobs.spec import (
 )
 from bacalhau_jupyter.models.wire.messages import (
     BidRejected,
+    BidResult,
     ComputeError,
     RunResult,
 )
@@ -279,3 +280,15 @@ async def test_a_bid_that_is_never_decided_is_given_up(tmp_path: Path) -> None:
         answer = await node.peer.next()
         assert isinstance(answer, ComputeError)
         assert node.free() == node.node.capacity.limit
+
+
+async def test_what_taking_a_job_means_is_told_with_the_bid(tmp_path: Path) -> None:
+    async with bench(tmp_path) as node:
+        node.world.bid_note = "the image mine:1 will be copied from this machine (253 MB)"
+        bid = await node.peer.bid(make_execution(make_task("world")))
+        assert bid.accepted
+        assert [event.message for event in bid.events or ()] == [node.world.bid_note]
+        await node.peer.ask(make_execution(make_task("world"), direct=True))
+        direct_bid = await node.peer.next()
+        assert isinstance(direct_bid, BidResult)
+        assert [event.message for event in direct_bid.events or ()] == [node.world.bid_note]

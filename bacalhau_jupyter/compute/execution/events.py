@@ -17,10 +17,11 @@ from bacalhau_jupyter.plugins.engine import Outcome
 
 @dataclass(frozen=True)
 class BidMade:
-    """The node would run it and holds ``held`` and ``ports`` for it."""
+    """The node would run it and holds ``held`` and ``ports`` for it; ``notes`` are sentences for people."""
 
     held: Resources
     ports: tuple[Port, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -93,13 +93,16 @@ def step(record: ExecutionRecord, event: Event, now_ns: int) -> Step:
 def _bid_made(record: ExecutionRecord, event: BidMade, now_ns: int) -> Step:
     if record.phase is not Phase.NEW:
         return _ignore(record, event)
-    record = _with(record, held=event.held, ports=list(event.ports), reserved=True)
+    record = _with(
+        record, held=event.held, ports=list(event.ports), bid_notes=list(event.notes), reserved=True
+    )
     if record.verdict is not Verdict.NONE:
         return _conclude(record, now_ns)
     if record.direct:
         begun = _begin(record, now_ns, "bid made and started at once")
-        # Nobody waits for the bid of such an execution, but people want to know its ports.
-        return replace(begun, acts=(Act.REPORT_BID, *begun.acts)) if record.ports else begun
+        # Nobody waits for the bid of such an execution, but people want to know what comes with it.
+        is_told = bool(record.ports or record.bid_notes)
+        return replace(begun, acts=(Act.REPORT_BID, *begun.acts)) if is_told else begun
     return Step(_with(record, phase=Phase.OFFERED), (Act.REPORT_BID,), "bid made")
 
 

@@ -150,6 +150,8 @@ class ExecutionRecord(Wire):
         Resources reserved; ``reserved`` says whether they still are.
     ports
         Ports of this host reserved with them.
+    bid_notes
+        What taking it means, a sentence each: that an image will be copied.
     notes
         Detail for the history before the final event (how much was fetched, and from where).
     left_out
@@ -171,6 +173,7 @@ class ExecutionRecord(Wire):
     reserved: bool = False
     held: Resources = Resources()
     ports: list[Port] = msgspec.field(default_factory=list)
+    bid_notes: list[str] = msgspec.field(default_factory=list)
     inputs: list[StoredInput] = msgspec.field(default_factory=list)
     notes: list[HistoryEvent] = msgspec.field(default_factory=list)
     runtime: str = ""

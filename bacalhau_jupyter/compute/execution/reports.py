@@ -48,7 +48,7 @@ def report(act: Act, record: ExecutionRecord, now_ns: int) -> ToOrchestrator:
             job_type=job_type,
             accepted=True,
             ports=list(record.ports),
-            events=_listens(record, now_ns),
+            events=_bid_events(record, now_ns),
         )
     # First: official orchestrators take the first event for the reason, and nothing else of it.
     events = [_fault_event(record, now_ns), *link_notes(record), *_left_out(record, now_ns)]
@@ -91,11 +91,12 @@ def _left_out_details(record: ExecutionRecord) -> dict[str, str]:
     return {LEFT_OUT: "\n".join(record.left_out[:_LISTED]), LEFT_OUT_COUNT: str(len(record.left_out))}
 
 
-def _listens(record: ExecutionRecord, now_ns: int) -> list[Event] | None:
-    if not record.ports:
-        return None
-    words = "; ".join(port_text(port) for port in record.ports)
-    return [Event(message=f"Ports: {words}", topic=Topic.EXECUTION_SCANNING, timestamp=rfc3339(now_ns))]
+def _bid_events(record: ExecutionRecord, now_ns: int) -> list[Event] | None:
+    messages = list(record.bid_notes)
+    if record.ports:
+        messages.insert(0, "Ports: " + "; ".join(port_text(port) for port in record.ports))
+    stamp = rfc3339(now_ns)
+    return [Event(message=text, topic=Topic.EXECUTION_SCANNING, timestamp=stamp) for text in messages] or None
 
 
 def _fault_event(record: ExecutionRecord, now_ns: int) -> Event:
