@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from bacalhau_jupyter.engines.docker.carrying.choice import NearImages
+from bacalhau_jupyter.engines.docker.carrying.copying import ImageCopier
+from bacalhau_jupyter.engines.docker.carrying.near import NearEngine
 from bacalhau_jupyter.engines.docker.connecting import NoEngine
 from bacalhau_jupyter.engines.docker.daemon import Daemon, connect, engine_error, translated
 from bacalhau_jupyter.engines.docker.devices import DEVICES
@@ -25,6 +28,7 @@ from bacalhau_jupyter.engines.docker.gpu_check import GpuCheck
 from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
 from bacalhau_jupyter.engines.docker.registry.credentials import Credentials
 from bacalhau_jupyter.engines.docker.registry.images import PLATFORMS_FRESH_S, PLATFORMS_KEPT, Images
+from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import ConfigurationError, EngineError, NetworkFailure
 from bacalhau_jupyter.plugins.contract import Availability
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -32,6 +36,8 @@ from bacalhau_jupyter.plugins.threads import in_thread
 
 CALLS = 16
 """Quick calls to the Docker Engine, and starts, at a time."""
+AGAIN_S = (0.2, 10.0)
+"""First and longest delay before what the link broke off is tried again."""
 QUESTIONS = 8
 """Registries that are asked at a time."""
 PLATFORMS_KEPT_KEY = "Engines.Types.Docker.ManifestCache.Size"
@@ -90,6 +96,7 @@ class Connection:
         self._daemon: Daemon | None = None
         self._images: Images | None = None
         self._gpu_check: GpuCheck | None = None
+        self._near = None if link is None else NearEngine(self._connect_near, options.clock)
 
     async def probe(self) -> Availability:
         """Look for the engine, or see whether it still is the one of before."""
@@ -157,11 +164,31 @@ class Connection:
         async with self._questions:
             return await asyncio.shield(asyncio.wrap_future(in_thread(self._translating(function))))
 
+    async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Make an attempt; one that the link broke off is made again when the link is back.
+
+        Raises
+        ------
+        BacalhauError
+            What the attempt raised; `NetworkFailure` only for an engine of this machine.
+        """
+        delays = backoff(*AGAIN_S)
+        while True:
+            try:
+                return await attempt()
+            except NetworkFailure:
+                if self._link is None:
+                    raise
+            await asyncio.sleep(next(delays))
+            await self.gate.opened()
+
     def close(self) -> None:
         """End calls and threads; blocks."""
         for pool in (self._pool, self.starts):
             pool.shutdown(wait=True, cancel_futures=True)
         self.gate.close()
+        if self._near is not None:
+            self._near.close()
         if self._daemon is not None:
             self._daemon.close()
 
@@ -195,6 +222,9 @@ class Connection:
             daemon.close()
             raise
 
+    def _connect_near(self) -> Daemon:
+        return connect(endpoints(self._env, self._configuration), self._configuration.http_headers)
+
     def _use(self, daemon: Daemon, placement: Placement) -> None:
         if self._daemon is not None:
             self._daemon.close()
@@ -207,6 +237,7 @@ class Connection:
             PLATFORMS_KEPT if kept is None else kept,
             PLATFORMS_FRESH_S if fresh_s is None else fresh_s,
             pulls="SKIP_IMAGE_PULL" not in self._env,
+            near=None if self._near is None else NearImages(ImageCopier(self._near, daemon), daemon.platform),
         )
         self._gpu_check = GpuCheck(daemon, self._options.node_id, self._options.clock, self._devices)
 

@@ -92,10 +92,11 @@ class Daemon:
         params: Mapping[str, str | int],
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        body: Iterator[bytes] | None = None,
     ) -> Stream:
         """Start a request whose answer is read bit by bit, for as long as it takes.
 
-        ``timeout_s`` bounds the seconds between two bits.
+        ``timeout_s`` bounds the seconds between two bits. What ``body`` raises comes out, unless it is an `OSError`.
 
         The SDK's own streams drop the stream number of log frames and can't be interrupted from outside.
         """
@@ -104,8 +105,9 @@ class Daemon:
             f"{self.api.base_url}/v{self.api.api_version}{path}",
             params=dict(params),
             headers=dict(headers or {}),
+            data=body,
             stream=True,
-            timeout=(PROBE_TIMEOUT_S, timeout_s),
+            timeout=(PROBE_TIMEOUT_S if body is None else CALL_TIMEOUT_S, timeout_s),
         )
         self.api._raise_for_status(response)
         return Stream(response)

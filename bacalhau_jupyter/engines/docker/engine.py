@@ -35,8 +35,7 @@ from bacalhau_jupyter.engines.docker.params import (
 from bacalhau_jupyter.engines.docker.registry.pulls import Abort
 from bacalhau_jupyter.engines.docker.remains import Remains
 from bacalhau_jupyter.engines.network.rules import reach_of
-from bacalhau_jupyter.lib.backoff import backoff
-from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
+from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.jobs.spec import NetworkType
 from bacalhau_jupyter.models.records.execution import Execution
@@ -51,8 +50,6 @@ STOP_GRACE_S = 1
 LAST_OUTPUT_TIMEOUT_S = 5.0
 RESCUE_TIMEOUT_S = 30.0
 """Seconds for copying out what a cancelled (or overdue) execution has written."""
-AGAIN_S = (0.2, 10.0)
-"""First and longest delay before a start that the link broke off is tried again."""
 REJECT_NETWORK_KEY = "JobAdmissionControl.RejectNetworkedJobs"
 
 
@@ -129,19 +126,10 @@ class DockerEngine:
         identifier = request.execution.id
         if reason := self._unshared(request.execution):
             raise engine_error(reason)
-        abort, delays = Abort(), backoff(*AGAIN_S)
+        abort = Abort()
         try:
-            while True:
-                try:
-                    container = await self._launch(request, progress, abort)
-                    break
-                except NetworkFailure:
-                    if self.link is None:
-                        raise
-                # What has begun there is found by its name, so that nothing runs twice.
-                await asyncio.sleep(next(delays))
-                await self.connection.gate.opened()
-                abort.check()
+            # What has begun there is found by its name, so that nothing runs twice.
+            container = await self.connection.persist(lambda: self._launch(request, progress, abort))
             if abort.requested:
                 # The wish came after the launcher had last looked.
                 await self._remove(identifier)
@@ -156,6 +144,7 @@ class DockerEngine:
         return self.connection.runtime
 
     async def _launch(self, request: RunRequest, progress: Progress, abort: Abort) -> str:
+        abort.check()
         daemon = self.connection.daemon
         gpus = gpu_options(
             request.resources.gpus,
@@ -184,6 +173,28 @@ class DockerEngine:
             abort()
             with contextlib.suppress(BacalhauError):
                 await launch
+            raise
+
+    async def push(self, image: str, progress: Progress = no_progress) -> int:
+        """Copy an image from the Docker Engine of this machine to this one, elsewhere; return the bytes sent.
+
+        Waits while the link is broken, and begins again then. Layers that are there are not sent.
+
+        Raises
+        ------
+        BacalhauError
+            There is no such image, it is for another platform, or the disk there is full.
+        """
+        abort = Abort()
+
+        async def attempt() -> int:
+            images = self.connection.images
+            return await self.connection.ask(lambda: images.push(image, progress, abort))
+
+        try:
+            return await self.connection.persist(attempt)
+        except asyncio.CancelledError:
+            abort()
             raise
 
     async def attach(self, request: RunRequest) -> bool:

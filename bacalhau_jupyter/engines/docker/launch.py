@@ -62,6 +62,7 @@ class Launcher:
         self._images = images
         self._way_out = way_out
         self._params = params
+        self._image = params.image
         self._name = container_name(request.node_id, request.execution)
         self._request = request
         self._config = container_config(
@@ -103,13 +104,14 @@ class Launcher:
 
         self._open_outputs()
         self._check_inputs()
+        self._image = self._images.reference(self._params.image)
         if self._images.must_pull(self._params.image):
-            self._images.pull(self._params.image, progress, abort)
+            self._image = self._images.bring(self._params.image, progress, abort)
         abort.check()
         try:
             container, started = self._create(progress, abort)
         except NotFound:
-            self._images.pull(self._params.image, progress, abort)
+            self._image = self._images.bring(self._params.image, progress, abort)
             abort.check()
             container, started = self._create(progress, abort)
         if not started:
@@ -169,10 +171,11 @@ class Launcher:
         elif (taken_over := self._take_over()) is not None:
             return taken_over
         else:
-            mounts = self._archive.load(self._params.image, progress, abort)
+            mounts = self._archive.load(self._image, progress, abort)
+        self._config["Image"] = self._image
         self._config["HostConfig"]["Mounts"] = mounts
         if self._way_out is not None:
-            mode = self._way_out.make(self._params.image, self._config["Labels"])
+            mode = self._way_out.make(self._image, self._config["Labels"])
             self._config["HostConfig"]["NetworkMode"] = mode
         for _ in range(2):
             try:

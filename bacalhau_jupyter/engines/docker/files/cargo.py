@@ -61,7 +61,7 @@ def stream(
         Something can't be read, or shrank meanwhile; it is named.
     """
     try:
-        yield from _joined(_Packer(progress, check).parts(folders, items))
+        yield from joined(_Packer(progress, check).parts(folders, items))
     except OSError as error:
         # Anything but an OSError: an HTTP client would take that for its own.
         raise IOFailure(
@@ -180,8 +180,8 @@ def _header(member: tarfile.TarInfo) -> bytes:
     return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _joined(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Join small parts: each costs a write."""
+def joined(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small parts of a stream: each costs a write."""
     buffer = bytearray()
     for part in parts:
         buffer += part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from io import BufferedReader
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,17 @@ class Stream:
         """Make `chunks` end with an error, now."""
         with contextlib.suppress(OSError, ValueError, RuntimeError):
             self._response.raw.shutdown()
+
+
+def json_lines(stream: Stream) -> Iterator[dict[str, Any]]:
+    """Yield the events of an answer, each a line of JSON."""
+    rest = b""
+    for chunk in stream.chunks():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in filter(None, map(bytes.strip, lines)):
+            yield json.loads(line)
+    if rest.strip():
+        yield json.loads(rest)
 
 
 def _unchunked(file: BufferedReader) -> Iterator[bytes]:

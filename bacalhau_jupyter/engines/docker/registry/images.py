@@ -6,17 +6,22 @@ registry asked, first for the platforms (at bid time), then for the image. Every
 
 from __future__ import annotations
 
-import json
-import re
 import threading
-from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bacalhau_jupyter.engines.docker.carrying.choice import NearImages
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
-from bacalhau_jupyter.engines.docker.output.streams import Stream
+from bacalhau_jupyter.engines.docker.output.streams import json_lines
 from bacalhau_jupyter.engines.docker.params import image_invalid
-from bacalhau_jupyter.engines.docker.registry.credentials import HUB, Credentials
+from bacalhau_jupyter.engines.docker.registry.credentials import Credentials
+from bacalhau_jupyter.engines.docker.registry.names import registry_of, split
 from bacalhau_jupyter.engines.docker.registry.pulls import Abort, Pull, Pulls
+from bacalhau_jupyter.engines.docker.registry.replies import (
+    NOT_FOUND,
+    PullProgress,
+    not_available,
+    wrong_platform,
+)
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.contract import ACCEPTED, Bid, Progress
@@ -39,7 +44,9 @@ class Images:
     fresh_s
         For how many seconds they are believed.
     pulls
-        Whether images may be brought here at all (``SKIP_IMAGE_PULL`` says that they may not).
+        Whether images may be had from registries at all (``SKIP_IMAGE_PULL`` says that they may not).
+    near
+        The images of this machine, where the engine is on another one.
     """
 
     def __init__(
@@ -51,7 +58,9 @@ class Images:
         fresh_s: float = PLATFORMS_FRESH_S,
         *,
         pulls: bool = True,
+        near: NearImages | None = None,
     ) -> None:
+        self._near = near
         self._may_pull = pulls
         self._kept = kept
         self._fresh_s = fresh_s
@@ -71,7 +80,12 @@ class Images:
         EngineError
             ``ImageInvalid``.
         """
-        return self._local_platform(image) == self._daemon.platform
+        return self._local_platform(self.reference(image)) == self._daemon.platform
+
+    def reference(self, image: str) -> str:
+        """Return what to call the image: its ID, where a name may mean another one there than here."""
+        built = None if self._near is None else self._near.built(image)
+        return image if self._near is None or built is None else self._near.reference(image, built)
 
     def bid(self, image: str) -> Bid:
         """Say whether the image runs on this engine's platform.
@@ -81,15 +95,21 @@ class Images:
         EngineError
             ``ImageNotFound`` or ``ImageInvalid``.
         """
+        if self._near is not None and (built := self._near.built(image)) is not None:
+            return self._near.bid(image, built)
         mine = self._daemon.platform
         local = self._local_platform(image)
         if local == mine:
             return ACCEPTED
+        if local is None and not self._may_pull and (bid := self._copy_bid(image)) is not None:
+            return bid
         if not self._may_pull and local is None:
             return Bid(accepted=False, reason=f"this node does not have the image {image} and {_NO_PULLS}")
         try:
             platforms = [local] if local and not self._may_pull else self._registry_platforms(image)
         except EngineError:
+            if local is None and (bid := self._copy_bid(image)) is not None:
+                return bid
             if local is None:
                 raise
             platforms = [local]
@@ -98,15 +118,45 @@ class Images:
                 # The tag has our platform, the copy that lies here does not.
                 self._wrong_here.add(image)
             return ACCEPTED
-        return Bid(
-            accepted=False,
-            reason=f"this node does not support the available image platforms [{' '.join(platforms)}] "
-            f"(supports [{mine}])",
-        )
+        return wrong_platform(platforms, mine)
 
     def must_pull(self, image: str) -> bool:
         """Whether the local copy must not be used."""
         return image in self._wrong_here
+
+    def bring(self, image: str, progress: Progress, abort: Abort) -> str:
+        """Bring the image to the engine from a registry, or from this machine's one; return what to call it.
+
+        Raises
+        ------
+        EngineError, IOFailure
+            As `pull`; it can't be copied.
+        """
+        near = self._near
+        copied = None if near is None else near.built(image)
+        if near is None or copied is None:
+            try:
+                self.pull(image, progress, abort)
+            except EngineError as error:
+                copied = None if near is None or error.code != NOT_FOUND else near.find(image)
+                if near is None or copied is None:
+                    raise
+            else:
+                return image
+        near.bring(image, copied, progress, abort)
+        return near.reference(image, copied)
+
+    def push(self, image: str, progress: Progress, abort: Abort) -> int:
+        """Copy an image of this machine to the engine, because a person says so; return the bytes sent.
+
+        Raises
+        ------
+        BacalhauError
+            There is no such image, the engine is this machine's own, or the copy fails.
+        """
+        if self._near is None:
+            raise engine_error(f'the image "{image}" can only be copied to a Docker Engine elsewhere')
+        return self._near.push(image, progress, abort)
 
     def pull(self, image: str, progress: Progress, abort: Abort) -> None:
         """Bring the image here, reporting bytes downloaded of bytes known.
@@ -120,33 +170,39 @@ class Images:
             raise engine_error(
                 f'image not available: "{image}"',
                 hint=f"This node {_NO_PULLS}: bring the image there with `docker pull`.",
-                code="ImageNotFound",
+                code=NOT_FOUND,
                 details={"Image": image},
             )
         self._pulls.pull(image, lambda pull: self._pull(image, pull), PULLING, progress, abort)
         self._wrong_here.discard(image)
 
+    def _copy_bid(self, image: str) -> Bid | None:
+        near = self._near
+        if near is None or (image_here := near.find(image)) is None:
+            return None
+        return near.bid(image, image_here)
+
     def _pull(self, image: str, pull: Pull) -> None:
         from docker.errors import APIError
 
-        name, tag = _split(image)
-        layers = _Layers()
+        name, tag = split(image)
+        layers = PullProgress()
         try:
             with self._daemon.stream(
                 "POST",
                 "/images/create",
                 {"fromImage": name, "tag": tag},
-                {"X-Registry-Auth": self._credentials.header(_registry(name))},
+                {"X-Registry-Auth": self._credentials.header(registry_of(name))},
             ) as stream:
                 pull.attach(stream)
-                for event in _events(stream):
+                for event in json_lines(stream):
                     if "error" in event:
-                        raise _not_available(image, str(event["error"]))
+                        raise not_available(image, str(event["error"]))
                     layers.note(event)
                     if layers.total:
                         pull.report(layers.done, layers.total)
         except APIError as error:
-            raise _not_available(image, explain(error)) from error
+            raise not_available(image, explain(error)) from error
 
     def _local_platform(self, image: str) -> str | None:
         from docker.errors import APIError, NotFound
@@ -172,7 +228,7 @@ class Images:
         try:
             distribution = self._daemon.api.inspect_distribution(image, auth_config=self._login(image))
         except APIError as error:
-            raise _not_available(image, explain(error)) from error
+            raise not_available(image, explain(error)) from error
         platforms = [
             f"{item.get('os', '')}/{item.get('architecture', '')}"
             for item in distribution.get("Platforms") or []
@@ -187,92 +243,4 @@ class Images:
         return platforms
 
     def _login(self, image: str) -> dict[str, str]:
-        return self._credentials.login(_registry(image))
-
-
-def _registry(image: str) -> str:
-    """Return the host of an image's registry."""
-    host, slash, _ = image.partition("/")
-    named = slash and ("." in host or ":" in host or host == "localhost")
-    return HUB if not named or host == f"index.{HUB}" else host
-
-
-class _Layers:
-    """Adds up the downloads of an image's layers; neither figure ever falls."""
-
-    def __init__(self) -> None:
-        self._done: dict[str, int] = {}
-        self._total: dict[str, int] = {}
-
-    def note(self, event: Mapping[str, Any]) -> None:
-        layer, detail = str(event.get("id", "")), event.get("progressDetail") or {}
-        if event.get("status") == "Downloading" and detail.get("total"):
-            self._total[layer] = int(detail["total"])
-            self._done[layer] = max(self._done.get(layer, 0), int(detail.get("current", 0)))
-        elif event.get("status") in ("Download complete", "Pull complete") and layer in self._total:
-            self._done[layer] = self._total[layer]
-
-    @property
-    def done(self) -> int:
-        return sum(self._done.values())
-
-    @property
-    def total(self) -> int:
-        return sum(self._total.values())
-
-
-def _split(image: str) -> tuple[str, str]:
-    """Split into what ``/images/create`` wants: a name, and a tag or digest."""
-    name, at, digest = image.partition("@")
-    if at:
-        return name, digest
-    head, colon, tag = image.rpartition(":")
-    if colon and "/" not in tag:
-        return head, tag
-    return image, "latest"
-
-
-def _events(stream: Stream) -> Iterator[dict[str, Any]]:
-    rest = b""
-    for chunk in stream.chunks():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in filter(None, map(bytes.strip, lines)):
-            yield json.loads(line)
-    if rest.strip():
-        yield json.loads(rest)
-
-
-_FOREIGN_ANSWER = re.compile(r"error parsing HTTP (\d+) response body: .*", re.DOTALL)
-
-
-def _not_available(image: str, reason: str) -> EngineError:
-    """Say that an image can be had neither here nor from its registry; ``reason`` is the engine's sentence.
-
-    An image may name any server that the engine reaches, those of this machine included: what one that is no registry
-    answers is not for the job's author, and the engine quotes it.
-    """
-    reason = _FOREIGN_ANSWER.sub(r"HTTP \1 from a server that is not a registry", reason)
-    if "invalid reference format" in reason or "invalid repository name" in reason:
-        return image_invalid(image)
-    unreachable = any(
-        word in reason for word in ("dial tcp", "no such host", "timeout", "Client.Timeout", "TLS")
-    )
-    if unreachable:
-        hint = (
-            f"The registry can't be reached from this node ({reason}). Use an image that is already here "
-            "(`docker images`), or check the network."
-        )
-    elif any(word in reason for word in ("denied", "unauthorized", "no basic auth")):
-        hint = (
-            f"The registry does not know it, or wants a login: `docker login {_registry(image)}` as the user of the "
-            f"node, or DOCKER_USERNAME and DOCKER_PASSWORD for Docker Hub ({reason})."
-        )
-    else:
-        hint = f"Check the name and tag, and that this node may read it ({reason})."
-    return engine_error(
-        f'image not available: "{image}"',
-        hint=hint,
-        code="ImageNotFound",
-        details={"Image": image},
-        retryable=unreachable,
-    )
+        return self._credentials.login(registry_of(image))
