@@ -3,6 +3,7 @@ import { ClusterApi } from './cluster';
 import { ConnectionsApi } from './connections';
 import { DataApi, DiskApi } from './data';
 import { ResultFilesApi } from './files';
+import { HostsApi } from './hosts';
 import { JobsApi } from './jobs';
 import { LoginApi } from './login';
 import { NodesApi } from './nodes';
@@ -15,6 +16,7 @@ import { ITransport } from './transport';
 export class Api {
   readonly jobs: JobsApi;
   readonly nodes: NodesApi;
+  readonly hosts: HostsApi;
   readonly agent: AgentApi;
   readonly cluster: ClusterApi;
   readonly results: ResultsApi;
@@ -29,6 +31,7 @@ export class Api {
   constructor(readonly transport: ITransport) {
     this.jobs = new JobsApi(transport);
     this.nodes = new NodesApi(transport);
+    this.hosts = new HostsApi(transport);
     this.agent = new AgentApi(transport);
     this.cluster = new ClusterApi(transport);
     this.results = new ResultsApi(transport, this.jobs);

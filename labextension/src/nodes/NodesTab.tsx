@@ -3,6 +3,9 @@ import * as React from 'react';
 import { EmptyNote, ErrorNote, IconButton } from '../components/basics';
 import { useBacalhau, useObservable, usePageVisible, useStore } from '../components/context';
 import { HealthNote } from '../components/HealthNote';
+import { matchesHost, sortedHosts } from '../hosts/hosts';
+import { HostsSection } from '../hosts/HostsSection';
+import { useHosts } from '../hosts/use';
 import { NodeCard } from './NodeCard';
 import { matches, sorted } from './nodes';
 import { NodesWatch } from './watch';
@@ -23,15 +26,23 @@ export function NodesTab(): JSX.Element {
   const problem = useObservable(watch.problem);
   const health = useObservable(app.sync.health);
   const own = useObservable(app.sync.node)?.NodeID ?? '';
+  const view = useHosts();
   const [text, setText] = React.useState('');
   const [limit, setLimit] = React.useState(AT_FIRST);
-  const nodes = React.useMemo(() => sorted(known.values()), [known]);
+  const hosts = React.useMemo(() => sortedHosts(view.hosts), [view.hosts]);
+  // The node of a host is shown as the host: it says more, and once is enough.
+  const nodes = React.useMemo(() => {
+    const shownAsHosts = new Set(hosts.map(host => host.NodeID));
+    return sorted([...known.values()].filter(node => !shownAsHosts.has(node.Info.NodeID)));
+  }, [known, hosts]);
   const shown = nodes.filter(node => matches(node, text));
+  const count = nodes.length + hosts.length;
+  const shownCount = shown.length + hosts.filter(host => matchesHost(host, text)).length;
   const healthy = health.kind === 'ok' || health.kind === 'unknown' || health.kind === 'mismatch';
   return (
     <div className="jp-Bacalhau-fill">
       <div className="jp-Bacalhau-filter" role="search">
-        {nodes.length >= MANY ? (
+        {count >= MANY ? (
           <input
             className="jp-mod-styled"
             type="search"
@@ -44,42 +55,45 @@ export function NodesTab(): JSX.Element {
           <span className="jp-Bacalhau-grow" />
         )}
         <span className="jp-Bacalhau-count" role="status">
-          {nodes.length === 1
+          {count === 1
             ? trans.__('1 node')
-            : trans.__(
-                '%1 nodes',
-                shown.length === nodes.length ? nodes.length : `${shown.length}/${nodes.length}`
-              )}
+            : trans.__('%1 nodes', shownCount === count ? count : `${shownCount}/${count}`)}
         </span>
         <IconButton
           icon={refreshIcon}
           label={trans.__('Read the nodes again')}
-          onClick={() => void watch.read()}
+          onClick={() => {
+            void watch.read();
+            if (view.offered) {
+              void view.read();
+            }
+          }}
         />
       </div>
       <HealthNote />
       {problem && healthy && (
         <ErrorNote error={problem} retry={() => void watch.read()} retryLabel={trans.__('Try again')} />
       )}
-      {!ready && healthy && nodes.length === 0 && <EmptyNote>{trans.__('Loading…')}</EmptyNote>}
-      {ready && !problem && healthy && nodes.length === 0 && (
-        <EmptyNote>{trans.__('No node has joined this cluster.')}</EmptyNote>
-      )}
-      {nodes.length > 0 && shown.length === 0 && (
-        <EmptyNote>{trans.__('No node matches the filter.')}</EmptyNote>
-      )}
-      <ul className="jp-Bacalhau-cards" aria-label={trans.__('Nodes')}>
-        {shown.slice(0, limit).map(node => (
-          <NodeCard key={node.Info.NodeID} node={node} own={own} />
-        ))}
-        {shown.length > limit && (
-          <li>
-            <button type="button" className="jp-Bacalhau-button" onClick={() => setLimit(limit + AT_FIRST)}>
-              {trans.__('More…')}
-            </button>
-          </li>
+      <div className="jp-Bacalhau-scroll">
+        <HostsSection view={view} filter={text} />
+        {!ready && healthy && nodes.length === 0 && <EmptyNote>{trans.__('Loading…')}</EmptyNote>}
+        {ready && !problem && healthy && nodes.length === 0 && (
+          <EmptyNote>{trans.__('No node has joined this cluster.')}</EmptyNote>
         )}
-      </ul>
+        {count > 0 && shownCount === 0 && <EmptyNote>{trans.__('No node matches the filter.')}</EmptyNote>}
+        <ul className="jp-Bacalhau-cards" aria-label={trans.__('Nodes')}>
+          {shown.slice(0, limit).map(node => (
+            <NodeCard key={node.Info.NodeID} node={node} own={own} />
+          ))}
+          {shown.length > limit && (
+            <li>
+              <button type="button" className="jp-Bacalhau-button" onClick={() => setLimit(limit + AT_FIRST)}>
+                {trans.__('More…')}
+              </button>
+            </li>
+          )}
+        </ul>
+      </div>
     </div>
   );
 }

@@ -41,7 +41,7 @@ export function meters(info: INodeInfo, trans: ITranslate): IMeter[] {
   ].filter(part => part !== null);
 }
 
-function cores(value: number): string {
+export function cores(value: number): string {
   return String(Math.round(value * 100) / 100);
 }
 

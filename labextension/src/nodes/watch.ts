@@ -8,7 +8,7 @@ const THROTTLE_MS = 1000;
 /** A large cluster is read less often: reading takes one part in so many of the time. */
 const SHARE = 10;
 
-/** Keeps the list of nodes like the cluster while somebody looks: one reading, then one after news. */
+/** Keeps what is known of nodes like the cluster while somebody looks: one reading, then one after news. */
 export class NodesWatch {
   /** What went wrong at the last reading; null when it went well. */
   readonly problem = new Observable<ApiError | null>(null);
@@ -20,8 +20,10 @@ export class NodesWatch {
   private last = -Infinity;
   private tookMs = 0;
 
+  /** `load` reads, and hands over what it read unless its signal was aborted meanwhile. */
   constructor(
     private readonly app: Pick<IBacalhau, 'api' | 'store' | 'sync'>,
+    private readonly load: (signal: AbortSignal) => Promise<void> = signal => readNodes(app, signal),
     private readonly now: () => number = () => performance.now()
   ) {}
 
@@ -58,15 +60,13 @@ export class NodesWatch {
 
   /** Read the list now. */
   async read(): Promise<void> {
-    const { api, store } = this.app;
     this.reading?.abort();
     const reading = (this.reading = new AbortController());
     this.last = this.now();
     try {
-      const nodes = await api.nodes.list(reading.signal);
+      await this.load(reading.signal);
       if (!reading.signal.aborted) {
         this.tookMs = this.now() - this.last;
-        store.dispatch({ type: 'nodes', nodes });
         this.problem.set(null);
         this.ready.set(true);
       }
@@ -85,5 +85,12 @@ export class NodesWatch {
       this.timer = null;
       void this.read();
     }, wait);
+  }
+}
+
+async function readNodes(app: Pick<IBacalhau, 'api' | 'store'>, signal: AbortSignal): Promise<void> {
+  const nodes = await app.api.nodes.list(signal);
+  if (!signal.aborted) {
+    app.store.dispatch({ type: 'nodes', nodes });
   }
 }

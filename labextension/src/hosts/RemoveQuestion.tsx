@@ -1,0 +1,60 @@
+import * as React from 'react';
+import { IHostRecord, Leaving } from '../api/hosts';
+import { useBacalhau } from '../components/context';
+import { readable } from '../format/text';
+
+/** What becomes of the jobs of a host that goes: a question with three answers, and a way back. */
+export function RemoveQuestion(props: {
+  host: IHostRecord;
+  answer: (jobs: Exclude<Leaving, ''>) => void;
+  close: () => void;
+}): JSX.Element {
+  const { host, answer, close } = props;
+  const { trans } = useBacalhau();
+  const root = React.useRef<HTMLDivElement>(null);
+  const id = React.useId();
+  React.useEffect(() => root.current?.querySelector<HTMLElement>('button')?.focus(), []);
+  const many = host.Executions ?? 0;
+  const button = (label: string, title: string, jobs: Exclude<Leaving, ''>): JSX.Element => (
+    <button type="button" className="jp-Bacalhau-button" title={title} onClick={() => answer(jobs)}>
+      {label}
+    </button>
+  );
+  return (
+    <div
+      ref={root}
+      className="jp-Bacalhau-note"
+      role="group"
+      aria-labelledby={id}
+      onKeyDown={event => {
+        if (event.key === 'Escape') {
+          event.stopPropagation();
+          close();
+        }
+      }}
+    >
+      <p id={id}>
+        {many > 0
+          ? trans._n('%1 job is on %2.', '%1 jobs are on %2.', many, readable(host.Name))
+          : trans.__('There are jobs on %1.', readable(host.Name))}{' '}
+        {trans.__('What becomes of them?')}
+      </p>
+      <div className="jp-Bacalhau-buttons">
+        {button(
+          trans.__('Wait for them'),
+          trans.__('No new ones; the host goes when these have ended'),
+          'wait'
+        )}
+        {button(trans.__('Cancel them'), trans.__('They are stopped, and the host goes then'), 'cancel')}
+        {button(
+          trans.__('Leave them there'),
+          trans.__('They go on there, and nobody collects their results'),
+          'leave'
+        )}
+        <button type="button" className="jp-Bacalhau-button" onClick={close}>
+          {trans.__('Keep the host')}
+        </button>
+      </div>
+    </div>
+  );
+}
