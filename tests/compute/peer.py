@@ -325,10 +325,11 @@ class WorldEngine:
 class Bench:
     """A compute node and its peer; `restart` replaces the node as a crash or a shutdown would."""
 
-    def __init__(self, directory: Path, **settings: object) -> None:
+    def __init__(self, directory: Path, *, node_id: str = "n-test", **settings: object) -> None:
         self.directory = directory
         self.carrier = MemoryTransport(wire=True)
-        self.peer = Peer(self.carrier)
+        self.node_id = node_id
+        self.peer = Peer(self.carrier, node_id)
         self.source = StubSource()
         self.publisher = StubPublisher()
         self.world = World()
@@ -342,7 +343,7 @@ class Bench:
         self.reserve = 0
         self.machine: Machine | None = None
         defaults: dict[str, object] = {
-            "node_id": "n-test",
+            "node_id": node_id,
             "data_dir": directory / "compute",
             "probe_gpus": False,
             "heartbeat_interval_s": 60.0,
@@ -357,7 +358,7 @@ class Bench:
         self.database: Database
 
     def options(self) -> PluginOptions:
-        return PluginOptions(node_id="n-test", data_dir=self.settings.data_dir)
+        return PluginOptions(node_id=self.node_id, data_dir=self.settings.data_dir)
 
     async def start(self) -> None:
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -371,7 +372,7 @@ class Bench:
         }
         self.node = ComputeNode(
             self.settings,
-            self.carrier.compute_end("n-test"),
+            self.carrier.compute_end(self.node_id),
             self.database,
             Plugins(
                 engines,
@@ -387,7 +388,7 @@ class Bench:
 
     async def crash(self) -> None:
         """Take the node away without any goodbye; what it had not stored is lost."""
-        await self.carrier.nodes["n-test"].close()
+        await self.carrier.nodes[self.node_id].close()
         parts = self.node._parts
         assert parts is not None
         for task in [*self.node._tasks, *parts.connection._tasks]:

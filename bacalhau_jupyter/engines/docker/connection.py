@@ -19,7 +19,7 @@ from bacalhau_jupyter.engines.docker.carrying.choice import NearImages
 from bacalhau_jupyter.engines.docker.carrying.copying import ImageCopier
 from bacalhau_jupyter.engines.docker.carrying.near import NearEngine
 from bacalhau_jupyter.engines.docker.connecting import NoEngine
-from bacalhau_jupyter.engines.docker.daemon import Daemon, connect, engine_error, translated
+from bacalhau_jupyter.engines.docker.daemon import Daemon, connect, engine_error, no_answer, translated
 from bacalhau_jupyter.engines.docker.devices import DEVICES
 from bacalhau_jupyter.engines.docker.endpoints import endpoints
 from bacalhau_jupyter.engines.docker.files.placement import Placement, find_placement
@@ -196,6 +196,8 @@ class Connection:
         endpoint = self.daemon.endpoint
 
         def run() -> T:
+            if not self.gate.is_open:
+                raise no_answer(endpoint)
             try:
                 with translated(endpoint):
                     return function()

@@ -1,0 +1,134 @@
+"""A compute node whose Docker Engine lies behind a way that a test can break."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from bacalhau_jupyter.engines.docker import DockerEngine
+from bacalhau_jupyter.engines.docker.files.placement import Placement
+from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType, SpecConfig, Task
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.node import NodeInfo
+from bacalhau_jupyter.models.wire.messages import ComputeError, ExecutionLogsRequest, RunResult
+from tests.compute.makers import an_output, make_execution, make_task
+from tests.compute.peer import Bench
+from tests.services import docker_engine as services
+from tests.services import leaks
+from tests.services.cut_socket import CutLink
+
+LONG_S = 90.0
+STUB = SpecConfig(type="stub")
+
+
+class FarBench(Bench):
+    """A bench with one engine behind a link, made anew at each start as a new process would; the link stays."""
+
+    def __init__(self, directory: Path, engine_url: str, image: str, **settings: Any) -> None:
+        defaults: dict[str, Any] = {"probe_timeout_s": 5.0, "cancel_timeout_s": 5.0}
+        node_id = leaks.owns(f"n-{uuid.uuid4()}")
+        super().__init__(directory, node_id=node_id, **(defaults | settings))
+        self.engine_url, self.image = engine_url, image
+        self.link = CutLink(directory, engine_url)
+
+    async def start(self) -> None:
+        engine = DockerEngine(self.options(), placement=Placement.ARCHIVE, link=self.link)
+        self.extra_engines = {"docker": engine}
+        await super().start()
+
+    def shell(self, script: str, **members: Any) -> Task:
+        """A task that writes into its one result path."""
+        params = {"Image": self.image, "Entrypoint": ["/bin/sh", "-c", script], "WorkingDirectory": "/"}
+        return make_task(
+            "docker",
+            params,
+            result_paths=[an_output()],
+            publisher=STUB,
+            network=NetworkConfig(type=NetworkType.NONE),
+            **members,
+        )
+
+    async def begin(self, task: Task) -> Execution:
+        """Have a task accepted."""
+        execution = make_execution(task, node_id=self.node_id)
+        bid = await self.peer.bid(execution)
+        assert bid.accepted, bid.events
+        await self.peer.accept(execution)
+        return execution
+
+    async def prints(self, execution: Execution, line: str) -> None:
+        """Wait until a task has printed a line."""
+        request = ExecutionLogsRequest(execution_id=execution.id, node_id=self.node_id, follow=True)
+        async with asyncio.timeout(LONG_S):
+            async for frame in self.peer.end.logs(request):
+                if frame.value is not None and line in frame.value.line:
+                    return
+        raise AssertionError(f"{line!r} was not printed")
+
+    async def ends(self) -> RunResult | ComputeError:
+        """Return what is told of the end."""
+        async with asyncio.timeout(LONG_S):
+            message = await self.peer.inbox.get()
+        assert isinstance(message, (RunResult, ComputeError))
+        return message
+
+    async def info(self, words: str) -> NodeInfo:
+        """Wait until the orchestrator was told node info that holds some words."""
+        async with asyncio.timeout(LONG_S), self.peer.heard:
+            await self.peer.heard.wait_for(lambda: words in str(self.peer.control[-1]))
+        return self.node.info()
+
+    def containers(self) -> list[dict[str, Any]]:
+        """What the Docker Engine itself says of this node's containers, without their carriers."""
+        client = services.client(self.engine_url)
+        try:
+            label = f"bacalhau-executor={self.node_id}"
+            summaries = client.api.containers(all=True, filters={"label": label})
+            every = [client.api.inspect_container(item["Id"]) for item in summaries]
+            return [each for each in every if each["Name"].endswith("-executor")]
+        finally:
+            client.close()
+
+    def left(self) -> list[str]:
+        """Names of all containers and volumes that the engine has of this node."""
+        client = services.client(self.engine_url)
+        try:
+            wanted = {"label": f"bacalhau-executor={self.node_id}"}
+            containers = client.api.containers(all=True, filters=wanted)
+            volumes = client.api.volumes(filters=wanted)["Volumes"] or []
+            return [item["Names"][0] for item in containers] + [item["Name"] for item in volumes]
+        finally:
+            client.close()
+
+    async def ended(self, execution: Execution) -> None:
+        """Wait, by the Docker Engine's own word, until a container has ended."""
+        client = services.client(self.engine_url, timeout_s=LONG_S)
+        try:
+            (container,) = self.containers()
+            assert execution.id in container["Name"]
+            await asyncio.to_thread(client.api.wait, container["Id"])
+        finally:
+            client.close()
+
+
+@asynccontextmanager
+async def far_bench(directory: Path, engine_url: str, image: str, **settings: Any) -> AsyncIterator[FarBench]:
+    """Run a node with a whole way to its engine; leave nothing there."""
+    it = FarBench(directory, engine_url, image, **settings)
+    await it.peer.serve()
+    await it.link.start()
+    await it.start()
+    try:
+        yield it
+    finally:
+        if not it.link.status.is_ready:
+            it.link.heal()
+        for record in it.node.live():
+            await it.peer.cancel(record.execution)
+        await it.idle()
+        await it.stop()
+        await it.link.close()

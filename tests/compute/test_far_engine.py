@@ -1,0 +1,236 @@
+"""A node and a real Docker Engine, the way to which is cut while work is there: nothing fails, or runs twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bacalhau_jupyter.lib.clock import SECOND
+from bacalhau_jupyter.models.jobs.spec import Timeouts
+from bacalhau_jupyter.models.wire.messages import ComputeError, RunResult
+from tests.compute.far import FarBench, far_bench
+from tests.compute.makers import an_input
+from tests.services.cut_socket import AWAY
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.usefixtures("no_leaks"),
+    pytest.mark.timeout(300),
+]
+COUNT = "echo begun >> /outputs/count"
+
+
+@pytest.fixture
+async def node(
+    docker_engine: str, busybox_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FarBench]:
+    if not docker_engine.startswith("unix://"):
+        pytest.skip("the engine has no socket that could be cut")
+    # The ways of this test are broken for longer.
+    monkeypatch.setattr("bacalhau_jupyter.engines.docker.output.patience.PATIENCE_S", 1.0)
+    async with far_bench(tmp_path, docker_engine, busybox_image) as it:
+        yield it
+
+
+def words(message: RunResult | ComputeError) -> list[str]:
+    return [event.message for event in message.events or ()]
+
+
+async def test_a_task_that_ends_while_the_way_is_broken_is_collected_whole(node: FarBench) -> None:
+    script = (
+        f"{COUNT}; echo up; i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo $i; done; sleep 2; printf tail"
+    )
+    execution = await node.begin(node.shell(script))
+    await node.prints(execution, "up\n")
+    node.link.cut()
+    await node.ended(execution)
+    # Longer than an engine that is gone is waited for.
+    await asyncio.sleep(3)
+    assert node.peer.inbox.empty()
+    assert [record.phase.value for record in node.node.live()] == ["running"]
+    node.link.heal()
+    result = await node.ends()
+    assert isinstance(result, RunResult), result
+    files = node.publisher.published[execution.id]
+    assert files["stdout"] == "up\n" + "".join(f"{i}\n" for i in range(1, 2001)) + "tail"
+    assert files["outputs/count"] == "begun\n"
+    messages = words(result)
+    assert messages[0] == f"{AWAY}; the task goes on there"
+    assert any(text.startswith("its host answers again, after ") for text in messages)
+    await node.idle()
+    assert node.left() == []
+
+
+async def test_node_info_and_progress_say_at_once_that_the_host_is_away_and_that_it_is_back(
+    node: FarBench,
+) -> None:
+    execution = await node.begin(node.shell("echo up; sleep 600"))
+    await node.prints(execution, "up\n")
+    node.link.cut()
+    info = await node.info(AWAY)
+    assert "docker" not in (info.compute_node_info.execution_engines or ())
+    assert info.compute_node_info.engine_problems["docker"] == AWAY
+    assert node.readings[-1].note == AWAY
+    node.link.heal()
+    info = await node.info("Docker Engine")
+    assert "docker" in (info.compute_node_info.execution_engines or ())
+    assert node.readings[-1].note == ""
+
+
+async def test_a_cancellation_while_away_is_carried_out_on_return(node: FarBench) -> None:
+    execution = await node.begin(node.shell("echo up; sleep 600"))
+    await node.prints(execution, "up\n")
+    node.link.cut()
+    await node.peer.cancel(execution)
+    # Well beyond the time that stopping a task may take.
+    await asyncio.sleep(7)
+    assert [record.verdict.value for record in node.node.live()] == ["cancelled"]
+    (container,) = node.containers()
+    assert container["State"]["Running"]
+    node.link.heal()
+    await node.idle()
+    assert node.left() == []
+    assert node.peer.inbox.empty()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_node_that_is_killed_while_the_way_is_broken_finds_the_task_on_return(
+    node: FarBench, ends: bool
+) -> None:
+    last = "sleep 3" if ends else "while [ ! -e /outputs/go ]; do sleep 0.2; done"
+    execution = await node.begin(node.shell(f"{COUNT}; echo up; {last}; echo done"))
+    await node.prints(execution, "up\n")
+    node.link.cut()
+    await node.crash()
+    await node.restart()
+    if ends:
+        await node.ended(execution)
+    # Longer than an engine of this machine is asked for.
+    await asyncio.sleep(8)
+    assert [record.phase.value for record in node.node.live()] == ["running"]
+    node.link.heal()
+    if not ends:
+        await node.node._ready().executions.settled(60)
+        await asyncio.to_thread(touch, node, "/outputs/go")
+    result = await node.ends()
+    assert isinstance(result, RunResult), result
+    files = node.publisher.published[execution.id]
+    assert (files["stdout"], files["outputs/count"]) == ("up\ndone\n", "begun\n")
+    await node.idle()
+    assert node.left() == []
+
+
+def touch(node: FarBench, path: str) -> None:
+    from tests.services.docker_engine import client
+
+    engine = client(node.engine_url)
+    try:
+        (container,) = node.containers()
+        command = engine.api.exec_create(container["Id"], ["touch", path])
+        engine.api.exec_start(command["Id"])
+    finally:
+        engine.close()
+
+
+async def test_a_cancellation_while_away_holds_over_a_restart(node: FarBench) -> None:
+    execution = await node.begin(node.shell("echo up; sleep 600"))
+    await node.prints(execution, "up\n")
+    node.link.cut()
+    await node.peer.cancel(execution)
+    assert [record.verdict.value for record in node.node.live()] == ["cancelled"]
+    await node.crash()
+    await node.restart()
+    node.link.heal()
+    await node.idle()
+    assert node.left() == []
+    assert node.peer.inbox.empty()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_task_that_ended_within_its_limit_has_completed_however_late_that_is_heard_of(
+    node: FarBench, restarts: bool
+) -> None:
+    task = node.shell("echo up; sleep 1; echo done", timeouts=Timeouts(execution_timeout=12))
+    execution = await node.begin(task)
+    await node.prints(execution, "up\n")
+    node.link.cut()
+    if restarts:
+        await node.crash()
+        await node.restart()
+    await node.ended(execution)
+    (record,) = node.node.live()
+    await asyncio.sleep(max(0.0, (record.limit_ns - node.node._equipment.clock.now_ns()) / SECOND) + 2)
+    assert node.peer.inbox.empty()
+    node.link.heal()
+    result = await node.ends()
+    assert isinstance(result, RunResult), result
+    assert node.publisher.published[execution.id]["stdout"] == "up\ndone\n"
+
+
+async def test_a_task_that_still_runs_beyond_its_limit_on_return_is_stopped(node: FarBench) -> None:
+    execution = await node.begin(node.shell("echo up; sleep 600", timeouts=Timeouts(execution_timeout=6)))
+    await node.prints(execution, "up\n")
+    node.link.cut()
+    await asyncio.sleep(8)
+    assert node.peer.inbox.empty()
+    node.link.heal()
+    result = await node.ends()
+    assert isinstance(result, ComputeError), result
+    messages = words(result)
+    assert messages[0] == "Execution timed out after 6s"
+    assert any(text.startswith("the task still ran when its host answered again") for text in messages)
+    await node.idle()
+    assert node.left() == []
+
+
+async def test_a_start_that_is_cut_off_while_inputs_are_copied_is_taken_up_again(
+    node: FarBench, tmp_path: Path
+) -> None:
+    data = os.urandom(1 << 20) * 24
+    node.source.fill = lambda directory: (directory / "big").write_bytes(data) and None
+    loop = asyncio.get_running_loop()
+    is_cut = asyncio.Event()
+
+    def cut() -> None:
+        if not is_cut.is_set():
+            node.link.cut()
+            is_cut.set()
+
+    def passed(count: int) -> None:
+        if count > 8 << 20 and not is_cut.is_set():
+            loop.call_soon_threadsafe(cut)
+
+    node.link.socket.on_bytes = passed
+    script = f"{COUNT}; wc -c < /inputs/big"
+    execution = await node.begin(node.shell(script, input_sources=[an_input()]))
+    await asyncio.wait_for(is_cut.wait(), 60)
+    await asyncio.sleep(3)
+    assert node.peer.inbox.empty()
+    node.link.heal()
+    result = await node.ends()
+    assert isinstance(result, RunResult), result
+    files = node.publisher.published[execution.id]
+    assert (files["stdout"].strip(), files["outputs/count"]) == (str(len(data)), "begun\n")
+    await node.idle()
+    assert node.left() == []
+
+
+async def test_a_start_that_is_cancelled_while_away_leaves_nothing(node: FarBench) -> None:
+    offered = node.shell("echo up; sleep 600", input_sources=[an_input()])
+    node.source.hang = asyncio.Event()
+    execution = await node.begin(offered)
+    await asyncio.wait_for(node.source.fetching.wait(), 30)
+    node.link.cut()
+    node.source.hang.set()
+    await node.reaches(execution, "starting")
+    await asyncio.sleep(1)
+    await node.peer.cancel(execution)
+    await asyncio.sleep(1)
+    node.link.heal()
+    await node.idle()
+    assert node.left() == []
+    assert node.peer.inbox.empty()
