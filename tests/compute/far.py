@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -65,7 +66,7 @@ class FarBench(Bench):
         request = ExecutionLogsRequest(execution_id=execution.id, node_id=self.node_id, follow=True)
         async with asyncio.timeout(LONG_S):
             async for frame in self.peer.end.logs(request):
-                if frame.value is not None and line in frame.value.line:
+                if line in frame.value.line:
                     return
         raise AssertionError(f"{line!r} was not printed")
 
@@ -75,6 +76,13 @@ class FarBench(Bench):
             message = await self.peer.inbox.get()
         assert isinstance(message, (RunResult, ComputeError))
         return message
+
+    async def stays_away(self, seconds: float) -> None:
+        """Leave the way broken for a time, in which nothing may be told."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                message = await self.peer.inbox.get()
+                raise AssertionError(f"told while away: {message}")
 
     async def info(self, words: str) -> NodeInfo:
         """Wait until the orchestrator was told node info that holds some words."""
@@ -97,9 +105,9 @@ class FarBench(Bench):
         """Names of all containers and volumes that the engine has of this node."""
         client = services.client(self.engine_url)
         try:
-            wanted = {"label": f"bacalhau-executor={self.node_id}"}
-            containers = client.api.containers(all=True, filters=wanted)
-            volumes = client.api.volumes(filters=wanted)["Volumes"] or []
+            ours = {"label": f"bacalhau-executor={self.node_id}"}
+            containers = client.api.containers(all=True, filters=ours)
+            volumes = client.api.volumes(filters=ours)["Volumes"] or []
             return [item["Names"][0] for item in containers] + [item["Name"] for item in volumes]
         finally:
             client.close()

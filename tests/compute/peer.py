@@ -325,11 +325,11 @@ class WorldEngine:
 class Bench:
     """A compute node and its peer; `restart` replaces the node as a crash or a shutdown would."""
 
-    def __init__(self, directory: Path, *, node_id: str = "n-test", **settings: object) -> None:
+    def __init__(self, directory: Path, **settings: object) -> None:
         self.directory = directory
         self.carrier = MemoryTransport(wire=True)
-        self.node_id = node_id
-        self.peer = Peer(self.carrier, node_id)
+        self.node_id = str(settings.get("node_id", "n-test"))
+        self.peer = Peer(self.carrier, self.node_id)
         self.source = StubSource()
         self.publisher = StubPublisher()
         self.world = World()
@@ -343,7 +343,7 @@ class Bench:
         self.reserve = 0
         self.machine: Machine | None = None
         defaults: dict[str, object] = {
-            "node_id": node_id,
+            "node_id": self.node_id,
             "data_dir": directory / "compute",
             "probe_gpus": False,
             "heartbeat_interval_s": 60.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bacalhau_jupyter.models.wire.messages import ComputeError, RunResult
 from tests.compute.far import FarBench, far_bench
 from tests.compute.makers import an_input
 from tests.services.cut_socket import AWAY
+from tests.services.far_host import FarHost
 
 pytestmark = [
     pytest.mark.docker,
@@ -49,8 +51,7 @@ async def test_a_task_that_ends_while_the_way_is_broken_is_collected_whole(node:
     node.link.cut()
     await node.ended(execution)
     # Longer than an engine that is gone is waited for.
-    await asyncio.sleep(3)
-    assert node.peer.inbox.empty()
+    await node.stays_away(3)
     assert [record.phase.value for record in node.node.live()] == ["running"]
     node.link.heal()
     result = await node.ends()
@@ -87,7 +88,7 @@ async def test_a_cancellation_while_away_is_carried_out_on_return(node: FarBench
     node.link.cut()
     await node.peer.cancel(execution)
     # Well beyond the time that stopping a task may take.
-    await asyncio.sleep(7)
+    await node.stays_away(7)
     assert [record.verdict.value for record in node.node.live()] == ["cancelled"]
     (container,) = node.containers()
     assert container["State"]["Running"]
@@ -110,7 +111,7 @@ async def test_a_node_that_is_killed_while_the_way_is_broken_finds_the_task_on_r
     if ends:
         await node.ended(execution)
     # Longer than an engine of this machine is asked for.
-    await asyncio.sleep(8)
+    await node.stays_away(8)
     assert [record.phase.value for record in node.node.live()] == ["running"]
     node.link.heal()
     if not ends:
@@ -163,8 +164,7 @@ async def test_a_task_that_ended_within_its_limit_has_completed_however_late_tha
         await node.restart()
     await node.ended(execution)
     (record,) = node.node.live()
-    await asyncio.sleep(max(0.0, (record.limit_ns - node.node._equipment.clock.now_ns()) / SECOND) + 2)
-    assert node.peer.inbox.empty()
+    await node.stays_away(max(0.0, (record.limit_ns - time.time_ns()) / SECOND) + 2)
     node.link.heal()
     result = await node.ends()
     assert isinstance(result, RunResult), result
@@ -175,8 +175,7 @@ async def test_a_task_that_still_runs_beyond_its_limit_on_return_is_stopped(node
     execution = await node.begin(node.shell("echo up; sleep 600", timeouts=Timeouts(execution_timeout=6)))
     await node.prints(execution, "up\n")
     node.link.cut()
-    await asyncio.sleep(8)
-    assert node.peer.inbox.empty()
+    await node.stays_away(8)
     node.link.heal()
     result = await node.ends()
     assert isinstance(result, ComputeError), result
@@ -191,7 +190,11 @@ async def test_a_start_that_is_cut_off_while_inputs_are_copied_is_taken_up_again
     node: FarBench, tmp_path: Path
 ) -> None:
     data = os.urandom(1 << 20) * 24
-    node.source.fill = lambda directory: (directory / "big").write_bytes(data) and None
+
+    def fill(directory: Path) -> None:
+        (directory / "big").write_bytes(data)
+
+    node.source.fill = fill
     loop = asyncio.get_running_loop()
     is_cut = asyncio.Event()
 
@@ -208,8 +211,7 @@ async def test_a_start_that_is_cut_off_while_inputs_are_copied_is_taken_up_again
     script = f"{COUNT}; wc -c < /inputs/big"
     execution = await node.begin(node.shell(script, input_sources=[an_input()]))
     await asyncio.wait_for(is_cut.wait(), 60)
-    await asyncio.sleep(3)
-    assert node.peer.inbox.empty()
+    await node.stays_away(3)
     node.link.heal()
     result = await node.ends()
     assert isinstance(result, RunResult), result
@@ -227,10 +229,39 @@ async def test_a_start_that_is_cancelled_while_away_leaves_nothing(node: FarBenc
     node.link.cut()
     node.source.hang.set()
     await node.reaches(execution, "starting")
-    await asyncio.sleep(1)
+    await node.stays_away(1)
     await node.peer.cancel(execution)
-    await asyncio.sleep(1)
+    await node.stays_away(1)
     node.link.heal()
     await node.idle()
     assert node.left() == []
     assert node.peer.inbox.empty()
+
+
+@pytest.mark.parametrize("orderly", [False, True])
+async def test_a_task_that_ended_with_its_machine_is_told_apart_from_one_that_failed(
+    far_host: FarHost, tmp_path: Path, orderly: bool
+) -> None:
+    image = await asyncio.to_thread(far_host.busybox_image)
+    async with far_bench(tmp_path, far_host.engine_url, image) as node:
+        execution = await node.begin(node.shell("echo up; sleep 600"))
+        await node.prints(execution, "up\n")
+        node.link.cut()
+        # Here: the machine ends with the thread that started it.
+        far_host.reboot(orderly=orderly)
+        node.engine_url = far_host.engine_url
+        node.link.socket.upstream = far_host.engine_url.removeprefix("unix://")
+        node.link.heal()
+        result = await node.ends()
+        assert isinstance(result, ComputeError), result
+        event = (result.events or [])[0]
+        assert event.message == "host gpu1 was restarted while the task ran"
+        assert event.details["Retryable"] == "true"
+        # A program that fails by itself is still one.
+        await node.begin(node.shell("exit 255"))
+        other = await node.ends()
+        assert isinstance(other, RunResult), other
+        assert other.run_command_result is not None
+        assert other.run_command_result.exit_code == 255
+        await node.idle()
+        assert node.left() == []
