@@ -18,9 +18,9 @@ from bacalhau_jupyter.models.records.node import NodeInfo
 from bacalhau_jupyter.models.wire.messages import ComputeError, ExecutionLogsRequest, RunResult
 from tests.compute.makers import an_output, make_execution, make_task
 from tests.compute.peer import Bench
+from tests.engines.docker.cut_link import CutLink
 from tests.services import docker_engine as services
 from tests.services import leaks
-from tests.services.cut_socket import CutLink
 
 LONG_S = 90.0
 STUB = SpecConfig(type="stub")

@@ -15,7 +15,7 @@ from bacalhau_jupyter.models.jobs.spec import Timeouts
 from bacalhau_jupyter.models.wire.messages import ComputeError, RunResult
 from tests.compute.far import FarBench, far_bench
 from tests.compute.makers import an_input
-from tests.services.cut_socket import AWAY
+from tests.engines.docker.cut_link import AWAY
 from tests.services.far_host import FarHost
 
 pytestmark = [
