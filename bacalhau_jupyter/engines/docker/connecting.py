@@ -85,7 +85,7 @@ def _no_socket(endpoint: Endpoint, path: Path, error: OSError) -> NoEngine:
 
 def in_words(error: BaseException, endpoint: Endpoint) -> str:
     """Return what is wrong with a connection, for people; certificates have words of their own."""
-    for cause in _chain(error):
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _certificate(cause, endpoint)
         if isinstance(cause, ssl.SSLError):
@@ -96,7 +96,7 @@ def in_words(error: BaseException, endpoint: Endpoint) -> str:
                 return "this port does not speak TLS"
     hung_up = any(
         isinstance(cause, ConnectionError) and cause.errno in (None, errno.ECONNRESET)
-        for cause in _chain(error)
+        for cause in causes(error)
     )
     if endpoint.tls is None and (hung_up or "HTTP request to an HTTPS server" in str(error)):
         return "it closed the connection: if it wants TLS, set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"
@@ -115,7 +115,7 @@ def _certificate(error: ssl.SSLCertVerificationError, endpoint: Endpoint) -> str
     return f"its certificate can't be trusted: {message}"
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and what it was made of: requests and urllib3 wrap theirs in arguments, too."""
     waiting, seen = [error], set[int]()
     while waiting:

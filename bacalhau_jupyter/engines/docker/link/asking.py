@@ -1,4 +1,8 @@
-"""Calls to a Docker Engine that tell whether it is there: on the event loop, without the SDK."""
+"""Calls to a Docker Engine that tell whether it is there: on the event loop, without the SDK.
+
+They are in HTTP 1.0, so that an answer is all that comes until the end. A connection is for one call, and is dropped
+without farewells: over a way that is broken, those would be waited for.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,19 @@ import contextlib
 import json
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote, urlsplit
 
+from bacalhau_jupyter.engines.docker.connecting import keepalive
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint, Tls
 
-if TYPE_CHECKING:
-    import aiohttp
-
 PING_TIMEOUT_S = 15.0
+_CLOSE_S = 1.0
 _MOST_BYTES = 1 << 20
+_LONGEST_WORDS = 200
 # Nothing carries this label: the stream stays silent, and its end tells that the engine, or the way to it, has gone.
-_SILENCE = json.dumps({"label": ["bacalhau-jupyter.pulse"]})
-# A peer that has vanished without a word is noticed after 20 s.
-KEEPALIVE: dict[str, int] = {
-    "TCP_KEEPIDLE": 5,
-    "TCP_KEEPALIVE": 5,
-    "TCP_KEEPINTVL": 5,
-    "TCP_KEEPCNT": 3,
-    "TCP_USER_TIMEOUT": 20_000,
-}
+_SILENCE = quote(json.dumps({"label": ["bacalhau-jupyter.pulse"]}))
 
 
 class NotAnEngine(Exception):
@@ -44,7 +41,6 @@ class Asker:
 
     def __init__(self, endpoint: Endpoint, context: ssl.SSLContext | None = None) -> None:
         self._endpoint, self._context = endpoint, context
-        self._session: aiohttp.ClientSession | None = None
 
     async def ping(self, timeout_s: float = PING_TIMEOUT_S) -> None:
         """Make sure that an engine answers.
@@ -53,13 +49,10 @@ class Asker:
         ------
         NotAnEngine
             Something else does.
-        OSError, aiohttp.ClientError, TimeoutError
+        OSError, TimeoutError
             Nothing does.
         """
-        async with asyncio.timeout(timeout_s), self._opened().get(self._url("/_ping")) as answer:
-            body = (await answer.content.read(200)).decode(errors="replace").strip()
-            if answer.status != 200:
-                raise NotAnEngine(body or f"HTTP {answer.status}")
+        await self._get("/_ping", timeout_s)
 
     async def info(self, timeout_s: float = PING_TIMEOUT_S) -> dict[str, Any]:
         """Return what the engine tells of itself and its machine.
@@ -68,67 +61,84 @@ class Asker:
         ------
         NotAnEngine
             Something else answers.
-        OSError, aiohttp.ClientError, TimeoutError
+        OSError, TimeoutError
             Nothing does.
         """
-        async with asyncio.timeout(timeout_s), self._opened().get(self._url("/info")) as answer:
-            body = await answer.content.read(_MOST_BYTES)
-            while more := await answer.content.read(_MOST_BYTES):
-                if len(body) > _MOST_BYTES:
-                    raise NotAnEngine("its answer is too long")
-                body += more
+        body = await self._get("/info", timeout_s)
         try:
-            answered = json.loads(body)
+            answer = json.loads(body)
         except (ValueError, RecursionError):
-            answered = None
-        if not isinstance(answered, dict) or "ServerVersion" not in answered:
+            answer = None
+        if not isinstance(answer, dict) or "ServerVersion" not in answer:
             raise NotAnEngine("it does not say what it is")
-        return answered
+        return answer
 
     async def pulse(self) -> None:
         """Hold a stream of the engine's events, of which none will come; returns when it ends, whatever the reason."""
-        import aiohttp
-
-        with contextlib.suppress(OSError, aiohttp.ClientError, TimeoutError):
-            limits = aiohttp.ClientTimeout(sock_connect=PING_TIMEOUT_S)
-            async with self._opened().get(
-                self._url("/events"), params={"filters": _SILENCE}, timeout=limits
-            ) as answer:
-                connection = answer.connection
-                if connection is not None and connection.transport is not None:
-                    _keep_alive(connection.transport.get_extra_info("socket"))
-                async for _ in answer.content.iter_any():
+        with contextlib.suppress(OSError, TimeoutError, NotAnEngine):
+            async with self._connected(PING_TIMEOUT_S) as (reader, writer):
+                async with asyncio.timeout(PING_TIMEOUT_S):
+                    await _request(reader, writer, f"/events?filters={_SILENCE}")
+                while await reader.read(4096):
                     pass
 
-    async def close(self) -> None:
-        """Close all connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-            if self._context is not None:
-                # The end of a TLS connection takes turns of the loop that aiohttp does not wait for.
-                await asyncio.sleep(0)
+    async def _get(self, path: str, timeout_s: float) -> bytes:
+        async with asyncio.timeout(timeout_s), self._connected(timeout_s) as (reader, writer):
+            await _request(reader, writer, path)
+            body = bytearray()
+            while piece := await reader.read(65536):
+                body += piece
+                if len(body) > _MOST_BYTES:
+                    raise NotAnEngine("its answer is too long")
+            return bytes(body)
 
-    def _opened(self) -> aiohttp.ClientSession:
-        import aiohttp
-
-        if self._session is None:
-            path = self._endpoint.socket
-            connector: aiohttp.BaseConnector
+    @contextlib.asynccontextmanager
+    async def _connected(
+        self, timeout_s: float
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        path = self._endpoint.socket
+        async with asyncio.timeout(timeout_s):
             if path is not None:
-                connector = aiohttp.UnixConnector(str(path))
+                reader, writer = await asyncio.open_unix_connection(str(path))
             else:
-                connector = aiohttp.TCPConnector(ssl=self._context or True)
-            self._session = aiohttp.ClientSession(
-                connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False
-            )
-        return self._session
+                parts = urlsplit(self._endpoint.url)
+                reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=self._context)
+                _keep_alive(writer.get_extra_info("socket"))
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await writer.wait_closed()
 
-    def _url(self, path: str) -> str:
-        if self._endpoint.socket is not None:
-            return f"http://docker{path}"
-        scheme = "http" if self._context is None else "https"
-        return f"{scheme}://{urlsplit(self._endpoint.url).netloc}{path}"
+
+async def _request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> None:
+    """Send a request, and read the answer's head.
+
+    Raises
+    ------
+    NotAnEngine
+        The answer is no success, or no HTTP.
+    OSError
+        The connection breaks before.
+    """
+    writer.write(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+    await writer.drain()
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode(errors="replace")
+    except asyncio.IncompleteReadError as error:
+        if not error.partial:
+            raise ConnectionResetError("it closed the connection without an answer") from None
+        head = error.partial.decode(errors="replace")
+    except asyncio.LimitOverrunError:
+        raise NotAnEngine("it does not speak HTTP") from None
+    version, _, status = head.partition("\r\n")[0].partition(" ")
+    if not version.startswith("HTTP/"):
+        raise NotAnEngine("it does not speak HTTP")
+    if not status.startswith("200"):
+        words = (await reader.read(_LONGEST_WORDS)).decode(errors="replace").strip()
+        raise NotAnEngine(words or f"HTTP {status}")
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:
@@ -151,14 +161,12 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     else:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if shows_itself:
-        context.load_cert_chain(tls.cert, tls.key)
+        # Without a password: one would be asked for at the terminal.
+        context.load_cert_chain(tls.cert, tls.key, password="")
     return context
 
 
-def _keep_alive(connection: Any) -> None:
-    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEPALIVE.items():
-        if hasattr(socket, name):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+def _keep_alive(connection: socket.socket | None) -> None:
+    if connection is not None:
+        for option in keepalive():
+            connection.setsockopt(*option)

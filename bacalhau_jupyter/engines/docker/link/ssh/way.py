@@ -139,11 +139,9 @@ class SshWay:
             await asyncio.gather(over, return_exceptions=True)
 
     async def check(self) -> Fault | None:
-        import aiohttp
-
         try:
             await self._asker.ping()
-        except (OSError, aiohttp.ClientError, TimeoutError, NotAnEngine) as error:
+        except (OSError, NotAnEngine) as error:
             return self.no_engine(error)
         return None
 
@@ -178,7 +176,6 @@ class SshWay:
         )
 
     async def close(self) -> None:
-        await self._asker.close()
         if self._bridge is not None:
             await self._bridge.close()
         if self._master is not None:
@@ -210,8 +207,6 @@ class SshWay:
 
     async def _forward(self) -> bool:
         """Let the socket appear here; False where the server does not pass on connections to it."""
-        import aiohttp
-
         assert self._through is not None, "it is connected"
         try:
             done = await call(self._through.forward(self.socket), self._env, timeout_s=COMMAND_TIMEOUT_S)
@@ -225,13 +220,11 @@ class SshWay:
             raise WayClosed(self.no_engine(error)) from error
         except TimeoutError as error:
             raise WayClosed(self.no_engine(error)) from error
-        except (OSError, aiohttp.ClientError):
+        except OSError:
             return False
         return True
 
     async def _build_bridge(self, answer: probe.Answer) -> None:
-        import aiohttp
-
         if not answer.has_docker:
             raise WayClosed(
                 unreachable(
@@ -243,8 +236,6 @@ class SshWay:
             )
         assert self._through is not None, "it is connected"
         program, facts = ssh_program(self._env), self.host.resolved
-        # Connections of the forward that has failed.
-        await self._asker.close()
         self._bridge = Bridge(
             self._places.socket,
             self.socket,
@@ -258,7 +249,7 @@ class SshWay:
         try:
             await self._bridge.start()
             await self._asker.ping(COMMAND_TIMEOUT_S)
-        except (OSError, aiohttp.ClientError, TimeoutError, NotAnEngine) as error:
+        except (OSError, NotAnEngine) as error:
             complaint = self._bridge.complaint
             raise WayClosed(self.no_engine(NetworkFailure(complaint) if complaint else error)) from error
 
