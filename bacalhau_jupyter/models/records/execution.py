@@ -9,6 +9,8 @@ from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import Port, SpecConfig
 
+REJECTED_BID = "rejected bid: "
+"""How the reason of a node begins that turned an execution down, in the official words."""
 RUN_OUTPUT_LIMIT = 2048
 """Bytes of stdout and of stderr kept in `RunCommandResult`."""
 
@@ -138,6 +140,13 @@ class Execution(Wire):
     def is_discarded(self) -> bool:
         """Whether the execution ended without doing the job's work."""
         return self.compute_state.state_type.is_discarded
+
+    @property
+    def refusal(self) -> str | None:
+        """Why its node turned it down, which may be empty; None where the node did not."""
+        state = self.compute_state
+        is_refused = state.state_type is ExecutionStateType.ASK_FOR_BID_REJECTED
+        return state.message.removeprefix(REJECTED_BID) if is_refused else None
 
     @property
     def has_results(self) -> bool:

@@ -27,6 +27,8 @@ class Part:
         ``part 0`` (the number that the program finds in ``$BACALHAU_PARTITION_INDEX``), or the node it is for.
     execution
         The ID of the execution that counts; empty where none began.
+    is_refused
+        Whether its node turned it down; ``error`` says why.
     """
 
     label: str
@@ -35,6 +37,7 @@ class Part:
     exit_code: int | None = None
     duration_s: float | None = None
     error: str = ""
+    is_refused: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -50,12 +53,14 @@ class Part:
             "exit_code": self.exit_code,
             "duration_s": None if self.duration_s is None else round(self.duration_s, 3),
             "error": self.error,
+            "refused": self.is_refused or None,
         }
         return {name: value for name, value in said.items() if value not in ("", None)}
 
     def cells(self) -> list[str]:
         """Return what stands in its row."""
-        words = f"exit {self.exit_code}" if self.exit_code else self.outcome.value
+        words = "refused" if self.is_refused else self.outcome.value
+        words = f"exit {self.exit_code}" if self.exit_code else words
         seconds = "" if self.duration_s is None else f"{self.duration_s:.1f} s"
         return [self.label, words, seconds, short_id(self.execution), self.error]
 
@@ -72,7 +77,7 @@ def parts_of(job: Job, executions: Sequence[Execution]) -> list[Part]:
 
 
 def done_text(job: Job, executions: Sequence[Execution], parts: Sequence[Part]) -> str:
-    """Say how many parts ended well: ``2 of 3 parts succeeded``."""
+    """Say how many parts ended well: ``2 of 3 parts succeeded, 1 refused``."""
     if not parts:
         return ""
     if job.type == JobType.OPS or (job.count or 0) <= MOST:
@@ -80,7 +85,9 @@ def done_text(job: Job, executions: Sequence[Execution], parts: Sequence[Part]) 
     else:
         good = {item.partition_index for item in executions if _outcome(item, job) is Outcome.SUCCEEDED}
         done, total = len(good), job.count or 0
-    return f"{done:,} of {total:,} {'nodes' if job.type == JobType.OPS else 'parts'} succeeded"
+    words = f"{done:,} of {total:,} {'nodes' if job.type == JobType.OPS else 'parts'} succeeded"
+    refused = sum(part.is_refused for part in parts)
+    return f"{words}, {refused:,} refused" if refused else words
 
 
 def _deciding(executions: Sequence[Execution]) -> Execution | None:
@@ -97,7 +104,9 @@ def _part(label: str, execution: Execution | None, job: Job) -> Part:
     is_over = execution.compute_state.state_type is ExecutionStateType.COMPLETED
     code = output.exit_code if output is not None and (is_over or output.exit_code) else None
     error = error_line(execution)
-    if not error and outcome is Outcome.FAILED and not code:
+    if execution.refusal is not None:
+        error = execution.refusal
+    elif not error and outcome is Outcome.FAILED and not code:
         error = execution.compute_state.message
     return Part(
         label,
@@ -106,6 +115,7 @@ def _part(label: str, execution: Execution | None, job: Job) -> Part:
         code,
         max(0, execution.modify_time - execution.create_time) / 1e9,
         error[:_ERROR_CHARACTERS],
+        execution.refusal is not None,
     )
 
 

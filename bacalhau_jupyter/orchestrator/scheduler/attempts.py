@@ -90,14 +90,14 @@ def past_of(situation: Situation) -> dict[str, Past]:
             entry.lacks = _lacking(execution)
         elif state is ExecutionStateType.ASK_FOR_BID_REJECTED:
             entry.barred = True
-            entry.objection = execution.compute_state.message.removeprefix("rejected bid: ")
+            entry.objection = execution.refusal or ""
         elif state is ExecutionStateType.COMPLETED:
             entry.full = 0
     return past
 
 
 def _lacking(execution: Execution) -> str:
-    words = execution.compute_state.message.removeprefix("rejected bid: ")
+    words = execution.refusal or ""
     return words if words.startswith(("port ", "no available ports")) else ""
 
 

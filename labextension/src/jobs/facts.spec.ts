@@ -86,7 +86,8 @@ describe('the end of an execution', () => {
     [ended(10, { ExitCode: 137 }, 'killed: out of memory'), '✕ Failed', true, 'killed: out of memory'],
     [ended(10, {}, 'no such image'), '✕ Failed', true, 'no such image'],
     [ended(6, {}, 'Running'), '▶ Running', false, ''],
-    [ended(11, {}, 'stopped'), '■ Cancelled', false, 'stopped']
+    [ended(11, {}, 'stopped'), '■ Cancelled', false, 'stopped'],
+    [ended(4, {}, 'rejected bid: no docker here'), '○ refused', false, 'no docker here']
   ])('of %j is %j', (item, label, failed, message) => {
     const end = endOfExecution(item, trans);
     expect([`${end.sign} ${end.label}`, end.failed, messageOf(item)]).toEqual([label, failed, message]);

@@ -59,6 +59,18 @@ const ENDS: ReadonlySet<string> = new Set([
   'Cancelled'
 ]);
 
+/** Whether the node turned an execution down. */
+export function isRefused(execution: IExecution): boolean {
+  return executionState(execution) === 'AskForBidRejected';
+}
+
+/** Whether it did so because it had no room just then. */
+export function lacksRoom(execution: IExecution): boolean {
+  const { Details: details, Message: message } = execution.ComputeState ?? {};
+  const marked = details?.Capacity === 'true' || details?.Retryable === 'true';
+  return isRefused(execution) && (marked || (message ?? '').toLowerCase().includes('enough capacity'));
+}
+
 /** How long an execution took, or takes so far, in milliseconds. */
 export function tookMs(execution: IExecution, now: number): number {
   const begun = (execution.CreateTime ?? 0) / 1e6;
@@ -76,7 +88,8 @@ export function endOfExecution(
   const failed = state === 'Failed' || code !== 0;
   const sign = failed ? '✕' : (EXECUTION_SIGNS.get(state) ?? '○');
   // An execution whose bid was accepted is at work: its node says so in the message.
-  const word = state === 'BidAccepted' ? trans.__('Running') : state;
+  const word =
+    state === 'BidAccepted' ? trans.__('Running') : isRefused(execution) ? trans.__('refused') : state;
   return { sign, label: code !== 0 && state === 'Completed' ? trans.__('exit %1', code) : word, failed };
 }
 
@@ -93,6 +106,11 @@ export function messageOf(execution: IExecution): string {
   const state = executionState(execution);
   const message = execution.ComputeState?.Message ?? '';
   // The message of a step that went well stays from the step before.
-  const said = state === 'Completed' || message === 'Running' ? '' : message;
+  const said =
+    state === 'Completed' || message === 'Running'
+      ? ''
+      : isRefused(execution)
+        ? message.replace(/^rejected bid: /, '')
+        : message;
   return execution.RunOutput?.ErrorMsg || (exitOf(execution) ? lastErrorLine(execution) : '') || said;
 }

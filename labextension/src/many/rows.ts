@@ -59,10 +59,16 @@ export function isOpen(members: readonly IMember[]): boolean {
   return members.some(one => one.outcome === null || one.outcome === 'running' || one.outcome === 'waiting');
 }
 
-/** `7 of 12 done, 1 failed, 2 running`. Failed and stopped jobs are done, too. */
-export function countsText(rows: readonly { outcome: Outcome }[], trans: ITranslate): string {
+/** `7 of 12 done, 1 failed, 2 running`. Failed, stopped and refused ones are done, too. */
+export function countsText(
+  rows: readonly { outcome: Outcome; refused?: boolean }[],
+  trans: ITranslate
+): string {
   const counts = new Map<Outcome, number>(OUTCOMES.map(outcome => [outcome, 0]));
-  rows.forEach(row => counts.set(row.outcome, (counts.get(row.outcome) ?? 0) + 1));
+  const refused = rows.filter(row => row.refused).length;
+  rows
+    .filter(row => !row.refused)
+    .forEach(row => counts.set(row.outcome, (counts.get(row.outcome) ?? 0) + 1));
   const count = (outcome: Outcome): number => counts.get(outcome) ?? 0;
   const parts = [trans.__('%1 of %2 done', rows.filter(isDone).length, rows.length)];
   if (count('failed')) {
@@ -70,6 +76,9 @@ export function countsText(rows: readonly { outcome: Outcome }[], trans: ITransl
   }
   if (count('stopped')) {
     parts.push(trans.__('%1 stopped', count('stopped')));
+  }
+  if (refused) {
+    parts.push(trans.__('%1 refused', refused));
   }
   if (count('running')) {
     parts.push(trans.__('%1 running', count('running')));

@@ -42,7 +42,11 @@ function Row(props: {
   const { trans } = useBacalhau();
   const { part, onLog } = props;
   const label = readable(part.label);
-  const words = part.exitCode ? trans.__('exit %1', part.exitCode) : outcomeLabel(part.outcome, trans);
+  const words = part.exitCode
+    ? trans.__('exit %1', part.exitCode)
+    : part.refused
+      ? trans.__('refused')
+      : outcomeLabel(part.outcome, trans);
   return (
     <tr>
       <td>{label}</td>

@@ -1,6 +1,6 @@
 import { IExecution, IJob, isOver } from '../api/types';
 import { shortId } from '../format/units';
-import { executionState, exitOf, messageOf, tookMs } from '../jobs/facts';
+import { executionState, exitOf, isRefused, lacksRoom, messageOf, tookMs } from '../jobs/facts';
 import { Outcome, OUTCOMES } from '../store/outcome';
 
 interface ITranslate {
@@ -16,6 +16,8 @@ export interface IPart {
   readonly exitCode: number | null;
   readonly durationMs: number | null;
   readonly error: string;
+  /** Whether its node turned it down; `error` says why. */
+  readonly refused: boolean;
 }
 
 /** Parts that a card shows one by one; the panel has the others. */
@@ -62,7 +64,8 @@ export function readParts(data: unknown): IPart[] {
       outcome: OUTCOMES.includes(outcome) ? outcome : 'waiting',
       exitCode: number('exit_code'),
       durationMs: seconds === null ? null : seconds * 1000,
-      error: text('error')
+      error: text('error'),
+      refused: plain.refused === true
     };
   });
 }
@@ -76,6 +79,7 @@ function decidingOf(executions: readonly IExecution[]): IExecution | undefined {
 
 function partOf(label: string, execution: IExecution | undefined, job: IJob): IPart {
   const outcome = execution ? outcomeOf(execution, job) : neverRan(job);
+  const refused = execution !== undefined && outcome !== 'waiting' && isRefused(execution);
   const ended = outcome !== 'waiting' && outcome !== 'running';
   return {
     label,
@@ -83,7 +87,8 @@ function partOf(label: string, execution: IExecution | undefined, job: IJob): IP
     outcome,
     exitCode: execution ? exitOf(execution) : null,
     durationMs: execution && ended ? tookMs(execution, 0) : null,
-    error: execution && outcome === 'failed' ? messageOf(execution) : ''
+    error: execution && (refused || outcome === 'failed') ? messageOf(execution) : '',
+    refused
   };
 }
 
@@ -99,6 +104,11 @@ function outcomeOf(execution: IExecution, job: IJob): Outcome {
     case 'Running':
     case 'Publishing':
       return 'running';
+    case 'AskForBidRejected':
+      // A node of a job for all nodes that has no room now is asked again; whoever can't run it never is.
+      return job.Type === 'ops' && !isOver(job.State?.StateType) && !lacksRoom(execution)
+        ? 'stopped'
+        : neverRan(job);
     default:
       return neverRan(job);
   }

@@ -16,10 +16,11 @@ from bacalhau_jupyter.models.records.execution import (
 from bacalhau_jupyter.notebook.live.card import MIME, Status
 from bacalhau_jupyter.notebook.live.parts import MOST, done_text, parts_of
 
-COMPLETED, FAILED, CANCELLED = (
+COMPLETED, FAILED, CANCELLED, REFUSED = (
     ExecutionStateType.COMPLETED,
     ExecutionStateType.FAILED,
     ExecutionStateType.CANCELLED,
+    ExecutionStateType.ASK_FOR_BID_REJECTED,
 )
 
 
@@ -27,12 +28,20 @@ def job(count: int, state: JobStateType = JobStateType.COMPLETED, **more: Any) -
     return Job(id="j-1", count=count, state=JobState(state_type=state), **more)
 
 
-def execution(part: int, state: ExecutionStateType, code: int = 0, *, at: int = 1, **more: Any) -> Execution:
+def execution(
+    part: int,
+    state: ExecutionStateType,
+    code: int = 0,
+    *,
+    at: int = 1,
+    words: str = "the node went away",
+    **more: Any,
+) -> Execution:
     output = RunCommandResult(exit_code=code, stderr="first\nlast word\n" if code else "")
     return Execution(
         id=f"e-{part}{at}",
         partition_index=part,
-        compute_state=ComputeState(state_type=state, message="the node went away"),
+        compute_state=ComputeState(state_type=state, message=words),
         run_output=output if state is COMPLETED else None,
         create_time=at * 10**9,
         modify_time=(at + 2) * 10**9,
@@ -72,6 +81,21 @@ def test_a_job_for_all_nodes_has_a_part_on_each() -> None:
     parts = parts_of(job(1, type="ops"), executions)
     assert [(part.label, part.outcome) for part in parts] == [("on n-1", "succeeded"), ("on n-2", "failed")]
     assert done_text(job(1, type="ops"), executions, parts) == "1 of 2 nodes succeeded"
+
+
+def test_a_node_that_refused_says_so_with_its_reason_and_was_not_stopped() -> None:
+    refused = execution(0, REFUSED, node_id="n-2", words="rejected bid: this node does not support docker")
+    executions = [execution(0, COMPLETED, node_id="n-1"), refused]
+    ops = job(1, type="ops")
+    parts = parts_of(ops, executions)
+    assert done_text(ops, executions, parts) == "1 of 2 nodes succeeded, 1 refused"
+    assert parts[1].cells()[:2] == ["on n-2", "refused"]
+    assert parts[1].error == "this node does not support docker"
+    assert parts[1].record()["refused"] is True
+    assert "refused" not in parts[0].record()
+    text = Status("j-1", state="Completed", parts=parts).bundle("line")["text/plain"]
+    assert "refused" in text
+    assert "stopped" not in text
 
 
 def test_many_parts_are_counted_and_some_of_them_are_shown() -> None:
