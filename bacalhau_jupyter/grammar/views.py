@@ -13,6 +13,7 @@ from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.lib.masking import masked_variables
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.codec import to_plain
+from bacalhau_jupyter.models.errors import HINT
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.ports import LOOPBACK, port_text, port_url
 from bacalhau_jupyter.models.records.displays import without_displays
@@ -106,7 +107,7 @@ def history_table(rows: Sequence[JobHistory], *, wide: bool = False, brief: bool
             text = f"{text} (by {_actor(row)})"
         if row.event.details.get("IsError") == "true":
             text = f"Error: {text}"
-        hint = row.event.details.get("Hint")
+        hint = row.event.details.get(HINT)
         line = (
             row.time[:_SECOND_LENGTH].replace("T", " "),
             row.type.value,

@@ -34,6 +34,8 @@ from bacalhau_jupyter.lib.masking import mask_secrets
 from bacalhau_jupyter.lib.origin import component_of_caller
 from bacalhau_jupyter.models.text import readable
 
+HINT = "Hint"
+"""Detail of a state or an event that says what to do."""
 FAILS_JOB = "FailsJob"
 """Detail of an execution's failure after which its job is not run again."""
 
@@ -116,7 +118,7 @@ class BacalhauError(Exception):
             "Component": self.component,
         }
         if self.hint:
-            body["Hint"] = self.hint
+            body[HINT] = self.hint
         if self.details:
             body["Details"] = dict(self.details)
         return body
@@ -141,7 +143,7 @@ class BacalhauError(Exception):
         if self.code and self.default_code != self.code:
             details["ErrorCode"] = f"{self.component}:{self.code}"
         if self.hint:
-            details["Hint"] = self.hint
+            details[HINT] = self.hint
         if self.retryable:
             details["Retryable"] = "true"
         if self.fails_execution:

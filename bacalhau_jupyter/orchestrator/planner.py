@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bacalhau_jupyter.lib.ids import IdSource, execution_id
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.errors import HINT, BacalhauError
 from bacalhau_jupyter.models.jobs.job import Job, JobState
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import replace
@@ -223,7 +223,9 @@ def request_of(job: Job) -> Resources:
 
 
 def _change_job(transaction: Transaction, job: Job, step: JobChange) -> Job:
-    changed = transaction.set_state(job, JobState(state_type=step.state, message=step.message))
+    hint = "" if step.note is None or not step.state.is_terminal else step.note.details.get(HINT, "")
+    state = JobState(state_type=step.state, message=step.message, details={HINT: hint} if hint else {})
+    changed = transaction.set_state(job, state)
     if step.note is not None:
         transaction.record(changed, _event(transaction, step.note))
     return changed

@@ -6,7 +6,7 @@ from typing import Any
 
 from bacalhau_jupyter.client.results.result import JobResult
 from bacalhau_jupyter.lib.ids import short_id
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.errors import HINT, BacalhauError
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.records.execution import ExecutionStateType
 from bacalhau_jupyter.models.records.outcome import (
@@ -95,7 +95,7 @@ def _next_step(result: JobResult, name: str) -> str:
 
 def _hint(result: JobResult) -> str:
     for execution in reversed(result.executions):
-        hint = execution.compute_state.details.get("Hint", "")
+        hint = execution.compute_state.details.get(HINT, "")
         if hint:
             return hint
-    return result.job.state.details.get("Hint", "")
+    return result.job.state.details.get(HINT, "")

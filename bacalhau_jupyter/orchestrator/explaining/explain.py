@@ -30,6 +30,7 @@ from bacalhau_jupyter.orchestrator.explaining.queue import behind
 from bacalhau_jupyter.orchestrator.explaining.quota import judge_quota
 from bacalhau_jupyter.orchestrator.explaining.several import chosen_remedies, counted_reasons
 from bacalhau_jupyter.orchestrator.explaining.words import listed
+from bacalhau_jupyter.orchestrator.scheduler.naming import UnknownNode
 from bacalhau_jupyter.orchestrator.scheduler.placement import Obstacle, Placement
 
 _LONGEST_MESSAGE = 300
@@ -49,12 +50,12 @@ def explain(circumstances: Circumstances, reader: str = "") -> Explanation:
     verdicts.sort(key=lambda verdict: _ORDER.index(verdict.verdict))
     if waiting_count:
         quota = judge_quota(situation, verdicts, reader, everywhere=job.type == JobType.OPS)
-        summary = _waiting(verdicts) if quota is None else quota.summary
+        summary = _waiting(verdicts, placement.unknown) if quota is None else quota.summary
         if quota is None and verdicts and verdicts[0].verdict is Verdict.FULL:
             summary += behind(circumstances.ahead)
         if (job.count or 0) > 1:
             summary = f"{waiting_count} of {job.count} parts: {summary}"
-        remedies = chosen_remedies(verdicts) if quota is None else quota.remedies
+        remedies = chosen_remedies(verdicts, placement.unknown) if quota is None else quota.remedies
     else:
         summary = _placed(circumstances, verdicts)
         idle = idle_nodes(circumstances, verdicts)
@@ -165,7 +166,9 @@ def _deciding(executions: Sequence[Execution]) -> Execution | None:
 # ---- one sentence
 
 
-def _waiting(verdicts: Sequence[NodeVerdict]) -> str:
+def _waiting(verdicts: Sequence[NodeVerdict], unknown: UnknownNode | None) -> str:
+    if unknown is not None:
+        return unknown.sentence
     if not verdicts:
         return "waiting for a node: this cluster has none"
     first = verdicts[0]

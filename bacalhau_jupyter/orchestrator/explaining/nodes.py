@@ -151,7 +151,7 @@ class Judge:
 
     def _labels(self, node: NodeView) -> NodeVerdict:
         required, _ = split_favoured(self.circumstances.situation.job.constraints)
-        unmet = [constraint for constraint in required if not matches([constraint], node.info.labels)]
+        unmet = [constraint for constraint in required if not matches([constraint], node.labels)]
         return NodeVerdict(
             node_id=node.id,
             reason=f"lacks the labels {selector_text(unmet)}",
@@ -193,7 +193,7 @@ class Judge:
             if item.node_id == node.id and is_capacity_rejection(item)
         ]
         last = max(rejections, key=_changed, default=None)
-        message = "" if last is None else last.compute_state.message.removeprefix("rejected bid: ")
+        message = "" if last is None else last.refusal or ""
         return readable(" ".join(message.split()))[:_LONGEST_MESSAGE]
 
 

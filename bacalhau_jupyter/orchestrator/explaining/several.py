@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bacalhau_jupyter.models.records.explanation import NodeVerdict, Remedy, RemedyKind, Verdict
 from bacalhau_jupyter.orchestrator.explaining.words import GPU, listed
+from bacalhau_jupyter.orchestrator.scheduler.naming import UnknownNode
 
 REMEDIES = 4
 """Remedies that are shown together; each node has its own."""
@@ -21,8 +22,13 @@ def counted_reasons(verdicts: Sequence[NodeVerdict]) -> str:
     return listed(reasons, most=4)
 
 
-def chosen_remedies(verdicts: Sequence[NodeVerdict]) -> list[Remedy]:
-    """Choose from the nodes' remedies, each once; a job that is about to run needs none."""
+def chosen_remedies(verdicts: Sequence[NodeVerdict], unknown: UnknownNode | None = None) -> list[Remedy]:
+    """Choose from the nodes' remedies, each once; a job that is about to run needs none.
+
+    Where the job names a node that nobody knows, the right name is the only one.
+    """
+    if unknown is not None:
+        return [Remedy(kind=RemedyKind.CONSTRAINT, text=unknown.hint)]
     if not verdicts:
         text = "start a compute node, for instance bacalhau-jupyter serve --compute"
         return [Remedy(kind=RemedyKind.NODE, text=text)]

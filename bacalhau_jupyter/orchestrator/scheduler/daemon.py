@@ -44,7 +44,7 @@ def schedule_daemon(situation: Situation) -> Plan:
     # Also with no refusal: a node that joins wakes what waits.
     draft.wait_for(refusals)
     if not draft.live and not placed:
-        text = over_quota or no_match_text(refusals, placement.absent)
+        text = over_quota or no_match_text(refusals, placement.absent, placement.unknown)
         draft.stay_pending(text)
         hopeless = not any(refusal.temporary for refusal in refusals.values())
         if draft.current and (over_quota or hopeless):

@@ -48,7 +48,7 @@ def _start(draft: Draft, placement: Placement) -> None:
         if draft.has_made_room():
             return
         known = {name: refusal for name, refusal in refusals.items() if refusal is not None}
-        _wait_or_fail(draft, known, placement.absent)
+        _wait_or_fail(draft, known, placement)
         return
     nodes = [node for node in placement.nodes if (refusal := refusals[node.id]) is None or refusal.full]
     if _wait_for_quota(draft, len(nodes)):
@@ -75,12 +75,13 @@ def _wait_for_quota(draft: Draft, count: int) -> bool:
     return True
 
 
-def _wait_or_fail(draft: Draft, refusals: dict[str, Refusal], absent: dict[str, str]) -> None:
-    text = no_match_text(refusals, absent)
+def _wait_or_fail(draft: Draft, refusals: dict[str, Refusal], placement: Placement) -> None:
+    text = no_match_text(refusals, placement.absent, placement.unknown)
     hopeless = not any(refusal.temporary for refusal in refusals.values())
     never = hopeless and bool(refusals) and not draft.situation.queue_unsuitable
     if never or not _may_wait(draft, refusals):
-        draft.fail(Note(Topic.SCHEDULING, text, no_match_details(len(refusals))))
+        details = no_match_details(len(refusals), placement.unknown)
+        draft.fail(Note(Topic.SCHEDULING, text, details))
     else:
         draft.queue(text)
 

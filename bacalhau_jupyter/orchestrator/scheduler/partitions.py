@@ -129,7 +129,8 @@ class Partitions:
         refusals = min(short.values(), key=lambda each: sum(refusal.temporary for refusal in each.values()))
         hopeless = not any(refusal.temporary for refusal in refusals.values())
         available = sum(node.ready for node in placement.nodes)
-        text = shortage_text(missing, available, placed, refusals, placement.absent)
+        unknown = placement.unknown
+        text = shortage_text(missing, available, placed, refusals, placement.absent, unknown=unknown)
         tried = bool(draft.current)
         progress = placed > 0 or bool(draft.current_live)
         deadline_ns = self._deadline_ns
@@ -141,7 +142,8 @@ class Partitions:
             # Without a queue time-out a job still waits for itself, and for a node that is about to have room.
             wait = in_time or (not hopeless and (progress or soon))
         if not wait:
-            draft.fail(Note(Topic.SCHEDULING, text, shortage_details(missing, available, placed)))
+            details = shortage_details(missing, available, placed, unknown)
+            draft.fail(Note(Topic.SCHEDULING, text, details))
             return False
         if in_time:
             plan.wake_at(deadline_ns)

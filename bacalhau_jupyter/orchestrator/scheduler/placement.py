@@ -15,6 +15,7 @@ from bacalhau_jupyter.models.records.node import ComputeNodeInfo
 from bacalhau_jupyter.orchestrator.peers.described import too_old
 from bacalhau_jupyter.orchestrator.peers.offers import largest_spec
 from bacalhau_jupyter.orchestrator.scheduler.attempts import ATTEMPTS_PER_NODE, PATIENCE, past_of
+from bacalhau_jupyter.orchestrator.scheduler.naming import unknown_node
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView, Situation
 
 RESTARTING = "job is about to be restarted"
@@ -100,6 +101,8 @@ class Placement:
     absent
         Node ID → why it is not among those that are asked; of nodes that are gone only where no other one is known,
         or the job's constraints mean them.
+    unknown
+        A node that the constraints name and nobody knows.
     """
 
     def __init__(self, situation: Situation) -> None:
@@ -111,6 +114,7 @@ class Placement:
         self._free: dict[str, Resources] = {}
         self._worth: dict[str, float] = {}
         self._static: dict[str, Refusal | None] = {}
+        self.unknown = unknown_node(required, situation.nodes)
         demand = _Demand(situation, required)
         used = situation.used
         for node in situation.nodes:
@@ -201,7 +205,7 @@ class Placement:
             (free.gpu - request.gpu) / total.gpu if total.gpu else 1.0,
         )
         nothing = not (total.cpu or total.memory or total.gpu)
-        favoured = sum(matches([wish], node.info.labels) for wish in self._favoured)
+        favoured = sum(matches([wish], node.labels) for wish in self._favoured)
         return 10.0 * favoured + 100.0 * (0.0 if nothing else max(0.0, share))
 
 
@@ -248,7 +252,7 @@ class _Demand:
             problem = info.engine_problems.get(self._engine.strip().lower())
             words = f"{missing} ({problem})" if problem and self._engine in missing else missing
             return Refusal(Obstacle.LACKS_PLUGIN, words)
-        if self._required and not matches(self._required, node.info.labels):
+        if self._required and not matches(self._required, node.labels):
             labels = " ".join(f"{key}:{value}" for key, value in sorted(node.info.labels.items()))
             words = f"labels map[{labels}] don't match required selectors {describe(self._required)}"
             return Refusal(Obstacle.LABELS, words)

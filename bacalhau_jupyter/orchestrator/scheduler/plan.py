@@ -14,6 +14,8 @@ from bacalhau_jupyter.models.records.node import NodeInfo
 from bacalhau_jupyter.orchestrator.scheduler.allowance import Allowance
 from bacalhau_jupyter.transport.base import Way
 
+NAME = "name"
+"""The label by which a constraint means one node."""
 NEW_EXECUTIONS_LIMIT = 20
 """New executions (and, apart from them, stopped old ones) per evaluation; the rest follows in the next."""
 
@@ -55,6 +57,11 @@ class NodeView:
     def id(self) -> str:
         """The node's ID."""
         return self.info.node_id
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Its labels; an official node, which has no name by itself, is called by its ID."""
+        return {NAME: self.id, **self.info.labels}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bacalhau_jupyter.lib.ids import short_id
+from bacalhau_jupyter.models.errors import HINT
+from bacalhau_jupyter.orchestrator.scheduler.naming import UnknownNode
 from bacalhau_jupyter.orchestrator.scheduler.placement import Obstacle, Refusal
 
 _LAST = {Obstacle.OLD: 1, Obstacle.LACKS_PLUGIN: 1, Obstacle.LABELS: 2}
@@ -21,6 +23,8 @@ def shortage_text(
     suitable: int,
     refusals: Mapping[str, Refusal],
     absent: Mapping[str, str] = MappingProxyType({}),
+    *,
+    unknown: UnknownNode | None = None,
 ) -> str:
     """Say how many nodes were wanted and there, and each node's reason; equal reasons appear once.
 
@@ -30,25 +34,39 @@ def shortage_text(
     ----------
     absent
         Node ID → why a node was not asked.
+    unknown
+        A node that the job names and nobody knows: then the others' reasons say nothing.
     """
     first = (
         f"not enough nodes to run job. requested: {requested}, available: {available}, suitable: {suitable}."
     )
-    return "\n".join([first, *_reasons(refusals, absent)])
+    return "\n".join([first, *_reasons(refusals, absent, unknown)])
 
 
-def no_match_text(refusals: Mapping[str, Refusal], absent: Mapping[str, str] = MappingProxyType({})) -> str:
+def no_match_text(
+    refusals: Mapping[str, Refusal],
+    absent: Mapping[str, str] = MappingProxyType({}),
+    unknown: UnknownNode | None = None,
+) -> str:
     """Say that a job for all nodes that suit finds none, and each node's reason."""
     first = f"not matching nodes to run job out of {len(refusals)} available nodes."
-    return "\n".join([first, *_reasons(refusals, absent)])
+    return "\n".join([first, *_reasons(refusals, absent, unknown)])
 
 
-def no_match_details(available: int) -> dict[str, str]:
+def no_match_details(available: int, unknown: UnknownNode | None = None) -> dict[str, str]:
     """Return the details of the event that reports that."""
-    return {"IsError": "true", "NodesAvailable": str(available)}
+    return {"IsError": "true", "NodesAvailable": str(available), **_hint(unknown)}
 
 
-def _reasons(refusals: Mapping[str, Refusal], absent: Mapping[str, str]) -> list[str]:
+def _hint(unknown: UnknownNode | None) -> dict[str, str]:
+    return {} if unknown is None else {HINT: unknown.hint}
+
+
+def _reasons(
+    refusals: Mapping[str, Refusal], absent: Mapping[str, str], unknown: UnknownNode | None
+) -> list[str]:
+    if unknown is not None:
+        return [f"• {unknown.sentence}"]
     lines = []
     by_reason: dict[str, list[str]] = {}
     ordered = sorted(refusals.items(), key=lambda item: _LAST.get(item[1].obstacle, 0))
@@ -70,11 +88,14 @@ def same_shortage(one: str, other: str) -> bool:
     return _NUMBERS.sub("#", one) == _NUMBERS.sub("#", other)
 
 
-def shortage_details(requested: int, available: int, suitable: int) -> dict[str, str]:
+def shortage_details(
+    requested: int, available: int, suitable: int, unknown: UnknownNode | None = None
+) -> dict[str, str]:
     """Return the details of the event that reports a shortage as an error."""
     return {
         "IsError": "true",
         "NodesRequested": str(requested),
         "NodesAvailable": str(available),
         "NodesSuitable": str(suitable),
+        **_hint(unknown),
     }

@@ -59,6 +59,7 @@ class World:
         cpu: str = "500m",
         force: bool = True,
         zone: str = "",
+        node: str = "",
         publisher: SpecConfig | None = None,
         *,
         namespace: str = "",
@@ -69,6 +70,7 @@ class World:
         **limits: int,
     ) -> Job:
         constraints = [Constraint(key="zone", operator="=", values=[zone])] if zone else []
+        constraints += [Constraint(key="name", operator="=", values=[node])] if node else []
         job = noop_job(
             name,
             type=kind,
