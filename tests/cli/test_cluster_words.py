@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from bacalhau_jupyter.grammar.cluster.joining_lines import facts_of, joining, trust
-from bacalhau_jupyter.models.records.cluster import ClusterState, JoinedCluster, LinkStatus
+from bacalhau_jupyter.grammar.cluster.opening import shown
+from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.cluster import (
+    CLOSED,
+    OPENING,
+    ClusterState,
+    JoinedCluster,
+    LinkStatus,
+)
 
 OPEN = ClusterState(
     is_open=True,
@@ -18,6 +26,24 @@ OPEN = ClusterState(
     api_address="http://192.0.2.7:1234",
 )
 LOCAL = ClusterState(is_open=True, address="nats://127.0.0.1:4222")
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "absent"),
+    [
+        (ClusterState(link=LinkStatus(reason=OPENING)), "Open = opening", "cluster open"),
+        (ClusterState(link=LinkStatus(reason=CLOSED)), "Open it = cluster open", "Why"),
+        (ClusterState(link=LinkStatus(reason="port 1 is in use")), "Why     = port 1 is in use", "opening"),
+        (replace(LOCAL, link=LinkStatus(reason=OPENING)), "= opening", "down"),
+        (replace(LOCAL, link=LinkStatus(reason="port 1 is in use")), "= down: port 1 is in use", "opening"),
+    ],
+)
+def test_a_cluster_that_opens_is_told_apart_from_a_closed_one(
+    state: ClusterState, words: str, absent: str
+) -> None:
+    text = shown(state).text()
+    assert words in text
+    assert absent not in text
 
 
 def test_the_lines_name_the_address_the_token_file_and_the_authority_for_both_kinds_of_nodes() -> None:

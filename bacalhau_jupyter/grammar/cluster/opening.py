@@ -12,7 +12,14 @@ from bacalhau_jupyter.grammar.output import Details, Result, Text
 from bacalhau_jupyter.grammar.root import bacalhau, client
 from bacalhau_jupyter.models.errors import NotImplementedHere
 from bacalhau_jupyter.models.jobs.spec import replace
-from bacalhau_jupyter.models.records.cluster import CLOSED, FEATURE, ClusterState, OpenCluster
+from bacalhau_jupyter.models.records.cluster import (
+    CLOSED,
+    FEATURE,
+    OPENING,
+    ClusterState,
+    LinkStatus,
+    OpenCluster,
+)
 from bacalhau_jupyter.models.records.joining import FEATURE as JOINING
 
 
@@ -45,7 +52,7 @@ def cluster_open(host: str, port: int, advertise: str, encrypt: bool, **show: An
     """Let nodes of other processes and machines join; prints what to type there."""
     _require_feature()
     order = OpenCluster(host=host, port=port, advertise=advertise, encrypt=encrypt)
-    return _shown(client().call(lambda api: api.open_cluster(order)))
+    return shown(client().call(lambda api: api.open_cluster(order)))
 
 
 @cluster.command("close")
@@ -65,9 +72,9 @@ def cluster_show(**show: Any) -> Result:
     _require_feature()
     state = client().call(lambda api: api.cluster())
     if JOINING not in client().info.features:
-        return _shown(state)
+        return shown(state)
     clusters = client().call(lambda api: api.joined_clusters())
-    return _shown(replace(state, joined=clusters.items))
+    return shown(replace(state, joined=clusters.items))
 
 
 def _require_feature() -> None:
@@ -79,18 +86,28 @@ def _require_feature() -> None:
         )
 
 
-def _shown(state: ClusterState) -> Details:
+def _words(link: LinkStatus) -> str:
+    if link.is_up:
+        return "up"
+    return "opening" if link.reason == OPENING else f"down: {link.reason}"
+
+
+def shown(state: ClusterState) -> Details:
+    """Return what ``cluster show`` says of a link."""
     facts: dict[str, object] = {"Open": "yes" if state.is_open else "no"}
     joined = [("Also runs jobs of", facts_of(each)) for each in state.joined]
     if not state.is_open:
-        if state.link.reason not in ("", CLOSED):
-            facts["Why"] = state.link.reason
-        facts["Open it"] = "cluster open"
+        if state.link.reason == OPENING:
+            facts["Open"] = "opening"
+        else:
+            if state.link.reason not in ("", CLOSED):
+                facts["Why"] = state.link.reason
+            facts["Open it"] = "cluster open"
         return Details(state, [("Cluster", facts), *joined])
     if state.opened_by:
         facts["Open because of"] = state.opened_by
     facts["Address"] = state.address
-    facts["Link"] = "up" if state.link.is_up else f"down: {state.link.reason}"
+    facts["Link"] = _words(state.link)
     facts["Nodes that joined"] = state.nodes
     if state.needs_token:
         facts["Token"] = state.token_file or "in the node's configuration"

@@ -19,6 +19,9 @@ TOKEN_KEY = "Orchestrator.Auth.Token"
 CLOSED = "the cluster is closed"
 """The reason of a link that nobody wants open."""
 
+OPENING = "the cluster is being opened"
+"""The reason of a link that is about to be open."""
+
 
 class LinkStatus(Wire):
     """How a way between nodes is.

@@ -15,7 +15,7 @@ from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.problems import Problems, sentence
 from bacalhau_jupyter.lib.times import ZERO_TIME, rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, Conflict
-from bacalhau_jupyter.models.records.cluster import CLOSED, TOKEN_KEY, LinkStatus, OpenCluster
+from bacalhau_jupyter.models.records.cluster import CLOSED, OPENING, TOKEN_KEY, LinkStatus, OpenCluster
 from bacalhau_jupyter.node.cluster.opened import Joint, OpenedLink, Opener
 from bacalhau_jupyter.node.cluster.plan import COMPONENT, LINK, LinkPlan, opening_reason, plan_of
 from bacalhau_jupyter.node.orders import OrderFile
@@ -139,6 +139,7 @@ class Link:
         order = None if self._config[LINK] == "off" else await self._ordered()
         if not self.reason and order is None:
             return
+        self._begin()
         if not self._embedded:
             try:
                 await self._attempt(order)
@@ -227,7 +228,7 @@ class Link:
 
     async def _go_back(self, before: _Now | None) -> None:
         """Open it as it was; where that fails now, it is tried again."""
-        if self._now is before and (before is None or before.opened is not None):
+        if self._now is before and before is not None and before.opened is not None:
             return
         await self._shut()
         if before is None:
@@ -242,8 +243,14 @@ class Link:
             self._problems.failed(_TASK, error)
             self._keep_trying(lambda: self._reopen(plan))
 
+    def _begin(self) -> None:
+        """Say that it is being opened, unless there is a reason why it was not."""
+        if self._trouble.reason == CLOSED:
+            self._trouble = LinkState(is_up=False, reason=OPENING, since_ns=self._clock.now_ns())
+
     async def _open(self, plan: LinkPlan, *, otherwise: _Now | None = None) -> None:
         self._now = otherwise
+        self._begin()
         opened = await self._opener(plan)
         try:
             await self._joint.open(opened.end)

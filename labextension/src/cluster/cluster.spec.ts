@@ -229,6 +229,9 @@ describe('the link to other nodes', () => {
       ['Token', '/home/ada/cluster.token']
     ]);
     expect(linkFacts({ IsOpen: false, Link: { IsUp: false }, Nodes: 0 }, trans)[0]?.[1]).toContain('closed');
+    const opening = { IsUp: false, Reason: 'the cluster is being opened' };
+    expect(linkFacts({ IsOpen: false, Link: opening, Nodes: 0 }, trans)[0]?.[1]).toContain('in a moment');
+    expect(linkFacts({ ...open, Link: opening }, trans)[1]?.[1]).toBe('opening');
     const down = { ...open, Link: { IsUp: false, Reason: 'port 1 is in use' }, OpenedBy: 'a key' };
     expect(linkFacts(down, trans)[1]?.[1]).toBe('down: port 1 is in use');
     expect(linkFacts(down, trans)[3]).toEqual(['Open because of', 'a key']);

@@ -2,12 +2,21 @@ import { IClusterState } from '../api/cluster';
 import { IBacalhau } from '../tokens';
 import { ITranslate } from './connections';
 
+/** The reason of a link that is about to be open. */
+const OPENING = 'the cluster is being opened';
+
 /** What the Cluster tab says about the link, as pairs of a name and a value. */
 export function linkFacts(state: IClusterState, trans: ITranslate): [string, string][] {
+  const reason = state.Link.Reason ?? '';
   if (!state.IsOpen) {
-    return [[trans.__('Other nodes'), trans.__('can’t join: the cluster is closed')]];
+    const closed = trans.__('can’t join: the cluster is closed');
+    return [[trans.__('Other nodes'), reason === OPENING ? trans.__('can join in a moment') : closed]];
   }
-  const link = state.Link.IsUp ? trans.__('up') : trans.__('down: %1', state.Link.Reason ?? '');
+  const link = state.Link.IsUp
+    ? trans.__('up')
+    : reason === OPENING
+      ? trans.__('opening')
+      : trans.__('down: %1', reason);
   return [
     [trans.__('Other nodes'), trans.__('join at %1', state.Address ?? '')],
     [trans.__('Link'), link],
