@@ -13,8 +13,14 @@ import pytest
 import yaml
 
 from bacalhau_jupyter.config.repo import Repo
+from tests.cli.running import shell_of
+from tests.node.joining.official_jobs import answer_of
 from tests.notebook.conftest import Kernel
+from tests.services.common import wait_until
+from tests.services.node_fixtures import NodeFactory
 from tests.services.official import BINARY, NO_BINARY, official_cluster, quiet_environment
+from tests.services.official_compute import guests_of
+from tests.services.ports import free_port
 from tests.services.registry import Registry
 
 pytestmark = pytest.mark.skipif(not BINARY, reason=NO_BINARY)
@@ -134,3 +140,37 @@ def test_the_official_program_reads_what_connect_saved_and_the_other_way_round(
     assert "by-official" not in kernel.run("%bacalhau profile list --output json").stdout
     kernel.run("%bacalhau connect --own")
     assert not [row for row in json.loads(official("profile", "list", "--output", "json")) if row["current"]]
+
+
+def test_an_official_node_that_only_runs_jobs_says_so_and_whose_jobs(
+    tmp_path: Path, node_factory: NodeFactory
+) -> None:
+    token = "a token that nobody prints"
+    placer = node_factory(
+        *("-c", "Orchestrator.Port=0"),
+        name="placer",
+        roles=["--orchestrator"],
+        env={"BACALHAU_ORCHESTRATOR_AUTH_TOKEN": token},
+    )
+    link = str(answer_of(placer, "/api/v1/cluster")[1]["Address"])
+    port = free_port()
+    with guests_of(tmp_path / "guests", link, token) as guests:
+        guests("n-only", API__Port=port)
+        assert wait_until(lambda: answer_of(placer, "/api/v1/cluster")[1]["Nodes"] == 1, timeout_s=90)
+        repo, shell = tmp_path / "repo", shell_of(placer, tmp_path)
+        url = f"http://127.0.0.1:{port}"
+        for words in (("connect", url), ("--api-host", "127.0.0.1", "--api-port", str(port), "job", "list")):
+            done = shell("--data-dir", str(repo), *words)
+            assert done.returncode == 1
+            sentence = (
+                f"{url} is an official Bacalhau node that only runs jobs, for the orchestrator at {link}"
+            )
+            assert sentence in done.stderr
+            assert "give the address of its orchestrator's API instead" in done.stderr
+            assert "older" not in done.stderr
+            assert token not in done.stderr
+        # What it does know is answered.
+        version = shell(
+            "--data-dir", str(repo), "--api-host", "127.0.0.1", "--api-port", str(port), "version"
+        )
+        assert "v1.9.3" in version.stdout, version.stderr

@@ -74,7 +74,7 @@ def placed_elsewhere(orchestrators: Sequence[str]) -> NotFound:
     """Say whom to ask about jobs in place of a node that only runs them."""
     return NotFound(
         f"this node only runs jobs; the orchestrator at {', '.join(orchestrators)} places them",
-        hint="Ask the API of that orchestrator: --api-host, or BACALHAU_API_HOST.",
+        hint="Ask the API of that orchestrator: %bacalhau connect, --api-host, or BACALHAU_API_HOST.",
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from bacalhau_jupyter.client.connection.connection import Connection
 from bacalhau_jupyter.client.connection.hosts import HostCalls
+from bacalhau_jupyter.client.connection.roles import ORCHESTRATOR, compute_only, is_unknown_route
 from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NotFound
 from bacalhau_jupyter.models.jobs.job import Job
@@ -35,12 +36,40 @@ from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS
 from bacalhau_jupyter.models.records.uploads import BeginUpload, UploadState
 from bacalhau_jupyter.models.wire import api as wire
 
+T = TypeVar("T")
+
 _JOBS = "/api/v1/orchestrator/jobs"
 _NODES = "/api/v1/orchestrator/nodes"
 
 
 class AsyncAPI(Connection):
     """The routes of a Bacalhau API; see `Connection` for how it is made."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        *,
+        params: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        body: object = None,
+    ) -> T:
+        """Make one request and decode the answer; see `Connection.request`.
+
+        Raises
+        ------
+        BacalhauError
+            Also where a node that only runs jobs is asked about them: the error says what it is.
+        """
+        try:
+            return await super().request(method, path, kind, params=params, body=body)
+        except NotFound as error:
+            if not (path.startswith(ORCHESTRATOR) and is_unknown_route(error)):
+                raise
+            reason = await compute_only(self)
+            if reason is None:
+                raise
+            raise reason from error
 
     # ---- jobs
 
