@@ -21,16 +21,22 @@ from bacalhau_jupyter.publishers.shelf import mark_read, result_path
 from bacalhau_jupyter.transfer.archive.held import open_archive
 from bacalhau_jupyter.transfer.archive.http import HttpRanges, Link
 from bacalhau_jupyter.transfer.archive.reader import ArchiveReader
+from bacalhau_jupyter.transfer.core.addresses import parse_http_url
 from bacalhau_jupyter.transfer.core.files import io_failure
+from bacalhau_jupyter.transfer.core.reach import Reach
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultReader
 from bacalhau_jupyter.transfer.core.signing import LOCAL
 from bacalhau_jupyter.transfer.ipfs.results import open_ipfs_result
 from bacalhau_jupyter.transfer.s3.requests.access import S3Access
 
+FAR = "urlDownload"
+"""The type of a result that lies on the disk of a node elsewhere, behind a link of its own."""
 KEPT = 8
 """Results that stay open after they were read."""
 
 COMPONENT = "Results"
+_FAR_TIMEOUT_S = 15.0
+"""Seconds without a byte of another node."""
 
 Signer = Callable[[SpecConfig, str], SpecConfig]
 
@@ -85,6 +91,8 @@ class NodeResultFiles:
         Where results lie that nodes elsewhere sent; None where none do.
     others
         Directories of further compute roles in this process.
+    reach
+        What links to results on other nodes may lead to: the nodes choose them.
     """
 
     def __init__(
@@ -97,6 +105,7 @@ class NodeResultFiles:
         *,
         received: Path | None = None,
         others: Directories = tuple,
+        reach: Reach | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._received = received
@@ -105,6 +114,7 @@ class NodeResultFiles:
         self._ipfs_endpoint = ipfs_endpoint
         self._clock = clock
         self._s3 = s3
+        self._reach = reach or Reach()
         self._open: OrderedDict[str, _Open] = OrderedDict()
 
     async def list(self, reference: SpecConfig) -> Sequence[ResultFile]:
@@ -187,7 +197,7 @@ class NodeResultFiles:
         return result_path(directory_of(execution_id, self._data_dir, self._others), execution_id)
 
     def _reader(self, reference: SpecConfig) -> ResultReader:
-        """Return a reader; only places that this node publishes to itself are ever asked."""
+        """Return a reader; beside links of other nodes, only places that this node publishes to itself are asked."""
         if reference.is_type(LOCAL):
             execution_id = _execution_id(reference)
             path = self._path(execution_id)
@@ -213,9 +223,22 @@ class NodeResultFiles:
             return open_s3_result(reference, self._s3)
         if reference.is_type("ipfs") and self._ipfs_endpoint:
             return open_ipfs_result(reference, self._ipfs_endpoint)
+        if reference.is_type(FAR):
+            return self._far_archive(reference)
         raise BadRequest(
             f"this node can't look into results of type {reference.type[:40] or 'none'}",
         )
+
+    def _far_archive(self, reference: SpecConfig) -> ResultReader:
+        """Return a reader of single files, which must be all that is fetched: the node may send without an end."""
+        url = str(reference.param("URL", ""))
+        parse_http_url(url, COMPONENT)
+
+        async def link() -> Link:
+            return Link(url)
+
+        ranges = HttpRanges(link, read_timeout_s=_FAR_TIMEOUT_S, reach=self._reach, keeps_whole=False)
+        return ArchiveReader(ranges, close=ranges.close)
 
     def _bucket_archive(self, reference: SpecConfig) -> ResultReader:
         async def link() -> Link:

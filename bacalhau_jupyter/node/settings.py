@@ -58,7 +58,7 @@ def check(config: Config) -> None:
     quotas_of(config)
     managed_bucket(config, None)
     port_range(config)
-    Reach.of(config[ADDRESSES])
+    reach(config)
     s3_access(config)
     link_address(config)
     link_plan.check(config)
@@ -236,6 +236,11 @@ def s3_presigner(config: Config, clock: Clock) -> S3Presigner | None:
     if config["Publishers.Types.S3.PreSignedURLDisabled"]:
         return None
     return S3Presigner(config["Publishers.Types.S3.PreSignedURLExpiration"], clock, s3_access(config))
+
+
+def reach(config: Config) -> Reach:
+    """Return what addresses may lead to that jobs and other nodes name."""
+    return Reach.of(config[ADDRESSES])
 
 
 def s3_access(config: Config) -> S3Access:

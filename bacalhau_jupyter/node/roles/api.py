@@ -116,6 +116,7 @@ async def start_api(stack: AsyncExitStack, listener: socket.socket, serving: Ser
         settings.s3_access(config),
         received=settings.received_dir(config, serving.repo),
         others=lambda: halves.directories,
+        reach=settings.reach(config),
     )
     stack.push_async_callback(bounded, "results", files.close)
     access = Access(known, trusted, host_names=names, clock=clock)

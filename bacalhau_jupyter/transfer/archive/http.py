@@ -30,6 +30,8 @@ from bacalhau_jupyter.transfer.http.requests import request
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
+    from bacalhau_jupyter.transfer.core.reach import Reach
+
 READ_TIMEOUT_S = 300.0
 MAX_RETRIES = 3
 
@@ -67,6 +69,10 @@ class HttpRanges:
         Seconds without a single byte.
     sleep
         Waits between attempts.
+    reach
+        What the link may lead to, where somebody else chose it; None: anywhere.
+    keeps_whole
+        Whether to download a file of a server that does not know ranges; else it is refused.
     """
 
     def __init__(
@@ -75,8 +81,12 @@ class HttpRanges:
         *,
         read_timeout_s: float = READ_TIMEOUT_S,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        reach: Reach | None = None,
+        keeps_whole: bool = True,
     ) -> None:
         self._ask = link
+        self._reach = reach
+        self._keeps_whole = keeps_whole
         self._read_timeout_s = read_timeout_s
         self._sleep = sleep
         self._lock = asyncio.Lock()
@@ -165,7 +175,8 @@ class HttpRanges:
                 link = await self._current(renew=renewed)
                 session = self._open(link)
                 sent = {**link.headers, **headers}
-                async with request(session, "GET", link.url, sent, self._read_timeout_s) as (answer, _):
+                asking = request(session, "GET", link.url, sent, self._read_timeout_s, self._reach)
+                async with asking as (answer, _):
                     if answer.status in _REFUSED and not renewed:
                         continue
                     await self._check_status(answer)
@@ -190,7 +201,8 @@ class HttpRanges:
         import aiohttp
 
         if self._session is None or self._session.closed:
-            connector = aiohttp.TCPConnector(resolver=resolver(), ssl=link.ssl)
+            names = resolver() if self._reach is None else self._reach.resolver(COMPONENT)
+            connector = aiohttp.TCPConnector(resolver=names, ssl=link.ssl)
             self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         return self._session
 
@@ -238,6 +250,11 @@ class HttpRanges:
     async def _probe(self) -> None:
         async with self._get(f"bytes=-{TAIL}") as answer:
             if answer.status == 200:
+                if not self._keeps_whole:
+                    raise NetworkFailure(
+                        f"{self._name} gives out results as a whole only, no single files",
+                        hint="`job get` fetches all of it",
+                    )
                 await self._take_whole(answer)
                 return
             part = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))

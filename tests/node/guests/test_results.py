@@ -10,6 +10,7 @@ import pytest
 
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from tests.node.guests.cluster import Cluster, guest_cluster, image
+from tests.node.joining.official_jobs import answer_of
 from tests.services.official import BINARY, NO_BINARY
 from tests.services.official_orchestrator import needs_official
 from tests.services.s3 import S3Server
@@ -52,6 +53,12 @@ def published(cluster: Cluster, busybox: str, publisher: dict[str, Any]) -> str:
     return job
 
 
+def files_of(cluster: Cluster, job: str) -> list[dict[str, Any]]:
+    """List the files of a job's results as the panel does."""
+    _, listed = answer_of(cluster.orchestrator, f"/api/v1/orchestrator/jobs/{job}/results/files")
+    return list(listed["Results"])
+
+
 def check(cluster: Cluster, job: str, place: Path) -> None:
     """Fetch the results, and read the table."""
     with cluster.client() as client:
@@ -65,7 +72,23 @@ def check(cluster: Cluster, job: str, place: Path) -> None:
 def test_what_the_node_keeps_itself_is_fetched_from_it(
     cluster: Cluster, busybox_image: str, tmp_path: Path
 ) -> None:
-    check(cluster, published(cluster, busybox_image, {"Type": "local"}), tmp_path / "got")
+    job = published(cluster, busybox_image, {"Type": "local"})
+    check(cluster, job, tmp_path / "got")
+    # Single files are read there by the orchestrator, as far as its own user lets links lead there.
+    (listing,) = files_of(cluster, job)
+    assert "outputs/table.csv" in [each["Path"] for each in listing["Files"]], listing
+
+
+def test_why_single_files_of_a_node_can_not_be_read_is_said(
+    tmp_path_factory: pytest.TempPathFactory, busybox_image: str
+) -> None:
+    strict = ("-c", "Compute.AllowListedAddresses=192.0.2.1")
+    with guest_cluster(tmp_path_factory.mktemp("strict"), *strict) as running:
+        running.guests("n-guest")
+        running.wait_connected("n-guest")
+        (listing,) = files_of(running, published(running, busybox_image, {"Type": "local"}))
+    assert not listing["Files"]
+    assert "an address of this machine" in listing["Problem"]
 
 
 def test_the_node_publishes_to_a_bucket_with_its_own_credentials(

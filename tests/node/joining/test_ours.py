@@ -97,6 +97,15 @@ def test_a_job_runs_on_the_other_node_whose_results_any_client_fetches_there(
     assert result["Params"]["URL"].startswith(f"{node.url}/")
     with urllib.request.urlopen(result["Params"]["URL"], timeout=TIMEOUT_S) as answer:
         assert stdout_of(answer.read()) == b"from afar\n"
+    # The orchestrator reads single files there, as the panel asks for them.
+    files = f"/api/v1/orchestrator/jobs/{job}/results/files"
+    _, listed = answer_of(orchestrator, files)
+    (listing,) = listed["Results"]
+    assert "stdout" in [each["Path"] for each in listing["Files"]], listing
+    with urllib.request.urlopen(
+        f"{orchestrator.url}{files}/{listing['ExecutionID']}/stdout", timeout=TIMEOUT_S
+    ) as answer:
+        assert answer.read() == b"from afar\n"
     assert TOKEN not in node.output.read_text() + orchestrator.output.read_text()
 
 
