@@ -10,6 +10,7 @@ from bacalhau_jupyter.lib.database import Database
 from bacalhau_jupyter.lib.ids import IdSource
 from bacalhau_jupyter.lib.problems import Problems
 from bacalhau_jupyter.lib.telemetry.base import Telemetry
+from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.records.node import NodeInfo
 from bacalhau_jupyter.orchestrator.announcing import Commits, PassingNews
 from bacalhau_jupyter.orchestrator.dispatcher import Dispatcher
@@ -46,6 +47,7 @@ class Surroundings:
     telemetry: Telemetry
     upload_signer: UploadSigner | None
     upload_problem: UploadProblem
+    upload_signer_here: UploadSigner | None
     renew_links: LinkRenewal
     own_info: Callable[[], NodeInfo] | None
     far_address: FarAddress
@@ -79,7 +81,9 @@ class Parts:
         self.stream = EventStream(self.store, settings.stream_queue)
         self.news = PassingNews(self.stream, clock)
         self.register = Register(clock)
-        self.uploads = Uploads(self.store, around.upload_signer, around.upload_problem)
+        self.uploads = Uploads(
+            self.store, around.upload_signer, around.upload_problem, around.upload_signer_here
+        )
         shaping = Shaping(self.register, self.uploads, transport.way_to, around.far_address)
         teller = JobTeller(around.telemetry, settings.node_id)
         self.evaluations = Evaluations(
@@ -112,14 +116,19 @@ class Parts:
         self.decisions = Decisions(members, transport.cut)
         self.shown = ShownNodes(self.register, own_info, clock.now_ns())
         self.received = ReportReceiver(self.evaluations, self.nodes.processed, teller=teller, clock=clock)
+
+        def check_uploads(job: Job) -> None:
+            # A node of this process, or of another one on this machine, needs no address for it.
+            if own_info is not None and not any(node.way.is_here for node in self.register.views()):
+                self.uploads.check(job)
+
         self.requests = JobRequests(
             settings,
             self.store,
             self.evaluations,
             self.register,
             ids=around.ids,
-            # A node of this process needs no address for it.
-            check_uploads=(lambda job: None) if own_info is None else self.uploads.check,
+            check_uploads=check_uploads,
             renew_links=around.renew_links,
         )
         self.explainer = Explainer(

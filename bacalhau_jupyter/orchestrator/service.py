@@ -69,7 +69,9 @@ class Orchestrator:
     upload_signer
         Signs links by which nodes upload results to a bucket of the orchestrator's, or to its disk; None for neither.
     upload_problem
-        Why nodes could not reach what such links lead to.
+        Why nodes of other machines could not reach what such links lead to.
+    upload_signer_here
+        Signs such links for nodes of this machine where the others' lead nowhere.
     problems
         List of failed background tasks.
     renew_links
@@ -92,6 +94,7 @@ class Orchestrator:
         ids: IdSource = uuid4,
         upload_signer: UploadSigner | None = None,
         upload_problem: UploadProblem = no_problem,
+        upload_signer_here: UploadSigner | None = None,
         problems: Problems | None = None,
         renew_links: submission.LinkRenewal | None = None,
         telemetry: Telemetry = SILENT,
@@ -111,6 +114,7 @@ class Orchestrator:
                 telemetry=telemetry,
                 upload_signer=upload_signer,
                 upload_problem=upload_problem,
+                upload_signer_here=upload_signer_here,
                 renew_links=renew_links or submission.unchanged,
                 own_info=own_info,
                 far_address=far_address,

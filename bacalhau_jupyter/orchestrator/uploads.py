@@ -41,18 +41,25 @@ class Uploads:
     signer
         None where there is no place for results.
     problem
-        Why nodes could not reach that place.
+        Why nodes of other machines could not reach that place.
+    signer_here
+        Signs links for nodes of this machine where those for others lead elsewhere, or nowhere.
     """
 
     def __init__(
-        self, store: Store, signer: UploadSigner | None, problem: UploadProblem = no_problem
+        self,
+        store: Store,
+        signer: UploadSigner | None,
+        problem: UploadProblem = no_problem,
+        signer_here: UploadSigner | None = None,
     ) -> None:
         self._store = store
         self._signer = signer
         self._problem = problem
+        self._signer_here = signer_here
 
     def check(self, job: Job) -> None:
-        """Refuse a job whose results no node could upload: each would find that out when its work is done.
+        """Refuse a job whose results no far node could upload: each would find that out when its work is done.
 
         Raises
         ------
@@ -82,8 +89,15 @@ class Uploads:
         if not is_awaited:
             raise _is_over(execution_id)
 
-    async def answer(self, node_id: str, request: PreSignURLRequest) -> PreSignURLResponse:
+    async def answer(
+        self, node_id: str, request: PreSignURLRequest, *, is_here: bool = False
+    ) -> PreSignURLResponse:
         """Return a link for an execution of the node that asks.
+
+        Parameters
+        ----------
+        is_here
+            Whether the node runs on this machine.
 
         Raises
         ------
@@ -109,9 +123,12 @@ class Uploads:
             )
         if not is_awaited:
             raise _is_over(identifier)
+        signer = self._signer
         if problem := self._problem():
-            raise BadRequest(problem, hint=HINT)
-        url = await asyncio.to_thread(self._signer, request.job_id, identifier)
+            if not is_here or self._signer_here is None:
+                raise BadRequest(problem, hint=HINT)
+            signer = self._signer_here
+        url = await asyncio.to_thread(signer, request.job_id, identifier)
         return PreSignURLResponse(execution_id=identifier, job_id=request.job_id, pre_signed_url=url)
 
     async def _look_up(self, execution_id: str) -> tuple[Execution | None, bool]:

@@ -55,10 +55,13 @@ class Way:
         ``memory`` inside this process, ``nats`` otherwise.
     payload_limit
         Largest size of a message in bytes, including its envelope; None if there is no limit.
+    is_here
+        Whether the node is known to run on this machine: it reaches what listens at loopback.
     """
 
     kind: str = "memory"
     payload_limit: int | None = None
+    is_here: bool = False
 
     @property
     def is_far(self) -> bool:

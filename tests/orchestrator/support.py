@@ -197,6 +197,7 @@ async def orchestrator(
     fault: Callable[[str], None] | None = None,
     upload_signer: UploadSigner | None = None,
     upload_problem: UploadProblem = no_problem,
+    upload_signer_here: UploadSigner | None = None,
     far_address: FarAddress = nowhere,
     **settings: object,
 ) -> AsyncIterator[tuple[Orchestrator, MemoryTransport]]:
@@ -210,6 +211,7 @@ async def orchestrator(
         clock=clock or SystemClock(),
         upload_signer=upload_signer,
         upload_problem=upload_problem,
+        upload_signer_here=upload_signer_here,
         far_address=far_address,
     )
     await service.start()

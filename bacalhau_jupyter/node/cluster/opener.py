@@ -170,7 +170,7 @@ class LinkOpener:
             inbox_prefix=access.inbox_prefix,
             tls_context=access.tls,
         )
-        return NatsOrchestratorEnd(settings, self._clock, cutter=server.cut)
+        return NatsOrchestratorEnd(settings, self._clock, cutter=server.cut, is_here=server.is_here)
 
     async def _own_authority(self, plan: LinkPlan) -> OwnAuthority | None:
         if not plan.encrypts:

@@ -151,6 +151,9 @@ async def start_orchestrator(stack: AsyncExitStack, placing: Placing) -> Orchest
     def own_link(job_id: str, execution_id: str) -> str:
         return received.url(execution_id, reached_at())
 
+    def link_here(job_id: str, execution_id: str) -> str:
+        return received.url(execution_id, placing.url())
+
     managed = placing.managed
     orchestrator = Orchestrator(
         settings.orchestrator_settings(config, repo, placing.node_id),
@@ -159,6 +162,7 @@ async def start_orchestrator(stack: AsyncExitStack, placing: Placing) -> Orchest
         clock=placing.clock,
         upload_signer=own_link if managed is None else managed.upload_url,
         upload_problem=lambda: NO_ADDRESS if managed is None and not reached_at() else "",
+        upload_signer_here=link_here if managed is None else None,
         problems=placing.problems,
         renew_links=uploads.renewed,
         telemetry=placing.telemetry,

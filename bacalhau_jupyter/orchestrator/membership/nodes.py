@@ -104,7 +104,8 @@ class Nodes:
             case ShutdownNoticeRequest():
                 return await self._goodbye(same_node(node_id, request.node_id))
             case PreSignURLRequest():
-                return await self._uploads.answer(node_id, request)
+                is_here = self._way_to(node_id).is_here
+                return await self._uploads.answer(node_id, request, is_here=is_here)
 
     def processed(self, node_id: str, seq: int, clock_ns: int = 0) -> None:
         """Remember the last message of a node that has been stored, and how wrong its times were (nanoseconds)."""

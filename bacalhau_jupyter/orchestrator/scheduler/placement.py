@@ -270,7 +270,7 @@ def _out_of_reach(situation: Situation, node: NodeView) -> Refusal | None:
             f"the job's spec has {situation.spec_bytes:,} bytes, and the link to the node carries {most:,}"
         )
         return Refusal(Obstacle.TOO_LONG, words)
-    if situation.address_problem:
+    if situation.address_problem and not node.way.is_here:
         return Refusal(Obstacle.NO_ADDRESS, situation.address_problem)
     return None
 

@@ -67,6 +67,8 @@ class NatsOrchestratorEnd:
         Makes names of subjects that nobody guesses.
     cutter
         Ends the connections of a node, where the server lets us.
+    is_here
+        Whether a node connects from this machine, as far as the server tells.
     """
 
     def __init__(
@@ -75,9 +77,11 @@ class NatsOrchestratorEnd:
         clock: Clock,
         ids: IdSource = uuid4,
         cutter: Callable[[str], Awaitable[None]] | None = None,
+        is_here: Callable[[str], bool] = lambda node_id: False,
     ) -> None:
         self._settings = settings
         self._cutter = cutter
+        self._is_here = is_here
         self._connection = Connection(settings, clock)
         self._readers = LogReaders(self._connection, clock, ids)
         self._sending = Sending(self._connection, Inbox(self._connection, ids), settings.ack_timeout_s)
@@ -95,7 +99,7 @@ class NatsOrchestratorEnd:
         return self._connection.state
 
     def way_to(self, node_id: str) -> Way:
-        return Way("nats", self._connection.max_payload or None)
+        return Way("nats", self._connection.max_payload or None, is_here=self._is_here(node_id))
 
     async def serve(self, control: ControlHandler, messages: ComputeMessageHandler) -> None:
         """Start to answer nodes. Where the server can't be reached, `state` says so, and it is tried for ever."""

@@ -187,6 +187,10 @@ class NatsServer:
         """Return the server's numbers of a node's connections."""
         return self._bouncer.connections_of(node_id)
 
+    def is_here(self, node_id: str) -> bool:
+        """Whether all connections of a node come from this machine; behind a proxy nobody can tell."""
+        return not self._settings.behind_tls_proxy and self._bouncer.is_here(node_id)
+
     async def cut(self, node_id: str) -> None:
         """End all connections of a node."""
         await self._bouncer.cut(node_id)

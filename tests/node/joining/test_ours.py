@@ -144,6 +144,23 @@ def test_a_job_whose_results_could_be_sent_nowhere_is_refused_at_once(node_facto
     submitted(orchestrator, "local")
 
 
+def test_a_node_on_the_machine_of_a_cluster_for_others_sends_its_results_without_an_address(
+    node_factory: NodeFactory,
+) -> None:
+    orchestrator = placer(node_factory, "-c", "Orchestrator.Host=0.0.0.0")
+    port = address_of(orchestrator).rpartition(":")[2]
+    runner(node_factory, f"nats://127.0.0.1:{port}")
+    joined = wait_until(
+        lambda: answer_of(orchestrator, "/api/v1/cluster")[1]["Nodes"] == 1, timeout_s=TIMEOUT_S
+    )
+    assert joined
+    job = submitted(orchestrator, "s3managed", Stdout="sent\n")
+    wait_for(orchestrator, job, "Completed")
+    _, results = answer_of(orchestrator, f"/api/v1/orchestrator/jobs/{job}/results")
+    with urllib.request.urlopen(results["Items"][0]["Params"]["URL"], timeout=TIMEOUT_S) as answer:
+        assert stdout_of(answer.read()) == b"sent\n"
+
+
 def test_what_ends_while_the_orchestrator_is_dead_counts_once_when_it_is_back(
     node_factory: NodeFactory,
 ) -> None:

@@ -141,6 +141,29 @@ async def test_results_that_a_far_node_could_not_send_are_made_by_a_near_one() -
         assert not far.offered
 
 
+async def test_a_node_of_another_process_on_this_machine_needs_no_address_of_it() -> None:
+    here = Way("nats", 1 << 20, is_here=True)
+    transport = MemoryTransport(wire=True, ways={"n-far": FAR, "n-here": here})
+    async with orchestrator(
+        transport=transport,
+        upload_signer=lambda job, execution: "",
+        upload_problem=lambda: "no way to this machine is known",
+        upload_signer_here=lambda job, execution: f"http://127.0.0.1:1/{execution}",
+    ) as (service, _):
+        far, near = Peer(transport, "n-far"), Peer(transport, "n-here")
+        await far.join()
+        await near.join()
+        managed = replace(with_input(LINK), name="managed")
+        managed = replace(managed, tasks=[replace(managed.task, publisher=SpecConfig(type="s3managed"))])
+        done = await ended(service, (await service.submit(managed)).job_id)
+        assert done.state.state_type is JobStateType.COMPLETED
+        assert not far.offered
+        (offer,) = near.offered.values()
+        assert offer.job is not None
+        # The link stays as it is: it leads to this machine.
+        assert offer.job.task.input_sources[0].source.param("URL") == LINK
+
+
 async def test_a_node_of_an_old_version_is_listed_with_the_reason_and_gets_no_job() -> None:
     transport = network("n-1")
     async with orchestrator(transport=transport) as (service, _):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.lib.ids import uuid4
+from bacalhau_jupyter.lib.nearby import bracketed, is_own_address
 from bacalhau_jupyter.transport.base import DeliveryError
 from bacalhau_jupyter.transport.nats.connection import Connection
 from bacalhau_jupyter.transport.nats.inbox import Inbox, Question
@@ -61,6 +62,7 @@ class Bouncer:
         self._server = ""
         self._nodes: OrderedDict[str, dict[int, str]] = OrderedDict()
         self._owners: dict[int, str] = {}
+        self._own_hosts: set[str] = set()
         self._penalties = Penalties()
         self._connection: Connection | None = None
         self._inbox: Inbox | None = None
@@ -109,6 +111,11 @@ class Bouncer:
         connections = self._nodes.setdefault(node_id, {})
         self._nodes.move_to_end(node_id)
         connections[client] = host
+        # Found out once: it is asked for with each message.
+        if is_own_address(f"//{bracketed(host)}"):
+            self._own_hosts.add(host)
+        else:
+            self._own_hosts.discard(host)
         self._owners[client] = node_id
         if len(self._nodes) > MOST_NODES:
             _, forgotten = self._nodes.popitem(last=False)
@@ -120,6 +127,11 @@ class Bouncer:
     def connections_of(self, node_id: str) -> list[int]:
         """Return the server's numbers of a node's connections, the oldest first."""
         return list(self._nodes.get(node_id, ()))
+
+    def is_here(self, node_id: str) -> bool:
+        """Whether a node has connections, all of them from addresses of this machine."""
+        connections = self._nodes.get(node_id)
+        return connections is not None and self._own_hosts.issuperset(connections.values())
 
     async def cut(self, node_id: str) -> None:
         """End all connections of a node."""
