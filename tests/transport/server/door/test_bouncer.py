@@ -109,6 +109,27 @@ async def test_who_floods_is_cut_off_and_stays_outside_while_others_are_served(s
     await orchestrator.close()
 
 
+async def test_without_the_cut_the_same_flood_ends_the_connection_of_the_orchestrator(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The control: the orchestrator is never behind.
+    monkeypatch.setattr("bacalhau_jupyter.transport.server.door.bouncer.BEHIND", 1 << 60)
+    server = await servers.started()
+    orchestrator = orchestrator_of(server)
+    await orchestrator.serve(answer, take_message)
+    since_ns = orchestrator.state.since_ns
+    flooding = asyncio.create_task(flood(server, "n-bad"))
+    try:
+        await until(lambda: orchestrator.state.since_ns != since_ns, PATIENCE_S)
+        assert not flooding.done()
+        other = await servers.node(server, {"name": "n-other-of-the-same-machine"})
+        assert other.is_connected
+    finally:
+        flooding.cancel()
+        await asyncio.wait([flooding])
+        await orchestrator.close()
+
+
 async def test_a_node_that_is_cut_loses_its_connections_and_others_keep_theirs(servers: Servers) -> None:
     server = await servers.started()
     mine = own("n-1")
@@ -131,6 +152,18 @@ async def test_a_node_with_too_many_connections_loses_the_oldest(servers: Server
     await until(lambda: len(server.connections_of("n-1")) == MOST_CONNECTIONS - 1, PATIENCE_S)
     await servers.node(server, mine)
     assert all(client.is_connected for client in clients[2:])
+
+
+async def test_without_that_limit_a_node_could_hold_any_number_of_connections(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bacalhau_jupyter.transport.server.door.bouncer.MOST_CONNECTIONS", 1 << 20)
+    server = await servers.started()
+    mine = own("n-1")
+    clients = [await servers.node(server, mine) for _ in range(MOST_CONNECTIONS + 1)]
+    await clients[-1].settle()
+    assert len(server.connections_of("n-1")) == MOST_CONNECTIONS + 1
+    assert all(client.is_connected for client in clients)
 
 
 def test_a_flood_is_told_from_a_node_that_has_much_to_report() -> None:
