@@ -12,9 +12,9 @@ from bacalhau_jupyter.models.records.execution import ExecutionStateType
 from bacalhau_jupyter.models.records.outcome import (
     NO_NODE,
     OUTCOME,
+    cause_of,
     deciding,
     error_line,
-    refusals_in,
     stopped_words,
 )
 
@@ -62,25 +62,10 @@ def raise_for_state(result: JobResult, *, check: bool) -> None:
             f"job {name} was {stopped_words(state.message) or 'stopped: no reason given'}", result=result
         )
     raise JobFailed(
-        f"job {name} failed: {_cause(result)}",
+        f"job {name} failed: {cause_of(state, result.executions) or 'no reason given'}",
         hint=_hint(result) or _next_step(result, name),
         result=result,
     )
-
-
-def _cause(result: JobResult) -> str:
-    """The most telling sentence: an execution's own error before "not enough nodes"."""
-    for execution in reversed(result.executions):
-        # A cancelled execution shows the failure's consequence, not its cause.
-        if execution.compute_state.state_type is ExecutionStateType.CANCELLED:
-            continue
-        if execution.is_discarded and execution.compute_state.message:
-            text = execution.compute_state.message
-            if text not in ("bid rejected", "execution failed", "Running"):
-                return text
-    message = result.job.state.message
-    # Without a reason of a node, its line says nothing beside the counts.
-    return refusals_in(message) or message.partition("\n• ")[0] or "no reason given"
 
 
 def _next_step(result: JobResult, name: str) -> str:

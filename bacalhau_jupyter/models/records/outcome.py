@@ -33,6 +33,8 @@ _LAST = (": does not support ", ": labels map[")
 """What is in the reason of a node that the job's plug-ins or constraints rule out: another node is meant, as a rule."""
 _TRIED = re.compile(r"job already executed on this node more than once: ")
 """What stands before the reason why a node failed twice: for people, the reason alone says why."""
+_NO_REASONS = ("bid rejected", "execution failed", "Running")
+"""Words of the protocol that stand where an execution has no reason of its own."""
 _WAITING = (JobStateType.UNDEFINED, JobStateType.PENDING, JobStateType.QUEUED)
 
 
@@ -103,6 +105,22 @@ def refusals_in(message: str) -> str:
     return readable(_TRIED.sub("", " ".join("; ".join(reasons).split())))
 
 
+def cause_of(state: JobState, executions: Sequence[Execution]) -> str:
+    """Return why a job failed, in one sentence: the newest execution's own reason before those of nodes; may be empty.
+
+    Cells, lists, explanations and whoever looks at the job later say the same.
+    """
+    for execution in reversed(executions):
+        # A cancelled execution shows the failure's consequence, not its cause.
+        if execution.compute_state.state_type is ExecutionStateType.CANCELLED:
+            continue
+        message = execution.compute_state.message
+        if execution.is_discarded and message and message not in _NO_REASONS:
+            return message
+    # Without a reason of a node, its line says nothing beside the counts.
+    return refusals_in(state.message) or state.message.partition("\n• ")[0]
+
+
 def stopped_words(reason: str, form: str = "stopped: {}") -> str:
     """Return that a job was stopped, and why; empty without a reason.
 
@@ -136,13 +154,15 @@ def ended_details(job: Job, state: JobState, executions: Sequence[Execution]) ->
         OUTCOME: outcome_of(state.state_type, exit_code).value,
         EXIT_CODE: "" if exit_code is None else str(exit_code),
         ERROR: error_line(decided_by)
-        or (
-            refusals_in(state.message)[:_ERROR_CHARACTERS] if state.state_type is JobStateType.FAILED else ""
-        ),
+        or (_one_line(cause_of(state, executions)) if state.state_type is JobStateType.FAILED else ""),
         NODE: decided_by.node_id if decided_by else "",
         START_TIME: job.state.details.get(START_TIME, ""),
     }
     return {name: text for name, text in known.items() if text}
+
+
+def _one_line(text: str) -> str:
+    return readable(" ".join(mask_secrets(text).split()))[:_ERROR_CHARACTERS]
 
 
 def recorded_exit_code(state: JobState) -> int | None:

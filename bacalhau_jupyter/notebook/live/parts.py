@@ -115,7 +115,7 @@ def _part(label: str, execution: Execution | None, job: Job) -> Part:
         code,
         max(0, execution.modify_time - execution.create_time) / 1e9,
         error[:_ERROR_CHARACTERS],
-        execution.refusal is not None,
+        is_refused=execution.refusal is not None,
     )
 
 

@@ -281,7 +281,8 @@ def _never_ran(circumstances: Circumstances) -> str:
 def _ending(job: Job) -> str:
     """Say how a job ended, without where."""
     exit_code = recorded_exit_code(job.state)
-    message = refusals_in(job.state.message) or readable(" ".join(job.state.message.split()))
+    error = readable(job.state.details.get(ERROR, ""))
+    message = error or refusals_in(job.state.message) or readable(" ".join(job.state.message.split()))
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     match recorded_outcome(job.state):
@@ -290,6 +291,5 @@ def _ending(job: Job) -> str:
         case Outcome.STOPPED:
             return f"was {stopped_words(message, 'stopped ({})') or 'stopped'}"
     if exit_code:
-        error = readable(job.state.details.get(ERROR, ""))
         return f"failed with exit code {exit_code}{f' ({error})' if error else ''}"
     return f"failed ({message})" if message else "failed"

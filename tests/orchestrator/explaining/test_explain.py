@@ -11,7 +11,7 @@ from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import SpecConfig, replace
 from bacalhau_jupyter.models.records.explanation import RemedyKind, Verdict
-from bacalhau_jupyter.models.records.outcome import Outcome
+from bacalhau_jupyter.models.records.outcome import ERROR, Outcome, cause_of
 from bacalhau_jupyter.orchestrator.explaining.circumstances import Ahead
 from bacalhau_jupyter.orchestrator.explaining.explain import explain
 from bacalhau_jupyter.orchestrator.explaining.nodes import Judge
@@ -287,6 +287,18 @@ def test_a_name_can_not_rewrite_the_sentence_around_it() -> None:
     assert len(summary) < 140
 
 
+def test_a_job_whose_node_is_lost_gives_one_reason_everywhere() -> None:
+    world = World(nodes=1)
+    job = running(world)
+    world.node("n-1", ready=False, lost=True)
+    world.settle(job.id)
+    ended = world.job(job.id)
+    reason = "Execution stop requested because node has disappeared"
+    assert cause_of(ended.state, world.executions(job.id)) == reason
+    assert ended.state.details[ERROR] == reason
+    assert f"failed ({reason})" in explained(world, job).summary
+
+
 def test_a_job_for_all_nodes_says_on_how_many_it_runs() -> None:
     world = World(nodes=3)
     world.join("n-away")
@@ -304,9 +316,7 @@ def test_a_job_for_all_nodes_says_on_how_many_it_runs() -> None:
     for execution in others:
         world.fail(execution)
     world.settle(ops.id)
-    assert explained(world, ops).summary == (
-        "failed (Job failed because one or more executions failed), done on 1 of 3 nodes"
-    )
+    assert explained(world, ops).summary == ("failed (boom), done on 1 of 3 nodes")
     world.stop(daemon.id)
     assert explained(world, daemon).summary == "was stopped (enough)"
 
