@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import yaml
 
 from bacalhau_jupyter.config.repo import Repo
 from tests.cli.running import shell_of
+from tests.node.guests.cluster import module
 from tests.node.joining.official_jobs import answer_of
 from tests.notebook.conftest import Kernel
 from tests.services.common import wait_until
@@ -22,6 +25,7 @@ from tests.services.official import BINARY, NO_BINARY, official_cluster, quiet_e
 from tests.services.official_compute import guests_of
 from tests.services.ports import free_port
 from tests.services.registry import Registry
+from tests.services.wasm_modules import printing
 
 pytestmark = pytest.mark.skipif(not BINARY, reason=NO_BINARY)
 
@@ -174,3 +178,30 @@ def test_an_official_node_that_only_runs_jobs_says_so_and_whose_jobs(
             "--data-dir", str(repo), "--api-host", "127.0.0.1", "--api-port", str(port), "version"
         )
         assert "v1.9.3" in version.stdout, version.stderr
+
+
+def test_a_wasm_job_of_a_yaml_file_runs_on_the_official_cluster_from_a_cell_and_from_a_shell(
+    kernel: Kernel, cluster: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "module.yaml"
+    file.write_text(yaml.safe_dump({"Name": "from-yaml", **module(printing("hello from wasm"))}))
+    assert kernel.run(f"%bacalhau connect {cluster}").status == "ok"
+    ran = kernel.run(f"%bacalhau job run {file} --wait-timeout-secs 120", timeout_s=200)
+    assert ran.status == "ok", ran.traceback
+    last = "from bacalhau_jupyter import Client; print(Client().job('from-yaml').result().stdout)"
+    assert "hello from wasm" in kernel.run(last).stdout
+    host, _, port = cluster.removeprefix("http://").partition(":")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bacalhau_jupyter", "--data-dir", str(tmp_path / "repo")),
+            *("--api-host", host, "--api-port", port),
+            *("job", "run", str(file), "--force", "--wait-timeout-secs", "120", "--node-details"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={name: value for name, value in os.environ.items() if not name.startswith("BACALHAU_")},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Completed, exit code 0" in done.stdout
