@@ -63,7 +63,7 @@ async def test_a_source_of_several_types_is_found_under_each_and_listed_once() -
     source = StubSource()
     source.types = ("localdirectory", "local")
     plugins = Plugins({}, {"localDirectory": source}, {})
-    await plugins.probe(timeout_s=1)
+    await plugins.probe(timeout_s=60)
     assert plugins.source("LocalDirectory") is source
     assert plugins.source("local") is source
     assert plugins.names() == ([], ["localdirectory"], [])
@@ -130,7 +130,7 @@ async def test_what_may_work_later_is_asked_again_until_it_does_and_nothing_else
 
     never = Counted(Availability(False, problem="the kernel is too old"))
     plugins = Plugins({"docker": Counted(None), "never": never}, {}, {})
-    await plugins.probe(timeout_s=10)
+    await plugins.probe(timeout_s=60)
     assert plugins.names()[0] == []
     changes: list[list[str]] = []
     async with asyncio.timeout(30):
