@@ -172,6 +172,16 @@ class Daemon:
         matching: list[dict[str, Any]] = self.api.containers(all=True, filters={"label": label_filters})
         return matching
 
+    def labelled_containers(self, name: str) -> list[dict[str, Any]]:
+        """Return short descriptions of all containers, in any state, that carry a label, whatever its value."""
+        matching: list[dict[str, Any]] = self.api.containers(all=True, filters={"label": [name]})
+        return matching
+
+    def labelled_volumes(self, name: str) -> list[dict[str, Any]]:
+        """Return descriptions of all volumes that carry a label, whatever its value."""
+        matching: list[dict[str, Any]] | None = self.api.volumes(filters={"label": [name]})["Volumes"]
+        return matching or []
+
     def check_reachable(self) -> None:
         """Make sure that something listens, without a call of the SDK (which leaks a socket when nothing does).
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from bacalhau_jupyter.engines.docker.params import (
 )
 from bacalhau_jupyter.engines.docker.registry.pulls import Abort
 from bacalhau_jupyter.engines.docker.remains import Remains
+from bacalhau_jupyter.engines.docker.sharing.leftovers import Leftover, left_behind, remove_left
+from bacalhau_jupyter.engines.docker.sharing.same import is_same_engine
 from bacalhau_jupyter.engines.network.rules import reach_of
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.resources import GPU
@@ -196,6 +198,21 @@ class DockerEngine:
         except asyncio.CancelledError:
             abort()
             raise
+
+    async def left_behind(self) -> list[Leftover]:
+        """Return what nodes have on this engine, this one included."""
+        daemon = self.connection.daemon
+        return await self.connection.call(lambda: left_behind(daemon))
+
+    async def remove_left(self, leftovers: Sequence[Leftover]) -> None:
+        """Remove some of it, at a person's wish."""
+        daemon = self.connection.daemon
+        await self.connection.call(lambda: remove_left(daemon, leftovers))
+
+    async def is_same_as(self, other: DockerEngine) -> bool:
+        """Whether another engine is the same one, reached in another way."""
+        one, two, node_id = self.connection.daemon, other.connection.daemon, self._options.node_id
+        return await self.connection.call(lambda: is_same_engine(one, two, node_id))
 
     async def attach(self, request: RunRequest) -> bool:
         if request.execution.id in self._followers:

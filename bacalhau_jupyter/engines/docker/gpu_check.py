@@ -15,6 +15,7 @@ from pathlib import Path
 from bacalhau_jupyter.engines.docker.daemon import Daemon, explain
 from bacalhau_jupyter.engines.docker.devices import DEVICES, cdi_name, gpu_options, is_nvidia
 from bacalhau_jupyter.engines.docker.params import LABEL_EXECUTION, LABEL_NODE, execution_label
+from bacalhau_jupyter.engines.docker.sharing.owners import owner_labels
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU
@@ -76,6 +77,7 @@ class GpuCheck:
             "Labels": {
                 LABEL_NODE: self._node_id,
                 LABEL_EXECUTION: execution_label(self._node_id, f"e-{uuid.uuid4()}"),
+                **owner_labels(),
             },
             "HostConfig": {"NetworkMode": "none", **gpu_options([gpu])},
         }

@@ -24,6 +24,7 @@ from bacalhau_jupyter.engines.docker.params import (
 )
 from bacalhau_jupyter.engines.docker.registry.images import Images
 from bacalhau_jupyter.engines.docker.registry.pulls import Abort
+from bacalhau_jupyter.engines.docker.sharing.claims import check_claims
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, NetworkFailure
 from bacalhau_jupyter.models.jobs.spec import NetworkType
 from bacalhau_jupyter.plugins.contract import Progress
@@ -72,6 +73,7 @@ class Launcher:
             log_drivers=daemon.log_drivers,
             gpus=gpus,
         )
+        self._has_gpus = bool(gpus)
         self._archive = Archive(daemon, request) if placement is Placement.ARCHIVE else None
         self._needs_hosts = bool(self._config.get("NetworkDisabled")) and not own_hosts(request)
 
@@ -132,6 +134,8 @@ class Launcher:
         self._check_inputs()
         if self._archive is not None and self._needs_hosts:
             self._daemon.put_archive(container, "/etc", iter(hosts_archive()))
+        if self._has_gpus:
+            check_claims(self._daemon, container)
         self._start(container)
         # The engine has resolved the paths itself, in the meantime.
         self._check_inputs()

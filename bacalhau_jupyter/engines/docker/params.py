@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from bacalhau_jupyter.engines.docker.sharing.owners import owner_labels
 from bacalhau_jupyter.engines.network.rules import has_way_out
 from bacalhau_jupyter.engines.network.variables import with_proxy
 from bacalhau_jupyter.lib.masking import MASK, mask_secrets
@@ -160,6 +161,7 @@ def container_config(
             LABEL_NODE: request.node_id,
             LABEL_JOB: request.node_id + execution.job_id,
             LABEL_EXECUTION: execution_label(request.node_id, execution.id),
+            **owner_labels(),
         },
         "HostConfig": host,
     }

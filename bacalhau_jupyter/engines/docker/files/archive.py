@@ -32,6 +32,7 @@ from bacalhau_jupyter.engines.docker.params import (
     execution_label,
 )
 from bacalhau_jupyter.engines.docker.registry.pulls import Abort
+from bacalhau_jupyter.engines.docker.sharing.owners import owner_labels
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import make_directories
@@ -61,6 +62,7 @@ class Archive:
             LABEL_NODE: request.node_id,
             LABEL_EXECUTION: execution_label(request.node_id, request.execution.id),
         }
+        self._marks = self._labels | owner_labels()
 
     def use(self, request: RunRequest) -> None:
         """Copy the inputs of this request, which is the same one with its inputs checked."""
@@ -155,7 +157,7 @@ class Archive:
         """Make an empty volume; return where it lies on the engine's disk."""
         name = self._volume(place)
         self._daemon.remove_volume(name)
-        return str(self._daemon.api.create_volume(name, driver="local", labels=self._labels)["Mountpoint"])
+        return str(self._daemon.api.create_volume(name, driver="local", labels=self._marks)["Mountpoint"])
 
     def _carrier_again(self, image: str) -> str:
         there = {volume["Name"] for volume in self._daemon.volumes(*self._labels.items())}
@@ -172,7 +174,7 @@ class Archive:
         config = {
             "Image": image,
             "Entrypoint": ["/never-started"],
-            "Labels": self._labels,
+            "Labels": self._marks,
             "HostConfig": {
                 "NetworkMode": "none",
                 "Mounts": [

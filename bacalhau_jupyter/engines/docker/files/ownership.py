@@ -19,6 +19,7 @@ from typing import Any
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error
 from bacalhau_jupyter.engines.docker.files.archive import fetch_tree, own_tree
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
+from bacalhau_jupyter.engines.docker.sharing.owners import owner_labels
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import walk
 from bacalhau_jupyter.plugins.contract import OutputMount, Progress, no_progress
@@ -138,7 +139,7 @@ def _helper(
         "User": "0:0",
         "Entrypoint": ["chown"],
         "Cmd": ["-R", "-h", f"{owner[0]}:{owner[1]}", *targets],
-        "Labels": {LABEL_NODE: node_id},
+        "Labels": {LABEL_NODE: node_id, **owner_labels()},
         "HostConfig": {
             "NetworkMode": "none",
             "Mounts": [

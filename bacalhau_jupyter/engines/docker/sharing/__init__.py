@@ -1,0 +1,1 @@
+"""What several nodes that use one Docker Engine must know of each other."""
