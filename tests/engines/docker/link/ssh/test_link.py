@@ -123,6 +123,39 @@ async def test_more_connections_than_a_server_allows_sessions_go_their_own_way(h
     assert await asyncio.to_thread(hold_streams, 6) == [hosts.far_host.name] * 6
 
 
+async def test_two_hundred_log_streams_pass_through_one_connection(hosts: Hosts) -> None:
+    image = hosts.far_host.busybox_image()
+    watched = await hosts.ready()
+    path = watched.link.endpoint.url.removeprefix("unix://")
+    engine = docker.APIClient(base_url=watched.link.endpoint.url, timeout=60)
+    command = ["sh", "-c", "while [ ! -e /go ]; do sleep 0.1; done; seq 1 1000; sleep 1000"]
+    container = (await asyncio.to_thread(engine.create_container, image, command))["Id"]
+    await asyncio.to_thread(engine.start, container)
+    request = f"GET /containers/{container}/logs?follow=1&stdout=1 HTTP/1.0\r\nHost: docker\r\n\r\n".encode()
+    open_streams = asyncio.Semaphore(0)
+
+    async def read_all() -> bytes:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(request)
+        assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+        open_streams.release()
+        log = b""
+        while log.count(b"\n") < 1000 and (piece := await reader.read(65536)):
+            log += piece
+        writer.close()
+        return log
+
+    async with asyncio.timeout(120):
+        streams = [asyncio.create_task(read_all()) for _ in range(200)]
+        for _ in streams:
+            await open_streams.acquire()
+        await asyncio.to_thread(hosts.far_host.shell, f"docker exec {container} touch /go")
+        logs = await asyncio.gather(*streams)
+    engine.close()
+    assert {log.count(b"\n") for log in logs} == {1000}
+    assert watched.link.status.state is HostState.READY
+
+
 async def test_a_socket_elsewhere_can_be_named(hosts: Hosts) -> None:
     hosts.far_host.shell("mkdir -p /run/other && mv /run/docker.sock /run/other/engine.sock")
     try:

@@ -59,6 +59,7 @@ def test_a_directory_that_others_may_write_to_is_not_used(runtime_dir: Path, whi
     (places.directory if which == "child" else places.directory.parent).chmod(0o777)
     with pytest.raises(IOFailure, match="others may write to"):
         places.prepare()
+    places.remove()
 
 
 def test_a_link_in_the_place_of_the_directory_is_not_followed(runtime_dir: Path) -> None:
@@ -68,3 +69,4 @@ def test_a_link_in_the_place_of_the_directory_is_not_followed(runtime_dir: Path)
     places.directory.symlink_to(runtime_dir.parent)
     with pytest.raises(IOFailure):
         places.prepare()
+    places.directory.unlink()
