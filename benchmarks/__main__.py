@@ -10,7 +10,7 @@ import traceback
 from benchmarks.api import access, encryption, memory, policies, requests, tokens, users
 from benchmarks.cells import cards, panel, plain_cells
 from benchmarks.data import frames, ipfs, results, s3
-from benchmarks.engines import cluster, docker_rates, link, logs, many, scheduling, whole_jobs
+from benchmarks.engines import cluster, docker_rates, hosts, link, logs, many, scheduling, whole_jobs
 from benchmarks.harness import Row, Unavailable, show
 from benchmarks.swarm import jobs, nodes
 
@@ -20,6 +20,7 @@ MEASUREMENTS = {
     "link": link.measure,
     "docker": whole_jobs.measure_docker,
     "docker-rates": docker_rates.measure,
+    "hosts": hosts.measure,
     "process": whole_jobs.measure_process,
     "scheduling": scheduling.measure,
     "cluster": cluster.measure,
