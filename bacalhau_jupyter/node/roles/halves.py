@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.compute.node import ComputeNode
-from bacalhau_jupyter.models.errors import BacalhauError, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, NotFound, ServiceUnavailable
 from bacalhau_jupyter.models.records.environments import (
     KnownEnvironment,
     PythonDescription,
@@ -41,7 +41,8 @@ class Halves:
     @property
     def directories(self) -> Iterable[Path]:
         """Where results may lie, also of halves that left."""
-        return self._directories.values()
+        # Threads walk through them, and a half may come meanwhile.
+        return tuple(self._directories.values())
 
     def knows(self, node_id: str) -> bool:
         """Whether a node ID is one of a half, also of one that left."""
@@ -135,19 +136,30 @@ class Halves:
 
     async def clear_results(self, older_than_s: float) -> DiskUsage:
         """Remove published results of finished jobs; return what is gone."""
-        return _sum([await half.node.clear_results(older_than_s) for half in self._halves.values()])
+        return await self._each(lambda node: node.clear_results(older_than_s))
 
     async def remove_results(self, execution_ids: Sequence[str]) -> DiskUsage:
         """Remove the results of these executions; return what is gone."""
-        return _sum([await half.node.remove_results(execution_ids) for half in self._halves.values()])
+        return await self._each(lambda node: node.remove_results(execution_ids))
 
     async def clear_cache(self) -> DiskUsage:
         """Remove the inputs that are kept to be shared; return what is gone."""
-        return _sum([await half.node.clear_cache() for half in self._halves.values()])
+        return await self._each(lambda node: node.clear_cache())
 
     async def clear_packages(self) -> DiskUsage:
         """Remove Python packages that no job uses; return what is gone."""
         return DiskUsage() if self.packages is None else await self.packages.clear()
+
+    async def _each(self, clear: Callable[[ComputeNode], Awaitable[DiskUsage]]) -> DiskUsage:
+        """Ask one half after the other; some may come and go meanwhile."""
+        usages = []
+        for node_id, half in list(self._halves.items()):
+            try:
+                usages.append(await clear(half.node))
+            except ServiceUnavailable:
+                if node_id in self._halves:
+                    raise
+        return _sum(usages)
 
 
 class _EveryKeeper:
