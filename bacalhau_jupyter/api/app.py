@@ -34,6 +34,7 @@ from bacalhau_jupyter.api.routes.uploads import UploadRoutes
 from bacalhau_jupyter.models.records.cluster import FEATURE as CLUSTER
 from bacalhau_jupyter.models.records.environments import FEATURE as PYTHON_ENVIRONMENTS
 from bacalhau_jupyter.models.records.explanation import FEATURE as EXPLAIN
+from bacalhau_jupyter.models.records.hosts import FEATURE as HOSTS
 from bacalhau_jupyter.models.records.joining import FEATURE as JOIN_CLUSTERS
 from bacalhau_jupyter.models.records.packages import FEATURE as PYTHON_PACKAGES
 from bacalhau_jupyter.models.records.uploads import FEATURE as UPLOADS
@@ -45,6 +46,7 @@ FEATURES = [
     "delete-jobs",
     "events",
     EXPLAIN,
+    HOSTS,
     JOIN_CLUSTERS,
     "lease",
     PYTHON_ENVIRONMENTS,
@@ -55,7 +57,7 @@ FEATURES = [
 ]
 """What this API offers beyond the official one, as ``agent/node`` lists it."""
 
-_OF_ORCHESTRATORS = {CLUSTER, "delete-jobs", "events", EXPLAIN, "result-files", UPLOADS}
+_OF_ORCHESTRATORS = {CLUSTER, "delete-jobs", "events", EXPLAIN, HOSTS, "result-files", UPLOADS}
 
 KEEPALIVE_S = 75.0
 BACKLOG = 1024

@@ -27,6 +27,9 @@ from bacalhau_jupyter.node.agent import NodeAgent
 from bacalhau_jupyter.node.cluster.link import Link
 from bacalhau_jupyter.node.doors import ports
 from bacalhau_jupyter.node.doors.webui import WebPage
+from bacalhau_jupyter.node.hosts.docker import DockerWays
+from bacalhau_jupyter.node.hosts.file import HostsFile
+from bacalhau_jupyter.node.hosts.service import HostService
 from bacalhau_jupyter.node.joining.clusters import Joining
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
 from bacalhau_jupyter.node.joining.kept import KeptClusters
@@ -74,6 +77,7 @@ class Node:
         self._placing: OrchestratorHalf | None = None
         self.halves = Halves()
         self.joining: Joining
+        self.hosts: HostService | None = None
         self.page: WebPage | None = None
         self.encryption: Encryption | None = None
         self._embedded = embedded
@@ -240,6 +244,24 @@ class Node:
         )
         stack.push_async_callback(self.joining.close)
         await self.joining.resume()
+        if self._placing is not None:
+            self.hosts = self._host_service(places, self._placing.orchestrator)
+            stack.push_async_callback(bounded, "Docker hosts", self.hosts.close)
+            await self.hosts.resume()
+
+    def _host_service(self, places: Places, orchestrator: Orchestrator) -> HostService:
+        async def forget(node_id: str) -> None:
+            await orchestrator.change_node(node_id, "delete", "its host was removed")
+
+        return HostService(
+            HostsFile(self.repo.path),
+            DockerWays(self.repo.path, self._clock),
+            self.halves,
+            places,
+            clock=self._clock,
+            problems=self.problems,
+            forget=forget,
+        )
 
     async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:
         serving = Serving(
@@ -249,7 +271,7 @@ class Node:
             agent=self._agent(),
             halves=self.halves,
             joining=self.joining,
-            hosts=None,
+            hosts=self.hosts,
             placing=self._placing,
             orchestrators=() if self.elsewhere is None else self.elsewhere.servers,
             results=self._results,

@@ -130,6 +130,10 @@ class Host:
     async def start(self) -> None:
         """Begin to connect, and start the compute half; nobody waits for either."""
         await self.way.link.start()
+        self.offer()
+
+    def offer(self) -> None:
+        """Begin to start the compute half, which offers the host to jobs."""
         task = f"running jobs on host {self.name}"
         self._starting = asyncio.create_task(self._problems.keep(task, self._start_half), name=task)
 

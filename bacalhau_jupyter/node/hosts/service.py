@@ -28,11 +28,11 @@ from bacalhau_jupyter.models.records.hosts import (
     RemoveHost,
 )
 from bacalhau_jupyter.node.hosts.entries import HostEntry, entry_of
-from bacalhau_jupyter.node.hosts.file import NAME, HostsFile, Written
+from bacalhau_jupyter.node.hosts.file import MOST_HOSTS, NAME, HostsFile, Written
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.leaving import Departures
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
-from bacalhau_jupyter.node.hosts.trials import Trials
+from bacalhau_jupyter.node.hosts.trials import READY_S, Trials
 from bacalhau_jupyter.node.hosts.verbs import clean, push
 from bacalhau_jupyter.node.hosts.ways import SharedEngine, Ways
 from bacalhau_jupyter.node.roles.halves import Halves
@@ -86,6 +86,7 @@ class HostService:
         self._changing = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
         self._trials = Trials(ways)
+        self._forget = forget
         self._departures = Departures(self._gone, forget)
 
     def __len__(self) -> int:
@@ -160,13 +161,16 @@ class HostService:
         self._adding.add(entry.name)
         try:
             if order.trust:
-                await self._ways.trust(entry, order.trust)
+                await self._trials.trust(entry, order.trust)
             host = self._make(entry)
             is_new = not await asyncio.to_thread(host.directory.exists)
             try:
-                await host.start()
+                await host.way.link.start()
                 if not order.anyway:
                     await self._trials.ready(host)
+                host.offer()
+                if not order.anyway:
+                    await host.started(READY_S)
                     await self._check_other(host)
                 # A host that takes long to answer keeps nobody from changing another one.
                 async with self._changing:
@@ -174,6 +178,8 @@ class HostService:
                     self._stamp = self._file.stamp()
             except BaseException:
                 await host.stop()
+                with contextlib.suppress(BacalhauError):
+                    await self._forget(host.node_id)
                 if is_new:
                     await asyncio.to_thread(remove_tree, host.directory)
                 raise
@@ -261,6 +267,10 @@ class HostService:
                 f"there is a host {entry.name} already",
                 hint=f"choose another --name, or host remove {entry.name}",
                 component=COMPONENT,
+            )
+        if len(self._hosts) + len(self._adding) >= MOST_HOSTS:
+            raise Conflict(
+                f"there are {MOST_HOSTS} hosts already, and no more are taken", component=COMPONENT
             )
         if self._places.host_node_id(entry.name) in self._halves.nodes():
             raise Conflict(

@@ -12,6 +12,7 @@ from bacalhau_jupyter.node.hosts.entries import HostEntry
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
 from bacalhau_jupyter.node.hosts.ways import Ways
+from bacalhau_jupyter.plugins.link import HostLink, HostStatus
 
 READY_S = 30.0
 """Seconds that a host may take to answer when it is added."""
@@ -27,6 +28,22 @@ def offered_key(steps: Sequence[HostStep]) -> str:
         return ""
     match = _FINGERPRINT.search(f"{failed.hint} {failed.sentence}")
     return match[0] if match else ""
+
+
+async def settled(link: HostLink, timeout_s: float) -> HostStatus:
+    """Wait until it is known how a link is, for a while; return its status."""
+    known = asyncio.Event()
+    leave = link.watch(lambda status: known.set())
+    try:
+        async with asyncio.timeout(timeout_s):
+            while link.status.state is HostState.CONNECTING:
+                known.clear()
+                await known.wait()
+    except TimeoutError:
+        pass
+    finally:
+        leave()
+    return link.status
 
 
 class Trials:
@@ -54,26 +71,30 @@ class Trials:
                 steps.append(HostStep(name="machine", ok=False, sentence=error.message, hint=error.hint))
         return HostTest(ok=ok, steps=steps, facts=facts, fingerprint=offered_key(steps))
 
+    async def trust(self, entry: HostEntry, fingerprint: str) -> None:
+        """Accept the key that a host shows.
+
+        Raises
+        ------
+        BadRequest
+            It shows another one, or none.
+        """
+        try:
+            await self._ways.trust(entry, fingerprint)
+        except BacalhauError as error:
+            raise BadRequest(
+                f"host {entry.name} was not added: {error.message}", hint=error.hint, component=COMPONENT
+            ) from error
+
     async def ready(self, host: Host) -> None:
-        """Wait until a host can run jobs.
+        """Wait until a host answers, and ask it what it has.
 
         Raises
         ------
         BadRequest
             It can't be reached; the sentence and the hint are those of the first step that does not work.
         """
-        settled = asyncio.Event()
-        leave = host.way.link.watch(lambda status: settled.set())
-        try:
-            async with asyncio.timeout(READY_S):
-                while host.status.state is HostState.CONNECTING:
-                    settled.clear()
-                    await settled.wait()
-        except TimeoutError:
-            pass
-        finally:
-            leave()
-        status = host.status
+        status = await settled(host.way.link, READY_S)
         if status.state is not HostState.READY:
             # It is the caller who named the address: this node itself is well.
             raise BadRequest(
@@ -88,5 +109,3 @@ class Trials:
             raise BadRequest(
                 f"host {host.name} was not added: {error.message}", hint=error.hint, component=COMPONENT
             ) from error
-        host.machine.again()
-        await host.started(READY_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotImplementedHere, ServiceUnavailable
+from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotImplementedHere
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.records.hosts import CleanHost, HostCleaning, HostRemains, HostState, PushImage
@@ -103,7 +103,7 @@ def _not_here(host: Host) -> NotImplementedHere:
 def _engine(host: Host) -> Engine:
     status = host.status
     if host.engine is None or status.state is not HostState.READY:
-        raise ServiceUnavailable(
+        raise Conflict(
             status.problem or f"host {host.name} is being connected",
             hint=status.hint,
             retryable=True,
