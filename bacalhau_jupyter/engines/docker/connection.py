@@ -22,6 +22,7 @@ from bacalhau_jupyter.engines.docker.connecting import NoEngine
 from bacalhau_jupyter.engines.docker.daemon import Daemon, connect, engine_error, no_answer, translated
 from bacalhau_jupyter.engines.docker.devices import DEVICES
 from bacalhau_jupyter.engines.docker.endpoints import endpoints
+from bacalhau_jupyter.engines.docker.files.kept import KeptInputs
 from bacalhau_jupyter.engines.docker.files.placement import Placement, find_placement
 from bacalhau_jupyter.engines.docker.gate import DockerLink, Gate
 from bacalhau_jupyter.engines.docker.gpu_check import GpuCheck
@@ -70,6 +71,8 @@ class Connection:
         How files reach containers.
     starts
         The pool for starts.
+    kept
+        Inputs that stay on the engine; None before it is found, and on an engine of this machine.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Connection:
         self._daemon: Daemon | None = None
         self._images: Images | None = None
         self._gpu_check: GpuCheck | None = None
+        self.kept: KeptInputs | None = None
         self._near = None if link is None else NearEngine(self._connect_near, options.clock)
 
     async def probe(self) -> Availability:
@@ -241,6 +245,8 @@ class Connection:
             pulls="SKIP_IMAGE_PULL" not in self._env,
             near=None if self._near is None else NearImages(ImageCopier(self._near, daemon), daemon.platform),
         )
+        if self._link is not None:
+            self.kept = KeptInputs(daemon, self._options.node_id, self._options.data_dir, self._options.clock)
         self._gpu_check = GpuCheck(daemon, self._options.node_id, self._options.clock, self._devices)
 
 

@@ -41,6 +41,7 @@ from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.jobs.spec import NetworkType
 from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, Progress, no_progress
 from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
 from bacalhau_jupyter.plugins.link import HostLink
@@ -163,6 +164,7 @@ class DockerEngine:
             placement=self.connection.placement,
             gpus=gpus,
             way_out=self._ways_out.of(request, daemon),
+            kept=self.connection.kept,
         )
         call = self.connection.call(lambda: launcher.launch(progress, abort), self.connection.starts)
         launch = asyncio.ensure_future(call)
@@ -213,6 +215,11 @@ class DockerEngine:
         """Whether another engine is the same one, reached in another way."""
         one, two, node_id = self.connection.daemon, other.connection.daemon, self._options.node_id
         return await self.connection.call(lambda: is_same_engine(one, two, node_id))
+
+    async def forget_inputs(self) -> DiskUsage:
+        """Remove the inputs that are kept on another machine and that no job uses; return what is gone."""
+        kept = self.connection.kept
+        return DiskUsage() if kept is None else await self.connection.call(kept.clear)
 
     async def attach(self, request: RunRequest) -> bool:
         if request.execution.id in self._followers:

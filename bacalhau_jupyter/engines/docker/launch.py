@@ -11,6 +11,7 @@ from typing import Any
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain, translated
 from bacalhau_jupyter.engines.docker.files.archive import Archive
 from bacalhau_jupyter.engines.docker.files.hosts import hosts_archive, hosts_mount, own_hosts
+from bacalhau_jupyter.engines.docker.files.kept import KeptInputs
 from bacalhau_jupyter.engines.docker.files.ownership import open_outputs
 from bacalhau_jupyter.engines.docker.files.placement import Placement, bind_mounts
 from bacalhau_jupyter.engines.docker.gpu_check import INSTALL, NO_RUNTIME
@@ -58,6 +59,7 @@ class Launcher:
         placement: Placement = Placement.BIND,
         gpus: Mapping[str, Any] | None = None,
         way_out: WayOut | None = None,
+        kept: KeptInputs | None = None,
     ) -> None:
         self._daemon = daemon
         self._images = images
@@ -74,7 +76,7 @@ class Launcher:
             gpus=gpus,
         )
         self._has_gpus = bool(gpus)
-        self._archive = Archive(daemon, request) if placement is Placement.ARCHIVE else None
+        self._archive = Archive(daemon, request, kept) if placement is Placement.ARCHIVE else None
         self._needs_hosts = bool(self._config.get("NetworkDisabled")) and not own_hosts(request)
 
     def launch(self, progress: Progress, abort: Abort) -> str:

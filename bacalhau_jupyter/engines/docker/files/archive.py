@@ -4,26 +4,26 @@ Each input and each result directory is a separate volume, mounted where a bind 
 read-only. What may not be written in the task's container is filled through a second one, the carrier, which has
 all the volumes, writable, and is never started: the engine copies into and out of created containers, too, and needs
 no program in the image for it. The carrier stays until the execution is cleaned up; it also keeps the volumes from
-being pruned. Everything here blocks.
+being pruned. On a Docker host, inputs worth it get volumes that stay for later executions (`kept`), which the carrier
+has read-only once they are filled. Everything here blocks.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
-from bacalhau_jupyter.engines.docker.daemon import CALL_TIMEOUT_S, Daemon, engine_error, explain, no_answer
-from bacalhau_jupyter.engines.docker.endpoints import Endpoint
+from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
 from bacalhau_jupyter.engines.docker.files import cargo
+from bacalhau_jupyter.engines.docker.files.fetching import fetch_tree
+from bacalhau_jupyter.engines.docker.files.kept import KeptInputs, Volume
 from bacalhau_jupyter.engines.docker.files.placement import bind
-from bacalhau_jupyter.engines.docker.output.streams import Stream
+from bacalhau_jupyter.engines.docker.files.reuse import Reuse, StayingVolume
 from bacalhau_jupyter.engines.docker.params import (
     COMPONENT,
     LABEL_EXECUTION,
@@ -36,26 +36,32 @@ from bacalhau_jupyter.engines.docker.sharing.owners import owner_labels
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.trees import make_directories
-from bacalhau_jupyter.models.errors import BacalhauError, IOFailure
+from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, OutputMount, Progress
 from bacalhau_jupyter.plugins.engine import RunRequest
 from bacalhau_jupyter.plugins.inputs import open_input
-from bacalhau_jupyter.transfer.archive.unpacking import Limits, unpack_into
+from bacalhau_jupyter.plugins.rates import with_rate
 from bacalhau_jupyter.transfer.core.files import io_failure
 
 PHASE_OUT = "copying results"
+_FULL = "the disk of the Docker Engine is full"
 _PLACE = "bacalhau-files"
 _FILE = "data"
-_NO_LIMITS = Limits(max_bytes=1 << 62, max_members=1 << 40)
-"""As for a mount: what a task may leave is bounded by the disk."""
 
 
 class Archive:
-    """The volumes and the carrier of one execution."""
+    """The volumes and the carrier of one execution.
 
-    def __init__(self, daemon: Daemon, request: RunRequest) -> None:
+    Parameters
+    ----------
+    kept
+        Inputs that stay on the engine; None keeps none.
+    """
+
+    def __init__(self, daemon: Daemon, request: RunRequest, kept: KeptInputs | None = None) -> None:
         self._daemon = daemon
+        self._kept = kept
         self._request = request
         self._name = container_name(request.node_id, request.execution)
         self._labels = {
@@ -78,25 +84,65 @@ class Archive:
         BacalhauError
             An input can't be read, the engine's disk is full, or it is no longer wanted. Volumes may be left.
         """
+        try:
+            return self._load(image, with_rate(progress), abort)
+        except IOFailure as error:
+            if self._kept is None or _FULL not in error.message or not self._kept.clear().count:
+                raise
+        # What was kept for later has made room.
+        return self._load(image, with_rate(progress), abort)
+
+    def _load(self, image: str, progress: Progress, abort: Abort) -> list[dict[str, Any]]:
         # What an interrupted try left is not trusted to be whole.
         self._daemon.remove(self._carrier)
-        places = {name: self._fresh_volume(name) for name in self._volumes()}
-        carrier = self._make_carrier(image)
+        # Decided once: what was copied as a directory is mounted as one, whatever lies at its path meanwhile.
+        trees = [_is_directory(mount) for mount in self._request.inputs]
+        items = {
+            f"in/{number}": cargo.Item(
+                mount, f"{_PLACE}/in/{number}" + ("" if trees[number] else f"/{_FILE}")
+            )
+            for number, mount in enumerate(self._request.inputs)
+        }
+        if self._kept is None:
+            return self._mounts(self._send(image, items, {}, progress, abort), trees)
+        with Reuse(self._kept, items, progress, abort) as reuse:
+            places = self._send(image, items, reuse.volumes, progress, abort, reuse)
+        return self._mounts(places, trees)
+
+    def _send(
+        self,
+        image: str,
+        items: Mapping[str, cargo.Item],
+        shared: Mapping[str, StayingVolume],
+        progress: Progress,
+        abort: Abort,
+        reuse: Reuse | None = None,
+    ) -> dict[str, Volume]:
+        """Fill volumes, those excepted that are filled already; return each one by its place."""
+        volumes = {
+            place: shared[place].volume if place in shared else self._fresh_volume(place)
+            for place in self._places()
+        }
+        filled = {place for place, volume in shared.items() if volume.is_filled}
+        carrier = self._make_carrier(
+            image, [_mount(volumes[place].name, f"/{_PLACE}/{place}", place in filled) for place in volumes]
+        )
         folders = [
             cargo.Folder(f"{_PLACE}/out/{number}", 0o777) for number, _ in enumerate(self._request.outputs)
         ]
-        items = []
-        # Decided once: what was copied as a directory is mounted as one, whatever lies at its path meanwhile.
-        trees = [_is_directory(mount) for mount in self._request.inputs]
-        for number, mount in enumerate(self._request.inputs):
-            name = f"{_PLACE}/in/{number}"
-            if trees[number]:
-                items.append(cargo.Item(mount, name))
-            else:
-                folders.append(cargo.Folder(name, 0o755))
-                items.append(cargo.Item(mount, f"{name}/{_FILE}"))
-        self._upload(carrier, cargo.stream(folders, items, progress, abort.check))
-        return self._mounts(places, trees)
+        sent = {place: item for place, item in items.items() if place not in filled}
+        folders += [
+            cargo.Folder(f"{_PLACE}/{place}", 0o755)
+            for place, item in sent.items()
+            if item.name != f"{_PLACE}/{place}"
+        ]
+        digests: dict[str, str] = {}
+        if folders or sent:
+            blocks = cargo.stream(folders, list(sent.values()), progress, abort.check, digests)
+            self._upload(carrier, blocks)
+        if reuse is not None:
+            reuse.arrived({place: digests[item.name] for place, item in sent.items()})
+        return volumes
 
     def unload(self, image: str, progress: Progress, stop: threading.Event) -> None:
         """Copy the results here; each result directory is replaced as a whole.
@@ -119,10 +165,10 @@ class Archive:
             return
         inspection = self._daemon.inspect(self._carrier)
         carrier = str(inspection["Id"]) if inspection is not None else self._carrier_again(image)
-        part = self._request.directory / "copied-results"
+        part, rated = self._request.directory / "copied-results", with_rate(progress)
 
         def report(reading: Reading) -> None:
-            progress(replace(reading, phase=PHASE_OUT))
+            rated(replace(reading, phase=PHASE_OUT))
 
         try:
             remove_tree(part)
@@ -139,48 +185,50 @@ class Archive:
         """Remove what `load` made, as far as that is possible now."""
         with contextlib.suppress(Exception):
             self._daemon.remove(self._carrier)
-            for place in self._volumes():
+            for place in self._places():
                 self._daemon.remove_volume(self._volume(place))
+            if self._kept is not None:
+                self._kept.sweep()
 
     @property
     def _carrier(self) -> str:
         return f"{self._name}-files"
 
-    def _volumes(self) -> list[str]:
+    def _places(self) -> list[str]:
         inputs = [f"in/{number}" for number, _ in enumerate(self._request.inputs)]
-        return inputs + [f"out/{number}" for number, _ in enumerate(self._request.outputs)]
+        return inputs + self._places_out()
+
+    def _places_out(self) -> list[str]:
+        return [f"out/{number}" for number, _ in enumerate(self._request.outputs)]
 
     def _volume(self, place: str) -> str:
         return f"{self._name}-{place.replace('/', '-')}"
 
-    def _fresh_volume(self, place: str) -> str:
-        """Make an empty volume; return where it lies on the engine's disk."""
+    def _fresh_volume(self, place: str) -> Volume:
         name = self._volume(place)
         self._daemon.remove_volume(name)
-        return str(self._daemon.api.create_volume(name, driver="local", labels=self._marks)["Mountpoint"])
+        return Volume.of(self._daemon.api.create_volume(name, driver="local", labels=self._marks))
 
     def _carrier_again(self, image: str) -> str:
         there = {volume["Name"] for volume in self._daemon.volumes(*self._labels.items())}
-        if not all(self._volume(name) in there for name in self._volumes()):
+        volumes = {place: self._volume(place) for place in self._places_out()}
+        if not there.issuperset(volumes.values()):
             # The engine would make empty ones.
             raise engine_error(
                 "the results are gone: their volumes were removed by another program",
                 hint="Leave volumes whose name starts with `bacalhau-` to the node.",
                 retryable=True,
             )
-        return self._make_carrier(image)
+        return self._make_carrier(
+            image, [_mount(name, f"/{_PLACE}/{place}", False) for place, name in volumes.items()]
+        )
 
-    def _make_carrier(self, image: str) -> str:
+    def _make_carrier(self, image: str, mounts: Sequence[dict[str, Any]]) -> str:
         config = {
             "Image": image,
             "Entrypoint": ["/never-started"],
             "Labels": self._marks,
-            "HostConfig": {
-                "NetworkMode": "none",
-                "Mounts": [
-                    _mount(self._volume(name), f"/{_PLACE}/{name}", False) for name in self._volumes()
-                ],
-            },
+            "HostConfig": {"NetworkMode": "none", "Mounts": list(mounts)},
         }
         return str(self._daemon.api.create_container_from_config(config, name=self._carrier)["Id"])
 
@@ -193,45 +241,25 @@ class Archive:
             words = explain(error)
             if "no space left" in words:
                 raise IOFailure(
-                    "the inputs could not be copied: the disk of the Docker Engine is full",
+                    f"the inputs could not be copied: {_FULL}",
                     hint="Free space there: `docker system df` shows what takes it.",
                     retryable=True,
                     fails_execution=True,
                 ) from error
             raise engine_error(f"the inputs could not be copied to the Docker Engine: {words}") from error
 
-    def _mounts(self, places: dict[str, str], trees: list[bool]) -> list[dict[str, Any]]:
+    def _mounts(self, volumes: Mapping[str, Volume], trees: Sequence[bool]) -> list[dict[str, Any]]:
         mounts = []
         for number, item in enumerate(self._request.inputs):
-            place = f"in/{number}"
+            volume = volumes[f"in/{number}"]
             if trees[number]:
-                mounts.append(_mount(self._volume(place), item.target, item.read_only))
+                mounts.append(_mount(volume.name, item.target, item.read_only))
             else:
                 # A volume is a directory; a file in it is mounted from where the engine keeps it.
-                mounts.append(bind(f"{places[place]}/{_FILE}", item.target, item.read_only))
+                mounts.append(bind(f"{volume.place}/{_FILE}", item.target, item.read_only))
         for number, output in enumerate(self._request.outputs):
-            mounts.append(_mount(self._volume(f"out/{number}"), output.target, False))
+            mounts.append(_mount(volumes[f"out/{number}"].name, output.target, False))
         return mounts
-
-
-def fetch_tree(
-    daemon: Daemon, container: str, path: str, place: Path, stop: threading.Event, progress: Progress
-) -> None:
-    """Copy a directory of a container to an empty one of ours; what the container's users made is ours then.
-
-    Raises
-    ------
-    BacalhauError
-        The directory does not exist, the copy is broken, the disk is full, or the engine does not answer.
-    Interrupted
-        ``stop`` was set.
-    """
-    # The engine would deflate it, at 25 MB/s.
-    plain = {"Accept-Encoding": "identity"}
-    address = f"/containers/{container}/archive"
-    with daemon.stream("GET", address, {"path": path}, plain, timeout_s=float(CALL_TIMEOUT_S)) as answer:
-        file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint))
-        unpack_into(file, place, limits=_NO_LIMITS, as_is=True, stop=stop, progress=progress)
 
 
 def _is_directory(mount: InputMount) -> bool:
@@ -240,37 +268,6 @@ def _is_directory(mount: InputMount) -> bool:
         return beneath.is_directory(opened)
     finally:
         os.close(opened)
-
-
-def own_tree(daemon: Daemon, container: str, path: str, owner: tuple[int, int]) -> None:
-    """Give every directory below (and with) one of a container an owner, who can then remove what is in it.
-
-    Needs no program in the image: the engine, which is root there, unpacks an archive of nothing but directories over
-    those that exist, and so changes whom they belong to.
-
-    Raises
-    ------
-    BacalhauError
-        The directory does not exist, or the engine does not answer.
-    """
-    plain = {"Accept-Encoding": "identity"}
-    address = f"/containers/{container}/archive"
-    packed = io.BytesIO()
-    with (
-        daemon.stream(
-            "GET", address, {"path": f"{path}/."}, plain, timeout_s=float(CALL_TIMEOUT_S)
-        ) as answer,
-        tarfile.open(fileobj=packed, mode="w", errors="surrogateescape") as out,
-    ):
-        file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint))
-        with tarfile.open(fileobj=file, mode="r|", errors="surrogateescape") as tar:
-            for member in tar:
-                if member.isdir():
-                    entry = tarfile.TarInfo(member.name)
-                    entry.type, entry.mode = tarfile.DIRTYPE, 0o700
-                    entry.uid, entry.gid = owner
-                    out.addfile(entry)
-    daemon.put_archive(container, path, iter([packed.getvalue()]))
 
 
 def carried(container: dict[str, Any]) -> bool:
@@ -298,38 +295,3 @@ def _replace(copied: Path, output: OutputMount) -> None:
     remove_tree(output.path)
     make_directories(output.path.parent)
     copied.replace(output.path)
-
-
-class _StreamFile:
-    """An answer's body as a file that can be read forward, and back by the little that telling gzip takes."""
-
-    def __init__(self, stream: Stream, endpoint: Endpoint) -> None:
-        self._chunks = stream.chunks()
-        self._endpoint = endpoint
-        self._buffer = bytearray()
-        self._back = b""
-
-    def read(self, size: int) -> bytes:
-        while len(self._buffer) < size and (chunk := self._next()):
-            self._buffer += chunk
-        data = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        self._back = data[-2:]
-        return data
-
-    def seek(self, offset: int, whence: int = os.SEEK_CUR) -> None:
-        if whence != os.SEEK_CUR or offset > 0 or -offset > len(self._back):
-            raise ValueError("only the last bytes can be read again")
-        self._buffer[:0] = self._back[len(self._back) + offset :]
-
-    def fileno(self) -> int:
-        raise OSError("it is not a file on this disk")
-
-    def _next(self) -> bytes:
-        try:
-            return next(self._chunks, b"")
-        except BacalhauError:
-            raise
-        except Exception as error:
-            # Any error that cuts the answer off; as an OSError it would look like an error of our disk.
-            raise no_answer(self._endpoint) from error

@@ -1,16 +1,20 @@
 """Inputs as one tar stream for the engine: the sender pulls it bit by bit; it is never in memory as a whole.
 
+Each input of the stream has a digest: of its names, modes, owners, links and bytes, but not of its times.
+
 What a mount would show is kept: owners, modes, times, links as they are, empty directories. Sockets, pipes and
 devices hold nothing that could be copied and are left out. Everything here blocks.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bacalhau_jupyter.engines.docker.params import COMPONENT
 from bacalhau_jupyter.lib import beneath
@@ -23,6 +27,7 @@ from bacalhau_jupyter.plugins.inputs import open_input
 BLOCK = 1 << 18
 """Bytes read, and sent, at a time."""
 PHASE = "copying inputs"
+PHASE_COMPARING = "comparing inputs"
 _NO_DIRECTORY = -1
 _FOR_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -36,6 +41,14 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Outline:
+    """What can be told of an input without reading it: two that differ in it differ."""
+
+    size: int
+    files: int
+
+
+@dataclass(frozen=True)
 class Folder:
     """A directory that only the stream has."""
 
@@ -43,8 +56,33 @@ class Folder:
     mode: int
 
 
+def outline(item: Item, check: Callable[[], None]) -> Outline:
+    """Count the files of an input and their bytes; raises as `stream`."""
+    size = files = 0
+    with _explained():
+        for _, _, _, info in _walk(item):
+            check()
+            if stat.S_ISREG(info.st_mode):
+                size += info.st_size
+                files += 1
+    return Outline(size, files)
+
+
+def digest(item: Item, progress: Progress, check: Callable[[], None]) -> str:
+    """Read an input and return its digest; raises as `stream`."""
+    packer = _Packer(lambda reading: progress(replace(reading, phase=PHASE_COMPARING)), check)
+    with _explained():
+        for _ in packer.parts([], [item]):
+            pass
+    return packer.digests[item.name]
+
+
 def stream(
-    folders: Sequence[Folder], items: Sequence[Item], progress: Progress, check: Callable[[], None]
+    folders: Sequence[Folder],
+    items: Sequence[Item],
+    progress: Progress,
+    check: Callable[[], None],
+    digests: dict[str, str] | None = None,
 ) -> Iterator[bytes]:
     """Yield the tar of ``folders`` and then ``items``.
 
@@ -54,14 +92,22 @@ def stream(
         Gets `PHASE`, bytes and files.
     check
         Called for every block; raises when the stream is no longer wanted.
+    digests
+        Gets the digest of each item, by its name in the stream, once it has been sent.
 
     Raises
     ------
     IOFailure
         Something can't be read, or shrank meanwhile; it is named.
     """
+    with _explained():
+        yield from joined(_Packer(progress, check, digests).parts(folders, items))
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
     try:
-        yield from joined(_Packer(progress, check).parts(folders, items))
+        yield
     except OSError as error:
         # Anything but an OSError: an HTTP client would take that for its own.
         raise IOFailure(
@@ -71,7 +117,11 @@ def stream(
 
 
 class _Packer:
-    def __init__(self, progress: Progress, check: Callable[[], None]) -> None:
+    def __init__(
+        self, progress: Progress, check: Callable[[], None], digests: dict[str, str] | None = None
+    ) -> None:
+        self.digests = {} if digests is None else digests
+        self._hash = hashlib.sha256()
         self._progress = progress
         self._check = check
         self._total = self._files = self._done = self._files_done = 0
@@ -92,46 +142,59 @@ class _Packer:
         for item in items:
             # Each item is a separate volume, and no link leads from one to another.
             self._linked.clear()
+            self._hash = hashlib.sha256()
             for directory, path, name, info in _walk(item):
                 self._check()
                 yield from self._entry(item, directory, path, name, info)
+            self.digests[item.name] = self._hash.hexdigest()
         yield bytes(2 * tarfile.BLOCKSIZE)
 
     def _entry(
         self, item: Item, directory: int, entry: str, name: str, info: os.stat_result
     ) -> Iterator[bytes]:
         if stat.S_ISDIR(info.st_mode):
-            yield _header(_member(name, info, tarfile.DIRTYPE))
+            yield self._begin(item, _member(name, info, tarfile.DIRTYPE))
         elif stat.S_ISLNK(info.st_mode):
-            yield _header(_member(name, info, tarfile.SYMTYPE, os.readlink(entry, dir_fd=directory)))
+            link = _member(name, info, tarfile.SYMTYPE, os.readlink(entry, dir_fd=directory))
+            yield self._begin(item, link)
         elif stat.S_ISREG(info.st_mode):
             # A name that becomes a link or a pipe after the walk saw it must neither be followed nor block.
             if directory == _NO_DIRECTORY:
                 descriptor = open_input(item.mount, COMPONENT, _FOR_READING)
             else:
                 descriptor = os.open(entry, _FOR_READING, dir_fd=directory)
-            yield from self._file(descriptor, f"{item.mount.path}{name.removeprefix(item.name)}", name)
+            yield from self._file(item, descriptor, name)
 
-    def _file(self, descriptor: int, path: str, name: str) -> Iterator[bytes]:
+    def _begin(self, item: Item, member: tarfile.TarInfo) -> bytes:
+        """Return the header of an entry, and let the digest know of it."""
+        place = member.name.removeprefix(item.name)
+        target = member.linkname.removeprefix(item.name) if member.islnk() else member.linkname
+        entry = (place, member.type, member.mode, member.uid, member.gid, member.size, target)
+        self._hash.update(repr(entry).encode("utf-8", "surrogateescape"))
+        return _header(member)
+
+    def _file(self, item: Item, descriptor: int, name: str) -> Iterator[bytes]:
+        path = f"{item.mount.path}{name.removeprefix(item.name)}"
         with os.fdopen(descriptor, "rb", buffering=0) as source:
             info = os.fstat(descriptor)
             if not stat.S_ISREG(info.st_mode):
                 raise _changed(path)
             identity = (info.st_dev, info.st_ino)
             if identity in self._linked:
-                yield _header(_member(name, info, tarfile.LNKTYPE, self._linked[identity]))
+                yield self._begin(item, _member(name, info, tarfile.LNKTYPE, self._linked[identity]))
                 self._done += info.st_size
             else:
                 if info.st_nlink > 1:
                     self._linked[identity] = name
                 member = _member(name, info, tarfile.REGTYPE)
                 member.size = left = info.st_size
-                yield _header(member)
+                yield self._begin(item, member)
                 while left:
                     self._check()
                     data = source.read(min(BLOCK, left))
                     if not data:
                         raise _changed(path)
+                    self._hash.update(data)
                     yield data
                     left -= len(data)
                     self._done += len(data)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error
-from bacalhau_jupyter.engines.docker.files.archive import fetch_tree, own_tree
+from bacalhau_jupyter.engines.docker.files.fetching import fetch_tree, own_tree
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from bacalhau_jupyter.engines.docker.sharing.owners import owner_labels
 from bacalhau_jupyter.lib.removal import remove_tree

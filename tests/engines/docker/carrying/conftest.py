@@ -7,14 +7,20 @@ import io
 import os
 import tarfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from docker.errors import ImageNotFound
 
+from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.engines.docker.daemon import Daemon, connect
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
+from bacalhau_jupyter.plugins.options import PluginOptions
+from tests.engines.docker.conftest import Node
+from tests.engines.docker.cut_link import CutLink
+from tests.services import leaks
 from tests.services.far_host import FarHost
 
 Layered = Callable[..., str]
@@ -71,3 +77,22 @@ def far(far_host: FarHost) -> Iterator[Daemon]:
             for name in image["RepoTags"] or [image["Id"]]:
                 remove_image(daemon.api, image["Id"] if name == "<none>:<none>" else name)
     daemon.close()
+
+
+@pytest.fixture
+async def link(far_host: FarHost, tmp_path: Path) -> AsyncIterator[CutLink]:
+    link = CutLink(tmp_path, far_host.engine_url)
+    await link.start()
+    yield link
+    await link.close()
+
+
+@pytest.fixture
+async def node(docker_engine: str, far: Daemon, link: CutLink, tmp_path: Path) -> AsyncIterator[Node]:
+    """A node whose engine is that of the second machine, and which knows this machine's engine, too."""
+    options = PluginOptions(node_id=leaks.owns(f"n-{uuid.uuid4()}"), data_dir=tmp_path)
+    engine = DockerEngine(options, env={"DOCKER_HOST": docker_engine, "PATH": os.environ["PATH"]}, link=link)
+    assert (await engine.probe()).available
+    node = Node(engine, tmp_path, f"unix://{link.socket.path}", options)
+    yield node
+    await node.engine.close()

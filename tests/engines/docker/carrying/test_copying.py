@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,6 @@ from bacalhau_jupyter.plugins.options import PluginOptions
 from tests.engines.docker.carrying.conftest import Layered, add_layer, remove_image
 from tests.engines.docker.conftest import Node, execution_of, load_image
 from tests.engines.docker.cut_link import CutLink
-from tests.services import leaks
 from tests.services.far_host import FarHost
 
 pytestmark = [pytest.mark.docker, pytest.mark.far, pytest.mark.timeout(300)]
@@ -29,24 +25,6 @@ BIG = 12_000_000
 
 def layers(api: Any, name: str) -> list[str]:
     return list(api.inspect_image(name)["RootFS"]["Layers"])
-
-
-@pytest.fixture
-async def link(far_host: FarHost, tmp_path: Path) -> AsyncIterator[CutLink]:
-    link = CutLink(tmp_path, far_host.engine_url)
-    await link.start()
-    yield link
-    await link.close()
-
-
-@pytest.fixture
-async def node(docker_engine: str, far: Daemon, link: CutLink, tmp_path: Path) -> AsyncIterator[Node]:
-    """A node whose engine is that of the second machine, and which knows this machine's engine, too."""
-    options = PluginOptions(node_id=leaks.owns(f"n-{uuid.uuid4()}"), data_dir=tmp_path)
-    engine = DockerEngine(options, env={"DOCKER_HOST": docker_engine, "PATH": os.environ["PATH"]}, link=link)
-    assert (await engine.probe()).available
-    yield Node(engine, tmp_path, f"unix://{link.socket.path}", options)
-    await engine.close()
 
 
 async def test_an_image_that_is_only_here_is_copied_and_runs(
