@@ -23,6 +23,7 @@ def since_of(node: NodeState) -> str:
 
 
 def reason_of(node: NodeState) -> str:
-    """Return why a node is lost, and what its operator should know; empty where all is well."""
+    """Return why a node is lost or takes nothing new, and what its operator should know; empty where all is well."""
+    resting = readable(node.info.compute_node_info.unavailable)
     lost = "" if node.connection is NodeConnection.CONNECTED else readable(node.connection_state.last_error)
-    return "; ".join(filter(None, (lost, *map(readable, node.notices))))
+    return "; ".join(filter(None, (lost, resting, *map(readable, node.notices))))

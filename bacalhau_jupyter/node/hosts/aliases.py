@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from bacalhau_jupyter.engines.docker.link.ssh.diagnosis import at_home
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.records.hosts import SshAlias
 from bacalhau_jupyter.models.text import is_readable
@@ -57,10 +58,10 @@ def _lines(config: Path, directory: Path, depth: int) -> Iterator[tuple[str, str
 
 def _included(pattern: str, directory: Path) -> list[Path]:
     try:
-        path = Path(pattern).expanduser()
+        path = at_home(pattern)
         base = Path("/") if path.is_absolute() else directory
         return sorted(base.glob(str(path).lstrip("/")))[:_MOST]
-    except (OSError, RuntimeError, ValueError, NotImplementedError):
+    except (OSError, ValueError, NotImplementedError):
         return []
 
 

@@ -14,6 +14,7 @@ from bacalhau_jupyter.engines.docker.engine import DockerEngine
 from bacalhau_jupyter.engines.docker.gate import DockerLink
 from bacalhau_jupyter.engines.docker.link.plain import PlainLink
 from bacalhau_jupyter.engines.docker.link.ssh import known_hosts
+from bacalhau_jupyter.engines.docker.link.ssh.diagnosis import at_home
 from bacalhau_jupyter.engines.docker.link.ssh.link import SshLink
 from bacalhau_jupyter.engines.docker.link.step import examine
 from bacalhau_jupyter.engines.docker.link.target import SshTarget
@@ -99,10 +100,8 @@ class DockerWays:
         return read_contexts(Configuration(self._env).directory)
 
     def aliases(self) -> list[SshAlias]:
-        try:
-            return read_aliases(Path("~/.ssh/config").expanduser())
-        except RuntimeError:
-            return []
+        # As ssh finds it, whatever $HOME says.
+        return read_aliases(at_home("~/.ssh/config"))
 
     def _target(self, entry: HostEntry) -> Target:
         if not entry.context:

@@ -1,0 +1,90 @@
+"""GPUs of a host: the vendors' tools there (stand-ins), placement by kind, and what others hold."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bacalhau_jupyter.client.connection.api import AsyncAPI
+from bacalhau_jupyter.client.jobs.build import docker
+from bacalhau_jupyter.models.records.hosts import AddHost
+from bacalhau_jupyter.models.records.node import NodeState
+from tests.node.hosts.conftest import order
+from tests.services import gpu_tools
+from tests.services.far_host import FarHost
+from tests.services.waiting import until
+
+
+@pytest.fixture
+def gpu_host(far_host: FarHost, tmp_path: Path) -> Iterator[FarHost]:
+    """The second machine, with the tools of three vendors on its PATH."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    gpu_tools.install(tools)
+    far_host.shell("mount -t tmpfs none /usr/local/bin")
+    for path in tools.iterdir():
+        text = base64.b64encode(path.read_bytes()).decode()
+        target = f"/usr/local/bin/{path.name}"
+        far_host.shell(f"echo {text} | base64 -d >{target} && chmod 755 {target}")
+    yield far_host
+    far_host.shell("umount /usr/local/bin")
+
+
+async def node_of(api: AsyncAPI, order_of: AddHost) -> NodeState:
+    added = await api.hosts.add(order_of)
+    return (await api.node(added.node_id)).node
+
+
+async def test_gpus_there_are_offered_by_kind_and_those_of_others_are_busy(
+    gpu_host: FarHost, api: AsyncAPI
+) -> None:
+    state = await node_of(api, order(gpu_host))
+    compute = state.info.compute_node_info
+    assert [(gpu.vendor, gpu.index) for gpu in compute.max_capacity.gpus] == [
+        ("NVIDIA", 0),
+        ("NVIDIA", 1),
+        ("AMD/ATI", 0),
+        ("AMD/ATI", 1),
+        ("Intel", 0),
+    ]
+    assert state.info.labels["GPU-0"] == "NVIDIA-A100-SXM4-40GB"
+    # A job for another kind of GPU is told so; it never gets here.
+    job = docker("busybox", "true", gpu=1, constraints="GPU-0=Tesla-T4", host="gpu1", queue_timeout=600)
+    answer = await api.submit(job)
+
+    async def is_told() -> bool:
+        verdicts = (await api.explain(answer.job_id)).nodes
+        return any("lacks the labels" in each.reason for each in verdicts)
+
+    await until(is_told, timeout_s=60)
+
+
+async def test_what_a_person_says_of_gpus_wins(far_host: FarHost, api: AsyncAPI) -> None:
+    from bacalhau_jupyter.models.jobs.resources import GPU
+
+    said = [GPU(index=0, name="A100", vendor="NVIDIA", memory=81920)]
+    state = await node_of(api, order(far_host, gpus=said))
+    assert state.info.compute_node_info.max_capacity.gpus == said
+    assert state.info.labels["GPU-0-Memory"] == "81920-MiB"
+
+
+async def test_a_container_of_somebody_else_counts(far_host: FarHost, api: AsyncAPI) -> None:
+    image = far_host.busybox_image()
+    far_host.shell(f"docker run -d --name training --cpus 0.5 --memory 64m --network none {image} sleep 600")
+    try:
+        added = await api.hosts.add(order(far_host))
+        assert added.facts is not None
+        assert [user.name for user in added.facts.others] == ["training"]
+        assert added.facts.taken.cpu == 0.5
+        assert added.facts.taken.memory == 64 << 20
+
+        async def counts() -> bool:
+            record = await api.hosts.show("gpu1")
+            return record.free.cpu == pytest.approx(record.capacity.cpu - 0.5)
+
+        await until(counts, timeout_s=60)
+    finally:
+        far_host.shell("docker rm -f training")
