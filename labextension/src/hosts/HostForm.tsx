@@ -164,7 +164,8 @@ export function HostForm(props: { hosts: IHosts | null; close: () => void; added
             {isLeft ? trans.__('It was not added: it can’t be used yet.') : trans.__('It can’t be used yet.')}
           </p>
         )}
-        {test !== null && <StepList steps={test.Steps} />}
+        {/* What the hint of an unknown key says stands beside its button. */}
+        {test !== null && <StepList steps={test.Steps} withoutHints={fingerprint !== ''} />}
       </div>
       {error !== null && <ErrorNote error={error} />}
       {fingerprint && (
@@ -240,6 +241,7 @@ function Choices(props: {
       <select
         id={`${props.id}-choice`}
         className="jp-mod-styled"
+        aria-label={trans.__('Host')}
         value={props.value}
         title={chosen?.label ?? trans.__('By its address')}
         onChange={event => props.onChange(event.target.value)}

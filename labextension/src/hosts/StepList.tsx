@@ -4,7 +4,10 @@ import { useBacalhau } from '../components/context';
 import { readable, readableLines } from '../format/text';
 
 /** How a trial of a host went, step by step: what works, what does not and what can be done about it. */
-export function StepList(props: { steps: readonly IHostStep[] | null | undefined }): JSX.Element {
+export function StepList(props: {
+  steps: readonly IHostStep[] | null | undefined;
+  withoutHints?: boolean;
+}): JSX.Element {
   const { trans } = useBacalhau();
   return (
     <ol className="jp-Bacalhau-steps" aria-label={trans.__('Steps of the test')}>
@@ -22,7 +25,9 @@ export function StepList(props: { steps: readonly IHostStep[] | null | undefined
             </span>
             <div>
               <strong>{readable(step.Name ?? '')}</strong> {readableLines(step.Sentence ?? '')}
-              {step.Hint && <p className="jp-Bacalhau-hint">{readableLines(step.Hint)}</p>}
+              {step.Hint && !props.withoutHints && (
+                <p className="jp-Bacalhau-hint">{readableLines(step.Hint)}</p>
+              )}
             </div>
           </li>
         );
