@@ -10,7 +10,17 @@ import traceback
 from benchmarks.api import access, encryption, memory, policies, requests, tokens, users
 from benchmarks.cells import cards, panel, plain_cells
 from benchmarks.data import frames, ipfs, results, s3
-from benchmarks.engines import cluster, docker_rates, hosts, link, logs, many, scheduling, whole_jobs
+from benchmarks.engines import (
+    cluster,
+    docker_rates,
+    host_copies,
+    hosts,
+    link,
+    logs,
+    many,
+    scheduling,
+    whole_jobs,
+)
 from benchmarks.harness import Row, Unavailable, show
 from benchmarks.swarm import jobs, nodes
 
@@ -21,6 +31,7 @@ MEASUREMENTS = {
     "docker": whole_jobs.measure_docker,
     "docker-rates": docker_rates.measure,
     "hosts": hosts.measure,
+    "host-copies": host_copies.measure,
     "process": whole_jobs.measure_process,
     "scheduling": scheduling.measure,
     "cluster": cluster.measure,

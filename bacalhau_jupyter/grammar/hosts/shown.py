@@ -122,6 +122,10 @@ def remains_table(cleaning: HostCleaning, name: str, *, wide: bool = False) -> T
     notes = [f"Removed what node {node} had left." for node in cleaning.removed]
     if any(not each.is_own for each in cleaning.items):
         notes.append(f"`host clean {name} --remove NODE` removes what a node that is gone has left.")
+    if any(each.is_own and each.volumes for each in cleaning.items):
+        notes.append(
+            "Of this node it removes the inputs that stay there for later jobs, where none uses them."
+        )
     columns = ("node", "owner", "containers", "running", "volumes", "last")
     return Table(columns, rows, cleaning, note="\n".join(notes))
 

@@ -13,7 +13,7 @@ from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
-from bacalhau_jupyter.node.hosts.ways import Leftover, PushingEngine, SharedEngine
+from bacalhau_jupyter.node.hosts.ways import KeepingEngine, Leftover, PushingEngine, SharedEngine
 from bacalhau_jupyter.plugins.engine import Engine
 
 _IMAGE_LIMIT = 300
@@ -53,26 +53,31 @@ async def push(host: Host, order: PushImage) -> int:
 async def clean(host: Host, order: CleanHost) -> HostCleaning:
     """Return what nodes have on a host, and remove what the ones named left there.
 
+    Of this node, which cleans up by itself, that is the inputs that it keeps there for later jobs.
+
     Raises
     ------
     BacalhauError
-        The host is away, one named has nothing there, or is this node, which cleans up by itself.
+        The host is away, or one named has nothing there.
     """
     engine = _engine(host)
     if not isinstance(engine, SharedEngine):
         raise _not_here(host)
     leftovers: Sequence[Leftover] = await engine.left_behind()
     items = remains_of(leftovers, host.node_id)
-    others = {item.node_id for item in items if not item.is_own}
-    if missing := [name for name in order.remove if name not in others]:
+    there = {item.node_id for item in items}
+    if missing := [name for name in order.remove if name not in there]:
         raise BadRequest(
             f"node {shown(missing[0][:80])!r} has left nothing on host {host.name}",
             hint=f"`host clean {host.name}` lists what others have there",
             component=COMPONENT,
         )
     if order.remove:
-        await engine.remove_left([each for each in leftovers if each.node_id in order.remove])
-        items = [item for item in items if item.node_id not in order.remove]
+        others = [each for each in leftovers if each.node_id in order.remove and each.node_id != host.node_id]
+        await engine.remove_left(others)
+        if host.node_id in order.remove and isinstance(engine, KeepingEngine):
+            await engine.forget_inputs()
+        items = remains_of(await engine.left_behind(), host.node_id)
     return HostCleaning(items=items, removed=list(order.remove))
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from bacalhau_jupyter.compute.host.far import EngineQuestions
 from bacalhau_jupyter.models.records.hosts import DockerContext, HostStep, SshAlias
+from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.node.hosts.entries import HostEntry
 from bacalhau_jupyter.plugins.contract import Progress
 from bacalhau_jupyter.plugins.engine import Engine
@@ -26,6 +27,15 @@ class PushingEngine(Protocol):
         BacalhauError
             It can't be copied.
         """
+        ...
+
+
+@runtime_checkable
+class KeepingEngine(Protocol):
+    """An engine where inputs stay for later jobs."""
+
+    async def forget_inputs(self) -> DiskUsage:
+        """Remove those that no job uses; return what is gone."""
         ...
 
 
