@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.models.jobs.job import JobStateType
-from tests.node.guests.cluster import Cluster, guest_cluster, image
+from tests.node.guests.cluster import Cluster, guest_cluster, image, module
 from tests.node.joining.official_jobs import answer_of
 from tests.services.official import BINARY, NO_BINARY
 from tests.services.official_orchestrator import needs_official
 from tests.services.s3 import S3Server
+from tests.services.wasm_modules import printing
 
 pytestmark = [needs_official, pytest.mark.timeout(600)]
 
@@ -72,23 +73,22 @@ def check(cluster: Cluster, job: str, place: Path) -> None:
 def test_what_the_node_keeps_itself_is_fetched_from_it(
     cluster: Cluster, busybox_image: str, tmp_path: Path
 ) -> None:
-    job = published(cluster, busybox_image, {"Type": "local"})
-    check(cluster, job, tmp_path / "got")
-    # Single files are read there by the orchestrator, as far as its own user lets links lead there.
-    (listing,) = files_of(cluster, job)
-    assert "outputs/table.csv" in [each["Path"] for each in listing["Files"]], listing
+    check(cluster, published(cluster, busybox_image, {"Type": "local"}), tmp_path / "got")
 
 
-def test_why_single_files_of_a_node_can_not_be_read_is_said(
-    tmp_path_factory: pytest.TempPathFactory, busybox_image: str
+@pytest.mark.parametrize(
+    ("allowed", "problem"), [("127.0.0.1", ""), ("192.0.2.1", "an address of this machine")]
+)
+def test_single_files_are_read_on_the_node_or_it_is_said_why_not(
+    tmp_path: Path, allowed: str, problem: str
 ) -> None:
-    strict = ("-c", "Compute.AllowListedAddresses=192.0.2.1")
-    with guest_cluster(tmp_path_factory.mktemp("strict"), *strict) as running:
+    with guest_cluster(tmp_path, "-c", f"Compute.AllowListedAddresses={allowed}") as running:
         running.guests("n-guest")
         running.wait_connected("n-guest")
-        (listing,) = files_of(running, published(running, busybox_image, {"Type": "local"}))
-    assert not listing["Files"]
-    assert "an address of this machine" in listing["Problem"]
+        job = running.run(module(printing("hi"), Publisher={"Type": "local"}))
+        (listing,) = files_of(running, job)
+    assert ("stdout" in [each["Path"] for each in listing["Files"] or ()]) is (not problem), listing
+    assert problem in (listing.get("Problem") or "")
 
 
 def test_the_node_publishes_to_a_bucket_with_its_own_credentials(
