@@ -30,6 +30,7 @@ def describe(equipment: Equipment, capacity: Capacity, live: Sequence[ExecutionR
     """
     settings, plugins, cache = equipment.settings, equipment.plugins, equipment.cache
     survey = equipment.survey
+    unavailable = survey.reason(plugins)
     engines, sources, publishers = plugins.names()
     runtimes, problems = plugins.runtimes()
     keepers = plugins.keepers()
@@ -38,14 +39,14 @@ def describe(equipment: Equipment, capacity: Capacity, live: Sequence[ExecutionR
         publishers=publishers,
         storage_sources=sources,
         max_capacity=capacity.limit,
-        available_capacity=Resources() if survey.unavailable else capacity.available,
+        available_capacity=Resources() if unavailable else capacity.available,
         max_job_requirements=capacity.limit,
         running_executions=sum(record.phase is Phase.RUNNING for record in live),
         address=settings.address,
         engine_runtimes=runtimes,
         engine_problems=problems,
         gpu_problems=dict(survey.gpu_problems),
-        unavailable=survey.unavailable,
+        unavailable=unavailable,
         problems={problem.task: problem.message for problem in equipment.problems.every()},
         input_cache=cache.usage() if cache.enabled else None,
         local_results=keepers[0].usage() if keepers else None,

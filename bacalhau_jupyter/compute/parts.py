@@ -61,7 +61,7 @@ class Parts:
             equipment.plugins,
             capacity,
             lambda: self.disk.ensure(),
-            lambda: equipment.survey.unavailable,
+            lambda: equipment.survey.reason(equipment.plugins),
         )
         runner = Runner(equipment, bidder, self.board)
         listener = ExecutionListener(

@@ -52,6 +52,18 @@ class Survey:
         self.facts = await (self._looked or self.begin())
         self.gpu_problems.update(await self._ask_gpus(plugins))
 
+    def reason(self, plugins: Plugins) -> str:
+        """Say why the node takes nothing new at present; empty while it does.
+
+        A machine elsewhere that is back, and whose engine has not been asked again yet, does not lack an engine.
+        """
+        if self.unavailable or self.facts.is_here:
+            return self.unavailable
+        if not plugins.working_engines():
+            _, problems = plugins.runtimes()
+            return next(iter(problems.values()), "") or "its engine has not been asked yet"
+        return "its machine has not been asked yet" if self.facts.resources.is_zero else ""
+
     def limit(self, cached_bytes: int) -> Resources:
         """Return how much of the machine jobs may use.
 

@@ -342,6 +342,7 @@ class Bench:
         self.extra_publishers: dict[str, Publisher] = {}
         self.reserve = 0
         self.machine: Machine | None = None
+        self.engines: Mapping[str, Engine] | None = None
         defaults: dict[str, object] = {
             "node_id": self.node_id,
             "data_dir": directory / "compute",
@@ -365,7 +366,7 @@ class Bench:
         self.database = await Database.open(
             self.settings.data_dir / "state.db", MIGRATIONS, reserve=self.reserve
         )
-        engines: Mapping[str, Engine] = {
+        engines: Mapping[str, Engine] = self.engines or {
             "noop": NoopEngine(self.options()),
             "world": WorldEngine(self.world),
             **self.extra_engines,

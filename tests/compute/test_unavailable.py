@@ -10,8 +10,9 @@ from bacalhau_jupyter.compute.host.machine import MachineFacts
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
 from bacalhau_jupyter.models.wire.messages import UpdateNodeInfoRequest
+from bacalhau_jupyter.plugins.contract import Availability
 from tests.compute.makers import STUB, make_execution, make_task
-from tests.compute.peer import WAIT_S, Bench, bench
+from tests.compute.peer import WAIT_S, Bench, World, WorldEngine, bench
 
 
 class GrowingMachine:
@@ -57,7 +58,9 @@ async def test_an_unavailable_node_refuses_as_busy_and_says_why(node: Bench) -> 
 async def test_a_machine_that_comes_later_brings_capacity_labels_and_what_others_hold(tmp_path: Path) -> None:
     machine = GrowingMachine()
     async with bench(tmp_path, machine=machine, allocated=ResourcesConfig(cpu="50%")) as node:
-        assert node.node.info().compute_node_info.max_capacity.is_zero
+        before = node.node.info().compute_node_info
+        assert before.max_capacity.is_zero
+        assert before.unavailable == "its machine has not been asked yet"
         facts = MachineFacts(
             Resources(cpu=16, memory=1 << 30, disk=1 << 30),
             {"os_type": "linux", "os_arch": "arm64"},
@@ -67,6 +70,7 @@ async def test_a_machine_that_comes_later_brings_capacity_labels_and_what_others
         machine.facts.put_nowait(facts)
         await told(node, 8.0)
         info = node.node.info()
+        assert not info.compute_node_info.unavailable
         assert info.compute_node_info.available_capacity.cpu == 5.0
         assert info.labels["os_arch"] == "arm64"
         assert info.compute_node_info.gpu_problems == {"nvidia-smi": "it hangs"}
@@ -75,3 +79,49 @@ async def test_a_machine_that_comes_later_brings_capacity_labels_and_what_others
         info = node.node.info()
         assert info.compute_node_info.available_capacity.cpu == 2.0
         assert info.compute_node_info.gpu_problems == {}
+
+
+class LateEngine(WorldEngine):
+    """Works as soon as it may."""
+
+    type = "late"
+
+    def __init__(self) -> None:
+        super().__init__(World())
+        self.may = asyncio.Event()
+
+    async def probe(self) -> Availability:
+        await self.may.wait()
+        return Availability(True, runtime="late")
+
+
+async def test_a_machine_that_is_back_lacks_no_engine_until_that_is_asked(tmp_path: Path) -> None:
+    machine = GrowingMachine()
+    late = LateEngine()
+    it = Bench(tmp_path, probe_timeout_s=60.0)
+    it.machine, it.engines = machine, {"late": late}
+    await it.peer.serve()
+    await it.start()
+    try:
+        machine.facts.put_nowait(MachineFacts(Resources(cpu=4, memory=1 << 30, disk=1 << 30)))
+        await told(it, 3.2)
+        info = it.node.info().compute_node_info
+        assert info.execution_engines == []
+        assert info.unavailable == "it has not answered yet"
+        answer = await it.peer.bid(make_execution(make_task("late", publisher=STUB)))
+        assert not answer.accepted
+        # A rejection for want of the engine would bar the node for this job.
+        assert "does not support" not in str(answer.events)
+        late.may.set()
+        async with asyncio.timeout(WAIT_S), it.peer.heard:
+            await it.peer.heard.wait_for(
+                lambda: any(
+                    isinstance(each, UpdateNodeInfoRequest)
+                    and each.node_info.compute_node_info.execution_engines == ["late"]
+                    and not each.node_info.compute_node_info.unavailable
+                    for each in it.peer.control
+                )
+            )
+    finally:
+        late.may.set()
+        await it.stop()
