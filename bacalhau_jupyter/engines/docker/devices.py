@@ -30,7 +30,12 @@ def cdi_name(gpu: GPU) -> str:
 
 
 def gpu_options(
-    gpus: Sequence[GPU], devices: Path = DEVICES, *, cdi: Collection[str] = (), has_runtime: bool = True
+    gpus: Sequence[GPU],
+    devices: Path = DEVICES,
+    *,
+    cdi: Collection[str] = (),
+    has_runtime: bool = True,
+    there: Path | None = None,
 ) -> dict[str, Any]:
     """Return the part of a container's ``HostConfig`` that hands it these GPUs.
 
@@ -44,6 +49,8 @@ def gpu_options(
         Names of the devices that the engine knows by CDI.
     has_runtime
         Whether NVIDIA's runtime may be there; else CDI serves, if it can.
+    there
+        What ``devices`` stands for on the engine's machine; None where it is that directory.
 
     Raises
     ------
@@ -72,9 +79,12 @@ def gpu_options(
         indices = [str(gpu.index) for gpu in nvidia]
         options["DeviceRequests"] = [{"DeviceIDs": indices, "Capabilities": [["gpu"]]}]
     if files:
+        paths = [
+            path if there is None else there / path.relative_to(devices) for path in dict.fromkeys(files)
+        ]
         options["Devices"] = [
             {"PathOnHost": str(path), "PathInContainer": str(path), "CgroupPermissions": "rwm"}
-            for path in dict.fromkeys(files)
+            for path in paths
         ]
     return options
 

@@ -154,6 +154,7 @@ class DockerEngine:
             self._devices,
             cdi=daemon.cdi_devices,
             has_runtime=RUNTIME in daemon.runtimes,
+            there=None if self.link is None else DEVICES,
         )
         launcher = Launcher(
             daemon,

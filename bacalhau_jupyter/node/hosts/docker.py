@@ -124,8 +124,8 @@ class DockerWay:
         self.questions = questions
         self.address = address
 
-    def engine(self, options: PluginOptions) -> Engine:
-        return DockerEngine(options, link=self.link)
+    def engine(self, options: PluginOptions, devices: Path) -> Engine:
+        return DockerEngine(options, devices=devices, link=self.link)
 
 
 def _runtime_dir(directory: Path, env: Mapping[str, str]) -> Path:

@@ -20,6 +20,7 @@ from bacalhau_jupyter.models.errors import BadRequest, IOFailure
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.records.hosts import LABEL, HostFacts, HostRecord, HostState
 from bacalhau_jupyter.node.hosts.entries import HostEntry
+from bacalhau_jupyter.node.hosts.mirror import mirror
 from bacalhau_jupyter.node.hosts.ways import Way
 from bacalhau_jupyter.node.roles.compute import FarHost, Place
 from bacalhau_jupyter.node.roles.halves import Halves
@@ -30,7 +31,7 @@ from bacalhau_jupyter.plugins.options import PluginOptions
 
 log = logging.getLogger(__name__)
 
-FACTS = "facts.json"
+FACTS, DEVICES = "facts.json", "devices"
 
 
 class Host:
@@ -211,13 +212,14 @@ class Host:
         return self._places.host(self.entry.name, far)
 
     def _engines(self, options: PluginOptions) -> Mapping[str, Engine]:
-        engine = self._engine = self.way.engine(options)
+        engine = self._engine = self.way.engine(options, self.directory / DEVICES)
         return {engine.type: engine}
 
     def _keep_facts(self, facts: HostFacts) -> None:
         """Keep what was seen: a node that is started while the host is away knows its size."""
         with contextlib.suppress(OSError, IOFailure):
-            self._facts_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mirror(self.directory / DEVICES, facts.device_files)
             write_atomic(self._facts_file, encode(facts).decode() + "\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from bacalhau_jupyter.compute.host.far import EngineQuestions
@@ -93,8 +94,8 @@ class Way(Protocol):
         """Where it leads, such as ``ssh://alice@gpu1``, also where a Docker context says so."""
         ...
 
-    def engine(self, options: PluginOptions) -> Engine:
-        """Make the engine that runs jobs there."""
+    def engine(self, options: PluginOptions, devices: Path) -> Engine:
+        """Make the engine that runs jobs there; ``devices`` stands for its ``/dev`` (`node.hosts.mirror`)."""
         ...
 
 

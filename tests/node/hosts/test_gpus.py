@@ -10,8 +10,12 @@ import pytest
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.client.jobs.build import docker
+from bacalhau_jupyter.engines.docker.devices import gpu_options
+from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.records.hosts import AddHost
 from bacalhau_jupyter.models.records.node import NodeState
+from bacalhau_jupyter.node.hosts.mirror import mirror
 from tests.node.hosts.conftest import order
 from tests.services import gpu_tools
 from tests.services.far_host import FarHost
@@ -62,9 +66,29 @@ async def test_gpus_there_are_offered_by_kind_and_those_of_others_are_busy(
     await until(is_told, timeout_s=60)
 
 
-async def test_what_a_person_says_of_gpus_wins(far_host: FarHost, api: AsyncAPI) -> None:
-    from bacalhau_jupyter.models.jobs.resources import GPU
+def test_device_files_there_are_handed_over_by_their_own_names(tmp_path: Path) -> None:
+    files = {
+        "0000:e7:00.0": ["dri/card1", "dri/renderD129"],
+        "0000:e8:00.0": ["dri/renderD130", "../../etc/shadow"],
+        "../x": ["dri/card7"],
+        "kfd": ["kfd"],
+    }
+    mirror(tmp_path / "devices", {"0000:e9:00.0": ["dri/card9"]})
+    mirror(tmp_path / "devices", files)
+    amd = GPU(index=0, name="MI210", vendor="AMD/ATI", pci_address="0000:E7:00.0")
+    options = gpu_options([amd], tmp_path / "devices", there=Path("/dev"))
+    assert [each["PathOnHost"] for each in options["Devices"]] == [
+        "/dev/kfd",
+        "/dev/dri/card1",
+        "/dev/dri/renderD129",
+    ]
+    gone = GPU(index=1, name="Flex", vendor="Intel", pci_address="0000:e9:00.0")
+    with pytest.raises(EngineError, match="device files of GPU 1"):
+        gpu_options([gone], tmp_path / "devices", there=Path("/dev"))
+    assert not (tmp_path / "etc").exists()
 
+
+async def test_what_a_person_says_of_gpus_wins(far_host: FarHost, api: AsyncAPI) -> None:
     said = [GPU(index=0, name="A100", vendor="NVIDIA", memory=81920)]
     state = await node_of(api, order(far_host, gpus=said))
     assert state.info.compute_node_info.max_capacity.gpus == said
