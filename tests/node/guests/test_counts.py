@@ -10,10 +10,7 @@ import pytest
 from tests.node.guests.towns import CORES, Town, all_ours, ours_with_guest, theirs_with_ours
 from tests.services.common import wait_until
 from tests.services.docker_engine import client
-from tests.services.official_images import pushed_busybox
 from tests.services.official_orchestrator import needs_official
-
-__all__ = ["pushed_busybox"]
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
@@ -36,7 +33,7 @@ def town(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "all ours":
         opening = all_ours(directory)
     else:
-        image = request.getfixturevalue("pushed_busybox")
+        image = request.getfixturevalue("busybox_image")
         opening = (ours_with_guest if request.param.startswith("ours") else theirs_with_ours)(
             directory, image
         )
