@@ -150,10 +150,12 @@ class Host:
             self._starting.cancel()
             await asyncio.wait({self._starting})
             self._problems.clear(self._starting.get_name())
-        if self.node is not None:
-            await self._halves.stop(self.node_id)
-        self._engine = None
-        await self.way.link.close()
+        try:
+            if self.node is not None:
+                await self._halves.stop(self.node_id)
+        finally:
+            self._engine = None
+            await self.way.link.close()
 
     def changed(self) -> None:
         """Tell the orchestrator whether it takes jobs."""

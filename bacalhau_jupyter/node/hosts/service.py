@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from bacalhau_jupyter.compute.output.watch import DirectoryWatch
 from bacalhau_jupyter.lib.clock import Clock
-from bacalhau_jupyter.lib.problems import Problems
+from bacalhau_jupyter.lib.problems import Problems, sentence
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NotFound
 from bacalhau_jupyter.models.names import shown
@@ -112,7 +112,10 @@ class HostService:
         await self._departures.close()
         hosts = list(self._hosts.values())
         self._hosts.clear()
-        await asyncio.gather(*(host.stop() for host in hosts))
+        ends = await asyncio.gather(*(host.stop() for host in hosts), return_exceptions=True)
+        for host, end in zip(hosts, ends, strict=True):
+            if isinstance(end, Exception):
+                log.warning("host %s did not stop well: %s", host.name, sentence(end))
 
     # ---- what people ask
 

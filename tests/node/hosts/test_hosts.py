@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
@@ -199,3 +200,21 @@ async def in_state_soon(api: AsyncAPI, name: str) -> None:
         )
 
     await until(is_there, timeout_s=60)
+
+
+async def test_a_node_that_ends_leaves_no_process_and_no_socket(
+    far_host: FarHost, node_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    async with running_node(node_config(WebUI__Enabled=False)) as node, client_of(node) as api:
+        await api.hosts.add(order(far_host))
+        assert {child.pid for child in psutil.Process().children(recursive=True)} - before
+
+    def is_clean() -> bool:
+        left = {child.pid for child in psutil.Process().children(recursive=True)} - before
+        return not left and not list(runtime.rglob("*.sock")) and not list(runtime.rglob("ctl"))
+
+    await until(is_clean, timeout_s=60)
