@@ -22,6 +22,7 @@ export const CommandIDs = {
   approveNode: 'bacalhau:approve-node',
   rejectNode: 'bacalhau:reject-node',
   deleteNode: 'bacalhau:delete-node',
+  addHost: 'bacalhau:add-host',
   refreshData: 'bacalhau:refresh-data',
   switchConnection: 'bacalhau:switch-connection',
   addConnection: 'bacalhau:add-connection',

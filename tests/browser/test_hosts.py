@@ -15,7 +15,9 @@ from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.jobs.build import docker
 from tests.browser.conftest import Shot, built_labextension, lab_page
 from tests.browser.lab import TOKEN, LabServer, start_lab
-from tests.services import docker_engine
+from tests.engines.docker.carrying.conftest import add_layer
+from tests.services import docker_engine as engines
+from tests.services import images
 from tests.services.far_host import FarHost
 from tests.services.far_users import Way
 from tests.services.fixtures import service_or_skip
@@ -25,7 +27,8 @@ pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
 from tests.browser.looks import DARK, LIGHT, Looks, narrow
-from tests.browser.tabs import open_tab
+from tests.browser.panel import row
+from tests.browser.tabs import command, open_tab
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -36,6 +39,18 @@ AWAY_MS = 60_000
 """Until a cut is noticed: ssh asks every five seconds, and gives up at the third silence."""
 OWN_SSH = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
 """ssh takes its configuration from the home that the password database names, whatever the environment says."""
+
+
+COPYING = re.compile(r"on gpu1 \(copying image [\d.]+( k?B| MB)?/6\d MB\)")
+LISTEN = """() => {
+  window.saidOfHosts = [];
+  new MutationObserver(() => {
+    for (const phase of document.querySelectorAll('#bacalhau-panel .jp-Bacalhau-phase')) {
+      window.saidOfHosts.push(phase.textContent);
+    }
+  }).observe(document, {subtree: true, childList: true, characterData: true});
+}"""
+"""What the rows say of what goes on, however short it is to be seen."""
 
 
 @pytest.fixture(scope="module")
@@ -206,11 +221,15 @@ def test_a_trial_says_step_by_step_what_is_missing_and_nothing_is_kept(page: Pag
     expect(form.get_by_role("alert").or_(steps.first).first).to_be_visible()
     form.get_by_role("textbox", name="Labels").press("Escape")
     expect(panel.get_by_role("button", name="Add host…")).to_be_focused()
+    open_tab(page, "Jobs")
+    command(page, "Add a Docker host…")
+    expect(form.get_by_role("combobox", name="Host")).to_be_focused()
+    form.get_by_role("button", name="Cancel").click()
     expect(panel.get_by_role("list", name="Docker hosts")).to_have_count(0)
 
 
 def test_what_else_runs_there_is_told(page: Page, far_host: FarHost) -> None:
-    engine = docker_engine.client(far_host.engine_url)
+    engine = engines.client(far_host.engine_url)
     image = far_host.busybox_image()
     try:
         limits = engine.api.create_host_config(mem_limit=64_000_000, nano_cpus=500_000_000)
@@ -230,6 +249,26 @@ def test_what_else_runs_there_is_told(page: Page, far_host: FarHost) -> None:
     expect(card).to_contain_text("No other node has left anything there.")
     card.get_by_role("button", name="Close").click()
     remove(card, page)
+
+
+def test_the_row_of_a_job_says_what_is_copied_to_its_host(
+    page: Page, far_host: FarHost, client: Client, docker_engine: str
+) -> None:
+    near = engines.client(docker_engine)
+    name = f"bacalhau-jupyter-test/only-here-{far_host.name}:1"
+    try:
+        add_layer(near.api, images.ensure_busybox(docker_engine), name, 60_000_000)
+        panel = open_tab(page, "Nodes")
+        add(panel)
+        open_tab(page, "Jobs")
+        page.evaluate(LISTEN)
+        client.submit(docker(name, ["true"], host="gpu1", name="needs-a-copy")).wait()
+        expect(row(panel, "needs-a-copy")).to_contain_text("Completed")
+        said: list[str] = page.evaluate("window.saidOfHosts")
+        assert [words for words in said if COPYING.fullmatch(words)], said
+    finally:
+        near.api.remove_image(name, force=True)
+        near.close()
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])

@@ -135,6 +135,8 @@ export interface INodeInfo {
     EngineProblems?: Record<string, string>;
     GPUProblems?: Record<string, string>;
     Problems?: Record<string, string>;
+    /** Why it takes nothing new at present, a sentence: a Docker host that is away, or paused. */
+    Unavailable?: string;
     InputCache?: IDiskUsage;
     LocalResults?: IDiskUsage;
   };

@@ -1,18 +1,24 @@
 import * as React from 'react';
 import { ErrorNote } from '../components/basics';
-import { useBacalhau } from '../components/context';
+import { useBacalhau, useObservable } from '../components/context';
 import { readableLines } from '../format/text';
+import { Observable } from '../store/signal';
 import { HostCard } from './HostCard';
 import { HostForm } from './HostForm';
 import { matchesHost, sortedHosts } from './hosts';
 import { IHostsView } from './use';
 
 /** The Docker hosts of the connected node, and a form that adds one. */
-export function HostsSection(props: { view: IHostsView; filter: string }): JSX.Element | null {
-  const { view, filter } = props;
+export function HostsSection(props: {
+  view: IHostsView;
+  filter: string;
+  /** Whether the form is open. */
+  form: Observable<boolean>;
+}): JSX.Element | null {
+  const { view, filter, form } = props;
   const { hosts, problem, read } = view;
   const { trans } = useBacalhau();
-  const [adding, setAdding] = React.useState(false);
+  const adding = useObservable(form);
   const button = React.useRef<HTMLButtonElement>(null);
   const wasOpen = React.useRef(false);
   React.useEffect(() => {
@@ -35,7 +41,7 @@ export function HostsSection(props: { view: IHostsView; filter: string }): JSX.E
       <div className="jp-Bacalhau-hosts-head">
         <h3>{trans.__('Docker hosts')}</h3>
         {!adding && hosts !== null && (
-          <button ref={button} type="button" className="jp-Bacalhau-button" onClick={() => setAdding(true)}>
+          <button ref={button} type="button" className="jp-Bacalhau-button" onClick={() => form.set(true)}>
             {trans.__('Add host…')}
           </button>
         )}
@@ -49,9 +55,9 @@ export function HostsSection(props: { view: IHostsView; filter: string }): JSX.E
       {adding && (
         <HostForm
           hosts={hosts}
-          close={() => setAdding(false)}
+          close={() => form.set(false)}
           added={() => {
-            setAdding(false);
+            form.set(false);
             changed();
           }}
         />

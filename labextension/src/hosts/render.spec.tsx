@@ -3,7 +3,9 @@ import { createRoot, Root } from 'react-dom/client';
 import { Api } from '../api/client';
 import { IHostRecord, IHosts } from '../api/hosts';
 import { BacalhauContext } from '../components/context';
+import { NodeCard } from '../nodes/NodeCard';
 import { trans } from '../page/words';
+import { Observable } from '../store/signal';
 import { FakeTransport } from '../testing/transport';
 import { IBacalhau } from '../tokens';
 import { HostCard } from './HostCard';
@@ -250,18 +252,34 @@ describe('a card', () => {
   });
 });
 
+describe('the node of a host of another process', () => {
+  const shown = (Unavailable?: string) => {
+    const compute = { MaxCapacity: { CPU: 8 }, AvailableCapacity: {}, Unavailable };
+    return show(<NodeCard node={{ Info: { NodeID: 'n-1', ComputeNodeInfo: compute } }} own="" />);
+  };
+
+  it('says why it takes nothing, in place of meters that are full', async () => {
+    await shown(`gpu1 does not answer ${HOSTILE}`);
+    expect(place.textContent).toContain('gpu1 does not answer <img src=x onerror=alert(1)>\\u202e');
+    expect(place.querySelector('[role=meter]')).toBeNull();
+    await shown();
+    expect(place.querySelector('[role=meter]')).not.toBeNull();
+  });
+});
+
 describe('the section', () => {
+  const form = new Observable<boolean>(false);
   const view = { offered: true, hosts: null, problem: null, read: () => Promise.resolve() };
 
   it('is not there where the node has none, nor before they are read', async () => {
-    await show(<HostsSection view={{ ...view, offered: false }} filter="" />);
+    await show(<HostsSection view={{ ...view, offered: false }} filter="" form={form} />);
     expect(place.textContent).toBe('');
-    await show(<HostsSection view={view} filter="" />);
+    await show(<HostsSection view={view} filter="" form={form} />);
     expect(place.textContent).toBe('');
   });
 
   it('tells what is wrong in the file, and gives the focus back when the form closes', async () => {
-    await show(<HostsSection view={{ ...view, hosts: { Problems: [HOSTILE] } }} filter="" />);
+    await show(<HostsSection view={{ ...view, hosts: { Problems: [HOSTILE] } }} filter="" form={form} />);
     expect(place.querySelector('[role=alert]')?.textContent).toContain('<img');
     await settle(() => button('Add host…').click());
     await settle(() => button('Cancel').click());

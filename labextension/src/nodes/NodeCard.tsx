@@ -65,11 +65,14 @@ function NodeContent(props: { node: INodeState; own: string }): JSX.Element {
         {waiting > 0 && <span>{trans.__('%1 waiting', waiting)}</span>}
       </div>
       <NodeHealth node={node} />
-      <div className="jp-Bacalhau-meters">
-        {meters(info, trans).map(meter => (
-          <Meter key={meter.kind} {...meter} />
-        ))}
-      </div>
+      {/* A node that takes nothing reports nothing free: its meters would say that all is taken. */}
+      {!compute?.Unavailable && (
+        <div className="jp-Bacalhau-meters">
+          {meters(info, trans).map(meter => (
+            <Meter key={meter.kind} {...meter} />
+          ))}
+        </div>
+      )}
       <NodeGpus node={node} />
       <NodeEngines node={node} />
       <NodeProblems node={node} />
@@ -105,6 +108,9 @@ function NodeHealth(props: { node: INodeState }): JSX.Element {
       <span className="jp-Bacalhau-aside">{readable(kind)}</span>
       {lost && <span className="jp-Bacalhau-aside">{trans.__('since %1', lost)}</span>}
       {heard && <span className="jp-Bacalhau-aside">{trans.__('last heard %1', heard)}</span>}
+      {node.Info.ComputeNodeInfo?.Unavailable && (
+        <p className="jp-Bacalhau-message">{readableLines(node.Info.ComputeNodeInfo.Unavailable)}</p>
+      )}
       {(node.Notices ?? []).map(notice => (
         <p key={notice} className="jp-Bacalhau-message">
           {readableLines(notice)}

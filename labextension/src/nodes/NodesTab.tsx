@@ -6,6 +6,7 @@ import { HealthNote } from '../components/HealthNote';
 import { matchesHost, sortedHosts } from '../hosts/hosts';
 import { HostsSection } from '../hosts/HostsSection';
 import { useHosts } from '../hosts/use';
+import { Observable } from '../store/signal';
 import { NodeCard } from './NodeCard';
 import { matches, sorted } from './nodes';
 import { NodesWatch } from './watch';
@@ -14,8 +15,8 @@ import { NodesWatch } from './watch';
 const MANY = 6;
 const AT_FIRST = 1000;
 
-/** The hosts that run jobs. */
-export function NodesTab(): JSX.Element {
+/** The hosts that run jobs; `form` says whether the form that adds a Docker host is open. */
+export function NodesTab(props: { form: Observable<boolean> }): JSX.Element {
   const app = useBacalhau();
   const { trans } = app;
   const watch = React.useMemo(() => new NodesWatch(app), [app]);
@@ -75,7 +76,7 @@ export function NodesTab(): JSX.Element {
         <ErrorNote error={problem} retry={() => void watch.read()} retryLabel={trans.__('Try again')} />
       )}
       <div className="jp-Bacalhau-scroll">
-        <HostsSection view={view} filter={text} />
+        <HostsSection view={view} filter={text} form={props.form} />
         {!ready && healthy && nodes.length === 0 && <EmptyNote>{trans.__('Loading…')}</EmptyNote>}
         {ready && !problem && healthy && nodes.length === 0 && (
           <EmptyNote>{trans.__('No node has joined this cluster.')}</EmptyNote>

@@ -48,7 +48,13 @@ function build(transport: PageTransport): IBacalhau {
 function addTabs(app: IBacalhau): void {
   const { tabs, sync } = app;
   tabs.add({ id: 'jobs', label: trans.__('Jobs'), rank: 10, Component: JobsTab });
-  tabs.add({ id: 'nodes', label: trans.__('Nodes'), rank: 20, Component: NodesTab });
+  const form = new Observable<boolean>(false);
+  tabs.add({
+    id: 'nodes',
+    label: trans.__('Nodes'),
+    rank: 20,
+    Component: () => <NodesTab form={form} />
+  });
   tabs.add({
     id: 'cluster',
     label: trans.__('Cluster'),

@@ -1,10 +1,13 @@
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, InputDialog } from '@jupyterlab/apputils';
 import { CommandIDs, textOf } from '../commands';
+import * as React from 'react';
 import { INodeState } from '../api/types';
+import { hasFeature } from '../components/context';
 import { change } from '../nodes/actions';
 import { actions, MembershipAction, nodeName, sorted } from '../nodes/nodes';
 import { NodesTab } from '../nodes/NodesTab';
+import { Observable } from '../store/signal';
 import { IBacalhau } from '../tokens';
 
 /** The Nodes tab and the commands about nodes. */
@@ -17,7 +20,9 @@ export const nodes: JupyterFrontEndPlugin<void> = {
   activate: (app: JupyterFrontEnd, bacalhau: IBacalhau, palette: ICommandPalette | null): void => {
     const { trans, store, api, host } = bacalhau;
     const category = trans.__('Bacalhau');
-    bacalhau.tabs.add({ id: 'nodes', label: trans.__('Nodes'), rank: 20, Component: NodesTab });
+    const form = new Observable<boolean>(false);
+    const Component = (): JSX.Element => React.createElement(NodesTab, { form });
+    bacalhau.tabs.add({ id: 'nodes', label: trans.__('Nodes'), rank: 20, Component });
 
     const read = async (): Promise<INodeState[]> => {
       try {
@@ -34,6 +39,20 @@ export const nodes: JupyterFrontEndPlugin<void> = {
       execute: read
     });
     palette?.addItem({ command: CommandIDs.refreshNodes, category });
+    app.commands.addCommand(CommandIDs.addHost, {
+      label: trans.__('Add a Docker host…'),
+      execute: async () => {
+        const node = bacalhau.sync.node.get();
+        if (node !== null && !hasFeature(node, 'hosts')) {
+          const reason = new Error(trans.__('The connected node has no Docker hosts.'));
+          host.showError(trans.__('A Docker host can’t be added'), reason);
+          return;
+        }
+        form.set(true);
+        await app.commands.execute(CommandIDs.showTab, { tab: 'nodes' });
+      }
+    });
+    palette?.addItem({ command: CommandIDs.addHost, category });
 
     const add = (id: string, label: string, question: string, action: MembershipAction): void => {
       app.commands.addCommand(id, {
