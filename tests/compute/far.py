@@ -12,6 +12,7 @@ from typing import Any
 
 from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.engines.docker.files.placement import Placement
+from bacalhau_jupyter.engines.docker.gate import DockerLink
 from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType, SpecConfig, Task
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.models.records.node import NodeInfo
@@ -29,15 +30,18 @@ STUB = SpecConfig(type="stub")
 class FarBench(Bench):
     """A bench with one engine behind a link, made anew at each start as a new process would; the link stays."""
 
-    def __init__(self, directory: Path, engine_url: str, image: str, **settings: Any) -> None:
+    def __init__(
+        self, directory: Path, engine_url: str, image: str, link: DockerLink | None = None, **settings: Any
+    ) -> None:
         defaults: dict[str, Any] = {"probe_timeout_s": 5.0, "cancel_timeout_s": 5.0}
         node_id = leaks.owns(f"n-{uuid.uuid4()}")
         super().__init__(directory, node_id=node_id, **(defaults | settings))
         self.engine_url, self.image = engine_url, image
         self.link = CutLink(directory, engine_url)
+        self.way: DockerLink = link or self.link
 
     async def start(self) -> None:
-        engine = DockerEngine(self.options(), placement=Placement.ARCHIVE, link=self.link)
+        engine = DockerEngine(self.options(), placement=Placement.ARCHIVE, link=self.way)
         self.extra_engines = {"docker": engine}
         await super().start()
 
@@ -124,19 +128,22 @@ class FarBench(Bench):
 
 
 @asynccontextmanager
-async def far_bench(directory: Path, engine_url: str, image: str, **settings: Any) -> AsyncIterator[FarBench]:
-    """Run a node with a whole way to its engine; leave nothing there."""
-    it = FarBench(directory, engine_url, image, **settings)
+async def far_bench(
+    directory: Path, engine_url: str, image: str, link: DockerLink | None = None, **settings: Any
+) -> AsyncIterator[FarBench]:
+    """Run a node with a whole way to its engine, over a link of its own unless it is given one; leave nothing there."""
+    it = FarBench(directory, engine_url, image, link, **settings)
     await it.peer.serve()
-    await it.link.start()
+    await it.way.start()
+    await it.way.ready()
     await it.start()
     try:
         yield it
     finally:
-        if not it.link.status.is_ready:
+        if it.way is it.link and not it.link.status.is_ready:
             it.link.heal()
         for record in it.node.live():
             await it.peer.cancel(record.execution)
         await it.idle()
         await it.stop()
-        await it.link.close()
+        await it.way.close()
