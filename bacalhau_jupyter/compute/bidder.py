@@ -6,15 +6,17 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from bacalhau_jupyter.compute.execution.events import BidMade, BidRefused
 from bacalhau_jupyter.compute.host import environment
 from bacalhau_jupyter.compute.host.capacity import Capacity, most_per_job, shortfall, with_defaults
 from bacalhau_jupyter.compute.host.ports import PortTaken
 from bacalhau_jupyter.compute.host.probes import ask_probes
+from bacalhau_jupyter.compute.linked import link_of
 from bacalhau_jupyter.compute.plugins import Plugins, first_reasons, usable_gpus
 from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NetworkFailure
 from bacalhau_jupyter.models.jobs.goduration import format_go_duration
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.resources import GPU
@@ -22,7 +24,10 @@ from bacalhau_jupyter.models.jobs.spec import InputSource, NetworkType, Task, Ti
 from bacalhau_jupyter.models.jobs.units import format_resources, resources_of
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import Bid
+from bacalhau_jupyter.plugins.engine import Engine
 from bacalhau_jupyter.plugins.source import LocatingSource
+
+T = TypeVar("T")
 
 _LOCAL_TYPES = ("inline", "localdirectory", "local")
 _NETWORKED = (NetworkType.HOST, NetworkType.HTTP, NetworkType.BRIDGE)
@@ -75,8 +80,20 @@ class Bidder:
         job = execution.job
         if job is None or not job.tasks:
             raise BadRequest(f"execution {execution.id} has no job or task", component="Bidder")
-        if reason := self._unavailable():
+        if reason := self._unavailable() or self._away(job.task):
             return BidRefused(f"rejected bid: {reason}", busy=True)
+        try:
+            return await self._decide(execution, job)
+        except _AwayError as error:
+            return BidRefused(f"rejected bid: {error}", busy=True)
+
+    def _away(self, task: Task) -> str:
+        """Say why an engine elsewhere can't be asked now; it may be there again in a moment."""
+        engine = self._plugins.engine(task.engine.type)
+        availability = self._plugins.availability(engine)
+        return "" if availability.available or link_of(engine) is None else availability.problem
+
+    async def _decide(self, execution: Execution, job: Job) -> BidMade | BidRefused:
         reasons = self._semantic(job)
         if not reasons and self._full is not None and (reason := await self._full()):
             reasons = [reason]
@@ -151,7 +168,7 @@ class Bidder:
         asks: list[Awaitable[Bid]] = []
         engine = self._plugins.engine(task.engine.type)
         if engine is not None:
-            asks.append(engine.bid(execution))
+            asks.append(_unless_away(engine, engine.bid(execution)))
         for item in task.input_sources:
             source = self._plugins.source(item.source.type)
             if source is not None:
@@ -176,10 +193,11 @@ class Bidder:
         usable: list[GPU] | None = None
         if requested.gpu:
             engine = self._plugins.engine(task.engine.type)
-            usable, problems = await usable_gpus(engine, limit.gpus)
-            if requested.gpu > len(usable):
+            given, problems = await _unless_away(engine, usable_gpus(engine, limit.gpus))
+            usable = given
+            if requested.gpu > len(given):
                 return BidRefused(
-                    f"rejected bid: this node can give {task.engine.type} jobs {len(usable)} of its {limit.gpu} "
+                    f"rejected bid: this node can give {task.engine.type} jobs {len(given)} of its {limit.gpu} "
                     f"GPUs: {first_reasons(problems)}"
                 )
         held = await self._capacity.reserve_soon(execution.id, requested, usable)
@@ -196,6 +214,19 @@ class Bidder:
     async def _size(self, execution: Execution, item: InputSource) -> int:
         source = self._plugins.source(item.source.type)
         return 0 if source is None else await source.size(execution, item)
+
+
+class _AwayError(Exception):
+    """The machine of an engine has stopped answering while it was asked."""
+
+
+async def _unless_away(engine: Engine | None, answer: Awaitable[T]) -> T:
+    try:
+        return await answer
+    except NetworkFailure as error:
+        if link_of(engine) is None:
+            raise
+        raise _AwayError(error.message) from error
 
 
 def time_objections(timeouts: Timeouts, admission: AdmissionSettings) -> list[str]:

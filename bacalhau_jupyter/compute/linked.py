@@ -68,5 +68,8 @@ async def _heard_within(news: asyncio.Event, limit_s: float) -> None:
 
 
 def _off(link: HostLink, status: HostStatus) -> Availability:
-    problem = status.problem or f"host {link.name} is being connected"
-    return Availability(False, problem=problem, may_change=True)
+    return Availability(False, problem=_problem(link, status), may_change=True)
+
+
+def _problem(link: HostLink, status: HostStatus) -> str:
+    return status.problem or f"host {link.name} is being connected"

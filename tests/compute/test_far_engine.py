@@ -14,9 +14,10 @@ from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.models.jobs.spec import Timeouts
 from bacalhau_jupyter.models.wire.messages import ComputeError, RunResult
 from tests.compute.far import FarBench, far_bench
-from tests.compute.makers import an_input
+from tests.compute.makers import an_input, make_execution
 from tests.engines.docker.cut_link import AWAY
 from tests.services.far_host import FarHost
+from tests.services.waiting import until
 
 pytestmark = [
     pytest.mark.docker,
@@ -219,6 +220,44 @@ async def test_a_start_that_is_cut_off_while_inputs_are_copied_is_taken_up_again
     assert (files["stdout"].strip(), files["outputs/count"]) == (str(len(data)), "begun\n")
     await node.idle()
     assert node.left() == []
+
+
+async def test_a_node_that_is_killed_before_the_start_goes_on_when_the_way_is_back(node: FarBench) -> None:
+    node.source.hang = asyncio.Event()
+    execution = await node.begin(node.shell(f"{COUNT}; echo done", input_sources=[an_input()]))
+    await asyncio.wait_for(node.source.fetching.wait(), 30)
+    node.link.cut()
+    await node.crash()
+    node.source.hang = None
+    await node.restart()
+    await node.reaches(execution, "starting")
+    await node.stays_away(3)
+    node.link.heal()
+    result = await node.ends()
+    assert isinstance(result, RunResult), result
+    assert node.publisher.published[execution.id]["outputs/count"] == "begun\n"
+
+
+async def test_an_offer_while_the_way_is_broken_is_refused_as_if_the_node_were_busy(node: FarBench) -> None:
+    node.link.cut()
+    bid = await node.peer.bid(make_execution(node.shell("true")))
+    assert not bid.accepted
+    event = (bid.events or [])[0]
+    assert event.message == f"rejected bid: {AWAY}"
+    assert event.details["Capacity"] == "true"
+    # Nothing is behind the socket any more, and the link has not noticed yet.
+    node.link.heal()
+    await until(lambda: "docker" in (node.node.info().compute_node_info.execution_engines or ()))
+    upstream, node.link.socket.upstream = node.link.socket.upstream, "/nowhere"
+    node.link.socket.reset()
+    async with asyncio.timeout(30):
+        bid = await node.peer.bid(make_execution(node.shell("true")))
+    event = (bid.events or [])[0]
+    assert "the Docker Engine of host gpu1 does not answer" in event.message
+    assert event.details["Capacity"] == "true"
+    assert node.link.broken
+    node.link.cut()
+    node.link.socket.upstream = upstream
 
 
 async def test_a_start_that_is_cancelled_while_away_leaves_nothing(node: FarBench) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -88,9 +89,7 @@ async def test_ssh_is_killed_in_each_phase(node: FarBench) -> None:
     await goes_through(node, kill_ssh)
 
 
-@pytest.mark.parametrize(
-    "seconds", [8, pytest.param(25, marks=pytest.mark.long), pytest.param(75, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("seconds", [8, pytest.param(25, marks=pytest.mark.long)])
 async def test_packets_vanish_for_a_while_in_each_phase(
     node: FarBench, far_host: FarHost, seconds: int
 ) -> None:
@@ -98,7 +97,7 @@ async def test_packets_vanish_for_a_while_in_each_phase(
         far_host.cut()
         try:
             # The length of the absence is what is tested.
-            far_host.shell(f"sleep {seconds}")
+            threading.Event().wait(seconds)
         finally:
             far_host.heal()
 

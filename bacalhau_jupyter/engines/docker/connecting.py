@@ -148,6 +148,30 @@ def _tls_config(tls: Tls, origin: str) -> TLSConfig:
 
 def _client_class(*, is_tcp: bool) -> type[Any]:
     from docker import APIClient
+    from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnection
+
+    class SocketConnection(UnixHTTPConnection):
+        """Closes its socket where nothing listens; the SDK's own leaves it to the garbage collector."""
+
+        def connect(self) -> None:
+            opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                opened.settimeout(self.timeout)
+                opened.connect(self.unix_socket)
+            except BaseException:
+                opened.close()
+                raise
+            self.sock = opened
+
+    def closing(adapter: Any) -> None:
+        pool_of = adapter.get_connection
+
+        def get_connection(url: str, proxies: Any = None) -> Any:
+            pool: Any = pool_of(url, proxies)
+            pool._new_conn = lambda: SocketConnection(pool.base_url, pool.socket_path, pool.timeout)
+            return pool
+
+        adapter.get_connection = get_connection
 
     class Client(APIClient):
         """Trusts the engine's own CA, whichever one REQUESTS_CA_BUNDLE names for other servers."""
@@ -156,6 +180,8 @@ def _client_class(*, is_tcp: bool) -> type[Any]:
             if is_tcp:
                 # Before the first call: a pool keeps the options that it was made with.
                 adapter.poolmanager.connection_pool_kw["socket_options"] = keepalive()
+            elif isinstance(adapter, UnixHTTPAdapter):
+                closing(adapter)
             super().mount(prefix, adapter)
 
         def merge_environment_settings(self, *arguments: Any, **named: Any) -> Any:

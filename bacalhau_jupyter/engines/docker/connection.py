@@ -168,6 +168,15 @@ class Connection:
         async with self._questions:
             return await asyncio.shield(asyncio.wrap_future(in_thread(self._translating(function))))
 
+    async def found(self) -> None:
+        """Wait until an engine elsewhere is known, which it is not yet when a node starts while the link is broken."""
+        delays = backoff(*AGAIN_S)
+        while self._link is not None and self._daemon is None:
+            await self.gate.opened()
+            await self.probe()
+            if self._daemon is None:
+                await asyncio.sleep(next(delays))
+
     async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Make an attempt; one that the link broke off is made again when the link is back.
 

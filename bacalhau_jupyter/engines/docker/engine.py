@@ -127,6 +127,7 @@ class DockerEngine:
 
     async def start(self, request: RunRequest, progress: Progress = no_progress) -> str:
         identifier = request.execution.id
+        await self.connection.found()
         if reason := self._unshared(request.execution):
             raise engine_error(reason)
         abort = Abort()
@@ -225,6 +226,7 @@ class DockerEngine:
     async def attach(self, request: RunRequest) -> bool:
         if request.execution.id in self._followers:
             return True
+        await self.connection.found()
         daemon = self.connection.daemon
         name = container_name(request.node_id, request.execution)
         inspection = await self.connection.call(lambda: daemon.inspect(name))

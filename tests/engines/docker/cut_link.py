@@ -58,12 +58,17 @@ class CutSocket:
         """End every connection, and the socket."""
         with self._lock:
             listener, self._listener = self._listener, None
-            ends = list(self._sockets)
         if listener is not None:
             self.path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
+        self.reset()
+
+    def reset(self) -> None:
+        """End every connection."""
+        with self._lock:
+            ends = list(self._sockets)
         for end in ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
