@@ -193,11 +193,11 @@ class Bidder:
         usable: list[GPU] | None = None
         if requested.gpu:
             engine = self._plugins.engine(task.engine.type)
-            given, problems = await _unless_away(engine, usable_gpus(engine, limit.gpus))
-            usable = given
-            if requested.gpu > len(given):
+            candidates, problems = await _unless_away(engine, usable_gpus(engine, limit.gpus))
+            usable = candidates
+            if requested.gpu > len(candidates):
                 return BidRefused(
-                    f"rejected bid: this node can give {task.engine.type} jobs {len(given)} of its {limit.gpu} "
+                    f"rejected bid: this node can give {task.engine.type} jobs {len(candidates)} of its {limit.gpu} "
                     f"GPUs: {first_reasons(problems)}"
                 )
         held = await self._capacity.reserve_soon(execution.id, requested, usable)
