@@ -136,11 +136,11 @@ class Archive:
             for place, item in sent.items()
             if item.name != f"{_PLACE}/{place}"
         ]
-        digests: dict[str, str] = {}
+        digests: dict[str, str] | None = None if reuse is None else {}
         if folders or sent:
             blocks = cargo.stream(folders, list(sent.values()), progress, abort.check, digests)
             self._upload(carrier, blocks)
-        if reuse is not None:
+        if reuse is not None and digests is not None:
             reuse.arrived({place: digests[item.name] for place, item in sent.items()})
         return volumes
 

@@ -9,13 +9,13 @@ devices hold nothing that could be copied and are left out. Everything here bloc
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from bacalhau_jupyter.engines.docker.files.digests import Digest
 from bacalhau_jupyter.engines.docker.params import COMPONENT
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.trees import MAX_DEPTH, walk
@@ -70,11 +70,12 @@ def outline(item: Item, check: Callable[[], None]) -> Outline:
 
 def digest(item: Item, progress: Progress, check: Callable[[], None]) -> str:
     """Read an input and return its digest; raises as `stream`."""
-    packer = _Packer(lambda reading: progress(replace(reading, phase=PHASE_COMPARING)), check)
-    with _explained():
-        for _ in packer.parts([], [item]):
+    digests: dict[str, str] = {}
+    with _explained(), Digest() as running:
+        packer = _Packer(lambda reading: progress(replace(reading, phase=PHASE_COMPARING)), check, running)
+        for _ in packer.parts([], [item], digests):
             pass
-    return packer.digests[item.name]
+    return digests[item.name]
 
 
 def stream(
@@ -93,15 +94,16 @@ def stream(
     check
         Called for every block; raises when the stream is no longer wanted.
     digests
-        Gets the digest of each item, by its name in the stream, once it has been sent.
+        Gets the digest of each item, by its name in the stream, once it has been sent; None: nobody wants them.
 
     Raises
     ------
     IOFailure
         Something can't be read, or shrank meanwhile; it is named.
     """
-    with _explained():
-        yield from joined(_Packer(progress, check, digests).parts(folders, items))
+    with _explained(), contextlib.ExitStack() as stack:
+        running = None if digests is None else stack.enter_context(Digest())
+        yield from joined(_Packer(progress, check, running).parts(folders, items, digests))
 
 
 @contextlib.contextmanager
@@ -117,17 +119,16 @@ def _explained() -> Iterator[None]:
 
 
 class _Packer:
-    def __init__(
-        self, progress: Progress, check: Callable[[], None], digests: dict[str, str] | None = None
-    ) -> None:
-        self.digests = {} if digests is None else digests
-        self._hash = hashlib.sha256()
+    def __init__(self, progress: Progress, check: Callable[[], None], digest: Digest | None) -> None:
+        self._digest = digest
         self._progress = progress
         self._check = check
         self._total = self._files = self._done = self._files_done = 0
         self._linked: dict[tuple[int, int], str] = {}
 
-    def parts(self, folders: Sequence[Folder], items: Sequence[Item]) -> Iterator[bytes]:
+    def parts(
+        self, folders: Sequence[Folder], items: Sequence[Item], digests: dict[str, str] | None
+    ) -> Iterator[bytes]:
         for item in items:
             for _, _, _, info in _walk(item):
                 self._check()
@@ -142,11 +143,11 @@ class _Packer:
         for item in items:
             # Each item is a separate volume, and no link leads from one to another.
             self._linked.clear()
-            self._hash = hashlib.sha256()
             for directory, path, name, info in _walk(item):
                 self._check()
                 yield from self._entry(item, directory, path, name, info)
-            self.digests[item.name] = self._hash.hexdigest()
+            if self._digest is not None and digests is not None:
+                digests[item.name] = self._digest.next()
         yield bytes(2 * tarfile.BLOCKSIZE)
 
     def _entry(
@@ -167,10 +168,11 @@ class _Packer:
 
     def _begin(self, item: Item, member: tarfile.TarInfo) -> bytes:
         """Return the header of an entry, and let the digest know of it."""
-        place = member.name.removeprefix(item.name)
-        target = member.linkname.removeprefix(item.name) if member.islnk() else member.linkname
-        entry = (place, member.type, member.mode, member.uid, member.gid, member.size, target)
-        self._hash.update(repr(entry).encode("utf-8", "surrogateescape"))
+        if self._digest is not None:
+            place = member.name.removeprefix(item.name)
+            target = member.linkname.removeprefix(item.name) if member.islnk() else member.linkname
+            entry = (place, member.type, member.mode, member.uid, member.gid, member.size, target)
+            self._digest.update(repr(entry).encode("utf-8", "surrogateescape"))
         return _header(member)
 
     def _file(self, item: Item, descriptor: int, name: str) -> Iterator[bytes]:
@@ -194,7 +196,8 @@ class _Packer:
                     data = source.read(min(BLOCK, left))
                     if not data:
                         raise _changed(path)
-                    self._hash.update(data)
+                    if self._digest is not None:
+                        self._digest.update(data)
                     yield data
                     left -= len(data)
                     self._done += len(data)
