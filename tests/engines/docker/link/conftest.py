@@ -84,20 +84,27 @@ class Hosts:
         return Watched(link)
 
     async def ready(self, way: Way | None = None, target: SshTarget | None = None) -> Watched:
-        """Return a link that is ready."""
+        """Return a link that is ready; earlier ones are closed, since they have the same places."""
+        await self.close()
         watched = self.link(way, target)
         await watched.link.start()
         status = await watched.comes_to(HostState.READY, HostState.REFUSED, HostState.UNREACHABLE)
-        assert status.state is HostState.READY, status
+        assert status.state is HostState.READY, f"{status}\n{self.far_host.log()[-1500:]}"
         return watched
 
     async def problem(
         self, way: Way | None = None, target: SshTarget | None = None, env: dict[str, str] | None = None
     ) -> HostStatus:
-        """Return what is told of a way that can't be used."""
+        """Return what is told of a way that can't be used; earlier links are closed."""
+        await self.close()
         watched = self.link(way, target, env)
         await watched.link.start()
         return await watched.comes_to(HostState.READY, HostState.REFUSED, HostState.UNREACHABLE)
+
+    async def close(self) -> None:
+        """Close all links."""
+        for link in self.links:
+            await link.close()
 
     def target(self, way: Way) -> SshTarget:
         """Return the alias gpu1 of a configuration that says so."""
@@ -112,5 +119,4 @@ async def hosts(no_leaks: None, far_host: FarHost, tmp_path: Path, runtime_dir: 
     """Links to the far machine; all of them are closed at the end, and nothing may be left."""
     made = Hosts(far_host, tmp_path, runtime_dir)
     yield made
-    for link in made.links:
-        await link.close()
+    await made.close()

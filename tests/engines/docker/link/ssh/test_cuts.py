@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
 from pathlib import Path
-from typing import Any
 
 import docker
 import psutil
@@ -42,32 +40,34 @@ def name_of(watched: Watched) -> str:
 
 
 class Follower:
-    """Reads a log stream until it ends."""
+    """Reads the log of a container with a terminal until the stream ends."""
 
     def __init__(self, watched: Watched, container: str) -> None:
         self.data = bytearray()
-        self.ended = threading.Event()
-        self._thread = threading.Thread(target=self._read, args=(watched.link.endpoint.url, container))
-        self._thread.start()
+        path = watched.link.endpoint.url.removeprefix("unix://")
+        self._task = asyncio.create_task(self._read(path, container))
 
-    def _read(self, url: str, container: str) -> None:
-        engine: Any = docker.APIClient(base_url=url, timeout=600)
+    async def _read(self, path: str, container: str) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        query = f"/containers/{container}/logs?follow=1&stdout=1"
+        writer.write(f"GET {query} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
         try:
-            for piece in engine.logs(container, stream=True, follow=True):
+            await reader.readuntil(b"\r\n\r\n")
+            while piece := await reader.read(65536):
                 self.data += piece
-        except Exception:
-            # What a cut stream raises is the SDK's affair.
+        except OSError:
             pass
         finally:
-            engine.close()
-            self.ended.set()
+            writer.close()
 
     async def grown(self, beyond: int) -> None:
         """Wait until more was read."""
         await until(lambda: len(self.data) > beyond)
 
-    def join(self) -> None:
-        self._thread.join()
+    async def ended(self) -> None:
+        """Wait for the end of the stream."""
+        async with asyncio.timeout(60):
+            await self._task
 
 
 def start_counter(watched: Watched, image: str) -> str:
@@ -78,7 +78,7 @@ def start_counter(watched: Watched, image: str) -> str:
             "-c",
             "i=0; while :; do echo $i; i=$((i+1)); usleep 20000 2>/dev/null || sleep 0.02; done",
         ]
-        container = str(engine.create_container(image, command)["Id"])
+        container = str(engine.create_container(image, command, tty=True)["Id"])
         engine.start(container)
         return container
     finally:
@@ -118,7 +118,7 @@ async def test_packets_that_vanish_for_a_while_break_nothing(hosts: Hosts) -> No
     await follower.grown(len(follower.data) + 100)
     assert watched.statuses[before:] == []
     hosts.far_host.shell(f"docker kill {container}")
-    await asyncio.to_thread(follower.join)
+    await follower.ended()
     lines = follower.data.split()
     assert lines == [str(number).encode() for number in range(len(lines))]
 
@@ -141,8 +141,7 @@ async def _cut_for(hosts: Hosts, seconds: float) -> None:
     lost = await watched.comes_to(UNREACHABLE, since=before)
     assert lost.problem.startswith("gpu1 does not answer since ")
     # A stream that is silent or not: it ends with the link, so that whoever reads it can look.
-    await asyncio.to_thread(follower.ended.wait, 60)
-    await asyncio.to_thread(follower.join)
+    await follower.ended()
     await lasts(seconds - (loop.time() - begun))
     states = {status.state for status in watched.statuses[before:]}
     assert states == {UNREACHABLE}
