@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
 from bacalhau_jupyter.engines.docker.files import cargo
-from bacalhau_jupyter.engines.docker.files.fetching import fetch_tree
+from bacalhau_jupyter.engines.docker.files.fetching import fetch_tree, place_results
 from bacalhau_jupyter.engines.docker.files.kept import KeptInputs, Volume
 from bacalhau_jupyter.engines.docker.files.placement import bind
 from bacalhau_jupyter.engines.docker.files.reuse import Reuse, StayingVolume
@@ -35,10 +35,9 @@ from bacalhau_jupyter.engines.docker.registry.pulls import Abort
 from bacalhau_jupyter.engines.docker.sharing.owners import owner_labels
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.removal import remove_tree
-from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.records.progress import Reading
-from bacalhau_jupyter.plugins.contract import InputMount, OutputMount, Progress
+from bacalhau_jupyter.plugins.contract import InputMount, Progress
 from bacalhau_jupyter.plugins.engine import RunRequest
 from bacalhau_jupyter.plugins.inputs import open_input
 from bacalhau_jupyter.plugins.rates import with_rate
@@ -46,7 +45,7 @@ from bacalhau_jupyter.transfer.core.files import io_failure
 
 PHASE_OUT = "copying results"
 _FULL = "the disk of the Docker Engine is full"
-_PLACE = "bacalhau-files"
+LABEL_PLACE = "bacalhau-files"
 _FILE = "data"
 
 
@@ -68,6 +67,8 @@ class Archive:
             LABEL_NODE: request.node_id,
             LABEL_EXECUTION: execution_label(request.node_id, request.execution.id),
         }
+        # Nobody can know it beforehand: an image with links there would lead one input into another one's volume.
+        self._place = f"bacalhau-{secrets.token_hex(16)}"
         self._marks = self._labels | owner_labels()
 
     def use(self, request: RunRequest) -> None:
@@ -99,7 +100,7 @@ class Archive:
         trees = [_is_directory(mount) for mount in self._request.inputs]
         items = {
             f"in/{number}": cargo.Item(
-                mount, f"{_PLACE}/in/{number}" + ("" if trees[number] else f"/{_FILE}")
+                mount, f"{self._place}/in/{number}" + ("" if trees[number] else f"/{_FILE}")
             )
             for number, mount in enumerate(self._request.inputs)
         }
@@ -125,16 +126,18 @@ class Archive:
         }
         filled = {place for place, volume in shared.items() if volume.is_filled}
         carrier = self._make_carrier(
-            image, [_mount(volumes[place].name, f"/{_PLACE}/{place}", place in filled) for place in volumes]
+            image,
+            [_mount(volumes[place].name, f"/{self._place}/{place}", place in filled) for place in volumes],
         )
         folders = [
-            cargo.Folder(f"{_PLACE}/out/{number}", 0o777) for number, _ in enumerate(self._request.outputs)
+            cargo.Folder(f"{self._place}/out/{number}", 0o777)
+            for number, _ in enumerate(self._request.outputs)
         ]
         sent = {place: item for place, item in items.items() if place not in filled}
         folders += [
-            cargo.Folder(f"{_PLACE}/{place}", 0o755)
+            cargo.Folder(f"{self._place}/{place}", 0o755)
             for place, item in sent.items()
-            if item.name != f"{_PLACE}/{place}"
+            if item.name != f"{self._place}/{place}"
         ]
         digests: dict[str, str] | None = None if reuse is None else {}
         if folders or sent:
@@ -164,7 +167,11 @@ class Archive:
         if not self._request.outputs:
             return
         inspection = self._daemon.inspect(self._carrier)
-        carrier = str(inspection["Id"]) if inspection is not None else self._carrier_again(image)
+        if inspection is None:
+            carrier = self._carrier_again(image)
+        else:
+            carrier = str(inspection["Id"])
+            self._place = str(inspection["Config"]["Labels"].get(LABEL_PLACE, "bacalhau-files"))
         part, rated = self._request.directory / "copied-results", with_rate(progress)
 
         def report(reading: Reading) -> None:
@@ -173,9 +180,8 @@ class Archive:
         try:
             remove_tree(part)
             part.mkdir(mode=0o700, parents=True)
-            fetch_tree(self._daemon, carrier, f"/{_PLACE}/out", part, stop, report)
-            for number, output in enumerate(self._request.outputs):
-                _replace(part / "out" / str(number), output)
+            fetch_tree(self._daemon, carrier, f"/{self._place}/out", part, stop, report)
+            place_results(part / "out", self._request.outputs)
         except OSError as error:
             raise io_failure(error, "copy the results to", part.parent, COMPONENT) from error
         finally:
@@ -220,14 +226,14 @@ class Archive:
                 retryable=True,
             )
         return self._make_carrier(
-            image, [_mount(name, f"/{_PLACE}/{place}", False) for place, name in volumes.items()]
+            image, [_mount(name, f"/{self._place}/{place}", False) for place, name in volumes.items()]
         )
 
     def _make_carrier(self, image: str, mounts: Sequence[dict[str, Any]]) -> str:
         config = {
             "Image": image,
             "Entrypoint": ["/never-started"],
-            "Labels": self._marks,
+            "Labels": self._marks | {LABEL_PLACE: self._place},
             "HostConfig": {"NetworkMode": "none", "Mounts": list(mounts)},
         }
         return str(self._daemon.api.create_container_from_config(config, name=self._carrier)["Id"])
@@ -287,11 +293,3 @@ def _mount(volume: str, target: str, read_only: bool) -> dict[str, Any]:
         "ReadOnly": read_only,
         "VolumeOptions": {"NoCopy": True},
     }
-
-
-def _replace(copied: Path, output: OutputMount) -> None:
-    if not copied.is_dir():
-        raise engine_error(f'the Docker Engine sent no results for "{output.name}"')
-    remove_tree(output.path)
-    make_directories(output.path.parent)
-    copied.replace(output.path)

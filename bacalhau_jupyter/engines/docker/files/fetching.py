@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import tarfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from bacalhau_jupyter.engines.docker.daemon import CALL_TIMEOUT_S, Daemon, no_answer
+from bacalhau_jupyter.engines.docker.daemon import CALL_TIMEOUT_S, Daemon, engine_error, no_answer
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
 from bacalhau_jupyter.engines.docker.output.streams import Stream
+from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.trees import make_directories
 from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.plugins.contract import Progress
+from bacalhau_jupyter.plugins.contract import OutputMount, Progress
 from bacalhau_jupyter.transfer.archive.unpacking import Limits, unpack_into
 
 _NO_LIMITS = Limits(max_bytes=1 << 62, max_members=1 << 40)
@@ -38,6 +42,32 @@ def fetch_tree(
     with daemon.stream("GET", address, {"path": path}, plain, timeout_s=float(CALL_TIMEOUT_S)) as answer:
         file = cast(BinaryIO, _StreamFile(answer, daemon.endpoint))
         unpack_into(file, place, limits=_NO_LIMITS, as_is=True, stop=stop, progress=progress)
+
+
+def place_results(copied: Path, outputs: Sequence[OutputMount]) -> None:
+    """Put fetched results, called 0, 1, … in ``copied``, in place of the result directories.
+
+    Raises
+    ------
+    EngineError
+        One is missing, or a link: an engine that lies would have us publish what is our own.
+    OSError
+        It can't be written here.
+    """
+    for number, output in enumerate(outputs):
+        place = copied / str(number)
+        if not (_is_directory(copied) and _is_directory(place)):
+            raise engine_error(f'the Docker Engine sent no results for "{output.name}"')
+        remove_tree(output.path)
+        make_directories(output.path.parent)
+        place.replace(output.path)
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def own_tree(daemon: Daemon, container: str, path: str, owner: tuple[int, int]) -> None:
