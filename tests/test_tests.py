@@ -40,7 +40,7 @@ MODULES = ("anyio", "asyncio", "time")
 ON_PURPOSE = {
     ("survival/world.py", "pause"): "the moment of a kill is meant to be arbitrary",
     ("api/test_serving.py", "trickle"): "a client that is slow on purpose",
-    ("engines/docker/link/ssh/test_cuts.py", "lasts"): "a cut of a certain length",
+    ("services/waiting.py", "lasts"): "a cut of a certain length",
     ("server/test_activity.py", "stay_open"): "a panel that asks every two seconds, like the real one",
 }
 

@@ -26,3 +26,8 @@ async def until(ready: Callable[[], Any], timeout_s: float = 60) -> None:
             if await answer if inspect.isawaitable(answer) else answer:
                 return
             await asyncio.sleep(0.02)
+
+
+async def lasts(seconds: float) -> None:
+    """Let a fault of a certain length last: what is tested is what happens meanwhile."""
+    await asyncio.sleep(max(0.0, seconds))

@@ -18,6 +18,7 @@ from tests.engines.docker.carrying.conftest import Layered, add_layer, remove_im
 from tests.engines.docker.conftest import Node, execution_of, load_image
 from tests.engines.docker.cut_link import CutLink
 from tests.services.far_host import FarHost
+from tests.services.waiting import lasts
 
 pytestmark = [pytest.mark.docker, pytest.mark.far, pytest.mark.timeout(300)]
 BIG = 12_000_000
@@ -105,7 +106,7 @@ async def test_a_copy_begins_again_when_the_link_is_back(
     started = asyncio.ensure_future(node.run({"Image": image, "Parameters": ["echo", "whole"]}))
     async with asyncio.timeout(60):
         await broken.wait()
-    await asyncio.sleep(1)
+    await lasts(1)
     assert not started.done()
     link.heal()
     assert (await started).stdout == "whole\n"

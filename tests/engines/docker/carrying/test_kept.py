@@ -17,6 +17,7 @@ from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.docker.conftest import Node
 from tests.engines.docker.cut_link import CutLink
 from tests.services.far_host import FarHost
+from tests.services.waiting import lasts
 
 pytestmark = [pytest.mark.docker, pytest.mark.far, pytest.mark.timeout(300)]
 SIZE = 6_000_000
@@ -157,7 +158,7 @@ async def test_what_a_broken_link_left_half_way_is_neither_used_nor_left(
     job = asyncio.ensure_future(sum_of(node, image, data))
     async with asyncio.timeout(60):
         await broken.wait()
-    await asyncio.sleep(0.5)
+    await lasts(0.5)
     link.heal()
     first = await job
     assert await sum_of(node, image, data) == first

@@ -27,6 +27,7 @@ from tests.engines.docker.link.conftest import runtime_dir
 from tests.services import leaks
 from tests.services.far_host import FarHost
 from tests.services.far_users import Way
+from tests.services.waiting import lasts
 
 __all__ = ["runtime_dir"]
 pytestmark = [pytest.mark.docker, pytest.mark.far, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -100,7 +101,7 @@ async def test_an_image_arrives_although_packets_vanished_for_a_moment(
     async with asyncio.timeout(60):
         await half.reached.wait()
     far_host.cut()
-    await asyncio.sleep(8)
+    await lasts(8)
     far_host.heal()
     async with asyncio.timeout(120):
         assert await push > SIZE

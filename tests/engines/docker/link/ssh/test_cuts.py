@@ -14,7 +14,7 @@ import pytest
 from bacalhau_jupyter.models.records.hosts import HostState
 from tests.engines.docker.link.conftest import Hosts, Watched
 from tests.services.far_users import Way
-from tests.services.waiting import until
+from tests.services.waiting import lasts, until
 
 pytestmark = pytest.mark.timeout(300)
 READY, UNREACHABLE = HostState.READY, HostState.UNREACHABLE
@@ -121,11 +121,6 @@ async def test_packets_that_vanish_for_a_while_break_nothing(hosts: Hosts) -> No
     await follower.ended()
     lines = follower.data.split()
     assert lines == [str(number).encode() for number in range(len(lines))]
-
-
-async def lasts(seconds: float) -> None:
-    """Let a cut last: what is tested is what happens meanwhile."""
-    await asyncio.sleep(max(0.0, seconds))
 
 
 async def _cut_for(hosts: Hosts, seconds: float) -> None:
