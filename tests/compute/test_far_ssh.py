@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.docker,
     pytest.mark.slow,
     pytest.mark.usefixtures("no_leaks"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
 ]
 SIZE = 60 << 20
 LINES = 3000
@@ -89,7 +89,9 @@ async def test_ssh_is_killed_in_each_phase(node: FarBench) -> None:
     await goes_through(node, kill_ssh)
 
 
-@pytest.mark.parametrize("seconds", [8, pytest.param(25, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "seconds", [8, pytest.param(25, marks=pytest.mark.long), pytest.param(75, marks=pytest.mark.long)]
+)
 async def test_packets_vanish_for_a_while_in_each_phase(
     node: FarBench, far_host: FarHost, seconds: int
 ) -> None:
