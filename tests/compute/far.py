@@ -113,7 +113,19 @@ class FarBench(Bench):
             ours = {"label": f"bacalhau-executor={self.node_id}"}
             containers = client.api.containers(all=True, filters=ours)
             volumes = client.api.volumes(filters=ours)["Volumes"] or []
-            return [item["Names"][0] for item in containers] + [item["Name"] for item in volumes]
+            # Inputs stay there for the next job that has the same.
+            own = [item["Name"] for item in volumes if "-kept-" not in item["Name"]]
+            return [item["Names"][0] for item in containers] + own
+        finally:
+            client.close()
+
+    def forget_inputs(self) -> None:
+        """Remove what the engine keeps of inputs."""
+        client = services.client(self.engine_url)
+        try:
+            ours = {"label": f"bacalhau-executor={self.node_id}"}
+            for volume in client.api.volumes(filters=ours)["Volumes"] or []:
+                client.api.remove_volume(volume["Name"])
         finally:
             client.close()
 
@@ -148,3 +160,4 @@ async def far_bench(
         await it.idle()
         await it.stop()
         await it.way.close()
+        it.forget_inputs()
