@@ -52,7 +52,12 @@ class Places:
             It can't be made, or belongs to somebody else.
         """
         try:
-            for directory in (self.directory.parent, self.directory):
+            parent = self.directory.parent
+            # In a new data directory not even what holds the parent is there; the mode counts for the last one only.
+            missing = [path for path in parent.parents if not path.exists()]
+            for directory in reversed(missing):
+                directory.mkdir(mode=0o700, exist_ok=True)
+            for directory in (parent, self.directory):
                 directory.mkdir(mode=0o700, exist_ok=True)
                 _check_ours(directory)
             self.sweep()

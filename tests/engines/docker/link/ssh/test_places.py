@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.docker.link.ssh.places import LONGEST_BYTES, places_for
+from bacalhau_jupyter.engines.docker.link.ssh.places import LONGEST_BYTES, Places, places_for
 from bacalhau_jupyter.models.errors import IOFailure
 
 LONGEST_OF_SSH = 104 - 17
@@ -50,6 +50,13 @@ def test_what_an_earlier_process_left_is_removed(runtime_dir: Path) -> None:
     places.remove()
     assert not places.directory.exists()
     assert runtime_dir.exists()
+
+
+def test_a_new_data_directory_gets_a_place_for_sockets(tmp_path: Path) -> None:
+    places = Places(tmp_path / "hosts" / "run" / "1")
+    places.prepare()
+    for path in (places.directory, *places.directory.parents[:2]):
+        assert path.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("which", ["parent", "child"])
