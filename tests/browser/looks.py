@@ -94,7 +94,7 @@ def look_everywhere(panel: Locator, kind: str, look: Callable[[str], None]) -> N
     panel.get_by_role("searchbox").fill(kind)
     expect(row(panel, f"failed-{LONG}")).to_contain_text("exit 3")
     expect(row(panel, f"running-{LONG}")).to_contain_text("Running")
-    expect(row(panel, f"refused-{LONG}")).to_contain_text("don't match required selectors")
+    expect(row(panel, f"refused-{LONG}")).to_contain_text("no node has the labels")
     look("jobs")
     panel.get_by_label("Filter jobs by notebook").select_option(f"{kind}-{LONG}.ipynb")
     look("notebook")

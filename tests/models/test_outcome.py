@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bacalhau_jupyter.models.jobs.job import Job, JobState, JobStateType
@@ -18,6 +19,7 @@ from bacalhau_jupyter.models.records.outcome import (
     OUTCOME,
     START_TIME,
     Outcome,
+    deciding,
     ended_details,
     error_line,
     exit_code_of,
@@ -81,6 +83,16 @@ def test_one_failed_partition_decides_the_exit_code() -> None:
     assert exit_code_of([execution(exit_code=0), execution(exit_code=3), execution(exit_code=0)]) == 3
 
 
+def test_what_failed_and_was_run_again_to_its_end_does_not_count() -> None:
+    # A host that is restarted ends what runs there with 255.
+    lost, again = execution(FAILED, 255, modified=9), execution(exit_code=0, modified=1)
+    assert exit_code_of([lost, again]) == 0
+    assert deciding([lost, again]) is again
+    other_part = msgspec.structs.replace(again, partition_index=1)
+    assert exit_code_of([lost, other_part]) == 255
+    assert deciding([lost, other_part]) is lost
+
+
 def test_no_program_ended_means_no_exit_code() -> None:
     assert exit_code_of([execution(FAILED, None)]) is None
 
@@ -128,7 +140,25 @@ SHORTAGE = "not enough nodes to run job. requested: 1, available: 2, suitable: 0
         # An official orchestrator has its own order, and names nodes without a reason.
         (
             f"{SHORTAGE}\n• Node n-1: labels map[a:b] don't match required selectors [a = c]\n• Node n-2: busy",
-            "Node n-2: busy; Node n-1: labels map[a:b] don't match required selectors [a = c]",
+            "Node n-2: busy; Node n-1: lacks the labels [a = c]",
+        ),
+        (
+            f"{SHORTAGE}\n• Node n-1: labels map[a:b] don't match required selectors [a = c]\n• Node n-2: labels map[] "
+            "don't match required selectors [a = c]",
+            "no node has the labels [a = c]",
+        ),
+        (
+            f"{SHORTAGE}\n• Node n-1: labels map[a:b] don't match required selectors [host = gup1]",
+            "there is no host gup1",
+        ),
+        (
+            f"{SHORTAGE}\n• Node n-1: labels map[a:b] don't match required selectors [host = gup1 a = b]\n• "
+            "Node gpu1: labels map[host:gpu1 a:b] don't match required selectors [host = gup1 a = b]",
+            "there is no host gup1; there is gpu1",
+        ),
+        (
+            f"{SHORTAGE}\n• Node gpu1: labels map[host:gpu1] don't match required selectors [host = gpu1 a = b]",
+            "no node has the labels [host = gpu1 a = b]",
         ),
         (f"{SHORTAGE}\n• Node n-1: ", ""),
         ("Job timed out. Job took longer than 5s", ""),

@@ -33,6 +33,8 @@ _LAST = (": does not support ", ": labels map[")
 """What is in the reason of a node that the job's plug-ins or constraints rule out: another node is meant, as a rule."""
 _TRIED = re.compile(r"job already executed on this node more than once: ")
 """What stands before the reason why a node failed twice: for people, the reason alone says why."""
+_LABELS = re.compile(r"labels map\[(.*?)\] don't match required selectors (\[.*\])", re.DOTALL)
+_HOST, _HOST_LABEL = re.compile(r"[\[ ]host = ([\w-]+)"), re.compile(r"(?:^| )host:(\S+)")
 _NO_REASONS = ("bid rejected", "execution failed", "Running")
 """Words of the protocol that stand where an execution has no reason of its own."""
 _WAITING = (JobStateType.UNDEFINED, JobStateType.PENDING, JobStateType.QUEUED)
@@ -63,7 +65,7 @@ def exit_code_of(executions: Iterable[Execution]) -> int | None:
     """Return the first non-zero exit code of these executions, else 0; None when no program ended."""
     codes = [
         item.run_output.exit_code
-        for item in executions
+        for item in _last_tries(executions)
         # An official node reports a zero for executions that never got so far.
         if item.run_output is not None
         and (item.run_output.exit_code or item.compute_state.state_type is ExecutionStateType.COMPLETED)
@@ -73,10 +75,27 @@ def exit_code_of(executions: Iterable[Execution]) -> int | None:
 
 def deciding(executions: Sequence[Execution]) -> Execution | None:
     """Return the execution by which people judge the job: one whose program failed, else the last that ended well."""
+    executions = _last_tries(executions)
     failing = [item for item in executions if item.run_output is not None and item.run_output.exit_code]
     done = [item for item in executions if item.compute_state.state_type is ExecutionStateType.COMPLETED]
     candidates = failing or done or executions
     return max(candidates, key=lambda item: item.modify_time) if candidates else None
+
+
+def _last_tries(executions: Iterable[Execution]) -> list[Execution]:
+    """Leave out what failed and was run again to its end: a host that was restarted ends programs with 255, too."""
+    everything = list(executions)
+    completed = ExecutionStateType.COMPLETED
+    done = {
+        (item.job_version, item.partition_index)
+        for item in everything
+        if item.compute_state.state_type is completed
+    }
+    return [
+        item
+        for item in everything
+        if item.compute_state.state_type is completed or (item.job_version, item.partition_index) not in done
+    ]
 
 
 def error_line(execution: Execution | None) -> str:
@@ -99,10 +118,31 @@ def refusals_in(message: str) -> str:
     reasons = [reason for reason in reasons if not reason.rstrip().endswith(":")]
     # Whoever named a node wants to know of that one first.
     reasons.sort(key=lambda reason: next((rank for rank, words in enumerate(_LAST, 1) if words in reason), 0))
+    if missing := _missing_labels(reasons):
+        return missing
+    reasons = [_LABELS.sub(r"lacks the labels \2", reason) for reason in reasons]
     if len(reasons) == 1:
         # Which node it was tells nothing where there is one reason.
         reasons = [_ONE_NODE.sub("", reasons[0])]
     return readable(_TRIED.sub("", " ".join("; ".join(reasons).split())))
+
+
+def _missing_labels(reasons: Sequence[str]) -> str:
+    """Return one sentence where no node has the labels that the job asks for; empty where they lack other things.
+
+    All labels of all nodes say less than the name that was misspelt.
+    """
+    matches = [_LABELS.search(reason) for reason in reasons]
+    mismatches = [match for match in matches if match is not None]
+    if not mismatches or len(mismatches) < len(matches):
+        return ""
+    selectors = mismatches[0][2]
+    asked = _HOST.search(selectors)
+    hosts = sorted({name for match in mismatches for name in _HOST_LABEL.findall(match[1])})
+    if asked is None or asked[1] in hosts:
+        return readable(f"no node has the labels {selectors}")
+    others = f"; there {'are' if len(hosts) > 1 else 'is'} {', '.join(hosts)}" if hosts else ""
+    return readable(f"there is no host {asked[1]}{others}")
 
 
 def cause_of(state: JobState, executions: Sequence[Execution]) -> str:
