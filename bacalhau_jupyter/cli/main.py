@@ -292,7 +292,7 @@ def _show(value: object) -> int:
         return value
     if isinstance(value, (Table, Details, Text)):
         click.echo(value.render(value.show))
-    return 0
+    return 1 if isinstance(value, Details) and value.is_failure else 0
 
 
 if __name__ == "__main__":

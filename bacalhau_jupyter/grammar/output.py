@@ -98,11 +98,18 @@ class Table:
 
 @dataclass
 class Details:
-    """One described thing: sections of text for people, the full record for JSON and YAML."""
+    """One described thing: sections of text for people, the full record for JSON and YAML.
+
+    Attributes
+    ----------
+    is_failure
+        Whether it tells of something that does not work: a shell ends with status 1.
+    """
 
     record: Any
     sections: Sequence[tuple[str, Mapping[str, object] | Table | str]] = field(default_factory=list)
     show: Show = Show()
+    is_failure: bool = False
 
     def text(self) -> str:
         """Return the sections as text; without sections, YAML."""

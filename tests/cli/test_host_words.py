@@ -65,6 +65,8 @@ def test_the_list_tells_state_capacity_reason_and_what_could_be_added() -> None:
 def test_a_host_is_shown_with_its_machine_its_clock_and_what_others_use() -> None:
     text = host_details(AWAY).text()
     assert "Unreachable" in text
+    assert "was added" not in text
+    assert host_details(AWAY, is_new=True).text().endswith("as soon as it answers: --host gpu1")
     shown = machine(FACTS)
     assert shown["Clock"] == "3600 s behind this machine's: times of logs are corrected"
     assert shown["Used by others"] == "1 container, CPU 4, GPU 0"
@@ -80,7 +82,10 @@ def test_a_trial_names_the_step_that_fails_and_what_helps() -> None:
         ),
         HostStep(name="engine"),
     ]
-    text = trial(HostTest(steps=steps)).text()
+    shown = trial(HostTest(ok=False, steps=steps))
+    assert shown.is_failure
+    assert not trial(HostTest(ok=True)).is_failure
+    text = shown.text()
     assert "✕  login   gpu1 does not let alice in" in text
     assert "ssh-copy-id alice@gpu1" in text
 

@@ -43,6 +43,8 @@ class Daemon:
     ----------
     api
         The SDK's low-level client (`docker.APIClient`; much of it carries no types).
+    place
+        The Docker host whose engine it is, for people ("host gpu1"); empty on this machine.
     platform
         ``os/architecture`` that the engine runs, in Go's words.
     runtime
@@ -70,6 +72,7 @@ class Daemon:
     ) -> None:
         self.api: Any = api
         self.endpoint = endpoint
+        self.place = endpoint.shown
         self.platform = f"{version.get('Os', 'linux')}/{version.get('Arch', '')}"
         info = info or {}
         self.skew_ns = 0

@@ -55,8 +55,10 @@ def host_add(url: str, dry_run: bool, **values: Any) -> Result:
     """
     order = _order(url, values)
     if dry_run:
-        return trial(call(lambda hosts: hosts.try_out(order)))
-    return host_details(call(lambda hosts: hosts.add(order)))
+        return trial(call(lambda hosts: hosts.try_out(order), doing=f"trying {url or order.context} …"))
+    return host_details(
+        call(lambda hosts: hosts.add(order), doing=f"trying {url or order.context} …"), is_new=True
+    )
 
 
 def _order(url: str, values: dict[str, Any]) -> AddHost:

@@ -51,8 +51,8 @@ def hosts_table(hosts: Hosts, *, wide: bool = False) -> Table:
     )
 
 
-def host_details(host: HostRecord) -> Details:
-    """Describe a host."""
+def host_details(host: HostRecord, *, is_new: bool = False) -> Details:
+    """Describe a host; ``is_new`` says what comes next."""
     link: dict[str, object] = {
         "State": host.state.value,
         "Since": "" if host.since == ZERO_TIME else f"{host.since[:_SECONDS].replace('T', ' ')} UTC",
@@ -66,11 +66,14 @@ def host_details(host: HostRecord) -> Details:
         "Jobs": host.executions,
         "Now": host.progress,
     }
-    sections: list[tuple[str, dict[str, object]]] = [
+    sections: list[tuple[str, Table | dict[str, object] | str]] = [
         (host.name, {name: value for name, value in link.items() if value not in ("", None)})
     ]
     if host.facts is not None:
         sections.append(("Machine", machine(host.facts, host)))
+    if is_new:
+        when = "takes jobs" if host.state is HostState.READY else "takes jobs as soon as it answers"
+        sections.append(("", f"Host {host.name} was added and {when}: --host {host.name}"))
     return Details(host, sections)
 
 
@@ -103,7 +106,7 @@ def trial(test: HostTest) -> Details:
         sections.append(("What helps", hints))
     if test.facts is not None:
         sections.append(("Machine", machine(test.facts)))
-    return Details(test, sections)
+    return Details(test, sections, is_failure=not test.ok)
 
 
 def remains_table(cleaning: HostCleaning, name: str, *, wide: bool = False) -> Table:

@@ -36,7 +36,7 @@ def host_show(name: str, **show: Any) -> Result:
 @print_options
 def host_test(name: str, **show: Any) -> Result:
     """Try the way to a host step by step, and say what helps where one fails."""
-    return trial(call(lambda hosts: hosts.test(name)))
+    return trial(call(lambda hosts: hosts.test(name), doing=f"trying host {name} …"))
 
 
 @host.command("pause")
@@ -44,7 +44,8 @@ def host_test(name: str, **show: Any) -> Result:
 def host_pause(name: str) -> Result:
     """Let a host take no new jobs; those that run there go on."""
     paused = call(lambda hosts: hosts.pause(name))
-    rest = f"; {paused.executions} of its jobs go on" if paused.executions else ""
+    there = "a job goes on" if paused.executions == 1 else f"{paused.executions} jobs go on"
+    rest = f"; {there} there" if paused.executions else ""
     return Text(f"Host {paused.name} takes no new jobs{rest}.")
 
 
@@ -72,7 +73,8 @@ def host_remove(name: str, jobs: str | None) -> Result:
     """Let a host run no more jobs."""
     record = call(lambda hosts: hosts.remove(name, RemoveHost(jobs=jobs or "")))
     if jobs == "wait" and record.executions:
-        return Text(f"Host {record.name} is removed when its {record.executions} jobs have ended.")
+        jobs_there = "job has" if record.executions == 1 else f"{record.executions} jobs have"
+        return Text(f"Host {record.name} is removed when its {jobs_there} ended.")
     return Text(f"Host {record.name} was removed.")
 
 
@@ -81,7 +83,9 @@ def host_remove(name: str, jobs: str | None) -> Result:
 @click.argument("image", shell_complete=completing.images)
 def host_push(name: str, image: str) -> Result:
     """Copy an image of this machine's Docker Engine to a host; what it has already is not sent again."""
-    record = call(lambda hosts: hosts.push(name, PushImage(image=image)))
+    record = call(
+        lambda hosts: hosts.push(name, PushImage(image=image)), doing=f"copying {image} to host {name} …"
+    )
     return Text(f"Image {image} is on host {record.name}.")
 
 

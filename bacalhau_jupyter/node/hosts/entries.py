@@ -227,7 +227,8 @@ def _check_gpus(entry: HostEntry) -> None:
 
 def wrong(name: str, sentence: str, hint: str = "") -> BadRequest:
     """Return the error that names the host and what is wrong with its entry."""
-    return BadRequest(f"host {shown(name[:60]) or '?'}: {sentence}", hint=hint, component=COMPONENT)
+    who = f"host {shown(name[:60])}" if name else "the host was not added"
+    return BadRequest(f"{who}: {sentence}", hint=hint, component=COMPONENT)
 
 
 def _home(path: str) -> Path:

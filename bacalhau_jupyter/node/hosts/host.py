@@ -8,6 +8,8 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from bacalhau_jupyter.compute.host.far import FarMachine
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.config.files import write_atomic
@@ -168,6 +170,10 @@ class Host:
         entry, status, node = self.entry, self.status, self.node
         info = None if node is None else node.info()
         facts = self.machine.facts
+        if facts is not None and info is not None:
+            # The machine has them; whether its engine can hand them to containers, only the engine can say.
+            problems = facts.gpu_problems | info.compute_node_info.gpu_problems
+            facts = msgspec.structs.replace(facts, gpu_problems=problems)
         is_ready = status.state is HostState.READY
         since_ns = self._changed_ns if self.is_removing or entry.paused else status.since_ns
         return HostRecord(

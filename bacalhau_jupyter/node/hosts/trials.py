@@ -6,6 +6,9 @@ import asyncio
 import re
 from collections.abc import Sequence
 
+import msgspec
+
+from bacalhau_jupyter.engines.docker.link.fault import JOBS_GO_ON
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.records.hosts import HostState, HostStep, HostTest
 from bacalhau_jupyter.node.hosts.entries import HostEntry
@@ -18,6 +21,8 @@ READY_S = 30.0
 """Seconds that a host may take to answer when it is added."""
 
 
+NEW_AND_AWAY = "Is it on, and in reach (network, VPN)? `host add … --anyway` keeps it until it answers."
+"""The hint about a host that says nothing when it is added."""
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}", re.ASCII)
 
 
@@ -28,6 +33,11 @@ def offered_key(steps: Sequence[HostStep]) -> str:
         return ""
     match = _FINGERPRINT.search(f"{failed.hint} {failed.sentence}")
     return match[0] if match else ""
+
+
+def _of_a_new_host(hint: str) -> str:
+    """Return a hint without jobs that can't be there yet."""
+    return NEW_AND_AWAY if hint == JOBS_GO_ON else hint
 
 
 async def settled(link: HostLink, timeout_s: float) -> HostStatus:
@@ -61,6 +71,8 @@ class Trials:
             The host, where it is there already: its machine is asked what it has.
         """
         steps = await self._ways.examine(entry)
+        if host is None:
+            steps = [msgspec.structs.replace(step, hint=_of_a_new_host(step.hint)) for step in steps]
         ok = all(step.ok is not False for step in steps)
         facts = None if host is None else host.machine.facts
         if ok and host is not None and host.status.state is HostState.READY:
@@ -97,9 +109,13 @@ class Trials:
         status = await settled(host.way.link, READY_S)
         if status.state is not HostState.READY:
             # It is the caller who named the address: this node itself is well.
+            problem = status.problem or "it does not answer"
+            if status.hint == JOBS_GO_ON:
+                # Since when matters of a host that has answered once.
+                problem = problem.partition(" since ")[0]
             raise BadRequest(
-                f"host {host.name} was not added: {status.problem or 'it does not answer'}",
-                hint=status.hint or "`host add … --anyway` keeps it, and it is connected when it answers",
+                f"host {host.name} was not added: {problem}",
+                hint=_of_a_new_host(status.hint) or NEW_AND_AWAY,
                 component=COMPONENT,
                 details={"State": status.state.value},
             )

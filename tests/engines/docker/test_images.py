@@ -16,6 +16,7 @@ from docker.errors import ImageNotFound
 from bacalhau_jupyter.engines.docker.connection import CALLS
 from bacalhau_jupyter.engines.docker.engine import DockerEngine
 from bacalhau_jupyter.engines.docker.params import image_invalid
+from bacalhau_jupyter.engines.docker.registry.replies import not_available
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.records.progress import Reading
 from tests.clock import ManualClock
@@ -118,6 +119,12 @@ async def test_the_answer_of_a_server_that_is_not_a_registry_is_not_shown(node: 
         server.server_close()
     assert "of-somebody-else" not in f"{refused.value.message} {refused.value.hint} {refused.value.details}"
     assert "404" in refused.value.hint
+
+
+def test_a_registry_that_a_host_can_not_reach_is_told_with_the_hosts_name() -> None:
+    reason = "dial tcp: lookup registry-1.docker.io: i/o timeout"
+    assert "from host gpu1" in not_available("python:3.11", reason, "host gpu1").hint
+    assert "from this node" in not_available("python:3.11", reason).hint
 
 
 @pytest.mark.parametrize("image", ["127.0.0.1:9/nothing:1", "{registry}/nothing:1"])

@@ -55,6 +55,12 @@ async def test_gpus_there_are_offered_by_kind_and_those_of_others_are_busy(
         ("Intel", 0),
     ]
     assert state.info.labels["GPU-0"] == "NVIDIA-A100-SXM4-40GB"
+
+    async def tells_what_is_missing() -> bool:
+        facts = (await api.hosts.show("gpu1")).facts
+        return facts is not None and "it has no GPU runtime" in facts.gpu_problems.get("docker", "")
+
+    await until(tells_what_is_missing, timeout_s=60)
     # A job for another kind of GPU is told so; it never gets here.
     job = docker("busybox", "true", gpu=1, constraints="GPU-0=Tesla-T4", host="gpu1", queue_timeout=600)
     answer = await api.submit(job)

@@ -13,6 +13,7 @@ from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotFound
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.records.hosts import HostRecord, HostState, RemoveHost
 from bacalhau_jupyter.models.wire import api as wire
+from bacalhau_jupyter.node.hosts.trials import NEW_AND_AWAY
 from bacalhau_jupyter.node.node import Node
 from tests.node.hosts.conftest import MakeConfig, client_of, order
 from tests.services.far_host import FarHost
@@ -86,11 +87,22 @@ async def test_what_does_not_work_is_told_and_nothing_is_kept(
         await api.hosts.add(order(far_host, "nobody"))
     with pytest.raises(BadRequest, match="password"):
         await api.hosts.add(order(far_host, url="ssh://alice:secret@gpu1"))
+    with pytest.raises(BadRequest, match=r"^the host was not added: its address may not hold a password"):
+        await api.hosts.add(order(far_host, url="alice:secret@gpu1", name=""))
     assert not (node.repo.path / "hosts.yaml").exists()
     assert (await api.hosts.list()).items == []
     assert [each.info.node_id for each in (await api.nodes()).nodes] == [node.node_id]
     with pytest.raises(NotFound, match="there is no host 'gpu1'"):
         await api.hosts.show("gpu1")
+
+
+async def test_a_new_host_that_says_nothing_has_no_jobs_that_go_on(far_host: FarHost, api: AsyncAPI) -> None:
+    far_host.cut()
+    trial = await api.hosts.try_out(order(far_host, trust=""))
+    assert [step.hint for step in trial.steps if step.ok is False] == [NEW_AND_AWAY]
+    with pytest.raises(BadRequest, match=r"^host gpu1 was not added: gpu1 does not answer$") as caught:
+        await api.hosts.add(order(far_host, trust=""))
+    assert caught.value.hint == NEW_AND_AWAY
 
 
 async def test_a_node_that_is_started_again_has_its_hosts_and_waits_for_none(

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from bacalhau_jupyter.models.records.hosts import HostState
 
+JOBS_GO_ON = "Jobs that run there go on; it is tried again and again."
+"""The hint about a host that says nothing; who only tries a new one has no jobs there."""
+
 
 class Part(enum.Enum):
     """The parts of a way, in the order in which they are passed."""

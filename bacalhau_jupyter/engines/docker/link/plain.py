@@ -14,7 +14,14 @@ from urllib.parse import urlsplit
 from bacalhau_jupyter.engines.docker.connecting import causes, in_words
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint, Tls
 from bacalhau_jupyter.engines.docker.link.asking import Asker, NotAnEngine, tls_context
-from bacalhau_jupyter.engines.docker.link.fault import Fault, Part, WayClosed, refused, unreachable
+from bacalhau_jupyter.engines.docker.link.fault import (
+    JOBS_GO_ON,
+    Fault,
+    Part,
+    WayClosed,
+    refused,
+    unreachable,
+)
 from bacalhau_jupyter.engines.docker.link.keeper import Link
 from bacalhau_jupyter.engines.docker.link.pulse import watch_engine
 from bacalhau_jupyter.engines.docker.link.target import PlainTarget
@@ -156,7 +163,7 @@ def _no_port(chain: list[BaseException], name: str, endpoint: Endpoint) -> Fault
         return unreachable(
             Part.SERVER,
             f"{name} does not answer",
-            "Jobs that run there go on; it is tried again and again.",
+            JOBS_GO_ON,
             silent=True,
         )
     if errno.ECONNREFUSED in codes:

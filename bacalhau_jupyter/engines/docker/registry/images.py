@@ -197,12 +197,12 @@ class Images:
                 pull.attach(stream)
                 for event in json_lines(stream):
                     if "error" in event:
-                        raise not_available(image, str(event["error"]))
+                        raise not_available(image, str(event["error"]), self._daemon.place)
                     layers.note(event)
                     if layers.total:
                         pull.report(layers.done, layers.total)
         except APIError as error:
-            raise not_available(image, explain(error)) from error
+            raise not_available(image, explain(error), self._daemon.place) from error
 
     def _local_platform(self, image: str) -> str | None:
         from docker.errors import APIError, NotFound
@@ -228,7 +228,7 @@ class Images:
         try:
             distribution = self._daemon.api.inspect_distribution(image, auth_config=self._login(image))
         except APIError as error:
-            raise not_available(image, explain(error)) from error
+            raise not_available(image, explain(error), self._daemon.place) from error
         platforms = [
             f"{item.get('os', '')}/{item.get('architecture', '')}"
             for item in distribution.get("Platforms") or []

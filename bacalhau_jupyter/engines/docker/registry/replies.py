@@ -52,8 +52,10 @@ def wrong_platform(platforms: Sequence[str], own: str) -> Bid:
     )
 
 
-def not_available(image: str, reason: str) -> EngineError:
+def not_available(image: str, reason: str, place: str = "") -> EngineError:
     """Say that an image can be had neither here nor from its registry; ``reason`` is the engine's sentence.
+
+    ``place`` is the Docker host whose engine it is, such as "host gpu1"; empty for an engine of this machine.
 
     An image may name any server that the engine reaches, those of this machine included: what one that is no registry
     answers is not for the job's author, and the engine quotes it.
@@ -65,10 +67,12 @@ def not_available(image: str, reason: str) -> EngineError:
         word in reason for word in ("dial tcp", "no such host", "timeout", "Client.Timeout", "TLS")
     )
     if unreachable:
-        hint = (
-            f"The registry can't be reached from this node ({reason}). Use an image that is already here "
-            "(`docker images`), or check the network."
+        ways_out = (
+            f"Use an image that is on {place} or on its node's machine (it is copied), or check the network there."
+            if place
+            else "Use an image that is already here (`docker images`), or check the network."
         )
+        hint = f"The registry can't be reached from {place or 'this node'} ({reason}). {ways_out}"
     elif any(word in reason for word in ("denied", "unauthorized", "no basic auth")):
         hint = (
             f"The registry does not know it, or wants a login: `docker login {registry_of(image)}` as the user of the "

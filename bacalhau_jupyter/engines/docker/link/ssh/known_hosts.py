@@ -68,7 +68,7 @@ async def ask_ssh(target: SshTarget, env: Mapping[str, str]) -> Resolved:
     """
     done = await call(command.resolve(ssh_program(env), target), env, timeout_s=_TIMEOUT_S)
     if done.status != 0:
-        fault = explain(done.stderr, Host(target.host, Resolved(target.host, target.user, 22)))
+        fault = explain(done.stderr, Host(target.host, Resolved(target.host, target.user, 22), target))
         raise ConfigurationError(fault.sentence, hint=fault.hint)
     return resolved(done.stdout)
 

@@ -65,7 +65,7 @@ class SshWay:
         self._master: Master | None = None
         self._bridge: Bridge | None = None
         self._through: command.Through | None = None
-        self.host = Host(name, Resolved(target.host, target.user, target.port or 22))
+        self.host = Host(name, Resolved(target.host, target.user, target.port or 22), target)
         self.socket = ""
 
     async def open(self) -> str:
@@ -85,7 +85,7 @@ class SshWay:
             await self._end_stale(program)
             await asyncio.to_thread(self._places.prepare)
             facts = await ask_ssh(self._target, self._env)
-            self.host = Host(self._name, facts)
+            self.host = Host(self._name, facts, self._target)
             self._through = command.Through(program, self._places)
             words = command.master(program, self._target, self._places, facts, self._known_hosts)
             self._master = master = await Master.start(words, self._env)

@@ -9,26 +9,47 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bacalhau_jupyter.engines.docker.link.fault import Fault, Part, refused, unreachable
+from bacalhau_jupyter.engines.docker.link.fault import JOBS_GO_ON, Fault, Part, refused, unreachable
 from bacalhau_jupyter.engines.docker.link.ssh.resolved import Resolved
+from bacalhau_jupyter.engines.docker.link.target import SshTarget
 from bacalhau_jupyter.models.text import readable
 
 LONGEST = 300
+_USUAL_PORT = 22
+_KEY_FILES = "/etc/ssh/ssh_host_{}_key.pub"
 _BEHIND_A_JUMP = "UNKNOWN port 65535"
 _NOISE = re.compile(r"mux_client_|debug\d|\*{3}|@{3}|Warning: Permanently added|channel \d+:")
 
 
 @dataclass(frozen=True)
 class Host:
-    """What a sentence about a host may name: what people call it, and what ssh makes of that."""
+    """What a sentence about a host may name: what people call it, and what ssh makes of that.
+
+    Attributes
+    ----------
+    target
+        What ssh's own commands take, as the person wrote it: an alias has a port and a key that its machine lacks.
+    """
 
     name: str
     resolved: Resolved
+    target: SshTarget | None = None
 
     @property
     def person(self) -> str:
         """Who logs in there, as ssh's own commands take it."""
-        return f"{self.resolved.user}@{self.resolved.host}" if self.resolved.user else self.resolved.host
+        user, host = self.resolved.user, self.resolved.host
+        if self.target is not None:
+            user, host = self.target.user, self.target.host
+        return f"{user}@{host}" if user else host
+
+    @property
+    def words(self) -> str:
+        """What follows ``ssh`` and ``ssh-copy-id``."""
+        port = 0 if self.resolved.port == _USUAL_PORT else self.resolved.port
+        if self.target is not None:
+            port = self.target.port
+        return f"-p {port} {self.person}" if port else self.person
 
 
 Say = Callable[[Host, re.Match[str]], Fault]
@@ -39,7 +60,7 @@ def no_answer(host: Host) -> Fault:
     return unreachable(
         Part.SERVER,
         f"{host.name} does not answer",
-        "Jobs that run there go on; it is tried again and again.",
+        JOBS_GO_ON,
         silent=True,
     )
 
@@ -81,13 +102,14 @@ def unknown_key(host: Host, fingerprint: str) -> Fault:
         return refused(
             Part.KEY,
             f"{host.name} is not known yet: no key of it is in known_hosts",
-            f"Log in once by hand and compare the key: ssh {host.person}.",
+            f"Log in once by hand and compare the key: ssh {host.words}.",
         )
     kind, _, digest = fingerprint.partition(" ")
     return refused(
         Part.KEY,
         f"{host.name} is not known yet; its key is {kind} {digest}",
-        f"Compare it with what the host itself shows, then accept it: --trust {digest}.",
+        f"Compare it with what `ssh-keygen -lf {_KEY_FILES.format(kind.lower())}` prints there. If it is the same, "
+        f"accept it: --trust {digest}",
     )
 
 
@@ -97,7 +119,7 @@ def _denied(host: Host, match: re.Match[str]) -> Fault:
         return refused(
             Part.LOGIN,
             f"{host.name} wants a password; only keys are supported",
-            f"Give it your key: ssh-copy-id {host.person}.",
+            f"Give it your key: ssh-copy-id {host.words}.",
         )
     return not_let_in(host, KeysHere())
 
@@ -126,10 +148,10 @@ class KeysHere:
 
 def not_let_in(host: Host, keys: KeysHere) -> Fault:
     """Return the fault of a host that takes none of our keys; what is known of them decides about the hint."""
-    copy = f"Give it your key: ssh-copy-id {host.person}."
+    copy = f"Give it your key: ssh-copy-id {host.words}."
     hints = [copy]
     if keys.agent is not None and not keys.files and not keys.agent_keys:
-        hints = [f"There is no key here: ssh-keygen -t ed25519, then ssh-copy-id {host.person}."]
+        hints = [f"There is no key here: ssh-keygen -t ed25519, then ssh-copy-id {host.words}."]
     elif keys.locked and not keys.agent_keys:
         locked = keys.locked[0]
         hints = [f"The key {locked} is locked by a passphrase and no agent has it: ssh-add {locked}."]
@@ -137,7 +159,7 @@ def not_let_in(host: Host, keys: KeysHere) -> Fault:
             hints.append(
                 "This server was started without an ssh agent (SSH_AUTH_SOCK): start it from a shell that has one."
             )
-        hints.append(f"If the key is not known there yet: ssh-copy-id {host.person}.")
+        hints.append(f"If the key is not known there yet: ssh-copy-id {host.words}.")
     return refused(
         Part.LOGIN,
         f"{host.name} does not let {host.resolved.user or 'us'} in with the keys of this machine",
@@ -157,7 +179,7 @@ def _own_configuration(host: Host, match: re.Match[str]) -> Fault:
     return refused(
         Part.PROGRAM,
         f"ssh can't be used for {host.name}: {_line(match[0])}",
-        f"Try it by hand: ssh {host.person}.",
+        f"Try it by hand: ssh {host.words}.",
     )
 
 
@@ -230,7 +252,7 @@ def explain(stderr: str, host: Host) -> Fault:
     words = last_words(stderr)
     said = f": {words}" if words else ""
     return unreachable(
-        Part.SERVER, f"ssh could not connect to {host.name}{said}", f"Try it by hand: ssh {host.person}."
+        Part.SERVER, f"ssh could not connect to {host.name}{said}", f"Try it by hand: ssh {host.words}."
     )
 
 
@@ -263,7 +285,7 @@ def _through_a_jump(stderr: str, host: Host) -> Fault:
         Part.SERVER,
         f"the way to {host.name}{over} does not work: {words}",
         "Try each step by hand: "
-        + ("ssh " + host.person if not over else f"ssh {readable(host.resolved.jump)}")
+        + ("ssh " + host.words if not over else f"ssh {readable(host.resolved.jump)}")
         + ".",
     )
 
@@ -281,4 +303,4 @@ def _line(text: str) -> str:
 def _known_name(host: Host) -> str:
     """Return the host as a file of known hosts names it."""
     port = host.resolved.port
-    return host.resolved.host if port == 22 else f"[{host.resolved.host}]:{port}"
+    return host.resolved.host if port == _USUAL_PORT else f"[{host.resolved.host}]:{port}"

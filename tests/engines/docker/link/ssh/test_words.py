@@ -16,6 +16,7 @@ from bacalhau_jupyter.engines.docker.link.ssh.words import (
     not_let_in,
     unknown_key,
 )
+from bacalhau_jupyter.engines.docker.link.target import SshTarget
 from bacalhau_jupyter.models.records.hosts import HostState
 
 UNREACHABLE, REFUSED = HostState.UNREACHABLE, HostState.REFUSED
@@ -226,10 +227,21 @@ def test_the_hint_for_a_login_follows_from_the_keys_that_are_here() -> None:
     assert "ssh-add" not in not_let_in(HOST, dataclasses.replace(with_agent, agent_keys=1)).hint
 
 
-def test_an_unknown_key_is_shown_with_what_accepts_it() -> None:
+def test_commands_for_the_person_take_what_the_person_wrote() -> None:
+    there = Resolved("10.99.1.2", "alice", 2222)
+    alias = Host("box", there, SshTarget("gpu1"))
+    assert not_let_in(alias, KeysHere()).hint == "Give it your key: ssh-copy-id gpu1."
+    address = Host("box", there, SshTarget("gpu1", "bob", 2222))
+    assert not_let_in(address, KeysHere()).hint == "Give it your key: ssh-copy-id -p 2222 bob@gpu1."
+    assert "ssh-copy-id -p 2222 alice@10.99.1.2." in not_let_in(Host("box", there), KeysHere()).hint
+
+
+def test_an_unknown_key_is_shown_with_what_compares_and_accepts_it() -> None:
     fault = unknown_key(HOST, "ED25519 SHA256:abc")
     assert fault.sentence == "gpu1 is not known yet; its key is ED25519 SHA256:abc"
-    assert "--trust SHA256:abc" in fault.hint
+    assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in fault.hint
+    # Nothing stands behind it: people copy it to the end of the line.
+    assert fault.hint.endswith("--trust SHA256:abc")
 
 
 def test_a_changed_key_is_forgotten_by_the_name_that_known_hosts_has() -> None:
