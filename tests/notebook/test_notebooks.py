@@ -1,4 +1,4 @@
-"""The notebooks that need buckets, on a real S3 server; without one they say so (that is what nbval runs)."""
+"""The notebooks that need buckets or a second machine; without one they say so (that is what nbval runs)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from bacalhau_jupyter.config.election import read_record
 from bacalhau_jupyter.config.repo import Repo
 from tests.packages.wheels import Index, make_wheel, serving
+from tests.services.far_host import FarHost
 from tests.services.s3 import S3Server
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -55,6 +56,21 @@ def test_a_notebook_with_buckets_runs(
     monkeypatch.setenv("BACALHAU_DEMO_BUCKET", s3_credentials.bucket())
     monkeypatch.setenv("BACALHAU_DEMO_BUCKET_2", s3_credentials.bucket())
     assert "Nothing runs below" not in run(name)
+
+
+def test_the_notebook_about_hosts_runs_on_a_second_machine(
+    repo: Repo, far_host: FarHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (f"IdentityFile={far_host.users.key}", "IdentitiesOnly=yes")
+    flags = " ".join(f"--ssh-option {option}" for option in options)
+    monkeypatch.setenv("BACALHAU_DEMO_HOST", f"ssh://alice@{far_host.address}")
+    monkeypatch.setenv("BACALHAU_DEMO_HOST_FLAGS", f"{flags} --trust {far_host.users.fingerprint}")
+    monkeypatch.setenv("BACALHAU_DEMO_HOST_IMAGE", far_host.python_image())
+    said = run("hosts.ipynb")
+    assert "Nothing runs below" not in said
+    assert "rows on " in said
+    assert "there is no host demo-bx; there is demo-box" in said
+    assert "Host demo-box was removed." in said
 
 
 def test_the_notebook_about_packages_runs_with_an_index_on_loopback(
