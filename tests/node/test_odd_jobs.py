@@ -74,7 +74,7 @@ async def test_of_thousands_of_jobs_of_one_name_the_last_one_counts(tmp_path: Pa
         assert stored.version == MANY
         assert stored.meta["number"] == str(MANY - 1)
         assert len((await orchestrator.versions("same")).items or []) == MANY
-        assert "don't match required selectors [id = node-9]" in await explained(running, job)
+        assert "no node is called node-9" in await explained(running, job)
 
 
 @pytest.mark.parametrize("text", ["zone=eu=us", "=eu", "in (a)", "zone in a,b", "!", "a b c"])

@@ -33,8 +33,7 @@ _LAST = (": does not support ", ": labels map[")
 """What is in the reason of a node that the job's plug-ins or constraints rule out: another node is meant, as a rule."""
 _TRIED = re.compile(r"job already executed on this node more than once: ")
 """What stands before the reason why a node failed twice: for people, the reason alone says why."""
-_LABELS = re.compile(r"labels map\[(.*?)\] don't match required selectors (\[.*\])", re.DOTALL)
-_HOST, _HOST_LABEL = re.compile(r"[\[ ]host = ([\w-]+)"), re.compile(r"(?:^| )host:(\S+)")
+_LABELS = re.compile(r"labels map\[.*?\] don't match required selectors (\[.*\])", re.DOTALL)
 _NO_REASONS = ("bid rejected", "execution failed", "Running")
 """Words of the protocol that stand where an execution has no reason of its own."""
 _WAITING = (JobStateType.UNDEFINED, JobStateType.PENDING, JobStateType.QUEUED)
@@ -120,7 +119,7 @@ def refusals_in(message: str) -> str:
     reasons.sort(key=lambda reason: next((rank for rank, words in enumerate(_LAST, 1) if words in reason), 0))
     if missing := _missing_labels(reasons):
         return missing
-    reasons = [_LABELS.sub(r"lacks the labels \2", reason) for reason in reasons]
+    reasons = [_LABELS.sub(r"lacks the labels \1", reason) for reason in reasons]
     if len(reasons) == 1:
         # Which node it was tells nothing where there is one reason.
         reasons = [_ONE_NODE.sub("", reasons[0])]
@@ -136,13 +135,7 @@ def _missing_labels(reasons: Sequence[str]) -> str:
     mismatches = [match for match in matches if match is not None]
     if not mismatches or len(mismatches) < len(matches):
         return ""
-    selectors = mismatches[0][2]
-    asked = _HOST.search(selectors)
-    hosts = sorted({name for match in mismatches for name in _HOST_LABEL.findall(match[1])})
-    if asked is None or asked[1] in hosts:
-        return readable(f"no node has the labels {selectors}")
-    others = f"; there {'are' if len(hosts) > 1 else 'is'} {', '.join(hosts)}" if hosts else ""
-    return readable(f"there is no host {asked[1]}{others}")
+    return readable(f"no node has the labels {mismatches[0][1]}")
 
 
 def cause_of(state: JobState, executions: Sequence[Execution]) -> str:

@@ -1,4 +1,4 @@
-"""Constraints that name a node which nobody knows: said once, with the names that there are."""
+"""Constraints that name a node or a Docker host which nobody knows: said once, with the names that there are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from bacalhau_jupyter.orchestrator.scheduler.plan import NAME, NodeView
 
 _KEYS = (NAME, "id")
 """Labels by which people mean one node; nodes of a devstack have both."""
+_HOST = "host"
+"""The label of the nodes of Docker hosts; what ``--host`` asks for."""
 _OPERATORS = ("=", "==", "in")
 _NAMES_SHOWN = 5
 _LONGEST_NAME = 200
@@ -39,11 +41,14 @@ class UnknownNode:
 def unknown_node(required: Iterable[Constraint], nodes: Sequence[NodeView]) -> UnknownNode | None:
     """Return the first constraint's name that no node has, be it connected or not; None where each is known."""
     for constraint in required:
-        if constraint.key not in _KEYS or constraint.operator not in _OPERATORS or not constraint.values:
+        key = constraint.key
+        if key not in (*_KEYS, _HOST) or constraint.operator not in _OPERATORS or not constraint.values:
             continue
-        labels = {node.labels.get(constraint.key) for node in nodes}
+        labels = {node.labels.get(key) for node in nodes}
         if labels.isdisjoint(constraint.values):
             asked = " or ".join(_shown(value) for value in constraint.values[:_NAMES_SHOWN])
+            if key == _HOST:
+                return UnknownNode(f"there is no host {asked}", _hint_of_host(constraint.values[0], labels))
             return UnknownNode(f"no node is called {asked}", _hint(constraint.values, nodes))
     return None
 
@@ -63,6 +68,16 @@ def _hint(asked: Sequence[str], nodes: Sequence[NodeView]) -> str:
     if near:
         return f"did you mean {NAME}={_shown(near[0])}?"
     return f"write {NAME}= and the whole name of one of these: {_listed(nodes)}"
+
+
+def _hint_of_host(asked: str, labels: Iterable[str | None]) -> str:
+    hosts = sorted(_shown(label) for label in labels if label)
+    near = difflib.get_close_matches(asked[:_LONGEST_NAME], hosts[:_COMPARED], n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    if hosts:
+        return f"host list shows which there are: {', '.join(hosts[:_NAMES_SHOWN])}"
+    return "host add lets the Docker Engine of another machine run jobs; host list shows which there are"
 
 
 def _may_mean(value: str, node: NodeView) -> bool:

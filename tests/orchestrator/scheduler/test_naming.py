@@ -44,6 +44,24 @@ def test_the_hint_says_which_node_is_meant_else_which_there_are(asked: str, hint
 
 
 @pytest.mark.parametrize(
+    ("hosts", "hint"),
+    [
+        (("gpu1", "old"), "did you mean gpu1?"),
+        (("old", "lab"), "host list shows which there are: lab, old"),
+        ((), "host add lets the Docker Engine of another machine run jobs; host list shows which there are"),
+    ],
+)
+def test_a_host_that_is_not_there_is_told_with_those_that_are(hosts: Sequence[str], hint: str) -> None:
+    nodes = views(FIRST, *hosts)
+    for node, name in zip(nodes[1:], hosts, strict=True):
+        node.info.labels["host"] = name
+    unknown = unknown_node(named("gup1", key="host"), nodes)
+    assert unknown is not None
+    assert (unknown.sentence, unknown.hint) == ("there is no host gup1", hint)
+    assert all(unknown_node(named(name, key="host"), nodes) is None for name in hosts)
+
+
+@pytest.mark.parametrize(
     "constraints",
     [
         named(FIRST),
