@@ -13,13 +13,14 @@ from typing import Any, Protocol
 
 from bacalhau_jupyter.compute.host import far_script
 from bacalhau_jupyter.compute.host.far_users import taken_by, users_of
-from bacalhau_jupyter.compute.host.gpus import NVIDIA, HostGpus, gpus_told
+from bacalhau_jupyter.compute.host.gpus import MOST_GPUS, NVIDIA, HostGpus, gpus_told
 from bacalhau_jupyter.compute.host.machine import MachineFacts, platform_labels
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, NotImplementedHere
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from bacalhau_jupyter.models.records.hosts import HostFacts
+from bacalhau_jupyter.models.told import mappings, number, words
 from bacalhau_jupyter.plugins.link import HostLink, HostStatus
 
 SCRIPT_S = 45.0
@@ -148,7 +149,10 @@ class FarMachine:
         """
         answer = await self._script("")
         engine = await self._questions.ask(disk=answer is None)
-        if answer is not None and (root := str(engine.info.get("DockerRootDir") or "/")) != "/var/lib/docker":
+        if (
+            answer is not None
+            and (root := words(engine.info.get("DockerRootDir"), 4096) or "/") != "/var/lib/docker"
+        ):
             # Its data may lie on another disk than the usual place.
             answer = await self._script(root)
         gpus_there = await self._gpus(engine.info, answer)
@@ -189,7 +193,8 @@ def facts_of(
     info = engine.info
     system, machine = ("", "") if answer is None else answer.platform
     labels = platform_labels(
-        str(info.get("OSType") or system or "linux"), str(info.get("Architecture") or machine)
+        words(info.get("OSType"), 60) or words(system, 60) or "linux",
+        words(info.get("Architecture"), 60) or words(machine, 60),
     )
     memory, free_memory = (0, 0) if answer is None else answer.memory
     gpus = gpus_there.gpus
@@ -198,19 +203,19 @@ def facts_of(
     disk = engine.free_disk if answer is None else answer.disk
     return HostFacts(
         resources=Resources(
-            cpu=float(_number(info.get("NCPU"))),
-            memory=_number(info.get("MemTotal")) or memory,
+            cpu=float(number(info.get("NCPU"))),
+            memory=number(info.get("MemTotal")) or memory,
             disk=disk or 0,
             gpu=len(gpus),
             gpus=list(gpus),
         ),
         taken=taken_by(others, own, busy, gpus),
         others=others,
-        machine=str(info.get("Name") or "")[:200],
+        machine=words(info.get("Name")),
         os=labels["os_type"],
         architecture=labels["os_arch"],
-        engine=str(info.get("ServerVersion") or "")[:80],
-        engine_id=str(info.get("ID") or "")[:200],
+        engine=words(info.get("ServerVersion"), 80),
+        engine_id=words(info.get("ID")),
         load=-1.0 if answer is None else answer.load,
         free_memory=free_memory,
         device_files={} if answer is None else answer.device_files,
@@ -224,7 +229,7 @@ def facts_of(
 def skew_ms(engine: EngineAnswer) -> float:
     """Return how far the engine's clock is ahead, in milliseconds, against the middle of the call."""
     try:
-        there = datetime.fromisoformat(_microseconds(str(engine.info.get("SystemTime") or ""))).timestamp()
+        there = datetime.fromisoformat(_microseconds(words(engine.info.get("SystemTime"), 60))).timestamp()
     except (ValueError, OverflowError):
         return 0.0
     middle = (engine.asked_ns + engine.answered_ns) / 2e9
@@ -233,8 +238,7 @@ def skew_ms(engine: EngineAnswer) -> float:
 
 def gpus_by_engine(info: Mapping[str, Any]) -> HostGpus:
     """Return the GPUs that a Docker Engine itself knows of (28.2 and later), or that it can't tell."""
-    devices = info.get("DiscoveredDevices")
-    names = [str(each.get("Name") or "") for each in devices or [] if isinstance(each, Mapping)]
+    names = [words(each.get("Name")) for each in mappings(info.get("DiscoveredDevices"), MOST_GPUS)]
     indices = sorted(
         {
             int(name.rpartition("=")[2])
@@ -262,7 +266,3 @@ def _microseconds(text: str) -> str:
     zone = tail.lstrip("0123456789")
     digits = tail[: len(tail) - len(zone)]
     return f"{head}.{digits[:6].ljust(6, '0')}{zone}" if point else text
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -11,7 +11,14 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bacalhau_jupyter.compute.host.gpus import AMD_CALL, INTEL_CALL, NOTHING_THERE, NVIDIA_CALL, ToolFailed
+from bacalhau_jupyter.compute.host.gpus import (
+    AMD_CALL,
+    INTEL_CALL,
+    MOST_GPUS,
+    NOTHING_THERE,
+    NVIDIA_CALL,
+    ToolFailed,
+)
 
 _TOOL_S = 10
 _KIB = 1024
@@ -156,7 +163,7 @@ class Answer:
     def device_files(self) -> dict[str, list[str]]:
         """Files below ``/dev`` by PCI address; what all of AMD's need stands under ``kfd``."""
         files: dict[str, list[str]] = {}
-        for line in self.parts.get("devices", "").splitlines():
+        for line in self.parts.get("devices", "").splitlines()[: 2 * MOST_GPUS + 1]:
             if line.strip() == "kfd /dev/kfd":
                 files["kfd"] = ["kfd"]
             elif match := _LINK.fullmatch(line.strip()):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bacalhau_jupyter.compute.host.gpus import NVIDIA
+from bacalhau_jupyter.compute.host.gpus import MOST_GPUS, NVIDIA
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from bacalhau_jupyter.models.records.hosts import HostUser
+from bacalhau_jupyter.models.told import items, mapping, mappings, number, words
 
 LABEL_NODE = "bacalhau-executor"
 """The label by which a node knows its containers."""
@@ -30,25 +31,22 @@ def users_of(
     """
     others, own = list[HostUser](), set[tuple[str, int]]()
     for container in containers:
-        described, limits = _object(container.get("Config")), _object(container.get("HostConfig"))
+        described, limits = mapping(container.get("Config")), mapping(container.get("HostConfig"))
         held = _gpus(limits, gpus)
-        labels = _object(described.get("Labels"))
+        labels = mapping(described.get("Labels"))
         if labels.get(LABEL_NODE) == node_id:
             own |= {gpu.key for gpu in held}
             continue
         resources = Resources(
-            cpu=_number(limits.get("NanoCpus")) / 1e9,
-            memory=_number(limits.get("Memory")),
+            cpu=number(limits.get("NanoCpus")) / 1e9,
+            memory=number(limits.get("Memory")),
             gpu=len(held),
             gpus=held,
         )
-        name = str(container.get("Name") or "").removeprefix("/")
+        name = words(container.get("Name")).removeprefix("/")
         if len(others) < _MOST:
-            image = str(described.get("Image") or "")
-            owner = str(labels.get(LABEL_OWNER) or "")
-            others.append(
-                HostUser(name=name[:200], owner=owner[:200], image=image[:200], resources=resources)
-            )
+            image, owner = words(described.get("Image")), words(labels.get(LABEL_OWNER))
+            others.append(HostUser(name=name, owner=owner, image=image, resources=resources))
     return others, own
 
 
@@ -78,10 +76,8 @@ def _gpus(limits: Mapping[str, Any], gpus: Sequence[GPU]) -> list[GPU]:
     """Return the GPUs that a container was given; who asks for a number of them gets the first ones."""
     nvidia = [gpu for gpu in gpus if gpu.vendor == NVIDIA]
     held: dict[tuple[str, int], GPU] = {}
-    for request in limits.get("DeviceRequests") or []:
-        if not isinstance(request, Mapping):
-            continue
-        named = [str(each).rpartition("=")[2] for each in request.get("DeviceIDs") or []]
+    for request in mappings(limits.get("DeviceRequests"), MOST_GPUS):
+        named = [words(each).rpartition("=")[2] for each in items(request.get("DeviceIDs"), MOST_GPUS)]
         count = request.get("Count")
         if named:
             chosen = nvidia if "all" in named else [gpu for gpu in nvidia if str(gpu.index) in named]
@@ -91,11 +87,3 @@ def _gpus(limits: Mapping[str, Any], gpus: Sequence[GPU]) -> list[GPU]:
             chosen = []
         held.update((gpu.key, gpu) for gpu in chosen)
     return list(held.values())
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

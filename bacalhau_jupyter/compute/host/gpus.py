@@ -20,19 +20,24 @@ from functools import partial
 from typing import Any
 
 from bacalhau_jupyter.models.jobs.resources import GPU
+from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.text import readable
 
 TOOL_S = 10.0
 """How long a tool may take; drivers that hang are common."""
 NVIDIA, AMD, INTEL = "NVIDIA", "AMD/ATI", "Intel"
 
+MOST_GPUS = 256
+"""GPUs of one machine; a tool that names more prints nonsense."""
+_NAME_LIMIT, _LINE_LIMIT = 200, 10_000
+_MOST_MIB = 1 << 31
 _MIB = 1024 * 1024
 _PRINTED_LIMIT = 4 * _MIB
 _SAID_LIMIT = 200
 NVIDIA_CALL = ("--query-gpu=index,gpu_name,memory.total", "--format=csv,noheader,nounits")
 AMD_CALL = ("--showproductname", "--showbus", "--showmeminfo", "vram", "--json")
 INTEL_CALL = ("discovery", "--json")
-_CARD = re.compile(r"card(\d+)", re.ASCII)
+_CARD = re.compile(r"card(\d{1,4})", re.ASCII)
 NOTHING_THERE = "no devices were found"
 
 
@@ -102,7 +107,9 @@ def gpu_labels(gpus: list[GPU]) -> dict[str, str]:
 async def _nvidia(ask: Ask) -> list[GPU]:
     text = await ask("nvidia-smi", *NVIDIA_CALL)
     gpus = []
-    for parts in csv.reader(text.splitlines(), skipinitialspace=True):
+    # A longer line is more than the reader takes, and no GPU.
+    lines = [line for line in text.splitlines() if len(line) < _LINE_LIMIT]
+    for parts in csv.reader(lines, skipinitialspace=True):
         if len(parts) >= 3 and (index := _number(parts[0])) is not None:
             memory = _number(parts[2]) or 0
             gpus.append(GPU(index=index, name=parts[1].strip(), vendor=NVIDIA, memory=memory))
@@ -159,7 +166,13 @@ async def _intel(ask: Ask) -> list[GPU]:
 
 def _by_index(gpus: list[GPU]) -> list[GPU]:
     """Sort, and keep one of those that claim the same index: nothing is granted twice."""
-    return sorted({gpu.index: gpu for gpu in reversed(gpus)}.values(), key=lambda gpu: gpu.index)
+    by_index = {gpu.index: gpu for gpu in reversed(gpus)}
+    return [_bounded(by_index[index]) for index in sorted(by_index)[:MOST_GPUS]]
+
+
+def _bounded(gpu: GPU) -> GPU:
+    name, address = readable(gpu.name[:_NAME_LIMIT])[:_NAME_LIMIT], readable(gpu.pci_address[:60])[:60]
+    return replace(gpu, name=name, pci_address=address, memory=min(gpu.memory, _MOST_MIB))
 
 
 async def _ask(path: str | None, tool: str, *arguments: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PROBE_TIMEOUT_S = 10
 CONNECTIONS = 64
+ANSWER_LIMIT, ANSWER_S = 64 << 20, 60.0
+"""Bytes that an answer may have, and seconds that it may take once it has begun; streams have no limit."""
 KEEPALIVE_S, KEEPALIVE_PROBES, UNACKNOWLEDGED_MS = 5, 3, 20_000
 """When a silent TCP connection is asked for a sign of life, and after how many of them, or what time, it is dead: a log
 stream says nothing for hours, and packets that vanish end no connection."""
@@ -184,6 +187,16 @@ def _client_class(*, is_tcp: bool) -> type[Any]:
                 closing(adapter)
             super().mount(prefix, adapter)
 
+        def send(self, request: Any, **options: Any) -> Any:
+            # An engine has no reason to send us to another server, which would get our certificate.
+            options["allow_redirects"] = False
+            if options.get("stream"):
+                return super().send(request, **options)
+            response: Any = super().send(request, **options | {"stream": True})
+            response._content = _whole(response)
+            response._content_consumed = True
+            return response
+
         def merge_environment_settings(self, *arguments: Any, **named: Any) -> Any:
             merged: Any = super().merge_environment_settings(*arguments, **named)
             if self.cert or self.verify is not True:
@@ -191,6 +204,25 @@ def _client_class(*, is_tcp: bool) -> type[Any]:
             return merged
 
     return Client
+
+
+def _whole(response: Any) -> bytes:
+    """Read an answer, which may neither be endless nor take for ever.
+
+    Raises
+    ------
+    requests.ConnectionError
+        It is.
+    """
+    import requests
+
+    body, until = bytearray(), time.monotonic() + ANSWER_S
+    for piece in response.iter_content(1 << 16):
+        body += piece
+        if len(body) > ANSWER_LIMIT or time.monotonic() > until:
+            response.close()
+            raise requests.ConnectionError("its answer has no end")
+    return bytes(body)
 
 
 def keepalive() -> list[tuple[int, int, int]]:

@@ -291,8 +291,8 @@ def _open(endpoint: Endpoint, headers: Mapping[str, str]) -> Daemon:
         info = api.info()
         daemon = Daemon(api, endpoint, version, info)
         daemon.measure_skew(info, asked_ns, time.time_ns())
-    except (DockerException, OSError, ValueError) as error:
-        # A ValueError: the address or the version is malformed.
+    except (DockerException, OSError, ValueError, TypeError, AttributeError) as error:
+        # A ValueError: the address or the version is malformed. The others: so is what it says of itself.
         if api is not None:
             api.close()
         reason = in_words(error, endpoint)

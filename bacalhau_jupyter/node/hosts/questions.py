@@ -8,13 +8,15 @@ import io
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from bacalhau_jupyter.compute.host.far import EngineAnswer
 from bacalhau_jupyter.engines.docker.connecting import NoEngine, in_words, open_client
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
-from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import NetworkFailure
+from bacalhau_jupyter.models.told import mapping, mappings, words
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
 from bacalhau_jupyter.plugins.threads import in_thread
 
@@ -25,6 +27,8 @@ _TAG = "probe"
 _MOUNTS = ("/usr", "/lib", "/lib64", "/bin", "/sbin")
 _DISK = "/bacalhau-disk"
 _DISK_S = 30.0
+ASK_S = 60.0
+"""Seconds that an engine may take to say what it has."""
 
 
 class DockerQuestions:
@@ -42,22 +46,36 @@ class DockerQuestions:
         self._host = host
         self._endpoint = endpoint
         self._clock = clock
+        self._asking: dict[bool, Future[EngineAnswer]] = {}
 
     async def ask(self, *, disk: bool) -> EngineAnswer:
-        return await asyncio.wrap_future(in_thread(lambda: self._ask(disk)))
+        asking = self._asking.get(disk)
+        if asking is None or asking.done():
+            # Who asks meanwhile gets the same answer: an engine that is slow shall not have more threads each time.
+            asking = self._asking[disk] = in_thread(lambda: self._ask(disk))
+        try:
+            async with asyncio.timeout(ASK_S + _DISK_S):
+                return await asyncio.shield(asyncio.wrap_future(asking))
+        except TimeoutError:
+            raise _unanswered(self._host, f"it takes longer than {ASK_S + _DISK_S:g} s") from None
 
     def _ask(self, disk: bool) -> EngineAnswer:
         endpoint = self._endpoint()
         with self._connected(endpoint) as client:
             asked_ns = self._clock.now_ns()
-            info: Mapping[str, Any] = client.info()
+            info = mapping(client.info())
             answered_ns = self._clock.now_ns()
-            containers = [
-                described
-                for each in client.containers(limit=MOST_CONTAINERS, filters={"status": "running"})
-                if (described := _inspected(client, str(each.get("Id")))) is not None
-            ]
-            free = _free_disk(client, str(info.get("DockerRootDir") or "/")) if disk else None
+            if not info:
+                raise NoEngine("it does not say what it is")
+            listed = client.containers(limit=MOST_CONTAINERS, filters={"status": "running"})
+            containers = []
+            for each in mappings(listed, MOST_CONTAINERS):
+                if self._clock.now_ns() - asked_ns > ASK_S * SECOND:
+                    # What others hold is a hint: the rest of it is worth no more time.
+                    break
+                if (described := _inspected(client, words(each.get("Id")))) is not None:
+                    containers.append(described)
+            free = _free_disk(client, words(info.get("DockerRootDir"), 4096) or "/") if disk else None
             return EngineAnswer(info, containers, asked_ns, answered_ns, free)
 
     @contextlib.contextmanager
@@ -81,11 +99,10 @@ def _inspected(client: Any, container: str) -> Mapping[str, Any] | None:
     from docker.errors import APIError
 
     try:
-        described: Mapping[str, Any] = client.inspect_container(container)
+        return mapping(client.inspect_container(container))
     except APIError:
         # It has just ended.
         return None
-    return described
 
 
 def _free_disk(client: Any, root: str) -> int | None:

@@ -23,6 +23,7 @@ from bacalhau_jupyter.engines.docker.link.target import PlainTarget, SshTarget
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.models.text import readable
+from bacalhau_jupyter.models.told import number, words
 
 CLOCK = "clock"
 ROUND_TRIP = "round trip"
@@ -154,7 +155,7 @@ async def _at_engine(name: str, way: _Asked, fault: Fault | None, clock: Clock) 
             )
     middle_ns = (begun_ns + clock.now_ns()) // 2
     if fault is None and info.get("OSType", "linux") != "linux":
-        kind = readable(str(info["OSType"]))
+        kind = words(info["OSType"], 60) or "other"
         fault = refused(
             Part.ENGINE,
             f"the Docker Engine of {name} runs {kind} containers, not linux ones",
@@ -163,14 +164,14 @@ async def _at_engine(name: str, way: _Asked, fault: Fault | None, clock: Clock) 
     if fault is not None:
         yield _failed(fault)
         return
-    version, machine = (readable(str(info.get(key, ""))) for key in ("ServerVersion", "Architecture"))
-    cpus, memory = info.get("NCPU", "?"), int(info.get("MemTotal") or 0)
+    version, machine = (words(info.get(key), 80) for key in ("ServerVersion", "Architecture"))
+    cpus, memory = number(info.get("NCPU")) or "?", number(info.get("MemTotal"))
     yield Step(
         Part.ENGINE.value,
         True,
         f"Docker Engine {version} on {machine}, {cpus} CPUs, {memory / 2**30:.1f} GiB of memory",
     )
-    yield _clock(str(info.get("SystemTime", "")), middle_ns)
+    yield _clock(words(info.get("SystemTime"), 60), middle_ns)
     times_ms = list[float]()
     for _ in range(_PINGS):
         before_ns = clock.monotonic_ns()

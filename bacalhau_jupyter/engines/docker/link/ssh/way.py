@@ -26,6 +26,7 @@ from bacalhau_jupyter.engines.docker.link.target import DIAL_STDIO, SshTarget
 from bacalhau_jupyter.lib.programs.calls import call
 from bacalhau_jupyter.lib.programs.tied import tied
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure, NotImplementedHere
+from bacalhau_jupyter.models.text import readable
 
 WAY = "ssh"
 WAY_AROUND = "ssh, through docker system dial-stdio"
@@ -184,7 +185,7 @@ class SshWay:
 
     def no_engine(self, error: BaseException) -> Fault:
         """Return the fault of a way that is open, to an engine that does not answer."""
-        words = str(error) or "it is silent"
+        words = readable(str(error))[:200] or "it is silent"
         if isinstance(error, NotAnEngine):
             return refused(
                 Part.ENGINE,
@@ -194,7 +195,7 @@ class SshWay:
         return unreachable(
             Part.ENGINE,
             f"the Docker Engine on {self._name} does not answer",
-            f"Look at it there: systemctl status docker. It is tried again ({words[:200]}).",
+            f"Look at it there: systemctl status docker. It is tried again ({words}).",
         )
 
     async def _end_stale(self, program: str) -> None:
