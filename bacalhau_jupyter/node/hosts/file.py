@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,11 @@ class HostsFile:
 
     def _text(self) -> str:
         try:
-            if self.path.stat().st_size > SIZE_LIMIT:
+            info = self.path.stat()
+            if not stat.S_ISREG(info.st_mode):
+                # A pipe would be waited for, and a device has no end.
+                raise BadRequest("it is no file", component=COMPONENT)
+            if info.st_size > SIZE_LIMIT:
                 raise BadRequest(f"it has more than {SIZE_LIMIT:,} bytes", component=COMPONENT)
             return read_text(self.path)
         except FileNotFoundError:

@@ -195,6 +195,7 @@ class HostService:
     async def pause(self, name: str, *, paused: bool) -> HostRecord:
         """Let a host take no new jobs, or take them again."""
         async with self._changing:
+            await self._catch_up()
             host = self._host(name)
             if host.is_removing and not paused:
                 raise Conflict(f"host {name} is being removed", component=COMPONENT)
@@ -231,6 +232,7 @@ class HostService:
                 component=COMPONENT,
             ) from error
         async with self._changing:
+            await self._catch_up()
             host = self._host(name)
             self._departures.check(host, leaving)
             # A node that is restarted meanwhile gives it nothing new.
@@ -248,7 +250,14 @@ class HostService:
 
     async def clean(self, name: str, order: CleanHost) -> HostCleaning:
         """Return what nodes have on a host, and remove what some left there."""
-        return await clean(self._host(name), order)
+        host = self._host(name)
+        if alive := [each for each in order.remove if each in self._halves.nodes() and each != host.node_id]:
+            raise Conflict(
+                f"node {alive[0]} is at work in this process: it cleans up by itself",
+                hint=f"`host clean {name}` lists what others have there",
+                component=COMPONENT,
+            )
+        return await clean(host, order)
 
     # ---- inside
 
@@ -325,8 +334,12 @@ class HostService:
     async def _look(self) -> None:
         if self._file.stamp() != self._stamp:
             async with self._changing:
-                if self._file.stamp() != self._stamp:
-                    await self._read_again()
+                await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """Read what a person has just written: a verb would write the old entry over it."""
+        if self._file.stamp() != self._stamp:
+            await self._read_again()
 
     async def _read_again(self) -> None:
         """Carry out what the file says now; each host by itself, and what is wrong in it changes nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -305,3 +306,11 @@ def test_two_changes_at_the_same_time_both_count(tmp_path: Path) -> None:
 def test_too_many_gpus_of_a_caller_are_refused(count: int) -> None:
     with pytest.raises(BacalhauError):
         entry_of(AddHost(url="gpu1", gpus=[GPU(index=0, name="x", vendor="NVIDIA")] * count))
+
+
+def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "hosts.yaml")
+    file = HostsFile(tmp_path)
+    assert "it is no file" in file.read().problems[""]
+    with pytest.raises(ConfigurationError, match="it is no file"):
+        file.remove("gpu1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -16,12 +17,16 @@ from bacalhau_jupyter.engines.docker.link.step import examine
 from bacalhau_jupyter.engines.docker.link.target import PlainTarget
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.codec import encode
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NetworkFailure
-from bacalhau_jupyter.models.records.hosts import AddHost, HostFacts
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NetworkFailure
+from bacalhau_jupyter.models.records.hosts import AddHost, CleanHost, HostFacts
 from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.hosts import questions
 from bacalhau_jupyter.node.hosts.questions import DockerQuestions
+from bacalhau_jupyter.node.hosts.service import HostService
+from bacalhau_jupyter.node.node import Node
+from tests.node.hosts.conftest import MakeConfig, client_of
 from tests.node.hosts.hostile import INFO, HostileEngine, hostile_engine
+from tests.services.node import running_node
 
 pytestmark = pytest.mark.timeout(240)
 NONSENSE: tuple[object, ...] = (
@@ -146,3 +151,24 @@ async def test_a_host_that_talks_nonsense_is_tried_without_a_fault_of_ours(
     with pytest.raises(BadRequest, match="was not added"):
         await api.hosts.add(AddHost(name="bad", url=engine.url))
     assert (await api.hosts.list()).items == []
+
+
+async def test_a_node_that_is_at_work_here_is_not_cleaned_away(
+    node: Node, api: AsyncAPI, engine: HostileEngine
+) -> None:
+    await api.hosts.add(AddHost(name="same", url=engine.url, anyway=True))
+    with pytest.raises(Conflict, match="is at work in this process"):
+        await api.hosts.clean("same", CleanHost(remove=[node.node_id]))
+
+
+async def test_a_verb_keeps_what_a_person_has_just_written(
+    node_config: MakeConfig, engine: HostileEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing tells of changes here, as on some file systems.
+    monkeypatch.setattr(HostService, "_watch", lambda service: asyncio.Event().wait())
+    async with running_node(node_config(WebUI__Enabled=False)) as node, client_of(node) as api:
+        await api.hosts.add(AddHost(name="gpu1", url=engine.url, anyway=True))
+        file = node.repo.path / "hosts.yaml"
+        file.write_text(f"hosts:\n  gpu1: {{url: '{engine.url}', labels: {{room: cellar}}}}\n")
+        assert (await api.hosts.pause("gpu1")).labels == {"room": "cellar"}
+        assert "cellar" in file.read_text()
