@@ -92,7 +92,9 @@ class DockerWays:
             raise BadRequest("only hosts that ssh gets to show a key", component=COMPONENT)
         if not _FINGERPRINT.fullmatch(fingerprint.strip().rstrip("=")):
             raise BadRequest(
-                "that is no fingerprint of a key", hint="SHA256: and 43 characters", component=COMPONENT
+                "that is no fingerprint of a key",
+                hint="It is SHA256: and 43 characters; host add without --trust shows the one of the host",
+                component=COMPONENT,
             )
         await known_hosts.trust(entry.name, target, fingerprint, self._known_hosts, self._env)
 

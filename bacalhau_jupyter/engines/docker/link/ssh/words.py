@@ -102,7 +102,7 @@ def unknown_key(host: Host, fingerprint: str) -> Fault:
         return refused(
             Part.KEY,
             f"{host.name} is not known yet: no key of it is in known_hosts",
-            f"Log in once by hand and compare the key: ssh {host.words}.",
+            f"Log in once by hand and compare the key: ssh {host.words}",
         )
     kind, _, digest = fingerprint.partition(" ")
     return refused(
@@ -119,7 +119,7 @@ def _denied(host: Host, match: re.Match[str]) -> Fault:
         return refused(
             Part.LOGIN,
             f"{host.name} wants a password; only keys are supported",
-            f"Give it your key: ssh-copy-id {host.words}.",
+            f"Give it your key: ssh-copy-id {host.words}",
         )
     return not_let_in(host, KeysHere())
 
@@ -148,10 +148,10 @@ class KeysHere:
 
 def not_let_in(host: Host, keys: KeysHere) -> Fault:
     """Return the fault of a host that takes none of our keys; what is known of them decides about the hint."""
-    copy = f"Give it your key: ssh-copy-id {host.words}."
+    copy = f"Give it your key: ssh-copy-id {host.words}"
     hints = [copy]
     if keys.agent is not None and not keys.files and not keys.agent_keys:
-        hints = [f"There is no key here: ssh-keygen -t ed25519, then ssh-copy-id {host.words}."]
+        hints = [f"There is no key here: ssh-keygen -t ed25519, then ssh-copy-id {host.words}"]
     elif keys.locked and not keys.agent_keys:
         locked = keys.locked[0]
         hints = [f"The key {locked} is locked by a passphrase and no agent has it: ssh-add {locked}."]
@@ -159,7 +159,7 @@ def not_let_in(host: Host, keys: KeysHere) -> Fault:
             hints.append(
                 "This server was started without an ssh agent (SSH_AUTH_SOCK): start it from a shell that has one."
             )
-        hints.append(f"If the key is not known there yet: ssh-copy-id {host.words}.")
+        hints.append(f"If the key is not known there yet: ssh-copy-id {host.words}")
     return refused(
         Part.LOGIN,
         f"{host.name} does not let {host.resolved.user or 'us'} in with the keys of this machine",
@@ -179,7 +179,7 @@ def _own_configuration(host: Host, match: re.Match[str]) -> Fault:
     return refused(
         Part.PROGRAM,
         f"ssh can't be used for {host.name}: {_line(match[0])}",
-        f"Try it by hand: ssh {host.words}.",
+        f"Try it by hand: ssh {host.words}",
     )
 
 
@@ -252,7 +252,7 @@ def explain(stderr: str, host: Host) -> Fault:
     words = last_words(stderr)
     said = f": {words}" if words else ""
     return unreachable(
-        Part.SERVER, f"ssh could not connect to {host.name}{said}", f"Try it by hand: ssh {host.words}."
+        Part.SERVER, f"ssh could not connect to {host.name}{said}", f"Try it by hand: ssh {host.words}"
     )
 
 

@@ -105,7 +105,7 @@ async def test_a_key_that_the_host_does_not_know(hosts: Hosts) -> None:
         REFUSED,
         "gpu1 does not let alice in with the keys of this machine",
     )
-    assert status.hint == "Give it your key: ssh-copy-id gpu1."
+    assert status.hint == "Give it your key: ssh-copy-id gpu1"
 
 
 async def test_a_user_that_the_host_does_not_know(hosts: Hosts) -> None:

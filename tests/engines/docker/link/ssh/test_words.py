@@ -218,7 +218,7 @@ def test_a_fault_of_a_jump_is_not_told_as_one_of_the_host(
 
 def test_the_hint_for_a_login_follows_from_the_keys_that_are_here() -> None:
     locked = KeysHere(files=("~/.ssh/id",), locked=("~/.ssh/id",), agent=False)
-    assert not_let_in(HOST, KeysHere()).hint == "Give it your key: ssh-copy-id alice@10.99.1.2."
+    assert not_let_in(HOST, KeysHere()).hint == "Give it your key: ssh-copy-id alice@10.99.1.2"
     assert "ssh-add ~/.ssh/id" in not_let_in(HOST, locked).hint
     assert "SSH_AUTH_SOCK" in not_let_in(HOST, locked).hint
     with_agent = dataclasses.replace(locked, agent=True)
@@ -230,10 +230,10 @@ def test_the_hint_for_a_login_follows_from_the_keys_that_are_here() -> None:
 def test_commands_for_the_person_take_what_the_person_wrote() -> None:
     there = Resolved("10.99.1.2", "alice", 2222)
     alias = Host("box", there, SshTarget("gpu1"))
-    assert not_let_in(alias, KeysHere()).hint == "Give it your key: ssh-copy-id gpu1."
+    assert not_let_in(alias, KeysHere()).hint == "Give it your key: ssh-copy-id gpu1"
     address = Host("box", there, SshTarget("gpu1", "bob", 2222))
-    assert not_let_in(address, KeysHere()).hint == "Give it your key: ssh-copy-id -p 2222 bob@gpu1."
-    assert "ssh-copy-id -p 2222 alice@10.99.1.2." in not_let_in(Host("box", there), KeysHere()).hint
+    assert not_let_in(address, KeysHere()).hint == "Give it your key: ssh-copy-id -p 2222 bob@gpu1"
+    assert "ssh-copy-id -p 2222 alice@10.99.1.2" in not_let_in(Host("box", there), KeysHere()).hint
 
 
 def test_an_unknown_key_is_shown_with_what_compares_and_accepts_it() -> None:
