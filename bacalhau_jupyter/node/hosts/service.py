@@ -13,7 +13,7 @@ from bacalhau_jupyter.compute.output.watch import DirectoryWatch
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.problems import Problems, sentence
 from bacalhau_jupyter.lib.removal import remove_tree
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, EngineError, NotFound
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.records.hosts import (
     AddHost,
@@ -305,7 +305,13 @@ class HostService:
                 continue
             if not isinstance(host.engine, SharedEngine) or other.status.state is not HostState.READY:
                 continue
-            if await host.engine.is_same_as(other.engine):
+            try:
+                is_same = await host.engine.is_same_as(other.engine)
+            except EngineError as error:
+                raise BadRequest(
+                    f"host {host.name} was not added: {error.message}", hint=error.hint, component=COMPONENT
+                ) from error
+            if is_same:
                 raise Conflict(
                     f"{host.way.address} is the same Docker Engine as host {other.name}",
                     hint=f"it can be used as --host {other.name}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotImplementedHere
+from bacalhau_jupyter.models.errors import BadRequest, Conflict, EngineError, NotFound, NotImplementedHere
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.records.hosts import CleanHost, HostCleaning, HostRemains, HostState, PushImage
@@ -46,6 +46,11 @@ async def push(host: Host, order: PushImage) -> int:
     host.progress = f"copying image {image}"
     try:
         return await engine.push(image, progress)
+    except EngineError as error:
+        if error.code != "ImageNotFound":
+            raise
+        # It is the caller who named it: this node itself is well.
+        raise NotFound(error.message, hint=error.hint, component=COMPONENT) from error
     finally:
         host.progress = ""
 

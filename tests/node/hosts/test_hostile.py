@@ -17,8 +17,8 @@ from bacalhau_jupyter.engines.docker.link.step import examine
 from bacalhau_jupyter.engines.docker.link.target import PlainTarget
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.codec import encode
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NetworkFailure
-from bacalhau_jupyter.models.records.hosts import AddHost, CleanHost, HostFacts
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NetworkFailure, NotFound
+from bacalhau_jupyter.models.records.hosts import AddHost, CleanHost, HostFacts, PushImage
 from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.hosts import questions
 from bacalhau_jupyter.node.hosts.questions import DockerQuestions
@@ -172,3 +172,20 @@ async def test_a_verb_keeps_what_a_person_has_just_written(
         file.write_text(f"hosts:\n  gpu1: {{url: '{engine.url}', labels: {{room: cellar}}}}\n")
         assert (await api.hosts.pause("gpu1")).labels == {"room": "cellar"}
         assert "cellar" in file.read_text()
+
+
+async def test_an_engine_that_makes_nothing_is_refused_as_the_caller_s(
+    api: AsyncAPI, engine: HostileEngine
+) -> None:
+    await api.hosts.add(AddHost(name="gpu1", url=engine.url))
+    with pytest.raises(BadRequest, match="gpu2 was not added: no /volumes/create"):
+        await api.hosts.add(AddHost(name="gpu2", url=engine.url))
+
+
+@pytest.mark.docker
+async def test_an_image_that_nobody_has_is_not_found(
+    docker_engine: str, api: AsyncAPI, engine: HostileEngine
+) -> None:
+    await api.hosts.add(AddHost(name="gpu1", url=engine.url))
+    with pytest.raises(NotFound, match="has no image"):
+        await api.hosts.push("gpu1", PushImage(image="no-such-image:1"))
