@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from tests.compute.far import FarBench, far_bench
 from tests.compute.makers import an_input
 from tests.services.far_host import FarHost
 from tests.services.far_users import Way
+from tests.services.leaks import command_line, is_ssh
 
 pytestmark = [
     pytest.mark.docker,
@@ -53,8 +55,9 @@ async def node(far_host: FarHost, tmp_path: Path) -> AsyncIterator[FarBench]:
 def kill_ssh() -> None:
     """Kill every ssh that belongs to this process."""
     for child in psutil.Process().children(recursive=True):
-        if child.name() == "ssh":
-            os.kill(child.pid, signal.SIGKILL)
+        if is_ssh(command_line(child)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
 
 
 async def goes_through(node: FarBench, break_off: Callable[[], object]) -> None:

@@ -124,3 +124,16 @@ def _containers(engine_url: str) -> dict[str, str]:
         }
     finally:
         engine.close()
+
+
+def is_ssh(words: list[str]) -> bool:
+    """Whether a command line is one of ssh."""
+    return bool(words) and words[0].rsplit("/", 1)[-1] == "ssh"
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Return how a process was started; empty for one that has ended meanwhile."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []

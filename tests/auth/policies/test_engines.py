@@ -22,6 +22,7 @@ from tests.auth.policies.keys import key, request
 from tests.clock import ManualClock
 from tests.services.common import wait_until
 from tests.services.fixtures import service_or_skip
+from tests.services.leaks import command_line
 from tests.services.policies import opa_program
 
 pytestmark = pytest.mark.timeout(1300)
@@ -204,17 +205,11 @@ async def test_many_questions_at_once_are_answered_each_by_its_own_answer(
     assert decoded == names
 
 
-def command_line(process: psutil.Process) -> str:
-    """Return how a process was started; empty for one that has ended meanwhile."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
 async def test_an_engine_that_gets_no_processor_for_a_while_denies_nobody(start_engine: StartEngine) -> None:
     engine = await start_engine(OPEN, limit_s=1.0)
-    (worker,) = [it for it in psutil.Process().children() if "auth.policies.worker" in command_line(it)]
+    (worker,) = [
+        it for it in psutil.Process().children() if "auth.policies.worker" in " ".join(command_line(it))
+    ]
     worker.suspend()
     try:
         asking = asyncio.create_task(engine.ask(DECISION, {}))
@@ -226,7 +221,9 @@ async def test_an_engine_that_gets_no_processor_for_a_while_denies_nobody(start_
 
 async def test_an_engine_that_was_killed_is_started_again(start_engine: StartEngine) -> None:
     engine = await start_engine(OPEN)
-    (worker,) = [it for it in psutil.Process().children() if "auth.policies.worker" in command_line(it)]
+    (worker,) = [
+        it for it in psutil.Process().children() if "auth.policies.worker" in " ".join(command_line(it))
+    ]
     worker.kill()
     worker.wait(60)
     with pytest.raises(PolicyFailed):

@@ -141,8 +141,10 @@ class Archive:
         ]
         digests: dict[str, str] | None = None if reuse is None else {}
         if folders or sent:
-            blocks = cargo.stream(folders, list(sent.values()), progress, abort.check, digests)
-            self._upload(carrier, blocks)
+            # An upload that fails leaves the stream half read: closed, it gives up its files and its thread at once.
+            stream = cargo.stream(folders, list(sent.values()), progress, abort.check, digests)
+            with contextlib.closing(stream) as blocks:
+                self._upload(carrier, blocks)
         if reuse is not None and digests is not None:
             reuse.arrived({place: digests[item.name] for place, item in sent.items()})
         return volumes

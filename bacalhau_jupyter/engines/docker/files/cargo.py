@@ -12,7 +12,7 @@ import contextlib
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bacalhau_jupyter.engines.docker.files.digests import Digest
@@ -84,7 +84,7 @@ def stream(
     progress: Progress,
     check: Callable[[], None],
     digests: dict[str, str] | None = None,
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     """Yield the tar of ``folders`` and then ``items``.
 
     Parameters
