@@ -53,9 +53,12 @@ class DockerQuestions:
         if asking is None or asking.done():
             # Who asks meanwhile gets the same answer: an engine that is slow shall not have more threads each time.
             asking = self._asking[disk] = in_thread(lambda: self._ask(disk))
+        answer = asyncio.wrap_future(asking)
+        # Where nobody waits any more, an error is nobody's.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             async with asyncio.timeout(ASK_S + _DISK_S):
-                return await asyncio.shield(asyncio.wrap_future(asking))
+                return await asyncio.shield(answer)
         except TimeoutError:
             raise _unanswered(self._host, f"it takes longer than {ASK_S + _DISK_S:g} s") from None
 
