@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.engines.docker import DockerEngine
+from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.models.errors import EngineError, IOFailure, ValidationError
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType
@@ -198,7 +201,10 @@ async def test_whole_cpus_are_limited_from_the_start_and_identity_is_on_the_cont
     (container,) = node.containers()
     node_id, execution_id = node.options.node_id, request.execution.id
     assert container["Name"] == f"/bacalhau-{node_id}-j-test-{execution_id}-executor"
-    assert container["Config"]["Labels"] == {
+    labels = container["Config"]["Labels"]
+    assert parse_rfc3339(labels.pop("bacalhau-created")) > 0
+    assert labels == {
+        "bacalhau-owner": f"{getpass.getuser()}@{socket.gethostname()}",
         "bacalhau-executor": node_id,
         "bacalhau-jobID": f"{node_id}j-test",
         "bacalhau-executionID": f"{node_id}{execution_id}",
