@@ -40,6 +40,7 @@ MODULES = ("anyio", "asyncio", "time")
 ON_PURPOSE = {
     ("survival/world.py", "pause"): "the moment of a kill is meant to be arbitrary",
     ("api/test_serving.py", "trickle"): "a client that is slow on purpose",
+    ("node/hosts/hostile.py", "drip"): "an engine that is slow on purpose",
     ("services/waiting.py", "lasts"): "a cut of a certain length",
     ("server/test_activity.py", "stay_open"): "a panel that asks every two seconds, like the real one",
 }
