@@ -21,7 +21,7 @@ from typing import Any
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
 from bacalhau_jupyter.engines.docker.files import cargo
 from bacalhau_jupyter.engines.docker.files.fetching import fetch_tree, place_results
-from bacalhau_jupyter.engines.docker.files.kept import KeptInputs, Volume
+from bacalhau_jupyter.engines.docker.files.kept import InputsLost, KeptInputs, Volume
 from bacalhau_jupyter.engines.docker.files.placement import bind
 from bacalhau_jupyter.engines.docker.files.reuse import Reuse, StayingVolume
 from bacalhau_jupyter.engines.docker.params import (
@@ -47,6 +47,8 @@ PHASE_OUT = "copying results"
 _FULL = "the disk of the Docker Engine is full"
 LABEL_PLACE = "bacalhau-files"
 _FILE = "data"
+_TRIES = 3
+"""How often inputs are sent whose volumes another program removes meanwhile."""
 
 
 class Archive:
@@ -86,12 +88,26 @@ class Archive:
             An input can't be read, the engine's disk is full, or it is no longer wanted. Volumes may be left.
         """
         try:
-            return self._load(image, with_rate(progress), abort)
+            return self._load_whole(image, with_rate(progress), abort)
         except IOFailure as error:
             if self._kept is None or _FULL not in error.message or not self._kept.clear().count:
                 raise
         # What was kept for later has made room.
-        return self._load(image, with_rate(progress), abort)
+        return self._load_whole(image, with_rate(progress), abort)
+
+    def _load_whole(self, image: str, progress: Progress, abort: Abort) -> list[dict[str, Any]]:
+        for _ in range(_TRIES):
+            try:
+                return self._load(image, progress, abort)
+            except InputsLost as lost:
+                self._daemon.remove(self._carrier)
+                if self._kept is not None:
+                    self._kept.discard(lost.names)
+        raise engine_error(
+            "volumes of the inputs are removed again and again by another program",
+            hint="Leave volumes whose name starts with `bacalhau-` to the node.",
+            retryable=True,
+        )
 
     def _load(self, image: str, progress: Progress, abort: Abort) -> list[dict[str, Any]]:
         # What an interrupted try left is not trusted to be whole.
@@ -129,6 +145,9 @@ class Archive:
             image,
             [_mount(volumes[place].name, f"/{self._place}/{place}", place in filled) for place in volumes],
         )
+        if reuse is not None:
+            # From here on the carrier holds them.
+            reuse.verify()
         folders = [
             cargo.Folder(f"{self._place}/out/{number}", 0o777)
             for number, _ in enumerate(self._request.outputs)

@@ -2,7 +2,8 @@
 
 An input is recognised by its content. Where none that is kept has as many files and bytes, it is sent at once, and its
 digest is that of what went out. Else it is read here first, and sent only if none has the same digest. A volume counts
-from the moment on that all of it has arrived; what was left half-way is removed. Everything here blocks.
+from the moment on that all of it has arrived; what was left half-way is removed. One that is being removed is given to
+nobody: the engine makes an empty one where a container asks for one that is gone. Everything here blocks.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,14 @@ class Volume:
         return cls(str(description["Name"]), str(description["Mountpoint"]))
 
 
+class InputsLost(Exception):
+    """Volumes went before a container held them."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        super().__init__(f"volumes {', '.join(names)} are gone")
+        self.names = names
+
+
 class KeptInputs:
     """The kept inputs of one node on one engine; safe to use from several threads.
 
@@ -71,6 +80,7 @@ class KeptInputs:
         self._changed = threading.Condition()
         self._sending: set[Outline] = set()
         self._held: Counter[str] = Counter()
+        self._going: set[str] = set()
         self._is_swept = False
 
     @contextlib.contextmanager
@@ -103,12 +113,12 @@ class KeptInputs:
 
     def take(self, outline: Outline, digest: str) -> Volume | None:
         """Return the volume that holds this content, and hold it; None where there is none."""
-        with self._changed:
-            same = [kept for kept in self._index.like(outline.size, outline.files) if kept.digest == digest]
-        for kept in same:
-            with self._changed:
-                self._held[kept.volume] += 1
-            volume = self._look(kept.volume)
+        while (kept := self._hold(outline, digest)) is not None:
+            try:
+                volume = self._look(kept.volume)
+            except BaseException:
+                self.release(kept.volume)
+                raise
             with self._changed:
                 if volume is not None:
                     self._index.put(msgspec.structs.replace(kept, used_ns=self._clock.now_ns()))
@@ -116,6 +126,26 @@ class KeptInputs:
                 self._index.drop(kept.volume)
             self.release(kept.volume)
         return None
+
+    def verify(self, volumes: Iterable[Volume]) -> None:
+        """Make sure that volumes which a container has got by their names are still those that were given out.
+
+        Raises
+        ------
+        InputsLost
+            Another program had removed some, so that the engine made empty ones; they are forgotten.
+        """
+        lost = [volume.name for volume in volumes if self._look(volume.name) is None]
+        if lost:
+            with self._changed:
+                for name in lost:
+                    self._index.drop(name)
+            raise InputsLost(lost)
+
+    def discard(self, volumes: Iterable[str]) -> None:
+        """Remove what the engine made in place of lost volumes; what a container uses stays."""
+        for name in volumes:
+            self._remove(name)
 
     def fresh(self) -> Volume:
         """Make an empty volume, and hold it."""
@@ -159,18 +189,36 @@ class KeptInputs:
 
     def _evict(self, limit: int) -> DiskUsage:
         removed = count = 0
-        for kept in self._index.oldest_first():
+        with self._changed:
+            oldest_first = self._index.oldest_first()
+        for kept in oldest_first:
             with self._changed:
                 if self._index.size <= limit:
                     break
-                if self._held[kept.volume]:
+                if self._held[kept.volume] or kept.volume in self._going:
                     continue
-            if self._remove(kept.volume):
+                self._going.add(kept.volume)
+            is_gone = False
+            try:
+                is_gone = self._remove(kept.volume)
+            finally:
                 with self._changed:
-                    self._index.drop(kept.volume)
+                    self._going.discard(kept.volume)
+                    if is_gone:
+                        self._index.drop(kept.volume)
+            if is_gone:
                 removed += kept.size
                 count += 1
         return DiskUsage(bytes=removed, count=count)
+
+    def _hold(self, outline: Outline, digest: str) -> KeptInput | None:
+        """Hold one that has this content and stays, under the same lock as the choice of what goes."""
+        with self._changed:
+            for kept in self._index.like(outline.size, outline.files):
+                if kept.digest == digest and kept.volume not in self._going:
+                    self._held[kept.volume] += 1
+                    return kept
+        return None
 
     def sweep(self) -> None:
         """Remove volumes that nobody filled to the end, once after each failure and at the beginning."""

@@ -69,6 +69,10 @@ class Reuse:
     ) -> None:
         self._let_go(all_arrived=error is None)
 
+    def verify(self) -> None:
+        """Make sure that a container has got the volumes that stay, and not empty ones; raises `InputsLost`."""
+        self._kept.verify(shared.volume for shared in self.volumes.values())
+
     def arrived(self, digests: Mapping[str, str]) -> None:
         """Say that all that was to be sent is there, and what it was."""
         for place, shared in self.volumes.items():

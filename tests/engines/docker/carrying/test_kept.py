@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bacalhau_jupyter.engines.docker.daemon import Daemon
-from bacalhau_jupyter.engines.docker.files.kept import KeptInputs
+from bacalhau_jupyter.engines.docker.files.cargo import Outline
+from bacalhau_jupyter.engines.docker.files.kept import KeptInputs, Volume
 from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.docker.conftest import Node
@@ -184,6 +186,65 @@ async def test_a_volume_that_the_engine_made_anew_is_not_taken_for_the_input(
     # As it does for a container that asks for a volume that is gone.
     far.api.create_volume(name)
     assert await sum_of(node, image, data) == first
+
+
+async def test_a_volume_that_is_being_removed_is_given_to_no_job(
+    node: Node, image: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await sum_of(node, image, data)
+    (name,) = kept_volumes(node)
+    kept, daemon = node.engine.connection.kept, node.engine.connection.daemon
+    assert kept is not None
+    begun, asked, removed = threading.Event(), threading.Event(), threading.Event()
+    taken_volumes: list[Volume | None] = []
+    take, remove_volume = kept.take, daemon.remove_volume
+
+    def slow_remove(volume: str) -> None:
+        if volume == name:
+            begun.set()
+            assert asked.wait(60)
+        remove_volume(volume)
+        if volume == name:
+            removed.set()
+
+    def take_meanwhile(outline: Outline, digest: str) -> Volume | None:
+        taken_volumes.append(take(outline, digest))
+        asked.set()
+        assert removed.wait(60)
+        return taken_volumes[-1]
+
+    monkeypatch.setattr(daemon, "remove_volume", slow_remove)
+    monkeypatch.setattr(kept, "take", take_meanwhile)
+    forgetting = asyncio.ensure_future(node.engine.forget_inputs())
+    assert await asyncio.to_thread(begun.wait, 60)
+    assert await sum_of(node, image, data) == first
+    assert taken_volumes == [None]
+    assert (await forgetting).count == 1
+
+
+async def test_a_volume_that_somebody_removes_before_it_is_mounted_is_filled_again(
+    node: Node, image: str, far: Daemon, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await sum_of(node, image, data)
+    kept = node.engine.connection.kept
+    assert kept is not None
+    take, taken = kept.take, list[str]()
+
+    def take_and_lose(outline: Outline, digest: str) -> Volume | None:
+        volume = take(outline, digest)
+        if volume is not None and not taken:
+            taken.append(volume.name)
+            far.api.remove_volume(volume.name)
+        return volume
+
+    monkeypatch.setattr(kept, "take", take_and_lose)
+    assert await sum_of(node, image, data) == first
+    assert taken
+    # The empty one that the engine made in its place is gone, too.
+    assert taken[0] not in {volume["Name"] for volume in far.api.volumes()["Volumes"] or []}
+    before = kept_volumes(node)
+    assert await sum_of(node, image, data) == first
+    assert kept_volumes(node) == before and len(before) == 1
 
 
 async def test_the_oldest_ones_go_when_there_is_too_much(
