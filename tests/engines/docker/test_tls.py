@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 import trustme
 
 from bacalhau_jupyter.engines.docker import DockerEngine
-from tests.engines.docker.conftest import Node
+from bacalhau_jupyter.plugins.engine import EndReason
+from tests.engines.docker.conftest import Node, output_of
+from tests.engines.docker.test_follower import until
 
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -24,6 +27,8 @@ class Secured:
 
     port: int
     ca: trustme.CA
+    garble: Callable[[], None]
+    """Puts bytes that nobody encrypted into every connection."""
 
     def env(self, directory: Path, **changes: str) -> dict[str, str]:
         """Return a person's variables, with the files in ``directory``."""
@@ -52,6 +57,12 @@ async def secured(
     if asks_clients:
         context.verify_mode = ssl.CERT_REQUIRED
     connections = set[asyncio.Task[None]]()
+    writers = set[asyncio.StreamWriter]()
+
+    def garble() -> None:
+        for writer in writers:
+            # Past TLS, as a machine on the way would do it.
+            os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, ssl.SSLError):
@@ -64,6 +75,7 @@ async def secured(
         task = asyncio.current_task()
         assert task is not None
         connections.add(task)
+        writers.add(writer)
         inner, engine = await asyncio.open_unix_connection(docker_engine.removeprefix("unix://"))
         try:
             # The end of the test cancels what is still open.
@@ -75,10 +87,11 @@ async def secured(
                 with contextlib.suppress(OSError, ssl.SSLError, asyncio.CancelledError):
                     await end.wait_closed()
             connections.discard(task)
+            writers.discard(writer)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     try:
-        yield Secured(server.sockets[0].getsockname()[1], ca)
+        yield Secured(server.sockets[0].getsockname()[1], ca, garble)
     finally:
         server.close()
         left = list(connections)
@@ -115,6 +128,22 @@ async def test_a_job_runs_over_tls_though_the_environment_names_another_ca(
         far = Node(engine, node.directory, node.url, node.options)
         done = await far.run({"Image": busybox_image, "Parameters": ["echo", "over TLS"]})
         assert (done.outcome.exit_code, done.stdout) == (0, "over TLS\n")
+
+
+async def test_a_way_that_breaks_under_tls_ends_no_container(
+    node: Node, docker_engine: str, busybox_image: str, tmp_path: Path
+) -> None:
+    async with secured(docker_engine) as port, engine_of(node, port.env(tmp_path / "certs")) as engine:
+        assert (await engine.probe()).available
+        script = ["sh", "-c", "echo before; sleep 3; echo after"]
+        request = node.request({"Image": busybox_image, "Parameters": script})
+        await engine.start(request)
+        await until(request.log_path, "before\n")
+        port.garble()
+        outcome = await asyncio.wait_for(engine.wait(request.execution.id), 60)
+        assert (outcome.reason, outcome.exit_code, outcome.error) == (EndReason.EXITED, 0, None)
+        assert output_of(request.log_path) == ("before\nafter\n", "", True)
+        await engine.clean(request.execution.id)
 
 
 async def test_the_sdk_itself_would_trust_the_other_ca(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
@@ -125,7 +125,7 @@ class Follower:
         try:
             with translated(self._daemon.endpoint):
                 outcome = self._follow()
-        except (LogLost, OSError) as error:
+        except LogLost as error:
             self._kill()
             self.outcome.set_result(_failed(_log_lost(error)))
         except BacalhauError as error:
@@ -139,12 +139,12 @@ class Follower:
             self.outcome.set_result(outcome)
 
     def _follow(self) -> Outcome:
-        position = Position.of(self._log_path, self._log_limit)
-        if position.ended:
-            state = self._until_ended(None, position)
-        else:
-            state = self._write_until_ended(LogWriter(self._log_path, self._log_limit), position)
-        return self._finish(state)
+        with _own_log():
+            position = Position.of(self._log_path, self._log_limit)
+            writer = None if position.ended else LogWriter(self._log_path, self._log_limit)
+        if writer is None:
+            return self._finish(self._until_ended(None, position))
+        return self._finish(self._write_until_ended(writer, position))
 
     def _finish(self, state: dict[str, Any]) -> Outcome:
         patience, is_tidied = Patience(self._gate, self._stopped), False
@@ -289,19 +289,26 @@ class _StoppedError(Exception):
     """The node is closing; the container is left alone."""
 
 
-def _end(writer: LogWriter) -> None:
+@contextlib.contextmanager
+def _own_log() -> Iterator[None]:
+    """Tell an error of the execution's own log from any other `OSError`: only this one ends the container."""
     try:
-        writer.end()
+        yield
     except OSError as error:
         raise LogLost from error
+
+
+def _end(writer: LogWriter) -> None:
+    with _own_log():
+        writer.end()
 
 
 def _failed(error: BacalhauError) -> Outcome:
     return Outcome(EndReason.ERROR, -1, error)
 
 
-def _log_lost(error: LogLost | OSError) -> IOFailure:
-    cause = error if isinstance(error, OSError) else error.__cause__
+def _log_lost(error: LogLost) -> IOFailure:
+    cause = error.__cause__
     reason = cause.strerror if isinstance(cause, OSError) else str(cause)
     return IOFailure(
         f"the execution's log can't be written: {reason}",

@@ -27,13 +27,19 @@ class Stream:
         self._response.close()
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield what has arrived, at once, until the engine ends the answer."""
+        """Yield what has arrived, at once, until the engine ends the answer.
+
+        Raises
+        ------
+        ConnectionError
+            The way to the engine broke.
+        """
         raw: Any = self._response.raw
         source: Any = getattr(raw, "_fp", None)
         if getattr(source, "chunked", False) and getattr(source, "fp", None) is not None:
             yield from _unchunked(source.fp)
             return
-        while data := raw.read1(READ_SIZE):
+        while data := _read1(raw):
             yield data
 
     def abort(self) -> None:
@@ -53,6 +59,21 @@ def json_lines(stream: Stream) -> Iterator[dict[str, Any]]:
         yield json.loads(rest)
 
 
+def _read1(source: Any) -> bytes:
+    """Read what has arrived; whatever ends a way is a broken connection.
+
+    Where packets vanish that is a `TimeoutError`, where a network is gone "no route to host", and with TLS an
+    `ssl.SSLError`: only an `OSError` each, like an error of our own disk.
+    """
+    try:
+        data: bytes = source.read1(READ_SIZE)
+    except ConnectionError:
+        raise
+    except OSError as error:
+        raise ConnectionError(f"the Docker Engine's answer broke off: {error}") from error
+    return data
+
+
 def _unchunked(file: BufferedReader) -> Iterator[bytes]:
     """Undo HTTP's chunked encoding, as many chunks at a time as have arrived.
 
@@ -65,7 +86,7 @@ def _unchunked(file: BufferedReader) -> Iterator[bytes]:
         The answer ended early, or is not chunked properly.
     """
     buffer = bytearray()
-    while data := file.read1(READ_SIZE):
+    while data := _read1(file):
         buffer += data
         start, chunks = 0, list[bytes]()
         while (line := buffer.find(b"\r\n", start)) >= 0:
