@@ -52,7 +52,7 @@ class DockerWays:
         self._known_hosts = directory / "hosts" / KNOWN_HOSTS
         self._runtime_dir = _runtime_dir(directory, self._env)
 
-    def way(self, entry: HostEntry) -> DockerWay:
+    def way(self, entry: HostEntry, node_id: str) -> DockerWay:
         target = self._target(entry)
         link: DockerLink
         if isinstance(target, SshTarget):
@@ -66,7 +66,8 @@ class DockerWays:
             )
         else:
             link = PlainLink(entry.name, target, clock=self._clock)
-        return DockerWay(link, DockerQuestions(entry.name, lambda: link.endpoint, self._clock), target.url)
+        questions = DockerQuestions(entry.name, node_id, lambda: link.endpoint, self._clock)
+        return DockerWay(link, questions, target.url)
 
     async def examine(self, entry: HostEntry) -> list[HostStep]:
         try:

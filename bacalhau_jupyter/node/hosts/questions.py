@@ -9,11 +9,14 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from http import HTTPStatus
 from typing import Any
 
 from bacalhau_jupyter.compute.host.far import EngineAnswer
 from bacalhau_jupyter.engines.docker.connecting import NoEngine, in_words, open_client
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
+from bacalhau_jupyter.engines.docker.params import LABEL_NODE
+from bacalhau_jupyter.engines.docker.sharing.owners import owner_labels
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import NetworkFailure
 from bacalhau_jupyter.models.told import mapping, mappings, words
@@ -38,12 +41,15 @@ class DockerQuestions:
     ----------
     host
         What people call it, for sentences.
+    node_id
+        The node that runs jobs there: a container that a broken link leaves says whose it is.
     endpoint
         Returns where calls are made now.
     """
 
-    def __init__(self, host: str, endpoint: Callable[[], Endpoint], clock: Clock) -> None:
+    def __init__(self, host: str, node_id: str, endpoint: Callable[[], Endpoint], clock: Clock) -> None:
         self._host = host
+        self._node_id = node_id
         self._endpoint = endpoint
         self._clock = clock
         self._asking: dict[bool, Future[EngineAnswer]] = {}
@@ -78,7 +84,8 @@ class DockerQuestions:
                     break
                 if (described := _inspected(client, words(each.get("Id")))) is not None:
                     containers.append(described)
-            free = _free_disk(client, words(info.get("DockerRootDir"), 4096) or "/") if disk else None
+            root = words(info.get("DockerRootDir"), 4096) or "/"
+            free = _free_disk(client, root, self._node_id) if disk else None
             return EngineAnswer(info, containers, asked_ns, answered_ns, free)
 
     @contextlib.contextmanager
@@ -108,34 +115,18 @@ def _inspected(client: Any, container: str) -> Mapping[str, Any] | None:
         return None
 
 
-def _free_disk(client: Any, root: str) -> int | None:
+def _free_disk(client: Any, root: str, node_id: str) -> int | None:
     """Return the free bytes where an engine keeps its data, as the host's own ``df`` tells it in a container.
 
     The container is made of an empty image, in which the host's programs are mounted read-only: nothing is fetched.
     None where that does not work (a host without such programs).
     """
     from docker.errors import APIError
-    from docker.types import Mount
 
-    empty = io.BytesIO()
-    tarfile.open(fileobj=empty, mode="w").close()
     try:
-        client.import_image_from_data(empty.getvalue(), repository=_EMPTY, tag=_TAG)
-        places = {_DISK: root} | {path: path for path in _MOUNTS}
-        created = None
-        while created is None:
-            mounts = [Mount(target, source, type="bind", read_only=True) for target, source in places.items()]
-            limits = client.create_host_config(mounts=mounts, network_mode="none")
-            try:
-                created = client.create_container(
-                    f"{_EMPTY}:{_TAG}", ["df", "-PB1", _DISK], host_config=limits
-                )
-            except APIError as error:
-                # Not every system has each of these directories.
-                missing = next((path for path in _MOUNTS if path in places and _names(error, path)), None)
-                if missing is None:
-                    return None
-                del places[missing]
+        created = _disk_container(client, root, node_id)
+        if created is None:
+            return None
         try:
             client.start(created)
             client.wait(created, timeout=_DISK_S)
@@ -146,6 +137,44 @@ def _free_disk(client: Any, root: str) -> int | None:
         return None
     words = lines[-1].split() if lines else []
     return int(words[3]) if len(words) >= 6 and words[3].isdecimal() else None
+
+
+def _disk_container(client: Any, root: str, node_id: str) -> Any:
+    """Make the container that tells the free disk; None where that does not work.
+
+    Its name is the same each time: of those that broken links leave, there is one at most.
+    """
+    from docker.errors import APIError, ImageNotFound
+    from docker.types import Mount
+
+    name, labels = f"bacalhau-{node_id}-disk-check", {LABEL_NODE: node_id, **owner_labels()}
+    places = {_DISK: root} | {path: path for path in _MOUNTS}
+    for _ in range(len(_MOUNTS) + 3):
+        mounts = [Mount(target, source, type="bind", read_only=True) for target, source in places.items()]
+        limits = client.create_host_config(mounts=mounts, network_mode="none")
+        try:
+            return client.create_container(
+                f"{_EMPTY}:{_TAG}", ["df", "-PB1", _DISK], host_config=limits, labels=labels, name=name
+            )
+        except ImageNotFound:
+            # Only where there is none: each import would leave the one before as an image without a name.
+            _make_empty_image(client)
+        except APIError as error:
+            if error.status_code == HTTPStatus.CONFLICT:
+                client.remove_container(name, force=True)
+                continue
+            # Not every system has each of these directories.
+            missing = next((path for path in _MOUNTS if path in places and _names(error, path)), None)
+            if missing is None:
+                return None
+            del places[missing]
+    return None
+
+
+def _make_empty_image(client: Any) -> None:
+    empty = io.BytesIO()
+    tarfile.open(fileobj=empty, mode="w").close()
+    client.import_image_from_data(empty.getvalue(), repository=_EMPTY, tag=_TAG)
 
 
 def _names(error: Exception, path: str) -> bool:

@@ -293,7 +293,7 @@ class HostService:
         return entry
 
     def _make(self, entry: HostEntry) -> Host:
-        way = self._ways.way(entry)
+        way = self._ways.way(entry, self._places.host_node_id(entry.name))
         return Host(entry, way, self._halves, self._places, clock=self._clock, problems=self._problems)
 
     async def _check_other(self, host: Host) -> None:

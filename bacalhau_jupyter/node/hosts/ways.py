@@ -102,8 +102,8 @@ class Way(Protocol):
 class Ways(Protocol):
     """Makes the ways to hosts."""
 
-    def way(self, entry: HostEntry) -> Way:
-        """Return a way that nobody has started.
+    def way(self, entry: HostEntry, node_id: str) -> Way:
+        """Return a way that nobody has started; ``node_id`` will run jobs there.
 
         Raises
         ------

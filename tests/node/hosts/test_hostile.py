@@ -57,7 +57,7 @@ async def facts(engine: HostileEngine) -> HostFacts:
     await link.start()
     try:
         await link.ready()
-        asked = DockerQuestions("gpu1", lambda: Endpoint(engine.url, "host gpu1"), clock)
+        asked = DockerQuestions("gpu1", "n-here", lambda: Endpoint(engine.url, "host gpu1"), clock)
         return await FarMachine(link, asked, "n-here", clock).ask()
     finally:
         await link.close()
@@ -121,7 +121,7 @@ async def test_an_engine_that_takes_its_time_has_one_thread(
 ) -> None:
     monkeypatch.setattr(questions, "ASK_S", -29.0)
     engine.answers["/info"] = engine.drip
-    asked = DockerQuestions("gpu1", lambda: Endpoint(engine.url, "host gpu1"), SystemClock())
+    asked = DockerQuestions("gpu1", "n-here", lambda: Endpoint(engine.url, "host gpu1"), SystemClock())
     for _ in range(3):
         with pytest.raises(NetworkFailure, match="longer than"):
             await asked.ask(disk=False)
