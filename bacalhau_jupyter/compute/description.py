@@ -47,6 +47,7 @@ def describe(equipment: Equipment, capacity: Capacity, live: Sequence[ExecutionR
         engine_problems=problems,
         gpu_problems=dict(survey.gpu_problems),
         unavailable=unavailable,
+        away=survey.is_away,
         problems={problem.task: problem.message for problem in equipment.problems.every()},
         input_cache=cache.usage() if cache.enabled else None,
         local_results=keepers[0].usage() if keepers else None,

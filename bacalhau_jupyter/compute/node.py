@@ -231,14 +231,15 @@ class ComputeNode:
         """What may be used and what is free."""
         return self._ready().capacity
 
-    def set_unavailable(self, reason: str) -> None:
+    def set_unavailable(self, reason: str, *, is_away: bool = False) -> None:
         """Take nothing new, for a reason of one sentence, or with an empty one take jobs again.
 
-        What runs goes on. Jobs that could run here only wait.
+        What runs goes on. Jobs that could run here only wait. While the machine is away, as ``is_away`` says, the
+        orchestrator ends nothing for its time limit: this node judges that when the machine answers again.
         """
         survey = self._equipment.survey
-        if survey.unavailable != reason:
-            survey.unavailable = reason
+        if (survey.unavailable, survey.is_away) != (reason, is_away):
+            survey.unavailable, survey.is_away = reason, is_away
             if self._parts is not None:
                 self._parts.connection.info_changed()
 

@@ -32,6 +32,8 @@ class Survey:
         Why GPUs can't be found or given to jobs, by the name of the tool or engine.
     unavailable
         Why the node takes nothing new at present, one sentence; empty while it does.
+    is_away
+        Whether the machine can't be reached.
     """
 
     def __init__(self, machine: Machine, settings: ComputeSettings) -> None:
@@ -41,6 +43,7 @@ class Survey:
         self.facts = MachineFacts()
         self.gpu_problems: dict[str, str] = {}
         self.unavailable = ""
+        self.is_away = False
 
     def begin(self) -> asyncio.Task[MachineFacts]:
         """Look at the machine, beside what else a start does."""

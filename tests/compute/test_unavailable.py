@@ -50,7 +50,11 @@ async def test_an_unavailable_node_refuses_as_busy_and_says_why(node: Bench) -> 
     answer = await node.peer.bid(make_execution(make_task(publisher=STUB)))
     assert not answer.accepted
     assert "host gpu1 does not answer since 14:03" in str(answer.events)
+    assert not info.away
+    node.node.set_unavailable("host gpu1 is paused", is_away=True)
+    assert node.node.info().compute_node_info.away
     node.node.set_unavailable("")
+    assert not node.node.info().compute_node_info.away
     assert not node.node.info().compute_node_info.available_capacity.is_zero
     assert (await node.peer.bid(make_execution(make_task(publisher=STUB)))).accepted
 

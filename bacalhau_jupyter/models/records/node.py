@@ -100,6 +100,8 @@ class ComputeNodeInfo(Wire):
     engine_problems: dict[str, str] = {}
     # Likewise: why the node takes nothing new at present, though it may do so again by itself (its machine is away).
     unavailable: str = ""
+    # Likewise: whether its machine can't be reached, so that how its tasks end is known only when it answers again.
+    away: bool = False
     # Likewise: why a vendor's tool can't tell of GPUs here, or an engine can't give jobs one, by its name.
     gpu_problems: dict[str, str] = {}
     # Likewise: what work in the background can't do, and why ("removing old results": "…").

@@ -163,7 +163,7 @@ class Host:
         """Tell the orchestrator whether it takes jobs."""
         self._changed_ns = self._clock.now_ns()
         if (node := self.node) is not None:
-            node.set_unavailable(self.unavailable)
+            node.set_unavailable(self.unavailable, is_away=not self.status.is_ready)
 
     def record(self) -> HostRecord:
         """Describe it as it is now; waits for nothing."""
@@ -216,7 +216,14 @@ class Host:
 
     def _place(self) -> Place:
         labels = {**self.entry.labels, LABEL: self.entry.name, "name": self.entry.name}
-        far = FarHost(self.machine, self._engines, labels, self.entry.allocated, lambda: self.unavailable)
+        far = FarHost(
+            self.machine,
+            self._engines,
+            labels,
+            self.entry.allocated,
+            lambda: self.unavailable,
+            lambda: not self.status.is_ready,
+        )
         return self._places.host(self.entry.name, far)
 
     def _engines(self, options: PluginOptions) -> Mapping[str, Engine]:

@@ -80,6 +80,8 @@ class FarHost:
         How much of the machine jobs may use.
     unavailable
         Says why the node takes nothing new at present; empty where it does.
+    is_away
+        Says whether the machine can't be reached.
     """
 
     machine: Machine
@@ -87,6 +89,7 @@ class FarHost:
     labels: Mapping[str, str]
     allocated: ResourcesConfig
     unavailable: Callable[[], str] = lambda: ""
+    is_away: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -265,7 +268,7 @@ async def _start(
         machine=None if far is None else far.machine,
     )
     if far is not None:
-        node.set_unavailable(far.unavailable())
+        node.set_unavailable(far.unavailable(), is_away=far.is_away())
     stack.push_async_callback(bounded, f"compute role of {place.node_id}", node.stop)
     if environment_keeper is not None:
         # Nothing waits for this: a kernel registers its own environment itself.

@@ -35,6 +35,8 @@ class Member:
         When (Unix nanoseconds) it last told of capacity that became free.
     since_ns
         When (Unix nanoseconds) it last connected.
+    back_ns
+        When (Unix nanoseconds) its machine last answered again after it had been away, or this one woke.
     clock_ns
         By how much (nanoseconds) its clock is ahead, at least; negative: behind.
     instance
@@ -48,6 +50,7 @@ class Member:
     lost: bool = False
     freed_ns: int = 0
     since_ns: int = 0
+    back_ns: int = 0
     clock_ns: int = 0
     instance: Instance = field(default_factory=Instance)
     way: Way = field(default_factory=Way)

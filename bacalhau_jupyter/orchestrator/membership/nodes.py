@@ -146,6 +146,7 @@ class Nodes:
             joined(request.node_info, membership, before, now, start),
             self._members.deadline(),
             since_ns=now,
+            back_ns=member.back_ns if member is not None else 0,
             way=self._way_to(node_id),
             clock_ns=member.clock_ns if member is not None else 0,
             instance=member.instance if member is not None else self._admission.instance(request),
@@ -187,6 +188,8 @@ class Nodes:
             return UpdateNodeInfoResponse(accepted=False, reason="node registration rejected")
         if problem := self._admission.description_problem(node_id, info):
             return UpdateNodeInfoResponse(accepted=False, reason=problem)
+        if member.state.info.compute_node_info.away and not info.compute_node_info.away:
+            member.back_ns = self._members.clock.now_ns()
         member.state = replace(member.state, info=info)
         self._register.outdated()
         await self._members.put(member)

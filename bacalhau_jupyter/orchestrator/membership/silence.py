@@ -72,6 +72,7 @@ class SilenceWatch:
         for member in self._members.register.members.values():
             if not member.lost:
                 member.deadline_ns = max(member.deadline_ns, self._members.deadline())
+        self._members.register.woke()
 
     async def _give_up(self, node_id: str, member: Member) -> None:
         members = self._members

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.errors import Conflict, NotFound
 from bacalhau_jupyter.models.jobs.resources import Resources
@@ -15,6 +15,9 @@ from bacalhau_jupyter.orchestrator.peers.described import is_ours, too_old
 from bacalhau_jupyter.orchestrator.peers.notices import clock_sentence, namesake_sentence, namesakes
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView
 
+SLEPT_S = 10.0
+"""Seconds by which wall time must be ahead of monotonic time, more than before, where this machine has slept."""
+
 
 class Register:
     """Nodes by ID. Whoever changes one says so: `outdated` where schedulers see it, `moved` where one came or went.
@@ -22,7 +25,7 @@ class Register:
     Parameters
     ----------
     clock
-        Monotonic time decides how long a notice is shown.
+        Monotonic time decides how long a notice is shown, and stands still where the machine sleeps.
 
     Attributes
     ----------
@@ -34,6 +37,7 @@ class Register:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._ahead_ns = self._wall_ahead_ns()
         self._views: list[NodeView] | None = None
         self._capacity: tuple[list[NodeView], dict[str, Resources]] | None = None
         self.members: dict[str, Member] = {}
@@ -48,12 +52,26 @@ class Register:
         self._views = None
         self.generation += 1
 
+    def woke(self) -> None:
+        """Say that this machine stood still: what happened on others meanwhile is yet to be told."""
+        now_ns = self._clock.now_ns()
+        for member in self.members.values():
+            member.back_ns = now_ns
+        self.outdated()
+
+    def _wall_ahead_ns(self) -> int:
+        return self._clock.now_ns() - self._clock.monotonic_ns()
+
     def __contains__(self, node_id: str) -> bool:
         """Whether a node of this ID ever joined."""
         return node_id in self.members
 
     def views(self) -> list[NodeView]:
         """Return the nodes as schedulers see them."""
+        before_ns, self._ahead_ns = self._ahead_ns, self._wall_ahead_ns()
+        if self._ahead_ns - before_ns > SLEPT_S * SECOND:
+            # Whoever looks first after a sleep must not take the silence of that time for news.
+            self.woke()
         if self._views is None:
             self._views = [
                 NodeView(
@@ -64,6 +82,7 @@ class Register:
                     pending=member.state.membership is Membership.PENDING,
                     freed_ns=member.freed_ns,
                     since_ns=member.since_ns,
+                    back_ns=member.back_ns,
                     way=member.way,
                 )
                 for member in self.members.values()

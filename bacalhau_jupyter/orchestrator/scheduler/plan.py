@@ -40,6 +40,8 @@ class NodeView:
         When (Unix nanoseconds) it last told of capacity that became free.
     since_ns
         When (Unix nanoseconds) it last connected.
+    back_ns
+        When (Unix nanoseconds) its machine last answered again after it had been away, or this one woke.
     way
         How messages get there.
     """
@@ -51,6 +53,7 @@ class NodeView:
     pending: bool = False
     freed_ns: int = 0
     since_ns: int = 0
+    back_ns: int = 0
     way: Way = field(default_factory=Way)
 
     @cached_property
