@@ -98,8 +98,9 @@ def host_push(name: str, image: str) -> Result:
     metavar="NODE",
     help="Remove what this node left there (ID as listed with --wide).",
 )
+@click.option("--force", is_flag=True, help="Also while containers of that node run: it may be alive.")
 @print_options
-def host_clean(name: str, nodes: tuple[str, ...], **show: Any) -> Result:
+def host_clean(name: str, nodes: tuple[str, ...], force: bool, **show: Any) -> Result:
     """List what nodes have on a host: containers and volumes, whose they are; remove what a dead node left."""
-    order = CleanHost(remove=list(nodes))
+    order = CleanHost(remove=list(nodes), force=force)
     return remains_table(call(lambda hosts: hosts.clean(name, order)), name, wide=show["wide"])

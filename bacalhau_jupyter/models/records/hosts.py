@@ -241,9 +241,12 @@ class CleanHost(Wire):
     ----------
     remove
         Names of nodes whose remains are removed; empty: none, they are listed only.
+    force
+        Whether containers of these nodes are removed while they run: the node may be alive.
     """
 
     remove: list[str] = []
+    force: bool = False
 
 
 class HostRemains(Wire):

@@ -63,7 +63,7 @@ async def clean(host: Host, order: CleanHost) -> HostCleaning:
     Raises
     ------
     BacalhauError
-        The host is away, or one named has nothing there.
+        The host is away, or one named has nothing there or containers that run, and the order does not force it.
     """
     engine = _engine(host)
     if not isinstance(engine, SharedEngine):
@@ -75,6 +75,15 @@ async def clean(host: Host, order: CleanHost) -> HostCleaning:
         raise BadRequest(
             f"node {shown(missing[0][:80])!r} has left nothing on host {host.name}",
             hint=f"`host clean {host.name}` lists what others have there",
+            component=COMPONENT,
+        )
+    running = [item for item in items if item.node_id in order.remove and item.running and not item.is_own]
+    if running and not order.force:
+        count = running[0].running
+        raise Conflict(
+            f"{count} container{'s' if count > 1 else ''} of node {shown(running[0].node_id[:80])} "
+            f"{'run' if count > 1 else 'runs'} on host {host.name}: that node may be alive",
+            hint="where it is gone for good, --force stops and removes what runs, too",
             component=COMPONENT,
         )
     if order.remove:

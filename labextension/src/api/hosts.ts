@@ -158,9 +158,15 @@ export class HostsApi {
     await json(this.transport, 'POST', this.path(name, 'remove'), { body: { Jobs: jobs } });
   }
 
-  /** What nodes left there; the remains of the given ones are removed. */
-  async clean(name: string, remove: readonly string[], signal?: AbortSignal): Promise<IHostCleaning> {
-    return json(this.transport, 'POST', this.path(name, 'clean'), { body: { Remove: remove }, signal });
+  /** What nodes left there; the remains of the given ones are removed, with `force` also what runs. */
+  async clean(
+    name: string,
+    remove: readonly string[],
+    force = false,
+    signal?: AbortSignal
+  ): Promise<IHostCleaning> {
+    const body = { Remove: remove, ...(force ? { Force: true } : {}) };
+    return json(this.transport, 'POST', this.path(name, 'clean'), { body, signal });
   }
 
   private path(name: string, verb: string): string {

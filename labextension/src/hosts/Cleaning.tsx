@@ -35,7 +35,7 @@ export function Cleaning(props: { host: IHostRecord; close: () => void }): JSX.E
   React.useEffect(() => {
     const controller = new AbortController();
     root.current?.focus();
-    api.hosts.clean(name, [], controller.signal).then(
+    api.hosts.clean(name, [], false, controller.signal).then(
       answer => {
         if (!controller.signal.aborted) {
           setFound(answer);
@@ -67,7 +67,7 @@ export function Cleaning(props: { host: IHostRecord; close: () => void }): JSX.E
     setBusy(true);
     setError(null);
     try {
-      setFound(await api.hosts.clean(name, [...chosen]));
+      setFound(await api.hosts.clean(name, [...chosen], running > 0));
       setChosen(new Set());
     } catch (reason) {
       setError(reason);

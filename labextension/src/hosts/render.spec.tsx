@@ -236,7 +236,7 @@ describe('a card', () => {
     expect(sent('api/v1/hosts/gpu1/clean')).toEqual([{ Remove: [] }]);
     transport.answers.set('POST api/v1/hosts/gpu1/clean', () => ({ Items: [], Removed: ['n-dead'] }));
     await settle(() => button('Remove what is chosen…').click());
-    expect(sent('api/v1/hosts/gpu1/clean')).toEqual([{ Remove: [] }, { Remove: ['n-dead'] }]);
+    expect(sent('api/v1/hosts/gpu1/clean')).toEqual([{ Remove: [] }, { Remove: ['n-dead'], Force: true }]);
     expect(place.textContent).toContain('Removed: n-dead');
   });
 

@@ -45,7 +45,10 @@ async def test_what_a_dead_node_left_is_listed_and_removed_on_wish_only(
         assert (left.node_id, left.owner, left.containers, left.running) == ("n-dead", "ann@laptop", 1, 1)
         with pytest.raises(BadRequest, match="has left nothing"):
             await api.hosts.clean("gpu1", CleanHost(remove=["n-other"]))
-        cleaned = await api.hosts.clean("gpu1", CleanHost(remove=["n-dead"]))
+        with pytest.raises(Conflict, match="1 container of node n-dead runs on host gpu1: that node may be"):
+            await api.hosts.clean("gpu1", CleanHost(remove=["n-dead"]))
+        assert "dead" in far_host.shell("docker ps --format '{{.Names}}'").split()
+        cleaned = await api.hosts.clean("gpu1", CleanHost(remove=["n-dead"], force=True))
         assert cleaned.items == []
         assert cleaned.removed == ["n-dead"]
         names = far_host.shell("docker ps -a --format '{{.Names}}'").split()
