@@ -68,7 +68,7 @@ def test_a_host_is_shown_with_its_machine_its_clock_and_what_others_use() -> Non
     assert "was added" not in text
     assert host_details(AWAY, is_new=True).text().endswith("as soon as it answers: --host gpu1")
     shown = machine(FACTS)
-    assert shown["Clock"] == "3600 s behind this machine's: times of logs are corrected"
+    assert shown["Clock"] == "3600 s behind this machine's: time stamps of its logs are its own"
     assert shown["Used by others"] == "1 container, CPU 4, GPU 0"
     assert shown["GPUs"] == "0: A100 80 GiB; rocm-smi: it hangs"
     assert "Clock" not in machine(HostFacts())

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.engines.docker.daemon import Daemon, explain
 from bacalhau_jupyter.engines.docker.devices import DEVICES, cdi_name, gpu_options, is_nvidia
+from bacalhau_jupyter.engines.docker.endpoints import Endpoint
 from bacalhau_jupyter.engines.docker.params import LABEL_EXECUTION, LABEL_NODE, execution_label
 from bacalhau_jupyter.engines.docker.sharing.owners import owner_labels
 from bacalhau_jupyter.lib.clock import SECOND, Clock
@@ -21,7 +22,6 @@ from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU
 
 NO_RUNTIME = "the Docker Engine can't hand GPUs to containers: it has no GPU runtime"
-INSTALL = "Install the NVIDIA Container Toolkit on this node, or set Compute.AllocatedCapacity.GPU=0."
 RUNTIME = "nvidia"
 ASK_AGAIN_S = 60.0
 """Seconds after which an engine without a runtime is tried again."""
@@ -30,6 +30,15 @@ _EMPTY_ARCHIVE = b"\0" * 1024
 _PROGRAM = "/bacalhau-gpu-check"
 _NO_DRIVER = "could not select device driver"
 _BROKEN = "nvidia-container-cli: initialization error"
+
+
+def install_hint(endpoint: Endpoint) -> str:
+    """Say what helps where an engine has no GPU runtime, by the way in which its machine gets jobs."""
+    if endpoint.shown:
+        where, key = endpoint.shown, "allocated: {gpu: 0} of its entry in hosts.yaml"
+    else:
+        where, key = "this node", "Compute.AllocatedCapacity.GPU=0"
+    return f"Install the NVIDIA Container Toolkit on {where}, or set {key}."
 
 
 class GpuCheck:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain, translated
+from bacalhau_jupyter.engines.docker.endpoints import Endpoint
 from bacalhau_jupyter.engines.docker.files.archive import Archive
 from bacalhau_jupyter.engines.docker.files.hosts import hosts_archive, hosts_mount, own_hosts
 from bacalhau_jupyter.engines.docker.files.kept import KeptInputs
 from bacalhau_jupyter.engines.docker.files.ownership import open_outputs
 from bacalhau_jupyter.engines.docker.files.placement import Placement, bind_mounts
-from bacalhau_jupyter.engines.docker.gpu_check import INSTALL, NO_RUNTIME
+from bacalhau_jupyter.engines.docker.gpu_check import NO_RUNTIME, install_hint
 from bacalhau_jupyter.engines.docker.outward import WayOut
 from bacalhau_jupyter.engines.docker.params import (
     COMPONENT,
@@ -217,10 +218,10 @@ class Launcher:
         try:
             self._daemon.api.start(container)
         except APIError as error:
-            raise _start_error(explain(error)) from error
+            raise _start_error(explain(error), self._daemon.endpoint) from error
 
 
-def _start_error(message: str) -> EngineError | BacalhauError:
+def _start_error(message: str, endpoint: Endpoint) -> EngineError | BacalhauError:
     """Keep of a nested runtime message what the person can act on."""
     problem = _EXEC_PROBLEM.search(message)
     if problem:
@@ -233,5 +234,5 @@ def _start_error(message: str) -> EngineError | BacalhauError:
             f"port {taken.group(1)} is already in use where the Docker Engine runs", retryable=True
         )
     if "could not select device driver" in message and "[[gpu]]" in message:
-        return engine_error(NO_RUNTIME, hint=INSTALL)
+        return engine_error(NO_RUNTIME, hint=install_hint(endpoint))
     return engine_error(f"failed to start container: {_RUNTIME_PREFIX.sub('', message)}")

@@ -153,7 +153,7 @@ def _clock(facts: HostFacts) -> str:
     if abs(facts.skew_ms) < SKEW_MS:
         return ""
     side = "ahead of" if facts.skew_ms > 0 else "behind"
-    return f"{abs(facts.skew_ms) / 1000:.0f} s {side} this machine's: times of logs are corrected"
+    return f"{abs(facts.skew_ms) / 1000:.0f} s {side} this machine's: time stamps of its logs are its own"
 
 
 def _share(host: HostRecord) -> str:

@@ -48,7 +48,7 @@ export function RemoveQuestion(props: {
         {button(trans.__('Cancel them'), trans.__('They are stopped, and the host goes then'), 'cancel')}
         {button(
           trans.__('Leave them there'),
-          trans.__('They go on there, and nobody collects their results'),
+          trans.__('They go on there, nobody collects their results, and the jobs may run again elsewhere'),
           'leave'
         )}
         <button type="button" className="jp-Bacalhau-button" onClick={close}>

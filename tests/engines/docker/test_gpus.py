@@ -12,7 +12,8 @@ import pytest
 
 from bacalhau_jupyter.engines.docker import DockerEngine, gpu_check
 from bacalhau_jupyter.engines.docker.devices import gpu_options
-from bacalhau_jupyter.engines.docker.gpu_check import ASK_AGAIN_S, GpuCheck
+from bacalhau_jupyter.engines.docker.endpoints import Endpoint
+from bacalhau_jupyter.engines.docker.gpu_check import ASK_AGAIN_S, GpuCheck, install_hint
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from tests.clock import ManualClock
@@ -197,3 +198,9 @@ async def test_a_container_sees_the_files_of_its_own_gpu_only(
 async def test_a_gpu_without_device_files_is_a_problem_that_names_it(with_devices: Node) -> None:
     lost = GPU(index=7, vendor="Intel", name="Arc", pci_address="0000:99:00.0")
     assert "GPU 7 (Arc)" in await with_devices.engine.gpu_problem(lost)
+
+
+def test_what_helps_without_a_runtime_names_the_machine_of_the_engine() -> None:
+    far = install_hint(Endpoint("tcp://10.0.0.7:2376", "host gpu1", shown="host gpu1"))
+    assert far.startswith("Install the NVIDIA Container Toolkit on host gpu1, or set allocated: {gpu: 0}")
+    assert "on this node" in install_hint(Endpoint("unix:///var/run/docker.sock", "default socket"))

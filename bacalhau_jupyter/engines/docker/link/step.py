@@ -194,7 +194,7 @@ def _clock(system_time: str, now_ns: int) -> Step:
         CLOCK,
         True,
         f"its clock is {abs(skew_s):.0f} s {side} ours",
-        "Times of its logs are shown by our clock. Set both by a time server (timedatectl set-ntp true).",
+        "Time stamps of its logs are its own. Set both clocks by a time server (timedatectl set-ntp true).",
     )
 
 
