@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.wire.messages import BidRejected, CancelExecution, Message
 from bacalhau_jupyter.transport.base import DeliveryError, Envelope
-from bacalhau_jupyter.transport.nats import frames, subjects
+from bacalhau_jupyter.transport.nats import frames
+from bacalhau_jupyter.transport.nats.answers import NACK_FIRST_S, NACK_LIMIT_S, WENT_AWAY, Answers, Expected
 from bacalhau_jupyter.transport.nats.connection import Connection
 from bacalhau_jupyter.transport.nats.inbox import Inbox, Question
 from bacalhau_jupyter.transport.nats.lanes import Lanes
@@ -25,17 +22,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-NACK_FIRST_S = 0.1
-NACK_LIMIT_S = 5.0
-"""Seconds after which a peer may send a refused message again: the first time, and at most."""
-
 AT_ONCE = 32
 """Messages of one node that are handled at the same time."""
 
 FREEING = (BidRejected, CancelExecution)
 """What gives back what the next offer may need: that is not looked at before."""
-
-WENT_AWAY = "the other side went away"
 
 Handler = Callable[[str, Envelope], Awaitable[None]]
 
@@ -80,19 +71,10 @@ class Sending:
             )
 
 
-@dataclass
-class _Arrived:
-    """A message that was not answered yet, and the answer that waits for those before it."""
-
-    message: Msg
-    answer: bytes = b""
-
-
 class Receiving:
     """The receiver's side: messages of a node are begun in order, those about one execution one after the other.
 
-    What is handled at the same time is stored together, so that a disk that takes long holds up nobody. Answers go out
-    in the order of the messages: an official sender takes an acknowledgement for those before it, too.
+    What is handled at the same time is stored together, so that a disk that takes long holds up nobody.
 
     Parameters
     ----------
@@ -102,10 +84,9 @@ class Receiving:
 
     def __init__(self, connection: Connection) -> None:
         settings = connection.settings
-        self._connection = connection
+        self._answers = Answers(connection)
         self._lanes = Lanes("messages of", settings.lane_messages, settings.lane_bytes, AT_ONCE)
         self._failures: dict[str, int] = {}
-        self._arrived: dict[str, deque[_Arrived]] = {}
         self._handler: Handler | None = None
 
     def serve(self, handler: Handler) -> None:
@@ -118,16 +99,14 @@ class Receiving:
         size = len(message.data)
         if not self._lanes.has_room(key, size):
             problem = "too many messages wait here already" if self._handler else WENT_AWAY
-            await self._publish(message, frames.nack(problem, NACK_LIMIT_S))
+            await self._answers.refuse(key, message.reply, frames.nack(problem, NACK_LIMIT_S))
             return
         try:
             content = unpack(message.data)
         except BadRequest as error:
-            await self._publish(message, self._refusal(key, error))
+            await self._answers.refuse(key, message.reply, self._refusal(key, error))
             return
-        arrived = _Arrived(message)
-        self._arrived.setdefault(key, deque()).append(arrived)
-        work = partial(self._handle, key, arrived, content)
+        work = partial(self._handle, key, self._answers.expect(key, message.reply), content)
         if isinstance(content, Envelope):
             about, is_first = execution_of(content.message), isinstance(content.message, FREEING)
             self._lanes.put(key, size, work, about=about, is_first=is_first)
@@ -138,11 +117,9 @@ class Receiving:
         """Stop; what was not handled is refused, so that it comes again."""
         self._handler = None
         await self._lanes.close()
-        arrived, self._arrived = self._arrived, {}
-        for each in itertools.chain.from_iterable(arrived.values()):
-            await self._publish(each.message, each.answer or frames.nack(WENT_AWAY, NACK_FIRST_S))
+        await self._answers.close()
 
-    async def _handle(self, key: str, arrived: _Arrived, content: Envelope | Message) -> None:
+    async def _handle(self, key: str, expected: Expected, content: Envelope | Message) -> None:
         handler = self._handler
         if handler is None:
             return
@@ -155,27 +132,13 @@ class Receiving:
         except Exception as error:
             if not isinstance(error, BacalhauError):
                 _log.exception("a message of %s could not be handled", key)
-            arrived.answer = self._refusal(key, error)
+            answer = self._refusal(key, error)
         else:
             self._failures.pop(key, None)
-            arrived.answer = frames.ACK
-        await self._answer(key)
+            answer = frames.ACK
+        await self._answers.give(key, expected, answer)
 
     def _refusal(self, key: str, error: Exception) -> bytes:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay_s = min(NACK_FIRST_S * 2 ** min(failures - 1, 10), NACK_LIMIT_S)
         return frames.nack(str(error) or type(error).__name__, delay_s)
-
-    async def _answer(self, key: str) -> None:
-        """Send the answers of a node's messages up to the first that has none."""
-        waiting = self._arrived.get(key)
-        while waiting and waiting[0].answer:
-            first = waiting.popleft()
-            await self._publish(first.message, first.answer)
-        if not waiting and self._arrived.get(key) is waiting:
-            del self._arrived[key]
-
-    async def _publish(self, message: Msg, data: bytes) -> None:
-        if subjects.is_reply(message.reply):
-            with contextlib.suppress(DeliveryError):
-                await self._connection.publish(message.reply, data)

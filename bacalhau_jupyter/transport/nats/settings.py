@@ -51,6 +51,8 @@ class NatsSettings:
         Seconds between a node's questions whether its log streams are still read.
     stream_silence_s
         Seconds after which a node that was not heard at all counts as gone for those who read its logs.
+    answer_hold_s
+        Seconds for which acknowledgements to a node wait after a refusal.
     lane_messages, lane_bytes
         Messages of one node that may wait here; more are refused.
     """
@@ -75,6 +77,7 @@ class NatsSettings:
     reconnect_limit_s: float = 5.0
     stream_heartbeat_s: float = 10.0
     stream_silence_s: float = 45.0
+    answer_hold_s: float = 0.1
     lane_messages: int = 4096
     lane_bytes: int = 32 << 20
 
