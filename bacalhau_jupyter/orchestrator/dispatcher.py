@@ -151,8 +151,10 @@ class Dispatcher:
             together = round_of(lane.items, lambda item: item.message)
             failures = await sent(together, partial(self._send_one, node_id))
             refused = self._settled(lane, together, failures)
-            if not refused:
+            if len(refused) < len(together):
+                # The node listens; only what it did not take has to wait.
                 delays = backoff(RETRY_FIRST_S, RETRY_LIMIT_S)
+            if not refused:
                 continue
             item, error = refused[0]
             _log.info("node %s did not take message %d: %s", node_id, item.seq, error)

@@ -252,9 +252,14 @@ class OrchestratorLink:
             await self._joined.wait()
             self._mail.clear()
             try:
-                while await self._post_some():
-                    pass
-                delays = self._delays()
+                taken = 1
+                while taken:
+                    taken, failure = await self._post_some()
+                    if taken:
+                        # The orchestrator listens; only what it did not take has to wait.
+                        delays = self._delays()
+                    if failure is not None:
+                        raise failure
             except (BacalhauError, DatabaseError) as error:
                 _log.debug("messages wait: %s", error)
                 with contextlib.suppress(TimeoutError):
@@ -272,20 +277,15 @@ class OrchestratorLink:
                 return await self._mail.wait()
         return False
 
-    async def _post_some(self) -> bool:
-        """Send some messages; whether more are known to wait (for what is stored later, there is mail again)."""
+    async def _post_some(self) -> tuple[int, BaseException | None]:
+        """Send some messages; return how many were taken, and why the first of the others was not."""
         outbox = self._store.outbox
         together = round_of(await outbox.first(MOST), lambda item: item.message)
         failures = await sent(together, self._send)
         ends = list(zip(together, failures, strict=True))
-        outbox.settled(
-            [item.seq for item, error in ends if error is None],
-            [item.seq for item, error in ends if error is not None],
-        )
-        for _, error in ends:
-            if error is not None:
-                raise error
-        return bool(together)
+        taken = [item.seq for item, error in ends if error is None]
+        outbox.settled(taken, [item.seq for item, error in ends if error is not None])
+        return len(taken), next((error for error in failures if error is not None), None)
 
     async def _send(self, item: Outgoing) -> None:
         message = self._fitting(item.message)

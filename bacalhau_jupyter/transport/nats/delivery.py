@@ -15,6 +15,7 @@ from bacalhau_jupyter.transport.nats.answers import NACK_FIRST_S, NACK_LIMIT_S, 
 from bacalhau_jupyter.transport.nats.connection import Connection
 from bacalhau_jupyter.transport.nats.inbox import Inbox, Question
 from bacalhau_jupyter.transport.nats.lanes import Lanes
+from bacalhau_jupyter.transport.nats.window import Windows
 from bacalhau_jupyter.transport.wire import cut, execution_of, pack, unpack
 
 if TYPE_CHECKING:
@@ -46,13 +47,15 @@ class Sending:
         self._connection = connection
         self._inbox = inbox
         self._ack_timeout_s = ack_timeout_s
+        self._windows = Windows()
 
     async def send(self, subject: str, envelope: Envelope, listener: str, *, names_subject: bool) -> None:
         """Deliver a message; returns once the other side has stored it; raises DeliveryError otherwise."""
         metadata, data = pack(envelope, subject if names_subject else "")
         question = Question(subject, data, listener, metadata)
         try:
-            answer = await self._inbox.ask(question, self._ack_timeout_s)
+            async with self._windows.room(subject, len(data)):
+                answer = await self._inbox.ask(question, self._ack_timeout_s)
         except TimeoutError as error:
             raise DeliveryError(
                 f"message {envelope.seq} was not acknowledged within {self._ack_timeout_s:g}s",
