@@ -53,6 +53,10 @@ class Answers:
         self._expected.setdefault(key, deque()).append(expected)
         return expected
 
+    def count(self, key: str) -> int:
+        """Return how many messages of a node were not answered yet."""
+        return len(self._expected.get(key, ()))
+
     async def give(self, key: str, expected: Expected, answer: bytes) -> None:
         """Answer a message, as soon as those before it are answered."""
         expected.answer = answer

@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 AT_ONCE = 32
 """Messages of one node that are handled at the same time."""
 
+DECODED_BYTES = 64 << 10
+"""Size up to which a message waits as it was read."""
+
 FREEING = (BidRejected, CancelExecution)
 """What gives back what the next offer may need: that is not looked at before."""
 
@@ -89,6 +92,7 @@ class Receiving:
         settings = connection.settings
         self._answers = Answers(connection)
         self._lanes = Lanes("messages of", settings.lane_messages, settings.lane_bytes, AT_ONCE)
+        self._most_messages = settings.lane_messages
         self._failures: dict[str, int] = {}
         self._handler: Handler | None = None
 
@@ -100,7 +104,8 @@ class Receiving:
     async def take(self, key: str, message: Msg) -> None:
         """Queue a message in the lane of a node."""
         size = len(message.data)
-        if not self._lanes.has_room(key, size):
+        is_full = self._answers.count(key) >= self._most_messages
+        if is_full or not self._lanes.has_room(key, size):
             problem = "too many messages wait here already" if self._handler else WENT_AWAY
             await self._answers.refuse(key, message.reply, frames.nack(problem, NACK_LIMIT_S))
             return
@@ -109,7 +114,9 @@ class Receiving:
         except BadRequest as error:
             await self._answers.refuse(key, message.reply, self._refusal(key, error))
             return
-        work = partial(self._handle, key, self._answers.expect(key, message.reply), content)
+        # Decoded, a message takes several times as much memory: a large one is decoded again when it is its turn.
+        kept = content if size <= DECODED_BYTES else message.data
+        work = partial(self._handle, key, self._answers.expect(key, message.reply), kept)
         if isinstance(content, Envelope):
             about, is_first = execution_of(content.message), isinstance(content.message, FREEING)
             self._lanes.put(key, size, work, about=about, is_first=is_first)
@@ -122,11 +129,12 @@ class Receiving:
         await self._lanes.close()
         await self._answers.close()
 
-    async def _handle(self, key: str, expected: Expected, content: Envelope | Message) -> None:
+    async def _handle(self, key: str, expected: Expected, kept: Envelope | Message | bytes) -> None:
         handler = self._handler
         if handler is None:
             return
         try:
+            content = unpack(kept) if isinstance(kept, bytes) else kept
             if isinstance(content, Envelope):
                 await handler(key, content)
             else:

@@ -39,7 +39,7 @@ class Lanes:
     name
         What the tasks are called.
     most_items, most_bytes
-        What may wait in one lane.
+        What may wait and be at work in one lane; one item may be larger.
     at_once
         How much of one lane may be at work; what is about the same thing never is.
     """
@@ -57,8 +57,8 @@ class Lanes:
         lane = self._lanes.get(key)
         if lane is None:
             return not self._is_closed
-        is_full = len(lane.waiting) >= self._most_items
-        return not (is_full or (lane.waiting and lane.size + size > self._most_bytes))
+        is_full = len(lane.waiting) + len(lane.at_work) >= self._most_items
+        return not (is_full or lane.size + size > self._most_bytes)
 
     def put(self, key: str, size: int, work: Work, *, about: str = "", is_first: bool = False) -> bool:
         """Queue work of ``size`` bytes in the lane of a node; False where the lane is full or closed.
@@ -102,7 +102,6 @@ class Lanes:
             if item.about in lane.at_work:
                 return
             lane.waiting.popleft()
-            lane.size -= item.size
             lane.is_held = item.is_first
             lane.at_work[item.about] = asyncio.create_task(
                 self._do(key, lane, item), name=f"{self._name} {key}"
@@ -115,6 +114,7 @@ class Lanes:
             _log.exception("%s %s: a message could not be handled", self._name, key)
         finally:
             del lane.at_work[item.about]
+            lane.size -= item.size
             # Nothing was begun since, so it was this that held the others.
             lane.is_held = lane.is_held and not item.is_first
             self._begin(key, lane)

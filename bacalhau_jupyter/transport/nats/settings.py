@@ -54,7 +54,7 @@ class NatsSettings:
     answer_hold_s
         Seconds for which acknowledgements to a node wait after a refusal.
     lane_messages, lane_bytes
-        Messages of one node that may wait here; more are refused.
+        Messages of one node that may be here unanswered, and their bytes; more are refused.
     """
 
     servers: tuple[str, ...]

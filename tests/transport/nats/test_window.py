@@ -1,9 +1,12 @@
-"""How much is on its way to one receiver at a time."""
+"""How much is on its way to one receiver at a time, and how much is kept there."""
 
 from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from bacalhau_jupyter.transport.base import DeliveryError
 from bacalhau_jupyter.transport.nats.window import WINDOW_BYTES, Windows
 from tests.services.nats import PlainNatsServer
 from tests.transport.carriers import WAIT_S, OverNats, no_logs, refuse_control, take_message
@@ -93,4 +96,26 @@ async def test_large_messages_are_not_all_on_their_way_at_once(nats_server: Plai
     for number in range(3):
         node.let(f"AskForBid e-{number}")
     await asyncio.gather(*waiting)
+    await carrier.close()
+
+
+@pytest.mark.parametrize(
+    ("limits", "sizes"), [({"lane_bytes": 500_000}, [300_000, 300_000]), ({"lane_messages": 2}, [0, 0, 0])]
+)
+async def test_what_is_at_work_or_waits_for_its_answer_counts_until_it_is_answered(
+    nats_server: PlainNatsServer, limits: dict[str, int], sizes: list[int]
+) -> None:
+    carrier = OverNats(nats_server.url, nats_server.token, WAIT_S, **limits)
+    await carrier.orchestrator_end.serve(refuse_control, take_message)
+    node = Slow()
+    node.let("AskForBid e-1")
+    await carrier.compute_end("n").connect("n", node.take, no_logs)
+    *waiting, last = sending(carrier, *(large_offer(number, size) for number, size in enumerate(sizes)))
+    with pytest.raises(DeliveryError, match="too many messages wait here already"):
+        await last
+    node.let("AskForBid e-0")
+    await asyncio.gather(*waiting)
+    node.let("AskForBid e-9")
+    (again,) = sending(carrier, large_offer(9, sizes[-1]))
+    await again
     await carrier.close()
