@@ -23,7 +23,8 @@ class Actor:
     activity, halting
         What its phase does, and what stops it.
     alarm, alarm_for
-        Rings when the phase takes too long, with this event and for this delay of its end (`Alarms`).
+        Rings when the phase takes too long, with this event, for this delay of its end, and for this return of its
+        machine (`Alarms`).
     note
         Set while the record is not stored yet.
     """
@@ -33,7 +34,7 @@ class Actor:
     activity: asyncio.Task[Event] | None = None
     halting: asyncio.Task[None] | None = None
     alarm: asyncio.TimerHandle | None = None
-    alarm_for: tuple[Event, int] | None = None
+    alarm_for: tuple[Event, int, int] | None = None
     note: asyncio.TimerHandle | None = None
 
     def note_later(self, delay_s: float, note: Callable[[], object]) -> None:

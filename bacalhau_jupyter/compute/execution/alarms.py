@@ -58,7 +58,8 @@ class Alarms:
             event, delay_s = OfferExpired(), max(0.0, self._offer_timeout_s - age_s)
         elif record.phase.is_busy and (left_s := remaining(record, now_ns)) is not None:
             event, delay_s = Overdue(), left_s
-        purpose = None if event is None else (event, record.late_ns)
+        # A timer stands still while this machine sleeps, and links break then: with their return it is set anew.
+        purpose = None if event is None else (event, record.late_ns, record.back_ns)
         if actor.alarm_for == purpose:
             return
         if actor.alarm is not None:
