@@ -118,6 +118,10 @@ class Survey:
                 every_s = self._settings.gpus_asked_s
                 tasks.create_task(watch_gpus(self.gpu_problems, ask, changed, every_s))
 
+    def look_again(self) -> None:
+        """Look at the machine now: somebody holds what counted as free."""
+        self._machine.again()
+
     async def _ask_gpus(self, plugins: Plugins) -> dict[str, str]:
         gpus, timeout_s = self.facts.resources.gpus, self._settings.probe_timeout_s
         return dict(self.facts.gpu_problems) | await plugins.gpu_problems(gpus, timeout_s)

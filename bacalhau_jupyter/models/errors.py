@@ -36,6 +36,8 @@ from bacalhau_jupyter.models.text import readable
 
 HINT = "Hint"
 """Detail of a state or an event that says what to do."""
+CAPACITY = "Capacity"
+"""Detail of an event: a node has no room now, so that the job waits or goes elsewhere."""
 FAILS_JOB = "FailsJob"
 """Detail of an execution's failure after which its job is not run again."""
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bacalhau_jupyter.compute.host import far_script
 from bacalhau_jupyter.compute.host.far import EngineAnswer, facts_of, gpus_by_engine, machine_facts
+from bacalhau_jupyter.compute.host.far_users import users_of
 from bacalhau_jupyter.compute.host.gpus import HostGpus, gpus_told
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from tests.services import gpu_tools
@@ -38,6 +39,35 @@ def shell(script: str, tools: Path, program: str = "sh") -> str:
 def container(name: str, node: str = "", **limits: Any) -> dict[str, Any]:
     labels = {"bacalhau-executor": node} if node else {}
     return {"Name": f"/{name}", "Config": {"Image": "busybox", "Labels": labels}, "HostConfig": limits}
+
+
+def test_device_files_that_others_were_given_are_their_gpus() -> None:
+    gpus = [
+        GPU(index=0, name="MI210", vendor="AMD/ATI", pci_address="0000:03:00.0"),
+        GPU(index=1, name="MI210", vendor="AMD/ATI", pci_address="0000:43:00.0"),
+        GPU(index=0, name="Flex 170", vendor="Intel", pci_address="0000:29:00.0"),
+    ]
+    files = {
+        "kfd": ["kfd"],
+        "0000:03:00.0": ["dri/card0", "dri/renderD128"],
+        "0000:43:00.0": ["dri/card1", "dri/renderD129"],
+        "0000:29:00.0": ["dri/card2", "dri/renderD130"],
+    }
+
+    def devices(*paths: str) -> list[dict[str, str]]:
+        return [{"PathOnHost": path} for path in paths]
+
+    containers = [
+        container("amd", "n-other", Devices=devices("/dev/kfd", "/dev/dri/card1", "/dev/dri/renderD129")),
+        container("ours", "n-gpu1", Devices=devices("/dev/dri/card2", "/dev/dri/renderD130")),
+        container("fuse", Devices=devices("/dev/fuse", "/dev/kfd")),
+    ]
+    others, own = users_of(containers, "n-gpu1", gpus, files)
+    assert [(user.name, [gpu.key for gpu in user.resources.gpus]) for user in others] == [
+        ("amd", [("AMD/ATI", 1)]),
+        ("fuse", []),
+    ]
+    assert own == {("Intel", 0)}
 
 
 @pytest.mark.parametrize("program", ["sh", "bash"])

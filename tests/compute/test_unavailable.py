@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bacalhau_jupyter.compute.host.machine import MachineFacts
+from bacalhau_jupyter.models.errors import CAPACITY, EngineError
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
-from bacalhau_jupyter.models.wire.messages import UpdateNodeInfoRequest
+from bacalhau_jupyter.models.wire.messages import ComputeError, UpdateNodeInfoRequest
 from bacalhau_jupyter.plugins.contract import Availability
 from tests.compute.makers import STUB, make_execution, make_task
 from tests.compute.peer import WAIT_S, Bench, World, WorldEngine, bench
@@ -20,6 +21,7 @@ class GrowingMachine:
 
     def __init__(self) -> None:
         self.facts: asyncio.Queue[MachineFacts] = asyncio.Queue()
+        self.asked_again = 0
 
     async def look(self) -> MachineFacts:
         return MachineFacts()
@@ -27,6 +29,9 @@ class GrowingMachine:
     async def watch(self, changed: Callable[[MachineFacts], None]) -> None:
         while True:
             changed(await self.facts.get())
+
+    def again(self) -> None:
+        self.asked_again += 1
 
 
 async def told(node: Bench, cpu: float) -> None:
@@ -129,3 +134,20 @@ async def test_a_machine_that_is_back_lacks_no_engine_until_that_is_asked(tmp_pa
     finally:
         late.may.set()
         await it.stop()
+
+
+async def test_a_machine_of_which_others_took_something_is_asked_again_at_once(tmp_path: Path) -> None:
+    machine = GrowingMachine()
+    async with bench(tmp_path, machine=machine, allocated=ResourcesConfig(cpu="50%")) as node:
+        machine.facts.put_nowait(MachineFacts(Resources(cpu=4, memory=1 << 30, disk=1 << 30)))
+        await told(node, 2.0)
+        node.world.start_error = EngineError("no such image", fails_execution=True)
+        assert isinstance(
+            await node.peer.run(make_execution(make_task("world", publisher=STUB))), ComputeError
+        )
+        assert machine.asked_again == 0
+        node.world.start_error = EngineError("this GPU was given to a job", details={CAPACITY: "true"})
+        report = await node.peer.run(make_execution(make_task("world", publisher=STUB)))
+        assert isinstance(report, ComputeError)
+        assert (report.events or [])[0].details[CAPACITY] == "true"
+        assert machine.asked_again == 1

@@ -51,7 +51,7 @@ from bacalhau_jupyter.compute.execution.events import (
 )
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Fault, Phase, Verdict
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.errors import FAILS_JOB, BacalhauError, TimedOut
+from bacalhau_jupyter.models.errors import CAPACITY, FAILS_JOB, BacalhauError, TimedOut
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.models.records.history import Event as HistoryEvent
 from bacalhau_jupyter.models.records.history import Topic
@@ -111,7 +111,7 @@ def _bid_refused(record: ExecutionRecord, event: BidRefused, now_ns: int) -> Ste
         return _ignore(record, event)
     if record.verdict is not Verdict.NONE:
         return _conclude(record, now_ns)
-    details = {"Capacity": "true"} if event.busy else {}
+    details = {CAPACITY: "true"} if event.busy else {}
     fault = Fault(message=event.message, topic=Topic.EXECUTION_SCANNING, details=details)
     return _terminal(
         _with(record, fault=fault),

@@ -34,7 +34,7 @@ from bacalhau_jupyter.compute.host.environment import task_environment
 from bacalhau_jupyter.compute.inputs.fetching import Fetcher
 from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.lib.telemetry.trace import CURRENT
-from bacalhau_jupyter.models.errors import BacalhauError, EngineError
+from bacalhau_jupyter.models.errors import CAPACITY, BacalhauError, EngineError
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.units import resources_of
 from bacalhau_jupyter.models.records.execution import RunCommandResult
@@ -76,6 +76,7 @@ class Runner:
 
     def __init__(self, equipment: Equipment, bidder: Bidder, board: ProgressBoard) -> None:
         self._reserve = equipment.reserve
+        self._survey = equipment.survey
         self._settings = equipment.settings
         self._plugins = equipment.plugins
         self._places = equipment.places
@@ -117,6 +118,8 @@ class Runner:
             failure = as_bacalhau_error(error, _DOING[act])
             if failure is not error:
                 _log.warning("execution %s: %s", record.id, failure, exc_info=error)
+            if failure.details.get(CAPACITY):
+                self._survey.look_again()
             if act is Act.WAIT:
                 await self.engines.halt(record)
             if is_full(error):

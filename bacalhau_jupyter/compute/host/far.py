@@ -198,7 +198,8 @@ def facts_of(
     )
     memory, free_memory = (0, 0) if answer is None else answer.memory
     gpus = gpus_there.gpus
-    others, own = users_of(engine.containers, node_id, gpus)
+    files = {} if answer is None else answer.device_files
+    others, own = users_of(engine.containers, node_id, gpus, files)
     busy = set() if answer is None else answer.busy_gpus
     disk = engine.free_disk if answer is None else answer.disk
     return HostFacts(
@@ -218,7 +219,7 @@ def facts_of(
         engine_id=words(info.get("ID")),
         load=-1.0 if answer is None else answer.load,
         free_memory=free_memory,
-        device_files={} if answer is None else answer.device_files,
+        device_files=files,
         gpu_problems=gpus_there.problems,
         skew_ms=skew_ms(engine),
         round_trip_ms=round((engine.answered_ns - engine.asked_ns) / 1e6, 1),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from bacalhau_jupyter.compute.host.gpus import MOST_GPUS, NVIDIA
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from bacalhau_jupyter.models.records.hosts import HostUser
 from bacalhau_jupyter.models.told import items, mapping, mappings, number, words
+from bacalhau_jupyter.plugins.gpu_files import pci_address
 
 LABEL_NODE = "bacalhau-executor"
 """The label by which a node knows its containers."""
@@ -18,7 +20,10 @@ _MOST = 200
 
 
 def users_of(
-    containers: Iterable[Mapping[str, Any]], node_id: str, gpus: Sequence[GPU]
+    containers: Iterable[Mapping[str, Any]],
+    node_id: str,
+    gpus: Sequence[GPU],
+    device_files: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> tuple[list[HostUser], set[tuple[str, int]]]:
     """Return the containers that run and are not a node's own, and the GPUs that its own ones hold.
 
@@ -28,11 +33,14 @@ def users_of(
         What the Docker Engine says of each (``docker inspect``).
     gpus
         The machine's GPUs.
+    device_files
+        Names of files below ``/dev``, by the PCI address of their GPU.
     """
+    by_file = _by_file(gpus, device_files)
     others, own = list[HostUser](), set[tuple[str, int]]()
     for container in containers:
         described, limits = mapping(container.get("Config")), mapping(container.get("HostConfig"))
-        held = _gpus(limits, gpus)
+        held = _gpus(limits, gpus, by_file)
         labels = mapping(described.get("Labels"))
         if labels.get(LABEL_NODE) == node_id:
             own |= {gpu.key for gpu in held}
@@ -72,7 +80,12 @@ def taken_by(
     )
 
 
-def _gpus(limits: Mapping[str, Any], gpus: Sequence[GPU]) -> list[GPU]:
+def _by_file(gpus: Sequence[GPU], device_files: Mapping[str, Sequence[str]]) -> dict[str, GPU]:
+    """Return the GPUs by the paths of their own device files; what all of a vendor's need belongs to none."""
+    return {f"/dev/{name}": gpu for gpu in gpus for name in device_files.get(pci_address(gpu), ())}
+
+
+def _gpus(limits: Mapping[str, Any], gpus: Sequence[GPU], by_file: Mapping[str, GPU]) -> list[GPU]:
     """Return the GPUs that a container was given; who asks for a number of them gets the first ones."""
     nvidia = [gpu for gpu in gpus if gpu.vendor == NVIDIA]
     held: dict[tuple[str, int], GPU] = {}
@@ -86,4 +99,8 @@ def _gpus(limits: Mapping[str, Any], gpus: Sequence[GPU]) -> list[GPU]:
         else:
             chosen = []
         held.update((gpu.key, gpu) for gpu in chosen)
+    # Card and render node of each, and what an engine may be given besides.
+    for device in mappings(limits.get("Devices"), 4 * MOST_GPUS):
+        if (file_of := by_file.get(words(device.get("PathOnHost")))) is not None:
+            held[file_of.key] = file_of
     return list(held.values())

@@ -53,6 +53,10 @@ class Machine(Protocol):
         """Tell what is new, on the event loop; returns where nothing is looked for again."""
         ...
 
+    def again(self) -> None:
+        """Look now, where that can bring something new."""
+        ...
+
 
 class LocalMachine:
     """The machine of this process, looked at once.
@@ -77,6 +81,9 @@ class LocalMachine:
 
     async def watch(self, changed: Callable[[MachineFacts], None]) -> None:
         del changed
+
+    def again(self) -> None:
+        pass
 
 
 def platform_labels(system: str, architecture: str) -> dict[str, str]:

@@ -193,7 +193,9 @@ class Judge:
             if item.node_id == node.id and is_capacity_rejection(item)
         ]
         last = max(rejections, key=_changed, default=None)
-        message = "" if last is None else last.refusal or ""
+        message = ""
+        if last is not None:
+            message = last.compute_state.message if last.refusal is None else last.refusal
         return readable(" ".join(message.split()))[:_LONGEST_MESSAGE]
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from bacalhau_jupyter.lib.clock import SECOND
+from bacalhau_jupyter.models.errors import CAPACITY
 from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateType
 from bacalhau_jupyter.orchestrator.scheduler.plan import Situation
 
@@ -29,12 +30,15 @@ NODE_DISAPPEARED = "Execution stop requested because node has disappeared"
 
 
 def is_capacity_rejection(execution: Execution) -> bool:
-    """Whether a node turned a bid down for want of capacity only."""
+    """Whether a node turned an execution down for want of capacity only: its bid, or before the task began."""
     state = execution.compute_state
+    if state.state_type is ExecutionStateType.FAILED:
+        # Others on the same machine took at the same time what the bid had counted on.
+        return state.details.get(CAPACITY) == "true"
     if state.state_type is not ExecutionStateType.ASK_FOR_BID_REJECTED:
         return False
     # "insufficient resources" is a node's word for what it will never have, so it is not among these.
-    return "true" in (state.details.get("Capacity"), state.details.get("Retryable")) or (
+    return "true" in (state.details.get(CAPACITY), state.details.get("Retryable")) or (
         "enough capacity" in state.message.lower()
     )
 
@@ -82,12 +86,12 @@ def past_of(situation: Situation) -> dict[str, Past]:
             continue
         entry = past.setdefault(execution.node_id, Past())
         state = execution.compute_state.state_type
-        if state is ExecutionStateType.FAILED:
-            _count_failure(entry, execution, endless=situation.job.is_long_running)
-        elif is_capacity_rejection(execution):
+        if is_capacity_rejection(execution):
             entry.full += 1
             entry.full_at = max(entry.full_at, execution.modify_time)
             entry.lacks = _lacking(execution)
+        elif state is ExecutionStateType.FAILED:
+            _count_failure(entry, execution, endless=situation.job.is_long_running)
         elif state is ExecutionStateType.ASK_FOR_BID_REJECTED:
             entry.barred = True
             entry.objection = execution.refusal or ""
@@ -97,6 +101,8 @@ def past_of(situation: Situation) -> dict[str, Past]:
 
 
 def _lacking(execution: Execution) -> str:
+    if execution.compute_state.state_type is ExecutionStateType.FAILED:
+        return execution.compute_state.message
     words = execution.refusal or ""
     return words if words.startswith(("port ", "no available ports")) else ""
 

@@ -18,7 +18,7 @@ from bacalhau_jupyter.engines.docker.files.placement import Placement
 from bacalhau_jupyter.engines.docker.sharing.claims import ALL, claims, rival
 from bacalhau_jupyter.engines.docker.sharing.owners import LABEL_CREATED, LABEL_OWNER
 from bacalhau_jupyter.lib.times import parse_rfc3339, rfc3339
-from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.errors import CAPACITY, EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from bacalhau_jupyter.plugins.options import PluginOptions
 from tests.engines.docker.conftest import Node
@@ -120,6 +120,8 @@ class TestOnARealEngine:
         with pytest.raises(EngineError, match=r"given to a job of ann@laptop at the same time") as raised:
             await node.run(params, resources=Resources(gpu=1, gpus=[NVIDIA]))
         assert raised.value.retryable
+        # So the job waits, or goes elsewhere.
+        assert raised.value.event_details()[CAPACITY] == "true"
         assert (node.containers(), node.volumes()) == ([], [])
         # The control: of another GPU, only the engine itself has something to say.
         second = GPU(index=1, vendor="NVIDIA", name="A100")

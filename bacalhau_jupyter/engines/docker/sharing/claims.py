@@ -15,7 +15,7 @@ from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from bacalhau_jupyter.engines.docker.sharing.owners import LABEL_OWNER
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import parse_rfc3339
-from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.errors import CAPACITY, EngineError
 
 ALL = "all"
 ABANDONED_S = 3600.0
@@ -81,9 +81,10 @@ def _taken(daemon: Daemon, other: Mapping[str, Any]) -> EngineError:
     where = f" of {daemon.endpoint.shown}" if daemon.endpoint.shown else ""
     return engine_error(
         f"this GPU{where} was given to a job of {whose} at the same time",
-        hint="Try again when that job has ended, or ask for fewer GPUs.",
+        hint="The job waits until that one has ended, unless another node takes it.",
         code="GPUTaken",
         retryable=True,
+        details={CAPACITY: "true"},
     )
 
 
