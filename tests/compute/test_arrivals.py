@@ -47,9 +47,29 @@ def test_a_message_that_failed_before_a_handshake_is_not_passed_after_it() -> No
     arrivals.restart(4)
     arrivals.end(6)
     assert arrivals.handled == 4
-    arrivals.begin(5)
-    arrivals.end(5)
+    for seq in (5, 6):
+        arrivals.begin(seq)
+        arrivals.end(seq)
     assert arrivals.handled == 6
+
+
+def test_what_failed_with_another_orchestrator_holds_up_nothing() -> None:
+    arrivals = Arrivals()
+    arrivals.restart(4999)
+    arrivals.begin(5000)
+    arrivals.restart(10)
+    for seq in (11, 5001):
+        arrivals.begin(seq)
+        arrivals.end(seq)
+    assert arrivals.handled == 5001
+
+
+def test_what_was_at_work_with_another_orchestrator_is_not_counted() -> None:
+    arrivals = Arrivals()
+    arrivals.begin(5000)
+    arrivals.restart(10)
+    arrivals.end(5000)
+    assert arrivals.handled == 10
 
 
 def test_an_orchestrator_that_begins_elsewhere_is_followed() -> None:

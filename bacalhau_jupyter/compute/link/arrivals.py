@@ -20,9 +20,12 @@ class Arrivals:
         return min(self._latest, min(self._open) - 1) if self._open else self._latest
 
     def restart(self, seq: int) -> None:
-        """Go on from where the orchestrator says that it begins; what failed after that is still to come again."""
+        """Go on from where the orchestrator says that it begins: all after that comes again, whatever became of it.
+
+        Nothing of before counts any more: it may be another orchestrator, whose numbers begin anew.
+        """
         self._latest = seq
-        self._open = {each for each in self._open if each > seq}
+        self._open.clear()
 
     def begin(self, seq: int) -> None:
         """Note that a message arrived; one of those that are handled may come again."""
@@ -30,6 +33,7 @@ class Arrivals:
             self._open.add(seq)
 
     def end(self, seq: int) -> None:
-        """Note that a message is handled, and stored."""
-        self._open.discard(seq)
-        self._latest = max(self._latest, seq)
+        """Note that a message is handled, and stored; nothing where it began before the last `restart`."""
+        if seq in self._open:
+            self._open.remove(seq)
+            self._latest = max(self._latest, seq)
