@@ -51,6 +51,8 @@ class HostEntry:
         The Docker context that is read at each start; empty where the address is given.
     tls
         Files of certificates; relative paths begin in the directory of ``hosts.yaml``.
+    removing
+        Whether it goes when its jobs have ended.
     """
 
     name: str
@@ -63,6 +65,7 @@ class HostEntry:
     gpus: tuple[GPU, ...] = ()
     insecure: bool = False
     paused: bool = False
+    removing: bool = False
 
     def target(self, directory: Path) -> Target:
         """Return where the address leads; not for an entry that names a Docker context.
@@ -155,6 +158,7 @@ def to_file(entry: HostEntry) -> dict[str, Any]:
         ],
         "insecure": entry.insecure,
         "paused": entry.paused,
+        "removing": entry.removing,
     }
     return {key: value for key, value in plain.items() if value}
 

@@ -140,8 +140,8 @@ class Host:
         task = f"running jobs on host {self.name}"
         self._starting = asyncio.create_task(self._problems.keep(task, self._start_half), name=task)
 
-    async def started(self, timeout_s: float) -> None:
-        """Wait until the compute half runs, for a while."""
+    async def started(self, timeout_s: float | None) -> None:
+        """Wait until the compute half runs, for a while; with None until it does."""
         if self._starting is not None:
             await asyncio.wait({self._starting}, timeout=timeout_s)
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
+from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict
 from bacalhau_jupyter.models.records.hosts import HostRecord, HostState, Leaving
 from bacalhau_jupyter.node.hosts.host import Host
@@ -61,22 +62,53 @@ class Departures:
             )
 
     async def begin(self, host: Host, leaving: Leaving) -> HostRecord:
-        """Remove a host; with `Leaving.WAIT` this returns before it is gone."""
+        """Remove a host; with `Leaving.WAIT` this returns before it is gone.
+
+        Raises
+        ------
+        Conflict
+            Jobs that were cancelled have not ended; the host stays, paused.
+        """
         host.is_removing = True
         host.changed()
         record = host.record()
         if leaving is Leaving.WAIT and host.node is not None and host.node.live():
-            waiting = self._waiting.pop(host.name, None)
-            if waiting is not None:
-                waiting.cancel()
-            self._waiting[host.name] = asyncio.create_task(
-                self._wait(host), name=f"removing host {host.name}"
-            )
+            self.resume(host)
             return record
         if leaving is Leaving.CANCEL and host.node is not None:
-            await host.node.end_all(END_S)
+            try:
+                await self._end_all(host, host.node)
+            except BaseException:
+                # An earlier order to wait for them still holds.
+                host.is_removing = host.name in self._waiting
+                host.changed()
+                raise
         await self._finish(host)
         return record
+
+    def resume(self, host: Host) -> None:
+        """Remove a host when its jobs have ended, also where an earlier process was told so."""
+        self.drop(host.name)
+        host.is_removing = True
+        host.changed()
+        self._waiting[host.name] = asyncio.create_task(self._wait(host), name=f"removing host {host.name}")
+
+    def drop(self, name: str) -> None:
+        """Wait for the jobs of a host no more: a person has changed the file."""
+        waiting = self._waiting.pop(name, None)
+        if waiting is not None:
+            waiting.cancel()
+
+    async def _end_all(self, host: Host, node: ComputeNode) -> None:
+        await node.end_all(END_S)
+        if count := len(node.live()):
+            raise Conflict(
+                f"{count} job{'s' if count > 1 else ''} on host {host.name} did not end within {END_S:g} s: "
+                "it was not removed",
+                hint="It takes no new jobs. Try again, or leave them there: --jobs leave",
+                retryable=True,
+                component=COMPONENT,
+            )
 
     async def close(self) -> None:
         """Wait for nothing any more: those hosts are still in the file, and paused."""
@@ -86,15 +118,16 @@ class Departures:
             await asyncio.wait(self._waiting.values())
 
     async def _wait(self, host: Host) -> None:
-        if host.node is not None:
-            await host.node.idle()
+        # Only its compute half knows what it had when the node was stopped.
+        await host.started(None)
+        if host.node is None:
+            return
+        await host.node.idle()
         self._waiting.pop(host.name, None)
         await self._finish(host)
 
     async def _finish(self, host: Host) -> None:
-        waiting = self._waiting.pop(host.name, None)
-        if waiting is not None:
-            waiting.cancel()
+        self.drop(host.name)
         await self._gone(host)
         await host.stop()
         with contextlib.suppress(BacalhauError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.hosts.entries import MOST, VALUE_LIMIT, HostEntry, entry_of, wrong
 from bacalhau_jupyter.node.hosts.naming import check_name
 
-_MEMBERS = ("url", "context", "tls", "ssh", "labels", "allocated", "gpus", "insecure", "paused")
+_MEMBERS = ("url", "context", "tls", "ssh", "labels", "allocated", "gpus", "insecure", "paused", "removing")
 
 
 def read_entry(name: str, raw: object) -> HostEntry:
@@ -52,7 +53,8 @@ def read_entry(name: str, raw: object) -> HostEntry:
     if unknown := [key for key in amounts if key.lower() not in ("cpu", "memory", "disk", "gpu")]:
         raise wrong(name, f"allocated.{shown(unknown[0][:40])} is no resource", hint="cpu, memory, disk, gpu")
     order = convert(plain, AddHost, f"entry {name}")
-    return entry_of(replace(order, gpus=_gpus(name, members.get("gpus"))), name)
+    entry = entry_of(replace(order, gpus=_gpus(name, members.get("gpus"))), name)
+    return dataclasses.replace(entry, removing=_truth(name, "removing", members.get("removing")))
 
 
 def _gpus(name: str, raw: object) -> list[GPU]:

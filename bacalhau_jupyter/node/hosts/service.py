@@ -236,7 +236,8 @@ class HostService:
             host = self._host(name)
             self._departures.check(host, leaving)
             # A node that is restarted meanwhile gives it nothing new.
-            paused = dataclasses.replace(host.entry, paused=True)
+            removing = leaving is Leaving.WAIT or host.entry.removing
+            paused = dataclasses.replace(host.entry, paused=True, removing=removing)
             await asyncio.to_thread(self._file.put, paused)
             self._stamp = self._file.stamp()
             host.entry = paused
@@ -358,6 +359,7 @@ class HostService:
             return
         named = {*written.entries, *written.problems}
         for name in [name for name in self._hosts if name not in named]:
+            self._departures.drop(name)
             await self._hosts.pop(name).stop()
         for entry in written.entries.values():
             try:
@@ -368,19 +370,33 @@ class HostService:
 
     async def _take_up(self, entry: HostEntry) -> None:
         before = self._hosts.get(entry.name)
-        if before is not None and dataclasses.replace(before.entry, paused=entry.paused) == entry:
-            if before.entry != entry and not before.is_removing:
-                before.entry = entry
-                before.changed()
+        if before is not None and _is_same_way(before.entry, entry):
+            if before.entry == entry:
+                return
+            was_removing, before.entry = before.entry.removing, entry
+            if was_removing != entry.removing:
+                self._departures.drop(entry.name)
+                before.is_removing = False
+            before.changed()
+            if entry.removing and not before.is_removing:
+                self._departures.resume(before)
             return
         host = self._make(entry)
         if before is not None:
+            self._departures.drop(entry.name)
             await before.stop()
         self._hosts[entry.name] = host
         await host.start()
+        if entry.removing:
+            self._departures.resume(host)
 
     def _tell(self, written: Written) -> None:
         if not written.problems:
             self._problems.clear(_FILE_TASK)
             return
         self._problems.tell(_FILE_TASK, "; ".join(written.problems.values()))
+
+
+def _is_same_way(before: HostEntry, now: HostEntry) -> bool:
+    """Whether a person has changed at most whether jobs are taken there."""
+    return dataclasses.replace(before, paused=now.paused, removing=now.removing) == now

@@ -13,6 +13,7 @@ from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotFound
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.records.hosts import HostRecord, HostState, RemoveHost
 from bacalhau_jupyter.models.wire import api as wire
+from bacalhau_jupyter.node.hosts import leaving
 from bacalhau_jupyter.node.hosts.trials import NEW_AND_AWAY
 from bacalhau_jupyter.node.node import Node
 from tests.node.hosts.conftest import MakeConfig, client_of, order
@@ -171,6 +172,56 @@ async def test_a_host_with_jobs_is_removed_as_the_person_says(
     assert (await api.hosts.list()).items == []
     assert "gpu1" not in (node.repo.path / "hosts.yaml").read_text()
     assert [each.info.node_id for each in (await api.nodes()).nodes] == [node.node_id]
+
+
+async def test_a_host_whose_jobs_do_not_end_is_not_told_to_be_removed(
+    far_host: FarHost, node: Node, api: AsyncAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.hosts.add(order(far_host))
+    job = await submit(api, far_host, "trap '' TERM; sleep 600")
+
+    async def is_running() -> bool:
+        return await job_state(api, job) is JobStateType.RUNNING
+
+    await until(is_running, timeout_s=90)
+    with monkeypatch.context() as patch:
+        patch.setattr(leaving, "END_S", 0.0)
+        with pytest.raises(Conflict, match="1 job on host gpu1 did not end within 0 s: it was not removed"):
+            await api.hosts.remove("gpu1", RemoveHost(jobs="cancel"))
+    assert (await api.hosts.show("gpu1")).state is HostState.PAUSED
+    assert "gpu1" in (node.repo.path / "hosts.yaml").read_text()
+    await api.hosts.remove("gpu1", RemoveHost(jobs="cancel"))
+    assert (await api.hosts.list()).items == []
+
+
+async def test_a_host_that_waits_for_its_jobs_is_removed_after_a_restart_of_the_node(
+    far_host: FarHost, node_config: MakeConfig
+) -> None:
+    async with running_node(node_config(WebUI__Enabled=False)) as node, client_of(node) as api:
+        await api.hosts.add(order(far_host))
+        job = await submit(api, far_host, "sleep 600")
+
+        async def is_running() -> bool:
+            return await job_state(api, job) is JobStateType.RUNNING
+
+        await until(is_running, timeout_s=90)
+        await api.hosts.remove("gpu1", RemoveHost(jobs="wait"))
+        file = node.repo.path / "hosts.yaml"
+        assert "removing: true" in file.read_text()
+    async with running_node(node_config(WebUI__Enabled=False)) as node, client_of(node) as api:
+        assert (await api.hosts.show("gpu1")).state is HostState.REMOVING
+
+        async def has_its_job() -> bool:
+            return (await api.hosts.show("gpu1")).executions == 1
+
+        await until(has_its_job, timeout_s=90)
+        await api.stop(job)
+
+        async def is_gone() -> bool:
+            return not (await api.hosts.list()).items
+
+        await until(is_gone, timeout_s=90)
+        assert "gpu1" not in file.read_text()
 
 
 async def test_the_file_is_read_again_when_a_person_changes_it(
