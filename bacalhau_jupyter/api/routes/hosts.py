@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 from aiohttp import web
 
 from bacalhau_jupyter.api.base import HostService
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.auditing import DEED, Deed
-from bacalhau_jupyter.api.http.binding import body
+from bacalhau_jupyter.api.http.binding import JUDGED, body
+from bacalhau_jupyter.api.http.callers import PRINCIPAL
+from bacalhau_jupyter.auth.principals import EVERYTHING
 from bacalhau_jupyter.models.records.hosts import PATH, AddHost, CleanHost, PushImage, RemoveHost
 
 _ONE = f"{PATH}/{{name}}"
@@ -36,8 +39,15 @@ class HostRoutes:
         ]
 
     async def list(self, request: web.Request) -> web.Response:
-        """All hosts, as they were seen last; waits for none of them."""
-        return answer(request, await self._hosts.list())
+        """All hosts, as they were seen last; waits for none of them.
+
+        What could be added stands in the owner's own files, and is told only to those who may add it.
+        """
+        hosts = await self._hosts.list()
+        principal = request.get(PRINCIPAL)
+        if principal is None or not principal.may(EVERYTHING) or request.get(JUDGED, False):
+            hosts = msgspec.structs.replace(hosts, contexts=[], aliases=[])
+        return answer(request, hosts)
 
     async def show(self, request: web.Request) -> web.Response:
         """One host."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bacalhau_jupyter.client.connection.api import AsyncAPI
+from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.records.hosts import SshAlias
 from bacalhau_jupyter.node.hosts.aliases import read_aliases
+from tests.node.hosts.conftest import MakeConfig
+from tests.services.node import running_node
 
 CONFIG = """\
 Include conf.d/*.conf
@@ -51,3 +58,29 @@ def test_no_configuration_is_a_fault(text: str) -> None:
         file = Path(directory, "config")
         file.write_text(f"Host a\n{text}", encoding="utf-8")
         assert all(alias.name for alias in read_aliases(file))
+
+
+async def test_only_who_has_all_rights_is_told_what_the_owner_could_add(
+    node_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    meta = tmp_path / "docker" / "contexts" / "meta" / hashlib.sha256(b"lab").hexdigest()
+    meta.mkdir(parents=True)
+    described = {"Name": "lab", "Metadata": {}, "Endpoints": {"docker": {"Host": "ssh://alice@10.0.0.7"}}}
+    (meta / "meta.json").write_text(json.dumps(described))
+    keys = {"reads": "a-key-that-reads-0123456", "all": "a-key-with-all-rights-0123"}
+    users = [
+        {"Alias": "reads", "APIKey": keys["reads"], "Capabilities": [{"Actions": ["read:*"]}]},
+        {"Alias": "all", "APIKey": keys["all"], "Capabilities": [{"Actions": ["*"]}]},
+    ]
+    names = {}
+    async with running_node(node_config(WebUI__Enabled=False, API__Auth__Users=users)) as node:
+        for alias, key in keys.items():
+            api = AsyncAPI(Endpoint(url=node.url, token=key))
+            try:
+                hosts = await api.hosts.list()
+            finally:
+                await api.close()
+            names[alias] = [each.name for each in hosts.contexts]
+            assert alias == "all" or not hosts.aliases
+    assert names == {"reads": [], "all": ["lab"]}
