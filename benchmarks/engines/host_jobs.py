@@ -1,0 +1,255 @@
+"""Whole jobs on a Docker host beside ``docker -H ssh://``: their lines, their data, and what an absent host costs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bacalhau_jupyter.models.records.hosts import PATH as HOSTS
+from benchmarks.engines.whole_jobs import FREE
+from benchmarks.harness import JOBS, Row, Session, Unavailable, job, session
+from tests.services import docker_engine
+from tests.services.common import ServiceUnavailableError
+from tests.services.far_host import FarHost
+from tests.services.far_users import Way
+from tests.services.node import ServedNode, start_node
+
+MB = 1_000_000
+NOWHERE = "192.0.2.1"
+"""An address that is nobody's (RFC 5737)."""
+LINES = "i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo line $i; sleep 0.05; done"
+
+
+def measure(quick: bool) -> list[Row]:
+    """Measure on a second machine in namespaces of this one."""
+    try:
+        far_host = FarHost()
+    except ServiceUnavailableError as error:
+        raise Unavailable(str(error)) from error
+    try:
+        with tempfile.TemporaryDirectory(prefix="bj-") as directory, _node(Path(directory) / "n") as served:
+            rows = asyncio.run(_jobs(far_host, served, Path(directory), quick))
+    finally:
+        far_host.close()
+    return rows + _away(3 if quick else 9)
+
+
+async def _jobs(far_host: FarHost, served: ServedNode, directory: Path, quick: bool) -> list[Row]:
+    rounds, lines, size = (5, 40, 50 * MB) if quick else (15, 200, 1000 * MB)
+    image = far_host.busybox_image()
+    config = far_host.users.config(directory / "ssh_config", gpu1=Way())
+    raw = _Docker(config, directory)
+    async with session(served) as opened:
+        await _add(opened, far_host)
+        noop = _on_host({"Image": image, "Entrypoint": ["true"]})
+        await opened.run(noop)
+        ours, theirs = [], []
+        for _ in range(rounds):
+            ours.append(await opened.run(noop))
+            theirs.append(await asyncio.to_thread(raw.timed, "run", "--rm", image, "true"))
+        first_s, behind = await _lines(opened, far_host, image, lines)
+        data = directory / "data"
+        data.mkdir()
+        (data / "file").write_bytes(b"\0" * size)
+        with _plain_forward(config, directory / "plain.sock") as url:
+            way_in, way_out = await asyncio.to_thread(raw.copies, url, image, data / "file")
+        inward, outward = await _data(opened, image, data, size, statistics.median(ours))
+    return [
+        Row(
+            "no-op job on a Docker host, submit → Completed, median",
+            statistics.median(ours) * 1e3,
+            "ms",
+            statistics.median(theirs) * 1e3,
+            "docker -H ssh:// run --rm",
+            0.5,
+            target_is_ratio=True,
+        ),
+        Row("first line of a job on a Docker host after", first_s, "s", target=0.8),
+        Row("line at a follower, later than at the host's own engine, p50", behind, "ms", target=5),
+        Row(f"{size // MB} MB into a job", inward, "MB/s", way_in, "docker cp", 0.9, "more", True),
+        Row(f"{size // MB} MB out of a job", outward, "MB/s", way_out, "docker cp", 0.9, "more", True),
+    ]
+
+
+def _on_host(params: dict[str, Any], **task: Any) -> dict[str, Any]:
+    body = job("docker", params, Resources=FREE, Network={"Type": "None"}, **task)
+    body["Job"]["Constraints"] = [{"Key": "host", "Operator": "=", "Values": ["gpu1"]}]
+    return body
+
+
+async def _add(opened: Session, far_host: FarHost) -> None:
+    order = {
+        "Name": "gpu1",
+        "URL": f"ssh://alice@{far_host.address}",
+        "SSH": {"Options": {"IdentityFile": str(far_host.users.key), "IdentitiesOnly": "yes"}},
+        "Trust": far_host.users.fingerprint,
+    }
+    async with opened.http.post(HOSTS, json=order) as answer:
+        if answer.status != 200:
+            raise RuntimeError(f"the host was refused: {await answer.text()}")
+
+
+async def _lines(opened: Session, far_host: FarHost, image: str, lines: int) -> tuple[float, float]:
+    """Return the seconds to the first line, and by how many milliseconds lines come later than at the engine there."""
+    body = _on_host({"Image": image, "Entrypoint": ["sh", "-c", LINES.format(lines=lines)]})
+    begun = time.time()
+    job_id = await opened.submit(body)
+    near: list[float] = []
+    there = _There(far_host, job_id)
+    async with opened.http.ws_connect(f"{JOBS}/{job_id}/logs?follow=true") as stream, asyncio.timeout(120):
+        async for message in stream:
+            now = time.time()
+            frame = json.loads(message.data)
+            if frame.get("error"):
+                raise RuntimeError(frame["error"])
+            near += [now] * frame["value"]["Line"].count("\n")
+            if len(near) == 1:
+                there.start()
+    far = await asyncio.to_thread(there.arrivals)
+    # What was there before the second reader is not compared.
+    behind = [here - other for here, other in list(zip(near[-len(far) :], far, strict=True))[len(far) // 2 :]]
+    return near[0] - begun, statistics.median(behind) * 1e3
+
+
+class _There(threading.Thread):
+    """Reads the log of a job at the engine of the host, through no link."""
+
+    def __init__(self, far_host: FarHost, job_id: str) -> None:
+        super().__init__(daemon=True)
+        self._api = docker_engine.client(far_host.engine_url).api
+        self._job_id = job_id
+        self._arrived: list[float] = []
+
+    def run(self) -> None:
+        (container,) = (
+            each["Id"] for each in self._api.containers() if self._job_id in str(each["Labels"].values())
+        )
+        for chunk in self._api.logs(container, stream=True, follow=True):
+            self._arrived += [time.time()] * chunk.count(b"\n")
+
+    def arrivals(self) -> list[float]:
+        self.join()
+        self._api.close()
+        return self._arrived
+
+
+async def _data(opened: Session, image: str, data: Path, size: int, noop_s: float) -> tuple[float, float]:
+    """Return MB/s into a job and out of it, less what a job takes that does nothing."""
+    source = {
+        "Target": "/in",
+        "Source": {"Type": "localDirectory", "Params": {"SourcePath": str(data), "ReadWrite": False}},
+    }
+    into_s = await opened.run(_on_host({"Image": image, "Entrypoint": ["true"]}, InputSources=[source]))
+    write = f"dd if=/dev/zero of=/outputs/file bs=1M count={size >> 20} 2>/dev/null"
+    params = {"Image": image, "Entrypoint": ["sh", "-c", write]}
+    discarded = {"Image": image, "Entrypoint": ["sh", "-c", write.replace("/outputs/file", "/tmp/file")]}
+    out = _on_host(params, ResultPaths=[{"Name": "outputs", "Path": "/outputs"}], Publisher={"Type": "local"})
+    write_s = await opened.run(_on_host(discarded))
+    out_s = await opened.run(out)
+    return size / MB / max(into_s - noop_s, 1e-3), size / MB / max(out_s - write_s, 1e-3)
+
+
+class _Docker:
+    """The ``docker`` program with ssh's configuration of the second machine."""
+
+    def __init__(self, config: Path, directory: Path) -> None:
+        programs = directory / "bin"
+        programs.mkdir()
+        script = programs / "ssh"
+        script.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {config} "$@"\n')
+        script.chmod(0o755)
+        self._env = {"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin", "HOME": str(directory)}
+
+    def timed(self, *words: str, host: str = "ssh://gpu1") -> float:
+        """Run it; return the seconds."""
+        begun = time.perf_counter()
+        subprocess.run(
+            ["docker", "-H", host, *words], env=self._env, check=True, capture_output=True, timeout=600
+        )
+        return time.perf_counter() - begun
+
+    def copies(self, url: str, image: str, file: Path) -> tuple[float, float]:
+        """Return MB/s into a container and out of it."""
+        size = file.stat().st_size / MB
+        self.timed("create", "--name", "copied", image, "true", host=url)
+        try:
+            into_s = self.timed("cp", str(file), "copied:/file", host=url)
+            out_s = self.timed("cp", "copied:/file", str(file.with_name("back")), host=url)
+        finally:
+            self.timed("rm", "-f", "copied", host=url)
+            file.with_name("back").unlink(missing_ok=True)
+        return size / into_s, size / out_s
+
+
+@contextmanager
+def _plain_forward(config: Path, socket: Path) -> Iterator[str]:
+    command = ["ssh", "-F", str(config), "-N", "-T", "-n", "-L", f"{socket}:/var/run/docker.sock", "gpu1"]
+    with subprocess.Popen(command) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not socket.exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            yield f"unix://{socket}"
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _node(directory: Path) -> Iterator[ServedNode]:
+    allowed = f"Compute.AllowListedLocalPaths={directory.parent}/data"
+    served = start_node(directory, "-c", "Logging.Level=warn", "-c", allowed)
+    try:
+        yield served
+    finally:
+        served.stop()
+
+
+def _away(rounds: int) -> list[Row]:
+    """A host at an address that is nobody's: how long a node starts, and lists its nodes."""
+    starts: tuple[list[float], list[float]] = ([], [])
+    lists: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for number, hosts in enumerate(("", f"hosts:\n  gone: ssh://alice@{NOWHERE}\n")):
+            with tempfile.TemporaryDirectory(prefix="bj-") as directory:
+                home = Path(directory) / "n"
+                home.mkdir(mode=0o700)
+                if hosts:
+                    (home / "hosts.yaml").write_text(hosts)
+                    (home / "hosts.yaml").chmod(0o600)
+                begun = time.perf_counter()
+                with _node(home) as served:
+                    starts[number].append(time.perf_counter() - begun)
+                    lists[number].append(asyncio.run(_list(served)))
+    named = (("start of a node with a host that is away", starts), ("node list with it", lists))
+    return [
+        Row(
+            name,
+            statistics.median(times[1]) * 1e3,
+            "ms",
+            statistics.median(times[0]) * 1e3,
+            "without a host",
+            1.05,
+            target_is_ratio=True,
+        )
+        for name, times in named
+    ]
+
+
+async def _list(served: ServedNode) -> float:
+    async with session(served) as opened:
+        times = []
+        for _ in range(100):
+            begun = time.perf_counter()
+            async with opened.http.get("/api/v1/orchestrator/nodes") as answer:
+                await answer.read()
+            times.append(time.perf_counter() - begun)
+    return statistics.median(times)
