@@ -40,10 +40,11 @@ class Cluster:
         """Where its nodes dial."""
         return f"nats://127.0.0.1:{self.link_port}"
 
-    def restart(self) -> None:
-        """Start the orchestrator again, with what it kept, at the same ports."""
+    def restart(self, *options: str) -> None:
+        """Start the orchestrator again, with what it kept, at the same ports; ``options`` come last."""
         self.orchestrator = self.start_node(
             *self.options,
+            *options,
             data_dir=self.orchestrator.repo.path,
             port=self.orchestrator.port,
             roles=["--orchestrator"],
