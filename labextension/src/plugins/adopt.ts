@@ -50,10 +50,12 @@ async function fill(bacalhau: IBacalhau, panel: NotebookPanel): Promise<void> {
   }
 }
 
+/** The code cells of the notebook, also those for which the page has made no widget yet. */
 function codeCells(panel: NotebookPanel): ICodeModel[] {
-  return panel.content.widgets
-    .map(cell => cell.model as unknown as ICodeModel)
-    .filter(model => model.type === 'code');
+  const cells = panel.context.model.cells;
+  return Array.from({ length: cells.length }, (_, index) => cells.get(index) as unknown as ICodeModel).filter(
+    model => model.type === 'code'
+  );
 }
 
 function contentOf(cell: ICodeModel): ICellContent {
