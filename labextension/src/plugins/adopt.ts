@@ -4,6 +4,9 @@ import { asApiError } from '../api/errors';
 import { adoptions, ICellContent, mayHaveJobs } from '../renderer/adopt';
 import { IBacalhau } from '../tokens';
 
+/** Milliseconds before each further try to read the record. */
+const AGAIN_MS = [500, 2_000, 10_000];
+
 /** Puts jobs back into the cells that submitted them, where the notebook was not saved since. */
 export const adopt: JupyterFrontEndPlugin<void> = {
   id: 'bacalhau-jupyter:adopt',
@@ -38,7 +41,7 @@ async function fill(bacalhau: IBacalhau, panel: NotebookPanel): Promise<void> {
   if (panel.isDisposed || !mayHaveJobs(codeCells(panel).map(cell => cell.sharedModel.getSource()))) {
     return;
   }
-  const submissions = await bacalhau.api.submissions.ofNotebook(panel.context.localPath);
+  const submissions = await insisted(() => bacalhau.api.submissions.ofNotebook(panel.context.localPath));
   if (panel.isDisposed || submissions.length === 0) {
     return;
   }
@@ -48,6 +51,21 @@ async function fill(bacalhau: IBacalhau, panel: NotebookPanel): Promise<void> {
     const outputs = idle.find(cell => cell.id === id)?.outputs;
     outputs?.fromJSON([...cards, ...outputs.toJSON().filter((_, index) => !stale.has(index))]);
   }
+}
+
+/** Ask again where no answer came: browsers drop requests when a network comes or goes, and nobody else asks. */
+async function insisted<T>(ask: () => Promise<T>): Promise<T> {
+  for (const delayMs of AGAIN_MS) {
+    try {
+      return await ask();
+    } catch (reason) {
+      if (asApiError(reason).kind !== 'network') {
+        throw reason;
+      }
+    }
+    await new Promise(resolve => window.setTimeout(resolve, delayMs));
+  }
+  return ask();
 }
 
 /** The code cells of the notebook, also those for which the page has made no widget yet. */
