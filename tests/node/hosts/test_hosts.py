@@ -221,7 +221,7 @@ async def test_a_host_that_waits_for_its_jobs_is_removed_after_a_restart_of_the_
             return not (await api.hosts.list()).items
 
         await until(is_gone, timeout_s=90)
-        assert "gpu1" not in file.read_text()
+        await until(lambda: "gpu1" not in file.read_text(), timeout_s=60)
 
 
 async def test_the_file_is_read_again_when_a_person_changes_it(
