@@ -1,6 +1,6 @@
 import * as React from 'react';
 import { IConnection, IConnectionInput, IConnectionTest } from '../api/connections';
-import { ErrorNote } from '../components/basics';
+import { ErrorNote, InputAttributes, TextField } from '../components/basics';
 import { useBacalhau } from '../components/context';
 import { Connections, EMPTY_INPUT, inputOf, missing } from './connections';
 
@@ -48,21 +48,15 @@ export function ConnectionForm(props: {
   const text = (
     member: 'name' | 'endpoint' | 'token' | 'description' | 'ca_file',
     label: string,
-    rest: React.InputHTMLAttributes<HTMLInputElement> = {}
+    rest: InputAttributes = {}
   ): JSX.Element => (
-    <label htmlFor={`${id}-${member}`}>
-      {label}
-      <input
-        id={`${id}-${member}`}
-        className="jp-mod-styled"
-        type="text"
-        spellCheck={false}
-        autoComplete="off"
-        value={input[member]}
-        onChange={event => change({ [member]: event.target.value })}
-        {...rest}
-      />
-    </label>
+    <TextField
+      id={`${id}-${member}`}
+      label={label}
+      value={input[member]}
+      onText={value => change({ [member]: value })}
+      {...rest}
+    />
   );
   return (
     <form

@@ -92,6 +92,34 @@ export function NoteButton(props: { label: string; onClick: () => void }): JSX.E
   );
 }
 
+/** What an input may have beside the members of `TextField`. */
+export type InputAttributes = Omit<React.InputHTMLAttributes<HTMLInputElement>, 'id' | 'value' | 'onChange'>;
+
+/** A line of text in a form, with its label. */
+export function TextField(
+  props: InputAttributes & {
+    id: string;
+    label: string;
+    value: string;
+    onText: (text: string) => void;
+  }
+): JSX.Element {
+  const { label, onText, ...rest } = props;
+  return (
+    <label htmlFor={props.id}>
+      {label}
+      <input
+        className="jp-mod-styled"
+        type="text"
+        spellCheck={false}
+        autoComplete="off"
+        onChange={event => onText(event.target.value)}
+        {...rest}
+      />
+    </label>
+  );
+}
+
 /** A sentence where there is nothing to show. */
 export function EmptyNote(props: { children: React.ReactNode }): JSX.Element {
   return (

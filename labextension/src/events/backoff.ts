@@ -1,3 +1,8 @@
+/** Wait for so many milliseconds. */
+export function pause(ms: number): Promise<void> {
+  return new Promise(resolve => window.setTimeout(resolve, ms));
+}
+
 /** Growing waits between attempts, spread so that many browsers don't come back at the same instant. */
 export class Backoff {
   private attempt = 0;

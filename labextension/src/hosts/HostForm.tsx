@@ -1,7 +1,7 @@
 import * as React from 'react';
 import { asApiError } from '../api/errors';
 import { IAddHost, IHosts, IHostTest } from '../api/hosts';
-import { ErrorNote } from '../components/basics';
+import { ErrorNote, TextField } from '../components/basics';
 import { useBacalhau } from '../components/context';
 import { readable } from '../format/text';
 import { choices, EMPTY_HOST, IChoice, IHostInput, orderOf, wantsCertificates } from './form';
@@ -108,19 +108,13 @@ export function HostForm(props: { hosts: IHosts | null; close: () => void; added
     label: string,
     placeholder: string
   ): JSX.Element => (
-    <label htmlFor={`${id}-${member}`}>
-      {label}
-      <input
-        id={`${id}-${member}`}
-        className="jp-mod-styled"
-        type="text"
-        spellCheck={false}
-        autoComplete="off"
-        value={input[member]}
-        placeholder={placeholder}
-        onChange={event => change({ [member]: event.target.value })}
-      />
-    </label>
+    <TextField
+      id={`${id}-${member}`}
+      label={label}
+      value={input[member]}
+      placeholder={placeholder}
+      onText={value => change({ [member]: value })}
+    />
   );
   const fingerprint = test?.Ok === true ? '' : (test?.Fingerprint ?? '');
   return (

@@ -1,6 +1,7 @@
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { asApiError } from '../api/errors';
+import { pause } from '../events/backoff';
 import { adoptions, ICellContent, mayHaveJobs } from '../renderer/adopt';
 import { IBacalhau } from '../tokens';
 
@@ -63,7 +64,7 @@ async function insisted<T>(ask: () => Promise<T>): Promise<T> {
         throw reason;
       }
     }
-    await new Promise(resolve => window.setTimeout(resolve, delayMs));
+    await pause(delayMs);
   }
   return ask();
 }

@@ -8,6 +8,7 @@ import { TranslationBundle } from '@jupyterlab/translation';
 import { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { INotebookOrder } from '../api/notebooks';
 import { CommandIDs, textOf } from '../commands';
+import { pause } from '../events/backoff';
 import { bacalhauIcon } from '../icon';
 import { chosenPath, isNotebookName } from '../menus/choice';
 import { NotebookForm } from '../menus/NotebookForm';
@@ -181,6 +182,6 @@ class Desk implements IDesk {
   }
 
   wait(ms: number): Promise<void> {
-    return new Promise(resolve => window.setTimeout(resolve, ms));
+    return pause(ms);
   }
 }
