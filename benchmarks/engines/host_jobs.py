@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.models.records.hosts import PATH as HOSTS
+from benchmarks.engines.hosts import plain_forward
 from benchmarks.engines.whole_jobs import FREE
 from benchmarks.harness import JOBS, Row, Session, Unavailable, job, session
 from tests.services import docker_engine
@@ -60,7 +61,7 @@ async def _jobs(far_host: FarHost, served: ServedNode, directory: Path, quick: b
         data = directory / "data"
         data.mkdir()
         (data / "file").write_bytes(b"\0" * size)
-        with _plain_forward(config, directory / "plain.sock") as url:
+        with plain_forward(config, directory / "plain.sock") as url:
             way_in, way_out = await asyncio.to_thread(raw.copies, url, image, data / "file")
         inward, outward = await _data(opened, image, data, size, statistics.median(ours))
     return [
@@ -201,19 +202,6 @@ class _Docker:
             self.timed("rm", "-f", "copied", host=url)
             file.with_name("back").unlink(missing_ok=True)
         return size / into_s, size / out_s
-
-
-@contextmanager
-def _plain_forward(config: Path, socket: Path) -> Iterator[str]:
-    command = ["ssh", "-F", str(config), "-N", "-T", "-n", "-L", f"{socket}:/var/run/docker.sock", "gpu1"]
-    with subprocess.Popen(command) as process:
-        try:
-            deadline = time.monotonic() + 60
-            while not socket.exists() and time.monotonic() < deadline:
-                time.sleep(0.02)
-            yield f"unix://{socket}"
-        finally:
-            process.terminate()
 
 
 @contextmanager

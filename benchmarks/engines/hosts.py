@@ -59,7 +59,7 @@ async def _measure(far_host: FarHost, directory: Path, calls: int) -> list[Row]:
     await link.ready()
     ready_s = time.perf_counter() - begun
     try:
-        with _plain_forward(config, directory / "plain.sock") as url:
+        with plain_forward(config, directory / "plain.sock") as url:
             ours, raw = await asyncio.to_thread(_calls, link.endpoint.url, url, calls)
         back_s = statistics.median([await _back_after_kill(link, directory) for _ in range(3)])
     finally:
@@ -97,7 +97,8 @@ def _calls(ours: str, raw: str, calls: int) -> tuple[float, float]:
 
 
 @contextmanager
-def _plain_forward(config: Path, socket: Path) -> Iterator[str]:
+def plain_forward(config: Path, socket: Path) -> Iterator[str]:
+    """Give the URL of the second machine's Docker Engine through a socket that plain ssh forwards."""
     command = ["ssh", "-F", str(config), "-N", "-T", "-n", "-L", f"{socket}:/var/run/docker.sock", "gpu1"]
     with subprocess.Popen(command) as process:
         try:
