@@ -29,7 +29,7 @@ async def watch_link(
     ask
         Asks the plug-in whether it works; needs the way.
     note
-        Gets what is to be said, also where that is no news.
+        Gets each answer, also one that equals the last.
     retry_s
         First and longest delay, in seconds, before a plug-in that does not work there is asked again.
     """

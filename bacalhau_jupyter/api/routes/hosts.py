@@ -41,7 +41,7 @@ class HostRoutes:
     async def list(self, request: web.Request) -> web.Response:
         """All hosts, as they were seen last; waits for none of them.
 
-        What could be added stands in the owner's own files, and is told only to those who may add it.
+        Only callers who may add hosts get the aliases and contexts: these come from the owner's own files.
         """
         hosts = await self._hosts.list()
         principal = request.get(PRINCIPAL)

@@ -6,8 +6,8 @@ from __future__ import annotations
 class Arrivals:
     """The sequence number up to which every message of the orchestrator is handled.
 
-    It is told to the orchestrator, and an official one that was restarted sends what comes after it: it must not pass
-    a message that failed.
+    The node sends this number to the orchestrator. An official orchestrator that was restarted sends only what comes
+    after it, so the number must not pass a message that failed.
     """
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from bacalhau_jupyter.models.records.hosts import (
 
 _SECONDS = len("2026-01-01T00:00:00")
 SKEW_MS = 5000.0
-"""From so much on, people are told that a clock is wrong."""
+"""Milliseconds from which a clock is shown as wrong."""
 
 
 def hosts_table(hosts: Hosts, *, wide: bool = False) -> Table:

@@ -141,7 +141,7 @@ def _missing_labels(reasons: Sequence[str]) -> str:
 def cause_of(state: JobState, executions: Sequence[Execution]) -> str:
     """Return why a job failed, in one sentence: the newest execution's own reason before those of nodes; may be empty.
 
-    Cells, lists, explanations and whoever looks at the job later say the same.
+    Cells, lists and explanations all show this sentence, at any later time, too.
     """
     for execution in reversed(executions):
         # A cancelled execution shows the failure's consequence, not its cause.

@@ -167,7 +167,7 @@ def _suggested(order: AddHost) -> str:
     try:
         return suggested_name(order.url, order.context)
     except ValueError:
-        # What is wrong with the address is told in its turn.
+        # A later check of the entry reports what is wrong with the address.
         return "host"
 
 

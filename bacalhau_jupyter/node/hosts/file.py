@@ -73,7 +73,7 @@ class HostsFile:
         Raises
         ------
         ConfigurationError
-            The file is no YAML now; a person has to look at it.
+            The file is not valid YAML now; a person must mend it.
         IOFailure
             It can't be written.
         """
@@ -117,7 +117,7 @@ def read_hosts(text: str) -> Written:
     Raises
     ------
     BadRequest
-        It is no YAML, or has another form.
+        The text is not YAML, or has another form.
     """
     written = Written()
     section = _section(text)

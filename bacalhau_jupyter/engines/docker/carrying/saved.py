@@ -69,7 +69,7 @@ class Thinner:
         Raises
         ------
         tarfile.TarError
-            It is no tar, or ends early.
+            The stream is not a tar file, or ends early.
         """
         source = cast(IO[bytes], BlockFile(chunks))
         with tarfile.open(fileobj=source, mode="r|", bufsize=BLOCK) as tar:

@@ -119,7 +119,7 @@ async def _request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, p
     Raises
     ------
     NotAnEngine
-        The answer is no success, or no HTTP.
+        The answer is not HTTP, or reports an error.
     OSError
         The connection breaks before.
     """

@@ -21,7 +21,7 @@ class Patience:
     gate
         The way to the engine.
     stopped
-        Ends every wait; whoever sets it calls ``gate.wake``.
+        Ends every wait. Call ``gate.wake`` after setting it.
 
     Attributes
     ----------
