@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -88,6 +89,8 @@ def _wait_for_server(child: subprocess.Popen[bytes], runtime: Path, log: Path) -
     while time.monotonic() < deadline and child.poll() is None:
         with contextlib.suppress(OSError, ValueError):
             server_info: dict[str, Any] = json.loads(read_text(file))
+            # Jupyter writes this file before it listens.
+            socket.create_connection(("127.0.0.1", server_info["port"]), timeout=1).close()
             return server_info
         time.sleep(0.05)
     last = (read_text(log, errors="replace").strip().splitlines() or ["it printed nothing"])[-1]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.services.common import wait_until
+from tests.services.common import accepts_connections, wait_until
 
 BASE_URL = "/user/x/"
 TOKEN = "token-of-the-browser-tests"
@@ -153,7 +153,10 @@ def start_lab(
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         if record.exists() and (text := record.read_text()):
-            return LabServer(process, json.loads(text)["url"], root, output)
+            started = json.loads(text)
+            # Jupyter writes this file before it listens.
+            if accepts_connections("127.0.0.1", started["port"]):
+                return LabServer(process, started["url"], root, output)
         time.sleep(0.05)
     process.kill()
     process.wait(STOP_TIMEOUT_S)

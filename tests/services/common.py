@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import tempfile
 import time
@@ -102,6 +103,15 @@ def wait_until(ready: Callable[[], bool], *, timeout_s: float, interval_s: float
         if time.monotonic() >= deadline:
             return False
         time.sleep(interval_s)
+    return True
+
+
+def accepts_connections(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
     return True
 
 
