@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bacalhau_jupyter.engines.network import holder
-from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.environments import Environments, NotShown, Registered
 from bacalhau_jupyter.engines.process.environments.check import search_path
-from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Tier
+from bacalhau_jupyter.engines.process.launch import Tier
 from bacalhau_jupyter.engines.process.params import ProcessParams, PythonReference, read_params
-from bacalhau_jupyter.engines.process.visible_paths import Pin, TooManyEntries, View
+from bacalhau_jupyter.engines.process.visible_paths import View
+from bacalhau_jupyter.engines.supervised import host
+from bacalhau_jupyter.engines.supervised.launch import INPUTS, OUTPUTS
+from bacalhau_jupyter.engines.supervised.mounts import Pin, TooManyEntries
 from bacalhau_jupyter.lib.truth import parse_truth
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.spec import InputSource, NetworkType, Task, replace

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import os
 import posixpath
-import pwd
-import resource
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from bacalhau_jupyter.engines.network.rules import has_way_out
-from bacalhau_jupyter.engines.network.variables import PORT, with_proxy
+from bacalhau_jupyter.engines.network.variables import with_proxy
 from bacalhau_jupyter.engines.process.gpus import NO_GPUS, Access
 from bacalhau_jupyter.engines.process.params import ProcessParams
-from bacalhau_jupyter.engines.process.state import State
-from bacalhau_jupyter.engines.process.supervisor.plan import OutputMove, Plan
 from bacalhau_jupyter.engines.process.visible_paths import View
+from bacalhau_jupyter.engines.supervised.launch import INPUTS, OUTPUTS, Confined, user_name
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.spec import NetworkType
 from bacalhau_jupyter.plugins.engine import RunRequest
 
-INPUTS, OUTPUTS = "/inputs", "/outputs"
-STOP_GRACE_S = 1.0
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _INHERITED = ("LANG", "LANGUAGE", "TZ")
 _THREADS = (
@@ -47,8 +41,6 @@ class Launch:
     request: RunRequest
     params: ProcessParams
     view: View
-    state: State
-    node_file: Path
     scratch: Path
     ours: Path
     user: int = -1
@@ -60,25 +52,6 @@ class Launch:
         return self.request.execution.job is not None and (
             self.request.execution.job.task.network.type is NetworkType.HOST
         )
-
-
-@dataclass
-class Confined:
-    """A tier's part of the plan: how the job is started and confined."""
-
-    argv: list[str]
-    cwd: str
-    env: dict[str, str]
-    landlock_abi: int = 0
-    rules: list[tuple[str, int]] = field(default_factory=list)
-    filter: bytes = b""
-    user: int = -1
-    sandbox_files: list[str] = field(default_factory=list)
-    status: bool = False
-    pinned: list[tuple[str, int, int]] = field(default_factory=list)
-    moves: list[OutputMove] = field(default_factory=list)
-    advice: str = ""
-    holder: bytes = b""
 
 
 class Tier(Protocol):
@@ -144,27 +117,6 @@ def environment(launch: Launch, inputs: str, outputs: str, scratch: str) -> dict
     return variables
 
 
-def user_name(user: int) -> str:
-    """Return the name of the job's user; ``job`` for a uid that this machine does not know."""
-    if user >= 0:
-        return "job"
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return "job"
-
-
-def limits(request: RunRequest) -> list[tuple[int, int]]:
-    """Return the resource limits: memory per process (private writable pages), size per file, no core dumps."""
-    all_limits = [(resource.RLIMIT_CORE, 0)]
-    if request.resources.memory > 0:
-        # RLIMIT_AS would also count what libraries merely reserve, and refuse programs that use little.
-        all_limits.append((resource.RLIMIT_DATA, request.resources.memory))
-    if request.resources.disk > 0:
-        all_limits.append((resource.RLIMIT_FSIZE, request.resources.disk))
-    return all_limits
-
-
 def program(launch: Launch, env: dict[str, str]) -> list[str]:
     """Return the command with its program resolved.
 
@@ -204,38 +156,3 @@ def _shown(path: str, view: View) -> bool:
         return False
     parents = [Path(path), *Path(path).parents]
     return any(shown in parents for shown in view.shown)
-
-
-def assemble(launch: Launch, confined: Confined, owned: Sequence[Path]) -> Plan:
-    """Join a tier's part with the execution's own."""
-    request = launch.request
-    return Plan(
-        execution=request.execution.id,
-        argv=confined.argv,
-        env=confined.env,
-        cwd=confined.cwd,
-        out=str(request.log_path),
-        log_limit=request.log_limit,
-        record=str(launch.state.record_file),
-        pid_file=str(launch.state.pid_file),
-        cancel_file=str(launch.state.cancel_file),
-        node_file=str(launch.node_file),
-        timeout_s=float(request.timeout_s or 0.0),
-        grace_s=float(request.grace_s),
-        stop_grace_s=STOP_GRACE_S,
-        limits=limits(request),
-        user=confined.user,
-        landlock_abi=confined.landlock_abi,
-        rules=confined.rules,
-        network=launch.host_network,
-        filter=confined.filter,
-        sandbox_files=confined.sandbox_files,
-        status=confined.status,
-        pinned=confined.pinned,
-        moves=confined.moves,
-        advice=confined.advice,
-        holder=confined.holder,
-        door=str(launch.state.door),
-        proxy_port=PORT,
-        owned=[str(path) for path in owned],
-    )

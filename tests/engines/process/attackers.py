@@ -46,7 +46,7 @@ async def assert_only_unconfined(bench: Bench, body: str, target: str) -> None:
 def filtered(code: str, target: str, program: bytes) -> str:
     """Run an attacker with nothing but a seccomp filter on it."""
     load = (
-        "from bacalhau_jupyter.engines.process.supervisor import confine\n"
+        "from bacalhau_jupyter.engines.supervised.supervisor import confine\n"
         f"confine._prctl(38, 1)\nconfine.load_filter(bytes.fromhex({program.hex()!r}))\n"
     )
     done = subprocess.run(

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.process import spawn, staging
 from bacalhau_jupyter.engines.process.launch import Launch
-from bacalhau_jupyter.engines.process.state import State
 from bacalhau_jupyter.engines.process.tiers import bubblewrap, sockets
-from bacalhau_jupyter.engines.process.visible_paths import Mount, lay_out
+from bacalhau_jupyter.engines.supervised import spawn, staging
+from bacalhau_jupyter.engines.supervised.mounts import Mount, lay_out
+from bacalhau_jupyter.engines.supervised.state import State
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bacalhau_jupyter.engines.process.supervisor import frames
+from bacalhau_jupyter.engines.supervised.supervisor import frames
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.plugins import logfile

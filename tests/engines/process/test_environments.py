@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.process import host
-from bacalhau_jupyter.engines.process.confinement import pinned
-from bacalhau_jupyter.engines.process.confinement.pinned import Changed, open_again, open_pinned, open_real
 from bacalhau_jupyter.engines.process.environments import Forbidden, NotShown, Registry, registry
 from bacalhau_jupyter.engines.process.environments.check import MAX_PATHS, Registered, check
-from bacalhau_jupyter.engines.process.environments.sockets import listening_below, sockets_below
+from bacalhau_jupyter.engines.supervised import host
+from bacalhau_jupyter.engines.supervised.confinement import pinned
+from bacalhau_jupyter.engines.supervised.confinement.pinned import Changed, open_again, open_pinned, open_real
+from bacalhau_jupyter.engines.supervised.sockets import listening_below, sockets_below
 from bacalhau_jupyter.models.codec import convert
 from bacalhau_jupyter.models.records.environments import PythonDescription, environment_hash
 from tests.engines.process.pythons import SITE, make_python

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bacalhau_jupyter.engines.process import ProcessEngine, spawn
+from bacalhau_jupyter.engines.process import ProcessEngine
+from bacalhau_jupyter.engines.supervised import spawn
 from bacalhau_jupyter.plugins import logfile
 from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.bench import Bench, all_frames, until

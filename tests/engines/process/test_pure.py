@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.process.confinement import seccomp
-from bacalhau_jupyter.engines.process.visible_paths import MAX_ENTRIES, Mount, TooManyEntries, View, lay_out
+from bacalhau_jupyter.engines.process.visible_paths import View
+from bacalhau_jupyter.engines.supervised.confinement import seccomp
+from bacalhau_jupyter.engines.supervised.mounts import MAX_ENTRIES, Mount, TooManyEntries, lay_out
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.process.outcomes import read_outcome
-from bacalhau_jupyter.engines.process.state import State
-from bacalhau_jupyter.engines.process.supervisor.exit_record import UNSTORED, write_record
-from bacalhau_jupyter.engines.process.supervisor.result_moves import settle
+from bacalhau_jupyter.engines.supervised.outcomes import read_outcome
+from bacalhau_jupyter.engines.supervised.state import State
+from bacalhau_jupyter.engines.supervised.supervisor.exit_record import UNSTORED, write_record
+from bacalhau_jupyter.engines.supervised.supervisor.result_moves import settle
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.plugins.engine import EndReason
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.process.confinement import seccomp, syscalls
-from bacalhau_jupyter.engines.process.supervisor.confine import OWN_PID as OWN
+from bacalhau_jupyter.engines.supervised.confinement import seccomp, syscalls
+from bacalhau_jupyter.engines.supervised.supervisor.confine import OWN_PID as OWN
 from tests.engines.process.attackers import attacker, filtered, unconfined
 
 BOTH = seccomp.Profile((seccomp.AF_UNIX, seccomp.AF_INET, seccomp.AF_NETLINK))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.tiers import Restricted
+from bacalhau_jupyter.engines.supervised import host
 from bacalhau_jupyter.models.errors import EngineError
 from tests.engines.process.bench import Bench, make_execution
 

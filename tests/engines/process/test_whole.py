@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bacalhau_jupyter.engines.process import host
-from bacalhau_jupyter.engines.process.confinement import shm
+from bacalhau_jupyter.engines.supervised import host
+from bacalhau_jupyter.engines.supervised.confinement import shm
 from bacalhau_jupyter.models.jobs.resources import Resources
 from tests.engines.process.bench import Bench, Result
 

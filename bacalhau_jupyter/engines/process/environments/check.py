@@ -15,10 +15,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import host
-from bacalhau_jupyter.engines.process.confinement.pinned import open_real
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden, within
-from bacalhau_jupyter.engines.process.environments.sockets import sockets_below
+from bacalhau_jupyter.engines.supervised import host
+from bacalhau_jupyter.engines.supervised.confinement.pinned import open_real
+from bacalhau_jupyter.engines.supervised.sockets import sockets_below
 from bacalhau_jupyter.models.codec import Wire, always
 from bacalhau_jupyter.models.records.environments import PythonDescription, environment_hash
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import host
+from bacalhau_jupyter.engines.supervised import host
 
 _KERNEL_AND_SERVICES = ("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/var/run")
 """The kernel's own file systems, and where services keep their sockets and settings."""

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.environments.check import NotShown, Registered
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden
 from bacalhau_jupyter.engines.process.environments.registry import Registry
+from bacalhau_jupyter.engines.supervised import host
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
 from bacalhau_jupyter.models.records.environments import (
     KnownEnvironment,

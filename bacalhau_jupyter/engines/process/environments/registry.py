@@ -9,9 +9,9 @@ import threading
 import uuid
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process.confinement.pinned import Changed, open_again
 from bacalhau_jupyter.engines.process.environments.check import CheckedPath, NotShown, Registered, check
 from bacalhau_jupyter.engines.process.environments.forbidden import Forbidden
+from bacalhau_jupyter.engines.supervised.confinement.pinned import Changed, open_again
 from bacalhau_jupyter.lib.clock import boot_id
 from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.errors import BadRequest

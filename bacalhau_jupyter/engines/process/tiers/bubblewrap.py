@@ -17,20 +17,13 @@ from bacalhau_jupyter.engines.network import holder
 from bacalhau_jupyter.engines.network.doors import SOCKET
 from bacalhau_jupyter.engines.network.rules import has_way_out
 from bacalhau_jupyter.engines.network.variables import PORT
-from bacalhau_jupyter.engines.process import host, staging
-from bacalhau_jupyter.engines.process.confinement import seccomp
-from bacalhau_jupyter.engines.process.launch import (
-    INPUTS,
-    OUTPUTS,
-    Confined,
-    Launch,
-    environment,
-    program,
-    user_name,
-)
-from bacalhau_jupyter.engines.process.supervisor import confine
+from bacalhau_jupyter.engines.process.launch import Launch, environment, program
 from bacalhau_jupyter.engines.process.tiers import accounts, shown, sockets
-from bacalhau_jupyter.engines.process.visible_paths import Mount, Pin, TooManyEntries, lay_out
+from bacalhau_jupyter.engines.supervised import host, staging
+from bacalhau_jupyter.engines.supervised.confinement import seccomp
+from bacalhau_jupyter.engines.supervised.launch import INPUTS, OUTPUTS, Confined, user_name
+from bacalhau_jupyter.engines.supervised.mounts import Mount, Pin, TooManyEntries, lay_out
+from bacalhau_jupyter.engines.supervised.supervisor import confine
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.contract import InputMount
 

@@ -13,11 +13,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import staging
-from bacalhau_jupyter.engines.process.confinement import landlock, seccomp, shm
-from bacalhau_jupyter.engines.process.launch import INPUTS, OUTPUTS, Confined, Launch, environment, program
-from bacalhau_jupyter.engines.process.supervisor.plan import OutputMove
-from bacalhau_jupyter.engines.process.visible_paths import Pin, View
+from bacalhau_jupyter.engines.process.launch import Launch, environment, program
+from bacalhau_jupyter.engines.process.visible_paths import View
+from bacalhau_jupyter.engines.supervised import staging
+from bacalhau_jupyter.engines.supervised.confinement import landlock, seccomp, shm
+from bacalhau_jupyter.engines.supervised.launch import INPUTS, OUTPUTS, Confined
+from bacalhau_jupyter.engines.supervised.mounts import Pin
+from bacalhau_jupyter.engines.supervised.supervisor.plan import OutputMove
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.contract import InputMount
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import host
 from bacalhau_jupyter.engines.process.gpus import Access
 from bacalhau_jupyter.engines.process.tiers import accounts
 from bacalhau_jupyter.engines.process.visible_paths import View
+from bacalhau_jupyter.engines.supervised import host
 
 FIRST_PINNED = 6
 """The child's first descriptor of something shown: after the options, the filter and the status pipe."""

@@ -6,8 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process.environments.sockets import listening_below
 from bacalhau_jupyter.engines.process.launch import Launch
+from bacalhau_jupyter.engines.supervised.sockets import listening_below
 
 
 def covers(launch: Launch) -> list[str]:

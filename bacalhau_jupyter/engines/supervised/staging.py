@@ -13,8 +13,8 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import host
-from bacalhau_jupyter.engines.process.visible_paths import NotPlaced
+from bacalhau_jupyter.engines.supervised import host
+from bacalhau_jupyter.engines.supervised.mounts import NotPlaced
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.lib.trees import make_directories, walk
 from bacalhau_jupyter.plugins.contract import InputMount

@@ -7,9 +7,9 @@ import os
 import signal
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process import spawn
-from bacalhau_jupyter.engines.process.state import State
-from bacalhau_jupyter.engines.process.supervisor.exit_record import UNSTORED
+from bacalhau_jupyter.engines.supervised import spawn
+from bacalhau_jupyter.engines.supervised.state import State
+from bacalhau_jupyter.engines.supervised.supervisor.exit_record import UNSTORED
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import EngineError, TimedOut
 from bacalhau_jupyter.models.names import shown

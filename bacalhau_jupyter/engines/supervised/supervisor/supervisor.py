@@ -15,17 +15,17 @@ import select
 import sys
 import time
 
-from bacalhau_jupyter.engines.process.supervisor import advice, confine
-from bacalhau_jupyter.engines.process.supervisor import exit_record as record
-from bacalhau_jupyter.engines.process.supervisor import process_tree as tree
-from bacalhau_jupyter.engines.process.supervisor.frames import MAX_PAYLOAD, STDERR, STDOUT, Log
-from bacalhau_jupyter.engines.process.supervisor.node_watch import Node
+from bacalhau_jupyter.engines.supervised.supervisor import advice, confine
+from bacalhau_jupyter.engines.supervised.supervisor import exit_record as record
+from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
+from bacalhau_jupyter.engines.supervised.supervisor.frames import MAX_PAYLOAD, STDERR, STDOUT, Log
+from bacalhau_jupyter.engines.supervised.supervisor.node_watch import Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
 
-    from bacalhau_jupyter.engines.process.supervisor.plan import Plan
+    from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
 else:
     import _signal  # `signal` itself imports enum: five milliseconds
 
@@ -119,7 +119,7 @@ class Supervisor:
 
     def _give_network(self) -> None:
         """Start the holder in the job's network while the job waits; if that fails, the job does not start."""
-        from bacalhau_jupyter.engines.process.supervisor import holding
+        from bacalhau_jupyter.engines.supervised.supervisor import holding
 
         self.report = holding.read_child(self.reported)
         try:
@@ -132,7 +132,7 @@ class Supervisor:
         """Open what is shown by its descriptor: at the last moment, so that it is what was checked."""
         if not self.plan["pinned"]:
             return []
-        from bacalhau_jupyter.engines.process.confinement.pinned import open_pinned
+        from bacalhau_jupyter.engines.supervised.confinement.pinned import open_pinned
 
         confine.make_room(len(self.plan["pinned"]))
         return [open_pinned(*each) for each in self.plan["pinned"]]
@@ -294,7 +294,7 @@ class Supervisor:
             self.reason = "out of memory" if killed else "exited"
         lost = b""
         if self.plan["moves"] or self.plan["owned"] or self.plan["user"] >= 0:
-            from bacalhau_jupyter.engines.process.supervisor import result_moves as settle
+            from bacalhau_jupyter.engines.supervised.supervisor import result_moves as settle
 
             try:
                 lost = settle.settle(self.plan)

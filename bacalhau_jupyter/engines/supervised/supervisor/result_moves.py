@@ -15,7 +15,7 @@ from bacalhau_jupyter.lib.trees import OPEN, PLACE, walk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.process.supervisor.plan import Plan
+    from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
     from bacalhau_jupyter.lib.trees import Entry
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -40,7 +40,7 @@ def settle(plan: Plan) -> bytes:
         The disk is full, or a directory is unreachable.
     """
     if plan["user"] >= 0:
-        from bacalhau_jupyter.engines.process.confinement import shm
+        from bacalhau_jupyter.engines.supervised.confinement import shm
 
         shm.forget(plan["user"])
     lost: list[str] = []

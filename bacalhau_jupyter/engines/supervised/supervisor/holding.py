@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
 
-    from bacalhau_jupyter.engines.process.supervisor.plan import Plan
+    from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
 else:
     import _signal  # `signal` itself imports enum: five milliseconds
 

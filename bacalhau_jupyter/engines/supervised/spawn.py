@@ -9,21 +9,21 @@ import sys
 import time
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process.confinement import shm
-from bacalhau_jupyter.engines.process.state import About, State
-from bacalhau_jupyter.engines.process.supervisor import process_tree as tree
-from bacalhau_jupyter.engines.process.supervisor import supervisor
+from bacalhau_jupyter.engines.supervised.confinement import shm
+from bacalhau_jupyter.engines.supervised.state import About, State
+from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
+from bacalhau_jupyter.engines.supervised.supervisor import supervisor
 from bacalhau_jupyter.lib.text import write_text
 
 # Our packages are given as empty shells: what their own __init__ modules import would cost more than all the rest.
 _CODE = """
 import sys
 path, name = sys.argv[1], ""
-for part in ("bacalhau_jupyter", "engines", "process"):
+for part in ("bacalhau_jupyter", "engines", "supervised"):
     path, name = path + "/" + part, (name + "." + part).lstrip(".")
     sys.modules[name] = type(sys)(name)
     sys.modules[name].__path__ = [path]
-from bacalhau_jupyter.engines.process.supervisor.supervisor import main
+from bacalhau_jupyter.engines.supervised.supervisor.supervisor import main
 main()
 """
 _SWEEP_TIMEOUT_S = 5.0

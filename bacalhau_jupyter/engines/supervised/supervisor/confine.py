@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
 
-    from bacalhau_jupyter.engines.process.supervisor.plan import Plan
+    from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
 else:
     import _signal  # `signal` itself imports enum: five milliseconds
 
@@ -122,7 +122,7 @@ def _place(out: int, err: int, files: list[int], failure: int) -> int:
 def _confine(plan: Plan) -> None:
     rules = -1
     if plan["landlock_abi"]:
-        from bacalhau_jupyter.engines.process.confinement import landlock
+        from bacalhau_jupyter.engines.supervised.confinement import landlock
 
         # Opened before the user changes: the node may see directories that the job's user can't.
         own = [(f"/proc/{os.getpid()}", landlock.READ_FILE | landlock.READ_DIR)]

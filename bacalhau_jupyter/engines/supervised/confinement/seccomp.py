@@ -14,8 +14,8 @@ import platform
 import struct
 from dataclasses import dataclass
 
-from bacalhau_jupyter.engines.process.confinement import syscalls
-from bacalhau_jupyter.engines.process.supervisor.confine import OWN_PID
+from bacalhau_jupyter.engines.supervised.confinement import syscalls
+from bacalhau_jupyter.engines.supervised.supervisor.confine import OWN_PID
 
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000

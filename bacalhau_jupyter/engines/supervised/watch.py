@@ -7,8 +7,8 @@ import contextlib
 import os
 import threading
 
-from bacalhau_jupyter.engines.process.state import State
-from bacalhau_jupyter.engines.process.supervisor import process_tree as tree
+from bacalhau_jupyter.engines.supervised.state import State
+from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
 
 
 async def until_ended(state: State, pid: int, start: str) -> None:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.engines.process.supervisor.plan import Plan
+from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.text import read_text, write_text
 from bacalhau_jupyter.models.errors import EngineError

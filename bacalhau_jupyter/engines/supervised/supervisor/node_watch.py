@@ -6,7 +6,7 @@ import errno
 import os
 import time
 
-from bacalhau_jupyter.engines.process.supervisor import process_tree as tree
+from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
 
 _NODE_STEP_S = 2.0
 """How often the node is looked at where the kernel has no pidfd."""

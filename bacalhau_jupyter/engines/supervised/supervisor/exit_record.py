@@ -10,7 +10,7 @@ UNSTORED = "results not stored"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bacalhau_jupyter.engines.process.supervisor.plan import Plan
+    from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
 
 
 def start_error(plan: Plan, step: str, code: int, text: str) -> str:

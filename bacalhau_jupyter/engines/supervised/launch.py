@@ -1,0 +1,105 @@
+"""What one execution's supervisor is given: how the job is started, confined and limited."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import resource
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bacalhau_jupyter.engines.network.variables import PORT
+from bacalhau_jupyter.engines.supervised.state import State
+from bacalhau_jupyter.engines.supervised.supervisor.plan import OutputMove, Plan
+from bacalhau_jupyter.plugins.engine import RunRequest
+
+INPUTS, OUTPUTS = "/inputs", "/outputs"
+STOP_GRACE_S = 1.0
+
+
+@dataclass
+class Confined:
+    """An engine's part of the plan: how the job is started and confined."""
+
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    landlock_abi: int = 0
+    rules: list[tuple[str, int]] = field(default_factory=list)
+    filter: bytes = b""
+    user: int = -1
+    sandbox_files: list[str] = field(default_factory=list)
+    status: bool = False
+    pinned: list[tuple[str, int, int]] = field(default_factory=list)
+    moves: list[OutputMove] = field(default_factory=list)
+    advice: str = ""
+    holder: bytes = b""
+
+
+def user_name(user: int) -> str:
+    """Return the name of the job's user; ``job`` for a uid that this machine does not know."""
+    if user >= 0:
+        return "job"
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return "job"
+
+
+def limits(request: RunRequest) -> list[tuple[int, int]]:
+    """Return the resource limits: memory per process (private writable pages), size per file, no core dumps."""
+    all_limits = [(resource.RLIMIT_CORE, 0)]
+    if request.resources.memory > 0:
+        # RLIMIT_AS would also count what libraries merely reserve, and refuse programs that use little.
+        all_limits.append((resource.RLIMIT_DATA, request.resources.memory))
+    if request.resources.disk > 0:
+        all_limits.append((resource.RLIMIT_FSIZE, request.resources.disk))
+    return all_limits
+
+
+def assemble(
+    request: RunRequest, state: State, node_file: Path, confined: Confined, *, host_network: bool
+) -> Plan:
+    """Join an engine's part with the execution's own; its results will be the node's again.
+
+    Parameters
+    ----------
+    request, state
+        The execution, and its directory.
+    node_file
+        Names the node that looks after it.
+    confined
+        The engine's part.
+    host_network
+        Whether the job shares this host's network.
+    """
+    return Plan(
+        execution=request.execution.id,
+        argv=confined.argv,
+        env=confined.env,
+        cwd=confined.cwd,
+        out=str(request.log_path),
+        log_limit=request.log_limit,
+        record=str(state.record_file),
+        pid_file=str(state.pid_file),
+        cancel_file=str(state.cancel_file),
+        node_file=str(node_file),
+        timeout_s=float(request.timeout_s or 0.0),
+        grace_s=float(request.grace_s),
+        stop_grace_s=STOP_GRACE_S,
+        limits=limits(request),
+        user=confined.user,
+        landlock_abi=confined.landlock_abi,
+        rules=confined.rules,
+        network=host_network,
+        filter=confined.filter,
+        sandbox_files=confined.sandbox_files,
+        status=confined.status,
+        pinned=confined.pinned,
+        moves=confined.moves,
+        advice=confined.advice,
+        holder=confined.holder,
+        door=str(state.door),
+        proxy_port=PORT,
+        owned=[str(each.path) for each in request.outputs],
+    )
