@@ -27,8 +27,8 @@ from bacalhau_jupyter.config.words.table import WORDS
 from bacalhau_jupyter.config.words.word import Kind, Standing, Word
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint as DockerEndpoint
 from bacalhau_jupyter.engines.docker.endpoints import endpoints
-from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
-from bacalhau_jupyter.engines.docker.registry.credentials import HUB, Credentials
+from bacalhau_jupyter.engines.registries.configuration import Configuration
+from bacalhau_jupyter.engines.registries.credentials import HUB, Credentials
 from bacalhau_jupyter.grammar import bacalhau
 from bacalhau_jupyter.lib.telemetry.choice import chosen
 from bacalhau_jupyter.models.errors import BacalhauError

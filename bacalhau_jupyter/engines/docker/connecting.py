@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint, Tls
-from bacalhau_jupyter.engines.docker.registry.configuration import sdk_without_configuration
+from bacalhau_jupyter.engines.registries.configuration import sdk_without_configuration
 
 if TYPE_CHECKING:
     from docker.tls import TLSConfig

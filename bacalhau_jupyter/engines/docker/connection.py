@@ -26,9 +26,9 @@ from bacalhau_jupyter.engines.docker.files.kept import KeptInputs
 from bacalhau_jupyter.engines.docker.files.placement import Placement, find_placement
 from bacalhau_jupyter.engines.docker.gate import DockerLink, Gate
 from bacalhau_jupyter.engines.docker.gpu_check import GpuCheck
-from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
-from bacalhau_jupyter.engines.docker.registry.credentials import Credentials
 from bacalhau_jupyter.engines.docker.registry.images import PLATFORMS_FRESH_S, PLATFORMS_KEPT, Images
+from bacalhau_jupyter.engines.registries.configuration import Configuration
+from bacalhau_jupyter.engines.registries.credentials import Credentials
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import ConfigurationError, EngineError, NetworkFailure
 from bacalhau_jupyter.plugins.contract import Availability

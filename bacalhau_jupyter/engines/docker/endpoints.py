@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
+from bacalhau_jupyter.engines.registries.configuration import Configuration
 from bacalhau_jupyter.models.errors import ConfigurationError
 
 _VERSION = re.compile(r"\d{1,4}\.\d{1,4}", re.ASCII)

@@ -12,7 +12,7 @@ import msgspec
 from bacalhau_jupyter.engines.docker.sharing.owners import owner_labels
 from bacalhau_jupyter.engines.network.rules import has_way_out
 from bacalhau_jupyter.engines.network.variables import with_proxy
-from bacalhau_jupyter.lib.masking import MASK, mask_secrets
+from bacalhau_jupyter.engines.registries.names import image_invalid, is_reference
 from bacalhau_jupyter.models.codec import Wire, convert
 from bacalhau_jupyter.models.errors import EngineError, ValidationError
 from bacalhau_jupyter.models.jobs.spec import NetworkType, Task
@@ -33,16 +33,6 @@ SETUP_US = 50_000
 LEAST_QUOTA_US = 1_000
 """The kernel's own lower bound of what is granted in a period."""
 _EVERY_ADDRESS = "0.0.0.0"
-IMAGE_LENGTH = 1024
-"""Characters that an image name may have (the longest legal one is shorter)."""
-
-# An image reference as Docker writes it: [domain[:port]/]path[:tag][@digest].
-_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    rf"(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@[a-z0-9]+:[0-9a-f]{{32,}})?"
-)
 
 
 class DockerParams(Wire):
@@ -94,22 +84,9 @@ def docker_params(task: Task) -> DockerParams:
         )
     if problems:
         raise ValidationError(problems, fails_execution=True)
-    if len(params.image) > IMAGE_LENGTH or not _REFERENCE.fullmatch(params.image):
+    if not is_reference(params.image):
         raise image_invalid(params.image)
     return params
-
-
-def image_invalid(image: str) -> EngineError:
-    """Describe an invalid image name."""
-    # `user:password@registry/…` is what people try; a digest has no slash behind its sign.
-    image = re.sub(r"^[^/@]*@(?=[^/]*/)", f"{MASK}@", mask_secrets(image))
-    return EngineError(
-        f'invalid image format: "{image}"',
-        hint="An image is written [registry/]name[:tag] or name@sha256:…, in lower case.",
-        code="ImageInvalid",
-        fails_execution=True,
-        details={"Image": image},
-    )
 
 
 def container_name(node_id: str, execution: Execution) -> str:

@@ -18,7 +18,7 @@ from bacalhau_jupyter.engines.docker.link.ssh.diagnosis import at_home
 from bacalhau_jupyter.engines.docker.link.ssh.link import SshLink
 from bacalhau_jupyter.engines.docker.link.step import examine
 from bacalhau_jupyter.engines.docker.link.target import SshTarget
-from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
+from bacalhau_jupyter.engines.registries.configuration import Configuration
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError
 from bacalhau_jupyter.models.records.hosts import DockerContext, HostStep, SshAlias

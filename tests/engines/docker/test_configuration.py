@@ -14,8 +14,8 @@ import pytest
 from docker.errors import DockerException
 
 from bacalhau_jupyter.engines.docker import DockerEngine
-from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
-from bacalhau_jupyter.engines.docker.registry.credentials import Credentials
+from bacalhau_jupyter.engines.registries.configuration import Configuration
+from bacalhau_jupyter.engines.registries.credentials import Credentials
 from bacalhau_jupyter.models.errors import EngineError
 from tests.engines.docker.conftest import Node, derived_image, execution_of
 from tests.services import docker_engine as services

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.engines.docker.endpoints import Tls, endpoints
-from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
+from bacalhau_jupyter.engines.registries.configuration import Configuration
 from bacalhau_jupyter.models.errors import ConfigurationError
 
 

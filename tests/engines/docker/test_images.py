@@ -15,8 +15,8 @@ from docker.errors import ImageNotFound
 
 from bacalhau_jupyter.engines.docker.connection import CALLS
 from bacalhau_jupyter.engines.docker.engine import DockerEngine
-from bacalhau_jupyter.engines.docker.params import image_invalid
 from bacalhau_jupyter.engines.docker.registry.replies import not_available
+from bacalhau_jupyter.engines.registries.names import image_invalid
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.records.progress import Reading
 from tests.clock import ManualClock

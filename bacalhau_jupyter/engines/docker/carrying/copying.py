@@ -18,8 +18,8 @@ from bacalhau_jupyter.engines.docker.carrying.saved import Thinner
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
 from bacalhau_jupyter.engines.docker.files.cargo import joined
 from bacalhau_jupyter.engines.docker.output.streams import Stream, json_lines
-from bacalhau_jupyter.engines.docker.registry.names import split
 from bacalhau_jupyter.engines.docker.registry.pulls import Pull
+from bacalhau_jupyter.engines.registries.names import split
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 
 PHASE = "copying image"

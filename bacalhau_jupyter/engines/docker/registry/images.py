@@ -12,9 +12,6 @@ from typing import Any
 from bacalhau_jupyter.engines.docker.carrying.choice import NearImages
 from bacalhau_jupyter.engines.docker.daemon import Daemon, engine_error, explain
 from bacalhau_jupyter.engines.docker.output.streams import json_lines
-from bacalhau_jupyter.engines.docker.params import image_invalid
-from bacalhau_jupyter.engines.docker.registry.credentials import Credentials
-from bacalhau_jupyter.engines.docker.registry.names import registry_of, split
 from bacalhau_jupyter.engines.docker.registry.pulls import Abort, Pull, Pulls
 from bacalhau_jupyter.engines.docker.registry.replies import (
     NOT_FOUND,
@@ -22,6 +19,8 @@ from bacalhau_jupyter.engines.docker.registry.replies import (
     not_available,
     wrong_platform,
 )
+from bacalhau_jupyter.engines.registries.credentials import Credentials
+from bacalhau_jupyter.engines.registries.names import image_invalid, registry_of, split
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.contract import ACCEPTED, Bid, Progress

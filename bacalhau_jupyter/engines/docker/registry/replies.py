@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bacalhau_jupyter.engines.docker.daemon import engine_error
-from bacalhau_jupyter.engines.docker.params import image_invalid
-from bacalhau_jupyter.engines.docker.registry.names import registry_of
+from bacalhau_jupyter.engines.registries.names import image_invalid, registry_of
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.contract import Bid
 

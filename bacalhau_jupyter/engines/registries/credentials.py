@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from bacalhau_jupyter.engines.docker.registry.configuration import Configuration
+from bacalhau_jupyter.engines.registries.configuration import Configuration
 
 HUB = "docker.io"
 _HUB_KEY = "https://index.docker.io/v1/"
