@@ -17,7 +17,7 @@ from bacalhau_jupyter.orchestrator.store import outbox
 from bacalhau_jupyter.orchestrator.store.outbox import OutboxItem
 from bacalhau_jupyter.orchestrator.store.store import Store
 from bacalhau_jupyter.transport.base import Envelope, OrchestratorTransport
-from bacalhau_jupyter.transport.rounds import round_of, sent
+from bacalhau_jupyter.transport.rounds import Rounds, sent
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class _Lane:
         self.retry = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.last_sent = 0
+        self.rounds: Rounds[OutboxItem] = Rounds(lambda item: item.message)
 
 
 class Dispatcher:
@@ -148,7 +149,7 @@ class Dispatcher:
                 lane.arrived.clear()
                 await lane.arrived.wait()
             lane.retry.clear()
-            together = round_of(lane.items, lambda item: item.message)
+            together = lane.rounds.next(lane.items)
             failures = await sent(together, partial(self._send_one, node_id))
             refused = self._settled(lane, together, failures)
             if len(refused) < len(together):
@@ -170,16 +171,24 @@ class Dispatcher:
         self, lane: _Lane, together: Sequence[OutboxItem], failures: Sequence[BaseException | None]
     ) -> list[tuple[OutboxItem, BaseException]]:
         """Take what arrived out of the queue; return the rest, which is sent again. Cancelled, all of it is."""
+        lane.rounds.settled(together, failures)
+        # Whatever a carrier raises, the message was not taken.
+        ends = {item.seq: error for item, error in zip(together, failures, strict=True)}
+        skipped: list[OutboxItem] = []
         refused: list[tuple[OutboxItem, BaseException]] = []
-        for item, error in zip(together, failures, strict=True):
-            lane.items.popleft()
+        while ends:
+            item = lane.items.popleft()
+            if item.seq not in ends:
+                skipped.append(item)
+                continue
+            error = ends.pop(item.seq)
             if error is None:
                 lane.last_sent = max(lane.last_sent, item.seq)
                 self._acknowledged.append(item.seq)
             else:
-                # Whatever a carrier raises, the message was not taken.
+                skipped.append(item)
                 refused.append((item, error))
-        lane.items.extendleft(item for item, _ in reversed(refused))
+        lane.items.extendleft(reversed(skipped))
         self._acks.set()
         if len(self._acknowledged) >= FORGET_LIMIT:
             self._many.set()

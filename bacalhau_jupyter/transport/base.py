@@ -85,6 +85,10 @@ class DeliveryError(BacalhauError):
     default_code = "NetworkFailure"
 
 
+class NotTaken(DeliveryError):
+    """The other side listens, and refused a message or did not answer in time."""
+
+
 ControlHandler = Callable[[str, ControlRequest], Awaitable[ControlResponse]]
 """Answers a control request of a node; raises BacalhauError (`HandshakeRequired` among them) to refuse."""
 
@@ -94,8 +98,15 @@ ComputeMessageHandler = Callable[[str, Envelope], Awaitable[None]]
 NodeMessageHandler = Callable[[Envelope], Awaitable[None]]
 """Takes a message of the orchestrator; returns after the change is stored."""
 
+RefusalHandler = Callable[[int], None]
+"""Hears of a message that was refused before it could be handled, by its sequence number; 0 where that is unknown."""
+
 LogHandler = Callable[[ExecutionLogsRequest], AsyncIterator[LogFrame]]
 """Streams an execution's output; many at a time."""
+
+
+def ignore_refusal(seq: int) -> None:
+    """Do nothing about a message that was refused: its sender sends it again."""
 
 
 class OrchestratorTransport(Protocol):
@@ -150,7 +161,13 @@ class ComputeTransport(Protocol):
         """Bytes that one message may have; 0 where that is not known, or there is no limit."""
         ...
 
-    async def connect(self, node_id: str, messages: NodeMessageHandler, logs: LogHandler) -> None:
+    async def connect(
+        self,
+        node_id: str,
+        messages: NodeMessageHandler,
+        logs: LogHandler,
+        refused: RefusalHandler = ignore_refusal,
+    ) -> None:
         """Start to receive; must be done before the handshake, since messages may arrive during it.
 
         Raises

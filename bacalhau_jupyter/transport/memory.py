@@ -34,7 +34,10 @@ from bacalhau_jupyter.transport.base import (
     LinkState,
     LogHandler,
     NodeMessageHandler,
+    NotTaken,
+    RefusalHandler,
     Way,
+    ignore_refusal,
 )
 from bacalhau_jupyter.transport.wire import error_of, pack, unpack
 
@@ -127,7 +130,7 @@ class _Lane:
             async with asyncio.timeout(timeout_s):
                 await answer
         except TimeoutError as error:
-            raise DeliveryError(
+            raise NotTaken(
                 f"message {envelope.seq} was not acknowledged within {timeout_s:g}s",
                 component="Transport",
                 retryable=True,
@@ -164,7 +167,7 @@ def _carry_error(error: BacalhauError) -> BacalhauError:
 def _refuse(parcel: _Parcel, reason: str) -> None:
     if not parcel.answer.done():
         parcel.answer.set_exception(
-            DeliveryError(
+            NotTaken(
                 f"message {parcel.envelope.seq} was refused: {reason}",
                 component="Transport",
                 retryable=True,
@@ -272,7 +275,13 @@ class ComputeEnd:
     def state(self) -> LinkState:
         return LinkState(is_up=True)
 
-    async def connect(self, node_id: str, messages: NodeMessageHandler, logs: LogHandler) -> None:
+    async def connect(
+        self,
+        node_id: str,
+        messages: NodeMessageHandler,
+        logs: LogHandler,
+        refused: RefusalHandler = ignore_refusal,
+    ) -> None:
         if node_id != self._node_id:
             raise DeliveryError(
                 f"this end belongs to node {self._node_id}, not {node_id}", component="Transport"

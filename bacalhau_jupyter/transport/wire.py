@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bacalhau_jupyter.models.errors import BacalhauError, error_from_envelope
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, error_from_envelope
 from bacalhau_jupyter.models.wire.envelope import (
     EVENT_TIME,
     SEQ_NUM,
@@ -61,6 +61,16 @@ def unpack(data: bytes) -> Envelope | Message:
         event_time_ns=_number(metadata, EVENT_TIME),
         source=metadata.get(SOURCE, ""),
     )
+
+
+def seq_of(headers: Mapping[str, str] | None, data: bytes) -> int:
+    """Return the sequence number of a message that is not taken in; 0 where it can't be found out."""
+    if seq := max(0, _number(headers or {}, SEQ_NUM)):
+        return seq
+    try:
+        return max(0, _number(decode(data)[0], SEQ_NUM))
+    except BadRequest:
+        return 0
 
 
 def execution_of(message: ToCompute | ToOrchestrator) -> str:

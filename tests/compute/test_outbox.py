@@ -99,13 +99,30 @@ async def test_what_was_taken_beside_a_refused_message_is_not_sent_again(
     for number in range(6):
         await report(store, f"e-{number}")
     seqs = [item.seq for item in await store.outbox.first(4)]
-    store.outbox.settled([seqs[0], seqs[2], seqs[3]], [seqs[1]])
+    store.outbox.settled(seqs, [seqs[0], seqs[2], seqs[3]])
     assert await waiting(store, 2) == ["e-1", "e-4"]
-    # Until it is taken, the disk keeps it and what came after it: after a crash all of that is sent again.
+    assert store.is_behind
     await store.flush()
-    assert await waiting(Store(database)) == ["e-1", "e-2", "e-3", "e-4", "e-5"]
-    second = [item.seq for item in await store.outbox.first(1)]
-    store.outbox.settled(second, [])
+    assert not store.is_behind
+    assert await waiting(Store(database)) == await waiting(store) == ["e-1", "e-4", "e-5"]
+    seqs = [item.seq for item in await store.outbox.first(1)]
+    store.outbox.settled(seqs, seqs)
     assert await waiting(store) == ["e-4", "e-5"]
     await store.flush()
     assert await waiting(Store(database)) == ["e-4", "e-5"]
+
+
+@pytest.mark.parametrize("kept", [100, 0])
+async def test_what_is_delivered_beside_a_message_that_is_refused_for_ever_leaves_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(outbox, "KEPT", kept)
+    store = Store(database)
+    for number in range(20):
+        await report(store, f"e-{number}")
+        seqs = [item.seq for item in await store.outbox.first(100)]
+        store.outbox.settled(seqs, seqs[1:])
+    assert len(store.outbox.delivered_beyond) <= 1
+    await store.flush()
+    assert await on_disk(database) == 1
+    assert await waiting(store) == ["e-0"]

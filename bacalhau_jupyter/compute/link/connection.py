@@ -31,7 +31,7 @@ from bacalhau_jupyter.models.wire.messages import (
     UpdateNodeInfoResponse,
 )
 from bacalhau_jupyter.transport.base import Envelope, LogHandler, NodeMessageHandler
-from bacalhau_jupyter.transport.rounds import MOST, round_of, sent
+from bacalhau_jupyter.transport.rounds import Rounds, sent
 from bacalhau_jupyter.transport.wire import cut
 
 R = TypeVar("R")
@@ -85,6 +85,7 @@ class OrchestratorLink:
         self._beat = asyncio.Event()
         self._news = False
         self._mail = asyncio.Event()
+        self._rounds: Rounds[Outgoing] = Rounds(lambda item: item.message)
         self._tasks: list[asyncio.Task[None]] = []
         self.problem = ""
         """Why the node is not connected, for people; empty while it is."""
@@ -156,7 +157,9 @@ class OrchestratorLink:
             for delay_s in self._delays():
                 try:
                     # Messages may come during the handshake, so listening comes first.
-                    await self._transport.connect(self._settings.node_id, messages, logs)
+                    await self._transport.connect(
+                        self._settings.node_id, messages, logs, self._store.arrivals.refused
+                    )
                     await self._handshake()
                     break
                 except BacalhauError as error:
@@ -280,11 +283,13 @@ class OrchestratorLink:
     async def _post_some(self) -> tuple[int, BaseException | None]:
         """Send some messages; return how many were taken, and why the first of the others was not."""
         outbox = self._store.outbox
-        together = round_of(await outbox.first(MOST), lambda item: item.message)
+        looked_at = await outbox.first(self._rounds.looked_at)
+        together = self._rounds.next(looked_at)
         failures = await sent(together, self._send)
-        ends = list(zip(together, failures, strict=True))
+        self._rounds.settled(together, failures)
+        ends = zip(together, failures, strict=True)
         taken = [item.seq for item, error in ends if error is None]
-        outbox.settled(taken, [item.seq for item, error in ends if error is not None])
+        outbox.settled([item.seq for item in looked_at], taken)
         return len(taken), next((error for error in failures if error is not None), None)
 
     async def _send(self, item: Outgoing) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bacalhau_jupyter.lib.database import Database
@@ -48,11 +48,17 @@ class Outbox:
         self._last = 0
         self._delivered = 0
         self._taken: set[int] = set()
+        self._removed = 0
 
     @property
     def delivered_seq(self) -> int:
         """The last message that may go from the disk."""
         return self._delivered
+
+    @property
+    def delivered_beyond(self) -> frozenset[int]:
+        """What was delivered after that, while something before it was refused."""
+        return frozenset(self._taken)
 
     def added(self, seqs: Sequence[int], reports: Sequence[Report]) -> None:
         """Hear of messages that were stored; called in the order of their commits."""
@@ -67,8 +73,10 @@ class Outbox:
 
     async def first(self, limit: int) -> list[Outgoing]:
         """Return undelivered messages, oldest first."""
-        kept = self._kept if self._is_whole else await self._read(limit + len(self._taken))
-        return list(itertools.islice((item for item in kept if item.seq not in self._taken), limit))
+        # What is taken meanwhile may go from the disk, or may have been read.
+        taken = set(self._taken)
+        kept = self._kept if self._is_whole else await self._read(limit + len(taken))
+        return list(itertools.islice((item for item in kept if item.seq not in taken), limit))
 
     async def _read(self, limit: int) -> list[Outgoing]:
         """Read what is not delivered from the disk; where that is all, it is kept in memory from now on."""
@@ -84,22 +92,34 @@ class Outbox:
             for seq, time_ns, kind, payload in rows
         ]
         # Others may have been stored since the look.
-        if len(waiting) < limit and self._last <= (waiting[-1].seq if waiting else after):
+        if len(waiting) < limit and self._last <= max(
+            after, self._removed, waiting[-1].seq if waiting else 0
+        ):
             self._kept = deque(waiting)
             self._is_whole = True
         return waiting
 
-    def settled(self, taken: Sequence[int], refused: Sequence[int]) -> None:
+    def settled(self, looked_at: Sequence[int], taken: Sequence[int]) -> None:
         """Send those messages no more that the orchestrator has stored.
 
         Parameters
         ----------
-        taken, refused
-            Sequence numbers of what was sent together: all that was undelivered, up to the last of them.
+        looked_at, taken
+            Sequence numbers of what `first` returned, and of what arrived of it.
         """
         self._taken.update(taken)
-        if self._taken or refused:
-            self.delivered(min(refused) - 1 if refused else max(self._taken))
+        left = next((seq for seq in looked_at if seq not in self._taken), None)
+        if left is not None:
+            self.delivered(left - 1)
+        elif looked_at:
+            self.delivered(looked_at[-1])
+
+    def forgotten(self, seqs: Collection[int]) -> None:
+        """Hear that messages were removed from the disk which come after one that is undelivered."""
+        if seqs:
+            self._kept = deque(item for item in self._kept if item.seq not in seqs)
+            self._taken.difference_update(seqs)
+            self._removed = max(self._removed, *seqs)
 
     def delivered(self, seq: int) -> None:
         """Send messages up to and including ``seq`` no more: the orchestrator has stored them."""
@@ -121,6 +141,7 @@ def insert(connection: sqlite3.Connection, reports: Sequence[Report]) -> list[in
     ]
 
 
-def remove(connection: sqlite3.Connection, seq: int) -> None:
-    """Remove messages up to and including ``seq``."""
+def remove(connection: sqlite3.Connection, seq: int, beyond: Collection[int]) -> None:
+    """Remove messages up to and including ``seq``, and some after it."""
     connection.execute("DELETE FROM outbox WHERE seq <= ?", (seq,))
+    connection.executemany("DELETE FROM outbox WHERE seq = ?", [(each,) for each in beyond])

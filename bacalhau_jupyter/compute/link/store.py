@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -51,12 +51,13 @@ class _Left:
 
     incoming: int = 0
     delivered: int = 0
+    delivered_beyond: frozenset[int] = frozenset()
 
     def store(self, connection: sqlite3.Connection) -> None:
         connection.execute(
             "INSERT OR REPLACE INTO marks (name, value) VALUES (?, ?)", (_INCOMING, self.incoming)
         )
-        outbox.remove(connection, self.delivered)
+        outbox.remove(connection, self.delivered, self.delivered_beyond)
 
 
 class Store:
@@ -171,7 +172,7 @@ class Store:
         def stored(done: tuple[bool, list[int]]) -> None:
             is_changed, seqs = done
             if is_changed:
-                self._stored = left
+                self._note(left)
                 self.outbox.added(seqs, reports)
 
         is_changed, _ = await self._database.write(write, stored)
@@ -188,13 +189,15 @@ class Store:
         if left == self._stored:
             return
 
-        def stored(_: None) -> None:
-            self._stored = left
-
-        await self._database.write(left.store, stored)
+        await self._database.write(left.store, lambda _: self._note(left))
 
     def _left(self) -> _Left:
-        return _Left(self.incoming, self.outbox.delivered_seq)
+        return _Left(self.incoming, self.outbox.delivered_seq, self.outbox.delivered_beyond)
+
+    def _note(self, left: _Left) -> None:
+        """Hear that what was left is stored."""
+        self.outbox.forgotten(left.delivered_beyond)
+        self._stored = replace(left, delivered_beyond=frozenset())
 
     async def to_clean(self, ended_before_ns: int, limit: int = 500, skip: int = 0) -> list[str]:
         """Return executions that ended before then and whose directory may still be there, but for the first few."""

@@ -21,6 +21,8 @@ from bacalhau_jupyter.transport.base import (
     LinkState,
     LogHandler,
     NodeMessageHandler,
+    RefusalHandler,
+    ignore_refusal,
 )
 from bacalhau_jupyter.transport.nats import subjects
 from bacalhau_jupyter.transport.nats.connection import Connection
@@ -73,7 +75,13 @@ class NatsComputeEnd:
         """Bytes that one message to the orchestrator may have; 0 while that is not known."""
         return self._connection.max_payload
 
-    async def connect(self, node_id: str, messages: NodeMessageHandler, logs: LogHandler) -> None:
+    async def connect(
+        self,
+        node_id: str,
+        messages: NodeMessageHandler,
+        logs: LogHandler,
+        refused: RefusalHandler = ignore_refusal,
+    ) -> None:
         """Start to receive, or make the connection again; an attempt that fails goes on in the background.
 
         Raises
@@ -85,7 +93,7 @@ class NatsComputeEnd:
             raise DeliveryError(f"this end belongs to node {self._node_id}, not {node_id}", component="NATS")
         # Who introduces himself again has no streams, for the orchestrator.
         await self._writers.end_all()
-        self._receiving.serve(lambda _, envelope: messages(envelope))
+        self._receiving.serve(lambda _, envelope: messages(envelope), refused)
         self._writers.serve(logs)
         await self._connection.open()
         if not self._connection.state.is_up:

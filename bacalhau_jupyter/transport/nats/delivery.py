@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.wire.messages import BidRejected, CancelExecution, Message
-from bacalhau_jupyter.transport.base import DeliveryError, Envelope
+from bacalhau_jupyter.transport.base import Envelope, NotTaken, RefusalHandler, ignore_refusal
 from bacalhau_jupyter.transport.nats import frames
 from bacalhau_jupyter.transport.nats.answers import NACK_FIRST_S, NACK_LIMIT_S, WENT_AWAY, Answers, Expected
 from bacalhau_jupyter.transport.nats.connection import Connection
 from bacalhau_jupyter.transport.nats.inbox import Inbox, Question
 from bacalhau_jupyter.transport.nats.lanes import Lanes
 from bacalhau_jupyter.transport.nats.window import Windows
-from bacalhau_jupyter.transport.wire import cut, execution_of, pack, unpack
+from bacalhau_jupyter.transport.wire import cut, execution_of, pack, seq_of, unpack
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -60,7 +60,7 @@ class Sending:
             async with self._windows.room(subject, len(data)):
                 answer = await self._inbox.ask(question, self._ack_timeout_s)
         except TimeoutError as error:
-            raise DeliveryError(
+            raise NotTaken(
                 f"message {envelope.seq} was not acknowledged within {self._ack_timeout_s:g}s",
                 component="NATS",
                 retryable=True,
@@ -72,9 +72,7 @@ class Sending:
         except BadRequest as error:
             problem = f"the answer can't be read ({error})"
         if problem:
-            raise DeliveryError(
-                f"message {envelope.seq} was refused: {problem}", component="NATS", retryable=True
-            )
+            raise NotTaken(f"message {envelope.seq} was refused: {problem}", component="NATS", retryable=True)
 
 
 class Receiving:
@@ -95,10 +93,11 @@ class Receiving:
         self._most_messages = settings.lane_messages
         self._failures: dict[str, int] = {}
         self._handler: Handler | None = None
+        self._refused: RefusalHandler = ignore_refusal
 
-    def serve(self, handler: Handler) -> None:
-        """Give messages to `handler` from now on."""
-        self._handler = handler
+    def serve(self, handler: Handler, refused: RefusalHandler = ignore_refusal) -> None:
+        """Give messages to `handler` from now on; `refused` hears of those that never get there."""
+        self._handler, self._refused = handler, refused
         self._lanes.open()
 
     async def take(self, key: str, message: Msg) -> None:
@@ -107,11 +106,13 @@ class Receiving:
         is_full = self._answers.count(key) >= self._most_messages
         if is_full or not self._lanes.has_room(key, size):
             problem = "too many messages wait here already" if self._handler else WENT_AWAY
+            self._note_refused(message)
             await self._answers.refuse(key, message.reply, frames.nack(problem, NACK_LIMIT_S))
             return
         try:
             content = unpack(message.data)
         except BadRequest as error:
+            self._note_refused(message)
             await self._answers.refuse(key, message.reply, self._refusal(key, error))
             return
         # Decoded, a message takes several times as much memory: a large one is decoded again when it is its turn.
@@ -148,6 +149,10 @@ class Receiving:
             self._failures.pop(key, None)
             answer = frames.ACK
         await self._answers.give(key, expected, answer)
+
+    def _note_refused(self, message: Msg) -> None:
+        if self._refused is not ignore_refusal:
+            self._refused(seq_of(message.headers, message.data))
 
     def _refusal(self, key: str, error: Exception) -> bytes:
         failures = self._failures[key] = self._failures.get(key, 0) + 1

@@ -9,11 +9,12 @@ import pytest
 
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.wire.envelope import SEQ_NUM
 from bacalhau_jupyter.models.wire.messages import AskForBid, CancelExecution, ToCompute
-from bacalhau_jupyter.transport.base import DeliveryError, Envelope
+from bacalhau_jupyter.transport.base import DeliveryError, Envelope, NotTaken
 from bacalhau_jupyter.transport.nats import subjects
 from bacalhau_jupyter.transport.nats.delivery import AT_ONCE
-from bacalhau_jupyter.transport.wire import execution_of
+from bacalhau_jupyter.transport.wire import execution_of, pack
 from tests.services.nats import PlainNatsServer
 from tests.transport.carriers import WAIT_S, OverNats, no_logs, refuse_control, take_message
 from tests.transport.nats.peer import peer
@@ -200,3 +201,31 @@ async def test_a_node_that_ends_acknowledges_nothing_after_what_it_refuses(carri
     for each in waiting[1:]:
         with pytest.raises(DeliveryError, match="went away"):
             await each
+
+
+async def test_a_node_hears_of_messages_that_were_refused_before_they_could_be_handled(
+    nats_server: PlainNatsServer,
+) -> None:
+    """Otherwise its mark would pass them, and an orchestrator that was restarted would not send them again."""
+    carrier = OverNats(nats_server.url, nats_server.token, WAIT_S, lane_messages=2)
+    node = Slow()
+    refused: list[int] = []
+    await carrier.orchestrator_end.serve(refuse_control, take_message)
+    await carrier.compute_end("n").connect("n", node.take, no_logs, refused.append)
+    try:
+        first, second, third = sending(carrier, offer(1), offer(2), offer(3))
+        with pytest.raises(NotTaken, match="too many messages wait here already"):
+            await third
+        async with peer(nats_server.url, nats_server.token) as other:
+            orders = subjects.orders("n")
+            metadata, data = pack(Envelope(offer(4), 4, 5, "o"))
+            await other.ask(orders, data)
+            # Not in the headers; and one that can't be read, with and without them.
+            for number in (1, 2):
+                node.let(f"AskForBid e-{number}")
+            await asyncio.gather(first, second)
+            await other.ask(orders, b"junk", {**metadata, SEQ_NUM: "5"})
+            await other.ask(orders, b"junk")
+        assert refused == [3, 4, 5, 0]
+    finally:
+        await carrier.close()
