@@ -15,7 +15,7 @@ from bacalhau_jupyter.compute.host.ports import PortTaken
 from bacalhau_jupyter.compute.host.probes import ask_probes
 from bacalhau_jupyter.compute.linked import link_of
 from bacalhau_jupyter.compute.plugins import Plugins, first_reasons, usable_gpus
-from bacalhau_jupyter.compute.settings import AdmissionSettings, ComputeSettings, Locality
+from bacalhau_jupyter.compute.settings import THIS_NODE, AdmissionSettings, ComputeSettings, Locality
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NetworkFailure
 from bacalhau_jupyter.models.jobs.goduration import format_go_duration
 from bacalhau_jupyter.models.jobs.job import Job
@@ -81,11 +81,17 @@ class Bidder:
         if job is None or not job.tasks:
             raise BadRequest(f"execution {execution.id} has no job or task", component="Bidder")
         if reason := self._unavailable() or self._away(job.task):
-            return BidRefused(f"rejected bid: {reason}", busy=True)
+            return self._refused(reason, busy=True)
         try:
             return await self._decide(execution, job)
         except _AwayError as error:
-            return BidRefused(f"rejected bid: {error}", busy=True)
+            return self._refused(str(error), busy=True)
+
+    def _refused(self, *reasons: str, busy: bool = False) -> BidRefused:
+        """Refuse; a reason that begins with "this node" names the node as people do."""
+        who = self._settings.called
+        named = [re.sub(rf"^{THIS_NODE}\b", lambda match: who, reason) for reason in reasons]
+        return BidRefused("rejected bid: " + "; ".join(named), busy=busy)
 
     def _away(self, task: Task) -> str:
         """Say why an engine elsewhere can't be asked now; it may be there again in a moment."""
@@ -104,7 +110,7 @@ class Bidder:
         if not reasons:
             reasons = await ask_probes(self._settings.admission, job)
         if reasons:
-            return BidRefused("rejected bid: " + "; ".join(reasons))
+            return self._refused(*reasons)
         made = await self._reserve(execution, job.task)
         notes = tuple(bid.note for bid in bids if bid.note)
         return replace(made, notes=notes) if isinstance(made, BidMade) and notes else made
@@ -183,32 +189,32 @@ class Bidder:
         requested = with_defaults(resources_of(task.resources), sum(sizes))
         limit = self._capacity.limit
         if not requested.fits(limit):
-            return BidRefused(
-                f"rejected bid: insufficient resources - requested: {format_resources(requested)}, "
+            return self._refused(
+                f"insufficient resources - requested: {format_resources(requested)}, "
                 f"available: {format_resources(limit)}"
             )
         most = most_per_job(self._settings.admission.max_resources, limit)
         if excess := shortfall(requested, most):
-            return BidRefused(f"rejected bid: this node gives less to one job: {excess}")
+            return self._refused(f"this node gives less to one job: {excess}")
         usable: list[GPU] | None = None
         if requested.gpu:
             engine = self._plugins.engine(task.engine.type)
             candidates, problems = await _unless_away(engine, usable_gpus(engine, limit.gpus))
             usable = candidates
             if requested.gpu > len(candidates):
-                return BidRefused(
-                    f"rejected bid: this node can give {task.engine.type} jobs {len(candidates)} of its {limit.gpu} "
+                return self._refused(
+                    f"this node can give {task.engine.type} jobs {len(candidates)} of its {limit.gpu} "
                     f"GPUs: {first_reasons(problems)}"
                 )
         held = await self._capacity.reserve_soon(execution.id, requested, usable)
         if held is None:
             lacking = shortfall(requested, self._capacity.available) or "GPUs"
-            return BidRefused(f"rejected bid: this node is busy: not enough {lacking} free", busy=True)
+            return self._refused(f"this node is busy: not enough {lacking} free", busy=True)
         try:
             ports = self._capacity.ports.reserve(execution.id, task.network)
         except PortTaken as reason:
             self._capacity.release(execution.id)
-            return BidRefused(f"rejected bid: {reason}", busy=reason.waiting_helps)
+            return self._refused(str(reason), busy=reason.waiting_helps)
         return BidMade(held, tuple(ports))
 
     async def _size(self, execution: Execution, item: InputSource) -> int:

@@ -13,6 +13,8 @@ from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
 from bacalhau_jupyter.models.records.node import BuildVersionInfo
 
 HOUR = 3600.0
+THIS_NODE = "this node"
+"""What a node calls itself where it refuses something; that of a Docker host uses the host's name."""
 
 
 class Locality(enum.Enum):
@@ -89,6 +91,8 @@ class ComputeSettings:
         Where ports of bridges listen if a job does not say; empty: on every address.
     gpus_asked_s
         How often engines are asked whether jobs can get the GPUs.
+    called
+        What the node is called where it refuses something.
     input_cache_size, input_cache_min_free
         Bytes of inputs that are kept to be shared (0: none), and bytes of disk that they leave free.
     """
@@ -127,3 +131,4 @@ class ComputeSettings:
     port_address: str = ""
     probe_gpus: bool = True
     gpus_asked_s: float = 600.0
+    called: str = THIS_NODE

@@ -44,6 +44,7 @@ class Survey:
         self.gpu_problems: dict[str, str] = {}
         self.unavailable = ""
         self.is_away = False
+        self._doubted = asyncio.Event()
 
     def begin(self) -> asyncio.Task[MachineFacts]:
         """Look at the machine, beside what else a start does."""
@@ -116,11 +117,12 @@ class Survey:
             tasks.create_task(self._machine.watch(looked))
             if self.facts.resources.gpus or not self.facts.is_here:
                 every_s = self._settings.gpus_asked_s
-                tasks.create_task(watch_gpus(self.gpu_problems, ask, changed, every_s))
+                tasks.create_task(watch_gpus(self.gpu_problems, ask, changed, every_s, self._doubted))
 
     def look_again(self) -> None:
-        """Look at the machine now: somebody holds what counted as free."""
+        """Look at the machine now, and ask its engines for GPUs: a job did not get what counted as free."""
         self._machine.again()
+        self._doubted.set()
 
     async def _ask_gpus(self, plugins: Plugins) -> dict[str, str]:
         gpus, timeout_s = self.facts.resources.gpus, self._settings.probe_timeout_s

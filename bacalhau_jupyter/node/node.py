@@ -28,8 +28,8 @@ from bacalhau_jupyter.node.cluster.link import Link
 from bacalhau_jupyter.node.doors import ports
 from bacalhau_jupyter.node.doors.webui import WebPage
 from bacalhau_jupyter.node.hosts.docker import DockerWays
-from bacalhau_jupyter.node.hosts.file import HostsFile
 from bacalhau_jupyter.node.hosts.service import HostService
+from bacalhau_jupyter.node.hosts.written.file import HostsFile
 from bacalhau_jupyter.node.joining.clusters import Joining
 from bacalhau_jupyter.node.joining.elsewhere import Elsewhere
 from bacalhau_jupyter.node.joining.kept import KeptClusters

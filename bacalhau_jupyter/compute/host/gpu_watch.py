@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 
@@ -11,6 +12,7 @@ async def watch_gpus(
     ask: Callable[[], Awaitable[dict[str, str]]],
     changed: Callable[[], None],
     every_s: float,
+    doubted: asyncio.Event,
 ) -> None:
     """Ask again and again what keeps GPUs from being used; does not return.
 
@@ -24,9 +26,14 @@ async def watch_gpus(
         Called when it is something else than before.
     every_s
         Seconds between two questions.
+    doubted
+        Set where a question now may bring something new.
     """
     while True:
-        await asyncio.sleep(every_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(every_s):
+                await doubted.wait()
+        doubted.clear()
         now = await ask()
         if now != problems:
             problems.clear()

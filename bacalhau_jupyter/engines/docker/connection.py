@@ -100,6 +100,7 @@ class Connection:
         self._images: Images | None = None
         self._gpu_check: GpuCheck | None = None
         self.kept: KeptInputs | None = None
+        self._used = asyncio.Event()
         self._near = None if link is None else NearEngine(self._connect_near, options.clock)
 
     async def probe(self) -> Availability:
@@ -128,21 +129,21 @@ class Connection:
             None was found yet.
         """
         if self._daemon is None:
-            raise _no_engine()
+            raise self._no_engine()
         return self._daemon
 
     @property
     def images(self) -> Images:
         """What is known of its images; raises as `daemon`."""
         if self._images is None:
-            raise _no_engine()
+            raise self._no_engine()
         return self._images
 
     @property
     def gpu_check(self) -> GpuCheck:
         """Whether it can hand GPUs to containers; raises as `daemon`."""
         if self._gpu_check is None:
-            raise _no_engine()
+            raise self._no_engine()
         return self._gpu_check
 
     @property
@@ -176,6 +177,12 @@ class Connection:
             await self.probe()
             if self._daemon is None:
                 await asyncio.sleep(next(delays))
+
+    async def identity(self, other_than: str | None = None) -> str:
+        """Return the ID that the engine calls itself by; waits until it is known, and another one than that."""
+        while self._daemon is None or self._daemon.identity == other_than:
+            await self._used.wait()
+        return self._daemon.identity
 
     async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Make an attempt; one that the link broke off is made again when the link is back.
@@ -237,6 +244,10 @@ class Connection:
             daemon.close()
             raise
 
+    def _no_engine(self) -> EngineError:
+        who = "this node" if self._link is None else f"the node of host {self._link.name}"
+        return engine_error(f"{who} has found no Docker Engine", retryable=True)
+
     def _connect_near(self) -> Daemon:
         return connect(endpoints(self._env, self._configuration), self._configuration.http_headers)
 
@@ -244,6 +255,8 @@ class Connection:
         if self._daemon is not None:
             self._daemon.close()
         self._daemon, self.placement = daemon, placement
+        used, self._used = self._used, asyncio.Event()
+        used.set()
         kept, fresh_s = (self._options.settings(key) for key in (PLATFORMS_KEPT_KEY, PLATFORMS_FRESH_KEY))
         self._images = Images(
             daemon,
@@ -262,7 +275,3 @@ class Connection:
 def _close_unwanted(connected: tuple[Daemon, Placement] | None) -> None:
     if connected is not None:
         connected[0].close()
-
-
-def _no_engine() -> EngineError:
-    return engine_error("this node has found no Docker Engine", retryable=True)

@@ -36,6 +36,7 @@ def gpu_options(
     cdi: Collection[str] = (),
     has_runtime: bool = True,
     there: Path | None = None,
+    where: str = "",
 ) -> dict[str, Any]:
     """Return the part of a container's ``HostConfig`` that hands it these GPUs.
 
@@ -51,6 +52,8 @@ def gpu_options(
         Whether NVIDIA's runtime may be there; else CDI serves, if it can.
     there
         What ``devices`` stands for on the engine's machine; None where it is that directory.
+    where
+        What people call the engine's machine ("host gpu1"); empty for the one of this node.
 
     Raises
     ------
@@ -59,14 +62,15 @@ def gpu_options(
     """
     nvidia: list[GPU] = []
     files: list[Path] = []
+    where = where or "this node"
     for gpu in gpus:
         match gpu.vendor.upper():
             case "NVIDIA":
                 nvidia.append(gpu)
             case "AMD/ATI":
-                files += [_compute_file(gpu, devices), *_render_nodes(gpu, devices)]
+                files += [_compute_file(gpu, devices, where), *_render_nodes(gpu, devices, where)]
             case "INTEL":
-                files += _render_nodes(gpu, devices)
+                files += _render_nodes(gpu, devices, where)
             case _:
                 raise EngineError(
                     f"the docker engine can't hand a GPU of vendor {gpu.vendor or 'unknown'} to a container",
@@ -89,24 +93,24 @@ def gpu_options(
     return options
 
 
-def _compute_file(gpu: GPU, devices: Path) -> Path:
+def _compute_file(gpu: GPU, devices: Path, where: str) -> Path:
     path = devices / _AMD_COMPUTE
     if not path.exists():
         raise EngineError(
             f"{path}, which GPU {gpu.index} ({gpu.name or gpu.vendor}) needs, does not exist",
-            hint="Check that the driver amdgpu is loaded on this node.",
+            hint=f"Check that the driver amdgpu is loaded on {where}.",
             fails_execution=True,
             retryable=True,
         )
     return path
 
 
-def _render_nodes(gpu: GPU, devices: Path) -> list[Path]:
+def _render_nodes(gpu: GPU, devices: Path, where: str) -> list[Path]:
     nodes = [devices / name for name in render_nodes(gpu, devices)]
     if not nodes:
         raise EngineError(
             f"the device files of GPU {gpu.index} ({gpu.name or gpu.vendor}) are not below {devices / 'dri'}",
-            hint="Check that the GPU's driver is loaded on this node.",
+            hint=f"Check that the GPU's driver is loaded on {where}.",
             fails_execution=True,
             retryable=True,
         )

@@ -21,7 +21,7 @@ from bacalhau_jupyter.engines.docker.files.archive import carried
 from bacalhau_jupyter.engines.docker.files.ownership import make_removable, unremovable
 from bacalhau_jupyter.engines.docker.files.placement import Placement, not_shareable
 from bacalhau_jupyter.engines.docker.gate import DockerLink
-from bacalhau_jupyter.engines.docker.gpu_check import RUNTIME
+from bacalhau_jupyter.engines.docker.gpu_check import REFUSED, RUNTIME
 from bacalhau_jupyter.engines.docker.launch import Launcher
 from bacalhau_jupyter.engines.docker.output.ending import moments
 from bacalhau_jupyter.engines.docker.output.follower import Follower
@@ -37,7 +37,7 @@ from bacalhau_jupyter.engines.docker.remains import Remains
 from bacalhau_jupyter.engines.docker.sharing.leftovers import Leftover, left_behind, remove_left
 from bacalhau_jupyter.engines.docker.sharing.same import is_same_engine
 from bacalhau_jupyter.engines.network.rules import reach_of
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.jobs.spec import NetworkType
 from bacalhau_jupyter.models.records.execution import Execution
@@ -156,6 +156,7 @@ class DockerEngine:
             cdi=daemon.cdi_devices,
             has_runtime=RUNTIME in daemon.runtimes,
             there=None if self.link is None else DEVICES,
+            where=daemon.place,
         )
         launcher = Launcher(
             daemon,
@@ -173,6 +174,10 @@ class DockerEngine:
         self._starting[request.execution.id] = (abort, launch)
         try:
             return await asyncio.shield(launch)
+        except EngineError as error:
+            if error.code == REFUSED:
+                self.connection.gpu_check.refused(request.resources.gpus, error.message)
+            raise
         except asyncio.CancelledError:
             # A program that has begun goes on: `cancel` ends it, and a node that is being stopped must find it again,
             # or the job would run twice.
@@ -212,6 +217,10 @@ class DockerEngine:
         """Remove some of it, at a person's wish."""
         daemon = self.connection.daemon
         await self.connection.call(lambda: remove_left(daemon, leftovers))
+
+    async def identity(self, other_than: str | None = None) -> str:
+        """Return the ID that the engine calls itself by; waits until it is known, and another one than that."""
+        return await self.connection.identity(other_than)
 
     async def is_same_as(self, other: DockerEngine) -> bool:
         """Whether another engine is the same one, reached in another way."""

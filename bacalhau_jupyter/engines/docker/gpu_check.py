@@ -8,8 +8,10 @@ whose program does not exist: the engine chooses the driver first.
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from bacalhau_jupyter.engines.docker.daemon import Daemon, explain
@@ -21,15 +23,19 @@ from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU
 
-NO_RUNTIME = "the Docker Engine can't hand GPUs to containers: it has no GPU runtime"
 RUNTIME = "nvidia"
 ASK_AGAIN_S = 60.0
 """Seconds after which an engine without a runtime is tried again."""
+REFUSED_S = 300.0
+"""Seconds for which jobs get no GPU that the engine has refused to a container, whatever it says of itself."""
+REFUSED = "GPURefused"
+"""The code of the error of a container that did not get its GPUs."""
 
 _EMPTY_ARCHIVE = b"\0" * 1024
 _PROGRAM = "/bacalhau-gpu-check"
 _NO_DRIVER = "could not select device driver"
-_BROKEN = "nvidia-container-cli: initialization error"
+# That an image wants a newer driver (a "requirement error") is no fault of the GPU.
+_BROKEN = re.compile(r"nvidia-container-cli: (?:initialization|device) error[^\n]{0,150}")
 
 
 def install_hint(endpoint: Endpoint) -> str:
@@ -39,6 +45,20 @@ def install_hint(endpoint: Endpoint) -> str:
     else:
         where, key = "this node", "Compute.AllocatedCapacity.GPU=0"
     return f"Install the NVIDIA Container Toolkit on {where}, or set {key}."
+
+
+def subject(endpoint: Endpoint) -> str:
+    """Return what to call an engine: the only one of this machine needs no address."""
+    return endpoint.engine if endpoint.shown else "the Docker Engine"
+
+
+def refusal(message: str, endpoint: Endpoint) -> str:
+    """Return why a container did not get its GPUs, from what the engine says; empty for another trouble."""
+    if message.startswith(_NO_DRIVER):
+        return f"{subject(endpoint)} can't hand GPUs to containers: it has no GPU runtime"
+    if (broken := _BROKEN.search(message)) is not None:
+        return f"the GPU runtime of {subject(endpoint)} fails: {broken[0]}"
+    return ""
 
 
 class GpuCheck:
@@ -53,6 +73,13 @@ class GpuCheck:
         self._tried_ns: int | None = None
         self._is_there = False
         self._problem = ""
+        self._refused: dict[tuple[str, int], tuple[int, str]] = {}
+
+    def refused(self, gpus: Sequence[GPU], problem: str) -> None:
+        """Note that a container did not get these GPUs, and why."""
+        now = self._clock.monotonic_ns()
+        with self._lock:
+            self._refused.update((gpu.key, (now, problem)) for gpu in gpus if is_nvidia(gpu))
 
     def problem(self, gpu: GPU) -> str:
         """Say why a container can't get this GPU; empty when it can, as far as that can be known."""
@@ -62,15 +89,31 @@ class GpuCheck:
             except EngineError as error:
                 return error.message
             return ""
+        if problem := self._recently_refused(gpu):
+            return problem
         if RUNTIME in self._daemon.runtimes or cdi_name(gpu) in self._daemon.cdi_devices:
             return ""
         with self._lock:
             now = self._clock.monotonic_ns()
             is_old = self._tried_ns is None or now - self._tried_ns > ASK_AGAIN_S * SECOND
             if is_old and not self._is_there:
-                self._is_there, self._problem = _judge(self._try(gpu))
+                self._is_there, self._problem = self._judge(self._try(gpu))
                 self._tried_ns = now
             return self._problem
+
+    def _recently_refused(self, gpu: GPU) -> str:
+        with self._lock:
+            since_ns, problem = self._refused.get(gpu.key, (0, ""))
+            return problem if self._clock.monotonic_ns() - since_ns < REFUSED_S * SECOND else ""
+
+    def _judge(self, message: str) -> tuple[bool, str]:
+        """Return whether the runtime is surely there, and what is wrong with it."""
+        problem = refusal(message, self._daemon.endpoint)
+        if problem:
+            hint = " (install the NVIDIA Container Toolkit)" if _NO_DRIVER in message else ""
+            return False, f"{problem}{hint}"
+        # That the program does not exist means that all before it went well; another trouble means nothing.
+        return _PROGRAM in message, ""
 
     def _try(self, gpu: GPU) -> str:
         """Return what the engine says to a container with this GPU and without its program."""
@@ -103,14 +146,3 @@ class GpuCheck:
             with contextlib.suppress(APIError):
                 api.remove_image(f"{name}:1", force=True)
         return ""
-
-
-def _judge(message: str) -> tuple[bool, str]:
-    """Return whether the runtime is surely there, and what is wrong with it."""
-    if _NO_DRIVER in message:
-        return False, f"{NO_RUNTIME} (install the NVIDIA Container Toolkit)"
-    if _BROKEN in message:
-        reason = message[message.index(_BROKEN) :].splitlines()[0][:200]
-        return False, f"the Docker Engine's GPU runtime fails: {reason}"
-    # That the program does not exist means that all before it went well; another trouble means nothing.
-    return _PROGRAM in message, ""

@@ -15,7 +15,7 @@ from bacalhau_jupyter.engines.docker.files.hosts import hosts_archive, hosts_mou
 from bacalhau_jupyter.engines.docker.files.kept import KeptInputs
 from bacalhau_jupyter.engines.docker.files.ownership import open_outputs
 from bacalhau_jupyter.engines.docker.files.placement import Placement, bind_mounts
-from bacalhau_jupyter.engines.docker.gpu_check import NO_RUNTIME, install_hint
+from bacalhau_jupyter.engines.docker.gpu_check import REFUSED, install_hint, refusal
 from bacalhau_jupyter.engines.docker.outward import WayOut
 from bacalhau_jupyter.engines.docker.params import (
     COMPONENT,
@@ -27,7 +27,7 @@ from bacalhau_jupyter.engines.docker.params import (
 from bacalhau_jupyter.engines.docker.registry.images import Images
 from bacalhau_jupyter.engines.docker.registry.pulls import Abort
 from bacalhau_jupyter.engines.docker.sharing.claims import check_claims
-from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, NetworkFailure
+from bacalhau_jupyter.models.errors import CAPACITY, BacalhauError, EngineError, IOFailure, NetworkFailure
 from bacalhau_jupyter.models.jobs.spec import NetworkType
 from bacalhau_jupyter.plugins.contract import Progress
 from bacalhau_jupyter.plugins.engine import RunRequest
@@ -221,6 +221,10 @@ class Launcher:
             raise _start_error(explain(error), self._daemon.endpoint) from error
 
 
+def _where(endpoint: Endpoint) -> str:
+    return f"on {endpoint.shown}" if endpoint.shown else "where the Docker Engine runs"
+
+
 def _start_error(message: str, endpoint: Endpoint) -> EngineError | BacalhauError:
     """Keep of a nested runtime message what the person can act on."""
     problem = _EXEC_PROBLEM.search(message)
@@ -230,9 +234,14 @@ def _start_error(message: str, endpoint: Endpoint) -> EngineError | BacalhauErro
             hint="Check Entrypoint and Parameters: the program must exist in the image and be executable.",
         )
     if (taken := _PORT_TAKEN.search(message)) is not None:
+        return engine_error(f"port {taken.group(1)} is already in use {_where(endpoint)}", retryable=True)
+    if problem_of_gpus := refusal(message, endpoint):
+        # Jobs get these GPUs no more (`GpuCheck.refused`), so that this one runs where it can.
         return engine_error(
-            f"port {taken.group(1)} is already in use where the Docker Engine runs", retryable=True
+            problem_of_gpus,
+            hint=install_hint(endpoint),
+            code=REFUSED,
+            retryable=True,
+            details={CAPACITY: "true"},
         )
-    if "could not select device driver" in message and "[[gpu]]" in message:
-        return engine_error(NO_RUNTIME, hint=install_hint(endpoint))
     return engine_error(f"failed to start container: {_RUNTIME_PREFIX.sub('', message)}")

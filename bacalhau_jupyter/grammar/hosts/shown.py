@@ -35,7 +35,7 @@ def hosts_table(hosts: Hosts, *, wide: bool = False) -> Table:
             each.executions,
             each.url,
             *((each.node_id, each.way) if wide else ()),
-            each.progress or each.problem,
+            each.progress or each.problem or _unusable_gpus(each),
         )
         for each in hosts.items
     ]
@@ -138,6 +138,12 @@ _SIGNS = {True: "✓", False: "✕", None: "·"}
 
 def _hints(steps: Sequence[HostStep]) -> str:
     return "\n".join(step.hint for step in steps if step.hint and step.ok is False)
+
+
+def _unusable_gpus(host: HostRecord) -> str:
+    """Say why jobs can't have GPUs that are counted in the list."""
+    problems = {} if host.facts is None else host.facts.gpu_problems
+    return "; ".join(dict.fromkeys(problems.values())) if host.capacity.gpu else ""
 
 
 def _gpus(facts: HostFacts) -> str:

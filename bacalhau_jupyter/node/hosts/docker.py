@@ -24,9 +24,9 @@ from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Configurat
 from bacalhau_jupyter.models.records.hosts import DockerContext, HostStep, SshAlias
 from bacalhau_jupyter.node.hosts.aliases import read_aliases
 from bacalhau_jupyter.node.hosts.contexts import read_contexts
-from bacalhau_jupyter.node.hosts.entries import HostEntry, Target, target_of
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
 from bacalhau_jupyter.node.hosts.questions import DockerQuestions
+from bacalhau_jupyter.node.hosts.written.entries import HostEntry, Target, target_of
 from bacalhau_jupyter.plugins.engine import Engine
 from bacalhau_jupyter.plugins.options import PluginOptions
 

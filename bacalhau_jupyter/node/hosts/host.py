@@ -21,9 +21,9 @@ from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.records.hosts import LABEL, HostFacts, HostRecord, HostState
-from bacalhau_jupyter.node.hosts.entries import HostEntry
 from bacalhau_jupyter.node.hosts.mirror import mirror
 from bacalhau_jupyter.node.hosts.ways import Way
+from bacalhau_jupyter.node.hosts.written.entries import HostEntry
 from bacalhau_jupyter.node.roles.compute import FarHost, Place
 from bacalhau_jupyter.node.roles.halves import Halves
 from bacalhau_jupyter.node.roles.places import Places
@@ -76,6 +76,8 @@ class Host:
         self._problems = problems
         self._engine: Engine | None = None
         self._trouble = ""
+        # The sentence, and what helps; None until its engine was compared with others.
+        self._twin: tuple[str, str] | None = None
         self._changed_ns = clock.now_ns()
         self._leave = way.link.watch(self._on_status)
         self._starting: asyncio.Task[None] | None = None
@@ -116,7 +118,10 @@ class Host:
         """How it is, as people are told."""
         if self.is_removing:
             return HostState.REMOVING
-        return HostState.PAUSED if self.entry.paused else self.status.state
+        if self.entry.paused:
+            return HostState.PAUSED
+        state = self.status.state
+        return HostState.REFUSED if state is HostState.READY and self._twin and self._twin[0] else state
 
     @property
     def unavailable(self) -> str:
@@ -126,8 +131,8 @@ class Host:
         if self.entry.paused:
             return f"host {self.name} is paused"
         status = self.status
-        if status.state is HostState.READY:
-            return ""
+        if status.state is HostState.READY and self._twin is not None:
+            return self._twin[0]
         return status.problem or f"host {self.name} is being connected"
 
     async def start(self) -> None:
@@ -159,6 +164,21 @@ class Host:
             self._engine = None
             await self.way.link.close()
 
+    @property
+    def trouble(self) -> str:
+        """What went wrong with it, beside the way there."""
+        return self._trouble
+
+    def tell(self, trouble: str) -> None:
+        """Say what went wrong with it, beside the way there; empty: nothing."""
+        self._trouble = trouble
+
+    def set_twin(self, sentence: str, hint: str = "") -> None:
+        """Take no jobs, because its engine has some already as another host or as this machine; empty: take them."""
+        if self._twin != (sentence, hint):
+            self._twin = (sentence, hint)
+            self.changed()
+
     def changed(self) -> None:
         """Tell the orchestrator whether it takes jobs."""
         self._changed_ns = self._clock.now_ns()
@@ -175,14 +195,15 @@ class Host:
             problems = facts.gpu_problems | info.compute_node_info.gpu_problems
             facts = msgspec.structs.replace(facts, gpu_problems=problems)
         is_ready = status.state is HostState.READY
+        twin, hint = self._twin or ("", "")
         since_ns = self._changed_ns if self.is_removing or entry.paused else status.since_ns
         return HostRecord(
             name=entry.name,
             url=self.way.address,
             context=entry.context,
             state=self.state,
-            problem="" if is_ready and not self._trouble else status.problem or self._trouble,
-            hint="" if is_ready else status.hint,
+            problem=self._trouble or twin if is_ready else status.problem or self._trouble,
+            hint=hint if is_ready else status.hint,
             since=rfc3339(since_ns or self._changed_ns),
             way=status.way,
             node_id=self.node_id,
@@ -217,12 +238,13 @@ class Host:
     def _place(self) -> Place:
         labels = {**self.entry.labels, LABEL: self.entry.name, "name": self.entry.name}
         far = FarHost(
-            self.machine,
-            self._engines,
-            labels,
-            self.entry.allocated,
-            lambda: self.unavailable,
-            lambda: not self.status.is_ready,
+            machine=self.machine,
+            engines=self._engines,
+            called=f"host {self.name}",
+            labels=labels,
+            allocated=self.entry.allocated,
+            unavailable=lambda: self.unavailable,
+            is_away=lambda: not self.status.is_ready,
         )
         return self._places.host(self.entry.name, far)
 

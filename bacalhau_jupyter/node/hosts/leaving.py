@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from bacalhau_jupyter.compute.node import ComputeNode
+from bacalhau_jupyter.lib.problems import Problems, sentence
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict
 from bacalhau_jupyter.models.records.hosts import HostRecord, HostState, Leaving
 from bacalhau_jupyter.node.hosts.host import Host
@@ -28,13 +29,19 @@ class Departures:
         Called when a host has no jobs any more, before its compute node is forgotten.
     forget
         Makes the orchestrator forget a node.
+    problems
+        Where it is shown that a host can't be removed.
     """
 
     def __init__(
-        self, gone: Callable[[Host], Awaitable[None]], forget: Callable[[str], Awaitable[None]]
+        self,
+        gone: Callable[[Host], Awaitable[None]],
+        forget: Callable[[str], Awaitable[None]],
+        problems: Problems,
     ) -> None:
         self._gone = gone
         self._forget = forget
+        self._problems = problems
         self._waiting: dict[str, asyncio.Task[None]] = {}
 
     def check(self, host: Host, leaving: Leaving) -> None:
@@ -43,8 +50,16 @@ class Departures:
         Raises
         ------
         Conflict
-            Jobs run there, and nobody said what becomes of them; or they can't be cancelled now.
+            Jobs run there, and nobody said what becomes of them; or they can't be cancelled now; or it is not known yet
+            which there are.
         """
+        if host.node is None and leaving in (Leaving.ASK, Leaving.CANCEL):
+            raise Conflict(
+                f"which jobs are on host {host.name} is not known yet: {host.trouble or 'its node is being started'}",
+                hint="try again later, or say what becomes of them: --jobs wait or --jobs leave",
+                retryable=True,
+                component=COMPONENT,
+            )
         count = 0 if host.node is None else len(host.node.live())
         jobs = f"{count} job{'s' if count > 1 else ''}"
         if count and leaving is Leaving.ASK:
@@ -72,7 +87,7 @@ class Departures:
         host.is_removing = True
         host.changed()
         record = host.record()
-        if leaving is Leaving.WAIT and host.node is not None and host.node.live():
+        if leaving is Leaving.WAIT and (host.node is None or host.node.live()):
             self.resume(host)
             return record
         if leaving is Leaving.CANCEL and host.node is not None:
@@ -83,6 +98,7 @@ class Departures:
                 host.is_removing = host.name in self._waiting
                 host.changed()
                 raise
+        self.drop(host.name)
         await self._finish(host)
         return record
 
@@ -91,13 +107,17 @@ class Departures:
         self.drop(host.name)
         host.is_removing = True
         host.changed()
-        self._waiting[host.name] = asyncio.create_task(self._wait(host), name=f"removing host {host.name}")
+        task = f"removing host {host.name}"
+        self._waiting[host.name] = asyncio.create_task(
+            self._problems.keep(task, lambda: self._wait(host)), name=task
+        )
 
     def drop(self, name: str) -> None:
         """Wait for the jobs of a host no more: a person has changed the file."""
         waiting = self._waiting.pop(name, None)
         if waiting is not None:
             waiting.cancel()
+            self._problems.clear(waiting.get_name())
 
     async def _end_all(self, host: Host, node: ComputeNode) -> None:
         await node.end_all(END_S)
@@ -123,11 +143,15 @@ class Departures:
         if host.node is None:
             return
         await host.node.idle()
+        try:
+            await self._finish(host)
+        except Exception as error:
+            # It is tried again.
+            host.tell(f"it can't be removed: {sentence(error)}")
+            raise
         self._waiting.pop(host.name, None)
-        await self._finish(host)
 
     async def _finish(self, host: Host) -> None:
-        self.drop(host.name)
         await self._gone(host)
         await host.stop()
         with contextlib.suppress(BacalhauError):

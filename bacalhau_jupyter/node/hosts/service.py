@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import sys
 from collections.abc import Awaitable, Callable
 
-from bacalhau_jupyter.compute.output.watch import DirectoryWatch
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.problems import Problems, sentence
 from bacalhau_jupyter.lib.removal import remove_tree
-from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, EngineError, NotFound
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, EngineError
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.records.hosts import (
     AddHost,
@@ -21,28 +19,28 @@ from bacalhau_jupyter.models.records.hosts import (
     HostCleaning,
     HostRecord,
     Hosts,
-    HostState,
     HostTest,
     Leaving,
     PushImage,
     RemoveHost,
 )
-from bacalhau_jupyter.node.hosts.entries import HostEntry, entry_of
-from bacalhau_jupyter.node.hosts.file import MOST_HOSTS, NAME, HostsFile, Written
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.leaving import Departures
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
+from bacalhau_jupyter.node.hosts.register import Register, is_same_way
 from bacalhau_jupyter.node.hosts.trials import READY_S, Trials
+from bacalhau_jupyter.node.hosts.twins import Twins
 from bacalhau_jupyter.node.hosts.verbs import clean, push
-from bacalhau_jupyter.node.hosts.ways import SharedEngine, Ways
+from bacalhau_jupyter.node.hosts.ways import Ways
+from bacalhau_jupyter.node.hosts.written.entries import HostEntry, entry_of
+from bacalhau_jupyter.node.hosts.written.file import MOST_HOSTS, NAME, HostsFile
 from bacalhau_jupyter.node.roles.halves import Halves
 from bacalhau_jupyter.node.roles.places import Places
 
 log = logging.getLogger(__name__)
 
-LOOK_S = (30.0, 2.0)
-"""Seconds after which the file is looked at where the system tells of changes, and where it does not."""
-_FILE_TASK = f"reading {NAME}"
+COUNTED_S = 10.0
+"""Seconds that a removal waits until it is known which jobs a host has."""
 
 
 class HostService:
@@ -73,25 +71,22 @@ class HostService:
         problems: Problems,
         forget: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._file = file
         self._ways = ways
         self._halves = halves
         self._places = places
         self._clock = clock
         self._problems = problems
-        self._hosts: dict[str, Host] = {}
         self._adding: set[str] = set()
-        self._entry_problems: dict[str, str] = {}
-        self._stamp: tuple[int, int, int] | None = None
-        self._changing = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
         self._trials = Trials(ways)
         self._forget = forget
-        self._departures = Departures(self._gone, forget)
+        self._register = Register(file, self._take_up, self._drop, problems)
+        self._twins = Twins(self._register.every, halves, problems)
+        self._departures = Departures(self._gone, forget, problems)
 
     def __len__(self) -> int:
         """How many hosts there are."""
-        return len(self._hosts)
+        return len(self._register)
 
     async def resume(self) -> None:
         """Take up the hosts of the file; waits for none of them."""
@@ -99,9 +94,10 @@ class HostService:
             # Results of jobs that ran on a host that was removed are still served.
             self._halves.remember(node_id, directory)
             log.debug("results of host %s are at %s", name, directory)
-        await self._read_again()
+        self._twins.start()
+        await self._register.read()
         self._watching = asyncio.create_task(
-            self._problems.keep(f"watching {NAME}", self._watch), name="watching hosts"
+            self._problems.keep(f"watching {NAME}", self._register.watch), name="watching hosts"
         )
 
     async def close(self) -> None:
@@ -110,8 +106,8 @@ class HostService:
             self._watching.cancel()
             await asyncio.wait({self._watching})
         await self._departures.close()
-        hosts = list(self._hosts.values())
-        self._hosts.clear()
+        await self._twins.close()
+        hosts = self._register.clear()
         ends = await asyncio.gather(*(host.stop() for host in hosts), return_exceptions=True)
         for host, end in zip(hosts, ends, strict=True):
             if isinstance(end, Exception):
@@ -122,18 +118,19 @@ class HostService:
     async def list(self) -> Hosts:
         """Return all hosts, from memory, and the Docker contexts that could be added."""
         contexts, aliases = await asyncio.to_thread(lambda: (self._ways.contexts(), self._ways.aliases()))
-        taken = {host.entry.context for host in self._hosts.values()}
+        hosts = sorted(self._register.every(), key=lambda host: host.name)
+        taken = {host.entry.context for host in hosts}
         return Hosts(
-            items=[host.record() for _, host in sorted(self._hosts.items())],
+            items=[host.record() for host in hosts],
             contexts=[context for context in contexts if context.name not in taken],
             aliases=aliases,
-            problems=list(self._entry_problems.values()),
-            file=str(self._file.path),
+            problems=list(self._register.problems.values()),
+            file=str(self._register.path),
         )
 
     def show(self, name: str) -> HostRecord:
         """Return one host; raises NotFound."""
-        return self._host(name).record()
+        return self._register.host(name).record()
 
     async def try_out(self, order: AddHost) -> HostTest:
         """Try the way to a host that is not there yet, step by step; nothing is written.
@@ -147,7 +144,7 @@ class HostService:
 
     async def test(self, name: str) -> HostTest:
         """Try the way to a host step by step, and connect at once where that was waiting for its turn."""
-        host = self._host(name)
+        host = self._register.host(name)
         host.way.link.again()
         host.machine.again()
         return await self._trials.examine(host.entry, host)
@@ -176,32 +173,30 @@ class HostService:
                     await host.started(READY_S)
                     await self._check_other(host)
                 # A host that takes long to answer keeps nobody from changing another one.
-                async with self._changing:
-                    await asyncio.to_thread(self._file.put, entry)
-                    self._stamp = self._file.stamp()
+                async with self._register.changing():
+                    await self._register.put(entry)
+                    self._register.keep(host)
             except BaseException:
+                self._twins.leave(host)
                 await host.stop()
                 with contextlib.suppress(BacalhauError):
                     await self._forget(host.node_id)
                 if is_new:
                     await asyncio.to_thread(remove_tree, host.directory)
                 raise
-            self._entry_problems.pop(entry.name, None)
-            self._hosts[entry.name] = host
+            self._twins.follow(host)
             return host.record()
         finally:
             self._adding.discard(entry.name)
 
     async def pause(self, name: str, *, paused: bool) -> HostRecord:
         """Let a host take no new jobs, or take them again."""
-        async with self._changing:
-            await self._catch_up()
-            host = self._host(name)
+        async with self._register.changing():
+            host = self._register.host(name)
             if host.is_removing and not paused:
                 raise Conflict(f"host {name} is being removed", component=COMPONENT)
             entry = dataclasses.replace(host.entry, paused=paused)
-            await asyncio.to_thread(self._file.put, entry)
-            self._stamp = self._file.stamp()
+            await self._register.put(entry)
             host.entry = entry
             host.changed()
             if not paused:
@@ -210,7 +205,7 @@ class HostService:
 
     def retry(self, name: str) -> HostRecord:
         """Try now to connect, where that waits for its turn."""
-        host = self._host(name)
+        host = self._register.host(name)
         host.way.link.again()
         host.machine.again()
         return host.record()
@@ -231,27 +226,28 @@ class HostService:
                 hint="wait, cancel or leave",
                 component=COMPONENT,
             ) from error
-        async with self._changing:
-            await self._catch_up()
-            host = self._host(name)
+        if leaving is not Leaving.LEAVE:
+            # Only its compute half knows which jobs are there.
+            await self._register.host(name).started(COUNTED_S)
+        async with self._register.changing():
+            host = self._register.host(name)
             self._departures.check(host, leaving)
             # A node that is restarted meanwhile gives it nothing new.
             removing = leaving is Leaving.WAIT or host.entry.removing
             paused = dataclasses.replace(host.entry, paused=True, removing=removing)
-            await asyncio.to_thread(self._file.put, paused)
-            self._stamp = self._file.stamp()
+            await self._register.put(paused)
             host.entry = paused
             return await self._departures.begin(host, leaving)
 
     async def push(self, name: str, order: PushImage) -> HostRecord:
         """Copy an image of this machine's Docker Engine to a host."""
-        host = self._host(name)
+        host = self._register.host(name)
         await push(host, order)
         return host.record()
 
     async def clean(self, name: str, order: CleanHost) -> HostCleaning:
         """Return what nodes have on a host, and remove what some left there."""
-        host = self._host(name)
+        host = self._register.host(name)
         if alive := [each for each in order.remove if each in self._halves.nodes() and each != host.node_id]:
             raise Conflict(
                 f"node {alive[0]} is at work in this process: it cleans up by itself",
@@ -262,26 +258,17 @@ class HostService:
 
     # ---- inside
 
-    def _host(self, name: str) -> Host:
-        host = self._hosts.get(name)
-        if host is None:
-            names = ", ".join(sorted(self._hosts))
-            raise NotFound(
-                f"there is no host {shown(name[:80])!r}",
-                hint=f"there are {names}" if names else "host add ssh://alice@gpu1 adds one",
-                component=COMPONENT,
-            )
-        return host
+    # ---- inside
 
     def _planned(self, order: AddHost) -> HostEntry:
         entry = entry_of(order)
-        if entry.name in self._hosts or entry.name in self._adding:
+        if entry.name in self._register or entry.name in self._adding:
             raise Conflict(
                 f"there is a host {entry.name} already",
                 hint=f"choose another --name, or host remove {entry.name}",
                 component=COMPONENT,
             )
-        if len(self._hosts) + len(self._adding) >= MOST_HOSTS:
+        if len(self._register) + len(self._adding) >= MOST_HOSTS:
             raise Conflict(
                 f"there are {MOST_HOSTS} hosts already, and no more are taken", component=COMPONENT
             )
@@ -298,79 +285,36 @@ class HostService:
         return Host(entry, way, self._halves, self._places, clock=self._clock, problems=self._problems)
 
     async def _check_other(self, host: Host) -> None:
-        """Refuse a second way to an engine that runs jobs already: it would run each of them twice."""
-        facts = host.machine.facts
-        for other in self._hosts.values():
-            there = other.machine.facts
-            if facts is None or there is None or not facts.engine_id or facts.engine_id != there.engine_id:
-                continue
-            if not isinstance(host.engine, SharedEngine) or other.status.state is not HostState.READY:
-                continue
-            try:
-                is_same = await host.engine.is_same_as(other.engine)
-            except EngineError as error:
-                raise BadRequest(
-                    f"host {host.name} was not added: {error.message}", hint=error.hint, component=COMPONENT
-                ) from error
-            if is_same:
-                raise Conflict(
-                    f"{host.way.address} is the same Docker Engine as host {other.name}",
-                    hint=f"it can be used as --host {other.name}",
-                    component=COMPONENT,
-                )
+        """Refuse a second way to an engine that has jobs of this node already."""
+        try:
+            async with asyncio.timeout(READY_S):
+                twin = await self._twins.twin_of(host)
+        except TimeoutError:
+            # It is compared before its first job.
+            return
+        except EngineError as error:
+            raise BadRequest(
+                f"host {host.name} was not added: {error.message}", hint=error.hint, component=COMPONENT
+            ) from error
+        if twin is not None:
+            raise Conflict(twin.sentence(host.way.address), hint=twin.hint, component=COMPONENT)
+        host.set_twin("")
 
     async def _gone(self, host: Host) -> None:
         """A host was removed for good."""
-        self._hosts.pop(host.name, None)
-        await asyncio.to_thread(self._file.remove, host.name)
-        self._stamp = self._file.stamp()
+        await self._register.take_out(host.name)
+        self._twins.leave(host)
 
-    async def _watch(self) -> None:
-        if sys.platform != "linux":
-            while True:
-                await self._look()
-                await asyncio.sleep(LOOK_S[1])
-        with DirectoryWatch(self._file.path.parent).following(NAME) as changed:
-            while True:
-                changed.clear()
-                await self._look()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_S[0]):
-                        await changed.wait()
-
-    async def _look(self) -> None:
-        if self._file.stamp() != self._stamp:
-            async with self._changing:
-                await self._catch_up()
-
-    async def _catch_up(self) -> None:
-        """Read what a person has just written: a verb would write the old entry over it."""
-        if self._file.stamp() != self._stamp:
-            await self._read_again()
-
-    async def _read_again(self) -> None:
-        """Carry out what the file says now; each host by itself, and what is wrong in it changes nothing."""
-        self._stamp = self._file.stamp()
-        written = await asyncio.to_thread(self._file.read)
-        self._entry_problems = dict(written.problems)
-        self._tell(written)
-        if "" in written.problems and not written.entries:
-            # Nobody meant to remove all hosts by a slip of the pen.
-            return
-        named = {*written.entries, *written.problems}
-        for name in [name for name in self._hosts if name not in named]:
-            self._departures.drop(name)
-            await self._hosts.pop(name).stop()
-        for entry in written.entries.values():
-            try:
-                await self._take_up(entry)
-            except BacalhauError as error:
-                log.warning("host %s: %s", entry.name, error.message)
-                self._entry_problems[entry.name] = error.message
+    async def _drop(self, host: Host) -> None:
+        """A host is not in the file any more, or is reached in another way."""
+        self._departures.drop(host.name)
+        self._twins.leave(host)
+        await host.stop()
 
     async def _take_up(self, entry: HostEntry) -> None:
-        before = self._hosts.get(entry.name)
-        if before is not None and _is_same_way(before.entry, entry):
+        """Carry out what the file says of a host now."""
+        before = self._register.find(entry.name)
+        if before is not None and is_same_way(before.entry, entry):
             if before.entry == entry:
                 return
             was_removing, before.entry = before.entry.removing, entry
@@ -383,20 +327,9 @@ class HostService:
             return
         host = self._make(entry)
         if before is not None:
-            self._departures.drop(entry.name)
-            await before.stop()
-        self._hosts[entry.name] = host
+            await self._drop(before)
+        self._register.keep(host)
         await host.start()
+        self._twins.follow(host)
         if entry.removing:
             self._departures.resume(host)
-
-    def _tell(self, written: Written) -> None:
-        if not written.problems:
-            self._problems.clear(_FILE_TASK)
-            return
-        self._problems.tell(_FILE_TASK, "; ".join(written.problems.values()))
-
-
-def _is_same_way(before: HostEntry, now: HostEntry) -> bool:
-    """Whether a person has changed at most whether jobs are taken there."""
-    return dataclasses.replace(before, paused=now.paused, removing=now.removing) == now

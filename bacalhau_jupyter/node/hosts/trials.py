@@ -11,10 +11,10 @@ import msgspec
 from bacalhau_jupyter.engines.docker.link.fault import JOBS_GO_ON
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.records.hosts import HostState, HostStep, HostTest
-from bacalhau_jupyter.node.hosts.entries import HostEntry
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
 from bacalhau_jupyter.node.hosts.ways import Ways
+from bacalhau_jupyter.node.hosts.written.entries import HostEntry
 from bacalhau_jupyter.plugins.link import HostLink, HostStatus
 
 READY_S = 30.0

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from bacalhau_jupyter.compute.host.far import EngineQuestions
 from bacalhau_jupyter.models.records.hosts import DockerContext, HostStep, SshAlias
 from bacalhau_jupyter.models.records.node import DiskUsage
-from bacalhau_jupyter.node.hosts.entries import HostEntry
+from bacalhau_jupyter.node.hosts.written.entries import HostEntry
 from bacalhau_jupyter.plugins.contract import Progress
 from bacalhau_jupyter.plugins.engine import Engine
 from bacalhau_jupyter.plugins.link import HostLink
@@ -62,6 +62,10 @@ class Leftover(Protocol):
 @runtime_checkable
 class SharedEngine(Protocol):
     """An engine that several nodes may use."""
+
+    async def identity(self, other_than: str | None = None) -> str:
+        """Return the ID that it calls itself by; waits until it is known, and another one than that."""
+        ...
 
     async def left_behind(self) -> Sequence[Any]:
         """Return what nodes have there, as `Leftover`; this one included."""

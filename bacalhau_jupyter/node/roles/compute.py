@@ -74,6 +74,8 @@ class FarHost:
         What that machine has.
     engines
         Makes the engines, by type; no others are loaded.
+    called
+        What people call that machine, such as "host gpu1".
     labels
         Of the node.
     allocated
@@ -86,6 +88,7 @@ class FarHost:
 
     machine: Machine
     engines: Callable[[PluginOptions], Mapping[str, Engine]]
+    called: str
     labels: Mapping[str, str]
     allocated: ResourcesConfig
     unavailable: Callable[[], str] = lambda: ""
@@ -168,6 +171,8 @@ class ComputeHalf:
 
     Attributes
     ----------
+    engines
+        What runs tasks.
     plugin_problems
         Why plug-ins are off, by kind and name.
     packages_source
@@ -179,6 +184,7 @@ class ComputeHalf:
     packages: Packages | None = None
     plugin_problems: dict[str, str] = field(default_factory=dict)
     packages_source: Any = None
+    engines: Sequence[Engine] = ()
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def stop(self) -> None:
@@ -277,7 +283,7 @@ async def _start(
     if not await node.start(JOIN_TIMEOUT_S, one_try=there is not None):
         log.warning("the compute role of %s has not joined yet: %s", place.node_id, node.problem)
     packages = None if keeping is None else keeping.packages
-    return ComputeHalf(node, environment_keeper, packages, problems, keeping)
+    return ComputeHalf(node, environment_keeper, packages, problems, keeping, list(engines.values()))
 
 
 async def _database(stack: AsyncExitStack, around: Surroundings, place: Place) -> Database:
@@ -343,6 +349,7 @@ def _far_settings(before: ComputeSettings, far: FarHost) -> ComputeSettings:
         allocated=far.allocated,
         address="",
         probe_gpus=False,
+        called=far.called,
     )
 
 

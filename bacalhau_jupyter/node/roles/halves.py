@@ -17,7 +17,7 @@ from bacalhau_jupyter.models.records.environments import (
 )
 from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.node.roles.compute import ComputeHalf, Place, Surroundings, start_half
-from bacalhau_jupyter.plugins.engine import Environments
+from bacalhau_jupyter.plugins.engine import Engine, Environments
 from bacalhau_jupyter.plugins.source import Packages
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,10 @@ class Halves:
     def nodes(self) -> dict[str, ComputeNode]:
         """Return the compute nodes by ID."""
         return {node_id: half.node for node_id, half in self._halves.items()}
+
+    def engines(self) -> list[Engine]:
+        """Return the engines of all halves."""
+        return [engine for half in self._halves.values() for engine in half.engines]
 
     def plugin_problems(self) -> dict[str, str]:
         """Return why plug-ins are off."""

@@ -13,8 +13,8 @@ import pytest
 from bacalhau_jupyter.engines.docker import DockerEngine, gpu_check
 from bacalhau_jupyter.engines.docker.devices import gpu_options
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
-from bacalhau_jupyter.engines.docker.gpu_check import ASK_AGAIN_S, GpuCheck, install_hint
-from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.engines.docker.gpu_check import ASK_AGAIN_S, REFUSED_S, GpuCheck, install_hint, refusal
+from bacalhau_jupyter.models.errors import CAPACITY, EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from tests.clock import ManualClock
 from tests.engines.docker.conftest import Node
@@ -139,9 +139,45 @@ async def test_an_engine_that_gets_its_runtime_later_is_asked_again(node: Node, 
         problems += [check.problem(NVIDIA[0]), check.problem(NVIDIA[1])]
         clock.advance(ASK_AGAIN_S + 1)
     broken = "nvidia-container-cli: initialization error: nvml error: driver not loaded"
-    assert problems[:4] == [NO_RUNTIME] * 2 + [f"the Docker Engine's GPU runtime fails: {broken}"] * 2
+    assert problems[:4] == [NO_RUNTIME] * 2 + [f"the GPU runtime of the Docker Engine fails: {broken}"] * 2
     assert problems[4:] == [""] * 8
     assert answers == ["never asked"]
+
+
+async def test_a_gpu_that_a_container_did_not_get_is_off_for_a_while(
+    node: Node, api: Any, busybox_image: str
+) -> None:
+    if "nvidia" in (api.info().get("Runtimes") or {}):
+        pytest.skip("this Docker Engine has a GPU runtime")
+    daemon = node.engine.connection._daemon
+    assert daemon is not None
+    # It says that it has one, as after a driver was taken away.
+    daemon.runtimes = frozenset({"runc", "nvidia"})
+    assert await node.engine.gpu_problem(NVIDIA[0]) == ""
+    with pytest.raises(EngineError, match="it has no GPU runtime") as caught:
+        await node.run({"Image": busybox_image}, resources=Resources(gpu=1, gpus=NVIDIA[:1]))
+    # The job goes where it can run, and that is no failure of its own.
+    assert caught.value.retryable
+    assert caught.value.details[CAPACITY] == "true"
+    assert await node.engine.gpu_problem(NVIDIA[0]) == caught.value.message
+    assert await node.engine.gpu_problem(NVIDIA[1]) == ""
+    clock = ManualClock()
+    check = GpuCheck(daemon, node.options.node_id, clock)
+    check.refused(NVIDIA[:1], "it was refused")
+    assert check.problem(NVIDIA[0]) == "it was refused"
+    clock.advance(REFUSED_S + 1)
+    assert check.problem(NVIDIA[0]) == ""
+
+
+def test_a_trouble_of_the_image_is_none_of_the_gpu() -> None:
+    here = Endpoint("unix:///var/run/docker.sock", "default socket")
+    image = (
+        "OCI runtime create failed: nvidia-container-cli: requirement error: unsatisfied condition: cuda>=99"
+    )
+    assert refusal(image, here) == ""
+    assert refusal('exec: "could not select device driver": not found', here) == ""
+    gone = "OCI runtime create failed: nvidia-container-cli: device error: 1: unknown device"
+    assert refusal(gone, here).endswith("nvidia-container-cli: device error: 1: unknown device")
 
 
 async def test_what_the_check_takes_for_a_runtime_is_what_the_engine_says_without_gpus(

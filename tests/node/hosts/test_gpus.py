@@ -11,6 +11,7 @@ import pytest
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.client.jobs.build import docker
 from bacalhau_jupyter.engines.docker.devices import gpu_options
+from bacalhau_jupyter.grammar.hosts.shown import hosts_table
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.records.hosts import AddHost
@@ -99,6 +100,29 @@ async def test_what_a_person_says_of_gpus_wins(far_host: FarHost, api: AsyncAPI)
     state = await node_of(api, order(far_host, gpus=said))
     assert state.info.compute_node_info.max_capacity.gpus == said
     assert state.info.labels["GPU-0-Memory"] == "81920-MiB"
+
+
+async def test_a_refusal_names_the_host_as_people_do(far_host: FarHost, api: AsyncAPI) -> None:
+    said = [GPU(index=0, name="A100", vendor="NVIDIA", memory=81920)]
+    await api.hosts.add(order(far_host, gpus=said))
+    image = far_host.busybox_image()
+    job = await api.submit(docker(image, "true", gpu=1, host="gpu1", queue_timeout=600))
+
+    async def is_named() -> bool:
+        reasons = [each.reason for each in (await api.explain(job.job_id)).nodes]
+        found = any(
+            "host gpu1 can give docker jobs 0 of its 1 GPUs: the Docker Engine of host gpu1 can't hand GPUs"
+            in reason
+            for reason in reasons
+        )
+        assert found or not any("this node can" in reason for reason in reasons), reasons
+        return found
+
+    await until(is_named, timeout_s=60)
+    (listed,) = (await api.hosts.list()).items
+    table = hosts_table(await api.hosts.list())
+    assert listed.facts is not None
+    assert "no GPU runtime" in str(table.rows[0][-1])
 
 
 async def test_a_container_of_somebody_else_counts(far_host: FarHost, api: AsyncAPI) -> None:

@@ -22,7 +22,7 @@ from bacalhau_jupyter.models.records.hosts import AddHost, CleanHost, HostFacts,
 from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.hosts import questions
 from bacalhau_jupyter.node.hosts.questions import DockerQuestions
-from bacalhau_jupyter.node.hosts.service import HostService
+from bacalhau_jupyter.node.hosts.register import Register
 from bacalhau_jupyter.node.node import Node
 from tests.node.hosts.conftest import MakeConfig, client_of
 from tests.node.hosts.hostile import INFO, HostileEngine, hostile_engine
@@ -165,7 +165,7 @@ async def test_a_verb_keeps_what_a_person_has_just_written(
     node_config: MakeConfig, engine: HostileEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing tells of changes here, as on some file systems.
-    monkeypatch.setattr(HostService, "_watch", lambda service: asyncio.Event().wait())
+    monkeypatch.setattr(Register, "watch", lambda register: asyncio.Event().wait())
     async with running_node(node_config(WebUI__Enabled=False)) as node, client_of(node) as api:
         await api.hosts.add(AddHost(name="gpu1", url=engine.url, anyway=True))
         file = node.repo.path / "hosts.yaml"

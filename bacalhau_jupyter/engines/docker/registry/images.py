@@ -166,9 +166,10 @@ class Images:
             ``ImageNotFound``, with the registry's words in the hint; ``RequestCancelled`` when aborted.
         """
         if not self._may_pull:
+            who = self._daemon.place or "this node"
             raise engine_error(
                 f'image not available: "{image}"',
-                hint=f"This node {_NO_PULLS}: bring the image there with `docker pull`.",
+                hint=f"{who[0].upper()}{who[1:]} {_NO_PULLS}: bring the image there with `docker pull`.",
                 code=NOT_FOUND,
                 details={"Image": image},
             )

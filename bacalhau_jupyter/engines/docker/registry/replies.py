@@ -78,7 +78,7 @@ def not_available(image: str, reason: str, place: str = "") -> EngineError:
             f"node, or DOCKER_USERNAME and DOCKER_PASSWORD for Docker Hub ({reason})."
         )
     else:
-        hint = f"Check the name and tag, and that this node may read it ({reason})."
+        hint = f"Check the name and tag, and that {place or 'this node'} may read it ({reason})."
     return engine_error(
         f'image not available: "{image}"',
         hint=hint,

@@ -14,10 +14,10 @@ from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.yamltext import read_words
-from bacalhau_jupyter.node.hosts.editing import SECTION, with_entry, without_entry
-from bacalhau_jupyter.node.hosts.entries import HostEntry, to_file
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
-from bacalhau_jupyter.node.hosts.reading import read_entry
+from bacalhau_jupyter.node.hosts.written.editing import SECTION, with_entry, without_entry
+from bacalhau_jupyter.node.hosts.written.entries import HostEntry, to_file
+from bacalhau_jupyter.node.hosts.written.reading import read_entry
 
 NAME = "hosts.yaml"
 SIZE_LIMIT = 1_000_000

@@ -17,10 +17,10 @@ from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Configurat
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
 from bacalhau_jupyter.models.records.hosts import AddHost, SshSettings, TlsFiles
-from bacalhau_jupyter.node.hosts.editing import with_entry, without_entry
-from bacalhau_jupyter.node.hosts.entries import HostEntry, entry_of, to_file
-from bacalhau_jupyter.node.hosts.file import HostsFile, read_hosts
 from bacalhau_jupyter.node.hosts.naming import suggested_name
+from bacalhau_jupyter.node.hosts.written.editing import with_entry, without_entry
+from bacalhau_jupyter.node.hosts.written.entries import HostEntry, entry_of, to_file
+from bacalhau_jupyter.node.hosts.written.file import HostsFile, read_hosts
 
 WRITTEN = """\
 # my machines

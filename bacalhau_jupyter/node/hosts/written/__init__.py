@@ -1,0 +1,1 @@
+"""What stands in ``hosts.yaml``: read, checked and changed."""
