@@ -114,6 +114,14 @@ SECTION: tuple[Key, ...] = (
         HONOURED,
         ours=True,
     ),
+    Key(
+        "Engines.Cgroups",
+        Kind.FLAG,
+        True,
+        "Whether jobs get control groups where this node may make some; its own group's processes are moved for it",
+        HONOURED,
+        ours=True,
+    ),
     Key("ResultDownloaders.Disabled", Kind.LIST, [], "Download types that are off", HONOURED),
     Key("ResultDownloaders.Timeout", Kind.DURATION, 0.0, "Longest download; 0 means no limit", HONOURED),
     Key(

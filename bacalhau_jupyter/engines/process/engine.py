@@ -89,7 +89,7 @@ class ProcessEngine:
             problem = tier.problem() or await self._try(tier)
             if not problem:
                 self._tier = tier
-                return Availability(True, runtime=tier.label)
+                return Availability(True, runtime=f"{tier.label}, {self._executions.limited()}")
             problems.append(f"{tier.label}: {problem}")
         return Availability(False, problem="no way to confine a process works here: " + "; ".join(problems))
 

@@ -99,7 +99,7 @@ def environment(launch: Launch, inputs: str, outputs: str, scratch: str) -> dict
         "PYTHONDONTWRITEBYTECODE": "1",  # the view is read-only
     }
     if launch.request.resources.cpu > 0:
-        # A share of the processor can't be enforced here; well-behaved libraries keep to it when told.
+        # Without a control group nothing else holds a job to its share; libraries keep to it when told.
         threads = str(max(1, round(launch.request.resources.cpu)))
         variables |= dict.fromkeys(_THREADS, threads)
     for text in launch.params.environment_variables:

@@ -15,6 +15,8 @@ from bacalhau_jupyter.engines.network.doors import Doors
 from bacalhau_jupyter.engines.network.rules import has_way_out, reach_of, rules_of
 from bacalhau_jupyter.engines.supervised import host, spawn, watch
 from bacalhau_jupyter.engines.supervised import outcomes as ending
+from bacalhau_jupyter.engines.supervised.cgroups.delegated import NOTHING, Delegated, of_this_node, sweep
+from bacalhau_jupyter.engines.supervised.cgroups.limits import in_words, settings, without_memory
 from bacalhau_jupyter.engines.supervised.launch import STOP_GRACE_S
 from bacalhau_jupyter.engines.supervised.state import State, existing
 from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
@@ -22,6 +24,7 @@ from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
 from bacalhau_jupyter.engines.supervised.users import users_of
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.reserve import is_full
+from bacalhau_jupyter.lib.text import write_text
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -47,15 +50,25 @@ class Executions:
         The engine's directory; each execution gets one below it.
     reach
         Which addresses jobs with a network of type ``HTTP`` are let through to; None: those of the settings.
+    groups
+        Where jobs get control groups; None: this node's own, from `prepare_root` on.
     """
 
-    def __init__(self, options: PluginOptions, root: Path, reach: Reach | None = None) -> None:
+    def __init__(
+        self,
+        options: PluginOptions,
+        root: Path,
+        reach: Reach | None = None,
+        groups: Delegated | None = None,
+    ) -> None:
         self._options = options
         self._root = root
         self.node_file = root / "node"
         self._doors = Doors()
         self._reach = reach or reach_of(options.settings)
         self._watches: dict[str, asyncio.Task[Outcome]] = {}
+        self.delegated = groups or NOTHING
+        self._own_groups = groups is None and options.settings("Engines.Cgroups") is not False
         self._users = users_of(options.data_dir)
         self._users.look_at(root)
 
@@ -68,6 +81,9 @@ class Executions:
                     State(root, execution_id).remove()
             remove_tree(leftover)
         spawn.announce(self.node_file)
+        if self._own_groups:
+            self.delegated = of_this_node()
+        sweep(self.delegated)
 
     def state(self, execution_id: str) -> State:
         """Return an execution's directory.
@@ -120,7 +136,7 @@ class Executions:
             user = self._users.take(self._options.node_id, state.id) if host.is_root() else -1
             if has_way_out(request):
                 self._doors.open(state.id, state.door, rules_of(request, self._reach))
-            state.write(prepare(state, user))
+            state.write(self._with_group(prepare(state, user), state, request))
             pid = spawn.spawn(state, lock)
         except BaseException:
             self._doors.close(state.id)
@@ -130,6 +146,18 @@ class Executions:
         finally:
             os.close(lock)
         return pid, tree.start_time(pid)
+
+    def _with_group(self, plan: Plan, state: State, request: RunRequest) -> Plan:
+        """Give the job a control group with its limits, where this node may make one."""
+        group = self.delegated.group_of(state.path)
+        if group is None:
+            return plan
+        write_text(state.group_file, str(group))
+        controllers = self.delegated.controllers
+        plan["group"], plan["group_settings"] = str(group), settings(request.resources, controllers)
+        if "memory" in controllers:
+            plan["limits"] = without_memory(plan["limits"])
+        return plan
 
     async def attach(self, request: RunRequest) -> bool:
         """After a node restart: whether the execution still exists and can be waited for."""
@@ -212,6 +240,10 @@ class Executions:
             task.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
         await asyncio.to_thread(self._doors.stop)
+
+    def limited(self) -> str:
+        """Say what limits jobs here."""
+        return in_words(self.delegated.controllers)
 
 
 def _was_started(state: State) -> bool:

@@ -88,6 +88,8 @@ def assemble(
         grace_s=float(request.grace_s),
         stop_grace_s=STOP_GRACE_S,
         limits=limits(request),
+        group="",
+        group_settings=[],
         user=confined.user,
         landlock_abi=confined.landlock_abi,
         rules=confined.rules,

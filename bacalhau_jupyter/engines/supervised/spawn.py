@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from bacalhau_jupyter.engines.supervised.cgroups import delegated
 from bacalhau_jupyter.engines.supervised.confinement import shm
 from bacalhau_jupyter.engines.supervised.state import About, State
 from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
@@ -89,7 +90,9 @@ def terminate(pid: int, start: str, number: int = signal.SIGTERM) -> None:
 
 
 def sweep(state: State, about: About | None) -> None:
-    """Kill what a supervisor left behind that was itself killed, found by its user or its environment."""
+    """Kill what a supervisor left behind that was itself killed, found by its group, its user or its environment."""
+    if (group := state.group()) is not None:
+        delegated.kill(group)
     marker = b"BACALHAU_EXECUTION_ID=" + state.id.encode() + b"\0"
     deadline = time.monotonic() + _SWEEP_TIMEOUT_S
     while left := [pid for pid in _everybody() if _belongs(pid, marker, about.user if about else -1)]:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bacalhau_jupyter.engines.supervised.cgroups import delegated
 from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.text import read_text, write_text
@@ -72,6 +73,7 @@ class State:
         self.about_file = self.path / "about.json"
         self.door = self.path / "door"
         self.errors_file = self.path / "supervisor.err"
+        self.group_file = self.path / "group"
         self._lock = self.path / "lock"
 
     def create(self) -> int:
@@ -126,6 +128,13 @@ class State:
         data = _read(self.about_file)
         return About(**data) if data else None
 
+    def group(self) -> Path | None:
+        """Return the control group that was made for it, or None."""
+        try:
+            return Path(read_text(self.group_file))
+        except OSError:
+            return None
+
     def record(self) -> EndRecord | None:
         """Return the exit record, or None when there is none (yet)."""
         data = _read(self.record_file)
@@ -149,7 +158,9 @@ class State:
 
     def remove(self) -> None:
         """Remove the directory and the scratch outside of it."""
-        about = self.about()
+        about, group = self.about(), self.group()
+        if group is not None:
+            delegated.remove(group)
         if about and about.scratch:
             remove_tree(Path(about.scratch))
         remove_tree(self.path)

@@ -83,8 +83,7 @@ def in_docker(base_url: str, image: str, arguments: list[str]) -> subprocess.Com
 
 def in_chroot(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Run the tests as root in a chroot, where the kernel refuses user namespaces and pivot_root."""
-    packages = _packages()
-    with _chroot(packages) as root:
+    with image_tree(system=True) as root:
         command = [
             "chroot",
             str(root),
@@ -154,7 +153,20 @@ def _packages() -> Path:
 
 
 @contextmanager
-def _chroot(packages: Path) -> Iterator[Path]:
+def image_tree(*, system: bool) -> Iterator[Path]:
+    """Yield the tree of the tests' Python image with the repository at ``/source`` and the packages at ``/packages``.
+
+    Parameters
+    ----------
+    system
+        Whether this machine's ``/proc`` and ``/dev`` are in it, too.
+
+    Raises
+    ------
+    ServiceUnavailableError
+        It can't be made here.
+    """
+    packages = _packages()
     if not is_root():
         raise ServiceUnavailableError("only root can enter a chroot")
     archive = cache_dir() / f"python-{images.PYTHON_SUITE}.tar"
@@ -164,7 +176,8 @@ def _chroot(packages: Path) -> Iterator[Path]:
         root = Path(scratch) / "root"
         with tarfile.open(archive) as tar:
             tar.extractall(root, filter="fully_trusted")
-        mounts = [("/proc", "proc"), ("/dev", "dev"), (str(ROOT), "source"), (str(packages), "packages")]
+        mounts = [(str(ROOT), "source"), (str(packages), "packages")]
+        mounts += [("/proc", "proc"), ("/dev", "dev")] if system else []
         mounted: list[Path] = []
         try:
             for source, name in mounts:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bacalhau_jupyter.engines.supervised.cgroups.delegated import of_this_node
 from bacalhau_jupyter.engines.supervised.supervisor import frames
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.jobs.resources import Resources
@@ -106,6 +107,8 @@ async def test_memory_beyond_the_limit_is_refused(bench: Bench) -> None:
     code = "data = bytearray({}); print('got it')"
     limit = Resources(memory=200 << 20)
     assert "got it" in (await bench.python(code.format(100 << 20), resources=limit)).stdout
+    if "memory" in of_this_node().controllers:
+        return  # `test_groups.py` looks at what a group does instead
     refused = await bench.python(code.format(300 << 20), resources=limit)
     assert "MemoryError" in refused.stderr
     assert refused.outcome.exit_code == 1

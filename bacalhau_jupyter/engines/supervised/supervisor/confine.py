@@ -66,7 +66,7 @@ def descriptors(count: int) -> int:
     return 2 * count + 256
 
 
-def execute(plan: Plan, out: int, err: int, files: list[int], failure: int) -> None:
+def execute(plan: Plan, out: int, err: int, files: list[int], failure: int, group: int) -> None:
     """Turn this process into the job (or into the sandbox around it); never returns.
 
     Parameters
@@ -79,6 +79,8 @@ def execute(plan: Plan, out: int, err: int, files: list[int], failure: int) -> N
         Descriptors that the program gets as 3, 4, …
     failure
         A pipe that closes on ``exec``; what went wrong is written there.
+    group
+        Leads into the job's control group (``cgroup.procs``); -1 for none.
     """
     step = "prepare"
     try:
@@ -86,6 +88,10 @@ def execute(plan: Plan, out: int, err: int, files: list[int], failure: int) -> N
         for each in (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
             _signal.signal(each, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, POLITE)
+        if group >= 0:
+            step = "enter its control group"
+            os.write(group, b"0")
+            step = "prepare"
         failure = _place(out, err, files, failure)
         os.umask(0o022)
         for number, value in plan["limits"]:

@@ -34,6 +34,8 @@ class Plan(TypedDict):
         polite and the hard signal.
     limits
         Pairs of a resource number and its value, for ``setrlimit``.
+    group, group_settings
+        The control group that is made for the job ("" for none), and what is written to its files.
     user
         The uid and gid to become, or -1.
     landlock_abi, rules, network, filter
@@ -70,6 +72,8 @@ class Plan(TypedDict):
     grace_s: float
     stop_grace_s: float
     limits: list[tuple[int, int]]
+    group: str
+    group_settings: list[tuple[str, str]]
     user: int
     landlock_abi: int
     rules: list[tuple[str, int]]

@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
 
+    from bacalhau_jupyter.engines.supervised.supervisor.group import Group
     from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
 else:
     import _signal  # `signal` itself imports enum: five milliseconds
@@ -59,6 +60,7 @@ class Supervisor:
         self.holder = -1
         self.tail = b""
         self.node: Node | None = None
+        self.group: Group | None = None
         self.wake, wake_write = os.pipe()
         os.set_blocking(self.wake, False)
         os.set_blocking(wake_write, False)
@@ -76,6 +78,8 @@ class Supervisor:
             pinned = self._open_pinned()
         except Exception as reason:  # whatever it is, nothing may be shown then
             self._fail(f"the job could not be confined: this node {reason}")
+            return
+        if self.plan["group"] and not self._make_group():
             return
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
@@ -100,10 +104,19 @@ class Supervisor:
         _signal.pthread_sigmask(_signal.SIG_BLOCK, confine.POLITE)
         self.main = os.fork()
         if self.main == 0:
-            confine.execute(self.plan, out_write, err_write, files, failure_write)
+            confine.execute(
+                self.plan,
+                out_write,
+                err_write,
+                files,
+                failure_write,
+                self.group.entrance if self.group else -1,
+            )
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, confine.POLITE)
         for each in (out_write, err_write, failure_write, *files):
             os.close(each)
+        if self.group:
+            self.group.entered()
         self.streams = {out_read: STDOUT, err_read: STDERR}
         self.timeout_at = started + self.plan["timeout_s"] if self.plan["timeout_s"] else 0.0
         failed = os.read(failure_read, 4096)
@@ -116,6 +129,16 @@ class Supervisor:
             self._give_network()
         if gate >= 0:
             os.close(gate)
+
+    def _make_group(self) -> bool:
+        """Make the job's control group; where that fails, the job does not start: its limits would be missing."""
+        from bacalhau_jupyter.engines.supervised.supervisor.group import Group
+
+        try:
+            self.group = Group(self.plan["group"], self.plan["group_settings"])
+        except OSError as error:
+            self._fail(f"the job could not be limited: its control group can't be made: {error}")
+        return self.group is not None
 
     def _give_network(self) -> None:
         """Start the holder in the job's network while the job waits; if that fails, the job does not start."""
@@ -263,6 +286,8 @@ class Supervisor:
 
     def _kill(self) -> None:
         tree.kill_below(os.getpid())
+        if self.group:
+            self.group.kill()
 
     def _reap(self) -> None:
         while True:
@@ -285,6 +310,11 @@ class Supervisor:
         """Settle the results, write the exit record, end the log."""
         code = os.waitstatus_to_exitcode(self.status)
         code = 128 - code if code < 0 else code
+        if self.group:
+            # The kernel kills the whole group, bubblewrap with it.
+            if code == 137 and not self.reason and self.group.ran_out_of_memory():
+                self.reason = "out of memory"
+            self.group.remove()
         if self.plan["status"] and not self.reason:
             report = self.report + os.read(self.reported, 65536)
             if b'"exit-code"' not in report:

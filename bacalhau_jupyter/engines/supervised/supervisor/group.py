@@ -1,0 +1,92 @@
+"""The control group of one execution: made with its limits, entered by the job, asked, ended and removed.
+
+The lock on its directory tells other nodes that somebody looks after it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+
+class Group:
+    """The group of one execution; it exists from here on.
+
+    Parameters
+    ----------
+    path
+        Its directory.
+    settings
+        Files and what is written to each; one whose name ends with ``?`` may be missing.
+
+    Raises
+    ------
+    OSError
+        It can't be made, or a limit can't be set.
+    """
+
+    def __init__(self, path: str, settings: list[tuple[str, str]]) -> None:
+        self.path = path
+        self._lock = self._make()
+        try:
+            for name, value in settings:
+                try:
+                    self._write(name.rstrip("?"), value)
+                except FileNotFoundError:
+                    if not name.endswith("?"):
+                        raise
+            self.entrance = os.open(f"{path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        except BaseException:
+            self.remove()
+            raise
+
+    def _make(self) -> int:
+        while True:
+            if os.access(self.path, os.F_OK):
+                os.rmdir(self.path)  # noqa: PTH106 - pathlib is too slow to import here
+            os.mkdir(self.path, 0o755)  # noqa: PTH102
+            lock = -1
+            try:
+                lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                if os.fstat(lock).st_ino == os.stat(self.path).st_ino:  # noqa: PTH116
+                    return lock
+            except FileNotFoundError:
+                pass  # another node tidied up before the lock was taken
+            if lock >= 0:
+                os.close(lock)
+
+    def _write(self, name: str, value: str) -> None:
+        opened = os.open(f"{self.path}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(opened, value.encode())
+        finally:
+            os.close(opened)
+
+    def entered(self) -> None:
+        """Close what only the job's first process needed."""
+        os.close(self.entrance)
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel killed a process in it because its memory ran out."""
+        try:
+            with open(f"{self.path}/memory.events", "rb") as file:  # noqa: PTH123
+                return any(line.startswith(b"oom_kill ") and line[9:].strip() != b"0" for line in file)
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """Kill all that is in it at once, where the kernel can (5.14)."""
+        try:
+            self._write("cgroup.kill", "1")
+        except OSError:
+            return
+
+    def remove(self) -> None:
+        """Remove it; where a process is still on its way out, the node does it later."""
+        try:
+            os.rmdir(self.path)  # noqa: PTH106
+        except OSError:
+            return
+        finally:
+            os.close(self._lock)
