@@ -23,8 +23,8 @@ from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.jobs.spec import InputSource, NetworkType, Task, Timeouts
 from bacalhau_jupyter.models.jobs.units import format_resources, resources_of
 from bacalhau_jupyter.models.records.execution import Execution
-from bacalhau_jupyter.plugins.contract import Bid
-from bacalhau_jupyter.plugins.engine import Engine
+from bacalhau_jupyter.plugins.contract import Bid, Progress, no_progress
+from bacalhau_jupyter.plugins.engine import Engine, TellingEngine
 from bacalhau_jupyter.plugins.source import LocatingSource
 
 T = TypeVar("T")
@@ -69,8 +69,8 @@ class Bidder:
         # A wrong setting is told at once.
         most_per_job(settings.admission.max_resources, capacity.limit)
 
-    async def evaluate(self, execution: Execution) -> BidMade | BidRefused:
-        """Decide; capacity is held from here on when the answer is `BidMade`.
+    async def evaluate(self, execution: Execution, progress: Progress = no_progress) -> BidMade | BidRefused:
+        """Decide; capacity is held from here on when the answer is `BidMade`. What takes long is reported.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Bidder:
         if reason := self._unavailable() or self._away(job.task):
             return self._refused(reason, busy=True)
         try:
-            return await self._decide(execution, job)
+            return await self._decide(execution, job, progress)
         except _AwayError as error:
             return self._refused(str(error), busy=True)
 
@@ -99,13 +99,13 @@ class Bidder:
         availability = self._plugins.availability(engine)
         return "" if availability.available or link_of(engine) is None else availability.problem
 
-    async def _decide(self, execution: Execution, job: Job) -> BidMade | BidRefused:
+    async def _decide(self, execution: Execution, job: Job, progress: Progress) -> BidMade | BidRefused:
         reasons = self._semantic(job)
         if not reasons and self._full is not None and (reason := await self._full()):
             reasons = [reason]
         if not reasons and self._settings.admission.locality is Locality.LOCAL:
             reasons = await self._remote(execution, job.task)
-        bids = [] if reasons else await self._plugin_bids(execution, job.task)
+        bids = [] if reasons else await self._plugin_bids(execution, job.task, progress)
         reasons += [bid.reason or "this node does not accept the job" for bid in bids if not bid.accepted]
         if not reasons:
             reasons = await ask_probes(self._settings.admission, job)
@@ -170,11 +170,13 @@ class Bidder:
             reasons.append(f"{words}: {', '.join(dict.fromkeys(remote))}")
         return reasons
 
-    async def _plugin_bids(self, execution: Execution, task: Task) -> list[Bid]:
+    async def _plugin_bids(self, execution: Execution, task: Task, progress: Progress) -> list[Bid]:
         asks: list[Awaitable[Bid]] = []
         engine = self._plugins.engine(task.engine.type)
         if engine is not None:
-            asks.append(_unless_away(engine, engine.bid(execution)))
+            tells = isinstance(engine, TellingEngine)
+            bid = engine.bid_telling(execution, progress) if tells else engine.bid(execution)
+            asks.append(_unless_away(engine, bid))
         for item in task.input_sources:
             source = self._plugins.source(item.source.type)
             if source is not None:

@@ -172,6 +172,15 @@ class ShowingEngine(Protocol):
 
 
 @runtime_checkable
+class TellingEngine(Protocol):
+    """An engine that tells what it waits for while it looks at an offer (optional)."""
+
+    async def bid_telling(self, execution: Execution, progress: Progress) -> Bid:
+        """Bid as `Engine.bid` does, and report what takes long."""
+        ...
+
+
+@runtime_checkable
 class FilelessEngine(Protocol):
     """An engine that uses no directory: none is made for a task without results; implemented beside `Engine`."""
 

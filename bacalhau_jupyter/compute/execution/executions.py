@@ -243,6 +243,8 @@ class Executions:
                 if taken is None:
                     return False
                 self._carry_out(self._add(taken.step.record), taken.step, taken.evaluation)
+                if not taken.evaluation.done():
+                    self._board.show(execution.id)
                 return True
         finally:
             self._admitting.discard(execution.id)

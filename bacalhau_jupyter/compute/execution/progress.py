@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
@@ -65,10 +66,36 @@ class ProgressBoard:
 
         return report
 
+    @contextlib.contextmanager
+    def preliminary(self, execution_id: str) -> Iterator[Progress]:
+        """Yield a function for what is done before the first phase: nothing shows before it reports, or after it."""
+        is_over = False
+
+        def note(reading: Reading) -> None:
+            if not is_over:
+                self._note(execution_id, reading)
+
+        def report(reading: Reading) -> None:
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(note, reading)
+
+        try:
+            yield report
+        finally:
+            is_over = True
+            self.forget(execution_id)
+
     def phase(self, execution_id: str, phase: str) -> None:
         """Say that a phase begins."""
         self._notes.pop(execution_id, None)
         self._note(execution_id, Reading(phase))
+
+    def show(self, execution_id: str) -> None:
+        """Tell again what is known: before it was stored, nobody knew the execution."""
+        reading = self._readings.get(execution_id)
+        if reading is not None:
+            self._reported_at_ns.pop(execution_id, None)
+            self._note(execution_id, reading)
 
     def remark(self, execution_id: str, note: str) -> None:
         """Say something about the present phase; it stays with the readings of that phase. Empty: nothing any more."""

@@ -105,7 +105,8 @@ class Runner:
         try:
             match act:
                 case Act.EVALUATE:
-                    return await self._bidder.evaluate(record.execution)
+                    with self._board.preliminary(record.id) as progress:
+                        return await self._bidder.evaluate(record.execution, progress)
                 case Act.FETCH:
                     return await self._fetcher.fetch(record, _job(record).task.input_sources)
                 case Act.START:

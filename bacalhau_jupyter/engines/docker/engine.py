@@ -110,6 +110,9 @@ class DockerEngine:
         return await self.connection.probe()
 
     async def bid(self, execution: Execution) -> Bid:
+        return await self.bid_telling(execution, no_progress)
+
+    async def bid_telling(self, execution: Execution, progress: Progress) -> Bid:
         task = task_of(execution)
         params = docker_params(task)
         placement = self.connection.placement
@@ -118,7 +121,7 @@ class DockerEngine:
         images = self.connection.images
         if await self.connection.call(lambda: images.fits_here(params.image)):
             return ACCEPTED
-        return await self.connection.ask(lambda: images.bid(params.image))
+        return await self.connection.ask(lambda: images.bid(params.image, progress))
 
     async def gpu_problem(self, gpu: GPU) -> str:
         """Say why a container can't get this GPU; empty when it can."""

@@ -23,11 +23,12 @@ from bacalhau_jupyter.engines.registries.credentials import Credentials
 from bacalhau_jupyter.engines.registries.names import image_invalid, registry_of, split
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.models.errors import EngineError
-from bacalhau_jupyter.plugins.contract import ACCEPTED, Bid, Progress
+from bacalhau_jupyter.plugins.contract import ACCEPTED, Bid, Progress, Reading, no_progress
 
 PLATFORMS_KEPT = 1000
 PLATFORMS_FRESH_S = 3600.0
 PULLING = "pulling image"
+LOOKING = "looking up the image"
 _NO_PULLS = "pulls no images (SKIP_IMAGE_PULL is set)"
 
 
@@ -86,8 +87,8 @@ class Images:
         built = None if self._near is None else self._near.built(image)
         return image if self._near is None or built is None else self._near.reference(image, built)
 
-    def bid(self, image: str) -> Bid:
-        """Say whether the image runs on this engine's platform.
+    def bid(self, image: str, progress: Progress = no_progress) -> Bid:
+        """Say whether the image runs on this engine's platform; reports when a registry is asked.
 
         Raises
         ------
@@ -105,7 +106,7 @@ class Images:
         if not self._may_pull and local is None:
             return Bid(accepted=False, reason=f"this node does not have the image {image} and {_NO_PULLS}")
         try:
-            platforms = [local] if local and not self._may_pull else self._registry_platforms(image)
+            platforms = [local] if local and not self._may_pull else self._registry_platforms(image, progress)
         except EngineError:
             if local is None and (bid := self._copy_bid(image)) is not None:
                 return bid
@@ -217,7 +218,7 @@ class Images:
             raise
         return f"{inspection.get('Os', '')}/{inspection.get('Architecture', '')}"
 
-    def _registry_platforms(self, image: str) -> list[str]:
+    def _registry_platforms(self, image: str, progress: Progress) -> list[str]:
         from docker.errors import APIError
 
         now = self._clock.monotonic_ns()
@@ -225,6 +226,7 @@ class Images:
             stamp, platforms = self._platforms.get(image, (0, []))
         if platforms and now - stamp < self._fresh_s * SECOND:
             return platforms
+        progress(Reading(f"{LOOKING} at {registry_of(image)}"))
         try:
             distribution = self._daemon.api.inspect_distribution(image, auth_config=self._login(image))
         except APIError as error:
