@@ -174,8 +174,10 @@ class Bidder:
         asks: list[Awaitable[Bid]] = []
         engine = self._plugins.engine(task.engine.type)
         if engine is not None:
-            tells = isinstance(engine, TellingEngine)
-            bid = engine.bid_telling(execution, progress) if tells else engine.bid(execution)
+            if isinstance(engine, TellingEngine):
+                bid = engine.bid_telling(execution, progress)
+            else:
+                bid = engine.bid(execution)
             asks.append(_unless_away(engine, bid))
         for item in task.input_sources:
             source = self._plugins.source(item.source.type)

@@ -68,6 +68,7 @@ class Parts:
             reported=self.connection.wake_outbox,
             capacity_changed=self.connection.capacity_changed,
             ended=lambda execution_id: self.logs.wake(execution_id),
+            noted=self.connection.note,
         )
         self.executions = Executions(equipment, runner, capacity, self.board, listener)
         self.logs = LogFollower(equipment.places, self.lookup)

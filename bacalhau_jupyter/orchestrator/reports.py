@@ -19,7 +19,7 @@ from bacalhau_jupyter.models.records.execution import (
 from bacalhau_jupyter.models.records.history import Event, Topic
 from bacalhau_jupyter.models.records.published import is_own_publication
 from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult, ToOrchestrator
-from bacalhau_jupyter.orchestrator.peers import late, reported
+from bacalhau_jupyter.orchestrator.peers import absence, late, reported
 from bacalhau_jupyter.orchestrator.store import executions, jobs
 from bacalhau_jupyter.orchestrator.store.transaction import Transaction
 
@@ -54,6 +54,7 @@ def store_report(transaction: Transaction, node_id: str, message: ToOrchestrator
         return 0
     message = reported.bounded(message)
     events, clock_ns = reported.by_our_clock(message.events or (), before.create_time, transaction.now_ns)
+    events = absence.untold(transaction, before.job_id, before.id, events)
     message = replace(message, events=events or None)
     message = _believable(transaction, before, message)
     job = jobs.get(transaction.connection, before.job_id)

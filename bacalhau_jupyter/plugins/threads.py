@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
@@ -35,3 +36,15 @@ def in_thread(function: Callable[[], T], unwanted: Callable[[T], None] = lambda 
 
     threading.Thread(target=run, name="question", daemon=True).start()
     return future
+
+
+def answer_of(future: Future[T]) -> asyncio.Future[T]:
+    """Return what a thread will answer; it may fail after everybody who waited has left."""
+    answer = asyncio.wrap_future(future)
+    answer.add_done_callback(_heard)
+    return answer
+
+
+def _heard(answer: asyncio.Future[T]) -> None:
+    if not answer.cancelled():
+        answer.exception()

@@ -9,7 +9,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bacalhau_jupyter.compute.execution.absence import LINK
 from bacalhau_jupyter.compute.execution.events import (
     Accepted,
     Act,
@@ -34,6 +33,7 @@ from bacalhau_jupyter.models.codec import decode_exact, encode
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.execution import RunCommandResult
+from bacalhau_jupyter.models.records.history import LINK
 from bacalhau_jupyter.models.wire.messages import ComputeError, RunResult
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 from tests.compute.makers import full_task, make_execution

@@ -12,11 +12,9 @@ from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Verdict
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.jobs.units import format_duration
-from bacalhau_jupyter.models.records.history import Event, Topic
+from bacalhau_jupyter.models.records.history import LINK, Event, Topic
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 
-LINK = "Link"
-"""Detail of an event about the way to the machine of a task."""
 LATE_S = 10.0
 """Seconds after its end from which on the news of it counts as late."""
 

@@ -33,6 +33,7 @@ from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.database import DatabaseError
 from bacalhau_jupyter.lib.telemetry.subject import about
 from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.history import Event as HistoryEvent
 from bacalhau_jupyter.models.records.hosts import HostState
 from bacalhau_jupyter.plugins.link import HostLink, HostStatus
 
@@ -57,11 +58,14 @@ class ExecutionListener:
         Called when capacity became free, or work began on what was reserved.
     ended
         Called with the ID of an execution that ended.
+    noted
+        Called with the ID of an execution that goes on, and what happened to it.
     """
 
     reported: Callable[[], None]
     capacity_changed: Callable[[], None]
     ended: Callable[[str], None]
+    noted: Callable[[str, HistoryEvent], None]
 
 
 class Executions:
@@ -270,8 +274,11 @@ class Executions:
             else:
                 await self._store.save(result.record, self._recorder.reports(result))
                 actor.noted()
-            actor.record = result.record
+            before, actor.record = actor.record, result.record
             self._carry_out(actor, result)
+            if isinstance(event, (Lost, Returned)):
+                for note in result.record.notes[len(before.notes) :]:
+                    self._listener.noted(execution_id, note)
         return True
 
     async def _note(self, actor: Actor) -> bool:

@@ -11,13 +11,11 @@ from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.jobs.ports import port_text
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.execution import RunCommandResult
-from bacalhau_jupyter.models.records.history import LEFT_OUT, LEFT_OUT_COUNT, Event, Topic
+from bacalhau_jupyter.models.records.history import EXITED, LEFT_OUT, LEFT_OUT_COUNT, STARTED, Event, Topic
 from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult, ToOrchestrator
 
 RUNTIME = "Runtime"
 """Detail of a final event: what ran the task ("Docker Engine 27.1"), so that it is never hidden."""
-STARTED, EXITED = "Started", "Exited"
-"""Details of a final event: when the task itself began and ended (RFC 3339)."""
 
 _NAMED = 10
 _LISTED = 100

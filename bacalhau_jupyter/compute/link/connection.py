@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from bacalhau_jupyter.compute.equipment import Equipment
 from bacalhau_jupyter.compute.execution.fitting import REPORT_LIMIT, fitting
+from bacalhau_jupyter.compute.link.notes import Notes
 from bacalhau_jupyter.compute.link.outbox import Outgoing
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.clock import SECOND
@@ -18,6 +19,7 @@ from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict, Forbidden, HandshakeRequired
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import replace
+from bacalhau_jupyter.models.records.history import Event
 from bacalhau_jupyter.models.records.node import NodeInfo
 from bacalhau_jupyter.models.wire.messages import (
     ControlRequest,
@@ -84,6 +86,7 @@ class OrchestratorLink:
         self._lost = asyncio.Event()
         self._beat = asyncio.Event()
         self._news = False
+        self._notes = Notes()
         self._mail = asyncio.Event()
         self._rounds: Rounds[Outgoing] = Rounds(lambda item: item.message)
         self._tasks: list[asyncio.Task[None]] = []
@@ -130,6 +133,11 @@ class OrchestratorLink:
         """Tell the orchestrator soon what is new about this node."""
         self._news = True
         self._beat.set()
+
+    def note(self, execution_id: str, event: Event) -> None:
+        """Tell the orchestrator soon what happened to an execution that goes on."""
+        self._notes.add(execution_id, event)
+        self.info_changed()
 
     async def stop(self) -> None:
         """Say goodbye and leave; bounded."""
@@ -235,12 +243,16 @@ class OrchestratorLink:
         await self._ask(request, HeartbeatResponse)
 
     async def _tell_info(self) -> None:
-        info = self._node_info()
-        if self._last_info is not None and _static(info) == _static(self._last_info):
+        info, notes = self._node_info(), self._notes.first()
+        if not notes and self._last_info is not None and _static(info) == _static(self._last_info):
             return
-        answer = await self._ask(UpdateNodeInfoRequest(node_info=info), UpdateNodeInfoResponse)
+        request = UpdateNodeInfoRequest(node_info=info, execution_notes=notes)
+        answer = await self._ask(request, UpdateNodeInfoResponse)
         if answer.accepted:
             self._last_info = info
+        self._notes.drop(notes)
+        if self._notes.first():
+            self.info_changed()
 
     # ---- the outbox
 

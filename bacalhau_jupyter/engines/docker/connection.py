@@ -33,7 +33,7 @@ from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.models.errors import ConfigurationError, EngineError, NetworkFailure
 from bacalhau_jupyter.plugins.contract import Availability
 from bacalhau_jupyter.plugins.options import PluginOptions
-from bacalhau_jupyter.plugins.threads import in_thread
+from bacalhau_jupyter.plugins.threads import answer_of, in_thread
 
 CALLS = 16
 """Quick calls to the Docker Engine, and starts, at a time."""
@@ -167,7 +167,7 @@ class Connection:
     async def ask(self, function: Callable[[], T]) -> T:
         """Call a function that may never return: the caller can be cancelled; stop and exit do not wait for it."""
         async with self._questions:
-            return await asyncio.shield(asyncio.wrap_future(in_thread(self._translating(function))))
+            return await asyncio.shield(answer_of(in_thread(self._translating(function))))
 
     async def found(self) -> None:
         """Wait until an engine elsewhere is known, which it is not yet when a node starts while the link is broken."""

@@ -46,6 +46,7 @@ from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, Progr
 from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
 from bacalhau_jupyter.plugins.link import HostLink
 from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.plugins.threads import answer_of
 from bacalhau_jupyter.transfer.core.reach import Reach
 
 STOP_GRACE_S = 1
@@ -256,7 +257,7 @@ class DockerEngine:
         follower = self._followers.get(execution_id)
         if follower is None:
             raise engine_error(f"the docker engine does not run execution {execution_id}")
-        return await asyncio.shield(asyncio.wrap_future(follower.outcome))
+        return await asyncio.shield(answer_of(follower.outcome))
 
     async def ended_ns(self, execution: Execution) -> int:
         """Return when the task ended, in Unix nanoseconds of this machine's clock; 0: it runs, or is not known."""
@@ -278,7 +279,7 @@ class DockerEngine:
         remains = self._remains()
         await self.connection.call(lambda: remains.stop(execution_id, STOP_GRACE_S))
         if follower is not None:
-            ended = asyncio.wrap_future(follower.outcome)
+            ended = answer_of(follower.outcome)
             copies = self.connection.placement is Placement.ARCHIVE
             await asyncio.wait({ended}, timeout=RESCUE_TIMEOUT_S if copies else LAST_OUTPUT_TIMEOUT_S)
             if not ended.done():

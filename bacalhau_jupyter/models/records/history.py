@@ -22,6 +22,16 @@ PRINCIPAL = "Principal"
 """Detail of an event of a job that somebody caused: who, such as ``user:ada`` or ``owner``. Ours, too."""
 
 
+STARTED, EXITED = "Started", "Exited"
+"""Details of an execution's end: when its task began, and when it ended (RFC 3339). Ours, too."""
+
+AGAIN = "Again"
+"""Detail of the event that places an execution: why the one before it, whose task had begun, failed. Ours, too."""
+
+LINK = "Link"
+"""Detail of an event about the way to the machine of a task. Ours, too."""
+
+
 class Topic(enum.StrEnum):
     """Event topics, as the official CLI shows them."""
 

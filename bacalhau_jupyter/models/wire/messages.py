@@ -48,10 +48,18 @@ class HeartbeatResponse(Wire):
     last_compute_seq_num: int = always(0)
 
 
+class ExecutionNote(Wire):
+    """What happened to an execution that goes on. An addition of ours; official orchestrators leave it out."""
+
+    execution_id: str = always("", name="ExecutionID")
+    event: Event = always(Event())
+
+
 class UpdateNodeInfoRequest(Wire):
-    """The node's static description changed."""
+    """The node's static description changed, or its executions have something to tell."""
 
     node_info: NodeInfo = always(NodeInfo())
+    execution_notes: list[ExecutionNote] = []
 
 
 class UpdateNodeInfoResponse(Wire):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bacalhau_jupyter.lib.ids import host_of, short_id
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.jobs.units import format_bytes
-from bacalhau_jupyter.models.records.history import StreamEvent, Topic
+from bacalhau_jupyter.models.records.history import AGAIN, StreamEvent, Topic
 
 ASKING = "asking for bids"
 RUNNING = "running"
@@ -14,7 +14,7 @@ _QUEUED = "queued: "
 
 def is_queued(state: str, phase: str) -> bool:
     """Whether a job waits for room, rather than for something that its phase tells better (a pull, a download)."""
-    return state == JobStateType.QUEUED.value and (phase == ASKING or phase.startswith(_QUEUED))
+    return state == JobStateType.QUEUED.value and phase.startswith((ASKING, _QUEUED))
 
 
 def phase_of(event: StreamEvent) -> str:
@@ -25,7 +25,8 @@ def phase_of(event: StreamEvent) -> str:
     if event.topic == Topic.QUEUEING:
         return _QUEUED + event.message.removeprefix("Job queued. ").split("\n")[0]
     if event.topic == Topic.SCHEDULING and event.execution:
-        return ASKING
+        again = event.details.get(AGAIN, "")
+        return f"{ASKING}, to begin again: {again}" if again else ASKING
     if event.topic == Topic.EXECUTION and event.message == "Running":
         return RUNNING
     return ""

@@ -12,7 +12,6 @@ from bacalhau_jupyter.models.records.node import (
     ConnectionState,
     Membership,
     NodeConnection,
-    NodeInfo,
     NodeType,
 )
 from bacalhau_jupyter.models.wire.messages import (
@@ -30,6 +29,7 @@ from bacalhau_jupyter.models.wire.messages import (
 )
 from bacalhau_jupyter.orchestrator.membership.keeping import Members
 from bacalhau_jupyter.orchestrator.membership.members import Member, disconnected, joined, same_node
+from bacalhau_jupyter.orchestrator.peers.absence import store_notes
 from bacalhau_jupyter.orchestrator.peers.admission import Admission
 from bacalhau_jupyter.orchestrator.peers.notices import clock_sentence
 from bacalhau_jupyter.orchestrator.store import nodes as rows
@@ -100,7 +100,7 @@ class Nodes:
             case HeartbeatRequest():
                 return self._heartbeat(same_node(node_id, request.node_id), request)
             case UpdateNodeInfoRequest():
-                return await self._update(same_node(node_id, request.node_info.node_id), request.node_info)
+                return await self._update(same_node(node_id, request.node_info.node_id), request)
             case ShutdownNoticeRequest():
                 return await self._goodbye(same_node(node_id, request.node_id))
             case PreSignURLRequest():
@@ -181,7 +181,8 @@ class Nodes:
             self._listener.freed()
         return HeartbeatResponse(last_compute_seq_num=member.state.connection_state.last_compute_seq_num)
 
-    async def _update(self, node_id: str, info: NodeInfo) -> UpdateNodeInfoResponse:
+    async def _update(self, node_id: str, request: UpdateNodeInfoRequest) -> UpdateNodeInfoResponse:
+        info = request.node_info
         self._admission.keep_pace(node_id)
         member = self._connected(node_id)
         if member.state.membership is Membership.REJECTED:
@@ -193,6 +194,10 @@ class Nodes:
         member.state = replace(member.state, info=info)
         self._register.outdated()
         await self._members.put(member)
+        if request.execution_notes:
+            await self._members.store.transact(
+                lambda transaction: store_notes(transaction, node_id, request.execution_notes)
+            )
         self._listener.changed(node_id, "sent a new description")
         self._listener.joined()
         return UpdateNodeInfoResponse(accepted=True)

@@ -31,7 +31,7 @@ Report = TypeVar("Report", bound=ToOrchestrator)
 def bounded(message: Report) -> Report:
     """Return a report without what is too long to be kept."""
     if message.events:
-        message = replace(message, events=[_event(event) for event in message.events[:EVENTS_LIMIT]])
+        message = replace(message, events=[bounded_event(event) for event in message.events[:EVENTS_LIMIT]])
     if isinstance(message, BidResult):
         return replace(message, ports=message.ports[:PORTS_LIMIT])
     if message.run_command_result is not None:
@@ -39,7 +39,8 @@ def bounded(message: Report) -> Report:
     return message
 
 
-def _event(event: Event) -> Event:
+def bounded_event(event: Event) -> Event:
+    """Return an event without what is too long to be kept."""
     return replace(
         event,
         message=_cut(event.message),

@@ -8,7 +8,7 @@ from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.records.execution import DesiredStateType, Execution, ExecutionStateType
-from bacalhau_jupyter.models.records.history import CANDIDATES, Topic
+from bacalhau_jupyter.models.records.history import AGAIN, CANDIDATES, STARTED, Topic
 from bacalhau_jupyter.orchestrator.scheduler.allowance import times
 from bacalhau_jupyter.orchestrator.scheduler.placement import Refusal
 from bacalhau_jupyter.orchestrator.scheduler.plan import (
@@ -95,11 +95,22 @@ class Draft:
     ) -> None:
         """Make an execution on a node, one of the ``candidates``; ``at_once`` without asking for a bid."""
         details = {"NodeID": node.id, **({CANDIDATES: candidates} if candidates else {})}
-        note = Note(Topic.SCHEDULING, f"Requested execution on {short_id(node.id)}", details)
+        words = f"Requested execution on {short_id(node.id)}"
+        if reason := self._broken_off(partition):
+            words, details[AGAIN] = f"{words}, where the task begins again: {reason}", reason
+        note = Note(Topic.SCHEDULING, words, details)
         self.plan.steps.append(PlaceExecution(node.id, partition, note, at_once))
         self._placed += 1
         if at_once:
             self._watch_time()
+
+    def _broken_off(self, partition: int) -> str:
+        """Say why the last execution of a partition failed, where its task had begun; empty otherwise."""
+        last = next((each for each in reversed(self.current) if each.partition_index == partition), None)
+        if last is None or last.compute_state.state_type is not ExecutionStateType.FAILED:
+            return ""
+        state = last.compute_state
+        return state.message if STARTED in state.details else ""
 
     def approve(self, execution: Execution) -> None:
         """Accept the bid for an execution; the job runs from here on."""

@@ -105,6 +105,18 @@ def noted(connection: sqlite3.Connection, job_id: str, version: int, detail: str
     return {str(execution): str(note) for execution, note in rows}
 
 
+def messages(
+    connection: sqlite3.Connection, job_id: str, execution_id: str, detail: str, limit: int
+) -> list[str]:
+    """Return the messages of an execution's events that have a detail, oldest first."""
+    rows = connection.execute(
+        "SELECT json_extract(CAST(event AS TEXT), '$.Message') FROM history WHERE job_id = ? AND execution_id = ?"
+        " AND json_extract(CAST(event AS TEXT), ?) IS NOT NULL ORDER BY job_seq LIMIT ?",
+        (job_id, execution_id, f'$.Details."{detail}"', limit),
+    )
+    return [str(row[0]) for row in rows]
+
+
 def forget(connection: sqlite3.Connection, job_id: str) -> None:
     """Remove all rows of a job but the last one, whose number keeps those of later rows above it."""
     connection.execute(

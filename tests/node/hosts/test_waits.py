@@ -10,12 +10,15 @@ import pytest
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.client.jobs.build import docker
+from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.records.history import StreamEvent
 from bacalhau_jupyter.node.node import Node
 from bacalhau_jupyter.notebook.live.phases import phase_of
 from tests.node.hosts.conftest import MakeConfig, order
+from tests.node.hosts.test_hosts import ended, job_state, submit
 from tests.services.far_host import FarHost
 from tests.services.node import running_node
+from tests.services.waiting import until
 
 WAIT_S = 90.0
 
@@ -63,12 +66,60 @@ async def test_a_job_says_that_its_image_is_being_looked_up(
     if host:
         await api.hosts.add(order(far_host))
     async with silent_registry(far_host.near_address) as registry:
-        told = asyncio.create_task(says(api, "looking up the image"))
-        where = {"host": host} if host else {"constraints": "!host"}
-        job = docker(f"{registry}/slow:1", ["true"], cpu="0.1", memory="50Mb", **where)
+        saying = asyncio.create_task(says(api, "looking up the image"))
+        elsewhere = "" if host else "!host"
+        job = docker(f"{registry}/slow:1", ["true"], cpu="0.1", host=host, constraints=elsewhere)
         submitted = await api.submit(job)
-        event = await told
+        event = await saying
         assert event.job == submitted.job_id
         assert phase_of(event) == f"looking up the image at {registry}"
         assert event.node.endswith("-gpu1") == bool(host)
         await api.stop(submitted.job_id)
+
+
+async def messages(api: AsyncAPI, job: str) -> list[str]:
+    """Return what the history of a job says, oldest first."""
+    return [row.event.message for row in await api.full_history(job)]
+
+
+async def test_the_history_says_at_once_that_a_host_is_away_and_that_it_is_back(
+    far_host: FarHost, api: AsyncAPI
+) -> None:
+    await api.hosts.add(order(far_host))
+    command = "echo up; while [ ! -e /tmp/go ]; do sleep 0.2; done"
+    job = await submit(api, far_host, command, cpu="0.1")
+    await until(lambda: bool(far_host.shell("docker ps -q")), timeout_s=WAIT_S)
+    far_host.cut()
+    away = "; the task goes on there"
+    await until(lambda: has(api, job, away), timeout_s=WAIT_S)
+    far_host.heal()
+    back = "its host answers again, after "
+    await until(lambda: has(api, job, back), timeout_s=WAIT_S)
+    assert await job_state(api, job) is JobStateType.RUNNING
+    far_host.shell("docker exec $(docker ps -q) touch /tmp/go")
+    assert await ended(api, job) is JobStateType.COMPLETED
+    # The last report tells it again, and it is known.
+    texts = await messages(api, job)
+    assert [sum(words in text for text in texts) for words in (away, back)] == [1, 1]
+
+
+async def has(api: AsyncAPI, job: str, words: str) -> bool:
+    return any(words in text for text in await messages(api, job))
+
+
+async def test_the_history_says_that_a_job_began_again_because_its_host_was_restarted(
+    far_host: FarHost, api: AsyncAPI
+) -> None:
+    await api.hosts.add(order(far_host))
+    job = await submit(api, far_host, "sleep 600", cpu="0.1")
+    await until(lambda: bool(far_host.shell("docker ps -q")), timeout_s=WAIT_S)
+    await asyncio.to_thread(far_host.reboot)
+    await until(lambda: bool(far_host.shell("docker ps -q")), timeout_s=WAIT_S)
+    reason = "host gpu1 was restarted while the task ran"
+    words = f"Requested execution on gpu1, where the task begins again: {reason}"
+    await until(lambda: has(api, job, words), timeout_s=WAIT_S)
+    async for event in api.events(since=0, job=job):
+        if event.message == words:
+            assert phase_of(event) == f"asking for bids, to begin again: {reason}"
+            break
+    await api.stop(job)

@@ -9,6 +9,7 @@ from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import Constraint
 from bacalhau_jupyter.models.records.execution import DesiredStateType, ExecutionStateType
+from bacalhau_jupyter.models.records.history import STARTED
 from bacalhau_jupyter.models.wire.messages import AskForBid, BidAccepted, BidRejected, CancelExecution
 from bacalhau_jupyter.orchestrator.scheduler.batch import schedule_batch
 from bacalhau_jupyter.orchestrator.scheduler.placement import Obstacle, Refusal
@@ -364,3 +365,17 @@ def test_an_execution_whose_work_is_done_is_not_run_again() -> None:
     state = world.job(job.id).state
     assert state.state_type is JobStateType.FAILED
     assert state.message == "the results could not be published: no such bucket"
+
+
+@pytest.mark.parametrize(
+    ("details", "words"),
+    [({}, ""), ({STARTED: "2026-11-30T12:00:00Z"}, ", where the task begins again: boom")],
+)
+def test_a_task_that_had_begun_and_begins_again_says_why(details: dict[str, str], words: str) -> None:
+    world = World(nodes=1)
+    job = world.submit()
+    world.settle(job.id)
+    world.fail(world.live()[0], "boom", details)
+    world.settle(job.id)
+    requested = [text for text in world.messages(job.id) if text.startswith("Requested")]
+    assert requested == ["Requested execution on n-1", f"Requested execution on n-1{words}"]
