@@ -19,7 +19,7 @@ from bacalhau_jupyter.engines.docker.connecting import (
     open_client,
 )
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
-from bacalhau_jupyter.engines.docker.output.streams import Stream
+from bacalhau_jupyter.engines.docker.output.streams import Stream, json_lines
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure
@@ -163,7 +163,7 @@ class Daemon:
             "filters": json.dumps({"container": [container], "event": ["oom"]}),
         }
         with self.stream("GET", "/events", query) as stream:
-            if any(b'"oom"' in chunk for chunk in stream.chunks()):
+            if any(event.get("Action") == "oom" for event in json_lines(stream)):
                 return True
         # By now the state may have it, also where the event was lost.
         inspection = self.inspect(container)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import tarfile
+from io import BufferedIOBase
 from typing import BinaryIO, cast
 
 from bacalhau_jupyter.transfer.core.files import CHUNK
@@ -22,6 +23,8 @@ class TarStream:
         source.seek(-len(magic), os.SEEK_CUR)
         compressed = magic == b"\x1f\x8b"
         self._plain = gzip.GzipFile(fileobj=cast(BinaryIO, self._packed)) if compressed else self._packed
+        # Of gzip, read1 gives what 8 KiB unpack to.
+        self._part = self._plain.read if compressed else self._packed.read1
         self._position = 0
         self.header_bytes = 0
         self.last_block = b""
@@ -47,11 +50,12 @@ class TarStream:
             if not self._read(min(CHUNK, position - self._position)):
                 raise EOFError("it ends in the middle of a file")
 
-    def data(self, size: int) -> bytes:
-        """Read contents of a file: at least one byte."""
-        chunk = self._read(min(size, CHUNK))
+    def data(self, size: int) -> bytes | memoryview:
+        """Read contents of a file: at least one byte; they are to be used before the next call."""
+        chunk = self._part(min(size, CHUNK))
         if not chunk:
             raise EOFError("it ends in the middle of a file")
+        self._position += len(chunk)
         return chunk
 
     def check_end(self) -> None:
@@ -74,10 +78,16 @@ class _CountedFile:
     """Counts what gzip reads of the packed file."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file = cast(BufferedIOBase, file)
         self.count = 0
 
     def read(self, size: int = -1) -> bytes:
         chunk = self._file.read(size)
+        self.count += len(chunk)
+        return chunk
+
+    def read1(self, size: int) -> bytes | memoryview:
+        """Read what is there."""
+        chunk = self._file.read1(size)
         self.count += len(chunk)
         return chunk

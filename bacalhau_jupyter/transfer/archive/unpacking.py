@@ -23,7 +23,7 @@ from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.archive.tarstream import TarStream
 from bacalhau_jupyter.transfer.core.entry_names import refused, safe_name, sane_mode
-from bacalhau_jupyter.transfer.core.files import check_interrupted
+from bacalhau_jupyter.transfer.core.files import CHUNK, check_interrupted
 from bacalhau_jupyter.transfer.core.links import is_plain_link
 
 _MAX_NAMES = 256 << 20
@@ -94,6 +94,7 @@ class _Unpacker:
         self.directories: list[tuple[str, int, int]] = []
         self.links: list[tuple[str, str]] = []
         self.name_bytes = 0
+        self.told_bytes = 0
 
     def unpack(self) -> UnpackReport:
         # tarfile only ever calls read, seek and tell on it.
@@ -181,17 +182,21 @@ class _Unpacker:
                 left -= len(chunk)
                 self._account(len(chunk))
             os.fchmod(descriptor, self._mode(member.mode, directory=False))
+        self._tell()
         _set_time(path, _seconds(member.mtime))
 
     def _account(self, count: int) -> None:
         self.report.size += count
-        packed = self.reader.packed_bytes
-        ratio = self.limits.max_ratio
+        packed, ratio = self.reader.packed_bytes, self.limits.max_ratio
         if ratio is not None and self.report.size > _RATIO_GRACE and self.report.size > ratio * packed:
             raise refused(f"it unpacks to more than {ratio:g} times its size")
-        self.progress(
-            Reading("unpacking", packed if self.total is not None else self.report.size, self.total)
-        )
+        if self.report.size - self.told_bytes >= CHUNK:
+            self._tell()
+
+    def _tell(self) -> None:
+        self.told_bytes = self.report.size
+        done = self.told_bytes if self.total is None else self.reader.packed_bytes
+        self.progress(Reading("unpacking", done, self.total))
 
     def _hard_link(self, name: str, target: str) -> None:
         source = safe_name(target)

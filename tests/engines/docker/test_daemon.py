@@ -232,9 +232,14 @@ class Pieces(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        piece, self.rest = self.rest[: self.size], self.rest[self.size :]
+        size = min(self.size, len(buffer))
+        piece, self.rest = self.rest[:size], self.rest[size:]
         buffer[: len(piece)] = piece
         return len(piece)
+
+
+LEAST = 1
+"""Bytes that are asked for at a time at least; what a chunk's head takes is read in any case."""
 
 
 def chunked(parts: list[bytes]) -> bytes:
@@ -247,17 +252,27 @@ def test_chunks_of_an_answer_are_joined_wherever_they_are_cut(
     parts: list[bytes], size: int, cut: float
 ) -> None:
     whole = chunked(parts)
-    assert b"".join(_unchunked(io.BufferedReader(Pieces(whole, size)))) == b"".join(parts)
+    assert b"".join(map(bytes, _unchunked(io.BufferedReader(Pieces(whole, size)), LEAST))) == b"".join(parts)
     end = whole[: int(cut * (len(whole) - 4))]  # a few bytes of the last chunk's head must be missing
     got: list[bytes] = []
     with pytest.raises(ConnectionError, match="ended early"):
-        got.extend(_unchunked(io.BufferedReader(Pieces(end, size))))
+        got.extend(map(bytes, _unchunked(io.BufferedReader(Pieces(end, size)), LEAST)))
     assert b"".join(parts).startswith(b"".join(got))
 
 
-def test_what_is_not_chunked_is_refused() -> None:
+@pytest.mark.parametrize("size", [1000, 70_000, 1 << 20])
+def test_chunks_larger_than_what_is_read_at_a_time_come_in_pieces(size: int) -> None:
+    parts = [bytes([number]) * 40_000 for number in range(20)]
+    pieces = _unchunked(io.BufferedReader(Pieces(chunked(parts), size)), 1 << 16)
+    assert b"".join(map(bytes, pieces)) == b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"hello\r\n", b"-5\r\nhello\r\n0\r\n\r\n", b"5" * 100_000, b"2\r\nhello\r\n"]
+)
+def test_what_is_not_chunked_is_refused(answer: bytes) -> None:
     with pytest.raises(ConnectionError, match="not chunked properly"):
-        list(_unchunked(io.BufferedReader(Pieces(b"hello\r\n", 99))))
+        list(_unchunked(io.BufferedReader(Pieces(answer, 1 << 20)), LEAST))
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,15 @@ class Broken(io.BytesIO):
             raise self._end
         return data
 
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    @property
+    def raw(self) -> Broken:
+        return self
+
 
 @pytest.mark.parametrize("chunked", [True, False])
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: type(end).__name__)

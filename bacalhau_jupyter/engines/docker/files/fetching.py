@@ -105,30 +105,37 @@ class _StreamFile:
     """An answer's body as a file that can be read forward, and back by the little that telling gzip takes."""
 
     def __init__(self, stream: Stream, endpoint: Endpoint) -> None:
-        self._chunks = stream.chunks()
+        self._pieces = stream.pieces()
         self._endpoint = endpoint
-        self._buffer = bytearray()
+        self._piece = memoryview(b"")
         self._back = b""
 
     def read(self, size: int) -> bytes:
-        while len(self._buffer) < size and (chunk := self._next()):
-            self._buffer += chunk
-        data = bytes(self._buffer[:size])
-        del self._buffer[:size]
+        data = b""
+        while len(data) < size and (part := self.read1(size - len(data))):
+            data += part
         self._back = data[-2:]
         return data
+
+    def read1(self, size: int) -> memoryview:
+        """Return what has arrived, at most ``size`` bytes; it is gone at the next call, and none is the end."""
+        if not self._piece:
+            self._piece = self._next()
+        part, self._piece = self._piece[:size], self._piece[size:]
+        return part
 
     def seek(self, offset: int, whence: int = os.SEEK_CUR) -> None:
         if whence != os.SEEK_CUR or offset > 0 or -offset > len(self._back):
             raise ValueError("only the last bytes can be read again")
-        self._buffer[:0] = self._back[len(self._back) + offset :]
+        again = self._back[len(self._back) + offset :]
+        self._piece = memoryview(again + bytes(self._piece))
 
     def fileno(self) -> int:
         raise OSError("it is not a file on this disk")
 
-    def _next(self) -> bytes:
+    def _next(self) -> memoryview:
         try:
-            return next(self._chunks, b"")
+            return next(self._pieces, memoryview(b""))
         except BacalhauError:
             raise
         except Exception as error:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
-from io import BufferedReader
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from io import DEFAULT_BUFFER_SIZE, BufferedReader
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import requests
 
+A = TypeVar("A")
+T = TypeVar("T")
+
 READ_SIZE = 1 << 16
+LARGE = 1 << 18
+"""Bytes read at a time where files come: about what the buffer of a socket holds."""
+_MAX_HEAD = 4096
 
 
 class Stream:
@@ -34,13 +40,20 @@ class Stream:
         ConnectionError
             The way to the engine broke.
         """
+        return map(bytes, self.pieces(READ_SIZE))
+
+    def pieces(self, size: int = LARGE) -> Iterator[memoryview]:
+        """Yield what has arrived, up to ``size`` bytes at a time; each piece is gone when the next one is asked for.
+
+        No byte is copied but by the kernel, and to close the gaps between chunks. Raises as `chunks`.
+        """
         raw: Any = self._response.raw
         source: Any = getattr(raw, "_fp", None)
         if getattr(source, "chunked", False) and getattr(source, "fp", None) is not None:
-            yield from _unchunked(source.fp)
+            yield from _unchunked(source.fp, size)
             return
-        while data := _read1(raw):
-            yield data
+        while data := _received(raw.read1, size):
+            yield memoryview(data)
 
     def abort(self) -> None:
         """Make `chunks` end with an error, now."""
@@ -59,50 +72,84 @@ def json_lines(stream: Stream) -> Iterator[dict[str, Any]]:
         yield json.loads(rest)
 
 
-def _read1(source: Any) -> bytes:
+def _received(read: Callable[[A], T], argument: A) -> T:
     """Read what has arrived; whatever ends a way is a broken connection.
 
     Where packets vanish that is a `TimeoutError`, where a network is gone "no route to host", and with TLS an
     `ssl.SSLError`: only an `OSError` each, like an error of our own disk.
     """
     try:
-        data: bytes = source.read1(READ_SIZE)
+        return read(argument)
     except ConnectionError:
         raise
     except OSError as error:
         raise ConnectionError(f"the Docker Engine's answer broke off: {error}") from error
-    return data
 
 
-def _unchunked(file: BufferedReader) -> Iterator[bytes]:
+def _unchunked(file: BufferedReader, most: int) -> Iterator[memoryview]:
     """Undo HTTP's chunked encoding, as many chunks at a time as have arrived.
 
-    The engine sends each line of a log as a separate chunk. Other readers return one chunk at a time, and then each
-    line is demultiplexed and written by itself (decision 0040 has the figures).
+    The engine sends each line of a log as a separate chunk, and files in chunks of 32 KiB. Other readers return one
+    chunk at a time, and then each line is demultiplexed and written by itself (decision 0040 has the figures).
 
     Raises
     ------
     ConnectionError
         The answer ended early, or is not chunked properly.
     """
-    buffer = bytearray()
-    while data := _read1(file):
-        buffer += data
-        start, chunks = 0, list[bytes]()
-        while (line := buffer.find(b"\r\n", start)) >= 0:
-            try:
-                size = int(buffer[start:line].partition(b";")[0], 16)
-            except ValueError:
-                raise ConnectionError("the Docker Engine's answer is not chunked properly") from None
+    buffer = bytearray(max(most, 2 * _MAX_HEAD, DEFAULT_BUFFER_SIZE))
+    view = memoryview(buffer)
+    # What came with the head of the answer. From here on the file has nothing read ahead, and is passed by: its own
+    # readinto1 waits for more when it has.
+    first = _received(file.read1, len(buffer))
+    view[: len(first)] = first
+    end = len(first)
+    # What is left of a chunk and of the line end behind it, or of a head that was cut.
+    left = skipped = kept = 0
+    while end > kept:
+        filled = min(left, end)
+        left -= filled
+        start = filled
+        if skipped and not left:
+            start += min(skipped, end - start)
+            skipped -= start - filled
+        size = 1
+        while start < end and (line := buffer.find(b"\r\n", start, end)) >= 0:
+            size = _chunk_size(buffer[start:line])
             if size == 0:
-                yield b"".join(chunks)
-                return
-            end = line + 2 + size
-            if end + 2 > len(buffer):
                 break
-            chunks.append(bytes(buffer[line + 2 : end]))
-            start = end + 2
-        del buffer[:start]
-        if chunks:
-            yield b"".join(chunks)
+            start = line + 2
+            stop = start + size
+            after = filled + (stop if stop <= end else end) - start
+            view[filled:after] = view[start : min(stop, end)]
+            filled, start = after, stop + 2
+        if start > end:
+            left, skipped, start = max(stop - end, 0), min(start - end, 2), end
+        rest = bytes(view[start:end])
+        if filled:
+            yield view[:filled]
+        if size == 0:
+            return
+        if len(rest) > _MAX_HEAD:
+            raise _malformed()
+        kept = len(rest)
+        view[:kept] = rest
+        end = kept + (_received(file.raw.readinto, view[kept:]) or 0)
     raise ConnectionError("the Docker Engine's answer ended early")
+
+
+def _chunk_size(head: bytearray) -> int:
+    try:
+        size = int(head, 16)
+    except ValueError:
+        try:
+            size = int(head.partition(b";")[0], 16)
+        except ValueError:
+            raise _malformed() from None
+    if size < 0:
+        raise _malformed()
+    return size
+
+
+def _malformed() -> ConnectionError:
+    return ConnectionError("the Docker Engine's answer is not chunked properly")
