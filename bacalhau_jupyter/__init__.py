@@ -27,6 +27,7 @@ _LAZY = {
     "local": "bacalhau_jupyter.client.jobs.build",
     "local_path": "bacalhau_jupyter.client.jobs.build",
     "url": "bacalhau_jupyter.client.jobs.build",
+    "wasm": "bacalhau_jupyter.client.wasm.building",
     "remote": "bacalhau_jupyter.notebook.functions",
     "BacalhauError": "bacalhau_jupyter.models.errors",
 }

@@ -33,6 +33,20 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ),
         ("{program} docker run --dry-run IMAGE -- train > job.txt", "show the spec, submit nothing"),
     ),
+    "wasm": (
+        ("{program} wasm run main.wasm", "run a module as a job"),
+        ("{program} wasm validate main.wasm", "whether nodes can run it"),
+    ),
+    "wasm run": (
+        ("{program} wasm run main.wasm -- one two", "a file from here, with arguments"),
+        ("{program} wasm run -i data.csv s3://bucket/main.wasm", "a module of a bucket, with data"),
+        ("{program} wasm run main.wasm -I math.wasm:math", "with a module that it imports as math"),
+        ("{program} wasm run main.wasm --entry-point report", "call another function than _start"),
+    ),
+    "wasm validate": (
+        ("{program} wasm validate main.wasm", "what it imports, exports and lacks"),
+        ("{program} wasm validate main.wasm -I math.wasm:math", "with a module that it imports"),
+    ),
     "job": (
         ("{program} job list", "the latest jobs"),
         ("{program} job describe j-1a2b3c4d", "everything about one"),
@@ -168,6 +182,13 @@ CELLS: Mapping[str, tuple[Example, ...]] = {
         (
             "{program} docker python:3.12\n#!/usr/bin/env python3\nprint('hello')",
             "the body runs by its first line",
+        ),
+    ),
+    "wasm": (
+        ("{program} wasm --module main.wasm -- one two", "a module of this machine, no body"),
+        (
+            '{program} wasm\n(module (func (export "_start")))',
+            "the body is WebAssembly text, compiled here",
         ),
     ),
     "job": (("{program} job\nType: batch\nTasks:\n- …", "submit a spec in YAML"),),

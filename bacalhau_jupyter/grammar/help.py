@@ -36,6 +36,9 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
         "engine",
         "image",
         "entrypoint",
+        "module",
+        "entry_point",
+        "import_modules",
         "kernel",
         "workdir",
         "pip",
@@ -136,6 +139,7 @@ OURS = frozenset(
         "job diff",
         "job explain",
         "run-notebook",
+        "wasm validate",
     }
 )
 """The commands that the official command line does not have."""

@@ -20,7 +20,7 @@ from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.text import readable
 from bacalhau_jupyter.transfer.archive.data_urls import decode_data_url
 
-BODIES = ("cell.py", "cell.sh", "cell.sql")
+BODIES = ("cell.py", "cell.sh", "cell.sql", "cell.wat")
 """Files of a kit that hold what a person wrote; the others run it."""
 
 _UNPACKED_LIMIT = 4 * 1024 * 1024

@@ -92,7 +92,7 @@ def _results(handle: Job) -> Table:
             item.node_id,
             short_id(item.id),
             state_name(item.compute_state.state_type.name),
-            "" if item.run_output is None else item.run_output.exit_code,
+            "" if item.run_output is None else item.run_output.code,
             item.compute_state.message,
         )
         for item in handle.executions()

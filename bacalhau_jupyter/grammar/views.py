@@ -17,7 +17,7 @@ from bacalhau_jupyter.models.errors import HINT
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.ports import LOOPBACK, port_text, port_url
 from bacalhau_jupyter.models.records.displays import without_displays
-from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.execution import RUNTIME, Execution, with_runtime
 from bacalhau_jupyter.models.records.explanation import Explanation
 from bacalhau_jupyter.models.records.history import LEFT_OUT, PRINCIPAL, JobHistory
 from bacalhau_jupyter.models.records.outcome import ERROR, Outcome, recorded_exit_code
@@ -84,7 +84,7 @@ def executions_table(executions: Sequence[Execution], *, wide: bool = False) -> 
             state_name(item.compute_state.state_type.name),
             state_name(item.desired_state.state_type.name),
             item.partition_index,
-            "" if item.run_output is None or not item.is_terminal else item.run_output.exit_code,
+            "" if item.run_output is None or not item.is_terminal else item.run_output.code,
             item.compute_state.message,
         )
         for item in executions
@@ -92,6 +92,9 @@ def executions_table(executions: Sequence[Execution], *, wide: bool = False) -> 
     official = ("created", "modified", "id", "job version", "node id", "rev.", "state", "desired")
     return Table((*official, "part", "exit", "comment"), rows, list(executions))
 
+
+_RUNNING = "Running"
+"""What an event says of an execution that begins."""
 
 _HISTORY = ("time", "level", "job version", "exec. id", "topic", "event")
 
@@ -107,6 +110,8 @@ def history_table(rows: Sequence[JobHistory], *, wide: bool = False, brief: bool
             text = f"{text} (by {_actor(row)})"
         if row.event.details.get("IsError") == "true":
             text = f"Error: {text}"
+        elif text == _RUNNING and (runtime := row.event.details.get(RUNTIME)):
+            text = f"{text} ({runtime})"
         hint = row.event.details.get(HINT)
         line = (
             row.time[:_SECOND_LENGTH].replace("T", " "),
@@ -180,6 +185,7 @@ def job_record(
         "State": state_words(job),
         "Official State": job.state.state_type.value if recorded_exit_code(job.state) else "",
         "Message": job.state.message or job.state.details.get(ERROR, ""),
+        "Runtime": _runtimes(job, executions),
         "Count": job.count,
         "Version": job.version,
         "Created Time": _when(job.create_time),
@@ -209,6 +215,12 @@ def job_record(
     ]
     record = {"Job": job, "Executions": {"Items": list(executions)}, "History": {"Items": list(history)}}
     return Details(record, sections)
+
+
+def _runtimes(job: Job, executions: Sequence[Execution]) -> str:
+    """Return what ran a job, each once; empty where no node said."""
+    named = dict.fromkeys(item.runtime for item in executions if item.runtime)
+    return ", ".join(with_runtime(job.task.engine.type, name) for name in named) if job.tasks else ""
 
 
 def _ports(executions: Sequence[Execution], host: str) -> str:

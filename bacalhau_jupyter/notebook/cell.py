@@ -8,6 +8,7 @@ from typing import Any
 
 from bacalhau_jupyter.client.jobs.options import DEFAULT_OPTIONS, JobOptions
 from bacalhau_jupyter.client.jobs.python_body import PYTHONS
+from bacalhau_jupyter.models.webassembly import ENTRY_POINT
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,11 @@ class Cell:
     Attributes
     ----------
     language
-        ``sh``, ``bash``, ``python``, ``sql`` or ``docker``.
+        ``sh``, ``bash``, ``python``, ``sql``, ``docker`` or ``wasm``.
     body
         The cell's text below the first line.
     image, command
-        For ``docker``; an image also moves the other languages into a container.
+        For ``docker``; an image also moves the other languages into a container, and ``wasm`` has arguments, too.
     engine
         ``docker`` or ``process`` when asked for.
     variables
@@ -32,6 +33,8 @@ class Cell:
         Working directory inside the job.
     first_line
         Number of the body's first line, as the person sees it.
+    module, entry_point, import_modules
+        For ``wasm``: the module where the body is none, the function to call, and modules that it imports.
     modules
         Modules beside the notebook that a Python body imports: relative path → content.
     options
@@ -48,6 +51,9 @@ class Cell:
     output_names: Sequence[str] = ()
     workdir: str = ""
     first_line: int = 1
+    module: str = ""
+    entry_point: str = ENTRY_POINT
+    import_modules: Sequence[str] = ()
     modules: Mapping[str, bytes] = field(default_factory=dict)
     options: JobOptions = DEFAULT_OPTIONS
 

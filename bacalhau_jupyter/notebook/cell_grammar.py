@@ -18,6 +18,7 @@ from bacalhau_jupyter.grammar.flags.options import (
 from bacalhau_jupyter.grammar.flags.waiting import wait_options
 from bacalhau_jupyter.grammar.help import Verb
 from bacalhau_jupyter.grammar.session import PROFILE, overrides
+from bacalhau_jupyter.grammar.wasm import module_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -170,6 +171,28 @@ _language(
 def docker(**values: Any) -> dict[str, Any]:
     """Run the body (by its #! line, else sh) in a container of IMAGE; without a body, COMMAND."""
     return _collect("docker", **values)
+
+
+@cell.command("wasm")
+@spec_options()
+@module_options
+@wait_options
+@cell_options
+@click.option(
+    "--module",
+    default="",
+    metavar="FILE|URI",
+    shell_complete=completing.inputs,
+    help="Run this module; the cell has no body then.",
+)
+@click.argument("command", nargs=-1, metavar="[-- ARGUMENTS...]")
+def wasm(**values: Any) -> dict[str, Any]:
+    """Run the body, which is WebAssembly text, or the module of --module."""
+    return _collect("wasm", **values)
+
+
+# A module has no working directory, and one engine.
+wasm.params = [param for param in wasm.params if param.name not in ("workdir", "engine")]
 
 
 @cell.command("job")

@@ -13,13 +13,15 @@ from bacalhau_jupyter.client.inputs.inline import ship_files
 from bacalhau_jupyter.client.jobs import build, python_body
 from bacalhau_jupyter.client.jobs.environments import ToSpec, named
 from bacalhau_jupyter.client.jobs.python_body import KIT
+from bacalhau_jupyter.client.wasm.building import TYPE as WASM
+from bacalhau_jupyter.client.wasm.building import Program, job_of_program, of_text
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.node import NodeInfo
 from bacalhau_jupyter.notebook.cell import Cell
 from bacalhau_jupyter.notebook.cell_grammar import cell as cell_group
-from bacalhau_jupyter.notebook.kit import kit_of
+from bacalhau_jupyter.notebook.kit import kit_of, variables_as_files
 from bacalhau_jupyter.notebook.values.sql import SQL, check_duckdb
 
 DEFAULT_SHELL_IMAGE = "debian:stable-slim"
@@ -45,6 +47,8 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment
     BacalhauError
         No engine of the node can run it; the reason of each is named.
     """
+    if cell.language == WASM:
+        return _module(cell)
     # What stands above a Python body's first line counts: a traceback's line numbers are the cell's.
     has_lines = cell.is_python or cell.language == SQL
     body = cell.body.rstrip("\n") if has_lines else cell.body.strip("\n")
@@ -76,6 +80,29 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment
         to_spec = environment if shares_machine else named
         return build.job_of(_process(cell, to_spec, travels=travels), options)
     return build.job_of(_container(cell, body), options)
+
+
+def _module(cell: Cell) -> Job:
+    """Build the job of a WebAssembly cell.
+
+    Raises
+    ------
+    BadRequest
+        It names no module, or one that nodes can't run.
+    """
+    has_body = bool(cell.body.strip())
+    if has_body and cell.module:
+        raise BadRequest(
+            "--module names what runs, and the cell has a body, too", hint="leave one of the two out"
+        )
+    if not has_body and not cell.module:
+        raise BadRequest(
+            "the cell has no body for wasm to run", hint="write WebAssembly text, or --module FILE.wasm"
+        )
+    module = cell.module or of_text(cell.body.rstrip("\n"), first_line=cell.first_line)
+    program = Program(module, cell.command, cell.entry_point, cell.import_modules)
+    inputs = [*cell.options.inputs, *variables_as_files(cell)]
+    return job_of_program(program, replace(cell.options, inputs=inputs))
 
 
 def choose_engine(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> str:

@@ -47,20 +47,13 @@ def kit_of(
     BadRequest
         A variable can't travel.
     """
-    results = {
-        name: value for name, value in cell.variables.items() if isinstance(value, JobResult | ResultPart)
-    }
-    # A job's result is passed by reference: a directory below the inputs.
-    extra = [source for name, value in results.items() for source in value.to(f"/inputs/{name}").as_inputs()]
+    results, extra = _results(cell)
     variables = {name: value for name, value in cell.variables.items() if name not in results}
     if cell.language == SQL:
         files, tables = sql_files(cell, body, ways_out)
         return files, [*extra, *(_input(item, f"/inputs/{item.file}") for item in tables)]
     if not cell.is_python:
-        for name, value in variables.items():
-            item = pack(name, value, python_body=False)
-            extra.append(_input(item, f"/inputs/{item.file}"))
-        return {"cell.sh": body.encode() + b"\n"}, extra
+        return {"cell.sh": body.encode() + b"\n"}, [*extra, *_as_files(variables)]
     packed = {name: pack(name, value, python_body=True) for name, value in variables.items()}
     large = _too_much(packed)
     # Beside the kit, not in it: a container can't mount inside a read-only directory.
@@ -94,6 +87,33 @@ def kit_of(
         **{f"modules/{name}": data for name, data in cell.modules.items()},
     }
     return files, extra
+
+
+def variables_as_files(cell: Cell) -> list[InputSource]:
+    """Return the variables of a cell as inputs that any program can read.
+
+    Raises
+    ------
+    BadRequest
+        A variable can't travel.
+    """
+    results, extra = _results(cell)
+    return [*extra, *_as_files({name: it for name, it in cell.variables.items() if name not in results})]
+
+
+def _results(cell: Cell) -> tuple[Mapping[str, JobResult | ResultPart], list[InputSource]]:
+    """Return the variables that are results of jobs; each is passed by reference: a directory below the inputs."""
+    results = {
+        name: value for name, value in cell.variables.items() if isinstance(value, JobResult | ResultPart)
+    }
+    return results, [
+        source for name, value in results.items() for source in value.to(f"/inputs/{name}").as_inputs()
+    ]
+
+
+def _as_files(variables: Mapping[str, Any]) -> list[InputSource]:
+    packed = [pack(name, value, python_body=False) for name, value in variables.items()]
+    return [_input(item, f"/inputs/{item.file}") for item in packed]
 
 
 def _too_much(packed: Mapping[str, Packed]) -> set[str]:

@@ -15,7 +15,7 @@ from bacalhau_jupyter.client.jobs.titles import shown_title, with_title
 from bacalhau_jupyter.client.results.result import JobResult
 from bacalhau_jupyter.config.choice.children import Children
 from bacalhau_jupyter.grammar import bacalhau, described, read_spec
-from bacalhau_jupyter.grammar.flags.options import job_options, templated
+from bacalhau_jupyter.grammar.flags.options import job_options, listed, templated
 from bacalhau_jupyter.grammar.notebooks import say_what_stays
 from bacalhau_jupyter.grammar.output import Details, Table, Text
 from bacalhau_jupyter.grammar.session import Session
@@ -24,6 +24,7 @@ from bacalhau_jupyter.lib.telemetry.base import spanning
 from bacalhau_jupyter.lib.telemetry.start import link_of_process, telemetry_of_client
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.job import Job as JobModel
+from bacalhau_jupyter.models.webassembly import ENTRY_POINT
 from bacalhau_jupyter.notebook.cell import Cell
 from bacalhau_jupyter.notebook.cell_grammar import cell as cell_group
 from bacalhau_jupyter.notebook.cells import job_of_cell
@@ -161,14 +162,17 @@ class BacalhauMagics:
         spec = Cell(
             language=language,
             body=body,
-            image=values["image"],
+            image=values.get("image", ""),
             command=values.get("command", ()),
             entrypoint=list(values.get("entrypoint", ())),
-            engine=values["engine"] or "",
+            engine=values.get("engine") or "",
             variables={name: self._variable(name) for name in values["ins"]},
             output_names=list(dict.fromkeys(values["outs"])) if language == "python" else (),
-            workdir=values["workdir"],
+            workdir=values.get("workdir", ""),
             first_line=self.session.origin.first_line(body),
+            module=values.get("module", ""),
+            entry_point=values.get("entry_point", ENTRY_POINT),
+            import_modules=listed(values.get("import_modules", ())),
             options=job_options(values, lambda: client),
         )
         if spec.is_python and values.get("modules", True):

@@ -160,6 +160,24 @@ def test_a_described_job_shows_the_ports_of_what_runs_with_a_link() -> None:
     assert "e-2  web" not in text
 
 
+def test_what_ran_a_job_is_named_in_its_description_and_its_history() -> None:
+    runtime = {"Runtime": "wasmtime 50.0.1"}
+    done = ComputeState(state_type=ExecutionStateType.COMPLETED, details=runtime)
+    job = replace(cell_job(), tasks=[replace(cell_job().task, engine=SpecConfig(type="wasm"))])
+    again = Execution(id="e-2", compute_state=done)
+    rows = [
+        JobHistory(execution_id="e-1", event=Event(message=message, details=runtime))
+        for message in ("Running", "Completed successfully")
+    ]
+    text = job_record(job, [Execution(id="e-1", compute_state=done), again], rows).text()
+    assert "Runtime = wasm (wasmtime 50.0.1)\n" in text
+    assert [line[-1] for line in history_table(rows).rows] == [
+        "Running (wasmtime 50.0.1)",
+        "Completed successfully",
+    ]
+    assert "Runtime" not in job_record(job, [Execution(id="e-1")], []).text()
+
+
 def test_a_history_says_who_did_it_where_others_than_the_owner_act() -> None:
     def row(principal: str, execution_id: str = "") -> JobHistory:
         event = Event(message="Job submitted", topic="Submission", details={"Principal": principal})

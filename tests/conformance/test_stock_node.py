@@ -15,6 +15,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from tests.client.wasm.samples import module
 from tests.services.common import wait_until
 from tests.services.ports import free_port
 from tests.services.registry import Registry
@@ -158,10 +159,10 @@ def test_the_node_describes_itself(ours: Ours, verb: tuple[str, ...]) -> None:
 def test_a_webassembly_module_becomes_the_job_that_the_official_client_makes(
     ours: Ours, tmp_path: Path
 ) -> None:
-    (tmp_path / "add.wasm").write_bytes(b"\0asm\1\0\0\0")
+    (tmp_path / "add.wasm").write_bytes(module())
     done = ours("wasm", "run", str(tmp_path / "add.wasm"), "--dry-run", "--output", "a:/a", "--", "1", "2")
     assert done.returncode == 0, done.stderr
-    assert "EntryModule: /main.wasm" in done.stdout
+    assert "EntryModule: main.wasm" in done.stdout
     assert "Parameters:" in done.stdout
 
 

@@ -83,6 +83,20 @@ def test_one_failed_partition_decides_the_exit_code() -> None:
     assert exit_code_of([execution(exit_code=0), execution(exit_code=3), execution(exit_code=0)]) == 3
 
 
+def test_a_webassembly_program_that_just_returned_succeeded_on_an_official_node_too() -> None:
+    # They write -1 where no program said how it ended, and for what could not run.
+    returned = execution(exit_code=-1)
+    assert exit_code_of([returned]) == 0
+    assert exit_code_of([returned, execution(exit_code=3)]) == 3
+    broken = execution(FAILED)
+    assert (
+        exit_code_of(
+            [msgspec.structs.replace(broken, run_output=RunCommandResult(exit_code=-1, error_msg="no"))]
+        )
+        == -1
+    )
+
+
 def test_what_failed_and_was_run_again_to_its_end_does_not_count() -> None:
     # A host that is restarted ends what runs there with 255.
     lost, again = execution(FAILED, 255, modified=9), execution(exit_code=0, modified=1)

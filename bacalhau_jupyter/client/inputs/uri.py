@@ -93,17 +93,18 @@ def is_here(path: Path) -> bool:
         return False
 
 
-def parse_reference(text: str) -> InputSource:
+def parse_reference(text: str, *, takes_relative: bool = False) -> InputSource:
     """Parse an input that says where something lies; files of this machine are neither read nor looked for.
 
-    For requests on behalf of another machine: the text decides, not the files here.
+    For requests on behalf of another machine: the text decides, not the files here. With ``takes_relative`` the target
+    may be a relative path, as that of a WebAssembly module.
 
     Raises
     ------
     BadRequest
         As `parse_input`, and for a path.
     """
-    fields = split_input(text)
+    fields = split_input(text, takes_relative=takes_relative)
     if "://" not in (fields.uri or ""):
         raise BadRequest(
             f"input {text!r} is not an address", hint="use s3://…, ipfs://…, https://… or file:///…"
@@ -121,7 +122,7 @@ def _reference(fields: _Fields) -> InputSource:
     return InputSource(source=_source(uri, fields.options), alias=uri, target=fields.target or DEFAULT_TARGET)
 
 
-def split_input(text: str) -> _Fields:
+def split_input(text: str, *, takes_relative: bool = False) -> _Fields:
     """Split an input into URI, target (None when not given) and options, without looking at what they mean.
 
     Raises
@@ -136,7 +137,7 @@ def split_input(text: str) -> _Fields:
     uri = fields.uri
     if target is None:
         uri, target = _split_target(uri)
-    if target is not None and not target.startswith("/"):
+    if target is not None and not target.startswith("/") and not takes_relative:
         raise BadRequest(
             f"{INPUT} needs an absolute path inside the job as its target, not {target!r}",
             hint=f"for example dst=/{target.lstrip('./') or 'inputs'}",

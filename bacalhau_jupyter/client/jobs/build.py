@@ -181,7 +181,7 @@ def job_of(engine: SpecConfig, options: JobOptions = DEFAULT_OPTIONS) -> Job:
     queue_s = seconds_asked(options.queue_timeout, "queue timeout") or 1
     paths = [parse_output(item) if isinstance(item, str) else item for item in options.outputs]
     env = dict(options.env or {})
-    inputs = [source for item in options.inputs for source in _sources(item)]
+    inputs = [source for item in options.inputs for source in sources_of(item)]
     if options.pip or options.no_binary:
         inputs.append(pending_packages(options.pip, engine.type, no_binary=options.no_binary))
         engine, env = with_import_path(engine, env)
@@ -243,7 +243,14 @@ def _publisher(publisher: SpecConfig | str | None, *, has_outputs: bool) -> Spec
     return parse_publisher(publisher) if isinstance(publisher, str) else publisher
 
 
-def _sources(item: Input) -> Sequence[InputSource]:
+def sources_of(item: Input) -> Sequence[InputSource]:
+    """Return an input as the spec holds it.
+
+    Raises
+    ------
+    BacalhauError
+        It can't be used.
+    """
     if isinstance(item, str):
         return [parse_input(item)]
     return [item] if isinstance(item, InputSource) else item.as_inputs()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bacalhau_jupyter.models.jobs.job import Job
-from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.models.records.execution import Execution, with_runtime
 from bacalhau_jupyter.models.records.history import LEFT_OUT
 from bacalhau_jupyter.models.records.outcome import Outcome, deciding, exit_code_of, outcome_of
 
@@ -59,5 +59,4 @@ class Finished:
         """What ran it: the engine's type and, if the node reports it, its runtime."""
         engine = self.job.task.engine.type
         execution = deciding(self.executions)
-        name = execution.compute_state.details.get("Runtime", "") if execution else ""
-        return f"{engine} ({name})" if name and name != engine else engine
+        return with_runtime(engine, execution.runtime if execution else "")

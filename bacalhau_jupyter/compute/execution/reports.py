@@ -10,12 +10,9 @@ from bacalhau_jupyter.compute.execution.record import ExecutionRecord
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.jobs.ports import port_text
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
-from bacalhau_jupyter.models.records.execution import RunCommandResult
+from bacalhau_jupyter.models.records.execution import RUNTIME, RunCommandResult
 from bacalhau_jupyter.models.records.history import EXITED, LEFT_OUT, LEFT_OUT_COUNT, STARTED, Event, Topic
 from bacalhau_jupyter.models.wire.messages import BidResult, ComputeError, RunResult, ToOrchestrator
-
-RUNTIME = "Runtime"
-"""Detail of a final event: what ran the task ("Docker Engine 27.1"), so that it is never hidden."""
 
 _NAMED = 10
 _LISTED = 100

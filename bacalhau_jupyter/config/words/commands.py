@@ -42,6 +42,7 @@ _SAME = (
     "serve",
     "version",
     "wasm run",
+    "wasm validate",
 )
 
 _NO_EXEC = "it made jobs of templates that the cluster kept; docker run, or a %%bacalhau cell, runs a program"

@@ -85,6 +85,19 @@ class DesiredState(Wire):
     details: dict[str, str] = {}
 
 
+RUNTIME = "Runtime"
+"""Detail of an execution and of its events: what ran it, with its version (an addition of ours)."""
+
+
+def with_runtime(engine: str, runtime: str) -> str:
+    """Return what runs a job, for people: the engine's type, and what serves it there."""
+    return f"{engine} ({runtime})" if runtime and runtime != engine else engine
+
+
+_UNSAID = -1
+"""What official nodes write where no program said how it ended."""
+
+
 class RunCommandResult(Wire):
     """Exit code and the first `RUN_OUTPUT_LIMIT` bytes of each stream."""
 
@@ -95,6 +108,11 @@ class RunCommandResult(Wire):
     stderr_truncated: bool = always(False)
     exit_code: int = always(0)
     error_msg: str = always("")
+
+    @property
+    def code(self) -> int:
+        """The exit code for people: 0 for a WebAssembly program that just returned, where official nodes write -1."""
+        return 0 if self.exit_code == _UNSAID and not self.error_msg else self.exit_code
 
 
 class AllocatedResources(Wire):
@@ -130,6 +148,11 @@ class Execution(Wire):
     revision: int = always(0)
     create_time: int = always(0)
     modify_time: int = always(0)
+
+    @property
+    def runtime(self) -> str:
+        """What ran it, with its version; empty where the node did not say."""
+        return self.compute_state.details.get(RUNTIME, "")
 
     @property
     def is_terminal(self) -> bool:

@@ -63,11 +63,11 @@ def outcome_of(state: JobStateType, exit_code: int | None) -> Outcome:
 def exit_code_of(executions: Iterable[Execution]) -> int | None:
     """Return the first non-zero exit code of these executions, else 0; None when no program ended."""
     codes = [
-        item.run_output.exit_code
+        item.run_output.code
         for item in _last_tries(executions)
         # An official node reports a zero for executions that never got so far.
         if item.run_output is not None
-        and (item.run_output.exit_code or item.compute_state.state_type is ExecutionStateType.COMPLETED)
+        and (item.run_output.code or item.compute_state.state_type is ExecutionStateType.COMPLETED)
     ]
     return next((code for code in codes if code), 0) if codes else None
 
@@ -75,7 +75,7 @@ def exit_code_of(executions: Iterable[Execution]) -> int | None:
 def deciding(executions: Sequence[Execution]) -> Execution | None:
     """Return the execution by which people judge the job: one whose program failed, else the last that ended well."""
     executions = _last_tries(executions)
-    failing = [item for item in executions if item.run_output is not None and item.run_output.exit_code]
+    failing = [item for item in executions if item.run_output is not None and item.run_output.code]
     done = [item for item in executions if item.compute_state.state_type is ExecutionStateType.COMPLETED]
     candidates = failing or done or executions
     return max(candidates, key=lambda item: item.modify_time) if candidates else None
@@ -100,7 +100,7 @@ def _last_tries(executions: Iterable[Execution]) -> list[Execution]:
 def error_line(execution: Execution | None) -> str:
     """Return the last line that a failed program wrote to stderr, without controls; empty where it is not known."""
     output = execution.run_output if execution is not None else None
-    if output is None or not output.exit_code or output.stderr_truncated:
+    if output is None or not output.code or output.stderr_truncated:
         return ""
     lines = [line.strip() for line in _SEQUENCE.sub("", output.stderr).splitlines() if line.strip()]
     # It ends up in errors, which Python prints to a terminal as they are.

@@ -11,6 +11,7 @@ from typing import Any
 
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.models.jobs.job import JobStateType
+from bacalhau_jupyter.models.records.execution import RUNTIME
 from bacalhau_jupyter.models.records.history import StreamEvent
 from bacalhau_jupyter.models.records.outcome import Outcome, outcome_of
 from bacalhau_jupyter.models.text import readable
@@ -92,7 +93,7 @@ class Status:
             self.state = event.state
         if event.node:
             self.node = event.node
-        self.runtime = event.details.get("Runtime", self.runtime)
+        self.runtime = event.details.get(RUNTIME, self.runtime)
         self.phase = phase_of(event) or self.phase
         if self.phase == RUNNING and self.running_since is None:
             self.running_since = time.monotonic()

@@ -102,7 +102,7 @@ def _part(label: str, execution: Execution | None, job: Job) -> Part:
     output = execution.run_output
     outcome = _outcome(execution, job)
     is_over = execution.compute_state.state_type is ExecutionStateType.COMPLETED
-    code = output.exit_code if output is not None and (is_over or output.exit_code) else None
+    code = output.code if output is not None and (is_over or output.code) else None
     error = error_line(execution)
     if execution.refusal is not None:
         error = execution.refusal
@@ -123,7 +123,7 @@ def _outcome(execution: Execution, job: Job) -> Outcome:
     match execution.compute_state.state_type:
         case ExecutionStateType.COMPLETED:
             output = execution.run_output
-            return Outcome.FAILED if output is not None and output.exit_code else Outcome.SUCCEEDED
+            return Outcome.FAILED if output is not None and output.code else Outcome.SUCCEEDED
         case ExecutionStateType.FAILED:
             return Outcome.FAILED
         case ExecutionStateType.CANCELLED:

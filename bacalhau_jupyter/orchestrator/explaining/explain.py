@@ -143,8 +143,8 @@ def _with_execution(verdict: NodeVerdict, circumstances: Circumstances, job: Job
         return verdict
     word = Verdict.RAN if chosen.is_terminal else Verdict.RUNS
     state = chosen.compute_state.state_type.name.replace("_", " ").lower()
-    if chosen.run_output is not None and chosen.run_output.exit_code:
-        state = f"exit code {chosen.run_output.exit_code}"
+    if chosen.run_output is not None and chosen.run_output.code:
+        state = f"exit code {chosen.run_output.code}"
     return NodeVerdict(
         node_id=verdict.node_id, verdict=word, reason=f"execution {short_id(chosen.id)}: {state}"
     )

@@ -175,7 +175,7 @@ class Judge:
         last = max(here, key=_changed, default=None)
         how = ""
         if last is not None and last.run_output is not None:
-            how = f", the last time with exit code {last.run_output.exit_code}"
+            how = f", the last time with exit code {last.run_output.code}"
         elif last is not None and last.compute_state.message:
             how = f" ({readable(' '.join(last.compute_state.message.split()))[:_LONGEST_MESSAGE]})"
         name = short_id(job.id)

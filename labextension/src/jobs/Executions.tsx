@@ -5,7 +5,16 @@ import { useAsync, useBacalhau } from '../components/context';
 import { duration, shortId } from '../format/units';
 import { IJobEntry } from '../store/state';
 import { useNow } from './Badge';
-import { endOfExecution, executionState, exitOf, hasEnded, messageOf, newestFirst, tookMs } from './facts';
+import {
+  endOfExecution,
+  executionState,
+  exitOf,
+  hasEnded,
+  messageOf,
+  newestFirst,
+  runtimeOf,
+  tookMs
+} from './facts';
 import { Ports } from './Ports';
 import { useSettled } from './Timeline';
 import { readable, readableLines } from '../format/text';
@@ -37,6 +46,7 @@ function Execution(props: { execution: IExecution; hasParts: boolean }): JSX.Ele
   const { sign, label, failed } = endOfExecution(execution, trans);
   const code = exitOf(execution);
   const message = messageOf(execution);
+  const runtime = runtimeOf(execution);
   const now = useNow(hasEnded(execution) ? 0 : 1000);
   return (
     <li>
@@ -64,6 +74,7 @@ function Execution(props: { execution: IExecution; hasParts: boolean }): JSX.Ele
             {trans.__('on %1', shortId(execution.NodeID))}
           </span>
         )}
+        {runtime && <span className="jp-Bacalhau-asked">{readable(runtime)}</span>}
         {code === 0 && <span>{trans.__('exit code %1', code)}</span>}
       </div>
       {!hasEnded(execution) && <Ports ports={execution.Ports ?? []} />}

@@ -49,6 +49,9 @@ describe('an execution', () => {
       exitOf(execution({ ComputeState: { StateType }, RunOutput: { ExitCode } }));
     expect([exit(9, 0), exit(9, 3), exit(10, 137), exit(6, 0), exit(6)]).toEqual([0, 3, 137, null, null]);
     expect(exitOf(execution({ RunOutput: null }))).toBeNull();
+    // What official nodes write of a WebAssembly program that just returned, and of one that could not run.
+    expect(exit(9, -1)).toBe(0);
+    expect(exitOf(execution({ RunOutput: { ExitCode: -1, ErrorMsg: 'no module' } }))).toBe(-1);
   });
 
   it('took no time before it began, and never less than none', () => {

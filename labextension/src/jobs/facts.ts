@@ -1,5 +1,5 @@
 import { EXECUTION_STATES, IExecution, IJob, isOver } from '../api/types';
-import { isRecorded, lastErrorLine } from '../store/outcome';
+import { codeOf, isRecorded, lastErrorLine } from '../store/outcome';
 import { IJobEntry } from '../store/state';
 
 /**
@@ -42,8 +42,14 @@ export function executionState(execution: IExecution): (typeof EXECUTION_STATES)
 
 /** The exit code of an execution; null while it has none, and where a zero would say nothing. */
 export function exitOf(execution: IExecution): number | null {
-  const code = execution.RunOutput?.ExitCode;
+  const code = codeOf(execution);
   return code !== undefined && (executionState(execution) === 'Completed' || code !== 0) ? code : null;
+}
+
+/** What ran an execution, with its version; empty where its node does not tell. */
+export function runtimeOf(execution: IExecution): string {
+  const name: unknown = execution.ComputeState?.Details?.Runtime;
+  return typeof name === 'string' ? name : '';
 }
 
 /** Whether nothing more happens to an execution. */

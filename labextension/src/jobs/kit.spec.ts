@@ -36,7 +36,16 @@ describe('the code of a job', () => {
       `echo 'a b' 'it'"'"'s'`
     ],
     [{ Type: 'docker', Params: { Image: 'i' } }, ''],
-    [{ Type: 'process', Params: { Command: 7 } }, '']
+    [{ Type: 'process', Params: { Command: 7 } }, ''],
+    [{ Type: 'wasm', Params: { EntryModule: 'main.wasm', Entrypoint: '_start' } }, 'wasm run main.wasm'],
+    [
+      {
+        Type: 'wasm',
+        Params: { EntryModule: '/m', Entrypoint: 'go', ImportModules: ['lib'], Parameters: ['a b', '-c'] }
+      },
+      "wasm run --entry-point go -I lib /m -- 'a b' -c"
+    ],
+    [{ Type: 'wasm', Params: { EntryModule: 7 } }, "wasm run ''"]
   ])('without a cell is the program: %j', async (engine, text) =>
     expect((await codeOf(job([], engine))).text).toBe(text)
   );

@@ -38,6 +38,10 @@ export async function codeOf(job: IJob): Promise<ICode> {
   if (python) {
     return { language: 'python', text: decode(python), ...names };
   }
+  const wat = files.get('cell.wat');
+  if (wat) {
+    return { language: 'wasm', text: decode(wat), ...names };
+  }
   if (script) {
     return { language: shellOf(job), text: decode(script), ...names };
   }
@@ -82,6 +86,20 @@ function programOf(job: IJob): string {
     const value: unknown = params?.[name];
     return Array.isArray(value) ? value.filter((word): word is string => typeof word === 'string') : [];
   };
+  if (type === 'wasm') {
+    const module: unknown = params?.EntryModule;
+    const entry: unknown = params?.Entrypoint;
+    const named = typeof entry === 'string' && entry !== '_start' ? ['--entry-point', entry] : [];
+    const imports = words('ImportModules').flatMap(name => ['-I', name]);
+    const own = words('Parameters');
+    const all = [
+      ...named,
+      ...imports,
+      typeof module === 'string' ? module : '',
+      ...(own.length ? ['--', ...own] : [])
+    ];
+    return `wasm run ${all.map(shellWord).join(' ')}`;
+  }
   const command = type === 'process' ? words('Command') : [...words('Entrypoint'), ...words('Parameters')];
   const at = command.indexOf('-c');
   if (at >= 0 && at === command.length - 2) {

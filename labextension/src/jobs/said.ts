@@ -14,6 +14,8 @@ export interface ISaid {
 type Ending = Pick<IJobEntry, 'job' | 'state' | 'outcome' | 'exitCode' | 'executions'>;
 
 const OWNER = 'owner';
+/** What it says of one that begins; only then the runtime is news. */
+const EXECUTION_BEGINS = 'Running';
 const EXECUTION_IS_OVER = 'Completed successfully';
 
 /**
@@ -26,7 +28,12 @@ export function saidOf(
   trans: { __(text: string, ...args: unknown[]): string }
 ): ISaid {
   const { Message: message = '', Details: details } = item.Event ?? {};
-  const plain = { text: message, official: '', failed: details?.IsError === 'true' };
+  const runtime = message === EXECUTION_BEGINS ? details?.Runtime : '';
+  const plain = {
+    text: runtime ? `${message} (${runtime})` : message,
+    official: '',
+    failed: details?.IsError === 'true'
+  };
   const ofJob = details?.NewState === 'Completed' && entry.state === 'Completed';
   const code = ofJob ? entry.exitCode : message === EXECUTION_IS_OVER ? codeOf(item, entry) : null;
   if (!code) {

@@ -11,6 +11,7 @@ describe('the colours of a cell', () => {
     ['%%bacalhau docker ubuntu\n#!/usr/bin/env python3\nprint(1)', null],
     ['%%bacalhau docker ubuntu -- python\nprint(1)', null],
     ['%%bacalhau job\nType: batch', 'text/x-yaml'],
+    ['%%bacalhau wasm -e A=1\n(module)', 'text/webassembly'],
     ['%%bacalhau python --out t\nt = 1', null],
     ['%%bacalhau nothing\nt = 1', null],
     ['%%sql\nselect 1', null],

@@ -8,7 +8,8 @@ const MIME_TYPES: Record<string, string> = {
   sh: 'text/x-sh',
   bash: 'text/x-sh',
   docker: 'text/x-sh',
-  job: 'text/x-yaml'
+  job: 'text/x-yaml',
+  wasm: 'text/webassembly'
 };
 const LONGEST_HEAD = 1000;
 

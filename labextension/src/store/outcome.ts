@@ -109,14 +109,23 @@ export function withState(job: IJob, state: JobStateName, details: Details | und
 
 /** The execution by which people judge a job: one whose program failed, else the last that ended well. */
 function decidingOf(executions: readonly IExecution[]): IExecution | undefined {
-  const failing = executions.filter(item => (item.RunOutput?.ExitCode ?? 0) !== 0);
+  const failing = executions.filter(item => (codeOf(item) ?? 0) !== 0);
   const done = executions.filter(item => EXECUTION_STATES[item.ComputeState?.StateType ?? 0] === 'Completed');
   const candidates = failing.length > 0 ? failing : done;
   return [...candidates].sort((a, b) => (b.ModifyTime ?? 0) - (a.ModifyTime ?? 0))[0];
 }
 
 function exitOf(execution: IExecution | undefined): number | null {
-  return execution ? (execution.RunOutput?.ExitCode ?? null) : null;
+  return execution ? (codeOf(execution) ?? null) : null;
+}
+
+/**
+ * The exit code of an execution for people. Official nodes write -1 for a WebAssembly program that just returned: it
+ * ended well.
+ */
+export function codeOf(execution: IExecution): number | undefined {
+  const { ExitCode: code, ErrorMsg: error } = execution.RunOutput ?? {};
+  return code === -1 && !error ? 0 : code;
 }
 
 /** The last line that a program wrote to stderr, as far as it was kept; empty without one. */
