@@ -99,6 +99,15 @@ SECTION: tuple[Key, ...] = (
         ignored("a description older than the TTL is requested again when it is needed"),
     ),
     Key(
+        "Engines.Docker.ImageQuota",
+        Kind.TEXT,
+        "",
+        "What images without a Docker Engine may take: a size, or a share of the disk (20%); 0: no limit; "
+        "empty: a fifth of the disk, 20 GB at most",
+        HONOURED,
+        ours=True,
+    ),
+    Key(
         "Engines.Process.Enabled",
         Kind.FLAG,
         True,

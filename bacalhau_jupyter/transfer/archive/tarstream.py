@@ -15,13 +15,19 @@ _MAX_TAIL = 64 << 20
 
 
 class TarStream:
-    """The tar stream for `tarfile`: forward only, and with a bound on what it may read between two members."""
+    """The tar stream for `tarfile`: forward only, and with a bound on what it may read between two members.
 
-    def __init__(self, source: BinaryIO) -> None:
+    Parameters
+    ----------
+    source
+        A seekable file, whose first bytes tell whether it is gzip; read only, if ``plain``.
+    plain
+        Whether it is a tar stream for certain.
+    """
+
+    def __init__(self, source: BinaryIO, *, plain: bool = False) -> None:
         self._packed = _CountedFile(source)
-        magic = source.read(2)
-        source.seek(-len(magic), os.SEEK_CUR)
-        compressed = magic == b"\x1f\x8b"
+        compressed = not plain and _is_gzip(source)
         self._plain = gzip.GzipFile(fileobj=cast(BinaryIO, self._packed)) if compressed else self._packed
         # Of gzip, read1 gives what 8 KiB unpack to.
         self._part = self._plain.read if compressed else self._packed.read1
@@ -72,6 +78,12 @@ class TarStream:
         chunk = self._plain.read(size)
         self._position += len(chunk)
         return chunk
+
+
+def _is_gzip(source: BinaryIO) -> bool:
+    magic = source.read(2)
+    source.seek(-len(magic), os.SEEK_CUR)
+    return magic == b"\x1f\x8b"
 
 
 class _CountedFile:

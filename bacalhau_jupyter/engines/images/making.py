@@ -1,0 +1,244 @@
+"""From the pieces of an image to an image of the store: layers unpacked, the tree put together, all written down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from bacalhau_jupyter.engines.images.keeping.files import TREE, ImageFiles
+from bacalhau_jupyter.engines.images.keeping.index import Index
+from bacalhau_jupyter.engines.images.keeping.quota import KEY, UNLIMITED
+from bacalhau_jupyter.engines.images.keeping.records import ImageRecord, KeptLayer
+from bacalhau_jupyter.engines.images.unpacking.orders import (
+    NO_ROOM,
+    MergeOrder,
+    OpenOrder,
+    Owner,
+    UnpackOrder,
+)
+from bacalhau_jupyter.engines.images.unpacking.workers import Workers
+from bacalhau_jupyter.lib.clock import Clock
+from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.shared_answer import SharedAnswer
+from bacalhau_jupyter.models.errors import IOFailure
+from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.transfer.core.files import io_failure
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Maker:
+    """Makes layers and images, and room for them.
+
+    Parameters
+    ----------
+    quota
+        Bytes that all images may take.
+    """
+
+    def __init__(
+        self, files: ImageFiles, index: Index, workers: Workers, owner: Owner, clock: Clock, quota: int
+    ) -> None:
+        self._files = files
+        self._index = index
+        self._workers = workers
+        self._owner = owner
+        self._clock = clock
+        self.quota = quota
+        # Only one changes what is on the disk and in the index at a time.
+        self.lock = asyncio.Lock()
+        self._sweeping = SharedAnswer(files.sweep)
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def check_size(self, size: int, what: str) -> None:
+        """Refuse what can't fit, however much is removed.
+
+        Raises
+        ------
+        IOFailure
+            ``ImageTooLarge``.
+        """
+        if size > self.room:
+            raise self._no_room(f"{what} takes at least {format_bytes(size)}")
+
+    @property
+    def room(self) -> int:
+        """Bytes that there are for one more image, if all goes that may go."""
+        return max(0, self.quota - self._index.held_size())
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[Path]:
+        """Yield a directory for something that is being made; what is left of it is removed."""
+        try:
+            place = await asyncio.to_thread(self._files.new_place)
+        except OSError as error:
+            raise io_failure(error, "write into", self._files.work, "Images") from error
+        try:
+            yield place
+        finally:
+            await asyncio.shield(asyncio.to_thread(remove_tree, place))
+
+    async def layer(
+        self,
+        source: Path,
+        diff_id: str,
+        *,
+        digest: str = "",
+        size: int = -1,
+        count: Callable[[int], None] = lambda done: None,
+    ) -> None:
+        """Unpack a layer from a file, and keep it.
+
+        Raises
+        ------
+        IOFailure
+            It is broken, hostile, not what was announced, or there is no room.
+        """
+        async with self.place() as place:
+            order = UnpackOrder(
+                target=str(place / TREE),
+                source=str(source),
+                digest=digest,
+                diff_id=diff_id,
+                size=size,
+                max_bytes=self.room,
+                owner=self._owner,
+            )
+            reply = await self._workers.do(order, count)
+            if reply.layer is None:
+                raise IOFailure("the process that unpacks images did not say what it did")
+            async with self.lock:
+                if not self._index.has_layer(diff_id):
+                    await self._disk(self._files.keep_layer, place, KeptLayer(layer=reply.layer))
+                    self._index.add_layer(diff_id, reply.layer.size)
+                await self._make_room()
+
+    async def image(self, image: ImageRecord, config: bytes) -> ImageRecord:
+        """Put the tree of an image together, and keep it; its layers are here and pinned.
+
+        Raises
+        ------
+        IOFailure
+            A layer does not fit the others, or there is no room.
+        """
+        layers = [await self._disk(self._files.layer, diff_id) for diff_id in image.layers]
+        known = [kept.layer for kept in layers if kept is not None]
+        if len(known) != len(image.layers):
+            raise IOFailure("a layer of the image is gone", hint="run the job again", retryable=True)
+        async with self.place() as place:
+            if len(known) != 1 or known[0].links_below:
+                trees = [str(self._files.layer_tree(layer.diff_id)) for layer in known]
+                order = MergeOrder(
+                    target=str(place / TREE),
+                    layers=list(zip(trees, known, strict=True)),
+                    owner=self._owner,
+                )
+                reply = await self._workers.do(order)
+                image = msgspec.structs.replace(image, tree_size=max(1, reply.size))
+            image = msgspec.structs.replace(image, used_ns=self._clock.now_ns())
+            async with self.lock:
+                image = await self._disk(self._files.keep_image, place, image, config)
+                for robbed in self._index.add_image(image):
+                    await self._disk(self._files.note_image, robbed)
+                await self._make_room()
+        return image
+
+    async def rename(self, image: ImageRecord, names: Sequence[str]) -> ImageRecord:
+        """Let an image that is here have these names, and no other one; return its record."""
+        image = msgspec.structs.replace(image, names=tuple(names))
+        async with self.lock:
+            for changed in (*self._index.add_image(image), image):
+                await self._disk(self._files.note_image, changed)
+        return image
+
+    async def open_archive(self, source: Path, place: Path) -> Path:
+        """Unpack an archive of images to a place; return the directory.
+
+        Raises
+        ------
+        IOFailure
+            It is broken or hostile, or there is no room.
+        """
+        room = self.quota if self.quota == UNLIMITED else self.room
+        await self._workers.do(OpenOrder(target=str(place / TREE), source=str(source), max_bytes=room))
+        return place / TREE
+
+    async def drop(self, images: Sequence[ImageRecord]) -> int:
+        """Remove images; return the bytes that this gave back. The lock is held."""
+        before = self._index.size
+        for image in images:
+            loose = self._index.remove_image(image.image_id)
+            await self._disk(self._files.remove_image, image.image_id)
+            for diff_id in loose:
+                await self._disk(self._files.remove_layer, diff_id)
+        self.sweep()
+        return before - self._index.size
+
+    async def clean(self) -> int:
+        """Remove all that may go; return the bytes that this gave back."""
+        async with self.lock:
+            before = self._index.size
+            await self.drop(self._index.removable())
+            for diff_id in self._index.remove_loose():
+                await self._disk(self._files.remove_layer, diff_id)
+            freed = before - self._index.size
+        await self._sweeping.get()
+        return freed
+
+    def sweep(self) -> None:
+        """Give the room of what has gone back, without anybody waiting for it."""
+        if self._sweeper is None or self._sweeper.done():
+            self._sweeper = asyncio.create_task(self._sweep(), name="images: sweeping")
+
+    async def close(self) -> None:
+        """Wait for what is being removed."""
+        if self._sweeper is not None:
+            await asyncio.wait([self._sweeper])
+
+    async def _sweep(self) -> None:
+        with contextlib.suppress(OSError):
+            await self._sweeping.get()
+
+    async def trim(self) -> None:
+        """Remove what there is no room for, after something did not work."""
+        async with self.lock:
+            await self._evict()
+
+    async def _make_room(self) -> None:
+        await self._evict()
+        if self._index.size > self.quota:
+            raise self._no_room(f"what is in use would take {format_bytes(self._index.size)}")
+
+    async def _evict(self) -> None:
+        """Remove what nothing needs, and images that were used longest ago, until all fits."""
+        if self._index.size > self.quota:
+            for diff_id in self._index.remove_loose():
+                await self._disk(self._files.remove_layer, diff_id)
+            self.sweep()
+        while self._index.size > self.quota and (removable := self._index.removable()):
+            log.info("the image %s goes, to make room", removable[0].names[:1] or removable[0].image_id)
+            await self.drop(removable[:1])
+
+    def _no_room(self, reason: str) -> IOFailure:
+        return IOFailure(
+            f"there is no room for the image: {reason}, and images may take {format_bytes(self.quota)} here",
+            hint=f"wait until jobs that use other images are over, or give images more room ({KEY})",
+            code=NO_ROOM,
+            component="Images",
+            retryable=True,
+        )
+
+    async def _disk(self, work: Callable[..., T], *arguments: object) -> T:
+        try:
+            return await asyncio.to_thread(work, *arguments)
+        except OSError as error:
+            raise io_failure(error, "write into", self._files.root, "Images") from error
