@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -27,6 +27,10 @@ SCRIPT_S = 45.0
 EVERY_S = 300.0
 """Seconds after which a machine is asked again."""
 _RETRY_S = 20.0
+_GAP_S = 1.0
+"""Seconds between the end of somebody's container and the next question."""
+_OVERLAP_S = 5.0
+"""Seconds that the news may be older than the last look: what ended meanwhile is heard, too."""
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +68,13 @@ class EngineQuestions(Protocol):
         ------
         BacalhauError
             It does not answer.
+        """
+        ...
+
+    async def ended(self, names: Collection[str], since_s: float) -> bool:
+        """Wait until a container of one of these names ends, from a time of the engine's clock on.
+
+        False where it stops telling.
         """
         ...
 
@@ -127,13 +138,33 @@ class FarMachine:
                 except BacalhauError as error:
                     log.info("host %s was not asked what it has: %s", self._link.name, error)
                     pause_s = _RETRY_S
-                try:
-                    async with asyncio.timeout(pause_s):
-                        await self._asked.wait()
-                except TimeoutError:
-                    pass
+                await self._news(pause_s)
         finally:
             leave()
+
+    async def _news(self, pause_s: float) -> None:
+        """Wait until the machine is asked again: later, at somebody's wish, or when others may have freed something."""
+        freed = asyncio.create_task(self._freed(), name="waiting for what others free")
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._asked.wait()
+        except TimeoutError:
+            pass
+        finally:
+            freed.cancel()
+            await asyncio.gather(freed, return_exceptions=True)
+
+    async def _freed(self) -> None:
+        """Ask again when a container ends that was seen to hold something; jobs may wait for that."""
+        facts = self.facts
+        holders = {user.name for user in facts.others if not user.resources.is_zero} if facts else set()
+        if facts is None or not holders:
+            return
+        since_s = self._clock.now_ns() / 1e9 + facts.skew_ms / 1000 - _OVERLAP_S
+        if await self._questions.ended(holders, since_s):
+            # Many may end one after the other.
+            await asyncio.sleep(_GAP_S)
+            self._asked.set()
 
     def again(self) -> None:
         """Ask the machine now."""

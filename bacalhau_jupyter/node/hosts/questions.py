@@ -7,7 +7,7 @@ import contextlib
 import io
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from bacalhau_jupyter.compute.host.far import EngineAnswer
 from bacalhau_jupyter.engines.docker.connecting import NoEngine, in_words, open_client
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint
+from bacalhau_jupyter.engines.docker.link.asking import Asker, tls_context
 from bacalhau_jupyter.engines.docker.params import LABEL_NODE
 from bacalhau_jupyter.engines.docker.sharing.owners import owner_labels
 from bacalhau_jupyter.lib.clock import SECOND, Clock
@@ -67,6 +68,14 @@ class DockerQuestions:
                 return await asyncio.shield(answer)
         except TimeoutError:
             raise _unanswered(self._host, f"it takes longer than {ASK_S + _DISK_S:g} s") from None
+
+    async def ended(self, names: Collection[str], since_s: float) -> bool:
+        endpoint = self._endpoint()
+        try:
+            context = None if endpoint.tls is None else await asyncio.to_thread(tls_context, endpoint.tls)
+        except OSError:
+            return False
+        return await Asker(endpoint, context).ended(names, since_s)
 
     def _ask(self, disk: bool) -> EngineAnswer:
         endpoint = self._endpoint()

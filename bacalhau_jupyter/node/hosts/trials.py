@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import re
 from collections.abc import Sequence
 
 import msgspec
 
-from bacalhau_jupyter.engines.docker.link.fault import JOBS_GO_ON
+from bacalhau_jupyter.engines.docker.link.fault import JOBS_GO_ON, Part
+from bacalhau_jupyter.engines.docker.link.target import ssh_target
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.models.records.hosts import HostState, HostStep, HostTest
+from bacalhau_jupyter.models.records.hosts import HostState, HostStep, HostTest, SshAlias
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
 from bacalhau_jupyter.node.hosts.ways import Ways
@@ -33,6 +35,21 @@ def offered_key(steps: Sequence[HostStep]) -> str:
         return ""
     match = _FINGERPRINT.search(f"{failed.hint} {failed.sentence}")
     return match[0] if match else ""
+
+
+def meant(entry: HostEntry, aliases: Sequence[SshAlias]) -> str:
+    """Return the alias of ssh that an address nearly names, where it names none; empty for no such one; pure."""
+    target = None if entry.context else ssh_target(entry.url)
+    names = [alias.name for alias in aliases]
+    if target is None or target.host in names:
+        return ""
+    near = difflib.get_close_matches(target.host, names, n=1, cutoff=0.7)
+    return near[0] if near else ""
+
+
+def _asked(name: str, hint: str) -> str:
+    """Return a hint that asks first whether another name was meant."""
+    return f"did you mean {name}? {hint}".strip() if name else hint
 
 
 def _of_a_new_host(hint: str) -> str:
@@ -73,6 +90,7 @@ class Trials:
         steps = await self._ways.examine(entry)
         if host is None:
             steps = [msgspec.structs.replace(step, hint=_of_a_new_host(step.hint)) for step in steps]
+            steps = await self._with_alias(entry, steps)
         ok = all(step.ok is not False for step in steps)
         facts = None if host is None else host.machine.facts
         if ok and host is not None and host.status.state is HostState.READY:
@@ -82,6 +100,20 @@ class Trials:
                 ok = False
                 steps.append(HostStep(name="machine", ok=False, sentence=error.message, hint=error.hint))
         return HostTest(ok=ok, steps=steps, facts=facts, fingerprint=offered_key(steps))
+
+    async def _with_alias(self, entry: HostEntry, steps: list[HostStep]) -> list[HostStep]:
+        failed = next((at for at, step in enumerate(steps) if step.ok is False), None)
+        if failed is None or steps[failed].name not in (Part.NAME.value, Part.SERVER.value):
+            return steps
+        name = await self._meant(entry, HostState.UNREACHABLE)
+        hint = _asked(name, steps[failed].hint)
+        return [*steps[:failed], msgspec.structs.replace(steps[failed], hint=hint), *steps[failed + 1 :]]
+
+    async def _meant(self, entry: HostEntry, state: HostState) -> str:
+        """Return the alias that was meant; who has answered was meant itself."""
+        if state is not HostState.UNREACHABLE:
+            return ""
+        return meant(entry, await asyncio.to_thread(self._ways.aliases))
 
     async def trust(self, entry: HostEntry, fingerprint: str) -> None:
         """Accept the key that a host shows.
@@ -113,9 +145,10 @@ class Trials:
             if status.hint == JOBS_GO_ON:
                 # Since when matters of a host that has answered once.
                 problem = problem.partition(" since ")[0]
+            hint = _of_a_new_host(status.hint) or NEW_AND_AWAY
             raise BadRequest(
                 f"host {host.name} was not added: {problem}",
-                hint=_of_a_new_host(status.hint) or NEW_AND_AWAY,
+                hint=_asked(await self._meant(host.entry, status.state), hint),
                 component=COMPONENT,
                 details={"State": status.state.value},
             )

@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.config.endpoint import Endpoint
-from bacalhau_jupyter.models.records.hosts import SshAlias
+from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.models.records.hosts import AddHost, SshAlias
 from bacalhau_jupyter.node.hosts.aliases import read_aliases
+from bacalhau_jupyter.node.hosts.docker import DockerWays
+from bacalhau_jupyter.node.hosts.trials import meant
+from bacalhau_jupyter.node.hosts.written.entries import HostEntry
 from tests.node.hosts.conftest import MakeConfig
 from tests.services.node import running_node
 
@@ -58,6 +62,41 @@ def test_no_configuration_is_a_fault(text: str) -> None:
         file = Path(directory, "config")
         file.write_text(f"Host a\n{text}", encoding="utf-8")
         assert all(alias.name for alias in read_aliases(file))
+
+
+def test_a_name_that_is_nearly_an_alias_is_a_slip_of_the_pen() -> None:
+    aliases = [SshAlias(name=name) for name in ("gpu1", "cluster-login", "gitlab.com")]
+    for url, name in {
+        "ssh://alice@gup1": "gpu1",
+        "alice@gpu": "gpu1",
+        "cluster-logn": "cluster-login",
+        "ssh://alice@gpu1": "",
+        "ssh://alice@10.0.0.7": "",
+        "ssh://storage": "",
+        "tcp://gup1:2376": "",
+        "unix:///run/gup1": "",
+    }.items():
+        assert meant(HostEntry(name="x", url=url, insecure=True), aliases) == name, url
+    assert meant(HostEntry(name="x", context="gup1"), aliases) == ""
+
+
+async def test_whoever_mistypes_an_alias_is_asked_whether_it_was_meant(
+    api: AsyncAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DockerWays, "aliases", lambda ways: [SshAlias(name="gpu1.invalid")])
+    typo = AddHost(name="gpu1", url="ssh://alice@gup1.invalid")
+    tried = await api.hosts.try_out(typo)
+    (failed,) = (step for step in tried.steps if step.ok is False)
+    assert failed.hint.startswith("did you mean gpu1.invalid?")
+    with pytest.raises(BadRequest, match=r"gup1\.invalid") as caught:
+        await api.hosts.add(typo)
+    assert caught.value.hint.startswith("did you mean gpu1.invalid?")
+
+
+async def test_a_path_that_no_socket_can_have_is_refused_also_anyway(api: AsyncAPI) -> None:
+    url = f"unix:///{'x' * 120}/docker.sock"
+    with pytest.raises(BadRequest, match=r"the path of a socket has \d+ bytes at most, and this one has 133"):
+        await api.hosts.add(AddHost(name="long", url=url, anyway=True))
 
 
 async def test_only_who_has_all_rights_is_told_what_the_owner_could_add(

@@ -110,19 +110,40 @@ async def test_a_refusal_names_the_host_as_people_do(far_host: FarHost, api: Asy
 
     async def is_named() -> bool:
         reasons = [each.reason for each in (await api.explain(job.job_id)).nodes]
-        found = any(
+        is_told = any(
             "host gpu1 can give docker jobs 0 of its 1 GPUs: the Docker Engine of host gpu1 can't hand GPUs"
             in reason
             for reason in reasons
         )
-        assert found or not any("this node can" in reason for reason in reasons), reasons
-        return found
+        assert is_told or not any("this node can" in reason for reason in reasons), reasons
+        return is_told
 
     await until(is_named, timeout_s=60)
     (listed,) = (await api.hosts.list()).items
     table = hosts_table(await api.hosts.list())
     assert listed.facts is not None
     assert "no GPU runtime" in str(table.rows[0][-1])
+
+
+async def test_what_somebody_frees_is_seen_at_once(far_host: FarHost, api: AsyncAPI) -> None:
+    image = far_host.busybox_image()
+    far_host.shell(f"docker run -d --name training --cpus 0.5 --memory 64m --network none {image} sleep 600")
+    await api.hosts.add(order(far_host))
+
+    async def held() -> float:
+        facts = (await api.hosts.show("gpu1")).facts
+        return -1 if facts is None else facts.taken.cpu
+
+    async def is_held() -> bool:
+        return await held() == 0.5
+
+    async def is_free() -> bool:
+        return await held() == 0
+
+    await until(is_held, timeout_s=60)
+    far_host.shell("docker rm -f training")
+    # Long before the machine is asked the next time.
+    await until(is_free, timeout_s=60)
 
 
 async def test_a_container_of_somebody_else_counts(far_host: FarHost, api: AsyncAPI) -> None:

@@ -11,12 +11,13 @@ import contextlib
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from bacalhau_jupyter.engines.docker.connecting import keepalive
 from bacalhau_jupyter.engines.docker.endpoints import Endpoint, Tls
+from bacalhau_jupyter.models.told import mapping, words
 
 PING_TIMEOUT_S = 15.0
 _CLOSE_S = 1.0
@@ -81,6 +82,26 @@ class Asker:
                     await _request(reader, writer, f"/events?filters={_SILENCE}")
                 while await reader.read(4096):
                     pass
+
+    async def ended(self, names: Collection[str], since_s: float) -> bool:
+        """Wait until a container of one of these names ends; False where the engine stops telling before.
+
+        Parameters
+        ----------
+        since_s
+            From when on, in Unix seconds of the engine's clock.
+        """
+        filters = quote(json.dumps({"type": ["container"], "event": ["die"]}))
+        with contextlib.suppress(OSError, TimeoutError, NotAnEngine, ValueError, RecursionError):
+            async with self._connected(PING_TIMEOUT_S) as (reader, writer):
+                async with asyncio.timeout(PING_TIMEOUT_S):
+                    await _request(reader, writer, f"/events?since={since_s:.3f}&filters={filters}")
+                # A line that is too long is a ValueError.
+                while line := await reader.readline():
+                    attributes = mapping(mapping(mapping(json.loads(line)).get("Actor")).get("Attributes"))
+                    if words(attributes.get("name")) in names:
+                        return True
+        return False
 
     async def _get(self, path: str, timeout_s: float) -> bytes:
         async with asyncio.timeout(timeout_s), self._connected(timeout_s) as (reader, writer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,10 @@ SSH_OPTIONS = frozenset(
         "user",
     }
 )
+
+
+SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
+"""What the system's address of a socket holds, less the final zero."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,12 @@ def plain_target(url: str, tls: Tls | None = None, *, insecure: bool = False) ->
         if parts.netloc or not parts.path.startswith("/"):
             raise ValidationError(
                 f"a socket is written unix:///path/to/docker.sock, not {readable(url)[:100]}"
+            )
+        if len(parts.path.encode()) > SOCKET_PATH_BYTES:
+            raise ValidationError(
+                f"the path of a socket has {SOCKET_PATH_BYTES} bytes at most, and this one has "
+                f"{len(parts.path.encode())}",
+                hint="Make a link to its directory that has a shorter path, and give that.",
             )
         return PlainTarget(f"unix://{parts.path}")
     if parts.scheme != "tcp":
