@@ -24,6 +24,7 @@ from bacalhau_jupyter.models.records.hosts import (
     AddHost,
     CleanHost,
     HostCleaning,
+    HostProgress,
     HostRecord,
     Hosts,
     HostTest,
@@ -360,6 +361,14 @@ class HostService(Protocol):
 
     async def push(self, name: str, order: PushImage) -> HostRecord:
         """Copy an image of this machine's Docker Engine there."""
+        ...
+
+    async def stop_push(self, name: str) -> HostRecord:
+        """End what is being copied there; raises Conflict where that is nothing."""
+        ...
+
+    def progress(self, name: str) -> AsyncIterator[HostProgress]:
+        """Tell how far it is what is copied there, now and at each change; does not end. Raises NotFound at once."""
         ...
 
     async def clean(self, name: str, order: CleanHost) -> HostCleaning:

@@ -17,6 +17,7 @@ from bacalhau_jupyter.api.http.binding import header
 from bacalhau_jupyter.api.http.judging import judge
 from bacalhau_jupyter.api.http.tracing import traced
 from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.records.hosts import PATH as HOSTS_PATH
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
 from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS_PATH
 
@@ -62,7 +63,7 @@ def guard(services: ApiServices) -> Middleware:
 
 
 async def _handle(request: web.Request, handler: Handler, orchestrators: Sequence[str]) -> web.StreamResponse:
-    limit = asyncio.timeout(None if _is_stream(request) else HANDLER_TIMEOUT_S)
+    limit = asyncio.timeout(None if _takes_its_time(request) else HANDLER_TIMEOUT_S)
     try:
         async with limit:
             return await handler(request)
@@ -94,9 +95,11 @@ def _from_http(
     return answers.error_answer(request, BacalhauError(reason, status=error.status))
 
 
-def _is_stream(request: web.Request) -> bool:
+def _takes_its_time(request: web.Request) -> bool:
     path = request.path
     streams = path.startswith((RESULTS_PATH, UPLOADS_PATH)) or "/results/files/" in path
+    # Machines elsewhere take their time, which has limits of its own: to answer, to end jobs, to get an image.
+    streams = streams or (request.method == "POST" and path.startswith(HOSTS_PATH))
     return streams or (request.method == "GET" and "Upgrade" in request.headers)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import msgspec
 from aiohttp import web
 
@@ -10,8 +12,17 @@ from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.auditing import DEED, Deed
 from bacalhau_jupyter.api.http.binding import JUDGED, body
 from bacalhau_jupyter.api.http.callers import PRINCIPAL
+from bacalhau_jupyter.api.http.websocket import push
 from bacalhau_jupyter.auth.principals import EVERYTHING
-from bacalhau_jupyter.models.records.hosts import PATH, AddHost, CleanHost, PushImage, RemoveHost
+from bacalhau_jupyter.models.codec import encode
+from bacalhau_jupyter.models.records.hosts import (
+    PATH,
+    AddHost,
+    CleanHost,
+    HostProgress,
+    PushImage,
+    RemoveHost,
+)
 
 _ONE = f"{PATH}/{{name}}"
 
@@ -35,6 +46,8 @@ class HostRoutes:
             web.post(f"{_ONE}/retry", self.retry),
             web.post(f"{_ONE}/remove", self.remove),
             web.post(f"{_ONE}/push", self.push),
+            web.post(f"{_ONE}/push/stop", self.stop_push),
+            web.get(f"{_ONE}/progress", self.progress, allow_head=False),
             web.post(f"{_ONE}/clean", self.clean),
         ]
 
@@ -91,10 +104,23 @@ class HostRoutes:
         order = await body(request, PushImage)
         return answer(request, await self._hosts.push(_name(request), order))
 
+    async def stop_push(self, request: web.Request) -> web.Response:
+        """End what is being copied there."""
+        return answer(request, await self._hosts.stop_push(_name(request)))
+
+    async def progress(self, request: web.Request) -> web.StreamResponse:
+        """A websocket: how far it is what is copied there, one `HostProgress` per frame; it does not end by itself."""
+        return await push(request, _frames(self._hosts.progress(request.match_info["name"])))
+
     async def clean(self, request: web.Request) -> web.Response:
         """What nodes have there; removes what some left."""
         order = await body(request, CleanHost)
         return answer(request, await self._hosts.clean(_name(request), order))
+
+
+async def _frames(news: AsyncIterator[HostProgress]) -> AsyncIterator[str]:
+    async for each in news:
+        yield encode(each).decode()
 
 
 def _name(request: web.Request) -> str:

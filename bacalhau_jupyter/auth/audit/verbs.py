@@ -54,6 +54,7 @@ ACTS: dict[tuple[str, str], Act] = {
     ("POST", f"{CLUSTER}/leave"): Act("leave", "cluster"),
     ("POST", HOSTS): Act("add", "host"),
     **{("POST", f"{HOSTS}/{{name}}/{verb}"): Act(verb, "host") for verb in _HOST_VERBS},
+    ("POST", f"{HOSTS}/{{name}}/push/stop"): Act("stop the push to", "host"),
     ("POST", f"{HOSTS}/test"): Act("test", "host"),
     ("POST", _AUTH): LOG_IN,
 }

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import TypeVar
 from urllib.parse import quote
 
 from bacalhau_jupyter.client.connection.connection import Connection
-from bacalhau_jupyter.models.codec import encode
+from bacalhau_jupyter.models.codec import decode, encode, require_text
 from bacalhau_jupyter.models.records.hosts import (
     PATH,
     AddHost,
     CleanHost,
     HostCleaning,
+    HostProgress,
     HostRecord,
     Hosts,
     HostTest,
     PushImage,
     RemoveHost,
 )
+from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
+
+T = TypeVar("T")
 
 
 class HostCalls:
@@ -36,15 +42,15 @@ class HostCalls:
 
     async def add(self, order: AddHost) -> HostRecord:
         """Let a host run jobs."""
-        return await self._connection.request("POST", PATH, HostRecord, body=order)
+        return await self._post(PATH, HostRecord, order)
 
     async def try_out(self, order: AddHost) -> HostTest:
         """Try the way to a host that is not there yet."""
-        return await self._connection.request("POST", f"{PATH}/test", HostTest, body=order)
+        return await self._post(f"{PATH}/test", HostTest, order)
 
     async def test(self, name: str) -> HostTest:
         """Try the way to a host step by step."""
-        return await self._connection.request("POST", f"{_one(name)}/test", HostTest, body={})
+        return await self._post(f"{_one(name)}/test", HostTest, {})
 
     async def pause(self, name: str) -> HostRecord:
         """Let a host take no new jobs."""
@@ -60,20 +66,48 @@ class HostCalls:
 
     async def remove(self, name: str, order: RemoveHost) -> HostRecord:
         """Let a host run no more jobs."""
-        return await self._connection.request("POST", f"{_one(name)}/remove", HostRecord, body=order)
+        return await self._post(f"{_one(name)}/remove", HostRecord, order)
 
-    async def push(self, name: str, order: PushImage) -> HostRecord:
-        """Copy an image of the node's machine to a host, however long that takes."""
+    async def push(self, name: str, order: PushImage, progress: Progress = no_progress) -> HostRecord:
+        """Copy an image of the node's machine to a host, however long that takes.
+
+        It goes on where this call is given up; see `stop_push`.
+        """
+        watching = asyncio.create_task(self._watch(name, progress), name="watching a copy")
+        try:
+            return await self._post(f"{_one(name)}/push", HostRecord, order)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def stop_push(self, name: str) -> HostRecord:
+        """End what is being copied to a host; nothing of it is left there."""
+        return await self._connection.request("POST", f"{_one(name)}/push/stop", HostRecord, body={})
+
+    async def progress(self, name: str) -> AsyncIterator[HostProgress]:
+        """Yield how far it is what is copied to a host, now and at each change; does not end."""
+        async for text in self._connection.websocket(f"{_one(name)}/progress", []):
+            yield decode(text, HostProgress, "progress")
+
+    async def _watch(self, name: str, progress: Progress) -> None:
+        async for each in self.progress(name):
+            if each.image:
+                progress(
+                    Reading(f"copying image {each.image}", each.done, each.total or None, note=each.note)
+                )
+
+    async def clean(self, name: str, order: CleanHost) -> HostCleaning:
+        """Return what nodes have on a host, and remove what some left there."""
+        return await self._post(f"{_one(name)}/clean", HostCleaning, order)
+
+    async def _post(self, path: str, kind: type[T], order: object) -> T:
+        """Order what takes as long as a machine elsewhere does; only silence of the network ends it."""
+        require_text(order)
 
         async def text() -> AsyncIterator[bytes]:
             yield encode(order)
 
-        headers = {"Content-Type": "application/json"}
-        return await self._connection.send("POST", f"{_one(name)}/push", HostRecord, text(), headers)
-
-    async def clean(self, name: str, order: CleanHost) -> HostCleaning:
-        """Return what nodes have on a host, and remove what some left there."""
-        return await self._connection.request("POST", f"{_one(name)}/clean", HostCleaning, body=order)
+        return await self._connection.send("POST", path, kind, text(), {"Content-Type": "application/json"})
 
 
 def _one(name: str) -> str:

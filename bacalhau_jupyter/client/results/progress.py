@@ -71,7 +71,7 @@ def progress_text(reading: Reading) -> str:
         text += f" of {format_bytes(reading.total)} ({100 * reading.done // reading.total} %)"
     if reading.files is not None and (reading.files_total or 0) > 1:
         text += f", {reading.files} of {reading.files_total} files"
-    return text
+    return f"{text}, {reading.note}" if reading.note else text
 
 
 @contextlib.contextmanager

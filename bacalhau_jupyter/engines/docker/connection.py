@@ -184,23 +184,33 @@ class Connection:
             await self._used.wait()
         return self._daemon.identity
 
-    async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def persist(self, attempt: Callable[[], Awaitable[T]], patience_s: float | None = None) -> T:
         """Make an attempt; one that the link broke off is made again when the link is back.
+
+        Parameters
+        ----------
+        patience_s
+            Seconds that the link may be away at a time; None: however long.
 
         Raises
         ------
         BacalhauError
-            What the attempt raised; `NetworkFailure` only for an engine of this machine.
+            What the attempt raised; `NetworkFailure` only for an engine of this machine, or without patience left.
         """
         delays = backoff(*AGAIN_S)
         while True:
             try:
                 return await attempt()
-            except NetworkFailure:
+            except NetworkFailure as error:
                 if self._link is None:
                     raise
-            await asyncio.sleep(next(delays))
-            await self.gate.opened()
+                failure = error
+            try:
+                async with asyncio.timeout(patience_s):
+                    await asyncio.sleep(next(delays))
+                    await self.gate.opened()
+            except TimeoutError:
+                raise failure from None
 
     def close(self) -> None:
         """End calls and threads; blocks."""

@@ -52,6 +52,8 @@ from bacalhau_jupyter.transfer.core.reach import Reach
 STOP_GRACE_S = 1
 """Seconds between SIGTERM and SIGKILL when an execution is cancelled."""
 LAST_OUTPUT_TIMEOUT_S = 5.0
+PUSH_PATIENCE_S = 300.0
+"""Seconds for which an image that a person copies waits for the way."""
 RESCUE_TIMEOUT_S = 30.0
 """Seconds for copying out what a cancelled (or overdue) execution has written."""
 REJECT_NETWORK_KEY = "JobAdmissionControl.RejectNetworkedJobs"
@@ -193,7 +195,7 @@ class DockerEngine:
     async def push(self, image: str, progress: Progress = no_progress) -> int:
         """Copy an image from the Docker Engine of this machine to this one, elsewhere; return the bytes sent.
 
-        Waits while the link is broken, and begins again then. Layers that are there are not sent.
+        Waits for a while when the link is broken, and begins again then. Layers that are there are not sent.
 
         Raises
         ------
@@ -207,7 +209,7 @@ class DockerEngine:
             return await self.connection.ask(lambda: images.push(image, progress, abort))
 
         try:
-            return await self.connection.persist(attempt)
+            return await self.connection.persist(attempt, PUSH_PATIENCE_S)
         except asyncio.CancelledError:
             abort()
             raise

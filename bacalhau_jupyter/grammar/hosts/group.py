@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from bacalhau_jupyter.client.connection.hosts import HostCalls
+from bacalhau_jupyter.client.results.progress import run_shown
 from bacalhau_jupyter.grammar.root import bacalhau, client
-from bacalhau_jupyter.models.errors import NotImplementedHere
+from bacalhau_jupyter.models.errors import BacalhauError, NotImplementedHere
 from bacalhau_jupyter.models.records.hosts import FEATURE
+from bacalhau_jupyter.models.records.progress import Progress
 from bacalhau_jupyter.models.text import readable
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.client.client import Client
 
 T = TypeVar("T")
 
@@ -34,6 +40,36 @@ def call(work: Callable[[HostCalls], Awaitable[T]], doing: str = "") -> T:
     NotImplementedHere
         It has none.
     """
+    connected = _connected(doing)
+    return connected.call(lambda api: work(api.hosts))
+
+
+def call_shown(
+    work: Callable[[HostCalls, Progress], Coroutine[Any, Any, T]],
+    doing: str,
+    stop: Callable[[HostCalls], Awaitable[object]],
+) -> T:
+    """Ask the connected node for what takes long, and show how far it is; who interrupts it ends it there, too.
+
+    Raises
+    ------
+    NotImplementedHere
+        It has no hosts.
+    """
+    connected = _connected(doing)
+
+    async def done(progress: Progress) -> T:
+        return await connected.acall(lambda api: work(api.hosts, progress))
+
+    try:
+        return run_shown(connected.portal, done)
+    except KeyboardInterrupt:
+        with contextlib.suppress(BacalhauError):
+            connected.call(lambda api: stop(api.hosts))
+        raise
+
+
+def _connected(doing: str) -> Client:
     connected = client()
     if FEATURE not in connected.info.features:
         raise NotImplementedHere(
@@ -43,4 +79,5 @@ def call(work: Callable[[HostCalls], Awaitable[T]], doing: str = "") -> T:
         )
     if doing:
         click.echo(readable(doing), err=True)
-    return connected.call(lambda api: work(api.hosts))
+    connected.api()
+    return connected

@@ -8,7 +8,7 @@ import click
 
 from bacalhau_jupyter.grammar import completing
 from bacalhau_jupyter.grammar.flags.printing import print_options
-from bacalhau_jupyter.grammar.hosts.group import call, host
+from bacalhau_jupyter.grammar.hosts.group import call, call_shown, host
 from bacalhau_jupyter.grammar.hosts.shown import host_details, hosts_table, remains_table, trial
 from bacalhau_jupyter.grammar.output import Result, Text
 from bacalhau_jupyter.models.records.hosts import CleanHost, HostState, PushImage, RemoveHost
@@ -82,9 +82,14 @@ def host_remove(name: str, jobs: str | None) -> Result:
 @_name
 @click.argument("image", shell_complete=completing.images)
 def host_push(name: str, image: str) -> Result:
-    """Copy an image of this machine's Docker Engine to a host; what it has already is not sent again."""
-    record = call(
-        lambda hosts: hosts.push(name, PushImage(image=image)), doing=f"copying {image} to host {name} …"
+    """Copy an image of this machine's Docker Engine to a host; what it has already is not sent again.
+
+    Ctrl-C ends the copy; nothing of it is left there.
+    """
+    record = call_shown(
+        lambda hosts, progress: hosts.push(name, PushImage(image=image), progress),
+        doing=f"copying {image} to host {name} …",
+        stop=lambda hosts: hosts.stop_push(name),
     )
     return Text(f"Image {image} is on host {record.name}.")
 

@@ -234,6 +234,26 @@ class PushImage(Wire):
     image: str = ""
 
 
+class HostProgress(Wire):
+    """How far it is what is being copied to a host.
+
+    Attributes
+    ----------
+    text
+        All of it in words; empty where nothing is copied.
+    done, total
+        Bytes; a total of 0 is not known.
+    note
+        Layers, rate, or what is waited for, in words.
+    """
+
+    text: str = always("")
+    image: str = ""
+    done: int = 0
+    total: int = 0
+    note: str = ""
+
+
 class CleanHost(Wire):
     """Asks a node what nodes that are gone left on a host.
 

@@ -21,6 +21,7 @@ from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.records.hosts import LABEL, HostFacts, HostRecord, HostState
+from bacalhau_jupyter.node.hosts.copying import Copying
 from bacalhau_jupyter.node.hosts.mirror import mirror
 from bacalhau_jupyter.node.hosts.ways import Way
 from bacalhau_jupyter.node.hosts.written.entries import HostEntry
@@ -58,8 +59,8 @@ class Host:
         Where all that is kept of it lies.
     is_removing
         Whether it takes nothing new because it is being removed.
-    progress
-        What is being copied there at somebody's order; empty for nothing.
+    copying
+        What is being copied there at somebody's order.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Host:
         self.way = way
         self.node_id = places.host_node_id(entry.name)
         self.is_removing = False
-        self.progress = ""
+        self.copying = Copying(entry.name, lambda: "" if self.status.is_ready else self.status.problem)
         self._halves = halves
         self._places = places
         self._clock = clock
@@ -153,6 +154,7 @@ class Host:
     async def stop(self) -> None:
         """Stop the compute half and close the way; what runs on the host goes on."""
         self._leave()
+        await self.copying.stop()
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.wait({self._starting})
@@ -211,7 +213,7 @@ class Host:
             capacity=Resources() if info is None else info.compute_node_info.max_capacity,
             free=Resources() if info is None else info.compute_node_info.available_capacity,
             executions=0 if node is None else len(node.live()),
-            progress=self.progress,
+            progress=self.copying.text,
             facts=facts,
         )
 
@@ -223,6 +225,7 @@ class Host:
             f": {status.problem}" if status.problem else "",
         )
         self.changed()
+        self.copying.tell()
 
     async def _start_half(self) -> None:
         if self.node is not None:

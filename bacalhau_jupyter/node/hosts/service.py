@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.problems import Problems, sentence
@@ -17,6 +17,7 @@ from bacalhau_jupyter.models.records.hosts import (
     AddHost,
     CleanHost,
     HostCleaning,
+    HostProgress,
     HostRecord,
     Hosts,
     HostTest,
@@ -244,6 +245,17 @@ class HostService:
         host = self._register.host(name)
         await push(host, order)
         return host.record()
+
+    async def stop_push(self, name: str) -> HostRecord:
+        """End what is being copied to a host; nothing of it is left there."""
+        host = self._register.host(name)
+        if not await host.copying.stop():
+            raise Conflict(f"nothing is being copied to host {name}", component=COMPONENT)
+        return host.record()
+
+    def progress(self, name: str) -> AsyncIterator[HostProgress]:
+        """Tell how far it is what is copied to a host, now and at each change; does not end."""
+        return self._register.host(name).copying.follow()
 
     async def clean(self, name: str, order: CleanHost) -> HostCleaning:
         """Return what nodes have on a host, and remove what some left there."""

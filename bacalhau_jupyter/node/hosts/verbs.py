@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.errors import BadRequest, Conflict, EngineError, NotFound, NotImplementedHere
-from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotImplementedHere
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.records.hosts import CleanHost, HostCleaning, HostRemains, HostState, PushImage
-from bacalhau_jupyter.models.records.progress import Reading
-from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
 from bacalhau_jupyter.node.hosts.ways import KeepingEngine, Leftover, PushingEngine, SharedEngine
 from bacalhau_jupyter.plugins.engine import Engine
-
-_IMAGE_LIMIT = 300
 
 
 async def push(host: Host, order: PushImage) -> int:
@@ -27,32 +22,10 @@ async def push(host: Host, order: PushImage) -> int:
     BacalhauError
         There is no such image, the host is away, or something is being copied there already.
     """
-    image = order.image.strip()
-    if not image or len(image) > _IMAGE_LIMIT or not is_readable(image) or image.startswith("-"):
-        raise BadRequest(
-            f"{shown(image[:80])!r} is not the name of an image", hint="my-image:latest", component=COMPONENT
-        )
-    if host.progress:
-        raise Conflict(f"host {host.name} is busy: {host.progress}", component=COMPONENT)
     engine = _engine(host)
     if not isinstance(engine, PushingEngine):
         raise _not_here(host)
-
-    def progress(reading: Reading) -> None:
-        done = format_bytes(reading.done)
-        size = f"{done}/{format_bytes(reading.total)}" if reading.total else done
-        host.progress = f"copying image {image} {size}"
-
-    host.progress = f"copying image {image}"
-    try:
-        return await engine.push(image, progress)
-    except EngineError as error:
-        if error.code != "ImageNotFound":
-            raise
-        # It is the caller who named it: this node itself is well.
-        raise NotFound(error.message, hint=error.hint, component=COMPONENT) from error
-    finally:
-        host.progress = ""
+    return await host.copying.push(engine, order.image)
 
 
 async def clean(host: Host, order: CleanHost) -> HostCleaning:

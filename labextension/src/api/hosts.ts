@@ -144,6 +144,11 @@ export class HostsApi {
     await json(this.transport, 'POST', this.path(name, 'pause'), { body: {} });
   }
 
+  /** End what is copied there; nothing of it is left. */
+  async stopPush(name: string): Promise<void> {
+    await json(this.transport, 'POST', this.path(name, 'push/stop'), { body: {} });
+  }
+
   async resume(name: string): Promise<void> {
     await json(this.transport, 'POST', this.path(name, 'resume'), { body: {} });
   }

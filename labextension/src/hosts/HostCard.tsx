@@ -5,7 +5,7 @@ import { useBacalhau } from '../components/context';
 import { Meter } from '../components/Meter';
 import { readable, readableLines } from '../format/text';
 import { gpuProblems, meters, moment } from '../nodes/nodes';
-import { change, remove } from './actions';
+import { change, remove, stopCopy } from './actions';
 import { Cleaning } from './Cleaning';
 import { factsOf, gpuLines, infoOf, lookOf, machineLine, otherLine, Verb, verbs } from './hosts';
 import { RemoveQuestion } from './RemoveQuestion';
@@ -32,7 +32,7 @@ export const HostCard = React.memo(function HostCard(props: {
         {executions > 0 && <span>{trans._n('%1 job', '%1 jobs', executions)}</span>}
       </div>
       <HostHealth host={host} />
-      {host.Progress && <p className="jp-Bacalhau-message">{readable(host.Progress)}</p>}
+      {host.Progress && <HostCopy host={host} changed={props.changed} />}
       {host.State === 'Ready' && (
         <div className="jp-Bacalhau-meters">
           {meters(infoOf(host), trans).map(meter => (
@@ -47,6 +47,36 @@ export const HostCard = React.memo(function HostCard(props: {
     </li>
   );
 });
+
+/** What is copied there, how far that is, and an end to it. */
+function HostCopy(props: { host: IHostRecord; changed: () => void }): JSX.Element {
+  const { host, changed } = props;
+  const app = useBacalhau();
+  const { trans } = app;
+  const [busy, setBusy] = React.useState(false);
+  const stop = async (): Promise<void> => {
+    setBusy(true);
+    await stopCopy(app, host);
+    setBusy(false);
+    changed();
+  };
+  return (
+    <>
+      <p className="jp-Bacalhau-message">{readable(host.Progress ?? '')}</p>
+      <div className="jp-Bacalhau-buttons">
+        <button
+          type="button"
+          className="jp-Bacalhau-button"
+          aria-label={trans.__('Stop the copy to %1', readable(host.Name))}
+          disabled={busy}
+          onClick={() => void stop()}
+        >
+          {trans.__('Stop the copy')}
+        </button>
+      </div>
+    </>
+  );
+}
 
 function HostHealth(props: { host: IHostRecord }): JSX.Element {
   const { host } = props;

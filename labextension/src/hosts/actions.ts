@@ -23,6 +23,18 @@ export async function change(app: IBacalhau, host: IHostRecord, verb: Change): P
   }
 }
 
+/** End what is copied to a host; one that has just ended by itself is no fault. */
+export async function stopCopy(app: IBacalhau, host: IHostRecord): Promise<void> {
+  const { trans, api } = app;
+  try {
+    await api.hosts.stopPush(host.Name);
+  } catch (reason) {
+    if (asApiError(reason).status !== 409) {
+      app.host.showError(trans.__('The copy to %1 could not be stopped', readable(host.Name)), reason);
+    }
+  }
+}
+
 /**
  * Remove a host, with what becomes of the jobs that are there. `asks` means that some are there, of which this does
  * not say what becomes.

@@ -218,6 +218,19 @@ describe('a card', () => {
     expect(changed).toBeGreaterThan(0);
   });
 
+  it('shows how far a copy is, and ends it', async () => {
+    let changed = 0;
+    const Progress = 'copying image mine:1 12 MB/80 MB, layer 2 of 5, 61 MB/s';
+    transport.answers.set('POST api/v1/hosts/gpu1/push/stop', () => ({}));
+    await show(<HostCard host={{ ...record, Progress }} changed={() => changed++} />);
+    expect(place.textContent).toContain(Progress);
+    await settle(() => button('Stop the copy').click());
+    expect(sent('api/v1/hosts/gpu1/push/stop')).toEqual([{}]);
+    expect(changed).toBe(1);
+    await show(<HostCard host={{ ...record, Progress: '' }} changed={() => undefined} />);
+    expect(() => button('Stop the copy')).toThrow();
+  });
+
   it('lists what nodes left, and removes only what is chosen and confirmed', async () => {
     const items = [
       { NodeID: 'n-own', IsOwn: true, Containers: 5 },

@@ -142,9 +142,9 @@ class ImageCopier:
                 yield block
                 sent += len(block)
                 # The tar has a little more than the layers.
-                pull.report(sent, max(sent, total))
+                pull.report(sent, max(sent, total), thinner.passed, len(image.layers))
 
-        pull.report(0, total)
+        pull.report(0, total, 0, len(image.layers))
         reference = image.id if self.same_ids() else name
         with self._saved(near, name, reference) as stream:
             pull.attach(stream)

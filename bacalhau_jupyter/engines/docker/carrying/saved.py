@@ -52,6 +52,11 @@ class Thinner:
         Those that are left out.
     on_left_out
         Gets the size of each one that was.
+
+    Attributes
+    ----------
+    passed
+        How many layers have been sent or left out.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Thinner:
         self._left_out = left_out
         self._on_left_out = on_left_out
         self._known: dict[str, str] = {}
+        self.passed = 0
 
     def blocks(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the tar of what is sent.
@@ -75,6 +81,7 @@ class Thinner:
         with tarfile.open(fileobj=source, mode="r|", bufsize=BLOCK) as tar:
             for member in tar:
                 yield from self._entry(tar, member)
+                self.passed += self._is_layer(member.name.removeprefix("./"))
         yield bytes(2 * tarfile.BLOCKSIZE)
 
     def _entry(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
@@ -96,6 +103,9 @@ class Thinner:
             yield header
             yield from _content(cast(BinaryIO, file), member.size)
         yield bytes(-member.size % tarfile.BLOCKSIZE)
+
+    def _is_layer(self, name: str) -> bool:
+        return name.rpartition("/")[2] == _LAYER or self._layer(name) in self._layers
 
     def _layer(self, name: str) -> str:
         """Return the diff ID of the layer that a member is; empty where it is none, or can't be told."""

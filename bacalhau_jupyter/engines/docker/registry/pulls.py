@@ -60,7 +60,7 @@ class Pull:
     def __init__(self, image: str, work: Work) -> None:
         self._changed = threading.Condition()
         self._error: Exception | None = None
-        self._figures: tuple[int, int | None] = (0, None)
+        self._figures: tuple[int, int | None, int | None, int | None] = (0, None, None, None)
         self._finished = False
         self._stream: Stream | None = None
         self._unwanted = False
@@ -80,10 +80,10 @@ class Pull:
             if self._unwanted:
                 stream.abort()
 
-    def report(self, done: int, total: int) -> None:
-        """Tell everybody who waits how far it is, in bytes."""
+    def report(self, done: int, total: int, files: int | None = None, files_total: int | None = None) -> None:
+        """Tell everybody who waits how far it is, in bytes, and in layers where they are counted."""
         with self._changed:
-            self._figures = (done, total)
+            self._figures = (done, total, files, files_total)
             self._changed.notify_all()
 
     def end(self) -> None:
@@ -102,7 +102,7 @@ class Pull:
             Whatever the work raised; `EngineError` when aborted.
         """
         abort.on_request(self._wake)
-        reported: tuple[int, int | None] | None = None
+        reported: tuple[int, int | None, int | None, int | None] | None = None
         while True:
             with self._changed:
                 self._changed.wait_for(
