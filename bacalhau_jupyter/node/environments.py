@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ def keeper(engines: Iterable[Any]) -> Environments | None:
     return next((engine.environments for engine in engines if isinstance(engine, KeepsEnvironments)), None)
 
 
-async def register_own(environments: Environments) -> None:
+async def register_own(environments: Environments, platform: str = sys.platform) -> None:
     """Register the Python that the node itself runs with; the node starts also if it can't be shown."""
+    if not platform.startswith("linux"):
+        return  # no engine shows it there
     try:
         description = convert(own_python(), PythonDescription, "Python")
         if isinstance(environments, KeepsOwnPython):

@@ -48,6 +48,8 @@ class ProcessEngine:
         Where the drivers of GPUs show them; None means this host.
     reach
         Which addresses jobs with a network of type ``HTTP`` are let through to; None: those of the settings.
+    platform
+        Of this machine, as `sys.platform` names it.
     """
 
     type = ENGINE_TYPE
@@ -60,8 +62,10 @@ class ProcessEngine:
         tiers: Sequence[Tier] | None = None,
         driver: gpus.Driver | None = None,
         reach: Reach | None = None,
+        platform: str = sys.platform,
     ) -> None:
         self._options = options
+        self._platform = platform
         self._driver = driver
         self._tiers = tiers
         self._tier: Tier | None = None
@@ -73,8 +77,10 @@ class ProcessEngine:
 
     async def probe(self) -> Availability:
         """Find the best tier that really confines a program here."""
-        if not sys.platform.startswith("linux"):
-            return Availability(False, problem="the process engine needs Linux")
+        if not self._platform.startswith("linux"):
+            system = {"darwin": "macOS", "win32": "Windows"}.get(self._platform, self._platform)
+            problem = f"process jobs need Linux, and this node runs on {system}: use an image (--image)"
+            return Availability(False, problem=problem)
         problems = []
         try:
             await asyncio.to_thread(self._executions.prepare_root)
