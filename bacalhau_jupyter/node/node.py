@@ -261,6 +261,7 @@ class Node:
             clock=self._clock,
             problems=self.problems,
             forget=forget,
+            stop=lambda job_id, reason: orchestrator.stop(job_id, reason=reason),
         )
 
     async def _start_api(self, stack: AsyncExitStack, listener: socket.socket) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.lib.problems import Problems, sentence
-from bacalhau_jupyter.models.errors import BacalhauError, Conflict
+from bacalhau_jupyter.models.errors import BacalhauError, Conflict, NotFound
+from bacalhau_jupyter.models.jobs.job import JobType
 from bacalhau_jupyter.models.records.hosts import HostRecord, HostState, Leaving
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
@@ -29,6 +30,8 @@ class Departures:
         Called when a host has no jobs any more, before its compute node is forgotten.
     forget
         Makes the orchestrator forget a node.
+    stop
+        Stops a job, for a reason, wherever it runs.
     problems
         Where it is shown that a host can't be removed.
     """
@@ -37,10 +40,12 @@ class Departures:
         self,
         gone: Callable[[Host], Awaitable[None]],
         forget: Callable[[str], Awaitable[None]],
+        stop: Callable[[str, str], Awaitable[object]],
         problems: Problems,
     ) -> None:
         self._gone = gone
         self._forget = forget
+        self._stop = stop
         self._problems = problems
         self._waiting: dict[str, asyncio.Task[None]] = {}
 
@@ -120,6 +125,13 @@ class Departures:
             self._problems.clear(waiting.get_name())
 
     async def _end_all(self, host: Host, node: ComputeNode) -> None:
+        """Stop the jobs there; of one with parts on several nodes, only its part there."""
+        jobs = [record.execution.job for record in node.live()]
+        for job in jobs:
+            if job is not None and job.type not in (JobType.OPS, JobType.DAEMON) and (job.count or 1) == 1:
+                # Else the orchestrator would begin it again elsewhere. It may have ended by itself meanwhile.
+                with contextlib.suppress(Conflict, NotFound):
+                    await self._stop(job.id, f"cancelled: host {host.name} is removed")
         await node.end_all(END_S)
         if count := len(node.live()):
             raise Conflict(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import difflib
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +25,18 @@ log = logging.getLogger(__name__)
 
 LOOK_S = (30.0, 2.0)
 """Seconds after which the file is looked at where the system tells of changes, and where it does not."""
+_LONGEST_NAME = 80
+_NAMES_SHOWN = 5
 _FILE_TASK = f"reading {NAME}"
+
+
+def _meant(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    if names:
+        return f"host list shows which there are: {', '.join(names[:_NAMES_SHOWN])}"
+    return "host add ssh://alice@gpu1 adds one"
 
 
 class Register:
@@ -94,10 +106,9 @@ class Register:
         """
         host = self._hosts.get(name)
         if host is None:
-            names = ", ".join(sorted(self._hosts))
             raise NotFound(
-                f"there is no host {shown(name[:80])!r}",
-                hint=f"there are {names}" if names else "host add ssh://alice@gpu1 adds one",
+                f"there is no host {shown(name[:_LONGEST_NAME])}",
+                hint=_meant(name, sorted(self._hosts)),
                 component=COMPONENT,
             )
         return host

@@ -59,6 +59,8 @@ class HostService:
         Where it is shown what is wrong with a host's half or the file.
     forget
         Makes the orchestrator forget a node that is gone for good.
+    stop
+        Makes it stop a job, for a reason.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class HostService:
         clock: Clock,
         problems: Problems,
         forget: Callable[[str], Awaitable[None]],
+        stop: Callable[[str, str], Awaitable[object]],
     ) -> None:
         self._ways = ways
         self._halves = halves
@@ -83,7 +86,7 @@ class HostService:
         self._forget = forget
         self._register = Register(file, self._take_up, self._drop, problems)
         self._twins = Twins(self._register.every, halves, problems)
-        self._departures = Departures(self._gone, forget, problems)
+        self._departures = Departures(self._gone, forget, stop, problems)
 
     def __len__(self) -> int:
         """How many hosts there are."""

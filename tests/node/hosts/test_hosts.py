@@ -93,7 +93,7 @@ async def test_what_does_not_work_is_told_and_nothing_is_kept(
     assert not (node.repo.path / "hosts.yaml").exists()
     assert (await api.hosts.list()).items == []
     assert [each.info.node_id for each in (await api.nodes()).nodes] == [node.node_id]
-    with pytest.raises(NotFound, match="there is no host 'gpu1'"):
+    with pytest.raises(NotFound, match="there is no host gpu1"):
         await api.hosts.show("gpu1")
 
 
@@ -162,6 +162,9 @@ async def test_a_host_with_jobs_is_removed_as_the_person_says(
         )
 
     await until(is_running, timeout_s=90)
+    with pytest.raises(NotFound, match="there is no host gup1") as unknown:
+        await api.hosts.remove("gup1", RemoveHost())
+    assert unknown.value.hint == "did you mean gpu1?"
     with pytest.raises(Conflict, match="1 job of this node is on host gpu1"):
         await api.hosts.remove("gpu1", RemoveHost())
     with pytest.raises(BadRequest, match="does not say"):
@@ -169,6 +172,8 @@ async def test_a_host_with_jobs_is_removed_as_the_person_says(
     waiting = await api.hosts.remove("gpu1", RemoveHost(jobs="wait"))
     assert waiting.state is HostState.REMOVING
     await api.hosts.remove("gpu1", RemoveHost(jobs="cancel"))
+    # It is not begun again elsewhere, and does not fail.
+    assert await job_state(api, job) is JobStateType.STOPPED
     assert (await api.hosts.list()).items == []
     assert "gpu1" not in (node.repo.path / "hosts.yaml").read_text()
     assert [each.info.node_id for each in (await api.nodes()).nodes] == [node.node_id]
