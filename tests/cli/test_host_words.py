@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
 from bacalhau_jupyter.client.jobs.build import docker
+from bacalhau_jupyter.grammar.hosts.adding import host_add
 from bacalhau_jupyter.grammar.hosts.shown import host_details, hosts_table, machine, remains_table, trial
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
@@ -108,3 +110,16 @@ def test_host_is_short_for_a_constraint_and_adds_to_others() -> None:
     )
     with pytest.raises(BadRequest, match="can't be the name of a host"):
         docker("ubuntu", "true", host="gpu 1")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "host add needs the address of a Docker host"),
+        (["gpu1", "--context", "lab"], "host add takes an address or a Docker context, not both"),
+    ],
+)
+def test_what_host_add_lacks_is_told(words: list[str], sentence: str) -> None:
+    end = CliRunner().invoke(host_add, words).exception
+    assert isinstance(end, BadRequest)
+    assert end.message == sentence

@@ -88,10 +88,10 @@ def test_a_way_that_breaks_again_and_again_is_told_once() -> None:
 
 def test_a_task_that_ended_in_time_while_its_machine_was_away_has_completed() -> None:
     away, _ = run(running(60), (10, Lost(AWAY)), (3600, Returned()))
-    record, _ = run(away, (3601, ended(50)))
+    record, _ = run(away, (3601, ended(50.25)))
     assert record.phase is Phase.PUBLISHING
-    assert record.exited_ns == 50 * SECOND
-    assert record.late_ns == 3551 * SECOND
+    assert record.exited_ns == 50.25 * SECOND
+    assert record.late_ns == 3550.75 * SECOND
     assert link_events(record)[-1].startswith("the task ended at 1970-01-01T00:00:50Z, while its host")
     record, _ = run(record, (3602, Published(SpecConfig(type="local"))))
     assert record.phase is Phase.COMPLETED

@@ -52,7 +52,8 @@ def ended(record: ExecutionRecord, outcome: Outcome, now_ns: int) -> ExecutionRe
         late_ns=late_ns if late_ns > LATE_S * SECOND else 0,
     )
     if record.away_ns and record.away_ns < ended_ns < (record.back_ns or now_ns):
-        note = _note(f"the task ended at {rfc3339(ended_ns)}, while its host did not answer", now_ns)
+        when = rfc3339(ended_ns - ended_ns % SECOND)
+        note = _note(f"the task ended at {when}, while its host did not answer", now_ns)
         record = msgspec.structs.replace(record, notes=[*record.notes, note])
     if outcome.reason is EndReason.EXITED and record.verdict is Verdict.TIMED_OUT and is_in_time(record):
         record = msgspec.structs.replace(record, verdict=Verdict.NONE)

@@ -64,7 +64,9 @@ def host_add(url: str, dry_run: bool, **values: Any) -> Result:
 def _order(url: str, values: dict[str, Any]) -> AddHost:
     if bool(url) == bool(values["docker_context"]):
         raise BadRequest(
-            "host add needs the address of a Docker Engine, or a Docker context, and not both",
+            "host add takes an address or a Docker context, not both"
+            if url
+            else "host add needs the address of a Docker host",
             hint="host add ssh://alice@gpu1, host add --context lab",
         )
     ssh = SshSettings(options=pairs(values["options"], "--ssh-option"), socket=values["socket"])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import Constraint, replace
 from bacalhau_jupyter.models.records.explanation import Remedy, RemedyKind, Shortage
+from bacalhau_jupyter.models.records.hosts import LABEL as HOST
 from bacalhau_jupyter.orchestrator.explaining.circumstances import Held
 from bacalhau_jupyter.orchestrator.explaining.words import (
     CPU,
@@ -66,11 +67,11 @@ def stop_jobs(request: Resources, free: Resources, held: Sequence[Held], own_job
 
 
 def meet_constraints(unmet: Sequence[Constraint]) -> Remedy:
-    """Advise to start a node with the labels, or to ask for other ones."""
-    return Remedy(
-        kind=RemedyKind.CONSTRAINT,
-        text=f"start a node with the labels {selector_text(unmet)}, or leave that constraint out",
-    )
+    """Advise to start a node with the labels, or to ask for other ones; a host can't be had by starting a node."""
+    text = f"start a node with the labels {selector_text(unmet)}, or leave that constraint out"
+    if all(constraint.key == HOST for constraint in unmet):
+        text = f"let it run elsewhere: leave {selector_text(unmet)} out"
+    return Remedy(kind=RemedyKind.CONSTRAINT, text=text)
 
 
 def _stop(items: Sequence[Held]) -> Remedy:

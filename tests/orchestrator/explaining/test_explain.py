@@ -9,12 +9,13 @@ import pytest
 from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.resources import Resources
-from bacalhau_jupyter.models.jobs.spec import SpecConfig, replace
+from bacalhau_jupyter.models.jobs.spec import Constraint, SpecConfig, replace
 from bacalhau_jupyter.models.records.explanation import RemedyKind, Verdict
 from bacalhau_jupyter.models.records.outcome import ERROR, Outcome, cause_of
 from bacalhau_jupyter.orchestrator.explaining.circumstances import Ahead
 from bacalhau_jupyter.orchestrator.explaining.explain import explain
 from bacalhau_jupyter.orchestrator.explaining.nodes import Judge
+from bacalhau_jupyter.orchestrator.explaining.remedies import meet_constraints
 from bacalhau_jupyter.orchestrator.scheduler.placement import Obstacle, Refusal
 from tests.orchestrator.explaining.cases import circumstances, explained, running, waiting
 from tests.orchestrator.scheduler.world import World
@@ -103,6 +104,13 @@ def test_labels_that_no_node_has_are_named_and_may_be_left_out() -> None:
     job = waiting(world, zone="eu")
     assert explained(world, job).summary == "no node fits: n-1 lacks the labels zone=eu"
     assert remedies(world, job) == ["start a node with the labels zone=eu, or leave that constraint out"]
+
+
+def test_nobody_is_told_to_start_a_node_where_a_docker_host_is_asked_for() -> None:
+    asked = Constraint(key="host", operator="=", values=["gpu1"])
+    assert meet_constraints([asked]).text == "let it run elsewhere: leave host=gpu1 out"
+    other = Constraint(key="zone", operator="=", values=["eu"])
+    assert meet_constraints([asked, other]).text.startswith("start a node with the labels")
 
 
 def test_several_nodes_that_do_not_fit_are_counted_by_their_reasons() -> None:

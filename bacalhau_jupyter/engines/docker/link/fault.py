@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bacalhau_jupyter.models.records.hosts import HostState
 
-JOBS_GO_ON = "Jobs that run there go on; it is tried again and again."
+JOBS_GO_ON = "Jobs that run there go on; it is tried again and again. Is it on, and is the VPN up?"
 """The hint about a host that says nothing; who only tries a new one has no jobs there."""
 
 
