@@ -194,7 +194,7 @@ def _listener(descriptors: list[int]) -> socket.socket | None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
             continue
-        if listens and listener.family == socket.AF_INET:
+        if listens and listener.family in (socket.AF_INET, socket.AF_UNIX):
             listener.setblocking(False)
             return listener
         listener.close()

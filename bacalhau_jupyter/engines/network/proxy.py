@@ -43,6 +43,13 @@ IDLE_TIMEOUT_S = 600.0
 _CHUNK = 64 * 1024
 _DISCARDED, _DISCARDED_S = 1 << 20, 2.0
 _REASONS = {400: "Bad Request", 403: "Forbidden", 502: "Bad Gateway", 503: "Service Unavailable"}
+_ERRORS = {
+    400: "http_request_error",
+    403: "http_request_denied",
+    502: "destination_unavailable",
+    503: "connection_limit_reached",
+}
+"""By status, as RFC 9209 names it: so a client knows what was not said by the server."""
 
 _log = logging.getLogger(__name__)
 
@@ -183,7 +190,8 @@ async def _answer(writer: asyncio.StreamWriter, refused: Refused) -> None:
     body = f"bacalhau: {refused}\n".encode()
     head = (
         f"HTTP/1.1 {refused.status} {_REASONS[refused.status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nProxy-Status: bacalhau; error={_ERRORS[refused.status]}\r\n"
+        "Connection: close\r\n\r\n"
     )
     writer.write(head.encode() + body)
     async with asyncio.timeout(HEAD_TIMEOUT_S):

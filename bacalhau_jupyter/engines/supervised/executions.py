@@ -26,6 +26,7 @@ from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.lib.text import write_text
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
+from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.transfer.core.reach import Reach
@@ -154,15 +155,22 @@ class Executions:
             return plan
         write_text(state.group_file, str(group))
         controllers = self.delegated.controllers
-        plan["group"], plan["group_settings"] = str(group), settings(request.resources, controllers)
-        if "memory" in controllers:
+        memory = request.resources.memory + plan["memory_besides"] if request.resources.memory else 0
+        granted = replace(request.resources, memory=memory)
+        plan["group"], plan["group_settings"] = str(group), settings(granted, controllers)
+        if "memory" in controllers and not plan["runner"]:
             plan["limits"] = without_memory(plan["limits"])
         return plan
+
+    async def has_started(self, execution_id: str) -> bool:
+        """Whether an execution was started, and something is kept of it."""
+        state = self.state(execution_id)
+        return await asyncio.to_thread(lambda: state.is_alive() or state.was_started())
 
     async def attach(self, request: RunRequest) -> bool:
         """After a node restart: whether the execution still exists and can be waited for."""
         state = self.state(request.execution.id)
-        if not await asyncio.to_thread(lambda: state.is_alive() or state.was_started()):
+        if not await self.has_started(state.id):
             return False
         await self._open_door(state, request)
         self._watch(state)

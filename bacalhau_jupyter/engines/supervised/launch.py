@@ -7,6 +7,7 @@ import pwd
 import resource
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bacalhau_jupyter.engines.network.variables import PORT
 from bacalhau_jupyter.engines.supervised.state import State
@@ -34,6 +35,10 @@ class Confined:
     moves: list[OutputMove] = field(default_factory=list)
     advice: str = ""
     holder: bytes = b""
+    runner: str = ""
+    work: dict[str, Any] = field(default_factory=dict)
+    memory_besides: int = 0
+    """Bytes that the process around the job takes, beside the memory that the job may use."""
 
 
 def user_name(user: int) -> str:
@@ -46,12 +51,12 @@ def user_name(user: int) -> str:
         return "job"
 
 
-def limits(request: RunRequest) -> list[tuple[int, int]]:
+def limits(request: RunRequest, memory_besides: int = 0) -> list[tuple[int, int]]:
     """Return the resource limits: memory per process (private writable pages), size per file, no core dumps."""
     all_limits = [(resource.RLIMIT_CORE, 0)]
     if request.resources.memory > 0:
         # RLIMIT_AS would also count what libraries merely reserve, and refuse programs that use little.
-        all_limits.append((resource.RLIMIT_DATA, request.resources.memory))
+        all_limits.append((resource.RLIMIT_DATA, request.resources.memory + memory_besides))
     if request.resources.disk > 0:
         all_limits.append((resource.RLIMIT_FSIZE, request.resources.disk))
     return all_limits
@@ -87,7 +92,7 @@ def assemble(
         timeout_s=float(request.timeout_s or 0.0),
         grace_s=float(request.grace_s),
         stop_grace_s=STOP_GRACE_S,
-        limits=limits(request),
+        limits=limits(request, confined.memory_besides),
         group="",
         group_settings=[],
         user=confined.user,
@@ -103,5 +108,8 @@ def assemble(
         holder=confined.holder,
         door=str(state.door),
         proxy_port=PORT,
+        runner=confined.runner,
+        memory_besides=confined.memory_besides,
+        work=confined.work,
         owned=[str(each.path) for each in request.outputs],
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.engines.supervised import spawn
 from bacalhau_jupyter.engines.supervised.state import State
-from bacalhau_jupyter.engines.supervised.supervisor.exit_record import UNSTORED
+from bacalhau_jupyter.engines.supervised.supervisor.exit_record import FINAL, UNSTORED
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import EngineError, TimedOut
 from bacalhau_jupyter.models.names import shown
@@ -51,8 +51,8 @@ def read_outcome(state: State) -> Outcome:
         if state.cancel_file.exists():
             return Outcome(EndReason.CANCELLED)
         return Outcome(EndReason.ERROR, 0, _unrecorded(state))
-    if record.reason == UNSTORED:
-        # The work is done: the same would become of it a second time.
+    if record.reason in (UNSTORED, FINAL):
+        # The same would become of it a second time.
         return Outcome(EndReason.ERROR, record.exit_code, _failure(record.error, fails_job=True))
     reason = EndReason(record.reason)
     if reason in (EndReason.EXITED, EndReason.CANCELLED):

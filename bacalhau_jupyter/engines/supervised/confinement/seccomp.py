@@ -12,6 +12,7 @@ import errno
 import functools
 import platform
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bacalhau_jupyter.engines.supervised.confinement import syscalls
@@ -36,6 +37,8 @@ _RET = 0x06
 
 _CLONE_NEW = 0x7E020080
 """CLONE_NEWTIME (0x80), NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
+
+_CLONE_THREAD = 0x00010000
 
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 _NETLINK_ROUTE = 0
@@ -81,12 +84,15 @@ class Profile:
         Whether System V and POSIX message queues may be used (they are this host's own without an IPC namespace).
     landlock_abi
         0 where namespaces hide the file tree; else what Landlock covers decides what is left for the filter.
+    threads_only
+        The job is one process for good: it starts no other one, and no program.
     """
 
     families: tuple[int, ...]
     own_user: bool = False
     ipc: bool = True
     landlock_abi: int = 0
+    threads_only: bool = False
 
 
 class _Program:
@@ -100,9 +106,9 @@ class _Program:
         self.code.append((code, jt, jf, k))
 
     def number(self, name: str) -> int:
-        return syscalls.NUMBERS[name][self._column]
+        return (syscalls.NUMBERS.get(name) or syscalls.PROGRAMS[name])[self._column]
 
-    def refuse(self, names: tuple[str, ...], error: int) -> None:
+    def refuse(self, names: Iterable[str], error: int) -> None:
         """Make calls fail with ``error`` (0: pretend that they worked)."""
         for name in names:
             if self.number(name) >= 0:
@@ -157,7 +163,7 @@ def program(profile: Profile, machine: str = "") -> bytes:
     code.add(_RET, _KILL_PROCESS)
     code.add(_LD_ABS, _NR_AT)
     code.refuse_unknown()  # on x86-64 also the x32 numbers, which would be a second door
-    code.on("clone", _unless_bits(0, _CLONE_NEW))
+    code.on("clone", _threads() if profile.threads_only else _unless_bits(0, _CLONE_NEW))
     code.on("socket", _sockets(profile.families))
     # A pair of datagram sockets (raw ones are the same to the kernel) sends to any address.
     code.on("socketpair", _only((0, ~0, (AF_UNIX,)), (1, _SOCK_TYPE_MASK, (_SOCK_STREAM, _SOCK_SEQPACKET))))
@@ -166,6 +172,8 @@ def program(profile: Profile, machine: str = "") -> bytes:
     code.on("prctl", _none_of(0, (_PR_SCHED_CORE,), errno.EINVAL))
     code.refuse(syscalls.NOT_THERE, errno.ENOSYS)
     code.refuse(syscalls.NEVER, errno.EPERM)
+    if profile.threads_only:
+        code.refuse(syscalls.PROGRAMS, errno.EPERM)
     if not profile.ipc:
         code.refuse(syscalls.IPC, errno.EPERM)
     if profile.own_user:
@@ -234,6 +242,16 @@ def _unless_bits(index: int, bits: int) -> _Code:
         (_JSET, 0, 1, bits),
         (_RET, 0, 0, _ERRNO | errno.EPERM),
         (_RET, 0, 0, _ALLOW),
+    ]
+
+
+def _threads() -> _Code:
+    return [
+        (_LD_ABS, 0, 0, _argument(0)),
+        (_JSET, 2, 0, _CLONE_NEW),
+        (_JSET, 0, 1, _CLONE_THREAD),
+        (_RET, 0, 0, _ALLOW),
+        (_RET, 0, 0, _ERRNO | errno.EPERM),
     ]
 
 

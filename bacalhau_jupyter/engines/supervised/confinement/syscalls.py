@@ -274,6 +274,14 @@ XATTRS = (
 WATCHES = ("inotify_init", "inotify_init1")
 """A watch on a directory reveals the names in it, which Landlock otherwise hides."""
 
+PROGRAMS: dict[str, tuple[int, int]] = {
+    "execve": (59, 221),
+    "execveat": (322, 281),
+    "fork": (57, -1),
+    "vfork": (58, -1),
+}
+"""Starting another process or program, as in `NUMBERS`: refused to a job that is one process for good."""
+
 SCHEDULING = ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "prlimit64")
 """Calls whose first argument is a process: guarded by the user alone."""
 

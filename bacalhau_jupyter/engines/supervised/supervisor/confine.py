@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def execute(plan: Plan, out: int, err: int, files: list[int], failure: int, grou
     files
         Descriptors that the program gets as 3, 4, …
     failure
-        A pipe that closes on ``exec``; what went wrong is written there.
+        A pipe that closes on ``exec``, or when a runner starts its work; what went wrong is written there.
     group
         Leads into the job's control group (``cgroup.procs``); -1 for none.
     """
@@ -94,10 +95,16 @@ def execute(plan: Plan, out: int, err: int, files: list[int], failure: int, grou
             step = "prepare"
         failure = _place(out, err, files, failure)
         os.umask(0o022)
-        for number, value in plan["limits"]:
-            hard = resource.getrlimit(number)[1]
-            top = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(number, (top, top))
+        _limit(plan["limits"])
+        if plan["runner"]:
+            step = "load"
+            __import__(plan["runner"])
+            work = sys.modules[plan["runner"]].prepare(plan)
+            step = "confine"
+            _confine(plan)
+            os.close(failure)
+            work()
+            os._exit(127)
         step = "confine"
         _confine(plan)
         step = "change to the directory"
@@ -125,6 +132,23 @@ def _place(out: int, err: int, files: list[int], failure: int) -> int:
     return failure
 
 
+def give_up_rights(limits: list[tuple[int, int]], user: int, landlock_abi: int, program: bytes) -> None:
+    """Confine this process: limits, another user (-1: none), no file by name, a filter (empty: none)."""
+    from bacalhau_jupyter.engines.supervised.confinement import landlock
+
+    _limit(limits)
+    rules = landlock.ruleset(landlock_abi, [], network=False) if landlock_abi else -1
+    _become_user(user)
+    _restrict(rules, program)
+
+
+def _limit(limits: list[tuple[int, int]]) -> None:
+    for number, value in limits:
+        hard = resource.getrlimit(number)[1]
+        top = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (top, top))
+
+
 def _confine(plan: Plan) -> None:
     rules = -1
     if plan["landlock_abi"]:
@@ -133,15 +157,28 @@ def _confine(plan: Plan) -> None:
         # Opened before the user changes: the node may see directories that the job's user can't.
         own = [(f"/proc/{os.getpid()}", landlock.READ_FILE | landlock.READ_DIR)]
         rules = landlock.ruleset(plan["landlock_abi"], plan["rules"] + own, plan["network"])
-        # The rules hold what the descriptors led to; the job has no use for them.
-        os.closerange(3, 3 + len(plan["pinned"]))
-    if plan["user"] >= 0:
+        if not plan["runner"]:
+            # The rules hold what the descriptors led to; the job has no use for them.
+            os.closerange(3, 3 + len(plan["pinned"]))
+    _become_user(plan["user"])
+    if plan["landlock_abi"] or plan["runner"]:
+        _restrict(rules, plan["filter"])
+
+
+def _become_user(user: int) -> None:
+    if user >= 0:
         os.setgroups([])
-        os.setresgid(plan["user"], plan["user"], plan["user"])
-        os.setresuid(plan["user"], plan["user"], plan["user"])
-    if plan["landlock_abi"]:
-        # After the change of user, which clears it. bubblewrap has its own switch for it.
-        _prctl(_PR_SET_PDEATHSIG, int(_signal.SIGKILL))
-        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+
+
+def _restrict(rules: int, program: bytes) -> None:
+    # After the change of user, which clears it. bubblewrap has its own switch for it.
+    _prctl(_PR_SET_PDEATHSIG, int(_signal.SIGKILL))
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    if rules >= 0:
+        from bacalhau_jupyter.engines.supervised.confinement import landlock
+
         landlock.restrict(rules)
-        load_filter(plan["filter"])
+    if program:
+        load_filter(program)

@@ -8,9 +8,37 @@ import time
 UNSTORED = "results not stored"
 """The reason where a program came to its end and what it left could not be kept."""
 
+FINAL = "failed for good"
+"""The reason where the same would happen again, however often the job is run."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
+
+
+def reported(report: bytes, status: int) -> tuple[str, int, str]:
+    """Read a runner's report: ``exit CODE``, ``final TEXT`` or ``error TEXT``.
+
+    Parameters
+    ----------
+    report
+        What it wrote; nothing where it was killed.
+    status
+        The exit code of its process, 128 plus the signal that ended it.
+
+    Returns
+    -------
+    tuple
+        The reason (empty: judge by the exit code), the exit code, and the error in a sentence.
+    """
+    word, _, text = report.partition(b" ")
+    if word == b"exit" and text.isdigit() and len(text) <= 10:
+        return "exited", int(text), ""
+    if word in (b"final", b"error"):
+        return FINAL if word == b"final" else "error", 1, text.decode(errors="replace")
+    if status == 137:
+        return "", status, ""
+    return "error", status, f"the process that ran it ended without a word (exit code {status})"
 
 
 def start_error(plan: Plan, step: str, code: int, text: str) -> str:
@@ -22,6 +50,8 @@ def start_error(plan: Plan, step: str, code: int, text: str) -> str:
         return f"the working directory {plan['cwd']!r} can't be entered: {what}"
     if step == "open the inputs":
         return f"the inputs can't be used: {what}"
+    if step == "load":
+        return f"the job could not be loaded: {what}"
     return f"the job could not be confined ({step}): {what}"
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class OutputMove(TypedDict):
@@ -52,6 +52,11 @@ class Plan(TypedDict):
         For a network of type ``HTTP``: the program that is started in the job's network, the directory where the node
         waits for it, and where it listens. The job gets a pipe after all other descriptors, and waits until it is
         closed. An empty program for every other network.
+    runner, work
+        A module of ours whose `prepare` is called in the child, instead of executing ``argv``, and what it is told;
+        "" for none. It gets a pipe, after ``sandbox_files``, on which it reports how its work ended (`exit_record`).
+    memory_besides
+        Bytes that the runner itself may take, beside the memory of the job.
     moves, owned
         Result directories to move, and directories whose content is given back to the node's user.
     advice
@@ -88,3 +93,6 @@ class Plan(TypedDict):
     holder: bytes
     door: str
     proxy_port: int
+    runner: str
+    work: dict[str, Any]
+    memory_besides: int

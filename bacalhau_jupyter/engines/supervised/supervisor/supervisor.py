@@ -91,7 +91,7 @@ class Supervisor:
             except OSError:
                 continue  # this user's pipes are at their limit; a smaller one works, too
         files = [os.open(path, os.O_RDONLY) for path in self.plan["sandbox_files"]]
-        if self.plan["status"]:
+        if self.plan["status"] or self.plan["runner"]:
             self.reported, status_write = os.pipe()
             files.append(status_write)
         files += pinned
@@ -319,6 +319,9 @@ class Supervisor:
             report = self.report + os.read(self.reported, 65536)
             if b'"exit-code"' not in report:
                 self._fail("the sandbox could not be set up (its message is the end of stderr)")
+        if self.plan["runner"] and not self.reason:
+            said = os.read(self.reported, 65536)
+            self.reason, code, self.error = record.reported(said, code)
         if not self.reason:
             killed = code == 137 and record.oom_kills() > self.oom_kills
             self.reason = "out of memory" if killed else "exited"
