@@ -13,6 +13,7 @@ from bacalhau_jupyter.models.jobs.spec import (
     replace,
 )
 from bacalhau_jupyter.models.jobs.units import clean
+from bacalhau_jupyter.models.jobs.wasm_modules import with_module_inputs
 
 DEFAULT_NAMESPACE = "default"
 
@@ -77,6 +78,7 @@ def _count(job: Job) -> int:
 
 
 def _task(task: Task) -> Task:
+    task = with_module_inputs(task)
     # The copies of timeouts, network and resources make an absent object an empty one, which is then written.
     return replace(
         task,
