@@ -29,6 +29,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "docker": "bacalhau_jupyter.engines.docker:DockerEngine",
         "noop": "bacalhau_jupyter.engines.noop:NoopEngine",
         "process": "bacalhau_jupyter.engines.process:ProcessEngine",
+        "wasm": "bacalhau_jupyter.engines.wasm:WasmEngine",
     },
     SOURCES: {
         "inline": "bacalhau_jupyter.sources.inline:InlineSource",
@@ -48,7 +49,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
 }
 OWN_DISTRIBUTION = "bacalhau-jupyter"
-EXTRA_OF = {"docker": "docker", "boto3": "s3"}
+EXTRA_OF = {"docker": "docker", "boto3": "s3", "wasmtime": "wasm"}
 """Which extra of ours brings a package that may be missing."""
 
 T = TypeVar("T")

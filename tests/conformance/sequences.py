@@ -27,7 +27,7 @@ class Engine(Protocol):
 class Noop:
     """The engine of nodes of ours that runs nothing."""
 
-    missing = "wasm"
+    missing = "quantum"
     complaint = "it broke"
 
     def spec(self, params: dict[str, Any]) -> dict[str, Any]:

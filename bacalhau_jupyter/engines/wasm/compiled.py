@@ -1,0 +1,291 @@
+"""Machine code of modules, compiled once and kept: by the hash of what was compiled, and for this wasmtime only.
+
+The node reads a module, hashes what it has read, and hands just these bytes to a process that can do nothing else. So
+what lies under a hash was made of it. Who runs a module gets its code as a file that nobody writes to any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import marshal
+import os
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bacalhau_jupyter.engines.supervised import host
+from bacalhau_jupyter.engines.wasm import headers
+from bacalhau_jupyter.engines.wasm.guest.compiling import REFUSED, Instructions, Names, limits
+from bacalhau_jupyter.engines.wasm.runtime import Runtime
+from bacalhau_jupyter.models.errors import EngineError, IOFailure
+from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.names import shown
+
+MAX_MODULE = 256 * 1024 * 1024
+MAX_CODE = 2 << 30
+MEMORY = 3 << 30
+TIMEOUT_S = 300.0
+AT_ONCE = 2
+KEPT = 4 << 30
+"""Bytes of machine code that are kept; what was not used for longest goes first."""
+
+_CODE = """
+import sys
+path, name = sys.argv[1], ""
+for part in ("bacalhau_jupyter", "engines", "supervised"):
+    path, name = path + "/" + part, (name + "." + part).lstrip(".")
+    sys.modules[name] = type(sys)(name)
+    sys.modules[name].__path__ = [path]
+from bacalhau_jupyter.engines.wasm.guest.compiling import main
+main()
+"""
+_PARTIAL = ".partial"
+_NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled module: the file with its machine code, what it imports from, and the functions it exports."""
+
+    code: Path
+    imports: tuple[str, ...]
+    functions: dict[str, tuple[int, int]]
+
+
+class Compiler:
+    """Compiles modules and keeps what came out.
+
+    Parameters
+    ----------
+    root
+        Where it is kept.
+    runtime
+        What compiles, and will run the code.
+    landlock_abi, program
+        How the compiling process is confined.
+    timeout_s
+        Seconds that one module may take.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        runtime: Runtime,
+        *,
+        landlock_abi: int,
+        program: bytes,
+        timeout_s: float = TIMEOUT_S,
+        kept: int = KEPT,
+    ) -> None:
+        self._root = root
+        self._runtime = runtime
+        self._landlock_abi = landlock_abi
+        self._program = program
+        self._timeout_s = timeout_s
+        self._kept = kept
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._compiling: dict[str, _Compilation] = {}
+
+    def prepare_root(self) -> None:
+        """Create the directory, and remove what an earlier node did not finish."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in self._root.glob(f"*{_PARTIAL}"):
+            left.unlink(missing_ok=True)
+
+    async def compile(self, descriptor: int, name: str, progress: Callable[[], None]) -> Compiled:
+        """Return the machine code of a module.
+
+        Parameters
+        ----------
+        descriptor
+            The open file.
+        name
+            What errors call it.
+        progress
+            Called when it has to be compiled first.
+
+        Raises
+        ------
+        EngineError
+            It is no module, or can't be compiled; the job would fail everywhere.
+        IOFailure
+            The disk is full.
+        """
+        module = await asyncio.to_thread(_read, descriptor, name)
+        key = f"{hashlib.sha256(module).hexdigest()}-{self._runtime.mark}"
+        known = await asyncio.to_thread(self._known, key)
+        if known is not None:
+            return known
+        progress()
+        compilation = self._compiling.get(key)
+        if compilation is None or compilation.is_ending:
+            task = asyncio.create_task(self._compile(module, key, name), name=f"compiling {name}")
+            compilation = self._compiling[key] = _Compilation(task)
+            task.add_done_callback(lambda _: self._forget(key, task))
+        return await compilation.wait()
+
+    def _forget(self, key: str, task: asyncio.Task[Compiled]) -> None:
+        compilation = self._compiling.get(key)
+        if compilation is not None and compilation.task is task:
+            del self._compiling[key]
+
+    async def close(self) -> None:
+        """End what is being compiled."""
+        for compilation in list(self._compiling.values()):
+            compilation.end()
+            await asyncio.gather(compilation.task, return_exceptions=True)
+
+    def _known(self, key: str) -> Compiled | None:
+        code = self._root / f"{key}.code"
+        try:
+            names: Names = marshal.loads(code.with_suffix(".names").read_bytes())
+            os.utime(code)
+        except (OSError, ValueError, EOFError, TypeError):
+            return None
+        return Compiled(code, tuple(names["imports"]), names["functions"])
+
+    async def _compile(self, module: bytes, key: str, name: str) -> Compiled:
+        async with self._at_once:
+            stem = self._root / uuid.uuid4().hex
+            files = [stem.with_suffix(f".{kind}{_PARTIAL}") for kind in ("code", "names")]
+            try:
+                status, said = await self._run(module, files)
+                if status:
+                    raise _failure(name, status, said)
+                return await asyncio.to_thread(self._keep, key, files)
+            except TimeoutError:
+                raise _failed(f"compiling {name!r} took longer than {self._timeout_s:g} s") from None
+            except OSError as error:
+                raise IOFailure(
+                    f"the compiled module can't be kept: {error}", fails_execution=True
+                ) from error
+            finally:
+                for file in files:
+                    file.unlink(missing_ok=True)
+
+    async def _run(self, module: bytes, files: list[Path]) -> tuple[int, str]:
+        """Run the process; return its exit code and what it says."""
+        descriptors: list[int] = []
+        try:
+            source = os.memfd_create("module", os.MFD_CLOEXEC)
+            descriptors.append(source)
+            await asyncio.to_thread(_write, source, module)
+            descriptors += [os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400) for file in files]
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-I",
+                "-S",
+                "-c",
+                _CODE,
+                str(Path(__file__).parents[3]),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                env={},
+                pass_fds=descriptors,
+            )
+            instructions = Instructions(
+                library=str(self._runtime.library),
+                source=descriptors[0],
+                code=descriptors[1],
+                names=descriptors[2],
+                limits=limits(MEMORY, int(self._timeout_s) * AT_ONCE, MAX_CODE),
+                user=_NOBODY if host.is_root() else -1,
+                landlock_abi=self._landlock_abi,
+                filter=self._program,
+            )
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                _, said = await process.communicate(marshal.dumps(dict(instructions)))
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        return process.returncode or 0, said.decode(errors="replace")
+
+    def _keep(self, key: str, files: list[Path]) -> Compiled:
+        code, names = files
+        names.replace(self._root / f"{key}.names")
+        code.replace(self._root / f"{key}.code")
+        self._make_room(key)
+        kept = self._known(key)
+        if kept is None:
+            raise OSError("it can't be read")
+        return kept
+
+    def _make_room(self, newest: str) -> None:
+        entries = sorted(
+            ((file.stat(), file) for file in self._root.glob("*.code")), key=lambda each: each[0].st_mtime
+        )
+        size = sum(facts.st_size for facts, _ in entries)
+        for facts, file in entries:
+            if size <= self._kept or file.stem == newest:
+                return
+            file.unlink(missing_ok=True)
+            file.with_suffix(".names").unlink(missing_ok=True)
+            size -= facts.st_size
+
+
+class _Compilation:
+    """One that several executions may wait for; it ends when nobody does any more."""
+
+    def __init__(self, task: asyncio.Task[Compiled]) -> None:
+        self.task = task
+        self.is_ending = False
+        self._waiting = 0
+
+    async def wait(self) -> Compiled:
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self.task)
+        finally:
+            self._waiting -= 1
+            if not self._waiting and not self.task.done():
+                self.end()
+
+    def end(self) -> None:
+        """Begin to end it; a second time would keep it from waiting for its process."""
+        if not self.is_ending:
+            self.is_ending = True
+            self.task.cancel()
+
+
+def _read(descriptor: int, name: str) -> bytes:
+    try:
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            module = file.read(MAX_MODULE + 1)
+    except OSError as error:
+        raise IOFailure(
+            f"the module {name!r} can't be read: {error.strerror}", fails_execution=True
+        ) from error
+    if len(module) > MAX_MODULE:
+        raise _failed(f"the module {name!r} is larger than {format_bytes(MAX_MODULE)}")
+    if problem := headers.problem(module[: headers.SIZE]):
+        raise _failed(f"the module {name!r} {problem}")
+    return module
+
+
+def _write(target: int, module: bytes) -> None:
+    rest = memoryview(module)
+    while rest:
+        rest = rest[os.write(target, rest) :]
+
+
+def _failure(name: str, status: int, said: str) -> EngineError:
+    lines = [line.strip() for line in said.splitlines() if line.strip() and line.strip() != "Caused by:"]
+    if status == REFUSED:
+        return _failed(f"failed to compile module at {name!r}: {shown('; '.join(lines)[:500])}")
+    why = shown(lines[-1][:300]) if lines else f"its process ended with exit code {status}"
+    return _failed(f"failed to compile module at {name!r} within {format_bytes(MEMORY)} of memory: {why}")
+
+
+def _failed(message: str) -> EngineError:
+    return EngineError(message, fails_execution=True, fails_job=True)

@@ -1,0 +1,121 @@
+"""The process that compiles one module: it confines itself, reads the module, and writes machine code and names.
+
+No guest's code runs here. Run as ``python -I -S -c …``; it gets its instructions on standard input.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import marshal
+import mmap
+import os
+import resource
+import sys
+from typing import TypedDict
+
+from bacalhau_jupyter.engines.supervised.supervisor import confine
+from bacalhau_jupyter.engines.wasm.guest.library import TYPE_FUNC, Bytes, Failed, Library, Pointers, content
+
+REFUSED = 3
+"""Exit code for a module that wasmtime does not take; its sentence is on standard error."""
+MAX_NAMES = 4_000_000
+"""Bytes of names of imports and exports that are kept."""
+
+
+class Instructions(TypedDict):
+    """What to compile and how to be confined: `Plan` has the same words.
+
+    ``source``, ``code`` and ``names`` are open descriptors.
+    """
+
+    library: str
+    source: int
+    code: int
+    names: int
+    limits: list[tuple[int, int]]
+    user: int
+    landlock_abi: int
+    filter: bytes
+
+
+class Names(TypedDict):
+    """What a module wants and offers: modules that it imports from, and functions with their counts of parameters
+    and results.
+    """
+
+    imports: list[str]
+    functions: dict[str, tuple[int, int]]
+
+
+def main() -> None:
+    """Compile, and end."""
+    instructions: Instructions = marshal.load(sys.stdin.buffer)
+    library = Library(instructions["library"])
+    confine.give_up_rights(
+        instructions["limits"],
+        instructions["user"],
+        instructions["landlock_abi"],
+        instructions["filter"],
+    )
+    try:
+        _compile(library, instructions)
+    except Failed as error:
+        os.write(2, str(error).encode(errors="replace")[:4000])
+        os._exit(REFUSED)
+    os._exit(0)
+
+
+def _compile(library: Library, instructions: Instructions) -> None:
+    source = mmap.mmap(instructions["source"], 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+    module = ctypes.c_void_p()
+    place = ctypes.addressof(ctypes.c_char.from_buffer(source))
+    engine = library.call("wasm_engine_new")
+    library.check("wasmtime_module_new", engine, place, len(source), ctypes.byref(module))
+    names = marshal.dumps(dict(_names(library, module)))
+    if len(names) > MAX_NAMES:
+        raise Failed("it has too many imports and exports")
+    code = Bytes()
+    library.check("wasmtime_module_serialize", module, ctypes.byref(code))
+    _write(instructions["names"], names)
+    assert code.data is not None
+    view = (ctypes.c_char * code.size).from_address(code.data)
+    _write(instructions["code"], memoryview(view))
+
+
+def _names(library: Library, module: ctypes.c_void_p) -> Names:
+    imported, exported = Pointers(), Pointers()
+    library.call("wasmtime_module_imports", module, ctypes.byref(imported))
+    library.call("wasmtime_module_exports", module, ctypes.byref(exported))
+    modules = (
+        content(library.call("wasm_importtype_module", imported.data[index]).contents)
+        for index in range(imported.size)
+    )
+    functions: dict[str, tuple[int, int]] = {}
+    for index in range(exported.size):
+        kind = library.call("wasm_exporttype_type", exported.data[index])
+        if library.call("wasm_externtype_kind", kind) == TYPE_FUNC:
+            function = library.call("wasm_externtype_as_functype_const", kind)
+            name = content(library.call("wasm_exporttype_name", exported.data[index]).contents)
+            functions[name.decode(errors="replace")] = (
+                library.call("wasm_functype_params", function).contents.size,
+                library.call("wasm_functype_results", function).contents.size,
+            )
+    return Names(
+        imports=list(dict.fromkeys(each.decode(errors="replace") for each in modules)), functions=functions
+    )
+
+
+def _write(target: int, data: bytes | memoryview) -> None:
+    rest = memoryview(data).cast("B")
+    while rest:
+        rest = rest[os.write(target, rest[: 1 << 24]) :]
+
+
+def limits(memory: int, seconds: int, size: int) -> list[tuple[int, int]]:
+    """Return the limits of a compilation: bytes of memory, seconds of processor time, bytes of machine code."""
+    return [
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_DATA, memory),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_FSIZE, size),
+    ]

@@ -1,0 +1,255 @@
+"""The process of one execution: it loads compiled modules, is confined, and only then runs any code of theirs.
+
+Runs in the child of the supervisor, in the place of a program (`Plan.runner`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+
+from bacalhau_jupyter.engines.wasm.guest.library import (
+    EXTERN_FUNC,
+    Callback,
+    Extern,
+    Failed,
+    Func,
+    Instance,
+    Library,
+    Value,
+    define_function,
+)
+
+if TYPE_CHECKING:
+    from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
+
+FIRST_FILE = 3
+INITIALIZE = "_initialize"
+"""What a module without ``_start`` exports for being set up (WASI's reactors)."""
+MAX_TEXT = 2000
+WASI, EXIT = "wasi_snapshot_preview1", "proc_exit"
+
+
+class Place(TypedDict):
+    """A directory that modules see.
+
+    Attributes
+    ----------
+    guest, host
+        Its path there, and here; an empty ``host`` means the descriptor ``pinned`` (counted from 0).
+    """
+
+    guest: str
+    host: str
+    pinned: int
+    writable: bool
+
+
+class Work(TypedDict):
+    """What a plan tells of modules (`Plan.work`).
+
+    Attributes
+    ----------
+    modules
+        The names under which each module is imported, in the order in which they are made; the entry module is last.
+        Their machine code is in the first descriptors.
+    set_up
+        For each, whether its ``_initialize`` is called.
+    entry, results
+        The function to call, and how many results it has.
+    memory
+        Bytes that a memory may have (-1: what WebAssembly allows).
+    http
+        How the HTTP functions reach servers: "" (there are none), ``host``, or ``door``.
+    door
+        The directory of the node's door.
+    """
+
+    library: str
+    modules: list[list[str]]
+    set_up: list[bool]
+    entry: str
+    results: int
+    argv: list[str]
+    env: list[tuple[str, str]]
+    places: list[Place]
+    memory: int
+    http: str
+    door: str
+
+
+def prepare(plan: Plan) -> Callable[[], None]:
+    """Load everything and open every directory; return what runs the modules, to be called once this is confined.
+
+    Raises
+    ------
+    OSError, Failed
+        Something can't be loaded or opened.
+    """
+    work: Work = plan["work"]  # type: ignore[assignment]
+    report = FIRST_FILE + len(work["modules"])
+    library = Library(work["library"])
+    engine = library.call("wasm_engine_new")
+    linker = library.call("wasmtime_linker_new", engine)
+    library.check("wasmtime_linker_define_wasi", linker)
+    library.call("wasmtime_linker_allow_shadowing", linker, True)
+    leave = Callback(lambda _1, _2, arguments, *_: _end(report, f"exit {arguments[0].of.i32 & 0xFFFFFFFF}"))
+    define_function(library, linker, (WASI, EXIT), (1, 0), leave)
+    library.call("wasmtime_linker_allow_shadowing", linker, False)
+    modules = [_loaded(library, engine, FIRST_FILE + index) for index in range(len(work["modules"]))]
+    store = library.call("wasmtime_store_new", engine, None, None)
+    context = library.call("wasmtime_store_context", store)
+    # Of tables, instances and memories as many as wasmtime gives by itself; RLIMIT_DATA bounds their sum.
+    library.call("wasmtime_store_limiter", store, work["memory"], -1, -1, -1, -1)
+    library.check("wasmtime_context_set_wasi", context, _wasi(library, work, report + 1))
+    requests = None
+    if work["http"]:
+        from bacalhau_jupyter.engines.wasm.guest.http_requests import Requests
+
+        requests = Requests(library, work["http"], work["door"])
+        requests.define(linker)
+    guest = _Guest(library, linker, context, modules, work)
+
+    def run() -> None:
+        os.closerange(FIRST_FILE, report)
+        os.closerange(report + 1, report + 1 + len(plan["pinned"]))
+        if requests is not None:
+            requests.start()
+        _end(report, guest.run())
+        assert leave  # what modules call must live as long as they do
+
+    return run
+
+
+def _end(report: int, text: str) -> NoReturn:
+    """Report how the work ended, and end: modules leave with codes that wasmtime itself would not take (126 and more).
+
+    Not by exit(): what wasmtime started in the background would print when it is torn down.
+    """
+    os.write(report, text.encode(errors="replace")[:MAX_TEXT])
+    os._exit(0)
+
+
+def _loaded(library: Library, engine: Any, descriptor: int) -> Any:
+    module = ctypes.c_void_p()
+    path = f"/proc/self/fd/{descriptor}".encode()
+    library.check("wasmtime_module_deserialize_file", engine, path, ctypes.byref(module))
+    return module
+
+
+def _wasi(library: Library, work: Work, first_pinned: int) -> Any:
+    config = library.call("wasi_config_new")
+    names, values = [name for name, _ in work["env"]], [value for _, value in work["env"]]
+    library.call("wasi_config_set_argv", config, len(work["argv"]), _texts(work["argv"]))
+    library.call("wasi_config_set_env", config, len(names), _texts(names), _texts(values))
+    library.call("wasi_config_inherit_stdout", config)
+    library.call("wasi_config_inherit_stderr", config)
+    for place in work["places"]:
+        host = place["host"] or f"/proc/self/fd/{first_pinned + place['pinned']}"
+        if not library.call(
+            "wasi_config_preopen_dir", config, os.fsencode(host), place["guest"].encode(), place["writable"]
+        ):
+            raise Failed(f"the directory {place['guest']} can't be opened")
+    return config
+
+
+def _texts(texts: Sequence[str]) -> Any:
+    return (ctypes.c_char_p * len(texts))(*(os.fsencode(text) for text in texts))
+
+
+class _Guest:
+    """Modules that are about to run."""
+
+    def __init__(
+        self, library: Library, linker: Any, context: Any, modules: Sequence[Any], work: Work
+    ) -> None:
+        self._library = library
+        self._linker = linker
+        self._context = context
+        self._modules = modules
+        self._work = work
+
+    def run(self) -> str:
+        """Make the instances and call the entry point; return the report for the supervisor."""
+        work = self._work
+        try:
+            for module, names, set_up in zip(self._modules, work["modules"], work["set_up"], strict=True):
+                instance = self._instance(module)
+                if instance is None or (set_up and not self._call(instance, INITIALIZE, 0)):
+                    return self._end
+                for name in map(str.encode, names):
+                    self._library.check(
+                        "wasmtime_linker_define_instance",
+                        self._linker,
+                        self._context,
+                        name,
+                        len(name),
+                        ctypes.byref(instance),
+                    )
+            assert instance is not None
+            self._call(instance, work["entry"], work["results"])
+        except Failed as error:
+            return f"final the module can't be linked: {error}"
+        return self._end
+
+    def _instance(self, module: Any) -> Instance | None:
+        instance, trap = Instance(), ctypes.c_void_p()
+        error = self._library.call(
+            "wasmtime_linker_instantiate",
+            self._linker,
+            self._context,
+            module,
+            ctypes.byref(instance),
+            ctypes.byref(trap),
+        )
+        return instance if self._went_well(error, trap, "the module can't be started") else None
+
+    def _call(self, instance: Instance, name: str, results: int) -> bool:
+        export, text = Extern(), name.encode()
+        exported = self._library.call(
+            "wasmtime_instance_export_get",
+            self._context,
+            ctypes.byref(instance),
+            text,
+            len(text),
+            ctypes.byref(export),
+        )
+        if not exported or export.kind != EXTERN_FUNC:
+            raise Failed(f"it exports no function {name!r}")
+        trap, values = ctypes.c_void_p(), (Value * max(results, 1))()
+        function: Func = export.of.func
+        error = self._library.call(
+            "wasmtime_func_call",
+            self._context,
+            ctypes.byref(function),
+            None,
+            0,
+            values,
+            results,
+            ctypes.byref(trap),
+        )
+        return self._went_well(error, trap, "the module failed")
+
+    def _went_well(self, error: Any, trap: ctypes.c_void_p, what: str) -> bool:
+        self._end = "exit 0"
+        if trap.value:
+            self._end = f"final {what}: {in_a_line(self._library.trap_message(trap))}"
+        elif error:
+            self._end = f"final {what}: {in_a_line(self._library.message(error))}"
+        return not (trap.value or error)
+
+
+def in_a_line(message: str) -> str:
+    """Return wasmtime's text of a trap in one line: the reason first, then where it happened."""
+    frames, causes = [], []
+    for line in message.splitlines():
+        number, _, rest = line.strip().partition(":")
+        text = rest.strip() if number.isdigit() else line.strip()
+        if text.startswith("0x") or "<unknown>!" in text:
+            frames.append(text.rpartition(" - ")[2].replace("<unknown>!", ""))
+        elif text and not text.endswith(":"):
+            causes.append(text)
+    reason = "; ".join(dict.fromkeys(reversed(causes))) or "it was stopped"
+    return f"{reason} (in {', called by '.join(frames[:5])})" if frames else reason

@@ -1,0 +1,255 @@
+"""The plan of one execution: what its process sees, how it is confined, and what it is told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bacalhau_jupyter.engines.supervised import host, staging
+from bacalhau_jupyter.engines.supervised.confinement import landlock, seccomp
+from bacalhau_jupyter.engines.supervised.launch import Confined
+from bacalhau_jupyter.engines.supervised.state import State
+from bacalhau_jupyter.engines.wasm import memory
+from bacalhau_jupyter.engines.wasm.guest.running import Place, Work
+from bacalhau_jupyter.engines.wasm.linking import Program
+from bacalhau_jupyter.engines.wasm.params import WasmParams
+from bacalhau_jupyter.engines.wasm.places import guest_path
+from bacalhau_jupyter.engines.wasm.runtime import Runtime
+from bacalhau_jupyter.models.jobs.spec import NetworkType
+from bacalhau_jupyter.plugins.contract import InputMount
+from bacalhau_jupyter.plugins.engine import RunRequest
+from bacalhau_jupyter.plugins.inputs import changed
+
+COMPONENT = "WASM"
+RUNNER = "bacalhau_jupyter.engines.wasm.guest.running"
+HOST, DOOR = "host", "door"
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What of the kernel's means works here: Landlock's ABI (0: none), and system call filters."""
+
+    landlock_abi: int
+    filters: bool
+
+    @property
+    def words(self) -> str:
+        """What is said of it after the runtime's name."""
+        means = [
+            name for name, works in (("Landlock", self.landlock_abi), ("seccomp", self.filters)) if works
+        ]
+        return "+".join(means) or "not confined by the kernel"
+
+    def program(self, user: int, families: tuple[int, ...] = ()) -> bytes:
+        """Return the filter for a process that makes no other one."""
+        if not self.filters:
+            return b""
+        profile = seccomp.Profile(
+            families, own_user=user < 0, ipc=False, landlock_abi=self.landlock_abi, threads_only=True
+        )
+        return seccomp.program(profile)
+
+
+def confinement_here() -> Confinement:
+    """Return what works on this machine."""
+    if not sys.platform.startswith("linux"):
+        return Confinement(0, filters=False)
+    return Confinement(landlock.abi(), seccomp.supported())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """One execution to start.
+
+    Attributes
+    ----------
+    request
+        Its inputs were checked.
+    user
+        The uid and gid that its process becomes, -1 for the node's own.
+    ours
+        The compute node's data directory: files below it may get links.
+    """
+
+    request: RunRequest
+    params: WasmParams
+    program: Program
+    runtime: Runtime
+    confinement: Confinement
+    state: State
+    user: int
+    ours: Path
+
+    @property
+    def http(self) -> str:
+        """How the HTTP functions reach servers; "" where no module uses them."""
+        if not self.program.uses_http:
+            return ""
+        return DOOR if _network(self.request) is NetworkType.HTTP else HOST
+
+
+def has_network(request: RunRequest) -> bool:
+    """Whether the HTTP functions are there: officially also where the network was left open."""
+    return _network(request) is not NetworkType.NONE
+
+
+def _network(request: RunRequest) -> NetworkType:
+    job = request.execution.job
+    return NetworkType.NONE if job is None else job.task.network.type
+
+
+def confine(launch: Launch) -> Confined:
+    """Lay out the inputs and outputs of an execution, and say how its process is started.
+
+    Raises
+    ------
+    EngineError, IOFailure
+        An input is not what was checked, or can't be read.
+    OSError
+        The disk is full, for example.
+    """
+    pins: list[InputMount] = []
+    root = launch.state.path / "root"
+    root.mkdir(mode=0o755)
+    places = [_place("/", host=root)]
+    rules = [(str(root), landlock.READ_FILE | landlock.READ_DIR)]
+    for index, mount in enumerate(launch.request.inputs):
+        _stage(launch, mount, root, index, places, pins)
+    first_pinned = 3 + len(launch.program.modules) + 1
+    readable = [place["host"] for place in places if place["host"]]
+    readable += [f"/proc/self/fd/{first_pinned + index}" for index in range(len(pins))]
+    rules += [(path, landlock.READ_FILE | landlock.READ_DIR) for path in readable]
+    for place in _outputs(launch, root):
+        places.append(place)
+        rules.append((place["host"], landlock.WRITE & ~landlock.EXECUTE))
+    if launch.http:
+        rules += [(str(path), landlock.READ) for path in host.system_paths()]
+    families = {
+        HOST: (seccomp.AF_INET, seccomp.AF_INET6, seccomp.AF_NETLINK),
+        DOOR: (seccomp.AF_UNIX,),
+    }.get(launch.http, ())
+    return Confined(
+        argv=["module"],
+        cwd="/",
+        env={},
+        landlock_abi=launch.confinement.landlock_abi,
+        rules=rules,
+        filter=launch.confinement.program(launch.user, families),
+        user=launch.user,
+        sandbox_files=_code(launch),
+        pinned=[(str(each.path), *(each.checked or (0, 0))) for each in pins],
+        runner=RUNNER,
+        work=dict(_work(launch, places)),
+        memory_besides=memory.BESIDES,
+    )
+
+
+def _work(launch: Launch, places: list[Place]) -> Work:
+    # RLIMIT_DATA is the sum for the process; this one is what a module is told when it asks for more.
+    env = {**launch.params.environment_variables, **launch.request.env}
+    return Work(
+        library=str(launch.runtime.library),
+        modules=[each.names for each in launch.program.modules],
+        set_up=[each.set_up for each in launch.program.modules],
+        entry=launch.params.entry,
+        results=launch.program.results,
+        argv=["", *launch.params.parameters],
+        env=sorted(env.items()),
+        places=places,
+        memory=memory.limit(launch.request.resources.memory),
+        http=launch.http,
+        door=str(launch.state.door),
+    )
+
+
+def _code(launch: Launch) -> list[str]:
+    """Give the execution links of its own to the code: what is kept may be removed at any time."""
+    files = []
+    for index, module in enumerate(launch.program.modules):
+        file = launch.state.path / f"module-{index}"
+        os.link(module.compiled.code, file)
+        files.append(str(file))
+    return files
+
+
+def _place(guest: str, *, host: Path | None = None, pinned: int = -1, writable: bool = False) -> Place:
+    return Place(guest=guest, host="" if host is None else str(host), pinned=pinned, writable=writable)
+
+
+def _stage(
+    launch: Launch, mount: InputMount, root: Path, index: int, places: list[Place], pins: list[InputMount]
+) -> None:
+    """Show one input: a directory as it is where the process may read it, a file by a link or a copy of its own."""
+    target = guest_path(mount.target)
+    assert mount.checked is not None
+    below = root / target.lstrip("/")
+    readable = staging.can_follow(mount, launch.user, parents=False)
+    if _is_directory(mount):
+        _directories(below)
+        if readable:
+            places.append(_place(target, pinned=len(pins)))
+            pins.append(mount)
+        else:
+            copy = launch.state.path / "copies" / str(index)
+            staging.copy(mount, copy, launch.user)
+            places.append(_place(target, host=copy))
+        return
+    _directories(below.parent)
+    if readable and launch.ours in mount.path.parents and _linked(mount, below):
+        return
+    staging.copy(mount, below, launch.user)
+
+
+def _is_directory(mount: InputMount) -> bool:
+    info = mount.path.lstat()
+    if (info.st_dev, info.st_ino) != mount.checked:
+        raise changed(mount, COMPONENT)
+    return stat.S_ISDIR(info.st_mode)
+
+
+def _linked(mount: InputMount, target: Path) -> bool:
+    """Give the root a link to a file of the node's own; False where that can't be done."""
+    try:
+        os.link(mount.path, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            return False
+        raise
+    info = target.lstat()
+    if (info.st_dev, info.st_ino) == mount.checked:
+        return True
+    target.unlink()
+    raise changed(mount, COMPONENT)
+
+
+def _directories(path: Path) -> None:
+    """Create directories that every user may list, whatever the node's umask is."""
+    missing: list[Path] = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for each in reversed(missing):
+        each.mkdir()
+        each.chmod(0o755)
+
+
+def _outputs(launch: Launch, root: Path) -> Sequence[Place]:
+    """Offer each result path at its path, and, as official nodes do, below / by its name."""
+    taken = {guest_path(each.target) for each in launch.request.inputs}
+    taken |= {guest_path(each.target) for each in launch.request.outputs}
+    places = []
+    for output in launch.request.outputs:
+        output.path.mkdir(parents=True, exist_ok=True)
+        if launch.user >= 0:
+            os.chown(output.path, launch.user, launch.user)
+        targets = {guest_path(output.target), f"/{output.name}"}
+        for target in sorted(targets):
+            if target == guest_path(output.target) or target not in taken:
+                _directories(root / target.lstrip("/"))
+                places.append(_place(target, host=output.path, writable=True))
+    return places

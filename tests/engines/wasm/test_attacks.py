@@ -1,0 +1,379 @@
+"""Modules that try to get out, and jobs that try to harm each other by what is kept of modules."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bacalhau_jupyter.engines.wasm import compiled as compiling
+from bacalhau_jupyter.engines.wasm.launch import Confinement
+from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.plugins.engine import EndReason
+from tests.engines.process.bench import until
+from tests.engines.wasm.bench import Bench, compiled, printing, wasi
+from tests.engines.wasm.files import (
+    CREATE,
+    NO_DIRECTORY,
+    READ,
+    TRUNCATE,
+    in_directory,
+    opening,
+    read_file,
+    write_file,
+)
+from tests.engines.wasm.test_engine import LOOPING, RETURNS
+from tests.services.common import is_root
+
+ACCES, NOENT, PERM, ROFS = 2, 44, 63, 69
+"""WASI's error numbers."""
+REFUSED = (ACCES, PERM, ROFS)
+
+
+def directory_of(place: Path, **files: bytes) -> Path:
+    place.mkdir(parents=True)
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    return place
+
+
+# --- paths ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_input_is_read_and_lists_below_the_root(bench: Bench, tmp_path: Path) -> None:
+    data = directory_of(tmp_path / "data", text=b"content")
+    assert (await bench.run(read_file("/data", "text"), inputs={"/data": data})).stdout == "content"
+    file = bench.file("file", b"a file alone")
+    assert (
+        await bench.run(read_file("/", "some/where"), inputs={"/some/where": file})
+    ).stdout == "a file alone"
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret", "sub/../../secret", "../../../../../../etc/passwd", "/etc/passwd"]
+)
+async def test_no_path_leads_out_of_an_input(bench: Bench, tmp_path: Path, path: str) -> None:
+    data = directory_of(tmp_path / "around" / "data", text=b"")
+    (data / "sub").mkdir()
+    (data.parent / "secret").write_bytes(b"secret")
+    result = await bench.run(read_file("/data", path), inputs={"/data": data})
+    assert result.outcome.exit_code in REFUSED
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("target", ["../secret", "{around}/secret", "sub/up/secret"])
+async def test_no_link_in_an_input_leads_out_of_it(bench: Bench, tmp_path: Path, target: str) -> None:
+    around = tmp_path / "around"
+    data = directory_of(around / "data", text=b"inside")
+    (data / "sub").mkdir()
+    (around / "secret").write_bytes(b"secret")
+    (data / "sub/up").symlink_to("../..")
+    (data / "link").symlink_to(target.format(around=around))
+    (data / "inner").symlink_to("text")
+    result = await bench.run(read_file("/data", "link"), inputs={"/data": data})
+    assert result.outcome.exit_code in (*REFUSED, NOENT)
+    assert result.stdout == ""
+    # A link that stays inside is followed.
+    assert (await bench.run(read_file("/data", "inner"), inputs={"/data": data})).stdout == "inside"
+
+
+async def test_a_module_can_make_no_link_that_leads_out_of_its_results(bench: Bench, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    target = str(secret)
+    link = f"""(call $ok (call $symlink (i32.const 4096) (i32.const {len(target)}) (local.get $dir) (i32.const 1024)
+      (global.get $size)))"""
+    module = in_directory("/outputs", "link", link, target.encode())
+    assert (await bench.run(module)).outcome.exit_code in (*REFUSED, NOENT)
+    relative = in_directory(
+        "/outputs", "link", link.replace(str(len(target)), "20") + opening(0, READ), b"../../../../../../.."
+    )
+    assert (await bench.run(relative)).outcome.exit_code in (*REFUSED, NOENT)
+
+
+@pytest.mark.parametrize("flags", [0, CREATE | TRUNCATE])
+async def test_a_module_changes_nothing_in_an_input_or_at_the_root(
+    bench: Bench, tmp_path: Path, flags: int
+) -> None:
+    data = directory_of(tmp_path / "data", text=b"content")
+    file = bench.file("alone", b"alone")
+    inputs = {"/data": data, "/alone": file}
+    for path in ("/data/text", "/data/new", "/alone", "/new"):
+        result = await bench.run(write_file(path, b"changed", flags), inputs=inputs)
+        assert result.outcome.exit_code in (*REFUSED, NOENT)
+    assert [path.name for path in data.iterdir()] == ["text"]
+    assert ((data / "text").read_bytes(), file.read_bytes()) == (b"content", b"alone")
+
+
+async def test_a_file_that_the_job_s_user_may_not_read_arrives_as_a_copy(
+    bench: Bench, tmp_path: Path
+) -> None:
+    data = directory_of(tmp_path / "data", text=b"private")
+    (data / "text").chmod(0o600)
+    data.chmod(0o700)
+    assert (await bench.run(read_file("/data", "text"), inputs={"/data": data})).stdout == "private"
+    assert (data / "text").stat().st_mode & 0o777 == 0o600
+
+
+async def test_an_input_that_was_replaced_is_not_mounted(bench: Bench, tmp_path: Path) -> None:
+    data = directory_of(tmp_path / "data", text=b"checked")
+    request = bench.request(read_file("/data", "text"), inputs={"/data": data})
+    from bacalhau_jupyter.plugins.inputs import check_inputs
+
+    object.__setattr__(request, "inputs", check_inputs(request.inputs, "WASM"))
+    data.rename(tmp_path / "moved")
+    directory_of(data, text=b"replaced")
+    with pytest.raises(EngineError, match="something else lies at"):
+        await bench.engine.start(request)
+    assert await bench.engine.existing() == []
+
+
+async def test_results_are_the_node_s(bench: Bench) -> None:
+    result = await bench.run(write_file("/outputs/text", b"mine"))
+    text = result.outputs / "text"
+    assert (text.read_bytes(), text.stat().st_uid) == (b"mine", os.geteuid())
+
+
+async def test_a_directory_that_is_none_of_its_own_has_no_name(bench: Bench) -> None:
+    assert (await bench.run(read_file("/etc", "passwd"))).outcome.exit_code == NO_DIRECTORY
+
+
+# --- the process ----------------------------------------------------------------------------------------------------
+
+
+async def started(bench: Bench) -> tuple[str, psutil.Process]:
+    """Start a module that never ends; return its execution and its process."""
+    request = bench.request(printing("here", "(loop $again (br $again))"), timeout_s=None)
+    await bench.engine.start(request)
+    await until(lambda: request.log_path.exists() and request.log_path.stat().st_size > 13)
+    pid = int((bench.data / "wasm" / request.execution.id / "pid").read_text().split()[0])
+    (child,) = psutil.Process(pid).children()
+    return request.execution.id, child
+
+
+async def test_a_module_s_process_holds_no_file_of_the_node_s(bench: Bench) -> None:
+    os.set_inheritable(leaked := os.open("/etc/hosts", os.O_RDONLY), True)
+    try:
+        _, process = await started(bench)
+    finally:
+        os.close(leaked)
+    places = {str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
+    ours = {place for place in places if place.startswith("/") and place != "/dev/null"}
+    assert {Path(place).name for place in ours} <= {"root", "outputs", "module-0"}
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    assert "NoNewPrivs:\t1" in status and "Seccomp:\t2" in status
+    assert not is_root() or process.uids().real >= 61500
+
+
+TRIES = """
+import os, sys, threading
+from bacalhau_jupyter.engines.supervised.supervisor import confine
+confine.give_up_rights([], -1, 0, bytes.fromhex(sys.argv[1]))
+thread = threading.Thread(target=lambda: print("thread")); thread.start(); thread.join()
+for name, call in (("fork", os.fork), ("exec", lambda: os.execv("/bin/true", ["true"]))):
+    try:
+        call()
+    except OSError as error:
+        print(name, error.strerror)
+"""
+
+
+def test_the_filter_lets_a_process_make_threads_and_nothing_else() -> None:
+    program = Confinement(0, True).program(-1)
+    done = subprocess.run(
+        [sys.executable, "-c", TRIES, program.hex()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        "thread",
+        "fork Operation not permitted",
+        "exec Operation not permitted",
+    ]
+
+
+async def test_a_killed_supervisor_takes_its_module_along(bench: Bench) -> None:
+    execution_id, process = await started(bench)
+    waiting = asyncio.create_task(bench.engine.wait(execution_id))
+    os.kill(process.ppid(), signal.SIGKILL)
+    outcome = await waiting
+    assert outcome.reason is EndReason.ERROR and outcome.error is not None
+    assert outcome.error.message == "the execution's supervisor was killed"
+    await until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_a_killed_module_is_an_error_in_a_sentence(bench: Bench) -> None:
+    execution_id, process = await started(bench)
+    process.send_signal(signal.SIGABRT)
+    outcome = await bench.engine.wait(execution_id)
+    assert outcome.error is not None
+    assert outcome.error.message == "the process that ran it ended without a word (exit code 134)"
+
+
+@pytest.mark.timeout(300)
+async def test_a_gigabyte_of_output_passes_and_what_is_over_the_limit_is_dropped(bench: Bench) -> None:
+    big = wasi("""(data (i32.const 0) "\\00\\10\\00\\00\\00\\e0\\00\\00")
+      (func (export "_start") (local $left i32) (local.set $left (i32.const 20000))
+        (loop $next (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+          (br_if $next (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))""")
+    request = bench.request(big, timeout_s=250.0)
+    object.__setattr__(request, "log_limit", 1_000_000)
+    await bench.engine.start(request)
+    async with asyncio.timeout(280):
+        outcome = await bench.engine.wait(request.execution.id)
+    assert (outcome.reason, outcome.exit_code) == (EndReason.EXITED, 0)
+    assert 1_000_000 <= request.log_path.stat().st_size < 1_100_000
+
+
+# --- what is kept of modules ----------------------------------------------------------------------------------------
+
+
+def kept(bench: Bench) -> list[Path]:
+    return sorted((bench.data / "wasm-code").glob("*.code"))
+
+
+async def test_a_module_is_compiled_once_for_all_jobs_also_at_the_same_time(bench: Bench) -> None:
+    before = kept(bench)
+    results = await asyncio.gather(*(bench.run(printing("same")) for _ in range(4)))
+    assert [result.stdout for result in results] == ["same"] * 4
+    (added,) = set(kept(bench)) - set(before)
+    made = added.stat().st_mtime_ns, added.stat().st_ino
+    await bench.run(printing("same"))
+    assert added.stat().st_ino == made[1]
+
+
+async def test_what_is_kept_can_not_be_written_and_belongs_to_the_node(bench: Bench) -> None:
+    await bench.run(RETURNS)
+    for code in kept(bench):
+        assert code.stat().st_mode & 0o222 == 0
+        assert code.parent.stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_module_that_changes_under_our_hands_is_kept_under_what_was_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The file changes between its hash and its compilation: without the copy in memory, other jobs would get it.
+    good, evil = printing("good"), printing("evil")
+    request = bench.request(good)
+    path = request.inputs[0].path
+    read = compiling._read
+
+    def reading(descriptor: int, name: str) -> bytes:
+        module = read(descriptor, name)
+        path.write_bytes(evil)
+        return module
+
+    monkeypatch.setattr(compiling, "_read", reading)
+    await bench.engine.start(request)
+    await bench.finish(request)
+    monkeypatch.undo()
+    assert (await bench.run(good)).stdout == "good"
+
+
+async def test_half_a_file_of_an_earlier_node_is_removed_and_a_broken_one_compiled_again(
+    bench: Bench,
+) -> None:
+    root = bench.data / "wasm-code"
+    (root / "0123.code.partial").write_bytes(b"half")
+    await bench.run(RETURNS)
+    for code in kept(bench):
+        code.with_suffix(".names").unlink()
+    await bench.again()
+    assert not list(root.glob("*.partial"))
+    assert (await bench.run(RETURNS)).outcome.exit_code == 0
+
+
+async def test_the_oldest_machine_code_goes_when_there_is_too_much(bench: Bench) -> None:
+    await bench.run(RETURNS)
+    size = sum(code.stat().st_size for code in kept(bench))
+    bench.engine.compiler._kept = size + 1000
+    old = kept(bench)
+    running = bench.request(printing("first", "(loop $again (br $again))"), timeout_s=None)
+    await bench.engine.start(running)
+    for number in range(3):
+        await bench.run(printing(f"number {number}"))
+    assert sum(code.stat().st_size for code in kept(bench)) <= size + 1000
+    assert not set(old) & set(kept(bench))
+    # One that runs has its own link.
+    assert (bench.data / "wasm" / running.execution.id / "module-0").exists()
+    await bench.engine.cancel(running.execution.id)
+    await bench.finish(running)
+
+
+def bomb(functions: int = 60_000) -> bytes:
+    """Return a module whose compilation takes minutes."""
+    body = "(local.set 0 (i32.mul (i32.add (local.get 0) (i32.const 7)) (local.get 0)))" * 40
+    function = compiled(f"(module (func (local i32) {body}))")
+    code = function[function.index(b"\x0a", 8) :]
+    one = code[code.index(b"\x01") + 1 :]
+
+    def number(value: int) -> bytes:
+        out = b""
+        while value > 127:
+            out, value = out + bytes([value & 127 | 128]), value >> 7
+        return out + bytes([value])
+
+    types, bodies = number(functions) + b"\0" * functions, number(functions) + one * functions
+    return (
+        b"\0asm\1\0\0\0\x01\x04\x01\x60\0\0"
+        + (b"\x03" + number(len(types)) + types)
+        + (b"\x0a" + number(len(bodies)) + bodies)
+    )
+
+
+def compilers() -> list[psutil.Process]:
+    """Return the processes that compile, of this process."""
+    return [
+        process
+        for process in psutil.Process().children()
+        if "bacalhau_jupyter.engines.wasm.guest.compiling" in " ".join(process.cmdline())
+    ]
+
+
+async def test_a_compilation_that_takes_too_long_is_ended(bench: Bench) -> None:
+    bench.engine.compiler._timeout_s = 1.0
+    with pytest.raises(EngineError, match=r"compiling '/main.wasm' took longer than 1 s") as error:
+        await bench.engine.start(bench.request(bomb()))
+    assert error.value.fails_job
+    assert compilers() == []
+    assert not list((bench.data / "wasm-code").glob("*.partial"))
+
+
+async def test_a_compilation_that_nobody_waits_for_any_more_is_ended(bench: Bench) -> None:
+    module = bomb()
+    starts = [asyncio.create_task(bench.engine.start(bench.request(module))) for _ in range(2)]
+    await until(compilers)
+    (process,) = compilers()
+    starts[0].cancel()
+    await asyncio.gather(starts[0], return_exceptions=True)
+    assert process.is_running() and not starts[1].done()
+    starts[1].cancel()
+    await asyncio.gather(starts[1], return_exceptions=True)
+    await until(lambda: not compilers())
+    assert await bench.engine.existing() == []
+
+
+async def test_the_compiling_process_is_confined(bench: Bench) -> None:
+    start = asyncio.create_task(bench.engine.start(bench.request(bomb())))
+    await until(compilers)
+    (process,) = compilers()
+    await until(lambda: "Seccomp:\t2" in Path(f"/proc/{process.pid}/status").read_text())
+    assert not is_root() or process.uids().real == 65534
+    start.cancel()
+    await asyncio.gather(start, return_exceptions=True)
+
+
+async def test_a_module_that_loops_and_one_that_is_short_do_not_wait_for_each_other(bench: Bench) -> None:
+    request = bench.request(LOOPING, timeout_s=None)
+    await bench.engine.start(request)
+    assert (await bench.run(printing("short"))).stdout == "short"
+    await bench.engine.cancel(request.execution.id)
+    await bench.finish(request)
