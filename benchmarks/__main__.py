@@ -20,6 +20,7 @@ from benchmarks.engines import (
     logs,
     many,
     scheduling,
+    wasm_jobs,
     whole_jobs,
 )
 from benchmarks.harness import Row, Unavailable, show
@@ -35,6 +36,7 @@ MEASUREMENTS = {
     "host-copies": host_copies.measure,
     "host-jobs": host_jobs.measure,
     "process": whole_jobs.measure_process,
+    "wasm": wasm_jobs.measure,
     "scheduling": scheduling.measure,
     "cluster": cluster.measure,
     "many": many.measure,
