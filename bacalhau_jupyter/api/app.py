@@ -25,6 +25,7 @@ from bacalhau_jupyter.api.routes.explanations import ExplanationRoutes
 from bacalhau_jupyter.api.routes.hosts import HostRoutes
 from bacalhau_jupyter.api.routes.jobs import JobRoutes
 from bacalhau_jupyter.api.routes.joining import JoiningRoutes
+from bacalhau_jupyter.api.routes.kept.images import ImageRoutes
 from bacalhau_jupyter.api.routes.lease import LeaseRoutes
 from bacalhau_jupyter.api.routes.logs import LogRoutes
 from bacalhau_jupyter.api.routes.nodes import NodeRoutes
@@ -36,6 +37,7 @@ from bacalhau_jupyter.models.records.environments import FEATURE as PYTHON_ENVIR
 from bacalhau_jupyter.models.records.explanation import FEATURE as EXPLAIN
 from bacalhau_jupyter.models.records.hosts import FEATURE as HOSTS
 from bacalhau_jupyter.models.records.joining import FEATURE as JOIN_CLUSTERS
+from bacalhau_jupyter.models.records.kept.images import FEATURE as IMAGES
 from bacalhau_jupyter.models.records.packages import FEATURE as PYTHON_PACKAGES
 from bacalhau_jupyter.models.records.uploads import FEATURE as UPLOADS
 
@@ -47,6 +49,7 @@ FEATURES = [
     "events",
     EXPLAIN,
     HOSTS,
+    IMAGES,
     JOIN_CLUSTERS,
     "lease",
     PYTHON_ENVIRONMENTS,
@@ -93,6 +96,8 @@ def build_app(services: ApiServices) -> web.Application:
         app.add_routes(EnvironmentRoutes(services.environments, services.access).routes())
     if services.packages is not None:
         app.add_routes(PackageRoutes(services.packages, services.access).routes())
+    if services.images is not None:
+        app.add_routes(ImageRoutes(services.images, services.access).routes())
     if services.uploads is not None:
         app.add_routes(UploadRoutes(services.uploads, services.access).routes())
     if services.cluster is not None:

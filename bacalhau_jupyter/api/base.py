@@ -32,6 +32,7 @@ from bacalhau_jupyter.models.records.hosts import (
     RemoveHost,
 )
 from bacalhau_jupyter.models.records.joining import JoinCluster, JoinedClusters
+from bacalhau_jupyter.models.records.kept.images import KnownImages
 from bacalhau_jupyter.models.records.node import BuildVersionInfo, DiskUsage, NodeInfo
 from bacalhau_jupyter.models.records.packages import KeepPackages, PackagesState
 from bacalhau_jupyter.models.records.uploads import BeginUpload, UploadState
@@ -280,6 +281,26 @@ class DiskCleaner(Protocol):
         ...
 
 
+class ImageService(Protocol):
+    """The images that this node keeps without a Docker Engine. Errors are BacalhauErrors."""
+
+    async def list(self) -> KnownImages:
+        """Return all images."""
+        ...
+
+    async def load(self, path: str) -> KnownImages:
+        """Take the images of a file or directory of this machine; return them."""
+        ...
+
+    async def remove(self, image: str) -> DiskUsage:
+        """Remove an image that no job uses; return what is gone."""
+        ...
+
+    async def clean(self) -> DiskUsage:
+        """Remove the images that no job uses; return what is gone."""
+        ...
+
+
 class ClusterService(Protocol):
     """The link between this node and others."""
 
@@ -400,6 +421,8 @@ class ApiServices:
         None where no engine shows Python environments to its jobs, and for listeners whose callers are browsers.
     packages
         As ``environments``, for sets of Python packages.
+    images
+        None on a node that does not compute.
     uploads
         None on a node that takes none.
     cluster
@@ -426,6 +449,7 @@ class ApiServices:
     cleaner: DiskCleaner | None = None
     environments: Environments | None = None
     packages: Packages | None = None
+    images: ImageService | None = None
     uploads: Uploads | None = None
     cluster: ClusterService | None = None
     joining: JoiningService | None = None

@@ -13,6 +13,7 @@ from bacalhau_jupyter.auth.principals import EVERYTHING, Principal
 from bacalhau_jupyter.models.errors import Forbidden
 from bacalhau_jupyter.models.records.cluster import PATH as CLUSTER_PATH
 from bacalhau_jupyter.models.records.hosts import PATH as HOSTS_PATH
+from bacalhau_jupyter.models.records.kept.images import PATH as IMAGES_PATH
 from bacalhau_jupyter.models.records.node import OFFER_PATH
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
 from bacalhau_jupyter.models.records.uploads import CONTENT_PATH
@@ -66,6 +67,8 @@ _SECTIONS = {
     # Environments and packages ask for the node's own user as well (`api.http.own_user`).
     f"{_API}/agent": _Needs(READ_AGENT, WRITE_AGENT),
     f"{_API}/compute/data": _Needs(READ_JOB, WRITE_NODE),
+    # Images are what jobs of everybody run in.
+    IMAGES_PATH: _Needs(READ_NODE, EVERYTHING),
     f"{_API}/compute": _Needs(WRITE_NODE, WRITE_NODE),
     _JOBS: _Needs(READ_JOB, WRITE_JOB),
     f"{_API}/orchestrator/events": _Needs(READ_JOB, WRITE_JOB),

@@ -134,6 +134,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         ("{program} host remove gpu1 --jobs wait", "when those that run there have ended"),
     ),
     "host push": (("{program} host push gpu1 my-image:latest", "what it has already is not sent again"),),
+    "image": (
+        ("{program} image list", "images that the node keeps itself, and what they take"),
+        ("{program} image load tools.tar", "take what `docker save` wrote, or an OCI layout"),
+        ("{program} image clean", "remove those that no job uses"),
+    ),
     "run-notebook": (
         ("{program} run-notebook report.ipynb -p year=2026", "run it with a parameter; a copy comes back"),
         ("{program} run-notebook report.ipynb --image quay.io/jupyter/minimal-notebook", "in a container"),

@@ -48,7 +48,7 @@ class Portrait:
         """Describe the node: as compute node where it is one."""
         compute = self._halves.nodes().get(self._node_id)
         if compute is not None:
-            return replace(compute.info(), uploads=self._uploads_usage(), packages=self._packages_usage())
+            return replace(compute.info(), **self._usages())
         return NodeInfo(
             node_id=self._node_id,
             node_type=NodeType.REQUESTER,
@@ -87,6 +87,13 @@ class Portrait:
         # Whoever joins an open cluster counts on it.
         is_open = placing.link.plan is not None
         return int(is_open) or await placing.orchestrator.active_jobs()
+
+    def _usages(self) -> dict[str, DiskUsage | None]:
+        return {
+            "uploads": self._uploads_usage(),
+            "packages": self._packages_usage(),
+            "images": self._halves.images.usage(),
+        }
 
     def _uploads_usage(self) -> DiskUsage | None:
         placing = self._placing()

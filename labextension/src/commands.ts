@@ -29,7 +29,8 @@ export const CommandIDs = {
   removeConnection: 'bacalhau:remove-connection',
   cleanResults: 'bacalhau:clean-results',
   cleanInputCache: 'bacalhau:clean-input-cache',
-  cleanPackages: 'bacalhau:clean-packages'
+  cleanPackages: 'bacalhau:clean-packages',
+  cleanImages: 'bacalhau:clean-images'
 } as const;
 
 /** An argument of a command as text; empty when it is none. */

@@ -89,7 +89,7 @@ def test_variables_are_taken_apart_at_commas_as_officially(
         (("history", "j-1"), "Did you mean 'job history'?"),
         (
             ("ls",),
-            "Did you mean 'config list' or 'host list' or 'job list' or 'node list' or 'profile list'?",
+            "Did you mean 'config list' or 'host list' or 'image list' or 'job list' or 'node list' or 'profile list'?",
         ),
         (("kill", "j-1"), "Did you mean 'job stop'?"),
         (("quite-another",), "No such command 'quite-another'."),

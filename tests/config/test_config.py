@@ -269,7 +269,7 @@ def remove(tree: dict[str, Any], path: list[str]) -> None:
     remove(tree[head], rest)
     if not tree[head] and ".".join(path) in {key.name for key in KEYS.values()} | {path[0]}:
         del tree[head]
-    for section in ("Process", "InputCache", "Quotas", "Audit"):
+    for section in ("Docker", "Process", "InputCache", "Quotas", "Audit"):
         if tree.get(section) == {}:
             del tree[section]
     for kind in ("Daemon", "Service"):

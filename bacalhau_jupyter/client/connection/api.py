@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from bacalhau_jupyter.client.connection.connection import Connection
 from bacalhau_jupyter.client.connection.hosts import HostCalls
+from bacalhau_jupyter.client.connection.kept.images import ImageCalls
 from bacalhau_jupyter.client.connection.roles import ORCHESTRATOR, compute_only, is_unknown_route
 from bacalhau_jupyter.models.codec import decode, encode
 from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NotFound
@@ -271,6 +272,11 @@ class AsyncAPI(Connection):
     def hosts(self) -> HostCalls:
         """Calls about Docker hosts elsewhere that run jobs of the node (feature ``hosts``)."""
         return HostCalls(self)
+
+    @property
+    def images(self) -> ImageCalls:
+        """Calls about the images that the node keeps itself (feature ``images``)."""
+        return ImageCalls(self)
 
     async def joined_clusters(self) -> JoinedClusters:
         """Return further clusters to which the node's machine is offered (feature ``join-clusters``)."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bacalhau_jupyter.plugins.contract import Progress, no_progress
+from bacalhau_jupyter.plugins.images import KeptImage as KeptImage
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,6 @@ class HeldImage:
 
     image: FoundImage
     tree: Path
-
-
-@dataclass(frozen=True)
-class KeptImage:
-    """An image in the store: its names, bytes on disk that are its own alone, when it was used, and who holds it."""
-
-    names: Sequence[str]
-    digest: str
-    image_id: str
-    size: int
-    used_at: float
-    holders: Sequence[str]
 
 
 class ImageStore(Protocol):

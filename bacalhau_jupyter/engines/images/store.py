@@ -14,7 +14,7 @@ import msgspec
 from bacalhau_jupyter.engines.images.contract import FoundImage, HeldImage, KeptImage
 from bacalhau_jupyter.engines.images.keeping.files import ImageFiles
 from bacalhau_jupyter.engines.images.keeping.index import Index
-from bacalhau_jupyter.engines.images.keeping.quota import KEY, quota_of
+from bacalhau_jupyter.engines.images.keeping.quota import KEY, UNLIMITED, quota_of
 from bacalhau_jupyter.engines.images.keeping.records import HolderRecord, ImageRecord
 from bacalhau_jupyter.engines.images.loading import LoadedImage, read_images
 from bacalhau_jupyter.engines.images.making import Maker
@@ -122,15 +122,24 @@ class Images:
         await asyncio.to_thread(self._files.close)
 
     @property
+    def is_open(self) -> bool:
+        """Whether it can be asked."""
+        return self._is_open
+
+    @property
     def quota(self) -> int:
-        """Bytes that all images may take."""
-        return self._opened().quota
+        """Bytes that all images may take; 0: no limit, or not known yet."""
+        return self._maker.quota % UNLIMITED if self._is_open else 0
 
     @property
     def size(self) -> int:
-        """Bytes that all images take."""
-        self._opened()
-        return self._index.size
+        """Bytes that all images take; 0 until it is open."""
+        return self._index.size if self._is_open else 0
+
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        return len(self._index.images) if self._is_open else 0
 
     async def find(self, reference: str) -> FoundImage:
         self._opened()

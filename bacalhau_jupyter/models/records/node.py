@@ -129,6 +129,7 @@ class NodeInfo(Wire):
     jupyter_version: str = ""
     uploads: DiskUsage | None = None
     packages: DiskUsage | None = None
+    images: DiskUsage | None = None
 
     @property
     def is_ours(self) -> bool:

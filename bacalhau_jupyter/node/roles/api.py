@@ -135,6 +135,7 @@ async def start_api(stack: AsyncExitStack, listener: socket.socket, serving: Ser
         cleaner=_cleaner(serving),
         environments=halves.environments,
         packages=halves.packages,
+        images=halves.images if len(halves) else None,
         uploads=None if placing is None else placing.uploads,
         cluster=None if placing is None else placing.clustering(),
         joining=serving.joining,

@@ -17,6 +17,7 @@ from bacalhau_jupyter.models.records.environments import (
 )
 from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.node.roles.compute import ComputeHalf, Place, Surroundings, start_half
+from bacalhau_jupyter.node.roles.images import NodeImages, open_stores
 from bacalhau_jupyter.plugins.engine import Engine, Environments
 from bacalhau_jupyter.plugins.source import Packages
 
@@ -72,6 +73,13 @@ class Halves:
     def environments(self) -> Environments | None:
         """What keeps Python environments: every half that shows them to its jobs."""
         return _EveryKeeper(self._keepers) if self._keepers() else None
+
+    @property
+    def images(self) -> NodeImages:
+        """The images of every half."""
+        return NodeImages(
+            lambda: open_stores(engine for half in self._halves.values() for engine in half.engines)
+        )
 
     def _keepers(self) -> list[Environments]:
         return [half.environments for half in self._halves.values() if half.environments is not None]

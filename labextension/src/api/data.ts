@@ -49,6 +49,11 @@ export class DiskApi {
     return json(this.transport, 'DELETE', 'api/v1/compute/packages');
   }
 
+  /** Remove the images that no job uses. */
+  async clearImages(): Promise<IDiskUsage> {
+    return json(this.transport, 'DELETE', 'api/v1/compute/images');
+  }
+
   /** Remove the inputs that are kept to be shared between jobs. */
   async clearInputCache(): Promise<IDiskUsage> {
     return json(this.transport, 'DELETE', 'api/v1/compute/inputcache');

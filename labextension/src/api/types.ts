@@ -148,6 +148,8 @@ export interface INodeInfo {
   Uploads?: IDiskUsage;
   /** Python packages that are kept for jobs. */
   Packages?: IDiskUsage;
+  /** Images that the node keeps itself, without a Docker Engine. */
+  Images?: IDiskUsage;
 }
 
 export interface INodeState {

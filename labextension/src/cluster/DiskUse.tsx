@@ -6,11 +6,13 @@ import { bytes } from '../format/units';
 import {
   AGES,
   ageLabel,
+  cleanImages,
   cleanInputCache,
   cleanPackages,
   cleanResults,
   cleanUploads,
   disk,
+  imagesText,
   inputsText,
   packagesText,
   resultsText,
@@ -22,7 +24,7 @@ import {
 export function DiskUse(): JSX.Element {
   const app = useBacalhau();
   const { trans, sync } = app;
-  const { results, inputs, uploads, packages } = disk(useObservable(sync.node));
+  const { results, inputs, uploads, packages, images } = disk(useObservable(sync.node));
   const [age, setAge] = React.useState(0);
   const [notice, setNotice] = React.useState('');
   return (
@@ -95,6 +97,20 @@ export function DiskUse(): JSX.Element {
               onClick={() => void cleanPackages(app).then(setNotice)}
             >
               {trans.__('Remove packages…')}
+            </button>
+          </div>
+        </>
+      )}
+      {images && (
+        <>
+          <Usage label={trans.__('Images')} usage={images} many={count => imagesText(count, trans)} />
+          <div className="jp-Bacalhau-buttons">
+            <button
+              type="button"
+              className="jp-Bacalhau-button"
+              onClick={() => void cleanImages(app).then(setNotice)}
+            >
+              {trans.__('Remove images…')}
             </button>
           </div>
         </>

@@ -42,6 +42,10 @@ export function packagesText(count: number, trans: ITranslate): string {
   return count === 1 ? trans.__('1 set of packages') : trans.__('%1 sets of packages', count);
 }
 
+export function imagesText(count: number, trans: ITranslate): string {
+  return count === 1 ? trans.__('1 image') : trans.__('%1 images', count);
+}
+
 /** Remove results of finished jobs; asks first, and returns what is gone in words, empty where nothing was done. */
 export async function cleanResults(app: IBacalhau, age: number): Promise<string> {
   const { trans } = app;
@@ -107,15 +111,38 @@ export async function cleanPackages(app: IBacalhau): Promise<string> {
   );
 }
 
+/** Remove images that no job uses; asks first. */
+export async function cleanImages(app: IBacalhau): Promise<string> {
+  const { trans } = app;
+  const kept = usageText(disk(app.sync.node.get()).images, count => imagesText(count, trans));
+  return attempt(
+    app,
+    trans.__('Remove images?'),
+    trans.__(
+      'Images that no running job uses go from the disk of the connected node (%1). The next job that names one fetches it again; an image that was loaded from a file has to be loaded again.',
+      kept
+    ),
+    () => app.api.disk.clearImages(),
+    count => imagesText(count, trans)
+  );
+}
+
 /** What the connected node keeps on its disk. */
 export function disk(node: INodeInfo | null): {
   results?: IDiskUsage;
   inputs?: IDiskUsage;
   uploads?: IDiskUsage;
   packages?: IDiskUsage;
+  images?: IDiskUsage;
 } {
   const { LocalResults, InputCache } = node?.ComputeNodeInfo ?? {};
-  return { results: LocalResults, inputs: InputCache, uploads: node?.Uploads, packages: node?.Packages };
+  return {
+    results: LocalResults,
+    inputs: InputCache,
+    uploads: node?.Uploads,
+    packages: node?.Packages,
+    images: node?.Images
+  };
 }
 
 async function attempt(

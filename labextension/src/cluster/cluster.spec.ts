@@ -7,7 +7,7 @@ import { Sync } from '../store/sync';
 import { FakeTransport } from '../testing/transport';
 import { IHost } from '../host';
 import { IBacalhau } from '../tokens';
-import { ageLabel, cleanPackages, cleanResults, cleanUploads, disk, usageText } from './cleanUp';
+import { ageLabel, cleanImages, cleanPackages, cleanResults, cleanUploads, disk, usageText } from './cleanUp';
 import { changeLink, linkFacts } from './linking';
 import { Connections, EMPTY_INPUT, inputOf, missing, sourceText, versionNotes } from './connections';
 
@@ -209,6 +209,15 @@ describe('cleaning up', () => {
     transport.answers.set('DELETE api/v1/compute/packages', () => ({ Bytes: 3e9, Count: 1 }));
     expect(await cleanPackages(app)).toBe('Removed: 3.0 GB, 1 set of packages');
     expect(disk({ NodeID: 'n', Packages: { Bytes: 1 } }).packages).toEqual({ Bytes: 1 });
+  });
+
+  it('removes images that no job uses', async () => {
+    const { app, transport } = setUp();
+    transport.answers.set('DELETE api/v1/compute/images', () => ({ Bytes: 3e9, Count: 2 }));
+    expect(await cleanImages(app)).toBe('Removed: 3.0 GB, 2 images');
+    expect(disk({ NodeID: 'n', Images: { Bytes: 1 } }).images).toEqual({ Bytes: 1 });
+    transport.answers.set('DELETE api/v1/compute/images', () => ({ Bytes: 0, Count: 1 }));
+    expect(await cleanImages(app)).toBe('Removed: 0 B, 1 image');
   });
 
   it('speaks of one and many', () => {

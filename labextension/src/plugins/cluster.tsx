@@ -1,7 +1,7 @@
 import { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, InputDialog, Notification } from '@jupyterlab/apputils';
 import * as React from 'react';
-import { cleanInputCache, cleanPackages, cleanResults } from '../cluster/cleanUp';
+import { cleanImages, cleanInputCache, cleanPackages, cleanResults } from '../cluster/cleanUp';
 import { choices, removable } from '../cluster/choices';
 import { ClusterTab } from '../cluster/ClusterTab';
 import { Connections } from '../cluster/connections';
@@ -121,8 +121,15 @@ export const cluster: JupyterFrontEndPlugin<void> = {
       async () => tell(await cleanPackages(bacalhau)),
       () => canCleanUp() && !!sync.node.get()?.Packages
     );
+    add(
+      CommandIDs.cleanImages,
+      trans.__('Remove images…'),
+      async () => tell(await cleanImages(bacalhau)),
+      () => canCleanUp() && !!sync.node.get()?.Images
+    );
     sync.node.subscribe(() => {
       app.commands.notifyCommandChanged(CommandIDs.cleanResults);
+      app.commands.notifyCommandChanged(CommandIDs.cleanImages);
       app.commands.notifyCommandChanged(CommandIDs.cleanPackages);
       app.commands.notifyCommandChanged(CommandIDs.cleanInputCache);
     });

@@ -120,6 +120,12 @@ class LayerStream:
             size -= len(piece) if size > 0 else 0
         return b"".join(pieces)
 
+    def read1(self, size: int = -1) -> bytes:
+        """Return what is there of the next ``size`` bytes: at least one of them, unless it ends. Raises as `read`."""
+        if not self._block and not self._next():
+            return b""
+        return self.read(len(self._block) if size < 0 else min(size, len(self._block)))
+
     def finish(self) -> None:
         """Read to the end, so that the digests are known."""
         while self._next():

@@ -13,6 +13,7 @@ import sys
 import tarfile
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import msgspec
@@ -160,8 +161,13 @@ def main() -> None:
         os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
-    while True:
-        tell(obey(lines.get()))
+    try:
+        while True:
+            tell(obey(lines.get()))
+    except BaseException:
+        # The thread that listens would keep the interpreter from ending.
+        traceback.print_exc()
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Routes about what a node keeps for jobs to come."""

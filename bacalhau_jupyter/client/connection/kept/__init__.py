@@ -1,0 +1,1 @@
+"""Calls about what a node keeps for jobs to come."""

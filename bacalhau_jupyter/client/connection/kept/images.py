@@ -1,0 +1,40 @@
+"""Calls about the images that a node keeps without a Docker Engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from bacalhau_jupyter.client.connection.connection import Connection
+from bacalhau_jupyter.models.codec import encode
+from bacalhau_jupyter.models.records.kept.images import PATH, KnownImages, LoadImages, RemoveImage
+from bacalhau_jupyter.models.records.node import DiskUsage
+
+
+class ImageCalls:
+    """The routes below ``/compute/images``; only nodes that list the feature have them. Each raises BacalhauError."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def list(self) -> KnownImages:
+        """Return all images."""
+        return await self._connection.request("GET", PATH, KnownImages)
+
+    async def load(self, path: str) -> KnownImages:
+        """Take the images of a file or directory of the node's machine, however long that takes; return them."""
+
+        async def text() -> AsyncIterator[bytes]:
+            yield encode(LoadImages(path=path))
+
+        headers = {"Content-Type": "application/json"}
+        return await self._connection.send("POST", f"{PATH}/load", KnownImages, text(), headers)
+
+    async def remove(self, image: str) -> DiskUsage:
+        """Remove one image; return what is gone."""
+        return await self._connection.request(
+            "POST", f"{PATH}/remove", DiskUsage, body=RemoveImage(image=image)
+        )
+
+    async def clean(self) -> DiskUsage:
+        """Remove the images that no job uses; return what is gone."""
+        return await self._connection.request("DELETE", PATH, DiskUsage)

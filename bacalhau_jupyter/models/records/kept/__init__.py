@@ -1,0 +1,1 @@
+"""What a node keeps for jobs to come."""

@@ -1,0 +1,56 @@
+"""Images that a node keeps, without a Docker Engine: what it tells of them, and what its owner orders."""
+
+from __future__ import annotations
+
+from bacalhau_jupyter.lib.times import ZERO_TIME
+from bacalhau_jupyter.models.codec import Wire, always
+
+FEATURE = "images"
+"""With this feature the owner of a node can list, load and remove its images."""
+
+PATH = "/api/v1/compute/images"
+
+
+class KnownImage(Wire):
+    """One image.
+
+    Attributes
+    ----------
+    names
+        As jobs name it.
+    digest, image_id
+        Of its manifest and of its configuration (``sha256:…``).
+    size
+        Bytes that it alone takes.
+    used
+        When a job used it last, or it came.
+    holders
+        Executions that use it.
+    """
+
+    names: list[str] = always([])
+    digest: str = always("")
+    image_id: str = always("", name="ImageID")
+    size: int = always(0)
+    used: str = always(ZERO_TIME)
+    holders: list[str] = always([])
+
+
+class KnownImages(Wire):
+    """All images of a node, those that were used last first; ``size`` and ``limit`` are in bytes, 0 is no limit."""
+
+    images: list[KnownImage] = always([])
+    size: int = always(0)
+    limit: int = always(0)
+
+
+class LoadImages(Wire):
+    """The order to take the images of a file or directory of the node's machine."""
+
+    path: str = always("")
+
+
+class RemoveImage(Wire):
+    """The order to remove an image, by its name, digest or ID."""
+
+    image: str = always("")
