@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 IMAGE = "bacalhau-jupyter-test/node:latest"
 BASE = "bacalhau-jupyter-test/python-with-pip:latest"
-EXTRAS = "docker,s3"
+EXTRAS = "docker,s3,wasm"
 BUILD_TIMEOUT_S = 900.0
 
 

@@ -6,6 +6,7 @@ engine's own tests run in such a container, too (`engines/process/test_places.py
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.deploy.conftest import docker_command
 from tests.deploy.test_container import JOBS, ContainerNode
+from tests.services import wasm_modules
 
 STRICT = ("--security-opt", "no-new-privileges", "--cap-drop", "ALL")
 CELLS = """
@@ -84,6 +86,21 @@ def test_a_job_is_confined(strict: ContainerNode) -> None:
     assert (
         docker_command("exec", strict.name, "bacalhau-jupyter", "job", "logs", "--follow", job_id) == "tried"
     )
+
+
+def test_a_module_runs(strict: ContainerNode, info: dict[str, Any]) -> None:
+    assert info["EngineRuntimes"]["wasm"].startswith("wasmtime ")
+    module = base64.b64encode(wasm_modules.printing("from a module")).decode()
+    source = {"Type": "inline", "Params": {"URL": f"data:application/wasm;base64,{module}"}}
+    task = {
+        "Name": "main",
+        "Engine": {"Type": "wasm", "Params": {"EntryModule": "/main.wasm"}},
+        "InputSources": [{"Target": "/main.wasm", "Source": source}],
+    }
+    spec = {"Name": "module", "Type": "batch", "Count": 1, "Tasks": [task]}
+    job_id = strict.call("PUT", JOBS, {"Job": spec})["JobID"]
+    said = docker_command("exec", strict.name, "bacalhau-jupyter", "job", "logs", "--follow", job_id)
+    assert said == "from a module"
 
 
 def test_images_are_refused_with_what_is_missing(strict: ContainerNode, info: dict[str, Any]) -> None:
