@@ -93,8 +93,8 @@ def executions_table(executions: Sequence[Execution], *, wide: bool = False) -> 
     return Table((*official, "part", "exit", "comment"), rows, list(executions))
 
 
-_RUNNING = "Running"
-"""What an event says of an execution that begins."""
+_ENDED = "Completed successfully"
+"""What the event says with which an execution ends well: there its runtime is named."""
 
 _HISTORY = ("time", "level", "job version", "exec. id", "topic", "event")
 
@@ -110,7 +110,7 @@ def history_table(rows: Sequence[JobHistory], *, wide: bool = False, brief: bool
             text = f"{text} (by {_actor(row)})"
         if row.event.details.get("IsError") == "true":
             text = f"Error: {text}"
-        elif text == _RUNNING and (runtime := row.event.details.get(RUNTIME)):
+        elif text == _ENDED and (runtime := row.event.details.get(RUNTIME)):
             text = f"{text} ({runtime})"
         hint = row.event.details.get(HINT)
         line = (

@@ -105,6 +105,8 @@ def test_a_wrong_exit_code_is_a_failure_in_row_filter_and_details_without_a_requ
     expect(ended).to_contain_text("exit 3")
     expect(ended).to_contain_text("KeyError: k")
     expect(ended).to_contain_text("on n-")
+    # What ran it, as its node calls it.
+    expect(ended).to_contain_text(re.compile(r"bubblewrap \d|Landlock"))
 
 
 def test_the_status_bar_counts_failures_until_somebody_looks(page: Page, submit: Submit) -> None:

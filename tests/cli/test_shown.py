@@ -167,13 +167,13 @@ def test_what_ran_a_job_is_named_in_its_description_and_its_history() -> None:
     again = Execution(id="e-2", compute_state=done)
     rows = [
         JobHistory(execution_id="e-1", event=Event(message=message, details=runtime))
-        for message in ("Running", "Completed successfully")
+        for message in ("Completed successfully", "fetched inputs: 78 kB")
     ]
     text = job_record(job, [Execution(id="e-1", compute_state=done), again], rows).text()
     assert "Runtime = wasm (wasmtime 50.0.1)\n" in text
     assert [line[-1] for line in history_table(rows).rows] == [
-        "Running (wasmtime 50.0.1)",
-        "Completed successfully",
+        "Completed successfully (wasmtime 50.0.1)",
+        "fetched inputs: 78 kB",
     ]
     assert "Runtime" not in job_record(job, [Execution(id="e-1")], []).text()
 

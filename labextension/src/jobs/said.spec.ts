@@ -35,14 +35,11 @@ describe('what the timeline says', () => {
     expect(saidOf({ ...done, ExecutionID: 'e-2' }, { ...entry, executions }, trans).text).toBe('✕ exit 3');
   });
 
-  it('of the begin of an execution is what runs it', () => {
-    const begun = {
-      ExecutionID: 'e-1',
-      Event: { Message: 'Running', Details: { Runtime: 'wasmtime 50.0.1' } }
-    };
-    expect(saidOf(begun, exited('0'), trans).text).toBe('Running (wasmtime 50.0.1)');
-    const later = { ...begun, Event: { ...begun.Event, Message: 'Completed successfully' } };
-    expect(saidOf(later, exited('0'), trans).text).toBe('Completed successfully');
+  it('of the end of an execution is what ran it', () => {
+    const ended = { ...done, Event: { ...done.Event, Details: { Runtime: 'wasmtime 50.0.1' } } };
+    expect(saidOf(ended, exited('0'), trans).text).toBe('Completed successfully (wasmtime 50.0.1)');
+    const other = { ...ended, Event: { ...ended.Event, Message: 'fetched inputs: 78 kB' } };
+    expect(saidOf(other, exited('0'), trans).text).toBe('fetched inputs: 78 kB');
   });
 
   it('of other events is their own text, and an error stays one', () => {

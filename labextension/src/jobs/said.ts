@@ -14,8 +14,6 @@ export interface ISaid {
 type Ending = Pick<IJobEntry, 'job' | 'state' | 'outcome' | 'exitCode' | 'executions'>;
 
 const OWNER = 'owner';
-/** What it says of one that begins; only then the runtime is news. */
-const EXECUTION_BEGINS = 'Running';
 const EXECUTION_IS_OVER = 'Completed successfully';
 
 /**
@@ -28,7 +26,7 @@ export function saidOf(
   trans: { __(text: string, ...args: unknown[]): string }
 ): ISaid {
   const { Message: message = '', Details: details } = item.Event ?? {};
-  const runtime = message === EXECUTION_BEGINS ? details?.Runtime : '';
+  const runtime = message === EXECUTION_IS_OVER ? details?.Runtime : '';
   const plain = {
     text: runtime ? `${message} (${runtime})` : message,
     official: '',
