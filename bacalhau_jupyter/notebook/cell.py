@@ -24,7 +24,7 @@ class Cell:
     image, command
         For ``docker``; an image also moves the other languages into a container, and ``wasm`` has arguments, too.
     engine
-        ``docker`` or ``process`` when asked for.
+        ``docker``, ``process`` or ``wasm`` when asked for.
     variables
         Variables of ``--in``, by name.
     output_names

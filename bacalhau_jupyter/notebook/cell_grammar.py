@@ -101,9 +101,9 @@ def cell_options(function: F) -> F:
         ),
         click.option(
             "--engine",
-            type=click.Choice(["docker", "process"]),
+            type=click.Choice(["docker", "process", "wasm"]),
             default=None,
-            help="Engine that runs the body.",
+            help="Engine that runs the body (wasm: pure Python).",
         ),
         click.option(
             "--context",

@@ -15,7 +15,8 @@ from bacalhau_jupyter.client.jobs.environments import ToSpec, named
 from bacalhau_jupyter.client.jobs.python_body import KIT
 from bacalhau_jupyter.client.wasm.building import TYPE as WASM
 from bacalhau_jupyter.client.wasm.building import Program, job_of_program, of_text
-from bacalhau_jupyter.models.errors import BadRequest
+from bacalhau_jupyter.client.wasm.python import HINT, is_installed, python_program
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.node import NodeInfo
@@ -65,6 +66,8 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment
         _refuse_python(cell, body)
         _no_packages(cell)
     engine = choose_engine(cell, node, shares_machine=shares_machine)
+    if engine == WASM:
+        _check_python(cell)
     if cell.language == SQL:
         check_duckdb(cell, engine)
     files, extra = kit_of(cell, body, ways_out(engine), KIT[engine])
@@ -75,6 +78,8 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment
         files[SHELL_START] = shell_start()
     kit = ship_files(files, KIT[engine], what="the cell with its variables")
     options = replace(cell.options, inputs=[*cell.options.inputs, kit, *extra])
+    if engine == WASM:
+        return job_of_program(python_program(), options)
     if engine == "process":
         travels = python_body.may_travel(options, shares_machine=shares_machine)
         to_spec = environment if shares_machine else named
@@ -109,9 +114,39 @@ def choose_engine(cell: Cell, node: NodeInfo, *, shares_machine: bool) -> str:
     """Say which engine runs a body: the one that was asked for, else see `python_body.choose_engine`."""
     asks_container = cell.language == "docker" or bool(cell.image) or cell.options.asks_container
     what = f"a {cell.language} cell"
-    return cell.engine or python_body.choose_engine(
-        node, what, asks_container=asks_container, shares_machine=shares_machine
-    )
+    if cell.engine:
+        return cell.engine
+    try:
+        return python_body.choose_engine(
+            node, what, asks_container=asks_container, shares_machine=shares_machine
+        )
+    except BacalhauError as error:
+        offered = {name.lower() for name in node.compute_node_info.execution_engines or []}
+        if cell.language != "python" or WASM not in offered:
+            raise
+        if is_installed():
+            return WASM
+        raise BacalhauError(error.message, hint=HINT, component=error.component) from None
+
+
+def _check_python(cell: Cell) -> None:
+    """Refuse what a Python of WebAssembly can't run.
+
+    Raises
+    ------
+    BadRequest
+        It is no Python cell, or needs packages.
+    """
+    if cell.language != "python":
+        raise BadRequest(
+            f"--engine wasm runs Python bodies, not those of a {cell.language} cell",
+            hint="%%bacalhau wasm runs WebAssembly modules",
+        )
+    if cell.options.pip or cell.options.no_binary:
+        raise BadRequest(
+            "--engine wasm has the standard library only, so --pip can't bring packages",
+            hint="leave --engine out, or put a module of pure Python beside the notebook: it travels along",
+        )
 
 
 def _process(cell: Cell, environment: ToSpec, *, travels: bool) -> SpecConfig:
@@ -167,6 +202,8 @@ def interpreter(body: str) -> list[str]:
 
 def ways_out(engine: str) -> list[str]:
     """Return what a person can do about a module NAME that a job's Python lacks."""
+    if engine == WASM:
+        return ["--engine wasm has the standard library only", "NAME.py beside the notebook travels along"]
     has_pip = any(option.name == "pip" for option in cell_group.commands["python"].params)
     return [
         *(["--pip NAME brings it along"] if has_pip else []),

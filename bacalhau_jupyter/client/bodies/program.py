@@ -58,5 +58,7 @@ def _modules(package: str) -> Iterable[tuple[str, bytes]]:
 
 def has_runner(params: Mapping[str, Any]) -> bool:
     """Whether an engine's parameters start a Python body of ours: its output may hold displays."""
-    command = [*(params.get("Command") or ()), *(params.get("Entrypoint") or ())]
+    # A WebAssembly job names a function as its entry point, and the program among the interpreter's arguments.
+    names = ("Command", "Parameters" if "EntryModule" in params else "Entrypoint")
+    command = [word for name in names for word in params.get(name) or ()]
     return any(isinstance(word, str) and word.endswith(f".bacalhau/{RUNNER}") for word in command)

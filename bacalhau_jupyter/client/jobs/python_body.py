@@ -15,7 +15,7 @@ from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
 from bacalhau_jupyter.models.records.node import NodeInfo
 
-KIT = {"process": "/inputs/.bacalhau", "docker": "/.bacalhau"}
+KIT = {"process": "/inputs/.bacalhau", "docker": "/.bacalhau", "wasm": "/.bacalhau"}
 """Where a job finds the body and the variables. A container can't mount inside a read-only ``/inputs``."""
 
 PYTHONS = ("python3", "python")

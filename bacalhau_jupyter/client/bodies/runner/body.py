@@ -84,7 +84,12 @@ def fill(namespace: dict[str, Any], spec: dict[str, Any], *, shows: bool) -> Non
     if code.co_flags & _COROUTINE:
         import asyncio
 
-        asyncio.run(result)
+        if sys.platform == "wasi":
+            from . import waiting
+
+            waiting.run(result)
+        else:
+            asyncio.run(result)
     value = namespace.pop(_LAST, None)
     if value is not None:
         _display(value)

@@ -12,6 +12,7 @@ The reader is ``notebook/displays/frames.py``.
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def open_channel() -> None:
     global _descriptor, _nonce
     try:
         # A descriptor of its own: the body may close stdout or point it elsewhere. Programs do not inherit it.
-        _descriptor = os.dup(1)
+        # WebAssembly has no second one, and no programs.
+        _descriptor = 1 if sys.platform == "wasi" else os.dup(1)
         _nonce = os.urandom(16).hex()
         _write(f"{START}hello;{_nonce}{END}".encode())
     except OSError:
