@@ -21,6 +21,8 @@ from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.models.records.outcome import exit_code_of
 from tests.client.wasm.samples import HELLO, LIBRARY, USER, module, padded
 from tests.notebook.conftest import Kernel
+from tests.services.node import ServedNode
+from tests.services.node_fixtures import factory
 from tests.services.official import BINARY, NO_BINARY, official_cluster, quiet_environment
 
 pytestmark = [pytest.mark.skipif(not BINARY, reason=NO_BINARY), pytest.mark.timeout(300)]
@@ -202,3 +204,81 @@ def test_a_job_of_ours_says_so_in_its_record(ours: Run) -> None:
     assert done.returncode == 0, done.stderr
     record = json.loads(ours("job", "describe", "described", "--output", "json").stdout)
     assert record["Job"]["Tasks"][0]["Engine"]["Params"]["EntryModule"] == "main.wasm"
+
+
+@pytest.fixture(scope="module")
+def own_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
+    """A node of ours that runs modules."""
+    pytest.importorskip("wasmtime", reason="wasmtime comes with the wasm extra")
+    with factory(tmp_path_factory.mktemp("own")) as start:
+        yield start()
+
+
+@pytest.fixture
+def official(own_node: ServedNode, here: Path) -> Run:
+    """Run a command line of the official program that talks to a node of ours."""
+    host, port = "127.0.0.1", str(own_node.port)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BINARY, "--api-host", host, "--api-port", port, *words],
+            capture_output=True,
+            text=True,
+            cwd=here,
+            env=quiet_environment(here / "home") | {"BACALHAU_DIR": str(here / "official")},
+            timeout=200,
+            check=False,
+        )
+
+    return run
+
+
+@needs_samples
+@pytest.mark.parametrize(
+    ("words", "printed", "exit_code"),
+    [
+        (("env", "-e", "TEST=yes", "-e", "AWESOME=definitely"), "AWESOME=definitely", 0),
+        (("exit_code", "-e", "EXIT_CODE=5"), "Exiting with 5", 5),
+        (("noop",), "", 0),
+        (("easter", "--entry-point", "easter2022"), "", 0),
+    ],
+)
+def test_the_official_client_runs_its_samples_on_a_node_of_ours(
+    official: Run, own_node: ServedNode, words: tuple[str, ...], printed: str, exit_code: int
+) -> None:
+    assert SAMPLES is not None
+    done = official("wasm", "run", "--id-only", str(SAMPLES / words[0] / "main.wasm"), *words[1:])
+    assert done.returncode == 0, done.stderr + done.stdout
+    job = done.stdout.split()[-1]
+    with Client(own_node.url) as client:
+        result = client.job(job).result(check=False)
+        assert result.exit_code == exit_code
+        assert printed in result.stdout
+    # Officially the logs of modules never come.
+    logs = official("job", "logs", job)
+    assert logs.returncode == 0, logs.stderr
+    assert printed in logs.stdout
+
+
+@needs_samples
+def test_libraries_and_files_of_official_jobs_reach_a_module_on_a_node_of_ours(
+    official: Run, own_node: ServedNode
+) -> None:
+    assert SAMPLES is not None
+    library = f"{SAMPLES / 'easter' / 'main.wasm'}:input.wasm"
+    done = official("wasm", "run", "--id-only", "-I", library, str(SAMPLES / "dynamic" / "main.wasm"))
+    assert done.returncode == 0, done.stderr + done.stdout
+    with Client(own_node.url) as client:
+        assert client.job(done.stdout.split()[-1]).result().stdout == "17\n"
+    shell = [sys.executable, "-m", "bacalhau_jupyter", "--data-dir", str(own_node.repo.path)]
+    words = ["-i", str(SAMPLES / "csv" / "inputs"), "--", "inputs/horses.csv", "outputs/x.csv"]
+    ours = subprocess.run(
+        [*shell, "wasm", "run", "--id-only", str(SAMPLES / "csv" / "main.wasm"), *words],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert ours.returncode == 0, ours.stderr
+    with Client(own_node.url) as client:
+        assert "Tugela" in client.job(ours.stdout.split()[0]).result().text("outputs/x.csv")
