@@ -33,7 +33,7 @@ async def _measure(nodes: int, rounds: int) -> list[Row]:
     config = Config(
         {
             "API.Port": 0,
-            "Engines.Disabled": ["docker", "process"],
+            "Engines.Disabled": ["docker", "process", "wasm"],
             "Node.Ephemeral": True,
             "Compute.InputCache.Size": 0,
             # Small jobs on a small share of the machine: a thousand nodes believe to have it all.

@@ -18,7 +18,7 @@ from tests.services.node import ServedNode, start_node
 
 AT_ONCE = 10
 NOOP: Mapping[str, Any] = {"Resources": {"CPU": "10m", "Memory": "1mb"}}
-ENGINES = ("-c", "Engines.Disabled=docker,process")
+ENGINES = ("-c", "Engines.Disabled=docker,process,wasm")
 
 
 def measure(quick: bool) -> list[Row]:

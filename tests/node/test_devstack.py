@@ -46,7 +46,7 @@ async def stack(
     config = Config(
         {
             "API.Port": 0,
-            "Engines.Disabled": ["docker", "process"],
+            "Engines.Disabled": ["docker", "process", "wasm"],
             "Compute.AllocatedCapacity.CPU": "1",
             **named,
         }

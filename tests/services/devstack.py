@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-NOOP = ("-c", "Engines.Disabled=docker,process")
+NOOP = ("-c", "Engines.Disabled=docker,process,wasm")
 LIMIT_S = 60.0
 
 

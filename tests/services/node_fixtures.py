@@ -68,7 +68,7 @@ def node_config(tmp_path: Path) -> Callable[..., Config]:
             "Orchestrator.Enabled": True,
             "Compute.Enabled": True,
             "API.Port": 0,
-            "Engines.Disabled": ["docker"],
+            "Engines.Disabled": ["docker", "wasm"],
             "Compute.AllowListedAddresses": list(TEST_SERVERS),
         }
         return Config(base | named)

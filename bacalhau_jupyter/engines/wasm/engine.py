@@ -26,6 +26,9 @@ from bacalhau_jupyter.plugins.inputs import check_inputs
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.transfer.core.reach import Reach
 
+_WORKING: set[tuple[runtime.Runtime, launch.Confinement]] = set()
+"""What has run a module in this process: of a devstack's many nodes only the first need to try."""
+
 
 class WasmEngine:
     """Runs WebAssembly modules, each execution in a process of its own.
@@ -82,9 +85,16 @@ class WasmEngine:
         except OSError as error:
             return Availability(False, problem=f"the wasm engine's directory can't be used: {error}")
         self._works = True
+        tried = (self._runtime, self._confinement)
+        if tried in _WORKING:
+            return self._available()
         if problem := await trial.problem(self, self._options.data_dir / "wasm", self._options.node_id):
             self._works = False
             return Availability(False, problem=f"no WebAssembly module can be run here: {problem}")
+        _WORKING.add(tried)
+        return self._available()
+
+    def _available(self) -> Availability:
         return Availability(True, runtime=f"{self.label}, {self._executions.limited()}")
 
     async def bid(self, execution: Execution) -> Bid:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bacalhau_jupyter.engines.wasm import compiled as compiling
+from bacalhau_jupyter.engines.wasm import compiled as compilation
 from bacalhau_jupyter.engines.wasm.launch import Confinement
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.engine import EndReason
@@ -264,14 +264,14 @@ async def test_a_module_that_changes_under_our_hands_is_kept_under_what_was_read
     good, evil = printing("good"), printing("evil")
     request = bench.request(good)
     path = request.inputs[0].path
-    read = compiling._read
+    read = compilation._read
 
     def reading(descriptor: int, name: str) -> bytes:
         module = read(descriptor, name)
         path.write_bytes(evil)
         return module
 
-    monkeypatch.setattr(compiling, "_read", reading)
+    monkeypatch.setattr(compilation, "_read", reading)
     await bench.engine.start(request)
     await bench.finish(request)
     monkeypatch.undo()
@@ -293,14 +293,13 @@ async def test_half_a_file_of_an_earlier_node_is_removed_and_a_broken_one_compil
 
 async def test_the_oldest_machine_code_goes_when_there_is_too_much(bench: Bench) -> None:
     await bench.run(RETURNS)
-    size = sum(code.stat().st_size for code in kept(bench))
-    bench.engine.compiler._kept = size + 1000
+    bench.engine.compiler._kept = limit = 45_000  # each has about 15 kB
     old = kept(bench)
     running = bench.request(printing("first", "(loop $again (br $again))"), timeout_s=None)
     await bench.engine.start(running)
     for number in range(3):
         await bench.run(printing(f"number {number}"))
-    assert sum(code.stat().st_size for code in kept(bench)) <= size + 1000
+    assert sum(code.stat().st_size for code in kept(bench)) <= limit
     assert not set(old) & set(kept(bench))
     # One that runs has its own link.
     assert (bench.data / "wasm" / running.execution.id / "module-0").exists()
@@ -377,3 +376,42 @@ async def test_a_module_that_loops_and_one_that_is_short_do_not_wait_for_each_ot
     assert (await bench.run(printing("short"))).stdout == "short"
     await bench.engine.cancel(request.execution.id)
     await bench.finish(request)
+
+
+NODE = """
+import asyncio, os, sys
+from pathlib import Path
+from bacalhau_jupyter.engines.wasm import launch, runtime
+from bacalhau_jupyter.engines.wasm.compiled import Compiler
+
+async def main():
+    here = launch.confinement_here()
+    program = here.program(0 if os.geteuid() == 0 else -1)
+    compiler = Compiler(Path(sys.argv[1]), runtime.find(), landlock_abi=here.landlock_abi, program=program)
+    compiler.prepare_root()
+    await compiler.compile(os.open(sys.argv[2], os.O_RDONLY), "bomb", lambda: None)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_node_that_is_killed_while_it_compiles_takes_the_compilation_along(bench: Bench) -> None:
+    module = bench.file("bomb", bomb())
+    place = bench.data / "wasm-code"
+    with subprocess.Popen([sys.executable, "-c", NODE, str(place), str(module)]) as node:
+        await until(
+            lambda: any("Seccomp:\t2" in status_of(each) for each in psutil.Process(node.pid).children())
+        )
+        (compiling,) = psutil.Process(node.pid).children()
+        node.kill()
+    await until(lambda: not compiling.is_running() or compiling.status() == psutil.STATUS_ZOMBIE)
+    assert list(place.glob("*.partial"))
+    await bench.again()
+    assert not list(place.glob("*.partial"))
+
+
+def status_of(process: psutil.Process) -> str:
+    try:
+        return Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return ""
