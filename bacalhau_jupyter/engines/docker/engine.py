@@ -36,7 +36,7 @@ from bacalhau_jupyter.engines.docker.registry.pulls import Abort
 from bacalhau_jupyter.engines.docker.remains import Remains
 from bacalhau_jupyter.engines.docker.sharing.leftovers import Leftover, left_behind, remove_left
 from bacalhau_jupyter.engines.docker.sharing.same import is_same_engine
-from bacalhau_jupyter.engines.network.rules import reach_of
+from bacalhau_jupyter.engines.network.rules import REJECT_NETWORK_KEY, reach_of
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.jobs.spec import NetworkType
@@ -56,7 +56,6 @@ PUSH_PATIENCE_S = 300.0
 """Seconds for which an image that a person copies waits for the way."""
 RESCUE_TIMEOUT_S = 30.0
 """Seconds for copying out what a cancelled (or overdue) execution has written."""
-REJECT_NETWORK_KEY = "JobAdmissionControl.RejectNetworkedJobs"
 
 
 class DockerEngine:

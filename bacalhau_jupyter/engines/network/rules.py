@@ -13,6 +13,8 @@ from bacalhau_jupyter.plugins.engine import RunRequest
 from bacalhau_jupyter.plugins.logfile import append_note
 from bacalhau_jupyter.transfer.core.reach import KEY, Reach
 
+REJECT_NETWORK_KEY = "JobAdmissionControl.RejectNetworkedJobs"
+"""Where a node takes no jobs with a network, a job that left it open has none."""
 NOTES = 50
 """Different refusals that a job's log tells."""
 

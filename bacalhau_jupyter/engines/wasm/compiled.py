@@ -17,9 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from bacalhau_jupyter.engines.supervised import host
 from bacalhau_jupyter.engines.wasm import headers
-from bacalhau_jupyter.engines.wasm.guest.compiling import REFUSED, Instructions, Names, limits
+from bacalhau_jupyter.engines.wasm.guest.compiling import REFUSED, Instructions, limits
 from bacalhau_jupyter.engines.wasm.runtime import Runtime
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.jobs.units import format_bytes
@@ -45,6 +47,13 @@ main()
 """
 _PARTIAL = ".partial"
 _NOBODY = 65534
+
+
+class _Names(msgspec.Struct):
+    """What the compiling process says of a module; it has read what anybody may have written."""
+
+    imports: list[str]
+    functions: dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -142,11 +151,11 @@ class Compiler:
     def _known(self, key: str) -> Compiled | None:
         code = self._root / f"{key}.code"
         try:
-            names: Names = marshal.loads(code.with_suffix(".names").read_bytes())
+            names = msgspec.json.decode(code.with_suffix(".names").read_bytes(), type=_Names)
             os.utime(code)
-        except (OSError, ValueError, EOFError, TypeError):
+        except (OSError, msgspec.MsgspecError):
             return None
-        return Compiled(code, tuple(names["imports"]), names["functions"])
+        return Compiled(code, tuple(names.imports), names.functions)
 
     async def _compile(self, module: bytes, key: str, name: str) -> Compiled:
         async with self._at_once:

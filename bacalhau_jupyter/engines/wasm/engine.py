@@ -7,6 +7,7 @@ import dataclasses
 import sys
 from typing import Literal
 
+from bacalhau_jupyter.engines.network.rules import REJECT_NETWORK_KEY
 from bacalhau_jupyter.engines.supervised import host
 from bacalhau_jupyter.engines.supervised.executions import Executions
 from bacalhau_jupyter.engines.supervised.launch import assemble
@@ -68,6 +69,7 @@ class WasmEngine:
             landlock_abi=self._confinement.landlock_abi,
             program=self._confinement.program(0 if host.is_root() else -1),
         )
+        self._rejects_network = options.settings(REJECT_NETWORK_KEY) is True
         self._works = False
 
     @property
@@ -138,7 +140,8 @@ class WasmEngine:
         self, request: RunRequest, params: WasmParams, progress: Progress
     ) -> tuple[RunRequest, Program]:
         inputs = await asyncio.to_thread(check_inputs, request.inputs, "WASM", sockets=False)
-        linking = Linking(inputs, self.compiler, has_network=launch.has_network(request), progress=progress)
+        has_network = launch.has_network(request, rejects_network=self._rejects_network)
+        linking = Linking(inputs, self.compiler, has_network=has_network, progress=progress)
         return dataclasses.replace(request, inputs=inputs), await linking.program(params)
 
     def _plan(

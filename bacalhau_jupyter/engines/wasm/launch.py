@@ -93,9 +93,16 @@ class Launch:
         return DOOR if _network(self.request) is NetworkType.HTTP else HOST
 
 
-def has_network(request: RunRequest) -> bool:
-    """Whether the HTTP functions are there: officially also where the network was left open."""
-    return _network(request) is not NetworkType.NONE
+def has_network(request: RunRequest, *, rejects_network: bool) -> bool:
+    """Whether the HTTP functions are there: officially also where the network was left open.
+
+    Parameters
+    ----------
+    rejects_network
+        Whether the node takes no jobs with a network; then one that was left open is none.
+    """
+    none = (NetworkType.NONE, NetworkType.DEFAULT) if rejects_network else (NetworkType.NONE,)
+    return _network(request) not in none
 
 
 def _network(request: RunRequest) -> NetworkType:

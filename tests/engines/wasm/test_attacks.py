@@ -15,6 +15,7 @@ import pytest
 from bacalhau_jupyter.engines.wasm import compiled as compilation
 from bacalhau_jupyter.engines.wasm.launch import Confinement
 from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.bench import until
 from tests.engines.wasm.bench import Bench, compiled, printing, wasi
@@ -142,6 +143,23 @@ async def test_results_are_the_node_s(bench: Bench) -> None:
 
 async def test_a_directory_that_is_none_of_its_own_has_no_name(bench: Bench) -> None:
     assert (await bench.run(read_file("/etc", "passwd"))).outcome.exit_code == NO_DIRECTORY
+
+
+TOO_LARGE = 22
+
+
+async def test_a_file_beyond_the_disk_of_the_job_is_an_error_for_the_module(bench: Bench) -> None:
+    request = bench.request(write_file("/outputs/text", b"12345678"))
+    object.__setattr__(request, "resources", Resources(disk=4))
+    await bench.engine.start(request)
+    result = await bench.finish(request)
+    assert (result.error, result.outcome.exit_code) in (("", TOO_LARGE), ("", 0))
+    assert (result.outputs / "text").stat().st_size <= 4
+
+
+async def test_many_inputs_are_seen(bench: Bench, tmp_path: Path) -> None:
+    inputs = {f"/data/{number}": directory_of(tmp_path / f"{number}", text=b"x") for number in range(600)}
+    assert (await bench.run(read_file("/data/599", "text"), inputs=inputs)).stdout == "x"
 
 
 # --- the process ----------------------------------------------------------------------------------------------------

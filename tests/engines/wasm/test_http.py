@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bacalhau_jupyter.engines.network.rules import REJECT_NETWORK_KEY
+from bacalhau_jupyter.engines.wasm.engine import WasmEngine
 from bacalhau_jupyter.engines.wasm.guest import http_requests
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType
@@ -182,6 +185,18 @@ async def test_without_a_network_there_are_no_functions(bench: Bench) -> None:
     with pytest.raises(EngineError, match="unknown module 'wasi:http/requests'") as error:
         await bench.engine.start(bench.request(asking("http://127.0.0.1/"), network=NONE))
     assert error.value.hint == "the job has no network (Network.Type)"
+
+
+async def test_a_node_without_networked_jobs_gives_no_functions_to_jobs_that_leave_it_open(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("wasmtime", reason="wasmtime comes with the wasm extra")
+    bench = Bench(tmp_path)
+    bench.engine = WasmEngine(replace(bench.options, settings={REJECT_NETWORK_KEY: True}.get))
+    assert not await bench.open()
+    with pytest.raises(EngineError, match="unknown module 'wasi:http/requests'"):
+        await bench.engine.start(bench.request(asking("http://127.0.0.1/"), network=DEFAULT))
+    await bench.close()
 
 
 # --- the network of type HTTP ---------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ No guest's code runs here. Run as ``python -I -S -c …``; it gets its instructi
 from __future__ import annotations
 
 import ctypes
+import json
 import marshal
 import mmap
 import os
@@ -38,15 +39,6 @@ class Instructions(TypedDict):
     filter: bytes
 
 
-class Names(TypedDict):
-    """What a module wants and offers: modules that it imports from, and functions with their counts of parameters
-    and results.
-    """
-
-    imports: list[str]
-    functions: dict[str, tuple[int, int]]
-
-
 def main() -> None:
     """Compile, and end."""
     instructions: Instructions = marshal.load(sys.stdin.buffer)
@@ -71,7 +63,7 @@ def _compile(library: Library, instructions: Instructions) -> None:
     place = ctypes.addressof(ctypes.c_char.from_buffer(source))
     engine = library.call("wasm_engine_new")
     library.check("wasmtime_module_new", engine, place, len(source), ctypes.byref(module))
-    names = marshal.dumps(dict(_names(library, module)))
+    names = json.dumps(_names(library, module)).encode()
     if len(names) > MAX_NAMES:
         raise Failed("it has too many imports and exports")
     code = Bytes()
@@ -82,7 +74,10 @@ def _compile(library: Library, instructions: Instructions) -> None:
     _write(instructions["code"], memoryview(view))
 
 
-def _names(library: Library, module: ctypes.c_void_p) -> Names:
+def _names(library: Library, module: ctypes.c_void_p) -> dict[str, object]:
+    """Return what a module wants and offers: modules that it imports from, and functions with their counts of
+    parameters and results.
+    """
     imported, exported = Pointers(), Pointers()
     library.call("wasmtime_module_imports", module, ctypes.byref(imported))
     library.call("wasmtime_module_exports", module, ctypes.byref(exported))
@@ -100,9 +95,8 @@ def _names(library: Library, module: ctypes.c_void_p) -> Names:
                 library.call("wasm_functype_params", function).contents.size,
                 library.call("wasm_functype_results", function).contents.size,
             )
-    return Names(
-        imports=list(dict.fromkeys(each.decode(errors="replace") for each in modules)), functions=functions
-    )
+    names = list(dict.fromkeys(each.decode(errors="replace") for each in modules))
+    return {"imports": names, "functions": functions}
 
 
 def _write(target: int, data: bytes | memoryview) -> None:

@@ -23,7 +23,11 @@ from bacalhau_jupyter.engines.wasm.guest.library import (
 )
 
 if TYPE_CHECKING:
+    import signal as _signal
+
     from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
+else:
+    import _signal  # `signal` itself imports enum: five milliseconds
 
 FIRST_FILE = 3
 INITIALIZE = "_initialize"
@@ -89,6 +93,8 @@ def prepare(plan: Plan) -> Callable[[], None]:
         Something can't be loaded or opened.
     """
     work: Work = plan["work"]  # type: ignore[assignment]
+    # A file that grows beyond the limit is an error for the module, and not its end.
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
     report = FIRST_FILE + len(work["modules"])
     library = Library(work["library"])
     engine = library.call("wasm_engine_new")
