@@ -41,7 +41,7 @@ OWN_SSH = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
 """ssh takes its configuration from the home that the password database names, whatever the environment says."""
 
 
-COPYING = re.compile(r"on gpu1 \(copying image [\d.]+( k?B| MB)?/6\d MB\)")
+COPYING = re.compile(r"on gpu1 \(copying image [\d.]+( k?B| MB)?/6\d MB(, [\d.]+ [kMG]B/s)?\)")
 LISTEN = """() => {
   window.saidOfHosts = [];
   new MutationObserver(() => {
@@ -171,7 +171,9 @@ def test_a_host_is_added_with_the_key_that_was_compared_and_runs_jobs_until_it_g
     expect(card).to_contain_text(far_host.name)
     # The node of the host is not shown once more.
     expect(panel.get_by_role("list", name="Nodes").get_by_role("listitem", name="Node gpu1")).to_have_count(0)
-    job = client.submit(docker(far_host.busybox_image(), ["sleep", "600"], host="gpu1", cpu="0.5"))
+    job = client.submit(
+        docker(far_host.busybox_image(), ["sleep", "600"], host="gpu1", cpu="0.5", name="sleeper")
+    )
     expect(card).to_contain_text("1 job")
     expect(card.get_by_role("meter", name="CPU")).to_have_attribute("aria-valuenow", "0.5")
     shot("hosts-ready")
@@ -180,6 +182,10 @@ def test_a_host_is_added_with_the_key_that_was_compared_and_runs_jobs_until_it_g
     expect(card).to_contain_text("does not answer")
     expect(card.get_by_role("meter")).to_have_count(0)
     shot("hosts-unreachable")
+    open_tab(page, "Jobs")
+    expect(row(panel, "sleeper")).to_contain_text(", gpu1 does not answer since")
+    shot("hosts-job-away")
+    open_tab(page, "Nodes")
     far_host.heal()
     card.get_by_role("button", name="Try the way to gpu1 now").click()
     expect(card).to_contain_text("Ready", timeout=AWAY_MS)

@@ -84,6 +84,10 @@ describe('reduce', () => {
     expect(phase).toBe('copying image 120/253 MB');
     expect(atWork(node, phase, trans)).toBe('on gpu1 (copying image 120/253 MB)');
     expect(atWork('n-1', phase, trans)).toBe(phase);
+    const away = { Phase: 'running', Note: 'gpu1 does not answer since 14:03' };
+    expect(atWork(node, phaseOf(event('a', 3, { topic: 'Progress', details: away, node })), trans)).toBe(
+      'on gpu1 (running, gpu1 does not answer since 14:03)'
+    );
     expect([atWork(node, '', trans), atWork(node, 'running', trans)]).toEqual(['', 'running']);
   });
 
@@ -127,6 +131,12 @@ describe('phaseOf', () => {
       'no room'
     );
     expect(phaseOf(event('a', 1, { topic: 'Scheduling', execution: 'e-1' }))).toBe('asking for bids');
+    const again = { Again: 'host gpu1 was restarted' };
+    expect(phaseOf(event('a', 1, { topic: 'Scheduling', execution: 'e-1', details: again }))).toBe(
+      'asking for bids, to begin again: host gpu1 was restarted'
+    );
+    const packing = { Phase: 'packing', Done: '45', Total: '100', Note: '61 MB/s' };
+    expect(phaseOf(event('a', 1, { topic: 'Progress', details: packing }))).toBe('packing 45 %, 61 MB/s');
     expect(phaseOf(event('a', 1, { topic: 'Progress', details: { Phase: 'publishing' } }))).toBe(
       'publishing'
     );

@@ -219,22 +219,25 @@ function applyEvent(entry: IJobEntry, event: IStreamEvent): IJobEntry {
 
 /** Turn an event into the words of the state line; empty when it says nothing new. */
 export function phaseOf(event: IStreamEvent): string {
-  const { Phase: phase, Done: done, Total: total } = event.details ?? {};
+  const { Phase: phase, Done: done, Total: total, Note: note } = event.details ?? {};
   if (phase) {
+    // How fast it goes, or why it does not: "gpu1 does not answer since 14:03".
+    const remark = note ? `, ${note}` : '';
     const [size, all] = [Number(done ?? NaN), Number(total ?? NaN)];
     if (!(all > 0 && size >= 0)) {
-      return phase;
+      return `${phase}${remark}`;
     }
     // What goes over a network has a size that people know: an image, their data.
     return hostOf(event.node ?? '')
-      ? `${phase} ${share(size, all)}`
-      : `${phase} ${Math.floor((100 * size) / all)} %`;
+      ? `${phase} ${share(size, all)}${remark}`
+      : `${phase} ${Math.floor((100 * size) / all)} %${remark}`;
   }
   if (event.topic === 'Queueing') {
     return (event.message ?? '').replace(/^Job queued\. /, '').split('\n')[0] ?? '';
   }
   if (event.topic === 'Scheduling' && event.execution) {
-    return 'asking for bids';
+    const again = event.details?.Again;
+    return again ? `asking for bids, to begin again: ${again}` : 'asking for bids';
   }
   return event.topic === 'Execution' && event.message === 'Running' ? 'running' : '';
 }
