@@ -128,14 +128,6 @@ class KuboNode:
         """Add a file or directory with the official command; return its CID."""
         return self.run("add", "-r", "-Q", "--hidden", *options, str(path)).strip().splitlines()[-1]
 
-    def has_block(self, cid: str) -> bool:
-        """Whether the block lies here."""
-        try:
-            self.run("block", "stat", "--offline", cid)
-        except ServiceUnavailableError:
-            return False
-        return True
-
     def pinned(self, cid: str) -> bool:
         """Whether the content is pinned, with all that is below."""
         return cid in self.run("pin", "ls", "--type=recursive", "--quiet").split()

@@ -23,6 +23,7 @@ from bacalhau_jupyter.engines.docker.output.streams import Stream, json_lines
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, NetworkFailure
+from bacalhau_jupyter.models.told import mappings
 
 CALL_TIMEOUT_S = 120
 """Seconds that one call to the engine may take (streams have no separate limit)."""
@@ -76,7 +77,8 @@ class Daemon:
         self.platform = f"{version.get('Os', 'linux')}/{version.get('Arch', '')}"
         info = info or {}
         self.skew_ns = 0
-        self.identity = str(info.get("ID") or "")
+        self._is_podman = _is_podman(version)
+        self.identity = self._identity(info)
         self.log_drivers = frozenset((info.get("Plugins") or {}).get("Log") or ())
         self.runtimes = frozenset(info.get("Runtimes") or ())
         self.cdi_devices = frozenset(
@@ -140,7 +142,13 @@ class Daemon:
         info = self.api.info()
         self.measure_skew(info, asked_ns, time.time_ns())
         same_version = f"Docker Engine {info.get('ServerVersion', '')}".strip() == self.runtime
-        return same_version and str(info.get("ID") or "") == self.identity
+        return same_version and self._identity(info) == self.identity
+
+    def _identity(self, info: Mapping[str, Any]) -> str:
+        if self._is_podman:
+            # Its ID is another one at each question.
+            return f"podman {info.get('Name', '')} {info.get('DockerRootDir', '')}"
+        return str(info.get("ID") or "")
 
     def began_ns(self) -> int:
         """Return when the engine was last started, by its own clock; 0 where it can't be told."""
@@ -243,6 +251,11 @@ class Daemon:
     def close(self) -> None:
         """Close idle connections."""
         self.api.close()
+
+
+def _is_podman(version: Mapping[str, Any]) -> bool:
+    components = mappings(version.get("Components"), 20)
+    return any(str(each.get("Name", "")).startswith("Podman") for each in components)
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.engines.docker import DockerEngine
+from bacalhau_jupyter.engines.docker.daemon import Daemon
+from bacalhau_jupyter.engines.docker.endpoints import Endpoint
 from bacalhau_jupyter.engines.docker.output.streams import _unchunked
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -26,6 +29,7 @@ ROOT = Path(__file__).parents[3]
 PROBE = """
 import asyncio, json, os, sys
 from pathlib import Path
+from types import SimpleNamespace
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.engines.docker import DockerEngine
 
@@ -151,6 +155,7 @@ async def test_a_data_directory_that_can_not_be_written_is_reported(
 RUN_AS_USER = """
 import asyncio, os, shutil, sys
 from pathlib import Path
+from types import SimpleNamespace
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.engines.docker import DockerEngine
 from tests.engines.docker.conftest import Node
@@ -297,3 +302,17 @@ async def test_an_out_of_memory_kill_is_known_from_the_engines_events(
         assert await asyncio.to_thread(daemon.ran_out_of_memory, container, started) is is_reported
     finally:
         api.remove_container(container, force=True)
+
+
+def test_podman_is_the_same_engine_though_it_names_itself_anew_each_time() -> None:
+    def identity(
+        number: int, root: str = "/var/lib/containers/storage", component: str = "Podman Engine"
+    ) -> str:
+        version = {"Components": [{"Name": component}], "ApiVersion": "1.41"}
+        info = {"ID": f"id-{number}", "Name": "lab", "DockerRootDir": root}
+        endpoint = Endpoint("unix:///run/podman.sock", "a test")
+        return Daemon(SimpleNamespace(api_version="1.41"), endpoint, version, info).identity
+
+    assert identity(1) == identity(2)
+    assert identity(1) != identity(1, "/home/alice/.local/share/containers/storage")
+    assert identity(1, component="Engine") != identity(2, component="Engine")

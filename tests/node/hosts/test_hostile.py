@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
@@ -24,8 +25,9 @@ from bacalhau_jupyter.node.hosts import questions
 from bacalhau_jupyter.node.hosts.questions import DockerQuestions
 from bacalhau_jupyter.node.hosts.register import Register
 from bacalhau_jupyter.node.node import Node
-from tests.node.hosts.conftest import MakeConfig, client_of
+from tests.node.hosts.conftest import MakeConfig, client_of, order
 from tests.node.hosts.hostile import INFO, HostileEngine, hostile_engine
+from tests.services.far_host import FarHost
 from tests.services.node import running_node
 
 pytestmark = pytest.mark.timeout(240)
@@ -189,3 +191,26 @@ async def test_an_image_that_nobody_has_is_not_found(
     await api.hosts.add(AddHost(name="gpu1", url=engine.url))
     with pytest.raises(NotFound, match="has no image"):
         await api.hosts.push("gpu1", PushImage(image="no-such-image:1"))
+
+
+async def test_a_login_shell_without_end_and_forged_marks_are_not_believed(
+    far_host: FarHost, api: AsyncAPI
+) -> None:
+    # What it prints before our script looks like our script's answer, and is a gigabyte.
+    forged = "@@begin cpu\n4096\n@0123 disk\n/ 1 1 999999999999999 1% /\n@0123 end\n"
+    home = "/home/alice/.bashrc"
+    kept = far_host.shell(f"cat {home}")
+    far_host.write(home, f"printf '{forged}'; head -c 1000000000 /dev/zero | tr '\\0' 'x'\n")
+    before = psutil.Process().memory_info().rss
+    try:
+        try:
+            added = await api.hosts.add(order(far_host))
+        except BadRequest as error:
+            assert "was not added" in error.message
+        else:
+            assert added.facts is not None
+            assert added.facts.resources.cpu < 4096
+            assert added.facts.resources.disk < 999999999999999
+        assert psutil.Process().memory_info().rss - before < 300 << 20
+    finally:
+        far_host.write(home, kept)

@@ -137,10 +137,6 @@ class Town(World):
             return True
         return False
 
-    def station_of(self, node_id: str) -> Station:
-        """Return the node of an ID."""
-        return next(station for station in self.stations if station.node_id == node_id)
-
     # ---- what is left behind, of all nodes
 
     def containers(self, *, running: bool = False) -> list[str]:

@@ -7,13 +7,15 @@ registry is fetched from there; where that fails, it is copied, too.
 
 from __future__ import annotations
 
+import dataclasses
+
 from bacalhau_jupyter.engines.docker.carrying.copying import PHASE, ImageCopier
 from bacalhau_jupyter.engines.docker.carrying.plan import Image
 from bacalhau_jupyter.engines.docker.daemon import engine_error
 from bacalhau_jupyter.engines.docker.registry.pulls import Abort, Pull, Pulls
 from bacalhau_jupyter.engines.docker.registry.replies import wrong_platform
 from bacalhau_jupyter.models.jobs.units import format_bytes
-from bacalhau_jupyter.plugins.contract import ACCEPTED, Bid, Progress
+from bacalhau_jupyter.plugins.contract import ACCEPTED, Bid, Progress, Reading
 from bacalhau_jupyter.plugins.rates import with_rate
 
 
@@ -76,7 +78,14 @@ class NearImages:
             nonlocal sent
             sent = self._copier.copy(name, image, pull, replace=replace)
 
-        self._copies.pull(f"{image.id} {name} {replace}", work, PHASE, with_rate(progress), abort)
+        with_rates = with_rate(progress)
+
+        def without_layers(reading: Reading) -> None:
+            # Where jobs are shown, files are those of a person.
+            with_rates(dataclasses.replace(reading, files=None, files_total=None))
+
+        key, tell = f"{image.id} {name} {replace}", with_rates if replace else without_layers
+        self._copies.pull(key, work, PHASE, tell, abort)
         return sent
 
     def push(self, name: str, progress: Progress, abort: Abort) -> int:

@@ -20,7 +20,7 @@ from bacalhau_jupyter.models.records.hosts import AddHost, SshSettings, TlsFiles
 from bacalhau_jupyter.node.hosts.naming import suggested_name
 from bacalhau_jupyter.node.hosts.written.editing import with_entry, without_entry
 from bacalhau_jupyter.node.hosts.written.entries import HostEntry, entry_of, to_file
-from bacalhau_jupyter.node.hosts.written.file import HostsFile, read_hosts
+from bacalhau_jupyter.node.hosts.written.file import MOST_HOSTS, HostsFile, read_hosts
 
 WRITTEN = """\
 # my machines
@@ -306,6 +306,36 @@ def test_two_changes_at_the_same_time_both_count(tmp_path: Path) -> None:
 def test_too_many_gpus_of_a_caller_are_refused(count: int) -> None:
     with pytest.raises(BacalhauError):
         entry_of(AddHost(url="gpu1", gpus=[GPU(index=0, name="x", vendor="NVIDIA")] * count))
+
+
+def test_a_bomb_of_aliases_and_ten_thousand_hosts_are_told_at_once() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 12)]
+    for bomb in ("\n".join([*lines, "hosts: *a11"]), "hosts: " + "[" * 50_000, "hosts: " + "{a: " * 50_000):
+        with pytest.raises(BadRequest, match="it is not YAML"):
+            read_hosts(bomb)
+    many = read_hosts("hosts:\n" + "".join(f"  h{number}: ssh://a@h{number}\n" for number in range(10_000)))
+    assert len(many.entries) == MOST_HOSTS
+    assert many.problems == {"": f"there are more than {MOST_HOSTS} hosts; the others are left out"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-oProxyCommand=id",
+        "ssh://-oProxyCommand=id/",
+        "{url: 'ssh://-oProxyCommand=id@gpu1'}",
+        "{url: ssh://gpu1, ssh: {options: {ProxyCommand: id}}}",
+        "{url: ssh://gpu1, ssh: {options: {User: -oProxyCommand=id}}}",
+        "{url: ssh://gpu1, ssh: {socket: '-oProxyCommand=id'}}",
+        "{url: ssh://gpu1, ssh: {socket: '/x:/etc/shadow'}}",
+        "{context: '--host=x'}",
+    ],
+)
+def test_what_is_an_option_of_a_program_is_no_part_of_an_entry(text: str) -> None:
+    written = read_hosts(f"hosts:\n  gpu1: {text}\n  '-oProxyCommand=id': ssh://gpu2\n  ok: ssh://gpu3\n")
+    assert list(written.entries) == ["ok"]
+    assert len(written.problems) == 2
 
 
 def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
