@@ -7,5 +7,6 @@ export function atWork(
   trans: { __(text: string, ...args: unknown[]): string }
 ): string {
   const host = hostOf(node);
-  return host && phase && phase !== 'running' ? trans.__('on %1 (%2)', host, phase) : phase;
+  const isSaid = phase === 'running' || phase.startsWith(`${host} `);
+  return host && phase && !isSaid ? trans.__('on %1 (%2)', host, phase) : phase;
 }

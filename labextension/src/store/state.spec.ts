@@ -86,7 +86,7 @@ describe('reduce', () => {
     expect(atWork('n-1', phase, trans)).toBe(phase);
     const away = { Phase: 'running', Note: 'gpu1 does not answer since 14:03' };
     expect(atWork(node, phaseOf(event('a', 3, { topic: 'Progress', details: away, node })), trans)).toBe(
-      'on gpu1 (running, gpu1 does not answer since 14:03)'
+      'gpu1 does not answer since 14:03'
     );
     expect([atWork(node, '', trans), atWork(node, 'running', trans)]).toEqual(['', 'running']);
   });

@@ -225,7 +225,8 @@ export function phaseOf(event: IStreamEvent): string {
     const remark = note ? `, ${note}` : '';
     const [size, all] = [Number(done ?? NaN), Number(total ?? NaN)];
     if (!(all > 0 && size >= 0)) {
-      return `${phase}${remark}`;
+      // A row has room for little more than the remark.
+      return note && phase === 'running' ? note : `${phase}${remark}`;
     }
     // What goes over a network has a size that people know: an image, their data.
     return hostOf(event.node ?? '')
