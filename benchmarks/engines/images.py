@@ -29,7 +29,7 @@ NAME = "bench/image"
 
 
 def measure(quick: bool) -> list[Row]:
-    """Measure with an image of 250 MB in five layers, 12 000 small files among them."""
+    """Measure with an image of 250 MB in five layers, 7 400 small files among them."""
     url = docker_engine.find()
     if url is None:
         raise Unavailable("no Docker Engine answers")
@@ -92,7 +92,7 @@ def _image(scale: float) -> Built:
         places = [directory(top), *(directory(f"{top}/d{n}") for n in range(count // 50 + 1))]
         return layer(*places, *(file(f"{top}/d{n // 50}/f{n}", content(6400)) for n in range(count)))
 
-    count, big = int(6000 * scale), int(130 * MB * scale)
+    count, big = int(3700 * scale), int(79 * MB * scale)
     large = [layer(file(f"big{n}", content(big))) for n in range(3)]
     return build(small("usr", count), large[0], small("opt", count), *large[1:])
 

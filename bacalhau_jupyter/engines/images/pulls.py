@@ -135,7 +135,8 @@ class Pulls:
                     else:
                         group.create_task(self._bring_layer(reference, layer, diff_id, count, slots))
         except* BacalhauError as errors:
-            raise _first(errors) from None
+            error = _first(errors)
+            raise error from error.__cause__
 
     async def _bring_layer(
         self,

@@ -155,6 +155,16 @@ async def test_layers_hide_replace_and_follow_links_inside_only(store: Images, s
     assert (tree / "second").samefile(tree / "linked")
 
 
+async def test_names_need_not_be_text(store: Images, shelf: Shelf) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    base = layer(file(f"{odd}/gone"), file(odd + "1", b"x"))
+    upper = layer(file(f"{odd}/.wh.gone"), file(f"{odd}/new"), link("l", odd + "1", type=tarfile.LNKTYPE))
+
+    tree = (await store.hold(shelf.put(build(base, upper)), "e-1")).tree
+
+    assert listing(tree) == sorted([odd, odd + "/new", odd + "1", "l"])
+
+
 async def test_rights_are_kept_but_for_those_that_harm(store: Images, shelf: Shelf) -> None:
     stream = layer(
         file("su", b"x", mode=0o4755),

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a directory that becomes a file": (layer(directory("d"), file("d/x"), file("d")), "'d' twice"),
     "a name that is too long": (layer(file("a" * 300)), "no file can have"),
     "a path that is too long": (layer(file("d/" * 1100 + "f")), "no file can have"),
+    "more removals than can be kept": (
+        layer(*(file(f"{'d' * 250}/.wh.{n:05}{'x' * 240}") for n in range(9000))),
+        "more than can be kept in mind",
+    ),
     "the end is missing": (PLAIN[:20_000], "broken"),
     "no tar at all": (b"hello" * 1000, "broken|not a tar header"),
 }
@@ -407,3 +412,31 @@ def test_layers_are_read_in_any_pieces(tmp_path: Path) -> None:
         stream.finish()
     assert read.getvalue() == data and f"sha256:{stream.diff_id}" == sha(data)
     assert f"sha256:{stream.digest}" == sha(path.read_bytes())
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+async def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, shelf: Shelf) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(small)], check=True)
+    images = Images(small / "images", reach=Reach(("127.0.0.1",)), env={}, home=tmp_path, quota=1 << 40)
+    try:
+        await images.open()
+        first = shelf.put(build(layer(file("a", os.urandom(2_000_000)))), "1")
+        await images.hold(first, "e-1")
+        await images.release("e-1")
+        # While unpacking (zeros pack well), and while downloading.
+        for number, content in enumerate((bytes(8_000_000), os.urandom(8_000_000))):
+            too_large = shelf.put(build(layer(file("b", content))), f"large{number}")
+            with pytest.raises(BacalhauError, match="disk is full"):
+                await images.hold(too_large, "e-2")
+            assert not any((small / "images/work").iterdir()) and not any((small / "images/blobs").iterdir())
+        # What nobody used made room, which was not enough; the store works on.
+        assert await images.images() == []
+        await images.hold(first, "e-1")
+        fits = shelf.put(build(layer(file("c", os.urandom(1_500_000)))), "2")
+        assert (await images.hold(fits, "e-3")).tree.is_dir()
+    finally:
+        await images.close()
+        subprocess.run(["umount", "-l", str(small)], check=True)

@@ -20,12 +20,15 @@ from bacalhau_jupyter.engines.images.unpacking.orders import NO_ROOM, Layer, Own
 from bacalhau_jupyter.engines.images.unpacking.streams import LayerStream
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.jobs.units import format_bytes
+from bacalhau_jupyter.models.names import to_wire
 from bacalhau_jupyter.transfer.archive.tarstream import TarStream
 
 MAX_MEMBERS = 1_000_000
 MAX_NAME = 2000
 """Bytes of a path; with the directories above it must stay below what the system takes."""
-_MAX_NAMES = 256 << 20
+_MAX_NAMES = 64 << 20
+_MAX_NOTES = 4 << 20
+"""Characters of what is written down beside the directory: removals, links to layers below."""
 _CLUSTER, _SMALL = 4096, 512
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _NOBODY, _IDS = 65534, 65536
@@ -111,15 +114,19 @@ class LayerUnpacker:
                 kept.pax_headers.clear()
         self._stream.check_end()
         self._finish()
+        implied = [name for name, facts in self._directories.items() if facts is None]
+        notes = (self._whiteouts, self._opaques, implied, self._below, self._below.values())
+        if sum(len(name) + 1 for names in notes for name in names) > _MAX_NOTES:
+            raise refused("a layer removes, or takes from layers below, more than can be kept in mind")
         return Layer(
             diff_id="",
             digest="",
             size=self._size,
             members=self._members,
-            whiteouts=self._whiteouts,
-            opaques=self._opaques,
-            implied=[name for name, facts in self._directories.items() if facts is None],
-            links_below=list(self._below.items()),
+            whiteouts=list(map(to_wire, self._whiteouts)),
+            opaques=list(map(to_wire, self._opaques)),
+            implied=list(map(to_wire, implied)),
+            links_below=[(to_wire(name), to_wire(target)) for name, target in self._below.items()],
             left_out=self._left_out,
         )
 

@@ -14,9 +14,12 @@ import stat
 
 from bacalhau_jupyter.engines.images.unpacking.orders import Layer, Owner, refused
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.models.names import from_wire
 
 TREE = "tree"
 _MAX_LINKS = 40
+_NO_LINKS = (errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""A file has all the names that it can have, or the file system knows no hard links: it is copied."""
 
 
 class Merger:
@@ -43,11 +46,11 @@ class Merger:
         OSError
             The disk is full, say.
         """
-        for name in layer.opaques:
+        for name in map(from_wire, layer.opaques):
             self._hide_all(name)
-        for name in layer.whiteouts:
+        for name in map(from_wire, layer.whiteouts):
             self._hide(name)
-        implied = frozenset(layer.implied)
+        implied = frozenset(map(from_wire, layer.implied))
         dressed: list[tuple[str, str]] = []
         pending = [("", "", not self.size)]
         self.size += 4096
@@ -69,7 +72,7 @@ class Merger:
         for source, place in reversed(dressed):
             self._dress(source, place)
         for name, linked in layer.links_below:
-            self._link_below(name, linked)
+            self._link_below(from_wire(name), from_wire(linked))
 
     def _directory(self, place: str, *, is_implied: bool) -> tuple[str, bool]:
         """Return where a directory is in the tree, and whether it was made."""
@@ -94,9 +97,8 @@ class Merger:
             self._remove(path)
             os.link(source, path, follow_symlinks=False)
         except OSError as error:
-            if error.errno != errno.EMLINK:
+            if error.errno not in _NO_LINKS:
                 raise
-            # A file can't have more names than that.
             shutil.copy2(source, path, follow_symlinks=False)
             self.size += os.lstat(path).st_size
 

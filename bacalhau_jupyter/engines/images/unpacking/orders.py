@@ -38,7 +38,7 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a layer's directory does not say of itself; lists hold paths from its top.
+    """What a layer's directory does not say of itself; lists hold paths from its top (in the form of `models.names`).
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ from bacalhau_jupyter.models.errors import IOFailure
 
 IDLE_S = 10.0
 """Seconds that a process without work stays."""
-_LINE = 256 << 20
+_LINE = 64 << 20
 _MODULE = "bacalhau_jupyter.engines.images.unpacking.worker"
 _DROPPED = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"})
 
