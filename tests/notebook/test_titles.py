@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,8 +15,10 @@ from bacalhau_jupyter.client.jobs.titles import (
     titled,
     with_title,
 )
+from bacalhau_jupyter.client.wasm.building import wasm
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import SpecConfig, replace
+from tests.client.wasm.samples import module
 
 
 @pytest.mark.parametrize(
@@ -55,6 +58,8 @@ def test_the_folder_of_a_notebook_stays_on_this_machine(monkeypatch: pytest.Monk
         (build.docker_engine("ubuntu", ["sh", "/inputs/.bacalhau/cell.sh"]), ""),
         (SpecConfig(type="process", params={"Command": ["ls", "-l"]}), "ls -l"),
         (SpecConfig(type="process", params={"Command": "rm"}), ""),
+        (SpecConfig(type="wasm", params={"EntryModule": "main.wasm", "Parameters": ["a"]}), "main.wasm a"),
+        (SpecConfig(type="wasm", params={"EntryModule": "/.bacalhau/main.wasm"}), ""),
     ],
 )
 def test_a_job_of_no_cell_is_called_by_its_command(engine: SpecConfig, title: str) -> None:
@@ -62,6 +67,12 @@ def test_a_job_of_no_cell_is_called_by_its_command(engine: SpecConfig, title: st
     assert title_of("", None, command_of(job)) == title
     # Outside of IPython nobody needs it: lists show the command itself.
     assert TITLE not in titled(job).meta
+
+
+def test_a_module_is_called_by_its_file(tmp_path: Path) -> None:
+    (tmp_path / "primes.wasm").write_bytes(module())
+    job = wasm(tmp_path / "primes.wasm", ["100"])
+    assert title_of("", None, command_of(job)) == "primes.wasm 100"
 
 
 def test_a_name_or_a_title_that_a_person_gave_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,5 +94,14 @@ def command_of(job: Job) -> str:
         return ""
     if "-c" in words[:-1]:
         return words[words.index("-c") + 1]
-    image = params.get("Image")
+    module, image = params.get("EntryModule"), params.get("Image")
+    if isinstance(module, str) and ".bacalhau/" not in module:
+        # It lies at the same place in most jobs: its own name tells more.
+        words.insert(0, _name_of(job, module))
     return " ".join(words) or (image if isinstance(image, str) else "")
+
+
+def _name_of(job: Job, target: str) -> str:
+    """Return what the input at a target was called where it came from; without a name the target."""
+    alias = next((item.alias for item in job.tasks[0].input_sources if item.target == target), "")
+    return PurePath(alias).name or target
