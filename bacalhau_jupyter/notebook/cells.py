@@ -15,7 +15,7 @@ from bacalhau_jupyter.client.jobs.environments import ToSpec, named
 from bacalhau_jupyter.client.jobs.python_body import KIT
 from bacalhau_jupyter.client.wasm.building import TYPE as WASM
 from bacalhau_jupyter.client.wasm.building import Program, job_of_program, of_text
-from bacalhau_jupyter.client.wasm.python import HINT, is_installed, python_program
+from bacalhau_jupyter.client.wasm.python import HINT, check_variables, is_installed, python_program
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import SpecConfig
@@ -79,6 +79,7 @@ def job_of_cell(cell: Cell, node: NodeInfo, *, shares_machine: bool, environment
     kit = ship_files(files, KIT[engine], what="the cell with its variables")
     options = replace(cell.options, inputs=[*cell.options.inputs, kit, *extra])
     if engine == WASM:
+        check_variables(files)
         return job_of_program(python_program(), options)
     if engine == "process":
         travels = python_body.may_travel(options, shares_machine=shares_machine)

@@ -13,6 +13,8 @@ import click
 from bacalhau_jupyter.client.inputs.modules import snapshot
 from bacalhau_jupyter.client.jobs.titles import shown_title, with_title
 from bacalhau_jupyter.client.results.result import JobResult
+from bacalhau_jupyter.client.wasm.building import TYPE as WASM
+from bacalhau_jupyter.client.wasm.text import title_of_text
 from bacalhau_jupyter.config.choice.children import Children
 from bacalhau_jupyter.grammar import bacalhau, described, read_spec
 from bacalhau_jupyter.grammar.flags.options import job_options, listed, templated
@@ -188,7 +190,7 @@ class BacalhauMagics:
         if fell_back and client.endpoint.embedded and problem:
             image = model.task.engine.params.get("Image")
             click.echo(f"Note: runs in {image}, because the process engine is off: {problem}", err=True)
-        return self.signed(model, body)
+        return self.signed(model, title_of_text(body) if language == WASM else body)
 
     def signed(self, model: JobModel, body: str) -> JobModel:
         """Return a job with where it comes from, and its title."""

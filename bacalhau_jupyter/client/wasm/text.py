@@ -47,6 +47,14 @@ def compiled(text: str, *, first_line: int = 1) -> bytes:
     return _with_names(module)
 
 
+def title_of_text(text: str) -> str:
+    """Return what a text is called: its first comment, else that it is a module."""
+    if not text.strip():
+        return ""
+    comments = (line.strip().lstrip("; ") for line in text.splitlines() if line.strip().startswith(";;"))
+    return next(filter(None, comments), "WebAssembly module")
+
+
 def problem_of(module: bytes) -> str:
     """Say what is wrong inside the functions of a module; empty where nothing is, and where wasmtime is not here."""
     try:

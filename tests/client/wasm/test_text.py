@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from bacalhau_jupyter.client.wasm.building import CELL_PLACE, of_text
-from bacalhau_jupyter.client.wasm.text import compiled
+from bacalhau_jupyter.client.wasm.text import compiled, title_of_text
 from bacalhau_jupyter.models.errors import BadRequest
 from tests.client.wasm.samples import HELLO, LIBRARY
 
@@ -48,6 +48,19 @@ def test_a_body_that_is_no_text_form_is_told_what_it_should_be() -> None:
     with pytest.raises(BadRequest) as refused:
         compiled("print(1)")
     assert "(module …)" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("(module)", "WebAssembly module"),
+        ("\n  ;; \n;; counts primes\n(module)", "counts primes"),
+        ("(module\n  ;; adds\n)", "adds"),
+        ("\n", ""),
+    ],
+)
+def test_a_text_is_called_by_its_first_comment(text: str, title: str) -> None:
+    assert title_of_text(text) == title
 
 
 def test_the_text_travels_beside_the_module() -> None:

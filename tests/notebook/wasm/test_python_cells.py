@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from bacalhau_jupyter.client.bodies.program import has_runner
@@ -73,6 +74,18 @@ def test_without_the_interpreter_the_error_names_the_extra(monkeypatch: pytest.M
 def test_other_languages_are_refused(language: str) -> None:
     with pytest.raises(BadRequest, match="--engine wasm runs Python bodies"):
         job_of_cell(Cell(language, "x", engine="wasm"), BOTH, shares_machine=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (pd.DataFrame({"a": [1]}), "--in taken: tables need a library"),
+        (lambda x: x, "--in taken: functions and classes travel to the same Python only"),
+    ],
+)
+def test_variables_that_it_could_not_read_are_refused(value: object, sentence: str) -> None:
+    with pytest.raises(BadRequest, match=sentence):
+        built(variables={"taken": value})
 
 
 def test_packages_are_refused() -> None:
