@@ -1,4 +1,4 @@
-"""A job on a second machine, over ssh: the way breaks in every phase of it, and the job is whole."""
+"""A job on a second machine, over ssh or TLS: the way breaks in every phase of it, and the job is whole."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import signal
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from bacalhau_jupyter.engines.docker.endpoints import Tls
+from bacalhau_jupyter.engines.docker.link.plain import PlainLink
 from bacalhau_jupyter.engines.docker.link.ssh import SshLink
-from bacalhau_jupyter.engines.docker.link.target import SshTarget
+from bacalhau_jupyter.engines.docker.link.target import PlainTarget, SshTarget
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.wire.messages import RunResult
 from tests.compute.far import FarBench, far_bench
@@ -40,8 +43,13 @@ PROGRAM = (
 )
 
 
-@pytest.fixture
-async def node(far_host: FarHost, tmp_path: Path) -> AsyncIterator[FarBench]:
+LONG_CUTS = [0, 8, pytest.param(25, marks=pytest.mark.long), pytest.param(75, marks=pytest.mark.long)]
+"""Seconds that packets vanish; 0: ssh is killed instead."""
+
+
+@asynccontextmanager
+async def node_over_ssh(far_host: FarHost, tmp_path: Path) -> AsyncIterator[FarBench]:
+    """Run a node whose engine is that of the second machine."""
     # The path of a socket is short.
     runtime = Path(tempfile.mkdtemp(prefix="bj-"))
     config = far_host.users.config(tmp_path / "ssh_config", gpu1=Way())
@@ -50,6 +58,42 @@ async def node(far_host: FarHost, tmp_path: Path) -> AsyncIterator[FarBench]:
     async with far_bench(tmp_path, far_host.engine_url, image, link) as it:
         yield it
     shutil.rmtree(runtime)
+
+
+@asynccontextmanager
+async def node_over_tls(far_host: FarHost, tmp_path: Path) -> AsyncIterator[FarBench]:
+    """Run a node that uses the port of the second machine's engine."""
+    files = far_host.certificates(tmp_path / "certificates")
+    tls = Tls(files / "ca.pem", files / "cert.pem", files / "key.pem", verify=True)
+    link = PlainLink("gpu1", PlainTarget(far_host.tls_url, tls), clock=SystemClock())
+    async with far_bench(tmp_path, far_host.engine_url, far_host.busybox_image(), link) as it:
+        yield it
+
+
+@pytest.fixture
+async def node(far_host: FarHost, tmp_path: Path) -> AsyncIterator[FarBench]:
+    async with node_over_ssh(far_host, tmp_path) as it:
+        yield it
+
+
+@pytest.fixture
+async def tls_node(far_host: FarHost, tmp_path: Path) -> AsyncIterator[FarBench]:
+    async with node_over_tls(far_host, tmp_path) as it:
+        yield it
+
+
+def vanishing(far_host: FarHost, seconds: int) -> Callable[[], None]:
+    """Return what lets packets vanish for a while."""
+
+    def vanish() -> None:
+        far_host.cut()
+        try:
+            # The length of the absence is what is tested.
+            threading.Event().wait(seconds)
+        finally:
+            far_host.heal()
+
+    return vanish
 
 
 def kill_ssh() -> None:
@@ -92,18 +136,15 @@ async def test_ssh_is_killed_in_each_phase(node: FarBench) -> None:
     await goes_through(node, kill_ssh)
 
 
-@pytest.mark.parametrize(
-    "seconds", [8, pytest.param(25, marks=pytest.mark.long), pytest.param(75, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("seconds", LONG_CUTS[1:])
 async def test_packets_vanish_for_a_while_in_each_phase(
     node: FarBench, far_host: FarHost, seconds: int
 ) -> None:
-    def vanish() -> None:
-        far_host.cut()
-        try:
-            # The length of the absence is what is tested.
-            threading.Event().wait(seconds)
-        finally:
-            far_host.heal()
+    await goes_through(node, vanishing(far_host, seconds))
 
-    await goes_through(node, vanish)
+
+@pytest.mark.parametrize("seconds", LONG_CUTS[1:])
+async def test_packets_vanish_for_a_while_in_each_phase_over_tls(
+    tls_node: FarBench, far_host: FarHost, seconds: int
+) -> None:
+    await goes_through(tls_node, vanishing(far_host, seconds))

@@ -15,6 +15,8 @@ from bacalhau_jupyter.models.jobs.units import format_duration
 from bacalhau_jupyter.models.records.history import LINK, Event, Topic
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 
+CLOCK_TOLERANCE_S = 5
+"""Seconds by which the clock of a machine may be wrong without anybody knowing."""
 LATE_S = 10.0
 """Seconds after its end from which on the news of it counts as late."""
 
@@ -47,14 +49,18 @@ def ended(record: ExecutionRecord, outcome: Outcome, now_ns: int) -> ExecutionRe
     late_ns = now_ns - ended_ns if ended_ns else 0
     record = msgspec.structs.replace(
         record,
-        started_ns=outcome.began_ns or record.started_ns,
+        started_ns=_began_ns(record, outcome),
         exited_ns=ended_ns or now_ns,
         late_ns=late_ns if late_ns > LATE_S * SECOND else 0,
     )
+    when, text = rfc3339(ended_ns - ended_ns % SECOND), ""
     if record.away_ns and record.away_ns < ended_ns < (record.back_ns or now_ns):
-        when = rfc3339(ended_ns - ended_ns % SECOND)
-        note = _note(f"the task ended at {when}, while its host did not answer", now_ns)
-        record = msgspec.structs.replace(record, notes=[*record.notes, note])
+        text = f"the task ended at {when}, while its host did not answer"
+    elif record.late_ns:
+        heard = format_duration(late_ns / SECOND)
+        text = f"the task ended at {when}; this node heard of it {heard} later: it slept, or did not run"
+    if text:
+        record = msgspec.structs.replace(record, notes=[*record.notes, _note(text, now_ns)])
     if outcome.reason is EndReason.EXITED and record.verdict is Verdict.TIMED_OUT and is_in_time(record):
         record = msgspec.structs.replace(record, verdict=Verdict.NONE)
     return record
@@ -62,9 +68,13 @@ def ended(record: ExecutionRecord, outcome: Outcome, now_ns: int) -> ExecutionRe
 
 def overdue(record: ExecutionRecord, now_ns: int) -> ExecutionRecord:
     """Note why a task is stopped long after its time limit."""
-    if not record.back_ns or record.back_ns < record.limit_ns:
+    if record.back_ns and record.back_ns >= record.limit_ns:
+        text = "the task still ran when its host answered again, after its time limit: it is stopped"
+    elif now_ns - record.limit_ns - record.late_ns > LATE_S * SECOND:
+        over = format_duration((now_ns - record.limit_ns - record.late_ns) / SECOND)
+        text = f"the task is stopped {over} after its time limit: this node slept, or did not run"
+    else:
         return record
-    text = "the task still ran when its host answered again, after its time limit: it is stopped"
     return msgspec.structs.replace(record, notes=[*record.notes, _note(text, now_ns)])
 
 
@@ -81,6 +91,13 @@ def has_link_notes(record: ExecutionRecord) -> bool:
 def link_notes(record: ExecutionRecord) -> list[Event]:
     """Return the events about the way to the machine."""
     return [note for note in record.notes if LINK in note.details]
+
+
+def _began_ns(record: ExecutionRecord, outcome: Outcome) -> int:
+    """Return when the task began: its machine knows better, unless its clock was set since."""
+    earliest_ns = record.accepted_ns - CLOCK_TOLERANCE_S * SECOND
+    is_possible = outcome.began_ns and outcome.began_ns >= earliest_ns
+    return outcome.began_ns if is_possible or not record.started_ns else record.started_ns
 
 
 def _note(text: str, now_ns: int) -> Event:

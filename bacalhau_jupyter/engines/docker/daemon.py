@@ -77,6 +77,7 @@ class Daemon:
         self.platform = f"{version.get('Os', 'linux')}/{version.get('Arch', '')}"
         info = info or {}
         self.skew_ns = 0
+        self._compared_s = 0.0
         self._is_podman = _is_podman(version)
         self.identity = self._identity(info)
         self.log_drivers = frozenset((info.get("Plugins") or {}).get("Log") or ())
@@ -133,14 +134,25 @@ class Daemon:
             told_ns = parse_rfc3339(str(info.get("SystemTime", "")))
         except ValueError:
             return
+        self._compared_s = time.monotonic()
         skew_ns = told_ns - (asked_ns + answered_ns) // 2
         self.skew_ns = skew_ns if abs(skew_ns) > LEAST_SKEW_S * SECOND + (answered_ns - asked_ns) else 0
 
+    @property
+    def clock_age_s(self) -> float:
+        """Seconds since its clock was compared with ours; somebody may have set it."""
+        return time.monotonic() - self._compared_s
+
+    def compare_clocks(self) -> Mapping[str, Any]:
+        """Compare its clock with ours as they are now; return what it tells of itself."""
+        asked_ns = time.time_ns()
+        info: Mapping[str, Any] = self.api.info()
+        self.measure_skew(info, asked_ns, time.time_ns())
+        return info
+
     def refresh(self) -> bool:
         """Ask an engine that was away who it is and what its clock says; False where it is another one, or renewed."""
-        asked_ns = time.time_ns()
-        info = self.api.info()
-        self.measure_skew(info, asked_ns, time.time_ns())
+        info = self.compare_clocks()
         same_version = f"Docker Engine {info.get('ServerVersion', '')}".strip() == self.runtime
         return same_version and self._identity(info) == self.identity
 

@@ -23,7 +23,7 @@ from bacalhau_jupyter.engines.docker.files.placement import Placement, not_share
 from bacalhau_jupyter.engines.docker.gate import DockerLink
 from bacalhau_jupyter.engines.docker.gpu_check import REFUSED, RUNTIME
 from bacalhau_jupyter.engines.docker.launch import Launcher
-from bacalhau_jupyter.engines.docker.output.ending import moments
+from bacalhau_jupyter.engines.docker.output.ending import moments_there
 from bacalhau_jupyter.engines.docker.output.follower import Follower
 from bacalhau_jupyter.engines.docker.outward import WaysOut
 from bacalhau_jupyter.engines.docker.params import (
@@ -263,8 +263,12 @@ class DockerEngine:
     async def ended_ns(self, execution: Execution) -> int:
         """Return when the task ended, in Unix nanoseconds of this machine's clock; 0: it runs, or is not known."""
         daemon, name = self.connection.daemon, container_name(self._options.node_id, execution)
-        inspection = await self.connection.call(lambda: daemon.inspect(name))
-        return 0 if inspection is None else moments(inspection["State"], daemon.skew_ns)[1]
+
+        def ended() -> int:
+            inspection = daemon.inspect(name)
+            return 0 if inspection is None else moments_there(daemon, inspection["State"])[1]
+
+        return await self.connection.call(ended)
 
     async def cancel(self, execution_id: str) -> None:
         if execution_id in self._starting:

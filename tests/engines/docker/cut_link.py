@@ -35,6 +35,8 @@ class CutSocket:
         Bytes that went to the upstream socket.
     on_bytes
         Called with that number after each piece.
+    there, back
+        What is made of each piece on its way to the upstream socket, and from it.
     """
 
     def __init__(self, path: Path, upstream: str) -> None:
@@ -42,6 +44,8 @@ class CutSocket:
         self.upstream = upstream
         self.passed = 0
         self.on_bytes: Callable[[int], None] = lambda passed: None
+        self.there: Callable[[bytes], bytes] = bytes
+        self.back: Callable[[bytes], bytes] = bytes
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -107,7 +111,7 @@ class CutSocket:
     def _copy(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
         with contextlib.suppress(OSError):
             while piece := source.recv(_PIECE):
-                target.sendall(piece)
+                target.sendall(self.there(piece) if counts else self.back(piece))
                 if counts:
                     self.passed += len(piece)
                     self.on_bytes(self.passed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,10 @@ from bacalhau_jupyter.lib.times import parse_rfc3339
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.plugins.engine import EndReason, Outcome
 
+CLOCK_TOLERANCE_S = 5.0
+"""Seconds by which an engine's times may be impossible before its clock is compared with ours again."""
+COMPARED_S = 60.0
+"""Seconds for which a comparison of the clocks holds."""
 KILLED = 137
 """Exit code of a program that was killed."""
 BEFORE_START_S = 15.0
@@ -30,6 +35,24 @@ def moments(state: Mapping[str, Any], skew_ns: int) -> tuple[int, int]:
     began_ns, ended_ns = (_moment(state, name) for name in ("StartedAt", "FinishedAt"))
     ended_ns = 0 if state.get("Running") else ended_ns
     return (began_ns and began_ns - skew_ns), (ended_ns and ended_ns - skew_ns)
+
+
+def moments_there(daemon: Daemon, state: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the same by the engine's clock as it is now; blocks where it may have been set meanwhile.
+
+    Raises
+    ------
+    NetworkFailure
+        The engine can't be asked what its clock says.
+    """
+    began_ns, ended_ns = moments(state, daemon.skew_ns)
+    tolerance_ns = int(CLOCK_TOLERANCE_S * SECOND)
+    is_possible = began_ns - tolerance_ns <= ended_ns <= time.time_ns() + tolerance_ns
+    if ended_ns and not (is_possible and daemon.clock_age_s < COMPARED_S):
+        daemon.compare_clocks()
+        began_ns, ended_ns = moments(state, daemon.skew_ns)
+    # By the clock of before, it may have begun later than it ended.
+    return min(began_ns, ended_ns or began_ns), ended_ns
 
 
 def ended_with_engine(state: Mapping[str, Any], engine_began_ns: int) -> bool:
@@ -61,7 +84,7 @@ def judge(
         The engine can't be asked.
     """
     code = int(state.get("ExitCode", 0))
-    began_ns, ended_ns = moments(state, daemon.skew_ns)
+    began_ns, ended_ns = moments_there(daemon, state)
 
     def outcome(reason: EndReason, error: BacalhauError | None = None) -> Outcome:
         return Outcome(reason, code, error, began_ns=began_ns, ended_ns=ended_ns)
