@@ -67,7 +67,7 @@ async def runs(far_host: FarHost, count: int = 1) -> None:
 
 async def printed(api: AsyncAPI, job: str) -> str:
     """Return all that a job printed, as its log has it."""
-    return "".join([frame.value.line async for frame in api.logs(job) if frame.value is not None])
+    return "".join([frame.value.line async for frame in api.logs(job)])
 
 
 async def is_whole(api: AsyncAPI, far_host: FarHost, job: str, since: str) -> None:
