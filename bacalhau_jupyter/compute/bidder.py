@@ -51,6 +51,8 @@ class Bidder:
         Says why nothing more can be run on this disk; empty while something can.
     unavailable
         Says why nothing new is taken at present; empty while something is.
+    look_again
+        Called where there is no room: what others hold of the machine may be free again.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class Bidder:
         capacity: Capacity,
         full: Callable[[], Awaitable[str]] | None = None,
         unavailable: Callable[[], str] = lambda: "",
+        look_again: Callable[[], None] = lambda: None,
     ) -> None:
+        self._look_again = look_again
         self._full = full
         self._unavailable = unavailable
         self._settings = settings
@@ -212,6 +216,7 @@ class Bidder:
                 )
         held = await self._capacity.reserve_soon(execution.id, requested, usable)
         if held is None:
+            self._look_again()
             lacking = shortfall(requested, self._capacity.available) or "GPUs"
             return self._refused(f"this node is busy: not enough {lacking} free", busy=True)
         try:

@@ -62,6 +62,7 @@ class Parts:
             capacity,
             lambda: self.disk.ensure(),
             lambda: equipment.survey.reason(equipment.plugins),
+            equipment.survey.found_full,
         )
         runner = Runner(equipment, bidder, self.board)
         listener = ExecutionListener(

@@ -124,6 +124,11 @@ class Survey:
         self._machine.again()
         self._doubted.set()
 
+    def found_full(self) -> None:
+        """Look at the machine now where others held some of it when it was seen last: they may be done."""
+        if not self.facts.taken.is_zero:
+            self._machine.again()
+
     async def _ask_gpus(self, plugins: Plugins) -> dict[str, str]:
         gpus, timeout_s = self.facts.resources.gpus, self._settings.probe_timeout_s
         return dict(self.facts.gpu_problems) | await plugins.gpu_problems(gpus, timeout_s)
