@@ -46,12 +46,12 @@ def gpu_host(far_host: FarHost) -> Iterator[FarHost]:
 @pytest.fixture
 async def apis(node_config: MakeConfig, tmp_path: Path) -> AsyncIterator[list[AsyncAPI]]:
     async with AsyncExitStack() as stack:
-        found = []
+        clients = []
         for name in ("ann", "bob"):
             config = node_config(DataDir=str(tmp_path / name), WebUI__Enabled=False)
             node = await stack.enter_async_context(running_node(config))
-            found.append(await stack.enter_async_context(client_of(node)))
-        yield found
+            clients.append(await stack.enter_async_context(client_of(node)))
+        yield clients
 
 
 @pytest.mark.timeout(600)

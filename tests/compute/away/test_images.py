@@ -22,6 +22,7 @@ from tests.compute.test_far_ssh import LONG_CUTS, kill_ssh, node_over_ssh, vanis
 from tests.services import docker_engine as services
 from tests.services.far_host import FarHost
 from tests.services.registry import Registry
+from tests.services.waiting import lasts
 
 pytestmark = [
     pytest.mark.docker,
@@ -83,7 +84,7 @@ async def slow_way(address: str, registry: str) -> AsyncIterator[str]:
             while piece := await reader.read(PIECE):
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(len(piece) / rate)
+                await lasts(len(piece) / rate)
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -41,10 +41,10 @@ class Clock:
         self.changes.append((time.time(), hours))
 
     def back(self, piece: bytes) -> bytes:
-        return _STAMP.sub(lambda found: self._told(found[0]), piece)
+        return _STAMP.sub(lambda match: self._told(match[0]), piece)
 
     def there(self, piece: bytes) -> bytes:
-        return _QUESTION.sub(lambda found: found[1] + str(self._meant(int(found[2]))).encode(), piece)
+        return _QUESTION.sub(lambda match: match[1] + str(self._meant(int(match[2]))).encode(), piece)
 
     def _told(self, stamp: bytes) -> bytes:
         moment = datetime.strptime(stamp.decode(), "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
