@@ -18,6 +18,7 @@ from tests.browser.lab import TOKEN, LabServer, start_lab
 from tests.engines.docker.carrying.conftest import add_layer
 from tests.services import docker_engine as engines
 from tests.services import images
+from tests.services.common import wait_until
 from tests.services.far_host import FarHost
 from tests.services.far_users import Way
 from tests.services.fixtures import service_or_skip
@@ -204,6 +205,35 @@ def test_a_host_is_added_with_the_key_that_was_compared_and_runs_jobs_until_it_g
     question.get_by_role("button", name="Cancel them").click()
     expect(card).to_have_count(0)
     job.wait()
+
+
+def test_a_host_over_tls_is_added_and_its_jobs_are_left_or_waited_for(
+    page: Page, far_host: FarHost, client: Client, tmp_path: Path
+) -> None:
+    panel, card = open_tab(page, "Nodes"), card_of(open_tab(page, "Nodes"))
+    files = far_host.certificates(tmp_path)
+    for answer in ("Leave them there", "Wait for them"):
+        form = open_form(panel)
+        form.get_by_role("textbox", name="Address").fill(far_host.tls_url)
+        form.get_by_role("textbox", name="Name").fill("gpu1")
+        form.get_by_label("Certificates").fill(str(files))
+        form.get_by_role("button", name="Add", exact=True).click()
+        expect(card).to_contain_text("Ready", timeout=AWAY_MS)
+        image = far_host.busybox_image()
+        job = client.submit(docker(image, ["sleep", "600"], host="gpu1", cpu="0.1", name=answer[:5].strip()))
+        assert wait_until(lambda: bool(far_host.shell("docker ps -q").split()), timeout_s=60)
+        expect(card).to_contain_text("1 job", timeout=AWAY_MS)
+        card.get_by_role("button", name="Remove gpu1…").click()
+        question = card.get_by_role("group", name="1 job is on gpu1. What becomes of them?")
+        question.get_by_role("button", name=answer).click()
+        if answer == "Wait for them":
+            expect(card).to_contain_text("Being removed")
+        else:
+            expect(card).to_have_count(0)
+            assert far_host.shell("docker ps -q").split()
+        job.stop()
+        expect(card).to_have_count(0, timeout=AWAY_MS)
+        far_host.shell("docker ps -q | xargs -r docker rm -f")
 
 
 def test_a_trial_says_step_by_step_what_is_missing_and_nothing_is_kept(page: Page, shot: Shot) -> None:
