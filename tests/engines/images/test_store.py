@@ -155,6 +155,29 @@ async def test_layers_hide_replace_and_follow_links_inside_only(store: Images, s
     assert (tree / "second").samefile(tree / "linked")
 
 
+async def test_images_of_no_layer_and_of_one_layer_twice(store: Images, shelf: Shelf) -> None:
+    assert listing((await store.hold(shelf.put(build(), "none"), "e-1")).tree) == []
+    assert (await store.hold(shelf.put(build(BASE, BASE), "twice"), "e-2")).tree.joinpath("etc/os").is_file()
+
+
+async def test_a_store_that_closes_ends_what_is_under_way(
+    store: Images, shelf: Shelf, tmp_path: Path
+) -> None:
+    image = build(layer(file("a", os.urandom(100_000))))
+    reference = shelf.put(image)
+    shelf.stalls |= set(image.blobs) - {image.image_id}
+    pull = asyncio.create_task(store.hold(reference, "e-1"))
+    await until(lambda: len(shelf.asked) > 2)
+
+    await store.close()
+
+    with pytest.raises(asyncio.CancelledError):
+        await pull
+    assert not any((tmp_path / "images/blobs").iterdir())
+    with pytest.raises(BacalhauError, match="not open"):
+        await store.hold(reference, "e-1")
+
+
 async def test_names_need_not_be_text(store: Images, shelf: Shelf) -> None:
     odd = os.fsdecode(b"caf\xe9")
     base = layer(file(f"{odd}/gone"), file(odd + "1", b"x"))
