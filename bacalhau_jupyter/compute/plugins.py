@@ -215,7 +215,7 @@ class Plugins:
             if availability != before:
                 _log.info("a plug-in changed: %s", availability.runtime or availability.problem or "it works")
                 changed()
-            if availability.available or not availability.may_change:
+            if not availability.may_change:
                 return
             before = availability
             await asyncio.sleep(next(delays))

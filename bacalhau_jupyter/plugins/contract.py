@@ -17,7 +17,7 @@ class Availability:
 
     ``runtime`` names what does the work ("Docker Engine 27.1", "bubblewrap 0.11.0"); ``problem`` is one
     sentence saying why it can't (shown in node info and in bid rejections); ``may_change`` says that asking again
-    may help.
+    may bring another answer, also where it works already: something better may do the work later.
     """
 
     available: bool

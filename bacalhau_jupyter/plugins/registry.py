@@ -7,7 +7,7 @@ can't be loaded is reported with a sentence and does not keep the node from star
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -26,7 +26,7 @@ PUBLISHERS = "bacalhau_jupyter.publishers"
 # The same table as in pyproject.toml: an editable install keeps the metadata of the day it was made.
 BUILT_IN: dict[str, dict[str, str]] = {
     ENGINES: {
-        "docker": "bacalhau_jupyter.engines.docker:DockerEngine",
+        "docker": "bacalhau_jupyter.engines.containers:Containers",
         "noop": "bacalhau_jupyter.engines.noop:NoopEngine",
         "process": "bacalhau_jupyter.engines.process:ProcessEngine",
         "wasm": "bacalhau_jupyter.engines.wasm:WasmEngine",
@@ -70,7 +70,7 @@ def installed() -> dict[str, list[EntryPoint]]:
     """Return the entry points of others by group; reading what is installed takes a while, so do it once."""
     every = entry_points()
     return {
-        group: [entry for entry in every.select(group=group) if entry.value not in own.values()]
+        group: [entry for entry in every.select(group=group) if not _is_ours(entry, own)]
         for group, own in BUILT_IN.items()
     }
 
@@ -133,12 +133,18 @@ def _factories(
     """Return ``(name, loader, owner)``: our own first, whatever the installed metadata says."""
     own = BUILT_IN[group]
     factories = [(name, _loader(target), OWN_DISTRIBUTION) for name, target in own.items()]
-    for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
-        owner = entry.dist.name if entry.dist is not None else entry.module
-        stale = owner == OWN_DISTRIBUTION and entry.name in own
-        if not stale and entry.value not in own.values():
-            factories.append((entry.name, entry.load, owner))
+    others = sorted(entries, key=lambda entry: (entry.name, entry.value))
+    factories += [(entry.name, entry.load, _owner(entry)) for entry in others if not _is_ours(entry, own)]
     return factories
+
+
+def _is_ours(entry: EntryPoint, own: Mapping[str, str]) -> bool:
+    """Whether an entry point is of the table above, as it is or as it was on the day of an editable install."""
+    return entry.value in own.values() or (_owner(entry) == OWN_DISTRIBUTION and entry.name in own)
+
+
+def _owner(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.module
 
 
 def _loader(target: str) -> Callable[[], Callable[[PluginOptions], Any]]:

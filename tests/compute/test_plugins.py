@@ -125,7 +125,7 @@ async def test_what_may_work_later_is_asked_again_until_it_does_and_nothing_else
                 return await super().probe()
             there = asked[name] == 3
             return Availability(
-                there, "engine 1" if there else "", "" if there else "not there", may_change=True
+                there, "engine 1" if there else "", "" if there else "not there", may_change=not there
             )
 
     never = Counted(Availability(False, problem="the kernel is too old"))
@@ -137,6 +137,25 @@ async def test_what_may_work_later_is_asked_again_until_it_does_and_nothing_else
         await plugins.watch(10, lambda: changes.append(plugins.names()[0]), retry_s=(0.01, 0.02))
     assert changes == [["docker"]]
     assert asked == {"docker": 3, "never": 1}
+
+
+async def test_what_works_is_asked_again_where_something_better_may_come() -> None:
+    answers = [
+        Availability(True, "a stand-in", may_change=True),
+        Availability(True, "a stand-in", may_change=True),
+        Availability(True, "engine 1"),
+    ]
+
+    class Improving(Probed):
+        async def probe(self) -> Availability:
+            return answers.pop(0)
+
+    plugins = Plugins({"docker": Improving(None)}, {}, {})
+    await plugins.probe(timeout_s=60)
+    runtimes: list[dict[str, str]] = []
+    async with asyncio.timeout(30):
+        await plugins.watch(10, lambda: runtimes.append(plugins.runtimes()[0]), retry_s=(0.01, 0.02))
+    assert (runtimes, answers) == ([{"docker": "engine 1"}], [])
 
 
 async def test_closing_ends_a_question_that_nobody_answers() -> None:

@@ -108,6 +108,15 @@ SECTION: tuple[Key, ...] = (
         ours=True,
     ),
     Key(
+        "Engines.Docker.Runtimes",
+        Kind.LIST,
+        [],
+        "What may run docker jobs: docker (a Docker Engine, wherever one answers), bubblewrap (unpacked images); "
+        "empty means all",
+        HONOURED,
+        ours=True,
+    ),
+    Key(
         "Engines.Process.Enabled",
         Kind.FLAG,
         True,

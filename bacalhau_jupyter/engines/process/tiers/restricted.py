@@ -104,6 +104,7 @@ class Restricted:
             rules=rules,
             filter=seccomp.program(self._profile(launch)),
             user=launch.user,
+            prints_as=launch.user,
             pinned=[(pin.real, pin.device, pin.inode) for pin in pins],
             moves=moves,
             advice=_ADVICE_SHARED_MEMORY if shared_memory else _ADVICE,

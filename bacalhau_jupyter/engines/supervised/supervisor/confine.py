@@ -150,6 +150,10 @@ def _limit(limits: list[tuple[int, int]]) -> None:
 
 
 def _confine(plan: Plan) -> None:
+    if plan["image"] is not None:
+        from bacalhau_jupyter.engines.supervised.supervisor import image_root
+
+        image_root.enter(plan["image"])
     rules = -1
     if plan["landlock_abi"]:
         from bacalhau_jupyter.engines.supervised.confinement import landlock

@@ -15,6 +15,30 @@ class OutputMove(TypedDict):
     target: str
 
 
+class ImageRoot(TypedDict):
+    """A file tree over which bubblewrap builds the job's: mounted before bubblewrap starts (`image_root`).
+
+    Attributes
+    ----------
+    tree
+        The image's, which stays as it is.
+    directory
+        Holds what the job writes: ``upper`` and ``work``, and ``lower`` to mount the tree on.
+    first_id
+        What the image's user 0 is on this host; -1 where the job is the node's own user.
+    view
+        A directory of this host that is covered, inside, by what bubblewrap finds: ``image``, and ``0``, ``1``, …
+    mounts
+        What is shown at those numbers: path, device, inode, and whether the job writes there.
+    """
+
+    tree: str
+    directory: str
+    first_id: int
+    view: str
+    mounts: list[tuple[str, int, int, bool]]
+
+
 class Plan(TypedDict):
     """Everything a supervisor does for one execution.
 
@@ -38,6 +62,8 @@ class Plan(TypedDict):
         The control group that is made for the job ("" for none), and what is written to its files.
     user
         The uid and gid to become, or -1.
+    prints_as
+        The uid that the job prints as, or -1 for the supervisor's: ``/dev/stdout`` is opened by it.
     landlock_abi, rules, network, filter
         The confinement that the child applies to itself (restricted tier); ABI 0 for none.
     sandbox_files
@@ -57,6 +83,8 @@ class Plan(TypedDict):
         "" for none. It gets a pipe, after ``sandbox_files``, on which it reports how its work ended (`exit_record`).
     memory_besides
         Bytes that the runner itself may take, beside the memory of the job.
+    image
+        What has to be mounted before bubblewrap starts; None for jobs without an image.
     moves, owned
         Result directories to move, and directories whose content is given back to the node's user.
     advice
@@ -80,6 +108,7 @@ class Plan(TypedDict):
     group: str
     group_settings: list[tuple[str, str]]
     user: int
+    prints_as: int
     landlock_abi: int
     rules: list[tuple[str, int]]
     network: bool
@@ -90,6 +119,7 @@ class Plan(TypedDict):
     moves: list[OutputMove]
     owned: list[str]
     advice: str
+    image: ImageRoot | None
     holder: bytes
     door: str
     proxy_port: int

@@ -84,6 +84,9 @@ class Supervisor:
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         failure_read, failure_write = os.pipe()
+        if self.plan["prints_as"] >= 0:
+            for pipe in (out_write, err_write):
+                os.fchown(pipe, self.plan["prints_as"], -1)
         for pipe in (out_read, err_read):
             os.set_blocking(pipe, False)
             try:

@@ -1,0 +1,205 @@
+"""One engine over two runtimes: who takes a new job, and who has an old one.
+
+A job stays with the runtime that started it: the one without a daemon keeps a directory of each of its executions, and
+every other execution is a container. New jobs go to a Docker Engine as soon as one answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from bacalhau_jupyter.engines.containers.runtimes import BUBBLEWRAP, DOCKER, KEY, chosen_runtimes
+from bacalhau_jupyter.engines.daemonless.engine import DaemonlessEngine, Store
+from bacalhau_jupyter.engines.docker.engine import DockerEngine
+from bacalhau_jupyter.engines.images.store import Images, from_options
+from bacalhau_jupyter.engines.images.unpacking.orders import Owner
+from bacalhau_jupyter.engines.supervised import host
+from bacalhau_jupyter.models.errors import ConfigurationError, NetworkFailure
+from bacalhau_jupyter.models.jobs.resources import GPU
+from bacalhau_jupyter.models.records.execution import Execution
+from bacalhau_jupyter.plugins.contract import Availability, Bid, Progress, no_progress
+from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
+from bacalhau_jupyter.plugins.options import PluginOptions
+from bacalhau_jupyter.transfer.core.reach import Reach
+
+_REMEMBERED = 10_000
+"""Bids whose runtime is known until the job starts."""
+
+
+class Containers:
+    """Runs tasks of type ``docker`` on whichever runtime this node has.
+
+    Parameters
+    ----------
+    options
+        The node's identity, directory and settings.
+    env, home
+        Where the Docker Engine's address and credentials are looked for.
+    store
+        Keeps the images that run without a Docker Engine; None: that of the settings.
+    reach
+        Which addresses jobs with a network of type ``HTTP`` are let through to; None: those of the settings.
+
+    Attributes
+    ----------
+    images
+        The node's own store; it is open where images run without a Docker Engine.
+    """
+
+    type = "docker"
+
+    def __init__(
+        self,
+        options: PluginOptions,
+        env: Mapping[str, str] | None = None,
+        home: Path | None = None,
+        *,
+        store: Store | None = None,
+        reach: Reach | None = None,
+    ) -> None:
+        self._options = options
+        self.docker = DockerEngine(options, env, home, reach=reach)
+        self.images: Images | None = _own_store(options) if store is None else None
+        kept = store or self.images
+        assert kept is not None
+        self.daemonless = DaemonlessEngine(options, kept, reach=reach)
+        self._chosen: dict[str, str] = {}
+        self._docker_answers = False
+        self._without: Availability | None = None
+        self._trying = asyncio.Lock()
+
+    # --- what works here ------------------------------------------------------------------------------------------
+
+    async def probe(self) -> Availability:
+        """Look for a Docker Engine, and where none answers for what can run images without one."""
+        try:
+            runtimes = chosen_runtimes(self._options.settings(KEY))
+        except ConfigurationError as error:
+            return Availability(False, problem=f"{error.message} ({error.hint})")
+        problems, may_change = [], False
+        if DOCKER in runtimes:
+            answer = await self._probe_docker()
+            self._docker_answers = answer.available
+            if answer.available:
+                return answer
+            problems.append(answer.problem)
+            may_change = answer.may_change
+        if BUBBLEWRAP in runtimes:
+            without = await self._probe_without()
+            if without.available:
+                # A Docker Engine that is started later is used for new jobs, and node info says so.
+                return Availability(True, runtime=without.runtime, may_change=may_change)
+            problems.append(without.problem)
+        return Availability(False, problem="; without one: ".join(problems), may_change=may_change)
+
+    async def _probe_docker(self) -> Availability:
+        try:
+            return await self.docker.probe()
+        except ImportError as error:
+            package = (error.name or "docker").partition(".")[0]
+            return Availability(
+                False, problem=f'Docker needs the package {package}: pip install "bacalhau-jupyter[docker]"'
+            )
+
+    async def _probe_without(self) -> Availability:
+        async with self._trying:
+            if self._without is None:
+                self._without = await self.daemonless.probe()
+            return self._without
+
+    async def bid(self, execution: Execution) -> Bid:
+        """Ask the Docker Engine; where none answers, whether the job can run without one."""
+        if self._docker_answers:
+            try:
+                return self._choose(execution, DOCKER, await self.docker.bid(execution))
+            except NetworkFailure as error:
+                if BUBBLEWRAP not in chosen_runtimes(self._options.settings(KEY)):
+                    raise
+                without = await self._probe_without()
+                if not without.available:
+                    raise
+                bid = await self.daemonless.bid(execution)
+                if not bid.accepted:
+                    return Bid(False, f"{bid.reason} ({error.message})")
+                return self._choose(execution, BUBBLEWRAP, bid)
+        return self._choose(execution, BUBBLEWRAP, await self.daemonless.bid(execution))
+
+    def _choose(self, execution: Execution, runtime: str, bid: Bid) -> Bid:
+        if bid.accepted:
+            self._chosen[execution.id] = runtime
+            while len(self._chosen) > _REMEMBERED:
+                self._chosen.pop(next(iter(self._chosen)))
+        return bid
+
+    async def gpu_problem(self, gpu: GPU) -> str:
+        """Say why a job can't get this GPU; empty when it can."""
+        if self._docker_answers:
+            return await self.docker.gpu_problem(gpu)
+        return await self.daemonless.gpu_problem(gpu)
+
+    # --- jobs -----------------------------------------------------------------------------------------------------
+
+    async def start(self, request: RunRequest, progress: Progress = no_progress) -> str:
+        identifier = request.execution.id
+        # Not bid for since the node was started: as if it was bid for now.
+        is_new = identifier not in self._chosen and not self._docker_answers
+        if is_new or await self._is_without(identifier):
+            return await self.daemonless.start(request, progress)
+        return await self.docker.start(request, progress)
+
+    async def attach(self, request: RunRequest) -> bool:
+        if await self._is_without(request.execution.id):
+            return await self.daemonless.attach(request)
+        if DOCKER not in chosen_runtimes(self._options.settings(KEY)):
+            return False
+        # Where it does not answer (yet) it is asked again.
+        return await self.docker.attach(request)
+
+    async def wait(self, execution_id: str) -> Outcome:
+        if await self._is_without(execution_id):
+            return await self.daemonless.wait(execution_id)
+        return await self.docker.wait(execution_id)
+
+    async def cancel(self, execution_id: str) -> None:
+        if self._docker_answers and not await self._is_without(execution_id):
+            await self.docker.cancel(execution_id)
+        else:
+            await self.daemonless.cancel(execution_id)
+
+    async def clean(self, execution_id: str) -> None:
+        if self._docker_answers and not await self._is_without(execution_id):
+            await self.docker.clean(execution_id)
+        else:
+            await self.daemonless.clean(execution_id)
+        self._chosen.pop(execution_id, None)
+
+    async def existing(self) -> list[str]:
+        executions = await self.daemonless.existing()
+        if self._docker_answers:
+            executions += await self.docker.existing()
+        return list(dict.fromkeys(executions))
+
+    async def ended_ns(self, execution: Execution) -> int:
+        """Return when the task ended, in Unix nanoseconds of this machine's clock; 0: it runs, or is not known."""
+        return 0 if await self._is_without(execution.id) else await self.docker.ended_ns(execution)
+
+    async def reclaim(self, execution: Execution, directory: Path) -> None:
+        # What jobs without a Docker Engine leave is the node's own.
+        if self._docker_answers and not await self._is_without(execution.id):
+            await self.docker.reclaim(execution, directory)
+
+    async def close(self) -> None:
+        await asyncio.gather(self.docker.close(), self.daemonless.close())
+
+    async def _is_without(self, execution_id: str) -> bool:
+        """Whether an execution is, or is going to be, one without a Docker Engine."""
+        if self._chosen.get(execution_id) == BUBBLEWRAP:
+            return True
+        return await asyncio.to_thread(self.daemonless.knows, execution_id)
+
+
+def _own_store(options: PluginOptions) -> Images:
+    # A node of root shows an image's users as the job's own, so they have to be what the image says.
+    return from_options(options, owner=Owner(shift=0) if host.is_root() else Owner())
