@@ -35,7 +35,7 @@ def test_an_engine_that_starts_later_is_found_without_a_restart(
     if not docker_engine.startswith("unix://"):
         pytest.skip("the engine has no socket that could be linked to")
     late = tmp_path / "late.sock"
-    node = node_factory(env={"DOCKER_HOST": f"unix://{late}"})
+    node = node_factory("-c", "Engines.Docker.Runtimes=docker", env={"DOCKER_HOST": f"unix://{late}"})
     info = compute_info(node)
     assert "docker" not in info["ExecutionEngines"]
     assert "does not exist" in json.dumps(info)
@@ -50,7 +50,7 @@ def test_a_silent_engine_does_not_hold_up_the_start(node_factory: NodeFactory, t
         silent.bind(str(path))
         silent.listen()
         begun = time.monotonic()
-        node = node_factory(env={"DOCKER_HOST": f"unix://{path}"})
+        node = node_factory("-c", "Engines.Docker.Runtimes=docker", env={"DOCKER_HOST": f"unix://{path}"})
         # It used to be more than 12 s; the rest is Python's own start.
         assert time.monotonic() - begun < 9
         assert "docker" not in compute_info(node)["ExecutionEngines"]
