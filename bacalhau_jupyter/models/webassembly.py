@@ -27,7 +27,7 @@ FUNCTION = "function"
 
 _MAGIC = b"\0asm"
 _KINDS = (FUNCTION, "table", "memory", "global", "tag")
-_TYPES, _IMPORTS, _FUNCTIONS, _MEMORIES, _EXPORTS = 1, 2, 3, 5, 7
+_TYPES, _IMPORTS, _FUNCTIONS, _MEMORIES, _EXPORTS, _CODE = 1, 2, 3, 5, 7, 10
 _FUNCTION_TYPE = 0x60
 _TYPED_REFERENCES = (0x63, 0x64)
 _MOST_BITS = 64
@@ -115,6 +115,24 @@ def read_module(data: bytes, what: str) -> Module:
         raise BadRequest(
             f"{what} is a damaged WebAssembly module: {error}", hint="copy or build it again"
         ) from None
+
+
+def function_at(data: bytes, offset: int) -> int | None:
+    """Return which of a module's own functions holds a byte of the file, from 0 on; None where none does."""
+    reader = _Reader(data, len(_MAGIC) + 4)
+    try:
+        while reader.has_more:
+            kind = reader.byte()
+            section = reader.section()
+            if kind != _CODE:
+                continue
+            for number in range(section.count()):
+                section.bytes()
+                if offset < section.at:
+                    return number
+    except _Damaged:
+        pass
+    return None
 
 
 def _check_kind(data: bytes, what: str) -> None:

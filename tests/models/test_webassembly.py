@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.webassembly import FUNCTION, PAGE, Export, Import, Module, read_module
+from bacalhau_jupyter.models.webassembly import (
+    FUNCTION,
+    PAGE,
+    Export,
+    Import,
+    Module,
+    function_at,
+    read_module,
+)
 from tests.client.wasm.samples import COMPONENT, HEAD, module
 from tests.services.wasm_modules import printing
 
@@ -73,6 +81,15 @@ def test_types_of_later_proposals_are_passed_over() -> None:
     read = read_module(unknown, "it")
     assert read.exports == (Export("f", FUNCTION, None),)
     assert read.entry_problem("f") == ""
+
+
+def test_a_place_in_the_file_lies_in_a_function() -> None:
+    data = module(exports=[("one", 0), ("two", 0)])
+    code = data.index(b"\x0a\x07\x02")
+    assert function_at(data, code + 4) == 0
+    assert function_at(data, code + 7) == 1
+    assert function_at(data, len(data)) is None
+    assert function_at(data[: code + 4], code + 4) is None
 
 
 def test_imports_of_every_kind_are_read() -> None:

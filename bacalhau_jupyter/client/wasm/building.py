@@ -21,7 +21,7 @@ from bacalhau_jupyter.client.wasm.modules import (
     of_file,
     placed,
 )
-from bacalhau_jupyter.client.wasm.text import MODULE, SOURCE, compiled, problem_of
+from bacalhau_jupyter.client.wasm.text import MODULE, SOURCE, compiled, invalid, problem_of
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
@@ -121,7 +121,7 @@ def of_text(text: str, *, first_line: int = 1) -> Placed:
     data = compiled(text, first_line=first_line)
     module = read_module(data, what)
     if problem := problem_of(data):
-        raise BadRequest(f"the WebAssembly text is not valid: {problem}")
+        raise BadRequest(invalid(problem, text, data, first_line))
     files = {SOURCE: text.strip("\n").encode() + b"\n", MODULE: data}
     return Placed(f"{CELL_PLACE}/{MODULE}", ship_files(files, CELL_PLACE, what="the cell"), module, what)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from bacalhau_jupyter.client.wasm.places import line_of_function
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.text import readable
+from bacalhau_jupyter.models.webassembly import function_at
 
 MODULE = "main.wasm"
 """The compiled module, among the files of a cell."""
@@ -14,6 +16,7 @@ SOURCE = "cell.wat"
 """The text beside it, as the person wrote it."""
 
 _PLACE = re.compile(r"(.*?)\s*-->\s*\S*?:(\d+):(\d+)", re.DOTALL)
+_OFFSET = re.compile(r"\s*\(at offset 0x([0-9a-f]+)\)")
 _LONGEST = 300
 _NAMES = b"\x04name"
 
@@ -75,6 +78,27 @@ def can_look_inside() -> bool:
     except ImportError:
         return False
     return True
+
+
+def invalid(problem: str, text: str, module: bytes, first_line: int) -> str:
+    """Say in which function of a text something is wrong that only the compiled module shows.
+
+    Parameters
+    ----------
+    problem
+        What `problem_of` says.
+    text, module
+        The text, and what was compiled of it.
+    first_line
+        Number of the text's first line, as the person sees it.
+    """
+    place = _OFFSET.search(problem)
+    number = function_at(module, int(place[1], 16)) if place else None
+    line = line_of_function(text, number) if number is not None else 0
+    if place is None or not line:
+        return f"the WebAssembly text is not valid: {problem}"
+    words = _OFFSET.sub("", problem)
+    return f"the WebAssembly text is not valid in the function of line {line + first_line - 1}: {words}"
 
 
 def _sentence(error: str, first_line: int) -> str:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from bacalhau_jupyter.client.wasm.building import CELL_PLACE, of_text
+from bacalhau_jupyter.client.wasm.places import line_of_function
 from bacalhau_jupyter.client.wasm.text import compiled, title_of_text
 from bacalhau_jupyter.models.errors import BadRequest
 from tests.client.wasm.samples import HELLO, LIBRARY
@@ -29,7 +30,10 @@ def test_a_text_becomes_a_module_that_official_nodes_load_too() -> None:
         ("\n\n(modul)", "in line 4, column 2: expected valid module field"),
         ("(module (func call $b))", "in line 2, column 20: unknown func: failed to find name `$b`"),
         ("print(1)", "in line 2, column 1: expected `(`"),
-        ("(module (func (result i32)))", "type mismatch"),
+        (
+            "(module\n(func)\n(func (result i32)))",
+            "is not valid in the function of line 4: type mismatch: expected i32",
+        ),
         ("(component)", "the cell's module is a WebAssembly component"),
         ("(" * 5000, "in line 2, column 2"),
         ("(module)\0", "unexpected character"),
@@ -61,6 +65,24 @@ def test_a_body_that_is_no_text_form_is_told_what_it_should_be() -> None:
 )
 def test_a_text_is_called_by_its_first_comment(text: str, title: str) -> None:
     assert title_of_text(text) == title
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "line"),
+    [
+        ("(module (func))", 0, 1),
+        ("(module\n(func)\n(func))", 1, 3),
+        ("(func)\n(func)", 1, 2),
+        # Types, imports, references, comments and strings are no functions.
+        ('(module\n(type (func))\n(import "a" "(func)" (func))\n(func (export "f"))\n)', 0, 4),
+        ('(module\n(func $i (import "a" "b"))\n(func))', 0, 3),
+        ("(module ;; (func)\n(; (func) (; ;) (func) ;)\n( func (block))\n(elem func 0)\n(func))", 1, 5),
+        ("(module)", 0, 0),
+        ("(; open", 0, 0),
+    ],
+)
+def test_the_line_of_a_function_is_found(text: str, number: int, line: int) -> None:
+    assert line_of_function(text, number) == line
 
 
 def test_the_text_travels_beside_the_module() -> None:
