@@ -31,6 +31,7 @@ from bacalhau_jupyter.client.remote.modules import NeededModules
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.job import Job
+from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.records.node import NodeInfo
 
 VALUE = "value"
@@ -101,6 +102,11 @@ def job_of_call(
         asks_container=bool(place.image) or place.options.asks_container,
         shares_machine=shares_machine,
     )
+    if engine not in ("docker", "process"):
+        raise BadRequest(
+            f"a call of {name} runs with engine='docker' or engine='process', not {shown(engine[:80])!r}",
+            hint="functions travel to the same Python only; a cell with --engine wasm runs pure Python",
+        )
     if engine == "docker":
         refuse_other_python(place.image, name)
     elif place.image:

@@ -206,3 +206,10 @@ def test_an_error_that_a_job_made_up_shows_nothing_of_this_machine_and_moves_no_
     # Only what stands at the start of a line is ours.
     assert "\nHint: run" not in said and len(said) < 10_000
     assert Path("/etc/hostname").read_text().strip() not in raised.value.message
+
+
+@pytest.mark.parametrize("engine", ["wasm", "podman"])
+def test_an_engine_that_takes_no_functions_is_refused(client: Client, engine: str) -> None:
+    asked = notebook("def one():\n    return 1\n", "one", client, engine=engine)
+    with pytest.raises(BadRequest, match=f"engine='docker' or engine='process', not '{engine}'"):
+        asked()
