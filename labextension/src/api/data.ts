@@ -1,5 +1,5 @@
 import { ITransport, json } from './transport';
-import { IDiskUsage } from './types';
+import { IDiskUsage, IKeptImage } from './types';
 
 /** Something that can be an input: `URI` is what `-i` takes. */
 export interface IDataEntry {
@@ -47,6 +47,17 @@ export class DiskApi {
   /** Remove Python packages that no job uses. */
   async clearPackages(): Promise<IDiskUsage> {
     return json(this.transport, 'DELETE', 'api/v1/compute/packages');
+  }
+
+  /** The images that the node keeps itself, those that were used last first. */
+  async images(): Promise<IKeptImage[]> {
+    const answer = await json<{ Images?: IKeptImage[] }>(this.transport, 'GET', 'api/v1/compute/images');
+    return answer.Images ?? [];
+  }
+
+  /** Remove one image that no job uses. */
+  async removeImage(image: string): Promise<IDiskUsage> {
+    return json(this.transport, 'POST', 'api/v1/compute/images/remove', { body: { Image: image } });
   }
 
   /** Remove the images that no job uses. */

@@ -117,6 +117,16 @@ export interface IDiskUsage {
   Limit?: number;
 }
 
+/** An image that the connected node keeps itself. */
+export interface IKeptImage {
+  Names?: string[];
+  ImageID: string;
+  /** Bytes that it alone takes. */
+  Size?: number;
+  /** Executions that use it. */
+  Holders?: string[];
+}
+
 export interface INodeInfo {
   NodeID: string;
   NodeType?: string;

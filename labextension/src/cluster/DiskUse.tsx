@@ -3,6 +3,7 @@ import { IDiskUsage } from '../api/types';
 import { Meter } from '../components/Meter';
 import { useBacalhau, useObservable } from '../components/context';
 import { bytes } from '../format/units';
+import { ImageList } from './ImageList';
 import {
   AGES,
   ageLabel,
@@ -104,6 +105,7 @@ export function DiskUse(): JSX.Element {
       {images && (
         <>
           <Usage label={trans.__('Images')} usage={images} many={count => imagesText(count, trans)} />
+          <ImageList usage={images} onDone={setNotice} />
           <div className="jp-Bacalhau-buttons">
             <button
               type="button"

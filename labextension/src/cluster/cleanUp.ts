@@ -1,4 +1,4 @@
-import { IDiskUsage, INodeInfo } from '../api/types';
+import { IDiskUsage, IKeptImage, INodeInfo } from '../api/types';
 import { bytes } from '../format/units';
 import { IBacalhau } from '../tokens';
 import { ITranslate } from './connections';
@@ -123,6 +123,28 @@ export async function cleanImages(app: IBacalhau): Promise<string> {
       kept
     ),
     () => app.api.disk.clearImages(),
+    count => imagesText(count, trans)
+  );
+}
+
+/** What people call an image: its tags, else the beginning of its ID. */
+export function imageName(image: IKeptImage): string {
+  const tags = (image.Names ?? []).filter(name => !name.includes('@'));
+  return tags.join(', ') || image.ImageID.replace('sha256:', '').slice(0, 12);
+}
+
+/** Remove one image; asks first. */
+export async function removeImage(app: IBacalhau, image: IKeptImage): Promise<string> {
+  const { trans } = app;
+  return attempt(
+    app,
+    trans.__('Remove the image?'),
+    trans.__(
+      '%1 (%2) goes from the disk of the connected node. The next job that names it fetches it again; if it was loaded from a file, it has to be loaded again.',
+      imageName(image),
+      bytes(image.Size ?? 0)
+    ),
+    () => app.api.disk.removeImage(image.ImageID),
     count => imagesText(count, trans)
   );
 }

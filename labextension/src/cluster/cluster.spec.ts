@@ -7,7 +7,17 @@ import { Sync } from '../store/sync';
 import { FakeTransport } from '../testing/transport';
 import { IHost } from '../host';
 import { IBacalhau } from '../tokens';
-import { ageLabel, cleanImages, cleanPackages, cleanResults, cleanUploads, disk, usageText } from './cleanUp';
+import {
+  ageLabel,
+  cleanImages,
+  cleanPackages,
+  cleanResults,
+  cleanUploads,
+  disk,
+  imageName,
+  removeImage,
+  usageText
+} from './cleanUp';
 import { changeLink, linkFacts } from './linking';
 import { Connections, EMPTY_INPUT, inputOf, missing, sourceText, versionNotes } from './connections';
 
@@ -218,6 +228,22 @@ describe('cleaning up', () => {
     expect(disk({ NodeID: 'n', Images: { Bytes: 1 } }).images).toEqual({ Bytes: 1 });
     transport.answers.set('DELETE api/v1/compute/images', () => ({ Bytes: 0, Count: 1 }));
     expect(await cleanImages(app)).toBe('Removed: 0 B, 1 image');
+  });
+
+  it('lists images and removes one of them by its ID', async () => {
+    const { app, transport, questions } = setUp();
+    const image = { ImageID: `sha256:${'a'.repeat(64)}`, Names: ['tools:1', 'tools@sha256:b'], Size: 2e6 };
+    transport.answers.set('GET api/v1/compute/images', () => ({ Images: [image] }));
+    transport.answers.set('POST api/v1/compute/images/remove', () => ({ Bytes: 2e6, Count: 1 }));
+    expect(await app.api.disk.images()).toEqual([image]);
+    expect(await removeImage(app, image)).toBe('Removed: 2.0 MB, 1 image');
+    expect(questions[0]).toContain('tools:1 (2.0 MB) goes');
+    expect(transport.requests.find(({ method }) => method === 'POST')?.body).toEqual({
+      Image: image.ImageID
+    });
+    expect(imageName({ ImageID: image.ImageID })).toBe('a'.repeat(12));
+    transport.answers.set('GET api/v1/compute/images', () => ({}));
+    expect(await app.api.disk.images()).toEqual([]);
   });
 
   it('speaks of one and many', () => {
