@@ -46,8 +46,10 @@ asyncio.run(main())
 """
 
 
-def in_docker(base_url: str, image: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run the tests in a container: Docker's default seccomp profile, uid 1600, no new privileges."""
+def in_docker(
+    base_url: str, image: str, arguments: list[str], tests: str = TESTS
+) -> subprocess.CompletedProcess[str]:
+    """Run tests in a container: Docker's default seccomp profile, uid 1600, no new privileges."""
     packages = _packages()
     command = [
         "docker",
@@ -78,10 +80,10 @@ def in_docker(base_url: str, image: str, arguments: list[str]) -> subprocess.Com
     ]
     if shutil.which("docker") is None:
         raise ServiceUnavailableError("the docker command is not installed")
-    return _both(command, "python3", "/source", arguments)
+    return _both(command, "python3", "/source", [f"/source/{tests}", *arguments])
 
 
-def in_chroot(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def in_chroot(arguments: list[str], tests: str = TESTS) -> subprocess.CompletedProcess[str]:
     """Run the tests as root in a chroot, where the kernel refuses user namespaces and pivot_root."""
     with image_tree(system=True) as root:
         command = [
@@ -94,10 +96,10 @@ def in_chroot(arguments: list[str]) -> subprocess.CompletedProcess[str]:
             "PYTHONPATH=/source:/packages",
             "PYTHONDONTWRITEBYTECODE=1",
         ]
-        return _both(command, "python3", "/source", arguments)
+        return _both(command, "python3", "/source", [f"/source/{tests}", *arguments])
 
 
-def as_user(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def as_user(arguments: list[str], tests: str = TESTS) -> subprocess.CompletedProcess[str]:
     """Run the tests on this host as an ordinary user."""
     packages = _packages()
     python = "/usr/bin/python3"
@@ -127,7 +129,7 @@ def as_user(arguments: list[str]) -> subprocess.CompletedProcess[str]:
             f"PYTHONPATH={ROOT}:{packages}",
             "PYTHONDONTWRITEBYTECODE=1",
         ]
-        return _both(command, python, str(ROOT), arguments)
+        return _both(command, python, str(ROOT), [f"{ROOT}/{tests}", *arguments])
 
 
 def _both(
@@ -135,9 +137,7 @@ def _both(
 ) -> subprocess.CompletedProcess[str]:
     """Print the tier that the engine picks, then run the tests."""
     tier = _run([*command, python, "-c", _TIERS])
-    tests = _run(
-        [*command, python, *_PYTEST, "-c", f"{source}/pyproject.toml", f"{source}/{TESTS}", *arguments]
-    )
+    tests = _run([*command, python, *_PYTEST, "-c", f"{source}/pyproject.toml", *arguments])
     tests.stdout = tier.stdout + tier.stderr + tests.stdout
     return tests
 
