@@ -1,0 +1,42 @@
+"""Images of a real node without a Docker Engine: loaded, listed, run, kept over a restart, cleaned up."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bacalhau_jupyter import Client, docker
+from tests.cli.running import shell_of
+from tests.services.node_fixtures import NodeFactory
+
+pytestmark = [pytest.mark.docker, pytest.mark.process]
+WITHOUT_DOCKER = ("-c", "Engines.Docker.Runtimes=bubblewrap")
+
+
+def test_an_image_from_a_file_runs_jobs_and_stays_over_a_restart(
+    node_factory: NodeFactory, docker_engine: str, busybox_image: str, tmp_path: Path
+) -> None:
+    archive = tmp_path / "busybox.tar"
+    subprocess.run(["docker", "-H", docker_engine, "save", "-o", str(archive), busybox_image], check=True)
+    repo = tmp_path / "repo"
+    node = node_factory(*WITHOUT_DOCKER, data_dir=repo)
+
+    loaded = shell_of(node, tmp_path)("image", "load", "busybox.tar")
+
+    assert busybox_image in loaded.stdout, loaded.stderr
+    with Client(node.url, api_key=node.key) as client:
+        job = client.submit(docker(busybox_image, "echo from a file"))
+        job.wait()
+        assert "".join(job.logs()) == "from a file\n"
+        usage = client.call(lambda api: api.agent_node()).images
+        assert usage is not None and usage.count == 1 and usage.bytes > 1_000_000
+    node.stop()
+    shell = shell_of(node_factory(*WITHOUT_DOCKER, data_dir=repo), tmp_path)
+    assert busybox_image in (listing := shell("image", "list").stdout)
+    assert "All images take" in listing
+    assert "Removed 1 image" in shell("image", "clean").stdout
+    assert "There are no images" in shell("image", "list").stdout
+    refusal = shell("image", "remove", busybox_image)
+    assert refusal.returncode != 0 and "is not here" in refusal.stderr
