@@ -159,7 +159,7 @@ class Bench:
             outcome = await self.engine.wait(request.execution.id)
         printed = {logfile.STDOUT: b"", logfile.STDERR: b"", logfile.END: b""}
         for frame in logfile.read_frames(request.log_path):
-            printed[frame.stream] += frame.data
+            printed[frame.stream] = printed.get(frame.stream, b"") + frame.data
         await self.engine.clean(request.execution.id)
         return Ran(
             outcome,

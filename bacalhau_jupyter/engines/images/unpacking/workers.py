@@ -18,7 +18,13 @@ from bacalhau_jupyter.models.errors import IOFailure
 IDLE_S = 10.0
 """Seconds that a process without work stays."""
 _LINE = 64 << 20
-_MODULE = "bacalhau_jupyter.engines.images.unpacking.worker"
+# Where this process finds its modules, the worker does, too: isolated, it would not look at PYTHONPATH.
+_CODE = """
+import runpy, sys
+sys.path[:] = sys.argv[2:]
+del sys.argv[2:]
+runpy.run_module("bacalhau_jupyter.engines.images.unpacking.worker", run_name="__main__")
+"""
 _DROPPED = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"})
 
 
@@ -112,9 +118,10 @@ class Workers:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",
-            "-m",
-            _MODULE,
+            "-c",
+            _CODE,
             str(self._root),
+            *sys.path,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_LINE,

@@ -86,6 +86,9 @@ def execute(plan: Plan, out: int, err: int, files: list[int], failure: int, grou
     step = "prepare"
     try:
         os.setsid()
+        # The supervisor's own would write into whatever gets the number of its pipe.
+        _signal.set_wakeup_fd(-1)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         for each in (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM):
             _signal.signal(each, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, POLITE)
