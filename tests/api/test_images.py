@@ -17,6 +17,7 @@ from aiohttp import web
 
 from bacalhau_jupyter.api.app import build_runner
 from bacalhau_jupyter.api.base import ApiServices
+from bacalhau_jupyter.api.http import middleware
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod
 from bacalhau_jupyter.auth.node_key import NodeKey
@@ -95,6 +96,15 @@ async def test_the_nodes_own_user_loads_lists_and_removes(tmp_path: Path, layout
         await api.close()
 
 
+async def test_what_a_disk_does_may_take_its_time(
+    tmp_path: Path, layout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(middleware, "HANDLER_TIMEOUT_S", 0.0)
+    async with serving(tmp_path, trusted=True) as served:
+        assert (await served.ask("POST", "/load", Path=str(layout)))[0] == 200
+        assert (await served.ask("DELETE"))[0] == 200
+
+
 async def test_a_key_does_not_open_paths_of_the_machine(tmp_path: Path, layout: Path) -> None:
     async with serving(tmp_path, trusted=False) as served:
         status, refusal = await served.ask("POST", "/load", Path=str(layout))
@@ -116,7 +126,7 @@ async def test_a_key_does_not_open_paths_of_the_machine(tmp_path: Path, layout: 
         ("/load", {"Path": "/tmp/\0"}, 400),
         ("/load", {"Path": "/not/there"}, 404),
         ("/remove", {}, 400),
-        ("/remove", {"Image": "not here"}, 500),
+        ("/remove", {"Image": "not here"}, 400),
         ("/remove", {"Image": "nothere:1"}, 404),
         ("/remove", {"Image": 7}, 400),
     ],

@@ -42,6 +42,19 @@ def names(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.iterdir())
 
 
+def negative_size(*, has_pax: bool) -> bytes:
+    """Return the header of a file of less than no bytes, as a number of the header or of its PAX records."""
+    info, size = tarfile.TarInfo("a"), -(1 << 40)
+    if has_pax:
+        info.pax_headers = {"size": str(size)}
+        return info.tobuf(tarfile.PAX_FORMAT)
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = size.to_bytes(12, "big", signed=True)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
 def tree(root: Path) -> dict[str, tuple[str, object, int]]:
     """Describe everything below `root`: kind, contents or target, and permissions."""
     entries: dict[str, tuple[str, object, int]] = {}

@@ -18,6 +18,7 @@ from bacalhau_jupyter.api.http.judging import judge
 from bacalhau_jupyter.api.http.tracing import traced
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.records.hosts import PATH as HOSTS_PATH
+from bacalhau_jupyter.models.records.kept.images import PATH as IMAGES_PATH
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
 from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS_PATH
 
@@ -99,6 +100,8 @@ def _takes_its_time(request: web.Request) -> bool:
     path = request.path
     streams = path.startswith((RESULTS_PATH, UPLOADS_PATH)) or "/results/files/" in path
     # Machines elsewhere take their time, which has limits of its own: to answer, to end jobs, to get an image.
+    # So does a disk, with images of many gigabytes.
+    streams = streams or (request.method in ("POST", "DELETE") and path.startswith(IMAGES_PATH))
     streams = streams or (request.method == "POST" and path.startswith(HOSTS_PATH))
     return streams or (request.method == "GET" and "Upgrade" in request.headers)
 

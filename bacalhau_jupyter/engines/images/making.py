@@ -146,6 +146,9 @@ class Maker:
                 image = msgspec.structs.replace(image, tree_size=max(1, reply.size))
             image = msgspec.structs.replace(image, used_ns=self._clock.now_ns())
             async with self.lock:
+                if (there := self._index.image(image.image_id)) is not None:
+                    # It came by another name meanwhile, and jobs may run in its tree already.
+                    return await self._rename(there, image.names)
                 image = await self._disk(self._files.keep_image, place, image, config)
                 for robbed in self._index.add_image(image):
                     await self._disk(self._files.note_image, robbed)
@@ -153,11 +156,14 @@ class Maker:
         return image
 
     async def rename(self, image: ImageRecord, names: Sequence[str]) -> ImageRecord:
-        """Let an image that is here have these names, and no other one; return its record."""
-        image = msgspec.structs.replace(image, names=tuple(names))
+        """Let an image that is here have these names, too, and no other one; return its record."""
         async with self.lock:
-            for changed in (*self._index.add_image(image), image):
-                await self._disk(self._files.note_image, changed)
+            return await self._rename(self._index.image(image.image_id) or image, names)
+
+    async def _rename(self, image: ImageRecord, names: Sequence[str]) -> ImageRecord:
+        image = msgspec.structs.replace(image, names=tuple(dict.fromkeys((*image.names, *names))))
+        for changed in (*self._index.add_image(image), image):
+            await self._disk(self._files.note_image, changed)
         return image
 
     async def open_archive(self, source: Path, place: Path) -> Path:
@@ -187,7 +193,9 @@ class Maker:
         """Remove all that may go; return the bytes that this gave back."""
         async with self.lock:
             before = self._index.size
-            await self.drop(self._index.removable())
+            # One at a time: while one is removed, a job may take the next.
+            while free := self._index.removable()[:1]:
+                await self.drop(free)
             for diff_id in self._index.remove_loose():
                 await self._disk(self._files.remove_layer, diff_id)
             freed = before - self._index.size

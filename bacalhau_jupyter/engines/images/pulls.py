@@ -100,8 +100,7 @@ class Pulls:
         self._index.pin(keys)
         try:
             if (there := self._index.image(image_id)) is not None:
-                more = tuple(dict.fromkeys((*there.names, *names)))
-                return await self._maker.rename(there, more)
+                return await self._maker.rename(there, names)
             self._maker.check_size(manifest.size, "it")
             await self._bring_layers(reference, manifest, layers, progress)
             image = ImageRecord(

@@ -174,7 +174,8 @@ class Images:
                     # Somebody removed its files: it is pulled anew.
                     self._index.remove_holder(holder)
                     async with self._maker.lock:
-                        await self._maker.drop([image])
+                        if not await self._disk(self._is_whole, image):
+                            await self._maker.drop([image])
                     continue
                 await self._touch(image)
                 return HeldImage(await self._found(reference, image), self._files.tree(image))
@@ -270,7 +271,7 @@ class Images:
         self._index.pin(keys)
         try:
             if (there := self._index.image(image_id)) is not None:
-                return await self._maker.rename(there, tuple(dict.fromkeys((*there.names, *loaded.names))))
+                return await self._maker.rename(there, loaded.names)
             for layer, diff_id in zip(loaded.layers, layers, strict=True):
                 if not self._index.has_layer(diff_id):
                     await self._maker.layer(layer.path, diff_id, digest=layer.digest, size=layer.size)
@@ -329,17 +330,18 @@ class Images:
             self._settling = asyncio.create_task(self._bring_to_disk(), name="images: settling")
 
     async def _bring_to_disk(self) -> None:
-        unsettled = [image for image in self._index.images if image.boot]
-        layers = list({layer for image in unsettled for layer in image.layers})
         with contextlib.suppress(OSError):
-            await asyncio.to_thread(self._files.sync)
-            async with self._maker.lock:
-                for image in unsettled:
-                    if (now := self._index.image(image.image_id)) is not None:
-                        settled = msgspec.structs.replace(now, boot="")
-                        self._index.add_image(settled)
-                        await asyncio.to_thread(self._files.note_image, settled)
-                await asyncio.to_thread(self._files.settled, layers)
+            # Others may arrive meanwhile.
+            while unsettled := [image for image in self._index.images if image.boot]:
+                layers = list({layer for image in unsettled for layer in image.layers})
+                await asyncio.to_thread(self._files.sync)
+                async with self._maker.lock:
+                    for image in unsettled:
+                        if (now := self._index.image(image.image_id)) is not None:
+                            settled = msgspec.structs.replace(now, boot="")
+                            self._index.add_image(settled)
+                            await asyncio.to_thread(self._files.note_image, settled)
+                    await asyncio.to_thread(self._files.settled, layers)
 
     async def _disk(self, work: Callable[..., T], *arguments: object) -> T:
         try:

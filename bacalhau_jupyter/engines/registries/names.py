@@ -35,6 +35,7 @@ def image_invalid(image: str) -> EngineError:
         code="ImageInvalid",
         fails_execution=True,
         details={"Image": image},
+        status=400,
     )
 
 

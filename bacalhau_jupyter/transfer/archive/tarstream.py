@@ -58,6 +58,9 @@ class TarStream:
 
     def data(self, size: int) -> bytes | memoryview:
         """Read contents of a file: at least one byte; they are to be used before the next call."""
+        if size < 0:
+            # Some versions of tarfile let such a size pass, and no bound would hold for what follows.
+            raise tarfile.ReadError("a member has a wrong size")
         chunk = self._part(min(size, CHUNK))
         if not chunk:
             raise EOFError("it ends in the middle of a file")

@@ -144,7 +144,7 @@ class Shelf:
     cuts
         Ends of paths that break off in the middle the first time.
     login
-        ``user:password``, if one is wanted; ``token`` wants a token for it.
+        ``user:password``, if one is wanted; ``token`` wants a token for it, which comes with ``padding``.
     asked
         Paths, and the ``Authorization`` that came with each.
     """
@@ -160,6 +160,7 @@ class Shelf:
     login: str = ""
     token: str = ""
     realm: str = ""
+    padding: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -190,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             if path == "/token":
-                self._answer(200, json.dumps({"token": shelf.token}).encode())
+                self._answer(200, json.dumps({"padding": shelf.padding, "token": shelf.token}).encode())
             elif not self._is_let_in(header) and end not in shelf.redirects.values():
                 challenge = (
                     f'Bearer realm="{shelf.realm}",service="shelf",scope="repository:x:pull"'

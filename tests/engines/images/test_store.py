@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 
+from bacalhau_jupyter.engines.images.keeping.files import ImageFiles
 from bacalhau_jupyter.engines.images.keeping.quota import quota_of
 from bacalhau_jupyter.engines.images.store import Images
 from bacalhau_jupyter.engines.images.unpacking.orders import Owner
@@ -85,6 +87,19 @@ async def test_two_ask_at_once_and_one_download_serves_both(store: Images, shelf
         and description.config.command == ("sh",)
         and description.image_id == image.image_id
     )
+
+
+async def test_an_image_that_comes_by_two_names_at_once_is_one(store: Images, shelf: Shelf) -> None:
+    image = build(BASE, layer(file("a")))
+    references = [shelf.put(image, tag) for tag in ("1", "2", "3")]
+
+    held = await asyncio.gather(*(store.hold(each, f"e-{each}") for each in references))
+
+    (kept,) = await store.images()
+    assert set(references) <= set(kept.names) and len(kept.holders) == 3
+    asked = len(shelf.asked)
+    assert {(await store.hold(each, f"f-{each}")).tree for each in references} == {held[0].tree}
+    assert len(shelf.asked) == asked
 
 
 async def test_who_gives_up_does_not_end_the_others_pull(store: Images, shelf: Shelf) -> None:
@@ -358,6 +373,38 @@ async def test_cleaning_removes_what_nobody_holds(store: Images, shelf: Shelf, t
     assert left.holders == ["e-1"] and left.size > 0
     assert len(list((tmp_path / "images/layers").iterdir())) == 2
     assert not list((tmp_path / "images/leaving").iterdir())
+
+
+async def test_what_a_job_takes_while_others_are_cleaned_up_stays(store: Images, shelf: Shelf) -> None:
+    references = [shelf.put(build(BASE, layer(file(tag))), tag) for tag in ("1", "2", "3")]
+    for each in references:
+        await store.hold(each, "e")
+        await store.release("e")
+    asked = len(shelf.asked)
+
+    _, held = await asyncio.gather(store.clean(), store.hold(references[-1], "e-1"))
+
+    assert held.tree.joinpath("3").is_file() and len(shelf.asked) == asked
+    assert [image.holders for image in await store.images()] == [["e-1"]]
+
+
+async def test_an_image_that_comes_while_another_is_brought_to_the_disk_lasts_too(
+    store: Images, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_slow, sync = threading.Event(), ImageFiles.sync
+
+    def synced(files: ImageFiles) -> None:
+        is_slow.wait()
+        sync(files)
+
+    monkeypatch.setattr(ImageFiles, "sync", synced)
+    for tag in ("1", "2"):
+        await store.hold(shelf.put(build(layer(file(tag))), tag), tag)
+    is_slow.set()
+    await store.close()
+
+    abouts = [about.read_text() for about in (tmp_path / "images").glob("*/*/about.json")]
+    assert len(abouts) == 4 and all('"boot":""' in about for about in abouts)
 
 
 async def test_an_image_whose_files_were_removed_by_hand_is_pulled_again(store: Images, shelf: Shelf) -> None:

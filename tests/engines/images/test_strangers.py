@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import io
 import json
@@ -16,6 +17,9 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.engines.images.store import Images
+from bacalhau_jupyter.engines.images.unpacking.layer import LayerUnpacker
+from bacalhau_jupyter.engines.images.unpacking.orders import Owner
+from bacalhau_jupyter.engines.images.unpacking.streams import LayerStream
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, Forbidden
 from bacalhau_jupyter.transfer.core.reach import Reach
 from tests.engines.images.building import (
@@ -30,6 +34,7 @@ from tests.engines.images.building import (
     serving,
     sha,
 )
+from tests.transfer.helpers import negative_size
 
 PLAIN = layer(file("a", b"x" * 50_000))
 HARD = {"type": tarfile.LNKTYPE}
@@ -81,6 +86,50 @@ async def test_links_of_an_image_lead_nowhere_on_this_host(store: Images, shelf:
 
     assert (tree / "link").is_symlink() and (tree / "hard").is_symlink()
     assert (tree / "link2/x").is_file()
+
+
+WAYS = [f"way{number}" for number in range(12)]
+"""Links of a lower layer to one directory; directories are read in any order, so that some come first."""
+BENT = layer(directory("usr/lib"), *(link(way, "usr/lib") for way in WAYS))
+
+
+async def test_a_layer_does_not_write_through_a_link_that_it_makes_meanwhile(
+    store: Images, shelf: Shelf, tmp_path: Path
+) -> None:
+    victim = tmp_path / "images/victim"
+    victim.joinpath("lib").mkdir(parents=True)
+    victim.joinpath("lib/x").write_bytes(b"good")
+    evil = layer(link("usr", str(victim)), *(file(f"{way}/x", b"evil") for way in WAYS))
+
+    with contextlib.suppress(BacalhauError):
+        await store.hold(shelf.put(build(BENT, evil)), "e-1")
+
+    assert victim.joinpath("lib/x").read_bytes() == b"good" and len(list(victim.rglob("*"))) == 2
+
+
+async def test_a_layer_gives_its_permissions_to_nothing_outside(
+    store: Images, shelf: Shelf, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    evil = layer(directory("usr/lib/x", mode=0o777), *(link(f"{way}/x", str(secret)) for way in WAYS))
+
+    with pytest.raises(BacalhauError, match="in the place of its own directory") as refused:
+        await store.hold(shelf.put(build(BENT, evil)), "e-1")
+
+    assert refused.value.code == "ImageRefused" and secret.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("has_pax", [False, True])
+def test_a_file_of_negative_size_does_not_escape_the_quota(has_pax: bool, tmp_path: Path) -> None:
+    path, target = tmp_path / "layer", tmp_path / "target"
+    path.write_bytes(negative_size(has_pax=has_pax) + bytes(5_000_000))
+    target.mkdir()
+
+    with pytest.raises(tarfile.ReadError), LayerStream(path, lambda done: None) as stream:
+        LayerUnpacker(stream, target, Owner(), max_bytes=100_000).unpack()
+
+    assert sum(each.stat().st_size for each in target.iterdir()) == 0
 
 
 async def test_many_files_are_unpacked(store: Images, shelf: Shelf) -> None:
@@ -376,6 +425,12 @@ async def test_logins_of_docker_are_used(token: str, store: Images, shelf: Shelf
     assert asked_for_tokens == ([basic] if token else [])
 
 
+async def test_a_token_may_come_in_pieces(store: Images, shelf: Shelf) -> None:
+    shelf.token, shelf.padding = "t0ken", "x" * 900_000
+
+    assert await store.find(shelf.put(build(PLAIN)))
+
+
 async def test_a_token_whose_time_is_over_is_renewed(store: Images, shelf: Shelf) -> None:
     image = build(PLAIN)
     reference = shelf.put(image)
@@ -400,8 +455,6 @@ async def test_zstd_without_its_package_is_told(store: Images, shelf: Shelf, mon
 
 
 def test_layers_are_read_in_any_pieces(tmp_path: Path) -> None:
-    from bacalhau_jupyter.engines.images.unpacking.streams import LayerStream
-
     data = os.urandom(3_000_001)
     path = tmp_path / "layer"
     path.write_bytes(gzip.compress(data, 1))

@@ -21,7 +21,7 @@ from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.transfer.archive.packing import pack_into
 from bacalhau_jupyter.transfer.archive.tar_gz import Limits, pack_tar_gz, unpack, unpack_blocking
 from bacalhau_jupyter.transfer.core.links import is_plain_link
-from tests.transfer.helpers import member, names, small_disk, tar_gz, tree
+from tests.transfer.helpers import member, names, negative_size, small_disk, tar_gz, tree
 from tests.transfer.http.test_http import resident
 
 CHARACTERS = st.characters(exclude_characters="/\0", exclude_categories=["Cs"])
@@ -255,6 +255,14 @@ async def test_thousands_of_nested_headers_are_an_error_not_a_crash(tmp_path: Pa
         header[148:156] = b"%06o\0 " % sum(header[:512])
         with pytest.raises(IOFailure, match="the archive is broken"):
             await unpack(io.BytesIO(gzip.compress(bytes(header) * 5000)), tmp_path / "out")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("has_pax", [False, True])
+async def test_a_file_of_negative_size_is_refused_before_it_is_written(tmp_path: Path, has_pax: bool) -> None:
+    data = negative_size(has_pax=has_pax) + bytes(100_000)
+    with pytest.raises(IOFailure, match=r"wrong size|invalid"):
+        await unpack(io.BytesIO(data), tmp_path / "out", limits=Limits(max_bytes=1000))
     assert names(tmp_path) == []
 
 

@@ -36,5 +36,5 @@ class ImageCalls:
         )
 
     async def clean(self) -> DiskUsage:
-        """Remove the images that no job uses; return what is gone."""
-        return await self._connection.request("DELETE", PATH, DiskUsage)
+        """Remove the images that no job uses, however long that takes; return what is gone."""
+        return await self._connection.send("DELETE", PATH, DiskUsage, None, {})

@@ -18,7 +18,7 @@ from bacalhau_jupyter.transfer.core.reach import Reach
 from bacalhau_jupyter.transfer.http.requests import request
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
+    from aiohttp import ClientResponse, ClientSession
 
 _LARGEST = 1 << 20
 _CLIENT = "bacalhau-jupyter"
@@ -104,7 +104,7 @@ class Tokens:
         headers = {"Authorization": _basic(login)} if login.get("username") else {}
         joined = f"{realm}{'&' if '?' in realm else '?'}{urlencode(asked)}"
         async with request(session, "GET", joined, headers, self._timeout_s, self._reach) as (answer, _):
-            return _token_in(await answer.content.read(_LARGEST)) if answer.status == 200 else ""
+            return await _token_in(answer) if answer.status == 200 else ""
 
     async def _refresh(
         self, session: ClientSession, realm: str, asked: Mapping[str, str], refresh: str
@@ -115,7 +115,7 @@ class Tokens:
         form = {**asked, "grant_type": "refresh_token", "refresh_token": refresh}
         timeout = aiohttp.ClientTimeout(total=None, sock_read=self._timeout_s, connect=self._timeout_s)
         async with session.post(realm, data=form, allow_redirects=False, timeout=timeout) as answer:
-            return _token_in(await answer.content.read(_LARGEST)) if answer.status == 200 else ""
+            return await _token_in(answer) if answer.status == 200 else ""
 
 
 def _basic(login: Mapping[str, str]) -> str:
@@ -123,7 +123,12 @@ def _basic(login: Mapping[str, str]) -> str:
     return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
-def _token_in(data: bytes) -> str:
+async def _token_in(answer: ClientResponse) -> str:
+    data = bytearray()
+    while chunk := await answer.content.read(_LARGEST):
+        data += chunk
+        if len(data) > _LARGEST:
+            return ""
     try:
         body: Any = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError):

@@ -42,7 +42,7 @@ class Merger:
         Raises
         ------
         IOFailure
-            A hard link leads nowhere.
+            A hard link leads nowhere, or a layer replaces what it puts there itself.
         OSError
             The disk is full, say.
         """
@@ -53,26 +53,40 @@ class Merger:
         implied = frozenset(map(from_wire, layer.implied))
         dressed: list[tuple[str, str]] = []
         pending = [("", "", not self.size)]
+        is_bent = False  # two ways lead to one place
         self.size += 4096
         while pending:
             name, place, is_new = pending.pop()
+            if is_bent:
+                self._check(place)
             source = f"{directory}/{name}" if name else directory
             with os.scandir(source) as entries:
                 for entry in entries:
                     below = f"{name}/{entry.name}" if name else entry.name
                     there = f"{place}/{entry.name}" if place else entry.name
                     if entry.is_dir(follow_symlinks=False):
-                        there, made = self._directory(there, is_implied=below in implied)
-                        pending.append((below, there, made))
+                        inside, made = self._directory(there, is_implied=below in implied)
+                        is_bent |= inside != there
+                        pending.append((below, inside, made))
                     else:
                         self._file(entry.path, there)
             if is_new or name not in implied:
                 dressed.append((source, place))
         # Last, and what lies deeper first: a directory's times change when something is made in it.
         for source, place in reversed(dressed):
+            if is_bent:
+                self._check(place)
             self._dress(source, place)
         for name, linked in layer.links_below:
             self._link_below(from_wire(name), from_wire(linked))
+
+    def _check(self, place: str) -> None:
+        """Refuse a directory whose place something else of the same layer took, on another way there.
+
+        It may be a link by now, and what is done below it would be done wherever on this machine that leads.
+        """
+        if self._resolve(place) != place:
+            raise refused(f"a layer puts something else in the place of its own directory {place!r}")
 
     def _directory(self, place: str, *, is_implied: bool) -> tuple[str, bool]:
         """Return where a directory is in the tree, and whether it was made."""
