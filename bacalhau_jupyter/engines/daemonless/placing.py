@@ -85,6 +85,10 @@ def place(request: RunRequest, tree: Tree) -> Placed:
     targets = [each.target for each in mounts]
     if twice := next((each for each in targets if targets.count(each) > 1), ""):
         raise NotPlaced(f"two of them have the same place, {twice}")
+    # By their targets they were told apart before (`bids`); links of the image may bring them together.
+    for root in (each.target for each in inputs if not each.read_only):
+        if inner := next((each for each in targets if each != root and within(each, root)), ""):
+            raise NotPlaced(f"{inner} lies inside the writable input {root}")
     return Placed(inputs, lay_out(mounts))
 
 

@@ -86,6 +86,28 @@ async def test_links_of_an_image_lead_nowhere_outside_of_it(
     assert snapshot(canary) == before
 
 
+async def test_links_of_an_image_lead_no_input_into_one_that_can_be_written_to(
+    image_bench: Bench, canary: Path, tmp_path: Path, inputs: list[InputMount]
+) -> None:
+    before = snapshot(canary)
+    writable = tmp_path / "writable"
+    writable.mkdir()
+    writable.chmod(0o777)
+    (writable / "x").symlink_to(f"/oldroot{canary}/made")
+    image = image_bench.define(LINUX, lambda tree: replaced(tree, "alias", "/data"))
+
+    with pytest.raises(EngineError, match="lies inside the writable input /data"):
+        await image_bench.run(
+            {"Image": image, "Entrypoint": ["true"]},
+            inputs=[
+                InputMount(writable, "/data", read_only=False, jobs_write=True),
+                InputMount(inputs[0].path, "/alias/x"),
+            ],
+        )
+
+    assert snapshot(canary) == before
+
+
 @pytest.mark.parametrize("kind", ["links", "files"])
 async def test_an_image_does_not_choose_what_our_own_directories_are(image_bench: Bench, kind: str) -> None:
     def spoil(tree: Path) -> None:
