@@ -348,11 +348,16 @@ def bomb(functions: int = 60_000) -> bytes:
 
 def compilers() -> list[psutil.Process]:
     """Return the processes that compile, of this process."""
-    return [
-        process
-        for process in psutil.Process().children()
-        if "bacalhau_jupyter.engines.wasm.guest.compiling" in " ".join(process.cmdline())
-    ]
+    word = "bacalhau_jupyter.engines.wasm.guest.compiling"
+    return [process for process in psutil.Process().children() if word in command_of(process)]
+
+
+def command_of(process: psutil.Process) -> str:
+    """Return a process's command line; nothing for one that has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 async def test_a_compilation_that_takes_too_long_is_ended(bench: Bench) -> None:
