@@ -12,6 +12,7 @@ from benchmarks.cells import cards, panel, plain_cells
 from benchmarks.data import frames, ipfs, results, s3
 from benchmarks.engines import (
     cluster,
+    daemonless,
     docker_rates,
     host_copies,
     host_jobs,
@@ -37,6 +38,7 @@ MEASUREMENTS = {
     "host-copies": host_copies.measure,
     "host-jobs": host_jobs.measure,
     "images": images.measure,
+    "daemonless": daemonless.measure,
     "process": whole_jobs.measure_process,
     "wasm": wasm_jobs.measure,
     "scheduling": scheduling.measure,

@@ -47,8 +47,8 @@ def test_a_job_runs_on_an_image_of_a_registry(
         result = job.result()
         assert result.stdout == "0\nhello\n", (result.stderr, served.tail())
         assert result.text("outputs/d/r") == "r\n"
-        told = " ".join(f"{row.event.message} {row.event.details}" for row in job.history())
-        assert WITHOUT in told
+        history = " ".join(f"{row.event.message} {row.event.details}" for row in job.history())
+        assert WITHOUT in history
 
 
 async def test_a_job_with_a_network_of_type_http(
