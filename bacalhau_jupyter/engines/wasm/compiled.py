@@ -50,8 +50,12 @@ _NOBODY = 65534
 
 
 class _Names(msgspec.Struct):
-    """What the compiling process says of a module; it has read what anybody may have written."""
+    """What the compiling process says of a module; it has read what anybody may have written.
 
+    ``size`` is that of the machine code: when a machine goes down, a file may lose what was in it.
+    """
+
+    size: int
     imports: list[str]
     functions: dict[str, tuple[int, int]]
 
@@ -152,6 +156,8 @@ class Compiler:
         code = self._root / f"{key}.code"
         try:
             names = msgspec.json.decode(code.with_suffix(".names").read_bytes(), type=_Names)
+            if code.stat().st_size != names.size:
+                return None
             os.utime(code)
         except (OSError, msgspec.MsgspecError):
             return None

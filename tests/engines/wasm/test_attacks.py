@@ -296,6 +296,14 @@ async def test_a_module_that_changes_under_our_hands_is_kept_under_what_was_read
     assert (await bench.run(good)).stdout == "good"
 
 
+async def test_code_that_was_lost_when_the_machine_went_down_is_compiled_again(bench: Bench) -> None:
+    await bench.run(RETURNS)
+    for code in kept(bench):
+        code.chmod(0o600)
+        code.write_bytes(b"")
+    assert (await bench.run(RETURNS)).outcome.exit_code == 0
+
+
 async def test_half_a_file_of_an_earlier_node_is_removed_and_a_broken_one_compiled_again(
     bench: Bench,
 ) -> None:

@@ -63,11 +63,12 @@ def _compile(library: Library, instructions: Instructions) -> None:
     place = ctypes.addressof(ctypes.c_char.from_buffer(source))
     engine = library.call("wasm_engine_new")
     library.check("wasmtime_module_new", engine, place, len(source), ctypes.byref(module))
-    names = json.dumps(_names(library, module)).encode()
-    if len(names) > MAX_NAMES:
-        raise Failed("it has too many imports and exports")
+    described = _names(library, module)
     code = Bytes()
     library.check("wasmtime_module_serialize", module, ctypes.byref(code))
+    names = json.dumps({**described, "size": code.size}).encode()
+    if len(names) > MAX_NAMES:
+        raise Failed("it has too many imports and exports")
     _write(instructions["names"], names)
     assert code.data is not None
     view = (ctypes.c_char * code.size).from_address(code.data)
