@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bacalhau_jupyter.models.records.cluster import PATH as CLUSTER
 from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
 from bacalhau_jupyter.models.records.hosts import PATH as HOSTS
+from bacalhau_jupyter.models.records.kept.images import PATH as IMAGES
 from bacalhau_jupyter.models.records.packages import PATH as PACKAGES
 from bacalhau_jupyter.models.records.published import RESULTS_PATH
 from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS
@@ -44,6 +45,9 @@ ACTS: dict[tuple[str, str], Act] = {
     ("PUT", f"{RESULTS_PATH}/{{name}}"): Act("send", "result"),
     ("DELETE", "/api/v1/compute/inputcache"): Act("clear", "input cache"),
     ("DELETE", "/api/v1/compute/packages"): Act("clear", "packages"),
+    ("POST", f"{IMAGES}/load"): Act("load", "image"),
+    ("POST", f"{IMAGES}/remove"): Act("remove", "image"),
+    ("DELETE", IMAGES): Act("clear", "images"),
     ("POST", ENVIRONMENTS): Act("register", "environment"),
     ("POST", PACKAGES): Act("ask for", "packages"),
     ("PUT", f"{PACKAGES}/{{draft}}"): Act("keep", "packages"),
