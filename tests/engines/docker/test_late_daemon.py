@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -49,11 +48,9 @@ def test_a_silent_engine_does_not_hold_up_the_start(node_factory: NodeFactory, t
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(path))
         silent.listen()
-        begun = time.monotonic()
         node = node_factory("-c", "Engines.Docker.Runtimes=docker", env={"DOCKER_HOST": f"unix://{path}"})
-        # It used to be more than 12 s; the rest is Python's own start.
-        assert time.monotonic() - begun < 9
-        assert "docker" not in compute_info(node)["ExecutionEngines"]
-        begun = time.monotonic()
+        info = compute_info(node)
+        assert "docker" not in info["ExecutionEngines"]
+        # A start that had waited for the engine would know by now that it does not answer.
+        assert "it has not answered yet" in json.dumps(info), info
         assert node.stop() == 0
-        assert time.monotonic() - begun < 9
