@@ -62,15 +62,18 @@ def gpu_options(
     """
     nvidia: list[GPU] = []
     files: list[Path] = []
-    where = where or "this node"
+    where, shown = where or "this node", there or devices
     for gpu in gpus:
         match gpu.vendor.upper():
             case "NVIDIA":
                 nvidia.append(gpu)
             case "AMD/ATI":
-                files += [_compute_file(gpu, devices, where), *_render_nodes(gpu, devices, where)]
+                files += [
+                    _compute_file(gpu, devices, shown, where),
+                    *_render_nodes(gpu, devices, shown, where),
+                ]
             case "INTEL":
-                files += _render_nodes(gpu, devices, where)
+                files += _render_nodes(gpu, devices, shown, where)
             case _:
                 raise EngineError(
                     f"the docker engine can't hand a GPU of vendor {gpu.vendor or 'unknown'} to a container",
@@ -93,11 +96,11 @@ def gpu_options(
     return options
 
 
-def _compute_file(gpu: GPU, devices: Path, where: str) -> Path:
+def _compute_file(gpu: GPU, devices: Path, shown: Path, where: str) -> Path:
     path = devices / _AMD_COMPUTE
     if not path.exists():
         raise EngineError(
-            f"{path}, which GPU {gpu.index} ({gpu.name or gpu.vendor}) needs, does not exist",
+            f"{shown / _AMD_COMPUTE}, which GPU {gpu.index} ({gpu.name or gpu.vendor}) needs, does not exist",
             hint=f"Check that the driver amdgpu is loaded on {where}.",
             fails_execution=True,
             retryable=True,
@@ -105,11 +108,11 @@ def _compute_file(gpu: GPU, devices: Path, where: str) -> Path:
     return path
 
 
-def _render_nodes(gpu: GPU, devices: Path, where: str) -> list[Path]:
+def _render_nodes(gpu: GPU, devices: Path, shown: Path, where: str) -> list[Path]:
     nodes = [devices / name for name in render_nodes(gpu, devices)]
     if not nodes:
         raise EngineError(
-            f"the device files of GPU {gpu.index} ({gpu.name or gpu.vendor}) are not below {devices / 'dri'}",
+            f"the device files of GPU {gpu.index} ({gpu.name or gpu.vendor}) are not below {shown / 'dri'}",
             hint=f"Check that the GPU's driver is loaded on {where}.",
             fails_execution=True,
             retryable=True,

@@ -85,7 +85,8 @@ class GpuCheck:
         """Say why a container can't get this GPU; empty when it can, as far as that can be known."""
         if not is_nvidia(gpu):
             try:
-                gpu_options([gpu], self._devices)
+                place = self._daemon.place
+                gpu_options([gpu], self._devices, there=DEVICES if place else None, where=place)
             except EngineError as error:
                 return error.message
             return ""

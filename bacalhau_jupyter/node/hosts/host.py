@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -83,6 +84,7 @@ class Host:
         self._leave = way.link.watch(self._on_status)
         self._starting: asyncio.Task[None] | None = None
         self.directory = places.host_directory(entry.name)
+        self._keeping = threading.Lock()
         self._facts_file = self.directory / FACTS
         self.machine = FarMachine(
             way.link,
@@ -257,7 +259,8 @@ class Host:
 
     def _keep_facts(self, facts: HostFacts) -> None:
         """Keep what was seen: a node that is started while the host is away knows its size."""
-        with contextlib.suppress(OSError, IOFailure):
+        # Two may ask at the same time, and this is on threads.
+        with contextlib.suppress(OSError, IOFailure), self._keeping:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             mirror(self.directory / DEVICES, facts.device_files)
             write_atomic(self._facts_file, encode(facts).decode() + "\n")

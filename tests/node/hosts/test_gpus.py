@@ -90,9 +90,26 @@ def test_device_files_there_are_handed_over_by_their_own_names(tmp_path: Path) -
         "/dev/dri/renderD129",
     ]
     gone = GPU(index=1, name="Flex", vendor="Intel", pci_address="0000:e9:00.0")
-    with pytest.raises(EngineError, match="device files of GPU 1"):
+    with pytest.raises(EngineError, match=r"device files of GPU 1 \(Flex\) are not below /dev/dri"):
         gpu_options([gone], tmp_path / "devices", there=Path("/dev"))
     assert not (tmp_path / "etc").exists()
+
+
+def test_device_files_that_stay_are_not_made_anew_when_the_machine_is_looked_at_again(tmp_path: Path) -> None:
+    def made() -> dict[str, tuple[int, int]]:
+        return {path.name: (path.lstat().st_ino, path.lstat().st_ctime_ns) for path in links.iterdir()}
+
+    files = {"0000:e7:00.0": ["dri/card1", "dri/renderD129"]}
+    links = tmp_path / "devices" / "dri" / "by-path"
+    mirror(tmp_path / "devices", files)
+    before = made()
+    assert before.keys() == {"pci-0000:e7:00.0-card", "pci-0000:e7:00.0-render"}
+    mirror(tmp_path / "devices", {**files, "0000:e9:00.0": ["dri/card9"]})
+    assert made().items() > before.items()
+    mirror(tmp_path / "devices", {"0000:e7:00.0": ["dri/card2", "dri/renderD129"]})
+    assert (links / "pci-0000:e7:00.0-card").resolve().name == "card2"
+    assert sorted(path.name for path in links.parent.iterdir()) == ["by-path", "card2", "renderD129"]
+    assert made()["pci-0000:e7:00.0-render"] == before["pci-0000:e7:00.0-render"]
 
 
 async def test_what_a_person_says_of_gpus_wins(far_host: FarHost, api: AsyncAPI) -> None:
