@@ -28,6 +28,8 @@ class HostStatus:
     way
         How calls get there, for people: ``ssh``, ``ssh, through docker system dial-stdio``, ``tcp with TLS``,
         ``socket``.
+    is_engine_off
+        Whether the host was reached and its engine was not there: what ran in containers may have ended with it.
     """
 
     state: HostState
@@ -35,6 +37,7 @@ class HostStatus:
     hint: str = ""
     since_ns: int = 0
     way: str = ""
+    is_engine_off: bool = False
 
     @property
     def is_ready(self) -> bool:

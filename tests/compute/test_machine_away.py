@@ -80,6 +80,13 @@ def test_the_loss_of_its_machine_changes_nothing_but_the_history() -> None:
     ]
 
 
+def test_a_task_may_have_ended_with_an_engine_that_was_stopped() -> None:
+    record, _ = run(running(), (10, Lost("the Docker Engine on gpu1 does not answer", is_engine_off=True)))
+    assert link_events(record) == [
+        "the Docker Engine on gpu1 does not answer; the task may have ended with it"
+    ]
+
+
 def test_a_way_that_breaks_again_and_again_is_told_once() -> None:
     record, _ = run(running(), *[(10 + i, Lost(AWAY) if i % 2 else Returned()) for i in range(1, 20)])
     assert len(link_events(record)) == 2

@@ -21,14 +21,18 @@ LATE_S = 10.0
 """Seconds after its end from which on the news of it counts as late."""
 
 
-def lost(record: ExecutionRecord, problem: str, now_ns: int) -> ExecutionRecord | None:
-    """Note that the machine does not answer; None where that is known."""
+def lost(
+    record: ExecutionRecord, problem: str, now_ns: int, *, is_engine_off: bool = False
+) -> ExecutionRecord | None:
+    """Note that the machine does not answer, or that its engine is off; None where that is known."""
     if record.is_away:
         return None
     # Of a way that breaks again and again, the first time is worth an event.
     notes = record.notes
     if not has_link_notes(record):
-        notes = [*notes, _note(f"{problem or 'its host does not answer'}; the task goes on there", now_ns)]
+        # An engine that was stopped has stopped its containers, unless it was told to let them live.
+        task = "the task may have ended with it" if is_engine_off else "the task goes on there"
+        notes = [*notes, _note(f"{problem or 'its host does not answer'}; {task}", now_ns)]
     return msgspec.structs.replace(record, away_ns=now_ns, notes=notes)
 
 

@@ -115,9 +115,13 @@ class Restored:
 
 @dataclass(frozen=True)
 class Lost:
-    """The machine that runs the task does not answer; ``problem`` says so in a sentence."""
+    """The machine that runs the task does not answer; ``problem`` says so in a sentence.
+
+    ``is_engine_off``: the machine does, and its engine is not there.
+    """
 
     problem: str = ""
+    is_engine_off: bool = False
 
 
 @dataclass(frozen=True)

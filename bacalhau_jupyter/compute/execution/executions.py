@@ -177,7 +177,7 @@ class Executions:
         """Tell the executions behind a link that it broke, or that it is there again."""
         if status.state in (HostState.CONNECTING, HostState.PAUSED, HostState.REMOVING):
             return
-        event: Event = Returned() if status.is_ready else Lost(status.problem)
+        event: Event = Returned() if status.is_ready else Lost(status.problem, status.is_engine_off)
         for record in self.live():
             if self._engines.link(record) is link:
                 if record.phase in (Phase.STARTING, Phase.RUNNING):

@@ -267,7 +267,7 @@ def _restored(record: ExecutionRecord, event: Restored, now_ns: int) -> Step:
 def _lost(record: ExecutionRecord, event: Lost, now_ns: int) -> Step:
     if record.phase not in (Phase.STARTING, Phase.RUNNING):
         return _ignore(record, event)
-    noted = absence.lost(record, event.problem, now_ns)
+    noted = absence.lost(record, event.problem, now_ns, is_engine_off=event.is_engine_off)
     return _ignore(record, event) if noted is None else Step(noted, (), "its host does not answer")
 
 

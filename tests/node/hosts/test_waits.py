@@ -103,6 +103,20 @@ async def test_the_history_says_at_once_that_a_host_is_away_and_that_it_is_back(
     assert [sum(words in text for text in texts) for words in (away, back)] == [1, 1]
 
 
+async def test_of_an_engine_that_is_stopped_nobody_says_that_the_task_goes_on(
+    far_host: FarHost, api: AsyncAPI
+) -> None:
+    await api.hosts.add(order(far_host))
+    # It is dead at once: that it has ended is heard of after the engine is back only.
+    job = await submit(api, far_host, "sleep 600", cpu="0.1")
+    await until(lambda: bool(far_host.shell("docker ps -q")), timeout_s=WAIT_S)
+    far_host.shell("kill -KILL $(cat /run/docker.pid); rm -f /run/docker.pid /run/docker.sock")
+    await until(lambda: has(api, job, "; the task may have ended with it"), timeout_s=WAIT_S)
+    assert not await has(api, job, "goes on there")
+    far_host.start_docker()
+    await api.stop(job)
+
+
 async def has(api: AsyncAPI, job: str, words: str) -> bool:
     return any(words in text for text in await messages(api, job))
 

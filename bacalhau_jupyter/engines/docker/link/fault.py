@@ -35,6 +35,8 @@ class Fault:
         One sentence that names the host. With ``silent``, it is completed by since when it is so.
     silent
         Whether the host says nothing at all.
+    is_engine_off
+        Whether the way leads to the host and no engine is there: its containers end with it, as a rule.
     """
 
     part: Part
@@ -42,6 +44,7 @@ class Fault:
     sentence: str
     hint: str = ""
     silent: bool = False
+    is_engine_off: bool = False
 
 
 class WayClosed(Exception):
@@ -52,9 +55,11 @@ class WayClosed(Exception):
         self.fault = fault
 
 
-def unreachable(part: Part, sentence: str, hint: str = "", *, silent: bool = False) -> Fault:
+def unreachable(
+    part: Part, sentence: str, hint: str = "", *, silent: bool = False, is_engine_off: bool = False
+) -> Fault:
     """Return a fault that may pass by itself."""
-    return Fault(part, HostState.UNREACHABLE, sentence, hint, silent)
+    return Fault(part, HostState.UNREACHABLE, sentence, hint, silent, is_engine_off)
 
 
 def refused(part: Part, sentence: str, hint: str = "") -> Fault:

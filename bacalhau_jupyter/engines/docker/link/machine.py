@@ -202,7 +202,7 @@ def _status(before: HostStatus, fault: Fault, now: Now) -> HostStatus:
     sentence = fault.sentence
     if fault.silent:
         sentence = f"{sentence} since {clock_time(since_ns, now.wall_ns)}"
-    return HostStatus(fault.state, sentence, fault.hint, since_ns)
+    return HostStatus(fault.state, sentence, fault.hint, since_ns, is_engine_off=fault.is_engine_off)
 
 
 def clock_time(time_ns: int, now_ns: int) -> str:

@@ -144,10 +144,16 @@ def _no_socket(error: BaseException, name: str, path: Path) -> Fault:
     if code == errno.ENOENT:
         return unreachable(
             Part.SOCKET,
-            f"there is no Docker Engine for {name}: {path} does not exist",
-            "Start it, or give its socket.",
+            f"the socket of {name}, {path}, does not exist",
+            "Start its Docker Engine, or give the right socket.",
+            is_engine_off=True,
         )
-    return unreachable(Part.ENGINE, f"no Docker Engine answers at {path} ({name})", "Start it there.")
+    return unreachable(
+        Part.ENGINE,
+        f"no Docker Engine answers at {path} ({name})",
+        "Start it there.",
+        is_engine_off=code == errno.ECONNREFUSED,
+    )
 
 
 def _no_port(chain: list[BaseException], name: str, endpoint: Endpoint) -> Fault:
@@ -171,6 +177,7 @@ def _no_port(chain: list[BaseException], name: str, endpoint: Endpoint) -> Fault
             Part.SERVER,
             f"nothing listens on port {parts.port} of {name}",
             "Start its Docker Engine, or give the right port.",
+            is_engine_off=True,
         )
     words = readable(str(chain[0]))[:200]
     return unreachable(

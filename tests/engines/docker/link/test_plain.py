@@ -91,6 +91,7 @@ async def test_an_engine_that_stops_is_noticed_without_a_call(far_host: FarHost,
         far_host.stop_docker()
         lost = await watched.comes_to(UNREACHABLE, since=before)
         assert lost.problem == "nothing listens on port 2376 of gpu2"
+        assert lost.is_engine_off
         far_host.start_docker()
         await watched.comes_to(READY, since=before)
 
@@ -104,6 +105,7 @@ async def test_a_socket_at_which_no_engine_listens(path: str, tmp_path: Path) ->
     assert status.state is UNREACHABLE
     assert str(tmp_path / path) in status.problem
     assert "gpu2" in status.problem
+    assert status.is_engine_off
 
 
 async def test_a_port_that_wants_tls(far_host: FarHost) -> None:

@@ -68,6 +68,7 @@ class Answer:
                 Part.SOCKET,
                 f"there is no Docker Engine on {host.name} (no {where})",
                 "Install or start it there (systemctl start docker), or name its socket: ssh://HOST/path/to/docker.sock.",
+                is_engine_off=True,
             )
         path, owner = self.denied[0]
         return refused(

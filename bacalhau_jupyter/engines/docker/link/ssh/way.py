@@ -196,6 +196,8 @@ class SshWay:
             Part.ENGINE,
             f"the Docker Engine on {self._name} does not answer",
             f"Look at it there: systemctl status docker. It is tried again ({words}).",
+            # The server passed the connection on, and nobody took it. One that hangs has let nothing end.
+            is_engine_off=isinstance(error, ConnectionResetError),
         )
 
     async def _end_stale(self, program: str) -> None:

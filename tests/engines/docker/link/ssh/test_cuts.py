@@ -173,6 +173,7 @@ async def test_an_engine_that_stops_is_noticed_without_a_call(hosts: Hosts) -> N
     hosts.far_host.stop_docker()
     lost = await watched.comes_to(UNREACHABLE, since=before)
     assert lost.problem == "the Docker Engine on gpu1 does not answer"
+    assert lost.is_engine_off
     hosts.far_host.start_docker()
     await watched.comes_to(READY, since=before)
 
@@ -187,6 +188,7 @@ async def test_an_engine_that_hangs_is_found_by_whoever_suspects_it(hosts: Hosts
         await asyncio.to_thread(watched.link.broke, "a call has failed")
         lost = await watched.comes_to(UNREACHABLE, since=before)
         assert lost.problem == "the Docker Engine on gpu1 does not answer"
+        assert not lost.is_engine_off
     finally:
         hosts.far_host.shell("kill -CONT $(cat /run/docker.pid)")
     await watched.comes_to(READY, since=before)

@@ -145,6 +145,7 @@ async def test_a_machine_without_docker(hosts: Hosts) -> None:
     status = await watched.comes_to(UNREACHABLE, REFUSED)
     assert status.state is UNREACHABLE
     assert status.problem.startswith("there is no Docker Engine on gpu1 (no /var/run/docker.sock")
+    assert status.is_engine_off
     # It comes: somebody has installed it.
     hosts.far_host.shell("mv /run/hidden.sock /run/docker.sock")
     await watched.comes_to(HostState.READY)
