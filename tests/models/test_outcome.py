@@ -161,6 +161,16 @@ SHORTAGE = "not enough nodes to run job. requested: 1, available: 2, suitable: 0
             "don't match required selectors [a = c]",
             "no node has the labels [a = c]",
         ),
+        # Who named a host does not ask about others.
+        (
+            f"{SHORTAGE}\n• Node n-1: labels map[a:b] don't match required selectors [host = gpu1]\n• Node n-2: no GPU",
+            "no GPU",
+        ),
+        (
+            f"{SHORTAGE}\n• Node n-1: no docker\n• Node n-2: labels map[host:gpu1] don't match required selectors "
+            "[GPU-0 = T4 host = gpu1]",
+            "Node n-1: no docker; Node n-2: lacks the labels [GPU-0 = T4 host = gpu1]",
+        ),
         (f"{SHORTAGE}\n• Node n-1: ", ""),
         ("Job timed out. Job took longer than 5s", ""),
         ("", ""),

@@ -34,6 +34,8 @@ _LAST = (": does not support ", ": labels map[")
 _TRIED = re.compile(r"job already executed on this node more than once: ")
 """What stands before the reason why a node failed twice: for people, the reason alone says why."""
 _LABELS = re.compile(r"labels map\[.*?\] don't match required selectors (\[.*\])", re.DOTALL)
+_HOST = re.compile(r"[\[ ]host (?:=|==|in) ([^\] ]+)")
+"""The Docker hosts that selectors mean."""
 _NO_REASONS = ("bid rejected", "execution failed", "Running")
 """Words of the protocol that stand where an execution has no reason of its own."""
 _WAITING = (JobStateType.UNDEFINED, JobStateType.PENDING, JobStateType.QUEUED)
@@ -119,11 +121,22 @@ def refusals_in(message: str) -> str:
     reasons.sort(key=lambda reason: next((rank for rank, words in enumerate(_LAST, 1) if words in reason), 0))
     if missing := _missing_labels(reasons):
         return missing
+    # Who named a host does not ask about others.
+    reasons = [reason for reason in reasons if not _is_of_other_host(reason)]
     reasons = [_LABELS.sub(r"lacks the labels \1", reason) for reason in reasons]
     if len(reasons) == 1:
         # Which node it was tells nothing where there is one reason.
         reasons = [_ONE_NODE.sub("", reasons[0])]
     return readable(_TRIED.sub("", " ".join("; ".join(reasons).split())))
+
+
+def _is_of_other_host(reason: str) -> bool:
+    mismatch = _LABELS.search(reason)
+    meant = None if mismatch is None else _HOST.search(mismatch[1])
+    if mismatch is None or meant is None:
+        return False
+    labels = mismatch[0].partition("] don't match")[0].removeprefix("labels map[").split()
+    return not any(f"host:{name}" in labels for name in meant[1].split("|"))
 
 
 def _missing_labels(reasons: Sequence[str]) -> str:

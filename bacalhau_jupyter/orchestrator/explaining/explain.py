@@ -50,7 +50,9 @@ def explain(circumstances: Circumstances, reader: str = "") -> Explanation:
     verdicts.sort(key=lambda verdict: _ORDER.index(verdict.verdict))
     if waiting_count:
         quota = judge_quota(situation, verdicts, reader, everywhere=job.type == JobType.OPS)
-        summary = _waiting(verdicts, placement.unknown) if quota is None else quota.summary
+        # Who named a host does not ask about others.
+        meant = [verdict for verdict in verdicts if verdict.node_id not in placement.elsewhere]
+        summary = _waiting(meant or verdicts, placement.unknown) if quota is None else quota.summary
         if quota is None and verdicts and verdicts[0].verdict is Verdict.FULL:
             summary += behind(circumstances.ahead)
         if (job.count or 0) > 1:

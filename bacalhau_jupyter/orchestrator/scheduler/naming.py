@@ -13,7 +13,7 @@ from bacalhau_jupyter.orchestrator.scheduler.plan import NAME, NodeView
 
 _KEYS = (NAME, "id")
 """Labels by which people mean one node; nodes of a devstack have both."""
-_HOST = "host"
+HOST = "host"
 """The label of the nodes of Docker hosts; what ``--host`` asks for."""
 _OPERATORS = ("=", "==", "in")
 _NAMES_SHOWN = 5
@@ -42,12 +42,12 @@ def unknown_node(required: Iterable[Constraint], nodes: Sequence[NodeView]) -> U
     """Return the first constraint's name that no node has, be it connected or not; None where each is known."""
     for constraint in required:
         key = constraint.key
-        if key not in (*_KEYS, _HOST) or constraint.operator not in _OPERATORS or not constraint.values:
+        if key not in (*_KEYS, HOST) or constraint.operator not in _OPERATORS or not constraint.values:
             continue
         labels = {node.labels.get(key) for node in nodes}
         if labels.isdisjoint(constraint.values):
             asked = " or ".join(_shown(value) for value in constraint.values[:_NAMES_SHOWN])
-            if key == _HOST:
+            if key == HOST:
                 return UnknownNode(f"there is no host {asked}", _hint_of_host(constraint.values[0], labels))
             return UnknownNode(f"no node is called {asked}", _hint(constraint.values, nodes))
     return None

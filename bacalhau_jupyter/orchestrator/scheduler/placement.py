@@ -15,7 +15,7 @@ from bacalhau_jupyter.models.records.node import ComputeNodeInfo
 from bacalhau_jupyter.orchestrator.peers.described import too_old
 from bacalhau_jupyter.orchestrator.peers.offers import largest_spec
 from bacalhau_jupyter.orchestrator.scheduler.attempts import ATTEMPTS_PER_NODE, PATIENCE, past_of
-from bacalhau_jupyter.orchestrator.scheduler.naming import unknown_node
+from bacalhau_jupyter.orchestrator.scheduler.naming import HOST, unknown_node
 from bacalhau_jupyter.orchestrator.scheduler.plan import NodeView, Situation
 
 RESTARTING = "job is about to be restarted"
@@ -103,6 +103,8 @@ class Placement:
         or the job's constraints mean them.
     unknown
         A node that the constraints name and nobody knows.
+    elsewhere
+        Nodes that are out of the question because the constraints name a Docker host.
     """
 
     def __init__(self, situation: Situation) -> None:
@@ -115,12 +117,14 @@ class Placement:
         self._worth: dict[str, float] = {}
         self._static: dict[str, Refusal | None] = {}
         self.unknown = unknown_node(required, situation.nodes)
+        hosts = [constraint for constraint in required if constraint.key == HOST]
+        self.elsewhere = {node.id for node in situation.nodes if hosts and not matches(hosts, node.labels)}
         demand = _Demand(situation, required)
         used = situation.used
         for node in situation.nodes:
             node_id, capacity = node.id, node.info.compute_node_info.max_capacity
             self._free[node_id] = capacity.minus(used[node_id]) if node_id in used else capacity
-            self._static[node_id] = demand.unsuitable(node)
+            self._static[node_id] = demand.unsuitable(node, elsewhere=node_id in self.elsewhere)
         self.nodes = [node for node in situation.nodes if not (node.lost or node.rejected)]
         self.absent = {
             node.id: "node was rejected" if node.rejected else "node is gone"
@@ -229,11 +233,16 @@ class _Demand:
         self._publishers = [] if task.publisher.is_empty else [task.publisher.type]
         self._lacks: dict[tuple[tuple[str, ...], ...], str | None] = {}
 
-    def unsuitable(self, node: NodeView) -> Refusal | None:
-        """Return why a node will never do for this job, or None."""
+    def unsuitable(self, node: NodeView, *, elsewhere: bool) -> Refusal | None:
+        """Return why a node will never do for this job, or None.
+
+        ``elsewhere``: the job is for another host, and what else the node lacks does not matter.
+        """
         info = node.info.compute_node_info
         if words := too_old(node.info):
             return Refusal(Obstacle.OLD, words)
+        if elsewhere:
+            return self._without_labels(node)
         offer = (
             tuple(info.execution_engines or ()),
             tuple(info.storage_sources or ()),
@@ -253,13 +262,16 @@ class _Demand:
             words = f"{missing} ({problem})" if problem and self._engine in missing else missing
             return Refusal(Obstacle.LACKS_PLUGIN, words)
         if self._required and not matches(self._required, node.labels):
-            labels = " ".join(f"{key}:{value}" for key, value in sorted(node.info.labels.items()))
-            words = f"labels map[{labels}] don't match required selectors {describe(self._required)}"
-            return Refusal(Obstacle.LABELS, words)
+            return self._without_labels(node)
         too_big = None if is_unknown else _too_big(self._request, info)
         if too_big is not None:
             return Refusal(Obstacle.TOO_BIG, too_big)
         return _out_of_reach(self._situation, node) if node.way.is_far else None
+
+    def _without_labels(self, node: NodeView) -> Refusal:
+        labels = " ".join(f"{key}:{value}" for key, value in sorted(node.info.labels.items()))
+        words = f"labels map[{labels}] don't match required selectors {describe(self._required)}"
+        return Refusal(Obstacle.LABELS, words)
 
 
 def _out_of_reach(situation: Situation, node: NodeView) -> Refusal | None:

@@ -113,6 +113,20 @@ def test_nobody_is_told_to_start_a_node_where_a_docker_host_is_asked_for() -> No
     assert meet_constraints([asked, other]).text.startswith("start a node with the labels")
 
 
+def test_who_named_a_host_is_told_of_that_host_only() -> None:
+    world = World(nodes=2, queue_unsuitable=True)
+    view = world.nodes["n-2"]
+    labels = {**view.info.labels, "host": "gpu1"}
+    world.nodes["n-2"] = dataclasses.replace(view, info=replace(view.info, labels=labels))
+    job = waiting(world, host="gpu1", gpu="1", publisher=SpecConfig(type="ipfs"))
+    reasons = {verdict.node_id: verdict.reason for verdict in explained(world, job).nodes}
+    # That it lacks a publisher, too, is of no use to anybody.
+    assert reasons["n-1"] == "lacks the labels host=gpu1"
+    assert explained(world, job).summary == (
+        "no node fits: n-2 does not support ipfs, only local, s3, s3managed"
+    )
+
+
 def test_several_nodes_that_do_not_fit_are_counted_by_their_reasons() -> None:
     world = World(nodes=3, queue_unsuitable=True)
     job = waiting(world, cpu="8", zone="eu")

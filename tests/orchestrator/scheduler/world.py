@@ -62,6 +62,7 @@ class World:
         publisher: SpecConfig | None = None,
         *,
         node: str = "",
+        host: str = "",
         namespace: str = "",
         kind: str = "batch",
         gpu: str = "",
@@ -71,6 +72,7 @@ class World:
     ) -> Job:
         constraints = [Constraint(key="zone", operator="=", values=[zone])] if zone else []
         constraints += [Constraint(key="name", operator="=", values=[node])] if node else []
+        constraints += [Constraint(key="host", operator="=", values=[host])] if host else []
         job = noop_job(
             name,
             type=kind,
