@@ -76,6 +76,14 @@ def test_a_host_is_shown_with_its_machine_its_clock_and_what_others_use() -> Non
     assert "Clock" not in machine(HostFacts())
 
 
+def test_that_a_host_has_no_gpu_is_said_with_the_reason() -> None:
+    nobody = "none found: no nvidia-smi, rocm-smi or xpu-smi there names one"
+    assert machine(HostFacts(load=0.5))["GPUs"] == nobody
+    # Nothing can be asked there but the engine.
+    assert machine(HostFacts())["GPUs"] == "none found: its Docker Engine names none"
+    assert machine(HostFacts(gpu_problems={"rocm-smi": "it hangs"}))["GPUs"] == "rocm-smi: it hangs"
+
+
 def test_a_trial_names_the_step_that_fails_and_what_helps() -> None:
     steps = [
         HostStep(name="name", ok=True, sentence="gpu1 is 10.0.0.7"),

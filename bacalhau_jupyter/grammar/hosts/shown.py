@@ -152,6 +152,10 @@ def _gpus(facts: HostFacts) -> str:
         for gpu in facts.resources.gpus
     ]
     problems = [f"{tool}: {problem}" for tool, problem in sorted(facts.gpu_problems.items())]
+    if not names and not problems:
+        # Without a shell there, the load is not known either.
+        names_none = "no nvidia-smi, rocm-smi or xpu-smi there names one"
+        return f"none found: {names_none if facts.load >= 0 else 'its Docker Engine names none'}"
     return "; ".join([*(f"{index}: {name}" for index, name in enumerate(names)), *problems])
 
 
