@@ -197,12 +197,12 @@ def test_a_host_is_added_with_the_key_that_was_compared_and_runs_jobs_until_it_g
     card.get_by_role("button", name="Resume gpu1").click()
     expect(card).to_contain_text("Ready")
     card.get_by_role("button", name="Remove gpu1…").click()
-    question = card.get_by_role("group", name="1 job is on gpu1. What becomes of them?")
+    question = card.get_by_role("group", name="1 job is on gpu1. What becomes of it?")
     shot("hosts-remove")
     question.press("Escape")
     expect(card.get_by_role("button", name="Remove gpu1…")).to_be_focused()
     card.get_by_role("button", name="Remove gpu1…").click()
-    question.get_by_role("button", name="Cancel them").click()
+    question.get_by_role("button", name="Cancel it").click()
     expect(card).to_have_count(0)
     job.wait()
 
@@ -212,7 +212,7 @@ def test_a_host_over_tls_is_added_and_its_jobs_are_left_or_waited_for(
 ) -> None:
     panel, card = open_tab(page, "Nodes"), card_of(open_tab(page, "Nodes"))
     files = far_host.certificates(tmp_path)
-    for answer in ("Leave them there", "Wait for them"):
+    for answer in ("Leave it there", "Wait for it"):
         form = open_form(panel)
         form.get_by_role("textbox", name="Address").fill(far_host.tls_url)
         form.get_by_role("textbox", name="Name").fill("gpu1")
@@ -224,9 +224,9 @@ def test_a_host_over_tls_is_added_and_its_jobs_are_left_or_waited_for(
         assert wait_until(lambda: bool(far_host.shell("docker ps -q").split()), timeout_s=60)
         expect(card).to_contain_text("1 job", timeout=AWAY_MS)
         card.get_by_role("button", name="Remove gpu1…").click()
-        question = card.get_by_role("group", name="1 job is on gpu1. What becomes of them?")
+        question = card.get_by_role("group", name="1 job is on gpu1. What becomes of it?")
         question.get_by_role("button", name=answer).click()
-        if answer == "Wait for them":
+        if answer == "Wait for it":
             expect(card).to_contain_text("Being removed")
         else:
             expect(card).to_have_count(0)

@@ -62,6 +62,13 @@ export function HostsSection(props: {
           }}
         />
       )}
+      {!adding && hosts !== null && (hosts.Items ?? []).length === 0 && (
+        <p className="jp-Bacalhau-hint">
+          {trans.__(
+            'A Docker host is another machine with Docker that runs your jobs: a GPU server that you reach by ssh, for instance. Nothing is installed there.'
+          )}
+        </p>
+      )}
       {shown.length > 0 && (
         <ul className="jp-Bacalhau-cards" aria-label={trans.__('Docker hosts')}>
           {shown.map(host => (

@@ -218,6 +218,13 @@ describe('a card', () => {
     expect(changed).toBeGreaterThan(0);
   });
 
+  it('asks about one job in the singular', async () => {
+    await show(<HostCard host={{ ...record, Executions: 1 }} changed={() => undefined} />);
+    await settle(() => button('Remove…').click());
+    expect(place.textContent).toContain('1 job is on gpu1. What becomes of it?');
+    expect(button('Wait for it').title).toBe('No new ones; the host goes when this one has ended');
+  });
+
   it('shows how far a copy is, and ends it', async () => {
     let changed = 0;
     const Progress = 'copying image mine:1 12 MB/80 MB, layer 2 of 5, 61 MB/s';
@@ -289,6 +296,15 @@ describe('the section', () => {
     expect(place.textContent).toBe('');
     await show(<HostsSection view={view} filter="" form={form} />);
     expect(place.textContent).toBe('');
+  });
+
+  it('says what a Docker host is for as long as there is none', async () => {
+    const sentence = 'A Docker host is another machine with Docker that runs your jobs';
+    await show(<HostsSection view={{ ...view, hosts: { Items: [] } }} filter="" form={form} />);
+    expect(place.textContent).toContain(sentence);
+    const hosts = { Items: [{ Name: 'gpu1' }] };
+    await show(<HostsSection view={{ ...view, hosts }} filter="other" form={form} />);
+    expect(place.textContent).not.toContain(sentence);
   });
 
   it('tells what is wrong in the file, and gives the focus back when the form closes', async () => {
