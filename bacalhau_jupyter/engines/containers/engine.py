@@ -1,7 +1,8 @@
 """One engine over two runtimes: who takes a new job, and who has an old one.
 
-A job stays with the runtime that started it: the one without a daemon keeps a directory of each of its executions, and
-every other execution is a container. New jobs go to a Docker Engine as soon as one answers.
+A job stays with the runtime that started it, also when the node is started again: the one without a daemon keeps a
+directory of each of its executions, and there is a note of each that a Docker Engine was given. New jobs go to a Docker
+Engine as soon as one answers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
+from bacalhau_jupyter.engines.containers.handed_over import HandedOver
 from bacalhau_jupyter.engines.containers.runtimes import BUBBLEWRAP, DOCKER, KEY, chosen_runtimes
 from bacalhau_jupyter.engines.daemonless.engine import DaemonlessEngine, Store
 from bacalhau_jupyter.engines.docker.engine import DockerEngine
@@ -24,6 +26,8 @@ from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.transfer.core.reach import Reach
 
+NOTES = "docker-executions"
+"""Where, in the node's directory, it is noted what a Docker Engine was given."""
 _REMEMBERED = 10_000
 """Bids whose runtime is known until the job starts."""
 
@@ -65,6 +69,7 @@ class Containers:
         kept = store or self.images
         assert kept is not None
         self.daemonless = DaemonlessEngine(options, kept, reach=reach)
+        self._handed_over = HandedOver(options.data_dir / NOTES)
         self._chosen: dict[str, str] = {}
         self._docker_answers = False
         self._without: Availability | None = None
@@ -142,11 +147,22 @@ class Containers:
     # --- jobs -----------------------------------------------------------------------------------------------------
 
     async def start(self, request: RunRequest, progress: Progress = no_progress) -> str:
+        """Start the execution, or find it started already; return the runtime's name.
+
+        Raises
+        ------
+        NetworkFailure
+            A Docker Engine was given the execution, and does not answer: elsewhere it could run twice.
+        BacalhauError
+            It could not be started.
+        """
         identifier = request.execution.id
         # Not bid for since the node was started: as if it was bid for now.
-        is_new = identifier not in self._chosen and not self._docker_answers
-        if is_new or await self._is_without(identifier):
+        runtime = await self._runtime(identifier) or (DOCKER if self._docker_answers else BUBBLEWRAP)
+        if runtime == BUBBLEWRAP:
             return await self.daemonless.start(request, progress)
+        self._check_docker(identifier)
+        await asyncio.to_thread(self._handed_over.note, identifier)
         return await self.docker.start(request, progress)
 
     async def attach(self, request: RunRequest) -> bool:
@@ -163,14 +179,23 @@ class Containers:
         return await self.docker.wait(execution_id)
 
     async def cancel(self, execution_id: str) -> None:
-        if self._docker_answers and not await self._is_without(execution_id):
+        """Stop the task.
+
+        Raises
+        ------
+        NetworkFailure
+            A Docker Engine has it, and does not answer: what is over is listed by `existing` when it does.
+        """
+        if await self._is_in_docker(execution_id):
             await self.docker.cancel(execution_id)
         else:
             await self.daemonless.cancel(execution_id)
 
     async def clean(self, execution_id: str) -> None:
-        if self._docker_answers and not await self._is_without(execution_id):
+        """Remove what is kept of an ended execution; raises as `cancel`."""
+        if await self._is_in_docker(execution_id):
             await self.docker.clean(execution_id)
+            await asyncio.to_thread(self._handed_over.forget, execution_id)
         else:
             await self.daemonless.clean(execution_id)
         self._chosen.pop(execution_id, None)
@@ -179,6 +204,7 @@ class Containers:
         executions = await self.daemonless.existing()
         if self._docker_answers:
             executions += await self.docker.existing()
+            executions += await asyncio.to_thread(self._handed_over.all)
         return list(dict.fromkeys(executions))
 
     async def ended_ns(self, execution: Execution) -> int:
@@ -193,11 +219,35 @@ class Containers:
     async def close(self) -> None:
         await asyncio.gather(self.docker.close(), self.daemonless.close())
 
-    async def _is_without(self, execution_id: str) -> bool:
-        """Whether an execution is, or is going to be, one without a Docker Engine."""
+    async def _runtime(self, execution_id: str) -> str:
+        """Return the runtime that has an execution, or is going to have it; empty: nothing decides that."""
         if self._chosen.get(execution_id) == BUBBLEWRAP:
-            return True
-        return await asyncio.to_thread(self.daemonless.knows, execution_id)
+            return BUBBLEWRAP
+        return await asyncio.to_thread(self._noted, execution_id) or self._chosen.get(execution_id, "")
+
+    def _noted(self, execution_id: str) -> str:
+        if self.daemonless.knows(execution_id):
+            return BUBBLEWRAP
+        return DOCKER if self._handed_over.has(execution_id) else ""
+
+    async def _is_without(self, execution_id: str) -> bool:
+        return await self._runtime(execution_id) == BUBBLEWRAP
+
+    async def _is_in_docker(self, execution_id: str) -> bool:
+        """Whether something of an execution is to be asked of the Docker Engine, which may have what nobody noted."""
+        runtime = await self._runtime(execution_id)
+        if runtime == DOCKER:
+            self._check_docker(execution_id)
+        return runtime == DOCKER or (not runtime and self._docker_answers)
+
+    def _check_docker(self, execution_id: str) -> None:
+        if not self._docker_answers:
+            raise NetworkFailure(
+                f"a Docker Engine has execution {execution_id}, and none answers",
+                hint="Start Docker again: what it has of this execution is then removed.",
+                retryable=True,
+                fails_execution=True,
+            )
 
 
 def _own_store(options: PluginOptions) -> Images:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.engines.containers import Containers
-from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.models.errors import EngineError, NetworkFailure
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.plugins.engine import EndReason
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -133,6 +133,56 @@ async def test_a_restarted_node_finds_its_job_again_on_the_runtime_that_has_it(m
     (request.outputs[0].path / "go").touch()
     ran = await again.finish(request)
     assert (ran.outcome.exit_code, ran.stdout) == (4, "went\n")
+
+
+async def restarted_without_docker(machine: Machine, script: str) -> tuple[Bench, Any]:
+    """A node that was killed while a Docker Engine ran its job, and that finds none when it is started again."""
+    machine.start_docker()
+    bench = machine.bench()
+    await bench.engine.probe()
+    request, _ = await start(bench, script)
+    await until(lambda: (request.outputs[0].path / "ready").exists())
+    await machine.opened.pop().close()
+    machine.stop_docker()
+    again = machine.bench()
+    assert WITHOUT in (await again.engine.probe()).runtime
+    return again, request
+
+
+async def test_a_job_of_a_docker_engine_that_is_away_is_not_started_elsewhere(machine: Machine) -> None:
+    script = "echo again >> /outputs/ready; until [ -e /outputs/go ]; do sleep 0.1; done; exit 4"
+    bench, request = await restarted_without_docker(machine, script)
+    with pytest.raises(NetworkFailure, match=request.execution.id) as away:
+        await bench.engine.start(request)
+    assert away.value.retryable and away.value.fails_execution
+    new, runtime = await start(bench, "echo new")
+    assert WITHOUT in runtime
+    assert (await bench.finish(new)).stdout == "new\n"
+    machine.start_docker()
+    await bench.engine.probe()
+    assert (await bench.engine.start(request)).startswith("Docker")
+    (request.outputs[0].path / "go").touch()
+    assert (await bench.finish(request)).outcome.exit_code == 4
+    assert (request.outputs[0].path / "ready").read_text() == "again\n"
+    assert await bench.engine.existing() == []
+
+
+async def test_what_a_docker_engine_that_is_away_has_is_removed_when_it_is_back(machine: Machine) -> None:
+    bench, request = await restarted_without_docker(machine, "echo > /outputs/ready; sleep 100")
+    identifier = request.execution.id
+    for call in (bench.engine.cancel, bench.engine.clean):
+        with pytest.raises(NetworkFailure, match="none answers"):
+            await call(identifier)
+    assert await bench.engine.existing() == []
+    machine.start_docker()
+    await bench.engine.probe()
+    assert await bench.engine.existing() == [identifier]
+    await bench.engine.cancel(identifier)
+    await bench.engine.clean(identifier)
+    assert await bench.engine.existing() == []
+    machine.stop_docker()
+    # Nothing is known of it any more.
+    await machine.bench().engine.clean(identifier)
 
 
 async def test_a_job_is_cancelled_on_the_runtime_that_has_it(machine: Machine) -> None:
