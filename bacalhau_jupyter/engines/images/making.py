@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from bacalhau_jupyter.engines.images.keeping.claims import Claims
 from bacalhau_jupyter.engines.images.keeping.files import TREE, ImageFiles
 from bacalhau_jupyter.engines.images.keeping.index import Index
 from bacalhau_jupyter.engines.images.keeping.quota import KEY, UNLIMITED
@@ -54,26 +55,43 @@ class Maker:
         self._owner = owner
         self._clock = clock
         self.quota = quota
+        self._claims = Claims()
         # Only one changes what is on the disk and in the index at a time.
         self.lock = asyncio.Lock()
         self._sweeping = SharedAnswer(files.sweep)
         self._sweeper: asyncio.Task[None] | None = None
+        self._trimmer: asyncio.Task[None] | None = None
 
-    def check_size(self, size: int, what: str) -> None:
-        """Refuse what can't fit, however much is removed.
+    @contextmanager
+    def claim(self, sizes: Mapping[Hashable, int]) -> Iterator[None]:
+        """Claim room for layers that are to come, by the keys that `layer` gets, in bytes.
 
         Raises
         ------
         IOFailure
-            ``ImageTooLarge``.
+            ``ImageTooLarge``: they can't fit, however much is removed.
         """
-        if size > self.room:
-            raise self._no_room(f"{what} takes at least {format_bytes(size)}")
+        if (size := sum(sizes.values())) > self._room:
+            raise self._no_room(f"it takes at least {format_bytes(size)}")
+        with self._claims.holding(sizes):
+            self._check_claims()
+            yield
 
     @property
-    def room(self) -> int:
+    def _room(self) -> int:
         """Bytes that there are for one more image, if all goes that may go."""
         return max(0, self.quota - self._index.held_size())
+
+    def _check_claims(self) -> None:
+        taken = self._index.held_size() + self._claims.size
+        if taken > self.quota:
+            raise self._no_room(f"what is in use or being fetched would take {format_bytes(taken)}")
+
+    def _grow(self, key: Hashable, unpacked: int) -> None:
+        self._claims.grown(key, unpacked)
+        self._check_claims()
+        if self._taken > self.quota and (self._trimmer is None or self._trimmer.done()):
+            self._trimmer = asyncio.create_task(self._trim_quietly(), name="images: trimming")
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[Path]:
@@ -92,35 +110,51 @@ class Maker:
         source: Path,
         diff_id: str,
         *,
+        key: Hashable,
         digest: str = "",
         size: int = -1,
         count: Callable[[int], None] = lambda done: None,
     ) -> None:
         """Unpack a layer from a file, and keep it.
 
+        Parameters
+        ----------
+        key
+            What its room is claimed by; no other unpacking that is under way has it.
+
         Raises
         ------
         IOFailure
             It is broken, hostile, not what was announced, or there is no room.
         """
-        async with self.place() as place:
-            order = UnpackOrder(
-                target=str(place / TREE),
-                source=str(source),
-                digest=digest,
-                diff_id=diff_id,
-                size=size,
-                max_bytes=self.room,
-                owner=self._owner,
-            )
-            reply = await self._workers.do(order, count)
-            if reply.layer is None:
-                raise IOFailure("the process that unpacks images did not say what it did")
-            async with self.lock:
-                if not self._index.has_layer(diff_id):
-                    await self._disk(self._files.keep_layer, place, KeptLayer(layer=reply.layer))
-                    self._index.add_layer(diff_id, reply.layer.size)
-                await self._make_room()
+
+        def told(done: int, unpacked: int) -> None:
+            count(done)
+            self._grow(key, unpacked)
+
+        with self._claims.holding({key: 0}):
+            try:
+                async with self.place() as place:
+                    order = UnpackOrder(
+                        target=str(place / TREE),
+                        source=str(source),
+                        digest=digest,
+                        diff_id=diff_id,
+                        size=size,
+                        max_bytes=self._room,
+                        owner=self._owner,
+                    )
+                    reply = await self._workers.do(order, told)
+                    if reply.layer is None:
+                        raise IOFailure("the process that unpacks images did not say what it did")
+                    async with self.lock:
+                        if not self._index.has_layer(diff_id):
+                            await self._disk(self._files.keep_layer, place, KeptLayer(layer=reply.layer))
+                            self._index.add_layer(diff_id, reply.layer.size)
+                            self._claims.settle(key)
+                        await self._make_room()
+            finally:
+                self._claims.failed(key)
 
     async def image(self, image: ImageRecord, config: bytes) -> ImageRecord:
         """Put the tree of an image together, and keep it; its layers are here and pinned.
@@ -174,7 +208,7 @@ class Maker:
         IOFailure
             It is broken or hostile, or there is no room.
         """
-        room = self.quota if self.quota == UNLIMITED else self.room
+        room = self.quota if self.quota == UNLIMITED else self._room
         await self._workers.do(OpenOrder(target=str(place / TREE), source=str(source), max_bytes=room))
         return place / TREE
 
@@ -209,8 +243,9 @@ class Maker:
 
     async def close(self) -> None:
         """Wait for what is being removed."""
-        if self._sweeper is not None:
-            await asyncio.wait([self._sweeper])
+        for task in (self._trimmer, self._sweeper):
+            if task is not None:
+                await asyncio.wait([task])
 
     async def _sweep(self) -> None:
         with contextlib.suppress(OSError):
@@ -221,6 +256,15 @@ class Maker:
         async with self.lock:
             await self._evict()
 
+    async def _trim_quietly(self) -> None:
+        with contextlib.suppress(IOFailure):
+            await self.trim()
+
+    @property
+    def _taken(self) -> int:
+        """Bytes of what is kept, and of what is unpacked so far."""
+        return self._index.size + self._claims.unpacked
+
     async def _make_room(self) -> None:
         await self._evict()
         if self._index.size > self.quota:
@@ -228,11 +272,11 @@ class Maker:
 
     async def _evict(self) -> None:
         """Remove what nothing needs, and images that were used longest ago, until all fits."""
-        if self._index.size > self.quota:
+        if self._taken > self.quota:
             for diff_id in self._index.remove_loose():
                 await self._disk(self._files.remove_layer, diff_id)
             self.sweep()
-        while self._index.size > self.quota and (removable := self._index.removable()):
+        while self._taken > self.quota and (removable := self._index.removable()):
             log.info("the image %s goes, to make room", removable[0].names[:1] or removable[0].image_id)
             await self.drop(removable[:1])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -101,8 +101,13 @@ class Pulls:
         try:
             if (there := self._index.image(image_id)) is not None:
                 return await self._maker.rename(there, names)
-            self._maker.check_size(manifest.size, "it")
-            await self._bring_layers(reference, manifest, layers, progress)
+            missing = {
+                _key(reference, layer, diff_id): layer.size
+                for diff_id, layer in zip(layers, manifest.layers, strict=True)
+                if not self._index.has_layer(diff_id)
+            }
+            with self._maker.claim(missing):
+                await self._bring_layers(reference, manifest, layers, progress)
             image = ImageRecord(
                 image_id=image_id,
                 digest=manifest.digest,
@@ -149,8 +154,7 @@ class Pulls:
             note = count.downloaded if reading.phase == PULLING else count.unpacked
             note(diff_id, reading.done)
 
-        # By registry: one that stalls, or lies, holds up only those who chose it.
-        key = (reference.registry, layer.digest, diff_id)
+        key = _key(reference, layer, diff_id)
         async with slots:
             await self._layers.share(key, partial(self._fetch, reference, layer, diff_id), told)
         count.finished(diff_id, layer.size)
@@ -169,12 +173,18 @@ class Pulls:
             await self._maker.layer(
                 blob,
                 diff_id,
+                key=_key(reference, layer, diff_id),
                 digest=_hex(layer.digest),
                 size=layer.size,
                 count=lambda done: progress(Reading(UNPACKING, done, layer.size)),
             )
         finally:
             await asyncio.shield(asyncio.to_thread(_unlink, blob))
+
+
+def _key(reference: Reference, layer: Descriptor, diff_id: str) -> Hashable:
+    # By registry: one that stalls, or lies, holds up only those who chose it.
+    return reference.registry, layer.digest, diff_id
 
 
 def _hex(digest: str) -> str:

@@ -274,7 +274,9 @@ class Images:
                 return await self._maker.rename(there, loaded.names)
             for layer, diff_id in zip(loaded.layers, layers, strict=True):
                 if not self._index.has_layer(diff_id):
-                    await self._maker.layer(layer.path, diff_id, digest=layer.digest, size=layer.size)
+                    await self._maker.layer(
+                        layer.path, diff_id, key=object(), digest=layer.digest, size=layer.size
+                    )
             size = sum([(await self._disk(layer.path.stat)).st_size for layer in loaded.layers])
             image = ImageRecord(
                 image_id=image_id,

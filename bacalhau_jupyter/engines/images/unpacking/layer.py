@@ -12,6 +12,7 @@ import math
 import os
 import stat
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -30,6 +31,7 @@ _MAX_NAMES = 64 << 20
 _MAX_NOTES = 4 << 20
 """Characters of what is written down beside the directory: removals, links to layers below."""
 _CLUSTER, _SMALL = 4096, 512
+_TELL_EVERY = 1 << 20
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _NOBODY, _IDS = 65534, 65536
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
@@ -72,13 +74,24 @@ class LayerUnpacker:
         Empty and ours; after an error it holds a part.
     max_bytes
         What it may take on the disk.
+    tell
+        Gets the bytes that it takes, before they are written.
     """
 
-    def __init__(self, source: LayerStream, root: Path, owner: Owner, max_bytes: int) -> None:
+    def __init__(
+        self,
+        source: LayerStream,
+        root: Path,
+        owner: Owner,
+        max_bytes: int,
+        tell: Callable[[int], None] = lambda size: None,
+    ) -> None:
         self._stream = TarStream(cast(BinaryIO, source), plain=True)
         self._root = str(root)
         self._owner = owner
         self._max_bytes = max_bytes
+        self._tell = tell
+        self._last_told_size = 0
         self._kinds: dict[str, bytes] = {"": tarfile.DIRTYPE}
         self._directories: dict[str, _Facts | None] = {}
         self._links: dict[str, tuple[str, _Facts]] = {}
@@ -306,6 +319,9 @@ class LayerUnpacker:
                 component="Images",
                 fails_execution=True,
             )
+        if self._size - self._last_told_size >= _TELL_EVERY:
+            self._last_told_size = self._size
+            self._tell(self._size)
 
     def _count_name(self, characters: int) -> None:
         self._name_bytes += characters

@@ -119,6 +119,8 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     ----------
     done
         Compressed bytes that it has read.
+    size
+        Bytes that it has unpacked, or is about to; of what it made, at the end.
     layer
         Of an unpacked layer.
     error, hint, code

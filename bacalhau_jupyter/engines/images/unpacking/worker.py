@@ -42,18 +42,26 @@ _BROKEN = (tarfile.TarError, EOFError, ValueError, IndexError, OverflowError, Re
 
 
 class Counter:
-    """Counts compressed bytes and tells of them now and then."""
+    """Counts bytes and tells of them: of those that were read now and then, of those that are written at once."""
 
     def __init__(self) -> None:
-        self._done = 0
+        self._done = self._unpacked = 0
         self._told_at = time.monotonic()
 
     def count(self, size: int) -> None:
-        """Note that so many more were read."""
+        """Note that so many more compressed bytes were read."""
         self._done += size
         if (now := time.monotonic()) - self._told_at >= _TELL_EVERY_S:
             self._told_at = now
-            tell(Reply(done=self._done))
+            self._tell()
+
+    def unpacked(self, size: int) -> None:
+        """Note that so many bytes are unpacked, or are about to be: whoever keeps the quota has to know."""
+        self._unpacked = size
+        self._tell()
+
+    def _tell(self) -> None:
+        tell(Reply(done=self._done, size=self._unpacked))
 
 
 def tell(reply: Reply) -> None:
@@ -74,7 +82,9 @@ def unpack(order: UnpackOrder) -> Layer:
     counter = Counter()
     try:
         with LayerStream(Path(order.source), counter.count) as stream:
-            unpacker = LayerUnpacker(stream, Path(order.target), order.owner, order.max_bytes)
+            unpacker = LayerUnpacker(
+                stream, Path(order.target), order.owner, order.max_bytes, counter.unpacked
+            )
             layer = unpacker.unpack()
             stream.finish()
     except _BROKEN as error:

@@ -28,6 +28,13 @@ runpy.run_module("bacalhau_jupyter.engines.images.unpacking.worker", run_name="_
 _DROPPED = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"})
 
 
+Count = Callable[[int, int], None]
+
+
+def _uncounted(done: int, unpacked: int) -> None:
+    """Take no notice."""
+
+
 class Workers:
     """A few processes for orders, started when there is work; they belong to one event loop.
 
@@ -46,7 +53,7 @@ class Workers:
         self._slots = asyncio.Semaphore(most or max(2, min(4, os.cpu_count() or 2)))
         self._leaving: dict[asyncio.subprocess.Process, asyncio.TimerHandle] = {}
 
-    async def do(self, order: Order, count: Callable[[int], None] = lambda done: None) -> Reply:
+    async def do(self, order: Order, count: Count = _uncounted) -> Reply:
         """Have an order carried out; return the last line of the answer.
 
         When the caller is cancelled, the process is ended: what it made is the caller's to remove.
@@ -54,7 +61,8 @@ class Workers:
         Parameters
         ----------
         count
-            Gets the compressed bytes that were read so far.
+            Gets the compressed bytes that were read so far, and the bytes that were unpacked, or are about to
+            be. What it raises ends the process, and is raised.
 
         Raises
         ------
@@ -86,9 +94,7 @@ class Workers:
         for process in list(self._all):
             await self._end(process)
 
-    async def _ask(
-        self, process: asyncio.subprocess.Process, order: Order, count: Callable[[int], None]
-    ) -> Reply:
+    async def _ask(self, process: asyncio.subprocess.Process, order: Order, count: Count) -> Reply:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("the worker has no pipes")
         with contextlib.suppress(ConnectionError):
@@ -98,7 +104,7 @@ class Workers:
             reply = msgspec.json.decode(line, type=Reply)
             if reply.is_last:
                 return reply
-            count(reply.done)
+            count(reply.done, reply.size)
         code = await process.wait()
         raise IOFailure(
             f"the process that unpacks images ended with exit code {code}",
