@@ -1,14 +1,14 @@
 """Machine code of modules, compiled once and kept: by the hash of what was compiled, and for this wasmtime only.
 
 The node reads a module, hashes what it has read, and hands just these bytes to a process that can do nothing else. So
-what lies under a hash was made of it. Who runs a module gets its code as a file that nobody writes to any more.
+what lies under a hash was made of it. A module that waits its turn is a file until then, and is hashed again. Who runs
+a module gets its code as a file that nobody writes to any more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import marshal
 import os
 import sys
@@ -20,14 +20,13 @@ from pathlib import Path
 import msgspec
 
 from bacalhau_jupyter.engines.supervised import host
-from bacalhau_jupyter.engines.wasm import headers
+from bacalhau_jupyter.engines.wasm import reading
 from bacalhau_jupyter.engines.wasm.guest.compiling import REFUSED, Instructions, limits
 from bacalhau_jupyter.engines.wasm.runtime import Runtime
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.names import shown
 
-MAX_MODULE = 256 * 1024 * 1024
 MAX_CODE = 2 << 30
 MEMORY = 3 << 30
 TIMEOUT_S = 300.0
@@ -128,18 +127,33 @@ class Compiler:
         IOFailure
             The disk is full.
         """
-        module = await asyncio.to_thread(_read, descriptor, name)
-        key = f"{hashlib.sha256(module).hexdigest()}-{self._runtime.mark}"
+        digest = await asyncio.to_thread(reading.digest, descriptor, name)
+        key = f"{digest}-{self._runtime.mark}"
         known = await asyncio.to_thread(self._known, key)
         if known is not None:
             return known
         progress()
-        compilation = self._compiling.get(key)
-        if compilation is None or compilation.is_ending:
-            task = asyncio.create_task(self._compile(module, key, name), name=f"compiling {name}")
-            compilation = self._compiling[key] = _Compilation(task)
-            task.add_done_callback(lambda _: self._forget(key, task))
-        return await compilation.wait()
+        while True:
+            compilation = self._compiling.get(key)
+            is_own = compilation is None or compilation.is_ending
+            if compilation is None or compilation.is_ending:
+                compilation = self._begin(descriptor, digest, key, name)
+            try:
+                return await compilation.wait()
+            except reading.Unreadable as unreadable:
+                # Another execution's file says nothing of this one.
+                if is_own:
+                    raise unreadable.error from None
+
+    def _begin(self, descriptor: int, digest: str, key: str, name: str) -> _Compilation:
+        # The execution may be gone while others still wait for the same module.
+        source = os.dup(descriptor)
+        task = asyncio.create_task(self._compile(source, digest, key, name), name=f"compiling {name}")
+        compilation = self._compiling[key] = _Compilation(task)
+        # A task that is cancelled before its first step closes nothing itself.
+        task.add_done_callback(lambda _: os.close(source))
+        task.add_done_callback(lambda _: self._forget(key, task))
+        return compilation
 
     def _forget(self, key: str, task: asyncio.Task[Compiled]) -> None:
         compilation = self._compiling.get(key)
@@ -163,12 +177,12 @@ class Compiler:
             return None
         return Compiled(code, tuple(names.imports), names.functions)
 
-    async def _compile(self, module: bytes, key: str, name: str) -> Compiled:
+    async def _compile(self, source: int, digest: str, key: str, name: str) -> Compiled:
         async with self._at_once:
             stem = self._root / uuid.uuid4().hex
             files = [stem.with_suffix(f".{kind}{_PARTIAL}") for kind in ("code", "names")]
             try:
-                status, said = await self._run(module, files)
+                status, said = await self._run(source, digest, name, files)
                 if status:
                     raise _failure(name, status, said)
                 return await asyncio.to_thread(self._keep, key, files)
@@ -182,13 +196,13 @@ class Compiler:
                 for file in files:
                     file.unlink(missing_ok=True)
 
-    async def _run(self, module: bytes, files: list[Path]) -> tuple[int, str]:
+    async def _run(self, source: int, digest: str, name: str, files: list[Path]) -> tuple[int, str]:
         """Run the process; return its exit code and what it says."""
         descriptors: list[int] = []
         try:
-            source = os.memfd_create("module", os.MFD_CLOEXEC)
-            descriptors.append(source)
-            await asyncio.to_thread(_write, source, module)
+            module = os.memfd_create("module", os.MFD_CLOEXEC)
+            descriptors.append(module)
+            await _to_the_end(lambda: reading.copy(source, module, name, digest))
             descriptors += [os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400) for file in files]
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -273,25 +287,14 @@ class _Compilation:
             self.task.cancel()
 
 
-def _read(descriptor: int, name: str) -> bytes:
+async def _to_the_end(work: Callable[[], None]) -> None:
+    """Call in a thread, and wait for it also when cancelled: what it writes to is not closed under its hands."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
     try:
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            module = file.read(MAX_MODULE + 1)
-    except OSError as error:
-        raise IOFailure(
-            f"the module {name!r} can't be read: {error.strerror}", fails_execution=True
-        ) from error
-    if len(module) > MAX_MODULE:
-        raise _failed(f"the module {name!r} is larger than {format_bytes(MAX_MODULE)}")
-    if problem := headers.problem(module[: headers.SIZE]):
-        raise _failed(f"the module {name!r} {problem}")
-    return module
-
-
-def _write(target: int, module: bytes) -> None:
-    rest = memoryview(module)
-    while rest:
-        rest = rest[os.write(target, rest) :]
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.gather(working, return_exceptions=True)
+        raise
 
 
 def _failure(name: str, status: int, said: str) -> EngineError:

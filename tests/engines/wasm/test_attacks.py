@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import psutil
 import pytest
 
-from bacalhau_jupyter.engines.wasm import compiled as compilation
 from bacalhau_jupyter.engines.wasm.launch import Confinement
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.resources import Resources
@@ -275,25 +275,72 @@ async def test_what_is_kept_can_not_be_written_and_belongs_to_the_node(bench: Be
         assert code.parent.stat().st_mode & 0o777 == 0o700
 
 
-async def test_a_module_that_changes_under_our_hands_is_kept_under_what_was_read(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The file changes between its hash and its compilation: without the copy in memory, other jobs would get it.
+async def test_a_module_that_changes_under_our_hands_is_not_kept_under_what_was_read(bench: Bench) -> None:
+    # The file changes between its hash and its compilation: other jobs would get what it is then.
     good, evil = printing("good"), printing("evil")
     request = bench.request(good)
     path = request.inputs[0].path
-    read = compilation._read
 
-    def reading(descriptor: int, name: str) -> bytes:
-        module = read(descriptor, name)
+    def change(_: object) -> None:
         path.write_bytes(evil)
-        return module
 
-    monkeypatch.setattr(compilation, "_read", reading)
-    await bench.engine.start(request)
-    await bench.finish(request)
-    monkeypatch.undo()
+    with pytest.raises(EngineError, match="has changed while it waited to be compiled") as error:
+        await bench.engine.start(request, change)
+    assert error.value.retryable and not error.value.fails_job
+    assert await bench.engine.existing() == []
     assert (await bench.run(good)).stdout == "good"
+
+
+async def test_a_module_that_changes_does_not_fail_others_with_the_same_one(bench: Bench) -> None:
+    good = printing("the same")
+    changing, other = bench.request(good), bench.request(good)
+    waiting = asyncio.Event()
+    compiler = bench.engine.compiler
+    async with compiler._at_once, compiler._at_once:
+        first = asyncio.create_task(bench.engine.start(changing, lambda _: waiting.set()))
+        await waiting.wait()
+        waiting.clear()
+        second = asyncio.create_task(bench.engine.start(other, lambda _: waiting.set()))
+        await waiting.wait()
+        changing.inputs[0].path.write_bytes(printing("evil"))
+    with pytest.raises(EngineError, match="has changed"):
+        await first
+    await second
+    assert (await bench.finish(other)).stdout == "the same"
+
+
+async def test_modules_that_wait_to_be_compiled_are_not_in_memory(bench: Bench) -> None:
+    size, count = 8 << 20, 6
+    small = printing("large")
+    waiting = asyncio.Queue[object]()
+    compiler = bench.engine.compiler
+    requests = [bench.request(with_ballast(small, size, number)) for number in range(count)]
+    async with compiler._at_once, compiler._at_once:
+        tracemalloc.start()
+        try:
+            starts = [
+                asyncio.create_task(bench.engine.start(request, waiting.put_nowait)) for request in requests
+            ]
+            for _ in starts:
+                await waiting.get()
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        for start in starts[1:]:
+            start.cancel()
+        await asyncio.gather(*starts[1:], return_exceptions=True)
+    assert held < size
+    await starts[0]
+    assert (await bench.finish(requests[0])).stdout == "large"
+
+
+def with_ballast(module: bytes, size: int, number: int) -> bytes:
+    """Return a module with a custom section of so many bytes that nobody needs."""
+    content = b"\x01x" + bytes([number]) * size
+    length, rest = b"", len(content)
+    while rest >= 0x80:
+        length, rest = length + bytes([rest & 0x7F | 0x80]), rest >> 7
+    return module + b"\0" + length + bytes([rest]) + content
 
 
 async def test_code_that_was_lost_when_the_machine_went_down_is_compiled_again(bench: Bench) -> None:
