@@ -78,10 +78,10 @@ def copy(descriptor: int, target: int, name: str, expected: str) -> None:
             rest = rest[os.write(target, rest) :]
 
     try:
-        found = _read(descriptor, name, write)
+        read = _read(descriptor, name, write)
     except BacalhauError as error:
         raise Unreadable(error) from error
-    if found != expected:
+    if read != expected:
         raise Unreadable(
             EngineError(
                 f"the module {name!r} has changed while it waited to be compiled",
@@ -92,7 +92,7 @@ def copy(descriptor: int, target: int, name: str, expected: str) -> None:
 
 
 def _read(descriptor: int, name: str, use: Callable[[bytes], None]) -> str:
-    found, size = hashlib.sha256(), 0
+    hashed, size = hashlib.sha256(), 0
     # Where the file stands belongs to everybody who has it open.
     while piece := _piece(descriptor, size, name):
         if not size and (problem := headers.problem(piece[: headers.SIZE])):
@@ -100,11 +100,11 @@ def _read(descriptor: int, name: str, use: Callable[[bytes], None]) -> str:
         size += len(piece)
         if size > MAX_MODULE:
             raise _failed(f"the module {name!r} is larger than {format_bytes(MAX_MODULE)}")
-        found.update(piece)
+        hashed.update(piece)
         use(piece)
     if not size:
         raise _failed(f"the module {name!r} {headers.problem(b'')}")
-    return found.hexdigest()
+    return hashed.hexdigest()
 
 
 def _piece(descriptor: int, offset: int, name: str) -> bytes:
