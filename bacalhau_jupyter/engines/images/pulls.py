@@ -18,6 +18,7 @@ from bacalhau_jupyter.engines.images.pulling.manifests import Described, Descrip
 from bacalhau_jupyter.engines.images.pulling.registry import Registry
 from bacalhau_jupyter.engines.images.references import Reference
 from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.lib.recent import Recent
 from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
@@ -44,7 +45,7 @@ class Pulls:
         self._clock = clock
         self._images: Flights[ImageRecord] = Flights()
         self._layers: Flights[None] = Flights()
-        self._resolved: dict[str, tuple[int, Resolved]] = {}
+        self._resolved: Recent[str, tuple[int, Resolved]] = Recent(_REMEMBERED)
 
     async def find(self, reference: Reference) -> Resolved:
         """Ask the registry what a reference means.
@@ -59,10 +60,7 @@ class Pulls:
         if kept is not None and (reference.digest or now - kept[0] < FRESH_S * SECOND):
             return kept[1]
         resolved = await self._registry.find(reference)
-        self._resolved.pop(reference.name, None)
-        while len(self._resolved) >= _REMEMBERED:
-            del self._resolved[next(iter(self._resolved))]
-        self._resolved[reference.name] = (now, resolved)
+        self._resolved.keep(reference.name, (now, resolved))
         return resolved
 
     async def pull(self, reference: Reference, progress: Progress = no_progress) -> ImageRecord:

@@ -28,6 +28,7 @@ from bacalhau_jupyter.engines.images.unpacking.workers import Workers
 from bacalhau_jupyter.engines.registries.configuration import Configuration
 from bacalhau_jupyter.engines.registries.credentials import Credentials
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
+from bacalhau_jupyter.lib.recent import Recent
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, IOFailure, NotFound, ServiceUnavailable
 from bacalhau_jupyter.plugins.contract import Progress, Reading, no_progress
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -37,6 +38,7 @@ from bacalhau_jupyter.transfer.core.reach import Reach
 
 LOADING = "loading image"
 _TRIES = 3
+_REMEMBERED = 100
 
 T = TypeVar("T")
 
@@ -80,7 +82,7 @@ class Images:
         self._credentials = Credentials(Configuration(environment, home), environment)
         self._reach = reach
         self._timeout_s = timeout_s
-        self._described: dict[str, Described] = {}
+        self._described: Recent[str, Described] = Recent(_REMEMBERED)
         self._settling: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
         self._is_open = False
@@ -294,7 +296,7 @@ class Images:
         described = self._described.get(image.image_id)
         if described is None:
             described = read_config(await self._disk(self._files.config, image.image_id))
-            self._described[image.image_id] = described
+            self._described.keep(image.image_id, described)
         return FoundImage(
             reference=reference,
             digest=image.digest,

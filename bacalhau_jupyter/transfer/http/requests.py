@@ -117,6 +117,8 @@ async def request(
     headers: Mapping[str, str],
     read_timeout_s: float,
     reach: Reach | None = None,
+    *,
+    form: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[ClientResponse, int]]:
     """Send a request and follow redirects; yield the last answer and the number of hops to it.
 
@@ -126,6 +128,8 @@ async def request(
     ----------
     reach
         What each hop may lead to; None: anywhere. The session was opened with it.
+    form
+        Sent as the body, to the URL itself only: no redirect is followed.
 
     Raises
     ------
@@ -152,6 +156,7 @@ async def request(
                     method,
                     here,
                     headers=sent,
+                    data=form,
                     allow_redirects=False,
                     auto_decompress=False,
                     proxy=proxy,
@@ -159,7 +164,7 @@ async def request(
                 )
             )
             location = answer.headers.get("Location", "") if answer.status in _REDIRECTS else ""
-            if not location:
+            if not location or form is not None:
                 yield answer, hops
                 return
         here = await _next_hop(here, location)

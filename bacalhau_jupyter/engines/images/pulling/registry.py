@@ -8,7 +8,6 @@ asked only, as Docker does.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -35,6 +34,8 @@ from bacalhau_jupyter.engines.images.references import Reference
 from bacalhau_jupyter.engines.images.unpacking.orders import refused
 from bacalhau_jupyter.engines.registries.credentials import HUB, Credentials
 from bacalhau_jupyter.lib.backoff import backoff
+from bacalhau_jupyter.lib.nearby import is_near
+from bacalhau_jupyter.lib.recent import Recent
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, NetworkFailure, TimedOut
 from bacalhau_jupyter.models.records.progress import Progress, no_progress
 from bacalhau_jupyter.transfer.core.reach import Reach
@@ -42,7 +43,7 @@ from bacalhau_jupyter.transfer.http.download import download
 from bacalhau_jupyter.transfer.http.requests import open_session, request
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientConnectorSSLError, ClientResponse, ClientSession
 
 TIMEOUT_S = 60.0
 """Seconds that a registry may be silent."""
@@ -50,6 +51,7 @@ _HUB_HOST = "registry-1.docker.io"
 _TRIES = 3
 _ACCEPTED = ", ".join(MANIFESTS + INDEXES)
 _MOST_INDEXES = 3
+_REMEMBERED = 1000
 
 
 class Registry:
@@ -70,7 +72,7 @@ class Registry:
         self._own = own
         self._timeout_s = timeout_s
         self._tokens = Tokens(credentials, reach, timeout_s)
-        self._schemes: dict[str, str] = {}
+        self._schemes: Recent[str, str] = Recent(_REMEMBERED)
         self._session: ClientSession | None = None
 
     async def close(self) -> None:
@@ -118,7 +120,7 @@ class Registry:
             It did not come, is larger than announced, or the disk is full.
         """
         for attempt in range(2):
-            base = await self._base(reference)
+            base = await self._reached(reference)
             try:
                 await download(
                     f"{base}/blobs/{layer.digest}",
@@ -161,6 +163,8 @@ class Registry:
             try:
                 return await self._ask(reference, path, accepted)
             except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+                # What listens there next may speak TLS, or no longer.
+                self._schemes.forget(_host(reference))
                 silent = f"it sent nothing for {self._timeout_s:g} s"
                 reason = silent if isinstance(error, TimeoutError) else _plainly(error)
                 if attempt == _TRIES or isinstance(error, TimeoutError):
@@ -191,23 +195,39 @@ class Registry:
                 break
         raise not_there(reference, status, logged_in=await self._tokens.has_login(reference))
 
+    async def _reached(self, reference: Reference) -> str:
+        import aiohttp
+
+        try:
+            return await self._base(reference)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise not_reached(reference, _plainly(error)) from error
+
     async def _base(self, reference: Reference) -> str:
-        host = _HUB_HOST if reference.registry == HUB else reference.registry
+        host = _host(reference)
         scheme = self._schemes.get(host) or await self._scheme(host)
         return f"{scheme}://{host}/v2/{reference.repository}"
 
     async def _scheme(self, host: str) -> str:
-        """Find out whether a registry of this machine speaks TLS; all others have to."""
+        """Find out whether a registry of this machine speaks TLS; all others have to.
+
+        Raises
+        ------
+        ClientError, TimeoutError, ConnectionError
+            Nothing answers, or not as it should: that says nothing of what speaks there next, perhaps with TLS.
+        """
         import aiohttp
 
         scheme = "https"
-        if _is_loopback(host):
+        if is_near(f"//{host}"):
             try:
                 async with self._get(f"https://{host}/v2/", {}):
                     pass
-            except (aiohttp.ClientError, TimeoutError, ConnectionError):
+            except aiohttp.ClientConnectorSSLError as error:
+                if _speaks_tls(error):
+                    raise
                 scheme = "http"
-        self._schemes[host] = scheme
+        self._schemes.keep(host, scheme)
         return scheme
 
     @asynccontextmanager
@@ -231,12 +251,13 @@ async def _bounded(answer: ClientResponse) -> bytes:
     return bytes(data)
 
 
-def _is_loopback(host: str) -> bool:
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return name == "localhost"
+def _speaks_tls(error: ClientConnectorSSLError) -> bool:
+    """Whether a handshake ended with an alert, which only a peer with TLS sends."""
+    return "ALERT" in str(getattr(error.os_error, "reason", ""))
+
+
+def _host(reference: Reference) -> str:
+    return _HUB_HOST if reference.registry == HUB else reference.registry
 
 
 def _plainly(error: BaseException) -> str:

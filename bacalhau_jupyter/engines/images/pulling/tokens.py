@@ -13,7 +13,10 @@ import msgspec
 from bacalhau_jupyter.engines.images.pulling.challenges import Challenge
 from bacalhau_jupyter.engines.images.references import Reference
 from bacalhau_jupyter.engines.registries.credentials import Credentials
-from bacalhau_jupyter.models.errors import NetworkFailure
+from bacalhau_jupyter.lib.nearby import is_near
+from bacalhau_jupyter.lib.recent import Recent
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
+from bacalhau_jupyter.transfer.core.addresses import parse_http_url
 from bacalhau_jupyter.transfer.core.reach import Reach
 from bacalhau_jupyter.transfer.http.requests import request
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 1 << 20
 _CLIENT = "bacalhau-jupyter"
+_REMEMBERED = 1000
 
 
 class Tokens:
@@ -39,7 +43,7 @@ class Tokens:
         self._credentials = credentials
         self._reach = reach
         self._timeout_s = timeout_s
-        self._kept: dict[tuple[str, str], str] = {}
+        self._kept: Recent[tuple[str, str], str] = Recent(_REMEMBERED)
 
     def header(self, reference: Reference) -> dict[str, str]:
         """Return what was found before; empty at first."""
@@ -78,7 +82,7 @@ class Tokens:
                 break
         key = (reference.registry, reference.repository)
         is_new = bool(header) and (header != self._kept.get(key))
-        self._kept[key] = header
+        self._kept.keep(key, header)
         return is_new
 
     async def _token(
@@ -90,9 +94,9 @@ class Tokens:
         *,
         is_plain: bool,
     ) -> str:
-        realm = challenge.realm
-        if urlsplit(realm).scheme != "https" and not is_plain:
-            # A login would travel in clear text, and the token is worth as much.
+        realm = _realm(challenge, reference)
+        if urlsplit(realm).scheme != "https" and not (is_plain and is_near(realm)):
+            # A login would leave this machine in clear text, and the token is worth as much.
             raise NetworkFailure(
                 f"the registry {reference.registry} wants a token that is fetched without TLS",
                 component="Images",
@@ -109,13 +113,24 @@ class Tokens:
     async def _refresh(
         self, session: ClientSession, realm: str, asked: Mapping[str, str], refresh: str
     ) -> str:
-        import aiohttp
-
-        self._reach.check_url(realm, "Images")
         form = {**asked, "grant_type": "refresh_token", "refresh_token": refresh}
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=self._timeout_s, connect=self._timeout_s)
-        async with session.post(realm, data=form, allow_redirects=False, timeout=timeout) as answer:
+        async with request(session, "POST", realm, {}, self._timeout_s, self._reach, form=form) as (
+            answer,
+            _,
+        ):
             return await _token_in(answer) if answer.status == 200 else ""
+
+
+def _realm(challenge: Challenge, reference: Reference) -> str:
+    from yarl import URL
+
+    try:
+        return parse_http_url(str(URL(challenge.realm)), "Images")
+    except (ValueError, BacalhauError) as error:
+        raise NetworkFailure(
+            f"the registry {reference.registry} names a server of tokens that can't be asked",
+            component="Images",
+        ) from error
 
 
 def _basic(login: Mapping[str, str]) -> str:
