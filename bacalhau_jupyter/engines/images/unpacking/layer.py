@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from bacalhau_jupyter.engines.images.unpacking.linking import copy, linked
 from bacalhau_jupyter.engines.images.unpacking.orders import NO_ROOM, Layer, Owner, refused
 from bacalhau_jupyter.engines.images.unpacking.streams import LayerStream
 from bacalhau_jupyter.models.errors import IOFailure
@@ -262,8 +263,9 @@ class LayerUnpacker:
         elif kind is None:
             # A file of a layer below; whether there is one is seen when they are put together.
             self._below[name] = target
-        else:
-            os.link(self._path(target), self._path(name), follow_symlinks=False)
+        elif not linked(self._path(target), self._path(name)):
+            self._charge(os.lstat(self._path(target)).st_size)
+            copy(self._path(target), self._path(name), with_owner=not self._owner.is_own)
 
     def _finish(self) -> None:
         for name, (target, facts) in self._links.items():

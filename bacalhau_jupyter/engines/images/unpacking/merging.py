@@ -7,19 +7,16 @@ ever writes to such a file. Names are resolved below the tree alone, and no link
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import shutil
 import stat
 
+from bacalhau_jupyter.engines.images.unpacking.linking import copy, linked
 from bacalhau_jupyter.engines.images.unpacking.orders import Layer, Owner, refused
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.names import from_wire
 
 TREE = "tree"
 _MAX_LINKS = 40
-_NO_LINKS = (errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
-"""A file has all the names that it can have, or the file system knows no hard links: it is copied."""
 
 
 class Merger:
@@ -77,8 +74,8 @@ class Merger:
             if is_bent:
                 self._check(place)
             self._dress(source, place)
-        for name, linked in layer.links_below:
-            self._link_below(from_wire(name), from_wire(linked))
+        for name, target in layer.links_below:
+            self._link_below(from_wire(name), from_wire(target))
 
     def _check(self, place: str) -> None:
         """Refuse a directory whose place something else of the same layer took, on another way there.
@@ -106,28 +103,28 @@ class Merger:
     def _file(self, source: str, place: str) -> None:
         path = self._path(place)
         try:
-            os.link(source, path, follow_symlinks=False)
+            self._link(source, path)
         except FileExistsError:
             self._remove(path)
-            os.link(source, path, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            shutil.copy2(source, path, follow_symlinks=False)
+            self._link(source, path)
+
+    def _link(self, source: str, path: str) -> None:
+        if not linked(source, path):
+            copy(source, path, with_owner=not self._owner.is_own)
             self.size += os.lstat(path).st_size
 
-    def _link_below(self, name: str, linked: str) -> None:
-        source, place = self._parent_of(linked), self._parent_of(name)
+    def _link_below(self, name: str, target: str) -> None:
+        source, place = self._parent_of(target), self._parent_of(name)
         try:
             if source is None or place is None or stat.S_ISDIR(os.lstat(self._path(source)).st_mode):
                 raise FileNotFoundError
             path = self._path(place)
             if os.path.lexists(path):
                 self._remove(path)
-            os.link(self._path(source), path, follow_symlinks=False)
+            self._link(self._path(source), path)
         except (FileNotFoundError, NotADirectoryError):
             raise refused(
-                f"the hard link {name!r} leads to {linked!r}, which is no file of the image"
+                f"the hard link {name!r} leads to {target!r}, which is no file of the image"
             ) from None
 
     def _hide(self, name: str) -> None:

@@ -13,7 +13,6 @@ import sys
 import tarfile
 import threading
 import time
-import traceback
 from pathlib import Path
 
 import msgspec
@@ -130,7 +129,10 @@ def open_archive(order: OpenOrder) -> int:
 
 def obey(line: bytes) -> Reply:
     """Do what one line orders; return the last line of the answer."""
-    order = _ORDERS.decode(line)
+    try:
+        order = _ORDERS.decode(line)
+    except (msgspec.DecodeError, ValueError) as error:
+        return _unexpected(error)
     try:
         if isinstance(order, UnpackOrder):
             return Reply(layer=unpack(order), is_last=True)
@@ -147,6 +149,17 @@ def obey(line: bytes) -> Reply:
         )
     except MemoryError:
         return Reply(error="unpacking the image takes more memory than there is", is_last=True)
+    except Exception as error:
+        # A fault of ours that some image brings about: the next one finds this process in order.
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> Reply:
+    return Reply(
+        error=f"unpacking the image failed unexpectedly ({type(error).__name__})",
+        hint="this is a fault of the program: please report it, with the image's name",
+        is_last=True,
+    )
 
 
 def confine(root: str) -> None:
@@ -174,9 +187,8 @@ def main() -> None:
     try:
         while True:
             tell(obey(lines.get()))
-    except BaseException:
+    finally:
         # The thread that listens would keep the interpreter from ending.
-        traceback.print_exc()
         os._exit(1)
 
 
