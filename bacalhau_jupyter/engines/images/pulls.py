@@ -16,9 +16,9 @@ from bacalhau_jupyter.engines.images.making import Maker
 from bacalhau_jupyter.engines.images.pulling.counting import PULLING, UNPACKING, PullCount
 from bacalhau_jupyter.engines.images.pulling.manifests import Described, Descriptor, Manifest
 from bacalhau_jupyter.engines.images.pulling.registry import Registry
+from bacalhau_jupyter.engines.images.recent import Recent
 from bacalhau_jupyter.engines.images.references import Reference
 from bacalhau_jupyter.lib.clock import SECOND, Clock
-from bacalhau_jupyter.lib.recent import Recent
 from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress

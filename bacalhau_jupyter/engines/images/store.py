@@ -22,13 +22,13 @@ from bacalhau_jupyter.engines.images.platforms import Platform, own_platform
 from bacalhau_jupyter.engines.images.pulling.manifests import Described, digest_of, read_config
 from bacalhau_jupyter.engines.images.pulling.registry import TIMEOUT_S, Registry
 from bacalhau_jupyter.engines.images.pulls import Pulls
+from bacalhau_jupyter.engines.images.recent import Recent
 from bacalhau_jupyter.engines.images.references import parse
 from bacalhau_jupyter.engines.images.unpacking.orders import Owner
 from bacalhau_jupyter.engines.images.unpacking.workers import Workers
 from bacalhau_jupyter.engines.registries.configuration import Configuration
 from bacalhau_jupyter.engines.registries.credentials import Credentials
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
-from bacalhau_jupyter.lib.recent import Recent
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, IOFailure, NotFound, ServiceUnavailable
 from bacalhau_jupyter.plugins.contract import Progress, Reading, no_progress
 from bacalhau_jupyter.plugins.options import PluginOptions

@@ -30,12 +30,12 @@ from bacalhau_jupyter.engines.images.pulling.manifests import (
     read_manifest,
 )
 from bacalhau_jupyter.engines.images.pulling.tokens import Tokens
+from bacalhau_jupyter.engines.images.recent import Recent
 from bacalhau_jupyter.engines.images.references import Reference
 from bacalhau_jupyter.engines.images.unpacking.orders import refused
 from bacalhau_jupyter.engines.registries.credentials import HUB, Credentials
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.nearby import is_near
-from bacalhau_jupyter.lib.recent import Recent
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, NetworkFailure, TimedOut
 from bacalhau_jupyter.models.records.progress import Progress, no_progress
 from bacalhau_jupyter.transfer.core.reach import Reach

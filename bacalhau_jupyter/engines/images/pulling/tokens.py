@@ -11,10 +11,10 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from bacalhau_jupyter.engines.images.pulling.challenges import Challenge
+from bacalhau_jupyter.engines.images.recent import Recent
 from bacalhau_jupyter.engines.images.references import Reference
 from bacalhau_jupyter.engines.registries.credentials import Credentials
 from bacalhau_jupyter.lib.nearby import is_near
-from bacalhau_jupyter.lib.recent import Recent
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url
 from bacalhau_jupyter.transfer.core.reach import Reach

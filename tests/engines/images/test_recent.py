@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bacalhau_jupyter.lib.recent import Recent
+from bacalhau_jupyter.engines.images.recent import Recent
 
 
 def test_what_was_used_longest_ago_goes() -> None:
