@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.models.jobs.job import Job as JobModel
 from tests.browser.lab import TOKEN, LabServer, start_lab
 from tests.labextension.support import packaging
+from tests.services.chromium import chromium
 from tests.services.common import ServiceUnavailableError
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode, start_node
@@ -67,20 +67,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 FAILED = pytest.StashKey[bool]()
-
-
-def chromium() -> str:
-    """Return the browser's path.
-
-    Raises
-    ------
-    ServiceUnavailableError
-        There is none.
-    """
-    executable = os.environ.get("BACALHAU_JUPYTER_CHROMIUM") or shutil.which("chromium")
-    if not executable:
-        raise ServiceUnavailableError("no Chromium was found (install the package chromium)")
-    return executable
 
 
 def built_labextension() -> None:
