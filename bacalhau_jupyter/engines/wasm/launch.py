@@ -18,8 +18,9 @@ from bacalhau_jupyter.engines.wasm import memory
 from bacalhau_jupyter.engines.wasm.guest.running import Place, Work
 from bacalhau_jupyter.engines.wasm.linking import Program
 from bacalhau_jupyter.engines.wasm.params import WasmParams
-from bacalhau_jupyter.engines.wasm.places import guest_path
+from bacalhau_jupyter.engines.wasm.places import covers, guest_path
 from bacalhau_jupyter.engines.wasm.runtime import Runtime
+from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.spec import NetworkType
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.engine import RunRequest
@@ -116,11 +117,12 @@ def confine(launch: Launch) -> Confined:
     Raises
     ------
     EngineError, IOFailure
-        An input is not what was checked, or can't be read.
+        An input is not what was checked, can't be read, or would be hidden by another place.
     OSError
         The disk is full, for example.
     """
     pins: list[InputMount] = []
+    files = _files(launch)
     root = launch.state.path / "root"
     root.mkdir(mode=0o755)
     places = [_place("/", host=root)]
@@ -131,7 +133,7 @@ def confine(launch: Launch) -> Confined:
     readable = [place["host"] for place in places if place["host"]]
     readable += [f"/proc/self/fd/{first_pinned + index}" for index in range(len(pins))]
     rules += [(path, landlock.READ_FILE | landlock.READ_DIR) for path in readable]
-    for place in _outputs(launch, root):
+    for place in _outputs(launch, root, files):
         places.append(place)
         rules.append((place["host"], landlock.WRITE & ~landlock.EXECUTE))
     if launch.http:
@@ -212,6 +214,30 @@ def _stage(
     staging.copy(mount, below, launch.user)
 
 
+def _files(launch: Launch) -> list[str]:
+    """Return where single files appear, which is only where no directory of the job is.
+
+    A module looks for a path in the innermost directory that it was given. Another directory inside is one of these; a
+    file is not. Where it is a module itself, nobody needs to see it.
+    """
+    inputs = launch.request.inputs
+    directories = [guest_path(each.target) for each in inputs if _is_directory(each)]
+    files = [path for each in inputs if (path := guest_path(each.target)) not in directories]
+    modules = {each.path for each in launch.program.modules}
+    directories += [guest_path(each.target) for each in launch.request.outputs]
+    for path in files:
+        around = next((each for each in directories if covers(each, path)), "")
+        if around and path not in modules:
+            raise EngineError(
+                f"the module can't see the file {path} inside {around}, which is another input or a result path",
+                hint="Give the file a target outside of it, or put it into the directory itself.",
+                component=COMPONENT,
+                fails_execution=True,
+                fails_job=True,
+            )
+    return files
+
+
 def _is_directory(mount: InputMount) -> bool:
     info = mount.path.lstat()
     if (info.st_dev, info.st_ino) != mount.checked:
@@ -245,7 +271,7 @@ def _directories(path: Path) -> None:
         each.chmod(0o755)
 
 
-def _outputs(launch: Launch, root: Path) -> Sequence[Place]:
+def _outputs(launch: Launch, root: Path, files: Sequence[str]) -> Sequence[Place]:
     """Offer each result path at its path, and, as official nodes do, below / by its name."""
     taken = {guest_path(each.target) for each in launch.request.inputs}
     taken |= {guest_path(each.target) for each in launch.request.outputs}
@@ -256,7 +282,8 @@ def _outputs(launch: Launch, root: Path) -> Sequence[Place]:
             os.chown(output.path, launch.user, launch.user)
         targets = {guest_path(output.target), f"/{output.name}"}
         for target in sorted(targets):
-            if target == guest_path(output.target) or target not in taken:
+            hides = target in taken or any(covers(target, file) for file in files)
+            if target == guest_path(output.target) or not hides:
                 _directories(root / target.lstrip("/"))
                 places.append(_place(target, host=output.path, writable=True))
     return places

@@ -22,9 +22,10 @@ MOST_MODULES = 64
 
 @dataclass
 class Module:
-    """A module of a job: its code, and the names by which others import from it."""
+    """A module of a job: its code, its path as modules see it, and the names by which others import from it."""
 
     compiled: Compiled
+    path: str
     names: list[str] = field(default_factory=list)
     set_up: bool = False
 
@@ -119,7 +120,9 @@ class Linking:
                 await self._load_imports(compiled, file.path)
                 if len(self._modules) >= MOST_MODULES:
                     raise _failed(f"the job has more than {MOST_MODULES} modules")
-                self._modules[file.path] = Module(compiled, set_up=INITIALIZE in compiled.functions)
+                self._modules[file.path] = Module(
+                    compiled, file.path, set_up=INITIALIZE in compiled.functions
+                )
         finally:
             os.close(file.descriptor)
         module = self._modules[file.path]

@@ -56,6 +56,34 @@ async def test_an_input_is_read_and_lists_below_the_root(bench: Bench, tmp_path:
     ).stdout == "a file alone"
 
 
+@pytest.mark.parametrize("around", ["/data", "/outputs"])
+async def test_a_file_that_a_directory_would_hide_is_refused(
+    bench: Bench, tmp_path: Path, around: str
+) -> None:
+    data = directory_of(tmp_path / "data", text=b"content")
+    file = bench.file("file", b"a file alone")
+    inputs = {"/data": data, f"{around}/sub/where": file}
+    with pytest.raises(EngineError, match=f"can't see the file {around}/sub/where inside {around}") as error:
+        await bench.engine.start(bench.request(read_file("/", "data/text"), inputs=inputs))
+    assert error.value.fails_job
+    assert await bench.engine.existing() == []
+
+
+async def test_directories_and_modules_may_lie_inside_a_directory(bench: Bench, tmp_path: Path) -> None:
+    outer, inner = (directory_of(tmp_path / name, text=name.encode()) for name in ("outer", "inner"))
+    module = bench.file("module", read_file("/data/sub", "text"))
+    inputs = {"/data": outer, "/data/sub": inner, "/data/main.wasm": module}
+    assert (await bench.run(inputs=inputs, EntryModule="/data/main.wasm")).stdout == "inner"
+
+
+async def test_the_name_of_a_result_hides_no_file(bench: Bench) -> None:
+    file = bench.file("file", b"a file alone")
+    options = {"inputs": {"/made/file": file}, "outputs": [("made", "/elsewhere")]}
+    # Where a program has a directory /made, it looks for the file in there.
+    assert (await bench.run(read_file("/made", "file"), **options)).outcome.exit_code == NO_DIRECTORY
+    assert (await bench.run(read_file("/", "made/file"), **options)).stdout == "a file alone"
+
+
 @pytest.mark.parametrize(
     "path", ["../secret", "sub/../../secret", "../../../../../../etc/passwd", "/etc/passwd"]
 )
