@@ -94,7 +94,7 @@ class DaemonlessEngine:
 
     @property
     def label(self) -> str:
-        """What the node's description and every execution say."""
+        """What runs jobs: every execution says so, and the node's description adds what limits them."""
         return f"bubblewrap {binary.version(self._program)}".strip() + " without Docker Engine"
 
     async def probe(self) -> Availability:
@@ -111,7 +111,9 @@ class DaemonlessEngine:
         except OSError as error:
             return Availability(False, problem=f"the engine's directory can't be used: {error}")
         self._works = not problem
-        return Availability(True, runtime=self.label) if self._works else Availability(False, problem=problem)
+        if problem:
+            return Availability(False, problem=problem)
+        return Availability(True, runtime=f"{self.label}, {self._executions.limited()}")
 
     def _obvious_problem(self) -> str:
         self._program = self._program or binary.find()
