@@ -56,6 +56,11 @@ def sha(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
+def packed(data: bytes) -> bytes:
+    """Compress a layer, always to the same bytes: the usual way, the time of day is in them."""
+    return gzip.compress(data, mtime=0)
+
+
 @dataclass
 class Built:
     """An image: its blobs by digest, its manifest, its layers' streams."""
@@ -75,14 +80,14 @@ class Built:
 
 def build(
     *layers: bytes,
-    pack: Callable[[bytes], bytes] = gzip.compress,
+    pack: Callable[[bytes], bytes] = packed,
     kind: str = "tar+gzip",
     diff_ids: Sequence[str] | None = None,
     **config: Any,
 ) -> Built:
     """Build an image for this machine; ``config`` replaces members of its configuration."""
     own = own_platform()
-    packed = [pack(stream) for stream in layers]
+    blobs = [pack(stream) for stream in layers]
     described = json.dumps(
         {
             "architecture": own.architecture,
@@ -103,11 +108,11 @@ def build(
             },
             "layers": [
                 {"mediaType": f"{OCI}.layer.v1.{kind}", "digest": sha(data), "size": len(data)}
-                for data in packed
+                for data in blobs
             ],
         }
     ).encode()
-    return Built({sha(data): data for data in (*packed, described)}, manifest, described)
+    return Built({sha(data): data for data in (*blobs, described)}, manifest, described)
 
 
 def save(image: Built, directory: Path, name: str = "", *, platform: dict[str, str] | None = None) -> Path:
