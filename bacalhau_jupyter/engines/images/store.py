@@ -16,10 +16,11 @@ from bacalhau_jupyter.engines.images.keeping.files import ImageFiles
 from bacalhau_jupyter.engines.images.keeping.index import Index
 from bacalhau_jupyter.engines.images.keeping.quota import KEY, UNLIMITED, quota_of
 from bacalhau_jupyter.engines.images.keeping.records import HolderRecord, ImageRecord
-from bacalhau_jupyter.engines.images.loading import LoadedImage, read_images
+from bacalhau_jupyter.engines.images.keeping.settling import Settling
+from bacalhau_jupyter.engines.images.loads import Loads
 from bacalhau_jupyter.engines.images.making import Maker
 from bacalhau_jupyter.engines.images.platforms import Platform, own_platform
-from bacalhau_jupyter.engines.images.pulling.manifests import Described, digest_of, read_config
+from bacalhau_jupyter.engines.images.pulling.manifests import Described, read_config
 from bacalhau_jupyter.engines.images.pulling.registry import TIMEOUT_S, Registry
 from bacalhau_jupyter.engines.images.pulls import Pulls
 from bacalhau_jupyter.engines.images.recent import Recent
@@ -30,13 +31,12 @@ from bacalhau_jupyter.engines.registries.configuration import Configuration
 from bacalhau_jupyter.engines.registries.credentials import Credentials
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, IOFailure, NotFound, ServiceUnavailable
-from bacalhau_jupyter.plugins.contract import Progress, Reading, no_progress
+from bacalhau_jupyter.plugins.contract import Progress, no_progress
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.transfer.core.files import io_failure
 from bacalhau_jupyter.transfer.core.reach import KEY as REACH_KEY
 from bacalhau_jupyter.transfer.core.reach import Reach
 
-LOADING = "loading image"
 _TRIES = 3
 _REMEMBERED = 100
 
@@ -83,7 +83,6 @@ class Images:
         self._reach = reach
         self._timeout_s = timeout_s
         self._described: Recent[str, Described] = Recent(_REMEMBERED)
-        self._settling: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
         self._is_open = False
 
@@ -107,6 +106,8 @@ class Images:
             self._maker = Maker(self._files, self._index, self._workers, self._owner, self._clock, quota)
             self._registry = Registry(self._credentials, self._reach, self._platform, self._timeout_s)
             self._pulls = Pulls(self._registry, self._files, self._index, self._maker, self._clock)
+            self._loads = Loads(self._index, self._maker, self._platform)
+            self._settling = Settling(self._files, self._index, self._maker.lock)
             self._maker.sweep()
             self._is_open = True
 
@@ -118,8 +119,7 @@ class Images:
         await self._pulls.close()
         await self._workers.close()
         await self._registry.close()
-        if self._settling is not None:
-            await asyncio.wait([self._settling])
+        await self._settling.close()
         await self._maker.close()
         await asyncio.to_thread(self._files.close)
 
@@ -165,7 +165,7 @@ class Images:
             image = self._local(reference)
             if image is None:
                 image = await self._pulls.pull(parse(reference), progress)
-                self._settle()
+                self._settling.begin()
             if self._index.image(image.image_id) is None:
                 continue  # it went to make room between its arrival and now
             record = HolderRecord(holder=holder, image_id=image.image_id, reference=reference)
@@ -209,19 +209,9 @@ class Images:
             await self._touch(image)
 
     async def load(self, path: Path, progress: Progress = no_progress) -> Sequence[KeptImage]:
-        maker = self._opened()
-        if not path.is_absolute():
-            raise BadRequest(f"{path} is not an absolute path")
-        progress(Reading(LOADING))
-        async with maker.place() as place:
-            root = path
-            if not await self._disk(path.is_dir):
-                if not await self._disk(path.is_file):
-                    raise NotFound(f"there is no file or directory {path}")
-                root = await maker.open_archive(path, place)
-            loaded = await self._disk(read_images, root, self._platform)
-            images = [await self._load(image) for image in loaded]
-        self._settle()
+        self._opened()
+        images = await self._loads.load(path, progress)
+        self._settling.begin()
         return [self._kept(image) for image in images]
 
     async def images(self) -> Sequence[KeptImage]:
@@ -266,32 +256,6 @@ class Images:
             return image
         return self._index.named(parse(text).name)
 
-    async def _load(self, loaded: LoadedImage) -> ImageRecord:
-        image_id = digest_of(loaded.config).partition(":")[2]
-        layers = [diff_id.partition(":")[2] for diff_id in loaded.described.diff_ids]
-        keys = [image_id, *layers]
-        self._index.pin(keys)
-        try:
-            if (there := self._index.image(image_id)) is not None:
-                return await self._maker.rename(there, loaded.names)
-            for layer, diff_id in zip(loaded.layers, layers, strict=True):
-                if not self._index.has_layer(diff_id):
-                    await self._maker.layer(
-                        layer.path, diff_id, key=object(), digest=layer.digest, size=layer.size
-                    )
-            size = sum([(await self._disk(layer.path.stat)).st_size for layer in loaded.layers])
-            image = ImageRecord(
-                image_id=image_id,
-                digest=loaded.digest,
-                names=tuple(loaded.names),
-                layers=tuple(layers),
-                size=size,
-            )
-            return await self._maker.image(image, loaded.config)
-        finally:
-            self._index.unpin(keys)
-            await asyncio.shield(self._maker.trim())
-
     async def _found(self, reference: str, image: ImageRecord) -> FoundImage:
         described = self._described.get(image.image_id)
         if described is None:
@@ -327,25 +291,6 @@ class Images:
 
     def _is_whole(self, image: ImageRecord) -> bool:
         return self._files.tree(image).is_dir()
-
-    def _settle(self) -> None:
-        """Have what is new brought to the disk, without anybody waiting for it."""
-        if self._settling is None or self._settling.done():
-            self._settling = asyncio.create_task(self._bring_to_disk(), name="images: settling")
-
-    async def _bring_to_disk(self) -> None:
-        with contextlib.suppress(OSError):
-            # Others may arrive meanwhile.
-            while unsettled := [image for image in self._index.images if image.boot]:
-                layers = list({layer for image in unsettled for layer in image.layers})
-                await asyncio.to_thread(self._files.sync)
-                async with self._maker.lock:
-                    for image in unsettled:
-                        if (now := self._index.image(image.image_id)) is not None:
-                            settled = msgspec.structs.replace(now, boot="")
-                            self._index.add_image(settled)
-                            await asyncio.to_thread(self._files.note_image, settled)
-                    await asyncio.to_thread(self._files.settled, layers)
 
     async def _disk(self, work: Callable[..., T], *arguments: object) -> T:
         try:
