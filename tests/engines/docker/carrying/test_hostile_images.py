@@ -82,7 +82,7 @@ class LyingDaemon:
                 member = tarfile.TarInfo(name)
                 member.type, member.linkname = tarfile.SYMTYPE, target
                 tar.addfile(member)
-        yield SimpleNamespace(chunks=lambda: iter([packed.getvalue()]))
+        yield SimpleNamespace(pieces=lambda: iter([memoryview(packed.getvalue())]))
 
 
 @pytest.mark.parametrize("name", ["out", "out/0"])
