@@ -27,6 +27,7 @@ from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.engines.images.store import Images
 from bacalhau_jupyter.grammar.images.verbs import images_table
+from bacalhau_jupyter.models.errors import Conflict
 from bacalhau_jupyter.models.records.kept.images import PATH, KnownImage, KnownImages
 from bacalhau_jupyter.node.roles.images import NodeImages, open_stores
 from bacalhau_jupyter.transfer.core.reach import Reach
@@ -151,7 +152,7 @@ async def test_a_node_without_a_store_says_so() -> None:
     images = NodeImages(list)
     assert await images.list() == KnownImages() and images.usage() is None
     for work in (images.load(os.devnull), images.remove("x")):
-        with pytest.raises(Exception, match="keeps no images of its own"):
+        with pytest.raises(Conflict, match="keeps no images of its own"):
             await work
 
 

@@ -17,6 +17,7 @@ API = "/api/v1"
 JOBS, NODES = f"{API}/orchestrator/jobs", f"{API}/orchestrator/nodes"
 UPLOADS = f"{API}/orchestrator/uploads"
 HOSTS = f"{API}/hosts"
+IMAGES = f"{API}/compute/images"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,13 @@ ROUTES = [
     *(Route("POST", f"{HOSTS}/{{host}}/{verb}") for verb in ("test", "pause", "resume", "retry")),
     Route("POST", f"{HOSTS}/{{host}}/remove", body="host_removal"),
     Route("POST", f"{HOSTS}/{{host}}/push", body="host_image"),
+    Route("POST", f"{HOSTS}/{{host}}/push/stop"),
+    Route("GET", f"{HOSTS}/{{host}}/progress"),
     Route("POST", f"{HOSTS}/{{host}}/clean", body="host_cleaning"),
+    Route("GET", IMAGES),
+    Route("DELETE", IMAGES),
+    Route("POST", f"{IMAGES}/load", body="image_file"),
+    Route("POST", f"{IMAGES}/remove", body="image"),
     Route("GET", f"{API}/auth"),
     Route("GET", f"{API}/auth/{{text}}"),
     Route("POST", f"{API}/auth/{{method}}", body="authn"),
@@ -381,6 +388,8 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "host_removal": {"Jobs": "leave"},
     "host_image": {"Image": "busybox"},
+    "image_file": {"Path": "/tmp/none.tar"},
+    "image": {"Image": "busybox"},
     "host_cleaning": {"Remove": ["n-gone"]},
     "cluster": {"Host": "127.0.0.1", "Port": 0, "Advertise": "", "Encrypt": False},
     "upload": {"Name": "x.bin", "Size": 3, "SHA256": "", "Local": False, "Fresh": True},

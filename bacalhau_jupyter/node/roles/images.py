@@ -8,7 +8,7 @@ from typing import Any
 
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.lib.times import rfc3339
-from bacalhau_jupyter.models.errors import NotFound, NotImplementedHere
+from bacalhau_jupyter.models.errors import Conflict, NotFound
 from bacalhau_jupyter.models.records.kept.images import KnownImage, KnownImages
 from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.plugins.images import ImageKeeper, KeepsImages, KeptImage
@@ -101,8 +101,9 @@ def _known(image: KeptImage) -> KnownImage:
     )
 
 
-def _none() -> NotImplementedHere:
-    return NotImplementedHere(
+def _none() -> Conflict:
+    # Not 501: which runtime a node has may change, and a caller's wish is never our error.
+    return Conflict(
         "this node keeps no images of its own",
         hint="its docker jobs run with a Docker Engine (`docker load`, `docker image ls`); Engines.Docker.Runtimes "
         "says what runs them",
