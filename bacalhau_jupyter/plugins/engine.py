@@ -181,6 +181,16 @@ class TellingEngine(Protocol):
 
 
 @runtime_checkable
+class CombinedEngine(Protocol):
+    """An engine that hands its tasks to others; implemented beside `Engine`."""
+
+    @property
+    def parts(self) -> Sequence[Engine]:
+        """Return those that it may use."""
+        ...
+
+
+@runtime_checkable
 class FilelessEngine(Protocol):
     """An engine that uses no directory: none is made for a task without results; implemented beside `Engine`."""
 

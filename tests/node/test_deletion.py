@@ -31,7 +31,7 @@ def client(node: ServedNode) -> Iterator[Client]:
 
 
 def archives(node: ServedNode) -> int:
-    return len(list(node.repo.path.rglob("local-publisher/*.tar.gz")))
+    return len(list(node.repo.path.glob("*/results/local-publisher/*.tar.gz")))
 
 
 def delete(node: ServedNode, job: Job) -> int:

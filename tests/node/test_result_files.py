@@ -80,7 +80,7 @@ async def test_a_removed_result_answers_with_that_reason_and_the_list_still_answ
     config = node_config()
     async with running_node(config) as node, client(node) as session:
         job = await run(session, writing("echo x > outputs/x"))
-        (archive,) = Path(config["DataDir"]).rglob("local-publisher/*.tar.gz")
+        (archive,) = Path(config["DataDir"]).glob("*/results/local-publisher/*.tar.gz")
         archive.unlink()
         listed = await listing(session, job)
         assert listed["Files"] == []
@@ -92,7 +92,7 @@ async def test_looking_into_a_result_marks_it_as_read_each_time(node_config: Mak
     config = node_config()
     async with running_node(config) as node, client(node) as session:
         job = await run(session, writing("echo x > outputs/x"))
-        (archive,) = Path(config["DataDir"]).rglob("local-publisher/*.tar.gz")
+        (archive,) = Path(config["DataDir"]).glob("*/results/local-publisher/*.tar.gz")
         written = archive.stat().st_mtime_ns
         for part in ("", "stdout"):
             os.utime(archive, ns=(0, written))

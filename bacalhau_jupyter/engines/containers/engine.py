@@ -8,7 +8,7 @@ Engine as soon as one answers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bacalhau_jupyter.engines.containers.handed_over import HandedOver
@@ -22,7 +22,7 @@ from bacalhau_jupyter.models.errors import ConfigurationError, NetworkFailure
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import Availability, Bid, Progress, no_progress
-from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
+from bacalhau_jupyter.plugins.engine import Engine, Outcome, RunRequest
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.transfer.core.reach import Reach
 
@@ -114,11 +114,23 @@ class Containers:
                 self._without = await self.daemonless.probe()
             return self._without
 
+    @property
+    def parts(self) -> Sequence[Engine]:
+        """The runtimes that the settings allow."""
+        engines: dict[str, Engine] = {DOCKER: self.docker, BUBBLEWRAP: self.daemonless}
+        try:
+            return [engines[name] for name in chosen_runtimes(self._options.settings(KEY))]
+        except ConfigurationError:
+            return []
+
     async def bid(self, execution: Execution) -> Bid:
+        return await self.bid_telling(execution, no_progress)
+
+    async def bid_telling(self, execution: Execution, progress: Progress) -> Bid:
         """Ask the Docker Engine; where none answers, whether the job can run without one."""
         if self._docker_answers:
             try:
-                return self._choose(execution, DOCKER, await self.docker.bid(execution))
+                return self._choose(execution, DOCKER, await self.docker.bid_telling(execution, progress))
             except NetworkFailure as error:
                 if BUBBLEWRAP not in chosen_runtimes(self._options.settings(KEY)):
                     raise

@@ -18,7 +18,7 @@ from bacalhau_jupyter.models.records.environments import (
 from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.node.roles.compute import ComputeHalf, Place, Surroundings, start_half
 from bacalhau_jupyter.node.roles.images import NodeImages, open_stores
-from bacalhau_jupyter.plugins.engine import Engine, Environments
+from bacalhau_jupyter.plugins.engine import CombinedEngine, Engine, Environments
 from bacalhau_jupyter.plugins.source import Packages
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,13 @@ class Halves:
         return {node_id: half.node for node_id, half in self._halves.items()}
 
     def engines(self) -> list[Engine]:
-        """Return the engines of all halves."""
-        return [engine for half in self._halves.values() for engine in half.engines]
+        """Return the engines of all halves; one that hands its tasks to others stands for these."""
+        engines = [engine for half in self._halves.values() for engine in half.engines]
+        return [
+            part
+            for engine in engines
+            for part in (engine.parts if isinstance(engine, CombinedEngine) else (engine,))
+        ]
 
     def plugin_problems(self) -> dict[str, str]:
         """Return why plug-ins are off."""
