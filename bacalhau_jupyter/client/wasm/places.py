@@ -1,4 +1,4 @@
-"""Where the functions of a text begin: what is wrong inside one is told by a place in the compiled module."""
+"""Where the functions of a text begin: the compiler names a place in the module where a function is wrong."""
 
 from __future__ import annotations
 

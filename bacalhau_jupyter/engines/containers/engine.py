@@ -15,6 +15,7 @@ from bacalhau_jupyter.engines.containers.handed_over import HandedOver
 from bacalhau_jupyter.engines.containers.runtimes import BUBBLEWRAP, DOCKER, KEY, chosen_runtimes
 from bacalhau_jupyter.engines.daemonless.engine import DaemonlessEngine, Store
 from bacalhau_jupyter.engines.docker.engine import DockerEngine
+from bacalhau_jupyter.engines.images.recent import Recent
 from bacalhau_jupyter.engines.images.store import Images, from_options
 from bacalhau_jupyter.engines.images.unpacking.orders import Owner
 from bacalhau_jupyter.engines.supervised import host
@@ -70,7 +71,7 @@ class Containers:
         assert kept is not None
         self.daemonless = DaemonlessEngine(options, kept, reach=reach)
         self._handed_over = HandedOver(options.data_dir / NOTES)
-        self._chosen: dict[str, str] = {}
+        self._chosen: Recent[str, str] = Recent(_REMEMBERED)
         self._docker_answers = False
         self._without: Availability | None = None
         self._trying = asyncio.Lock()
@@ -145,9 +146,7 @@ class Containers:
 
     def _choose(self, execution: Execution, runtime: str, bid: Bid) -> Bid:
         if bid.accepted:
-            self._chosen[execution.id] = runtime
-            while len(self._chosen) > _REMEMBERED:
-                self._chosen.pop(next(iter(self._chosen)))
+            self._chosen.keep(execution.id, runtime)
         return bid
 
     async def gpu_problem(self, gpu: GPU) -> str:
@@ -210,7 +209,7 @@ class Containers:
             await asyncio.to_thread(self._handed_over.forget, execution_id)
         else:
             await self.daemonless.clean(execution_id)
-        self._chosen.pop(execution_id, None)
+        self._chosen.forget(execution_id)
 
     async def existing(self) -> list[str]:
         executions = await self.daemonless.existing()
@@ -235,7 +234,7 @@ class Containers:
         """Return the runtime that has an execution, or is going to have it; empty: nothing decides that."""
         if self._chosen.get(execution_id) == BUBBLEWRAP:
             return BUBBLEWRAP
-        return await asyncio.to_thread(self._noted, execution_id) or self._chosen.get(execution_id, "")
+        return await asyncio.to_thread(self._noted, execution_id) or self._chosen.get(execution_id) or ""
 
     def _noted(self, execution_id: str) -> str:
         if self.daemonless.knows(execution_id):

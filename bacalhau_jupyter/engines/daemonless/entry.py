@@ -74,7 +74,7 @@ def program(
 
     code = b"".join(call("close", _FIRST_DESCRIPTOR + number) for number in range(_DESCRIPTORS))
     if become is not None:
-        # First what needs rights: whoever is not root afterwards has none.
+        # What needs rights comes first: a user other than root has none afterwards.
         code += b"".join(call("prctl", _PR_CAPBSET_DROP, each, 0, 0, 0) for each in range(_CAPABILITIES))
         groups = data.add(struct.pack(f"<{len(become.groups)}I", *become.groups) or bytes(4))
         code += call("setgroups", len(become.groups), groups)

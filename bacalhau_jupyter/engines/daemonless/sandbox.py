@@ -136,7 +136,7 @@ def confine_image(launch: Launch) -> Confined:
         raise TooManyEntries(
             f"{len(image['mounts'])} files and directories would have to be mounted one by one"
         )
-    # Executed by its descriptor by whoever the job is; the directory is closed to everybody else.
+    # The job's user executes it through its descriptor; the directory is closed to everybody else.
     (launch.scratch / "entry").chmod(0o555)
     return Confined(
         argv=[launch.program, "--args", str(_OPTIONS), "--", f"/proc/self/fd/{_ENTRY}"],

@@ -62,7 +62,7 @@ class Tree:
         Raises
         ------
         NotFound
-            There are too many links in it, or something on the way is no directory.
+            It leads through too many links, or through something that is not a directory.
         """
         waiting = [name for name in reversed(path.split("/")) if name]
         here, mode, links = "", stat.S_IFDIR, 0

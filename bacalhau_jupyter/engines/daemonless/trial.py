@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 from bacalhau_jupyter.engines.images.contract import FoundImage, HeldImage, ImageConfig, KeptImage
+from bacalhau_jupyter.engines.supervised.trial import last_words, request_of, try_out
 from bacalhau_jupyter.lib.programs import machine_code
 from bacalhau_jupyter.lib.programs.machine_code import Argument, Data, Saved, executable
 from bacalhau_jupyter.lib.text import write_text
-from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.jobs.job import Job
-from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType, SpecConfig, Task
-from bacalhau_jupyter.models.records.execution import Execution
-from bacalhau_jupyter.plugins import logfile
 from bacalhau_jupyter.plugins.contract import OutputMount, Progress, no_progress
-from bacalhau_jupyter.plugins.engine import Engine, Outcome, RunRequest
+from bacalhau_jupyter.plugins.engine import Engine, Outcome
 
-EXECUTION_ID = "probe"
-_TIMEOUT_S = 20.0
 _SECRET = b"not for jobs"
 _CREATE = os.O_WRONLY | os.O_CREAT
 _AT_FDCWD = 0xFFFFFF9C
@@ -98,18 +91,18 @@ async def problem(engine: Engine, place: Path, node_id: str) -> str:
         This node.
     """
     nonce, outputs, log, tree = (place / name for name in ("nonce", "outputs", "log", "tree"))
-    try:
-        await asyncio.to_thread(_prepare, nonce, tree)
-        await engine.start(_request(node_id, place, outputs, log))
-        async with asyncio.timeout(_TIMEOUT_S + 10):
-            outcome = await engine.wait(EXECUTION_ID)
-        return await asyncio.to_thread(_verdict, outcome, outputs / "probe", log, tree)
-    except TimeoutError:
-        return f"a trial program did not end within {_TIMEOUT_S:g} s"
-    except (BacalhauError, OSError) as error:
-        return str(error)
-    finally:
-        await engine.clean(EXECUTION_ID)
+    task = Task(
+        name="probe",
+        engine=SpecConfig(type="docker", params={"Image": "probe"}),
+        network=NetworkConfig(type=NetworkType.NONE),
+    )
+    mounts = (OutputMount("outputs", outputs, "/outputs"),)
+    return await try_out(
+        engine,
+        request_of(task, node_id, place, log, outputs=mounts),
+        lambda: _prepare(nonce, tree),
+        lambda outcome: _verdict(outcome, outputs / "probe", log, tree),
+    )
 
 
 def _prepare(nonce: Path, tree: Path) -> None:
@@ -120,29 +113,8 @@ def _prepare(nonce: Path, tree: Path) -> None:
     write_text(nonce, _SECRET.decode())
 
 
-def _request(node_id: str, place: Path, outputs: Path, log: Path) -> RunRequest:
-    task = Task(
-        name="probe",
-        engine=SpecConfig(type="docker", params={"Image": "probe"}),
-        network=NetworkConfig(type=NetworkType.NONE),
-    )
-    return RunRequest(
-        execution=Execution(id=EXECUTION_ID, job=Job(tasks=[task])),
-        node_id=node_id,
-        env={},
-        resources=Resources(),
-        inputs=(),
-        outputs=(OutputMount("outputs", outputs, "/outputs"),),
-        directory=place,
-        log_path=log,
-        timeout_s=_TIMEOUT_S,
-    )
-
-
 def _verdict(outcome: Outcome, result: Path, log: Path, tree: Path) -> str:
-    printed = b"".join(frame.data for frame in logfile.read_frames(log))
-    lines = printed.decode(errors="replace").strip().splitlines()
-    said = f" ({lines[-1][:300]})" if lines else ""
+    said = last_words(log)
     if outcome.error is not None:
         return f"{outcome.error.message}{said}"
     if outcome.exit_code or not result.exists():

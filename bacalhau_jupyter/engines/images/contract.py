@@ -58,7 +58,7 @@ class FoundImage:
 class HeldImage:
     """An unpacked image that stays until it is released.
 
-    ``tree`` is its file tree: complete, never written to by anybody again, readable by every user who may run jobs.
+    ``tree`` is its complete file tree. Nobody writes to it again, and the users of all jobs can read it.
     """
 
     image: FoundImage

@@ -38,7 +38,7 @@ class Loads:
         Raises
         ------
         BacalhauError
-            It is not there, is neither, is broken or hostile, or there is no room.
+            The path does not exist, holds no images, is broken or hostile, or needs more room than there is.
         """
         if not path.is_absolute():
             raise BadRequest(f"{path} is not an absolute path")

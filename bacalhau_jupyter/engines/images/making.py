@@ -125,7 +125,7 @@ class Maker:
         Raises
         ------
         IOFailure
-            It is broken, hostile, not what was announced, or there is no room.
+            The layer is broken, hostile, not what was announced, or needs more room than there is.
         """
 
         def told(done: int, unpacked: int) -> None:
@@ -162,7 +162,7 @@ class Maker:
         Raises
         ------
         IOFailure
-            A layer does not fit the others, or there is no room.
+            A layer does not fit the others, or the image needs more room than there is.
         """
         layers = [await self._disk(self._files.layer, diff_id) for diff_id in image.layers]
         known = [kept.layer for kept in layers if kept is not None]
@@ -206,7 +206,7 @@ class Maker:
         Raises
         ------
         IOFailure
-            It is broken or hostile, or there is no room.
+            The archive is broken or hostile, or needs more room than there is.
         """
         room = self.quota if self.quota == UNLIMITED else self._room
         await self._workers.do(OpenOrder(target=str(place / TREE), source=str(source), max_bytes=room))

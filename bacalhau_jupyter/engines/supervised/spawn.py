@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from bacalhau_jupyter.engines.supervised import host
+from bacalhau_jupyter.engines.supervised import bare, host
 from bacalhau_jupyter.engines.supervised.cgroups import delegated
 from bacalhau_jupyter.engines.supervised.confinement import shm
 from bacalhau_jupyter.engines.supervised.state import About, State
@@ -17,17 +17,7 @@ from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
 from bacalhau_jupyter.engines.supervised.supervisor import supervisor
 from bacalhau_jupyter.lib.text import write_text
 
-# Our packages are given as empty shells: what their own __init__ modules import would cost more than all the rest.
-_CODE = """
-import sys
-path, name = sys.argv[1], ""
-for part in ("bacalhau_jupyter", "engines", "supervised"):
-    path, name = path + "/" + part, (name + "." + part).lstrip(".")
-    sys.modules[name] = type(sys)(name)
-    sys.modules[name].__path__ = [path]
-from bacalhau_jupyter.engines.supervised.supervisor.supervisor import main
-main()
-"""
+_CODE = bare.program("bacalhau_jupyter.engines.supervised.supervisor.supervisor")
 _SWEEP_TIMEOUT_S = 5.0
 
 
@@ -36,7 +26,6 @@ def spawn(state: State, lock: int) -> int:
 
     It holds ``lock`` from its first instant and nothing else of ours: no pipe, no terminal, no environment.
     """
-    package = Path(__file__).parents[3]
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     errors = os.open(state.errors_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     environment = {"PATH": os.defpath}
@@ -47,7 +36,7 @@ def spawn(state: State, lock: int) -> int:
     try:
         return os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", "-c", _CODE, str(package), str(state.plan)],
+            [sys.executable, "-I", "-S", "-c", _CODE, bare.PACKAGE, str(state.plan)],
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, null, 0),

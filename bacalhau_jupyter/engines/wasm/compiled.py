@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from bacalhau_jupyter.engines.supervised import host
+from bacalhau_jupyter.engines.supervised import bare, host
 from bacalhau_jupyter.engines.wasm import reading
 from bacalhau_jupyter.engines.wasm.guest.compiling import REFUSED, Instructions, limits
 from bacalhau_jupyter.engines.wasm.runtime import Runtime
@@ -34,16 +34,7 @@ AT_ONCE = 2
 KEPT = 4 << 30
 """Bytes of machine code that are kept; what was not used for longest goes first."""
 
-_CODE = """
-import sys
-path, name = sys.argv[1], ""
-for part in ("bacalhau_jupyter", "engines", "supervised"):
-    path, name = path + "/" + part, (name + "." + part).lstrip(".")
-    sys.modules[name] = type(sys)(name)
-    sys.modules[name].__path__ = [path]
-from bacalhau_jupyter.engines.wasm.guest.compiling import main
-main()
-"""
+_CODE = bare.program("bacalhau_jupyter.engines.wasm.guest.compiling")
 _PARTIAL = ".partial"
 _NOBODY = 65534
 
@@ -210,7 +201,7 @@ class Compiler:
                 "-S",
                 "-c",
                 _CODE,
-                str(Path(__file__).parents[3]),
+                bare.PACKAGE,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,

@@ -6,17 +6,13 @@ import asyncio
 import uuid
 from pathlib import Path
 
+from bacalhau_jupyter.engines.supervised.trial import request_of, try_out
 from bacalhau_jupyter.lib.removal import remove_tree
-from bacalhau_jupyter.models.errors import BacalhauError
-from bacalhau_jupyter.models.jobs.job import Job
-from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.models.jobs.spec import InputSource, NetworkConfig, NetworkType, SpecConfig, Task
-from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import InputMount
-from bacalhau_jupyter.plugins.engine import Engine, RunRequest
+from bacalhau_jupyter.plugins.engine import Engine, Outcome
 
 CODE = 7
-_TIMEOUT_S = 20.0
 _TARGET = "/main.wasm"
 # (module
 #   (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
@@ -43,19 +39,27 @@ async def problem(engine: Engine, root: Path, node_id: str) -> str:
     """
     place = root / f".probe-{uuid.uuid4().hex[:8]}"
     module, log = place / "module.wasm", place / "log"
-    identifier = f"probe-{uuid.uuid4().hex[:8]}"
+    task = Task(
+        name="probe",
+        engine=SpecConfig(type="wasm", params={"EntryModule": _TARGET}),
+        input_sources=[InputSource(target=_TARGET)],
+        network=NetworkConfig(type=NetworkType.NONE),
+    )
+    request = request_of(
+        task,
+        node_id,
+        place,
+        log,
+        execution_id=f"probe-{uuid.uuid4().hex[:8]}",
+        inputs=(InputMount(module, _TARGET),),
+    )
     try:
-        await asyncio.to_thread(_prepare, place, module)
-        await engine.start(_request(node_id, identifier, place, module, log))
-        async with asyncio.timeout(_TIMEOUT_S + 10):
-            outcome = await engine.wait(identifier)
-    except TimeoutError:
-        return f"a trial module did not end within {_TIMEOUT_S:g} s"
-    except (BacalhauError, OSError) as error:
-        return str(error)
+        return await try_out(engine, request, lambda: _prepare(place, module), _verdict, "a trial module")
     finally:
-        await engine.clean(identifier)
         await asyncio.to_thread(remove_tree, place)
+
+
+def _verdict(outcome: Outcome) -> str:
     if outcome.error is not None:
         return outcome.error.message
     return "" if outcome.exit_code == CODE else f"a trial module ended with exit code {outcome.exit_code}"
@@ -65,23 +69,3 @@ def _prepare(place: Path, module: Path) -> None:
     place.mkdir()
     module.write_bytes(MODULE)
     module.chmod(0o644)
-
-
-def _request(node_id: str, identifier: str, place: Path, module: Path, log: Path) -> RunRequest:
-    task = Task(
-        name="probe",
-        engine=SpecConfig(type="wasm", params={"EntryModule": _TARGET}),
-        input_sources=[InputSource(target=_TARGET)],
-        network=NetworkConfig(type=NetworkType.NONE),
-    )
-    return RunRequest(
-        execution=Execution(id=identifier, job=Job(tasks=[task])),
-        node_id=node_id,
-        env={},
-        resources=Resources(),
-        inputs=(InputMount(module, _TARGET),),
-        outputs=(),
-        directory=place,
-        log_path=log,
-        timeout_s=_TIMEOUT_S,
-    )

@@ -46,20 +46,20 @@ def api(docker_engine: str) -> Iterator[Any]:
 def busybox_tree(docker_engine: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked busybox image."""
     images.ensure_busybox(docker_engine)
-    client = services.client(docker_engine)
-    try:
-        return unpack(client.api, images.BUSYBOX, tmp_path_factory.mktemp("busybox") / "tree")
-    finally:
-        client.close()
+    return _tree(docker_engine, images.BUSYBOX, tmp_path_factory.mktemp("busybox") / "tree")
 
 
 @pytest.fixture(scope="session")
 def python_tree(docker_engine: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked Python image."""
     images.ensure_python(docker_engine)
+    return _tree(docker_engine, images.PYTHON, tmp_path_factory.mktemp("python") / "tree")
+
+
+def _tree(docker_engine: str, image: str, place: Path) -> Path:
     client = services.client(docker_engine)
     try:
-        return unpack(client.api, images.PYTHON, tmp_path_factory.mktemp("python") / "tree")
+        return unpack(client.api, image, place)
     finally:
         client.close()
 

@@ -17,7 +17,7 @@ class Settling:
     Parameters
     ----------
     lock
-        Held by whoever changes files and index.
+        The lock for changes of files and index.
     """
 
     def __init__(self, files: ImageFiles, index: Index, lock: asyncio.Lock) -> None:
