@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 RATE, BURST = 100.0, 200
 """Connections of one job that are taken in a second, and at once: a flood must not take the node's time."""
@@ -50,7 +51,7 @@ class Accepting:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, listener: socket.socket) -> None:
-        """Take connections until cancelled; the socket is closed then."""
+        """Take connections until cancelled; the socket, which does not block, is closed then."""
         with listener:
             while True:
                 await self._free.acquire()
@@ -62,6 +63,8 @@ class Accepting:
                 task = asyncio.create_task(self._one(connection))
                 self._tasks.add(task)
                 task.add_done_callback(self._given_back)
+                # One that is cancelled before it begins closes nothing.
+                task.add_done_callback(partial(_close, connection))
 
     async def close(self) -> None:
         """End every connection."""
@@ -79,15 +82,19 @@ class Accepting:
             await asyncio.sleep(self._free_at - now)
 
     async def _next(self, listener: socket.socket) -> socket.socket:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(listener)
+                # By ourselves: of asyncio's own call, a connection is lost that is taken as the task is cancelled.
+                connection, _ = listener.accept()
+            except BlockingIOError:
+                await _until_readable(listener)
+                continue
             except OSError:
                 # The client is gone already, or this process has no descriptor left.
                 await asyncio.sleep(_RETRY_S)
                 continue
             try:
+                connection.setblocking(False)
                 await self.turn()
             except BaseException:
                 connection.close()
@@ -112,3 +119,17 @@ class Accepting:
         self._free.release()
         if not task.cancelled():
             task.exception()  # a client that was gone at once: nothing to tell
+
+
+async def _until_readable(listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(listener, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(listener)
+
+
+def _close(connection: socket.socket, _: asyncio.Task[None]) -> None:
+    connection.close()

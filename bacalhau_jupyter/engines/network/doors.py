@@ -105,6 +105,7 @@ class _Door:
         self._accepting = Accepting(Proxy(rules).serve, CONNECTIONS + REFUSALS, HEAD_LIMIT)
         self._serving: asyncio.Task[None] | None = None
         self._holder: socket.socket | None = None
+        self._greeted: set[socket.socket] = set()
         self._socket = _listen(directory)
         self._loop.add_reader(self._socket, self._greet)
 
@@ -117,6 +118,7 @@ class _Door:
         with contextlib.suppress(OSError):
             holder, _ = self._socket.accept()
             holder.setblocking(False)
+            self._greeted.add(holder)
             self._loop.add_reader(holder, self._receive, holder)
 
     def _receive(self, holder: socket.socket) -> None:
@@ -130,27 +132,32 @@ class _Door:
             pass
         listener = _listener(descriptors)
         if listener is None:
-            self._loop.remove_reader(holder)
-            holder.close()
+            self._let_go(holder)
             self._holder = None if holder is self._holder else self._holder
             return
         previous, self._holder = self._holder, holder
         if previous is not None:
-            self._loop.remove_reader(previous)
-            previous.close()
+            self._let_go(previous)
         if self._serving is not None:
             self._serving.cancel()
         self._serving = self._loop.create_task(self._accepting.run(listener))
+        # A task that is cancelled before it begins closes nothing.
+        self._serving.add_done_callback(lambda _: listener.close())
         self.ready.set()
 
     async def _leave(self) -> None:
+        # First, so that no socket arrives while the last one is given up.
+        for holder in list(self._greeted):
+            self._let_go(holder)
         if self._serving is not None:
             self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
         await self._accepting.close()
-        if self._holder is not None:
-            self._loop.remove_reader(self._holder)
-            self._holder.close()
+
+    def _let_go(self, holder: socket.socket) -> None:
+        self._loop.remove_reader(holder)
+        holder.close()
+        self._greeted.discard(holder)
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

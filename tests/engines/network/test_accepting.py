@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import warnings
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +55,21 @@ def descriptors() -> int:
 
 async def until_served(job: Job, number: int) -> None:
     await until(lambda: job.served >= number)
+
+
+async def test_a_connection_is_closed_also_where_all_ends_as_it_is_taken(job: Job) -> None:
+    client = job.connect()
+    for _ in range(1000):
+        if job.accepting._tasks:
+            break
+        await asyncio.sleep(0)
+    assert job.accepting._tasks and not job.served
+    with warnings.catch_warnings(record=True) as left_open:
+        warnings.simplefilter("always")
+        await job.accepting.close()
+        gc.collect()
+    client.close()
+    assert [str(each.message) for each in left_open] == []
 
 
 async def test_a_flood_of_connections_takes_a_bounded_number_of_descriptors(job: Job) -> None:

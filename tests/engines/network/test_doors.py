@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import subprocess
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from bacalhau_jupyter.engines.network import holder
 from bacalhau_jupyter.engines.network.domains import Domains
-from bacalhau_jupyter.engines.network.doors import SOCKET, Doors
+from bacalhau_jupyter.engines.network.doors import SOCKET, Doors, _Door
 from bacalhau_jupyter.engines.network.proxy import CONNECTIONS, REFUSALS, Rules
 from bacalhau_jupyter.transfer.core.reach import Reach
 from tests.services.waiting import settled
@@ -82,6 +84,40 @@ async def test_who_hands_over_no_listening_socket_is_let_go(doors: Doors, tmp_pa
                 socket.send_fds(stranger, [b"x"], descriptors)
                 assert stranger.recv(1) == b""
     assert not doors.wait_ready("e-1", 0)
+
+
+async def test_who_has_handed_over_nothing_yet_is_let_go_with_the_door(doors: Doors, tmp_path: Path) -> None:
+    await asyncio.to_thread(doors.open, "e-1", tmp_path / "d", RULES)
+    with socket.socket(socket.AF_UNIX) as slow:
+        slow.settimeout(TIMEOUT_S)
+        slow.connect(str(tmp_path / "d" / SOCKET))
+        # The door has greeted both when it answers the second.
+        with socket.socket(socket.AF_UNIX) as other:
+            other.settimeout(TIMEOUT_S)
+            other.connect(str(tmp_path / "d" / SOCKET))
+            other.send(b"x")
+            assert other.recv(1) == b""
+        await asyncio.to_thread(doors.close, "e-1")
+        assert slow.recv(1) == b""
+
+
+async def test_a_socket_is_closed_also_where_the_door_is_closed_as_it_arrives(tmp_path: Path) -> None:
+    door = _Door(tmp_path / "d", RULES)
+    with socket.socket() as listening, socket.socket(socket.AF_UNIX) as holding:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        holding.connect(str(tmp_path / "d" / SOCKET))
+        socket.send_fds(holding, [b"x"], [listening.fileno()])
+        for _ in range(1000):
+            if door.ready.is_set():
+                break
+            await asyncio.sleep(0)
+        assert door.ready.is_set()
+        with warnings.catch_warnings(record=True) as left_open:
+            warnings.simplefilter("always")
+            await door.close()
+            gc.collect()
+    assert [str(each.message) for each in left_open] == []
 
 
 async def test_a_job_that_floods_its_network_holds_few_descriptors_of_the_node(
