@@ -16,7 +16,7 @@ from bacalhau_jupyter.node.version import build_version
 
 
 class NodeAgent:
-    """Implements ``api.base.AgentService``.
+    """Implements ``api.services.agent.AgentService``.
 
     Parameters
     ----------

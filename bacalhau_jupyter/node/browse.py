@@ -1,4 +1,4 @@
-"""What this node could read inputs from, place by place (``api.base.DataBrowser``)."""
+"""What this node could read inputs from, place by place (``api.services.data.DataBrowser``)."""
 
 from __future__ import annotations
 

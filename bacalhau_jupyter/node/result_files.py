@@ -1,4 +1,4 @@
-"""Published results as files: what the panel lists and opens without fetching an archive (``api.base.ResultFiles``)."""
+"""The files in published results, read without fetching the archive (``api.services.results.ResultFiles``)."""
 
 from __future__ import annotations
 

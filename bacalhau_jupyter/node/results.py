@@ -25,7 +25,7 @@ Directories = Callable[[], Iterable[Path]]
 
 
 class LocalResults:
-    """Signs references and finds archives (``api.base.ResultLinks``).
+    """Signs references and finds archives (``api.services.results.ResultLinks``).
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ Archive = Callable[[str], Path | None]
 
 
 class NodeUploads:
-    """Takes uploads (``api.base.Uploads``), and finds the files behind this node's own links.
+    """Takes uploads (``api.services.uploads.Uploads``), and finds the files behind this node's own links.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class NodeUploads:
         self._archive = archive
         self._address = address
 
-    # ---- api.base.Uploads
+    # ---- api.services.uploads.Uploads
 
     async def begin(self, owner: str, order: BeginUpload, local: bool, base_url: str) -> UploadState:
         """Return where to upload to."""

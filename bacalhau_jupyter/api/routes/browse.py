@@ -9,11 +9,13 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from bacalhau_jupyter.api.base import DataBrowser, DiskCleaner, ResultFiles
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.binding import Query
 from bacalhau_jupyter.api.http.streaming import STALL_TIMEOUT_S
 from bacalhau_jupyter.api.routes.jobs import JOBS
+from bacalhau_jupyter.api.services.data import DataBrowser
+from bacalhau_jupyter.api.services.kept import DiskCleaner
+from bacalhau_jupyter.api.services.results import ResultFiles
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, NotFound
 from bacalhau_jupyter.models.names import from_wire, to_wire
 from bacalhau_jupyter.models.records.execution import Execution

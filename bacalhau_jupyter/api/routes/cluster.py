@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bacalhau_jupyter.api.base import ClusterService
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.auditing import DEED, Deed
 from bacalhau_jupyter.api.http.binding import body
+from bacalhau_jupyter.api.services.cluster import ClusterService
 from bacalhau_jupyter.models.records.cluster import PATH, OpenCluster
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bacalhau_jupyter.api.base import Environments
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.binding import body
 from bacalhau_jupyter.api.http.own_user import own_user_only
+from bacalhau_jupyter.api.services.kept import Environments
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.records.environments import PATH, ListEnvironmentsResponse, PythonDescription

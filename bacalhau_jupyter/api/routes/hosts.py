@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import msgspec
 from aiohttp import web
 
-from bacalhau_jupyter.api.base import HostService
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.auditing import DEED, Deed
 from bacalhau_jupyter.api.http.binding import JUDGED, body
 from bacalhau_jupyter.api.http.callers import PRINCIPAL
 from bacalhau_jupyter.api.http.websocket import push
+from bacalhau_jupyter.api.services.hosts import HostService
 from bacalhau_jupyter.auth.principals import EVERYTHING
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.records.hosts import (

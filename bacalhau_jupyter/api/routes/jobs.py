@@ -6,11 +6,11 @@ import contextlib
 
 from aiohttp import web
 
-from bacalhau_jupyter.api.base import DiskCleaner
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.auditing import DEED, Deed, is_audited
 from bacalhau_jupyter.api.http.binding import Query, body, bound, header, plain_body
 from bacalhau_jupyter.api.http.callers import principal_of
+from bacalhau_jupyter.api.services.kept import DiskCleaner
 from bacalhau_jupyter.lib.folding import folded
 from bacalhau_jupyter.lib.telemetry.trace import CURRENT
 from bacalhau_jupyter.models.errors import BacalhauError, ValidationError

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bacalhau_jupyter.api.base import Packages
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.binding import body
 from bacalhau_jupyter.api.http.own_user import own_user_only
+from bacalhau_jupyter.api.services.kept import Packages
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.models.records.packages import PATH, FindPackages, KeepPackages
 

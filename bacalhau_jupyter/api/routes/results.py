@@ -7,7 +7,6 @@ from functools import partial
 
 from aiohttp import web
 
-from bacalhau_jupyter.api.base import ResultLinks, ResultReceiver
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.auditing import DEED, Deed
 from bacalhau_jupyter.api.http.binding import Query
@@ -15,6 +14,7 @@ from bacalhau_jupyter.api.http.receiving import IDLE_S, chunks_of
 from bacalhau_jupyter.api.http.serving import prove
 from bacalhau_jupyter.api.http.streaming import Content, stream
 from bacalhau_jupyter.api.routes.jobs import JOBS
+from bacalhau_jupyter.api.services.results import ResultLinks, ResultReceiver
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.spec import SpecConfig

@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from bacalhau_jupyter.api.base import Uploads
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.auditing import DEED, Deed
 from bacalhau_jupyter.api.http.binding import Query, body
 from bacalhau_jupyter.api.http.callers import principal_of
 from bacalhau_jupyter.api.http.receiving import IDLE_S, chunks_of
 from bacalhau_jupyter.api.http.serving import prove
+from bacalhau_jupyter.api.services.uploads import Uploads
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.records.uploads import CONTENT_PATH, PATH, BeginUpload

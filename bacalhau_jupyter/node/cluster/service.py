@@ -1,4 +1,4 @@
-"""The link as the API shows and changes it (``api.base.ClusterService``)."""
+"""The link as the API shows and changes it (``api.services.cluster.ClusterService``)."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ COUNTED_S = 10.0
 
 
 class HostService:
-    """The hosts (``api.base.HostService``).
+    """The hosts (``api.services.hosts.HostService``).
 
     Parameters
     ----------

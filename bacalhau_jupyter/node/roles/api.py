@@ -9,8 +9,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from bacalhau_jupyter.api.app import build_app
-from bacalhau_jupyter.api.base import AgentService, ApiServices, DiskCleaner, HostService
+from bacalhau_jupyter.api.base import ApiServices
 from bacalhau_jupyter.api.http.serving import Gatekeeper
+from bacalhau_jupyter.api.services.agent import AgentService
+from bacalhau_jupyter.api.services.hosts import HostService
+from bacalhau_jupyter.api.services.kept import DiskCleaner
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.auth.challenge import ChallengeMethod, LoginMethods
 from bacalhau_jupyter.auth.peers import ProcessTable

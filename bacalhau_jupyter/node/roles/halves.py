@@ -149,7 +149,7 @@ class Halves:
         """Wait until no half runs anything, or cleans up after it."""
         await asyncio.gather(*(half.node.idle() for half in self._halves.values()))
 
-    # ---- api.base.DiskCleaner
+    # ---- api.services.kept.DiskCleaner
 
     async def clear_results(self, older_than_s: float) -> DiskUsage:
         """Remove published results of finished jobs; return what is gone."""
@@ -180,7 +180,7 @@ class Halves:
 
 
 class _EveryKeeper:
-    """Registers environments with each half; they are on the same disk (``api.base.Environments``)."""
+    """Registers environments with each half; they are on the same disk (``api.services.kept.Environments``)."""
 
     def __init__(self, keepers: Callable[[], list[Environments]]) -> None:
         self._keepers = keepers

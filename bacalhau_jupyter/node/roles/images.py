@@ -21,7 +21,7 @@ def open_stores(engines: Iterable[Any]) -> list[ImageKeeper]:
 
 
 class NodeImages:
-    """The images of all halves of a process (``api.base.ImageService``).
+    """The images of all halves of a process (``api.services.kept.ImageService``).
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ def keep_for(received: ReceivedResults, orchestrator: Orchestrator, uploads: Nod
 
 
 class EveryCleaner:
-    """Cleans up results of either kind, and the compute halves (``api.base.DiskCleaner``)."""
+    """Cleans up results of either kind, and the compute halves (``api.services.kept.DiskCleaner``)."""
 
     def __init__(self, halves: Halves, received: ReceivedResults) -> None:
         self._halves = halves

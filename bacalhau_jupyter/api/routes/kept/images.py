@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bacalhau_jupyter.api.base import ImageService
 from bacalhau_jupyter.api.http.answers import answer
 from bacalhau_jupyter.api.http.auditing import DEED, Deed
 from bacalhau_jupyter.api.http.binding import body
 from bacalhau_jupyter.api.http.own_user import own_user_only
+from bacalhau_jupyter.api.services.kept import ImageService
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.records.kept.images import PATH, LoadImages, RemoveImage

@@ -1,0 +1,1 @@
+"""What the API needs from the node it belongs to: a protocol for each part of it."""
