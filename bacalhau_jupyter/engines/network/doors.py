@@ -59,28 +59,28 @@ class Doors:
 
     def stop(self) -> None:
         """Close all; holders wait for the node's next start."""
+        # With the lock: whoever calls later gets a loop of its own, and what was called before is done first.
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
-        if loop is None or thread is None:
-            return
-        closing = asyncio.run_coroutine_threadsafe(self._close_all(), loop)
+            if loop is None or thread is None:
+                return
+            closing = asyncio.run_coroutine_threadsafe(self._close_all(), loop)
         with contextlib.suppress(Exception):
             closing.result(CALL_TIMEOUT_S)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(CALL_TIMEOUT_S)
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._running()).result(CALL_TIMEOUT_S)
+        with self._lock:
+            done = asyncio.run_coroutine_threadsafe(work, self._running())
+        return done.result(CALL_TIMEOUT_S)
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=_run, args=(self._loop,), name="job networks", daemon=True
-                )
-                self._thread.start()
-            return self._loop
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=_run, args=(self._loop,), name="job networks", daemon=True)
+            self._thread.start()
+        return self._loop
 
     async def _open(self, execution_id: str, directory: Path, rules: Rules) -> None:
         if execution_id not in self._doors:
@@ -94,6 +94,8 @@ class Doors:
     async def _close_all(self) -> None:
         for execution_id in list(self._doors):
             await self._close(execution_id)
+        # A door that another thread is closing has sockets to close until it is done.
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
 
 
 class _Door:

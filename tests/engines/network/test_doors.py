@@ -9,6 +9,7 @@ import socket
 import subprocess
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,24 @@ async def test_a_socket_is_closed_also_where_the_door_is_closed_as_it_arrives(tm
             await door.close()
             gc.collect()
     assert [str(each.message) for each in left_open] == []
+
+
+def test_a_door_that_closes_while_all_stop_is_closed_at_the_end(tmp_path: Path) -> None:
+    for number in range(50):
+        doors, place = Doors(), tmp_path / str(number)
+        doors.open("e-1", place, RULES)
+        with socket.socket() as listening, socket.socket(socket.AF_UNIX) as holding:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            holding.connect(str(place / SOCKET))
+            socket.send_fds(holding, [b"x"], [listening.fileno()])
+            assert doors.wait_ready("e-1", TIMEOUT_S)
+            serving = doors._doors["e-1"]._serving
+            with ThreadPoolExecutor(1) as others:
+                closing = others.submit(doors.close, "e-1")
+                doors.stop()
+                closing.result(TIMEOUT_S)
+        assert serving is not None and serving.done()
 
 
 async def test_a_job_that_floods_its_network_holds_few_descriptors_of_the_node(
