@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 from bacalhau_jupyter.compute.equipment import Equipment
-from bacalhau_jupyter.compute.execution.executions import Executions
+from bacalhau_jupyter.compute.execution.live.executions import Executions
 from bacalhau_jupyter.lib.database import Database, DatabaseError
 from bacalhau_jupyter.models.jobs.units import format_bytes
 

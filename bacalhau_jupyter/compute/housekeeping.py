@@ -7,7 +7,7 @@ import contextlib
 import logging
 
 from bacalhau_jupyter.compute.equipment import Equipment
-from bacalhau_jupyter.compute.execution.executions import Executions
+from bacalhau_jupyter.compute.execution.live.executions import Executions
 from bacalhau_jupyter.compute.execution.removing import remove_directory
 from bacalhau_jupyter.lib.clock import SECOND
 from bacalhau_jupyter.plugins.engine import Engine

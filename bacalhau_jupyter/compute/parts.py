@@ -9,7 +9,8 @@ from bacalhau_jupyter.compute.bidder import Bidder
 from bacalhau_jupyter.compute.description import describe
 from bacalhau_jupyter.compute.disk import DiskRoom
 from bacalhau_jupyter.compute.equipment import Equipment
-from bacalhau_jupyter.compute.execution.executions import ExecutionListener, Executions
+from bacalhau_jupyter.compute.execution.live.executions import Executions
+from bacalhau_jupyter.compute.execution.live.listener import ExecutionListener
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord
 from bacalhau_jupyter.compute.execution.runner import Runner

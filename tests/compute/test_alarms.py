@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from bacalhau_jupyter.compute.execution.actor import Actor
-from bacalhau_jupyter.compute.execution.alarms import Alarms
 from bacalhau_jupyter.compute.execution.engine_calls import EngineCalls
 from bacalhau_jupyter.compute.execution.events import Lost, Overdue, Returned
+from bacalhau_jupyter.compute.execution.live.actor import Actor
+from bacalhau_jupyter.compute.execution.live.alarms import Alarms
 from bacalhau_jupyter.compute.execution.machine import step
 from tests.clock import ManualClock
 from tests.compute.test_machine_away import AWAY, running

@@ -17,6 +17,9 @@ from bacalhau_jupyter.models.records.execution import Execution, ExecutionStateT
 from bacalhau_jupyter.models.records.history import Event as HistoryEvent
 from bacalhau_jupyter.plugins.contract import InputMount
 
+MOMENT_S = 0.001
+"""What is left of a time limit, in seconds, at least: no engine is given a limit of nothing."""
+
 
 class Phase(enum.StrEnum):
     """Where an execution is on this node."""
@@ -204,6 +207,12 @@ class ExecutionRecord(Wire):
     def limit_ns(self) -> int:
         """When its time is over; 0 without a limit, or before work began."""
         return self.accepted_ns + self.timeout_s * SECOND if self.timeout_s and self.accepted_ns else 0
+
+    def remaining_s(self, now_ns: int) -> float | None:
+        """Return the seconds until its time is over, at least `MOMENT_S`; None without a limit."""
+        if not self.limit_ns:
+            return None
+        return max(MOMENT_S, (self.limit_ns + self.late_ns - now_ns) / SECOND)
 
     @property
     def timeout_s(self) -> int:

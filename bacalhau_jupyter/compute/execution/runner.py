@@ -12,7 +12,6 @@ import msgspec
 
 from bacalhau_jupyter.compute.bidder import Bidder
 from bacalhau_jupyter.compute.equipment import Equipment
-from bacalhau_jupyter.compute.execution.alarms import remaining
 from bacalhau_jupyter.compute.execution.engine_calls import EngineCalls
 from bacalhau_jupyter.compute.execution.events import (
     Act,
@@ -278,7 +277,7 @@ class Runner:
             ports=record.ports,
             directory=self._places.engine(record.id),
             log_path=self._places.log(record.id),
-            timeout_s=remaining(record, self._clock.now_ns()),
+            timeout_s=record.remaining_s(self._clock.now_ns()),
             grace_s=self._settings.grace_s,
             log_limit=self._settings.log_limit,
         )

@@ -6,21 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from bacalhau_jupyter.compute.execution.absence import is_in_time
-from bacalhau_jupyter.compute.execution.actor import Actor
 from bacalhau_jupyter.compute.execution.engine_calls import EngineCalls
 from bacalhau_jupyter.compute.execution.events import Event, OfferExpired, Overdue
-from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase
+from bacalhau_jupyter.compute.execution.live.actor import Actor
+from bacalhau_jupyter.compute.execution.record import MOMENT_S, ExecutionRecord, Phase
 from bacalhau_jupyter.lib.clock import SECOND, Clock
-
-MOMENT_S = 0.001
-"""What is left of a time limit, at least, for what has to be counted."""
-
-
-def remaining(record: ExecutionRecord, now_ns: int) -> float | None:
-    """Return the seconds until the time limit (never below a moment), or None without one."""
-    if not record.limit_ns:
-        return None
-    return max(MOMENT_S, (record.limit_ns + record.late_ns - now_ns) / SECOND)
 
 
 class Alarms:
@@ -56,7 +46,7 @@ class Alarms:
         if record.phase is Phase.OFFERED:
             age_s = (now_ns - record.created_ns) / SECOND
             event, delay_s = OfferExpired(), max(0.0, self._offer_timeout_s - age_s)
-        elif record.phase.is_busy and (left_s := remaining(record, now_ns)) is not None:
+        elif record.phase.is_busy and (left_s := record.remaining_s(now_ns)) is not None:
             event, delay_s = Overdue(), left_s
         # A timer stands still while this machine sleeps, and links break then: with their return it is set anew.
         purpose = None if event is None else (event, record.late_ns, record.back_ns)
@@ -85,4 +75,4 @@ class Alarms:
         if now is None or not now.exited_ns or not is_in_time(now):
             return now is not None
         # What is still to be done with its results has the time that was left when it ended.
-        return (remaining(now, self._clock.now_ns()) or 0.0) <= MOMENT_S
+        return (now.remaining_s(self._clock.now_ns()) or 0.0) <= MOMENT_S

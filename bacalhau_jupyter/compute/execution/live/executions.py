@@ -1,20 +1,14 @@
-"""Every live execution of this node: events are applied one at a time, stored, then acted upon."""
+"""All live executions of this node: events are applied one at a time, stored, then acted upon."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
 
 from bacalhau_jupyter.compute.equipment import Equipment
-from bacalhau_jupyter.compute.execution.actor import Actor
-from bacalhau_jupyter.compute.execution.alarms import Alarms
 from bacalhau_jupyter.compute.execution.events import (
-    ACTIVITIES,
-    REPORTS,
     Act,
     Event,
     Lost,
@@ -23,8 +17,13 @@ from bacalhau_jupyter.compute.execution.events import (
     Started,
     Step,
 )
+from bacalhau_jupyter.compute.execution.live.actor import Actor
+from bacalhau_jupyter.compute.execution.live.alarms import Alarms
+from bacalhau_jupyter.compute.execution.live.listener import ExecutionListener
+from bacalhau_jupyter.compute.execution.live.offers import Offers, Recorder
+from bacalhau_jupyter.compute.execution.live.performing import Performer
+from bacalhau_jupyter.compute.execution.live.tasks import Tasks
 from bacalhau_jupyter.compute.execution.machine import admit
-from bacalhau_jupyter.compute.execution.offers import Offers, Recorder
 from bacalhau_jupyter.compute.execution.progress import ProgressBoard
 from bacalhau_jupyter.compute.execution.record import ExecutionRecord, Phase, Verdict
 from bacalhau_jupyter.compute.execution.runner import Runner
@@ -33,7 +32,6 @@ from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.database import DatabaseError
 from bacalhau_jupyter.lib.telemetry.subject import about
 from bacalhau_jupyter.models.records.execution import Execution
-from bacalhau_jupyter.models.records.history import Event as HistoryEvent
 from bacalhau_jupyter.models.records.hosts import HostState
 from bacalhau_jupyter.plugins.link import HostLink, HostStatus
 
@@ -45,31 +43,11 @@ STORE_RETRY_S = (0.1, 5.0)
 NOTED_S = 0.05
 """Seconds after which it is stored that a task runs; the end of a shorter one is stored alone."""
 
-
-@dataclass(frozen=True)
-class ExecutionListener:
-    """What the node's other parts hear of executions.
-
-    Attributes
-    ----------
-    reported
-        Called when messages for the orchestrator were stored.
-    capacity_changed
-        Called when capacity became free, or work began on what was reserved.
-    ended
-        Called with the ID of an execution that ended.
-    noted
-        Called with the ID of an execution that goes on, and what happened to it.
-    """
-
-    reported: Callable[[], None]
-    capacity_changed: Callable[[], None]
-    ended: Callable[[str], None]
-    noted: Callable[[str, HistoryEvent], None]
+_ATTACH = "attach"
 
 
 class Executions:
-    """Applies events to executions and carries out what the state machine instructs.
+    """Applies events to executions, stores what they change, and has the instructions of the state machine carried out.
 
     Parameters
     ----------
@@ -109,8 +87,16 @@ class Executions:
         self._idle = asyncio.Event()
         self._idle.set()
         self._cleaned = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._transitions: set[asyncio.Task[bool]] = set()
+        self._tasks = Tasks()
+        self._performer = Performer(
+            equipment,
+            runner,
+            capacity,
+            listener,
+            self._tasks,
+            apply=self._insist,
+            cleaned=self._forget,
+        )
 
     def __contains__(self, execution_id: str) -> bool:
         return execution_id in self._actors
@@ -132,7 +118,7 @@ class Executions:
         DatabaseError
             It could not be stored; nothing has happened.
         """
-        return await self._whole(self._admit(execution, direct))
+        return await self._tasks.whole(self._admit(execution, direct))
 
     async def feed(self, execution_id: str, event: Event) -> bool:
         """Apply an event; returns after the change is stored. False when it changed nothing.
@@ -142,7 +128,7 @@ class Executions:
         DatabaseError
             It could not be stored; nothing has happened.
         """
-        return await self._whole(self._apply(execution_id, event))
+        return await self._tasks.whole(self._apply(execution_id, event))
 
     async def idle(self) -> None:
         """Wait until no execution is live or being cleaned up."""
@@ -166,11 +152,11 @@ class Executions:
                 await self.feed(record.id, Restored())
         for record in asking:
             with about(job=record.execution.job_id, execution=record.id):
-                self._spawn(self._attach(record), f"attach {record.id}")
+                self._tasks.spawn(self._attach(record), _ATTACH, record.id)
 
     async def settled(self, timeout_s: float) -> bool:
         """Wait until every restored execution is attached or given up; False where that takes longer."""
-        asking = [task for task in self._tasks if task.get_name().startswith("attach ")]
+        asking = self._tasks.running(_ATTACH)
         return not asking or not (await asyncio.wait(asking, timeout=timeout_s))[1]
 
     def link_changed(self, link: HostLink, status: HostStatus) -> None:
@@ -182,13 +168,12 @@ class Executions:
             if self._engines.link(record) is link:
                 if record.phase in (Phase.STARTING, Phase.RUNNING):
                     self._board.remark(record.id, "" if status.is_ready else status.problem)
-                self._spawn(self._insist(record.id, event), f"link {record.id}")
+                self._tasks.spawn(self._insist(record.id, event), "link", record.id)
 
     async def cleaned_up(self, timeout_s: float) -> None:
         """Wait until what ended so far is cleaned up, for so many seconds at most."""
-        tasks = [task for task in self._tasks if task.get_name().startswith("clean ")]
-        if tasks:
-            await asyncio.wait(tasks, timeout=timeout_s)
+        if cleaning := self._performer.cleaning():
+            await asyncio.wait(cleaning, timeout=timeout_s)
 
     async def endings(self, timeout_s: float) -> None:
         """Wait until what ended or is being stopped is cleaned up, for so many seconds at most."""
@@ -204,38 +189,16 @@ class Executions:
             if actor.alarm is not None:
                 actor.alarm.cancel()
             if actor.note is not None:
-                self._transition(self._note(actor))
-        # Transitions first: they are short, and what they store is what the next start goes by.
+                self._tasks.transition(self._note(actor))
         timeout_s = self._settings.stop_timeout_s
-        if self._transitions:
-            await asyncio.wait(self._transitions, timeout=timeout_s)
+        # Transitions first: they are short, and what they store is what the next start goes by.
+        await self._tasks.finish_transitions(timeout_s)
         activities = [actor.activity for actor in self._actors.values() if actor.activity is not None]
-        tasks = [*self._tasks, *activities]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, stuck = await asyncio.wait(tasks, timeout=timeout_s)
-            for task in stuck:
-                _log.warning("%s does not end", task.get_name())
+        await self._tasks.cancel(activities, timeout_s)
         self._actors.clear()
         self._idle.set()
 
-    # ---- below: carrying out
-
-    async def _whole(self, work: Coroutine[Any, Any, bool]) -> bool:
-        """Do it to the end even if the caller is cancelled: what is stored must also be acted upon."""
-        return await asyncio.shield(self._transition(work))
-
-    def _transition(self, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
-        task = asyncio.create_task(work)
-        self._transitions.add(task)
-        task.add_done_callback(self._stored)
-        return task
-
-    def _stored(self, task: asyncio.Task[bool]) -> None:
-        self._transitions.discard(task)
-        if not task.cancelled():
-            task.exception()  # a waiting caller has it; without one, the sender sends again
+    # ---- inside
 
     async def _admit(self, execution: Execution, direct: bool) -> bool:
         if execution.id in self._admitting or execution.id in self._actors:
@@ -269,7 +232,7 @@ class Executions:
             if _can_wait(event, result):
                 # Until it is stored, a crash leaves a start of which the engine knows whether it happened.
                 actor.note_later(
-                    NOTED_S, lambda: self._spawn(self._insist_note(actor), f"note {execution_id}")
+                    NOTED_S, lambda: self._tasks.spawn(self._insist_note(actor), "note", execution_id)
                 )
             else:
                 await self._store.save(result.record, self._recorder.reports(result))
@@ -292,7 +255,7 @@ class Executions:
     async def _insist_note(self, actor: Actor) -> None:
         for delay_s in backoff(*STORE_RETRY_S):
             try:
-                await self._whole(self._note(actor))
+                await self._tasks.whole(self._note(actor))
                 return
             except DatabaseError as error:
                 # The end of the task makes room where the disk is full; until then nothing depends on this.
@@ -302,83 +265,12 @@ class Executions:
     def _carry_out(self, actor: Actor, result: Step, evaluation: asyncio.Task[Event] | None = None) -> None:
         # What is begun here logs for this execution.
         with about(job=result.record.execution.job_id, execution=result.record.id):
-            self._do(actor, result, evaluation)
+            self._alarms.set(actor)
+            self._performer.perform(actor, result, evaluation)
 
-    def _do(self, actor: Actor, result: Step, evaluation: asyncio.Task[Event] | None) -> None:
-        record = result.record
-        self._alarms.set(actor)
-        for act in result.acts:
-            if act in ACTIVITIES:
-                begun = evaluation if act is Act.EVALUATE else None
-                actor.activity = begun or asyncio.create_task(self._runner.run(act, record))
-                self._spawn(self._drive(actor, act, actor.activity), f"{act.value} {record.id}")
-                if act is Act.FETCH:
-                    self._listener.capacity_changed()
-            elif act is Act.INTERRUPT:
-                self._capacity.leaving(record.id)
-                self._interrupt(actor)
-            elif act is Act.RESERVE:
-                self._capacity.restore(record.id, record.held, record.ports)
-            elif act is Act.RELEASE and self._capacity.release(record.id):
-                self._listener.capacity_changed()
-            elif act is Act.CLEAN:
-                self._spawn(self._clean(actor), f"clean {record.id}")
-        if any(act in REPORTS for act in result.acts):
-            self._listener.reported()
-        if record.phase.is_terminal:
-            _log.info("execution %s: %s", record.id, result.story)
-            self._runner.teller.ended(record)
-            self._listener.ended(record.id)
-
-    async def _drive(self, actor: Actor, act: Act, activity: asyncio.Task[Event]) -> None:
-        """Wait for an activity and apply the event that ends it."""
-        # The activity may be interrupted at any time, the delivery of its event may not.
-        try:
-            await asyncio.wait([activity])
-        except asyncio.CancelledError:
-            activity.cancel()
-            await asyncio.wait([activity])
-            raise
-        if activity.cancelled():
-            if act in (Act.START, Act.WAIT):
-                await self._engines.halt(actor.record)
-            event: Event = self._runner.interrupted(act)
-        else:
-            event = activity.result()
-        if actor.activity is activity:
-            actor.activity = None
-        await self._insist(actor.record.id, event)
-
-    def _interrupt(self, actor: Actor) -> None:
-        if actor.record.phase is Phase.RUNNING:
-            actor.halting = self._spawn(self._halt(actor), f"halt {actor.record.id}")
-        elif actor.activity is not None:
-            actor.activity.cancel()
-
-    async def _halt(self, actor: Actor) -> None:
-        """Stop a running task; if it does not end in time, stop waiting for it."""
-        await self._engines.halt(actor.record)
-        while (activity := actor.activity) is not None:
-            await asyncio.wait([activity], timeout=self._settings.cancel_timeout_s)
-            if activity.done():
-                return
-            if self._engines.is_away(actor.record):
-                await self._engines.reached(actor.record)
-                continue
-            activity.cancel()
-            _log.warning("execution %s does not end; the node stops waiting for it", actor.record.id)
-            return
-
-    async def _clean(self, actor: Actor) -> None:
-        record = actor.record
-        if actor.halting is not None:
-            # The engine gets one instruction at a time for an execution.
-            await asyncio.wait([actor.halting], timeout=self._settings.cancel_timeout_s)
-        with contextlib.suppress(DatabaseError):
-            if await self._runner.clean(record):
-                await self._store.cleaned([record.id])
-        self._board.forget(record.id)
-        self._actors.pop(record.id, None)
+    def _forget(self, execution_id: str) -> None:
+        self._board.forget(execution_id)
+        self._actors.pop(execution_id, None)
         self._cleaned.set()
         if not self._actors:
             self._idle.set()
@@ -408,22 +300,11 @@ class Executions:
             await asyncio.sleep(delay_s)
 
     def _ring(self, execution_id: str, event: Event) -> None:
-        self._spawn(self._heed(execution_id, event), f"alarm {execution_id}")
+        self._tasks.spawn(self._heed(execution_id, event), "alarm", execution_id)
 
     async def _heed(self, execution_id: str, event: Event) -> None:
         if await self._alarms.is_due(event, lambda: self.record(execution_id)):
             await self._insist(execution_id, event)
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("%s failed", task.get_name(), exc_info=error)
 
 
 def _can_wait(event: Event, result: Step) -> bool:
