@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 
 from bacalhau_jupyter.models.errors import BacalhauError
 from bacalhau_jupyter.transport.base import DeliveryError
-from bacalhau_jupyter.transport.nats.faults import SubscriptionRefused, explain
+from bacalhau_jupyter.transport.nats.faults import SubscriptionRefused, explain, is_mute, look
 from bacalhau_jupyter.transport.nats.nats_py import OneServerClient, tls_options
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
 
@@ -92,9 +92,12 @@ class Line:
                 )
         except BaseException as error:
             await self.close()
-            if isinstance(error, Exception):
-                raise explain(self._client.refusal or error, self._server, settings) from error
-            raise
+            if not isinstance(error, Exception):
+                raise
+            refusal = self._client.refusal
+            if refusal is None and is_mute(error):
+                refusal = await look(self._server)
+            raise explain(refusal or error, self._server, settings) from error
 
     async def listen(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> None:
         """Call ``callback`` with each message; one after the other, so it must not wait for long."""

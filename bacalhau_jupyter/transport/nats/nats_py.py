@@ -20,7 +20,7 @@ from nats.aio.transport import TcpTransport
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from bacalhau_jupyter.models.errors import ConfigurationError
-from bacalhau_jupyter.transport.nats.faults import GreetedFirst, PlainTextServer
+from bacalhau_jupyter.transport.nats.faults import GreetedFirst, PlainTextServer, refusal_in
 from bacalhau_jupyter.transport.nats.settings import NatsSettings
 
 _log = logging.getLogger(__name__)
@@ -33,13 +33,14 @@ MOST_MESSAGE = 64 << 20
 MOST_LINE = 1 << 16
 """Bytes of the longest line beside messages."""
 
-_CONNECT, _REFUSAL = b"CONNECT ", b"-ERR "
+_CONNECT = b"CONNECT "
 
 
 class Transport(TcpTransport):
     """Remembers what the server said last while the connection was made."""
 
     _last_line: bytes = b""
+    _held: bytes = b""
 
     @property
     def said(self) -> bytes:
@@ -58,6 +59,15 @@ class Transport(TcpTransport):
             raise
         if greeting:
             raise GreetedFirst
+
+    def write(self, payload: bytes) -> None:
+        # nats-py sends a ping after its introduction. A server that is about to hang up resets the connection at the
+        # first of the two, and asyncio then drops, at the second, the sentence that it had not read yet.
+        if payload.startswith(_CONNECT):
+            self._held = payload
+            return
+        held, self._held = self._held, b""
+        super().write(held + payload)  # type: ignore[no-untyped-call]
 
     def abort(self) -> None:
         """Close at once, with TLS and below it."""
@@ -103,8 +113,7 @@ class OneServerClient(Client):
     def refusal(self) -> errors.Error | None:
         """What the server said in place of the line that nats-py expected."""
         said = self._transport.said if isinstance(self._transport, Transport) else b""
-        _, refusal, reason = said.partition(_REFUSAL)
-        return errors.Error(reason.decode(errors="replace")) if refusal else None
+        return refusal_in(said)
 
     async def _select_next_server(self) -> None:
         # There is one server, and one attempt: who comes next, and when, is decided by `Connection`.

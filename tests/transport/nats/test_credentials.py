@@ -354,14 +354,22 @@ async def test_a_server_that_answers_a_handshake_in_plain_text_is_told_in_words(
     assert "Compute.TLS.RequireTLS=false" in problem.hint
 
 
-async def test_a_full_server_is_told(nats_server_program: Path, tmp_path: Path) -> None:
-    server = PlainNatsServer(tmp_path, nats_server_program, {"max_connections": 1})
-    first = NatsComputeEnd("n1", replace(settings_of(server), name="n1"), SystemClock())
+@pytest.mark.parametrize("tls", ["none", "after the greeting", "first"])
+async def test_a_full_server_is_told(
+    nats_server_program: Path, tls_settings: dict[str, object], ca_file: Path, tmp_path: Path, tls: str
+) -> None:
+    """Its sentence comes in plain text, also where TLS should begin."""
+    more: dict[str, object] = (
+        {} if tls == "none" else {"tls": tls_settings | {"handshake_first": tls == "first"}}
+    )
+    server = PlainNatsServer(tmp_path, nats_server_program, more | {"max_connections": 1})
+    settings = settings_of(server, ca_file=None if tls == "none" else ca_file, tls_first=tls == "first")
+    first = NatsComputeEnd("n1", replace(settings, name="n1"), SystemClock())
     # The look whether the server is there was a connection, too, and may still count.
     with contextlib.suppress(DeliveryError):
         await first.connect("n1", nothing, no_logs)
     await until(lambda: first.state.is_up)
-    problem = await problem_of(settings_of(server))
+    problem = await problem_of(settings)
     await first.close()
     server.close()
     assert problem is not None
