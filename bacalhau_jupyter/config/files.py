@@ -6,13 +6,15 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import ConfigurationError, IOFailure
 
-_LOCK_PAUSE_S = 0.005
+WAIT_S = 1.0
+"""Seconds that one program waits for another at a file, at most."""
+_PAUSE_S = 0.005
 
 
 @contextlib.contextmanager
@@ -40,6 +42,13 @@ def expanded(path: str) -> Path:
         ) from error
 
 
+def attempts(wait_s: float = WAIT_S, pause: Callable[[float], None] = time.sleep) -> Iterator[None]:
+    """Yield once, and after each short pause again, for so many seconds. Blocks: not for an event loop."""
+    for _ in range(round(wait_s / _PAUSE_S)):
+        yield
+        pause(_PAUSE_S)
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Replace a file's content in one step, readable by its owner only."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -52,10 +61,11 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, tries: int = 200) -> Iterator[None]:
+def locked(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
     """Keep other processes of ours from changing a file (or a directory) meanwhile; the lock lies beside it.
 
-    A lock that can't be had in time does not keep anybody from working: what is written is whole in any case.
+    A lock that can't be had within ``wait_s`` does not keep anybody from working: what is written is whole in any
+    case. Blocks meanwhile: an event loop leaves it to a thread.
 
     Raises
     ------
@@ -70,12 +80,12 @@ def locked(path: Path, tries: int = 200) -> Iterator[None]:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
     handle = os.open(path.with_suffix(".lock"), flags, 0o600)
     try:
-        for _ in range(tries):
+        for _ in attempts(wait_s):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError:
-                time.sleep(_LOCK_PAUSE_S)
+                continue
         yield
     finally:
         os.close(handle)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FILE_LIMIT = 512 * 1024
 """Bytes after which the older half of a file is dropped."""
 LINE_LIMIT = 8 * 1024
+LOCK_WAIT_S = 0.1
+"""Seconds: a cell waits for its record, and two lines that are appended at once are whole all the same."""
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -52,7 +54,7 @@ class LineFile(Generic[R]):
         if len(line) > LINE_LIMIT:
             raise IOFailure(f"the record is too long for {self._path.name}", component="Repo")
         self._repo.create()
-        with io_explained("can't write", self._path), locked(self._path, tries=20):
+        with io_explained("can't write", self._path), locked(self._path, LOCK_WAIT_S):
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             handle = os.open(self._path, flags, 0o600)
             try:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bacalhau_jupyter.config.files import io_explained, locked, write_atomic
+from bacalhau_jupyter.config.files import WAIT_S, attempts, io_explained, locked, write_atomic
 from bacalhau_jupyter.config.profiles.profile import Profile, profile_of, text_of
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError, NotFound
@@ -18,13 +18,10 @@ NAME_LIMIT = 150
 """Bytes of a name: most file systems take 255, and drafts need some more than the file itself."""
 _CURRENT = "current"
 _SEPARATORS = frozenset("/\\")
-_LOCK_TRIES, _PAUSE_S = 100, 0.01
-_SAVING_S = 1.0
-"""Seconds for which a file that a program has just emptied is believed to be filled again."""
 
 
 class ProfileStore:
-    """The profiles of a directory.
+    """The profiles of a directory. What reads or writes one may block for a second: an event loop uses a thread.
 
     Parameters
     ----------
@@ -151,7 +148,7 @@ class ProfileStore:
     def _changing(self) -> Iterator[None]:
         with io_explained("can't create", self._directory):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with io_explained("can't write", self._directory), locked(self._directory, _LOCK_TRIES):
+        with io_explained("can't write", self._directory), locked(self._directory):
             yield
 
     def _write(self, name: str, profile: Profile) -> None:
@@ -162,14 +159,13 @@ class ProfileStore:
         write_atomic(path, text_of(profile, before))
 
     def _whole_text(self, path: Path) -> str:
-        """Return what a file holds; official programs empty it for a moment when they save."""
-        for _ in range(_LOCK_TRIES):
+        """Return what a file holds; official programs empty it for a moment when they save. May block for `WAIT_S`."""
+        for _ in attempts(pause=self._pause):
             if (text := read_text(path)).strip():
                 return text
-            if time.time() - path.stat().st_mtime > _SAVING_S:
-                # Nobody is at it: who waited here would do so each time, and perhaps with an event loop.
+            if time.time() - path.stat().st_mtime > WAIT_S:
+                # Nobody is at it: who waited here would do so each time.
                 break
-            self._pause(_PAUSE_S)
         return ""
 
     def _path(self, name: str) -> Path:

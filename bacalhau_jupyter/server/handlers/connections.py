@@ -151,12 +151,7 @@ class ConnectionHandler(_ConnectionsBase):
     async def delete(self, name: str) -> None:
         """Remove a saved connection; the one that is used must be left first."""
         try:
-            if self.store.current() == name:
-                raise Conflict(
-                    f"the connection {name} is in use",
-                    hint="switch to another one first",
-                )
-            await asyncio.to_thread(self.store.delete, name)
+            await asyncio.to_thread(_delete, self.store, name)
         except BacalhauError as error:
             self.send_envelope(error)
             return
@@ -264,6 +259,12 @@ def _url(endpoint: str, scheme: str = "http") -> str:
     except ConfigurationError as error:
         # A user's typing error is not a fault of this server's configuration.
         raise BadRequest(error.message) from error
+
+
+def _delete(store: ProfileStore, name: str) -> None:
+    if store.current() == name:
+        raise Conflict(f"the connection {name} is in use", hint="switch to another one first")
+    store.delete(name)
 
 
 def _select(store: ProfileStore, name: str) -> None:
