@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -117,15 +117,11 @@ def without_signature(url: str) -> str:
     return f"{base}?{'&'.join(rest)}" if any(rest) else base
 
 
-def is_signed_link(url: str) -> bool:
+def is_signed_link(parts: SplitResult) -> bool:
     """Whether a URL is spelled as nodes spell links to uploads and results, at an API without a path before it.
 
     At such a path the API answers only to a valid signature, also where the node's own user asks.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
     is_plain = _SIGNED_PATH.fullmatch(parts.path) is not None and not parts.path.endswith(("/.", "/.."))
     return (
         is_plain and "%2e" not in parts.path.lower() and set(SIGNATURE) <= dict(parse_qsl(parts.query)).keys()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from bacalhau_jupyter.lib.masking import MASK, mask_secrets
 from bacalhau_jupyter.models.errors import BadRequest, NetworkFailure
+from bacalhau_jupyter.transfer.core.ip import forms
 from bacalhau_jupyter.transfer.core.resolver import Names
 
 if TYPE_CHECKING:
@@ -99,36 +100,41 @@ def _is_local_name(host: str) -> bool:
         return host == "localhost"
 
 
-async def refuse_inward(origin: URL, target: URL, component: str) -> None:
+async def refuse_inward(origin: URL, target: URL, component: str, *, names: Names | None = None) -> None:
     """Refuse a redirect from somewhere else to this machine itself or its link-local neighbours.
 
     Services there (a node's API, a cloud's metadata) trust who connects from here; a stranger's redirect must
     not borrow that trust. Names are resolved once more when connecting, so this stops redirects, not a name
     server that changes its mind between the two.
 
+    Parameters
+    ----------
+    names
+        Looks names up; the system's resolver by default.
+
     Raises
     ------
     NetworkFailure
         The redirect leads inward.
     """
-    if await _is_inward(target) and not await _is_inward(origin):
+    names = names or Names()
+    # A stranger's name server may add an address of this machine to its own.
+    if True in await _inward(target, names) and await _inward(origin, names) != {True}:
         raise NetworkFailure(
             f"{shown_url(str(origin))} redirects to an address of this machine, which is not followed",
             component=component,
         )
 
 
-async def _is_inward(url: URL) -> bool:
+async def _inward(url: URL, names: Names) -> set[bool]:
+    """Return whether the addresses of a URL's host are inward; nothing where it has none."""
     try:
-        addresses = await Names().getaddrinfo(url.host or "", url.port, type=socket.SOCK_STREAM)
+        addresses = await names.getaddrinfo(url.host or "", url.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        return False
-    return any(_inward_address(str(entry[4][0])) for entry in addresses)
+        return set()
+    return {_is_inward(str(entry[4][0])) for entry in addresses}
 
 
-def _inward_address(text: str) -> bool:
+def _is_inward(text: str) -> bool:
     address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    if mapped is not None:
-        address = mapped
-    return address.is_loopback or address.is_link_local or address.is_unspecified
+    return any(form.is_loopback or form.is_link_local or form.is_unspecified for form in forms(address))

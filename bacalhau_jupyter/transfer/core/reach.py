@@ -7,16 +7,24 @@ look-up, and nothing is looked up again in between.
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import socket
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from bacalhau_jupyter.models.errors import ConfigurationError, Forbidden
 from bacalhau_jupyter.models.records.uploads import is_signed_link
+from bacalhau_jupyter.transfer.core.ip import (
+    THIS_MACHINE,
+    Address,
+    forms,
+    is_own_address,
+    literal_address,
+    objection,
+    plain_host,
+)
 from bacalhau_jupyter.transfer.core.resolver import Names
 
 if TYPE_CHECKING:
@@ -24,19 +32,8 @@ if TYPE_CHECKING:
 
 KEY = "Compute.AllowListedAddresses"
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
-_RESERVED = ipaddress.ip_network("240.0.0.0/4")
-_TRANSLATED = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96")))
-_COMPATIBLE = ipaddress.ip_network("::/96")
-# Where clouds keep their metadata, apart from link-local addresses.
-_METADATA = frozenset(
-    ipaddress.ip_address(text)
-    for text in ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")
-)
-_THIS_MACHINE = "an address of this machine"
 _SCHEME_PORTS = {"http": 80, "https": 443}
 
 
@@ -53,7 +50,7 @@ class _Exception:
             return False
         if self.network is None:
             return self.name == host
-        return address is not None and any(form in self.network for form in _forms(address))
+        return address is not None and any(form in self.network for form in forms(address))
 
 
 class Reach:
@@ -98,8 +95,8 @@ class Reach:
         Forbidden
             It may not be connected to.
         """
-        name = _plain(host)
-        address = _literal(name)
+        name = plain_host(host)
+        address = literal_address(name)
         if address is not None:
             self._judge(name, port, address, component)
         elif name == "localhost" or name.endswith(".localhost"):
@@ -109,10 +106,9 @@ class Reach:
         """Do `check_host` for the host of a URL; a URL that has none passes."""
         try:
             parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port or _SCHEME_PORTS.get(parts.scheme.lower(), 0)
         except ValueError:
             return
-        self.check_host(host, port, component)
+        self._check_parts(parts, component)
 
     def check_link(self, url: str, component: str) -> None:
         """Do `check_url`, but let a node's signed link lead to an address of this machine.
@@ -121,12 +117,11 @@ class Reach:
         nothing at such a path to anybody. Names are looked up and judged as always.
         """
         try:
-            address: Address | None = ipaddress.ip_address(urlsplit(url).hostname or "")
+            parts = urlsplit(url)
         except ValueError:
-            address = None
-        problems = [_problem(form, self._is_own) for form in _forms(address)] if address is not None else []
-        if problems != [_THIS_MACHINE] or not is_signed_link(url):
-            self.check_url(url, component)
+            return
+        if not (is_signed_link(parts) and self._is_this_machine(parts)):
+            self._check_parts(parts, component)
 
     def addresses(self, host: str, port: int, component: str, **options: Any) -> list[Any]:
         """Return what `socket.getaddrinfo` returns, each address judged. Blocking.
@@ -142,7 +137,7 @@ class Reach:
         resolved = self._lookup(host, port, **options)
         for entry in resolved:
             text = str(entry[4][0]).partition("%")[0]
-            self._judge(_plain(host), port, ipaddress.ip_address(text), component)
+            self._judge(plain_host(host), port, ipaddress.ip_address(text), component)
         return resolved
 
     def public(self, host: str, port: int, component: str, *, named: Collection[Address] = ()) -> list[Any]:
@@ -163,9 +158,13 @@ class Reach:
         resolved = self.addresses(host, port, component)
         for entry in resolved:
             address = ipaddress.ip_address(str(entry[4][0]).partition("%")[0])
-            is_public = all(form.is_global for form in _forms(address))
-            if not is_public and address not in named and not self._lists(_plain(host), port, address):
-                where = host if _literal(_plain(host)) is not None else f"{host} leads to {address}, which"
+            is_public = all(form.is_global for form in forms(address))
+            if not is_public and address not in named and not self._lists(plain_host(host), port, address):
+                where = (
+                    host
+                    if literal_address(plain_host(host)) is not None
+                    else f"{host} leads to {address}, which"
+                )
                 raise Forbidden(
                     f"{where} is an address of a private network",
                     hint=f"name the address itself, or have the node's owner add {_entry(host)}:{port} to {KEY}",
@@ -217,14 +216,27 @@ class Reach:
 
         return Names(lookup)
 
+    def _check_parts(self, parts: SplitResult, component: str) -> None:
+        try:
+            host, port = parts.hostname or "", parts.port or _SCHEME_PORTS.get(parts.scheme.lower(), 0)
+        except ValueError:
+            return
+        self.check_host(host, port, component)
+
+    def _is_this_machine(self, parts: SplitResult) -> bool:
+        """Whether a URL names an address of this machine, in its plain spelling."""
+        try:
+            address = ipaddress.ip_address(parts.hostname or "")
+        except ValueError:
+            return False
+        return [objection(form, self._is_own) for form in forms(address)] == [THIS_MACHINE]
+
     def _judge(self, host: str, port: int, address: Address, component: str) -> None:
-        problem = next(
-            (objection for form in _forms(address) if (objection := _problem(form, self._is_own))),
-            "",
-        )
+        reasons = (objection(form, self._is_own) for form in forms(address))
+        problem = next(filter(None, reasons), "")
         if not problem or self._lists(host, port, address):
             return
-        where = f"{host} is" if _literal(host) is not None else f"{host} leads to {address},"
+        where = f"{host} is" if literal_address(host) is not None else f"{host} leads to {address},"
         raise Forbidden(
             f"{where} {problem}, which jobs may not name",
             hint=f"the node's owner can add {_entry(host)}:{port} to {KEY}",
@@ -255,7 +267,7 @@ def _parse(text: str) -> _Exception:
             hint="write localhost:8080, 127.0.0.1 or 127.0.0.0/8",
             component="Config",
         )
-    return _Exception(name=_plain(host), network=_network(host), port=port)
+    return _Exception(name=plain_host(host), network=_network(host), port=port)
 
 
 def _network(text: str) -> Network | None:
@@ -263,60 +275,3 @@ def _network(text: str) -> Network | None:
         return ipaddress.ip_network(text.strip("[]"), strict=False)
     except ValueError:
         return None
-
-
-def _plain(host: str) -> str:
-    return host.strip("[]").partition("%")[0].rstrip(".").lower()
-
-
-@functools.lru_cache(maxsize=256)
-def _literal(host: str) -> Address | None:
-    """Return the address that a host is, in the spellings that the system's resolver knows (0x7f.1, 2130706433)."""
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    if host and all(part and set(part) <= set("0123456789abcdefx") for part in host.split(".")):
-        try:
-            return ipaddress.ip_address(socket.inet_aton(host))
-        except OSError:
-            return None
-    return None
-
-
-def _forms(address: Address) -> Iterator[Address]:
-    """Yield an address, and those of IPv4 that it carries: mapped, compatible, 6to4, Teredo, NAT64."""
-    yield address
-    if not isinstance(address, ipaddress.IPv6Address):
-        return
-    for carried in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())):
-        if carried is not None:
-            yield carried
-    low = int(address) & 0xFFFFFFFF
-    if any(address in network for network in _TRANSLATED) or (address in _COMPATIBLE and low > 1):
-        yield ipaddress.IPv4Address(low)
-
-
-def _problem(address: Address, is_own: Callable[[Address], bool]) -> str:
-    """Say what kind of forbidden address it is; empty if it is allowed."""
-    if address.is_loopback or address.is_unspecified or address in _THIS_NETWORK:
-        return _THIS_MACHINE
-    if address.is_link_local:
-        return "a link-local address"
-    if address in _METADATA:
-        return "an address of cloud metadata"
-    if address.is_multicast or address in _RESERVED:
-        return "a multicast or reserved address"
-    return _THIS_MACHINE if is_own(address) else ""
-
-
-def is_own_address(address: Address) -> bool:
-    """Whether an interface of this machine has the address."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            # Sends nothing. What leaves for an address of our own leaves from it.
-            probe.connect((str(address), 9))
-            return ipaddress.ip_address(str(probe.getsockname()[0]).partition("%")[0]) == address
-    except OSError:
-        return False

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, Forbidden, NetworkFailure
-from bacalhau_jupyter.transfer.core.reach import KEY, Reach, is_own_address
+from bacalhau_jupyter.transfer.core.ip import is_own_address
+from bacalhau_jupyter.transfer.core.reach import KEY, Reach
 from bacalhau_jupyter.transfer.http.download import download
 from bacalhau_jupyter.transfer.http.requests import content_length
 from tests.services.http_server import BadHttpServer

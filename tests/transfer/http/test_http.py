@@ -19,6 +19,7 @@ from yarl import URL
 from bacalhau_jupyter.models.errors import BadRequest, IOFailure, NetworkFailure, TimedOut
 from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, proxy_for, refuse_inward, shown_url
+from bacalhau_jupyter.transfer.core.resolver import Names
 from bacalhau_jupyter.transfer.http.download import content_length, download
 from tests.services.http_server import BadHttpServer
 from tests.transfer.conftest import Serve
@@ -282,6 +283,7 @@ async def test_a_redirect_to_another_scheme_is_not_followed(serve: Serve, tmp_pa
         ("http://192.0.2.1/", "http://[::ffff:127.0.0.1]/", False),
         ("http://192.0.2.1/", "http://169.254.169.254/latest/meta-data", False),
         ("http://192.0.2.1/", "http://0.0.0.0/", False),
+        ("http://192.0.2.1/", "http://[64:ff9b::7f00:1]/", False),
         ("http://192.0.2.1/", "http://192.0.2.2/", True),
         ("http://127.0.0.1:1/", "http://127.0.0.1:2/", True),
     ],
@@ -294,6 +296,17 @@ async def test_a_strangers_redirect_may_not_lead_to_this_machine(
     else:
         with pytest.raises(NetworkFailure, match="address of this machine"):
             await refuse_inward(URL(origin), URL(target), "Test")
+
+
+async def test_a_stranger_with_an_address_of_this_machine_among_its_own_may_not_redirect_to_it() -> None:
+    def lookup(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        addresses = ["192.0.2.1", "127.0.0.1"] if host == "stranger.example" else [host]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port)) for address in addresses]
+
+    with pytest.raises(NetworkFailure, match="address of this machine"):
+        await refuse_inward(
+            URL("http://stranger.example/"), URL("http://127.0.0.1/"), "Test", names=Names(lookup)
+        )
 
 
 @pytest.mark.parametrize(
