@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 from typing import Literal, Protocol
 
-from bacalhau_jupyter.engines.daemonless import COMPONENT, bids, trial
+from bacalhau_jupyter.engines.daemonless import COMPONENT, bids, rights, trial
 from bacalhau_jupyter.engines.daemonless.sandbox import Launch, confine_image
 from bacalhau_jupyter.engines.images.contract import HeldImage, ImageStore
 from bacalhau_jupyter.engines.images.pulling.manifests import NO_PLATFORM
@@ -139,7 +139,11 @@ class DaemonlessEngine:
         candidate._works = True
         try:
             await asyncio.to_thread(candidate._executions.prepare_root)
-            return await trial.problem(candidate, place, self._options.node_id)
+            problem = await trial.problem(candidate, place, self._options.node_id)
+            if not problem:
+                return ""
+            facts = await asyncio.to_thread(rights.facts, place)
+            return rights.missing(problem, facts) or problem
         finally:
             await candidate.close()
             await asyncio.to_thread(remove_tree, place)

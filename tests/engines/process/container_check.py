@@ -50,7 +50,7 @@ def in_docker(
     base_url: str, image: str, arguments: list[str], tests: str = TESTS
 ) -> subprocess.CompletedProcess[str]:
     """Run tests in a container: Docker's default seccomp profile, uid 1600, no new privileges."""
-    packages = _packages()
+    packages = site_packages()
     command = [
         "docker",
         "--host",
@@ -101,7 +101,7 @@ def in_chroot(arguments: list[str], tests: str = TESTS) -> subprocess.CompletedP
 
 def as_user(arguments: list[str], tests: str = TESTS) -> subprocess.CompletedProcess[str]:
     """Run the tests on this host as an ordinary user."""
-    packages = _packages()
+    packages = site_packages()
     python = "/usr/bin/python3"
     if not is_root():
         raise ServiceUnavailableError("only root can become another user")
@@ -146,7 +146,8 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
 
 
-def _packages() -> Path:
+def site_packages() -> Path:
+    """Return where the tests' packages lie; they have to be for the Python of the image."""
     if sys.version_info[:2] != DEBIAN_PYTHON:
         raise ServiceUnavailableError("the tests' packages are not for the Python 3.11 of the image")
     return Path(sysconfig.get_path("purelib"))
@@ -166,7 +167,7 @@ def image_tree(*, system: bool) -> Iterator[Path]:
     ServiceUnavailableError
         It can't be made here.
     """
-    packages = _packages()
+    packages = site_packages()
     if not is_root():
         raise ServiceUnavailableError("only root can enter a chroot")
     archive = cache_dir() / f"python-{images.PYTHON_SUITE}.tar"

@@ -43,7 +43,7 @@ def reported(report: bytes, status: int) -> tuple[str, int, str]:
 
 def start_error(plan: Plan, step: str, code: int, text: str) -> str:
     """Say in one sentence why the program did not start."""
-    what = os.strerror(code) if code else text
+    what = _reason(code, text)
     if step == "start":
         return f"the command {plan['argv'][0]!r} could not be started: {what}"
     if step == "change to the directory":
@@ -53,6 +53,15 @@ def start_error(plan: Plan, step: str, code: int, text: str) -> str:
     if step == "load":
         return f"the job could not be loaded: {what}"
     return f"the job could not be confined ({step}): {what}"
+
+
+def _reason(code: int, text: str) -> str:
+    """Return what the kernel said, with the step of ours that it refused; names of files are left out."""
+    if not code:
+        return text
+    said = os.strerror(code)
+    named = text.partition("] ")[2]
+    return named if named.endswith(f": {said}") else said
 
 
 def oom_kills() -> int:
