@@ -11,16 +11,13 @@ from bacalhau_jupyter.grammar.hosts.shown import host_details, hosts_table, mach
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from bacalhau_jupyter.models.jobs.selector import describe
+from bacalhau_jupyter.models.records.host_orders import HostCleaning, HostRemains, HostStep, HostTest
 from bacalhau_jupyter.models.records.hosts import (
     DockerContext,
-    HostCleaning,
     HostFacts,
     HostRecord,
-    HostRemains,
     Hosts,
     HostState,
-    HostStep,
-    HostTest,
     HostUser,
 )
 

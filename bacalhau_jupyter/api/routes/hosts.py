@@ -15,14 +15,14 @@ from bacalhau_jupyter.api.http.websocket import push
 from bacalhau_jupyter.api.services.hosts import HostService
 from bacalhau_jupyter.auth.principals import EVERYTHING
 from bacalhau_jupyter.models.codec import encode
-from bacalhau_jupyter.models.records.hosts import (
-    PATH,
+from bacalhau_jupyter.models.records.host_orders import (
     AddHost,
     CleanHost,
     HostProgress,
     PushImage,
     RemoveHost,
 )
+from bacalhau_jupyter.models.records.hosts import PATH
 
 _ONE = f"{PATH}/{{name}}"
 

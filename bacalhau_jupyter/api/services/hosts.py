@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from bacalhau_jupyter.models.records.hosts import (
+from bacalhau_jupyter.models.records.host_orders import (
     AddHost,
     CleanHost,
     HostCleaning,
     HostProgress,
-    HostRecord,
-    Hosts,
     HostTest,
     PushImage,
     RemoveHost,
 )
+from bacalhau_jupyter.models.records.hosts import HostRecord, Hosts
 
 
 class HostService(Protocol):

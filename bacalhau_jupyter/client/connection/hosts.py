@@ -9,18 +9,16 @@ from urllib.parse import quote
 
 from bacalhau_jupyter.client.connection.connection import Connection
 from bacalhau_jupyter.models.codec import decode, encode, require_text
-from bacalhau_jupyter.models.records.hosts import (
-    PATH,
+from bacalhau_jupyter.models.records.host_orders import (
     AddHost,
     CleanHost,
     HostCleaning,
     HostProgress,
-    HostRecord,
-    Hosts,
     HostTest,
     PushImage,
     RemoveHost,
 )
+from bacalhau_jupyter.models.records.hosts import PATH, HostRecord, Hosts
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 
 T = TypeVar("T")

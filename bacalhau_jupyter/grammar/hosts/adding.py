@@ -14,7 +14,7 @@ from bacalhau_jupyter.grammar.hosts.shown import host_details, trial
 from bacalhau_jupyter.grammar.output import Result
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
-from bacalhau_jupyter.models.records.hosts import AddHost, SshSettings, TlsFiles
+from bacalhau_jupyter.models.records.host_orders import AddHost, SshSettings, TlsFiles
 
 
 @host.command("add")

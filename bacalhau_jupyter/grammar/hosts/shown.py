@@ -8,15 +8,8 @@ from bacalhau_jupyter.grammar.output import Details, Table
 from bacalhau_jupyter.lib.ids import short_id
 from bacalhau_jupyter.lib.times import ZERO_TIME
 from bacalhau_jupyter.models.jobs.units import format_bytes
-from bacalhau_jupyter.models.records.hosts import (
-    HostCleaning,
-    HostFacts,
-    HostRecord,
-    Hosts,
-    HostState,
-    HostStep,
-    HostTest,
-)
+from bacalhau_jupyter.models.records.host_orders import HostCleaning, HostStep, HostTest
+from bacalhau_jupyter.models.records.hosts import HostFacts, HostRecord, Hosts, HostState
 
 _SECONDS = len("2026-01-01T00:00:00")
 SKEW_MS = 5000.0

@@ -11,7 +11,8 @@ from bacalhau_jupyter.grammar.flags.printing import print_options
 from bacalhau_jupyter.grammar.hosts.group import call, call_shown, host
 from bacalhau_jupyter.grammar.hosts.shown import host_details, hosts_table, remains_table, trial
 from bacalhau_jupyter.grammar.output import Result, Text
-from bacalhau_jupyter.models.records.hosts import CleanHost, HostState, PushImage, RemoveHost
+from bacalhau_jupyter.models.records.host_orders import CleanHost, PushImage, RemoveHost
+from bacalhau_jupyter.models.records.hosts import HostState
 
 _name = click.argument("name", shell_complete=completing.hosts)
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, EngineError, NotFound
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.names import shown
-from bacalhau_jupyter.models.records.hosts import HostProgress
+from bacalhau_jupyter.models.records.host_orders import HostProgress
 from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.hosts.naming import COMPONENT

@@ -21,7 +21,8 @@ from bacalhau_jupyter.engines.docker.link.target import SshTarget
 from bacalhau_jupyter.engines.registries.configuration import Configuration
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError
-from bacalhau_jupyter.models.records.hosts import DockerContext, HostStep, SshAlias
+from bacalhau_jupyter.models.records.host_orders import HostStep
+from bacalhau_jupyter.models.records.hosts import DockerContext, SshAlias
 from bacalhau_jupyter.node.hosts.aliases import read_aliases
 from bacalhau_jupyter.node.hosts.contexts import read_contexts
 from bacalhau_jupyter.node.hosts.naming import COMPONENT

@@ -11,7 +11,8 @@ from bacalhau_jupyter.compute.node import ComputeNode
 from bacalhau_jupyter.lib.problems import Problems, sentence
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict, NotFound
 from bacalhau_jupyter.models.jobs.job import JobType
-from bacalhau_jupyter.models.records.hosts import HostRecord, HostState, Leaving
+from bacalhau_jupyter.models.records.host_orders import Leaving
+from bacalhau_jupyter.models.records.hosts import HostRecord, HostState
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
 

@@ -13,18 +13,17 @@ from bacalhau_jupyter.lib.problems import Problems, sentence
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, EngineError
 from bacalhau_jupyter.models.names import shown
-from bacalhau_jupyter.models.records.hosts import (
+from bacalhau_jupyter.models.records.host_orders import (
     AddHost,
     CleanHost,
     HostCleaning,
     HostProgress,
-    HostRecord,
-    Hosts,
     HostTest,
     Leaving,
     PushImage,
     RemoveHost,
 )
+from bacalhau_jupyter.models.records.hosts import HostRecord, Hosts
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.leaving import Departures
 from bacalhau_jupyter.node.hosts.naming import COMPONENT

@@ -12,7 +12,8 @@ import msgspec
 from bacalhau_jupyter.engines.docker.link.fault import JOBS_GO_ON, Part
 from bacalhau_jupyter.engines.docker.link.target import ssh_target
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
-from bacalhau_jupyter.models.records.hosts import HostState, HostStep, HostTest, SshAlias
+from bacalhau_jupyter.models.records.host_orders import HostStep, HostTest
+from bacalhau_jupyter.models.records.hosts import HostState, SshAlias
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
 from bacalhau_jupyter.node.hosts.ways import Ways

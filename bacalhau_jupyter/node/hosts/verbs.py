@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from bacalhau_jupyter.lib.times import rfc3339
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotImplementedHere
 from bacalhau_jupyter.models.names import shown
-from bacalhau_jupyter.models.records.hosts import CleanHost, HostCleaning, HostRemains, HostState, PushImage
+from bacalhau_jupyter.models.records.host_orders import CleanHost, HostCleaning, HostRemains, PushImage
+from bacalhau_jupyter.models.records.hosts import HostState
 from bacalhau_jupyter.node.hosts.host import Host
 from bacalhau_jupyter.node.hosts.naming import COMPONENT
 from bacalhau_jupyter.node.hosts.ways import KeepingEngine, Leftover, PushingEngine, SharedEngine

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from bacalhau_jupyter.compute.host.far import EngineQuestions
-from bacalhau_jupyter.models.records.hosts import DockerContext, HostStep, SshAlias
+from bacalhau_jupyter.models.records.host_orders import HostStep
+from bacalhau_jupyter.models.records.hosts import DockerContext, SshAlias
 from bacalhau_jupyter.models.records.node import DiskUsage
 from bacalhau_jupyter.node.hosts.written.entries import HostEntry
 from bacalhau_jupyter.plugins.contract import Progress

@@ -10,7 +10,7 @@ import pytest
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.endpoint import Endpoint
-from bacalhau_jupyter.models.records.hosts import AddHost, SshSettings
+from bacalhau_jupyter.models.records.host_orders import AddHost, SshSettings
 from bacalhau_jupyter.node.node import Node
 from tests.services.far_host import FarHost
 from tests.services.node import running_node

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.records.hosts import AddHost, SshAlias
+from bacalhau_jupyter.models.records.host_orders import AddHost
+from bacalhau_jupyter.models.records.hosts import SshAlias
 from bacalhau_jupyter.node.hosts.aliases import read_aliases
 from bacalhau_jupyter.node.hosts.docker import DockerWays
 from bacalhau_jupyter.node.hosts.trials import meant

@@ -12,7 +12,7 @@ from bacalhau_jupyter.client.jobs.build import docker
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.job import JobStateType
 from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
-from bacalhau_jupyter.models.records.hosts import CleanHost, PushImage
+from bacalhau_jupyter.models.records.host_orders import CleanHost, PushImage
 from tests.engines.docker.carrying.conftest import add_layer, remove_image
 from tests.node.hosts.conftest import MakeConfig, client_of, order
 from tests.node.hosts.test_hosts import ended

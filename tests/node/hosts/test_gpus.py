@@ -14,7 +14,7 @@ from bacalhau_jupyter.engines.docker.devices import gpu_options
 from bacalhau_jupyter.grammar.hosts.shown import hosts_table
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU
-from bacalhau_jupyter.models.records.hosts import AddHost
+from bacalhau_jupyter.models.records.host_orders import AddHost
 from bacalhau_jupyter.models.records.node import NodeState
 from bacalhau_jupyter.node.hosts.mirror import mirror
 from tests.node.hosts.conftest import order

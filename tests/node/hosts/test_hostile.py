@@ -19,7 +19,8 @@ from bacalhau_jupyter.engines.docker.link.target import PlainTarget
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.codec import encode
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict, NetworkFailure, NotFound
-from bacalhau_jupyter.models.records.hosts import AddHost, CleanHost, HostFacts, PushImage
+from bacalhau_jupyter.models.records.host_orders import AddHost, CleanHost, PushImage
+from bacalhau_jupyter.models.records.hosts import HostFacts
 from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.hosts import questions
 from bacalhau_jupyter.node.hosts.questions import DockerQuestions

@@ -11,7 +11,8 @@ from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.client.jobs.build import docker
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, NotFound
 from bacalhau_jupyter.models.jobs.job import JobStateType
-from bacalhau_jupyter.models.records.hosts import HostRecord, HostState, RemoveHost
+from bacalhau_jupyter.models.records.host_orders import RemoveHost
+from bacalhau_jupyter.models.records.hosts import HostRecord, HostState
 from bacalhau_jupyter.models.wire import api as wire
 from bacalhau_jupyter.node.hosts import leaving
 from bacalhau_jupyter.node.hosts.trials import NEW_AND_AWAY

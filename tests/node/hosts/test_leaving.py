@@ -11,7 +11,8 @@ import pytest
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.models.errors import Conflict, IOFailure
 from bacalhau_jupyter.models.jobs.job import JobStateType
-from bacalhau_jupyter.models.records.hosts import AddHost, HostState, RemoveHost
+from bacalhau_jupyter.models.records.host_orders import AddHost, RemoveHost
+from bacalhau_jupyter.models.records.hosts import HostState
 from bacalhau_jupyter.node.hosts import service
 from bacalhau_jupyter.node.hosts.written.file import HostsFile
 from bacalhau_jupyter.node.node import Node

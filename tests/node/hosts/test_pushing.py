@@ -15,7 +15,7 @@ from bacalhau_jupyter.api.http import middleware
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.engines.docker import engine as docker_engines
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict
-from bacalhau_jupyter.models.records.hosts import HostProgress, PushImage
+from bacalhau_jupyter.models.records.host_orders import HostProgress, PushImage
 from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.node.hosts.copying import Copying
 from bacalhau_jupyter.plugins.contract import Progress

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from bacalhau_jupyter.api.routes.hosts import HostRoutes
-from bacalhau_jupyter.models.records.hosts import AddHost
+from bacalhau_jupyter.models.records.host_orders import AddHost
 from bacalhau_jupyter.node.node import Node
 from tests.node.hosts.conftest import MakeConfig
 from tests.node.hosts.hostile import HostileEngine, hostile_engine

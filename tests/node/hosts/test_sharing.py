@@ -8,7 +8,7 @@ import pytest
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Conflict
-from bacalhau_jupyter.models.records.hosts import AddHost, CleanHost, PushImage
+from bacalhau_jupyter.models.records.host_orders import AddHost, CleanHost, PushImage
 from bacalhau_jupyter.node.node import Node
 from tests.node.hosts.conftest import order
 from tests.node.hosts.test_ways import tls_files

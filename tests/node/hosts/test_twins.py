@@ -8,7 +8,8 @@ from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.client.jobs.build import docker
 from bacalhau_jupyter.models.errors import Conflict
 from bacalhau_jupyter.models.jobs.job import JobStateType
-from bacalhau_jupyter.models.records.hosts import AddHost, HostState, RemoveHost
+from bacalhau_jupyter.models.records.host_orders import AddHost, RemoveHost
+from bacalhau_jupyter.models.records.hosts import HostState
 from bacalhau_jupyter.node.node import Node
 from tests.node.hosts.conftest import MakeConfig, client_of, order
 from tests.node.hosts.test_hosts import ended, in_state, submit

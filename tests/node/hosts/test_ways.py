@@ -13,7 +13,8 @@ import pytest
 
 from bacalhau_jupyter.client.connection.api import AsyncAPI
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.records.hosts import AddHost, HostState, RemoveHost, TlsFiles
+from bacalhau_jupyter.models.records.host_orders import AddHost, RemoveHost, TlsFiles
+from bacalhau_jupyter.models.records.hosts import HostState
 from tests.services.far_host import FarHost
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory

@@ -19,7 +19,8 @@ from bacalhau_jupyter.models.errors import BadRequest, ConfigurationError
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
 from bacalhau_jupyter.models.names import shown
-from bacalhau_jupyter.models.records.hosts import LABEL, AddHost, SshSettings, TlsFiles
+from bacalhau_jupyter.models.records.host_orders import AddHost, SshSettings, TlsFiles
+from bacalhau_jupyter.models.records.hosts import LABEL
 from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.hosts.naming import COMPONENT, check_name, suggested_name
 

@@ -11,7 +11,7 @@ from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.jobs.spec import replace
 from bacalhau_jupyter.models.jobs.units import parse_bytes
 from bacalhau_jupyter.models.names import shown
-from bacalhau_jupyter.models.records.hosts import AddHost
+from bacalhau_jupyter.models.records.host_orders import AddHost
 from bacalhau_jupyter.models.text import is_readable
 from bacalhau_jupyter.node.hosts.naming import check_name
 from bacalhau_jupyter.node.hosts.written.entries import MOST, VALUE_LIMIT, HostEntry, entry_of, wrong

@@ -16,7 +16,7 @@ from bacalhau_jupyter.engines.docker.link.target import PlainTarget, SshTarget
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, ConfigurationError
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.jobs.spec import ResourcesConfig
-from bacalhau_jupyter.models.records.hosts import AddHost, SshSettings, TlsFiles
+from bacalhau_jupyter.models.records.host_orders import AddHost, SshSettings, TlsFiles
 from bacalhau_jupyter.node.hosts.naming import suggested_name
 from bacalhau_jupyter.node.hosts.written.editing import with_entry, without_entry
 from bacalhau_jupyter.node.hosts.written.entries import HostEntry, entry_of, to_file
