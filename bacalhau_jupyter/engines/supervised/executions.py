@@ -18,6 +18,7 @@ from bacalhau_jupyter.engines.supervised import outcomes as ending
 from bacalhau_jupyter.engines.supervised.cgroups.delegated import NOTHING, Delegated, of_this_node, sweep
 from bacalhau_jupyter.engines.supervised.cgroups.limits import in_words, settings, without_memory
 from bacalhau_jupyter.engines.supervised.launch import STOP_GRACE_S
+from bacalhau_jupyter.engines.supervised.starting import SHARED, Starter
 from bacalhau_jupyter.engines.supervised.state import State, existing
 from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
 from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
@@ -53,6 +54,8 @@ class Executions:
         Which addresses jobs with a network of type ``HTTP`` are let through to; None: those of the settings.
     groups
         Where jobs get control groups; None: this node's own, from `prepare_root` on.
+    starter
+        Starts supervisors.
     """
 
     def __init__(
@@ -61,10 +64,12 @@ class Executions:
         root: Path,
         reach: Reach | None = None,
         groups: Delegated | None = None,
+        starter: Starter = SHARED,
     ) -> None:
         self._options = options
         self._root = root
         self.node_file = root / "node"
+        self._starter = starter
         self._doors = Doors()
         self._reach = reach or reach_of(options.settings)
         self._watches: dict[str, asyncio.Task[Outcome]] = {}
@@ -75,6 +80,7 @@ class Executions:
 
     def prepare_root(self) -> None:
         """Create the directory, remove what trials left there, and say which node looks after it from now on."""
+        self._starter.join(self)
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self._root.glob(".probe-*"):
             for root in (each for each in leftover.iterdir() if each.is_dir()):
@@ -137,8 +143,10 @@ class Executions:
             user = self._users.take(self._options.node_id, state.id) if host.is_root() else -1
             if has_way_out(request):
                 self._doors.open(state.id, state.door, rules_of(request, self._reach))
-            state.write(self._with_group(prepare(state, user), state, request))
-            pid = spawn.spawn(state, lock)
+            plan = self._with_group(prepare(state, user), state, request)
+            state.write(plan)
+            self._starter.join(self)
+            pid = self._starter.start(state, lock, plan["runner"])
         except BaseException:
             self._doors.close(state.id)
             state.remove()
@@ -248,6 +256,7 @@ class Executions:
             task.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
         await asyncio.to_thread(self._doors.stop)
+        await asyncio.to_thread(self._starter.leave, self)
 
     def limited(self) -> str:
         """Say what limits jobs here."""

@@ -1,4 +1,4 @@
-"""Starting a supervisor, and cleaning up after one that was killed."""
+"""Starting a supervisor as a Python of its own, and cleaning up after one that was killed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,30 @@ def spawn(state: State, lock: int) -> int:
 
     It holds ``lock`` from its first instant and nothing else of ours: no pipe, no terminal, no environment.
     """
+    errors = open_errors(state)
+    try:
+        return start_python([_CODE, bare.PACKAGE, str(state.plan)], {2: errors, supervisor.LOCK_FD: lock})
+    finally:
+        os.close(errors)
+
+
+def open_errors(state: State) -> int:
+    """Open what a supervisor that can't begin says its reason to."""
+    return os.open(state.errors_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def start_python(words: list[str], files: dict[int, int]) -> int:
+    """Start a bare Python in a new session; return its pid.
+
+    Parameters
+    ----------
+    words
+        What ``-c`` runs, and its arguments.
+    files
+        Descriptors of ours, by the number that the process gets them as. The first three are ``/dev/null`` where they
+        are not named.
+    """
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    errors = os.open(state.errors_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     environment = {"PATH": os.defpath}
     environment |= {
         name: value for name, value in os.environ.items() if name == "LANG" or name.startswith("LC_")
@@ -36,13 +58,10 @@ def spawn(state: State, lock: int) -> int:
     try:
         return os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", "-c", _CODE, bare.PACKAGE, str(state.plan)],
+            [sys.executable, "-I", "-S", "-c", *words],
             environment,
             file_actions=[
-                (os.POSIX_SPAWN_DUP2, null, 0),
-                (os.POSIX_SPAWN_DUP2, null, 1),
-                (os.POSIX_SPAWN_DUP2, errors, 2),
-                (os.POSIX_SPAWN_DUP2, lock, supervisor.LOCK_FD),
+                (os.POSIX_SPAWN_DUP2, files.get(target, null), target) for target in sorted({0, 1, 2, *files})
             ],
             setsid=True,
             setsigmask=[],
@@ -50,7 +69,6 @@ def spawn(state: State, lock: int) -> int:
         )
     finally:
         os.close(null)
-        os.close(errors)
 
 
 def announce(node_file: Path) -> None:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from bacalhau_jupyter.engines.process import ProcessEngine
-from bacalhau_jupyter.engines.supervised import spawn
+from bacalhau_jupyter.engines.supervised import spawn, starting
 from bacalhau_jupyter.plugins import logfile
 from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.bench import Bench, all_frames, until
@@ -143,8 +143,10 @@ async def test_closing_the_engine_leaves_running_tasks_alone(bench: Bench) -> No
 
 
 async def test_a_supervisor_that_cannot_begin_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As after an update of the package under a node that runs.
-    monkeypatch.setattr(spawn, "_CODE", "import no_such_module_of_ours")
+    # As after an update of the package under a node that runs, where neither way to start one works any more.
+    for module in (spawn, starting):
+        monkeypatch.setattr(module, "_CODE", "import no_such_module_of_ours")
+    monkeypatch.setattr(bench.engine._executions, "_starter", starting.Starter())
     outcome = (await bench.run(["true"])).outcome
     assert outcome.reason is EndReason.ERROR
     assert outcome.error is not None

@@ -2,7 +2,8 @@
 
 It starts the confined program, writes the log frames, holds the time-out, ends the whole tree, and leaves an exit
 record. It depends on no other process: after a restart the node finds it by its lock file, pid and start time.
-Run as ``python -I -S -c … PLAN`` by `engine`; its modules are chosen for a start of about ten milliseconds.
+It is forked off the `forkserver`, or run as ``python -I -S -c … PLAN`` (`spawn`); its modules are chosen for a start of
+about ten milliseconds.
 """
 
 from __future__ import annotations
@@ -352,7 +353,11 @@ class Supervisor:
 
 def main() -> None:
     """Supervise the execution whose plan is the last argument."""
-    path = sys.argv[-1]
+    supervise(sys.argv[-1])
+
+
+def supervise(path: str) -> None:
+    """Supervise the execution whose plan is in this file; never returns."""
     os.set_inheritable(LOCK_FD, False)
     os.closerange(LOCK_FD + 1, 4096)  # whatever a library of the node forgot to mark
     os.chdir("/")

@@ -1,0 +1,126 @@
+"""What starts supervisors: one process forks them; it may be killed at any time, and ends with its node."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bacalhau_jupyter.engines.supervised import bare, spawn, starting
+from bacalhau_jupyter.engines.supervised.state import State
+from bacalhau_jupyter.engines.supervised.supervisor import forkserver
+from bacalhau_jupyter.plugins.engine import EndReason
+from tests.engines.process.bench import TIERS, Bench, all_frames, until
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(sys.platform != "linux", reason="supervisors need Linux"),
+]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A probed engine whose starter is its own."""
+    bench = Bench(tmp_path, TIERS["restricted"]())
+    bench.engine._executions._starter = starting.Starter()
+    if problem := await bench.open():
+        pytest.skip(problem)
+    yield bench
+    await bench.close()
+
+
+def server_of(bench: Bench) -> psutil.Process:
+    server = bench.engine._executions._starter.server
+    assert server is not None
+    return psutil.Process(server.pid)
+
+
+def supervisor(bench: Bench, execution_id: str) -> psutil.Process:
+    pid, _ = (bench.data / "process" / execution_id / "pid").read_text().split()
+    return psutil.Process(int(pid))
+
+
+async def test_one_process_forks_all_supervisors_and_ends_with_the_engine(bench: Bench) -> None:
+    requests = [bench.request(["sh", "-c", "echo up; sleep 30"]) for _ in range(2)]
+    for request in requests:
+        await bench.engine.start(request)
+        await until(lambda path=request.log_path: all_frames(path))
+    parents = {supervisor(bench, each.execution.id).ppid() for each in requests}
+    server = psutil.Process(parents.pop())
+    assert not parents and server.ppid() == os.getpid()
+    assert "bacalhau_jupyter.engines" in " ".join(
+        server.cmdline()
+    )  # by which a node knows what is not its user
+    await bench.engine.close()
+    await until(lambda: not server.is_running())
+    assert await bench.engine.attach(requests[0])  # what it has started goes on
+    for request in requests:
+        await bench.engine.cancel(request.execution.id)
+        assert (await bench.finish(request)).outcome.reason is EndReason.CANCELLED
+
+
+async def test_a_supervisor_is_no_zombie_when_it_has_ended(bench: Bench) -> None:
+    await bench.run(["true"])
+    await until(lambda: not server_of(bench).children())
+
+
+async def test_a_killed_server_fails_no_job_and_ends_none(bench: Bench) -> None:
+    running = bench.request(["sh", "-c", "echo up; sleep 0.5; echo end"])
+    await bench.engine.start(running)
+    for _ in range(2):
+        killed = server_of(bench)
+        killed.kill()
+        assert (await bench.run(["echo", "again"])).stdout == "again\n"
+        assert (await bench.run(["echo", "forked"])).stdout == "forked\n"
+        assert server_of(bench) != killed
+    assert (await bench.finish(running)).stdout == "up\nend\n"
+
+
+async def test_a_server_whose_answer_is_lost_starts_nothing_twice(bench: Bench) -> None:
+    class Unheard(starting.Server):
+        def _answer(self) -> int:
+            super()._answer()
+            raise TimeoutError
+
+    starter = bench.engine._executions._starter
+    starter.leave(bench.engine._executions)
+    starter.join(bench.engine._executions)
+    starter.server = Unheard()
+    ran = await bench.run(["sh", "-c", "echo ran; sleep 0.2"])
+    # The one that was forked has written nothing, and the log has one end.
+    assert (ran.outcome.reason, ran.stdout) == (EndReason.EXITED, "ran\n")
+    assert starter.server is None
+
+
+def test_the_server_ends_when_its_node_does() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        pid = spawn.start_python([starting._CODE, bare.PACKAGE], {forkserver.SOCKET_FD: theirs.fileno()})
+    ours.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_supervisor_begins_only_when_the_node_has_heard_of_it(tmp_path: Path) -> None:
+    state = State(tmp_path, "e-1")
+    lock = state.create()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        server = spawn.start_python([starting._CODE, bare.PACKAGE], {forkserver.SOCKET_FD: theirs.fileno()})
+    errors, (gate_read, gate) = spawn.open_errors(state), os.pipe()
+    socket.send_fds(ours, [b"\0" + os.fsencode(state.plan)], [lock, errors, gate_read])
+    pid = int(ours.recv(64))
+    for each in (lock, errors, gate_read):
+        os.close(each)
+    assert state.is_alive()
+    os.close(gate)
+    state.wait_until_dead()
+    # There is no plan: one that had begun would have said so.
+    assert (state.errors_file.read_bytes(), state.was_started()) == (b"", False)
+    ours.close()
+    os.waitpid(server, 0)
+    assert pid != server
