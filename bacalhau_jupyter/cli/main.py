@@ -19,7 +19,7 @@ from bacalhau_jupyter.lib.telemetry.start import link_of_process, telemetry_of_c
 from bacalhau_jupyter.models.errors import BacalhauError, BadRequest, Unauthorized
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.records.displays import DisplayFilter
-from bacalhau_jupyter.models.text import readable
+from bacalhau_jupyter.models.text import readable, typed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -180,7 +180,7 @@ class ShellSession:
             return None
         state, code = result.job.state.state_type.value, result.exit_code
         ending = f"✕ exit {code}" if code else f"{state}, exit code {code}"
-        return Text(f"Job {job.short_id}: {ending}\n{_next(job)}")
+        return Text(f"Job {job.short_id}: {ending}, {result.runtime}\n{_next(job)}")
 
     def logs_in_after(self) -> bool:
         """Log the person in where a cluster refused the command before it did anything; True if that helped.
@@ -264,9 +264,7 @@ def run(arguments: list[str]) -> int:
     except BacalhauError as error:
         click.echo(f"Error: {readable(error.message, lines=True)}", err=True)
         if error.hint:
-            # Hints name commands as in a notebook.
-            hint = error.hint.replace("%bacalhau ", "bacalhau-jupyter ")
-            click.echo(f"Hint: {readable(hint, lines=True)}", err=True)
+            click.echo(f"Hint: {readable(typed(error.hint, PROGRAM), lines=True)}", err=True)
         return 1
     except BrokenPipeError:
         return 1

@@ -16,6 +16,7 @@ from bacalhau_jupyter.models.errors import BadRequest
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.config.config import Config
+    from bacalhau_jupyter.config.repo import Repo
 
 
 @bacalhau.group()
@@ -43,9 +44,13 @@ def config_set(words: tuple[str, ...], file: str | None, data_dir: str | None) -
         raise BadRequest(
             "config set needs each key once, with a value", hint="config set API.Port=1299 WebUI.Enabled=true"
         )
-    path = Path(file).expanduser() if file else Repo.open(data_dir).path / FILE_NAME
-    set_values(path, pairs)
-    return Text(f"Wrote {path}")
+    if file:
+        path = Path(file).expanduser()
+        set_values(path, pairs)
+        return Text(f"Wrote {path}")
+    repo = Repo.open(data_dir)
+    set_values(repo.path / FILE_NAME, pairs)
+    return _written(repo)
 
 
 @config.command("auto-resources")
@@ -64,13 +69,14 @@ def config_auto_resources(total_percentage: int, force: bool, data_dir: str | No
     from bacalhau_jupyter.config.parsing import read_file
     from bacalhau_jupyter.config.repo import Repo
 
-    path = Repo.open(data_dir or without_directory(overrides())[1]).path / FILE_NAME
+    repo = Repo.open(data_dir or without_directory(overrides())[1])
+    path = repo.path / FILE_NAME
     known = read_file(path) if path.exists() else {}
     names = [f"Compute.AllocatedCapacity.{name}" for name in ("CPU", "Memory", "Disk", "GPU")]
     if not force and (present := [name for name in names if name in known]):
         raise BadRequest(f"{path} sets {present[0]} already", hint="--force replaces it")
     set_values(path, dict.fromkeys(names, f"{total_percentage}%"))
-    return Text(f"Wrote {path}: jobs may use {total_percentage} % of this machine")
+    return _written(repo, f": jobs may use {total_percentage} % of this machine")
 
 
 @config.command("default")
@@ -89,6 +95,20 @@ def config_list(**show: Any) -> Result:
     from bacalhau_jupyter.config.config import Config
 
     return _listing(Config.from_sources(overrides=overrides()))
+
+
+def _written(repo: Repo, meaning: str = "") -> Text:
+    """Say which file was written, and that a node which runs does not know it yet."""
+    from bacalhau_jupyter.config.config import FILE_NAME
+    from bacalhau_jupyter.config.election import read_record
+
+    lines = [f"Wrote {repo.path / FILE_NAME}{meaning}"]
+    if (node := read_record(repo)) is not None:
+        lines.append(
+            f"The node that runs (process {node.pid}) reads it at its next start: `kill {node.pid}` ends it, "
+            "JupyterLab or the next cell starts it again, and running jobs go on."
+        )
+    return Text("\n".join(lines))
 
 
 def _listing(settings: Config) -> Table:

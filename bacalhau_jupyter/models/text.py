@@ -14,6 +14,7 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories: controls, format marks (directions, zero width), half characters, line and paragraph ends."""
 _NOT_PLAIN = re.compile(r"[^ -~]")
 _KEPT_IN_LINES = "\n\t"
+_LINE_MAGIC = re.compile(r"(?<!%)%bacalhau ")
 
 
 def readable(text: str, *, lines: bool = False) -> str:
@@ -34,6 +35,14 @@ def readable(text: str, *, lines: bool = False) -> str:
 def is_readable(text: str) -> bool:
     """Whether a name holds nothing that `readable` would spell out."""
     return readable(text) == text
+
+
+def typed(text: str, program: str) -> str:
+    """Return a sentence that names commands as in a notebook, with the name that they have elsewhere.
+
+    A cell's first line (``%%bacalhau``) stays: no other program takes cells.
+    """
+    return _LINE_MAGIC.sub(f"{program} ", text)
 
 
 def _spelled(character: str, lines: bool) -> str:

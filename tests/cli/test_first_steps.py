@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from bacalhau_jupyter.config.election import read_record
 from bacalhau_jupyter.grammar.nodes.columns import nodes_table
 from bacalhau_jupyter.models.records.node import NodeInfo, NodeState, NodeType
 from tests.cli.running import Shell
+from tests.services.node import ServedNode
 
 ENDLESS = """
 Name: NAME
@@ -67,3 +69,10 @@ def test_a_node_that_runs_no_jobs_shows_no_capacity() -> None:
     requester, compute = nodes_table(nodes, groups=("capacity",)).rows
     assert requester[4:] == ("", "", "", "")
     assert "/" in str(compute[4])
+
+
+def test_a_node_that_runs_does_not_know_what_is_set_now(shell: Shell, served: ServedNode) -> None:
+    record = read_record(served.repo)
+    assert record is not None
+    done = shell("config", "set", "Compute.AllowListedAddresses=localhost:5000")
+    assert f"(process {record.pid}) reads it at its next start: `kill {record.pid}` ends it" in done.stdout

@@ -109,7 +109,7 @@ def test_a_job_runs_again_as_a_version_and_is_deleted_with_all_of_them(shell: Sh
     job = shell("job", "run", "-", "--id-only", stdin=SPEC).stdout.strip()
     again = shell("job", "rerun", job)
     assert "runs again as version 2" in again.stderr
-    assert "Completed, exit code 0" in again.stdout
+    assert "Completed, exit code 0, process (" in again.stdout
     rows = list(csv.DictReader(io.StringIO(shell("job", "versions", job, "--output", "csv").stdout)))
     assert [(row["job version"], row["state"]) for row in rows] == [("1", "Completed"), ("2", "Completed")]
     assert "is deleted" in shell("job", "delete", job).stdout

@@ -83,6 +83,11 @@ def test_what_is_no_module_is_an_error_of_one_sentence(
         assert sentence in text
 
 
+def test_the_hint_names_a_cell_as_it_is_written_in_a_notebook(capsys: pytest.CaptureFixture[str]) -> None:
+    _, text = said(capsys, "wasm", "validate", "text.wat")
+    assert "a %%bacalhau wasm cell takes the text itself" in text
+
+
 def test_only_a_file_of_this_machine_is_validated(capsys: pytest.CaptureFixture[str]) -> None:
     status, text = said(capsys, "wasm", "validate", "s3://bucket/main.wasm")
     assert status == 1

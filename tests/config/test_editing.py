@@ -124,7 +124,7 @@ def test_the_shell_sets_and_lists_and_an_option_outranks_both(tmp_path: Path) ->
             check=False,
         )
 
-    assert run("config", "set", "API.Port", "1299").returncode == 0
+    assert run("config", "set", "API.Port", "1299").stdout == f"Wrote {tmp_path / 'repo' / 'config.yaml'}\n"
     assert run("config", "set", "Compute.Auth.Token=hush-hush", "API.Host=127.0.0.7").returncode == 0
     for form in ("table", "csv", "json", "yaml"):
         shown = run("config", "list", "--output", form).stdout

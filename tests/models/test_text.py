@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bacalhau_jupyter.models.text import is_readable, readable
+from bacalhau_jupyter.models.text import is_readable, readable, typed
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,8 @@ def test_what_is_shown_is_one_line_that_any_terminal_and_any_json_can_carry(text
     shown.encode()
     assert len(shown.splitlines()) <= 1
     assert readable(shown) == shown
+
+
+def test_commands_get_the_name_of_the_program_and_cells_keep_theirs() -> None:
+    sentence = "%bacalhau job list, or a %%bacalhau wasm cell; (%bacalhau attach j-1)"
+    assert typed(sentence, "b") == "b job list, or a %%bacalhau wasm cell; (b attach j-1)"

@@ -27,7 +27,7 @@ from bacalhau_jupyter.engines.images.pulling.manifests import (
 from bacalhau_jupyter.engines.images.references import is_digest, parse
 from bacalhau_jupyter.engines.images.unpacking.orders import refused
 from bacalhau_jupyter.lib.beneath import open_beneath
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 
 _INDEX, _MANIFEST = "index.json", "manifest.json"
 _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
@@ -72,7 +72,10 @@ def read_images(root: Path, own: Platform) -> list[LoadedImage]:
             return _layout_images(root, directory, index, own)
     finally:
         os.close(directory)
-    raise refused("it is neither what `docker save` writes, nor an OCI layout")
+    raise BadRequest(
+        "this is neither what `docker save` writes, nor an OCI layout",
+        hint=f"{_MANIFEST} of the one, or {_INDEX} of the other, has to lie at its top",
+    )
 
 
 def _docker_images(root: Path, directory: int, manifest: bytes, own: Platform) -> list[LoadedImage]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.grammar.session import current
 from bacalhau_jupyter.models.records.node import NodeConnection, for_people
-from bacalhau_jupyter.models.text import readable
+from bacalhau_jupyter.models.text import readable, typed
 
 if TYPE_CHECKING:
     from bacalhau_jupyter.client.connection.introduction import Introduction
@@ -32,14 +32,10 @@ def described(endpoint: Endpoint, introduction: Introduction, name: str) -> list
     lacks = lacks_of(info, engines)
     if lacks:
         lines.append("This cluster")
-        lines += [f"  {lack.what}: {_typed(lack.instead)}" for lack in lacks]
+        lines += [f"  {lack.what}: {typed(lack.instead, current().program)}" for lack in lacks]
     if not endpoint.embedded:
         lines.append(f"{current().program} connect --own leads back to your own node")
     return lines
-
-
-def _typed(text: str) -> str:
-    return text.replace("%bacalhau ", f"{current().program} ")
 
 
 def _counted(nodes: int) -> str:

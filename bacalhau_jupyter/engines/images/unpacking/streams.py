@@ -17,7 +17,7 @@ from bacalhau_jupyter.models.errors import ConfigurationError
 
 BLOCK = 1 << 20
 _AHEAD = 8
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 EXTRA = "images"
 
 
@@ -161,7 +161,7 @@ class LayerStream:
 
 
 def _decoder(magic: bytes, packed: _Hashed) -> Any:
-    if magic.startswith(_GZIP):
+    if magic.startswith(GZIP):
         return _gzip(packed)
     if magic == _ZSTD or (magic[1:] == b"\x2a\x4d\x18" and magic[0] & 0xF0 == 0x50):
         return _zstd(packed)

@@ -7,13 +7,16 @@ whoever ordered it.
 from __future__ import annotations
 
 import ctypes
+import gzip
 import os
 import queue
 import sys
 import tarfile
 import threading
 import time
+import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -27,10 +30,10 @@ from bacalhau_jupyter.engines.images.unpacking.orders import (
     UnpackOrder,
     refused,
 )
-from bacalhau_jupyter.engines.images.unpacking.streams import LayerStream
+from bacalhau_jupyter.engines.images.unpacking.streams import GZIP, LayerStream
 from bacalhau_jupyter.engines.supervised.confinement import landlock
 from bacalhau_jupyter.lib.reserve import is_full
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.errors import BacalhauError, BadRequest
 from bacalhau_jupyter.transfer.archive.unpacking import Limits, unpack_into
 from bacalhau_jupyter.transfer.core.files import io_failure
 
@@ -123,8 +126,26 @@ def open_archive(order: OpenOrder) -> int:
         It is broken, hostile or too large; the disk is full.
     """
     with Path(order.source).open("rb") as source:
+        if not _begins_as_tar(source):
+            raise BadRequest(
+                f"{Path(order.source).name} is not an archive",
+                hint="an image in a file is what `docker save` wrote, or an OCI layout in a tar file, plain or gzip",
+            )
         report = unpack_into(source, Path(order.target), limits=Limits(max_bytes=order.max_bytes))
     return report.size
+
+
+def _begins_as_tar(source: BinaryIO) -> bool:
+    """Whether a file, or what gzip unpacks of it, begins with a member's header; it is at its beginning again."""
+    try:
+        plain = gzip.GzipFile(fileobj=source) if source.read(len(GZIP)) == GZIP else source
+        source.seek(0)
+        tarfile.TarInfo.frombuf(plain.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, gzip.BadGzipFile, EOFError, zlib.error):
+        return False
+    finally:
+        source.seek(0)
+    return True
 
 
 def obey(line: bytes) -> Reply:
