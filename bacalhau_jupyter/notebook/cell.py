@@ -8,7 +8,7 @@ from typing import Any
 
 from bacalhau_jupyter.client.jobs.options import DEFAULT_OPTIONS, JobOptions
 from bacalhau_jupyter.client.jobs.python_body import PYTHONS
-from bacalhau_jupyter.models.webassembly import ENTRY_POINT
+from bacalhau_jupyter.models.webassembly.module import ENTRY_POINT
 
 
 @dataclass(frozen=True)

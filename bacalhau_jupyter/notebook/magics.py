@@ -26,7 +26,7 @@ from bacalhau_jupyter.lib.telemetry.base import spanning
 from bacalhau_jupyter.lib.telemetry.start import link_of_process, telemetry_of_client
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.job import Job as JobModel
-from bacalhau_jupyter.models.webassembly import ENTRY_POINT
+from bacalhau_jupyter.models.webassembly.module import ENTRY_POINT
 from bacalhau_jupyter.notebook.cell import Cell
 from bacalhau_jupyter.notebook.cell_grammar import cell as cell_group
 from bacalhau_jupyter.notebook.cells import job_of_cell

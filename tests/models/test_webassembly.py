@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.webassembly import (
-    FUNCTION,
-    PAGE,
-    Export,
-    Import,
-    Module,
-    function_at,
-    read_module,
-)
+from bacalhau_jupyter.models.webassembly.module import FUNCTION, Export, Import, Module
+from bacalhau_jupyter.models.webassembly.reading import PAGE, function_at, read_module
 from tests.client.wasm.samples import COMPONENT, HEAD, module
 from tests.services.wasm_modules import printing
 

@@ -25,7 +25,8 @@ from bacalhau_jupyter.client.wasm.text import MODULE, SOURCE, compiled, invalid,
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.job import Job
 from bacalhau_jupyter.models.jobs.spec import InputSource, SpecConfig
-from bacalhau_jupyter.models.webassembly import ENTRY_POINT, read_module
+from bacalhau_jupyter.models.webassembly.module import ENTRY_POINT
+from bacalhau_jupyter.models.webassembly.reading import read_module
 
 TYPE = "wasm"
 """The engine's type on the wire."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bacalhau_jupyter.client.wasm.modules import Placed, is_within, same_place
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.names import shown
-from bacalhau_jupyter.models.webassembly import HOST_MODULES, WASI, Module
+from bacalhau_jupyter.models.webassembly.module import HOST_MODULES, WASI, Module
 
 _LISTED = 5
 """Names that a problem lists."""

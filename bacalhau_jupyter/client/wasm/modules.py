@@ -19,7 +19,8 @@ from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.spec import InputSource
 from bacalhau_jupyter.models.names import shown
 from bacalhau_jupyter.models.records.progress import Progress
-from bacalhau_jupyter.models.webassembly import Module, read_module
+from bacalhau_jupyter.models.webassembly.module import Module
+from bacalhau_jupyter.models.webassembly.reading import read_module
 
 ENTRY_TARGET = "main.wasm"
 """Where the entry module lies, as official clients say it."""

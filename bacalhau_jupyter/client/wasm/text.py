@@ -7,7 +7,7 @@ import re
 from bacalhau_jupyter.client.wasm.places import line_of_function
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.text import readable
-from bacalhau_jupyter.models.webassembly import function_at
+from bacalhau_jupyter.models.webassembly.reading import function_at
 
 MODULE = "main.wasm"
 """The compiled module, among the files of a cell."""

@@ -21,7 +21,7 @@ from bacalhau_jupyter.client.wasm.text import can_look_inside, problem_of
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.names import shown
-from bacalhau_jupyter.models.webassembly import HOST_MODULES, Module
+from bacalhau_jupyter.models.webassembly.module import HOST_MODULES, Module
 
 _WHOLE = "sections and functions"
 _OUTSIDE = "sections only (pip install 'bacalhau-jupyter[wasm]' checks functions, too)"

@@ -1,0 +1,1 @@
+"""WebAssembly modules as files. Pure; nothing is compiled or run."""
