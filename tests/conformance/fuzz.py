@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from tests.conformance.contract import BODIES, HOSTILE_TEXT, ROUTES, VALUES, WORDS, Route
+from tests.conformance.bodies import BODIES, WORDS
+from tests.conformance.contract import ROUTES, Route
+from tests.conformance.values import HOSTILE_TEXT, VALUES
 
 NUMBERS: list[Any] = [0, 1, -1, 2**31, 2**63, 2**64, -(2**63), 10**30, 1.5, 1e308, True, False, None]
 METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH")

@@ -14,8 +14,8 @@ from yarl import URL
 
 from bacalhau_jupyter.api.page.webui import LOGIN, LOGOUT, OPEN, SESSION
 from bacalhau_jupyter.config.config import Config
-from tests.conformance.contract import HOSTILE_TEXT
 from tests.conformance.fuzz import METHODS, RAW, Request, Requests
+from tests.conformance.values import HOSTILE_TEXT
 from tests.services.node import running_node
 
 COUNT = int(os.environ.get("BACALHAU_JUPYTER_FUZZ", "1500"))
