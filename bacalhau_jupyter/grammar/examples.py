@@ -136,6 +136,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "host push": (("{program} host push gpu1 my-image:latest", "what it has already is not sent again"),),
     "image": (
         ("{program} image list", "images that the node keeps itself, and what they take"),
+        ("{program} image pull python:3.12", "fetch one before a job needs it"),
         ("{program} image load tools.tar", "take what `docker save` wrote, or an OCI layout"),
         ("{program} image clean", "remove those that no job uses"),
     ),

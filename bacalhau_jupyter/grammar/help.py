@@ -137,6 +137,7 @@ OURS = frozenset(
         "image clean",
         "image list",
         "image load",
+        "image pull",
         "image remove",
         "id",
         "job delete",

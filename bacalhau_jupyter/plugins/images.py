@@ -44,6 +44,10 @@ class ImageKeeper(Protocol):
         """Return what is kept."""
         ...
 
+    async def pull(self, reference: str, progress: Progress = no_progress) -> KeptImage:
+        """Take what a reference means in its registry now, also where an image of that name is here."""
+        ...
+
     async def load(self, path: Path, progress: Progress = no_progress) -> Sequence[KeptImage]:
         """Take the images of a ``docker save`` archive, an OCI layout directory or an OCI archive."""
         ...

@@ -111,7 +111,11 @@ async def test_a_key_does_not_open_paths_of_the_machine(tmp_path: Path, layout: 
         status, refusal = await served.ask("POST", "/load", Path=str(layout))
         assert status == 403 and "only a program of the node's own user" in refusal["Message"]
         await served.store.load(layout)
-        for method, path, body in (("DELETE", "", {}), ("POST", "/remove", {"Image": "tools:1"})):
+        for method, path, body in (
+            ("DELETE", "", {}),
+            ("POST", "/remove", {"Image": "tools:1"}),
+            ("POST", "/pull", {"Image": "tools:1"}),
+        ):
             assert (await served.ask(method, path, key=READ_KEY, **body))[0] == 403
             assert (await served.ask(method, path, key="", **body))[0] == 401
         assert (await served.ask("GET", key=READ_KEY))[0] == 403
@@ -126,6 +130,9 @@ async def test_a_key_does_not_open_paths_of_the_machine(tmp_path: Path, layout: 
         ("/load", {"Path": "relative"}, 400),
         ("/load", {"Path": "/tmp/\0"}, 400),
         ("/load", {"Path": "/not/there"}, 404),
+        ("/pull", {}, 400),
+        ("/pull", {"Image": "Not:a:name"}, 400),
+        ("/pull", {"Image": "127.0.0.1:1/x"}, 403),
         ("/remove", {}, 400),
         ("/remove", {"Image": "not here"}, 400),
         ("/remove", {"Image": "nothere:1"}, 404),
@@ -151,7 +158,7 @@ async def test_an_image_in_use_is_not_removed(tmp_path: Path, layout: Path) -> N
 async def test_a_node_without_a_store_says_so() -> None:
     images = NodeImages(list)
     assert await images.list() == KnownImages() and images.usage() is None
-    for work in (images.load(os.devnull), images.remove("x")):
+    for work in (images.load(os.devnull), images.pull("x"), images.remove("x")):
         with pytest.raises(Conflict, match="keeps no images of its own"):
             await work
 

@@ -77,6 +77,7 @@ ROUTES = [
     Route("GET", IMAGES),
     Route("DELETE", IMAGES),
     Route("POST", f"{IMAGES}/load", body="image_file"),
+    Route("POST", f"{IMAGES}/pull", body="image"),
     Route("POST", f"{IMAGES}/remove", body="image"),
     Route("GET", f"{API}/auth"),
     Route("GET", f"{API}/auth/{{text}}"),

@@ -10,6 +10,7 @@ import pytest
 from bacalhau_jupyter import Client, docker
 from tests.cli.running import shell_of
 from tests.services.node_fixtures import NodeFactory
+from tests.services.registry import Registry
 
 pytestmark = [pytest.mark.docker, pytest.mark.process]
 WITHOUT_DOCKER = ("-c", "Engines.Docker.Runtimes=bubblewrap")
@@ -40,3 +41,21 @@ def test_an_image_from_a_file_runs_jobs_and_stays_over_a_restart(
     assert "There are no images" in shell("image", "list").stdout
     refusal = shell("image", "remove", busybox_image)
     assert refusal.returncode != 0 and "is not here" in refusal.stderr
+
+
+def test_an_image_is_pulled_before_a_job_needs_it(
+    node_factory: NodeFactory, registry: Registry, busybox_image: str, tmp_path: Path
+) -> None:
+    pushed = registry.push(busybox_image)
+    allowed = ("-c", f"Compute.AllowListedAddresses={registry.address}")
+    node = node_factory(*WITHOUT_DOCKER, *allowed, data_dir=tmp_path / "repo")
+    shell = shell_of(node, tmp_path)
+
+    pulled = shell("image", "pull", pushed.tagged)
+
+    assert (pulled.returncode, pushed.tagged in pulled.stdout) == (0, True), pulled.stderr
+    typo = shell("image", "pull", f"{registry.address}/busybx")
+    assert (typo.returncode, "image not available" in typo.stderr) == (1, True)
+    assert "does not have it" in typo.stderr
+    ran = shell("docker", "run", "--follow", pushed.tagged, "--", "echo", "from the store")
+    assert ran.stdout == "from the store\n", ran.stderr

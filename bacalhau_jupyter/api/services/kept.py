@@ -60,6 +60,10 @@ class ImageService(Protocol):
         """Take the images of a file or directory of this machine; return them."""
         ...
 
+    async def pull(self, image: str) -> KnownImages:
+        """Take an image from its registry; return it."""
+        ...
+
     async def remove(self, image: str) -> DiskUsage:
         """Remove an image that no job uses; return what is gone."""
         ...

@@ -63,6 +63,10 @@ class Pulls:
         self._resolved.keep(reference.name, (now, resolved))
         return resolved
 
+    def forget(self, reference: Reference) -> None:
+        """Ask the registry anew what a reference means, the next time."""
+        self._resolved.forget(reference.name)
+
     async def pull(self, reference: Reference, progress: Progress = no_progress) -> ImageRecord:
         """Bring an image here.
 

@@ -208,6 +208,15 @@ class Images:
         if (image := self._index.image(record.image_id)) is not None:
             await self._touch(image)
 
+    async def pull(self, reference: str, progress: Progress = no_progress) -> KeptImage:
+        self._opened()
+        parsed = parse(reference)
+        self._pulls.forget(parsed)
+        image = await self._pulls.pull(parsed, progress)
+        self._settling.begin()
+        await self._touch(image)
+        return self._kept(image)
+
     async def load(self, path: Path, progress: Progress = no_progress) -> Sequence[KeptImage]:
         self._opened()
         images = await self._loads.load(path, progress)

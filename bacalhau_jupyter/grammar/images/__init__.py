@@ -1,4 +1,4 @@
-"""``image list|load|remove|clean``: images that a node keeps without a Docker Engine."""
+"""``image list|pull|load|remove|clean``: images that a node keeps without a Docker Engine."""
 
 from __future__ import annotations
 

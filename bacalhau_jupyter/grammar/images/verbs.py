@@ -65,6 +65,14 @@ def image_load(path: Path, **show: Any) -> Result:
     return images_table(call(lambda images: images.load(place)), wide=show["wide"])
 
 
+@image.command("pull")
+@click.argument("image")
+@print_options
+def image_pull(image: str, **show: Any) -> Result:
+    """Take IMAGE from its registry before a job needs it, or again where its tag means another one by now."""
+    return images_table(call(lambda images: images.pull(image)), wide=show["wide"])
+
+
 @image.command("remove")
 @click.argument("image", shell_complete=completing.images)
 def image_remove(image: str) -> Result:

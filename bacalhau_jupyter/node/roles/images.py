@@ -53,6 +53,14 @@ class NodeImages:
             images=[_known(image) for image in images], size=stores[0].size, limit=stores[0].quota
         )
 
+    async def pull(self, image: str) -> KnownImages:
+        """Take an image from its registry; return it."""
+        stores = self._stores()
+        if not stores:
+            raise _none()
+        pulled = await stores[0].pull(image)
+        return KnownImages(images=[_known(pulled)], size=stores[0].size, limit=stores[0].quota)
+
     async def remove(self, image: str) -> DiskUsage:
         """Remove an image; return what is gone."""
         stores = self._stores()

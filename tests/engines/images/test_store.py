@@ -362,6 +362,18 @@ async def test_images_are_removed_by_every_name_unless_somebody_holds_them(
         await store.remove(reference)
 
 
+async def test_a_pull_asks_the_registry_again_where_a_job_would_not(store: Images, shelf: Shelf) -> None:
+    first, second = (build(BASE, layer(file(name))) for name in "ab")
+    reference = shelf.put(first)
+    assert (await store.pull(reference)).image_id == first.image_id
+    shelf.put(second)
+    assert (await store.hold(reference, "e-1")).image.image_id == first.image_id
+    pulled = await store.pull(reference)
+    assert (pulled.image_id, reference in pulled.names) == (second.image_id, True)
+    assert (await store.hold(reference, "e-2")).tree.joinpath("b").is_file()
+    assert (await store.hold(reference, "e-1")).tree.joinpath("a").is_file()
+
+
 async def test_cleaning_removes_what_nobody_holds(store: Images, shelf: Shelf, tmp_path: Path) -> None:
     await store.hold(shelf.put(build(BASE, layer(file("a"))), "1"), "e-1")
     await store.hold(shelf.put(build(BASE, layer(file("b"))), "2"), "e-2")

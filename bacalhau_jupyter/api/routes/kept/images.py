@@ -1,7 +1,7 @@
 """``/compute/images`` +: the images that this node keeps without a Docker Engine.
 
 Who loads a file decides what jobs run under a name, and opens a path of the node's machine: that takes the node's own
-user behind its socket, as for environments. To remove images, all the owner's rights are enough.
+user behind its socket, as for environments. To pull and to remove images, all the owner's rights are enough.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bacalhau_jupyter.api.http.own_user import own_user_only
 from bacalhau_jupyter.api.services.kept import ImageService
 from bacalhau_jupyter.auth.access import Access
 from bacalhau_jupyter.models.errors import BadRequest
-from bacalhau_jupyter.models.records.kept.images import PATH, LoadImages, RemoveImage
+from bacalhau_jupyter.models.records.kept.images import PATH, LoadImages, PullImage, RemoveImage
 
 _WAY_OUT = (
     "Run `bacalhau-jupyter image load PATH` as that user on the node's machine (with API.TrustLocalUser on)."
@@ -23,7 +23,7 @@ _WAY_OUT = (
 
 
 class ImageRoutes:
-    """List, load and remove images."""
+    """List, load, pull and remove images."""
 
     def __init__(self, images: ImageService, access: Access) -> None:
         self._images = images
@@ -35,6 +35,7 @@ class ImageRoutes:
             web.get(PATH, self.list, allow_head=False),
             web.delete(PATH, self.clean),
             web.post(f"{PATH}/load", self.load),
+            web.post(f"{PATH}/pull", self.pull),
             web.post(f"{PATH}/remove", self.remove),
         ]
 
@@ -50,6 +51,14 @@ class ImageRoutes:
         if not order.path or "\0" in order.path:
             raise BadRequest("the body names no path")
         return answer(request, await self._images.load(order.path))
+
+    async def pull(self, request: web.Request) -> web.Response:
+        """Take one image from its registry; answer with it."""
+        order = await body(request, PullImage)
+        request[DEED] = Deed(name=order.image)
+        if not order.image:
+            raise BadRequest("the body names no image")
+        return answer(request, await self._images.pull(order.image))
 
     async def remove(self, request: web.Request) -> web.Response:
         """Remove one image; answer with what is gone."""

@@ -6,7 +6,7 @@ from bacalhau_jupyter.lib.times import ZERO_TIME
 from bacalhau_jupyter.models.codec import Wire, always
 
 FEATURE = "images"
-"""With this feature the owner of a node can list, load and remove its images."""
+"""With this feature the owner of a node can list, load, pull and remove its images."""
 
 PATH = "/api/v1/compute/images"
 
@@ -48,6 +48,12 @@ class LoadImages(Wire):
     """The order to take the images of a file or directory of the node's machine."""
 
     path: str = always("")
+
+
+class PullImage(Wire):
+    """The order to take an image from its registry, by its name or digest."""
+
+    image: str = always("")
 
 
 class RemoveImage(Wire):
