@@ -33,6 +33,8 @@ _INDEX, _MANIFEST = "index.json", "manifest.json"
 _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 _MOST_IMAGES = 200
 _DEEPEST = 3
+_MOST_CONFIGURATIONS = 16 << 20
+"""Bytes of all configurations: one file may be that of many images, and is read for each."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def _docker_images(root: Path, directory: int, manifest: bytes, own: Platform) -
             for name, diff_id in zip(layer_names, described.diff_ids, strict=True)
         ]
         images.append(LoadedImage(image_id, _names(tags), config, described, layers))
+        _check_size(images)
     return images
 
 
@@ -110,9 +113,15 @@ def _layout_images(root: Path, directory: int, index: bytes, own: Platform) -> l
         except BacalhauError as error:
             # Layouts often hold images for other machines beside ours.
             problem = problem or error
+        _check_size(images)
     if not images:
         raise problem or refused("it holds no image")
     return images
+
+
+def _check_size(images: Sequence[LoadedImage]) -> None:
+    if sum(len(image.config) for image in images) > _MOST_CONFIGURATIONS:
+        raise refused(f"its configurations have more than {_MOST_CONFIGURATIONS:,} bytes")
 
 
 def _layout_image(

@@ -178,7 +178,7 @@ class Maker:
                 )
                 reply = await self._workers.do(order)
                 image = msgspec.structs.replace(image, tree_size=max(1, reply.size))
-            image = msgspec.structs.replace(image, used_ns=self._clock.now_ns())
+            image = msgspec.structs.replace(image, config_size=len(config), used_ns=self._clock.now_ns())
             async with self.lock:
                 if (there := self._index.image(image.image_id)) is not None:
                     # It came by another name meanwhile, and jobs may run in its tree already.

@@ -28,6 +28,8 @@ AT_A_TIME = 3
 FRESH_S = 60.0
 """Seconds that a tag means what the registry said: a bid and the job's start ask once."""
 _REMEMBERED = 100
+_USUAL = 64 << 10
+"""Bytes of a configuration that is remembered; what strangers make larger is asked for again."""
 
 Resolved = tuple[Manifest, Described, bytes]
 
@@ -60,7 +62,8 @@ class Pulls:
         if kept is not None and (reference.digest or now - kept[0] < FRESH_S * SECOND):
             return kept[1]
         resolved = await self._registry.find(reference)
-        self._resolved.keep(reference.name, (now, resolved))
+        if len(resolved[2]) <= _USUAL:
+            self._resolved.keep(reference.name, (now, resolved))
         return resolved
 
     def forget(self, reference: Reference) -> None:

@@ -126,3 +126,17 @@ async def test_images_for_other_machines_are_told(store: Images, tmp_path: Path)
     place = save(build(*LAYERS, architecture="s390x"), tmp_path / "layout", "thing:1")
     with pytest.raises(BacalhauError, match="linux/s390x"):
         await store.load(place)
+
+
+async def test_one_configuration_of_many_images_fills_no_memory(store: Images, tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    config = {"os": "linux", "rootfs": {"diff_ids": []}, "padding": "x" * 1_000_000}
+    (archive / "config").write_text(json.dumps(config))
+    entries = [{"Config": "config", "Layers": [], "RepoTags": [f"one/{number}:1"]} for number in range(100)]
+    (archive / "manifest.json").write_text(json.dumps(entries))
+
+    with pytest.raises(BacalhauError, match="its configurations have more than"):
+        await store.load(archive)
+
+    assert await store.images() == []

@@ -32,7 +32,7 @@ class Index:
     @property
     def size(self) -> int:
         """Bytes of all that is kept."""
-        return sum(self._layers.values()) + sum(image.tree_size for image in self._images.values())
+        return sum(self._layers.values()) + sum(image.beside_layers for image in self._images.values())
 
     @property
     def images(self) -> Sequence[ImageRecord]:
@@ -97,7 +97,7 @@ class Index:
             for layer in other.layers
         }
         own = set(image.layers) - others
-        return image.tree_size + sum(self._layers.get(layer, 0) for layer in own)
+        return image.beside_layers + sum(self._layers.get(layer, 0) for layer in own)
 
     def pin(self, keys: Iterable[str]) -> None:
         """Keep layers or images, by their hex digests, while a pull needs them."""
@@ -141,4 +141,6 @@ class Index:
         layers = {layer for image in kept for layer in image.layers} | {
             layer for layer in self._layers if self._pinned[layer]
         }
-        return sum(image.tree_size for image in kept) + sum(self._layers.get(layer, 0) for layer in layers)
+        return sum(image.beside_layers for image in kept) + sum(
+            self._layers.get(layer, 0) for layer in layers
+        )

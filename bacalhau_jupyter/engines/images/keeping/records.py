@@ -36,7 +36,9 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     size
         Bytes of its compressed layers.
     tree_size
-        Bytes of its tree, without the layers.
+        Bytes of its tree, without the layers; 0 where it is its only layer.
+    config_size
+        Bytes of its configuration.
     """
 
     image_id: str
@@ -45,8 +47,14 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[str, ...]
     size: int
     tree_size: int = 0
+    config_size: int = 0
     boot: str = ""
     used_ns: int = 0
+
+    @property
+    def beside_layers(self) -> int:
+        """Bytes that it takes on the disk, without its layers."""
+        return self.tree_size + self.config_size
 
 
 class HolderRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,8 @@ LARGEST = 4 << 20
 """Bytes of a manifest or configuration."""
 _MOST_LAYERS = 500
 _MOST_WORDS = 100_000
+_LONGEST = 4096
+"""Characters of a user, a directory, a kind of machine: errors repeat them."""
 _OCI, _DOCKER = "application/vnd.oci.image", "application/vnd.docker"
 INDEXES = (f"{_OCI}.index.v1+json", f"{_DOCKER}.distribution.manifest.list.v2+json")
 MANIFESTS = (f"{_OCI}.manifest.v1+json", f"{_DOCKER}.distribution.manifest.v2+json")
@@ -152,7 +154,7 @@ def check_platform(config: ImageConfig, own: Platform, image: str) -> None:
 
 def wrong_platform(image: str, theirs: Sequence[Platform], own: Platform) -> EngineError:
     """Return the error for an image that is for other machines."""
-    names = " ".join(dict.fromkeys(map(str, theirs[:50])))
+    names = " ".join(dict.fromkeys(str(each)[:50] for each in theirs[:50]))
     return EngineError(
         f"this node does not support the available image platforms [{names}] (supports [{own}])",
         hint="use an image that exists for this machine, or a node of the other kind",
@@ -212,6 +214,8 @@ def _text(body: dict[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str) or "\0" in value:
         raise refused(f'"{name}" of its configuration is not text')
+    if len(value) > _LONGEST:
+        raise refused(f'"{name}" of its configuration has more than {_LONGEST:,} characters')
     return value
 
 

@@ -17,6 +17,11 @@ from bacalhau_jupyter.models.names import from_wire
 
 TREE = "tree"
 _MAX_LINKS = 40
+MOST_WORK = 12_000_000
+"""Steps in the directories of all layers; several times what large images take."""
+_STEP = 16
+"""Characters of a path that the kernel takes apart in one step, about."""
+_TOO_LONG = "its layers have too many files, or names behind too many links, to be put together"
 
 
 class Merger:
@@ -32,6 +37,7 @@ class Merger:
         self._target = target
         self._owner = owner
         self.size = 0
+        self._work = 0
 
     def add(self, directory: str, layer: Layer) -> None:
         """Put one more layer on top.
@@ -39,7 +45,7 @@ class Merger:
         Raises
         ------
         IOFailure
-            A hard link leads nowhere, or a layer replaces what it puts there itself.
+            A hard link leads nowhere, a layer replaces what it puts there itself, or all of this takes too long.
         OSError
             The disk is full, say.
         """
@@ -189,4 +195,9 @@ class Merger:
             raise error
 
     def _path(self, name: str) -> str:
+        # Whatever is done to a file of the tree begins here. A few kilobytes of whiteouts behind links, or one layer
+        # many times over, would keep a processor busy for days.
+        self._work += 1 + len(name) // _STEP
+        if self._work > MOST_WORK:
+            raise refused(_TOO_LONG)
         return f"{self._target}/{name}" if name else self._target
