@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from bacalhau_jupyter.engines.wasm.compiled import Compiled, Compiler
 from bacalhau_jupyter.engines.wasm.guest.running import INITIALIZE
@@ -18,6 +19,8 @@ WASI = "wasi_snapshot_preview1"
 HTTP = "wasi:http/requests"
 """Bacalhau's own functions for HTTP requests."""
 MOST_MODULES = 64
+_SHOWN, _LISTED = 200, 10
+"""Characters of a name in a module that errors repeat, and how many functions."""
 
 
 @dataclass
@@ -72,6 +75,7 @@ class Linking:
         self._modules: dict[str, Module] = {}
         self._above: list[str] = []
         self._uses_http = False
+        self._functions: tuple[str, ...] = (INITIALIZE,)
 
     async def program(self, params: WasmParams) -> Program:
         """Find and compile everything.
@@ -81,6 +85,7 @@ class Linking:
         EngineError, IOFailure
             A module is missing, is none, or has no such function; the text names it.
         """
+        self._functions = (INITIALIZE, params.entry)
         for name in params.import_modules:
             await self._load(name, name)
         key = await self._load(params.entry_module, "")
@@ -117,6 +122,7 @@ class Linking:
                 compiled = await self._compiler.compile(
                     file.descriptor, file.path, lambda: self._progress(Reading(f"compiling {file.path}"))
                 )
+                compiled = self._lean(compiled)
                 await self._load_imports(compiled, file.path)
                 if len(self._modules) >= MOST_MODULES:
                     raise _failed(f"the job has more than {MOST_MODULES} modules")
@@ -129,6 +135,13 @@ class Linking:
         if name and name not in module.names:
             module.names.append(name)
         return file.path
+
+    def _lean(self, compiled: Compiled) -> Compiled:
+        """Forget the functions that don't matter: of 64 modules, each may export some hundred thousand."""
+        every = compiled.functions
+        kept = dict(islice(every.items(), _LISTED))
+        kept |= {name: every[name] for name in self._functions if name in every}
+        return replace(compiled, functions=kept)
 
     async def _load_imports(self, compiled: Compiled, path: str) -> None:
         self._above.append(path)
@@ -157,13 +170,15 @@ class Linking:
             "an import is found among the inputs by its module's name, for example an input with the target"
         )
         raise _failed(
-            f"unknown module {name!r}, which {path} imports from",
-            "the job has no network (Network.Type)" if name == HTTP else f"{hint} /{name.lstrip('/')}",
+            f"unknown module {name[:_SHOWN]!r}, which {path} imports from",
+            "the job has no network (Network.Type)"
+            if name == HTTP
+            else f"{hint} /{name.lstrip('/')[:_SHOWN]}",
         )
 
 
 def _listed(functions: dict[str, tuple[int, int]]) -> str:
-    names = list(functions)[:10]
+    names = [each[:_SHOWN] for each in list(functions)[:_LISTED]]
     return ", ".join(names) if names else "no function"
 
 

@@ -15,6 +15,8 @@ from bacalhau_jupyter.plugins.inputs import open_input
 COMPONENT = "WASM"
 _FOR_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _SUFFIX = ".wasm"
+_SHOWN = 200
+"""Characters of a name that errors repeat: a module may have chosen it."""
 
 
 class NotFound(Exception):
@@ -57,6 +59,7 @@ def find(inputs: Sequence[InputMount], name: str) -> Found:
         An input is not what was checked, or can't be read.
     """
     path = guest_path(name)
+    name = name[:_SHOWN]
     mount = _mount(inputs, path)
     if mount is None or not is_plain(path):
         raise NotFound(f"module not found: {name!r}")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.engines.wasm.linking import MOST_MODULES
+from bacalhau_jupyter.engines.wasm.linking import MOST_MODULES, Linking
+from bacalhau_jupyter.engines.wasm.params import WasmParams
 from bacalhau_jupyter.models.errors import EngineError
+from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.wasm.bench import Bench, compiled, printing, wasi
 
 SEVEN = compiled('(module (func (export "number") (result i32) (i32.const 7)))')
@@ -142,3 +144,25 @@ async def test_a_chain_of_modules_has_an_end(bench: Bench) -> None:
     }
     with pytest.raises(EngineError, match=f"the job has more than {MOST_MODULES} modules"):
         await bench.engine.start(bench.request(exits_with("m0"), inputs=inputs))
+
+
+async def test_names_of_a_module_fill_no_error(bench: Bench) -> None:
+    long = "x" * 100_000
+    imports = compiled(f'(module (import "{long}" "f" (func)))')
+    exports = compiled(f'(module (func (export "{long}")))')
+    for module in (imports, exports):
+        with pytest.raises(EngineError) as error:
+            await bench.run(module)
+        assert len(error.value.message) + len(error.value.hint) < 2000
+
+
+async def test_of_the_functions_of_a_module_only_those_that_matter_are_kept(bench: Bench) -> None:
+    many = " ".join(f'(func (export "f{number}"))' for number in range(1000))
+    module = compiled(f'(module {many} (func (export "wanted")) (func (export "_initialize")))')
+    path = bench.file("many", module)
+    linking = Linking(
+        [InputMount(path, "/main.wasm")], bench.engine.compiler, has_network=False, progress=lambda _: None
+    )
+    program = await linking.program(WasmParams(entry_module="/main.wasm", entrypoint="wanted"))
+    (entry,) = program.modules
+    assert entry.set_up and len(entry.compiled.functions) < 20
