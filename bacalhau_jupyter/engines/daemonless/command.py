@@ -22,6 +22,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ELF, _SCRIPT = b"\x7fELF", b"#!"
 _HEAD = 256
 """Bytes in which the kernel looks for the interpreter of a script."""
+_SHOWN = 200
+"""Characters of a word that errors repeat."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,12 @@ def resolve(
         There is none, or it can't be executed; in the words that a Docker Engine has for it.
     """
     if entry.is_too_long(argv, env):
-        raise _failed(f'failed to start container: exec: "{argv[0][:200]}": argument list too long')
+        raise _failed(f'failed to start container: exec: "{argv[0][:_SHOWN]}": argument list too long')
     name = argv[0]
     if "/" in name:
         path = posixpath.join(start, name)
         if problem := _problem(path, tree, inputs):
-            raise _not_started(name, problem if problem == _DENIED else f"stat {name}: {problem}")
+            raise _not_started(name, problem if problem == _DENIED else f"stat {name[:_SHOWN]}: {problem}")
         return path
     problem = ""
     for each in env.get("PATH", "").split(":"):
@@ -154,7 +156,7 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
 
 def _not_started(name: str, problem: str) -> EngineError:
     return _failed(
-        f'failed to start container: exec: "{name}": {problem}',
+        f'failed to start container: exec: "{name[:_SHOWN]}": {problem}',
         "Check Entrypoint and Parameters: the program must exist in the image and be executable.",
     )
 

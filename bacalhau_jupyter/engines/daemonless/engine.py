@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from bacalhau_jupyter.engines.daemonless import COMPONENT, bids, rights, trial
 from bacalhau_jupyter.engines.daemonless.sandbox import Launch, confine_image
+from bacalhau_jupyter.engines.daemonless.tree import TooManyLooks
 from bacalhau_jupyter.engines.images.contract import HeldImage, ImageStore
 from bacalhau_jupyter.engines.images.pulling.manifests import NO_PLATFORM
 from bacalhau_jupyter.engines.supervised import host
@@ -216,6 +217,13 @@ class DaemonlessEngine:
         except beneath.Changed as error:
             raise EngineError(
                 f"the inputs are not mounted: {error}", component=COMPONENT, fails_execution=True
+            ) from None
+        except TooManyLooks as error:
+            raise EngineError(
+                f"looking into the image takes too long: {error}",
+                component=COMPONENT,
+                fails_execution=True,
+                fails_job=True,
             ) from None
         is_host = launch.network is NetworkType.HOST
         return assemble(request, state, self._executions.node_file, confined, host_network=is_host)

@@ -106,6 +106,7 @@ def confine_image(launch: Launch) -> Confined:
         tree=str(launch.image.tree),
         directory=str(launch.scratch),
         first_id=launch.first_id,
+        owner=launch.user,
         view=view,
         mounts=[],
     )
@@ -190,6 +191,8 @@ def _base(launch: Launch) -> list[str]:
     return [
         *("--proc", "/proc", *keys, "--dev", "/dev"),
         *("--perms", "1777", "--size", str(memory), "--tmpfs", "/dev/shm"),
+        # It is in memory, and bubblewrap gives it no size.
+        *("--remount-ro", "/dev"),
         *("--size", str(_FILE_LIMIT), "--tmpfs", "/sys", *facts, "--remount-ro", "/sys"),
     ]
 

@@ -14,10 +14,16 @@ from pathlib import Path
 
 _MAX_LINKS = 40
 """As many links as the kernel follows in one path."""
+_MOST_LOOKS = 16 << 20
+"""Characters of all paths that are looked at for one execution: the kernel takes a deep one apart each time."""
 
 
 class NotFound(Exception):
     """A path leads nowhere in the image; the text says why, as the kernel does."""
+
+
+class TooManyLooks(Exception):
+    """Looking for what a task needs takes too long; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Tree:
     def __init__(self, root: Path, covered: Collection[str] = ()) -> None:
         self._root = os.fspath(root)
         self._covered = covered
+        self._looks = 0
 
     def find(self, path: str) -> Found:
         """Return where an absolute path leads; what is missing of it is taken as it is written.
@@ -63,6 +70,8 @@ class Tree:
         ------
         NotFound
             It leads through too many links, or through something that is not a directory.
+        TooManyLooks
+            All that was looked for in this image is more than an image needs.
         """
         waiting = [name for name in reversed(path.split("/")) if name]
         here, mode, links = "", stat.S_IFDIR, 0
@@ -113,6 +122,9 @@ class Tree:
             return None
 
     def _mode(self, place: str) -> int:
+        self._looks += len(place)
+        if self._looks > _MOST_LOOKS:
+            raise TooManyLooks("its links, its PATH or its directories are too long")
         if place in self._covered:
             return stat.S_IFDIR
         top = "/" + place.split("/", 2)[1]

@@ -60,11 +60,21 @@ class Upper:
             self.write(spot, "")
 
     def write(self, spot: Found, text: str) -> None:
-        """Put a file of root's at a path that was found, in place of whatever is there."""
+        """Put a file of root's at a path that was found, in place of whatever is there.
+
+        Raises
+        ------
+        NotFound
+            A directory lies there, or above it something that is none.
+        """
         for path in reversed(_above(spot.path)):
             self._make(path)
         file = self._host(spot.path)
-        write_text(file, text)
+        try:
+            write_text(file, text)
+        except IsADirectoryError:
+            # One of ours: an input lies below it, or a link of the image leads there.
+            raise NotFound("is a directory") from None
         file.chmod(0o644)
         self._own(file, 0, 0)
 
@@ -80,7 +90,11 @@ class Upper:
         if facts is not None and not stat.S_ISDIR(facts.st_mode):
             raise NotFound("not a directory")
         directory = self._host(path)
-        directory.mkdir(mode=0o700)
+        try:
+            directory.mkdir(mode=0o700)
+        except FileExistsError:
+            # A file of ours, which the image does not have.
+            raise NotFound("not a directory") from None
         # A directory of this layer shows with its own owner and mode, not with the image's.
         if facts is not None:
             self._own(directory, facts.st_uid, facts.st_gid)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.network.variables import PORT
+from bacalhau_jupyter.engines.supervised.cgroups.limits import PROCESSES
 from bacalhau_jupyter.engines.supervised.state import State
 from bacalhau_jupyter.engines.supervised.supervisor.plan import ImageRoot, OutputMove, Plan
 from bacalhau_jupyter.plugins.engine import RunRequest
@@ -53,9 +54,20 @@ def user_name(user: int) -> str:
         return "job"
 
 
-def limits(request: RunRequest, memory_besides: int = 0) -> list[tuple[int, int]]:
-    """Return the resource limits: memory per process (private writable pages), size per file, no core dumps."""
+def limits(
+    request: RunRequest, memory_besides: int = 0, *, has_own_users: bool = False
+) -> list[tuple[int, int]]:
+    """Return the resource limits: memory per process (private writable pages), size per file, no core dumps.
+
+    Parameters
+    ----------
+    has_own_users
+        Whether nobody else is a user that the job is: the processes of a user can be limited then. There are fewer
+        process IDs than processes that a user may usually have, and without one nothing else of this machine starts.
+    """
     all_limits = [(resource.RLIMIT_CORE, 0)]
+    if has_own_users:
+        all_limits.append((resource.RLIMIT_NPROC, PROCESSES))
     if request.resources.memory > 0:
         # RLIMIT_AS would also count what libraries merely reserve, and refuse programs that use little.
         all_limits.append((resource.RLIMIT_DATA, request.resources.memory + memory_besides))
@@ -80,6 +92,8 @@ def assemble(
     host_network
         Whether the job shares this host's network.
     """
+    image = confined.image
+    has_own_users = confined.user >= 0 or (image is not None and image["first_id"] >= 0)
     return Plan(
         execution=request.execution.id,
         argv=confined.argv,
@@ -94,7 +108,7 @@ def assemble(
         timeout_s=float(request.timeout_s or 0.0),
         grace_s=float(request.grace_s),
         stop_grace_s=STOP_GRACE_S,
-        limits=limits(request, confined.memory_besides),
+        limits=limits(request, confined.memory_besides, has_own_users=has_own_users),
         group="",
         group_settings=[],
         user=confined.user,
@@ -108,7 +122,7 @@ def assemble(
         pinned=confined.pinned,
         moves=confined.moves,
         advice=confined.advice,
-        image=confined.image,
+        image=image,
         holder=confined.holder,
         door=str(state.door),
         proxy_port=PORT,

@@ -7,6 +7,8 @@ import hashlib
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -325,6 +327,106 @@ async def test_each_job_of_a_node_of_root_has_users_of_its_own_and_none_is_root(
             await image_bench.engine.cancel(request.execution.id)
     for request in requests:
         assert (await image_bench.engine.wait(request.execution.id)).reason is EndReason.CANCELLED
+
+
+async def test_the_directory_of_devices_takes_no_memory(image_bench: Bench) -> None:
+    ran = await image_bench.sh(
+        "echo x > /dev/full; echo x > /dev/fill; mkdir /dev/more; echo x > /dev/null && echo x > /dev/shm/a && echo in"
+    )
+    assert ran.stdout == "in\n"
+    assert ran.stderr.count("Read-only file system") == 2
+
+
+CROWD = """
+import ctypes, os, resource, sys
+from bacalhau_jupyter.engines.supervised.supervisor.image_root import user_namespace
+resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
+assert ctypes.CDLL(None).setns(user_namespace(int(sys.argv[1]), int(sys.argv[2])), 0x10000000) == 0
+os.setgroups([]), os.setresgid(0, 0, 0), os.setresuid(0, 0, 0)
+end, _ = os.pipe()
+def many(user, count):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.setresuid(user, user, user)
+        for made in range(count):
+            try:
+                if os.fork() == 0:
+                    os.read(end, 1)
+            except OSError:
+                break
+        os.write(write, b"%d" % made)
+        os.read(end, 1)
+    return int(os.read(read, 9))
+made = 0
+try:
+    made += sum(many(user, 15) for user in range(1, 6))
+except OSError:
+    print("refused", flush=True)
+os.killpg(0, 9)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only a node of root gives its jobs users of their own")
+@pytest.mark.parametrize("owner", [host.FIRST_JOB_UID + host.JOB_UIDS - 1, 0])
+def test_all_users_of_a_job_share_one_limit_of_processes(owner: int) -> None:
+    first = host.image_ids(host.FIRST_JOB_UID + host.JOB_UIDS - 1).start
+    command = [sys.executable, "-c", CROWD, str(first), str(owner)]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, timeout=60, check=False, text=True, start_new_session=True
+    )
+    # Owned by this machine's root, they would share nothing.
+    assert (done.returncode, done.stdout) == (-9, "refused\n" if owner else "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="processes of an ordinary user are not the job's alone")
+async def test_a_job_has_a_limited_number_of_processes(image_bench: Bench) -> None:
+    assert (await image_bench.sh("grep processes /proc/self/limits")).stdout.split()[2:4] == ["4096"] * 2
+
+
+async def test_an_image_does_not_make_us_look_for_ever(image_bench: Bench) -> None:
+    def spoil(tree: Path) -> None:
+        (tree / "deep").mkdir()
+        place = os.open(tree / "deep", os.O_RDONLY)
+        for _ in range(900):
+            os.mkdir("d", dir_fd=place)
+            below = os.open("d", os.O_RDONLY, dir_fd=place)
+            os.close(place)
+            place = below
+        os.close(place)
+        (tree / "way").symlink_to("/deep" + "/d" * 900)
+
+    config = ImageConfig("amd64", "linux", env=("PATH=" + ":".join(["way"] * 30_000),))
+    with pytest.raises(EngineError, match="looking into the image takes too long") as error:
+        await image_bench.run({"Image": image_bench.define(config, spoil), "Entrypoint": ["nothing"]})
+    assert error.value.fails_job
+
+
+@pytest.mark.parametrize("target", ["/etc/hosts/x", "/etc/hostname/x"])
+async def test_an_input_below_a_file_of_ours(
+    image_bench: Bench, inputs: list[InputMount], target: str
+) -> None:
+    image = image_bench.define(
+        LINUX, lambda tree: [(tree / "etc" / n).unlink(True) for n in ("hosts", "hostname")]
+    )
+    with pytest.raises(EngineError, match=f"{target}, in this image: not a directory"):
+        await image_bench.run(
+            {"Image": image, "Entrypoint": ["true"]}, inputs=[InputMount(inputs[0].path, target)]
+        )
+
+
+async def test_a_file_of_ours_where_a_link_made_a_directory(image_bench: Bench) -> None:
+    def spoil(tree: Path) -> None:
+        (tree / "etc/resolv.conf").unlink(missing_ok=True)
+        replaced(tree, "etc/hosts", "/etc/resolv.conf/x")
+
+    assert (await image_bench.sh("echo done", image_bench.define(LINUX, spoil))).stdout == "done\n"
+
+
+async def test_an_error_repeats_no_megabyte(image_bench: Bench) -> None:
+    image = image_bench.define(ImageConfig("amd64", "linux", entrypoint=("/" + "x" * 100_000,)))
+    with pytest.raises(EngineError) as error:
+        await image_bench.run({"Image": image})
+    assert len(error.value.message) < 1000
 
 
 async def test_a_job_whose_supervisor_is_killed_leaves_no_process(image_bench: Bench) -> None:

@@ -29,6 +29,8 @@ _MOUNT_SETATTR, _OPEN_TREE, _MOVE_MOUNT = 442, 428, 429  # the same numbers on e
 _CLONE, _CLOEXEC, _RECURSIVE, _EMPTY_PATH = 1, 0o2000000, 0x8000, 0x1000
 _FROM_EMPTY_PATH = 4
 _IDMAP = 0x100000
+_PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 28, 4
+"""Another effective user takes no rights away."""
 _AT_FDCWD = -100
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -46,7 +48,7 @@ def enter(image: ImageRoot) -> None:
         What is to be shown is something else than what was checked.
     """
     shifted = image["first_id"] >= 0
-    users = user_namespace(image["first_id"]) if shifted else -1
+    users = user_namespace(image["first_id"], image["owner"]) if shifted else -1
     if shifted:
         _check(_libc.unshare(_NEW_NS), "unshare")
     else:
@@ -80,12 +82,17 @@ def enter(image: ImageRoot) -> None:
         os.setresuid(0, 0, 0)
 
 
-def user_namespace(first_id: int) -> int:
-    """Make a user namespace whose users 0, 1, … are ``first_id`` and the following ones here; return its descriptor."""
+def user_namespace(first_id: int, owner: int) -> int:
+    """Make a user namespace whose users 0, 1, … are ``first_id`` and the following ones here; return its descriptor.
+
+    The kernel counts the processes of all its users as those of its owner (``RLIMIT_NPROC``), which is nobody else.
+    """
     made_read, made_write = os.pipe()
     done_read, done_write = os.pipe()
     pid = os.fork()
     if pid == 0:
+        _libc.prctl(_PR_SET_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0)
+        os.setresuid(owner, owner, owner)
         os.write(made_write, b"x" if _libc.unshare(_NEW_USER) == 0 else b"!")
         os.read(done_read, 1)
         os._exit(0)

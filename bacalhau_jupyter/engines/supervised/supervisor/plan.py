@@ -26,6 +26,8 @@ class ImageRoot(TypedDict):
         Holds what the job writes: ``upper`` and ``work``, and ``lower`` to mount the tree on.
     first_id
         What the image's user 0 is on this host; -1 where the job is the node's own user.
+    owner
+        The job's uid, to which its users belong; -1 as above.
     view
         A directory of this host that is covered, inside, by what bubblewrap finds: ``image``, and ``0``, ``1``, …
     mounts
@@ -35,6 +37,7 @@ class ImageRoot(TypedDict):
     tree: str
     directory: str
     first_id: int
+    owner: int
     view: str
     mounts: list[tuple[str, int, int, bool]]
 
