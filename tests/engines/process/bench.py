@@ -203,7 +203,7 @@ def all_frames(path: Path) -> list[logfile.Frame]:
     return frames
 
 
-async def until(ready: Any, timeout_s: float = 20.0) -> None:
+async def until(ready: Any, timeout_s: float = 60.0) -> None:
     """Wait until ``ready()`` is true: for things outside of ours that tell nobody."""
     async with asyncio.timeout(timeout_s):
         while not ready():  # noqa: ASYNC110 - what is waited for is outside of this process
