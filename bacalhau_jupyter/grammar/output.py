@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LEFT = 'style="text-align:left"'
+_WHOLE = 40
+"""Characters of a cell that stays in one line of a page."""
 FORMATS = ("table", "json", "yaml", "csv")
 
 
@@ -84,16 +86,19 @@ class Table:
         # Front ends put cells of tables at the right edge, which suits numbers only.
         head = "".join(f"<th {_LEFT}>{html.escape(str(column))}</th>" for column in self.columns)
         body = "".join(
-            "<tr>"
-            + "".join(f"<td {_LEFT}>{html.escape(_cell(value, lines=True))}</td>" for value in row)
-            + "</tr>"
-            for row in self.rows
+            "<tr>" + "".join(_td(_cell(value, lines=True)) for value in row) + "</tr>" for row in self.rows
         )
         note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
     def __repr__(self) -> str:
         return self.text()
+
+
+def _td(text: str) -> str:
+    # Browsers break IDs, times and names of images at their hyphens, which nobody can read.
+    whole = " nowrap" if "-" in text and len(text) <= _WHOLE else ""
+    return f"<td {_LEFT}{whole}>{html.escape(text)}</td>"
 
 
 @dataclass

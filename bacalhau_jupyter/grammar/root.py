@@ -28,12 +28,15 @@ _LAZY = {
 """Verbs whose modules belong to a server; they are imported when they are used."""
 
 _OTHER_WORDS = {
-    "kill": "stop",
-    "rm": "stop",
-    "submit": "run",
-    "ps": "list",
-    "ls": "list",
+    "kill": ("stop",),
+    "rm": ("stop", "remove", "delete"),
+    "rmi": ("remove",),
+    "prune": ("clean",),
+    "submit": ("run",),
+    "ps": ("list",),
+    "ls": ("list",),
 }
+"""What other programs call verbs; of several, a group means the first that it has."""
 
 
 PROGRAM = "bacalhau-jupyter"
@@ -70,16 +73,17 @@ class Group(click.Group):
 
     def _nearest(self, context: click.Context, word: str) -> list[str]:
         names = self.list_commands(context)
+        meant = _OTHER_WORDS.get(word, (word,))
+        if context.parent is not None and (own := [name for name in meant if name in names]):
+            return own[:1]
         near = difflib.get_close_matches(word, names, 1)
         if near or context.parent is not None:
             return near
-        # What other programs call `job list` and so on.
-        meant = _OTHER_WORDS.get(word, word)
         groups = [(name, self.get_command(context, name)) for name in names if name not in _LAZY]
         return [
-            f"{name} {meant}"
+            f"{name} {meant[0]}"
             for name, group in groups
-            if isinstance(group, click.Group) and meant in group.commands
+            if isinstance(group, click.Group) and meant[0] in group.commands
         ]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from bacalhau_jupyter.client.inputs.inline import inline_files
 from bacalhau_jupyter.client.jobs.build import docker
 from bacalhau_jupyter.client.jobs.titles import TITLE
-from bacalhau_jupyter.grammar.output import Details, Show
+from bacalhau_jupyter.grammar.output import Details, Show, Table
 from bacalhau_jupyter.grammar.shown import code_of, diff_for_people, for_people, inputs_of
 from bacalhau_jupyter.grammar.specs import described
 from bacalhau_jupyter.grammar.views import history_table, job_record, jobs_table
@@ -146,6 +146,12 @@ def test_a_table_of_words_stands_at_the_left() -> None:
     page = jobs_table([docker("busybox", ["true"])])._repr_html_()
     assert '<th style="text-align:left">type</th>' in page
     assert '<td style="text-align:left">batch</td>' in page
+
+
+def test_a_page_does_not_break_an_id_and_does_break_sentences() -> None:
+    page = Table(("id", "why"), [("n-bb9d960c", "a half-written sentence that goes on, and on, and on")])
+    assert '<td style="text-align:left" nowrap>n-bb9d960c</td>' in page._repr_html_()
+    assert '<td style="text-align:left">a half-written' in page._repr_html_()
 
 
 def test_a_described_job_shows_the_ports_of_what_runs_with_a_link() -> None:

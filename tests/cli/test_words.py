@@ -85,6 +85,9 @@ def test_variables_are_taken_apart_at_commas_as_officially(
     ("words", "sentence"),
     [
         (("job", "lsit"), "Did you mean 'list'?"),
+        (("job", "ls"), "Did you mean 'list'?"),
+        (("image", "rm", "ubuntu"), "Did you mean 'remove'?"),
+        (("image", "prune"), "Did you mean 'clean'?"),
         (("jbo", "list"), "Did you mean 'job'?"),
         (("history", "j-1"), "Did you mean 'job history'?"),
         (

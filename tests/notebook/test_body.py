@@ -137,6 +137,13 @@ def test_errors_that_led_to_an_error_are_told_without_our_frames(tmp_path: Path)
     assert "_bacalhau_job" not in done.stderr
 
 
+def test_memory_that_is_used_up_names_the_flag_and_the_sentence_is_last(tmp_path: Path) -> None:
+    done = run(tmp_path, "bytearray(1 << 62)")
+    hint, last = done.stderr.splitlines()[-2:]
+    assert last == "MemoryError"
+    assert hint.startswith("Hint: the job has no memory left: --memory 4gb")
+
+
 def test_a_missing_module_names_the_ways_out_and_its_sentence_is_last(tmp_path: Path) -> None:
     done = run(tmp_path, "import nosuchthing.inner")
     hint, last = done.stderr.splitlines()[-2:]

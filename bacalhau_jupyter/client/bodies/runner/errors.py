@@ -28,6 +28,10 @@ def show_error(spec: dict[str, Any]) -> None:
     text = text.replace(f'File "{CELL}"', 'File "cell.py"').replace(f'File "{MODULES}{os.sep}', 'File "')
     if isinstance(error, ModuleNotFoundError):
         text = _with_ways_out(text, error, spec.get("ways", ()))
+    elif isinstance(error, MemoryError):
+        text = _hinted(
+            text, 'Hint: the job has no memory left: --memory 4gb (memory="4gb" in Python) gives it more'
+        )
     complain(text.rstrip("\n"))
     if spec.get("call"):
         from . import variables
@@ -71,7 +75,7 @@ def _drop_own_frames(error: BaseException, shown_ids: set[int]) -> None:
 
 
 def _with_ways_out(text: str, error: ModuleNotFoundError, ways: Any) -> str:
-    """Put the hint before the last line, which is the error's sentence."""
+    """Say how the job gets the module."""
     name = (error.name or "").partition(".")[0]
     if not name:
         return text
@@ -80,6 +84,11 @@ def _with_ways_out(text: str, error: ModuleNotFoundError, ways: Any) -> str:
     hint = f"Hint: the job's Python has no module {name!r}" + (f": {hints}" if hints else "")
     if hidden:
         hint += f"; import paths the job may not see: {hidden}"
+    return _hinted(text, hint)
+
+
+def _hinted(text: str, hint: str) -> str:
+    """Put a hint before the last line, which is the error's sentence."""
     head, _, last = text.rstrip("\n").rpartition("\n")
     return f"{head}\n{hint}\n{last}\n" if head else f"{hint}\n{last}\n"
 
