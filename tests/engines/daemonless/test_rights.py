@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bacalhau_jupyter.engines.daemonless.rights import Facts, facts, missing
+from bacalhau_jupyter.engines.supervised.supervisor.exit_record import start_error
 from tests.engines.daemonless import places
 from tests.services.common import ServiceUnavailableError
 
@@ -45,7 +48,15 @@ def test_the_missing_right_is_named(problem: str, about: Facts, named: str) -> N
     assert named in missing(problem, about)
 
 
-def test_what_is_not_about_is_not_guessed() -> None:
+def test_a_refused_step_is_named_and_a_path_of_the_node_is_not() -> None:
+    plan: Any = {"argv": ["/x"], "cwd": "/"}
+    step = OSError(errno.EPERM, "unshare: Operation not permitted")
+    assert start_error(plan, "confine", errno.EPERM, str(step)) == REFUSED
+    path = FileNotFoundError(errno.ENOENT, "No such file or directory", "/home/node/secret")
+    assert "secret" not in start_error(plan, "confine", errno.ENOENT, str(path))
+
+
+def test_what_is_not_known_is_not_guessed() -> None:
     assert missing("a trial program failed with exit code 1", Facts(apparmor="1", seccomp="2")) == ""
 
 
