@@ -99,6 +99,15 @@ SECTION: tuple[Key, ...] = (
         ignored("a description older than the TTL is requested again when it is needed"),
     ),
     Key(
+        "Engines.Docker.CDISpecDirs",
+        Kind.LIST,
+        [],
+        "Directories of CDI specifications, by which jobs in images get NVIDIA's GPUs without a Docker Engine; a later "
+        "one goes first; empty: /etc/cdi and /var/run/cdi",
+        HONOURED,
+        ours=True,
+    ),
+    Key(
         "Engines.Docker.ImageQuota",
         Kind.TEXT,
         "",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from bacalhau_jupyter.engines.daemonless import COMPONENT, bids, rights, trial
+from bacalhau_jupyter.engines.daemonless.devices.given import KEY, Machine, given, machine_of
 from bacalhau_jupyter.engines.daemonless.sandbox import Launch, confine_image
 from bacalhau_jupyter.engines.daemonless.tree import TooManyLooks
 from bacalhau_jupyter.engines.images.contract import HeldImage, ImageStore
@@ -18,6 +19,7 @@ from bacalhau_jupyter.engines.supervised import host
 from bacalhau_jupyter.engines.supervised.bubblewrap import binary
 from bacalhau_jupyter.engines.supervised.confinement import seccomp
 from bacalhau_jupyter.engines.supervised.executions import Executions
+from bacalhau_jupyter.engines.supervised.gpus import NoAccess
 from bacalhau_jupyter.engines.supervised.launch import assemble
 from bacalhau_jupyter.engines.supervised.mounts import NotPlaced
 from bacalhau_jupyter.engines.supervised.state import About, State
@@ -71,6 +73,8 @@ class DaemonlessEngine:
         Which addresses jobs with a network of type ``HTTP`` are let through to; None: those of the settings.
     program
         bubblewrap; None finds it.
+    machine
+        Where GPUs are found; None means this host, with the directories of the settings.
     """
 
     type = "docker"
@@ -83,12 +87,14 @@ class DaemonlessEngine:
         *,
         reach: Reach | None = None,
         program: str | None = None,
+        machine: Machine | None = None,
     ) -> None:
         self._options = options
         self._store = store
         self._root = options.data_dir / DIRECTORY
         self._executions = Executions(options, self._root, reach)
         self._program = program
+        self._machine = machine or machine_of(options.settings(KEY))
         self._works = False
 
     # --- what works here ------------------------------------------------------------------------------------------
@@ -164,8 +170,13 @@ class DaemonlessEngine:
         return ACCEPTED
 
     async def gpu_problem(self, gpu: GPU) -> str:
-        """Say why a job can't get a GPU: what its driver needs in the image is Docker's to put there."""
-        return "docker jobs get GPUs from a Docker Engine only, which this node does not have (process jobs get them)"
+        """Say why a job can't get this GPU; empty when it can."""
+        user = host.FIRST_JOB_UID if host.is_root() else -1
+        try:
+            await asyncio.to_thread(given, [gpu], user, self._machine)
+        except NoAccess as reason:
+            return str(reason)
+        return ""
 
     # --- start and attach -----------------------------------------------------------------------------------------
 
@@ -208,11 +219,22 @@ class DaemonlessEngine:
             state.note(About(self.label, user, str(request.log_path)))
             scratch = state.path / "scratch"
             scratch.mkdir(mode=0o700, exist_ok=True)
-            launch = Launch(request=request, image=image, scratch=scratch, user=user, program=self._program)
+            launch = Launch(
+                request=request,
+                image=image,
+                scratch=scratch,
+                user=user,
+                program=self._program,
+                hardware=given(request.resources.gpus, user, self._machine),
+            )
             confined = confine_image(launch)
         except NotPlaced as error:
             raise EngineError(
                 f"inputs and results can't be laid out: {error}", component=COMPONENT, fails_execution=True
+            ) from None
+        except NoAccess as reason:
+            raise EngineError(
+                str(reason), component=COMPONENT, fails_execution=True, retryable=True
             ) from None
         except beneath.Changed as error:
             raise EngineError(

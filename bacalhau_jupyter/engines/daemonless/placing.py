@@ -21,7 +21,7 @@ _OPEN_TO_ALL = 0o777
 
 @dataclass(frozen=True)
 class Placed:
-    """The mounts of one execution: its inputs with the places that they really have, and all mounts in order."""
+    """The mounts of one execution: what it reads, with the places that this really has, and all mounts in order."""
 
     inputs: Sequence[InputMount]
     mounts: Sequence[Mount]
@@ -71,8 +71,10 @@ class Placed:
         return arguments + [option for target in empty for option in ("--remount-ro", target)]
 
 
-def place(request: RunRequest, tree: Tree) -> Placed:
+def place(request: RunRequest, tree: Tree, further: Sequence[Mount] = ()) -> Placed:
     """Find the places of an execution's inputs, which have been checked, and results, whose directories are made.
+
+    ``further`` are the mounts for the job's devices; two that mean one file at one place are one.
 
     Raises
     ------
@@ -82,6 +84,8 @@ def place(request: RunRequest, tree: Tree) -> Placed:
     inputs = [replace(each, target=_place(each.target, tree)) for each in request.inputs]
     mounts = [Mount(each.target, each.path, not each.read_only, each.checked) for each in inputs]
     mounts += [_output(each, tree) for each in request.outputs]
+    driver = list(dict.fromkeys(replace(each, target=_place(each.target, tree)) for each in further))
+    mounts += driver
     targets = [each.target for each in mounts]
     if twice := next((each for each in targets if targets.count(each) > 1), ""):
         raise NotPlaced(f"two of them have the same place, {twice}")
@@ -89,6 +93,8 @@ def place(request: RunRequest, tree: Tree) -> Placed:
     for root in (each.target for each in inputs if not each.read_only):
         if inner := next((each for each in targets if each != root and within(each, root)), ""):
             raise NotPlaced(f"{inner} lies inside the writable input {root}")
+    # Programs of the driver can be a job's command, as those of inputs can.
+    inputs += [InputMount(each.source, each.target) for each in driver if each.source is not None]
     return Placed(inputs, lay_out(mounts))
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from bacalhau_jupyter.engines.daemonless import COMPONENT, command, entry, placing
 from bacalhau_jupyter.engines.daemonless.accounts import Account, NoUser, account
+from bacalhau_jupyter.engines.daemonless.devices import in_image
+from bacalhau_jupyter.engines.daemonless.devices.given import NOTHING, Given
 from bacalhau_jupyter.engines.daemonless.tree import NotFound, Tree
 from bacalhau_jupyter.engines.daemonless.upper import Upper
 from bacalhau_jupyter.engines.docker.files.hosts import CONTENT
@@ -22,7 +24,7 @@ from bacalhau_jupyter.engines.network.doors import SOCKET
 from bacalhau_jupyter.engines.network.rules import has_way_out
 from bacalhau_jupyter.engines.network.variables import PORT
 from bacalhau_jupyter.engines.supervised import host, sockets
-from bacalhau_jupyter.engines.supervised.bubblewrap import binary
+from bacalhau_jupyter.engines.supervised.bubblewrap import binary, devices
 from bacalhau_jupyter.engines.supervised.confinement import seccomp
 from bacalhau_jupyter.engines.supervised.launch import Confined
 from bacalhau_jupyter.engines.supervised.mounts import TooManyEntries
@@ -55,7 +57,8 @@ _FILE_LIMIT = 1 << 20
 class Launch:
     """One execution to start.
 
-    ``user`` is the job's uid, -1 for the node's own; ``scratch`` is private to it; ``program`` is bubblewrap.
+    ``user`` is the job's uid, -1 for the node's own; ``scratch`` is private to it; ``program`` is bubblewrap;
+    ``hardware`` is what it gets of its GPUs.
     """
 
     request: RunRequest
@@ -63,6 +66,7 @@ class Launch:
     scratch: Path
     user: int
     program: str
+    hardware: Given = NOTHING
 
     @property
     def network(self) -> NetworkType:
@@ -90,12 +94,15 @@ def confine_image(launch: Launch) -> Confined:
     user = _account(config.user, tree, launch)
     name = _hostname(launch)
     start = command.directory(config, params)
-    env = command.environment(config, params, launch.request, name, user.home)
+    env = in_image.with_variables(
+        command.environment(config, params, launch.request, name, user.home), launch.hardware, tree
+    )
     argv = command.words(config, params)
     upper = Upper(launch.scratch / "upper", tree, launch.first_id)
-    placed = placing.place(launch.request, tree)
+    placed = placing.place(launch.request, tree, launch.hardware.mounts)
     _write_facts(upper, tree, launch, name)
     placed.make(upper, tree, start)
+    in_image.make_links(launch.hardware, placed, upper, tree)
     upper.finish()
     path = command.resolve(argv, env, start, tree, placed.inputs)
     become = entry.User(user.uid, user.gid, user.groups) if launch.user >= 0 else None
@@ -115,7 +122,7 @@ def confine_image(launch: Launch) -> Confined:
         "--bind",
         f"{view}/image",
         "/",
-        *_base(launch),
+        *_base(launch, image),
         *placed.binds(image),
         *(option for each in sockets.covers(placed.inputs) for option in ("--ro-bind", "/dev/null", each)),
         "--chdir",
@@ -183,17 +190,28 @@ def _namespaces(launch: Launch, user: Account, name: str) -> list[str]:
     return arguments
 
 
-def _base(launch: Launch) -> list[str]:
+def _base(launch: Launch, image: ImageRoot) -> list[str]:
+    files = []
+    for path, place in launch.hardware.files:
+        real = path.resolve()
+        facts = real.stat()
+        # As all that is shown: opened before the user changes, and where nothing of the host's /tmp covers it.
+        files.append((f"{image['view']}/{len(image['mounts'])}", place))
+        image["mounts"].append((str(real), facts.st_dev, facts.st_ino, False))
     # The names of the user's keys; a kernel may have none.
     keys = ["--ro-bind", "/dev/null", "/proc/keys"] if Path("/proc/keys").exists() else []
     memory = binary.shared_memory(launch.request.resources.memory)
-    facts = ["--ro-bind", host.CPU_FACTS, host.CPU_FACTS] if Path(host.CPU_FACTS).exists() else []
+    processors = ["--ro-bind", host.CPU_FACTS, host.CPU_FACTS] if Path(host.CPU_FACTS).exists() else []
     return [
         *("--proc", "/proc", *keys, "--dev", "/dev"),
+        *devices.file_options(files),
+        *devices.link_options(link for link in launch.hardware.links if placing.within(link[1], "/dev")),
         *("--perms", "1777", "--size", str(memory), "--tmpfs", "/dev/shm"),
         # It is in memory, and bubblewrap gives it no size.
         *("--remount-ro", "/dev"),
-        *("--size", str(_FILE_LIMIT), "--tmpfs", "/sys", *facts, "--remount-ro", "/sys"),
+        *("--size", str(_FILE_LIMIT), "--tmpfs", "/sys", *processors),
+        *devices.fact_options(launch.hardware.facts),
+        *("--remount-ro", "/sys"),
     ]
 
 

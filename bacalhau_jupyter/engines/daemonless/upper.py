@@ -78,6 +78,15 @@ class Upper:
         file.chmod(0o644)
         self._own(file, 0, 0)
 
+    def link(self, spot: Found, text: str) -> None:
+        """Put a link of root's at a path, in place of what the image has; what is made there already stays."""
+        for path in reversed(_above(spot.path)):
+            self._make(path)
+        file = self._host(spot.path)
+        if not os.path.lexists(file):
+            file.symlink_to(text)
+            self._own(file, 0, 0)
+
     def finish(self) -> None:
         """Give the directories the modes that they have in the image; until then they are open to us only."""
         for path, mode in self._modes.items():

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from bacalhau_jupyter.engines.process import bids, gpus
+from bacalhau_jupyter.engines.process import bids
 from bacalhau_jupyter.engines.process import tier_trial as trial
 from bacalhau_jupyter.engines.process.environments import Environments
 from bacalhau_jupyter.engines.process.launch import Launch, Tier
 from bacalhau_jupyter.engines.process.params import ENGINE_TYPE, ProcessParams
 from bacalhau_jupyter.engines.process.visible_paths import View
-from bacalhau_jupyter.engines.supervised import host
+from bacalhau_jupyter.engines.supervised import gpus, host
 from bacalhau_jupyter.engines.supervised.executions import Executions
 from bacalhau_jupyter.engines.supervised.launch import assemble
 from bacalhau_jupyter.engines.supervised.mounts import NotPlaced

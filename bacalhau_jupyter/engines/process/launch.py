@@ -10,9 +10,9 @@ from typing import Protocol
 
 from bacalhau_jupyter.engines.network.rules import has_way_out
 from bacalhau_jupyter.engines.network.variables import with_proxy
-from bacalhau_jupyter.engines.process.gpus import NO_GPUS, Access
 from bacalhau_jupyter.engines.process.params import ProcessParams
 from bacalhau_jupyter.engines.process.visible_paths import View
+from bacalhau_jupyter.engines.supervised.gpus import NO_GPUS, Access
 from bacalhau_jupyter.engines.supervised.launch import INPUTS, OUTPUTS, Confined, user_name
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.spec import NetworkType

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from bacalhau_jupyter import Client
-from bacalhau_jupyter.models.jobs.spec import InputSource, NetworkConfig, NetworkType, SpecConfig
+from bacalhau_jupyter.models.jobs.spec import (
+    InputSource,
+    NetworkConfig,
+    NetworkType,
+    ResourcesConfig,
+    SpecConfig,
+)
+from tests.engines.daemonless.devices.specification import Fake
 from tests.node.test_left_behind import UID, submit
+from tests.services import gpu_tools
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory, node_factory
 from tests.services.registry import Registry
@@ -81,3 +91,35 @@ async def test_a_job_goes_on_while_its_node_is_started_again(
         same = client.job(job.id)
         assert same.result().stdout == "".join(f"{number}\n" for number in range(100))
         assert len(same.executions()) == 1
+
+
+@pytest.mark.parametrize("who", ["root", "user"])
+async def test_two_jobs_at_once_get_one_gpu_each(
+    node_factory: NodeFactory, registry: Registry, busybox_image: str, who: str
+) -> None:
+    if who == "user" and os.geteuid() != 0:
+        pytest.skip("only root can start a node of another user")
+    image = registry.push(busybox_image, "containers/busybox:1").tagged
+    with tempfile.TemporaryDirectory() as place:
+        # Where a node of another user gets to.
+        Path(place).chmod(0o755)
+        fake = Fake(Path(place) / "machine", real=os.geteuid() == 0)
+        gpu_tools.nvidia(Path(place), "T4, 15360", "T4, 15360")
+        served = node_factory(
+            *("-c", "Compute.AllowListedAddresses=127.0.0.1"),
+            *("-c", f"Engines.Docker.CDISpecDirs={fake.machine.specifications[0]}"),
+            uid=UID if who == "user" else None,
+            env={
+                "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+                "PATH": f"{place}:{os.environ['PATH']}",
+            },
+        )
+        with Client(served.url, api_key=served.key) as client:
+            script = "ls /dev/nvidia[0-9]*; /usr/bin/nvidia-smi -L; sleep 600"
+            resources = ResourcesConfig(cpu="10m", memory="1mb", gpu="1")
+            jobs = [submit(client, "docker", image, script, resources=resources) for _ in range(2)]
+            await until(lambda: all("".join(job.logs()).count("\n") == 2 for job in jobs))
+            printed = sorted("".join(job.logs()) for job in jobs)
+            assert printed == [f"/dev/nvidia{index}\nsmi of the driver -L\n" for index in range(2)]
+            for job in jobs:
+                job.stop()

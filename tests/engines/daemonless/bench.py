@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bacalhau_jupyter.engines.daemonless.devices.given import Machine
 from bacalhau_jupyter.engines.daemonless.engine import DaemonlessEngine
 from bacalhau_jupyter.engines.images.contract import FoundImage, HeldImage, ImageConfig, KeptImage
 from bacalhau_jupyter.models.errors import EngineError
@@ -174,8 +175,8 @@ class Bench:
         return await self.run({"Image": image, "Entrypoint": ["/bin/sh", "-c", script]}, **options)
 
 
-def daemonless(place: Path, store: Trees) -> Bench:
-    """A bench of the runtime without a daemon; it still has to be probed."""
+def daemonless(place: Path, store: Trees, machine: Machine | None = None) -> Bench:
+    """A bench of the runtime without a daemon; it still has to be probed. ``machine`` shows its GPUs."""
     options = PluginOptions(NODE_ID, place / "repo" / "compute")
     options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Bench(place, options, DaemonlessEngine(options, store))
+    return Bench(place, options, DaemonlessEngine(options, store, machine=machine))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.engines.process import ProcessEngine
-from bacalhau_jupyter.engines.process.gpus import Driver, NoAccess, access
 from bacalhau_jupyter.engines.process.tiers import Bubblewrap, Restricted
+from bacalhau_jupyter.engines.supervised.gpus import Driver, NoAccess, access
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
 from tests.engines.process.bench import SYSTEM_PYTHON, Bench

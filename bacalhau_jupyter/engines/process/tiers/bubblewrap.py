@@ -19,7 +19,7 @@ from bacalhau_jupyter.engines.network.variables import PORT
 from bacalhau_jupyter.engines.process.launch import Launch, environment, program
 from bacalhau_jupyter.engines.process.tiers import accounts, shown
 from bacalhau_jupyter.engines.supervised import host, sockets, staging
-from bacalhau_jupyter.engines.supervised.bubblewrap import binary
+from bacalhau_jupyter.engines.supervised.bubblewrap import binary, devices
 from bacalhau_jupyter.engines.supervised.confinement import seccomp
 from bacalhau_jupyter.engines.supervised.launch import INPUTS, OUTPUTS, Confined, user_name
 from bacalhau_jupyter.engines.supervised.mounts import Mount, Pin, TooManyEntries, lay_out
@@ -68,7 +68,8 @@ class Bubblewrap:
             *_namespaces(launch),
             *_base(staging.private_directory(launch.scratch / "tmp", launch.user), _work(launch), launch),
             *shown.options(launch.view),
-            *shown.device_options(launch.gpus),
+            *devices.file_options((str(path.resolve()), place) for path, place in launch.gpus.files),
+            *devices.fact_options(launch.gpus.facts),
             *_accounts(launch),
             *_mounts(launch, pins),
             *_covers(launch),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bacalhau_jupyter.engines.process.gpus import Access
 from bacalhau_jupyter.engines.process.tiers import accounts
 from bacalhau_jupyter.engines.process.visible_paths import View
 from bacalhau_jupyter.engines.supervised import host
@@ -37,18 +36,4 @@ def options(view: View) -> list[str]:
             arguments += ["--perms", "0000", "--tmpfs", str(place), "--remount-ro", str(place)]
         else:
             arguments += ["--ro-bind", "/dev/null", str(place)]
-    return arguments
-
-
-def device_options(gpus: Access) -> list[str]:
-    """Return bubblewrap's options for the GPUs of a job."""
-    arguments: list[str] = []
-    made: set[str] = set()
-    binds = [("--dev-bind", path.resolve(), place) for path, place in gpus.files]
-    binds += [("--ro-bind", path, str(path)) for path in gpus.facts]
-    for bind, path, place in binds:
-        parents = [str(parent) for parent in reversed(Path(place).parents)][1:]
-        arguments += [option for parent in parents if parent not in made for option in ("--dir", parent)]
-        made.update(parents)
-        arguments += [bind, str(path), place]
     return arguments

@@ -28,7 +28,7 @@ _NOSUID, _NODEV, _MOVE, _REC, _SLAVE = 2, 4, 8192, 16384, 1 << 19
 _MOUNT_SETATTR, _OPEN_TREE, _MOVE_MOUNT = 442, 428, 429  # the same numbers on every architecture
 _CLONE, _CLOEXEC, _RECURSIVE, _EMPTY_PATH = 1, 0o2000000, 0x8000, 0x1000
 _FROM_EMPTY_PATH = 4
-_IDMAP = 0x100000
+_READ_ONLY, _IDMAP = 1, 0x100000
 _PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 28, 4
 """Another effective user takes no rights away."""
 _AT_FDCWD = -100
@@ -117,12 +117,14 @@ def _show(place: str, path: str, device: int, inode: int, writable: bool, users:
     """
     opened = open_pinned(path, device, inode)
     try:
-        if stat.S_ISDIR(os.fstat(opened).st_mode):
+        mode = os.fstat(opened).st_mode
+        if stat.S_ISDIR(mode):
             os.mkdir(place)  # noqa: PTH102
         else:
             os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         try:
-            clone = _clone(opened, users)
+            # Root in the job must not own a device: it would change its mode for this whole machine.
+            clone = _clone(opened, -1 if stat.S_ISCHR(mode) else users)
         except OSError as error:
             if users < 0:
                 raise
@@ -130,6 +132,9 @@ def _show(place: str, path: str, device: int, inode: int, writable: bool, users:
                 text = f"{path} lies on a file system that can't be written to by another user ({error})"
                 raise OSError(error.errno, text) from None
             clone = _clone(opened, -1)
+        if stat.S_ISCHR(mode):
+            # What is written to a device is not written to its file.
+            _change(clone, _READ_ONLY)
         _attach(clone, place)
     finally:
         os.close(opened)
@@ -140,21 +145,25 @@ def _clone(opened: int, users: int) -> int:
     flags = ctypes.c_uint(_CLONE | _CLOEXEC | _RECURSIVE | _EMPTY_PATH)
     clone = _system_call("open_tree", _OPEN_TREE, opened, b"", flags)
     if users >= 0:
-        attributes = struct.pack("=QQQQ", _IDMAP, 0, 0, users)
         try:
-            _system_call(
-                "mount_setattr",
-                _MOUNT_SETATTR,
-                clone,
-                b"",
-                ctypes.c_uint(_EMPTY_PATH | _RECURSIVE),
-                attributes,
-                ctypes.c_size_t(len(attributes)),
-            )
+            _change(clone, _IDMAP, users)
         except OSError:
             os.close(clone)
             raise
     return clone
+
+
+def _change(mount: int, attribute: int, users: int = 0) -> None:
+    attributes = struct.pack("=QQQQ", attribute, 0, 0, users)
+    _system_call(
+        "mount_setattr",
+        _MOUNT_SETATTR,
+        mount,
+        b"",
+        ctypes.c_uint(_EMPTY_PATH | _RECURSIVE),
+        attributes,
+        ctypes.c_size_t(len(attributes)),
+    )
 
 
 def _attach(clone: int, place: str) -> None:

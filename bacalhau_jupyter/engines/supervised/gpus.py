@@ -1,4 +1,4 @@
-"""GPUs for process jobs: their device files, shown to the job that holds them only, and the variables that name them.
+"""GPUs for jobs: their device files, shown to the job that holds them only, and the variables that name them.
 
 A job sees no other GPU, so libraries count those that it has from 0. NVIDIA's are named by UUID where the driver tells
 it, which is right however a library counts.
@@ -86,7 +86,7 @@ def access(gpus: Sequence[GPU], user: int = -1, driver: Driver | None = None) ->
         count = ",".join(map(str, range(len(group))))
         match vendor:
             case "NVIDIA":
-                cards = [_nvidia_card(gpu, driver) for gpu in group]
+                cards = [nvidia_card(gpu, driver) for gpu in group]
                 names += [name for name, _ in cards] + _nvidia_control(driver)
                 uuids = [uuid for _, uuid in cards if uuid]
                 variables["CUDA_VISIBLE_DEVICES"] = ",".join(uuids) if len(uuids) == len(group) else count
@@ -100,14 +100,14 @@ def access(gpus: Sequence[GPU], user: int = -1, driver: Driver | None = None) ->
                 variables["ZE_AFFINITY_MASK"] = count
                 facts += _facts(group, driver)
             case _:
-                raise NoAccess(f"process jobs can't get a GPU of vendor {group[0].vendor or 'unknown'}")
+                raise NoAccess(f"jobs can't get a GPU of vendor {group[0].vendor or 'unknown'} here")
     files = [(driver.devices / name, f"/dev/{name}") for name in dict.fromkeys(names)]
     for path, place in files:
-        _check(path, place, user)
+        check(path, place, user)
     return Access(tuple(files), tuple(dict.fromkeys(facts)), variables)
 
 
-def _nvidia_card(gpu: GPU, driver: Driver) -> tuple[str, str]:
+def nvidia_card(gpu: GPU, driver: Driver) -> tuple[str, str]:
     """Return a card's device file and its UUID; ``nvidia-smi`` counts in the order of PCI addresses."""
     try:
         entries = sorted(driver.nvidia.iterdir())
@@ -140,7 +140,21 @@ def _facts(gpus: Sequence[GPU], driver: Driver) -> list[Path]:
     return [place for place in places if place.exists()]
 
 
-def _check(path: Path, place: str, user: int) -> None:
+def check(path: Path, place: str, user: int) -> None:
+    """Find out whether a job's user may use a device file.
+
+    Parameters
+    ----------
+    path, place
+        Where it is, and what people call it.
+    user
+        The uid that the job becomes; -1 for the node's own.
+
+    Raises
+    ------
+    NoAccess
+        It is missing, or closed to that user.
+    """
     if not path.exists():
         raise NoAccess(f"the device file {place} does not exist (is the GPU's driver loaded?)")
     if user >= 0:
