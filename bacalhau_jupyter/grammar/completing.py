@@ -206,7 +206,7 @@ def _browsed(context: click.Context, uri: str) -> list[CompletionItem]:
     scheme, _, path = uri.partition("://")
     # In -i a percent sign is escaped; the node names things as they are.
     parent = uri[: uri.rindex("/") + 1].replace("%25", "%") if "/" in path else ""
-    page = _ask(context, f"data {parent}", lambda api: api.browse(parent, limit=ENTRY_LIMIT))
+    page = _ask(context, f"data {parent}", lambda api: api.data(parent, limit=ENTRY_LIMIT))
     items = []
     for entry in (page.entries if page is not None else None) or []:
         is_folder = entry.kind == "directory"

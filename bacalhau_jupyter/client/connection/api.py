@@ -7,34 +7,20 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from bacalhau_jupyter.client.connection.calls.clusters import ClusterCalls
+from bacalhau_jupyter.client.connection.calls.environments import EnvironmentCalls
+from bacalhau_jupyter.client.connection.calls.hosts import HostCalls
+from bacalhau_jupyter.client.connection.calls.images import ImageCalls
+from bacalhau_jupyter.client.connection.calls.packages import PackageCalls
+from bacalhau_jupyter.client.connection.calls.uploads import UploadCalls
 from bacalhau_jupyter.client.connection.connection import Connection
-from bacalhau_jupyter.client.connection.hosts import HostCalls
-from bacalhau_jupyter.client.connection.kept.images import ImageCalls
 from bacalhau_jupyter.client.connection.roles import ORCHESTRATOR, compute_only, is_unknown_route
-from bacalhau_jupyter.models.codec import decode, encode
+from bacalhau_jupyter.models.codec import decode
 from bacalhau_jupyter.models.errors import BacalhauError, Forbidden, NotFound
 from bacalhau_jupyter.models.jobs.job import Job
-from bacalhau_jupyter.models.records.cluster import PATH as CLUSTER
-from bacalhau_jupyter.models.records.cluster import ClusterState, JoinedCluster, OpenCluster
-from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
-from bacalhau_jupyter.models.records.environments import (
-    ListEnvironmentsResponse,
-    PythonDescription,
-    RegisteredEnvironment,
-)
 from bacalhau_jupyter.models.records.explanation import Explanation
 from bacalhau_jupyter.models.records.history import JobHistory, StreamEvent
-from bacalhau_jupyter.models.records.joining import (
-    JOINED_PATH,
-    JoinCluster,
-    JoinedClusters,
-    LeaveCluster,
-)
 from bacalhau_jupyter.models.records.node import OFFER_PATH, BuildVersionInfo, DiskUsage, NodeInfo
-from bacalhau_jupyter.models.records.packages import PATH as PACKAGES
-from bacalhau_jupyter.models.records.packages import FindPackages, KeepPackages, PackagesState
-from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS
-from bacalhau_jupyter.models.records.uploads import BeginUpload, UploadState
 from bacalhau_jupyter.models.wire import api as wire
 
 T = TypeVar("T")
@@ -256,40 +242,6 @@ class AsyncAPI(Connection):
         body = wire.PutNodeRequest(action=action, message=message, node_id=node_id)
         return await self.request("PUT", path, wire.PutNodeResponse, body=body)
 
-    async def cluster(self) -> ClusterState:
-        """Return how nodes join; only nodes that list the feature ``cluster`` have this route, and the following."""
-        return await self.request("GET", CLUSTER, ClusterState)
-
-    async def open_cluster(self, order: OpenCluster) -> ClusterState:
-        """Let nodes of other processes join."""
-        return await self.request("POST", f"{CLUSTER}/open", ClusterState, body=order)
-
-    async def close_cluster(self) -> ClusterState:
-        """Let no node of another process join any more."""
-        return await self.request("POST", f"{CLUSTER}/close", ClusterState, body={})
-
-    @property
-    def hosts(self) -> HostCalls:
-        """Calls about Docker hosts elsewhere that run jobs of the node (feature ``hosts``)."""
-        return HostCalls(self)
-
-    @property
-    def images(self) -> ImageCalls:
-        """Calls about the images that the node keeps itself (feature ``images``)."""
-        return ImageCalls(self)
-
-    async def joined_clusters(self) -> JoinedClusters:
-        """Return further clusters to which the node's machine is offered (feature ``join-clusters``)."""
-        return await self.request("GET", JOINED_PATH, JoinedClusters)
-
-    async def join_cluster(self, order: JoinCluster) -> JoinedCluster:
-        """Offer the node's machine to a cluster."""
-        return await self.request("POST", f"{CLUSTER}/join", JoinedCluster, body=order)
-
-    async def leave_cluster(self, url: str) -> JoinedCluster:
-        """Take the node's machine back from a cluster."""
-        return await self.request("POST", f"{CLUSTER}/leave", JoinedCluster, body=LeaveCluster(url=url))
-
     async def agent_alive(self) -> wire.AgentAliveResponse:
         """Ask whether the node answers."""
         return await self.request("GET", "/api/v1/agent/alive", wire.AgentAliveResponse)
@@ -318,20 +270,7 @@ class AsyncAPI(Connection):
         """Return the node's effective configuration, secrets masked."""
         return await self.request("GET", "/api/v1/agent/config", dict[str, Any])
 
-    async def browse(self, uri: str = "", *, limit: int = 0) -> wire.ListDataResponse:
-        """Return what lies at an address from which the node can read inputs; the places themselves without one."""
-        params = _params(uri=uri, limit=limit)
-        return await self.request("GET", "/api/v1/compute/data", wire.ListDataResponse, params=params)
-
     # ---- streams
-
-    async def data(self, uri: str, *, next_token: str = "") -> wire.ListDataResponse:
-        """Return a page of what the node can read inputs from below an address; only nodes of ours have this route.
-
-        An empty address lists the places themselves.
-        """
-        params = _params(uri=uri, next_token=next_token)
-        return await self.request("GET", "/api/v1/compute/data", wire.ListDataResponse, params=params)
 
     async def logs(
         self,
@@ -369,62 +308,47 @@ class AsyncAPI(Connection):
         async for text in self.websocket("/api/v1/orchestrator/events", params):
             yield decode(text, StreamEvent, "event")
 
-    async def environments(self) -> ListEnvironmentsResponse:
-        """Return the Python environments that jobs may see; only nodes with that feature have this route."""
-        return await self.request("GET", ENVIRONMENTS, ListEnvironmentsResponse)
-
-    async def register_environment(self, description: PythonDescription) -> RegisteredEnvironment:
-        """Register a Python environment of this machine; as `environments`, and for the node's own user only."""
-        return await self.request("POST", ENVIRONMENTS, RegisteredEnvironment, body=description)
-
-    async def find_packages(self, request: str) -> PackagesState:
-        """Find a set of packages, or begin a draft; as `environments`, and for the node's own user only."""
-        return await self.request("POST", PACKAGES, PackagesState, body=FindPackages(request=request))
-
-    async def keep_packages(self, draft: str, order: KeepPackages) -> PackagesState:
-        """Turn a draft into a set; as `find_packages`. Takes as long as reading the files takes."""
-
-        async def once() -> AsyncIterator[bytes]:
-            yield encode(order)
-
-        headers = {"Content-Type": "application/json"}
-        return await self.send("PUT", f"{PACKAGES}/{quote(draft, safe='')}", PackagesState, once(), headers)
-
-    async def drop_packages(self, draft: str) -> None:
-        """Give a draft up; as `find_packages`."""
-        await self.request("DELETE", f"{PACKAGES}/{quote(draft, safe='')}", dict)
-
-    async def clear_packages(self) -> DiskUsage:
-        """Remove packages that no job uses; only nodes that list the feature ``clean-up`` have this route."""
-        return await self.request("DELETE", "/api/v1/compute/packages", DiskUsage)
-
-    async def begin_upload(self, order: BeginUpload) -> UploadState:
-        """Begin an upload; only nodes with that feature have this route, and the following."""
-        return await self.request("POST", UPLOADS, UploadState, body=order)
-
-    async def upload_range(
-        self, upload_id: str, start: int, stop: int, size: int, chunks: AsyncIterator[bytes]
-    ) -> UploadState:
-        """Send the bytes ``start`` to ``stop`` (excluded) of ``size``; takes as long as it takes."""
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "Content-Range": f"bytes {start}-{stop - 1}/{size}",
-            "Content-Length": str(stop - start),
-        }
-        return await self.send("PUT", f"{UPLOADS}/{upload_id}", UploadState, chunks, headers)
-
-    async def complete_upload(self, upload_id: str) -> UploadState:
-        """Let the node keep what was written to its disk; takes as long as reading it takes."""
-        return await self.send("POST", f"{UPLOADS}/{upload_id}/complete", UploadState, None, {})
-
-    async def drop_upload(self, upload_id: str) -> None:
-        """Give an upload up."""
-        await self.request("DELETE", f"{UPLOADS}/{upload_id}", dict)
-
     async def hold_lease(self) -> None:
         """Hold a lease on an embedded node until cancelled or the node is gone."""
         async for _ in self.websocket("/api/v1/agent/lease", []):
             pass
+
+    # ---- parts of a node that only nodes of ours have
+
+    async def data(self, uri: str = "", *, limit: int = 0, next_token: str = "") -> wire.ListDataResponse:
+        """Return a page of what the node can read inputs from below an address; the places themselves without one."""
+        params = _params(uri=uri, limit=limit, next_token=next_token)
+        return await self.request("GET", "/api/v1/compute/data", wire.ListDataResponse, params=params)
+
+    @property
+    def clusters(self) -> ClusterCalls:
+        """Calls about the links between the node and others (features ``cluster`` and ``join-clusters``)."""
+        return ClusterCalls(self)
+
+    @property
+    def hosts(self) -> HostCalls:
+        """Calls about Docker hosts elsewhere that run jobs of the node (feature ``hosts``)."""
+        return HostCalls(self)
+
+    @property
+    def images(self) -> ImageCalls:
+        """Calls about the images that the node keeps itself (feature ``images``)."""
+        return ImageCalls(self)
+
+    @property
+    def environments(self) -> EnvironmentCalls:
+        """Calls about the Python environments that jobs may see (feature ``python-environments``)."""
+        return EnvironmentCalls(self)
+
+    @property
+    def packages(self) -> PackageCalls:
+        """Calls about the sets of Python packages that jobs may see (feature ``python-packages``)."""
+        return PackageCalls(self)
+
+    @property
+    def uploads(self) -> UploadCalls:
+        """Calls that send content ahead of jobs (feature ``uploads``)."""
+        return UploadCalls(self)
 
 
 def _job(job: str) -> str:

@@ -123,6 +123,15 @@ class Connection:
         limit = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout_s)
         return await self._ask(method, path, kind, data=chunks, headers=headers, timeout=limit)
 
+    async def send_order(self, method: str, path: str, kind: type[T], order: object) -> T:
+        """Send an order that takes as long as the node needs for it; raises as `send` does, or BadRequest."""
+        require_text(order)
+
+        async def text() -> AsyncIterator[bytes]:
+            yield encode(order)
+
+        return await self.send(method, path, kind, text(), {"Content-Type": "application/json"})
+
     async def _ask(
         self,
         method: str,

@@ -61,10 +61,10 @@ class RegisteredEnvironments:
         names = self._names.setdefault(api.endpoint.url, set())
         if name not in names:
             try:
-                name = (await api.register_environment(description)).environment
+                name = (await api.environments.register(description)).environment
             except Forbidden:
                 # Callers that may not register can still use known environments, such as the node's own Python.
-                if name not in {each.environment for each in (await api.environments()).environments}:
+                if name not in {each.environment for each in (await api.environments.list()).environments}:
                     raise
             names.add(name)
         return reference(name)

@@ -140,7 +140,7 @@ class Sender:
         size = content.size if sha256 else -1
         order = BeginUpload(name=content.name, size=size, sha256=sha256, local=True)
         try:
-            state = await api.begin_upload(order)
+            state = await api.uploads.begin(order)
         except BadRequest:
             return None  # it lets us write nothing to its disk, and wants to know the size
         if state.is_complete:
@@ -150,13 +150,13 @@ class Sender:
             if path is None or not await asyncio.to_thread(_is_ours, path):
                 return None
             await run_interruptible(lambda stop: _write(content, path, progress, stop))
-            done = await api.complete_upload(state.upload_id)
+            done = await api.uploads.complete(state.upload_id)
             state = UploadState()
             return done
         finally:
             if state.upload_id:
                 with suppress(BacalhauError):
-                    await asyncio.shield(api.drop_upload(state.upload_id))
+                    await asyncio.shield(api.uploads.drop(state.upload_id))
 
     # ---- over the network
 
@@ -186,11 +186,13 @@ class Sender:
             delays, failures, reached = backoff(0.2, 5.0), 0, -1
             while failures < _ATTEMPTS:
                 try:
-                    state = await api.begin_upload(order)
+                    state = await api.uploads.begin(order)
                     if not state.is_complete:
                         stop = min(size, state.offset + RANGE)
                         chunks = _chunks(file.fileno(), state.offset, stop, size, progress)
-                        state = await api.upload_range(state.upload_id, state.offset, stop, size, chunks)
+                        state = await api.uploads.send_range(
+                            state.upload_id, state.offset, stop, size, chunks
+                        )
                     if state.is_complete:
                         return state
                 except (NetworkFailure, NotFound):

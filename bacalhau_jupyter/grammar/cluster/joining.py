@@ -39,7 +39,7 @@ def cluster_join(url: str, token_file: str, ca_file: str, name: str, **show: Any
         authority=content_of(ca_file, "--ca-file", "authority") if ca_file else "",
         name=name,
     )
-    joined = client().call(lambda api: api.join_cluster(order))
+    joined = client().call(lambda api: api.clusters.join(order))
     return Details(joined, [("Joined", facts_of(joined))])
 
 
@@ -48,7 +48,7 @@ def cluster_join(url: str, token_file: str, ca_file: str, name: str, **show: Any
 def cluster_leave(url: str) -> Result:
     """Take the connected node back from the cluster at URL; what runs for it is stopped."""
     _require_feature()
-    left = client().call(lambda api: api.leave_cluster(url))
+    left = client().call(lambda api: api.clusters.leave(url))
     stopped = f"; {left.executions} of its executions were stopped" if left.executions else ""
     return Text(f"This machine runs no more jobs of {left.url}{stopped}.")
 

@@ -52,14 +52,14 @@ def cluster_open(host: str, port: int, advertise: str, encrypt: bool, **show: An
     """Let nodes of other processes and machines join; prints what to type there."""
     _require_feature()
     order = OpenCluster(host=host, port=port, advertise=advertise, encrypt=encrypt)
-    return shown(client().call(lambda api: api.open_cluster(order)))
+    return shown(client().call(lambda api: api.clusters.open(order)))
 
 
 @cluster.command("close")
 def cluster_close() -> Result:
     """Let no other node join any more; those that joined go on with what they run, and get nothing new."""
     _require_feature()
-    client().call(lambda api: api.close_cluster())
+    client().call(lambda api: api.clusters.close())
     return Text(
         "The cluster is closed. The token stays: who has it can join when the cluster is opened again."
     )
@@ -70,10 +70,10 @@ def cluster_close() -> Result:
 def cluster_show(**show: Any) -> Result:
     """Show whether other nodes can join, and how; and which clusters the node has joined itself."""
     _require_feature()
-    state = client().call(lambda api: api.cluster())
+    state = client().call(lambda api: api.clusters.state())
     if JOINING not in client().info.features:
         return shown(state)
-    clusters = client().call(lambda api: api.joined_clusters())
+    clusters = client().call(lambda api: api.clusters.joined())
     return shown(replace(state, joined=clusters.items))
 
 

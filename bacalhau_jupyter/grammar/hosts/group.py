@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bacalhau_jupyter.client.connection.hosts import HostCalls
+from bacalhau_jupyter.client.connection.calls.hosts import HostCalls
 from bacalhau_jupyter.client.results.progress import run_shown
 from bacalhau_jupyter.grammar.root import bacalhau, client
 from bacalhau_jupyter.models.errors import BacalhauError, NotImplementedHere

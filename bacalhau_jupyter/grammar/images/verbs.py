@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from bacalhau_jupyter.client.connection.kept.images import ImageCalls
+from bacalhau_jupyter.client.connection.calls.images import ImageCalls
 from bacalhau_jupyter.grammar import completing
 from bacalhau_jupyter.grammar.flags.printing import print_options
 from bacalhau_jupyter.grammar.output import Result, Table, Text

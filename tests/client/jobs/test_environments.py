@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bacalhau_jupyter.client.client import Client
-from bacalhau_jupyter.client.connection.api import AsyncAPI
+from bacalhau_jupyter.client.connection.calls.environments import EnvironmentCalls
 from bacalhau_jupyter.client.jobs.interpreters import own_python
 from bacalhau_jupyter.models.codec import convert
 from bacalhau_jupyter.models.errors import BadRequest, Forbidden
@@ -50,13 +50,13 @@ def test_the_reference_is_the_hash_of_the_description_and_is_asked_for_once(
     node: ServedNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[PythonDescription] = []
-    register = AsyncAPI.register_environment
+    register = EnvironmentCalls.register
 
-    async def counting(self: AsyncAPI, description: PythonDescription) -> RegisteredEnvironment:
+    async def counting(self: EnvironmentCalls, description: PythonDescription) -> RegisteredEnvironment:
         calls.append(description)
         return await register(self, description)
 
-    monkeypatch.setattr(AsyncAPI, "register_environment", counting)
+    monkeypatch.setattr(EnvironmentCalls, "register", counting)
     with connected(node) as client:
         assert FEATURE in client.info.features
         for _ in range(3):
@@ -107,7 +107,7 @@ def test_a_node_registers_its_own_python_by_itself(node: ServedNode) -> None:
     with connected(node) as client:
 
         def executables() -> list[str]:
-            listed = client.call(lambda api: api.environments()).environments
+            listed = client.call(lambda api: api.environments.list()).environments
             return [each.description.executable for each in listed]
 
         assert wait_until(lambda: own_python()["Executable"] in executables(), timeout_s=60)
@@ -158,7 +158,7 @@ def test_a_bad_registration_is_a_400_with_a_sentence(node: ServedNode, body: str
 def test_what_is_registered_is_listed_and_lies_where_only_its_user_can_read(node: ServedNode) -> None:
     with connected(node) as client:
         name = client.environment(OTHER)["Environment"]
-        listed = client.call(lambda api: api.environments()).environments
+        listed = client.call(lambda api: api.environments.list()).environments
     assert name in {each.environment for each in listed}
     (file,) = node.repo.path.rglob(f"{name}.json")
     assert file.stat().st_mode & 0o777 == 0o600

@@ -180,7 +180,7 @@ def test_a_new_version_is_taken_after_the_configured_time(node_factory: NodeFact
 def test_what_was_just_asked_for_stays_when_a_person_makes_room(node: ServedNode, index: Index) -> None:
     with of_own(node) as client:
         job = client.sent(python(client))
-        assert client.call(lambda api: api.clear_packages()).count == 0
+        assert client.call(lambda api: api.packages.clear()).count == 0
         assert client.submit(job).result().stdout.startswith("1.2 ")
 
 

@@ -148,7 +148,7 @@ class _Order:
 
 
 def _kept(client: Submits, order: _Order) -> PackagesState:
-    state = client.call(lambda api: api.find_packages(order.request))
+    state = client.call(lambda api: api.packages.find(order.request))
     if state.set:
         return state
     draft = state.draft
@@ -156,10 +156,10 @@ def _kept(client: Submits, order: _Order) -> PackagesState:
         cache = Path(state.cache)
         locked = order.make(Place(Path(state.directory), cache, state.room), cache / "built")
         kept = KeepPackages(request=order.request, target=order.builder.target.words, locked=locked)
-        return client.call(lambda api: api.keep_packages(draft, kept))
+        return client.call(lambda api: api.packages.keep(draft, kept))
     except BaseException:
         with suppress(BacalhauError):
-            client.call(lambda api: api.drop_packages(draft))
+            client.call(lambda api: api.packages.drop(draft))
         raise
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from bacalhau_jupyter.client.connection.connection import Connection
-from bacalhau_jupyter.models.codec import Wire, encode
 from bacalhau_jupyter.models.records.kept.images import (
     PATH,
     KnownImages,
@@ -17,7 +14,7 @@ from bacalhau_jupyter.models.records.node import DiskUsage
 
 
 class ImageCalls:
-    """The routes below ``/compute/images``; only nodes that list the feature have them. Each raises BacalhauError."""
+    """The routes below ``/compute/images``. Each raises BacalhauError."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -28,11 +25,11 @@ class ImageCalls:
 
     async def load(self, path: str) -> KnownImages:
         """Take the images of a file or directory of the node's machine, however long that takes; return them."""
-        return await self._ordered("load", LoadImages(path=path))
+        return await self._connection.send_order("POST", f"{PATH}/load", KnownImages, LoadImages(path=path))
 
     async def pull(self, image: str) -> KnownImages:
         """Take an image from its registry, however long that takes; return it."""
-        return await self._ordered("pull", PullImage(image=image))
+        return await self._connection.send_order("POST", f"{PATH}/pull", KnownImages, PullImage(image=image))
 
     async def remove(self, image: str) -> DiskUsage:
         """Remove one image; return what is gone."""
@@ -43,10 +40,3 @@ class ImageCalls:
     async def clean(self) -> DiskUsage:
         """Remove the images that no job uses, however long that takes; return what is gone."""
         return await self._connection.send("DELETE", PATH, DiskUsage, None, {})
-
-    async def _ordered(self, verb: str, order: Wire) -> KnownImages:
-        async def text() -> AsyncIterator[bytes]:
-            yield encode(order)
-
-        headers = {"Content-Type": "application/json"}
-        return await self._connection.send("POST", f"{PATH}/{verb}", KnownImages, text(), headers)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TypeVar
 from urllib.parse import quote
 
 from bacalhau_jupyter.client.connection.connection import Connection
-from bacalhau_jupyter.models.codec import decode, encode, require_text
+from bacalhau_jupyter.models.codec import decode
 from bacalhau_jupyter.models.records.host_orders import (
     AddHost,
     CleanHost,
@@ -21,11 +20,12 @@ from bacalhau_jupyter.models.records.host_orders import (
 from bacalhau_jupyter.models.records.hosts import PATH, HostRecord, Hosts
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 
-T = TypeVar("T")
-
 
 class HostCalls:
-    """The routes below ``/hosts``; only nodes that list the feature have them. Each raises BacalhauError."""
+    """The routes below ``/hosts``. Each raises BacalhauError.
+
+    What takes as long as a machine elsewhere does is ended only by silence of the network.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -40,15 +40,15 @@ class HostCalls:
 
     async def add(self, order: AddHost) -> HostRecord:
         """Let a host run jobs."""
-        return await self._post(PATH, HostRecord, order)
+        return await self._connection.send_order("POST", PATH, HostRecord, order)
 
     async def try_out(self, order: AddHost) -> HostTest:
-        """Try the way to a host that is not there yet."""
-        return await self._post(f"{PATH}/test", HostTest, order)
+        """Try the way to a host that is not added yet."""
+        return await self._connection.send_order("POST", f"{PATH}/test", HostTest, order)
 
     async def test(self, name: str) -> HostTest:
         """Try the way to a host step by step."""
-        return await self._post(f"{_one(name)}/test", HostTest, {})
+        return await self._connection.send_order("POST", f"{_one(name)}/test", HostTest, {})
 
     async def pause(self, name: str) -> HostRecord:
         """Let a host take no new jobs."""
@@ -59,12 +59,12 @@ class HostCalls:
         return await self._connection.request("POST", f"{_one(name)}/resume", HostRecord, body={})
 
     async def retry(self, name: str) -> HostRecord:
-        """Try now to connect, where that waits for its turn."""
+        """Connect now to a host whose next attempt is due later."""
         return await self._connection.request("POST", f"{_one(name)}/retry", HostRecord, body={})
 
     async def remove(self, name: str, order: RemoveHost) -> HostRecord:
         """Let a host run no more jobs."""
-        return await self._post(f"{_one(name)}/remove", HostRecord, order)
+        return await self._connection.send_order("POST", f"{_one(name)}/remove", HostRecord, order)
 
     async def push(self, name: str, order: PushImage, progress: Progress = no_progress) -> HostRecord:
         """Copy an image of the node's machine to a host, however long that takes.
@@ -73,17 +73,17 @@ class HostCalls:
         """
         watching = asyncio.create_task(self._watch(name, progress), name="watching a copy")
         try:
-            return await self._post(f"{_one(name)}/push", HostRecord, order)
+            return await self._connection.send_order("POST", f"{_one(name)}/push", HostRecord, order)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
 
     async def stop_push(self, name: str) -> HostRecord:
-        """End what is being copied to a host; nothing of it is left there."""
+        """Stop the copying of an image to a host; nothing of it is left there."""
         return await self._connection.request("POST", f"{_one(name)}/push/stop", HostRecord, body={})
 
     async def progress(self, name: str) -> AsyncIterator[HostProgress]:
-        """Yield how far it is what is copied to a host, now and at each change; does not end."""
+        """Yield how far the copying to a host is, now and at each change, without end."""
         async for text in self._connection.websocket(f"{_one(name)}/progress", []):
             yield decode(text, HostProgress, "progress")
 
@@ -96,16 +96,7 @@ class HostCalls:
 
     async def clean(self, name: str, order: CleanHost) -> HostCleaning:
         """Return what nodes have on a host, and remove what some left there."""
-        return await self._post(f"{_one(name)}/clean", HostCleaning, order)
-
-    async def _post(self, path: str, kind: type[T], order: object) -> T:
-        """Order what takes as long as a machine elsewhere does; only silence of the network ends it."""
-        require_text(order)
-
-        async def text() -> AsyncIterator[bytes]:
-            yield encode(order)
-
-        return await self._connection.send("POST", path, kind, text(), {"Content-Type": "application/json"})
+        return await self._connection.send_order("POST", f"{_one(name)}/clean", HostCleaning, order)
 
 
 def _one(name: str) -> str:

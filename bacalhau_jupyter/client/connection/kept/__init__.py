@@ -1,1 +1,0 @@
-"""Calls about what a node keeps for jobs to come."""
