@@ -17,9 +17,10 @@ import click
 import pytest
 
 from bacalhau_jupyter.cli.devstack import PORT_FILE, devstack
+from bacalhau_jupyter.config.choice.resolving import resolve_endpoint
 from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.config.election import NodeRecord
-from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
+from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.config.identity import client_id
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import Repo

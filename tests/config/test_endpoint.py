@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
+from bacalhau_jupyter.config.choice.resolving import endpoint_of_url, resolve_endpoint
 from bacalhau_jupyter.config.election import NodeLock
-from bacalhau_jupyter.config.endpoint import Endpoint, endpoint_of_url, resolve_endpoint
+from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.models.errors import ConfigurationError, NotFound

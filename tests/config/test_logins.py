@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
+from bacalhau_jupyter.config.choice.resolving import resolve_endpoint
+from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.config.logins.files import METHODS_FILE, SIGN_ON_FILE, TokenFile
 from bacalhau_jupyter.config.logins.keeping import Logins, profile_name
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore

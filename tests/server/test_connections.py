@@ -9,7 +9,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from bacalhau_jupyter.config.endpoint import resolve_endpoint
+from bacalhau_jupyter.config.choice.resolving import resolve_endpoint
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import Repo
 from tests.server.conftest import Jupyter, Starter, nodes_of

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.config.choice.inheritance import Inheritance
+from bacalhau_jupyter.config.choice.resolving import resolve_endpoint
 from bacalhau_jupyter.config.election import NodeLock
-from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
+from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.models.errors import ServiceUnavailable
 from bacalhau_jupyter.server.cluster.local import find_cluster

@@ -76,12 +76,8 @@ class UsualFinder:
         return replace(self._find(lost, start=start), overrides=(*own, *self.overrides))
 
     def _find(self, lost: Endpoint | None, *, start: bool) -> Endpoint:
-        from bacalhau_jupyter.config.endpoint import (
-            LOCAL_NODE,
-            endpoint_of_url,
-            own_endpoint,
-            resolve_endpoint,
-        )
+        from bacalhau_jupyter.config.choice.resolving import endpoint_of_url, own_endpoint, resolve_endpoint
+        from bacalhau_jupyter.config.endpoint import LOCAL_NODE
 
         if self.url is not None:
             return endpoint_of_url(self.repo, self.url, self.api_key, self.overrides)

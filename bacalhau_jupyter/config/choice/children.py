@@ -35,7 +35,7 @@ class Children:
             return
         self._selected = selected
         from bacalhau_jupyter.config.choice.inheritance import Inheritance
-        from bacalhau_jupyter.config.endpoint import resolve_endpoint
+        from bacalhau_jupyter.config.choice.resolving import resolve_endpoint
         from bacalhau_jupyter.config.repo import Repo
         from bacalhau_jupyter.models.errors import BacalhauError
 

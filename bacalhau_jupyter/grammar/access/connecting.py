@@ -182,7 +182,7 @@ def _url_of(profile: Profile) -> str:
 
 
 def _endpoint(repo: Repo, profile: Profile, name: str) -> Endpoint:
-    from bacalhau_jupyter.config.endpoint import endpoint_of_profile
+    from bacalhau_jupyter.config.choice.resolving import endpoint_of_profile
 
     return endpoint_of_profile(repo, name, profile)
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from bacalhau_jupyter.client.connection.launcher import START_TIMEOUT_S, ensure_node
 from bacalhau_jupyter.config.choice.inheritance import chosen_by_user
-from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
+from bacalhau_jupyter.config.choice.resolving import resolve_endpoint
+from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.config.repo import Repo
 from bacalhau_jupyter.models.errors import ServiceUnavailable
 

@@ -9,8 +9,9 @@ import pytest
 
 from bacalhau_jupyter.config.choice.choice import cluster_choice, fixed_by
 from bacalhau_jupyter.config.choice.inheritance import Inheritance
+from bacalhau_jupyter.config.choice.resolving import resolve_endpoint
 from bacalhau_jupyter.config.election import NodeLock
-from bacalhau_jupyter.config.endpoint import Endpoint, resolve_endpoint
+from bacalhau_jupyter.config.endpoint import Endpoint
 from bacalhau_jupyter.config.profiles import Profile, ProfileStore
 from bacalhau_jupyter.config.repo import NODE_MARKER, Repo
 
