@@ -80,6 +80,9 @@ class NetlinkLookup:
     Not for several threads at once. `close` it when done.
     """
 
+    _socket: socket.socket
+    _sequence = 0
+
     def __init__(self) -> None:
         if sys.platform != "linux":
             raise LookupUnavailable("only Linux says who owns a socket")
@@ -88,7 +91,6 @@ class NetlinkLookup:
         except OSError as error:
             raise LookupUnavailable(f"the kernel refuses socket look-ups: {error.strerror}") from error
         self._socket.settimeout(_TIMEOUT_S)
-        self._sequence = 0
 
     def __call__(self, local: Endpoint, remote: Endpoint) -> list[PeerSocket]:
         """Return the socket with exactly these ends: none or one.

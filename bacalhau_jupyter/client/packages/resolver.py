@@ -185,11 +185,12 @@ class _Watch:
         self._place = place
         self._before = _size(place.cache)
         self._over = threading.Event()
-        with contextlib.suppress(OSError, AttributeError, ImportError):
+        if sys.platform == "linux":
             import resource
 
             # No single file is larger, whatever happens between two looks.
-            resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (place.room, place.room))
+            with contextlib.suppress(OSError):
+                resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (place.room, place.room))
         self._thread = threading.Thread(target=self._look, name="package watch", daemon=True)
         self._thread.start()
 

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
@@ -171,25 +172,27 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _listen(directory: Path) -> socket.socket:
-    """Return a listening Unix socket in a directory, whose path may be longer than such a name can be."""
+    """Return a listening Unix socket in a directory, whose path may be longer than such a name can be.
+
+    It is then bound through a link with a short path.
+    """
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     # Whoever gets to the directory may connect: those above it are the node's own.
     directory.chmod(0o755)
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    path = directory / SOCKET
+    path.unlink(missing_ok=True)
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        path = f"/proc/self/fd/{folder}/{SOCKET}"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(SOCKET, dir_fd=folder)
-        door.bind(path)
-        os.chmod(SOCKET, 0o666, dir_fd=folder)
+        with tempfile.TemporaryDirectory(prefix="door-") as short:
+            link = Path(short, "d")
+            link.symlink_to(directory.absolute())
+            door.bind(str(link / SOCKET))
+        path.chmod(0o666)
         door.listen(8)
         door.setblocking(False)
     except BaseException:
         door.close()
         raise
-    finally:
-        os.close(folder)
     return door
 
 

@@ -21,6 +21,7 @@ from bacalhau_jupyter.engines.supervised.launch import STOP_GRACE_S
 from bacalhau_jupyter.engines.supervised.starting import SHARED, Starter
 from bacalhau_jupyter.engines.supervised.state import State, existing
 from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
+from bacalhau_jupyter.engines.supervised.supervisor.plain import UNDATED
 from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
 from bacalhau_jupyter.engines.supervised.users import users_of
 from bacalhau_jupyter.lib.removal import remove_tree
@@ -56,6 +57,8 @@ class Executions:
         Where jobs get control groups; None: this node's own, from `prepare_root` on.
     starter
         Starts supervisors.
+    plain
+        Whether only what every Unix has is used to look after the executions (`supervisor.plain`).
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class Executions:
         reach: Reach | None = None,
         groups: Delegated | None = None,
         starter: Starter = SHARED,
+        *,
+        plain: bool = False,
     ) -> None:
         self._options = options
         self._root = root
@@ -74,7 +79,9 @@ class Executions:
         self._reach = reach or reach_of(options.settings)
         self._watches: dict[str, asyncio.Task[Outcome]] = {}
         self.delegated = groups or NOTHING
-        self._own_groups = groups is None and options.settings("Engines.Cgroups") is not False
+        self._plain = plain
+        self._held = -1
+        self._own_groups = groups is None and not plain and options.settings("Engines.Cgroups") is not False
         self._users = users_of(options.data_dir)
         self._users.look_at(root)
 
@@ -87,7 +94,10 @@ class Executions:
                 for execution_id in existing(root):
                     State(root, execution_id).remove()
             remove_tree(leftover)
-        spawn.announce(self.node_file)
+        if not self._plain:
+            spawn.announce(self.node_file)
+        elif self._held < 0:
+            self._held = spawn.hold(self.node_file)
         if self._own_groups:
             self.delegated = of_this_node()
         sweep(self.delegated)
@@ -145,8 +155,11 @@ class Executions:
                 self._doors.open(state.id, state.door, rules_of(request, self._reach))
             plan = self._with_group(prepare(state, user), state, request)
             state.write(plan)
-            self._starter.join(self)
-            pid = self._starter.start(state, lock, plan["runner"])
+            if self._plain:
+                pid = spawn.spawn(state, lock, own_session=True)
+            else:
+                self._starter.join(self)
+                pid = self._starter.start(state, lock, plan["runner"])
         except BaseException:
             self._doors.close(state.id)
             state.remove()
@@ -154,7 +167,7 @@ class Executions:
             raise
         finally:
             os.close(lock)
-        return pid, tree.start_time(pid)
+        return pid, UNDATED if self._plain else tree.start_time(pid)
 
     def _with_group(self, plan: Plan, state: State, request: RunRequest) -> Plan:
         """Give the job a control group with its limits, where this node may make one."""
@@ -257,6 +270,9 @@ class Executions:
         await asyncio.gather(*watches, return_exceptions=True)
         await asyncio.to_thread(self._doors.stop)
         await asyncio.to_thread(self._starter.leave, self)
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
 
     def limited(self) -> str:
         """Say what limits jobs here."""

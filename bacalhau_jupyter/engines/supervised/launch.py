@@ -38,6 +38,7 @@ class Confined:
     advice: str = ""
     holder: bytes = b""
     runner: str = ""
+    plain: bool = False
     work: dict[str, Any] = field(default_factory=dict)
     memory_besides: int = 0
     """Bytes that the process around the job takes, beside the memory that the job may use."""
@@ -127,6 +128,7 @@ def assemble(
         door=str(state.door),
         proxy_port=PORT,
         runner=confined.runner,
+        plain=confined.plain,
         memory_besides=confined.memory_besides,
         work=confined.work,
         owned=[str(each.path) for each in request.outputs],

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.supervised.cgroups import delegated
+from bacalhau_jupyter.engines.supervised.supervisor.plain import JOB
 from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.text import read_text, write_text
@@ -28,12 +29,16 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a started execution: tier label, job uid (-1: the node's), log file, scratch outside."""
+    """What is known of a started execution: tier label, job uid (-1: the node's), log file, scratch outside.
+
+    ``plain``: only what every Unix has is used to look after it (`supervisor.plain`).
+    """
 
     tier: str
     user: int
     log: str
     scratch: str = ""
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class State:
         self.plan = self.path / "plan"
         self.record_file = self.path / "exit.json"
         self.pid_file = self.path / "pid"
+        self.job_file = self.path / f"pid{JOB}"
         self.cancel_file = self.path / "cancel"
         self.about_file = self.path / "about.json"
         self.door = self.path / "door"

@@ -9,6 +9,7 @@ import threading
 
 from bacalhau_jupyter.engines.supervised.state import State
 from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
+from bacalhau_jupyter.engines.supervised.supervisor.plain import UNDATED
 
 
 async def until_ended(state: State, pid: int, start: str) -> None:
@@ -19,14 +20,16 @@ async def until_ended(state: State, pid: int, start: str) -> None:
     state
         The execution's directory, whose lock is the fallback where the kernel has no pidfd.
     pid, start
-        The supervisor and when the kernel started it.
+        The supervisor and when the kernel started it (`UNDATED`: only its lock tells).
     """
     try:
-        descriptor = os.pidfd_open(pid)
+        descriptor = -1 if start == UNDATED else tree.pidfd_of(pid)
     except ProcessLookupError:
         _reap(pid)
         return
-    except OSError:  # no pidfd here
+    except OSError:
+        descriptor = -1  # no pidfd here
+    if descriptor < 0:
         await until_unlocked(state)
         _reap(pid)
         return

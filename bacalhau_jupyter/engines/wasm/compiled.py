@@ -12,6 +12,7 @@ import contextlib
 import marshal
 import os
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ class Compiler:
         What compiles, and will run the code.
     landlock_abi, program
         How the compiling process is confined.
+    plain
+        Whether only what every Unix has is used to look after it (`supervisor.plain`).
     timeout_s
         Seconds that one module may take.
     """
@@ -81,6 +84,7 @@ class Compiler:
         *,
         landlock_abi: int,
         program: bytes,
+        plain: bool = False,
         timeout_s: float = TIMEOUT_S,
         kept: int = KEPT,
     ) -> None:
@@ -88,6 +92,7 @@ class Compiler:
         self._runtime = runtime
         self._landlock_abi = landlock_abi
         self._program = program
+        self._plain = plain
         self._timeout_s = timeout_s
         self._kept = kept
         self._at_once = asyncio.Semaphore(AT_ONCE)
@@ -189,12 +194,37 @@ class Compiler:
 
     async def _run(self, source: int, digest: str, name: str, files: list[Path]) -> tuple[int, str]:
         """Run the process; return its exit code and what it says."""
-        descriptors: list[int] = []
-        try:
-            module = os.memfd_create("module", os.MFD_CLOEXEC)
-            descriptors.append(module)
+        with contextlib.ExitStack() as held:
+            process, instructions = await self._begin_process(source, digest, name, files, held)
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    _, said = await process.communicate(marshal.dumps(dict(instructions)))
+            finally:
+                if process.returncode is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        process.kill()
+                    await process.wait()
+        return process.returncode or 0, said.decode(errors="replace")
+
+    async def _begin_process(
+        self, source: int, digest: str, name: str, files: list[Path], held: contextlib.ExitStack
+    ) -> tuple[asyncio.subprocess.Process, Instructions]:
+        """Start the process; what it needs until its end is closed with ``held``."""
+        with contextlib.ExitStack() as given:
+
+            def closed_with(stack: contextlib.ExitStack, descriptor: int) -> int:
+                stack.callback(os.close, descriptor)
+                return descriptor
+
+            module = closed_with(given, _nameless(self._root))
             await _to_the_end(lambda: reading.copy(source, module, name, digest))
-            descriptors += [os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400) for file in files]
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            code, names = (closed_with(given, os.open(file, flags, 0o400)) for file in files)
+            lifeline = -1
+            if self._plain:
+                lifeline, ours = os.pipe()
+                closed_with(given, lifeline)
+                closed_with(held, ours)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-I",
@@ -206,30 +236,19 @@ class Compiler:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 env={},
-                pass_fds=descriptors,
+                pass_fds=[each for each in (module, code, names, lifeline) if each >= 0],
             )
-            instructions = Instructions(
-                library=str(self._runtime.library),
-                source=descriptors[0],
-                code=descriptors[1],
-                names=descriptors[2],
-                limits=limits(MEMORY, int(self._timeout_s) * AT_ONCE, MAX_CODE),
-                user=_NOBODY if host.is_root() else -1,
-                landlock_abi=self._landlock_abi,
-                filter=self._program,
-            )
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                _, said = await process.communicate(marshal.dumps(dict(instructions)))
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        return process.returncode or 0, said.decode(errors="replace")
+        return process, Instructions(
+            library=str(self._runtime.library),
+            source=module,
+            code=code,
+            names=names,
+            limits=limits(MEMORY, int(self._timeout_s) * AT_ONCE, MAX_CODE),
+            user=_NOBODY if host.is_root() else -1,
+            landlock_abi=self._landlock_abi,
+            filter=self._program,
+            lifeline=lifeline,
+        )
 
     def _keep(self, key: str, files: list[Path]) -> Compiled:
         code, names = files
@@ -276,6 +295,14 @@ class _Compilation:
         if not self.is_ending:
             self.is_ending = True
             self.task.cancel()
+
+
+def _nameless(place: Path) -> int:
+    """Return a file without a name: in memory where the system can do that, else in a directory of ours."""
+    if sys.platform == "linux":
+        return os.memfd_create("module", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile(dir=place) as file:
+        return os.dup(file.fileno())
 
 
 async def _to_the_end(work: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import sys
+import os
 from typing import Literal
 
 from bacalhau_jupyter.engines.network.rules import REJECT_NETWORK_KEY
@@ -62,12 +62,15 @@ class WasmEngine:
         self._options = options
         self._runtime = runtime.find()
         self._confinement = confinement or launch.confinement_here()
-        self._executions = Executions(options, options.data_dir / "wasm", reach)
+        self._executions = Executions(
+            options, options.data_dir / "wasm", reach, plain=self._confinement.plain
+        )
         self.compiler = Compiler(
             options.data_dir / "wasm-code",
             self._runtime,
             landlock_abi=self._confinement.landlock_abi,
             program=self._confinement.program(0 if host.is_root() else -1),
+            plain=self._confinement.plain,
         )
         self._rejects_network = options.settings(REJECT_NETWORK_KEY) is True
         self._works = False
@@ -79,8 +82,8 @@ class WasmEngine:
 
     async def probe(self) -> Availability:
         """Find out whether a module runs here, by running one."""
-        if not sys.platform.startswith("linux"):
-            return Availability(False, problem="the wasm engine needs Linux")
+        if os.name != "posix":
+            return Availability(False, problem="wasm jobs need Linux or macOS")
         try:
             await asyncio.to_thread(self._executions.prepare_root)
             await asyncio.to_thread(self.compiler.prepare_root)
@@ -97,7 +100,8 @@ class WasmEngine:
         return self._available()
 
     def _available(self) -> Availability:
-        return Availability(True, runtime=f"{self.label}, {self._executions.limited()}")
+        limited = self._confinement.limited(self._executions.limited())
+        return Availability(True, runtime=f"{self.label}, {limited}")
 
     async def bid(self, execution: Execution) -> Bid:
         if not self._works:
@@ -149,7 +153,7 @@ class WasmEngine:
     ) -> Plan:
         if program is None:
             raise EngineError("the execution was removed while it was started", fails_execution=True)
-        state.note(About(self.label, user, str(request.log_path)))
+        state.note(About(self.label, user, str(request.log_path), plain=self._confinement.plain))
         try:
             confined = launch.confine(
                 launch.Launch(

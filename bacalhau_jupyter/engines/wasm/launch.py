@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bacalhau_jupyter.engines.supervised import host, staging
+from bacalhau_jupyter.engines.supervised import bare, host, staging
 from bacalhau_jupyter.engines.supervised.confinement import landlock, seccomp
 from bacalhau_jupyter.engines.supervised.launch import Confined
 from bacalhau_jupyter.engines.supervised.state import State
+from bacalhau_jupyter.engines.supervised.supervisor.confine import FIRST_FILE
 from bacalhau_jupyter.engines.wasm import memory
 from bacalhau_jupyter.engines.wasm.guest.running import Place, Work
 from bacalhau_jupyter.engines.wasm.linking import Program
@@ -28,15 +29,30 @@ from bacalhau_jupyter.plugins.inputs import changed
 
 COMPONENT = "WASM"
 RUNNER = "bacalhau_jupyter.engines.wasm.guest.running"
+_PLAIN = bare.program("bacalhau_jupyter.engines.supervised.supervisor.plain")
 HOST, DOOR = "host", "door"
 
 
 @dataclass(frozen=True)
 class Confinement:
-    """What of the kernel's means works here: Landlock's ABI (0: none), and system call filters."""
+    """What of the kernel's means works here.
+
+    Attributes
+    ----------
+    landlock_abi
+        Landlock's ABI (0: none).
+    filters
+        Whether there are system call filters.
+    plain
+        Whether only what every Unix has is used to look after the processes (`supervisor.plain`).
+    sums
+        Whether the memory of a whole process can be limited.
+    """
 
     landlock_abi: int
     filters: bool
+    plain: bool = False
+    sums: bool = True
 
     @property
     def words(self) -> str:
@@ -45,6 +61,10 @@ class Confinement:
             name for name, works in (("Landlock", self.landlock_abi), ("seccomp", self.filters)) if works
         ]
         return "+".join(means) or "not confined by the kernel"
+
+    def limited(self, words: str) -> str:
+        """Return what is said of the limits, given what is said where a process can be limited."""
+        return words if self.sums else "memory limited per module, CPU not limited"
 
     def program(self, user: int, families: tuple[int, ...] = ()) -> bytes:
         """Return the filter for a process that makes no other one."""
@@ -56,10 +76,10 @@ class Confinement:
         return seccomp.program(profile)
 
 
-def confinement_here() -> Confinement:
+def confinement_here(platform: str = sys.platform) -> Confinement:
     """Return what works on this machine."""
-    if not sys.platform.startswith("linux"):
-        return Confinement(0, filters=False)
+    if not platform.startswith("linux"):
+        return Confinement(0, filters=False, plain=True, sums=False)
     return Confinement(landlock.abi(), seccomp.supported())
 
 
@@ -129,7 +149,7 @@ def confine(launch: Launch) -> Confined:
     rules = [(str(root), landlock.READ_FILE | landlock.READ_DIR)]
     for index, mount in enumerate(launch.request.inputs):
         _stage(launch, mount, root, index, places, pins)
-    first_pinned = 3 + len(launch.program.modules) + 1
+    first_pinned = FIRST_FILE + 1
     readable = [place["host"] for place in places if place["host"]]
     readable += [f"/proc/self/fd/{first_pinned + index}" for index in range(len(pins))]
     rules += [(path, landlock.READ_FILE | landlock.READ_DIR) for path in readable]
@@ -142,17 +162,20 @@ def confine(launch: Launch) -> Confined:
         HOST: (seccomp.AF_INET, seccomp.AF_INET6, seccomp.AF_NETLINK),
         DOOR: (seccomp.AF_UNIX,),
     }.get(launch.http, ())
+    plain = launch.confinement.plain
     return Confined(
-        argv=["module"],
+        argv=[sys.executable, "-I", "-S", "-c", _PLAIN, bare.PACKAGE, str(launch.state.plan)]
+        if plain
+        else [],
         cwd="/",
         env={},
         landlock_abi=launch.confinement.landlock_abi,
         rules=rules,
         filter=launch.confinement.program(launch.user, families),
         user=launch.user,
-        sandbox_files=_code(launch),
         pinned=[(str(each.path), *(each.checked or (0, 0))) for each in pins],
         runner=RUNNER,
+        plain=plain,
         work=dict(_work(launch, places)),
         memory_besides=memory.BESIDES,
     )
@@ -164,6 +187,7 @@ def _work(launch: Launch, places: list[Place]) -> Work:
     return Work(
         library=str(launch.runtime.library),
         modules=[each.names for each in launch.program.modules],
+        code=_code(launch),
         set_up=[each.set_up for each in launch.program.modules],
         entry=launch.params.entry,
         results=launch.program.results,
@@ -171,6 +195,7 @@ def _work(launch: Launch, places: list[Place]) -> Work:
         env=sorted(env.items()),
         places=places,
         memory=memory.limit(launch.request.resources.memory),
+        counted=not launch.confinement.sums,
         http=launch.http,
         door=str(launch.state.door),
     )

@@ -6,8 +6,10 @@ ten times as fast as zlib and is used where it is installed; blocks that do not 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
+import sys
 import zlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -214,7 +216,7 @@ class BlockWriter:
 
 
 def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):
-        return os.cpu_count() or 1
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -33,6 +33,8 @@ from bacalhau_jupyter.transfer.core.reach import Reach
 WAIT_S = 60.0
 OUTPUTS = (("outputs", "/outputs"),)
 MAIN = "/main.wasm"
+PLAIN = Confinement(0, filters=False, plain=True)
+"""What every Unix has, which Linux has, too."""
 NONE = NetworkConfig(type=NetworkType.NONE)
 _ids = itertools.count(1)
 
@@ -91,6 +93,11 @@ class Bench:
         self.options = PluginOptions("n-bench", self.data, hidden=(place / "repo",))
         self.confinement, self.reach = confinement, reach
         self.engine = WasmEngine(self.options, confinement=confinement, reach=reach)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing of Linux's own is used to look after modules."""
+        return self.confinement is PLAIN
 
     async def open(self) -> str:
         """Probe; return the problem, or ""."""

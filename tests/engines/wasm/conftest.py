@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.wasm.bench import Bench
+from tests.engines.wasm.bench import PLAIN, Bench
 
 
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    """Skipped, with the engine's own sentence, where it does not work."""
+@pytest.fixture(params=["confined", "plain"])
+async def bench(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    """An engine with all that works here, and one with what every Unix has only.
+
+    Skipped, with the engine's own sentence, where it does not work.
+    """
     pytest.importorskip("wasmtime", reason="wasmtime comes with the wasm extra")
-    bench = Bench(tmp_path)
+    bench = Bench(tmp_path, PLAIN if request.param == "plain" else None)
     if problem := await bench.open():
         pytest.skip(problem)
     yield bench

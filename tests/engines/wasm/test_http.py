@@ -20,7 +20,7 @@ from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType
 from bacalhau_jupyter.plugins.logfile import read_frames
 from tests.engines.network.web import looking_up, web_server
 from tests.engines.process.bench import until
-from tests.engines.wasm.bench import NONE, Bench, Result, wasi
+from tests.engines.wasm.bench import NONE, PLAIN, Bench, Result, wasi
 from tests.engines.wasm.files import text
 
 HOST = NetworkConfig(type=NetworkType.HOST)
@@ -211,11 +211,12 @@ def web() -> Iterator[int]:
         yield port
 
 
-@pytest.fixture
-async def outward(tmp_path: Path, web: int) -> AsyncIterator[Bench]:
+@pytest.fixture(params=["confined", "plain"])
+async def outward(tmp_path: Path, web: int, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """An engine for whose jobs example.com is on this machine."""
     pytest.importorskip("wasmtime", reason="wasmtime comes with the wasm extra")
-    bench = Bench(tmp_path, reach=looking_up(web, "good.example.com", "127.0.0.1"))
+    confinement = PLAIN if request.param == "plain" else None
+    bench = Bench(tmp_path, confinement, looking_up(web, "good.example.com", "127.0.0.1"))
     if problem := await bench.open():
         pytest.skip(problem)
     yield bench

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,10 +96,11 @@ def _facts(directory: Path, is_marked: Callable[[Path], bool]) -> Facts:
 
 
 def _is_marked(directory: Path) -> bool:
-    for name in _MARKS:
-        with contextlib.suppress(OSError):
-            if os.getxattr(directory, name) == b"1":
-                return True
+    if sys.platform == "linux":
+        for name in _MARKS:
+            with contextlib.suppress(OSError):
+                if os.getxattr(directory, name) == b"1":
+                    return True
     return False
 
 

@@ -11,6 +11,8 @@ import ctypes
 import os
 import struct
 
+from bacalhau_jupyter.lib.beneath import O_PATH
+
 EXECUTE = 1 << 0
 WRITE_FILE = 1 << 1
 READ_FILE = 1 << 2
@@ -103,7 +105,7 @@ def ruleset(version: int, rules: list[tuple[str, int]], network: bool) -> int:
     created = _call(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     for path, rights in rules:
         try:
-            target = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            target = os.open(path, O_PATH | os.O_CLOEXEC)
         except (FileNotFoundError, PermissionError):
             continue
         try:

@@ -27,6 +27,9 @@ _SECCOMP_MODE_FILTER = 2
 OWN_PID = 0x7FFFFFFE
 """Stands in a filter for the process that loads it, the job's first; no real pid is that large."""
 
+FIRST_FILE = 3
+"""The first descriptor that a program gets beside its standard ones."""
+
 POLITE = (_signal.SIGTERM, _signal.SIGINT)
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -99,15 +102,12 @@ def execute(plan: Plan, out: int, err: int, files: list[int], failure: int, grou
         failure = _place(out, err, files, failure)
         os.umask(0o022)
         _limit(plan["limits"])
+        if plan["plain"]:
+            step = "start"
+            os.set_inheritable(failure, True)
+            os.execve(plan["argv"][0], [*plan["argv"], str(failure)], plan["env"])
         if plan["runner"]:
-            step = "load"
-            __import__(plan["runner"])
-            work = sys.modules[plan["runner"]].prepare(plan)
-            step = "confine"
-            _confine(plan)
-            os.close(failure)
-            work()
-            os._exit(127)
+            become_runner(plan, failure)
         step = "confine"
         _confine(plan)
         step = "change to the directory"
@@ -115,9 +115,39 @@ def execute(plan: Plan, out: int, err: int, files: list[int], failure: int, grou
         step = "start"
         os.execve(plan["argv"][0], plan["argv"], plan["env"])
     except BaseException as error:
-        code = getattr(error, "errno", None) or 0
-        os.write(failure, f"{step}\n{code}\n{error}".encode(errors="replace")[:4000])
+        _tell(failure, step, error)
     os._exit(127)
+
+
+def become_runner(plan: Plan, failure: int) -> None:
+    """Load the plan's runner, be confined, and do its work; never returns.
+
+    Parameters
+    ----------
+    plan
+        What is to be done.
+    failure
+        As for `execute`.
+    """
+    step = "load"
+    try:
+        __import__(plan["runner"])
+        work = sys.modules[plan["runner"]].prepare(plan)
+        step = "confine"
+        _confine(plan)
+        os.close(failure)
+    except BaseException as error:
+        _tell(failure, step, error)
+        os._exit(127)
+    try:
+        work()
+    finally:
+        os._exit(127)
+
+
+def _tell(failure: int, step: str, error: BaseException) -> None:
+    code = getattr(error, "errno", None) or 0
+    os.write(failure, f"{step}\n{code}\n{error}".encode(errors="replace")[:4000])
 
 
 def _place(out: int, err: int, files: list[int], failure: int) -> int:
@@ -135,14 +165,25 @@ def _place(out: int, err: int, files: list[int], failure: int) -> int:
     return failure
 
 
-def give_up_rights(limits: list[tuple[int, int]], user: int, landlock_abi: int, program: bytes) -> None:
-    """Confine this process: limits, another user (-1: none), no file by name, a filter (empty: none)."""
-    from bacalhau_jupyter.engines.supervised.confinement import landlock
+def give_up_rights(
+    limits: list[tuple[int, int]], user: int, landlock_abi: int, program: bytes, *, plain: bool = False
+) -> None:
+    """Confine this process: limits, another user (-1: none), no file by name, a filter (empty: none).
 
+    Parameters
+    ----------
+    plain
+        Leave out what only Linux has.
+    """
     _limit(limits)
-    rules = landlock.ruleset(landlock_abi, [], network=False) if landlock_abi else -1
+    rules = -1
+    if landlock_abi:
+        from bacalhau_jupyter.engines.supervised.confinement import landlock
+
+        rules = landlock.ruleset(landlock_abi, [], network=False)
     _become_user(user)
-    _restrict(rules, program)
+    if not plain:
+        _restrict(rules, program)
 
 
 def _limit(limits: list[tuple[int, int]]) -> None:
@@ -168,15 +209,16 @@ def _confine(plan: Plan) -> None:
             # The rules hold what the descriptors led to; the job has no use for them.
             os.closerange(3, 3 + len(plan["pinned"]))
     _become_user(plan["user"])
-    if plan["landlock_abi"] or plan["runner"]:
+    if (plan["landlock_abi"] or plan["runner"]) and not plan["plain"]:
         _restrict(rules, plan["filter"])
 
 
 def _become_user(user: int) -> None:
     if user >= 0:
         os.setgroups([])
-        os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
+        # For root these set the real, the effective and the saved one.
+        os.setgid(user)
+        os.setuid(user)
 
 
 def _restrict(rules: int, program: bytes) -> None:

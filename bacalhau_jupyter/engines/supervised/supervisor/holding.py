@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import os
 import select
+import sys
 import time
 
 TYPE_CHECKING = False
@@ -82,6 +83,8 @@ def _become(plan: Plan, job: int, failure: int) -> None:
     try:
         is_root = os.geteuid() == 0
         os.chdir(plan["door"])
+        if sys.platform != "linux":
+            raise NoNetwork("networks of jobs need Linux")
         program = os.memfd_create("holder", os.MFD_CLOEXEC)
         os.write(program, plan["holder"])
         network = os.open(f"/proc/{job}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -91,8 +94,8 @@ def _become(plan: Plan, job: int, failure: int) -> None:
         _enter(network, _NEW_NET)
         if is_root:
             os.setgroups([])
-            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+            os.setgid(_NOBODY)
+            os.setuid(_NOBODY)
         _libc.prctl(_PR_SET_PDEATHSIG, int(_signal.SIGKILL), 0, 0, 0)
         _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         os.setsid()

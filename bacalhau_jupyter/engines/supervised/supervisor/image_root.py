@@ -15,6 +15,7 @@ import stat
 import struct
 
 from bacalhau_jupyter.engines.supervised.confinement.pinned import open_pinned
+from bacalhau_jupyter.lib.beneath import O_PATH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def enter(image: ImageRoot) -> None:
         _write("/proc/self/gid_map", f"0 {gid} 1")
     _mount(None, "/", None, _REC | _SLAVE)
     os.chdir(image["directory"])
-    tree = os.open(image["tree"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    tree = os.open(image["tree"], O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     _attach(_clone(tree, users), "lower")
     os.close(tree)
     # Relative names: the job can read them, and they must mean nothing to it. What it wrote is thrown away, so nothing
@@ -78,8 +79,8 @@ def enter(image: ImageRoot) -> None:
         _check(_libc.setns(users, _NEW_USER), "setns")
         os.close(users)
         os.setgroups([])
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
+        os.setgid(0)
+        os.setuid(0)
 
 
 def user_namespace(first_id: int, owner: int) -> int:

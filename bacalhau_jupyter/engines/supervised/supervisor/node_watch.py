@@ -7,13 +7,14 @@ import os
 import time
 
 from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
+from bacalhau_jupyter.engines.supervised.supervisor.plain import UNDATED, watch_holder
 
 _NODE_STEP_S = 2.0
 """How often the node is looked at where the kernel has no pidfd."""
 
 
 class Node:
-    """Whether a node looks after the execution: a pidfd on the one whose name is in the node file."""
+    """Whether a node looks after the execution: a pidfd on the one whose name is in the node file, or its lock."""
 
     def __init__(self, path: str, grace_s: float) -> None:
         self._path = path
@@ -45,8 +46,11 @@ class Node:
         return waited < self._grace_s
 
     def _watch(self, pid: int, start: str) -> bool:
+        if start == UNDATED:
+            self.watch, self.look_again_at = watch_holder(self._path), 0.0
+            return self.watch >= 0
         try:
-            self.watch = os.pidfd_open(pid)
+            self.watch = tree.pidfd_of(pid)
         except OSError as error:
             if error.errno == errno.ESRCH:
                 return False

@@ -84,6 +84,9 @@ class Plan(TypedDict):
     runner, work
         A module of ours whose `prepare` is called in the child, instead of executing ``argv``, and what it is told;
         "" for none. It gets a pipe, after ``sandbox_files``, on which it reports how its work ended (`exit_record`).
+    plain
+        Whether only what every Unix has is used to look after the execution (`plain`), with a runner only. ``argv``
+        is then the program that calls it.
     memory_besides
         Bytes that the runner itself may take, beside the memory of the job.
     image
@@ -128,4 +131,5 @@ class Plan(TypedDict):
     proxy_port: int
     runner: str
     work: dict[str, Any]
+    plain: bool
     memory_besides: int

@@ -6,7 +6,9 @@ The supervisor is a subreaper: whatever a job forks, detaches or orphans stays b
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +28,37 @@ def start_time(pid: int) -> str:
     except OSError:
         return ""
     return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+def pidfd_of(pid: int) -> int:
+    """Return a descriptor that refers to a process for good.
+
+    Raises
+    ------
+    ProcessLookupError
+        There is none.
+    OSError
+        The kernel has no such descriptors.
+    """
+    if sys.platform == "linux":
+        return os.pidfd_open(pid)
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+def send(pid: int, pidfd: int, number: int) -> None:
+    """Send a signal to a process, by the descriptor that refers to it or (-1) by its number.
+
+    Raises
+    ------
+    ProcessLookupError
+        There is none.
+    """
+    if sys.platform == "linux" and pidfd >= 0:
+        import signal
+
+        signal.pidfd_send_signal(pidfd, number)
+    else:
+        os.kill(pid, number)
 
 
 def descendants(root: int) -> list[int]:

@@ -9,7 +9,6 @@ about ten milliseconds.
 from __future__ import annotations
 
 import errno
-import fcntl
 import marshal
 import os
 import select
@@ -21,6 +20,7 @@ from bacalhau_jupyter.engines.supervised.supervisor import exit_record as record
 from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
 from bacalhau_jupyter.engines.supervised.supervisor.frames import MAX_PAYLOAD, STDERR, STDOUT, Log
 from bacalhau_jupyter.engines.supervised.supervisor.node_watch import Node
+from bacalhau_jupyter.engines.supervised.supervisor.ways import ways
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ else:
 LOCK_FD = 3
 """Where the node put the locked descriptor; as long as it is open, the execution counts as alive."""
 
-_F_SETPIPE_SZ = 1031
-_PIPE_SIZE = 256 * 1024
 _ENDING_STEP_S = 0.02
 """How often the signals are repeated while the tree is going down."""
 
@@ -45,6 +43,7 @@ class Supervisor:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.ways = ways(plan, LOCK_FD)
         self.log = Log(plan["out"], plan["log_limit"])
         self.reason = ""
         self.error = ""
@@ -74,7 +73,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the program; what can't be started is the execution's error."""
-        self.oom_kills = record.oom_kills()
+        self.oom_kills = self.ways.oom_kills()
         try:
             pinned = self._open_pinned()
         except Exception as reason:  # whatever it is, nothing may be shown then
@@ -90,15 +89,12 @@ class Supervisor:
                 os.fchown(pipe, self.plan["prints_as"], -1)
         for pipe in (out_read, err_read):
             os.set_blocking(pipe, False)
-            try:
-                fcntl.fcntl(pipe, _F_SETPIPE_SZ, _PIPE_SIZE)
-            except OSError:
-                continue  # this user's pipes are at their limit; a smaller one works, too
+            self.ways.widen(pipe)
         files = [os.open(path, os.O_RDONLY) for path in self.plan["sandbox_files"]]
         if self.plan["status"] or self.plan["runner"]:
             self.reported, status_write = os.pipe()
             files.append(status_write)
-        files += pinned
+        files += [*pinned, *self.ways.files()]
         gate = -1
         if self.plan["holder"]:
             gate_read, gate = os.pipe()
@@ -117,6 +113,7 @@ class Supervisor:
                 self.group.entrance if self.group else -1,
             )
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, confine.POLITE)
+        self.ways.has_started(self.main)
         for each in (out_write, err_write, failure_write, *files):
             os.close(each)
         if self.group:
@@ -284,12 +281,12 @@ class Supervisor:
         """
         if len(self.asked) > (2 if self.plan["status"] else 0) + (self.holder >= 0):
             return
-        fresh = [pid for pid in tree.descendants(os.getpid()) if pid not in self.asked]
+        fresh = [pid for pid in self.ways.below() if pid not in self.asked]
         self.asked.update(fresh)
         tree.signal_all(fresh, _signal.SIGTERM)
 
     def _kill(self) -> None:
-        tree.kill_below(os.getpid())
+        self.ways.kill()
         if self.group:
             self.group.kill()
 
@@ -304,6 +301,7 @@ class Supervisor:
                 return
             if pid == self.main:
                 self.main_ended, self.status = True, status
+                self.ways.has_ended()
 
     def _fail(self, error: str) -> None:
         self.reason, self.error = "error", error
@@ -327,7 +325,7 @@ class Supervisor:
             said = os.read(self.reported, 65536)
             self.reason, code, self.error = record.reported(said, code)
         if not self.reason:
-            killed = code == 137 and record.oom_kills() > self.oom_kills
+            killed = code == 137 and self.ways.oom_kills() > self.oom_kills
             self.reason = "out of memory" if killed else "exited"
         lost = b""
         if self.plan["moves"] or self.plan["owned"] or self.plan["user"] >= 0:
@@ -364,15 +362,15 @@ def supervise(path: str) -> None:
     with open(path, "rb") as file:  # noqa: PTH123
         plan: Plan = marshal.load(file)
     supervisor = Supervisor(plan)
+    supervisor.ways.begin()
     with open(plan["pid_file"] + ".new", "wb") as file:  # noqa: PTH123
-        file.write(f"{os.getpid()} {tree.start_time(os.getpid())}\n".encode())
+        file.write(f"{os.getpid()} {supervisor.ways.started}\n".encode())
     os.rename(plan["pid_file"] + ".new", plan["pid_file"])  # noqa: PTH104
-    confine.become_subreaper()
     try:
         supervisor.start()
         supervisor.run()
     except Exception as error:
-        tree.kill_below(os.getpid())
+        supervisor.ways.kill()
         supervisor.reason, supervisor.error = (
             "error",
             f"the supervisor failed: {type(error).__name__}: {error}",

@@ -14,7 +14,7 @@ import resource
 import sys
 from typing import TypedDict
 
-from bacalhau_jupyter.engines.supervised.supervisor import confine
+from bacalhau_jupyter.engines.supervised.supervisor import confine, plain
 from bacalhau_jupyter.engines.wasm.guest.library import TYPE_FUNC, Bytes, Failed, Library, Pointers, content
 
 REFUSED = 3
@@ -26,7 +26,8 @@ MAX_NAMES = 4_000_000
 class Instructions(TypedDict):
     """What to compile and how to be confined: `Plan` has the same words.
 
-    ``source``, ``code`` and ``names`` are open descriptors.
+    ``source``, ``code`` and ``names`` are open descriptors. ``lifeline`` is a pipe that hangs up when the node ends; -1
+    where Linux sees to that.
     """
 
     library: str
@@ -37,17 +38,21 @@ class Instructions(TypedDict):
     user: int
     landlock_abi: int
     filter: bytes
+    lifeline: int
 
 
 def main() -> None:
     """Compile, and end."""
     instructions: Instructions = marshal.load(sys.stdin.buffer)
+    if instructions["lifeline"] >= 0:
+        plain.end_with(instructions["lifeline"])
     library = Library(instructions["library"])
     confine.give_up_rights(
         instructions["limits"],
         instructions["user"],
         instructions["landlock_abi"],
         instructions["filter"],
+        plain=instructions["lifeline"] >= 0,
     )
     try:
         _compile(library, instructions)

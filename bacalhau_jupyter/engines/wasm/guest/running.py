@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
+from bacalhau_jupyter.engines.supervised.supervisor.confine import FIRST_FILE
 from bacalhau_jupyter.engines.wasm.guest.library import (
     EXTERN_FUNC,
     Callback,
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 else:
     import _signal  # `signal` itself imports enum: five milliseconds
 
-FIRST_FILE = 3
 INITIALIZE = "_initialize"
 """What a module without ``_start`` exports for being set up (WASI's reactors)."""
 MAX_TEXT = 2000
+MAX_TABLES, MAX_ENTRIES = 10, 10_000_000
+"""Tables of a module, and entries of one, where nothing bounds the process."""
+_ENTRY = 8
 WASI, EXIT = "wasi_snapshot_preview1", "proc_exit"
 
 
@@ -58,13 +61,16 @@ class Work(TypedDict):
     ----------
     modules
         The names under which each module is imported, in the order in which they are made; the entry module is last.
-        Their machine code is in the first descriptors.
+    code
+        The files with their machine code.
     set_up
         For each, whether its ``_initialize`` is called.
     entry, results
         The function to call, and how many results it has.
     memory
         Bytes that a memory may have (-1: what WebAssembly allows).
+    counted
+        Whether the number of memories, tables and their entries is bounded, too: where nothing bounds the process.
     http
         How the HTTP functions reach servers: "" (there are none), ``host``, or ``door``.
     door
@@ -73,6 +79,7 @@ class Work(TypedDict):
 
     library: str
     modules: list[list[str]]
+    code: list[str]
     set_up: list[bool]
     entry: str
     results: int
@@ -80,6 +87,7 @@ class Work(TypedDict):
     env: list[tuple[str, str]]
     places: list[Place]
     memory: int
+    counted: bool
     http: str
     door: str
 
@@ -95,7 +103,7 @@ def prepare(plan: Plan) -> Callable[[], None]:
     work: Work = plan["work"]  # type: ignore[assignment]
     # A file that grows beyond the limit is an error for the module, and not its end.
     _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
-    report = FIRST_FILE + len(work["modules"])
+    report = FIRST_FILE
     library = Library(work["library"])
     engine = library.call("wasm_engine_new")
     linker = library.call("wasmtime_linker_new", engine)
@@ -104,11 +112,10 @@ def prepare(plan: Plan) -> Callable[[], None]:
     leave = Callback(lambda _1, _2, arguments, *_: _end(report, f"exit {arguments[0].of.i32 & 0xFFFFFFFF}"))
     define_function(library, linker, (WASI, EXIT), (1, 0), leave)
     library.call("wasmtime_linker_allow_shadowing", linker, False)
-    modules = [_loaded(library, engine, FIRST_FILE + index) for index in range(len(work["modules"]))]
+    modules = [_loaded(library, engine, code) for code in work["code"]]
     store = library.call("wasmtime_store_new", engine, None, None)
     context = library.call("wasmtime_store_context", store)
-    # Of tables, instances and memories as many as wasmtime gives by itself; RLIMIT_DATA bounds their sum.
-    library.call("wasmtime_store_limiter", store, work["memory"], -1, -1, -1, -1)
+    library.call("wasmtime_store_limiter", store, work["memory"], *_counts(work))
     library.check("wasmtime_context_set_wasi", context, _wasi(library, work, report + 1))
     requests = None
     if work["http"]:
@@ -119,7 +126,6 @@ def prepare(plan: Plan) -> Callable[[], None]:
     guest = _Guest(library, linker, context, modules, work)
 
     def run() -> None:
-        os.closerange(FIRST_FILE, report)
         os.closerange(report + 1, report + 1 + len(plan["pinned"]))
         if requests is not None:
             requests.start()
@@ -138,10 +144,20 @@ def _end(report: int, text: str) -> NoReturn:
     os._exit(0)
 
 
-def _loaded(library: Library, engine: Any, descriptor: int) -> Any:
+def _counts(work: Work) -> tuple[int, int, int, int]:
+    """Return how many entries a table may have, and how many instances, tables and memories there may be.
+
+    By itself wasmtime gives as many as RLIMIT_DATA has room for (-1).
+    """
+    if not work["counted"]:
+        return -1, -1, -1, -1
+    count = len(work["modules"])
+    return min(work["memory"] // _ENTRY, MAX_ENTRIES), -1, count * MAX_TABLES, count
+
+
+def _loaded(library: Library, engine: Any, code: str) -> Any:
     module = ctypes.c_void_p()
-    path = f"/proc/self/fd/{descriptor}".encode()
-    library.check("wasmtime_module_deserialize_file", engine, path, ctypes.byref(module))
+    library.check("wasmtime_module_deserialize_file", engine, os.fsencode(code), ctypes.byref(module))
     return module
 
 
@@ -153,11 +169,15 @@ def _wasi(library: Library, work: Work, first_pinned: int) -> Any:
     library.call("wasi_config_inherit_stdout", config)
     library.call("wasi_config_inherit_stderr", config)
     for place in work["places"]:
-        host = place["host"] or f"/proc/self/fd/{first_pinned + place['pinned']}"
+        # What is open already has no name that every system knows: it is opened from inside.
+        if not place["host"]:
+            os.fchdir(first_pinned + place["pinned"])
+        host = os.fsencode(place["host"] or ".")
         if not library.call(
-            "wasi_config_preopen_dir", config, os.fsencode(host), place["guest"].encode(), place["writable"]
+            "wasi_config_preopen_dir", config, host, place["guest"].encode(), place["writable"]
         ):
             raise Failed(f"the directory {place['guest']} can't be opened")
+    os.chdir("/")
     return config
 
 
