@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import marshal
 import os
+import signal
 import sys
 import tempfile
 import uuid
@@ -21,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from bacalhau_jupyter.engines.supervised import bare, host
-from bacalhau_jupyter.engines.wasm import reading
+from bacalhau_jupyter.engines.wasm import budget, reading
 from bacalhau_jupyter.engines.wasm.guest.compiling import REFUSED, Instructions, limits
 from bacalhau_jupyter.engines.wasm.runtime import Runtime
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
@@ -31,7 +32,6 @@ from bacalhau_jupyter.models.names import shown
 MAX_CODE = 2 << 30
 MEMORY = 3 << 30
 TIMEOUT_S = 300.0
-AT_ONCE = 2
 KEPT = 4 << 30
 """Bytes of machine code that are kept; what was not used for longest goes first."""
 
@@ -95,7 +95,7 @@ class Compiler:
         self._plain = plain
         self._timeout_s = timeout_s
         self._kept = kept
-        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self.places = budget.Places()
         self._compiling: dict[str, _Compilation] = {}
 
     def prepare_root(self) -> None:
@@ -123,8 +123,8 @@ class Compiler:
         IOFailure
             The disk is full.
         """
-        digest = await asyncio.to_thread(reading.digest, descriptor, name)
-        key = f"{digest}-{self._runtime.mark}"
+        content = await asyncio.to_thread(reading.content, descriptor, name)
+        key = f"{content.digest}-{self._runtime.mark}"
         known = await asyncio.to_thread(self._known, key)
         if known is not None:
             return known
@@ -133,7 +133,7 @@ class Compiler:
             compilation = self._compiling.get(key)
             is_own = compilation is None or compilation.is_ending
             if compilation is None or compilation.is_ending:
-                compilation = self._begin(descriptor, digest, key, name)
+                compilation = self._begin(descriptor, content, key, name)
             try:
                 return await compilation.wait()
             except reading.Unreadable as unreadable:
@@ -141,10 +141,10 @@ class Compiler:
                 if is_own:
                     raise unreadable.error from None
 
-    def _begin(self, descriptor: int, digest: str, key: str, name: str) -> _Compilation:
+    def _begin(self, descriptor: int, content: reading.Content, key: str, name: str) -> _Compilation:
         # The execution may be gone while others still wait for the same module.
         source = os.dup(descriptor)
-        task = asyncio.create_task(self._compile(source, digest, key, name), name=f"compiling {name}")
+        task = asyncio.create_task(self._compile(source, content, key, name), name=f"compiling {name}")
         compilation = self._compiling[key] = _Compilation(task)
         # A task that is cancelled before its first step closes nothing itself.
         task.add_done_callback(lambda _: os.close(source))
@@ -173,14 +173,14 @@ class Compiler:
             return None
         return Compiled(code, tuple(names.imports), names.functions)
 
-    async def _compile(self, source: int, digest: str, key: str, name: str) -> Compiled:
-        async with self._at_once:
+    async def _compile(self, source: int, content: reading.Content, key: str, name: str) -> Compiled:
+        async with self.places.one(content.size):
             stem = self._root / uuid.uuid4().hex
             files = [stem.with_suffix(f".{kind}{_PARTIAL}") for kind in ("code", "names")]
             try:
-                status, said = await self._run(source, digest, name, files)
+                status, said = await self._run(source, content, name, files)
                 if status:
-                    raise _failure(name, status, said)
+                    raise _failure(name, content.size, status, said)
                 return await asyncio.to_thread(self._keep, key, files)
             except TimeoutError:
                 raise _failed(f"compiling {name!r} took longer than {self._timeout_s:g} s") from None
@@ -192,10 +192,12 @@ class Compiler:
                 for file in files:
                     file.unlink(missing_ok=True)
 
-    async def _run(self, source: int, digest: str, name: str, files: list[Path]) -> tuple[int, str]:
+    async def _run(
+        self, source: int, content: reading.Content, name: str, files: list[Path]
+    ) -> tuple[int, str]:
         """Run the process; return its exit code and what it says."""
         with contextlib.ExitStack() as held:
-            process, instructions = await self._begin_process(source, digest, name, files, held)
+            process, instructions = await self._begin_process(source, content, name, files, held)
             try:
                 async with asyncio.timeout(self._timeout_s):
                     _, said = await process.communicate(marshal.dumps(dict(instructions)))
@@ -207,23 +209,28 @@ class Compiler:
         return process.returncode or 0, said.decode(errors="replace")
 
     async def _begin_process(
-        self, source: int, digest: str, name: str, files: list[Path], held: contextlib.ExitStack
+        self,
+        source: int,
+        content: reading.Content,
+        name: str,
+        files: list[Path],
+        held: contextlib.ExitStack,
     ) -> tuple[asyncio.subprocess.Process, Instructions]:
         """Start the process; what it needs until its end is closed with ``held``."""
-        with contextlib.ExitStack() as given:
+        with contextlib.ExitStack() as inherited:
 
             def closed_with(stack: contextlib.ExitStack, descriptor: int) -> int:
                 stack.callback(os.close, descriptor)
                 return descriptor
 
-            module = closed_with(given, _nameless(self._root))
-            await _to_the_end(lambda: reading.copy(source, module, name, digest))
+            module = closed_with(inherited, _nameless(self._root))
+            await _to_the_end(lambda: reading.copy(source, module, name, content))
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            code, names = (closed_with(given, os.open(file, flags, 0o400)) for file in files)
+            code, names = (closed_with(inherited, os.open(file, flags, 0o400)) for file in files)
             lifeline = -1
             if self._plain:
                 lifeline, ours = os.pipe()
-                closed_with(given, lifeline)
+                closed_with(inherited, lifeline)
                 closed_with(held, ours)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -243,7 +250,8 @@ class Compiler:
             source=module,
             code=code,
             names=names,
-            limits=limits(MEMORY, int(self._timeout_s) * AT_ONCE, MAX_CODE),
+            limits=limits(MEMORY, MAX_CODE),
+            cpu_s=budget.cpu_seconds(content.size),
             user=_NOBODY if host.is_root() else -1,
             landlock_abi=self._landlock_abi,
             filter=self._program,
@@ -315,7 +323,12 @@ async def _to_the_end(work: Callable[[], None]) -> None:
         raise
 
 
-def _failure(name: str, status: int, said: str) -> EngineError:
+def _failure(name: str, size: int, status: int, said: str) -> EngineError:
+    if status == -signal.SIGXCPU:
+        return _failed(
+            f"compiling {name!r} took more than {budget.cpu_seconds(size)} s of processor time, which is what a module "
+            f"of {format_bytes(size)} gets"
+        )
     lines = [line.strip() for line in said.splitlines() if line.strip() and line.strip() != "Caused by:"]
     if status == REFUSED:
         return _failed(f"failed to compile module at {name!r}: {shown('; '.join(lines)[:500])}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 from bacalhau_jupyter.engines.wasm import headers
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure
@@ -28,8 +29,15 @@ class Unreadable(Exception):
         self.error = error
 
 
-def digest(descriptor: int, name: str) -> str:
-    """Return the SHA-256 of a module in hexadecimal digits. Blocks.
+class Content(NamedTuple):
+    """What was read of a module: its SHA-256 in hexadecimal digits, and its size in bytes."""
+
+    digest: str
+    size: int
+
+
+def content(descriptor: int, name: str) -> Content:
+    """Read a module to its end. Blocks.
 
     Parameters
     ----------
@@ -56,13 +64,13 @@ def digest(descriptor: int, name: str) -> str:
         os.close(own)
 
 
-def copy(descriptor: int, target: int, name: str, expected: str) -> None:
+def copy(descriptor: int, target: int, name: str, expected: Content) -> None:
     """Write a module to another descriptor. Blocks.
 
     Parameters
     ----------
     expected
-        What `digest` has said of it.
+        What `content` has said of it.
 
     Raises
     ------
@@ -91,7 +99,7 @@ def copy(descriptor: int, target: int, name: str, expected: str) -> None:
         )
 
 
-def _read(descriptor: int, name: str, use: Callable[[bytes], None]) -> str:
+def _read(descriptor: int, name: str, use: Callable[[bytes], None]) -> Content:
     hashed, size = hashlib.sha256(), 0
     # Where the file stands belongs to everybody who has it open.
     while piece := _piece(descriptor, size, name):
@@ -104,7 +112,7 @@ def _read(descriptor: int, name: str, use: Callable[[bytes], None]) -> str:
         use(piece)
     if not size:
         raise _failed(f"the module {name!r} {headers.problem(b'')}")
-    return hashed.hexdigest()
+    return Content(hashed.hexdigest(), size)
 
 
 def _piece(descriptor: int, offset: int, name: str) -> bytes:

@@ -78,7 +78,7 @@ async def use(bench: Bench, place: Path, port: int) -> dict[str, object]:
 def main() -> None:
     """Take Linux away, run modules, and print what became of them."""
     place, report = Path(sys.argv[1]), sys.argv[2]
-    found = runtime.find()
+    installed = runtime.find()
     prelude = place / "python"
     source = Path(without_linux.__file__).read_text(encoding="utf-8") + "\nmain()\n"
     prelude.write_text(
@@ -92,7 +92,7 @@ def main() -> None:
     without_linux.take_away()
     without_linux.watch(report)
     sys.executable = str(prelude)
-    runtime.find = lambda: found  # there is no library for the machine that this pretends to be
+    runtime.find = lambda: installed  # there is no library for the machine that this pretends to be
     os.umask(0o022)
     sys.stdout.write(json.dumps(asyncio.run(run(place))))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import tracemalloc
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bacalhau_jupyter.engines.wasm import budget
 from bacalhau_jupyter.models.errors import EngineError
 from tests.engines.process.bench import until
 from tests.engines.wasm.bench import Bench, compiled, printing
@@ -20,6 +22,13 @@ from tests.services.common import is_root
 
 def kept(bench: Bench) -> list[Path]:
     return sorted((bench.data / "wasm-code").glob("*.code"))
+
+
+@contextlib.asynccontextmanager
+async def taken(places: budget.Places, *, small: bool = True):
+    """Take all places to compile, or all but that for small modules."""
+    async with places.general, places.general, places.small if small else contextlib.nullcontext():
+        yield
 
 
 async def test_a_module_is_compiled_once_for_all_jobs_also_at_the_same_time(bench: Bench) -> None:
@@ -60,7 +69,7 @@ async def test_a_module_that_changes_does_not_fail_others_with_the_same_one(benc
     changing, other = bench.request(good), bench.request(good)
     waiting = asyncio.Event()
     compiler = bench.engine.compiler
-    async with compiler._at_once, compiler._at_once:
+    async with taken(compiler.places):
         first = asyncio.create_task(bench.engine.start(changing, lambda _: waiting.set()))
         await waiting.wait()
         waiting.clear()
@@ -79,7 +88,7 @@ async def test_modules_that_wait_to_be_compiled_are_not_in_memory(bench: Bench) 
     waiting = asyncio.Queue[object]()
     compiler = bench.engine.compiler
     requests = [bench.request(with_ballast(small, size, number)) for number in range(count)]
-    async with compiler._at_once, compiler._at_once:
+    async with taken(compiler.places):
         tracemalloc.start()
         try:
             starts = [
@@ -186,6 +195,31 @@ async def test_a_compilation_that_takes_too_long_is_ended(bench: Bench) -> None:
     assert error.value.fails_job
     assert compilers() == []
     assert not list((bench.data / "wasm-code").glob("*.partial"))
+
+
+async def test_a_compilation_gets_processor_time_by_the_size_of_its_module(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [budget.cpu_seconds(size) for size in (1, 1 << 20, 26 << 20)] == [23, 23, 98]
+    monkeypatch.setattr(budget, "_CPU_S", 1)
+    monkeypatch.setattr(budget, "_CPU_S_PER_MIB", 0)
+    with pytest.raises(
+        EngineError, match=r"took more than 1 s of processor time, .* a module of 24 MB"
+    ) as error:
+        await bench.engine.start(bench.request(bomb()))
+    assert error.value.fails_job
+    assert compilers() == []
+
+
+async def test_small_modules_do_not_wait_for_large_ones(bench: Bench) -> None:
+    large = bench.request(with_ballast(printing("large"), budget.SMALL, 1))
+    async with taken(bench.engine.compiler.places, small=False):
+        # So many large ones as there are places for all take minutes: the next one waits, a small one does not.
+        waiting = asyncio.create_task(bench.engine.start(large))
+        assert (await bench.run(printing("small"))).stdout == "small"
+        assert not waiting.done()
+    await waiting
+    assert (await bench.finish(large)).stdout == "large"
 
 
 async def test_a_compilation_that_nobody_waits_for_any_more_is_ended(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from tests.engines.process import container_check
 from tests.engines.process.test_places import possible_or_skip
 
 TESTS = "tests/engines/wasm"
-ONLY = ["-k", "not test_places and not a_gigabyte and not test_bids and not test_library"]
+ONLY = ["-k", "not test_places and not a_gigabyte and not test_bids and not test_library and not plain"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 pytest.importorskip("wasmtime", reason="wasmtime comes with the wasm extra")
 

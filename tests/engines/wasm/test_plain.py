@@ -109,12 +109,12 @@ async def test_the_job_is_found_and_ended_where_its_supervisor_was_killed_and_it
     await bench.engine.start(request)
     await until(lambda: any(frame.data for frame in frames(request.log_path)))
     state = bench.engine._executions.state(request.execution.id)
-    found = state.supervisor()
-    assert found is not None and found[1] == plain.UNDATED
+    supervisor = state.supervisor()
+    assert supervisor is not None and supervisor[1] == plain.UNDATED
     job = int(state.job_file.read_text())
     # It can't notice that its supervisor has gone.
     os.kill(job, signal.SIGSTOP)
-    os.kill(found[0], signal.SIGKILL)
+    os.kill(supervisor[0], signal.SIGKILL)
     assert state.is_alive()
     await bench.engine.clean(request.execution.id)
     assert not state.path.exists()

@@ -49,7 +49,7 @@ def watch(report: str) -> None:
     # Where nobody closes it: our processes close what they did not open, up to this number.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    told = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, 4200)
+    report_file = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, 4200)
     os.close(opened)
 
     def look(event: str, arguments: tuple[object, ...]) -> None:
@@ -64,7 +64,7 @@ def watch(report: str) -> None:
             problem = f"{event} {arguments[1]!r}"
         else:
             return
-        os.write(told, f"{problem}\n".encode())
+        os.write(report_file, f"{problem}\n".encode())
         raise OSError(f"only on Linux: {problem}")
 
     sys.addaudithook(look)

@@ -26,8 +26,13 @@ MAX_NAMES = 4_000_000
 class Instructions(TypedDict):
     """What to compile and how to be confined: `Plan` has the same words.
 
-    ``source``, ``code`` and ``names`` are open descriptors. ``lifeline`` is a pipe that hangs up when the node ends; -1
-    where Linux sees to that.
+    Attributes
+    ----------
+    source, code, names, lifeline
+        Open descriptors: the module, what is written, and a pipe that hangs up when the node ends (-1 where Linux sees
+        to that).
+    cpu_s
+        Seconds of processor time.
     """
 
     library: str
@@ -35,6 +40,7 @@ class Instructions(TypedDict):
     code: int
     names: int
     limits: list[tuple[int, int]]
+    cpu_s: int
     user: int
     landlock_abi: int
     filter: bytes
@@ -44,6 +50,8 @@ class Instructions(TypedDict):
 def main() -> None:
     """Compile, and end."""
     instructions: Instructions = marshal.load(sys.stdin.buffer)
+    # The first limit ends this with a signal of its own, which the node can tell from other ends.
+    resource.setrlimit(resource.RLIMIT_CPU, (instructions["cpu_s"], instructions["cpu_s"] + 2))
     if instructions["lifeline"] >= 0:
         plain.end_with(instructions["lifeline"])
     library = Library(instructions["library"])
@@ -111,11 +119,10 @@ def _write(target: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(target, rest[: 1 << 24]) :]
 
 
-def limits(memory: int, seconds: int, size: int) -> list[tuple[int, int]]:
-    """Return the limits of a compilation: bytes of memory, seconds of processor time, bytes of machine code."""
+def limits(memory: int, size: int) -> list[tuple[int, int]]:
+    """Return the limits of a compilation beside its processor time: bytes of memory, and of machine code."""
     return [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_DATA, memory),
-        (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, size),
     ]
