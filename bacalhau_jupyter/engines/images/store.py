@@ -215,7 +215,7 @@ class Images:
         image = await self._pulls.pull(parsed, progress)
         self._settling.begin()
         await self._touch(image)
-        return self._kept(image)
+        return self._kept(self._index.image(image.image_id) or image)
 
     async def load(self, path: Path, progress: Progress = no_progress) -> Sequence[KeptImage]:
         self._opened()

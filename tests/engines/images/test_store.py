@@ -365,7 +365,9 @@ async def test_images_are_removed_by_every_name_unless_somebody_holds_them(
 async def test_a_pull_asks_the_registry_again_where_a_job_would_not(store: Images, shelf: Shelf) -> None:
     first, second = (build(BASE, layer(file(name))) for name in "ab")
     reference = shelf.put(first)
-    assert (await store.pull(reference)).image_id == first.image_id
+    came = await store.pull(reference)
+    assert came.image_id == first.image_id
+    assert (await store.pull(reference)).used_at > came.used_at
     shelf.put(second)
     assert (await store.hold(reference, "e-1")).image.image_id == first.image_id
     pulled = await store.pull(reference)
