@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LEFT = 'style="text-align:left"'
+_LEFT_WHOLE = 'style="text-align:left;white-space:nowrap"'
 _WHOLE = 40
 """Characters of a cell that stays in one line of a page."""
 FORMATS = ("table", "json", "yaml", "csv")
@@ -97,8 +98,8 @@ class Table:
 
 def _td(text: str) -> str:
     # Browsers break IDs, times and names of images at their hyphens, which nobody can read.
-    whole = " nowrap" if "-" in text and len(text) <= _WHOLE else ""
-    return f"<td {_LEFT}{whole}>{html.escape(text)}</td>"
+    style = _LEFT_WHOLE if "-" in text and len(text) <= _WHOLE else _LEFT
+    return f"<td {style}>{html.escape(text)}</td>"
 
 
 @dataclass

@@ -150,7 +150,7 @@ def test_a_table_of_words_stands_at_the_left() -> None:
 
 def test_a_page_does_not_break_an_id_and_does_break_sentences() -> None:
     page = Table(("id", "why"), [("n-bb9d960c", "a half-written sentence that goes on, and on, and on")])
-    assert '<td style="text-align:left" nowrap>n-bb9d960c</td>' in page._repr_html_()
+    assert '<td style="text-align:left;white-space:nowrap">n-bb9d960c</td>' in page._repr_html_()
     assert '<td style="text-align:left">a half-written' in page._repr_html_()
 
 

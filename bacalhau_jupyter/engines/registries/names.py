@@ -20,6 +20,10 @@ _REFERENCE = re.compile(
 )
 
 
+# How people, and other programs, name an image in a file.
+_FILE = re.compile(r"(?:docker-archive|oci|oci-archive):.*|[/.~].*|.*\.(?:tar|tgz|tar\.\w+)", re.DOTALL)
+
+
 def is_reference(image: str) -> bool:
     """Whether a text has the form of an image's name."""
     return len(image) <= IMAGE_LENGTH and _REFERENCE.fullmatch(image) is not None
@@ -29,9 +33,15 @@ def image_invalid(image: str) -> EngineError:
     """Describe an invalid image name."""
     # `user:password@registry/…` is what people try; a digest has no slash behind its sign.
     image = re.sub(r"^[^/@]*@(?=[^/]*/)", f"{MASK}@", mask_secrets(image))
+    hint = "An image is written [registry/]name[:tag] or name@sha256:…, in lower case."
+    if _FILE.fullmatch(image):
+        hint += (
+            " Load one from a file first, on the node's machine: `bacalhau-jupyter image load PATH`, or `docker load` "
+            "where a Docker Engine runs the jobs."
+        )
     return EngineError(
         f'invalid image format: "{image}"',
-        hint="An image is written [registry/]name[:tag] or name@sha256:…, in lower case.",
+        hint=hint,
         code="ImageInvalid",
         fails_execution=True,
         details={"Image": image},

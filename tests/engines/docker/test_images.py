@@ -153,6 +153,12 @@ async def test_an_invalid_image_name_is_refused_as_such(node: Node, image: str) 
     assert refused.value.code == "ImageInvalid"
 
 
+@pytest.mark.parametrize("image", ["docker-archive:/data/x.tar", "oci:layout:1", "./x.tar", "/data/x.tar.gz"])
+def test_an_image_in_a_file_is_to_be_loaded_first(image: str) -> None:
+    assert "image load PATH" in image_invalid(image).hint
+    assert "image load PATH" not in image_invalid("Ubuntu:22.04").hint
+
+
 @pytest.mark.parametrize("image", ["u:hunter2@127.0.0.1:1/img", "https://u:hunter2@registry.example/img"])
 def test_a_login_in_an_image_name_is_not_told(image: str) -> None:
     error = image_invalid(image)
