@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +27,14 @@ from bacalhau_jupyter.models.jobs.spec import (
 )
 from bacalhau_jupyter.models.records.environments import PythonDescription
 from bacalhau_jupyter.models.records.execution import Execution
-from bacalhau_jupyter.plugins import logfile
-from bacalhau_jupyter.plugins.contract import InputMount, OutputMount
-from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
+from bacalhau_jupyter.plugins.contract import InputMount
+from bacalhau_jupyter.plugins.engine import RunRequest
 from bacalhau_jupyter.plugins.options import PluginOptions
+from tests.engines.running import OUTPUTS, Result, clear, finished, request_for
 
 TIERS: dict[str, type[Bubblewrap] | type[Restricted]] = {"bubblewrap": Bubblewrap, "restricted": Restricted}
 SYSTEM_PYTHON = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
 """An interpreter that every view holds; the tests' own may lie where a job's user can't go."""
-WAIT_S = 60.0
-OUTPUTS = (("outputs", "/outputs"),)
 _ids = itertools.count(1)
 
 
@@ -74,21 +70,6 @@ def make_execution(
     return Execution(id=f"e-{os.getpid()}-{next(_ids)}", job=Job(id="j-1", tasks=[task]))
 
 
-@dataclass
-class Result:
-    """How a run ended and what it printed."""
-
-    outcome: Outcome
-    stdout: str
-    stderr: str
-    outputs: Path
-    request: RunRequest
-
-    def text(self, name: str) -> str:
-        """Return what the job wrote to ``outputs/name``."""
-        return (self.outputs / name).read_text()
-
-
 class Bench:
     """An engine of one tier over a temporary data directory that looks like a node's: a repo with secrets."""
 
@@ -121,9 +102,7 @@ class Bench:
 
     async def close(self) -> None:
         """Remove every execution and close the engine."""
-        for execution_id in await self.engine.existing():
-            await self.engine.clean(execution_id)
-        await self.engine.close()
+        await clear(self.engine)
 
     def request(
         self,
@@ -148,17 +127,13 @@ class Bench:
             network=NetworkConfig(type=NetworkType.HOST) if host_network else network,
             **params,
         )
-        directory = self.data / "executions" / execution.id
-        directory.mkdir(mode=0o700, parents=True)
-        return RunRequest(
-            execution=execution,
-            node_id="n-bench",
-            env=env or {},
-            resources=resources or Resources(),
+        return request_for(
+            execution,
+            self.options,
             inputs=inputs,
-            outputs=[OutputMount(name, directory / "results" / name, path) for name, path in outputs],
-            directory=directory,
-            log_path=log or directory / "log",
+            env=env,
+            resources=resources,
+            log=log,
             timeout_s=timeout_s,
             grace_s=grace_s,
         )
@@ -176,35 +151,9 @@ class Bench:
 
     async def finish(self, request: RunRequest) -> Result:
         """Wait for a started request."""
-        async with asyncio.timeout(WAIT_S):
-            outcome = await self.engine.wait(request.execution.id)
-        printed = {logfile.STDOUT: b"", logfile.STDERR: b"", logfile.END: b""}
-        for frame in all_frames(request.log_path):
-            printed[frame.stream] += frame.data
-        return Result(
-            outcome,
-            printed[logfile.STDOUT].decode(errors="replace"),
-            printed[logfile.STDERR].decode(errors="replace"),
-            request.outputs[0].path if request.outputs else Path("/nonexistent"),
-            request,
-        )
+        return await finished(self.engine, request)
 
     async def python(self, code: str, *arguments: str, **options: Any) -> Result:
         """Run Python code in the system's interpreter."""
         assert SYSTEM_PYTHON is not None
         return await self.run([SYSTEM_PYTHON, "-c", code, *arguments], **options)
-
-
-def all_frames(path: Path) -> list[logfile.Frame]:
-    """Read a whole log file."""
-    frames: list[logfile.Frame] = []
-    while more := list(logfile.read_frames(path, frames[-1].next_offset if frames else 0)):
-        frames += more
-    return frames
-
-
-async def until(ready: Any, timeout_s: float = 60.0) -> None:
-    """Wait until ``ready()`` is true: for things outside of ours that tell nobody."""
-    async with asyncio.timeout(timeout_s):
-        while not ready():  # noqa: ASYNC110 - what is waited for is outside of this process
-            await asyncio.sleep(0.01)

@@ -18,8 +18,9 @@ from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.attackers import assert_only_unconfined, attacker, unconfined
-from tests.engines.process.bench import SYSTEM_PYTHON, Bench, until
+from tests.engines.process.bench import SYSTEM_PYTHON, Bench
 from tests.services.common import is_root
+from tests.services.waiting import until
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 

@@ -25,8 +25,9 @@ from bacalhau_jupyter.engines.process.tiers import Bubblewrap
 from bacalhau_jupyter.models.errors import BadRequest, EngineError
 from bacalhau_jupyter.plugins.engine import EndReason
 from tests.engines.process.attackers import attacker, unconfined
-from tests.engines.process.bench import Bench, Result
+from tests.engines.process.bench import Bench
 from tests.engines.process.pythons import SITE, make_python
+from tests.engines.running import Result
 from tests.services.common import open_way
 
 CONNECT_UNIX = "s = socket.socket(socket.AF_UNIX); s.connect(target); return True"

@@ -18,8 +18,10 @@ from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.plugins import logfile
 from bacalhau_jupyter.plugins.engine import EndReason
-from tests.engines.process.bench import SYSTEM_PYTHON, Bench, all_frames, until
+from tests.engines.process.bench import SYSTEM_PYTHON, Bench
+from tests.engines.running import all_frames
 from tests.services.common import is_root
+from tests.services.waiting import until
 
 # --- running --------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,8 @@ from bacalhau_jupyter.engines.supervised.cgroups.delegated import Delegated, of_
 from bacalhau_jupyter.engines.supervised.cgroups.place import CONTROLLERS, JOB
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.plugins.engine import EndReason, RunRequest
-from tests.engines.process.bench import SYSTEM_PYTHON, Bench, until
+from tests.engines.process.bench import SYSTEM_PYTHON, Bench
+from tests.services.waiting import until
 
 MB = 1 << 20
 FAMILY = """

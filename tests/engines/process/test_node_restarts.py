@@ -18,7 +18,9 @@ from bacalhau_jupyter.engines.process import ProcessEngine
 from bacalhau_jupyter.engines.supervised import spawn, starting
 from bacalhau_jupyter.plugins import logfile
 from bacalhau_jupyter.plugins.engine import EndReason
-from tests.engines.process.bench import Bench, all_frames, until
+from tests.engines.process.bench import Bench
+from tests.engines.running import all_frames
+from tests.services.waiting import until
 
 NODE = """
 import asyncio, os, pickle, sys

@@ -8,7 +8,8 @@ from pathlib import Path
 from bacalhau_jupyter.client.bodies.program import runner_files
 from bacalhau_jupyter.notebook.displays.frames import Display
 from bacalhau_jupyter.plugins.contract import InputMount
-from tests.engines.process.bench import SYSTEM_PYTHON, Bench, Result
+from tests.engines.process.bench import SYSTEM_PYTHON, Bench
+from tests.engines.running import Result
 from tests.notebook.bodies import items_of
 
 BODY = """

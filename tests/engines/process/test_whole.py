@@ -12,7 +12,8 @@ import pytest
 from bacalhau_jupyter.engines.supervised import host
 from bacalhau_jupyter.engines.supervised.confinement import shm
 from bacalhau_jupyter.models.jobs.resources import Resources
-from tests.engines.process.bench import Bench, Result
+from tests.engines.process.bench import Bench
+from tests.engines.running import Result
 
 SCRIPT = """
 import asyncio, concurrent.futures, multiprocessing as mp, os, sys

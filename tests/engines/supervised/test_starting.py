@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,9 @@ from bacalhau_jupyter.engines.supervised import bare, spawn, starting
 from bacalhau_jupyter.engines.supervised.state import State
 from bacalhau_jupyter.engines.supervised.supervisor import forkserver
 from bacalhau_jupyter.plugins.engine import EndReason
-from tests.engines.process.bench import TIERS, Bench, all_frames, until
+from tests.engines.process.bench import TIERS, Bench
+from tests.engines.running import all_frames
+from tests.services.waiting import until
 
 pytestmark = [
     pytest.mark.process,
@@ -49,7 +52,7 @@ async def test_one_process_forks_all_supervisors_and_ends_with_the_engine(bench:
     requests = [bench.request(["sh", "-c", "echo up; sleep 30"]) for _ in range(2)]
     for request in requests:
         await bench.engine.start(request)
-        await until(lambda path=request.log_path: all_frames(path))
+        await until(partial(all_frames, request.log_path))
     parents = {supervisor(bench, each.execution.id).ppid() for each in requests}
     server = psutil.Process(parents.pop())
     assert not parents and server.ppid() == os.getpid()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +22,12 @@ from bacalhau_jupyter.models.jobs.spec import (
     Task,
 )
 from bacalhau_jupyter.models.records.execution import Execution
-from bacalhau_jupyter.plugins import logfile
-from bacalhau_jupyter.plugins.contract import InputMount, OutputMount
-from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
+from bacalhau_jupyter.plugins.contract import InputMount
+from bacalhau_jupyter.plugins.engine import RunRequest
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.transfer.core.reach import Reach
+from tests.engines.running import OUTPUTS, Result, clear, finished, request_for
 
-WAIT_S = 60.0
-OUTPUTS = (("outputs", "/outputs"),)
 MAIN = "/main.wasm"
 PLAIN = Confinement(0, filters=False, plain=True)
 """What every Unix has, which Linux has, too."""
@@ -66,22 +62,6 @@ def printing(text: str, then: str = "", stream: int = 1) -> bytes:
         (drop (call $write (i32.const {stream}) (i32.const 0) (i32.const 1) (i32.const 16))) {then})""")
 
 
-@dataclass
-class Result:
-    """How a run ended and what it printed."""
-
-    outcome: Outcome
-    stdout: str
-    stderr: str
-    outputs: Path
-    request: RunRequest
-
-    @property
-    def error(self) -> str:
-        """The sentence of the failure; empty for none."""
-        return self.outcome.error.message if self.outcome.error else ""
-
-
 class Bench:
     """An engine over a temporary data directory."""
 
@@ -112,9 +92,7 @@ class Bench:
 
     async def close(self) -> None:
         """Remove every execution and close the engine."""
-        for execution_id in await self.engine.existing():
-            await self.engine.clean(execution_id)
-        await self.engine.close()
+        await clear(self.engine)
 
     def file(self, name: str, content: bytes, *, ours: bool = True) -> Path:
         """Write a file of the node's own, or of somebody else."""
@@ -151,17 +129,12 @@ class Bench:
             network=network,
             resources=resources or ResourcesConfig(),
         )
-        directory = self.data / "executions" / identifier
-        directory.mkdir(mode=0o700, parents=True)
-        return RunRequest(
-            execution=Execution(id=identifier, job_id="j-1", job=Job(id="j-1", tasks=[task])),
-            node_id="n-bench",
-            env=env or {},
-            resources=Resources(memory=memory),
+        return request_for(
+            Execution(id=identifier, job_id="j-1", job=Job(id="j-1", tasks=[task])),
+            self.options,
             inputs=[InputMount(path, target) for target, path in places.items()],
-            outputs=[OutputMount(name, directory / "results" / name, path) for name, path in outputs],
-            directory=directory,
-            log_path=directory / "log",
+            env=env,
+            resources=Resources(memory=memory),
             timeout_s=timeout_s,
         )
 
@@ -173,23 +146,4 @@ class Bench:
 
     async def finish(self, request: RunRequest) -> Result:
         """Wait for a started request."""
-        async with asyncio.timeout(WAIT_S):
-            outcome = await self.engine.wait(request.execution.id)
-        printed = {logfile.STDOUT: b"", logfile.STDERR: b"", logfile.END: b""}
-        for frame in frames(request.log_path):
-            printed[frame.stream] = printed.get(frame.stream, b"") + frame.data
-        return Result(
-            outcome,
-            printed[logfile.STDOUT].decode(errors="replace"),
-            printed[logfile.STDERR].decode(errors="replace"),
-            request.outputs[0].path if request.outputs else Path("/nonexistent"),
-            request,
-        )
-
-
-def frames(path: Path) -> list[logfile.Frame]:
-    """Read a whole log file."""
-    every: list[logfile.Frame] = []
-    while more := list(logfile.read_frames(path, every[-1].next_offset if every else 0)):
-        every += more
-    return every
+        return await finished(self.engine, request)

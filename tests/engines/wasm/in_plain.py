@@ -17,8 +17,9 @@ import wasmtime
 from bacalhau_jupyter.engines.wasm import launch, runtime
 from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType
 from tests.engines.network.web import looking_up, web_server
+from tests.engines.running import Result
 from tests.engines.wasm import without_linux
-from tests.engines.wasm.bench import Bench, Result, printing
+from tests.engines.wasm.bench import Bench, printing
 from tests.engines.wasm.files import read_file, write_file
 from tests.engines.wasm.test_engine import LOOPING, SLEEPING
 from tests.engines.wasm.test_http import asking

@@ -16,7 +16,6 @@ from bacalhau_jupyter.engines.wasm.launch import Confinement
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.resources import Resources
 from bacalhau_jupyter.plugins.engine import EndReason
-from tests.engines.process.bench import until
 from tests.engines.wasm.bench import Bench, printing, wasi
 from tests.engines.wasm.files import (
     CREATE,
@@ -29,6 +28,7 @@ from tests.engines.wasm.files import (
     write_file,
 )
 from tests.services.common import is_root
+from tests.services.waiting import until
 
 ACCES, NOENT, PERM, ROFS = 2, 44, 63, 69
 """WASI's error numbers."""

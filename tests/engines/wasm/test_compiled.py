@@ -14,10 +14,10 @@ import pytest
 
 from bacalhau_jupyter.engines.wasm import budget
 from bacalhau_jupyter.models.errors import EngineError
-from tests.engines.process.bench import until
 from tests.engines.wasm.bench import Bench, compiled, printing
 from tests.engines.wasm.test_engine import LOOPING, RETURNS
 from tests.services.common import is_root
+from tests.services.waiting import until
 
 
 def kept(bench: Bench) -> list[Path]:

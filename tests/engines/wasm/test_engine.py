@@ -11,8 +11,9 @@ from bacalhau_jupyter.engines.wasm.launch import Confinement
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins import logfile
 from bacalhau_jupyter.plugins.engine import EndReason
-from tests.engines.process.bench import until
-from tests.engines.wasm.bench import MAIN, Bench, Result, compiled, frames, printing, wasi
+from tests.engines.running import Result, all_frames
+from tests.engines.wasm.bench import MAIN, Bench, compiled, printing, wasi
+from tests.services.waiting import until
 
 SLEEP = '(import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))'
 # A subscription to the monotonic clock at 200: ten minutes from now.
@@ -91,13 +92,13 @@ async def test_a_reactor_is_set_up_before_its_function_is_called(bench: Bench) -
 async def test_stdout_and_stderr_are_logged_apart_with_an_end_frame(bench: Bench) -> None:
     result = await bench.run(printing("oops\n", stream=2))
     assert (result.stdout, result.stderr) == ("", "oops\n")
-    assert frames(result.request.log_path)[-1].stream == logfile.END
+    assert all_frames(result.request.log_path)[-1].stream == logfile.END
 
 
 async def test_output_is_in_the_log_while_the_module_runs(bench: Bench) -> None:
     request = bench.request(printing("no line end", "(loop $again (br $again))"))
     await bench.engine.start(request)
-    await until(lambda: b"".join(frame.data for frame in frames(request.log_path)) == b"no line end")
+    await until(lambda: b"".join(frame.data for frame in all_frames(request.log_path)) == b"no line end")
     await bench.engine.cancel(request.execution.id)
     assert (await bench.finish(request)).outcome.reason is EndReason.CANCELLED
 
@@ -177,7 +178,7 @@ def writing(name: str, parent_fd: int = 0):
 async def test_an_execution_goes_on_when_its_node_restarts_and_its_end_is_heard_of(bench: Bench) -> None:
     request = bench.request(printing("before", TEN_MINUTES_AND_ROOM), timeout_s=None)
     await bench.engine.start(request)
-    await until(lambda: any(frame.data for frame in frames(request.log_path)))
+    await until(lambda: any(frame.data for frame in all_frames(request.log_path)))
     await bench.again()
     assert await bench.engine.attach(request)
     await bench.engine.cancel(request.execution.id)

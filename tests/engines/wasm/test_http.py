@@ -19,9 +19,10 @@ from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.models.jobs.spec import NetworkConfig, NetworkType
 from bacalhau_jupyter.plugins.logfile import read_frames
 from tests.engines.network.web import looking_up, web_server
-from tests.engines.process.bench import until
-from tests.engines.wasm.bench import NONE, PLAIN, Bench, Result, wasi
+from tests.engines.running import Result
+from tests.engines.wasm.bench import NONE, PLAIN, Bench, wasi
 from tests.engines.wasm.files import text
+from tests.services.waiting import until
 
 HOST = NetworkConfig(type=NetworkType.HOST)
 DEFAULT = NetworkConfig()

@@ -14,10 +14,11 @@ from bacalhau_jupyter.engines.supervised import spawn
 from bacalhau_jupyter.engines.supervised.supervisor import plain
 from bacalhau_jupyter.engines.wasm import launch
 from bacalhau_jupyter.plugins.engine import EndReason
-from tests.engines.process.bench import until
-from tests.engines.wasm.bench import PLAIN, Bench, compiled, frames, printing
+from tests.engines.running import all_frames
+from tests.engines.wasm.bench import PLAIN, Bench, compiled, printing
 from tests.engines.wasm.test_engine import LOOPING
 from tests.services.node import ROOT
+from tests.services.waiting import until
 
 pytest.importorskip("wasmtime", reason="wasmtime comes with the wasm extra")
 
@@ -80,7 +81,7 @@ async def test_what_no_node_looks_after_ends_after_its_grace(bench: Bench) -> No
     object.__setattr__(request, "grace_s", 0.3)
     await bench.engine.start(request)
     record = bench.data / "wasm" / request.execution.id / "exit.json"
-    await until(lambda: any(frame.data for frame in frames(request.log_path)))
+    await until(lambda: any(frame.data for frame in all_frames(request.log_path)))
     assert not record.exists()
     await bench.engine.close()
     await until(record.exists)
@@ -107,7 +108,7 @@ async def test_the_job_is_found_and_ended_where_its_supervisor_was_killed_and_it
 
     request = bench.request(FOR_EVER, timeout_s=None)
     await bench.engine.start(request)
-    await until(lambda: any(frame.data for frame in frames(request.log_path)))
+    await until(lambda: any(frame.data for frame in all_frames(request.log_path)))
     state = bench.engine._executions.state(request.execution.id)
     supervisor = state.supervisor()
     assert supervisor is not None and supervisor[1] == plain.UNDATED
