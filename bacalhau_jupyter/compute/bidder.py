@@ -110,11 +110,12 @@ class Bidder:
         if not reasons and self._settings.admission.locality is Locality.LOCAL:
             reasons = await self._remote(execution, job.task)
         bids = [] if reasons else await self._plugin_bids(execution, job.task, progress)
-        reasons += [bid.reason or "this node does not accept the job" for bid in bids if not bid.accepted]
+        refusals = [bid for bid in bids if not bid.accepted]
+        reasons += [bid.reason or "this node does not accept the job" for bid in refusals]
         if not reasons:
             reasons = await ask_probes(self._settings.admission, job)
         if reasons:
-            return self._refused(*reasons)
+            return self._refused(*reasons, busy=bool(refusals) and all(bid.busy for bid in refusals))
         made = await self._reserve(execution, job.task)
         notes = tuple(bid.note for bid in bids if bid.note)
         return replace(made, notes=notes) if isinstance(made, BidMade) and notes else made

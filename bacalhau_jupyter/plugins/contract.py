@@ -36,11 +36,14 @@ class Bid:
         Why it would not, starting "this node …".
     note
         What accepting means, where people want to know: "the image … will be copied from this machine (253 MB)".
+    busy
+        Whether the same offer may be accepted later: the job can wait.
     """
 
     accepted: bool
     reason: str = ""
     note: str = ""
+    busy: bool = False
 
 
 ACCEPTED = Bid(accepted=True)

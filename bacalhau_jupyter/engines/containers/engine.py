@@ -2,17 +2,21 @@
 
 A job stays with the runtime that started it, also when the node is started again: the one without a daemon keeps a
 directory of each of its executions, and there is a note of each that a Docker Engine was given. New jobs go to a Docker
-Engine as soon as one answers.
+Engine as soon as one answers. While Docker may have a container of a job's execution, and does not answer, the same
+work is not run again here without it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bacalhau_jupyter.engines.containers.handed_over import HandedOver
 from bacalhau_jupyter.engines.containers.runtimes import BUBBLEWRAP, DOCKER, KEY, chosen_runtimes
+from bacalhau_jupyter.engines.containers.sweeping import Sweeper
 from bacalhau_jupyter.engines.daemonless.engine import DaemonlessEngine, Store
 from bacalhau_jupyter.engines.docker.engine import DockerEngine
 from bacalhau_jupyter.engines.images.recent import Recent
@@ -27,8 +31,8 @@ from bacalhau_jupyter.plugins.engine import Engine, Outcome, RunRequest
 from bacalhau_jupyter.plugins.options import PluginOptions
 from bacalhau_jupyter.transfer.core.reach import Reach
 
-NOTES = "docker-executions"
-"""Where, in the node's directory, it is noted what a Docker Engine was given."""
+NOTES, GIVEN_UP = "docker-executions", "docker-remains"
+"""Where, in the node's directory, it is noted what a Docker Engine was given, and may still have after its end."""
 _REMEMBERED = 10_000
 """Bids whose runtime is known until the job starts."""
 
@@ -70,7 +74,8 @@ class Containers:
         kept = store or self.images
         assert kept is not None
         self.daemonless = DaemonlessEngine(options, kept, reach=reach)
-        self._handed_over = HandedOver(options.data_dir / NOTES)
+        self._handed_over = HandedOver(options.data_dir / NOTES, options.data_dir / GIVEN_UP)
+        self._sweeper = Sweeper(self._handed_over, self._remove)
         self._chosen: Recent[str, str] = Recent(_REMEMBERED)
         self._docker_answers = False
         self._without: Availability | None = None
@@ -88,6 +93,7 @@ class Containers:
         if DOCKER in runtimes:
             answer = await self._probe_docker()
             self._docker_answers = answer.available
+            self._sweeper.wake()
             if answer.available:
                 return answer
             problems.append(answer.problem)
@@ -131,6 +137,7 @@ class Containers:
         """Ask the Docker Engine; where none answers, whether the job can run without one."""
         if self._docker_answers:
             try:
+                await self._remove_earlier(execution)
                 return self._choose(execution, DOCKER, await self.docker.bid_telling(execution, progress))
             except NetworkFailure as error:
                 if BUBBLEWRAP not in chosen_runtimes(self._options.settings(KEY)):
@@ -138,10 +145,14 @@ class Containers:
                 without = await self._probe_without()
                 if not without.available:
                     raise
-                bid = await self.daemonless.bid(execution)
-                if not bid.accepted:
-                    return Bid(False, f"{bid.reason} ({error.message})")
-                return self._choose(execution, BUBBLEWRAP, bid)
+                bid = await self._bid_without(execution)
+                told = bid.accepted or bid.busy
+                return bid if told else replace(bid, reason=f"{bid.reason} ({error.message})")
+        return await self._bid_without(execution)
+
+    async def _bid_without(self, execution: Execution) -> Bid:
+        if reason := await self._may_run_in_docker(execution):
+            return Bid(False, reason, busy=True)
         return self._choose(execution, BUBBLEWRAP, await self.daemonless.bid(execution))
 
     def _choose(self, execution: Execution, runtime: str, bid: Bid) -> Bid:
@@ -171,10 +182,15 @@ class Containers:
         # Not bid for since the node was started: as if it was bid for now.
         runtime = await self._runtime(identifier) or (DOCKER if self._docker_answers else BUBBLEWRAP)
         if runtime == BUBBLEWRAP:
+            if reason := await self._may_run_in_docker(request.execution):
+                raise _no_answer(reason)
             return await self.daemonless.start(request, progress)
-        self._check_docker(identifier)
-        await asyncio.to_thread(self._handed_over.note, identifier)
-        return await self.docker.start(request, progress)
+        # Given up before anybody hears of it: the same work is offered again at once.
+        async with self._given_up_if_away(identifier):
+            self._check_docker(identifier)
+            await self._remove_earlier(request.execution)
+            await asyncio.to_thread(self._handed_over.note, request.execution)
+            return await self.docker.start(request, progress)
 
     async def attach(self, request: RunRequest) -> bool:
         if await self._is_without(request.execution.id):
@@ -187,7 +203,10 @@ class Containers:
     async def wait(self, execution_id: str) -> Outcome:
         if await self._is_without(execution_id):
             return await self.daemonless.wait(execution_id)
-        return await self.docker.wait(execution_id)
+        outcome = await self.docker.wait(execution_id)
+        if isinstance(outcome.error, NetworkFailure):
+            await self._give_up(execution_id)
+        return outcome
 
     async def cancel(self, execution_id: str) -> None:
         """Stop the task.
@@ -197,17 +216,20 @@ class Containers:
         NetworkFailure
             A Docker Engine has it, and does not answer: what is over is listed by `existing` when it does.
         """
-        if await self._is_in_docker(execution_id):
-            await self.docker.cancel(execution_id)
-        else:
-            await self.daemonless.cancel(execution_id)
+        async with self._given_up_if_away(execution_id):
+            if await self._is_in_docker(execution_id):
+                await self.docker.cancel(execution_id)
+                return
+        await self.daemonless.cancel(execution_id)
 
     async def clean(self, execution_id: str) -> None:
         """Remove what is kept of an ended execution; raises as `cancel`."""
-        if await self._is_in_docker(execution_id):
-            await self.docker.clean(execution_id)
-            await asyncio.to_thread(self._handed_over.forget, execution_id)
-        else:
+        async with self._given_up_if_away(execution_id):
+            is_in_docker = await self._is_in_docker(execution_id)
+            if is_in_docker:
+                await self.docker.clean(execution_id)
+                await asyncio.to_thread(self._handed_over.forget, execution_id)
+        if not is_in_docker:
             await self.daemonless.clean(execution_id)
         self._chosen.forget(execution_id)
 
@@ -228,6 +250,7 @@ class Containers:
             await self.docker.reclaim(execution, directory)
 
     async def close(self) -> None:
+        await self._sweeper.close()
         await asyncio.gather(self.docker.close(), self.daemonless.close())
 
     async def _runtime(self, execution_id: str) -> str:
@@ -253,12 +276,50 @@ class Containers:
 
     def _check_docker(self, execution_id: str) -> None:
         if not self._docker_answers:
-            raise NetworkFailure(
-                f"a Docker Engine has execution {execution_id}, and none answers",
-                hint="Start Docker again: what it has of this execution is then removed.",
-                retryable=True,
-                fails_execution=True,
-            )
+            raise _no_answer(f"a Docker Engine has execution {execution_id}, and none answers")
+
+    # --- executions that ended while Docker did not answer ----------------------------------------------------------
+
+    async def _may_run_in_docker(self, execution: Execution) -> str:
+        """Say why a job can't be run without Docker now; empty where it can."""
+        earlier = await asyncio.to_thread(self._handed_over.of_same_work, execution)
+        if not earlier:
+            return ""
+        return (
+            f"this node gave execution {earlier[0]} of the job to a Docker Engine that does not answer: its "
+            "container may still run"
+        )
+
+    async def _remove_earlier(self, execution: Execution) -> None:
+        """Remove what Docker has of earlier executions of the same work, which are over for this node."""
+        for each in await asyncio.to_thread(self._handed_over.of_same_work, execution, given_up=True):
+            await self._remove(each)
+
+    async def _remove(self, execution_id: str) -> None:
+        await self.docker.cancel(execution_id)
+        await self.docker.clean(execution_id)
+        await asyncio.to_thread(self._handed_over.forget, execution_id)
+
+    async def _give_up(self, execution_id: str) -> None:
+        await asyncio.to_thread(self._handed_over.give_up, execution_id)
+        self._sweeper.wake()
+
+    @contextlib.asynccontextmanager
+    async def _given_up_if_away(self, execution_id: str) -> AsyncIterator[None]:
+        try:
+            yield
+        except NetworkFailure:
+            await self._give_up(execution_id)
+            raise
+
+
+def _no_answer(sentence: str) -> NetworkFailure:
+    return NetworkFailure(
+        sentence,
+        hint="Start Docker again: what it has of this execution is then removed.",
+        retryable=True,
+        fails_execution=True,
+    )
 
 
 def _own_store(options: PluginOptions) -> Images:

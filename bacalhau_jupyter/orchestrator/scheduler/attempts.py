@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -27,6 +28,9 @@ PATIENCE = 6
 
 NODE_REJECTED = "Execution stop requested because node has been rejected"
 NODE_DISAPPEARED = "Execution stop requested because node has disappeared"
+
+_OF_ACCOUNT = re.compile(r"not (have )?enough ")
+"""In refusals that say no more than the account of resources does."""
 
 
 def is_capacity_rejection(execution: Execution) -> bool:
@@ -104,7 +108,7 @@ def _lacking(execution: Execution) -> str:
     if execution.compute_state.state_type is ExecutionStateType.FAILED:
         return execution.compute_state.message
     words = execution.refusal or ""
-    return words if words.startswith(("port ", "no available ports")) else ""
+    return "" if _OF_ACCOUNT.search(words) else words
 
 
 def _count_failure(entry: Past, execution: Execution, *, endless: bool) -> None:

@@ -124,8 +124,9 @@ class Bench:
         resources: Resources | None = None,
         timeout_s: float | None = 30.0,
         network: NetworkConfig | None = None,
+        job_id: str = "",
     ) -> RunRequest:
-        """Return a request to run a task."""
+        """Return a request to run a task, of a job of its own or of one that has run before."""
         task = Task(
             name="main",
             engine=SpecConfig(type="docker", params=params),
@@ -133,7 +134,8 @@ class Bench:
             result_paths=[ResultPath(name=name, path=path) for name, path in outputs],
             network=network or NetworkConfig(type=NetworkType.NONE),
         )
-        execution = Execution(id=f"e-{uuid.uuid4()}", job_id="j-1", job=Job(id="j-1", tasks=[task]))
+        job_id = job_id or f"j-{uuid.uuid4()}"
+        execution = Execution(id=f"e-{uuid.uuid4()}", job_id=job_id, job=Job(id=job_id, tasks=[task]))
         directory = self.options.data_dir / "executions" / execution.id
         directory.mkdir(mode=0o700, parents=True)
         return RunRequest(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from bacalhau_jupyter.models.errors import EngineError, IOFailure, NetworkFailur
 from bacalhau_jupyter.plugins.engine import EndReason
 from bacalhau_jupyter.plugins.logfile import read_frames
 from tests.engines.docker.conftest import Node, output_of
+from tests.engines.docker.proxy import Proxy
+from tests.engines.docker.proxy import proxy as proxy
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -156,50 +157,6 @@ def output_of_all(path: Path) -> tuple[str, str, bool]:
             ends += frame.stream == 4
         offset = frames[-1].next_offset
     return texts[1].decode(), texts[2].decode(), ends == 1
-
-
-class Proxy:
-    """Passes a Docker Engine's socket on, and cuts every connection when told to."""
-
-    def __init__(self, path: Path, upstream: str) -> None:
-        self.path, self._upstream = path, upstream
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.AbstractServer | None = None
-
-    async def up(self) -> None:
-        self._server = await asyncio.start_unix_server(self._serve, self.path)
-
-    async def down(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        self.path.unlink(missing_ok=True)
-        await asyncio.sleep(0)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_unix_connection(self._upstream)
-        self._writers |= {writer, back}
-        await asyncio.gather(_pump(reader, back), _pump(there, writer))
-        self._writers -= {writer, back}
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    with contextlib.suppress(ConnectionError, OSError):
-        writer.close()
-        await writer.wait_closed()
-
-
-@pytest.fixture
-async def proxy(docker_engine: str, tmp_path: Path) -> AsyncIterator[Proxy]:
-    proxy = Proxy(tmp_path / "proxy.sock", docker_engine.removeprefix("unix://"))
-    await proxy.up()
-    yield proxy
-    await proxy.down()
 
 
 async def proxied(node: Node, proxy: Proxy) -> DockerEngine:
