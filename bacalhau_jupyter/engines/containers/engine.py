@@ -146,8 +146,9 @@ class Containers:
                 if not without.available:
                     raise
                 bid = await self._bid_without(execution)
-                told = bid.accepted or bid.busy
-                return bid if told else replace(bid, reason=f"{bid.reason} ({error.message})")
+                if bid.accepted or bid.busy:
+                    return bid
+                return replace(bid, reason=f"{bid.reason} ({error.message})")
         return await self._bid_without(execution)
 
     async def _bid_without(self, execution: Execution) -> Bid:

@@ -34,12 +34,12 @@ class Sweeper:
     def __init__(self, notes: HandedOver, remove: Callable[[str], Awaitable[None]]) -> None:
         self._notes = notes
         self._remove = remove
-        self._wanted = asyncio.Event()
+        self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Look now whether something is left, and go on until it is gone."""
-        self._wanted.set()
+        self._asked.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="remove what Docker has left")
 
@@ -51,13 +51,13 @@ class Sweeper:
 
     async def _run(self) -> None:
         delays = backoff(*RETRY_S)
-        while self._wanted.is_set():
-            self._wanted.clear()
+        while self._asked.is_set():
+            self._asked.clear()
             if not await self._sweep():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(next(delays)):
-                        await self._wanted.wait()
-                self._wanted.set()
+                        await self._asked.wait()
+                self._asked.set()
 
     async def _sweep(self) -> bool:
         """Remove what is left; False where Docker does not let it go yet."""

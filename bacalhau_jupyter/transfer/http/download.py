@@ -22,6 +22,7 @@ from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progr
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, shown_url
 from bacalhau_jupyter.transfer.core.filenames import download_name
 from bacalhau_jupyter.transfer.core.files import CHUNK, disk_full, free_bytes, io_failure
+from bacalhau_jupyter.transfer.http.pace import Pace, TooSlow, paced
 from bacalhau_jupyter.transfer.http.requests import content_length, open_session, request
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ READ_TIMEOUT_S = 300.0
 MAX_RETRIES = 3
 
 COMPONENT = "Download"
+TOO_SLOW = "TooSlow"
+"""Code of the error of a server that does not keep the pace."""
 _MAX_ATTEMPTS = 100
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-\d+/(\d+|\*)")
 _UNSATISFIED = re.compile(r"bytes\s+\*/(\d+)")
@@ -62,11 +65,14 @@ class DownloadResult:
 class _Retry(Exception):
     """The attempt failed in a way that may pass; the text completes "GET url …"."""
 
-    def __init__(self, reason: str, status: int = 0, timed_out: bool = False) -> None:
+    def __init__(
+        self, reason: str, status: int = 0, *, timed_out: bool = False, too_slow: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
         self.timed_out = timed_out
+        self.too_slow = too_slow
 
 
 @dataclass(kw_only=True)
@@ -83,6 +89,7 @@ class _Download:
     max_bytes: int | None
     component: str
     reach: Reach | None = None
+    pace: Pace | None = None
     received: int = 0
     furthest: int = 0
     total: int | None = None
@@ -118,6 +125,8 @@ class _Download:
                 disposition = answer.headers.get("Content-Disposition", "")
                 self.filename = download_name(self.final_url, disposition, redirected=hops > 0)
                 await self._receive(answer)
+        except TooSlow as error:
+            raise _Retry(str(error), timed_out=True, too_slow=True) from error
         except TimeoutError as error:
             raise _Retry(f"sent nothing for {self.read_timeout_s:g} s", timed_out=True) from error
         except aiohttp.ClientPayloadError as error:
@@ -181,7 +190,7 @@ class _Download:
     async def _receive(self, answer: ClientResponse) -> None:
         if answer.status == 416:
             return
-        async for chunk in answer.content.iter_chunked(CHUNK):
+        async for chunk in paced(answer.content.iter_chunked(CHUNK), self.pace):
             self.buffer += chunk
             self.received += len(chunk)
             self._check_size(self.received)
@@ -226,6 +235,7 @@ async def download(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     component: str = COMPONENT,
     reach: Reach | None = None,
+    pace: Pace | None = None,
 ) -> DownloadResult:
     """Download ``url`` to the file ``path`` (0600), which appears whole or not at all.
 
@@ -249,6 +259,8 @@ async def download(
         Waits between attempts.
     reach
         What the URL and its redirects may lead to; None: anywhere. A given session was opened with it.
+    pace
+        The least that has to come. What came too slowly counts as a failure though it is new. None: any.
 
     Raises
     ------
@@ -278,6 +290,7 @@ async def download(
             max_bytes=max_bytes,
             component=component,
             reach=reach,
+            pace=pace,
         )
         await _try(state, max_retries, sleep)
         try:
@@ -296,7 +309,7 @@ async def _try(state: _Download, max_retries: int, sleep: Callable[[float], Awai
             await state.attempt()
             return
         except _Retry as error:
-            failures = 1 if state.furthest > before else failures + 1
+            failures = 1 if state.furthest > before and not error.too_slow else failures + 1
             if failures > max_retries or attempts == _MAX_ATTEMPTS:
                 raise _gave_up(state, error, attempts) from error
         await sleep(next(delays))
@@ -313,6 +326,7 @@ def _gave_up(state: _Download, error: _Retry, attempts: int) -> BacalhauError:
     return kind(
         f"GET {shown_url(state.url)} {error.reason}{times}",
         hint=hints.get(error.status, ""),
+        code=TOO_SLOW if error.too_slow else None,
         component=state.component,
         retryable=True,
         details={"HTTPStatus": str(error.status)} if error.status else None,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url, proxy_for, refuse_inward, shown_url
 from bacalhau_jupyter.transfer.core.resolver import resolver
+from bacalhau_jupyter.transfer.http.pace import TooSlow
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientTimeout
@@ -137,6 +138,8 @@ async def request(
         A hop is out of reach.
     NetworkFailure
         A redirect leads nowhere sensible, to this machine from elsewhere, or in circles.
+    TooSlow
+        The head of an answer comes in pieces, and is not whole in time.
     """
     from yarl import URL
 
@@ -151,24 +154,34 @@ async def request(
                     # The proxy looks the name up, and may itself be on this machine.
                     await reach.look(here.raw_host or "", here.port or 0, COMPONENT)
                     asking = await stack.enter_async_context(open_session())
-            answer = await stack.enter_async_context(
-                asking.request(
-                    method,
-                    here,
-                    headers=sent,
-                    data=form,
-                    allow_redirects=False,
-                    auto_decompress=False,
-                    proxy=proxy,
-                    timeout=_timeout(read_timeout_s),
-                )
+            asked = asking.request(
+                method,
+                here,
+                headers=sent,
+                data=form,
+                allow_redirects=False,
+                auto_decompress=False,
+                proxy=proxy,
+                timeout=_timeout(read_timeout_s),
             )
+            answer = await _head_in_time(stack.enter_async_context(asked), read_timeout_s)
             location = answer.headers.get("Location", "") if answer.status in _REDIRECTS else ""
             if not location or form is not None:
                 yield answer, hops
                 return
         here = await _next_hop(here, location)
     raise NetworkFailure(f"GET {shown_url(url)} was redirected more than {_MAX_REDIRECTS} times")
+
+
+async def _head_in_time(head: Awaitable[ClientResponse], read_timeout_s: float) -> ClientResponse:
+    limit_s = _connect_timeout(read_timeout_s) + read_timeout_s
+    try:
+        async with asyncio.timeout(limit_s) as limit:
+            return await head
+    except TimeoutError as error:
+        if limit.expired():
+            raise TooSlow(f"sent no whole answer for {limit_s:g} s") from error
+        raise
 
 
 async def _next_hop(here: URL, location: str) -> URL:
@@ -191,9 +204,13 @@ def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() in ours}
 
 
+def _connect_timeout(read_timeout_s: float) -> float:
+    return min(_CONNECT_TIMEOUT_S, read_timeout_s)
+
+
 def _timeout(read_timeout_s: float) -> ClientTimeout:
     import aiohttp
 
     return aiohttp.ClientTimeout(
-        total=None, connect=min(_CONNECT_TIMEOUT_S, read_timeout_s), sock_read=read_timeout_s
+        total=None, connect=_connect_timeout(read_timeout_s), sock_read=read_timeout_s
     )

@@ -134,6 +134,12 @@ def save(image: Built, directory: Path, name: str = "", *, platform: dict[str, s
     return directory
 
 
+def layers_of(image: Built) -> list[dict[str, Any]]:
+    """Return the descriptors of an image's layers."""
+    layers: list[dict[str, Any]] = json.loads(image.manifest)["layers"]
+    return layers
+
+
 @dataclass
 class Shelf:
     """What a registry holds, and how it behaves.
@@ -146,6 +152,8 @@ class Shelf:
         Bytes that are given for a path's end instead of the truth.
     stalls
         Ends of paths after whose first bytes nothing comes any more, until `close`.
+    trickles
+        Ends of paths whose bytes come one by one, until `close`; with ``head:`` before it, those of its head.
     cuts
         Ends of paths that break off in the middle the first time.
     login
@@ -159,6 +167,7 @@ class Shelf:
     manifests: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     lies: dict[str, bytes] = field(default_factory=dict)
     stalls: set[str] = field(default_factory=set)
+    trickles: set[str] = field(default_factory=set)
     cuts: set[str] = field(default_factory=set)
     statuses: dict[str, int] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
@@ -195,7 +204,13 @@ class _Handler(BaseHTTPRequestHandler):
         end = path.rpartition("/")[2]
         self.close_connection = True
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            if path == "/token":
+            if f"head:{end}" in shelf.trickles:
+                self._trickle(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 8000)
+            elif end in shelf.trickles:
+                data = shelf.blobs.get(end, b" " * 8000)
+                self._head(200, len(data), {})
+                self._trickle(data)
+            elif path == "/token":
                 self._answer(200, json.dumps({"padding": shelf.padding, "token": shelf.token}).encode())
             elif not self._is_let_in(header) and end not in shelf.redirects.values():
                 challenge = (
@@ -231,6 +246,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data[: len(data) // 2])
         else:
             self._answer(200, data)
+
+    def _trickle(self, data: bytes) -> None:
+        for number in range(len(data)):
+            self.wfile.write(data[number : number + 1])
+            self.wfile.flush()
+            if self.server.shelf.ended.wait(0.05):
+                return
 
     def _is_let_in(self, header: str) -> bool:
         shelf = self.server.shelf

@@ -30,6 +30,7 @@ from tests.engines.images.building import (
     directory,
     file,
     layer,
+    layers_of,
     link,
     serving,
     sha,
@@ -174,11 +175,6 @@ def lied(image: Built, **members: Any) -> bytes:
     return json.dumps({**json.loads(image.manifest), **members}).encode()
 
 
-def layers_of(image: Built) -> list[dict[str, Any]]:
-    layers: list[dict[str, Any]] = json.loads(image.manifest)["layers"]
-    return layers
-
-
 def tampered(image: Built) -> bytes:
     data = bytearray(image.blobs[layers_of(image)[0]["digest"]])
     data[9] ^= 1  # of the header: the contents stay whole
@@ -292,22 +288,6 @@ async def test_a_registry_that_refuses_is_told_without_its_words(
         await store.find(f"{shelf.address}/x:1")
     assert refused.value.code == "ImageNotFound" and hint in refused.value.hint
     assert "html" not in refused.value.hint + refused.value.message
-
-
-async def test_a_registry_that_stalls_is_left_in_the_end(store: Images, shelf: Shelf) -> None:
-    image = build(PLAIN)
-    reference = shelf.put(image)
-    shelf.stalls.add(layers_of(image)[0]["digest"])
-    with pytest.raises(EngineError, match="image not available") as refused:
-        await store.hold(reference, "e-1")
-    assert "sent nothing for 2 s" in refused.value.hint and refused.value.retryable
-
-
-async def test_a_download_that_breaks_off_goes_on(store: Images, shelf: Shelf) -> None:
-    image = build(PLAIN)
-    reference = shelf.put(image)
-    shelf.cuts.add(layers_of(image)[0]["digest"])
-    assert (await store.hold(reference, "e-1")).tree.is_dir()
 
 
 async def test_nobody_answers(store: Images, unused_tcp_port: int) -> None:

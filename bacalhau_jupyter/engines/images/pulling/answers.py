@@ -40,6 +40,16 @@ def not_reached(reference: Reference, reason: str) -> EngineError:
     )
 
 
+def too_slow(reference: Reference, reason: str) -> EngineError:
+    """Describe a registry, or its server of tokens, that sends hardly anything."""
+    return _not_available(
+        reference,
+        f"The registry {reference.registry} is too slow ({reason}). Try again later, use an image that is already here "
+        "(`bacalhau-jupyter image list`), or check the network.",
+        retryable=True,
+    )
+
+
 def _not_available(reference: Reference, hint: str, *, retryable: bool) -> EngineError:
     return EngineError(
         f'image not available: "{reference.shown}"',

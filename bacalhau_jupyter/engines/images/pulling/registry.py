@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bacalhau_jupyter.engines.images.platforms import Platform
-from bacalhau_jupyter.engines.images.pulling.answers import not_reached, not_there
+from bacalhau_jupyter.engines.images.pulling.answers import not_reached, not_there, too_slow
 from bacalhau_jupyter.engines.images.pulling.challenges import read_challenges
 from bacalhau_jupyter.engines.images.pulling.manifests import (
     INDEXES,
@@ -39,7 +39,8 @@ from bacalhau_jupyter.lib.nearby import is_near
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, NetworkFailure, TimedOut
 from bacalhau_jupyter.models.records.progress import Progress, no_progress
 from bacalhau_jupyter.transfer.core.reach import Reach
-from bacalhau_jupyter.transfer.http.download import download
+from bacalhau_jupyter.transfer.http.download import TOO_SLOW, download
+from bacalhau_jupyter.transfer.http.pace import Pace, TooSlow, paced
 from bacalhau_jupyter.transfer.http.requests import open_session, request
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60.0
 """Seconds that a registry may be silent."""
+LEAST_RATE = 4_000
+"""Bytes a second that a registry has to send of a layer or manifest, on the average of each span of `TIMEOUT_S`. Slow
+lines (128 kbit/s for three layers at a time) bring more."""
 _HUB_HOST = "registry-1.docker.io"
 _TRIES = 3
 _ACCEPTED = ", ".join(MANIFESTS + INDEXES)
@@ -71,7 +75,8 @@ class Registry:
         self._reach = reach
         self._own = own
         self._timeout_s = timeout_s
-        self._tokens = Tokens(credentials, reach, timeout_s)
+        self._pace = Pace(LEAST_RATE, timeout_s)
+        self._tokens = Tokens(credentials, reach, timeout_s, self._pace)
         self._schemes: Recent[str, str] = Recent(_REMEMBERED)
         self._session: ClientSession | None = None
 
@@ -132,6 +137,7 @@ class Registry:
                     max_bytes=layer.size,
                     component="Images",
                     reach=self._reach,
+                    pace=self._pace,
                 )
                 return
             except (NetworkFailure, TimedOut) as error:
@@ -144,6 +150,8 @@ class Registry:
                     raise not_there(
                         reference, status, logged_in=await self._tokens.has_login(reference)
                     ) from error
+                if error.code == TOO_SLOW:
+                    raise too_slow(reference, error.message) from error
                 raise not_reached(reference, error.message) from error
             except IOFailure as error:
                 if "larger than the limit" in error.message:
@@ -162,6 +170,8 @@ class Registry:
         for attempt in range(1, _TRIES + 1):
             try:
                 return await self._ask(reference, path, accepted)
+            except TooSlow as error:
+                raise too_slow(reference, f"it {error}") from error
             except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                 # What listens there next may speak TLS, or no longer.
                 self._schemes.forget(_host(reference))
@@ -184,7 +194,7 @@ class Registry:
                 f"{base}/{path}", {"Accept": accepted, **self._tokens.header(reference)}
             ) as answer:
                 if answer.status == 200:
-                    data = await _bounded(answer)
+                    data = await _bounded(answer, self._pace)
                     return data, answer.headers.get("Content-Type", "")
                 status = answer.status
                 challenges = read_challenges(answer.headers.getall("WWW-Authenticate", []))
@@ -200,6 +210,8 @@ class Registry:
 
         try:
             return await self._base(reference)
+        except TooSlow as error:
+            raise too_slow(reference, f"it {error}") from error
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             raise not_reached(reference, _plainly(error)) from error
 
@@ -242,9 +254,9 @@ class Registry:
         return self._session
 
 
-async def _bounded(answer: ClientResponse) -> bytes:
+async def _bounded(answer: ClientResponse, pace: Pace) -> bytes:
     data = bytearray()
-    async for chunk in answer.content.iter_chunked(1 << 16):
+    async for chunk in paced(answer.content.iter_chunked(1 << 16), pace):
         data += chunk
         if len(data) > LARGEST:
             raise refused(f"its registry sends a manifest of more than {LARGEST:,} bytes")

@@ -18,6 +18,7 @@ from bacalhau_jupyter.lib.nearby import is_near
 from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
 from bacalhau_jupyter.transfer.core.addresses import parse_http_url
 from bacalhau_jupyter.transfer.core.reach import Reach
+from bacalhau_jupyter.transfer.http.pace import Pace, paced
 from bacalhau_jupyter.transfer.http.requests import request
 
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ class Tokens:
         What ``docker login`` left. Asking it blocks.
     timeout_s
         Seconds that the server of tokens may be silent.
+    pace
+        How fast it has to be.
     """
 
-    def __init__(self, credentials: Credentials, reach: Reach, timeout_s: float) -> None:
+    def __init__(self, credentials: Credentials, reach: Reach, timeout_s: float, pace: Pace) -> None:
         self._credentials = credentials
         self._reach = reach
         self._timeout_s = timeout_s
+        self._pace = pace
         self._kept: Recent[tuple[str, str], str] = Recent(_REMEMBERED)
 
     def header(self, reference: Reference) -> dict[str, str]:
@@ -108,7 +112,7 @@ class Tokens:
         headers = {"Authorization": _basic(login)} if login.get("username") else {}
         joined = f"{realm}{'&' if '?' in realm else '?'}{urlencode(asked)}"
         async with request(session, "GET", joined, headers, self._timeout_s, self._reach) as (answer, _):
-            return await _token_in(answer) if answer.status == 200 else ""
+            return await _token_in(answer, self._pace) if answer.status == 200 else ""
 
     async def _refresh(
         self, session: ClientSession, realm: str, asked: Mapping[str, str], refresh: str
@@ -118,7 +122,7 @@ class Tokens:
             answer,
             _,
         ):
-            return await _token_in(answer) if answer.status == 200 else ""
+            return await _token_in(answer, self._pace) if answer.status == 200 else ""
 
 
 def _realm(challenge: Challenge, reference: Reference) -> str:
@@ -138,9 +142,9 @@ def _basic(login: Mapping[str, str]) -> str:
     return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
-async def _token_in(answer: ClientResponse) -> str:
+async def _token_in(answer: ClientResponse, pace: Pace) -> str:
     data = bytearray()
-    while chunk := await answer.content.read(_LARGEST):
+    async for chunk in paced(answer.content.iter_chunked(1 << 16), pace):
         data += chunk
         if len(data) > _LARGEST:
             return ""
