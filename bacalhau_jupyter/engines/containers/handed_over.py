@@ -45,6 +45,7 @@ class HandedOver:
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_text(file, json.dumps(_work_of(execution)))
+            _file(self._given_up, execution.id).unlink(missing_ok=True)
         except OSError as error:
             raise IOFailure(
                 f"it can't be noted that Docker gets the execution: {error.strerror or error}",
