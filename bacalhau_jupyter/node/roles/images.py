@@ -113,6 +113,6 @@ def _none() -> Conflict:
     # Not 501: which runtime a node has may change, and a caller's wish is never our error.
     return Conflict(
         "this node keeps no images of its own",
-        hint="its docker jobs run with a Docker Engine (`docker load`, `docker image ls`); Engines.Docker.Runtimes "
-        "says what runs them",
+        hint="its docker jobs run with a Docker Engine (`docker pull`, `docker load`), or not at all: "
+        "`bacalhau-jupyter node describe NODE` says which, and why",
     )

@@ -37,7 +37,7 @@ export function ImageList(props: { usage: IDiskUsage; onDone: (notice: string) =
     <details onToggle={event => setOpen(event.currentTarget.open)}>
       <summary>{trans.__('Which images')}</summary>
       {problem && <p>{problem}</p>}
-      <ul>
+      <ul className="jp-Bacalhau-kept">
         {images.map(image => {
           const holders = image.Holders?.length ?? 0;
           const name = imageName(image);

@@ -20,10 +20,14 @@ from tests.services.node import ServedNode, start_node
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import expect
 
+from tests.browser.looks import CUT
 from tests.browser.tabs import open_tab
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+
+LONG = "registry.of-a-company.example:5000/department/tools:2026-11"
 
 
 @pytest.fixture
@@ -33,9 +37,9 @@ def images_node(tmp_path: Path) -> Iterator[ServedNode]:
         lambda: start_node(tmp_path / "repo", "-c", "Engines.Docker.Runtimes=bubblewrap")
     )
     with Client(started.url, data_dir=str(started.repo.path)) as client:
-        for name in ("tools", "others"):
+        for name, full in (("tools", LONG), ("others", "others:1")):
             stream = layer(file(name, bytes(range(250)) * 20_000))
-            layout = save(build(stream), tmp_path / name, f"{name}:1")
+            layout = save(build(stream), tmp_path / name, full)
             client.call(_loading(layout))
     yield started
     started.stop()
@@ -66,6 +70,8 @@ def test_images_are_removed_one_by_one_and_all_at_once_after_a_question(images_p
     expect(kept).to_have_attribute("aria-valuetext", re.compile(r"10 MB, 2 images of [\d.]+ GB"))
 
     disk.get_by_text("Which images").click()
+    expect(disk.get_by_role("listitem")).to_have_count(2)
+    assert images_page.locator("#bacalhau-panel").evaluate(CUT) == []
     disk.get_by_role("button", name="Remove others:1…").click()
     question = images_page.get_by_role("dialog")
     expect(question).to_contain_text("others:1 (5.0 MB) goes")
