@@ -143,7 +143,8 @@ class Pulls:
                         count.finished(diff_id, layer.size)
                     else:
                         group.create_task(self._bring_layer(reference, layer, diff_id, count, slots))
-        except* BacalhauError as errors:
+        except BaseExceptionGroup as errors:
+            # Not with `except*`: Python 3.11.2 (Debian 12) raises a group again, whatever is raised in such a clause.
             error = _first(errors)
             raise error from error.__cause__
 
@@ -200,10 +201,10 @@ def _unlink(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _first(group: BaseExceptionGroup[BacalhauError]) -> BacalhauError:
-    error: BaseException = group
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of a group; one that nobody expects comes before those that people are told."""
+    expected, unexpected = group.split(BacalhauError)
+    error: BaseException | None = unexpected or expected
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if not isinstance(error, BacalhauError):
-        raise error
-    return error
+    return error or group
