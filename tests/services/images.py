@@ -81,7 +81,14 @@ def _import_tar(engine: Any, archive: Any, name: str, command: str) -> None:
     engine.images.get(name)
 
 
-def _import_busybox(engine: Any) -> None:
+def busybox_archive() -> bytes:
+    """Return the file tree of the busybox image, as a tar archive.
+
+    Raises
+    ------
+    ServiceUnavailableError
+        There is no busybox here.
+    """
     binary = shutil.which("busybox")
     if binary is None:
         raise ServiceUnavailableError("`busybox` is not installed")
@@ -98,7 +105,11 @@ def _import_busybox(engine: Any) -> None:
             tar, "etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"
         )
         _add_file(tar, "etc/group", b"root:x:0:\nnogroup:x:65534:\n")
-    _import_tar(engine, buffer.getvalue(), BUSYBOX, 'CMD ["sh"]')
+    return buffer.getvalue()
+
+
+def _import_busybox(engine: Any) -> None:
+    _import_tar(engine, busybox_archive(), BUSYBOX, 'CMD ["sh"]')
     # A busybox that needs shared libraries imports well and runs nothing.
     try:
         engine.containers.run(BUSYBOX, ["true"], remove=True, network_disabled=True)
@@ -109,11 +120,23 @@ def _import_busybox(engine: Any) -> None:
         ) from None
 
 
-def _import_python(engine: Any) -> None:
+def python_archive() -> Path:
+    """Return the file tree of the Python image, as a tar archive; it is made when missing (about a minute).
+
+    Raises
+    ------
+    ServiceUnavailableError
+        debootstrap is not usable here.
+    """
     archive = cache_dir() / f"python-{PYTHON_SUITE}.tar"
-    if not archive.exists():
-        _debootstrap(archive)
-    with archive.open("rb") as stream:
+    with one_process_at_a_time("python-tree"):
+        if not archive.exists():
+            _debootstrap(archive)
+    return archive
+
+
+def _import_python(engine: Any) -> None:
+    with python_archive().open("rb") as stream:
         _import_tar(engine, _Chunks(stream), PYTHON, 'CMD ["python3"]')
 
 

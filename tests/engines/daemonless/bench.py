@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -106,6 +107,8 @@ class Bench:
     ----------
     define
         Makes an image of busybox and returns its name: ``define(config, change)``, where ``change`` gets its tree.
+    has_one_user
+        Whether the runtime has only the node's own user for a job: all files are its, and it has no further groups.
     """
 
     def __init__(self, place: Path, options: PluginOptions, engine: Engine) -> None:
@@ -113,6 +116,7 @@ class Bench:
         self.options = options
         self.engine = engine
         self.define: Callable[..., str] = lambda *_, **__: ""
+        self.has_one_user = isinstance(engine, DaemonlessEngine) and os.geteuid() != 0
 
     def request(
         self,

@@ -18,19 +18,15 @@ from bacalhau_jupyter.plugins.options import PluginOptions
 from tests.engines.daemonless.bench import Bench, Trees, daemonless
 from tests.services import docker_engine as services
 from tests.services import images, leaks
+from tests.services.fixtures import service_or_skip
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def unpack(api: Any, image: str, place: Path) -> Path:
-    """Put an image's file tree at a place."""
-    container = api.create_container(image, ["true"])["Id"]
-    try:
-        place.mkdir(parents=True)
-        archive = b"".join(api.export(container))
-    finally:
-        api.remove_container(container)
-    subprocess.run(["tar", "-x", "-p", "--numeric-owner", "-C", str(place)], input=archive, check=True)
+def unpack(archive: Path, place: Path) -> Path:
+    """Put an archived file tree at a place."""
+    place.mkdir(parents=True)
+    subprocess.run(["tar", "-x", "-p", "--numeric-owner", "-f", archive, "-C", place], check=True)
     return place
 
 
@@ -43,25 +39,18 @@ def api(docker_engine: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def busybox_tree(docker_engine: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def busybox_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked busybox image."""
-    images.ensure_busybox(docker_engine)
-    return _tree(docker_engine, images.BUSYBOX, tmp_path_factory.mktemp("busybox") / "tree")
+    place = tmp_path_factory.mktemp("busybox")
+    archive = place / "archive.tar"
+    archive.write_bytes(service_or_skip(images.busybox_archive))
+    return unpack(archive, place / "tree")
 
 
 @pytest.fixture(scope="session")
-def python_tree(docker_engine: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked Python image."""
-    images.ensure_python(docker_engine)
-    return _tree(docker_engine, images.PYTHON, tmp_path_factory.mktemp("python") / "tree")
-
-
-def _tree(docker_engine: str, image: str, place: Path) -> Path:
-    client = services.client(docker_engine)
-    try:
-        return unpack(client.api, image, place)
-    finally:
-        client.close()
+    return unpack(service_or_skip(images.python_archive), tmp_path_factory.mktemp("python") / "tree")
 
 
 @pytest.fixture
@@ -89,7 +78,9 @@ def define(busybox_tree: Path, store: Trees, tmp_path: Path) -> Callable[..., st
 
 
 @pytest.fixture
-def define_in_docker(define: Callable[..., str], store: Trees, api: Any) -> Iterator[Callable[..., str]]:
+def define_in_docker(
+    define: Callable[..., str], store: Trees, api: Any, busybox_image: str
+) -> Iterator[Callable[..., str]]:
     """Makes images for both runtimes."""
     made: list[str] = []
 
@@ -135,19 +126,17 @@ async def image_bench(store: Trees, define: Callable[..., str], tmp_path: Path) 
 
 @pytest.fixture(params=["docker", "daemonless"])
 async def bench(
-    request: pytest.FixtureRequest,
-    docker_engine: str,
-    store: Trees,
-    define_in_docker: Callable[..., str],
-    tmp_path: Path,
+    request: pytest.FixtureRequest, store: Trees, define: Callable[..., str], tmp_path: Path
 ) -> AsyncIterator[Bench]:
     """One of the two runtimes."""
     if request.param == "daemonless":
         bench = daemonless(tmp_path, store)
+        bench.define = define
     else:
+        url = request.getfixturevalue("docker_engine")
         options = PluginOptions(leaks.owns(f"n-{uuid.uuid4()}"), tmp_path)
-        bench = Bench(tmp_path, options, DockerEngine(options, env={"DOCKER_HOST": docker_engine}))
-    bench.define = define_in_docker
+        bench = Bench(tmp_path, options, DockerEngine(options, env={"DOCKER_HOST": url}))
+        bench.define = request.getfixturevalue("define_in_docker")
     if problem := (await bench.engine.probe()).problem:
         pytest.skip(problem)
     yield bench

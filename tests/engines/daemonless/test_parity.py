@@ -117,7 +117,7 @@ async def test_the_user_of_the_image(bench: Bench, user: str, shown: str) -> Non
     ran = await bench.run({"Image": image, "Entrypoint": ["/bin/sh", "-c", script]})
     uid, gid, groups, home = ran.stdout.strip().split(":")
     assert f"{uid}:{gid}:{home}" == ":".join([*shown.split(":")[:2], shown.split(":")[3]])
-    assert set(groups.split()) | {gid} == set(shown.split(":")[2].split())
+    assert set(groups.split()) | {gid} == ({gid} if bench.has_one_user else set(shown.split(":")[2].split()))
 
 
 @pytest.mark.parametrize("user", ["nobody-knows", "ann:nobody-knows", "4294967296"])
@@ -128,8 +128,9 @@ async def test_an_unknown_user_is_told(bench: Bench, user: str) -> None:
 
 
 async def test_root_writes_anywhere_and_nothing_of_it_stays(bench: Bench) -> None:
+    owner = "0:0" if bench.has_one_user else "12:34"
     script = (
-        "rm -rf /home && mkdir -p /home/new && echo x > /bin/new && rm /etc/group && chown 12:34 /etc/passwd"
+        f"rm -rf /home && mkdir -p /home/new && echo x > /bin/new && rm /etc/group && chown {owner} /etc/passwd"
         " && chmod 0 /etc/passwd && cat /etc/passwd > /dev/null && ln -s /x /usr/y && mv /var /var2 && echo done"
     )
     ran = await bench.sh(script)
@@ -151,7 +152,8 @@ async def test_a_user_other_than_root_writes_where_it_may(bench: Bench) -> None:
         ],
     }
     ran = await bench.run(params)
-    assert ran.stdout == "in\nout\n"
+    # Where all files are the job's user's, it may write to what the image keeps for root.
+    assert ran.stdout == ("in\n" if bench.has_one_user else "in\nout\n")
     assert (ran.outputs / "b").exists()
 
 
@@ -315,7 +317,7 @@ async def test_without_a_network_there_is_a_loopback_only(bench: Bench) -> None:
     assert ran.stdout.split()[-1] == "3"
     # Root may listen below port 1024, and localhost is a name.
     script = (
-        "nc -l -p 99 > /tmp/x & i=0; until echo hi | nc -w 1 localhost 99 2> /dev/null || [ $i = 200 ];"
+        "nc -l -p 99 > /tmp/x & i=0; until echo hi | nc -w 30 localhost 99 2> /dev/null || [ $i = 200 ];"
         "do i=$((i + 1)); sleep 0.1; done; wait; cat /tmp/x"
     )
     assert (await bench.sh(script)).stdout == "hi\n"

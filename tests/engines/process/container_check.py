@@ -112,6 +112,7 @@ def as_user(arguments: list[str], tests: str = TESTS) -> subprocess.CompletedPro
         raise ServiceUnavailableError("no Python 3.11 in /usr/bin")
     with tempfile.TemporaryDirectory() as home:
         shutil.chown(home, UID, UID)
+        cache = _cache_of_others(Path(home))
         command = [
             "setpriv",
             f"--reuid={UID}",
@@ -126,10 +127,22 @@ def as_user(arguments: list[str], tests: str = TESTS) -> subprocess.CompletedPro
             "PATH=/usr/bin:/bin",
             f"HOME={home}",
             f"TMPDIR={home}",
+            f"BACALHAU_JUPYTER_TEST_CACHE={cache}",
             f"PYTHONPATH={ROOT}:{packages}",
             "PYTHONDONTWRITEBYTECODE=1",
         ]
         return _both(command, python, str(ROOT), [f"{ROOT}/{tests}", *arguments])
+
+
+def _cache_of_others(home: Path) -> Path:
+    """Make a cache directory for the other user, with what only root can make."""
+    cache = home / "cache"
+    cache.mkdir()
+    shutil.chown(cache, UID, UID)
+    archive = cache_dir() / f"python-{images.PYTHON_SUITE}.tar"
+    if archive.exists():
+        shutil.copyfile(archive, cache / archive.name)
+    return cache
 
 
 def _both(
