@@ -26,6 +26,7 @@ class ImageConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
     exposed_ports: Sequence[str] = ()
     volumes: Sequence[str] = ()
+    stop_signal: str = ""
 
 
 @dataclass(frozen=True)

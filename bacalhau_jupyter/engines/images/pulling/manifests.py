@@ -135,6 +135,7 @@ def read_config(data: bytes) -> Described:
         labels=_labels(settings),
         exposed_ports=_keys(settings, "ExposedPorts"),
         volumes=_keys(settings, "Volumes"),
+        stop_signal=_text(settings, "StopSignal"),
     )
     return Described(config, tuple(diff_ids))
 
