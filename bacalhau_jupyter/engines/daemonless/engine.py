@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from bacalhau_jupyter.engines.daemonless import COMPONENT, bids, rights, trial
 from bacalhau_jupyter.engines.daemonless.devices.given import KEY, Machine, given, machine_of
-from bacalhau_jupyter.engines.daemonless.sandbox import Launch, confine_image
+from bacalhau_jupyter.engines.daemonless.sandbox import Launch, confine_image, limits_processes
 from bacalhau_jupyter.engines.daemonless.tree import TooManyLooks
 from bacalhau_jupyter.engines.images.contract import HeldImage, ImageStore
 from bacalhau_jupyter.engines.images.pulling.manifests import NO_PLATFORM
@@ -31,7 +31,7 @@ from bacalhau_jupyter.models.errors import BacalhauError, EngineError
 from bacalhau_jupyter.models.jobs.resources import GPU
 from bacalhau_jupyter.models.jobs.spec import NetworkType
 from bacalhau_jupyter.models.records.execution import Execution
-from bacalhau_jupyter.plugins.contract import ACCEPTED, Availability, Bid, Progress, no_progress
+from bacalhau_jupyter.plugins.contract import Availability, Bid, Progress, no_progress
 from bacalhau_jupyter.plugins.engine import Outcome, RunRequest
 from bacalhau_jupyter.plugins.inputs import check_inputs
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -120,7 +120,10 @@ class DaemonlessEngine:
         self._works = not problem
         if problem:
             return Availability(False, problem=problem)
-        return Availability(True, runtime=f"{self.label}, {self._executions.limited()}")
+        return Availability(True, runtime=f"{self.label}, {self._limited()}")
+
+    def _limited(self) -> str:
+        return self._executions.limited(own_users=limits_processes())
 
     def _obvious_problem(self) -> str:
         self._program = self._program or binary.find()
@@ -167,7 +170,7 @@ class DaemonlessEngine:
             if error.code == NO_PLATFORM:
                 return Bid(False, error.message)
             raise
-        return ACCEPTED
+        return Bid(accepted=True, note=f"it runs without a Docker Engine: {self._limited()}")
 
     async def gpu_problem(self, gpu: GPU) -> str:
         """Say why a job can't get this GPU; empty when it can."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from bacalhau_jupyter.engines.daemonless import COMPONENT, command, entry, placi
 from bacalhau_jupyter.engines.daemonless.accounts import Account, NoUser, account
 from bacalhau_jupyter.engines.daemonless.devices import in_image
 from bacalhau_jupyter.engines.daemonless.devices.given import NOTHING, Given
+from bacalhau_jupyter.engines.daemonless.signals import number_of
 from bacalhau_jupyter.engines.daemonless.tree import NotFound, Tree
 from bacalhau_jupyter.engines.daemonless.upper import Upper
 from bacalhau_jupyter.engines.docker.files.hosts import CONTENT
@@ -154,8 +156,20 @@ def confine_image(launch: Launch) -> Confined:
         sandbox_files=files,
         status=True,
         image=image,
+        written=[str(launch.scratch / "upper")],
+        stop_signal=_stop_signal(config.stop_signal),
         holder=holder.program(SOCKET, PORT) if has_way_out(launch.request) else b"",
     )
+
+
+def limits_processes() -> bool:
+    """Whether the processes of a job can be limited without those of others counting."""
+    return host.is_root() or host.counts_processes_apart()
+
+
+def _stop_signal(text: str) -> int:
+    number = number_of(text)
+    return 0 if number == signal.SIGTERM else number
 
 
 def _account(spec: str, tree: Tree, launch: Launch) -> Account:

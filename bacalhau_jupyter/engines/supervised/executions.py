@@ -179,6 +179,8 @@ class Executions:
         memory = request.resources.memory + plan["memory_besides"] if request.resources.memory else 0
         granted = replace(request.resources, memory=memory)
         plan["group"], plan["group_settings"] = str(group), settings(granted, controllers)
+        if "pids" in controllers:
+            plan["processes"] = 0
         if "memory" in controllers and not plan["runner"]:
             plan["limits"] = without_memory(plan["limits"])
         return plan
@@ -274,9 +276,17 @@ class Executions:
             os.close(self._held)
             self._held = -1
 
-    def limited(self) -> str:
-        """Say what limits jobs here."""
-        return in_words(self.delegated.controllers)
+    def limited(self, *, own_users: bool | None = None) -> str:
+        """Say what limits jobs here.
+
+        Parameters
+        ----------
+        own_users
+            Whether the kernel counts the processes of a job's users apart from those of everybody else; None: where
+            the node is root.
+        """
+        counts = host.is_root() if own_users is None else own_users
+        return in_words(self.delegated.controllers, counts_processes=counts)
 
 
 def _was_started(state: State) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pwd
+import re
 import stat
 from pathlib import Path
 
@@ -79,6 +80,12 @@ _SECRET_DIRECTORIES = (
     ".ssh",
 )
 _OF_THE_SYSTEM = ("/", "/boot", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/var")
+
+
+def counts_processes_apart() -> bool:
+    """Whether the kernel counts a user's processes in each user namespace by themselves (Linux 5.14)."""
+    numbers = [int(text) for text in re.findall(r"\d+", os.uname().release)[:2]]
+    return numbers >= [5, 14]
 
 
 def is_root() -> bool:

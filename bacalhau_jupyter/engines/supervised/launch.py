@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.network.variables import PORT
+from bacalhau_jupyter.engines.supervised import host
 from bacalhau_jupyter.engines.supervised.cgroups.limits import PROCESSES
 from bacalhau_jupyter.engines.supervised.state import State
 from bacalhau_jupyter.engines.supervised.supervisor.plan import ImageRoot, OutputMove, Plan
@@ -43,6 +44,10 @@ class Confined:
     memory_besides: int = 0
     """Bytes that the process around the job takes, beside the memory that the job may use."""
     image: ImageRoot | None = None
+    written: list[str] = field(default_factory=list)
+    """Directories that the job writes to, beside those of its results."""
+    stop_signal: int = 0
+    """What the job's first process alone is sent when the job is to end; 0: everybody is sent SIGTERM."""
 
 
 def user_name(user: int) -> str:
@@ -94,7 +99,8 @@ def assemble(
         Whether the job shares this host's network.
     """
     image = confined.image
-    has_own_users = confined.user >= 0 or (image is not None and image["first_id"] >= 0)
+    has_own_users = confined.user >= 0 or confined.prints_as >= 0
+    is_counted_inside = image is not None and image["first_id"] < 0 and host.counts_processes_apart()
     return Plan(
         execution=request.execution.id,
         argv=confined.argv,
@@ -112,6 +118,10 @@ def assemble(
         limits=limits(request, confined.memory_besides, has_own_users=has_own_users),
         group="",
         group_settings=[],
+        processes=PROCESSES if is_counted_inside else 0,
+        disk=max(0, request.resources.disk),
+        disk_places=[*confined.written, *(str(each.path) for each in request.outputs)],
+        stop_signal=confined.stop_signal,
         user=confined.user,
         prints_as=confined.prints_as,
         landlock_abi=confined.landlock_abi,

@@ -9,7 +9,12 @@ from pathlib import Path
 
 from bacalhau_jupyter.engines.supervised import spawn
 from bacalhau_jupyter.engines.supervised.state import State
-from bacalhau_jupyter.engines.supervised.supervisor.exit_record import FINAL, UNSTORED
+from bacalhau_jupyter.engines.supervised.supervisor.exit_record import (
+    FINAL,
+    OVER_DISK,
+    OVER_MEMORY,
+    UNSTORED,
+)
 from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import EngineError, TimedOut
 from bacalhau_jupyter.models.names import shown
@@ -54,6 +59,10 @@ def read_outcome(state: State) -> Outcome:
     if record.reason in (UNSTORED, FINAL):
         # The same would become of it a second time.
         return Outcome(EndReason.ERROR, record.exit_code, _failure(record.error, fails_job=True))
+    if record.reason == OVER_MEMORY:
+        return Outcome(EndReason.OOM, record.exit_code, _exceeded("memory", record.error, "OOM"))
+    if record.reason == OVER_DISK:
+        return Outcome(EndReason.ERROR, record.exit_code, _exceeded("disk", record.error, "DiskLimit"))
     reason = EndReason(record.reason)
     if reason in (EndReason.EXITED, EndReason.CANCELLED):
         return Outcome(reason, record.exit_code)
@@ -77,6 +86,17 @@ def _unrecorded(state: State) -> EngineError:
     return EngineError(
         f"the execution's supervisor ended with an error: {shown(said.splitlines()[-1][-_MAX_SAID:])}",
         hint="if bacalhau-jupyter was updated while this node ran, restart the node",
+        fails_execution=True,
+    )
+
+
+def _exceeded(what: str, limit: str, code: str) -> EngineError:
+    """Return the error of a task that took more than it was granted, in the words that jobs of Docker get."""
+    was = f" (it was {int(limit) / 1e6:,.0f} MB)" if limit.isdigit() and int(limit) else ""
+    return EngineError(
+        f"{what} limit exceeded",
+        hint=f"Increase the task's {what} limit{was}.",
+        code=code,
         fails_execution=True,
     )
 

@@ -69,6 +69,7 @@ async def start(bench: Bench, script: str) -> tuple[Any, str]:
     request = bench.request({"Image": BUSYBOX, "Entrypoint": ["/bin/sh", "-c", script]})
     bid = await bench.engine.bid(request.execution)
     assert bid.accepted, bid
+    assert ("CPU" in bid.note) == bid.note.startswith("it runs without a Docker Engine: ")
     return request, await bench.engine.start(request)
 
 

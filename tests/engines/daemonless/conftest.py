@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import uuid
@@ -103,6 +104,10 @@ def define_in_docker(
         url = f"{api.base_url}/v{api.api_version}/images/create"
         sent = api.post(url, params=params, data=tar.stdout, headers={"Content-Type": "application/tar"})
         sent.raise_for_status()
+        if config.stop_signal:  # an import takes no such change
+            dockerfile = f"FROM {name}\nSTOPSIGNAL {config.stop_signal}\n".encode()
+            said = list(api.build(fileobj=io.BytesIO(dockerfile), tag=name, rm=True, decode=True))
+            assert not any("error" in each for each in said), said
         made.append(name)
         return name
 

@@ -276,6 +276,38 @@ async def test_cancelling_asks_first(bench: Bench) -> None:
     await bench.engine.clean(request.execution.id)
 
 
+@pytest.mark.parametrize(("stop_signal", "heard"), [("SIGUSR1", "USR1"), ("3", "QUIT"), ("SIGTERM", "TERM")])
+async def test_an_image_names_the_signal_that_asks_it(bench: Bench, stop_signal: str, heard: str) -> None:
+    image = bench.define(ImageConfig("amd64", "linux", stop_signal=stop_signal))
+    traps = "".join(
+        f"trap 'echo {each} >> /outputs/asked; exit 5' {each};" for each in ("TERM", "USR1", "QUIT")
+    )
+    script = f"{traps} echo ready > /outputs/ready; while :; do sleep 0.1; done"
+    request = bench.request({"Image": image, "Entrypoint": ["/bin/sh", "-c", script]})
+    await bench.engine.start(request)
+    await until(lambda: (request.outputs[0].path / "ready").exists())
+    await bench.engine.cancel(request.execution.id)
+    ran = await bench.finish(request)
+    assert ran.outcome.reason is EndReason.CANCELLED
+    assert (ran.outputs / "asked").read_text() == f"{heard}\n"
+
+
+async def test_a_signal_of_an_image_is_for_its_first_process(bench: Bench) -> None:
+    image = bench.define(ImageConfig("amd64", "linux", stop_signal="SIGUSR1"))
+    # A program of its own: a shell's child without a trap would die of it, and the parent would go on.
+    child = "trap 'echo child >> /outputs/asked' USR1; echo > /outputs/child; while :; do sleep 0.1; done"
+    script = (
+        f"sh -c \"{child}\" & trap 'echo first >> /outputs/asked; sleep 0.3; exit' USR1; echo > /outputs/ready;"
+        "while :; do sleep 0.1; done"
+    )
+    request = bench.request({"Image": image, "Entrypoint": ["/bin/sh", "-c", script]})
+    await bench.engine.start(request)
+    await until(lambda: all((request.outputs[0].path / name).exists() for name in ("ready", "child")))
+    await bench.engine.cancel(request.execution.id)
+    ran = await bench.finish(request)
+    assert (ran.outputs / "asked").read_text() == "first\n"
+
+
 async def test_nothing_of_a_cancelled_task_goes_on(image_bench: Bench) -> None:
     script = (
         "(trap '' TERM; while :; do sleep 0.1; done) & trap '' TERM; echo > /outputs/ready; wait; sleep 100"
@@ -291,6 +323,13 @@ async def test_nothing_of_a_cancelled_task_goes_on(image_bench: Bench) -> None:
 async def test_the_time_out_is_the_runtimes_own(image_bench: Bench) -> None:
     ran = await image_bench.sh("sleep 100", timeout_s=0.3)
     assert ran.outcome.reason is EndReason.TIMEOUT
+
+
+async def test_at_its_time_out_an_image_is_asked_by_its_own_signal(image_bench: Bench) -> None:
+    image = image_bench.define(ImageConfig("amd64", "linux", stop_signal="SIGUSR1"))
+    script = "trap 'echo asked; exit 5' USR1; while :; do sleep 0.1; done"
+    ran = await image_bench.run({"Image": image, "Entrypoint": ["/bin/sh", "-c", script]}, timeout_s=1.0)
+    assert (ran.outcome.reason, ran.stdout) == (EndReason.TIMEOUT, "asked\n")
 
 
 async def test_a_user_other_than_root_prints_to_the_streams_by_name(bench: Bench) -> None:

@@ -120,6 +120,26 @@ async def test_a_file_beyond_the_disk_limit_is_refused(bench: Bench) -> None:
     code = "open('outputs/big', 'wb').write(b'x' * (2 << 20))"
     refused = await bench.python(code, resources=Resources(disk=1 << 20))
     assert "File too large" in refused.stderr
+    assert refused.outcome.error is not None
+    assert refused.outcome.error.message == "disk limit exceeded"
+
+
+@pytest.mark.parametrize("place", [".", "outputs", "$TMPDIR"])
+async def test_files_that_are_beyond_the_disk_limit_together_end_the_task(bench: Bench, place: str) -> None:
+    code = """
+import os, sys, time
+place = os.path.expandvars(sys.argv[1])
+for number in range(5):
+    with open(f"{place}/{number}", "wb") as file:
+        file.write(bytes(1 << 20))
+time.sleep(100)
+"""
+    ended = await bench.python(code, place, resources=Resources(disk=3 << 20))
+    assert ended.outcome.error is not None, ended
+    assert ended.outcome.error.message == "disk limit exceeded"
+    assert ended.outcome.exit_code == 137
+    fits = await bench.python(code.replace("100", "0"), place, resources=Resources(disk=6 << 20))
+    assert (fits.outcome.reason, fits.outcome.error) == (EndReason.EXITED, None)
 
 
 async def test_a_time_out_ends_the_task_with_that_reason(bench: Bench) -> None:

@@ -1,7 +1,8 @@
-"""A small virtual machine with a kernel of Debian, where the whole cgroup v2 tree is ours.
+"""A virtual machine with a kernel of Debian, where the whole cgroup v2 tree is ours.
 
 It shares the tree of the tests' Python image, the repository and the packages of the interpreter that runs the tests,
-all read-only, and is emulated: it takes no rights of this machine's processor. It boots in some seconds.
+all read-only, and has a disk of its own for ``/tmp``. It is emulated: it takes no rights of this machine's processor.
+It boots in some seconds.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from tests.services.common import (
 )
 
 MEMORY_MB = 1024
+DISK_MB = 1024
+_PACKAGES = "qemu-system-x86 with qemu-system-common, busybox-static, e2fsprogs"
 _SHARES = "/usr/lib/qemu/virtiofsd"
 _KERNEL = "linux-image-cloud-amd64"
 _MODULES = (
@@ -33,6 +36,8 @@ _MODULES = (
     "drivers/virtio/virtio_pci_legacy_dev.ko",
     "drivers/virtio/virtio_pci_modern_dev.ko",
     "drivers/virtio/virtio_pci.ko",
+    "drivers/block/virtio_blk.ko",
+    "fs/overlayfs/overlay.ko",
     "fs/fuse/fuse.ko",
     "fs/fuse/virtiofs.ko",
 )
@@ -47,7 +52,8 @@ $B mount -t sysfs sys /root/sys
 $B mount -t devtmpfs dev /root/dev
 $B mkdir -p /root/dev/shm
 $B mount -t tmpfs shm /root/dev/shm
-$B mount -t tmpfs -o mode=1777 tmp /root/tmp
+$B mount -t ext4 /root/dev/vda /root/tmp
+$B chmod 1777 /root/tmp
 $B mount -t cgroup2 none /root/sys/fs/cgroup
 $B ip link set lo up
 exec $B switch_root /root /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp PYTHONDONTWRITEBYTECODE=1 \\
@@ -63,9 +69,9 @@ def boot(command: str, *, timeout_s: float) -> str:
     ServiceUnavailableError
         The guest can't be made here, or did not come to its end.
     """
-    for needed in ("qemu-system-x86_64", _SHARES, "busybox"):
+    for needed in ("qemu-system-x86_64", _SHARES, "busybox", "mkfs.ext4"):
         if shutil.which(needed) is None:
-            raise ServiceUnavailableError(f"`{needed}` is not installed (qemu-system-x86, busybox-static)")
+            raise ServiceUnavailableError(f"`{needed}` is not installed ({_PACKAGES})")
     if platform.machine() != "x86_64":
         raise ServiceUnavailableError("the guest's kernel is for x86_64")
     kernel = _kernel()
@@ -75,6 +81,9 @@ def boot(command: str, *, timeout_s: float) -> str:
     ):
         place = Path(scratch)
         (place / "initrd").write_bytes(_initrd(kernel, command))
+        _make_disk(place / "disk")
+        # The tests make an image of it.
+        shutil.copy(shutil.which("busybox") or "", root / "usr/bin/busybox")
         socket = place / "share"
         share = subprocess.Popen(
             [_SHARES, f"--socket-path={socket}", "-o", f"source={root},sandbox=chroot,cache=always"],
@@ -85,19 +94,33 @@ def boot(command: str, *, timeout_s: float) -> str:
             if not wait_until(socket.exists, timeout_s=60):
                 raise ServiceUnavailableError("virtiofsd does not start here")
             image = next((kernel / "boot").glob("vmlinuz-*"))
-            return run(_machine(image, place / "initrd", socket), timeout_s=timeout_s)
+            return run(_machine(image, place, socket), timeout_s=timeout_s)
         finally:
             end_process(share, timeout_s=30)
 
 
-def _machine(kernel: Path, initrd: Path, share: Path) -> list[str]:
+def _make_disk(file: Path) -> None:
+    with file.open("wb") as opened:
+        opened.truncate(DISK_MB << 20)
+    run(["mkfs.ext4", "-q", "-m", "0", str(file)], timeout_s=60)
+
+
+def _machine(kernel: Path, place: Path, share: Path) -> list[str]:
     memory = f"memory-backend-memfd,id=memory,size={MEMORY_MB}M,share=on"
     return [
         "qemu-system-x86_64",
         *("-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(MEMORY_MB)),
         *("-object", memory, "-numa", "node,memdev=memory"),
         *("-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-serial", "stdio"),
-        *("-kernel", str(kernel), "-initrd", str(initrd), "-append", "console=ttyS0 quiet panic=-1"),
+        *(
+            "-kernel",
+            str(kernel),
+            "-initrd",
+            str(place / "initrd"),
+            "-append",
+            "console=ttyS0 quiet panic=-1",
+        ),
+        *("-drive", f"if=virtio,format=raw,cache=unsafe,file={place / 'disk'}"),
         *("-chardev", f"socket,id=share,path={share}", "-device", "vhost-user-fs-pci,chardev=share,tag=root"),
     ]
 

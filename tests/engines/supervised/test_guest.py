@@ -7,7 +7,7 @@ import pytest
 from tests.engines.supervised import guest, in_guest
 from tests.services.fixtures import service_or_skip
 
-TESTS = "/source/tests/engines/process/test_groups.py"
+TESTS = "/source/tests/engines/process/test_groups.py /source/tests/engines/daemonless/test_groups.py"
 TIMEOUT_S = 900.0
 pytestmark = [pytest.mark.long, pytest.mark.root, pytest.mark.timeout(1200)]
 

@@ -116,6 +116,7 @@ class Bubblewrap:
             advice=_ADVICE if launch.host_network else "",
             pinned=[(pin.real, pin.device, pin.inode) for pin in pins],
             holder=program_inside,
+            written=[str(launch.scratch / name) for name in ("tmp", "work", "outputs")],
         )
 
     def _drop(self, user: int) -> list[str]:

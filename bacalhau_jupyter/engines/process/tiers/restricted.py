@@ -107,6 +107,7 @@ class Restricted:
             prints_as=launch.user,
             pinned=[(pin.real, pin.device, pin.inode) for pin in pins],
             moves=moves,
+            written=[str(each) for each in (scratch, work, staged / "outputs")],
             advice=_ADVICE_SHARED_MEMORY if shared_memory else _ADVICE,
         )
 

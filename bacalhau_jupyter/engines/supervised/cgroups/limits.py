@@ -44,13 +44,22 @@ def without_memory(limits: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [each for each in limits if each[0] != resource.RLIMIT_DATA]
 
 
-def in_words(controllers: Collection[str]) -> str:
-    """Say what limits a job here: "CPU, memory and processes limited by cgroup"."""
+def in_words(controllers: Collection[str], *, counts_processes: bool = False) -> str:
+    """Say what limits a job here: "CPU, memory and processes limited by cgroup".
+
+    Parameters
+    ----------
+    controllers
+        The controllers that limit jobs here.
+    counts_processes
+        Whether the processes of a job's user are limited where no controller does that.
+    """
     limited = [_WORDS[each] for each in CONTROLLERS if each in controllers]
+    without = ["processes limited"] if counts_processes and "pids" not in controllers else []
     if not limited:
-        return "memory limited per process, CPU not limited"
+        return ", ".join([*without, "memory limited per process", "CPU not limited"])
     first, last = ", ".join(limited[:-1]), limited[-1]
     by_group = f"{first} and {last}" if first else last
-    left = [] if "memory" in controllers else ["memory limited per process"]
+    left = without + ([] if "memory" in controllers else ["memory limited per process"])
     left += [] if "cpu" in controllers else ["CPU not limited"]
     return ", ".join([f"{by_group} limited by cgroup", *left])

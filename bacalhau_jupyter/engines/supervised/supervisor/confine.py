@@ -198,6 +198,9 @@ def _confine(plan: Plan) -> None:
         from bacalhau_jupyter.engines.supervised.supervisor import image_root
 
         image_root.enter(plan["image"])
+    if plan["processes"]:
+        # Not before: what the node's user does elsewhere would count.
+        _limit([(resource.RLIMIT_NPROC, plan["processes"])])
     rules = -1
     if plan["landlock_abi"]:
         from bacalhau_jupyter.engines.supervised.confinement import landlock

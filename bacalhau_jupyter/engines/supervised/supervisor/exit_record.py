@@ -8,6 +8,9 @@ import time
 UNSTORED = "results not stored"
 """The reason where a program came to its end and what it left could not be kept."""
 
+OVER_MEMORY, OVER_DISK = "memory limit exceeded", "disk limit exceeded"
+"""The reasons of a program that took more than it was granted; the error is the limit in bytes."""
+
 FINAL = "failed for good"
 """The reason where the same would happen again, however often the job is run."""
 

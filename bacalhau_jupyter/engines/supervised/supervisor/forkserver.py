@@ -12,13 +12,13 @@ import sys
 
 from bacalhau_jupyter.engines.supervised.confinement import landlock, pinned, shm
 from bacalhau_jupyter.engines.supervised.supervisor import (
-    group,
     holding,
     image_root,
     process_tree,
     result_moves,
     supervisor,
 )
+from bacalhau_jupyter.engines.supervised.supervisor.limits import disk, group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ else:
 SOCKET_FD = 3
 """Where the node put its socket; each message is a request, and is answered by a pid."""
 MAX_REQUEST = 64 * 1024
-LOADED = (group, holding, image_root, landlock, pinned, process_tree, result_moves, shm)
+LOADED = (disk, group, holding, image_root, landlock, pinned, process_tree, result_moves, shm)
 """What only some executions need; a supervisor imports it where it needs it, and finds it here."""
 
 _HANDED_OVER = 3

@@ -63,6 +63,13 @@ class Plan(TypedDict):
         Pairs of a resource number and its value, for ``setrlimit``.
     group, group_settings
         The control group that is made for the job ("" for none), and what is written to its files.
+    processes
+        How many processes and threads each user of the job may have in the job's own user namespace; 0 where that
+        limits nothing, or ``limits`` do.
+    disk, disk_places
+        Bytes that the job may take on the disk (0: no limit), and the directories where that is looked at.
+    stop_signal
+        What the job's first process alone is sent when the job is to end; 0: everybody is sent SIGTERM.
     user
         The uid and gid to become, or -1.
     prints_as
@@ -113,6 +120,10 @@ class Plan(TypedDict):
     limits: list[tuple[int, int]]
     group: str
     group_settings: list[tuple[str, str]]
+    processes: int
+    disk: int
+    disk_places: list[str]
+    stop_signal: int
     user: int
     prints_as: int
     landlock_abi: int

@@ -92,6 +92,21 @@ def signal_all(pids: list[int], number: int) -> None:
             continue
 
 
+def listens(pid: int, number: int) -> bool:
+    """Whether a process has an answer to a signal: a handler, or its own way to wait for it.
+
+    The first process of a job gets no signal that it has no answer to, and it may still be on its way there.
+    """
+    if number in (_signal.SIGKILL, _signal.SIGSTOP):
+        return True
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123
+            lines = [line.split() for line in file if line.startswith((b"SigCgt:", b"SigBlk:"))]
+    except OSError:
+        return False
+    return any(int(line[1], 16) >> (number - 1) & 1 for line in lines)
+
+
 def kill_below(root: int) -> None:
     """Freeze the tree below ``root`` until it no longer grows, then kill it."""
     frozen: set[int] = set()

@@ -26,7 +26,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
 
-    from bacalhau_jupyter.engines.supervised.supervisor.group import Group
+    from bacalhau_jupyter.engines.supervised.supervisor.limits.disk import Disk
+    from bacalhau_jupyter.engines.supervised.supervisor.limits.group import Group
     from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
 else:
     import _signal  # `signal` itself imports enum: five milliseconds
@@ -61,6 +62,7 @@ class Supervisor:
         self.tail = b""
         self.node: Node | None = None
         self.group: Group | None = None
+        self.disk: Disk | None = None
         self.wake, wake_write = os.pipe()
         os.set_blocking(self.wake, False)
         os.set_blocking(wake_write, False)
@@ -81,6 +83,10 @@ class Supervisor:
             return
         if self.plan["group"] and not self._make_group():
             return
+        if self.plan["disk"]:
+            from bacalhau_jupyter.engines.supervised.supervisor.limits.disk import Disk
+
+            self.disk = Disk(self.plan["disk"], self.plan["disk_places"], plain=self.plan["plain"])
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         failure_read, failure_write = os.pipe()
@@ -133,7 +139,7 @@ class Supervisor:
 
     def _make_group(self) -> bool:
         """Make the job's control group; where that fails, the job does not start: its limits would be missing."""
-        from bacalhau_jupyter.engines.supervised.supervisor.group import Group
+        from bacalhau_jupyter.engines.supervised.supervisor.limits.group import Group
 
         try:
             self.group = Group(self.plan["group"], self.plan["group_settings"])
@@ -170,6 +176,8 @@ class Supervisor:
         poll.register(self.wake, select.POLLIN)
         for stream in self.streams:
             poll.register(stream, select.POLLIN)
+        if self.disk:
+            poll.register(self.disk.report, select.POLLIN)
         watched = -1
         if os.access(self.plan["cancel_file"], os.F_OK):
             self.stop("cancelled")
@@ -188,6 +196,8 @@ class Supervisor:
                     self._relay(ready, poll)
                 elif self.node.watch == ready:
                     self.node.gone()
+                elif self.disk and self.disk.heard() > self.disk.limit:
+                    self._over_disk()
             self._check_times()
             if self.ended:  # no writer is left: what the pipes hold is all there is
                 for stream in list(self.streams):
@@ -196,6 +206,8 @@ class Supervisor:
     def _wait_ms(self) -> int:
         times = [at for at in (self.timeout_at, self.polite_until) if at]
         if self.node and (at := self.node.look_again_at):
+            times.append(at)
+        if self.disk and self._may_look() and (at := self.disk.look_at):
             times.append(at)
         if (self.main_ended and not self.ended) or self.polite_until:
             times.append(time.monotonic() + _ENDING_STEP_S)
@@ -220,6 +232,8 @@ class Supervisor:
         if self.node and self.node.look_again_at and now >= self.node.look_again_at and not self.node.look():
             self.error = f"no node supervised the execution for {self.plan['grace_s']:g} s"
             self.stop("error")
+        if self.disk and self._may_look() and 0 < self.disk.look_at <= now:
+            self.disk.look(self.ways.below())
         if self.main_ended and not self.ended:
             self._reap()
             if not self.ended:
@@ -261,6 +275,15 @@ class Supervisor:
             self.reason = "error"
             self._kill()
 
+    def _may_look(self) -> bool:
+        """Whether the job still runs, and nothing has ended it."""
+        return not (self.main_ended or self.reason)
+
+    def _over_disk(self) -> None:
+        if self._may_look():
+            self.reason, self.error = record.OVER_DISK, str(self.plan["disk"])
+            self._kill()
+
     # --- ending ---------------------------------------------------------------------------------------------------
 
     def stop(self, reason: str) -> None:
@@ -279,11 +302,22 @@ class Supervisor:
 
         bubblewrap may still be on its way to the job; its own two processes don't count.
         """
+        if self.plan["stop_signal"]:
+            self._ask_first(self.plan["stop_signal"])
+            return
         if len(self.asked) > (2 if self.plan["status"] else 0) + (self.holder >= 0):
             return
-        fresh = [pid for pid in self.ways.below() if pid not in self.asked]
+        looker = self.disk.looker if self.disk else -1
+        fresh = [pid for pid in self.ways.below() if pid not in self.asked and pid != looker]
         self.asked.update(fresh)
         tree.signal_all(fresh, _signal.SIGTERM)
+
+    def _ask_first(self, number: int) -> None:
+        """Send the image's own signal to the job's first process, once, as soon as it listens; nobody else knows it."""
+        first = tree.descendants(self.main)[:1]
+        if not self.asked.issuperset(first) and tree.listens(first[0], number):
+            self.asked.update(first)
+            tree.signal_all(first, number)
 
     def _kill(self) -> None:
         self.ways.kill()
@@ -302,6 +336,8 @@ class Supervisor:
             if pid == self.main:
                 self.main_ended, self.status = True, status
                 self.ways.has_ended()
+            elif self.disk and pid == self.disk.looker:
+                self.disk.ended()
 
     def _fail(self, error: str) -> None:
         self.reason, self.error = "error", error
@@ -315,7 +351,10 @@ class Supervisor:
         if self.group:
             # The kernel kills the whole group, bubblewrap with it.
             if code == 137 and not self.reason and self.group.ran_out_of_memory():
-                self.reason = "out of memory"
+                self.reason, self.error = (
+                    record.OVER_MEMORY,
+                    str(max(0, self.group.memory - self.plan["memory_besides"])),
+                )
             self.group.remove()
         if self.plan["status"] and not self.reason:
             report = self.report + os.read(self.reported, 65536)
@@ -327,6 +366,8 @@ class Supervisor:
         if not self.reason:
             killed = code == 137 and self.ways.oom_kills() > self.oom_kills
             self.reason = "out of memory" if killed else "exited"
+        if self.disk and self.reason == "exited" and self._took_too_much(self.disk, code):
+            self.reason, self.error = record.OVER_DISK, str(self.disk.limit)
         lost = b""
         if self.plan["moves"] or self.plan["owned"] or self.plan["user"] >= 0:
             from bacalhau_jupyter.engines.supervised.supervisor import result_moves as settle
@@ -347,6 +388,11 @@ class Supervisor:
             self.log.end()
         except OSError:
             return  # the disk is full; the node ends the log when it reads the record
+
+    def _took_too_much(self, disk: Disk, code: int) -> bool:
+        """Whether the job took more than it may since the last look; a full file's writer is killed, or fails."""
+        total = disk.last_look()
+        return total > disk.limit or (code != 0 and total >= disk.limit)
 
 
 def main() -> None:

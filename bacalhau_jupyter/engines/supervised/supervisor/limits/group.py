@@ -19,6 +19,11 @@ class Group:
     settings
         Files and what is written to each; one whose name ends with ``?`` may be missing.
 
+    Attributes
+    ----------
+    memory
+        Bytes that all in it may use together; 0 for no limit.
+
     Raises
     ------
     OSError
@@ -27,6 +32,7 @@ class Group:
 
     def __init__(self, path: str, settings: list[tuple[str, str]]) -> None:
         self.path = path
+        self.memory = next((int(value) for name, value in settings if name == "memory.max"), 0)
         self._lock = self._make()
         try:
             for name, value in settings:
