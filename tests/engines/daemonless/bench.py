@@ -33,6 +33,16 @@ from tests.services.images import BUSYBOX
 
 NODE_ID = "n-image"
 WAIT_S = 60.0
+BOMB = """
+: > /tmp/said
+sh -c 'bomb() { bomb & bomb & wait; }; bomb' 2> /tmp/said &
+until read -r line < /tmp/said; do :; done
+set -- /proc/[0-9]*
+kill -9 -1
+echo "$# $line"
+"""
+"""A fork bomb in a shell, which prints how many processes there are when one can't be made, and what is said then. The
+first process itself can't make any by then."""
 
 
 @dataclass

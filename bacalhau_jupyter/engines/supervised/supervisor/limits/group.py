@@ -74,12 +74,16 @@ class Group:
         os.close(self.entrance)
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel killed a process in it because its memory ran out."""
+        """Whether its memory ran out; the kernel then kills all that is in it.
+
+        What the kernel counts as killed may be counted elsewhere, so its own count of running out is asked, too.
+        """
         try:
             with open(f"{self.path}/memory.events", "rb") as file:  # noqa: PTH123
-                return any(line.startswith(b"oom_kill ") and line[9:].strip() != b"0" for line in file)
-        except OSError:
+                counts = dict(line.split() for line in file)
+        except (OSError, ValueError):
             return False
+        return any(counts.get(name, b"0") != b"0" for name in (b"oom", b"oom_kill", b"oom_group_kill"))
 
     def kill(self) -> None:
         """Kill all that is in it at once, where the kernel can (5.14)."""
