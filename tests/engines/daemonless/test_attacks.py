@@ -24,6 +24,8 @@ from tests.services.images import BUSYBOX, PYTHON
 from tests.services.waiting import until
 
 LINUX = ImageConfig("amd64", "linux")
+OURS = 1_000_000 + os.getpid()
+"""Seconds that these tests' jobs sleep: no other run of them on this machine has the same."""
 SCRIPT = ("/bin/sh", "-c", "cat /inputs/f; echo r > /outputs/r; echo done")
 
 
@@ -297,7 +299,7 @@ async def test_a_socket_in_an_input_is_not_reached(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only a node of root gives its jobs users of their own")
 async def test_each_job_of_a_node_of_root_has_users_of_its_own_and_none_is_root(image_bench: Bench) -> None:
-    script = "echo > /outputs/ready; touch /x; exec sleep 12345"
+    script = f"echo > /outputs/ready; touch /x; exec sleep {OURS}"
     requests = [
         image_bench.request({"Image": BUSYBOX, "Entrypoint": ["/bin/sh", "-c", script]}) for _ in range(2)
     ]
@@ -309,7 +311,7 @@ async def test_each_job_of_a_node_of_root_has_users_of_its_own_and_none_is_root(
         uids = set()
         for entry in Path("/proc").iterdir():
             try:
-                if entry.name.isdigit() and b"sleep\x0012345\0" in (entry / "cmdline").read_bytes():
+                if entry.name.isdigit() and f"sleep\0{OURS}\0".encode() in (entry / "cmdline").read_bytes():
                     uids.add(entry.stat().st_uid)
             except OSError:
                 continue
@@ -431,7 +433,7 @@ async def test_an_error_repeats_no_megabyte(image_bench: Bench) -> None:
 
 async def test_a_job_whose_supervisor_is_killed_leaves_no_process(image_bench: Bench) -> None:
     request = image_bench.request(
-        {"Image": BUSYBOX, "Entrypoint": ["/bin/sh", "-c", "echo > /outputs/ready; sleep 54321"]}
+        {"Image": BUSYBOX, "Entrypoint": ["/bin/sh", "-c", f"echo > /outputs/ready; sleep {OURS}"]}
     )
     await image_bench.engine.start(request)
     await until(lambda: (request.outputs[0].path / "ready").exists())
@@ -445,7 +447,7 @@ async def test_a_job_whose_supervisor_is_killed_leaves_no_process(image_bench: B
 
     def left() -> bool:
         names = [entry / "cmdline" for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return any(b"sleep\x0054321\0" in _read(name) for name in names)
+        return any(f"sleep\0{OURS}\0".encode() in _read(name) for name in names)
 
     assert not left()
 
