@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.engines.process.tiers import bubblewrap
-from bacalhau_jupyter.engines.supervised import sockets, spawn, staging
+from bacalhau_jupyter.engines.supervised import sockets, staging
 from bacalhau_jupyter.engines.supervised.mounts import Mount, lay_out
+from bacalhau_jupyter.engines.supervised.starting import Starter
 from bacalhau_jupyter.engines.supervised.state import State
 from bacalhau_jupyter.lib import beneath
 from bacalhau_jupyter.models.errors import EngineError
@@ -101,18 +102,18 @@ async def test_an_input_that_is_swapped_after_the_node_s_last_look_is_not_mounte
     if bench.engine._tier is not None and not bench.engine._tier.mounts and os.geteuid() == 0:
         shared.chmod(0o755)  # so that it is not copied, but read where it is
 
-    def late(also: Callable[[State], None]) -> Callable[[State, int], int]:
-        def start(state: State, lock: int) -> int:
+    def late(also: Callable[[State], None]) -> Callable[[Starter, State, int, str], int]:
+        def start(starter: Starter, state: State, lock: int, runner: str) -> int:
             if not place.is_symlink():
                 place.rename(place.with_name("old"))
                 place.symlink_to(private)
             also(state)
-            return original(state, lock)
+            return original(starter, state, lock, runner)
 
         return start
 
-    original = spawn.spawn
-    monkeypatch.setattr(spawn, "spawn", late(lambda state: None))
+    original = Starter.start
+    monkeypatch.setattr(Starter, "start", late(lambda state: None))
     result = await bench.run(["cat", "inputs/data"], inputs=[mount])
     assert SECRET not in result.stdout
     assert result.outcome.error is not None
@@ -129,7 +130,7 @@ async def test_an_input_that_is_swapped_after_the_node_s_last_look_is_not_mounte
 
     place.unlink()
     place.with_name("old").rename(place)
-    monkeypatch.setattr(spawn, "spawn", late(believe))
+    monkeypatch.setattr(Starter, "start", late(believe))
     assert (await bench.run(["cat", "inputs/data"], inputs=[mount])).stdout == SECRET
 
 

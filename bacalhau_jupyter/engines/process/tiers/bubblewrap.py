@@ -64,14 +64,19 @@ class Bubblewrap:
         pins = [pin for _, pin in launch.view.pinned()]
         env = environment(launch, INPUTS, OUTPUTS, HOME)
         command = program(launch, env)
+        # The job's own user is shown by name; the people of this machine are not shown.
+        people = accounts.write(launch.scratch, user_name(launch.user), launch.user, HOME)
+        copied = _copied(launch, people)
+        status = shown.FIRST_COPIED + len(copied)
         arguments = [
             *_namespaces(launch),
             *_base(staging.private_directory(launch.scratch / "tmp", launch.user), _work(launch), launch),
-            *shown.options(launch.view),
+            *shown.options(launch.view, status + 1, {path for path, _ in copied}),
+            *(shown.copies(copied) if copied else shown.bound(people)),
+            *shown.covers(launch.view),
             *devices.file_options((str(path.resolve()), place) for path, place in launch.gpus.files),
             *devices.fact_options(launch.gpus.facts),
-            *_accounts(launch),
-            *_mounts(launch, pins),
+            *_mounts(launch, pins, status + 1),
             *_covers(launch),
             *_sealed(launch),
             "--remount-ro",
@@ -83,12 +88,12 @@ class Bubblewrap:
             "--seccomp",
             "4",
             "--json-status-fd",
-            "5",
+            str(status),
         ]
         program_inside = b""
         if has_way_out(launch.request):
             # The job waits for what listens in its network. Its pipe comes after all other descriptors.
-            arguments += ["--block-fd", str(shown.FIRST_PINNED + len(pins))]
+            arguments += ["--block-fd", str(status + 1 + len(pins))]
             program_inside = holder.program(SOCKET, PORT)
         arguments += ["--clearenv"]
         late: list[str] = []
@@ -111,7 +116,7 @@ class Bubblewrap:
             cwd="/",
             env={},
             prints_as=launch.user,
-            sandbox_files=[options, rules],
+            sandbox_files=[options, rules, *(str(path) for path, _ in copied)],
             status=True,
             advice=_ADVICE if launch.host_network else "",
             pinned=[(pin.real, pin.device, pin.inode) for pin in pins],
@@ -193,13 +198,14 @@ def _sealed(launch: Launch) -> list[str]:
     return [] if is_whole else ["--remount-ro", JOB_DIRECTORY + INPUTS]
 
 
-def _accounts(launch: Launch) -> list[str]:
-    """Show the job's own user by name; the people of this machine are not shown."""
-    files = accounts.write(launch.scratch, user_name(launch.user), launch.user, HOME)
-    return [option for file, place in files for option in ("--ro-bind", str(file), place)]
+def _copied(launch: Launch, own: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Return the files that the job gets copies of, and where; ``own`` are those that were made for it."""
+    if 0 < launch.request.resources.disk < shown.MAX_COPIED:
+        return []  # bubblewrap keeps to the job's limit of a file's size, too
+    return [*own, *((path, str(path)) for path in shown.copied(launch.view))]
 
 
-def _mounts(launch: Launch, pins: list[Pin]) -> list[str]:
+def _mounts(launch: Launch, pins: list[Pin], first_pinned: int) -> list[str]:
     """Return the options that mount inputs and outputs; what is mounted by its descriptor is added to ``pins``."""
     mounts = [_input(launch, index, each) for index, each in enumerate(launch.request.inputs)]
     for output in launch.request.outputs:
@@ -237,7 +243,7 @@ def _mounts(launch: Launch, pins: list[Pin]) -> list[str]:
         elif mount.checked is None:
             arguments += [bind, str(mount.source.resolve()), mount.target]
         else:
-            arguments += [f"{bind}-fd", str(shown.FIRST_PINNED + len(pins)), mount.target]
+            arguments += [f"{bind}-fd", str(first_pinned + len(pins)), mount.target]
             pins.append(Pin(str(mount.source), *mount.checked))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     too_many = limit != resource.RLIM_INFINITY and confine.descriptors(len(pins)) > limit
