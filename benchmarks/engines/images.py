@@ -29,7 +29,7 @@ NAME = "bench/image"
 
 
 def measure(quick: bool) -> list[Row]:
-    """Measure with an image of 250 MB in five layers, 7 400 small files among them."""
+    """Measure with an image of 250 MB in five layers, 7 400 small files among them, and one of 22 000 small files."""
     url = docker_engine.find()
     if url is None:
         raise Unavailable("no Docker Engine answers")
@@ -45,30 +45,46 @@ def measure(quick: bool) -> list[Row]:
 
 
 async def _measure(registry: Registry, url: str, place: Path, *, quick: bool) -> list[Row]:
-    image = await asyncio.to_thread(_image, 0.1 if quick else 1.0)
-    _push(registry.address, image)
-    reference = f"{registry.address}/{NAME}:1"
+    scale = 0.1 if quick else 1.0
+    whole = await asyncio.to_thread(_image, scale)
+    files = await asyncio.to_thread(lambda: build(_small("usr", int(22_000 * scale), 1600)))
+    size = sum(map(len, whole.blobs.values())) / MB
     store = Images(place / "images", reach=Reach(("127.0.0.1",)))
     await store.open()
-    ours, theirs, held = [], [], []
+    rounds = 1 if quick else 3
     try:
-        for number in range(1 if quick else 3):
-            started = time.monotonic()
-            await store.hold(reference, f"e-{number}")
-            ours.append(time.monotonic() - started)
-            started = time.monotonic()
-            await store.hold(reference, "e-again")
-            held.append(time.monotonic() - started)
-            for holder in (f"e-{number}", "e-again"):
-                await store.release(holder)
-            await store.clean()
-            theirs.append(await asyncio.to_thread(_docker_pull, url, reference))
+        return [
+            *await _pulls(registry, store, url, whole, f"pull and unpack {size:.0f} MB", rounds),
+            *(
+                await _pulls(
+                    registry, store, url, files, f"… {22_000 * scale:,.0f} small files in a layer", rounds
+                )
+            )[:1],
+        ]
     finally:
         await store.close()
-    size = sum(map(len, image.blobs.values())) / MB
+
+
+async def _pulls(
+    registry: Registry, store: Images, url: str, image: Built, title: str, rounds: int
+) -> list[Row]:
+    _push(registry.address, image)
+    reference = f"{registry.address}/{NAME}:1"
+    ours, theirs, held = [], [], []
+    for number in range(rounds):
+        started = time.monotonic()
+        await store.hold(reference, f"e-{number}")
+        ours.append(time.monotonic() - started)
+        started = time.monotonic()
+        await store.hold(reference, "e-again")
+        held.append(time.monotonic() - started)
+        for holder in (f"e-{number}", "e-again"):
+            await store.release(holder)
+        await store.clean()
+        theirs.append(await asyncio.to_thread(_docker_pull, url, reference))
     return [
         Row(
-            f"pull and unpack {size:.0f} MB",
+            title,
             min(ours),
             "s",
             min(theirs),
@@ -81,20 +97,25 @@ async def _measure(registry: Registry, url: str, place: Path, *, quick: bool) ->
 
 
 def _image(scale: float) -> Built:
-    source = random.Random(7)
-    words = [source.randbytes(40) for _ in range(2000)]
-
-    def content(size: int) -> bytes:
-        # About half of it can be compressed away, as in programs and libraries.
-        return b"".join(source.choice(words) + source.randbytes(24) for _ in range(size // 64))
-
-    def small(top: str, count: int) -> bytes:
-        places = [directory(top), *(directory(f"{top}/d{n}") for n in range(count // 50 + 1))]
-        return layer(*places, *(file(f"{top}/d{n // 50}/f{n}", content(6400)) for n in range(count)))
-
     count, big = int(3700 * scale), int(79 * MB * scale)
-    large = [layer(file(f"big{n}", content(big))) for n in range(3)]
-    return build(small("usr", count), large[0], small("opt", count), *large[1:])
+    large = [layer(file(f"big{n}", _content(big, n))) for n in range(3)]
+    return build(_small("usr", count, 6400), large[0], _small("opt", count, 6400), *large[1:])
+
+
+def _content(size: int, seed: int) -> bytes:
+    # About half of it can be compressed away, as in programs and libraries.
+    source = random.Random(seed)
+    words = [source.randbytes(40) for _ in range(2000)]
+    return b"".join(source.choice(words) + source.randbytes(24) for _ in range(size // 64))
+
+
+def _small(top: str, count: int, size: int) -> bytes:
+    places = [directory(top), *(directory(f"{top}/d{n}") for n in range(count // 50 + 1))]
+    content = _content(4 * MB, 7)
+    # Far enough from each other that no compression sees the same twice.
+    starts = (n * 40_009 % (len(content) - size) for n in range(count))
+    spans = (content[start : start + size] for start in starts)
+    return layer(*places, *(file(f"{top}/d{n // 50}/f{n}", span) for n, span in enumerate(spans)))
 
 
 def _push(address: str, image: Built) -> None:

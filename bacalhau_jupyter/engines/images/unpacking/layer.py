@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from bacalhau_jupyter.engines.images.unpacking.headers import Header
 from bacalhau_jupyter.engines.images.unpacking.linking import copy, linked
 from bacalhau_jupyter.engines.images.unpacking.orders import NO_ROOM, Layer, Owner, refused
 from bacalhau_jupyter.engines.images.unpacking.streams import LayerStream
@@ -34,6 +36,8 @@ _MAX_NOTES = 4 << 20
 _CLUSTER, _SMALL = 4096, 512
 _TELL_EVERY = 1 << 20
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+_PLAIN = re.compile(r"(?:[A-Za-z0-9_+-][A-Za-z0-9_.+-]*/)*[A-Za-z0-9_+-][A-Za-z0-9_.+-]*", re.ASCII)
+"""Most names: nothing in them has to be looked at."""
 _NOBODY, _IDS = 65534, 65536
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
 
@@ -54,6 +58,8 @@ def layer_name(name: str) -> str:
     IOFailure
         It climbs out, or no file can have it.
     """
+    if len(name) < 255 and _PLAIN.fullmatch(name):
+        return name
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise refused(f"{name[:200]!r} leads outside")
@@ -103,6 +109,7 @@ class LayerUnpacker:
         self._members = 0
         self._size = 0
         self._left_out = 0
+        self._ours = (os.geteuid(), os.getegid())
 
     def unpack(self) -> Layer:
         """Do it; digests are left empty.
@@ -117,7 +124,11 @@ class LayerUnpacker:
             The disk is full, say.
         """
         with tarfile.TarFile(
-            fileobj=cast(BinaryIO, self._stream), mode="r", encoding="utf-8", errors="surrogateescape"
+            fileobj=cast(BinaryIO, self._stream),
+            mode="r",
+            encoding="utf-8",
+            errors="surrogateescape",
+            tarinfo=Header,
         ) as tar:
             kept = cast(Any, tar)
             while (member := tar.next()) is not None:
@@ -239,7 +250,9 @@ class LayerUnpacker:
                 while view:
                     view = view[os.write(descriptor, view) :]
             facts = _facts(member)
-            self._own(descriptor, facts)
+            # What is made here belongs to this process already.
+            if (ids := self._ids(facts)) is not None and ids != self._ours:
+                os.fchown(descriptor, *ids)
             os.fchmod(descriptor, self._mode(facts.mode, directory=False))
             os.utime(descriptor, ns=(facts.mtime_ns, facts.mtime_ns))
         finally:
@@ -288,10 +301,6 @@ class LayerUnpacker:
             os.chown(path, *ids, follow_symlinks=False)
         os.chmod(path, self._mode(facts.mode, directory=directory))  # noqa: PTH101
         os.utime(path, ns=(facts.mtime_ns, facts.mtime_ns), follow_symlinks=False)
-
-    def _own(self, descriptor: int, facts: _Facts) -> None:
-        if (ids := self._ids(facts)) is not None:
-            os.fchown(descriptor, *ids)
 
     def _ids(self, facts: _Facts) -> tuple[int, int] | None:
         owner = self._owner
