@@ -167,6 +167,9 @@ class Maker:
         layers = [await self._disk(self._files.layer, diff_id) for diff_id in image.layers]
         known = [kept.layer for kept in layers if kept is not None]
         if len(known) != len(image.layers):
+            for diff_id, kept in zip(image.layers, layers, strict=True):
+                if kept is None:
+                    self._index.forget_layer(diff_id)
             raise IOFailure("a layer of the image is gone", hint="run the job again", retryable=True)
         async with self.place() as place:
             if len(known) != 1 or known[0].links_below:
@@ -233,7 +236,10 @@ class Maker:
             for diff_id in self._index.remove_loose():
                 await self._disk(self._files.remove_layer, diff_id)
             freed = before - self._index.size
-        await self._sweeping.get()
+        try:
+            await self._sweeping.get()
+        except OSError as error:
+            raise io_failure(error, "write into", self._files.root, "Images") from error
         return freed
 
     def sweep(self) -> None:

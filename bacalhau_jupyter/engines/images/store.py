@@ -162,6 +162,7 @@ class Images:
         for _ in range(_TRIES):
             if (held := await self.held(holder)) is not None:
                 return held
+            await self._restore()
             image = self._local(reference)
             if image is None:
                 image = await self._pulls.pull(parse(reference), progress)
@@ -212,6 +213,7 @@ class Images:
         self._opened()
         parsed = parse(reference)
         self._pulls.forget(parsed)
+        await self._restore()
         image = await self._pulls.pull(parsed, progress)
         self._settling.begin()
         await self._touch(image)
@@ -219,6 +221,7 @@ class Images:
 
     async def load(self, path: Path, progress: Progress = no_progress) -> Sequence[KeptImage]:
         self._opened()
+        await self._restore()
         images = await self._loads.load(path, progress)
         self._settling.begin()
         return [self._kept(image) for image in images]
@@ -247,7 +250,16 @@ class Images:
             return await maker.drop([image])
 
     async def clean(self) -> int:
-        return await self._opened().clean()
+        maker = self._opened()
+        await self._restore()
+        return await maker.clean()
+
+    async def _restore(self) -> None:
+        """Make the store's directories again where somebody removed them."""
+        if await self._disk(self._files.make_directories):
+            self._index.clear()
+            # These may write below the old directory only.
+            await self._workers.close()
 
     def _opened(self) -> Maker:
         if not self._is_open:

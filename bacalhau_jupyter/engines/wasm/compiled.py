@@ -38,6 +38,8 @@ KEPT = 4 << 30
 _CODE = bare.program("bacalhau_jupyter.engines.wasm.guest.compiling")
 _PARTIAL = ".partial"
 _NOBODY = 65534
+_NOT_SAID = ("Caused by:", "note: run with")
+"""How lines begin that tell nobody why a module can't be compiled."""
 
 
 class _Names(msgspec.Struct):
@@ -329,7 +331,7 @@ def _failure(name: str, size: int, status: int, said: str) -> EngineError:
             f"compiling {name!r} took more than {budget.cpu_seconds(size)} s of processor time, which is what a module "
             f"of {format_bytes(size)} gets"
         )
-    lines = [line.strip() for line in said.splitlines() if line.strip() and line.strip() != "Caused by:"]
+    lines = [line for each in said.splitlines() if (line := each.strip()) and not line.startswith(_NOT_SAID)]
     if status == REFUSED:
         return _failed(f"failed to compile module at {name!r}: {shown('; '.join(lines)[:500])}")
     why = shown(lines[-1][:300]) if lines else f"its process ended with exit code {status}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,7 +20,7 @@ from bacalhau_jupyter.engines.images.store import Images
 from bacalhau_jupyter.engines.images.unpacking.orders import Owner
 from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError, Conflict, NotFound
 from bacalhau_jupyter.models.records.progress import Reading
-from tests.engines.images.building import Shelf, build, directory, file, layer, link
+from tests.engines.images.building import Shelf, build, directory, file, layer, link, save, sha
 from tests.engines.images.conftest import LOOPBACK
 from tests.services.registry import Registry
 from tests.services.waiting import until
@@ -428,6 +429,38 @@ async def test_an_image_whose_files_were_removed_by_hand_is_pulled_again(store: 
     subprocess.run(["rm", "-rf", str(tree)], check=True)
 
     assert (await store.hold(reference, "e-2")).tree.joinpath("a").is_file()
+
+
+async def test_a_layer_that_was_removed_is_fetched_again(store: Images, shelf: Shelf, tmp_path: Path) -> None:
+    first, second = (shelf.put(build(BASE, layer(file(name))), name) for name in ("a", "b"))
+    await store.hold(first, "e-1")
+    shutil.rmtree(tmp_path / "images/layers" / sha(BASE).partition(":")[2])
+
+    with pytest.raises(BacalhauError, match="a layer of the image is gone") as gone:
+        await store.hold(second, "e-2")
+
+    assert gone.value.retryable
+    assert (await store.hold(second, "e-2")).tree.joinpath("etc/os").read_bytes() == b"base"
+
+
+async def test_a_store_that_was_removed_below_a_running_node_begins_anew(
+    store: Images, shelf: Shelf, tmp_path: Path, home: Path
+) -> None:
+    references = [shelf.put(build(BASE, layer(file(name))), name) for name in ("a", "b")]
+    for reference in references:
+        await store.hold(reference, "e-1")
+        await store.release("e-1")
+    shutil.rmtree(tmp_path / "images")
+
+    assert (await store.hold(references[0], "e-2")).tree.is_dir()
+    with pytest.raises(Conflict):
+        await Images(tmp_path / "images", reach=LOOPBACK, env={}, home=home).open()
+
+    await store.release("e-2")
+    shutil.rmtree(tmp_path / "images")
+    await store.clean()
+    archive = save(build(BASE), tmp_path / "archive", "one:1")
+    assert [image.names for image in await store.load(archive)] == [["one:1"]]
 
 
 @pytest.mark.parametrize(("text", "size"), [("5GB", 5_000_000_000), ("0", 1 << 62), (7_000, 7_000)])

@@ -31,7 +31,7 @@ from bacalhau_jupyter.lib.clock import boot_id
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.models.errors import Conflict
 
-ABOUT, CONFIG, TREE = "about.json", "config.json", "tree"
+ABOUT, CONFIG, TREE, LOCK = "about.json", "config.json", "tree", "lock"
 _STRUCT = TypeVar("_STRUCT", bound=msgspec.Struct)
 
 
@@ -62,24 +62,15 @@ class ImageFiles:
         OSError
             The directory can't be made.
         """
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._take_lock()
+        self.make_directories()
         try:
-            self._leaving.mkdir(mode=0o700, exist_ok=True)
             if _read(self.root / ABOUT, StoreRecord) != StoreRecord(owner=self._owner):
                 # Made for another user: what is in there can't be used.
                 for place in (self.layers, self.images, self.holders):
                     self._remove(place)
             for place in (self.blobs, self.work):
                 self._remove(place)
-            for place in (
-                self.layers,
-                self.images,
-                self.holders,
-                self.blobs,
-                self.work,
-            ):
-                place.mkdir(mode=0o700, exist_ok=True)
+            self.make_directories()
             _write(self.root / ABOUT, StoreRecord(owner=self._owner))
             layers = list(self._read_layers())
             images = list(self._read_images({kept.layer.diff_id for kept in layers}))
@@ -87,6 +78,29 @@ class ImageFiles:
         except BaseException:
             self.close()
             raise
+
+    def make_directories(self) -> bool:
+        """Make what is missing, also below a running node: somebody may have removed all of it.
+
+        Returns
+        -------
+        bool
+            Whether the store's own directory is another one than before.
+
+        Raises
+        ------
+        Conflict
+            Another process has the directory by now.
+        OSError
+            It can't be made.
+        """
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if is_new := self._lock < 0 or not _is_open_at(self._lock, self.root / LOCK):
+            self.close()
+            self._take_lock()
+        for place in (self.layers, self.images, self.holders, self.blobs, self.work, self._leaving):
+            place.mkdir(mode=0o700, exist_ok=True)
+        return is_new
 
     def close(self) -> None:
         """Let another process have it."""
@@ -190,7 +204,7 @@ class ImageFiles:
             place.rename(gone)
 
     def _take_lock(self) -> None:
-        lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        lock = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -237,6 +251,13 @@ class ImageFiles:
 
     def _holder_file(self, holder: str) -> Path:
         return self.holders / f"{hashlib.sha256(holder.encode()).hexdigest()}.json"
+
+
+def _is_open_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _read(path: Path, kind: type[_STRUCT]) -> _STRUCT | None:

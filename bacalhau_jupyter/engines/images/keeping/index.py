@@ -43,6 +43,15 @@ class Index:
         """Whether a layer is here."""
         return diff_id in self._layers
 
+    def clear(self) -> None:
+        """Forget all but what pulls have pinned: nothing is there any more."""
+        for kept in (self._layers, self._images, self._holders):
+            kept.clear()
+
+    def forget_layer(self, diff_id: str) -> None:
+        """Forget a layer that is not there."""
+        self._layers.pop(diff_id, None)
+
     def image(self, image_id: str) -> ImageRecord | None:
         """Return an image by its ID."""
         return self._images.get(image_id)
