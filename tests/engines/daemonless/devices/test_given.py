@@ -209,11 +209,18 @@ async def test_nothing_of_the_driver_can_be_changed(with_gpus: tuple[Bench, Fake
     script = (
         "for f in /usr/bin/nvidia-smi /usr/lib/driver/*; do echo evil 2> /dev/null >> $f; chmod 777 $f; rm -f $f; done"
         " 2> /dev/null; mknod /tmp/n c 1 5 2> /dev/null; head -c 1 /tmp/n 2> /dev/null | wc -c;"
-        "chmod 0 /dev/nvidia0 2> /dev/null; echo tried"
+        "chmod 0 /dev/nvidia0 2> /dev/null; chown 7 /dev/nvidia0 2> /dev/null; touch -d @1 /dev/nvidia0 2> /dev/null;"
+        "rm -f /dev/nvidia0 2> /dev/null; echo written > /dev/nvidia0; echo tried"
     )
+    facts = (fake.devices_at / "nvidia0").stat()
     assert (await run(bench, script, NVIDIA[0])).stdout == "0\ntried\n"
     assert (fake.libraries / "nvidia-smi").read_bytes() == before
-    assert (fake.devices_at / "nvidia0").stat().st_mode & 0o777 == 0o666
+    after = (fake.devices_at / "nvidia0").stat()
+    assert (after.st_mode, after.st_uid, after.st_ctime_ns) == (
+        facts.st_mode,
+        facts.st_uid,
+        facts.st_ctime_ns,
+    )
 
 
 async def test_a_program_of_the_driver_is_a_command(with_gpus: tuple[Bench, Fake]) -> None:
