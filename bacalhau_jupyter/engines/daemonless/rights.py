@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,14 @@ from bacalhau_jupyter.lib.text import read_text
 _USERNS = ("unshare: ", "user namespaces can't be made")
 _OVERLAY = "mount overlay: "
 _IDMAP = "mount_setattr: "
+_PIVOT = "pivot_root: "
+_BY_FILTER = (
+    "this container's filter of system calls refuses that (Docker: --security-opt seccomp=unconfined "
+    "--security-opt systempaths=unconfined; Kubernetes: seccompProfile and procMount)"
+)
 _PROC = "Can't mount proc"
+_REFUSED = "not permitted"
+_ADMIN = 1 << 21
 _FILTERED = "2"
 """``Seccomp`` in ``/proc/self/status`` where a filter of system calls is loaded."""
 
@@ -31,6 +39,8 @@ class Facts:
         The mode of this process: ``2`` with a filter.
     file_system
         The type of the file system that holds jobs' files.
+    is_bare_root
+        Whether this is root without ``CAP_SYS_ADMIN``, as in most containers.
     """
 
     namespaces: str = ""
@@ -38,6 +48,7 @@ class Facts:
     apparmor: str = ""
     seccomp: str = ""
     file_system: str = ""
+    is_bare_root: bool = False
 
 
 def facts(place: Path, proc: Path = Path("/proc")) -> Facts:
@@ -50,6 +61,7 @@ def facts(place: Path, proc: Path = Path("/proc")) -> Facts:
         apparmor=_read(settings / "apparmor_restrict_unprivileged_userns").strip(),
         seccomp=status.get("Seccomp", "").strip(),
         file_system=_file_system(place, _read(proc / "self/mounts")),
+        is_bare_root=os.geteuid() == 0 and not _rights(status.get("CapEff", "")) & _ADMIN,
     )
 
 
@@ -63,8 +75,16 @@ def missing(problem: str, about: Facts) -> str:
     about
         The facts of this process.
     """
-    if any(mark in problem for mark in _USERNS):
+    is_admin_missing = about.is_bare_root and _USERNS[1] not in problem
+    if any(mark in problem for mark in _USERNS) and not is_admin_missing:
         return f"an image needs user namespaces, and {_why_none(about)}"
+    if _PIVOT in problem and about.seccomp == _FILTERED:
+        return f"an image needs a root of its own, and {_BY_FILTER}"
+    if about.is_bare_root and _REFUSED in problem:
+        return (
+            "root may not mount here (no CAP_SYS_ADMIN), and a node of root has to for images: run the node as an "
+            "ordinary user, who gets this right in a user namespace"
+        )
     if _PROC in problem:
         return (
             "a job in an image needs a /proc of its own, and parts of this container's /proc are covered (Docker: "
@@ -94,11 +114,15 @@ def _why_none(about: Facts) -> str:
     if about.unprivileged == "0":
         return "ordinary users may not make them (kernel.unprivileged_userns_clone is 0: an administrator can set 1)"
     if about.seccomp == _FILTERED:
-        return (
-            "this container's filter of system calls refuses them (Docker: --security-opt seccomp=unconfined "
-            "--security-opt systempaths=unconfined; Kubernetes: seccompProfile and procMount)"
-        )
+        return _BY_FILTER
     return "the kernel refuses to make one (in a chroot, or by a security module)"
+
+
+def _rights(text: str) -> int:
+    try:
+        return int(text.strip(), 16)
+    except ValueError:
+        return _ADMIN
 
 
 def _file_system(place: Path, mounts: str) -> str:

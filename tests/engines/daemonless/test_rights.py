@@ -18,6 +18,7 @@ from tests.services.common import ServiceUnavailableError
 REFUSED = "the job could not be confined (confine): unshare: Operation not permitted"
 FILTER_OFF = ("--security-opt", "seccomp=unconfined")
 PROC_OPEN = ("--security-opt", "systempaths=unconfined")
+ROOT, ADMIN = ("--user", "0:0"), ("--cap-add", "SYS_ADMIN")
 VOLUME = ("--tmpfs", "/tmp:exec,mode=1777")
 
 
@@ -29,7 +30,7 @@ VOLUME = ("--tmpfs", "/tmp:exec,mode=1777")
         (
             REFUSED,
             Facts(namespaces="9", unprivileged="1", seccomp="2"),
-            "filter of system calls refuses them",
+            "filter of system calls refuses that",
         ),
         (REFUSED, Facts(namespaces="9", seccomp="0"), "in a chroot"),
         ("user namespaces can't be made here", Facts(seccomp="2"), "filter of system calls"),
@@ -41,6 +42,13 @@ VOLUME = ("--tmpfs", "/tmp:exec,mode=1777")
         ),
         ("mount overlay: Permission denied", Facts(apparmor="1"), "AppArmor"),
         ("mount: Permission denied", Facts(apparmor="1"), "AppArmor"),
+        (
+            "uid_map: Operation not permitted",
+            Facts(seccomp="2", is_bare_root=True),
+            "run the node as an ordinary",
+        ),
+        (REFUSED, Facts(namespaces="0", is_bare_root=True), "run the node as an ordinary"),
+        ("(bwrap: pivot_root: Operation not permitted)", Facts(seccomp="2"), "filter of system calls"),
         ("mount_setattr: Invalid argument", Facts(), "Linux 5.19"),
     ],
 )
@@ -102,6 +110,13 @@ def test_a_user_without_namespaces_is_told_so() -> None:
         ),
         ((*FILTER_OFF, *VOLUME), "problem: a job in an image needs a /proc of its own"),
         ((*FILTER_OFF, *VOLUME, *PROC_OPEN), "runtime: bubblewrap"),
+        (ROOT, "problem: an image needs user namespaces, and this container's filter of system calls"),
+        ((*ROOT, *FILTER_OFF, *VOLUME), "problem: root may not mount here (no CAP_SYS_ADMIN)"),
+        (
+            (*ROOT, *ADMIN, *VOLUME, *PROC_OPEN),
+            "problem: an image needs a root of its own, and this container's filt",
+        ),
+        ((*ROOT, *ADMIN, *FILTER_OFF, *VOLUME, *PROC_OPEN), "runtime: bubblewrap"),
     ],
 )
 def test_containers_with_one_right_after_the_other(
