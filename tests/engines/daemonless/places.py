@@ -79,8 +79,8 @@ def _execute(command: list[str]) -> None:
         for each in range(_CAPABILITIES):
             library.prctl(24, each, 0, 0, 0)
         os.setgroups([])
-        os.setresgid(UID, UID, UID)
-        os.setresuid(UID, UID, UID)
+        os.setgid(UID)
+        os.setuid(UID)
         os.execvp(command[0], command)
     os.read(parent_read, 1)
     for name in ("uid_map", "gid_map"):
