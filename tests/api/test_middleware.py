@@ -11,6 +11,7 @@ import pytest
 from bacalhau_jupyter.api.http import middleware
 from bacalhau_jupyter.api.http.binding import BODY_LIMIT
 from tests.api.conftest import Api
+from tests.services.waiting import until
 
 CAPTURES = Path(__file__).parents[1] / "data" / "rest-captures"
 JOBS = "/api/v1/orchestrator/jobs"
@@ -128,6 +129,34 @@ async def test_an_internal_error_is_logged_and_its_details_are_not_sent(
         assert answer.status == 500
         assert await answer.json() == json.loads((CAPTURES / "err_order_by_500.json").read_bytes())
     assert "secret detail" in caplog.text
+
+
+async def test_a_caller_that_hangs_up_is_no_fault_in_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    stuck = api.orchestrator.stuck = asyncio.Event()
+    _, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    key = str(api.client.headers["Authorization"])
+    writer.write(f"GET {JOBS} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n".encode())
+    await until(lambda: bool(api.orchestrator.calls))
+    writer.close()
+    await writer.wait_closed()
+    # By its answer, the end of the other connection has been seen, too.
+    async with api.client.get("/api/v1/agent/alive") as answer:
+        assert answer.status == 200
+    api.orchestrator.fail = ConnectionResetError("Connection lost")
+    stuck.set()
+    async with api.client.get("/api/v1/agent/alive") as answer:
+        assert answer.status == 200
+    assert "Connection lost" not in caplog.text
+
+
+async def test_a_connection_that_breaks_behind_us_is_told(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    api.orchestrator.fail = ConnectionResetError("the server behind us")
+    async with api.client.get(JOBS) as answer:
+        assert answer.status == 500
+        assert "behind us" not in await answer.text()
+    assert "behind us" in caplog.text
 
 
 async def test_a_handler_that_hangs_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,8 @@ from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS_PATH
 log = logging.getLogger(__name__)
 
 HANDLER_TIMEOUT_S = 30.0
+HUNG_UP = 499
+"""The status in the audit log where the caller had gone; HTTP has none."""
 
 _ORCHESTRATORS = "/api/v1/orchestrator/"
 
@@ -72,10 +74,15 @@ async def _handle(request: web.Request, handler: Handler, orchestrators: Sequenc
         return answers.error_answer(request, error)
     except web.HTTPException as error:
         return _from_http(request, error, orchestrators)
-    except (ConnectionResetError, asyncio.CancelledError):
-        # The caller hung up, or the node stops: no caller is left.
+    except asyncio.CancelledError:
+        # The node stops: no caller is left.
         raise
     except Exception as error:
+        if isinstance(error, ConnectionResetError) and (
+            request.transport is None or request.transport.is_closing()
+        ):
+            # The caller hung up, and nobody reads this. Raised, it would be a stack trace in the log each time.
+            return web.Response(status=HUNG_UP)
         if isinstance(error, TimeoutError) and limit.expired():
             log.warning("%s %s took longer than %.0f s", request.method, request.path, HANDLER_TIMEOUT_S)
             return web.Response(status=503, text="Server Timeout!")
