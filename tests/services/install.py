@@ -40,14 +40,14 @@ def missing_packages() -> list[str]:
     return [package for command, package in PACKAGES.items() if shutil.which(command, path=search) is None]
 
 
-def main() -> int:
-    """Install what is missing; 0 when nothing is missing or nothing can be done, 1 when an installation failed."""
-    missing = missing_packages()
-    if not missing:
-        return 0
-    if not is_root() or shutil.which("apt-get") is None:
-        sys.stderr.write(f"tests: not installed: {', '.join(missing)} (only root on Debian or Ubuntu can)\n")
-        return 0
+def install(packages: list[str]) -> None:
+    """Install packages, as root on Debian or Ubuntu.
+
+    Raises
+    ------
+    ServiceUnavailableError
+        That failed.
+    """
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     # The packages' own start scripts would start a second engine; ours is started by the tests, when they need it.
     no_start = Path("/usr/sbin/policy-rc.d")
@@ -57,14 +57,26 @@ def main() -> int:
             no_start.write_text("#!/bin/sh\nexit 101\n")
             no_start.chmod(0o755)
         run(["apt-get", "update", "-q"], timeout_s=UPDATE_TIMEOUT_S, env=environment)
-        install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing]
-        run(install, timeout_s=INSTALL_TIMEOUT_S, env=environment)
-    except ServiceUnavailableError as error:
-        sys.stderr.write(f"tests: {error}\n")
-        return 1
+        command = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
+        run(command, timeout_s=INSTALL_TIMEOUT_S, env=environment)
     finally:
         if written:
             no_start.unlink(missing_ok=True)
+
+
+def main() -> int:
+    """Install what is missing; 0 when nothing is missing or nothing can be done, 1 when an installation failed."""
+    missing = missing_packages()
+    if not missing:
+        return 0
+    if not is_root() or shutil.which("apt-get") is None:
+        sys.stderr.write(f"tests: not installed: {', '.join(missing)} (only root on Debian or Ubuntu can)\n")
+        return 0
+    try:
+        install(missing)
+    except ServiceUnavailableError as error:
+        sys.stderr.write(f"tests: {error}\n")
+        return 1
     sys.stderr.write(f"tests: installed {', '.join(missing)}\n")
     return 0
 
