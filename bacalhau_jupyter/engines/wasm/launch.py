@@ -14,7 +14,7 @@ from bacalhau_jupyter.engines.supervised import bare, host, staging
 from bacalhau_jupyter.engines.supervised.confinement import landlock, seccomp
 from bacalhau_jupyter.engines.supervised.launch import Confined
 from bacalhau_jupyter.engines.supervised.state import State
-from bacalhau_jupyter.engines.supervised.supervisor.confine import FIRST_FILE
+from bacalhau_jupyter.engines.supervised.supervisor.confine import FIRST_FILE, can_adopt
 from bacalhau_jupyter.engines.wasm import memory
 from bacalhau_jupyter.engines.wasm.guest.running import Place, Work
 from bacalhau_jupyter.engines.wasm.linking import Program
@@ -78,9 +78,10 @@ class Confinement:
 
 def confinement_here(platform: str = sys.platform) -> Confinement:
     """Return what works on this machine."""
-    if not platform.startswith("linux"):
+    # An emulator that only translates programs of another machine has little of Linux's own, either.
+    if not platform.startswith("linux") or not can_adopt():
         return Confinement(0, filters=False, plain=True, sums=False)
-    return Confinement(landlock.abi(), seccomp.supported())
+    return Confinement(landlock.abi(), seccomp.supported() and seccomp.in_kernel())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bacalhau_jupyter.engines.supervised import spawn
+from bacalhau_jupyter.engines.supervised.confinement import seccomp
 from bacalhau_jupyter.engines.supervised.supervisor import plain
 from bacalhau_jupyter.engines.wasm import launch
 from bacalhau_jupyter.plugins.engine import EndReason
@@ -66,6 +67,18 @@ def said_version() -> str:
 def test_what_is_used_depends_on_the_platform() -> None:
     assert not launch.confinement_here("linux").plain
     assert launch.confinement_here("darwin") == launch.Confinement(0, False, plain=True, sums=False)
+
+
+def test_little_is_used_where_a_linux_can_not_adopt_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "can_adopt", lambda: False)
+    assert launch.confinement_here("linux") == launch.confinement_here("darwin")
+
+
+def test_filters_are_used_where_the_kernel_loads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As an emulator does that only translates programs of another machine.
+    assert launch.confinement_here("linux").filters == ("Seccomp:" in Path("/proc/self/status").read_text())
+    monkeypatch.setattr(seccomp, "in_kernel", lambda: False)
+    assert not launch.confinement_here("linux").filters
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ ownership alone (file metadata, other processes' scheduling and limits, watches)
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import functools
 import platform
 import struct
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -48,6 +50,7 @@ _IOPRIO_PROCESS, _IOPRIO_PGRP = 1, 2
 _PERSONALITIES = (0, 8, 0x20000, 0x20008, 0x40000, 0xFFFFFFFF)
 """PER_LINUX, PER_LINUX32, UNAME26 with both, ADDR_NO_RANDOMIZE, and asking."""
 _PR_SCHED_CORE = 62
+_PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _O_ACCMODE, _O_TRUNC = 0o3, 0o1000
 
 _F_SETOWN, _F_SETSIG, _F_SETOWN_EX, _F_SETLEASE, _F_NOTIFY, _F_SETDELEG = 8, 10, 15, 1024, 1026, 1040
@@ -137,6 +140,16 @@ class _Program:
 def supported() -> bool:
     """Whether the filter's system call numbers are known for this machine."""
     return platform.machine() in syscalls.MACHINES
+
+
+@functools.cache
+def in_kernel() -> bool:
+    """Whether the kernel loads filters; what only translates a program for another machine (qemu-user) does not."""
+    if sys.platform != "linux":
+        return False
+    # There is no filter at this address: only a kernel that loads some looks there.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_SECCOMP, _MODE_FILTER, None, 0, 0)
+    return ctypes.get_errno() == errno.EFAULT
 
 
 @functools.lru_cache(maxsize=16)

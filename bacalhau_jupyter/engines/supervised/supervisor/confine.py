@@ -21,6 +21,7 @@ else:
 _PR_SET_PDEATHSIG = 1
 _PR_SET_SECCOMP = 22
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_GET_CHILD_SUBREAPER = 37
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_MODE_FILTER = 2
 
@@ -43,6 +44,14 @@ def _prctl(option: int, argument: object, second: object = 0) -> None:
     if _libc.prctl(option, argument, second, 0, 0) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+
+
+def can_adopt() -> bool:
+    """Whether processes can be subreapers here (Linux 3.4; no emulator of single programs)."""
+    return (
+        hasattr(_libc, "prctl")
+        and _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(ctypes.c_int()), 0, 0, 0) == 0
+    )
 
 
 def become_subreaper() -> None:
