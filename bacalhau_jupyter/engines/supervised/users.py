@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.engines.supervised import host
 from bacalhau_jupyter.engines.supervised.state import State, existing
+from bacalhau_jupyter.lib.text import read_text
 from bacalhau_jupyter.models.errors import EngineError
 
 
@@ -31,8 +32,14 @@ class Users:
         Raises
         ------
         EngineError
-            No uid is left.
+            No uid is left, or this machine's root has only some users (in a user namespace).
         """
+        if not _has_users():
+            raise EngineError(
+                "this node runs as root of a user namespace that lacks the users of jobs "
+                f"({host.FIRST_JOB_UID} to {host.FIRST_JOB_UID + host.JOB_UIDS - 1})",
+                hint="run the node as an ordinary user, or map 65,536 users and groups into that namespace",
+            )
         with self._lock:
             for root in self._roots:
                 for known in existing(root):
@@ -52,6 +59,21 @@ class Users:
         """Let another execution have the uid."""
         with self._lock:
             self._users.pop(execution_id, None)
+
+
+@functools.cache
+def _has_users() -> bool:
+    """Whether the kernel knows the users of jobs here: a new user namespace often holds root only."""
+    return all(_covers(Path("/proc/self", name)) for name in ("uid_map", "gid_map"))
+
+
+def _covers(table: Path) -> bool:
+    try:
+        ranges = [(int(first), int(size)) for first, _, size in map(str.split, read_text(table).splitlines())]
+    except OSError:
+        return True
+    last = host.FIRST_JOB_UID + host.JOB_UIDS - 1
+    return any(first <= host.FIRST_JOB_UID and last < first + size for first, size in ranges)
 
 
 @functools.cache
