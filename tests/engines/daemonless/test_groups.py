@@ -42,12 +42,12 @@ async def test_the_node_says_what_is_limited(image_bench: Bench) -> None:
 async def test_a_job_over_its_memory_ends_as_with_docker(image_bench: Bench, script: str) -> None:
     # /dev/shm is no larger than the memory, and what runs the job takes some of it.
     ran = await image_bench.sh(
-        script.format(64 * MB) + "; echo still here", resources=Resources(memory=64 * MB), timeout_s=100.0
+        script.format(16 * MB) + "; echo still here", resources=Resources(memory=16 * MB), timeout_s=100.0
     )
     assert (ran.outcome.reason, ran.outcome.exit_code, ran.stdout) == (EndReason.OOM, 137, ""), ran.stderr
     assert ran.outcome.error is not None
     assert (ran.outcome.error.message, ran.outcome.error.code) == ("memory limit exceeded", "OOM")
-    assert "memory limit (it was 67 MB)" in ran.outcome.error.hint
+    assert "memory limit (it was 17 MB)" in ran.outcome.error.hint
 
 
 async def test_a_job_has_its_share_of_the_processor(image_bench: Bench, groups: Delegated) -> None:
