@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bacalhau_jupyter.compute.host import far_script
-from bacalhau_jupyter.compute.host.far import EngineAnswer, facts_of, gpus_by_engine, machine_facts
+from bacalhau_jupyter.compute.host.far import (
+    BUSY_S,
+    EVERY_S,
+    EngineAnswer,
+    facts_of,
+    gpus_by_engine,
+    machine_facts,
+    pause_after,
+)
 from bacalhau_jupyter.compute.host.far_users import users_of
 from bacalhau_jupyter.compute.host.gpus import HostGpus, gpus_told
 from bacalhau_jupyter.models.jobs.resources import GPU, Resources
@@ -159,6 +167,22 @@ def test_what_others_hold_is_counted_and_what_is_our_own_is_not() -> None:
     # 3 is used by our own container; of 2 a program without one uses the memory.
     assert [gpu.index for gpu in facts.taken.gpus] == [0, 1, 2]
     assert machine_facts(facts).taken == facts.taken
+
+
+@pytest.mark.parametrize(
+    ("used", "pause_s"), [("2, 20000", BUSY_S), ("0, 20000\n3, 30000", EVERY_S), ("2, 3", EVERY_S)]
+)
+def test_a_machine_is_asked_sooner_while_a_program_without_a_container_uses_a_gpu(
+    used: str, pause_s: float
+) -> None:
+    """Docker tells when a container ends; of any other program nobody does."""
+    containers = [
+        container("training", DeviceRequests=[{"DeviceIDs": ["0"]}]),
+        container("ours", "n-gpu1", DeviceRequests=[{"DeviceIDs": ["3"]}]),
+    ]
+    answer = far_script.Answer({"used": used}, {})
+    facts = facts_of(EngineAnswer({}, containers), answer, HostGpus(GPUS), "n-gpu1", SECOND)
+    assert pause_after(facts) == pause_s
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ from bacalhau_jupyter.plugins.link import HostLink, HostStatus
 SCRIPT_S = 45.0
 EVERY_S = 300.0
 """Seconds after which a machine is asked again."""
+BUSY_S = 30.0
+"""The same while a program outside of containers uses a GPU there: nothing tells when it ends, and jobs may wait."""
 _RETRY_S = 20.0
 _GAP_S = 1.0
 """Seconds between the end of somebody's container and the next question."""
@@ -131,10 +133,11 @@ class FarMachine:
         try:
             while True:
                 await self._link.ready()
-                pause_s = EVERY_S
                 self._asked.clear()
                 try:
-                    changed(machine_facts(await self.ask()))
+                    facts = await self.ask()
+                    pause_s = pause_after(facts)
+                    changed(machine_facts(facts))
                 except BacalhauError as error:
                     log.info("host %s was not asked what it has: %s", self._link.name, error)
                     pause_s = _RETRY_S
@@ -207,6 +210,13 @@ class FarMachine:
         if answer is not None:
             return await gpus_told(answer.ask)
         return gpus_by_engine(info)
+
+
+def pause_after(facts: HostFacts) -> float:
+    """Return after how many seconds a machine is asked again; the end of a container is heard of at once."""
+    of_containers = {gpu.key for user in facts.others for gpu in user.resources.gpus}
+    is_used_outside = any(gpu.key not in of_containers for gpu in facts.taken.gpus)
+    return BUSY_S if is_used_outside else EVERY_S
 
 
 def machine_facts(facts: HostFacts | None) -> MachineFacts:
