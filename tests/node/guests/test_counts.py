@@ -7,9 +7,8 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from tests.node.guests.towns import CORES, Town, all_ours, ours_with_guest, theirs_with_ours
+from tests.node.guests.towns import CORES, GUEST, Town, all_ours, ours_with_guest, theirs_with_ours
 from tests.services.common import wait_until
-from tests.services.docker_engine import client
 from tests.services.official_orchestrator import needs_official
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
@@ -34,8 +33,9 @@ def town(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         opening = all_ours(directory)
     else:
         image = request.getfixturevalue("busybox_image")
+        docker_url = request.getfixturevalue("docker_engine")
         opening = (ours_with_guest if request.param.startswith("ours") else theirs_with_ours)(
-            directory, image
+            directory, image, docker_url
         )
     with opening as running:
         running.wait_connected()
@@ -126,14 +126,12 @@ def test_a_full_cluster_lets_a_job_wait_no_longer_than_it_says_and_takes_the_urg
     assert all(int(each["CreateTime"]) < first for job in urgent for each in town.done(job))
 
 
-def test_a_lost_nodes_executions_go_on_elsewhere_and_do_not_run_on_when_it_is_back(
-    town: Town, request: pytest.FixtureRequest
-) -> None:
+def test_a_lost_nodes_executions_go_on_elsewhere_and_do_not_run_on_when_it_is_back(town: Town) -> None:
     if town.guest is None:
         pytest.skip("the nodes of a devstack end with it")
     job = town.submit("service", LONG_S, Count=2)
     town.wait_live(job, [1, 1])
-    before = {str(each["ID"]) for each in town.live(job) if each["NodeID"] == "n-guest"}
+    before = {str(each["ID"]) for each in town.live(job) if each["NodeID"] == GUEST}
     assert len(before) == 1
     town.guest.kill()
     town.wait_connected(1)
@@ -142,21 +140,12 @@ def test_a_lost_nodes_executions_go_on_elsewhere_and_do_not_run_on_when_it_is_ba
         assert {str(each["ID"]) for each in town.live(job)} >= before
     else:
         town.wait_live(job, [1, 1])
-        assert wait_until(
-            lambda: all(each["NodeID"] != "n-guest" for each in town.live(job)), timeout_s=60
-        ), town.executions(job)
+        assert wait_until(lambda: all(each["NodeID"] != GUEST for each in town.live(job)), timeout_s=60), (
+            town.executions(job)
+        )
     town.guest.start()
     town.wait_connected()
-    engine = client(request.getfixturevalue("docker_engine"))
-    try:
-
-        def containers() -> set[str]:
-            labelled = engine.containers.list(filters={"label": "bacalhau-executor=n-guest"})
-            return {str(each.labels["bacalhau-executionID"]).removeprefix("n-guest") for each in labelled}
-
-        if not town.is_official:
-            assert wait_until(lambda: not containers() & before, timeout_s=60), containers()
-        town.stop(job)
-        assert wait_until(lambda: not containers() & before, timeout_s=60), containers()
-    finally:
-        engine.close()
+    if not town.is_official:
+        assert wait_until(lambda: not town.containers() & before, timeout_s=60), town.containers()
+    town.stop(job)
+    assert wait_until(lambda: not town.containers() & before, timeout_s=60), town.containers()

@@ -6,8 +6,8 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.node.guests.cluster import guest_cluster
 from tests.node.joining.official_jobs import joined
 from tests.services.common import wait_until
 from tests.services.devstack import start_devstack
+from tests.services.docker_engine import client
 from tests.services.node_fixtures import factory
 from tests.services.official_compute import OfficialCompute
 from tests.services.official_orchestrator import OfficialOrchestrator
@@ -24,6 +25,11 @@ TIMEOUT_S = 150.0
 CORES = "1"
 """What each node gives away."""
 COMPLETED = 9
+GUEST = "n-guest"
+"""ID of the official node."""
+_EXECUTOR = f"bacalhau-{GUEST}"
+"""What it calls itself in the labels of its containers."""
+_EXECUTION = "bacalhau-executionID"
 LIVE = (1, 3, 5, 6)
 """States of executions that may run; official orchestrators leave one that runs at an earlier state."""
 _WANTED = 1
@@ -49,12 +55,18 @@ class Town:
         Writes jobs that both nodes run.
     guest
         The official node; None where both are of ours.
+    docker_url
+        Where the official node's containers are.
+    jobs
+        All that were submitted.
     """
 
     url: str
     is_official: bool
     engine: Engine
     guest: OfficialCompute | None = None
+    docker_url: str = ""
+    jobs: set[str] = field(default_factory=set)
 
     def ask(self, path: str, body: Any = None, method: str = "") -> Any:
         """Ask the API below ``/api/v1/orchestrator/``; an error's answer is an answer."""
@@ -80,6 +92,8 @@ class Town:
             "Timeouts": members.pop("timeouts", {}),
         }
         answer = self.ask("jobs", {"Job": {"Type": kind, "Tasks": [task], **members}})
+        if "JobID" in answer:
+            self.jobs.add(answer["JobID"])
         return str(answer.get("JobID") or answer["Message"])
 
     def job(self, job: str) -> dict[str, Any]:
@@ -114,10 +128,17 @@ class Town:
         return self.state(job)
 
     def wait_live(self, job: str, versions: list[int]) -> None:
-        """Wait until these versions of a job run, each as often as it is named."""
+        """Wait until these versions of a job run, each as often as it is named.
+
+        An official node forgets a cancellation that comes while it makes the container: that then runs to its end, and
+        holds its capacity. So what it has is waited for, too.
+        """
 
         def are_so() -> bool:
-            return sorted(int(each["JobVersion"]) for each in self.live(job)) == versions
+            live = self.live(job)
+            there = {str(each["ID"]) for each in live if each["NodeID"] == GUEST}
+            is_each_there = self.guest is None or there <= self.containers()
+            return is_each_there and sorted(int(each["JobVersion"]) for each in live) == versions
 
         reached = wait_until(are_so, timeout_s=TIMEOUT_S, interval_s=0.2)
         assert reached, (versions, self.job(job)["State"], self.executions(job))
@@ -129,6 +150,29 @@ class Town:
         for job in jobs:
             self.wait_for(job, "Stopped", "Completed", "Failed")
             self.wait_live(job, [])
+
+    def containers(self) -> set[str]:
+        """Return the executions that have a running container of the official node."""
+        engine = client(self.docker_url)
+        try:
+            running = engine.api.containers(filters={"label": f"bacalhau-executor={_EXECUTOR}"})
+            return {str(each["Labels"][_EXECUTION]).removeprefix(_EXECUTOR) for each in running}
+        finally:
+            engine.close()
+
+    def clear(self) -> None:
+        """Remove the containers of the official node that its jobs have left."""
+        from docker.errors import NotFound
+
+        engine = client(self.docker_url)
+        try:
+            for execution in [each for job in self.jobs for each in self.executions(job)]:
+                label = f"{_EXECUTION}={_EXECUTOR}{execution['ID']}"
+                for container in engine.api.containers(all=True, filters={"label": label}):
+                    with suppress(NotFound):
+                        engine.api.remove_container(container["Id"], force=True)
+        finally:
+            engine.close()
 
     def connected(self) -> int:
         """Return how many nodes that run jobs are connected."""
@@ -158,13 +202,11 @@ def all_ours(directory: Path) -> Iterator[Town]:
 
 
 @contextmanager
-def ours_with_guest(directory: Path, image: str) -> Iterator[Town]:
+def ours_with_guest(directory: Path, image: str, docker_url: str) -> Iterator[Town]:
     """Run an orchestrator of ours with a node of each kind."""
     words = [word for key, value in _PATIENCE.items() for word in ("-c", f"{key}={value}")]
     with guest_cluster(directory, *words) as cluster:
-        guest = cluster.guests(
-            "n-guest", **{key.replace(".", "__"): value for key, value in _CAPACITY.items()}
-        )
+        guest = cluster.guests(GUEST, **{key.replace(".", "__"): value for key, value in _CAPACITY.items()})
         cluster.start_node(
             "-c",
             f"Compute.Orchestrators={cluster.link}",
@@ -173,11 +215,15 @@ def ours_with_guest(directory: Path, image: str) -> Iterator[Town]:
             roles=["--compute"],
             env={"BACALHAU_COMPUTE_AUTH_TOKEN": cluster.token},
         )
-        yield Town(cluster.orchestrator.url, False, Image(image), guest)
+        town = Town(cluster.orchestrator.url, False, Image(image), guest, docker_url)
+        try:
+            yield town
+        finally:
+            town.clear()
 
 
 @contextmanager
-def theirs_with_ours(directory: Path, image: str) -> Iterator[Town]:
+def theirs_with_ours(directory: Path, image: str, docker_url: str) -> Iterator[Town]:
     """Run an official orchestrator with a node of each kind."""
     place = directory / "official"
     place.mkdir()
@@ -185,13 +231,16 @@ def theirs_with_ours(directory: Path, image: str) -> Iterator[Town]:
         place, {"Orchestrator.NodeManager.DisconnectTimeout": "8s", **_PATIENCE}
     )
     try:
-        guest = OfficialCompute(
-            directory / "guest", orchestrator.link, orchestrator.token, "n-guest", _CAPACITY
-        )
+        guest = OfficialCompute(directory / "guest", orchestrator.link, orchestrator.token, GUEST, _CAPACITY)
         try:
             with factory(directory) as start_node:
                 joined(start_node, orchestrator, *_node_words(), name="ours")
-                yield Town(f"http://127.0.0.1:{orchestrator.api_port}", True, Image(image), guest)
+                url = f"http://127.0.0.1:{orchestrator.api_port}"
+                town = Town(url, True, Image(image), guest, docker_url)
+                try:
+                    yield town
+                finally:
+                    town.clear()
         finally:
             guest.close()
     finally:
