@@ -60,15 +60,22 @@ def start_python(words: list[str], files: dict[int, int], *, own_session: bool =
     own_session
         As for `spawn`.
     """
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    # One that has its number already would be closed there: not every system sees that it is meant to stay.
-    copies = {target: fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, _FREE) for target, each in files.items()}
     environment = {"PATH": os.defpath}
     environment |= {
         name: value for name, value in os.environ.items() if name == "LANG" or name.startswith("LC_")
     }
     environment |= {name: os.environ[name] for name in ("LANGUAGE", "TZ") if name in os.environ}
-    try:
+    with contextlib.ExitStack() as opened:
+
+        def kept(descriptor: int) -> int:
+            opened.callback(os.close, descriptor)
+            return descriptor
+
+        null = kept(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+        # One that has its number already would be closed there: not every system sees that it is meant to stay.
+        copies = {
+            target: kept(fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, _FREE)) for target, each in files.items()
+        }
         return os.posix_spawn(
             sys.executable,
             [sys.executable, "-I", "-S", "-c", *words],
@@ -81,10 +88,6 @@ def start_python(words: list[str], files: dict[int, int], *, own_session: bool =
             setsigmask=[],
             setsigdef=[signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD],
         )
-    finally:
-        os.close(null)
-        for each in copies.values():
-            os.close(each)
 
 
 def announce(node_file: Path) -> None:

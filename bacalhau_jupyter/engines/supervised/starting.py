@@ -43,17 +43,17 @@ class Server:
         OSError
             The process does not answer, or has ended.
         """
-        errors = spawn.open_errors(state)
-        gate_read, gate = os.pipe()
-        try:
+        with contextlib.ExitStack() as opened:
+            errors = spawn.open_errors(state)
+            opened.callback(os.close, errors)
+            gate_read, gate = os.pipe()
+            for each in (gate_read, gate):
+                opened.callback(os.close, each)
             request = runner.encode() + b"\0" + os.fsencode(state.plan)
             socket.send_fds(self._socket, [request], [lock, errors, gate_read])
             pid = self._answer()
             os.write(gate, b"1")
             return pid
-        finally:
-            for each in (errors, gate_read, gate):
-                os.close(each)
 
     def _answer(self) -> int:
         answer = self._socket.recv(64)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import sys
 from collections.abc import AsyncIterator
 from functools import partial
+from itertools import count, islice
 from pathlib import Path
 
 import psutil
@@ -127,3 +129,45 @@ def test_a_supervisor_begins_only_when_the_node_has_heard_of_it(tmp_path: Path) 
     ours.close()
     os.waitpid(server, 0)
     assert pid != server
+
+
+def test_a_node_without_free_descriptors_loses_none_by_starting(tmp_path: Path) -> None:
+    """Each start that failed would leave it fewer."""
+    state = State(tmp_path, "e-1")
+    lock = state.create()
+    refused = 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for free in range(6):
+        before = _descriptors()
+        try:
+            # Numbers below those that are in use are given first.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (_limit_with(free), hard))
+            refused += _is_refused(starting.Starter(), state, lock)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert _descriptors() == before, free
+    assert refused >= 3
+    os.close(lock)
+
+
+def _descriptors() -> set[int]:
+    numbers = [int(each.name) for each in Path("/proc/self/fd").iterdir()]
+    # The one that was open to list them is closed by now.
+    return {number for number in numbers if Path(f"/proc/self/fd/{number}").exists()}
+
+
+def _limit_with(free: int) -> int:
+    """The limit at which this process can open so many more files."""
+    used = _descriptors()
+    unused = (number for number in count() if number not in used)
+    return next(islice(unused, free, None))
+
+
+def _is_refused(starter: starting.Starter, state: State, lock: int) -> bool:
+    try:
+        starter.start(state, lock, "")
+    except OSError:
+        return True
+    finally:
+        starter.leave(None)
+    return False
