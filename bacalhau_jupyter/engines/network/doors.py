@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Coroutine
@@ -171,11 +172,8 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _listen(directory: Path) -> socket.socket:
-    """Return a listening Unix socket in a directory, whose path may be longer than such a name can be.
-
-    It is then bound through a link with a short path.
-    """
+def _listen(directory: Path, platform: str = sys.platform) -> socket.socket:
+    """Return a listening Unix socket in a directory, whose path may be longer than such a name can be."""
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     # Whoever gets to the directory may connect: those above it are the node's own.
     directory.chmod(0o755)
@@ -183,10 +181,7 @@ def _listen(directory: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with tempfile.TemporaryDirectory(prefix="door-") as short:
-            link = Path(short, "d")
-            link.symlink_to(directory.absolute())
-            door.bind(str(link / SOCKET))
+        _bind(door, path, platform)
         path.chmod(0o666)
         door.listen(8)
         door.setblocking(False)
@@ -194,6 +189,21 @@ def _listen(directory: Path) -> socket.socket:
         door.close()
         raise
     return door
+
+
+def _bind(door: socket.socket, path: Path, platform: str) -> None:
+    """Bind a socket to a path through a shorter name of its directory."""
+    if platform == "linux":
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            door.bind(f"/proc/self/fd/{folder}/{path.name}")
+        finally:
+            os.close(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="door-") as short:
+        link = Path(short, "d")
+        link.symlink_to(path.parent.absolute())
+        door.bind(str(link / path.name))
 
 
 def _listener(descriptors: list[int]) -> socket.socket | None:

@@ -7,6 +7,8 @@ import gc
 import os
 import socket
 import subprocess
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,7 @@ import pytest
 
 from bacalhau_jupyter.engines.network import holder
 from bacalhau_jupyter.engines.network.domains import Domains
-from bacalhau_jupyter.engines.network.doors import SOCKET, Doors, _Door
+from bacalhau_jupyter.engines.network.doors import SOCKET, Doors, _Door, _listen
 from bacalhau_jupyter.engines.network.proxy import CONNECTIONS, REFUSALS, Rules
 from bacalhau_jupyter.transfer.core.reach import Reach
 from tests.services.waiting import settled
@@ -73,6 +75,27 @@ async def test_what_is_asked_while_the_node_is_away_is_answered_afterwards(
     await asyncio.sleep(0)
     await asyncio.to_thread(doors.open, "e-1", tmp_path / "d", RULES)
     assert "bad.example:80" in await asked
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_a_door_opens_in_a_directory_with_a_long_path(tmp_path: Path, platform: str) -> None:
+    if platform == "linux" != sys.platform:
+        pytest.skip("other systems have no /proc")
+    place = tmp_path / ("long" * 30) / "d"
+    with _listen(place, platform):
+        assert (place / SOCKET).is_socket()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="other systems bind through a link in the temporary directory"
+)
+def test_a_door_needs_no_temporary_directory_where_there_is_proc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clusters for computing set it to long paths, and some containers have none that can be written to."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with _listen(tmp_path / "d"):
+        assert (tmp_path / "d" / SOCKET).is_socket()
 
 
 async def test_who_hands_over_no_listening_socket_is_let_go(doors: Doors, tmp_path: Path) -> None:
