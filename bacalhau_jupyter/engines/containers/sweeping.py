@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from bacalhau_jupyter.engines.containers.handed_over import HandedOver
 from bacalhau_jupyter.lib.backoff import backoff
-from bacalhau_jupyter.models.errors import BacalhauError
+from bacalhau_jupyter.models.errors import BacalhauError, NetworkFailure
 
 _log = logging.getLogger(__name__)
 
@@ -61,11 +61,16 @@ class Sweeper:
 
     async def _sweep(self) -> bool:
         """Remove what is left; False where Docker does not let it go yet."""
+        is_all = True
         for execution_id in await asyncio.to_thread(self._notes.given_up):
             try:
                 await self._remove(execution_id)
             except (BacalhauError, OSError) as error:
                 _log.info("Docker still has something of execution %s: %s", execution_id, error)
-                return False
-            _log.info("removed what Docker had of execution %s", execution_id)
-        return True
+                if isinstance(error, NetworkFailure):
+                    return False
+                # It answers: what it refuses for one execution holds no other one up.
+                is_all = False
+            else:
+                _log.info("removed what Docker had of execution %s", execution_id)
+        return is_all
