@@ -65,7 +65,7 @@ class Upper:
         Raises
         ------
         NotFound
-            A directory lies there, or above it something that is none.
+            A directory lies there, or something above it is not a directory.
         """
         for path in reversed(_above(spot.path)):
             self._make(path)

@@ -83,7 +83,7 @@ class Linking:
         Raises
         ------
         EngineError, IOFailure
-            A module is missing, is none, or has no such function; the text names it.
+            A module is missing, its file is not a module, or it has no such function; the text names it.
         """
         self._functions = (INITIALIZE, params.entry)
         for name in params.import_modules:

@@ -159,7 +159,7 @@ def _node(path: Path, place: str, user: int) -> tuple[Path, str]:
         raise NoAccess(f"a CDI specification puts the device file {path} outside of /dev, at {place}")
     check(path, place, user)
     if not stat.S_ISCHR(path.stat().st_mode):
-        raise NoAccess(f"a CDI specification has {path} as a device file, and it is none")
+        raise NoAccess(f"a CDI specification names {path} as a device file, but it is not a character device")
     return path, place
 
 

@@ -16,7 +16,7 @@ _MOST_SEGMENTS, _MOST_ENTRIES, _CHARACTERS = 100, 2000, 255
 
 
 def soname(path: Path) -> str:
-    """Return a library's name for the linker; empty where the file is none, or has no such name."""
+    """Return a library's name for the linker; empty where the file is not one, or has no such name."""
     try:
         # A name in place of the file that was checked may be anything; nothing is waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -100,7 +100,7 @@ def parse_specification(document: object) -> Specification:
     Raises
     ------
     Unusable
-        It is none, or of a version that is not known.
+        It is not a specification, or its version is not known.
     """
     if not isinstance(document, dict):
         raise Unusable("it is no CDI specification")

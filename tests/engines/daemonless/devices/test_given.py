@@ -144,7 +144,10 @@ def put(fake: Fake, mode: int) -> None:
         ),
         (lambda fake: (fake.devices_at / "nvidia0").unlink(), "/dev/nvidia0 does not exist"),
         (lambda fake: put(fake, 0o600), "/dev/nvidia0 is closed to the users that jobs of a node of root"),
-        (lambda fake: put(fake, 0o666), "has .*/nvidia0 as a device file, and it is none"),
+        (
+            lambda fake: put(fake, 0o666),
+            "names .*/nvidia0 as a device file, but it is not a character device",
+        ),
         (
             lambda fake: fake.devices["0"]["deviceNodes"].append({"path": "/etc/passwd"}),
             "outside of /dev, at /etc/passwd",
