@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -89,4 +88,4 @@ async def test_no_file_system_is_filled_with_memory_that_was_not_granted(image_b
 
 async def test_the_node_says_what_limits_jobs(image_bench: Bench) -> None:
     runtime = (await image_bench.engine.probe()).runtime
-    assert re.search(r"processes limited|processes", runtime) and "memory" in runtime and "CPU" in runtime
+    assert "processes limited" in runtime and "memory" in runtime and "CPU" in runtime

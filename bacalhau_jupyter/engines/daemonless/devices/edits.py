@@ -91,7 +91,7 @@ def _pair(entry: dict[str, Any], inside: str, outside: str) -> tuple[str, str]:
 def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals or "\0" in text:
-        raise Unusable(f"{text[:100]!r} is no variable")
+        raise Unusable(f"{text[:100]!r} is not a variable")
     return name, value
 
 
@@ -114,7 +114,7 @@ def _read_hook(hook: dict[str, Any], links: list[tuple[str, str]], folders: list
 def _link(text: str) -> tuple[str, str]:
     target, separator, place = text.partition("::")
     if not separator or not target or "\0" in target or len(target) > _CHARACTERS:
-        raise Unusable(f"{text[:100]!r} is no link")
+        raise Unusable(f"{text[:100]!r} is not a link")
     return target, _path(place, "--link")
 
 
@@ -129,7 +129,7 @@ def _options(arguments: Sequence[str], name: str) -> Iterator[str]:
 
 def _path(value: object, what: str) -> str:
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value or len(value) > _CHARACTERS:
-        raise Unusable(f"{what} is no absolute path: {str(value)[:100]!r}")
+        raise Unusable(f"{what} is not an absolute path: {str(value)[:100]!r}")
     path = posixpath.normpath(value).replace("//", "/")
     if ".." in value.split("/") or path == "/":
         raise Unusable(f"{what} leads elsewhere: {value[:100]!r}")
@@ -138,7 +138,7 @@ def _path(value: object, what: str) -> str:
 
 def _object(value: object, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Unusable(f"{what} is no object")
+        raise Unusable(f"{what} is not an object")
     return value
 
 

@@ -103,7 +103,7 @@ def parse_specification(document: object) -> Specification:
         It is not a specification, or its version is not known.
     """
     if not isinstance(document, dict):
-        raise Unusable("it is no CDI specification")
+        raise Unusable("it is not a CDI specification")
     version, kind = str(document.get("cdiVersion") or ""), document.get("kind")
     if version.partition(".")[0] not in _VERSIONS:
         raise Unusable(f"it has the version {version[:20]!r}, which is not known here")

@@ -65,7 +65,7 @@ def test_a_hook_that_can_not_be_run_is_told_with_its_file(fake: Fake) -> None:
         (b"\xff\xfe", "not YAML or JSON"),
         (b"{", "not YAML or JSON"),
         (b"[" * 10_000, "not YAML or JSON"),
-        (b"- 1", "no CDI specification"),
+        (b"- 1", "not a CDI specification"),
         (b"cdiVersion: 2.0.0\nkind: nvidia.com/gpu\ndevices: []", "version '2.0.0'"),
         (b"cdiVersion: 0.5.0\nkind: 7\ndevices: []", "no kind"),
         (b"cdiVersion: 0.5.0\nkind: a/b\ndevices: [7]", "without a name"),
