@@ -463,6 +463,19 @@ async def test_a_store_that_was_removed_below_a_running_node_begins_anew(
     assert [image.names for image in await store.load(archive)] == [["one:1"]]
 
 
+async def test_a_store_that_lost_its_lock_only_keeps_the_images_of_jobs(
+    store: Images, shelf: Shelf, tmp_path: Path, home: Path
+) -> None:
+    """As where something removes old files from a temporary directory."""
+    reference = shelf.put(build(BASE))
+    held = await store.hold(reference, "e-1")
+    (tmp_path / "images/lock").unlink()
+    await store.clean()
+    assert held.tree.is_dir() and await store.held("e-1") == held
+    with pytest.raises(Conflict):
+        await Images(tmp_path / "images", reach=LOOPBACK, env={}, home=home).open()
+
+
 @pytest.mark.parametrize(("text", "size"), [("5GB", 5_000_000_000), ("0", 1 << 62), (7_000, 7_000)])
 def test_a_quota_is_a_size(text: object, size: int, tmp_path: Path) -> None:
     assert quota_of(text, tmp_path) == size

@@ -51,6 +51,7 @@ class ImageFiles:
         self._owner = owner
         self._boot = boot_id()
         self._lock = -1
+        self._known = (0, 0)
 
     def open(self) -> tuple[list[KeptLayer], list[ImageRecord], list[HolderRecord]]:
         """Make the directories, remove what a crash left, and return what is there.
@@ -85,7 +86,7 @@ class ImageFiles:
         Returns
         -------
         bool
-            Whether the store's own directory is another one than before.
+            Whether the images that were here are not: the directory is another one than before, or parts are missing.
 
         Raises
         ------
@@ -95,12 +96,15 @@ class ImageFiles:
             It can't be made.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if is_new := self._lock < 0 or not _is_open_at(self._lock, self.root / LOCK):
+        if self._lock < 0 or not _is_open_at(self._lock, self.root / LOCK):
             self.close()
             self._take_lock()
+        # A lock that went alone (something tidies old files away) leaves all images where they are.
+        is_new = not all(place.is_dir() for place in (self.layers, self.images, self.holders))
         for place in (self.layers, self.images, self.holders, self.blobs, self.work, self._leaving):
             place.mkdir(mode=0o700, exist_ok=True)
-        return is_new
+        known, self._known = self._known, _identity(self.root)
+        return is_new or known != self._known
 
     def close(self) -> None:
         """Let another process have it."""
@@ -251,6 +255,11 @@ class ImageFiles:
 
     def _holder_file(self, holder: str) -> Path:
         return self.holders / f"{hashlib.sha256(holder.encode()).hexdigest()}.json"
+
+
+def _identity(directory: Path) -> tuple[int, int]:
+    facts = directory.stat()
+    return facts.st_dev, facts.st_ino
 
 
 def _is_open_at(descriptor: int, path: Path) -> bool:
