@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bacalhau_jupyter.engines.supervised import host
+from bacalhau_jupyter.engines.supervised.users import are_there
 from bacalhau_jupyter.lib.text import read_text
 
 _USERNS = ("unshare: ", "user namespaces can't be made")
 _OVERLAY = "mount overlay: "
 _IDMAP = "mount_setattr: "
+_OWNERS = ("uid_map", "gid_map", _IDMAP, "Invalid argument")
 _PIVOT = "pivot_root: "
 _BY_FILTER = (
     "this container's filter of system calls refuses that (Docker: --security-opt seccomp=unconfined "
@@ -41,6 +43,8 @@ class Facts:
         The type of the file system that holds jobs' files.
     is_bare_root
         Whether this is root without ``CAP_SYS_ADMIN``, as in most containers.
+    lacks_users
+        Whether this is root of a user namespace without the users that jobs in images get.
     """
 
     namespaces: str = ""
@@ -49,10 +53,12 @@ class Facts:
     seccomp: str = ""
     file_system: str = ""
     is_bare_root: bool = False
+    lacks_users: bool = False
 
 
 def facts(place: Path, proc: Path = Path("/proc")) -> Facts:
     """Return the facts of this process, and of a directory for jobs' files."""
+    is_root = host.is_root()
     status = dict(line.split(":\t", 1) for line in _read(proc / "self/status").splitlines() if ":\t" in line)
     settings = proc / "sys/kernel"
     return Facts(
@@ -61,7 +67,8 @@ def facts(place: Path, proc: Path = Path("/proc")) -> Facts:
         apparmor=_read(settings / "apparmor_restrict_unprivileged_userns").strip(),
         seccomp=status.get("Seccomp", "").strip(),
         file_system=_file_system(place, _read(proc / "self/mounts")),
-        is_bare_root=os.geteuid() == 0 and not _rights(status.get("CapEff", "")) & _ADMIN,
+        is_bare_root=is_root and not _rights(status.get("CapEff", "")) & _ADMIN,
+        lacks_users=is_root and not are_there(host.FIRST_IMAGE_ID, host.JOB_UIDS * host.IMAGE_IDS),
     )
 
 
@@ -84,6 +91,11 @@ def missing(problem: str, about: Facts) -> str:
         return (
             "root may not mount here (no CAP_SYS_ADMIN), and a node of root has to for images: run the node as an "
             "ordinary user, who gets this right in a user namespace"
+        )
+    if about.lacks_users and any(mark in problem for mark in _OWNERS):
+        return (
+            "this node runs as root of a user namespace that lacks the users of jobs in images "
+            f"({host.FIRST_IMAGE_ID} and up): run the node as an ordinary user of that namespace"
         )
     if _PROC in problem:
         return (

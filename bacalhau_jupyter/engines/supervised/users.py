@@ -34,12 +34,8 @@ class Users:
         EngineError
             No uid is left, or this machine's root has only some users (in a user namespace).
         """
-        if not _has_users():
-            raise EngineError(
-                "this node runs as root of a user namespace that lacks the users of jobs "
-                f"({host.FIRST_JOB_UID} to {host.FIRST_JOB_UID + host.JOB_UIDS - 1})",
-                hint="run the node as an ordinary user, or map 65,536 users and groups into that namespace",
-            )
+        if lacking := problem():
+            raise EngineError(lacking)
         with self._lock:
             for root in self._roots:
                 for known in existing(root):
@@ -61,19 +57,29 @@ class Users:
             self._users.pop(execution_id, None)
 
 
+def problem() -> str:
+    """Say why a node of root can't give its jobs users of their own; empty where it can."""
+    if are_there(host.FIRST_JOB_UID, host.JOB_UIDS):
+        return ""
+    return (
+        "this node runs as root of a user namespace that lacks the users of jobs "
+        f"({host.FIRST_JOB_UID} to {host.FIRST_JOB_UID + host.JOB_UIDS - 1}): run it as an ordinary user, or map "
+        "65,536 users and groups into that namespace"
+    )
+
+
+def are_there(first: int, size: int) -> bool:
+    """Whether the kernel knows these users and groups here: a new user namespace often holds root only."""
+    return all(_covers(Path("/proc/self", name), first, size) for name in ("uid_map", "gid_map"))
+
+
 @functools.cache
-def _has_users() -> bool:
-    """Whether the kernel knows the users of jobs here: a new user namespace often holds root only."""
-    return all(_covers(Path("/proc/self", name)) for name in ("uid_map", "gid_map"))
-
-
-def _covers(table: Path) -> bool:
+def _covers(table: Path, first: int, size: int) -> bool:
     try:
-        ranges = [(int(first), int(size)) for first, _, size in map(str.split, read_text(table).splitlines())]
+        rows = [map(int, line.split()) for line in read_text(table).splitlines()]
     except OSError:
         return True
-    last = host.FIRST_JOB_UID + host.JOB_UIDS - 1
-    return any(first <= host.FIRST_JOB_UID and last < first + size for first, size in ranges)
+    return any(start <= first and first + size <= start + count for start, _, count in rows)
 
 
 @functools.cache

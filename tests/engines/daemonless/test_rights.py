@@ -50,6 +50,7 @@ VOLUME = ("--tmpfs", "/tmp:exec,mode=1777")
         (REFUSED, Facts(namespaces="0", is_bare_root=True), "run the node as an ordinary"),
         ("(bwrap: pivot_root: Operation not permitted)", Facts(seccomp="2"), "filter of system calls"),
         ("mount_setattr: Invalid argument", Facts(), "Linux 5.19"),
+        ("uid_map: Operation not permitted", Facts(lacks_users=True), "lacks the users of jobs in images"),
     ],
 )
 def test_the_missing_right_is_named(problem: str, about: Facts, named: str) -> None:
