@@ -64,7 +64,7 @@ class Cluster:
         self.asked.append("nodes")
         return ListNodesResponse(nodes=[])
 
-    async def browse(self, uri: str, limit: int) -> ListDataResponse:
+    async def data(self, uri: str, limit: int) -> ListDataResponse:
         self.asked.append(uri)
         return ListDataResponse(
             entries=[

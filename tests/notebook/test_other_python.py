@@ -27,14 +27,14 @@ CELL = "%%bacalhau python\nimport {}; print('from', {}.PLACE)"
 SESSION = """
 import json, os, signal, sys, time
 from IPython.core.interactiveshell import InteractiveShell
-from bacalhau_jupyter.client.connection.api import AsyncAPI
+from bacalhau_jupyter.client.connection.calls.environments import EnvironmentCalls
 
 registered = []
-original = AsyncAPI.register_environment
+original = EnvironmentCalls.register
 async def counting(self, description):
     registered.append(description)
     return await original(self, description)
-AsyncAPI.register_environment = counting
+EnvironmentCalls.register = counting
 
 shell = InteractiveShell.instance()
 for cell in json.loads(sys.argv[1]):
