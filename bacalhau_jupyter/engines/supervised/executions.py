@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bacalhau_jupyter.engines.network.doors import Doors
 from bacalhau_jupyter.engines.network.rules import has_way_out, reach_of, rules_of
-from bacalhau_jupyter.engines.supervised import host, spawn, watch
+from bacalhau_jupyter.engines.supervised import host, spawn, users, watch
 from bacalhau_jupyter.engines.supervised import outcomes as ending
 from bacalhau_jupyter.engines.supervised.cgroups.delegated import NOTHING, Delegated, of_this_node, sweep
 from bacalhau_jupyter.engines.supervised.cgroups.limits import in_words, settings, without_memory
@@ -23,7 +23,6 @@ from bacalhau_jupyter.engines.supervised.state import State, existing
 from bacalhau_jupyter.engines.supervised.supervisor import process_tree as tree
 from bacalhau_jupyter.engines.supervised.supervisor.plain import UNDATED
 from bacalhau_jupyter.engines.supervised.supervisor.plan import Plan
-from bacalhau_jupyter.engines.supervised.users import users_of
 from bacalhau_jupyter.lib.removal import remove_tree
 from bacalhau_jupyter.lib.reserve import is_full
 from bacalhau_jupyter.lib.text import write_text
@@ -82,7 +81,7 @@ class Executions:
         self._plain = plain
         self._held = -1
         self._own_groups = groups is None and not plain and options.settings("Engines.Cgroups") is not False
-        self._users = users_of(options.data_dir)
+        self._users = users.users_of(options.data_dir)
         self._users.look_at(root)
 
     def prepare_root(self) -> None:
@@ -150,7 +149,7 @@ class Executions:
     def _launch(self, state: State, request: RunRequest, prepare: Prepare) -> tuple[int, str]:
         lock = state.create()
         try:
-            user = self._users.take(self._options.node_id, state.id) if host.is_root() else -1
+            user = self._user_for(state.id) if host.is_root() else -1
             if has_way_out(request):
                 self._doors.open(state.id, state.door, rules_of(request, self._reach))
             plan = self._with_group(prepare(state, user), state, request)
@@ -168,6 +167,12 @@ class Executions:
         finally:
             os.close(lock)
         return pid, UNDATED if self._plain else tree.start_time(pid)
+
+    def _user_for(self, execution_id: str) -> int:
+        # User namespaces are Linux's.
+        if not self._plain and (lacking := users.problem()):
+            raise EngineError(lacking)
+        return self._users.take(self._options.node_id, execution_id)
 
     def _with_group(self, plan: Plan, state: State, request: RunRequest) -> Plan:
         """Give the job a control group with its limits, where this node may make one."""

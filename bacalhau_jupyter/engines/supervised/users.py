@@ -32,10 +32,8 @@ class Users:
         Raises
         ------
         EngineError
-            No uid is left, or this machine's root has only some users (in a user namespace).
+            No uid is left.
         """
-        if lacking := problem():
-            raise EngineError(lacking)
         with self._lock:
             for root in self._roots:
                 for known in existing(root):

@@ -93,7 +93,7 @@ class WasmEngine:
         tried = (self._runtime, self._confinement)
         if tried in _WORKING:
             return self._available()
-        lacking = users.problem() if host.is_root() else ""
+        lacking = users.problem() if host.is_root() and not self._confinement.plain else ""
         if problem := lacking or await trial.problem(
             self, self._options.data_dir / "wasm", self._options.node_id
         ):
