@@ -86,7 +86,8 @@ def start_python(words: list[str], files: dict[int, int], *, own_session: bool =
             ],
             setsid=not own_session,
             setsigmask=[],
-            setsigdef=[signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD],
+            # A node that a shell starts in the background ignores some: a job could never hear them.
+            setsigdef=sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}),
         )
 
 

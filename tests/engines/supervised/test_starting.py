@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -67,6 +68,16 @@ async def test_one_process_forks_all_supervisors_and_ends_with_the_engine(bench:
     for request in requests:
         await bench.engine.cancel(request.execution.id)
         assert (await bench.finish(request)).outcome.reason is EndReason.CANCELLED
+
+
+async def test_a_job_ignores_no_signal_that_its_node_ignores(bench: Bench) -> None:
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    try:
+        ran = await bench.run(["sed", "-n", "s/^SigIgn:[^0-9a-f]*//p", "/proc/self/status"])
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+    # All but the two that the C library keeps for itself.
+    assert int(ran.stdout, 16) & ~(0b11 << 31) == 0
 
 
 async def test_a_supervisor_is_no_zombie_when_it_has_ended(bench: Bench) -> None:

@@ -42,7 +42,7 @@ OF_CLIENT = {
 OF_TRANSPORT = {"_bare_io_reader", "_bare_io_writer", "_io_reader", "_io_writer"}
 OF_SUBSCRIPTION = {"_wait_for_msgs_task"}
 OF_ASYNCIO = {"_buffer"}
-OURS = {"_is_write_due", "_last_line", "_settings", "_write_due"}
+OURS = {"_held", "_is_write_due", "_last_line", "_settings", "_write_due"}
 
 
 def test_nothing_private_is_used_that_is_not_named_here() -> None:

@@ -145,6 +145,8 @@ def taken(places: list[str], enough: int = sys.maxsize) -> int:
 
 def removed_but_open(pids: list[int]) -> int:
     """Return the bytes on a disk of files without a name that processes have open; memory has its own limit."""
+    if sys.platform != "linux":
+        return 0
     own = os.memfd_create("device", os.MFD_CLOEXEC)
     memory = os.fstat(own).st_dev
     os.close(own)
