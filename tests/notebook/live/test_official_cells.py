@@ -33,7 +33,7 @@ def test_a_container_runs_there_with_its_output_inputs_and_results(
         kernel.run("open('data.txt', 'w').write('carried')")
         ran = kernel.run(
             f"%%bacalhau docker {image} -i data.txt\n"
-            "cat inputs/data.txt; echo; echo aside >&2; cp inputs/data.txt outputs/kept.txt"
+            "sleep 2; cat inputs/data.txt; echo; echo aside >&2; cp inputs/data.txt outputs/kept.txt"
         )
         assert ran.status == "ok", ran.traceback
         assert (ran.stdout, ran.stderr) == ("carried\n", "aside\n")
