@@ -27,7 +27,7 @@ MANY_USERS = 100
 def measure(quick: bool) -> list[Row]:
     """A hundred users with keys, and one with a hash as its password."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10, b"2a")).decode()
-    records = [
+    records: list[dict[str, object]] = [
         {"Alias": f"user {number}", "APIKey": f"{KEY}-{number}", "Capabilities": [{"Actions": ["read:job"]}]}
         for number in range(MANY_USERS)
     ]

@@ -14,8 +14,9 @@ from bacalhau_jupyter.client.jobs.build import process
 from bacalhau_jupyter.config.repo import Repo
 from benchmarks.cells.panel import RUNNING, echo, open_page, served
 from benchmarks.harness import Row, Unavailable
-from tests.browser.conftest import CHROMIUM_FLAGS, built_labextension, chromium
+from tests.browser.conftest import CHROMIUM_FLAGS, built_labextension
 from tests.notebook.conftest import Kernel
+from tests.services.chromium import chromium
 from tests.services.common import ServiceUnavailableError
 
 if TYPE_CHECKING:

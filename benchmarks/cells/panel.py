@@ -21,10 +21,11 @@ import aiohttp
 from bacalhau_jupyter.client.client import Client
 from bacalhau_jupyter.client.jobs.build import process
 from benchmarks.harness import Row, Unavailable
-from tests.browser.conftest import CHROMIUM_FLAGS, built_labextension, chromium
+from tests.browser.conftest import CHROMIUM_FLAGS, built_labextension
 from tests.browser.lab import TOKEN, LabServer, start_lab
 from tests.browser.panel import LATENCIES, SCROLL, SHOWN, WATCH, fill, open_panel
 from tests.labextension.support import packaging
+from tests.services.chromium import chromium
 from tests.services.common import ServiceUnavailableError
 from tests.services.node import ServedNode, start_node
 

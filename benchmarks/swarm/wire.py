@@ -161,6 +161,8 @@ async def dial(url: str, *, name: str, token: str = "") -> Wire:
     """
     place = urlsplit(url)
     loop = asyncio.get_running_loop()
-    _, wire = await loop.create_connection(lambda: Wire(name, token), place.hostname, place.port)
+    _, wire = await loop.create_connection(
+        lambda: Wire(name, token), place.hostname or "127.0.0.1", place.port or 4222
+    )
     await wire.ready()
     return wire
