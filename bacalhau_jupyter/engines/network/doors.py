@@ -61,7 +61,7 @@ class Doors:
 
     def stop(self) -> None:
         """Close all; holders wait for the node's next start."""
-        # With the lock: whoever calls later gets a loop of its own, and what was called before is done first.
+        # Under the lock: calls from before run on this loop first, and a later call starts a loop of its own.
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
             if loop is None or thread is None:

@@ -144,7 +144,7 @@ async def test_a_node_that_was_started_again_meanwhile_knows_it_too(
     assert len(running(api, machine)) == 1
     await proxy.up()
     assert (await bench.engine.probe()).runtime.startswith("Docker")
-    # It is removed at once, whoever asks.
+    # The node removes it at once; no new request is needed.
     await until(lambda: running(api, machine) == [])
     assert (await bench.engine.bid(second.execution)).accepted
 

@@ -11,7 +11,7 @@ import pytest
 
 
 class Proxy:
-    """Passes a Docker Engine's socket on, and cuts every connection when told to."""
+    """Passes a Docker Engine's socket on; `down` cuts every connection."""
 
     def __init__(self, path: Path, upstream: str) -> None:
         self.path, self._upstream = path, upstream
