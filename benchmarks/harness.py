@@ -19,6 +19,8 @@ import aiohttp
 import psutil
 
 from benchmarks.api.load import Load
+from tests.services import docker_engine, images
+from tests.services.common import ServiceUnavailableError
 from tests.services.node import ServedNode, start_node
 
 JOBS = "/api/v1/orchestrator/jobs"
@@ -89,6 +91,35 @@ def session_report(module: str, *arguments: str, timeout_s: float) -> dict[str, 
 
 class Unavailable(Exception):
     """A measurement can't be made here; the message says why."""
+
+
+def docker_url() -> str:
+    """Return the URL of this machine's Docker Engine.
+
+    Raises
+    ------
+    Unavailable
+        None answers.
+    """
+    url = docker_engine.find()
+    if url is None:
+        raise Unavailable("no Docker Engine answers")
+    return url
+
+
+def busybox() -> tuple[str, str]:
+    """Return the URL of this machine's Docker Engine, and the name that the image busybox has there.
+
+    Raises
+    ------
+    Unavailable
+        None answers, or the image can't be had.
+    """
+    url = docker_url()
+    try:
+        return url, images.ensure_busybox(url)
+    except ServiceUnavailableError as error:
+        raise Unavailable(str(error)) from error
 
 
 def show(rows: Sequence[Row]) -> None:

@@ -12,26 +12,23 @@ from pathlib import Path
 from bacalhau_jupyter.engines.docker import DockerEngine
 from bacalhau_jupyter.engines.images.contract import ImageConfig
 from bacalhau_jupyter.plugins.options import PluginOptions
-from benchmarks.harness import Row, Unavailable
+from benchmarks.harness import Row, Unavailable, busybox
 from tests.engines.daemonless.bench import Bench, Trees, daemonless
 from tests.engines.daemonless.conftest import unpack
-from tests.services import docker_engine, images
+from tests.services import images
 
 TARGET_MS = 60.0
 
 
 def measure(quick: bool) -> list[Row]:
     """Measure both engines with the image busybox, which is there."""
-    url = docker_engine.find()
-    if url is None:
-        raise Unavailable("no Docker Engine answers")
+    url, name = busybox()
     # Not below /tmp, which may be a file system that no overlay can write to.
     with tempfile.TemporaryDirectory(prefix="bj-", dir="/var/tmp") as place:
-        return asyncio.run(_measure(url, Path(place), 3 if quick else 15))
+        return asyncio.run(_measure(url, name, Path(place), 3 if quick else 15))
 
 
-async def _measure(url: str, place: Path, times: int) -> list[Row]:
-    name = await asyncio.to_thread(images.ensure_busybox, url)
+async def _measure(url: str, name: str, place: Path, times: int) -> list[Row]:
     archive = place / "archive.tar"
     archive.write_bytes(await asyncio.to_thread(images.busybox_archive))
     tree = await asyncio.to_thread(unpack, archive, place / "tree")

@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks.engines.whole_jobs import FREE
-from benchmarks.harness import JOBS, TERMINAL, Row, Session, Unavailable, job, node, session
+from benchmarks.harness import JOBS, TERMINAL, Row, Session, Unavailable, docker_url, job, node, session
 from tests.services import docker_engine, images
 from tests.services.common import ServiceUnavailableError
 from tests.services.registry import Registry
@@ -40,9 +40,7 @@ Timed = Callable[[], Awaitable[float]]
 
 def measure(quick: bool) -> list[Row]:
     """Measure each network."""
-    url = docker_engine.find()
-    if url is None:
-        raise Unavailable("no Docker Engine answers")
+    url = docker_url()
     with tempfile.TemporaryDirectory(prefix="bacalhau-bench-") as directory, node() as served:
         try:
             image, registry = _image(url, Path(directory))

@@ -14,9 +14,7 @@ from typing import Any
 from bacalhau_jupyter.engines.wasm.trial import MODULE
 from benchmarks.engines.wasm_jobs import body as module_job
 from benchmarks.engines.whole_jobs import FREE, runtime_of
-from benchmarks.harness import Row, Session, Unavailable, job, session
-from tests.services import docker_engine, images
-from tests.services.common import ServiceUnavailableError
+from benchmarks.harness import Row, Session, busybox, job, session
 from tests.services.node import ServedNode, start_node
 
 TARGETS_MS = {"process": 40.0, "docker": 60.0, "wasm": 80.0}
@@ -25,13 +23,7 @@ NAMES = {"process": "process", "docker": "image, no Docker Engine,", "wasm": "wa
 
 def measure(quick: bool) -> list[Row]:
     """Measure all three by one node, in turn with ``docker run`` of the image that the second one runs."""
-    url = docker_engine.find()
-    if url is None:
-        raise Unavailable("no Docker Engine answers")
-    try:
-        image = images.ensure_busybox(url)
-    except ServiceUnavailableError as error:
-        raise Unavailable(str(error)) from error
+    url, image = busybox()
     # Not below /tmp, which may be a file system that no overlay can write to.
     with tempfile.TemporaryDirectory(prefix="bj-", dir="/var/tmp") as place:
         archive = Path(place) / "image.tar"

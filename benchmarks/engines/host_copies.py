@@ -23,7 +23,7 @@ from bacalhau_jupyter.models.records.execution import Execution
 from bacalhau_jupyter.plugins.contract import InputMount
 from bacalhau_jupyter.plugins.engine import RunRequest
 from bacalhau_jupyter.plugins.options import PluginOptions
-from benchmarks.harness import Row, Unavailable
+from benchmarks.harness import Row, Unavailable, docker_url
 from tests.engines.docker.carrying.conftest import add_layer
 from tests.services import docker_engine, images
 from tests.services.common import ServiceUnavailableError
@@ -38,9 +38,7 @@ NODE = "n-bench"
 
 def measure(quick: bool) -> list[Row]:
     """Measure on a second machine in namespaces of this one."""
-    url = docker_engine.find()
-    if url is None:
-        raise Unavailable("no Docker Engine answers")
+    url = docker_url()
     try:
         far_host = FarHost()
     except ServiceUnavailableError as error:

@@ -16,9 +16,8 @@ from urllib.parse import urlsplit
 
 from bacalhau_jupyter.engines.images.store import Images
 from bacalhau_jupyter.transfer.core.reach import Reach
-from benchmarks.harness import Row, Unavailable
+from benchmarks.harness import Row, Unavailable, docker_url
 from tests.engines.images.building import Built, build, directory, file, layer
-from tests.services import docker_engine
 from tests.services.common import ServiceUnavailableError
 from tests.services.registry import Registry
 
@@ -30,9 +29,7 @@ NAME = "bench/image"
 
 def measure(quick: bool) -> list[Row]:
     """Measure with an image of 250 MB in five layers, 7 400 small files among them, and one of 22 000 small files."""
-    url = docker_engine.find()
-    if url is None:
-        raise Unavailable("no Docker Engine answers")
+    url = docker_url()
     with tempfile.TemporaryDirectory(prefix="bj-") as place:
         try:
             registry = Registry(Path(place), url)

@@ -10,9 +10,7 @@ import time
 from typing import Any
 
 from bacalhau_jupyter.models.records.environments import PATH as ENVIRONMENTS
-from benchmarks.harness import Row, Session, Unavailable, job, node, session
-from tests.services import docker_engine, images
-from tests.services.common import ServiceUnavailableError
+from benchmarks.harness import Row, Session, Unavailable, busybox, job, node, session
 from tests.services.node import ServedNode
 
 FREE = {"CPU": "100m", "Memory": "128mb"}
@@ -20,13 +18,7 @@ FREE = {"CPU": "100m", "Memory": "128mb"}
 
 def measure_docker(quick: bool) -> list[Row]:
     """A no-op container by us and by ``docker run``, in turn."""
-    url = docker_engine.find()
-    if url is None:
-        raise Unavailable("no Docker Engine answers")
-    try:
-        image = images.ensure_busybox(url)
-    except ServiceUnavailableError as error:
-        raise Unavailable(str(error)) from error
+    _, image = busybox()
     body = job("docker", {"Image": image, "Entrypoint": ["true"]}, Resources=FREE)
     raw = ["docker", "run", "--rm", image, "true"]
     ours_s, raw_s, _ = compare(body, raw, 5 if quick else 15)
