@@ -168,9 +168,13 @@ class Executions:
             os.close(lock)
         return pid, UNDATED if self._plain else tree.start_time(pid)
 
-    def _user_for(self, execution_id: str) -> int:
+    def lacking(self) -> str:
+        """Say why jobs can't get users of their own here; empty where they can, or need none."""
         # User namespaces are Linux's.
-        if not self._plain and (lacking := users.problem()):
+        return users.problem() if host.is_root() and not self._plain else ""
+
+    def _user_for(self, execution_id: str) -> int:
+        if lacking := self.lacking():
             raise EngineError(lacking)
         return self._users.take(self._options.node_id, execution_id)
 

@@ -8,7 +8,7 @@ import os
 from typing import Literal
 
 from bacalhau_jupyter.engines.network.rules import REJECT_NETWORK_KEY
-from bacalhau_jupyter.engines.supervised import host, users
+from bacalhau_jupyter.engines.supervised import host
 from bacalhau_jupyter.engines.supervised.executions import Executions
 from bacalhau_jupyter.engines.supervised.launch import assemble
 from bacalhau_jupyter.engines.supervised.state import About, State
@@ -93,8 +93,7 @@ class WasmEngine:
         tried = (self._runtime, self._confinement)
         if tried in _WORKING:
             return self._available()
-        lacking = users.problem() if host.is_root() and not self._confinement.plain else ""
-        if problem := lacking or await trial.problem(
+        if problem := self._executions.lacking() or await trial.problem(
             self, self._options.data_dir / "wasm", self._options.node_id
         ):
             self._works = False

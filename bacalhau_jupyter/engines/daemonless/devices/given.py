@@ -16,7 +16,7 @@ from bacalhau_jupyter.engines.daemonless.devices.edits import Edits, Unusable
 from bacalhau_jupyter.engines.daemonless.devices.soname import soname
 from bacalhau_jupyter.engines.daemonless.devices.specs import DIRECTORIES, find
 from bacalhau_jupyter.engines.docker.devices import cdi_name, is_nvidia
-from bacalhau_jupyter.engines.supervised.gpus import Driver, NoAccess, access, check, nvidia_card
+from bacalhau_jupyter.engines.supervised.gpus import Access, Driver, NoAccess, access, check, nvidia_card
 from bacalhau_jupyter.engines.supervised.mounts import Mount
 from bacalhau_jupyter.engines.supervised.sockets import sockets_below
 from bacalhau_jupyter.models.jobs.resources import GPU
@@ -43,29 +43,20 @@ def machine_of(directories: Sequence[str] | None) -> Machine:
 
 
 @dataclass(frozen=True)
-class Given:
-    """What the job gets.
+class Given(Access):
+    """What the job gets: device files, facts and variables, and what a CDI specification adds.
 
     Attributes
     ----------
-    files
-        Device files: where they are, and where the job finds them.
-    facts
-        What the job may read of ``/sys``.
     mounts
         What it gets to read of this machine's driver.
-    variables
-        For its environment.
     links
         Texts of symbolic links, and where these lie: in ``/dev``, or in the image.
     folders
         Directories in which its linker has to look for libraries.
     """
 
-    files: tuple[tuple[Path, str], ...] = ()
-    facts: tuple[Path, ...] = ()
     mounts: tuple[Mount, ...] = ()
-    variables: dict[str, str] = field(default_factory=dict)
     links: tuple[tuple[str, str], ...] = ()
     folders: tuple[str, ...] = ()
 
@@ -98,7 +89,7 @@ def given(gpus: Sequence[GPU], user: int, machine: Machine) -> Given:
         if is_nvidia(gpu):
             edits += _of_nvidia(gpu, machine)
     try:
-        return _carried_out(edits, others.files, others.facts, others.variables, user)
+        return _carried_out(edits, others, user)
     except OSError as error:
         raise NoAccess(f"what the CDI specification names can't be used ({error})") from None
 
@@ -118,14 +109,8 @@ def _of_nvidia(gpu: GPU, machine: Machine) -> Edits:
         ) from None
 
 
-def _carried_out(
-    edits: Edits,
-    files: tuple[tuple[Path, str], ...],
-    facts: tuple[Path, ...],
-    variables: dict[str, str],
-    user: int,
-) -> Given:
-    nodes = dict.fromkeys(files)
+def _carried_out(edits: Edits, others: Access, user: int) -> Given:
+    nodes = dict.fromkeys(others.files)
     mounts: dict[str, Mount] = {}
     links = dict.fromkeys(edits.links)
     for host_path, place in edits.nodes:
@@ -145,12 +130,12 @@ def _carried_out(
         if folder in folders and (name := soname(mount.source)) and f"{folder}/{name}" not in taken:
             links[file_name, f"{folder}/{name}"] = None
     return Given(
-        tuple(nodes),
-        facts,
-        tuple(mounts.values()),
-        variables | dict(edits.variables),
-        tuple(links),
-        tuple(folders),
+        files=tuple(nodes),
+        facts=others.facts,
+        variables=others.variables | dict(edits.variables),
+        mounts=tuple(mounts.values()),
+        links=tuple(links),
+        folders=tuple(folders),
     )
 
 
