@@ -18,6 +18,7 @@ from bacalhau_jupyter.models.records.packages import PATH as PACKAGES
 from bacalhau_jupyter.models.records.uploads import PATH as UPLOADS
 from tests.conformance.contract import JOBS
 from tests.services.node import ServedNode
+from tests.services.waiting import found
 
 pytestmark = pytest.mark.process
 
@@ -179,9 +180,9 @@ async def test_no_hostile_request_is_a_5xx_or_leaves_half_of_something(node: Ser
     assert fuzz.faults == []
     assert fuzz.jobs, "no job was accepted"
     assert {200, 400, 404, 415} <= set(fuzz.statuses)
-    contents = [path for path in node.repo.path.rglob("*") if path.parent.name == "contents"]
+    contents = [path for path in found(node.repo.path, "*") if path.parent.name == "contents"]
     assert contents and all(_is_whole(place) for place in contents)
-    assert not [path for path in node.repo.path.rglob("*.part") if "uploads" in path.parts]
+    assert not [path for path in found(node.repo.path, "*.part") if "uploads" in path.parts]
 
 
 def _is_whole(place: Path) -> bool:

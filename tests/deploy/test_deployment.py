@@ -119,10 +119,13 @@ def team(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         link = re.compile(r"http://127\.0\.0\.1:(\d+)/login#")
         assert wait_until(lambda: link.search(node.output.read_text()) is not None, timeout_s=30)
         panel = link.findall(node.output.read_text())[0]
-        configuration = _proxy_configuration(request.param, parent / "both.pem")
-        configuration = configuration.replace("1234", str(node.port)).replace("8438", panel)
-        configuration = configuration.replace("8443", str(page_port))
-        configuration = re.sub(r"(listen |bind :)443", rf"\g<1>{port}", configuration)
+        # All at once: one port's digits may hold another one's.
+        ports = {"1234": str(node.port), "8438": panel, "8443": str(page_port), "443": str(port)}
+        configuration = re.sub(
+            r"(?<=[ :])(1234|8438|8443|443)\b",
+            lambda port_match: ports[port_match[1]],
+            _proxy_configuration(request.param, parent / "both.pem"),
+        )
         proxy = service_or_skip(lambda: TlsProxy(request.param, parent, configuration, port))
         try:
             yield Team(node, port, page_port, parent / "ca.pem")

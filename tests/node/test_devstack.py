@@ -30,7 +30,7 @@ from bacalhau_jupyter.models.records.node import NodeState
 from bacalhau_jupyter.node.roles.devstack import Devstack, StackShape, running_devstack
 from bacalhau_jupyter.orchestrator.base import ExecutionQuery, NodeQuery
 from tests.services.node import NO_PROCESS
-from tests.services.waiting import until
+from tests.services.waiting import found, until
 
 LIVE = 3600.0
 DONE = ExecutionStateType.COMPLETED
@@ -325,4 +325,4 @@ async def test_what_nodes_of_one_process_can_share_is_there_once(tmp_path: Path)
         await reach(running, await submit(running, job_of("ops")), JobStateType.COMPLETED)
         # The orchestrator's; what the others keep in memory needs none.
         assert sum(thread.name == "database" for thread in set(threading.enumerate()) - before) == 1
-        assert sum(path.name == "reserve" for path in tmp_path.rglob("*")) == 1
+        assert len(found(tmp_path, "reserve")) == 1

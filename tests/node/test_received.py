@@ -19,7 +19,7 @@ from bacalhau_jupyter.publishers.received import ReceivedResults
 from bacalhau_jupyter.publishers.retention import Rules
 from tests.node.test_node import JOBS, client, noop
 from tests.services.node import running_node
-from tests.services.waiting import until
+from tests.services.waiting import found, until
 
 MakeConfig = Callable[..., Config]
 
@@ -115,9 +115,9 @@ async def test_a_link_takes_one_archive_of_one_execution(node_config: MakeConfig
         status, said = await put(url, sent)
         assert (status, "is over" in said) == (409, True)
         kept = settings.received_dir(node.config, node.repo)
-        assert [path.name for path in kept.rglob("*.tar.gz")] == [f"{execution}.tar.gz"]
+        assert [path.name for path in found(kept, "*.tar.gz")] == [f"{execution}.tar.gz"]
         async with session.delete(f"{JOBS}/{job}/record") as answer:
             assert (answer.status, (await answer.json())["Count"]) == (200, 1)
-        assert list(kept.rglob("*.tar.gz")) == []
+        assert found(kept, "*.tar.gz") == []
         status, said = await put(url, sent)
         assert (status, "its job was deleted" in said) == (404, True)

@@ -23,6 +23,7 @@ from bacalhau_jupyter.config.repo import Repo
 from tests.services.common import wait_until
 from tests.services.node import ROOT, ServedNode
 from tests.services.node_fixtures import NodeFactory
+from tests.services.waiting import found
 
 LEASE = "/api/v1/agent/lease"
 
@@ -116,7 +117,7 @@ def test_what_a_killed_node_accepted_is_done_by_the_next_one(node_factory: NodeF
 
 
 def test_a_served_node_is_used_by_nobody_but_its_user(node: ServedNode) -> None:
-    for path in (node.repo.path, *node.repo.path.rglob("*")):
+    for path in (node.repo.path, *found(node.repo.path, "*")):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
     assert wait_until(lambda: str(node.repo.api_key_file) in node.output.read_text(), timeout_s=30)
     assert node.key not in node.output.read_text()

@@ -21,6 +21,7 @@ from bacalhau_jupyter.plugins.logfile import STDOUT, read_frames
 from tests.node.test_node import JOBS, MakeConfig, client, noop, run
 from tests.services.node import running_node
 from tests.services.node_fixtures import NodeFactory
+from tests.services.waiting import found
 
 BATCH = "JobDefaults.Batch"
 
@@ -240,15 +241,15 @@ async def test_a_further_host_name_opens_the_api_to_the_local_user(node_config: 
 
 async def test_an_ephemeral_node_writes_no_database(node_config: MakeConfig) -> None:
     async with running_node(node_config(Node__Ephemeral=True)) as node:
-        assert not list(node.repo.path.rglob("state.sqlite"))
+        assert not found(node.repo.path, "state.sqlite")
     async with running_node(node_config()) as node:
-        assert list(node.repo.path.rglob("state.sqlite"))
+        assert found(node.repo.path, "state.sqlite")
 
 
 async def test_databases_lie_where_the_owner_says(node_config: MakeConfig, tmp_path: Path) -> None:
     async with running_node(node_config(Node__StateDir=str(tmp_path / "state"))) as node:
-        assert len(list((tmp_path / "state").rglob("state.sqlite"))) == 2
-        assert not list(node.repo.path.rglob("state.sqlite"))
+        assert len(found(tmp_path / "state", "state.sqlite")) == 2
+        assert not found(node.repo.path, "state.sqlite")
 
 
 async def test_no_job_sees_where_the_owner_keeps_the_databases(
@@ -291,7 +292,7 @@ async def test_the_input_cache_has_the_size_that_was_set(node_config: MakeConfig
 async def test_the_node_keeps_as_much_room_for_a_full_disk_as_the_owner_says(node_config: MakeConfig) -> None:
     config = node_config(Node__DiskReserve="3Mb")
     async with running_node(config) as node:
-        (reserve,) = node.repo.path.rglob("reserve")
+        (reserve,) = found(node.repo.path, "reserve")
         assert reserve.stat().st_size == 3_000_000
         assert settings.compute_settings(config, node.repo, "n").disk_reserve == 3_000_000
 

@@ -16,6 +16,7 @@ from bacalhau_jupyter.config.config import Config
 from bacalhau_jupyter.models.records.uploads import CONTENT_PATH, PATH
 from bacalhau_jupyter.transfer.core.signing import local_reference, signed_reference
 from tests.services.node import running_node
+from tests.services.waiting import found
 
 DATA = os.urandom(300_000)
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -152,7 +153,7 @@ async def test_a_forged_link_is_no_way_to_anothers_upload(node_config: Callable[
                 if state["StateType"] == "Failed":
                     break
         assert node.compute is not None
-        assert not list((node.repo.compute_dir).glob(f"**/{SHA}*"))
+        assert not found(node.repo.compute_dir, f"{SHA}*")
 
 
 async def test_the_node_knows_which_uploads_its_finished_jobs_refer_to(

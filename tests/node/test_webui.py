@@ -28,6 +28,7 @@ from tests.clock import ManualClock
 from tests.node.test_node import noop
 from tests.services.node import running_node
 from tests.services.node_fixtures import NodeFactory
+from tests.services.waiting import found
 
 MakeConfig = Callable[..., Config]
 JOBS = "/api/v1/orchestrator/jobs"
@@ -149,7 +150,7 @@ async def test_a_page_registers_no_packages(built: Path, ui_config: Config) -> N
                 url + PACKAGES, json={"Request": "ab"}, headers={"Origin": url, **headers}
             ) as answer:
                 assert answer.status == 404, headers
-        assert not list(node.repo.path.rglob("packages/drafts/*"))
+        assert not found(node.repo.path, "packages/drafts/*")
 
 
 async def test_a_page_registers_no_python_environment(built: Path, ui_config: Config) -> None:
@@ -161,7 +162,7 @@ async def test_a_page_registers_no_python_environment(built: Path, ui_config: Co
                 url + ENVIRONMENTS, json=body, headers={"Origin": url, **headers}
             ) as answer:
                 assert answer.status == 404, headers
-        kept = [file.read_text() for file in node.repo.path.rglob("environments/*.json")]
+        kept = [file.read_text() for file in found(node.repo.path, "environments/*.json")]
         assert all('"Prefixes":["/usr"]' not in text for text in kept)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bacalhau_jupyter.notebook.live.card import MIME
 from tests.notebook.conftest import Kernel, Ran
+from tests.services.waiting import found
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
@@ -93,7 +94,7 @@ def test_a_job_whose_results_are_gone_answers_for_nobody(kernel: Kernel) -> None
     assert job_of(kernel.run(cell), kernel) == first
     execution = kernel.value("_.executions[0].id")
     found_archives = [
-        path for path in Path(kernel.repo.path).rglob(f"*{execution}*") if "results" in str(path)
+        path for path in found(Path(kernel.repo.path), f"*{execution}*") if "results" in str(path)
     ]
     assert found_archives
     for path in found_archives:

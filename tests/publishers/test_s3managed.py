@@ -36,6 +36,7 @@ from tests.services.common import wait_until
 from tests.services.node import running_node
 from tests.services.node_fixtures import node_config, node_factory
 from tests.services.s3 import S3Server
+from tests.services.waiting import found
 from tests.transfer.helpers import tree
 
 __all__ = ["node_config", "node_factory"]
@@ -346,9 +347,9 @@ async def test_without_a_bucket_results_stay_on_the_orchestrators_own_disk(
             unpack_blocking(io.BytesIO(await answer.read()), tmp_path / "out")
         assert (tmp_path / "out/stdout").read_text() == "hi\n"
         kept = settings.received_dir(node.config, node.repo)
-        assert len(list(kept.rglob("*.tar.gz"))) == 1
+        assert len(found(kept, "*.tar.gz")) == 1
         # The copy that was packed first is gone.
-        assert not list(settings.compute_dir(node.config, node.repo).rglob("*.tar.gz"))
+        assert not found(settings.compute_dir(node.config, node.repo), "*.tar.gz")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -26,6 +29,12 @@ async def until(ready: Callable[[], Any], timeout_s: float = 60) -> None:
             if await answer if inspect.isawaitable(answer) else answer:
                 return
             await asyncio.sleep(0.02)
+
+
+def found(root: Path, pattern: str) -> list[Path]:
+    """Do what `Path.rglob` does, but in a directory that others change meanwhile, where that one fails."""
+    paths = (Path(place, name) for place, *names in os.walk(root) for name in itertools.chain(*names))
+    return [path for path in paths if path.match(pattern)]
 
 
 async def lasts(seconds: float) -> None:

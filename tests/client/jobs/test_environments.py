@@ -27,6 +27,7 @@ from bacalhau_jupyter.models.records.environments import (
 from tests.services.common import wait_until
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory
+from tests.services.waiting import found
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the process engine needs Linux")
 
@@ -160,7 +161,7 @@ def test_what_is_registered_is_listed_and_lies_where_only_its_user_can_read(node
         name = client.environment(OTHER)["Environment"]
         listed = client.call(lambda api: api.environments.list()).environments
     assert name in {each.environment for each in listed}
-    (file,) = node.repo.path.rglob(f"{name}.json")
+    (file,) = found(node.repo.path, f"{name}.json")
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.stat().st_uid == os.getuid()
 

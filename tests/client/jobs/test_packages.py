@@ -22,6 +22,7 @@ from tests.packages.wheels import Index, make_wheel, serving
 from tests.services.common import is_root
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory
+from tests.services.waiting import found
 
 pytestmark = [pytest.mark.process, pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")]
 
@@ -202,7 +203,7 @@ def test_credentials_of_the_index_are_nowhere_but_in_the_request(
         result = job.result()
         said = f"{job.describe()}{job.history()}{result.executions}{result.stdout}{result.stderr}{capfd.readouterr()}"
     assert "index-secret" not in said
-    for path in node.repo.path.rglob("*"):
+    for path in found(node.repo.path, "*"):
         if path.is_file() and not path.is_symlink():
             assert b"index-secret" not in path.read_bytes(), path
 

@@ -22,6 +22,7 @@ from tests.services.common import is_root
 from tests.services.fixtures import service_or_skip
 from tests.services.node import ServedNode, interpreter_for
 from tests.services.node_fixtures import NodeFactory
+from tests.services.waiting import found
 
 pytestmark = [
     pytest.mark.process,
@@ -121,7 +122,7 @@ class Stored:
 
     def places(self) -> list[Path]:
         """Return the directories whose files jobs are shown."""
-        layouts = (self.repo / "compute" / "results").rglob(LAYOUT)
+        layouts = found(self.repo / "compute" / "results", LAYOUT)
         return [
             self.repo / "uploads" / "contents" / self._sha256,
             self.repo / "packages" / "sets" / self._set / "site",
@@ -133,7 +134,7 @@ class Stored:
         files = [
             path
             for place in self.places()
-            for path in place.rglob("*")
+            for path in found(place, "*")
             if path.is_file() and path.suffix != ".json"
         ]
         assert len(files) >= 3

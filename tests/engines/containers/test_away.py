@@ -26,7 +26,7 @@ from tests.services.images import BUSYBOX
 from tests.services.node import running_node
 from tests.services.node_fixtures import node_config as node_config
 from tests.services.registry import Registry
-from tests.services.waiting import until
+from tests.services.waiting import found, until
 
 NEVER_S = 3600.0
 COUNTS = "echo begun >> /outputs/count; until [ -e /outputs/go ]; do sleep 0.1; done"
@@ -198,7 +198,7 @@ async def test_a_job_waits_for_the_docker_engine_that_may_still_run_it(
     script = "echo begun >> /outputs/count; sleep 600"
 
     def begun() -> int:
-        return len(list(tmp_path.glob("repo/**/outputs/count")))
+        return len(found(tmp_path / "repo", "outputs/count"))
 
     engine = services.client(docker_engine)
     async with running_node(config) as node, client_of(node) as api:

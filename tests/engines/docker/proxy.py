@@ -24,14 +24,23 @@ class Proxy:
     async def down(self) -> None:
         assert self._server is not None
         self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
+        self._cut()
         self.path.unlink(missing_ok=True)
         await asyncio.sleep(0)
+
+    def _server_is_up(self) -> bool:
+        return self._server is not None and self._server.is_serving()
+
+    def _cut(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_unix_connection(self._upstream)
         self._writers |= {writer, back}
+        if not self._server_is_up():
+            # It was let in just before the cut.
+            self._cut()
         await asyncio.gather(_pump(reader, back), _pump(there, writer))
         self._writers -= {writer, back}
 

@@ -12,6 +12,7 @@ from bacalhau_jupyter.models.jobs.job import JobStateType
 from tests.node.guests.cluster import TIMEOUT_S, Cluster, image
 from tests.services.official import BINARY, quiet_environment
 from tests.services.official_orchestrator import needs_official
+from tests.services.waiting import found
 
 pytestmark = [needs_official, pytest.mark.timeout(600)]
 
@@ -23,7 +24,7 @@ OUTPUTS = [{"Name": "outputs", "Path": "/outputs"}]
 
 
 def archives(cluster: Cluster) -> list[Path]:
-    return list(cluster.orchestrator.repo.path.rglob("received/**/*.tar.gz"))
+    return [path for path in found(cluster.orchestrator.repo.path, "*.tar.gz") if "received" in path.parts]
 
 
 def test_an_official_node_sends_its_result_and_either_program_reads_it(

@@ -20,7 +20,7 @@ from bacalhau_jupyter.node.node import Node
 from tests.node.hosts.conftest import MakeConfig, client_of, order
 from tests.services.far_host import FarHost
 from tests.services.node import running_node
-from tests.services.waiting import until
+from tests.services.waiting import found, until
 
 
 async def job_state(api: AsyncAPI, job: str) -> JobStateType:
@@ -284,6 +284,6 @@ async def test_a_node_that_ends_leaves_no_process_and_no_socket(
 
     def is_clean() -> bool:
         left = {child.pid for child in psutil.Process().children(recursive=True)} - before
-        return not left and not list(runtime.rglob("*.sock")) and not list(runtime.rglob("ctl"))
+        return not left and not found(runtime, "*.sock") and not found(runtime, "ctl")
 
     await until(is_clean, timeout_s=60)

@@ -11,6 +11,7 @@ from tests.services.common import wait_until
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory
 from tests.services.official_orchestrator import TIMEOUT_S, OfficialOrchestrator, needs_official
+from tests.services.waiting import found
 
 QUICK = ("-c", "Compute.Heartbeat.Interval=2s")
 
@@ -123,5 +124,5 @@ def test_a_cluster_that_can_not_be_joined_is_told_and_nothing_is_kept(
         assert "secret" not in done.stderr
     assert answer_of(node, "/api/v1/cluster/joined")[1] == {"Items": []}
     assert not (node.repo.path / "joined-clusters.json").exists()
-    assert [path.name for path in node.repo.path.rglob("*.pem")] == []
+    assert found(node.repo.path, "*.pem") == []
     assert list(node.repo.path.glob("joined/*/compute")) == []
