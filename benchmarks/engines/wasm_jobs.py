@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bacalhau_jupyter.engines.wasm.trial import MODULE
-from benchmarks.engines.docker_rates import rate
+from benchmarks.engines.official import rate
 from benchmarks.engines.whole_jobs import FREE, compare, runtime_of
 from benchmarks.harness import Row, job, node, session
 from tests.services import docker_engine, images
@@ -61,7 +61,8 @@ def body(code: bytes, **resources: str) -> dict[str, Any]:
     """Return a submission of a module that travels in the spec."""
     url = "data:application/wasm;base64," + base64.b64encode(code).decode()
     source = {"Source": {"Type": "inline", "Params": {"URL": url}}, "Target": "/main.wasm"}
-    return job("wasm", {"EntryModule": "/main.wasm"}, InputSources=[source], Resources={**FREE, **resources})
+    params = {"EntryModule": "/main.wasm", "Entrypoint": "_start"}
+    return job("wasm", params, InputSources=[source], Resources={**FREE, **resources})
 
 
 def _one(quick: bool) -> list[Row]:
