@@ -1,17 +1,14 @@
 """Both ends of the message contract inside one process.
 
-Each node and direction has a lane: a queue that one task drains in order, so a message is handled only when the
-one before it was answered, and a sender that gives up does not tear the receiver's handler apart. With
-``wire=True`` every message passes through the bytes that a remote carrier would send.
+Each node and direction has a lane (`lanes`). With ``wire=True`` every message passes through the bytes that a remote
+carrier would send.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from typing import TypeVar, cast
 
 from bacalhau_jupyter.models.codec import decode, encode
@@ -34,16 +31,15 @@ from bacalhau_jupyter.transport.base import (
     LinkState,
     LogHandler,
     NodeMessageHandler,
-    NotTaken,
     RefusalHandler,
     Way,
     ignore_refusal,
 )
+from bacalhau_jupyter.transport.lanes import Lane
+from bacalhau_jupyter.transport.log_stream import LogStream
 from bacalhau_jupyter.transport.wire import error_of, pack, unpack
 
 C = TypeVar("C", bound=ControlRequest | ControlResponse)
-
-_log = logging.getLogger(__name__)
 
 LOG_QUEUE = 64
 """Frames that wait between a node's log handler and the reader; a full queue holds the handler back."""
@@ -106,80 +102,11 @@ class MemoryTransport:
         return decode(encode(frame), LogFrame) if self.wire else frame
 
 
-@dataclass
-class _Parcel:
-    envelope: Envelope
-    answer: asyncio.Future[None]
-
-
-class _Lane:
-    """One direction between the orchestrator and one node."""
-
-    def __init__(self, handler: Callable[[Envelope], Awaitable[None]], name: str) -> None:
-        self._handler = handler
-        self._queue: asyncio.Queue[_Parcel] = asyncio.Queue()
-        self._closed = False
-        self._task = asyncio.create_task(self._drain(), name=name)
-
-    async def send(self, envelope: Envelope, timeout_s: float) -> None:
-        if self._closed:
-            raise DeliveryError("the other side does not listen", component="Transport", retryable=True)
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(_Parcel(envelope, answer))
-        try:
-            async with asyncio.timeout(timeout_s):
-                await answer
-        except TimeoutError as error:
-            raise NotTaken(
-                f"message {envelope.seq} was not acknowledged within {timeout_s:g}s",
-                component="Transport",
-                retryable=True,
-            ) from error
-
-    async def _drain(self) -> None:
-        while True:
-            parcel = await self._queue.get()
-            try:
-                await self._handler(parcel.envelope)
-            except asyncio.CancelledError:
-                _refuse(parcel, "the other side went away")
-                raise
-            except Exception as error:
-                _refuse(parcel, str(error) or type(error).__name__)
-            else:
-                if not parcel.answer.done():
-                    parcel.answer.set_result(None)
-
-    async def close(self) -> None:
-        self._closed = True
-        await _end(self._task)
-        while not self._queue.empty():
-            _refuse(self._queue.get_nowait(), "the other side went away")
-
-
 def _carry_error(error: BacalhauError) -> BacalhauError:
     metadata = data_metadata("orchestrator-control", time.time_ns())
     decoded_error = wire_decode(wire_encode(BacError.of(error), metadata))[1]
     assert isinstance(decoded_error, BacError)
     return error_of(decoded_error)
-
-
-def _refuse(parcel: _Parcel, reason: str) -> None:
-    if not parcel.answer.done():
-        parcel.answer.set_exception(
-            NotTaken(
-                f"message {parcel.envelope.seq} was refused: {reason}",
-                component="Transport",
-                retryable=True,
-            )
-        )
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it is gone. A lane closed from inside its own handler ends later by itself."""
-    task.cancel()
-    if task is not asyncio.current_task():
-        await asyncio.wait([task])
 
 
 class OrchestratorEnd:
@@ -189,7 +116,7 @@ class OrchestratorEnd:
         self._carrier = carrier
         self._control: ControlHandler | None = None
         self._messages: ComputeMessageHandler | None = None
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
 
     @property
     def state(self) -> LinkState:
@@ -247,7 +174,7 @@ class OrchestratorEnd:
             raise DeliveryError("the orchestrator does not listen", component="Transport", retryable=True)
         lane = self._lanes.get(node_id)
         if lane is None:
-            lane = self._lanes[node_id] = _Lane(lambda it: handler(node_id, it), f"transport {node_id} out")
+            lane = self._lanes[node_id] = Lane(lambda it: handler(node_id, it), f"transport {node_id} out")
         await lane.send(envelope, self._carrier.ack_timeout_s)
 
     async def forget(self, node_id: str) -> None:
@@ -263,9 +190,9 @@ class ComputeEnd:
     def __init__(self, carrier: MemoryTransport, node_id: str) -> None:
         self._carrier = carrier
         self._node_id = node_id
-        self._lane: _Lane | None = None
+        self._lane: Lane | None = None
         self._logs: LogHandler | None = None
-        self._streams: set[_Stream] = set()
+        self._streams: set[LogStream] = set()
 
     @property
     def max_payload(self) -> int:
@@ -292,7 +219,7 @@ class ComputeEnd:
         if before is not None:
             await before.close()
         self._logs = logs
-        self._lane = _Lane(messages, f"transport {node_id} in")
+        self._lane = Lane(messages, f"transport {node_id} in")
         self._carrier.nodes[node_id] = self
 
     async def request(self, message: ControlRequest) -> ControlResponse:
@@ -334,65 +261,10 @@ class ComputeEnd:
             )
         await self._lane.send(envelope, self._carrier.ack_timeout_s)
 
-    def open_stream(self, request: ExecutionLogsRequest) -> _Stream:
+    def open_stream(self, request: ExecutionLogsRequest) -> LogStream:
         """Start a log stream (called by the orchestrator's end)."""
         if self._logs is None:
             raise NetworkFailure(f"node {self._node_id} is not connected")
-        stream = _Stream(self._logs(request), self._carrier.log_queue, self._streams)
+        stream = LogStream(self._logs(request), self._carrier.log_queue, self._streams)
         self._streams.add(stream)
         return stream
-
-
-@dataclass(eq=False)
-class _Stream:
-    """A log stream: a producer task on the node's side, a bounded queue, a reader."""
-
-    frames: AsyncIterator[LogFrame]
-    limit: int
-    owner: set[_Stream]
-    _queue: asyncio.Queue[LogFrame | BacalhauError | None] = field(init=False)
-    _task: asyncio.Task[None] = field(init=False)
-    _gone: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self._queue = asyncio.Queue(self.limit)
-        self._task = asyncio.create_task(self._produce(), name="log stream")
-
-    async def next(self) -> LogFrame | None:
-        """Return the next frame, or None at the end; raises when the node went away."""
-        if self._gone.is_set() and self._queue.empty():
-            raise NetworkFailure("the node went away while its logs were read", retryable=True)
-        item = await self._queue.get()
-        if isinstance(item, BacalhauError):
-            raise item
-        return item
-
-    async def close(self) -> None:
-        """Free the producer; the reader is done."""
-        self.owner.discard(self)
-        await _end(self._task)
-
-    async def abandon(self) -> None:
-        """End the stream from the node's side: the reader gets what is queued, then an error."""
-        await self.close()
-        self._gone.set()
-        if self._queue.empty():
-            self._queue.put_nowait(
-                NetworkFailure("the node went away while its logs were read", retryable=True)
-            )
-
-    async def _produce(self) -> None:
-        last: BacalhauError | None = None
-        try:
-            async for frame in self.frames:
-                await self._queue.put(frame)
-        except BacalhauError as error:
-            last = error
-        except Exception:
-            _log.exception("a log handler failed")
-            last = BacalhauError("the log stream failed on the node", component="LogStream")
-        finally:
-            closer = getattr(self.frames, "aclose", None)
-            if closer is not None:
-                await closer()
-        await self._queue.put(last)
