@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,30 +18,27 @@ class Proxy:
         self.path, self._upstream = path, upstream
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.AbstractServer | None = None
+        self._cuts = 0
 
     async def up(self) -> None:
-        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        self._server = await asyncio.start_unix_server(partial(self._serve, self._cuts), self.path)
 
     async def down(self) -> None:
         assert self._server is not None
         self._server.close()
-        self._cut()
+        self._cuts += 1
+        for writer in list(self._writers):
+            writer.transport.abort()
         self.path.unlink(missing_ok=True)
         await asyncio.sleep(0)
 
-    def _server_is_up(self) -> bool:
-        return self._server is not None and self._server.is_serving()
-
-    def _cut(self) -> None:
-        for writer in list(self._writers):
-            writer.transport.abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, cuts: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_unix_connection(self._upstream)
         self._writers |= {writer, back}
-        if not self._server_is_up():
-            # It was let in just before the cut.
-            self._cut()
+        if cuts != self._cuts:
+            # It was let in just before a cut; by now, others may be let in again.
+            writer.transport.abort()
+            back.transport.abort()
         await asyncio.gather(_pump(reader, back), _pump(there, writer))
         self._writers -= {writer, back}
 
