@@ -101,7 +101,7 @@ class FarBench(Bench):
         try:
             label = f"bacalhau-executor={self.node_id}"
             summaries = client.api.containers(all=True, filters={"label": label})
-            every = [client.api.inspect_container(item["Id"]) for item in summaries]
+            every = services.inspections(client.api, summaries)
             return [each for each in every if each["Name"].endswith("-executor")]
         finally:
             client.close()

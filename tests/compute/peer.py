@@ -52,7 +52,7 @@ from bacalhau_jupyter.plugins.source import FetchRequest, Source
 from bacalhau_jupyter.transport.base import Envelope
 from bacalhau_jupyter.transport.memory import MemoryTransport
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class Peer:

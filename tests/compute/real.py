@@ -52,8 +52,8 @@ async def running(bench: Bench, engine: str) -> AsyncIterator[None]:
 class RealBench(Bench):
     """A bench with one real engine, made anew at each start as a new process would."""
 
-    def __init__(self, directory: Path, kind: str, image: str) -> None:
-        super().__init__(directory, probe_timeout_s=30.0, cancel_timeout_s=30.0)
+    def __init__(self, directory: Path, kind: str, image: str, **settings: object) -> None:
+        super().__init__(directory, probe_timeout_s=30.0, cancel_timeout_s=30.0, **settings)
         self.kind, self.image = kind, image
 
     async def start(self) -> None:

@@ -18,7 +18,7 @@ from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.records.progress import Reading
 from bacalhau_jupyter.plugins.contract import InputMount, Progress, no_progress
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 PLENTY = 1 << 40
 BLOCK = 4096
 

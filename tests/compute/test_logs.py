@@ -19,7 +19,7 @@ from bacalhau_jupyter.models.wire.messages import ExecutionLogsRequest
 from bacalhau_jupyter.plugins.logfile import STDERR, STDOUT, Frame, LogWriter
 from tests.compute.makers import make_execution
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class Room:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -161,7 +161,8 @@ async def test_the_bid_says_which_ports_it_holds_also_where_nobody_asked_for_one
     direct_bid = await node.peer.next()
     assert isinstance(direct_bid, BidResult)
     assert direct_bid.accepted
-    assert direct_bid.ports[0].static == port.static + 1
+    # Other tests' jobs may have some in between.
+    assert direct_bid.ports[0].static > port.static
 
 
 async def test_ports_are_still_held_after_a_restart(node: Bench, unused_tcp_port: int) -> None:
@@ -173,20 +174,26 @@ async def test_ports_are_still_held_after_a_restart(node: Bench, unused_tcp_port
     assert not (await node.peer.bid(make_execution(task))).accepted
 
 
+# Nodes of other workers give the first ports of the usual range to their jobs, too.
 @pytest.fixture
 async def docker(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    unused_tcp_port_factory: Callable[[], int],
 ) -> AsyncIterator[RealBench]:
     request.param = "docker"
-    it = RealBench(tmp_path, "docker", image_for(request, monkeypatch))
+    port = unused_tcp_port_factory()
+    it = RealBench(tmp_path, "docker", image_for(request, monkeypatch), port_range=(port, port))
     async with running(it, it.kind):
         yield it
     remove_tree(tmp_path)
 
 
 @pytest.fixture
-async def process(tmp_path: Path) -> AsyncIterator[RealBench]:
-    it = RealBench(tmp_path, "process", "")
+async def process(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[RealBench]:
+    port = unused_tcp_port_factory()
+    it = RealBench(tmp_path, "process", "", port_range=(port, port))
     async with running(it, it.kind):
         yield it
     remove_tree(tmp_path)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import DockerException
+from docker.errors import DockerException, NotFound
 
 from tests.services.common import (
     ServiceUnavailableError,
@@ -64,6 +64,15 @@ class Engine:
 def client(base_url: str, timeout_s: float = 60) -> Any:
     """Return a docker SDK client for `base_url`; the caller closes it."""
     return docker.DockerClient(base_url=base_url, timeout=int(timeout_s))
+
+
+def inspections(api: Any, summaries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what an engine knows of the containers of a list; some may be gone since it was made."""
+    known = []
+    for summary in summaries:
+        with contextlib.suppress(NotFound):
+            known.append(api.inspect_container(summary["Id"]))
+    return known
 
 
 def answers(base_url: str) -> bool:

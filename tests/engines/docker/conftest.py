@@ -125,7 +125,7 @@ class Node:
             summaries = client.api.containers(
                 all=True, filters={"label": f"bacalhau-executor={self.options.node_id}"}
             )
-            return [client.api.inspect_container(item["Id"]) for item in summaries]
+            return services.inspections(client.api, summaries)
         finally:
             client.close()
 

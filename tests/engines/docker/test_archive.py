@@ -29,9 +29,11 @@ from bacalhau_jupyter.plugins.contract import InputMount, no_progress
 from bacalhau_jupyter.plugins.engine import EndReason, RunRequest
 from bacalhau_jupyter.transfer.archive.unpacking import Limits, unpack_into
 from tests.engines.docker.conftest import Node, derived_image, output_of
+from tests.services.waiting import until
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("no_leaks")
+UNTIL_LET_GO = "until [ -e /tmp/go ]; do sleep 0.1; done"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 
 
@@ -82,9 +84,15 @@ async def running(node: Node, params: dict[str, Any], **kwargs: Any) -> AsyncIte
 
 async def printed(request: RunRequest, word: str) -> None:
     """Wait until a task has printed a word."""
-    async with asyncio.timeout(30):
-        while word not in output_of(request.log_path)[0]:  # noqa: ASYNC110  (another process writes it)
-            await asyncio.sleep(0.05)
+    await until(lambda: word in output_of(request.log_path)[0])
+
+
+def let_go(node: Node) -> None:
+    """Make the file ``/tmp/go`` in the one container that runs."""
+    task = next(container for container in node.containers() if container["State"]["Running"])
+    subprocess.run(
+        ["docker", "--host", node.url, "exec", task["Id"], "touch", "/tmp/go"], check=True, timeout=60
+    )
 
 
 async def test_inputs_arrive_and_results_return_exactly(
@@ -155,7 +163,7 @@ async def test_a_restarted_node_collects_what_a_task_wrote_meanwhile(
     (tmp_path / "in").write_text("42")
     params = {
         "Image": busybox_image,
-        "Parameters": ["sh", "-c", "while [ ! -e /tmp/go ]; do sleep 0.1; done; cat /in > /outputs/f"],
+        "Parameters": ["sh", "-c", f"{UNTIL_LET_GO}; cat /in > /outputs/f"],
     }
     inputs, outputs = [InputMount(tmp_path / "in", "/in")], {"outputs": "/outputs"}
     request = node.request(params, inputs=inputs, outputs=outputs)
@@ -167,11 +175,8 @@ async def test_a_restarted_node_collects_what_a_task_wrote_meanwhile(
     again = node.another()
     assert (await again.probe()).available
     assert await again.attach(request)
-    task = next(container for container in node.containers() if container["State"]["Running"])
-    subprocess.run(
-        ["docker", "--host", node.url, "exec", task["Id"], "touch", "/tmp/go"], check=True, timeout=30
-    )
-    assert (await asyncio.wait_for(again.wait(identifier), 30)).exit_code == 0
+    let_go(node)
+    assert (await asyncio.wait_for(again.wait(identifier), 60)).exit_code == 0
     assert (request.outputs[0].path / "f").read_text() == "42"
     await again.clean(identifier)
     await again.close()
@@ -217,7 +222,7 @@ async def test_a_start_that_is_cancelled_while_it_copies_leaves_nothing(
         {"Image": busybox_image, "Parameters": ["true"]}, inputs=[InputMount(tmp_path / "large", "/large")]
     )
     starting = asyncio.create_task(node.engine.start(request, progress))
-    await asyncio.wait_for(moving.wait(), 30)
+    await asyncio.wait_for(moving.wait(), 60)
     await node.engine.cancel(request.execution.id)
     with pytest.raises(BacalhauError, match="cancelled while it started"):
         await starting
@@ -302,11 +307,13 @@ async def test_the_carrier_may_be_pruned_while_the_task_runs(
     def progress(reading: Reading) -> None:
         phases.append((reading.phase, reading.done))
 
-    params = {"Image": busybox_image, "Parameters": ["sh", "-c", "sleep 1; echo x > /outputs/f"]}
+    script = f"{UNTIL_LET_GO}; echo x > /outputs/f"
+    params = {"Image": busybox_image, "Parameters": ["sh", "-c", script]}
     request = node.request(params, outputs={"outputs": "/outputs"})
     await node.engine.start(request, progress)
     (carrier,) = (container for container in node.containers() if container["Name"].endswith("-files"))
     api.remove_container(carrier["Id"], v=True)
+    let_go(node)
     assert (await node.engine.wait(request.execution.id)).exit_code == 0
     assert (request.outputs[0].path / "f").read_text() == "x\n"
     assert phases[-1] == ("copying results", 2)

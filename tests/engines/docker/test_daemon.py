@@ -296,7 +296,7 @@ async def test_an_out_of_memory_kill_is_known_from_the_engines_events(
     container = api.create_container_from_config(config)["Id"]
     try:
         api.start(container)
-        assert api.wait(container, timeout=30)["StatusCode"] == 137
+        assert api.wait(container, timeout=60)["StatusCode"] == 137
         daemon = node.engine.connection.daemon
         started = api.inspect_container(container)["State"]["StartedAt"]
         assert await asyncio.to_thread(daemon.ran_out_of_memory, container, started) is is_reported

@@ -33,7 +33,7 @@ OUT = "".join(f"out {i}\n" + ("x" * 40000 + "\n" if i == 699 else "") for i in r
 ERR = "".join(f"err {i}\n" for i in range(1500)) + "tail"
 
 
-async def until(path: Path, words: str, timeout_s: float = 20) -> None:
+async def until(path: Path, words: str, timeout_s: float = 60) -> None:
     """Wait until ``words`` were printed."""
     deadline = time.monotonic() + timeout_s
     while words not in output_of(path)[0]:
@@ -41,35 +41,44 @@ async def until(path: Path, words: str, timeout_s: float = 20) -> None:
         await asyncio.sleep(0.002)
 
 
-async def test_a_line_is_in_the_log_as_soon_as_it_is_printed(node: Node, python_image: str) -> None:
-    code = "import time\nfor _ in range(20):\n print(time.time_ns(), flush=True); time.sleep(0.02)"
-    request = node.request({"Image": python_image, "Parameters": ["python3", "-c", code]})
+async def test_a_line_is_in_the_log_before_there_is_another(node: Node, python_image: str) -> None:
+    """The program prints a line when the one before was seen: a stream that waits for more would wait for ever."""
+    code = (
+        "import os, time\nfor number in range(20):\n print(time.time_ns(), flush=True)\n"
+        " while not os.path.exists(f'/outputs/{number}'): time.sleep(0.005)"
+    )
+    request = node.request(
+        {"Image": python_image, "Parameters": ["python3", "-c", code]}, outputs={"outputs": "/outputs"}
+    )
     await node.engine.start(request)
-    arrived: list[float] = []
-    offset = 0
-    async with asyncio.timeout(30):
-        while len(arrived) < 20:
+    seen = offset = 0
+    async with asyncio.timeout(60):
+        while seen < 20:
             for frame in read_frames(request.log_path, offset):
-                # A busy engine may read two lines at once.
-                for printed in frame.data.split():
-                    arrived.append((time.time_ns() - int(printed)) / 1e6)
-                    # Docker's own time, not ours.
-                    assert int(printed) <= frame.time_ns <= time.time_ns()
+                (printed,) = frame.data.split()
+                # Docker's own time, not ours.
+                assert int(printed) <= frame.time_ns <= time.time_ns()
+                (request.outputs[0].path / str(seen)).touch()
+                seen += 1
                 offset = frame.next_offset
             await asyncio.sleep(0.001)
     await node.engine.wait(request.execution.id)
     await node.engine.clean(request.execution.id)
-    # Half of them within 5 ms on an idle machine (1 ms is usual); a stream that waits for more would take 20.
-    assert sorted(arrived)[len(arrived) // 2] < 15
 
 
-async def test_a_task_that_ended_while_nobody_looked_is_collected(node: Node, busybox_image: str) -> None:
+async def test_a_task_that_ended_while_nobody_looked_is_collected(
+    node: Node, api: Any, busybox_image: str
+) -> None:
+    script = "until [ -e /outputs/go ]; do sleep 0.02; done; echo late; exit 3"
     request = node.request(
-        {"Image": busybox_image, "Parameters": ["sh", "-c", "sleep 0.5; echo late; exit 3"]}
+        {"Image": busybox_image, "Parameters": ["sh", "-c", script]}, outputs={"outputs": "/outputs"}
     )
     await node.engine.start(request)
     await node.engine.close()
     assert not output_of(request.log_path)[2]
+    (request.outputs[0].path / "go").touch()
+    (container,) = node.containers()
+    await asyncio.to_thread(api.wait, container["Id"])
     restarted = node.another()
     await restarted.probe()
     assert await restarted.attach(request)
@@ -95,7 +104,7 @@ async def test_closing_leaves_the_task_alive_and_raises_for_callers_that_wait(
     await node.engine.start(request)
     waiting = asyncio.create_task(node.engine.wait(request.execution.id))
     await asyncio.sleep(0)
-    await asyncio.wait_for(node.engine.close(), 30)
+    await asyncio.wait_for(node.engine.close(), 60)
     with pytest.raises(ServiceUnavailable):
         await waiting
     (container,) = node.containers()
@@ -177,7 +186,7 @@ async def test_a_connection_that_is_cut_is_made_again_without_loss_or_doubles(
     await until(request.log_path, "out 699\n")
     await proxy.down()
     await proxy.up()
-    assert (await asyncio.wait_for(engine.wait(request.execution.id), 30)).exit_code == 0
+    assert (await asyncio.wait_for(engine.wait(request.execution.id), 60)).exit_code == 0
     assert output_of_all(request.log_path) == (OUT, ERR, True)
     await engine.clean(request.execution.id)
     await engine.close()

@@ -104,19 +104,35 @@ def test_an_amd_gpu_without_its_compute_file_is_an_error(tmp_path: Path) -> None
         gpu_options([AMD], tmp_path)
 
 
-def left_of_the_check(api: Any) -> list[str]:
+@pytest.fixture
+def checks(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what the node's checks have made; other tests' nodes make checks, too."""
+    names: list[str] = []
+    api = node.engine.connection.daemon.api
+    make = api.import_image_from_data
+
+    def noted(data: bytes, repository: str, tag: str) -> Any:
+        names.append(repository)
+        return make(data, repository=repository, tag=tag)
+
+    monkeypatch.setattr(api, "import_image_from_data", noted)
+    return names
+
+
+def left_of(checks: list[str], api: Any) -> list[str]:
     containers = [name for item in api.containers(all=True) for name in item["Names"]]
     images = [tag for item in api.images() for tag in item["RepoTags"] or ()]
-    return [name for name in containers + images if "gpu-check" in name]
+    return [name for name in containers + images if any(check in name for check in checks)]
 
 
 async def test_an_engine_without_a_gpu_runtime_says_so_before_a_job_is_taken(
-    node: Node, api: Any, busybox_image: str
+    node: Node, api: Any, busybox_image: str, checks: list[str]
 ) -> None:
     if "nvidia" in (api.info().get("Runtimes") or {}):
         pytest.skip("this Docker Engine has a GPU runtime")
     assert await node.engine.gpu_problem(NVIDIA[0]) == NO_RUNTIME
-    assert left_of_the_check(api) == []
+    assert checks
+    assert left_of(checks, api) == []
     with pytest.raises(EngineError, match="it has no GPU runtime"):
         await node.run({"Image": busybox_image}, resources=Resources(gpu=1, gpus=NVIDIA[:1]))
     assert node.containers() == []

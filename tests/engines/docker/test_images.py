@@ -233,10 +233,10 @@ async def test_cancelling_while_a_registry_does_not_answer_ends_the_wait(node: N
     request = node.request({"Image": f"127.0.0.1:{port}/slow:1"})
     start = asyncio.create_task(node.engine.start(request, lambda *_: pulling.set()))
     try:
-        assert await asyncio.to_thread(pulling.wait, 30)
-        await asyncio.wait_for(node.engine.cancel(request.execution.id), 30)
+        assert await asyncio.to_thread(pulling.wait, 60)
+        await asyncio.wait_for(node.engine.cancel(request.execution.id), 60)
         with pytest.raises(EngineError, match="cancelled"):
-            await asyncio.wait_for(start, 30)
+            await asyncio.wait_for(start, 60)
     finally:
         silent.close()
         for writer in held:
@@ -327,14 +327,14 @@ async def test_registries_that_do_not_answer_hold_up_no_other_task(node: Node, b
     images = [f"127.0.0.1:{port}/never:{number}" for number in range(2 * CALLS)]
     bids = [asyncio.create_task(node.engine.bid(execution_of({"Image": image}))) for image in images]
     try:
-        await asyncio.wait_for(asked.wait(), 30)
+        await asyncio.wait_for(asked.wait(), 60)
         async with asyncio.timeout(60):
             assert (await node.run({"Image": busybox_image, "Parameters": ["echo", "on"]})).stdout == "on\n"
         assert not any(bid.done() for bid in bids)
     finally:
         for bid in bids:
             bid.cancel()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await asyncio.gather(*bids, return_exceptions=True)
         silent.close()
         for writer in held:

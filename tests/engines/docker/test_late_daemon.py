@@ -39,7 +39,7 @@ def test_an_engine_that_starts_later_is_found_without_a_restart(
     assert "docker" not in info["ExecutionEngines"]
     assert "does not exist" in json.dumps(info)
     late.symlink_to(docker_engine.removeprefix("unix://"))
-    assert wait_until(lambda: "docker" in compute_info(node)["ExecutionEngines"], timeout_s=30), node.tail()
+    assert wait_until(lambda: "docker" in compute_info(node)["ExecutionEngines"], timeout_s=60), node.tail()
     assert "does not exist" not in json.dumps(compute_info(node))
 
 

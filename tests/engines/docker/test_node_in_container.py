@@ -218,7 +218,7 @@ def container(
     yield made
     engine = engine_client(docker_engine)
     try:
-        gone = wait_until(lambda: made.leftovers(engine.api) == ([], []), timeout_s=30)
+        gone = wait_until(lambda: made.leftovers(engine.api) == ([], []), timeout_s=60)
         assert gone, made.leftovers(engine.api)
     finally:
         made.close(engine.api)
@@ -258,7 +258,7 @@ def test_a_time_out_and_a_stop_end_the_task_and_leave_nothing(container: Contain
     *messages, stopped = container.python(LIBRARY + ENDED_EARLY).splitlines()
     assert "timed out" in " ".join(messages)
     assert stopped == "STOPPED"
-    assert wait_until(lambda: container.leftovers(api) == ([], []), timeout_s=30), container.leftovers(api)
+    assert wait_until(lambda: container.leftovers(api) == ([], []), timeout_s=60), container.leftovers(api)
 
 
 def test_a_node_that_is_killed_meets_its_task_again_and_publishes(container: Container, api: Any) -> None:
@@ -268,7 +268,7 @@ def test_a_node_that_is_killed_meets_its_task_again_and_publishes(container: Con
     container.serve()
     assert container.tasks(api) == [task]
     subprocess.run(
-        ["docker", "--host", container.url, "exec", task, "touch", "/tmp/go"], check=True, timeout=30
+        ["docker", "--host", container.url, "exec", task, "touch", "/tmp/go"], check=True, timeout=60
     )
     text, executions, runtime = json.loads(container.python(LIBRARY + FINISH, job))
     assert (text, executions) == ("#!/bin/sh", 1)

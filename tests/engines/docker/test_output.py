@@ -131,7 +131,7 @@ async def test_a_node_that_restarts_again_and_again_loses_and_doubles_no_byte(
         assert (await restarted.probe()).available
         for request in requests:
             assert await restarted.attach(request)
-        await asyncio.wait_for(a_little_more(requests[0].log_path), 30)
+        await asyncio.wait_for(a_little_more(requests[0].log_path), 60)
         await restarted.close()
     last = node.another()
     await last.probe()
@@ -146,7 +146,7 @@ async def test_a_node_that_restarts_again_and_again_loses_and_doubles_no_byte(
 async def a_little_more(path: Path) -> None:
     """Wait until a log has grown, or has its end."""
     before, _, ends = printed(path)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not ends and len(printed(path)[0]) < len(before) + 20 and not printed(path)[2]:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

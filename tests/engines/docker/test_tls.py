@@ -61,6 +61,8 @@ async def secured(
 
     def garble() -> None:
         for writer in writers:
+            if writer.transport.is_closing():
+                continue
             # Past TLS, as a machine on the way would do it.
             os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)
 

@@ -223,7 +223,9 @@ async def test_a_port_that_does_not_speak_tls(tmp_path: Path) -> None:
 async def test_a_name_that_nobody_has_and_a_port_that_nobody_has() -> None:
     status = await first_status(PlainTarget("tcp://nobody.invalid:2375", insecure=True))
     assert status.problem == 'no machine is called "nobody.invalid" (asked for gpu2)'
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    status = await first_status(PlainTarget(f"tcp://127.0.0.1:{port}"))
+    with socket.socket() as silent:
+        # Nobody else can listen at it either.
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        status = await first_status(PlainTarget(f"tcp://127.0.0.1:{port}"))
     assert status.problem == f"nothing listens on port {port} of gpu2"
