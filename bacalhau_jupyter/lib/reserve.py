@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from bacalhau_jupyter.lib.shared_answer import SharedAnswer
+from bacalhau_jupyter.lib.threads.shared_answer import SharedAnswer
 
 _log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.threads.whole import or_undone, whole
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, IOFailure, ResourceExhausted
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.records.node import DiskUsage
@@ -32,7 +33,7 @@ from bacalhau_jupyter.transfer.archive.keeping import remove_result
 from bacalhau_jupyter.transfer.archive.parts import PART
 from bacalhau_jupyter.transfer.core.files import CHUNK, io_failure
 from bacalhau_jupyter.transfer.core.signing import SENDING, sign, verify
-from bacalhau_jupyter.uploads.appending import whole, write_all
+from bacalhau_jupyter.uploads.appending import write_all
 
 COMPONENT = "ManagedPublisher"
 
@@ -233,7 +234,7 @@ class ReceivedResults:
 
     async def _write(self, part: Path, size: int, chunks: AsyncIterator[bytes]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = await whole(os.open, part, flags, 0o600)
+        descriptor = await or_undone(os.close, os.open, part, flags, 0o600)
         try:
             came = await write_all(descriptor, chunks, 0, size, "the result")
             if came != size:

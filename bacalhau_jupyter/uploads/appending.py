@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator
 
+from bacalhau_jupyter.lib.threads.whole import whole
 from bacalhau_jupyter.models.errors import BadRequest
 from bacalhau_jupyter.uploads.drafts import Draft, DraftFiles
-
-T = TypeVar("T")
 
 _BLOCK = 1 << 20
 
@@ -66,16 +64,6 @@ async def write_all(descriptor: int, chunks: AsyncIterator[bytes], offset: int, 
             await whole(_write, descriptor, pending)
             offset += len(pending)
     return offset
-
-
-async def whole(work: Callable[..., T], *arguments: object) -> T:
-    """Run blocking work to its end, even if the caller is cancelled."""
-    future = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        await asyncio.wait([future])
-        raise
 
 
 def _write(descriptor: int, block: bytearray) -> None:

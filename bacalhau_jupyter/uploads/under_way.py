@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bacalhau_jupyter.lib.clock import SECOND, Clock
+from bacalhau_jupyter.lib.threads.whole import whole
 from bacalhau_jupyter.models.errors import Conflict, ResourceExhausted
 from bacalhau_jupyter.models.records.uploads import BeginUpload
-from bacalhau_jupyter.uploads.appending import whole
 from bacalhau_jupyter.uploads.drafts import Draft, DraftFiles, new_id, no_such
 
 MAX_DRAFTS = 64

@@ -27,7 +27,7 @@ from bacalhau_jupyter.engines.images.unpacking.orders import (
 from bacalhau_jupyter.engines.images.unpacking.workers import Workers
 from bacalhau_jupyter.lib.clock import Clock
 from bacalhau_jupyter.lib.removal import remove_tree
-from bacalhau_jupyter.lib.shared_answer import SharedAnswer
+from bacalhau_jupyter.lib.threads.shared_answer import SharedAnswer
 from bacalhau_jupyter.models.errors import IOFailure
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.transfer.core.files import io_failure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,8 @@ from itertools import islice
 from bacalhau_jupyter.engines.wasm.compiled import Compiled, Compiler
 from bacalhau_jupyter.engines.wasm.guest.running import INITIALIZE
 from bacalhau_jupyter.engines.wasm.params import DEFAULT_ENTRY, WasmParams
-from bacalhau_jupyter.engines.wasm.places import NotFound, find
+from bacalhau_jupyter.engines.wasm.places import Found, NotFound, find
+from bacalhau_jupyter.lib.threads.whole import or_undone
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.contract import InputMount, Progress, Reading
 
@@ -110,7 +110,7 @@ class Linking:
     async def _load(self, place: str, name: str) -> str:
         """Load the module at a place, after those that it needs; return its path."""
         try:
-            file = await asyncio.to_thread(find, self._inputs, place)
+            file = await self._find(place)
         except NotFound as error:
             raise _failed(
                 str(error), "check the target of the input, and that a directory holds just one .wasm file"
@@ -136,6 +136,9 @@ class Linking:
             module.names.append(name)
         return file.path
 
+    async def _find(self, name: str) -> Found:
+        return await or_undone(lambda file: os.close(file.descriptor), find, self._inputs, name)
+
     def _lean(self, compiled: Compiled) -> Compiled:
         """Forget the functions that don't matter: of 64 modules, each may export some hundred thousand."""
         every = compiled.functions
@@ -160,7 +163,7 @@ class Linking:
             return
         if name != HTTP:
             try:
-                os.close((await asyncio.to_thread(find, self._inputs, name)).descriptor)
+                os.close((await self._find(name)).descriptor)
             except NotFound:
                 pass
             else:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.threads.whole import or_undone
 from bacalhau_jupyter.lib.trees import copy_tree, make_directories, walk
 from bacalhau_jupyter.models.errors import NotFound
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
@@ -46,7 +47,7 @@ class TreeReader:
         """Yield a part of one file."""
         try:
             # Links are separate entries: nothing is read through one.
-            descriptor = await asyncio.to_thread(os.open, self._root / path, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = await or_undone(os.close, os.open, self._root / path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
             raise missing(self._name, path) from None
         with os.fdopen(descriptor, "rb", buffering=0) as file:

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 from bacalhau_jupyter.transfer.core.readers import EntryKind, ResultEntry
 from bacalhau_jupyter.transfer.ipfs.tree import IpfsTree
-
-T = TypeVar("T")
-
-
-async def on_disk(work: Callable[..., T], *arguments: Any) -> T:
-    """Do short blocking work in a thread; when the caller is cancelled, it ends first.
-
-    So what it works on can be closed and removed then.
-    """
-    working = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait([working])
-        raise
 
 
 def make_directory(path: Path) -> None:

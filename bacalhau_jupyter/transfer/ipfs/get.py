@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from bacalhau_jupyter.lib.backoff import backoff
 from bacalhau_jupyter.lib.removal import remove_tree
+from bacalhau_jupyter.lib.threads.whole import or_undone, whole
 from bacalhau_jupyter.models.errors import BacalhauError, EngineError, IOFailure, NetworkFailure
 from bacalhau_jupyter.models.records.progress import Progress, Reading, no_progress
 from bacalhau_jupyter.transfer.core.files import disk_full, free_bytes, io_failure, write_at
@@ -23,7 +24,6 @@ from bacalhau_jupyter.transfer.ipfs.disk import (
     incomplete,
     make_directory,
     make_links,
-    on_disk,
     open_part,
     present,
 )
@@ -99,7 +99,7 @@ class IpfsDownload:
                 )
             return await self._directory(path, stat, target)
         except BaseException:
-            await on_disk(remove_tree, target)
+            await whole(remove_tree, target)
             raise
 
     async def _room(self, target: Path) -> None:
@@ -115,7 +115,7 @@ class IpfsDownload:
         try:
             await self._stream(files, root_stat, path)
         finally:
-            await on_disk(files.close)
+            await whole(files.close)
         if files.ended:
             links, count, size = files.links, files.files, files.size
         else:
@@ -124,7 +124,7 @@ class IpfsDownload:
             links = [entry for entry in tree.entries if entry.kind is EntryKind.LINK]
             count, size = len(tree.files), tree.size
         try:
-            await on_disk(make_links, links, target)
+            await whole(make_links, links, target)
         except FileExistsError as error:
             raise refused(path, f"it holds {error.filename!r} twice", self._node.component) from error
         except OSError as error:
@@ -190,7 +190,7 @@ class IpfsDownload:
 
     async def _file(self, path: IpfsPath, size: int, target: Path, start: int = 0) -> None:
         """Bring a file from byte ``start`` on; a cut connection goes on where it broke."""
-        descriptor = await self._on_disk(open_part, target)
+        descriptor = await self._explained(or_undone(os.close, open_part, target))
         try:
             position, tries, delays = start, 0, backoff(0.2, 5.0)
             while position < size:
@@ -218,7 +218,7 @@ class IpfsDownload:
                     raise failure or self._cut(path, position, size)
                 await self._sleep(next(delays))
         finally:
-            await on_disk(os.close, descriptor)
+            await whole(os.close, descriptor)
 
     def _cut(self, path: IpfsPath, position: int, size: int) -> NetworkFailure:
         return NetworkFailure(
@@ -234,8 +234,11 @@ class IpfsDownload:
         )
 
     async def _on_disk(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await self._explained(whole(work, *arguments))
+
+    async def _explained(self, work: Awaitable[T]) -> T:
         try:
-            return await on_disk(work, *arguments)
+            return await work
         except OSError as error:
             place = Path(error.filename) if isinstance(error.filename, str) else self._target
             raise io_failure(error, "write", place, self._node.component) from error

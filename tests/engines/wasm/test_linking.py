@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from bacalhau_jupyter.engines.wasm import linking
 from bacalhau_jupyter.engines.wasm.linking import MOST_MODULES, Linking
 from bacalhau_jupyter.engines.wasm.params import WasmParams
+from bacalhau_jupyter.engines.wasm.places import Found, find
 from bacalhau_jupyter.models.errors import EngineError
 from bacalhau_jupyter.plugins.contract import InputMount
 from tests.engines.wasm.bench import Bench, compiled, printing, wasi
+from tests.services.waiting import until
 
 SEVEN = compiled('(module (func (export "number") (result i32) (i32.const 7)))')
 
@@ -166,3 +173,33 @@ async def test_of_the_functions_of_a_module_only_those_that_matter_are_kept(benc
     program = await linking.program(WasmParams(entry_module="/main.wasm", entrypoint="wanted"))
     (entry,) = program.modules
     assert entry.set_up and len(entry.compiled.functions) < 20
+
+
+async def test_a_start_that_is_cancelled_while_a_module_is_opened_leaves_it_closed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_open, go_on, files = threading.Event(), threading.Event(), list[Found]()
+
+    def find_slowly(inputs: Sequence[InputMount], name: str) -> Found:
+        files.append(find(inputs, name))
+        is_open.set()
+        assert go_on.wait(60)
+        return files[0]
+
+    monkeypatch.setattr(linking, "find", find_slowly)
+    starting = asyncio.create_task(bench.engine.start(bench.request(SEVEN)))
+    await until(is_open.is_set)
+    own = os.fstat(files[0].descriptor)
+
+    starting.cancel()
+    asyncio.get_running_loop().call_later(0.01, go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+
+    def is_closed() -> bool:
+        try:
+            return not os.path.samestat(os.fstat(files[0].descriptor), own)
+        except OSError:
+            return True
+
+    await until(is_closed)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from bacalhau_jupyter.lib.shared_answer import SharedAnswer
+from bacalhau_jupyter.lib.threads.shared_answer import SharedAnswer
 from tests.services.waiting import until
 
 
