@@ -25,6 +25,7 @@ from bacalhau_jupyter.engines.supervised import bare, host
 from bacalhau_jupyter.engines.wasm import budget, reading
 from bacalhau_jupyter.engines.wasm.guest.compiling import REFUSED, Instructions, limits
 from bacalhau_jupyter.engines.wasm.runtime import Runtime
+from bacalhau_jupyter.lib.threads.whole import whole
 from bacalhau_jupyter.models.errors import EngineError, IOFailure
 from bacalhau_jupyter.models.jobs.units import format_bytes
 from bacalhau_jupyter.models.names import shown
@@ -226,7 +227,8 @@ class Compiler:
                 return descriptor
 
             module = closed_with(inherited, _nameless(self._root))
-            await _to_the_end(lambda: reading.copy(source, module, name, content))
+            # What it writes to is not closed under its hands.
+            await whole(reading.copy, source, module, name, content)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             code, names = (closed_with(inherited, os.open(file, flags, 0o400)) for file in files)
             lifeline = -1
@@ -271,9 +273,12 @@ class Compiler:
         return kept
 
     def _make_room(self, newest: str) -> None:
-        entries = sorted(
-            ((file.stat(), file) for file in self._root.glob("*.code")), key=lambda each: each[0].st_mtime
-        )
+        entries = []
+        for file in self._root.glob("*.code"):
+            # Another compilation may make room at the same time.
+            with contextlib.suppress(FileNotFoundError):
+                entries.append((file.stat(), file))
+        entries.sort(key=lambda each: each[0].st_mtime)
         size = sum(facts.st_size for facts, _ in entries)
         for facts, file in entries:
             if size <= self._kept or file.stem == newest:
@@ -313,16 +318,6 @@ def _nameless(place: Path) -> int:
         return os.memfd_create("module", os.MFD_CLOEXEC)
     with tempfile.TemporaryFile(dir=place) as file:
         return os.dup(file.fileno())
-
-
-async def _to_the_end(work: Callable[[], None]) -> None:
-    """Call in a thread, and wait for it also when cancelled: what it writes to is not closed under its hands."""
-    working = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.gather(working, return_exceptions=True)
-        raise
 
 
 def _failure(name: str, size: int, status: int, said: str) -> EngineError:

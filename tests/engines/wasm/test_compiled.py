@@ -298,3 +298,9 @@ def status_of(process: psutil.Process) -> str:
         return Path(f"/proc/{process.pid}/status").read_text()
     except OSError:
         return ""
+
+
+async def test_code_that_goes_while_room_is_made_is_no_fault(bench: Bench) -> None:
+    """As where two compilations end at the same time."""
+    (bench.data / "wasm-code" / "gone.code").symlink_to("nowhere")
+    assert (await bench.run(printing("kept all the same"))).stdout == "kept all the same"
