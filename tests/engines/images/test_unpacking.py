@@ -119,3 +119,14 @@ async def test_an_order_that_can_not_be_read_is_answered(
     finally:
         await workers.close()
     assert not failed.value.retryable and capfd.readouterr().err == ""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_files_have_their_group_below_a_directory_that_gives_its_own(tmp_path: Path) -> None:
+    os.chown(tmp_path, 0, 4711)
+    tmp_path.chmod(0o2755)
+
+    unpacked(layer(file("etc/a", b"x"), file("b", b"x", gid=4711)), tmp_path / "one", Owner(shift=0))
+
+    assert [(tmp_path / "one" / name).stat().st_gid for name in ("etc/a", "b")] == [0, 4711]

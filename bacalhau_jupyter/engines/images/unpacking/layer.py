@@ -109,7 +109,7 @@ class LayerUnpacker:
         self._members = 0
         self._size = 0
         self._left_out = 0
-        self._ours = (os.geteuid(), os.getegid())
+        self._ours: tuple[int, int] | None = None
 
     def unpack(self) -> Layer:
         """Do it; digests are left empty.
@@ -250,13 +250,19 @@ class LayerUnpacker:
                 while view:
                     view = view[os.write(descriptor, view) :]
             facts = _facts(member)
-            # What is made here belongs to this process already.
-            if (ids := self._ids(facts)) is not None and ids != self._ours:
+            if (ids := self._ids(facts)) is not None and ids != self._owner_of_new(descriptor):
                 os.fchown(descriptor, *ids)
             os.fchmod(descriptor, self._mode(facts.mode, directory=False))
             os.utime(descriptor, ns=(facts.mtime_ns, facts.mtime_ns))
         finally:
             os.close(descriptor)
+
+    def _owner_of_new(self, descriptor: int) -> tuple[int, int]:
+        """Return whose every new file is: ours, and of our group unless the directory above all gives its own."""
+        if self._ours is None:
+            made = os.fstat(descriptor)
+            self._ours = made.st_uid, made.st_gid
+        return self._ours
 
     def _link(self, name: str, target: str, facts: _Facts) -> None:
         if not target or "\0" in target or len(os.fsencode(target)) > MAX_NAME:
