@@ -30,6 +30,7 @@ from bacalhau_jupyter.engines.images.unpacking.workers import Workers
 from bacalhau_jupyter.engines.registries.configuration import Configuration
 from bacalhau_jupyter.engines.registries.credentials import Credentials
 from bacalhau_jupyter.lib.clock import SECOND, Clock, SystemClock
+from bacalhau_jupyter.lib.threads.whole import to_the_end
 from bacalhau_jupyter.models.errors import BadRequest, Conflict, IOFailure, NotFound, ServiceUnavailable
 from bacalhau_jupyter.plugins.contract import Progress, no_progress
 from bacalhau_jupyter.plugins.options import PluginOptions
@@ -83,7 +84,7 @@ class Images:
         self._reach = reach
         self._timeout_s = timeout_s
         self._described: Recent[str, Described] = Recent(_REMEMBERED)
-        self._opening = asyncio.Lock()
+        self._opening, self._restoring = asyncio.Lock(), asyncio.Lock()
         self._is_open = False
 
     async def open(self) -> None:
@@ -256,10 +257,15 @@ class Images:
 
     async def _restore(self) -> None:
         """Make the store's directories again where somebody removed them."""
-        if await self._disk(self._files.make_directories):
-            self._index.clear()
-            # These may write below the old directory only.
-            await self._workers.close()
+        # To the end: that the images are gone is found once. One at a time: each would see the other's lock.
+        await to_the_end(self._restored())
+
+    async def _restored(self) -> None:
+        async with self._restoring:
+            if await self._disk(self._files.make_directories):
+                self._index.clear()
+                # These may write below the old directory only.
+                await self._workers.close()
 
     def _opened(self) -> Maker:
         if not self._is_open:
