@@ -69,13 +69,19 @@ class Disk:
     def look(self, job: list[int]) -> None:
         """Start a look; `heard` tells its result once ``report`` can be read from.
 
+        Where no process can be made now, because others take all that this user may have, the next look is tried later.
+
         Parameters
         ----------
         job
             The job's processes.
         """
         self._began = time.monotonic()
-        self.looker = os.fork()
+        try:
+            self.looker = os.fork()
+        except OSError:
+            self.ended()
+            return
         if self.looker == 0:
             self._look(job)
 
@@ -113,6 +119,8 @@ class Disk:
         """Look once more, now that nothing of the job runs, and return what it has taken. Blocks."""
         self.heard()
         self.look([])
+        if self.looker < 0:
+            return max(0, taken(self._places, self.limit + self._before) - self._before)
         os.waitpid(self.looker, 0)
         return self.heard()
 
