@@ -179,7 +179,7 @@ def _account(spec: str, tree: Tree, launch: Launch) -> Account:
         raise _failed(f"failed to start container: {reason}") from None
     if launch.user >= 0 and max(named.uid, named.gid, *named.groups) >= host.IMAGE_IDS:
         raise _failed(
-            f"the image's user {spec} is none of the {host.IMAGE_IDS} users that a job has without a Docker Engine"
+            f"the image's user {spec} is not one of the {host.IMAGE_IDS} users that a job has without a Docker Engine"
         )
     return named
 

@@ -20,7 +20,7 @@ async def until_ended(state: State, pid: int, start: str) -> None:
     state
         The execution's directory, whose lock is the fallback where the kernel has no pidfd.
     pid, start
-        The supervisor and when the kernel started it (`UNDATED`: only its lock tells).
+        The supervisor and when the kernel started it (`UNDATED`: only its lock tells; empty: it had ended already).
     """
     try:
         descriptor = -1 if start == UNDATED else tree.pidfd_of(pid)
@@ -34,7 +34,7 @@ async def until_ended(state: State, pid: int, start: str) -> None:
         _reap(pid)
         return
     try:
-        if start and tree.start_time(pid) not in (start, ""):
+        if tree.start_time(pid) not in (start, ""):
             return  # the number belongs to another process by now
         await _readable(descriptor)
     finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bacalhau_jupyter.engines.supervised import bare, spawn, starting
+from bacalhau_jupyter.engines.supervised import bare, spawn, starting, watch
 from bacalhau_jupyter.engines.supervised.state import State
 from bacalhau_jupyter.engines.supervised.supervisor import forkserver
 from bacalhau_jupyter.plugins.engine import EndReason
@@ -182,3 +182,8 @@ def _is_refused(starter: starting.Starter, state: State, lock: int) -> bool:
     finally:
         starter.leave(None)
     return False
+
+
+async def test_a_supervisor_that_had_ended_at_once_is_not_waited_for_by_its_number(tmp_path: Path) -> None:
+    # Nobody here keeps the number of what another process has forked: it may be anybody's by then.
+    await watch.until_ended(State(tmp_path, "e-1"), os.getpid(), "")

@@ -107,7 +107,7 @@ def user_namespace(first_id: int, owner: int) -> int:
     try:
         _, sent, _, _ = ours.recvmsg(1, _socket.CMSG_SPACE(4))
         if not sent:
-            raise OSError(0, "user namespaces can't be made here")
+            raise OSError("user namespaces can't be made here")
         for name in ("uid_map", "gid_map"):
             _write(f"/proc/{pid}/{name}", f"0 {first_id} {USERS}")
         opened = int(struct.unpack("i", sent[0][2])[0])
