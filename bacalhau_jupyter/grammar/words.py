@@ -21,7 +21,7 @@ _SHORT = {"-s": "--selector", "-n": "--number"}
 
 
 def old_verb(path: str, find: Callable[[str], click.Command | None]) -> click.Command | None:
-    """Return the command that a verb of older documents means; None where it is none.
+    """Return the command that a verb of older documents means; None where it is not such a verb.
 
     Parameters
     ----------

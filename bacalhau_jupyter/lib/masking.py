@@ -11,7 +11,7 @@ _SCHEME = r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)"
 """Bounded: who writes a message would choose how long each of its letters is looked at."""
 _END = r"\s/?#\"'<>"
 _USER = re.compile(rf"{_SCHEME}([^{_END}]*)@")
-# A password with a slash in it: what looks like a port is none.
+# A password with a slash in it: what looks like a port is not one.
 _BROKEN = re.compile(rf"{_SCHEME}[^{_END}:@]*:(?!\d*(?:[{_END}),;.\]]|$))[^\s\"'<>]{{0,500}}@")
 _QUERY = re.compile(
     r"([?&](?:x-amz-(?:signature|credential|security-token)|signature|sig|access_token|token|api_?key|password|secret)=)"
@@ -29,7 +29,7 @@ _NODE_VARIABLE = "env:"
 
 
 def _hidden(match: re.Match[str]) -> str:
-    # A user's name alone may be a token; that of ssh is none, and says whose account is meant.
+    # A user's name alone may be a token; that of ssh is not one, and says whose account is meant.
     is_account = match[1].lower().endswith("ssh://") and ":" not in match[2]
     return match[0] if is_account else f"{match[1]}{MASK}@"
 

@@ -34,7 +34,7 @@ class Cell:
     first_line
         Number of the body's first line, as the person sees it.
     module, entry_point, import_modules
-        For ``wasm``: the module where the body is none, the function to call, and modules that it imports.
+        For ``wasm``: the module where the body is not one, the function to call, and modules that it imports.
     modules
         Modules beside the notebook that a Python body imports: relative path → content.
     options

@@ -118,7 +118,7 @@ def _end_of_expression(line: str, start: int, names: Mapping[str, Any]) -> int:
 
 
 def _parsed(text: str) -> tuple[ast.Expression, str] | None:
-    """Return an expression and its format (``lr:.3f``); None if it is none."""
+    """Return an expression and its format (``lr:.3f``); None if it is not one."""
     expression, colon, form = text, "", ""
     while True:
         try:

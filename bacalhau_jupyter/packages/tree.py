@@ -52,7 +52,7 @@ def settle(site: Path, room: int) -> tuple[int, list[tuple[str, int, str]]]:
             os.chmod(entry.name, 0o755, dir_fd=entry.directory)
             continue
         if not stat.S_ISREG(mode):
-            raise BadRequest(f"packages hold plain files only, and {entry.path} is none")
+            raise BadRequest(f"packages hold plain files only, and {entry.path} is not one")
         total += entry.info.st_size
         if total > room:
             raise ResourceExhausted(

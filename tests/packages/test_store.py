@@ -116,7 +116,7 @@ def test_a_draft_with_something_else_than_files_is_refused(tmp_path: Path, kind:
         odd.symlink_to("/etc")
     else:
         os.mkfifo(odd)
-    with pytest.raises(BadRequest, match="plain files only, and odd is none"):
+    with pytest.raises(BadRequest, match="plain files only, and odd is not one"):
         store.keep(draft.draft, order, ())
     assert store.usage().count == 0 and not Path(draft.directory).exists()
 

@@ -53,7 +53,7 @@ class Sessions:
         return token
 
     def redeem(self, token: str) -> bool:
-        """Whether this is a one-time token; it is none afterwards."""
+        """Whether this is a one-time token; it no longer is one afterwards."""
         until = self._links.pop(_hash(token), 0)
         return until > self._now()
 

@@ -137,7 +137,7 @@ class KeySet:
 
 
 def _usable(data: bytes) -> _Keys:
-    """Read a JWK set; raises ValueError where it is none. Keys of other kinds are passed over."""
+    """Read a JWK set; raises ValueError where it is not one. Keys of other kinds are passed over."""
     import jwt
 
     try:

@@ -59,7 +59,7 @@ class ConfiguredUsers:
         self._threads = ThreadPoolExecutor(THREADS, "bacalhau-passwords")
 
     async def authenticate(self, credential: Credential) -> Principal | None:
-        """Return whose password or key this is; None for a bearer that is none of the keys.
+        """Return whose password or key this is; None for a bearer that is not one of the keys.
 
         Raises
         ------

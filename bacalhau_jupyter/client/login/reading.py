@@ -11,7 +11,7 @@ from bacalhau_jupyter.models.errors import BadRequest
 
 
 def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and claims of a JWT; raises BadRequest for what is none."""
+    """Return header and claims of a JWT; raises BadRequest for what is not one."""
     header, *rest = token.split(".")
     if len(rest) != 2:
         raise _no_token()

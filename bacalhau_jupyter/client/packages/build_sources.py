@@ -58,7 +58,7 @@ def build_sources(environment: Mapping[str, str]) -> BuildSources:
     Raises
     ------
     BadRequest
-        One of them needs a credential, or is none that a job can reach.
+        One of them needs a credential, or is not one that a job can reach.
     """
     redact = Redactor(environment)
     if any(_CREDENTIALS.fullmatch(name) for name in environment):

@@ -102,7 +102,7 @@ def with_builds(required: Sequence[Required], names: Sequence[str]) -> list[Requ
     Raises
     ------
     BadRequest
-        A name is none.
+        A name is not valid.
     """
     if not names:
         return list(required)

@@ -103,7 +103,7 @@ def of_image(output: str, image: str) -> Target:
     Raises
     ------
     BadRequest
-        It is none that packages can be resolved for.
+        It is not one that packages can be resolved for.
     """
     facts = _said(output, image)
     words = _words(facts, image)

@@ -188,7 +188,7 @@ class JobResult:
         NotFound
             The image does not exist.
         BacalhauError
-            It is none, or a broken one.
+            It is not an image, or a broken one.
         """
         if name is None:
             images = (item for item in self._access.names() if item.lower().endswith(IMAGE_SUFFIXES))

@@ -102,7 +102,7 @@ def table_rank(name: str) -> int:
 
 
 def detect(name: str, head: bytes) -> Kind | None:
-    """Return the kind of table, or None when the file is none.
+    """Return the kind of table, or None when the file is not a table.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def dialect_of(name: str, head: bytes, encoding: str = "") -> Dialect:
 
 
 def encoding_of(head: bytes) -> str:
-    """Return the encoding by its byte order mark, else UTF-16 by its zeros, else UTF-8; nothing when it is none.
+    """Return the encoding by its byte order mark, else UTF-16 by its zeros, else UTF-8; nothing when it is not text.
 
     Other encodings can't be recognised from a text: a guess would invent text.
     """
@@ -198,7 +198,7 @@ def encoding_of(head: bytes) -> str:
 
 
 def decoded_head(head: bytes) -> str | None:
-    """Return the first bytes as text; None when they are none."""
+    """Return the first bytes as text; None when they are not text."""
     encoding = encoding_of(head)
     try:
         # What it says is not used, only where its delimiters are: those are ASCII in all other usual encodings.

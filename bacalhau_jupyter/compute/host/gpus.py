@@ -232,7 +232,7 @@ def _object(text: str) -> dict[str, Any]:
     Raises
     ------
     ToolFailed
-        It is none.
+        It is not a JSON object.
     """
     if not text.strip():
         return {}

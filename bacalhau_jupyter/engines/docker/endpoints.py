@@ -81,7 +81,7 @@ def endpoints(
     Raises
     ------
     ConfigurationError
-        The chosen Docker context does not exist or can't be read, or the API version is none.
+        The chosen Docker context does not exist or can't be read, or the API version is not valid.
     """
     api_version = _api_version(env.get("DOCKER_API_VERSION", ""))
     if host := env.get("DOCKER_HOST", ""):

@@ -76,6 +76,6 @@ def is_digest(text: object) -> bool:
 
 
 def id_prefix(text: str) -> str:
-    """Return the hex digits of an image ID, whole or its beginning (12 at least); empty if it is none."""
+    """Return the hex digits of an image ID, whole or its beginning (12 at least); empty if it is not one."""
     match = _ID.fullmatch(text)
     return match[1] if match else ""

@@ -63,7 +63,7 @@ class Configuration:
         return content
 
     def section(self, name: str) -> dict[str, Any]:
-        """Return a member that has to be an object; empty where it is missing, or is none."""
+        """Return a member that has to be an object; empty where it is missing, or something else."""
         value = self.read().get(name)
         if isinstance(value, dict):
             return value
@@ -72,7 +72,7 @@ class Configuration:
         return {}
 
     def text(self, name: str) -> str:
-        """Return a member that has to be a text; empty where it is missing, or is none."""
+        """Return a member that has to be a text; empty where it is missing, or something else."""
         value = self.read().get(name)
         if isinstance(value, str):
             return value

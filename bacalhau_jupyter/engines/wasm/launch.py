@@ -121,7 +121,7 @@ def has_network(request: RunRequest, *, rejects_network: bool) -> bool:
     Parameters
     ----------
     rejects_network
-        Whether the node takes no jobs with a network; then one that was left open is none.
+        Whether the node takes no jobs with a network; then a network that was left open is not there.
     """
     none = (NetworkType.NONE, NetworkType.DEFAULT) if rejects_network else (NetworkType.NONE,)
     return _network(request) not in none

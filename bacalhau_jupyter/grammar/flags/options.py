@@ -186,7 +186,7 @@ def required_packages(values: Mapping[str, Any]) -> list[str | Required]:
     Raises
     ------
     BacalhauError
-        One is none, or a file can't be read.
+        One is not a requirement, or a file can't be read.
     """
     if not (values.get("pip") or values.get("requirements")):
         return []

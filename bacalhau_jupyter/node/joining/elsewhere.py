@@ -51,7 +51,7 @@ class Elsewhere:
         Raises
         ------
         ConfigurationError
-            An address is none, or the file of the authority can't be read.
+            An address is not valid, or the file of the authority can't be read.
         """
         ca_file = config["Compute.TLS.CACert"]
         there = cls(

@@ -143,7 +143,7 @@ class DisplayReader:
 
 
 def display_of(data: str) -> Display | None:
-    """Return the display that a frame's base64 holds; None where it is none."""
+    """Return the display that a frame's base64 holds; None where it is not one."""
     try:
         value = json.loads(base64.b64decode(data, validate=True))
     except (binascii.Error, ValueError, RecursionError):

@@ -106,7 +106,7 @@ class NotebookCollector:
         Raises
         ------
         NetworkFailure
-            The job's ID is none.
+            The job's ID is not valid.
         """
         if not _ID.fullmatch(job):
             # It becomes the name of a file here, and comes from whatever cluster is connected.

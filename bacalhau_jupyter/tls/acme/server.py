@@ -86,7 +86,7 @@ class Answer:
     pause_s: float
 
     def record(self) -> dict[str, Any]:
-        """Return the JSON object in the body; raises NetworkFailure where it is none."""
+        """Return the JSON object in the body; raises NetworkFailure where it is not one."""
         return _record(self.body)
 
 

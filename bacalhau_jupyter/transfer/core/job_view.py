@@ -51,7 +51,7 @@ class ResolvedPath:
     at
         Its names as the job saw it.
     name
-        Its name among the results; ``""`` for all of them, and for what is none.
+        Its name among the results; ``""`` for all of them, and for what is not among them.
     info
         Its own state; None where nothing is there.
     """

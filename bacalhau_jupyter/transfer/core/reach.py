@@ -68,7 +68,7 @@ class Reach:
     Raises
     ------
     ConfigurationError
-        An exception is none.
+        An exception is not valid.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ async def add_directory(
     ----------
     directory
         What a job left, with the rules of `Gathering`; or a directory all of which is wanted: then whatever can't be
-        added is an error, but for sockets, pipes and devices. Names are UTF-8 there: what is none has the form of
+        added is an error, but for sockets, pipes and devices. Names are UTF-8 there: what is not UTF-8 has the form of
         `models.names.to_wire`.
     aliases
         Absolute paths as the job saw them and their names in the directory, so that absolute links stay whole. A

@@ -68,7 +68,7 @@ def node_inbox(node_id: str) -> str:
 
 
 def sender(subject: str) -> str:
-    """Return the ID of the node that publishes on a subject of the orchestrator's; empty where it is none."""
+    """Return the ID of the node that publishes on a subject of the orchestrator's; empty where it is another one."""
     words = subject.split(".")
     if subject.startswith(f"{_COMPUTE}.") and len(words) == 6:
         return words[3]

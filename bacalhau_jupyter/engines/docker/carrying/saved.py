@@ -108,7 +108,7 @@ class Thinner:
         return name.rpartition("/")[2] == _LAYER or self._layer(name) in self._layers
 
     def _layer(self, name: str) -> str:
-        """Return the diff ID of the layer that a member is; empty where it is none, or can't be told."""
+        """Return the diff ID of the layer that a member is; empty where it is not a layer, or can't be told."""
         if name.startswith(_BLOBS):
             return f"sha256:{name.removeprefix(_BLOBS)}"
         folder, _, last = name.rpartition("/")

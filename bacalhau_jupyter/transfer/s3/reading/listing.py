@@ -239,7 +239,7 @@ def _page(wire: Wire, location: S3Location, prefix: str, token: str) -> tuple[li
 
 
 def parse_page(body: bytes) -> tuple[list[S3Object] | None, str]:
-    """Read a ``ListBucketResult``; the objects are None when it is none.
+    """Read a ``ListBucketResult``; the objects are None when it is not one.
 
     The token is empty on the last page.
     """

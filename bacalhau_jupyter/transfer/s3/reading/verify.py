@@ -18,7 +18,7 @@ _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 class EtagCheck:
     """Compares bytes with ETags, most of which are MD5 sums. Usable from several threads.
 
-    Those of multipart uploads are none, and look so; those of encrypted objects and of some servers are none, and
+    Those of multipart uploads are not, and look so; those of encrypted objects and of some servers are not, and
     look as if. So a difference counts only if it is another one each time: the same bytes twice are the object's.
     """
 

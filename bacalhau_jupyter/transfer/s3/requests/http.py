@@ -60,7 +60,7 @@ class Answer(http.client.HTTPResponse):
         Raises
         ------
         http.client.HTTPException
-            It is none.
+            It is not one.
         """
         status = self._read_start()
         while 100 <= status < 200:

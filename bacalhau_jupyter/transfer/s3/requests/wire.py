@@ -180,7 +180,7 @@ def parse_xml(body: bytes) -> ElementTree.Element | None:
 
 
 def error_of(body: bytes) -> tuple[str, str]:
-    """Return code and message of S3's error XML; empty when it is none."""
+    """Return code and message of S3's error XML; empty when it is not such XML."""
     root = parse_xml(body)
     if root is None:
         return "", ""
