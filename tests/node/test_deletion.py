@@ -59,7 +59,7 @@ def test_a_deleted_job_takes_its_results_along_and_leaves_those_of_others(
 
 
 def test_a_running_job_is_not_deleted(node: ServedNode, client: Client) -> None:
-    job = client.submit(process("sleep 60"))
+    job = client.submit(process("sleep 600"))
     try:
         assert delete(node, job) == 409
     finally:

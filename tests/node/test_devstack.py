@@ -172,7 +172,10 @@ async def test_a_fixed_port_that_a_job_of_another_node_holds_makes_a_job_wait(
 
 
 async def test_a_job_moves_to_another_node_when_its_own_leaves_for_good(tmp_path: Path) -> None:
-    async with stack(tmp_path, Orchestrator__NodeManager__DisconnectTimeout=0.5) as running:
+    # Only the node that left is silent for that long.
+    async with stack(
+        tmp_path, Orchestrator__NodeManager__DisconnectTimeout=3.0, Compute__Heartbeat__Interval=0.2
+    ) as running:
         job = await submit(running, job_of(sleep=LIVE))
         await until(lambda: _is_on(running, job, 1))
         (first,) = await live_on(running, job)

@@ -31,10 +31,10 @@ async def small_node(make: MakeConfig) -> AsyncIterator[tuple[Node, aiohttp.Clie
 
 
 async def submit(session: aiohttp.ClientSession, name: str, cpu: str = "1", **changes: Any) -> str:
-    """Submit a job that runs for a minute unless it is stopped."""
+    """Submit a job that runs for ten minutes unless it is stopped."""
     task = {
         "Name": "main",
-        "Engine": {"Type": "noop", "Params": {"Sleep": 60}},
+        "Engine": {"Type": "noop", "Params": {"Sleep": 600}},
         "Resources": {"CPU": cpu},
         "Timeouts": {"QueueTimeout": 600},
     }

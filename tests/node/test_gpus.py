@@ -15,7 +15,7 @@ from tests.services import gpu_tools
 from tests.services.common import wait_until
 from tests.services.node_fixtures import NodeFactory
 
-SOON_S = 30.0
+SOON_S = 60.0
 
 
 def job_of(gpus: int, engine: SpecConfig | None = None, name: str = "") -> JobModel:

@@ -23,7 +23,7 @@ from tests.services.node_fixtures import NodeFactory, factory
 
 ENDLESS = ["service", "daemon"]
 FINITE = ["batch", "ops"]
-SOON_S = 30.0
+SOON_S = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from tests.services.common import wait_until
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import factory
 
-SOON_S = 30.0
+SOON_S = 60.0
 
 
 @pytest.fixture(scope="module")

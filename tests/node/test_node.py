@@ -17,6 +17,7 @@ from bacalhau_jupyter.models.errors import BacalhauError, ConfigurationError
 from bacalhau_jupyter.node.node import Node
 from tests.clock import ManualClock
 from tests.services.node import running_node
+from tests.services.ports import set_default_port
 
 JOBS = "/api/v1/orchestrator/jobs"
 MakeConfig = Callable[..., Config]
@@ -38,7 +39,7 @@ async def run(session: aiohttp.ClientSession, body: dict[str, Any]) -> str:
     async with session.put(JOBS, json=body) as answer:
         assert answer.status == 200, await answer.text()
         job = str((await answer.json())["JobID"])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             async with session.get(f"{JOBS}/{job}") as answer:
                 state = (await answer.json())["Job"]["State"]
@@ -119,10 +120,11 @@ async def test_jobs_and_identity_survive_a_restart(node_config: MakeConfig) -> N
 
 
 async def test_an_embedded_node_keeps_its_port_and_steps_aside_when_it_is_taken(
-    node_config: MakeConfig,
+    node_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    set_default_port(monkeypatch, "API.Port")
     values = {"DataDir": node_config()["DataDir"], "Orchestrator.Enabled": True, "Orchestrator.Link": "off"}
-    config = Config(values)  # API.Port is left at its default, which may be in use here
+    config = Config(values)  # API.Port is left at its default
     async with running_node(config, embedded=True) as node:
         port = node.record.port
     async with running_node(config, embedded=True) as node:
@@ -189,7 +191,7 @@ async def test_events_show_the_whole_life_of_a_job(node_config: MakeConfig) -> N
         async with session.ws_connect("/api/v1/orchestrator/events?since=0") as stream:
             job = await run(session, noop())
             topics = []
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while True:
                     event = await stream.receive_json()
                     assert event["job"] == job

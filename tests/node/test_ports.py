@@ -16,10 +16,10 @@ from tests.services.waiting import until
 
 
 async def submit(session: aiohttp.ClientSession, kind: str, ports: Sequence[dict[str, Any]]) -> str:
-    """Submit a job that runs for a minute unless it is stopped."""
+    """Submit a job that runs for ten minutes unless it is stopped."""
     task = {
         "Name": "main",
-        "Engine": {"Type": "noop", "Params": {"Sleep": 60}},
+        "Engine": {"Type": "noop", "Params": {"Sleep": 600}},
         "Resources": {"CPU": "10m", "Memory": "1mb"},
         "Network": {"Type": "Host", "Ports": list(ports)},
         "Timeouts": {"QueueTimeout": 600} if kind == "batch" else {},
@@ -87,7 +87,7 @@ async def test_a_new_version_of_a_service_gets_the_port_of_the_old_one(
     def version(words: str) -> dict[str, Any]:
         task = {
             "Name": "main",
-            "Engine": {"Type": "noop", "Params": {"Sleep": 60, "Stdout": words}},
+            "Engine": {"Type": "noop", "Params": {"Sleep": 600, "Stdout": words}},
             "Resources": {"CPU": "10m", "Memory": "1mb"},
             "Network": {"Type": "Host", "Ports": [{"Name": "web", "Static": unused_tcp_port}]},
         }

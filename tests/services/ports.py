@@ -7,10 +7,14 @@ keeps each for the process that asked, until that ends.
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import socket
 
+import pytest
+
+from bacalhau_jupyter.config import keys
 from tests.services.common import cache_dir
 
 # Below what Linux picks from (32768) and what nodes give to jobs (20000), above where services usually listen.
@@ -38,6 +42,15 @@ def free_port() -> int:
             _assigned.add(port)
             return port
     raise AssertionError(f"no port from {FIRST} to {LAST} is free")
+
+
+def set_default_port(monkeypatch: pytest.MonkeyPatch, name: str, port: int | None = None) -> None:
+    """Change the default of a key for a port, to `free_port` unless told otherwise.
+
+    The usual one may be taken and free again at any time, by other tests: of a node that ends and starts again, too.
+    """
+    key = dataclasses.replace(keys.KEYS[name], default=port or free_port())
+    monkeypatch.setitem(keys._FOLDED, name.lower(), key)
 
 
 def _is_ours(file: int, port: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +13,6 @@ import aiohttp
 import pytest
 import trustme
 
-from bacalhau_jupyter.config import keys
 from bacalhau_jupyter.lib.clock import SystemClock
 from bacalhau_jupyter.models.errors import BacalhauError, Conflict
 from bacalhau_jupyter.models.records.node import NodeInfo
@@ -26,9 +24,10 @@ from bacalhau_jupyter.transport.nats.settings import NatsSettings
 from tests.node.test_node import MakeConfig, client
 from tests.services.nats import PlainNatsServer
 from tests.services.node import running_node
+from tests.services.ports import set_default_port
 from tests.services.waiting import until
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(300), pytest.mark.usefixtures("own_port")]
 
 CLUSTER = "/api/v1/cluster"
 Answer = dict[str, Any]
@@ -172,9 +171,7 @@ async def test_a_taken_default_port_is_exchanged_and_a_chosen_one_is_not(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as squatter:
         port = squatter.getsockname()[1]
-        # The real default may be taken and free again at any time, by other tests.
-        key = dataclasses.replace(keys.KEYS["Orchestrator.Port"], default=port)
-        monkeypatch.setitem(keys._FOLDED, "orchestrator.port", key)
+        set_default_port(monkeypatch, "Orchestrator.Port", port)
         async with embedded(node_config()) as (_, session):
             state = await ask(session, "open")
             assert not state["Address"].endswith(f":{port}")

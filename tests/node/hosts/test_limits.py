@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -18,13 +19,18 @@ from tests.services.far_host import FarHost
 from tests.services.node import running_node
 from tests.services.waiting import lasts, until
 
-LIMIT_S = 15
+pytestmark = pytest.mark.timeout(300)
+
+# Within this all four are started, and two of them are told to end.
+LIMIT_S = 25
 # Longer than it takes to notice that a host is away.
 GRACE_S = 30
 LIMITS = (
     Timeouts(total_timeout=LIMIT_S, queue_timeout=LIMIT_S),
     Timeouts(execution_timeout=LIMIT_S, queue_timeout=3600),
 )
+UNTIL_TOLD = "while [ ! -e /tmp/go ]; do sleep 0.2; done; echo done"
+TELL = "for container in $(docker ps -q); do docker exec $container touch /tmp/go & done; wait"
 
 
 @pytest.fixture
@@ -34,9 +40,8 @@ async def api(node_config: MakeConfig) -> AsyncIterator[AsyncAPI]:
         yield it
 
 
-async def submit(api: AsyncAPI, far_host: FarHost, seconds: int, limits: Timeouts) -> str:
-    command = ["sh", "-c", f"sleep {seconds}; echo done"]
-    job = docker(far_host.busybox_image(), command, host="gpu1", cpu="0.1", memory="50Mb")
+async def submit(api: AsyncAPI, far_host: FarHost, script: str, limits: Timeouts) -> str:
+    job = docker(far_host.busybox_image(), ["sh", "-c", script], host="gpu1", cpu="0.1", memory="50Mb")
     (task,) = job.tasks
     return (await api.submit(replace(job, tasks=[replace(task, timeouts=limits)]))).job_id
 
@@ -47,10 +52,15 @@ async def test_a_host_that_was_away_beyond_the_limits_of_its_jobs_tells_how_they
     await api.hosts.add(order(far_host))
     since = far_host.shell("date +%s").strip()
     began = time.monotonic()
-    short = [await submit(api, far_host, 5, limits) for limits in LIMITS]
-    long = [await submit(api, far_host, 600, limits) for limits in LIMITS]
-    await until(lambda: len(far_host.shell("docker ps -q").split()) == 4, timeout_s=90)
+    short = [await submit(api, far_host, UNTIL_TOLD, limits) for limits in LIMITS]
+    long = [await submit(api, far_host, "sleep 600", limits) for limits in LIMITS]
+
+    async def are_started() -> bool:
+        return len((await asyncio.to_thread(far_host.shell, "docker ps -q")).split()) == 4
+
+    await until(are_started, timeout_s=90)
     far_host.cut()
+    await asyncio.to_thread(far_host.shell, TELL)
     await in_state(api, "gpu1", HostState.UNREACHABLE)
     await lasts(began + LIMIT_S + GRACE_S + 8 - time.monotonic())
     for job in (*short, *long):

@@ -21,9 +21,9 @@ from bacalhau_jupyter.node.hosts.copying import Copying
 from bacalhau_jupyter.plugins.contract import Progress
 from tests.engines.docker.carrying.conftest import add_layer, remove_image
 from tests.node.hosts.conftest import MakeConfig, client_of, order
+from tests.node.hosts.test_processes import client
 from tests.node.hosts.test_ways import host
 from tests.services import docker_engine as services
-from tests.services.common import wait_until
 from tests.services.far_host import FarHost
 from tests.services.node import running_node
 from tests.services.node_fixtures import NodeFactory
@@ -41,10 +41,10 @@ def large(docker_engine: str, busybox_image: str, far_host: FarHost) -> Iterator
     add_layer(near.api, busybox_image, f"{IMAGE}-base", SIZES[0])
     add_layer(near.api, f"{IMAGE}-base", IMAGE, SIZES[1])
     yield IMAGE
-    for client in (near, far):
-        remove_image(client.api, IMAGE)
-        remove_image(client.api, f"{IMAGE}-base")
-        client.close()
+    for engine in (near, far):
+        remove_image(engine.api, IMAGE)
+        remove_image(engine.api, f"{IMAGE}-base")
+        engine.close()
 
 
 @pytest.fixture
@@ -138,11 +138,14 @@ def test_who_interrupts_a_copy_in_a_shell_ends_it(
         text=True,
     )
 
-    def is_copying() -> bool:
-        return "copying image" in host(node, "list").stdout
+    async def is_copying() -> None:
+        async with client(node) as api:
+            await begun(api)
 
     try:
-        assert wait_until(is_copying, timeout_s=60)
+        asyncio.run(is_copying())
+        # So that it can't be through before it is interrupted.
+        far_host.cut()
         pushing.send_signal(signal.SIGINT)
         output, _ = pushing.communicate(timeout=60)
     finally:
@@ -150,6 +153,7 @@ def test_who_interrupts_a_copy_in_a_shell_ends_it(
     assert "Traceback" not in output
     assert pushing.returncode != 0
     assert "copying image" not in host(node, "list").stdout
+    far_host.heal()
     assert images(far_host) == before
 
 

@@ -85,6 +85,7 @@ def host(node: ServedNode, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.process
+@pytest.mark.timeout(600)
 def test_the_verbs_of_a_shell(far_host: FarHost, node_factory: NodeFactory) -> None:
     node = node_factory()
     address = f"ssh://alice@{far_host.address}"

@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.root, pytest.mark.process, pytest.mark.timeout(500)]
 
 TIMEOUT_S = 120.0
 JOBS = 3
+LASTS_S = 20
+"""Long enough that all of them are seen to run at a time."""
 
 
 def fill(filler: Path) -> None:
@@ -42,14 +44,14 @@ def test_what_ends_while_a_disk_is_full_is_told_afterwards_and_counts_once(
         places = {full: disk / "repo"}
         orchestrator = placer(node_factory, data_dir=places.get("orchestrator"))
         node = runner(node_factory, address_of(orchestrator), data_dir=places.get("compute"))
-        jobs = [submitted(orchestrator, Sleep=10) for _ in range(JOBS)]
+        jobs = [submitted(orchestrator, Sleep=LASTS_S) for _ in range(JOBS)]
         for job in jobs:
             wait_for(orchestrator, job, "Running")
         assert wait_until(lambda: len(live(node)) == JOBS, timeout_s=TIMEOUT_S)
         filler = disk / "filler"
         fill(filler)
         # Either they end, or their ends can't be noted: both take as long as the jobs.
-        wait_until(lambda: not live(node), timeout_s=30)
+        wait_until(lambda: not live(node), timeout_s=LASTS_S + 20)
         assert orchestrator.process.poll() is None
         assert node.process.poll() is None
         filler.unlink()

@@ -17,6 +17,7 @@ from tests.services.common import wait_until
 from tests.services.cuttable import CuttableLink
 from tests.services.node import ServedNode
 from tests.services.node_fixtures import NodeFactory
+from tests.services.ports import free_port
 
 TIMEOUT_S = 90.0
 ADDRESSES = "Compute.AllowListedAddresses"
@@ -164,14 +165,16 @@ def test_a_node_on_the_machine_of_a_cluster_for_others_sends_its_results_without
 def test_what_ends_while_the_orchestrator_is_dead_counts_once_when_it_is_back(
     node_factory: NodeFactory,
 ) -> None:
-    orchestrator = placer(node_factory)
+    # Nobody takes the port while nobody listens there.
+    port = ("-c", f"Orchestrator.Port={free_port()}")
+    orchestrator = placer(node_factory, *port)
     node = runner(node_factory, address_of(orchestrator))
     job = submitted(orchestrator, Sleep=15)
     wait_for(orchestrator, job, "Running")
     assert wait_until(lambda: bool(live(node)), timeout_s=TIMEOUT_S)
     orchestrator.kill()
     assert wait_until(lambda: not live(node), timeout_s=TIMEOUT_S)
-    orchestrator = placer(node_factory, data_dir=orchestrator.repo.path)
+    orchestrator = placer(node_factory, *port, data_dir=orchestrator.repo.path)
     wait_for(orchestrator, job, "Completed")
     _, executions = answer_of(orchestrator, f"/api/v1/orchestrator/jobs/{job}/executions")
     assert len(executions["Items"]) == 1
